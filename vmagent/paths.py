@@ -1,0 +1,88 @@
+"""Every file and folder of the engine, spelled once.
+
+The data root survives a boot; the exec root is run-time state (a tmpfs such as /run) and may vanish with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+DEFAULT_DATA_ROOT = Path("/var/lib/cove")
+DEFAULT_EXEC_ROOT = Path("/run/cove")
+DEFAULT_SOCKET = Path("/run/cove/cove.sock")
+
+
+class DataRoot(NamedTuple):
+    """The engine's data root; every path below it is made by a method here and nowhere else."""
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by flock for the keeper's life: a second engine on the same root is refused."""
+        return self.path / "engine.lock"
+
+    @property
+    def engine_id(self) -> Path:
+        return self.path / "engine-id"
+
+    @property
+    def containers(self) -> Path:
+        return self.path / "containers"
+
+    def container(self, container_id: str) -> Path:
+        """One container's folder: config.json, log files, upper/ and work/ of its overlay."""
+        return self.containers / container_id
+
+    @property
+    def blobs(self) -> Path:
+        return self.path / "blobs" / "sha256"
+
+    @property
+    def layers(self) -> Path:
+        return self.path / "layers"
+
+    @property
+    def images(self) -> Path:
+        return self.path / "images"
+
+    @property
+    def ingest(self) -> Path:
+        """Half-made content; swept at start."""
+        return self.path / "ingest"
+
+    @property
+    def trash(self) -> Path:
+        """Renamed here, removed in the background; swept at start."""
+        return self.path / "trash"
+
+    @property
+    def networks(self) -> Path:
+        return self.path / "networks"
+
+    @property
+    def volumes(self) -> Path:
+        return self.path / "volumes"
+
+
+class ExecRoot(NamedTuple):
+    """The engine's run-time root."""
+
+    path: Path
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.path / "supervisor.sock"
+
+    @property
+    def containers(self) -> Path:
+        return self.path / "containers"
+
+    def container(self, container_id: str) -> Path:
+        """Run-time state of one container: exit status, hosts, hostname, resolv.conf."""
+        return self.containers / container_id
+
+    @property
+    def networks(self) -> Path:
+        return self.path / "networks"
