@@ -1,0 +1,23 @@
+"""The two static programs that live inside containers; their C sources are beside this file, build.py compiles them.
+
+Nothing here runs on the engine's side: `hello` is the command of the image cove/hello, `init` the process 1 of
+containers made with `--init`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ARCHITECTURES = ("x86_64", "aarch64")
+PROGRAMS = ("hello", "init")
+
+
+def binary(name: str, arch: str) -> Path:
+    """The static program `name` for `arch` (`os.uname().machine`'s word).
+
+    Raises FileNotFoundError with the command that builds it where it was not built.
+    """
+    path = Path(__file__).parent / "bin" / f"{name}-{arch}"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run `python -m vmagent.native.build`")
+    return path
