@@ -1,0 +1,345 @@
+"""A dozen rtnetlink messages, written by hand: what container networks need and no more.
+
+A socket stays bound to the network namespace it was opened in, so one made inside a container's namespace keeps
+configuring that namespace from anywhere. Messages of one `send` are answered one acknowledgement each.
+Rests on rtnetlink(7), <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>, <linux/veth.h>.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum, IntFlag
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from types import TracebackType
+from typing import NamedTuple
+
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
+_IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_IFADDR = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefixlen, flags, scope, index
+_RTMSG = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_ATTRIBUTE = struct.Struct("=HH")  # nlattr: len, type
+_NESTED = 0x8000  # NLA_F_NESTED
+
+
+class _Type(IntEnum):
+    NLMSG_ERROR = 2
+    NLMSG_DONE = 3
+    RTM_NEWLINK = 16
+    RTM_DELLINK = 17
+    RTM_GETLINK = 18
+    RTM_SETLINK = 19
+    RTM_NEWADDR = 20
+    RTM_GETADDR = 22
+    RTM_NEWROUTE = 24
+    RTM_GETROUTE = 26
+
+
+class _Flag(IntFlag):
+    REQUEST = 0x1
+    ACK = 0x4
+    DUMP = 0x300
+    EXCL = 0x200
+    CREATE = 0x400
+
+
+class _Ifla(IntEnum):
+    ADDRESS = 1
+    IFNAME = 3
+    MTU = 4
+    MASTER = 10
+    LINKINFO = 18
+    GROUP = 27
+    NET_NS_FD = 28
+    INFO_KIND = 1
+    INFO_DATA = 2
+    VETH_INFO_PEER = 1
+    PROTINFO = 12
+    BRPORT_MODE = 4  # IFLA_BRPORT_MODE: hairpin
+
+
+IFF_UP = 0x1
+ETH_ALEN = 6
+
+
+class Link(NamedTuple):
+    """A network interface as a dump tells it; `number` is its index."""
+
+    number: int
+    name: str
+    group: int
+    master: int  # 0: none
+
+
+def _attribute(kind: int, payload: bytes) -> bytes:
+    size = _ATTRIBUTE.size + len(payload)
+    return _ATTRIBUTE.pack(size, kind) + payload + bytes(-size % 4)
+
+
+def _u32(kind: int, value: int) -> bytes:
+    return _attribute(kind, struct.pack("=I", value))
+
+
+def _text(kind: int, value: str) -> bytes:
+    return _attribute(kind, value.encode() + b"\0")
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _ATTRIBUTE.size <= len(data):
+        size, kind = _ATTRIBUTE.unpack_from(data, at)
+        if size < _ATTRIBUTE.size:
+            return
+        yield kind & 0x7FFF, data[at + _ATTRIBUTE.size : at + size]
+        at += (size + 3) & ~3
+
+
+def mac_bytes(mac: str) -> bytes:
+    """The six bytes of "02:42:ac:11:00:02". Raises ValueError."""
+    raw = bytes.fromhex(mac.replace(":", "").replace("-", ""))
+    if len(raw) != ETH_ALEN:
+        raise ValueError(f"invalid MAC address: {mac}")
+    return raw
+
+
+class Request(NamedTuple):
+    """One message ready to be sent, and what to say if the kernel refuses it."""
+
+    doing: str
+    type: int
+    flags: int
+    body: bytes
+
+
+def add_bridge(name: str, mtu: int = 1500) -> Request:
+    """RTM_NEWLINK of kind bridge. The kernel answers EEXIST where the name is taken."""
+    info = _attribute(_Ifla.LINKINFO | _NESTED, _text(_Ifla.INFO_KIND, "bridge"))
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + _u32(_Ifla.MTU, mtu) + info
+    return Request(f"add bridge {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+
+
+def add_veth(
+    name: str, *, peer: str, peer_ns: int, peer_index: int, peer_mac: str, master: int, mtu: int = 1500
+) -> Request:
+    """A veth pair in one message: `name` here, up and on bridge `master` (index); `peer` in namespace fd `peer_ns`.
+
+    The peer must not be asked to be up here: the kernel answers ENOTCONN.
+    """
+    # Without a given index a fresh namespace's first interface is index 2 anyway; a second one needs what is free.
+    peer_info = (
+        _IFINFO.pack(0, 0, peer_index, 0, 0)
+        + _text(_Ifla.IFNAME, peer)
+        + _attribute(_Ifla.ADDRESS, mac_bytes(peer_mac))
+        + _u32(_Ifla.NET_NS_FD, peer_ns)
+        + _u32(_Ifla.MTU, mtu)
+    )
+    data = _attribute(_Ifla.INFO_DATA | _NESTED, _attribute(_Ifla.VETH_INFO_PEER | _NESTED, peer_info))
+    info = _attribute(_Ifla.LINKINFO | _NESTED, _text(_Ifla.INFO_KIND, "veth") + data)
+    body = (
+        _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP)
+        + _text(_Ifla.IFNAME, name)
+        + _u32(_Ifla.MTU, mtu)
+        + _u32(_Ifla.MASTER, master)
+        + info
+    )
+    return Request(f"add veth {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+
+
+def set_link(index: int, *, up: bool | None = None, group: int | None = None) -> Request:
+    """RTM_NEWLINK on an interface that exists: bring it up or down, put it in a group."""
+    flags = IFF_UP if up else 0
+    body = _IFINFO.pack(0, 0, index, flags, IFF_UP if up is not None else 0)
+    if group is not None:
+        body += _u32(_Ifla.GROUP, group)
+    return Request(f"set link {index}", _Type.RTM_NEWLINK, 0, body)
+
+
+def set_hairpin(index: int) -> Request:
+    """Let bridge port `index` send frames back where they came from: so a container reaches its own published port.
+
+    RTM_SETLINK of family AF_BRIDGE: RTM_NEWLINK is acknowledged and does nothing.
+    """
+    body = _IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0)
+    body += _attribute(_Ifla.PROTINFO | _NESTED, _attribute(_Ifla.BRPORT_MODE, b"\1"))
+    return Request(f"set hairpin on link {index}", _Type.RTM_SETLINK, 0, body)
+
+
+def rename_link(index: int, name: str) -> Request:
+    return Request(f"rename link {index}", _Type.RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _text(3, name))
+
+
+def delete_link(index: int) -> Request:
+    """RTM_DELLINK of one interface: waits for an RCU grace period (20 ms), so never on the path of a request."""
+    return Request(f"delete link {index}", _Type.RTM_DELLINK, 0, _IFINFO.pack(0, 0, index, 0, 0))
+
+
+def delete_group(group: int) -> Request:
+    """RTM_DELLINK of every interface in `group`: one grace period for all."""
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + _u32(_Ifla.GROUP, group)
+    return Request(f"delete links of group {group}", _Type.RTM_DELLINK, 0, body)
+
+
+def add_address(index: int, address: IPv4Interface) -> Request:
+    """RTM_NEWADDR with the network's broadcast address."""
+    packed = address.ip.packed
+    body = _IFADDR.pack(socket.AF_INET, address.network.prefixlen, 0, 0, index)
+    body += _attribute(2, packed) + _attribute(1, packed)  # IFA_LOCAL, IFA_ADDRESS
+    if address.network.prefixlen < 31:
+        body += _attribute(4, address.network.broadcast_address.packed)  # IFA_BROADCAST
+    return Request(f"add address {address} to link {index}", _Type.RTM_NEWADDR, _Flag.CREATE | _Flag.EXCL, body)
+
+
+def add_default_route(gateway: IPv4Address) -> Request:
+    """RTM_NEWROUTE: everything by `gateway`, in the main table."""
+    body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)  # RT_TABLE_MAIN, RTPROT_BOOT, universe, unicast
+    body += _attribute(5, gateway.packed)  # RTA_GATEWAY
+    return Request(f"add default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE, body)
+
+
+class NetlinkSocket:
+    """A NETLINK_ROUTE socket of the network namespace that the calling thread is in. A context manager."""
+
+    def __init__(self) -> None:
+        """Raises OSError."""
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        try:
+            self._socket.setsockopt(270, 11, 1)  # SOL_NETLINK, NETLINK_EXT_ACK: the kernel says why
+            self._socket.settimeout(30)
+            self._socket.bind((0, 0))
+        except BaseException:
+            self._socket.close()
+            raise
+        self._sequence = 0
+
+    def __enter__(self) -> NetlinkSocket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, *requests: Request) -> None:
+        """Send all in one datagram and wait for every acknowledgement; the first refusal is raised once all came.
+
+        Raises OSError with the request's words and the kernel's own explanation where it gives one.
+        """
+        first = self._sequence + 1
+        wire = b""
+        for request in requests:
+            self._sequence += 1
+            flags = int(request.flags | _Flag.REQUEST | _Flag.ACK)
+            size = _HEADER.size + len(request.body)
+            wire += _HEADER.pack(size, request.type, flags, self._sequence, 0) + request.body + bytes(-size % 4)
+        self._socket.send(wire)
+        refusal: OSError | None = None
+        pending = set(range(first, self._sequence + 1))
+        while pending:
+            for kind, sequence, body, answer_flags in self._receive():
+                if kind != _Type.NLMSG_ERROR or sequence not in pending:
+                    continue
+                pending.discard(sequence)
+                code = -struct.unpack_from("=i", body)[0]
+                if code and refusal is None:
+                    refusal = OSError(code, _refusal_text(requests[sequence - first].doing, code, body, answer_flags))
+        if refusal is not None:
+            raise refusal
+
+    def links(self) -> list[Link]:
+        """Every interface of the namespace. Raises OSError."""
+        found = []
+        for body in self._dump(_Type.RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0), _Type.RTM_NEWLINK):
+            _, _, index, _, _ = _IFINFO.unpack_from(body)
+            attributes = dict(_attributes(body[_IFINFO.size :]))
+            found.append(
+                Link(
+                    index,
+                    attributes.get(_Ifla.IFNAME, b"").rstrip(b"\0").decode(),
+                    _number(attributes.get(_Ifla.GROUP)),
+                    _number(attributes.get(_Ifla.MASTER)),
+                )
+            )
+        return found
+
+    def addresses(self) -> list[tuple[int, IPv4Interface]]:
+        """Every IPv4 address with its interface's index. Raises OSError."""
+        found = []
+        for body in self._dump(_Type.RTM_GETADDR, _IFADDR.pack(socket.AF_INET, 0, 0, 0, 0), _Type.RTM_NEWADDR):
+            family, prefix, _, _, index = _IFADDR.unpack_from(body)
+            attributes = dict(_attributes(body[_IFADDR.size :]))
+            raw = attributes.get(2) or attributes.get(1)
+            if family == socket.AF_INET and raw:
+                found.append((index, IPv4Interface((raw, prefix))))
+        return found
+
+    def routes(self) -> list[IPv4Network]:
+        """The destinations of every IPv4 route but the default. Raises OSError."""
+        found = []
+        query = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+        for body in self._dump(_Type.RTM_GETROUTE, query, _Type.RTM_NEWROUTE):
+            family, prefix, _, _, table, *_ = _RTMSG.unpack_from(body)
+            attributes = dict(_attributes(body[_RTMSG.size :]))
+            if family == socket.AF_INET and table == 254 and prefix and 1 in attributes:
+                found.append(IPv4Network((attributes[1], prefix), strict=False))
+        return found
+
+    def _dump(self, kind: int, query: bytes, wanted: int) -> Iterator[bytes]:
+        self._sequence += 1
+        size = _HEADER.size + len(query)
+        header = _HEADER.pack(size, kind, _Flag.REQUEST | _Flag.DUMP, self._sequence, 0)
+        self._socket.send(header + query + bytes(-size % 4))
+        while True:
+            for got, sequence, body, _ in self._receive():
+                if sequence != self._sequence:
+                    continue
+                if got == _Type.NLMSG_DONE:
+                    return
+                if got == _Type.NLMSG_ERROR:
+                    code = -struct.unpack_from("=i", body)[0]
+                    raise OSError(code, f"netlink dump: {os.strerror(code)}")
+                if got == wanted:
+                    yield body
+
+    def _receive(self) -> list[tuple[int, int, bytes, int]]:
+        data = self._socket.recv(1 << 17)
+        found, at = [], 0
+        while at + _HEADER.size <= len(data):
+            size, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
+            if size < _HEADER.size:
+                raise OSError(errno.EBADMSG, "netlink: a message shorter than its header")
+            found.append((kind, sequence, data[at + _HEADER.size : at + size], flags))
+            at += (size + 3) & ~3
+        return found
+
+
+def _number(raw: bytes | None) -> int:
+    return struct.unpack("=I", raw)[0] if raw else 0
+
+
+def _refusal_text(doing: str, code: int, body: bytes, flags: int) -> str:
+    """`doing: Invalid argument (kernel's words)`: NLM_F_ACK_TLVS tells that extended attributes follow."""
+    text = f"{doing}: {os.strerror(code)}"
+    if flags & 0x200:
+        # nlmsgerr: the error, then the request's header (and its body unless NLM_F_CAPPED), then attributes.
+        size = struct.unpack_from("=I", body, 4)[0]
+        start = 4 + (_HEADER.size if flags & 0x100 else (size + 3) & ~3)
+        words = dict(_attributes(body[start:])).get(1, b"").rstrip(b"\0").decode(errors="replace")
+        if words:
+            text += f" ({words})"
+    return text
+
+
+def send_all(sock: NetlinkSocket, requests: Sequence[Request], *, ignore: frozenset[int] = frozenset()) -> None:
+    """Send one by one, passing over the errnos of `ignore` (EEXIST of what may be there already). Raises OSError."""
+    for request in requests:
+        try:
+            sock.send(request)
+        except OSError as e:
+            if e.errno not in ignore:
+                raise

@@ -1,0 +1,52 @@
+"""Network namespaces by descriptor: made in a thread, entered for a moment, never named.
+
+unshare(2) and setns(2) work on the calling thread alone, so these run in the engine's network thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.unshare.argtypes = (ctypes.c_int,)
+_libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+
+
+def current() -> int:
+    """A descriptor of the calling thread's network namespace; the caller closes it. Raises OSError."""
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def enter(fd: int) -> None:
+    """Move the calling thread into the namespace of `fd`: setns(2). Raises OSError."""
+    if _libc.setns(fd, _CLONE_NEWNET) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"setns to network namespace: {os.strerror(code)}")
+
+
+def create(home: int) -> int:
+    """Make a namespace and come back to `home`; a descriptor of the new one, which the caller closes. Raises OSError.
+
+    The namespace lives as long as a descriptor, a process or a mount holds it.
+    """
+    if _libc.unshare(_CLONE_NEWNET) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"unshare of a network namespace: {os.strerror(code)}")
+    try:
+        return current()
+    finally:
+        enter(home)
+
+
+@contextmanager
+def inside(fd: int, home: int) -> Iterator[None]:
+    """Be in the namespace of `fd` for a block, then in `home` again. Raises OSError."""
+    enter(fd)
+    try:
+        yield
+    finally:
+        enter(home)
