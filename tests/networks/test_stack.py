@@ -1,0 +1,246 @@
+"""The network stack in a network namespace of the test's own, with real bridges, real NAT and real TCP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
+from vmagent.linux import netlink, netns
+from vmagent.networks.ipam import Leases
+from vmagent.networks.model import EndpointRequest, PortRequest, Sandbox
+from vmagent.networks.stack import NetworkStack
+from vmagent.paths import DataRoot, ExecRoot
+
+BIP = IPv4Interface("10.201.0.1/24")
+
+
+@pytest.fixture
+def world() -> Iterator[int]:
+    """A namespace that plays the host; the test's thread is in it."""
+    before = netns.current()
+    inside = netns.create(before)
+    netns.enter(inside)
+    try:
+        with netlink.NetlinkSocket() as sock:
+            sock.send(netlink.set_link(1, up=True))
+        yield inside
+    finally:
+        netns.enter(before)
+        os.close(inside)
+        os.close(before)
+
+
+@pytest.fixture
+def stack(world: int, tmp_path: Path) -> Iterator[NetworkStack]:
+    made = NetworkStack(DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec"), BIP)
+    made.open({})
+    yield made
+    made.close()
+
+
+def attach(stack: NetworkStack, name: str, *ports: PortRequest, network: str = "bridge", **kwargs: object) -> Sandbox:
+    request = EndpointRequest(network_id=stack.find(network).id, **kwargs)  # type: ignore[arg-type]
+    return stack.attach(name, [request], ports)
+
+
+def server(sandbox: Sandbox, world: int, port: int) -> socket.socket:
+    """A listener inside the sandbox: a socket belongs to the namespace it was made in."""
+    with netns.inside(sandbox.netns_fd, world):
+        sock = socket.socket()
+    sock.bind(("0.0.0.0", port))
+    sock.listen()
+    sock.settimeout(5)
+    return sock
+
+
+def reach(listener: socket.socket, client: socket.socket, address: tuple[str, int]) -> str:
+    """Connect and exchange a word; the client's address as the server sees it."""
+    seen: list[str] = []
+
+    def serve() -> None:
+        connection, peer = listener.accept()
+        with connection:
+            seen.append(peer[0])
+            connection.sendall(b"hello")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with client:
+        client.settimeout(5)
+        client.connect(address)
+        assert client.recv(5) == b"hello"
+    thread.join(5)
+    return seen[0]
+
+
+def any_port(container_port: int, host_ip: str = "127.0.0.1") -> PortRequest:
+    return PortRequest.from_api(f"{container_port}/tcp", {"HostIp": host_ip, "HostPort": ""})
+
+
+def test_an_endpoint_has_its_address_mac_and_default_route(stack: NetworkStack, world: int) -> None:
+    sandbox = attach(stack, "a")
+    (endpoint,) = sandbox.endpoints
+    assert endpoint.address == IPv4Interface("10.201.0.2/24")
+    assert endpoint.mac == "02:42:0a:c9:00:02"
+    with netns.inside(sandbox.netns_fd, world), netlink.NetlinkSocket() as inner:
+        assert {link.name for link in inner.links()} == {"lo", "eth0"}
+        assert (2, endpoint.address) in inner.addresses()
+
+
+def test_two_containers_and_the_host_reach_each_other(stack: NetworkStack, world: int) -> None:
+    one, two = attach(stack, "a"), attach(stack, "b")
+    with server(one, world, 80) as listener:
+        target = (str(one.endpoints[0].address.ip), 80)
+        assert reach(listener, socket.socket(), target) == "10.201.0.1"
+        with netns.inside(two.netns_fd, world):
+            neighbour = socket.socket()
+        assert reach(listener, neighbour, target) == str(two.endpoints[0].address.ip)
+
+
+@pytest.mark.parametrize("host_ip", ["127.0.0.1", "0.0.0.0"])
+def test_a_published_port_answers_on_loopback(stack: NetworkStack, world: int, host_ip: str) -> None:
+    sandbox = attach(stack, "a", any_port(80, host_ip))
+    with server(sandbox, world, 80) as listener:
+        assert reach(listener, socket.socket(), ("127.0.0.1", sandbox.ports[0].host_port)) == "10.201.0.1"
+
+
+def test_a_container_reaches_itself_by_its_published_port(stack: NetworkStack, world: int) -> None:
+    sandbox = attach(stack, "a", any_port(80, "0.0.0.0"))
+    with server(sandbox, world, 80) as listener:
+        with netns.inside(sandbox.netns_fd, world):
+            client = socket.socket()
+        reach(listener, client, (str(BIP.ip), sandbox.ports[0].host_port))
+
+
+def test_a_port_that_is_taken_is_refused_and_nothing_stays_behind(stack: NetworkStack, world: int) -> None:
+    first = attach(stack, "a", any_port(80))
+    taken = first.ports[0].host_port
+    again = PortRequest.from_api("80/tcp", {"HostIp": "127.0.0.1", "HostPort": str(taken)})
+    with pytest.raises(EngineError, match=rf"Bind for 127\.0\.0\.1:{taken} failed: port is already allocated"):
+        attach(stack, "b", again)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        foreign = PortRequest.from_api("80/tcp", {"HostIp": "127.0.0.1", "HostPort": str(other.getsockname()[1])})
+        with pytest.raises(EngineError, match="address already in use"):
+            attach(stack, "c", foreign)
+    assert list(stack.endpoints_on(stack.find("bridge").id)) == ["a"]
+    assert attach(stack, "d").endpoints  # the addresses of b and c were given back
+
+
+def test_a_released_container_answers_no_more_and_its_interface_goes(stack: NetworkStack, world: int) -> None:
+    sandbox = attach(stack, "a", any_port(80))
+    with server(sandbox, world, 80):
+        stack.release("a")
+        with socket.socket() as client:
+            client.settimeout(0.5)
+            with pytest.raises(OSError):  # noqa: PT011 - refused or unreachable, as timing has it
+                client.connect((str(sandbox.endpoints[0].address.ip), 80))
+    again = PortRequest.from_api("80/tcp", {"HostIp": "127.0.0.1", "HostPort": str(sandbox.ports[0].host_port)})
+    assert attach(stack, "b", again).ports == sandbox.ports
+
+
+def test_networks_are_walled_off_from_each_other(stack: NetworkStack, world: int) -> None:
+    other = stack.create("other", subnet=IPv4Network("10.202.0.0/24"))
+    one, two = attach(stack, "a"), attach(stack, "b", network=other.name)
+    with server(one, world, 80), netns.inside(two.netns_fd, world):
+        client = socket.socket()
+    with client:
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.connect((str(one.endpoints[0].address.ip), 80))
+
+
+def test_a_running_container_is_connected_and_disconnected(stack: NetworkStack, world: int) -> None:
+    other = stack.create("other", subnet=IPv4Network("10.202.0.0/24"))
+    sandbox = attach(stack, "a")
+    added = stack.connect("a", EndpointRequest(network_id=other.id))
+    assert added.interface == "eth1"
+    with pytest.raises(Forbidden, match="already exists in network other"):
+        stack.connect("a", EndpointRequest(network_id=other.id))
+    with pytest.raises(Forbidden, match="active endpoints"):
+        stack.remove(other.id)
+    stack.disconnect("a", other.id)
+    assert [e.interface for e in sandbox.endpoints] == ["eth0"]
+    stack.remove(other.id)
+    with pytest.raises(NotFound):
+        stack.find("other")
+
+
+def test_names_and_subnets_are_taken_once(stack: NetworkStack) -> None:
+    stack.create("one", subnet=IPv4Network("10.202.0.0/24"))
+    with pytest.raises(Conflict, match="network with name one already exists"):
+        stack.create("one")
+    with pytest.raises(Forbidden, match="Pool overlaps"):
+        stack.create("two", subnet=IPv4Network("10.202.0.128/25"))
+    with pytest.raises(Forbidden, match="pre-defined"):
+        stack.remove(stack.find("host").id)
+
+
+def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_path: Path) -> None:
+    """The living container is this process: its namespace is what /proc/PID/ns/net says."""
+    roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")
+    killed = NetworkStack(*roots, BIP)
+    killed.open({})
+    living, dead = attach(killed, "living", any_port(80)), attach(killed, "dead")
+    with ExitStack() as cleanup:
+        listener = cleanup.enter_context(server(living, world, 80))
+        # What a SIGKILL does: descriptors go, the kernel's objects stay.
+        killed._ports.close()
+        netns.enter(living.netns_fd)
+        heir = NetworkStack(*roots, BIP)
+        pid = os.getpid()
+        # `alive` is read by pid: the main thread stands in the container's namespace while the heir opens elsewhere.
+        errors: list[BaseException] = []
+
+        def open_heir() -> None:
+            netns.enter(world)
+            try:
+                heir.open({"living": pid})
+            except BaseException as e:  # noqa: BLE001 - told to the test's thread
+                errors.append(e)
+
+        thread = threading.Thread(target=open_heir)
+        thread.start()
+        thread.join(20)
+        netns.enter(world)
+        assert not errors
+        taken = heir.sandbox("living")
+        assert taken is not None
+        assert taken.endpoints == living.endpoints
+        assert heir.sandbox("dead") is None
+        reach(listener, socket.socket(), ("127.0.0.1", living.ports[0].host_port))
+        heir.close()
+        killed._disposer.close()
+        killed._netlink.close()
+        for fd in (killed._home, living.netns_fd, dead.netns_fd):
+            os.close(fd)
+    with netlink.NetlinkSocket() as sock:
+        assert [link.name for link in sock.links()] == ["lo"]
+
+
+def test_addresses_are_leased_in_turn_and_only_from_the_subnet() -> None:
+    leases = Leases(IPv4Network("10.0.0.0/29"), IPv4Address("10.0.0.1"))
+    first = leases.lease()
+    leases.release(first)
+    assert leases.lease() != first
+    with pytest.raises(BadRequest):
+        leases.lease(IPv4Address("10.0.1.1"))
+    for _ in range(4):
+        leases.lease()
+    with pytest.raises(EngineError, match="no available IPv4 addresses"):
+        leases.lease()
+
+
+@pytest.mark.parametrize("port", ["x/tcp", "80/sctp", "99999/tcp"])
+def test_a_bad_port_is_refused(port: str) -> None:
+    with pytest.raises(BadRequest, match="invalid port specification"):
+        PortRequest.from_api(port, None)

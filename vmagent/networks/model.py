@@ -1,0 +1,184 @@
+"""What a network, an endpoint and a published port are. Addresses are `ipaddress` objects; text only at the edges."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any, NewType
+
+from vmagent.errors import BadRequest
+
+NetworkId = NewType("NetworkId", str)  # 64 hex digits
+SCHEMA = 1
+
+
+class Protocol(StrEnum):
+    TCP = "tcp"
+    UDP = "udp"
+
+
+def new_id() -> str:
+    """64 random hex digits, as docker's ids of networks and endpoints."""
+    return secrets.token_hex(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A bridge network as it is kept on disk. `host` and `none` are networks too, without subnet."""
+
+    id: NetworkId
+    name: str
+    driver: str  # bridge, host or null
+    created: str  # RFC 3339 with nanoseconds
+    subnet: IPv4Network | None = None
+    gateway: IPv4Address | None = None
+    ip_range: IPv4Network | None = None  # addresses are leased from here; None: the whole subnet
+    bridge: str = ""  # the bridge's interface name
+    internal: bool = False
+    attachable: bool = False
+    mtu: int = 1500
+    labels: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    predefined: bool = False
+
+    @property
+    def has_bridge(self) -> bool:
+        return self.driver == "bridge"
+
+    def interface(self, address: IPv4Address) -> IPv4Interface:
+        """`address` with the subnet's prefix length."""
+        assert self.subnet is not None
+        return IPv4Interface((address, self.subnet.prefixlen))
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "name": self.name,
+            "driver": self.driver,
+            "created": self.created,
+            "subnet": _text(self.subnet),
+            "gateway": _text(self.gateway),
+            "ip_range": _text(self.ip_range),
+            "bridge": self.bridge,
+            "internal": self.internal,
+            "attachable": self.attachable,
+            "mtu": self.mtu,
+            "labels": dict(self.labels),
+            "options": dict(self.options),
+            "predefined": self.predefined,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Network:
+        """Raises ValueError on a record of a newer schema or a damaged one."""
+        if record.get("schema") != SCHEMA:
+            raise ValueError(f"network record has schema {record.get('schema')!r}, this engine reads {SCHEMA}")
+        return cls(
+            id=NetworkId(record["id"]),
+            name=record["name"],
+            driver=record["driver"],
+            created=record["created"],
+            subnet=IPv4Network(record["subnet"]) if record["subnet"] else None,
+            gateway=IPv4Address(record["gateway"]) if record["gateway"] else None,
+            ip_range=IPv4Network(record["ip_range"]) if record["ip_range"] else None,
+            bridge=record["bridge"],
+            internal=record["internal"],
+            attachable=record["attachable"],
+            mtu=record["mtu"],
+            labels=record["labels"],
+            options=record["options"],
+            predefined=record["predefined"],
+        )
+
+
+def _text(value: object | None) -> str | None:
+    return None if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRequest:
+    """What a container asks of one network."""
+
+    network_id: NetworkId
+    address: IPv4Address | None = None  # None: leased
+    mac: str | None = None  # None: derived from the address
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortRequest:
+    """A port to be published; `first_host_port` 0 asks for any."""
+
+    container_port: int
+    protocol: Protocol
+    host_ip: IPv4Address
+    first_host_port: int
+    last_host_port: int
+
+    @classmethod
+    def from_api(cls, key: str, binding: Mapping[str, str] | None) -> PortRequest:
+        """From the Engine API's PortBindings: key "80/tcp", binding {"HostIp": "", "HostPort": "8080-8090"}."""
+        number, _, protocol = key.partition("/")
+        value = binding or {}
+        host_ip, host_port = value.get("HostIp") or "0.0.0.0", value.get("HostPort") or "0"
+        first, _, last = host_port.partition("-")
+        try:
+            request = cls(
+                container_port=_port(number),
+                protocol=Protocol(protocol or "tcp"),
+                host_ip=IPv4Address("0.0.0.0" if host_ip == "::" else host_ip),
+                first_host_port=_port(first),
+                last_host_port=_port(last or first),
+            )
+        except ValueError as e:
+            raise BadRequest(f"invalid port specification: {host_ip}:{host_port}:{key}") from e
+        if request.last_host_port < request.first_host_port:
+            raise BadRequest(f"invalid port range: {host_port}")
+        return request
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 0xFFFF:
+        raise ValueError(f"invalid port: {text}")
+    return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedPort:
+    """A port that answers on the host."""
+
+    container_port: int
+    protocol: Protocol
+    host_ip: IPv4Address
+    host_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A container's place on one network."""
+
+    id: str
+    network_id: NetworkId
+    network_name: str
+    address: IPv4Interface
+    gateway: IPv4Address | None  # None: an internal network
+    mac: str
+    interface: str  # in the container, "eth0"
+    host_interface: str
+    host_index: int
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Sandbox:
+    """A container's network namespace with its endpoints and published ports. `netns_fd` is the stack's."""
+
+    container_id: str
+    netns_fd: int
+    endpoints: list[Endpoint] = field(default_factory=list)
+    ports: list[PublishedPort] = field(default_factory=list)

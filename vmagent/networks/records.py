@@ -1,0 +1,77 @@
+"""A sandbox as it is kept under the exec root, and a network moved to another subnet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from vmagent.networks.model import Endpoint, Network, NetworkId, Protocol, PublishedPort, Sandbox
+
+
+def with_subnet(network: Network, subnet: IPv4Network, gateway: IPv4Address) -> Network:
+    return replace(network, subnet=subnet, gateway=gateway, ip_range=None)
+
+
+def sandbox_record(sandbox: Sandbox) -> bytes:
+    endpoints = [
+        {
+            "id": e.id,
+            "network_id": e.network_id,
+            "network_name": e.network_name,
+            "address": str(e.address),
+            "gateway": str(e.gateway) if e.gateway else None,
+            "mac": e.mac,
+            "interface": e.interface,
+            "host_interface": e.host_interface,
+            "host_index": e.host_index,
+            "aliases": list(e.aliases),
+        }
+        for e in sandbox.endpoints
+    ]
+    ports = [
+        {
+            "container_port": p.container_port,
+            "protocol": p.protocol.value,
+            "host_ip": str(p.host_ip),
+            "host_port": p.host_port,
+        }
+        for p in sandbox.ports
+    ]
+    return json.dumps({"endpoints": endpoints, "ports": ports}).encode()
+
+
+def read_sandbox(path: Path, container_id: str, netns_fd: int) -> Sandbox | None:
+    """The sandbox of a living container whose namespace is `netns_fd`; None where that is -1: it ended meanwhile.
+
+    The record is run-time state that this engine wrote whole: a damaged one raises ValueError or KeyError.
+    """
+    if netns_fd < 0:
+        return None
+    record = json.loads(path.read_bytes())
+    endpoints = [
+        Endpoint(
+            id=e["id"],
+            network_id=NetworkId(e["network_id"]),
+            network_name=e["network_name"],
+            address=IPv4Interface(e["address"]),
+            gateway=IPv4Address(e["gateway"]) if e["gateway"] else None,
+            mac=e["mac"],
+            interface=e["interface"],
+            host_interface=e["host_interface"],
+            host_index=e["host_index"],
+            aliases=tuple(e["aliases"]),
+        )
+        for e in record["endpoints"]
+    ]
+    ports = [
+        PublishedPort(
+            container_port=p["container_port"],
+            protocol=Protocol(p["protocol"]),
+            host_ip=IPv4Address(p["host_ip"]),
+            host_port=p["host_port"],
+        )
+        for p in record["ports"]
+    ]
+    return Sandbox(container_id=container_id, netns_fd=netns_fd, endpoints=endpoints, ports=ports)

@@ -1,0 +1,434 @@
+"""Networks and the endpoints on them. Every call blocks for about a millisecond: all run in one network thread.
+
+A container's network namespace is made here and handed on as a descriptor; its process only enters it. What an
+endpoint holds (address, interface, ports) is also written under the exec root, so that an engine that was killed
+finds it again; what belongs to no living container then is swept.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from vmagent.durable import fsync_dir, publish
+from vmagent.errors import Conflict, EngineError, Forbidden, NotFound
+from vmagent.linux import netlink, netns
+from vmagent.networks import records
+from vmagent.networks.disposer import DEAD_GROUP, Disposer
+from vmagent.networks.firewall import Firewall
+from vmagent.networks.ipam import Leases, choose_subnet
+from vmagent.networks.model import (
+    Endpoint,
+    EndpointRequest,
+    Network,
+    NetworkId,
+    PortRequest,
+    Sandbox,
+    new_id,
+)
+from vmagent.networks.ports import HostPorts
+from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
+
+
+class NetworkStack:
+    """All networks of one engine. `open` first; every method belongs to the thread that called `open`."""
+
+    def __init__(self, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None = None) -> None:
+        self._data_root, self._exec_root, self._bip = data_root, exec_root, bip
+        # Several engines on one machine: each has its own table and bridge.
+        own = sha256(str(exec_root.path).encode()).hexdigest()[:8]
+        is_default = exec_root.path == DEFAULT_EXEC_ROOT
+        self._default_bridge = "cove0" if is_default else f"cv{own}"
+        self._table = "cove" if is_default else f"cove_{own}"
+        self._networks: dict[NetworkId, Network] = {}
+        self._leases: dict[NetworkId, Leases] = {}
+        self._bridges: dict[NetworkId, int] = {}
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._ports = HostPorts()
+
+    # --- opening and closing
+
+    def open(self, alive: Mapping[str, int]) -> None:
+        """Bring every network up and take over the sandboxes of the containers of `alive` (id → pid).
+
+        Raises EngineError or OSError where the kernel refuses (no CAP_NET_ADMIN, no bridge or nftables support).
+        """
+        self._home = netns.current()
+        self._netlink = netlink.NetlinkSocket()
+        self._disposer = Disposer(netlink.NetlinkSocket())
+        self._firewall = Firewall(self._table)
+        self._firewall.open()
+        self._data_root.networks.mkdir(parents=True, exist_ok=True)
+        self._exec_root.networks.mkdir(parents=True, exist_ok=True)
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        self._load_networks()
+        for network in self._networks.values():
+            if network.has_bridge:
+                self._bring_up(network)
+        self._apply_firewall()
+        self._restore(alive)
+
+    def close(self) -> None:
+        """Give back all that is not a container's: bridges, table, thread. Sandboxes still held are released first."""
+        for container_id in list(self._sandboxes):
+            self.release(container_id)
+        self._disposer.close()
+        for network_id in list(self._bridges):
+            self._take_down(network_id)
+        self._firewall.close()
+        self._ports.close()
+        self._netlink.close()
+        os.close(self._home)
+
+    def _load_networks(self) -> None:
+        for path in self._data_root.networks.glob("*.json"):
+            try:
+                network = Network.from_record(json.loads(path.read_bytes()))
+            except (ValueError, KeyError) as e:
+                raise EngineError(f"network record {path.name} cannot be read: {e}") from e
+            self._networks[network.id] = network
+        for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
+            if not any(network.name == name for network in self._networks.values()):
+                self._publish(self._predefined(name, driver))
+        default = self.find("bridge")
+        if self._bip and (default.subnet, default.gateway) != (self._bip.network, self._bip.ip):
+            moved = records.with_subnet(default, self._bip.network, self._bip.ip)
+            self._publish(moved)
+
+    def _predefined(self, name: str, driver: str) -> Network:
+        subnet = gateway = None
+        if driver == "bridge":
+            subnet = self._bip.network if self._bip else choose_subnet(self._taken_subnets())
+            gateway = self._bip.ip if self._bip else subnet[1]
+        return Network(
+            id=NetworkId(new_id()),
+            name=name,
+            driver=driver,
+            created=_now(),
+            subnet=subnet,
+            gateway=gateway,
+            bridge=self._default_bridge if driver == "bridge" else "",
+            predefined=True,
+        )
+
+    def _publish(self, network: Network) -> None:
+        publish(self._data_root.networks / f"{network.id}.json", json.dumps(network.to_record()).encode())
+        self._networks[network.id] = network
+
+    def _taken_subnets(self) -> list[IPv4Network]:
+        ours = [network.subnet for network in self._networks.values() if network.subnet]
+        return [*self._netlink.routes(), *ours]
+
+    def _bring_up(self, network: Network) -> None:
+        """Make the bridge, or take the one a killed engine left."""
+        assert network.subnet is not None
+        assert network.gateway is not None
+        exists = frozenset({errno.EEXIST})
+        netlink.send_all(self._netlink, [netlink.add_bridge(network.bridge, network.mtu)], ignore=exists)
+        index = socket.if_nametoindex(network.bridge)
+        address = network.interface(network.gateway)
+        netlink.send_all(self._netlink, [netlink.add_address(index, address)], ignore=exists)
+        self._netlink.send(netlink.set_link(index, up=True))
+        # 127.0.0.1:PORT of the host may be sent on to a container.
+        Path(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet").write_text("1")
+        self._bridges[network.id] = index
+        self._leases[network.id] = Leases(network.subnet, network.gateway, network.ip_range)
+
+    def _take_down(self, network_id: NetworkId) -> None:
+        netlink.send_all(
+            self._netlink, [netlink.delete_link(self._bridges.pop(network_id))], ignore=frozenset({errno.ENODEV})
+        )
+        del self._leases[network_id]
+
+    def _apply_firewall(self) -> None:
+        self._firewall.set_networks(n for n in self._networks.values() if n.id in self._bridges)
+
+    def _restore(self, alive: Mapping[str, int]) -> None:
+        """Take over what a killed engine's containers hold; put the rest in the dead group."""
+        kept: set[int] = set()
+        for path in self._exec_root.networks.glob("*.json"):
+            container_id = path.stem
+            sandbox = records.read_sandbox(path, container_id, self._netns_of(alive.get(container_id)))
+            if sandbox is None or any(e.network_id not in self._bridges for e in sandbox.endpoints):
+                if sandbox is not None:
+                    os.close(sandbox.netns_fd)
+                path.unlink()
+                continue
+            for endpoint in sandbox.endpoints:
+                self._leases[endpoint.network_id].hold(endpoint.address.ip)
+                kept.add(endpoint.host_index)
+            self._hold_again(sandbox)
+            self._sandboxes[container_id] = sandbox
+        bridges = set(self._bridges.values())
+        stray = [link.number for link in self._netlink.links() if link.master in bridges and link.number not in kept]
+        for number in stray:
+            self._netlink.send(netlink.set_link(number, up=False, group=DEAD_GROUP))
+        if stray:
+            self._disposer.dispose(-1)
+
+    def _hold_again(self, sandbox: Sandbox) -> None:
+        for port in sandbox.ports:
+            request = PortRequest(
+                container_port=port.container_port,
+                protocol=port.protocol,
+                host_ip=port.host_ip,
+                first_host_port=port.host_port,
+                last_host_port=port.host_port,
+            )
+            self._ports.reserve(request)
+        if sandbox.ports:
+            self._firewall.publish(sandbox.ports, sandbox.endpoints[0].address.ip)
+
+    @staticmethod
+    def _netns_of(pid: int | None) -> int:
+        """A descriptor of the network namespace of `pid`, -1 where it is gone."""
+        if pid is None:
+            return -1
+        try:
+            return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return -1
+
+    # --- networks
+
+    def networks(self) -> list[Network]:
+        return list(self._networks.values())
+
+    def find(self, reference: str) -> Network:
+        """By id, then name, then the id's beginning. Raises NotFound, BadRequest-like EngineError where ambiguous."""
+        if reference in self._networks:
+            return self._networks[NetworkId(reference)]
+        for network in self._networks.values():
+            if network.name == reference:
+                return network
+        starting = [n for n in self._networks.values() if reference and n.id.startswith(reference)]
+        if len(starting) == 1:
+            return starting[0]
+        raise NotFound(f"network {reference} not found")
+
+    def create(
+        self,
+        name: str,
+        *,
+        subnet: IPv4Network | None = None,
+        gateway: IPv4Address | None = None,
+        ip_range: IPv4Network | None = None,
+        internal: bool = False,
+        attachable: bool = False,
+        mtu: int = 1500,
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Network:
+        """A new bridge network. Raises Conflict on a taken name, Forbidden on an overlapping subnet."""
+        if any(network.name == name for network in self._networks.values()):
+            raise Conflict(f"network with name {name} already exists")
+        taken = self._taken_subnets()
+        if subnet is None:
+            subnet = choose_subnet(taken)
+        elif any(subnet.overlaps(n.subnet) for n in self._networks.values() if n.subnet):
+            raise Forbidden("invalid pool request: Pool overlaps with other one on this address space")
+        network_id = NetworkId(new_id())
+        network = Network(
+            id=network_id,
+            name=name,
+            driver="bridge",
+            created=_now(),
+            subnet=subnet,
+            gateway=gateway or (ip_range or subnet)[1],
+            ip_range=ip_range,
+            bridge=f"cv-{network_id[:12]}",
+            internal=internal,
+            attachable=attachable,
+            mtu=mtu,
+            labels=labels or {},
+            options=options or {},
+        )
+        with ExitStack() as undo:
+            self._bring_up(network)
+            undo.callback(self._apply_firewall)
+            undo.callback(self._take_down, network.id)
+            self._networks[network.id] = network
+            undo.callback(self._networks.pop, network.id)
+            self._apply_firewall()
+            self._publish(network)
+            undo.pop_all()
+        return network
+
+    def remove(self, network_id: NetworkId) -> None:
+        """Raises Forbidden for a predefined network or one with endpoints (docker's 403)."""
+        network = self._networks[network_id]
+        if network.predefined:
+            raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        if self.endpoints_on(network_id):
+            raise Forbidden(f"error while removing network: network {network.name} has active endpoints")
+        (self._data_root.networks / f"{network_id}.json").unlink(missing_ok=True)
+        fsync_dir(self._data_root.networks)
+        del self._networks[network_id]
+        self._take_down(network_id)
+        self._apply_firewall()
+
+    def endpoints_on(self, network_id: NetworkId) -> dict[str, Endpoint]:
+        """The running containers' endpoints on a network, by container id."""
+        return {
+            container_id: endpoint
+            for container_id, sandbox in self._sandboxes.items()
+            for endpoint in sandbox.endpoints
+            if endpoint.network_id == network_id
+        }
+
+    # --- endpoints
+
+    def sandbox(self, container_id: str) -> Sandbox | None:
+        return self._sandboxes.get(container_id)
+
+    def attach(
+        self, container_id: str, requests: Sequence[EndpointRequest], ports: Iterable[PortRequest] = ()
+    ) -> Sandbox:
+        """Make a namespace with an endpoint on each network, and publish `ports` to the first one's address.
+
+        The sandbox's `netns_fd` stays the stack's until `release`. On any failure the host is left as it was.
+        Raises EngineError (address or port taken, pool empty) and OSError.
+        """
+        with ExitStack() as undo:
+            fd = netns.create(self._home)
+            undo.callback(os.close, fd)
+            sandbox = Sandbox(container_id=container_id, netns_fd=fd)
+            with netns.inside(fd, self._home):
+                inner = netlink.NetlinkSocket()
+            undo.enter_context(inner)
+            inner.send(netlink.set_link(1, up=True))
+            for number, request in enumerate(requests):
+                self._join(sandbox, inner, request, number, undo)
+            for port in ports:
+                held = self._ports.reserve(port)
+                undo.callback(self._ports.release, held)
+                sandbox.ports.append(held)
+            if sandbox.ports:
+                undo.callback(self._firewall.unpublish, list(sandbox.ports))
+                self._netlink.send(netlink.set_hairpin(sandbox.endpoints[0].host_index))
+                self._firewall.publish(sandbox.ports, sandbox.endpoints[0].address.ip)
+            self._keep(sandbox)
+            undo.pop_all()
+            inner.close()
+        self._sandboxes[container_id] = sandbox
+        return sandbox
+
+    def _join(
+        self, sandbox: Sandbox, inner: netlink.NetlinkSocket, request: EndpointRequest, number: int, undo: ExitStack
+    ) -> None:
+        network = self._networks[request.network_id]
+        leases = self._leases[network.id]
+        leased = leases.lease(request.address)
+        undo.callback(leases.release, leased)
+        address = network.interface(leased)
+        endpoint_id = new_id()
+        mac, host_name, inner_name = request.mac or _mac_of(address.ip), f"ve{endpoint_id[:12]}", f"eth{number}"
+        inner_index = number + 2  # after lo; interfaces of a fresh namespace are all ours
+        self._netlink.send(
+            netlink.add_veth(
+                host_name,
+                peer=inner_name,
+                peer_ns=sandbox.netns_fd,
+                peer_index=inner_index,
+                peer_mac=mac,
+                master=self._bridges[network.id],
+                mtu=network.mtu,
+            )
+        )
+        host_index = socket.if_nametoindex(host_name)
+        undo.callback(self._bury, host_index)
+        # The default route is the first network's that leads anywhere.
+        leads_out = not network.internal and not any(e.gateway for e in sandbox.endpoints)
+        messages = [netlink.set_link(inner_index, up=True), netlink.add_address(inner_index, address)]
+        if leads_out and network.gateway:
+            messages.append(netlink.add_default_route(network.gateway))
+        inner.send(*messages)
+        sandbox.endpoints.append(
+            Endpoint(
+                id=endpoint_id,
+                network_id=network.id,
+                network_name=network.name,
+                address=address,
+                gateway=None if network.internal else network.gateway,
+                mac=mac,
+                interface=inner_name,
+                host_interface=host_name,
+                host_index=host_index,
+                aliases=request.aliases,
+            )
+        )
+
+    def connect(self, container_id: str, request: EndpointRequest) -> Endpoint:
+        """Add an endpoint to a running container. Raises Forbidden where it is on that network already."""
+        sandbox = self._sandboxes[container_id]
+        if any(e.network_id == request.network_id for e in sandbox.endpoints):
+            name = self._networks[request.network_id].name
+            raise Forbidden(f"endpoint with name {container_id[:12]} already exists in network {name}")
+        used = {int(e.interface.removeprefix("eth")) for e in sandbox.endpoints}
+        number = next(n for n in range(len(used) + 1) if n not in used)
+        with ExitStack() as undo:
+            with netns.inside(sandbox.netns_fd, self._home):
+                inner = netlink.NetlinkSocket()
+            undo.enter_context(inner)
+            self._join(sandbox, inner, request, number, undo)
+            self._keep(sandbox)
+            undo.pop_all()
+            inner.close()
+        return sandbox.endpoints[-1]
+
+    def disconnect(self, container_id: str, network_id: NetworkId) -> Endpoint:
+        """Take a running container off a network. Raises EngineError where it is not on it."""
+        sandbox = self._sandboxes.get(container_id)
+        for endpoint in sandbox.endpoints if sandbox else ():
+            if endpoint.network_id == network_id and sandbox:
+                sandbox.endpoints.remove(endpoint)
+                self._keep(sandbox)
+                self._bury(endpoint.host_index)
+                self._leases[network_id].release(endpoint.address.ip)
+                return endpoint
+        raise EngineError(f"container {container_id} is not connected to network {self._networks[network_id].name}")
+
+    def release(self, container_id: str) -> Sandbox | None:
+        """Give back all that a container holds; the kernel's part is left to the disposer. None: it held nothing."""
+        sandbox = self._sandboxes.pop(container_id, None)
+        if sandbox is None:
+            return None
+        self._firewall.unpublish(sandbox.ports)
+        for port in sandbox.ports:
+            self._ports.release(port)
+        for endpoint in sandbox.endpoints:
+            self._set_dead(endpoint.host_index)
+            self._leases[endpoint.network_id].release(endpoint.address.ip)
+        self._disposer.dispose(sandbox.netns_fd)
+        (self._exec_root.networks / f"{container_id}.json").unlink(missing_ok=True)
+        return sandbox
+
+    def _keep(self, sandbox: Sandbox) -> None:
+        path = self._exec_root.networks / f"{sandbox.container_id}.json"
+        publish(path, records.sandbox_record(sandbox), durable=False)
+
+    def _bury(self, host_index: int) -> None:
+        self._set_dead(host_index)
+        self._disposer.dispose(-1)
+
+    def _set_dead(self, host_index: int) -> None:
+        """Take the host's end down: nothing answers for its address from here on. Gone already is as good."""
+        request = netlink.set_link(host_index, up=False, group=DEAD_GROUP)
+        netlink.send_all(self._netlink, [request], ignore=frozenset({errno.ENODEV}))
+
+
+def _mac_of(address: IPv4Address) -> str:
+    """02:42 and the address: unique on its network, and the same at every start with the same address."""
+    return "02:42:" + ":".join(f"{byte:02x}" for byte in address.packed)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "000Z")
