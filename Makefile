@@ -1,0 +1,54 @@
+# Two commands are all a newcomer needs: `make run` and `make test`. Each does its own set-up, again and again safely.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := run
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked-$(firstword $(shell sha256sum requirements.lock))
+
+.PHONY: run test setup setup-test guest lock lint clean
+
+run: setup guest
+	@$(BIN)/cove --context vm run --steps --rm cove/hello
+	@if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ]; then \
+	  echo "Opening the window."; setsid $(BIN)/cove-desktop --context vm >/dev/null 2>&1 & \
+	else echo "No display here: on a desktop this opens the window ($(BIN)/cove-desktop)."; fi
+
+test: setup-test guest
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+setup: $(LOCKED) vmagent/native/bin/hello-x86_64
+
+setup-test:
+	@packaging/debian-deps.sh test
+	@$(MAKE) --no-print-directory setup
+
+$(LOCKED): requirements.lock
+	@packaging/debian-deps.sh run
+	@echo "Setting up $(VENV)"
+	@[ -x $(BIN)/python ] || python3 -m venv $(VENV)
+	@awk '/^[a-z0-9]/{own=/^uv==/} own' requirements.lock >$(VENV)/uv.lock
+	@[ -x $(BIN)/uv ] || $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
+	@rm -f $(VENV)/.locked-* && touch $@
+
+# The two static programs that live in containers, compiled by PyPI's ziglang.
+vmagent/native/bin/hello-x86_64: vmagent/native/hello.c vmagent/native/init.c vmagent/native/build.py
+	@echo "Compiling hello and init"
+	@$(BIN)/python -m vmagent.native.build
+	@touch $@
+
+guest: setup
+	@$(MAKE) --no-print-directory -C guest
+
+lint: setup
+	@$(BIN)/python -m pytest -q tests/project
+
+# After a change of pyproject.toml's dependencies.
+lock:
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) guest/build vmagent/native/bin build dist *.egg-info

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Install the Debian packages that `make run` needs, and with the argument `test` those of `make test` too.
+# Does nothing, and needs no network, where all are there. Root, or sudo.
+set -euo pipefail
+run=(
+  python3 python3-venv ca-certificates make
+  qemu-system-x86 qemu-utils                                  # the VM
+  mmdebstrap cpio zstd lz4 xz-utils debian-archive-keyring    # its image
+  libnftables1 procps iproute2                                # the engine natively
+  libegl1 libgl1 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 # the window
+  libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
+)
+test=(
+  busybox-static docker-registry                    # an image's content and a real registry
+  xvfb xauth x11-utils fonts-inter fonts-jetbrains-mono # a screen, and the fonts of the pictures
+  openssh-client libseccomp2 strace util-linux
+)
+wanted=("${run[@]}")
+[ "${1:-run}" = test ] && wanted+=("${test[@]}")
+have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+missing=$(comm -13 <(printf '%s\n' "$have") <(printf '%s\n' "${wanted[@]}" | sort -u))
+[ -z "$missing" ] && exit 0
+echo "Installing Debian packages:" $missing
+sudo=()
+[ "$(id -u)" = 0 ] || sudo=(sudo)
+export DEBIAN_FRONTEND=noninteractive
+"${sudo[@]}" apt-get update -qq
+# shellcheck disable=SC2086 # one word a package
+"${sudo[@]}" apt-get install -y -qq --no-install-recommends $missing >/dev/null

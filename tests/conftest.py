@@ -1,0 +1,43 @@
+"""Fixtures that every area of the tests shares: a native engine with a busybox image, a registry, the real clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import NativeEngine, native_engine
+from tests.support.registry import registry as start_registry
+from tests.support.tools import busybox_tar as write_busybox_tar
+
+IMAGE = "busybox:latest"
+
+
+@pytest.fixture(scope="session")
+def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system tar of the static busybox."""
+    return write_busybox_tar(tmp_path_factory.mktemp("busybox") / "busybox.tar")
+
+
+@pytest.fixture(scope="session")
+def engine(busybox_tar: Path) -> Iterator[NativeEngine]:
+    """One native engine for the session, with the image busybox:latest. Tests remove the containers they make."""
+    with native_engine() as made:
+        made.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
+        yield made
+
+
+@pytest.fixture
+def own_engine(busybox_tar: Path) -> Iterator[NativeEngine]:
+    """An engine of the test's own, to be killed and restarted at will; it has busybox:latest too."""
+    with native_engine() as made:
+        made.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """HOST:PORT of an empty docker-registry on loopback."""
+    with start_registry(tmp_path_factory.mktemp("registry")) as address:
+        yield address

@@ -1,0 +1,127 @@
+"""A native engine of the tests' own: own roots, own bridge, own socket; stopped in order, and looked after."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from desktop.client.engine import EngineClient
+from desktop.client.http import Endpoint
+from tests.support.tools import docker_cli
+
+_SUBNETS = itertools.count(1)
+START_LIMIT_S = 20
+
+
+class NativeEngine:
+    """`cove-agent` as a child of the test. `docker(...)` and `cove(...)` run the real programs against it."""
+
+    def __init__(self, *flags: str) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="cvt-"))
+        self.socket = self.root / "e.sock"
+        self.host = f"unix://{self.socket}"
+        self.pidfile = self.root / "keeper.pid"
+        self._bip = f"10.2{os.getpid() % 40 + 10}.{next(_SUBNETS)}.1/24"
+        self._flags = flags
+        self.log = self.root / "agent.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises AssertionError with its log."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    Path(sys.executable).with_name("cove-agent"),
+                    *("-H", self.host, "--pidfile", self.pidfile, "--bip", self._bip),
+                    *("--data-root", self.root / "data", "--exec-root", self.root / "exec"),
+                    *self._flags,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.wait_until_answering()
+
+    def wait_until_answering(self, limit_s: float = START_LIMIT_S) -> None:
+        deadline = time.monotonic() + limit_s
+        while True:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(max(0.1, deadline - time.monotonic()))
+                sock.connect(str(self.socket))
+                sock.sendall(b"GET /_ping HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n")
+                if b" 200 " in sock.recv(64):
+                    return
+            if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
+                raise AssertionError(f"the engine does not answer:\n{self.log.read_text()[-4000:]}")
+            time.sleep(0.02)  # there is no event to wait for before the socket exists
+
+    def pid_of(self, name: str) -> int:
+        """The process id of `cove-engine` or `cove-supervisor` below the keeper."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                    return int(child)
+        raise AssertionError(f"no {name} among the keeper's children {children}")
+
+    def client(self, timeout_s: float = 60) -> EngineClient:
+        return EngineClient(Endpoint.parse(self.host), timeout_s=timeout_s)
+
+    def docker(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        """Run trixie's docker CLI against this engine; text streams captured."""
+        return run([docker_cli(), *args], {"DOCKER_HOST": self.host, "DOCKER_CLI_HINTS": "false"}, check, **kwargs)
+
+    def cove(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        """Run the `cove` command line against this engine; text streams captured."""
+        return run([Path(sys.executable).with_name("cove"), *args], {"COVE_HOST": self.host}, check, **kwargs)
+
+    def stop(self) -> None:
+        """SIGTERM to the keeper, and a look at what is left. Raises AssertionError for anything left behind."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                status = self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise AssertionError(f"the keeper did not stop:\n{self.log.read_text()[-4000:]}") from None
+            assert status == 0, f"the keeper ended with {status}:\n{self.log.read_text()[-4000:]}"
+        mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {self.root}" in line]
+        assert not mounts, f"mounts left behind: {mounts}"
+        shutil.rmtree(self.root)
+
+
+def run(
+    command: list[str | Path], environment: Mapping[str, str], check: bool, **kwargs: Any
+) -> subprocess.CompletedProcess[str]:
+    kwargs.setdefault("timeout", 60)
+    if "input" not in kwargs:
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, **kwargs
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@contextlib.contextmanager
+def native_engine(*flags: str) -> Iterator[NativeEngine]:
+    """A running engine; stopped in order at the end."""
+    engine = NativeEngine(*flags)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.stop()

@@ -1,0 +1,54 @@
+"""Programs and files that tests need and a bare Debian lacks; made once, kept in a cache beside the checkout's own."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cove" / "tests"
+
+PASSWD = (
+    "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\nuser:x:1000:1000:user:/home:/bin/sh\n"
+)
+GROUP = "root:x:0:\nnogroup:x:65534:\nuser:x:1000:\nstaff:x:50:user\n"
+
+
+@functools.cache
+def docker_cli() -> Path:
+    """Trixie's `docker` client with Compose, unpacked beside the system. Raises CalledProcessError."""
+    folder = CACHE / "docker-cli"
+    subprocess.run([ROOT / "packaging" / "trixie.sh", folder, "docker-cli"], check=True, timeout=300)
+    return folder / "usr" / "bin" / "docker"
+
+
+def busybox_tar(path: Path) -> Path:
+    """Write a root file system of the system's static busybox, every applet linked, to `path`."""
+    busybox = Path("/bin/busybox")
+    applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    with tarfile.open(path, "w") as tar:
+        for folder, mode in (
+            (".", 0o755), ("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700), ("var", 0o755),
+            ("var/www", 0o755), ("home", 0o755),
+        ):  # fmt: skip
+            info = tarfile.TarInfo(folder)
+            info.type, info.mode = tarfile.DIRTYPE, mode
+            tar.addfile(info)
+        data = busybox.read_bytes()
+        info = tarfile.TarInfo("bin/busybox")
+        info.size, info.mode = len(data), 0o755
+        tar.addfile(info, io.BytesIO(data))
+        for applet in applets:
+            if applet != "busybox":
+                info = tarfile.TarInfo(f"bin/{applet}")
+                info.type, info.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(info)
+        for name, text in (("etc/passwd", PASSWD), ("etc/group", GROUP)):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(text), 0o644
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return path
