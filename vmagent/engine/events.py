@@ -1,0 +1,186 @@
+"""The engine's events: published on the loop, kept in a ring, read by any number of subscribers.
+
+A subscriber is a cursor into the ring, not a queue: a slow one costs no memory, and one that falls behind the whole
+ring is told so instead of silently missing events. Engine API, SystemEvents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+RING = 2048  # docker keeps 256; a burst of 50 containers started and removed makes 400
+
+EVENT_FILTERS = frozenset(
+    "config container daemon event image label network node plugin scope secret service type volume".split()
+)
+
+
+class EventsLost(Exception):
+    """The subscriber was slower than RING events; what it missed is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `action` may carry data: `exec_create: sh -c x`, `health_status: healthy`."""
+
+    type: str
+    action: str
+    actor_id: str
+    attributes: Mapping[str, str]
+    time_ns: int
+    scope: str = "local"
+
+    def to_json(self) -> dict[str, object]:
+        """Docker's shape; `status`, `id` and `from` are what clients read below API 1.52."""
+        data: dict[str, object] = {}
+        if self.type in ("container", "image"):
+            data["status"] = self.action
+            data["id"] = self.actor_id
+            if self.type == "container" and (image := self.attributes.get("image")):
+                data["from"] = image
+        data |= {
+            "Type": self.type,
+            "Action": self.action,
+            "Actor": {"ID": self.actor_id, "Attributes": dict(self.attributes)},
+            "scope": self.scope,
+            "time": self.time_ns // 1_000_000_000,
+            "timeNano": self.time_ns,
+        }
+        return data
+
+
+def _names_object(event: Event, kind: str, wanted: Sequence[str]) -> bool:
+    """Whether the event is about the `kind` with one of the IDs or names `wanted`, each a prefix of either."""
+    if event.type == kind:
+        known = (event.actor_id, event.attributes.get("name", ""))
+    else:
+        known = (event.attributes.get(kind, ""),)  # a network's `container`, a volume's `container`
+    return any(value and value.startswith(want) for value in known for want in wanted)
+
+
+def _without_tag(reference: str) -> str:
+    name, colon, tag = reference.rpartition(":")
+    return name if colon and "/" not in tag else reference
+
+
+def _names_image(event: Event, wanted: Sequence[str]) -> bool:
+    known = {event.actor_id, event.attributes.get("name", "")} if event.type == "image" else set()
+    known.add(event.attributes.get("image", ""))
+    known |= {_without_tag(value) for value in known}
+    return any(want in known for want in wanted if want)
+
+
+def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in attributes and (not equals or attributes[key] == value)
+
+
+def _is_action(action: str, wanted: str) -> bool:
+    """`exec_create` and `health_status` carry data after a colon and match without it."""
+    return action == wanted or (action.startswith(wanted) and re.match(r"(exec_\w+|health_status)$", wanted) is not None)
+
+
+def matches(event: Event, filters: Mapping[str, Sequence[str]]) -> bool:
+    """Whether `event` passes `filters`: values of one key are alternatives (of `label`: all must hold)."""
+    for key, values in filters.items():
+        if not values:
+            continue
+        match key:
+            case "type":
+                passed = event.type in values
+            case "event":
+                passed = any(_is_action(event.action, value) for value in values)
+            case "scope":
+                passed = event.scope in values
+            case "label":
+                passed = all(_has_label(event.attributes, value) for value in values)
+            case "image":
+                passed = _names_image(event, values)
+            case _:
+                passed = _names_object(event, key, values)
+        if not passed:
+            return False
+    return True
+
+
+@dataclass(slots=True)
+class EventBus:
+    """All events of one engine. Lives on the event loop's thread; `publish` never waits."""
+
+    _ring: deque[Event] = field(default_factory=lambda: deque(maxlen=RING))
+    _published: int = 0  # events ever published; the ring holds numbers [_published - len(ring), _published)
+    _last_ns: int = 0
+    _news: set[asyncio.Future[None]] = field(default_factory=set)
+
+    def publish(self, type_: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None) -> Event:
+        """Tell all subscribers. Update the state that the event speaks of first: they look at once."""
+        now = max(time.time_ns(), self._last_ns + 1)  # strictly increasing, so `since` can resume exactly
+        self._last_ns = now
+        event = Event(type_, action, actor_id, dict(attributes or {}), now)
+        self._ring.append(event)
+        self._published += 1
+        for waiting in self._news:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._news.clear()
+        return event
+
+    def subscribe(
+        self,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        filters: Mapping[str, Sequence[str]] | None = None,
+    ) -> AsyncIterator[Event]:
+        """Events from now on, or from `since_ns` as far as the ring goes back, until `until_ns` (Unix ns, included).
+
+        The place in the stream is taken at this call, not at the first read: nothing published in between is missed.
+        The iterator raises EventsLost if its reader falls behind the ring.
+        """
+        cursor = self._published
+        if since_ns is not None:
+            for event in reversed(self._ring):
+                if event.time_ns < since_ns:
+                    break
+                cursor -= 1
+        elif until_ns is not None and until_ns < time.time_ns():
+            cursor -= len(self._ring)
+        return self._read(cursor, until_ns, filters or {})
+
+    async def _read(
+        self, cursor: int, until_ns: int | None, filters: Mapping[str, Sequence[str]]
+    ) -> AsyncIterator[Event]:
+        while True:
+            while cursor < self._published:
+                oldest = self._published - len(self._ring)
+                if cursor < oldest:
+                    raise EventsLost(f"{oldest - cursor} events were dropped: the reader is too slow")
+                event = self._ring[cursor - oldest]
+                cursor += 1
+                if until_ns is not None and event.time_ns > until_ns:
+                    return
+                if matches(event, filters):
+                    yield event
+            if not await self._more(until_ns):
+                return
+
+    async def _more(self, until_ns: int | None) -> bool:
+        """Wait for the next event; False: `until_ns` came first."""
+        limit_s = None if until_ns is None else (until_ns - time.time_ns()) / 1e9
+        if limit_s is not None and limit_s <= 0:
+            return False
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._news.add(news)
+        try:
+            async with asyncio.timeout(limit_s):
+                await news
+        except TimeoutError:
+            return False
+        finally:
+            self._news.discard(news)
+        return True
