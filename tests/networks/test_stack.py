@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -20,30 +19,6 @@ from vmagent.networks.stack import NetworkStack
 from vmagent.paths import DataRoot, ExecRoot
 
 BIP = IPv4Interface("10.201.0.1/24")
-
-
-@pytest.fixture
-def world() -> Iterator[int]:
-    """A namespace that plays the host; the test's thread is in it."""
-    before = netns.current()
-    inside = netns.create(before)
-    netns.enter(inside)
-    try:
-        with netlink.NetlinkSocket() as sock:
-            sock.send(netlink.set_link(1, up=True))
-        yield inside
-    finally:
-        netns.enter(before)
-        os.close(inside)
-        os.close(before)
-
-
-@pytest.fixture
-def stack(world: int, tmp_path: Path) -> Iterator[NetworkStack]:
-    made = NetworkStack(DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec"), BIP)
-    made.open({})
-    yield made
-    made.close()
 
 
 def attach(stack: NetworkStack, name: str, *ports: PortRequest, network: str = "bridge", **kwargs: object) -> Sandbox:

@@ -289,6 +289,9 @@ class NetworkStack:
     def sandbox(self, container_id: str) -> Sandbox | None:
         return self._sandboxes.get(container_id)
 
+    def sandboxes(self) -> list[Sandbox]:
+        return list(self._sandboxes.values())
+
     def attach(
         self, container_id: str, requests: Sequence[EndpointRequest], ports: Iterable[PortRequest] = ()
     ) -> Sandbox:

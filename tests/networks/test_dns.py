@@ -1,0 +1,100 @@
+"""The name server of user networks: real packets, from inside a container's namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from ipaddress import IPv4Address, IPv4Network
+
+from dnslib import QTYPE, RCODE, DNSRecord
+
+from vmagent.linux import netns
+from vmagent.networks.dns import NameServer, upstream_resolvers
+from vmagent.networks.model import EndpointRequest, Sandbox
+from vmagent.networks.names import lookup_of, open_sockets
+from vmagent.networks.stack import NetworkStack
+
+
+def attach(stack: NetworkStack, name: str, network: str, *aliases: str) -> Sandbox:
+    return stack.attach(name, [EndpointRequest(network_id=stack.find(network).id, aliases=aliases)])
+
+
+def ask(asker: Sandbox, world: int, name: str, kind: str = "A", *, over_tcp: bool = False) -> DNSRecord:
+    """Send one question to 127.0.0.11 port 53 from inside the asker's namespace."""
+    with netns.inside(asker.netns_fd, world):
+        sock = socket.socket(type=socket.SOCK_STREAM if over_tcp else socket.SOCK_DGRAM)
+    with sock:
+        sock.settimeout(5)
+        sock.connect(("127.0.0.11", 53))
+        wire = bytes(DNSRecord.question(name, kind).pack())
+        if over_tcp:
+            sock.sendall(len(wire).to_bytes(2, "big") + wire)
+            return DNSRecord.parse(sock.recv(4096)[2:])
+        sock.send(wire)
+        return DNSRecord.parse(sock.recv(4096))
+
+
+def served(stack: NetworkStack, world: int, asker: Sandbox, *questions: tuple[str, str, bool]) -> list[DNSRecord]:
+    """Serve the asker while it asks, with no upstream."""
+
+    async def main() -> list[DNSRecord]:
+        server = NameServer(*open_sockets(asker), lookup_of(stack, asker.container_id), [])
+        await server.start()
+        try:
+            return [
+                await asyncio.to_thread(_in_world, world, asker, name, kind, over_tcp)
+                for name, kind, over_tcp in questions
+            ]
+        finally:
+            server.close()
+
+    return asyncio.run(main())
+
+
+def _in_world(world: int, asker: Sandbox, name: str, kind: str, over_tcp: bool) -> DNSRecord:
+    netns.enter(world)  # a thread of the pool starts wherever it was made
+    return ask(asker, world, name, kind, over_tcp=over_tcp)
+
+
+def test_names_and_aliases_resolve_on_a_shared_network_only(stack: NetworkStack, world: int) -> None:
+    for name, subnet in (("one", "10.202.0.0/24"), ("two", "10.203.0.0/24")):
+        stack.create(name, subnet=IPv4Network(subnet))
+    asker, web = attach(stack, "a", "one", "a"), attach(stack, "b", "one", "web", "www")
+    attach(stack, "c", "two", "far")
+    by_name, by_alias, tcp, v6, far = served(
+        stack, world, asker, ("web.", "A", False), ("WWW.", "A", False), ("web.", "A", True), ("web.", "AAAA", False),
+        ("far.", "A", False),
+    )  # fmt: skip
+    wanted = [str(web.endpoints[0].address.ip)]
+    for reply in (by_name, by_alias, tcp):
+        assert [str(rr.rdata) for rr in reply.rr if rr.rtype == QTYPE.A] == wanted
+    assert v6.rr == []
+    assert v6.header.rcode == RCODE.NOERROR
+    assert far.header.rcode == RCODE.SERVFAIL  # not ours, and there is nobody else to ask
+
+
+def test_what_is_no_query_is_dropped_and_the_next_is_answered(stack: NetworkStack, world: int) -> None:
+    stack.create("one", subnet=IPv4Network("10.202.0.0/24"))
+    asker = attach(stack, "a", "one", "self")
+
+    async def main() -> DNSRecord:
+        server = NameServer(*open_sockets(asker), lookup_of(stack, "a"), [])
+        await server.start()
+        try:
+            with netns.inside(asker.netns_fd, world):
+                sock = socket.socket(type=socket.SOCK_DGRAM)
+            with sock:
+                sock.sendto(b"\xff" * 7, ("127.0.0.11", 53))
+            return await asyncio.to_thread(_in_world, world, asker, "self.", "A", False)
+        finally:
+            server.close()
+
+    assert len(asyncio.run(main()).rr) == 1
+
+
+def test_the_host_s_resolvers_are_read_from_its_file() -> None:
+    assert upstream_resolvers("# x\nsearch a\nnameserver 10.0.0.1\nnameserver ::1\nnameserver 10.0.0.2\n") == [
+        "10.0.0.1",
+        "10.0.0.2",
+    ]
+    assert IPv4Address("10.0.0.1") == IPv4Address(upstream_resolvers("nameserver 10.0.0.1")[0])

@@ -1,0 +1,73 @@
+"""The sockets of a container's name server, and whom its questions are about."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+
+from vmagent.linux import netns
+from vmagent.linux.nft import Nft
+from vmagent.networks.dns import ADDRESS, Lookup
+from vmagent.networks.model import Sandbox
+from vmagent.networks.stack import NetworkStack
+
+
+def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
+    """A UDP socket and a TCP listener inside the sandbox that get what is sent to 127.0.0.11 port 53.
+
+    Port 53 itself stays free for a name server in the container: the kernel sends our packets to other ports. For the
+    network thread. Raises OSError; the caller closes both sockets.
+    """
+    home = netns.current()
+    with ExitStack() as undo:
+        undo.callback(os.close, home)
+        made = ExitStack()
+        undo.push(made)
+        with netns.inside(sandbox.netns_fd, home):
+            udp = made.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
+            tcp = made.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+            nft = Nft()
+            undo.callback(nft.close)
+        udp.bind((ADDRESS, 0))
+        tcp.bind((ADDRESS, 0))
+        tcp.listen(16)
+        nft.run(
+            f"""
+            add table ip cove_dns
+            delete table ip cove_dns
+            table ip cove_dns {{
+                chain output {{
+                    type nat hook output priority -100;
+                    ip daddr {ADDRESS} udp dport 53 dnat to {ADDRESS}:{udp.getsockname()[1]}
+                    ip daddr {ADDRESS} tcp dport 53 dnat to {ADDRESS}:{tcp.getsockname()[1]}
+                }}
+            }}
+            """
+        )
+        made.pop_all()
+        return udp, tcp
+
+
+def lookup_of(stack: NetworkStack, container_id: str) -> Lookup:
+    """The names that `container_id` may ask for: those of containers on the networks it is on now.
+
+    Reads the stack from the engine's loop while its thread may change it: each answer is a moment's view.
+    """
+
+    def lookup(name: str) -> Sequence[IPv4Address] | None:
+        own = stack.sandbox(container_id)
+        if own is None:
+            return None
+        shared = {e.network_id for e in own.endpoints}
+        found = [
+            endpoint.address.ip
+            for sandbox in stack.sandboxes()
+            for endpoint in list(sandbox.endpoints)
+            if endpoint.network_id in shared and name in endpoint.aliases
+        ]
+        return found or None
+
+    return lookup
