@@ -1,0 +1,337 @@
+"""HTTP/1.1 over one unix or TCP socket, blocking, standard library only: what `cove` can afford to import.
+
+A `Connection` carries one request at a time and may be kept for the next. `close()` may be called from any thread: it
+wakes a reader, who sees the end of the stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from desktop.client.wire import Frame, FrameReader, Head, ProtocolError, ResponseReader
+
+__all__ = ["Connection", "ConnectionFailed", "Endpoint", "Frame", "HijackedStream", "ProtocolError", "Response"]
+
+READ_SIZE = 64 * 1024
+CONNECT_LIMIT_S = 10.0
+DEFAULT_PORT = 2375
+DEFAULT_TLS_PORT = 2376
+
+Body = bytes | Iterable[bytes] | None
+
+
+class ConnectionFailed(Exception):
+    """Nobody answers at `endpoint`, or the connection broke; str() says the reason, without the endpoint."""
+
+    def __init__(self, endpoint: Endpoint, reason: str) -> None:
+        super().__init__(reason)
+        self.endpoint = endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files as docker's DOCKER_CERT_PATH holds them; without `ca` the system's authorities count."""
+
+    ca: str | None
+    certificate: str | None
+    key: str | None
+    verify: bool = True
+
+    @classmethod
+    def in_folder(cls, folder: str, *, verify: bool) -> TlsFiles:
+        def present(name: str) -> str | None:
+            path = os.path.join(folder, name)
+            return path if os.path.exists(path) else None
+
+        return cls(present("ca.pem"), present("cert.pem"), present("key.pem"), verify)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an API is served: a unix socket's path, or a host and a port."""
+
+    scheme: str  # "unix" or "tcp"
+    address: str  # the socket's path, or the host
+    port: int = 0
+    tls: TlsFiles | None = None
+
+    @classmethod
+    def parse(cls, text: str, tls: TlsFiles | None = None) -> Endpoint:
+        """`unix:///path`, `tcp://host[:port]`, a bare absolute path, or host:port. Raises ValueError."""
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            scheme, rest = ("unix", text) if text.startswith("/") else ("tcp", text)
+        if scheme == "unix":
+            if not rest:
+                raise ValueError(f"invalid host {text!r}: a unix socket needs a path")
+            return cls("unix", rest)
+        if scheme not in ("tcp", "http", "https"):
+            raise ValueError(f"unable to parse docker host `{text}`: only unix:// and tcp:// are understood")
+        rest = rest.rstrip("/")
+        host, colon, port = rest.rpartition(":")
+        if not colon or port.endswith("]"):
+            host, port = rest, str(DEFAULT_TLS_PORT if tls else DEFAULT_PORT)
+        if not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"invalid host {text!r}: bad port {port!r}")
+        return cls("tcp", host.strip("[]") or "127.0.0.1", int(port), tls)
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix://{self.address}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"tcp://{host}:{self.port}"
+
+    def connect(self, timeout_s: float | None) -> socket.socket:
+        """A connected socket; the caller closes it. Raises ConnectionFailed."""
+        sock: socket.socket | None = None
+        try:
+            if self.scheme == "unix":
+                family = getattr(socket, "AF_UNIX", None)
+                if family is None:
+                    raise OSError("unix sockets are not available here")
+                sock = socket.socket(family, socket.SOCK_STREAM)
+                sock.settimeout(timeout_s)
+                sock.connect(self.address)
+            else:
+                sock = socket.create_connection((self.address, self.port), timeout_s)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self.tls is not None:
+                    sock = self._wrap(sock, self.tls)
+        except OSError as e:
+            if sock is not None:
+                sock.close()
+            raise ConnectionFailed(self, e.strerror or str(e)) from e
+        return sock
+
+    def _wrap(self, sock: socket.socket, files: TlsFiles) -> socket.socket:
+        import ssl
+
+        context = ssl.create_default_context(cafile=files.ca)
+        if not files.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if files.certificate is not None:
+            context.load_cert_chain(files.certificate, files.key)
+        return context.wrap_socket(sock, server_hostname=self.address)
+
+
+class Connection:
+    """One socket to `endpoint`. `timeout_s` limits connecting and each wait for bytes; None waits for ever."""
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float | None = None) -> None:
+        """Connects. Raises ConnectionFailed."""
+        self.endpoint = endpoint
+        limit_s = CONNECT_LIMIT_S if timeout_s is None else min(CONNECT_LIMIT_S, timeout_s)
+        self._sock = endpoint.connect(limit_s)
+        self._sock.settimeout(timeout_s)
+        self._in_use = threading.Lock()  # held while the socket is being read: close() must not take its number away
+        self._closed = False
+
+    def settimeout(self, timeout_s: float | None) -> None:
+        self._sock.settimeout(timeout_s)
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def is_stale(self) -> bool:
+        """An idle connection with anything to read has been closed by the peer."""
+        try:
+            return self._closed or bool(select.select([self._sock], [], [], 0)[0])
+        except (OSError, ValueError):  # ValueError: closed, or a number too high for select()
+            return True
+
+    def request(self, method: str, target: str, headers: Mapping[str, str], body: Body = None) -> Response:
+        """Send a request and read the head of its answer. An iterable body goes out in chunks.
+
+        Raises ConnectionFailed and ProtocolError; the connection is closed then.
+        """
+        lines = [f"{method} {target} HTTP/1.1", "Host: cove", "User-Agent: cove"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if isinstance(body, bytes):
+            lines.append(f"Content-Length: {len(body)}")
+        elif body is not None:
+            lines.append("Transfer-Encoding: chunked")
+        elif method in ("POST", "PUT"):
+            lines.append("Content-Length: 0")
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        try:
+            if isinstance(body, bytes):
+                self.sendall(head + body)
+            else:
+                self.sendall(head)
+                if body is not None:
+                    self._send_chunks(body)
+            return Response(self, ResponseReader(method))
+        except BaseException:
+            self.close()
+            raise
+
+    def _send_chunks(self, body: Iterable[bytes]) -> None:
+        try:
+            for part in body:
+                if part:
+                    self._sock.sendall(b"%x\r\n%s\r\n" % (len(part), part))
+            self._sock.sendall(b"0\r\n\r\n")
+        except TimeoutError as e:
+            raise ConnectionFailed(self.endpoint, "the engine does not take the data") from e
+        except OSError:
+            return  # it has answered early, most likely with the reason: the answer is read next
+
+    def sendall(self, data: bytes) -> None:
+        """Raises ConnectionFailed."""
+        try:
+            self._sock.sendall(data)
+        except OSError as e:
+            raise ConnectionFailed(self.endpoint, e.strerror or str(e)) from e
+
+    def recv(self, size: int = READ_SIZE) -> bytes:
+        """Up to `size` bytes, b"" at the end of the stream or after `close()`. Raises ConnectionFailed."""
+        try:
+            with self._in_use:
+                if self._closed:
+                    return b""
+                return self._sock.recv(size)
+        except TimeoutError as e:
+            raise ConnectionFailed(self.endpoint, "no answer within the time limit") from e
+        except OSError as e:
+            if self._closed:
+                return b""
+            raise ConnectionFailed(self.endpoint, e.strerror or str(e)) from e
+        finally:
+            if self._closed:
+                self._release()
+
+    def close_write(self) -> None:
+        """Half-close: the peer reads the end, we go on reading."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End both directions, from any thread; a second time is harmless."""
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._release()
+
+    def _release(self) -> None:
+        if self._in_use.acquire(blocking=False):
+            try:
+                self._sock.close()
+            finally:
+                self._in_use.release()
+
+
+class Response:
+    """An answer whose head has been read. The body comes by `read_some`; read to its end, the connection is free."""
+
+    def __init__(self, connection: Connection, reader: ResponseReader) -> None:
+        """Reads the head. Raises ConnectionFailed, ProtocolError."""
+        self.connection = connection
+        self._reader = reader
+        while (head := reader.head()) is None:
+            self._receive()
+        self.head: Head = head
+
+    @property
+    def status(self) -> int:
+        return self.head.status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.head.headers
+
+    @property
+    def is_reusable(self) -> bool:
+        """The body has been read whole and the peer keeps the connection open."""
+        return self._reader.done and self._reader.keep_alive and not self.connection.is_closed
+
+    def _receive(self) -> None:
+        data = self.connection.recv()
+        if data:
+            self._reader.feed(data)
+            return
+        try:
+            self._reader.end()
+        except ProtocolError as e:
+            raise ConnectionFailed(self.connection.endpoint, str(e)) from e
+
+    def read_some(self) -> bytes:
+        """The next bytes of the body, b"" at its end or after `close()`. Raises ConnectionFailed, ProtocolError."""
+        while not (data := self._reader.body()):
+            if self._reader.done or self.connection.is_closed:
+                return b""
+            try:
+                self._receive()
+            except ConnectionFailed:
+                if self.connection.is_closed:
+                    return b""
+                raise
+        return data
+
+    def read(self) -> bytes:
+        """The whole (rest of the) body."""
+        return b"".join(iter(self.read_some, b""))
+
+    def rest(self) -> bytes:
+        """After `101`: what came in one piece with the head."""
+        return self._reader.rest()
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class HijackedStream:
+    """Both directions of an attach or exec (Engine API, ContainerAttach, "Hijacking").
+
+    `is_multiplexed`: output comes in frames (no terminal); otherwise all of it is stream 1. Reader and writer may be
+    different threads.
+    """
+
+    def __init__(self, response: Response, *, is_multiplexed: bool) -> None:
+        self._connection = response.connection
+        self._connection.settimeout(None)
+        self.is_multiplexed = is_multiplexed
+        self._frames = FrameReader()
+        self._early = response.rest()
+
+    def read(self) -> Frame | None:
+        """The next output, None at the end. Raises ConnectionFailed, ProtocolError."""
+        while True:
+            if self.is_multiplexed and (frame := self._frames.take()) is not None:
+                return frame
+            data, self._early = self._early or self._connection.recv(), b""
+            if not data:
+                return None
+            if not self.is_multiplexed:
+                return Frame(1, data)
+            self._frames.feed(data)
+
+    def write(self, data: bytes) -> None:
+        """Raises ConnectionFailed once the other side takes no more."""
+        self._connection.sendall(data)
+
+    def close_write(self) -> None:
+        """The end of stdin; output goes on."""
+        self._connection.close_write()
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> HijackedStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
