@@ -1,0 +1,415 @@
+"""The engine's side of the supervisor's socket, for asyncio.
+
+The client outlives the supervisor: when the connection breaks it connects again (the listening socket is the keeper's,
+so that always succeeds while the keeper lives) and repeats every request that has no answer yet. That is safe, because
+the supervisor answers a repeated `spawn` or `exec` with the process that is there already; a signal may be sent twice.
+
+Events come by `on_event`, on the loop, in order. `Exited` is repeated after every reconnection until `acknowledge`;
+`LogGrew` says no more than "look again". After a reconnection `LogGrew` comes for every container that runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vmagent.supervisor.wire import Link, PeerLost
+
+REQUEST_LIMIT_S = 30.0
+SPAWN_LIMIT_S = 120.0
+_RETRY_S = 0.05  # only when even connecting fails: the keeper is gone or not yet there
+
+
+class SupervisorError(Exception):
+    """The supervisor refused or could not do it; `str(self)` says what and why."""
+
+
+class NotHeld(SupervisorError):
+    """No such container or exec is with the supervisor, or its process has ended."""
+
+
+class SupervisorUnavailable(SupervisorError):
+    """No answer within the time limit, or the client was closed meanwhile."""
+
+
+class SpawnError(SupervisorError):
+    """The process could not be started. `kind`: not-found, permission, user, mount, spec or other."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the supervisor knows of one container's run."""
+
+    id: str
+    run: int
+    pid: int
+    state: str  # "running" | "exited" | "starting"
+    started_at_ns: int
+    exit_code: int | None = None
+    oom_killed: bool = False
+    exited_at_ns: int | None = None
+    tty: bool = False
+    stdin_open: bool = False
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpawnRequest:
+    id: str
+    run: int  # counts the container's starts; the same (id, run) is never started twice
+    plan: Mapping[str, Any]  # of vmagent.runtime.plan.compile_plan
+    log_dir: str | None  # where log.1 … go; None: the exec root keeps a window of the output for who is attached
+    open_stdin: bool = False
+    tty: bool = False
+    tty_size: tuple[int, int] | None = None  # rows, columns
+    netns_fd: int | None = None  # stays the caller's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawned:
+    pid: int
+    started_at_ns: int
+    timings: Mapping[str, float] = field(default_factory=dict)  # mount_ms, setup_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecRequest:
+    exec_id: str
+    container_id: str
+    plan: Mapping[str, Any]  # of vmagent.runtime.plan.compile_exec; its "terminal" decides about a tty
+    tty: bool = False
+    tty_size: tuple[int, int] | None = None
+    stdin_fd: int | None = None  # stay the caller's; None: the null device
+    stdout_fd: int | None = None
+    stderr_fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """A container's first process ended. Repeated until acknowledged."""
+
+    id: str
+    run: int
+    exit_code: int  # the status, or 128 + the signal
+    oom_killed: bool
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecExited:
+    exec_id: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogGrew:
+    id: str
+
+
+SupervisorEvent = Exited | ExecExited | LogGrew
+_Answer = tuple[dict[str, Any], list[int]]  # the message and its descriptors
+
+
+class _Pending:
+    """A request without an answer: kept, with its descriptors, to be sent again after a reconnection."""
+
+    __slots__ = ("answer", "fds", "message")
+
+    def __init__(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+        self.message = message
+        self.fds = [os.dup(fd) for fd in fds]
+        self.answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+
+    def close(self) -> None:
+        for fd in self.fds:
+            os.close(fd)
+        self.fds = []
+
+
+class SupervisorClient:
+    """One connection to the supervisor; made once per engine. Use on one loop only."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._on_event: Callable[[SupervisorEvent], None] = lambda event: None
+        self._link: Link | None = None
+        self._pending: dict[int, _Pending] = {}
+        self._numbers = itertools.count(1)
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._is_writer_added = False
+        self._is_opening = False
+        self._closed = False
+
+    async def connect(self, socket_path: Path | str, on_event: Callable[[SupervisorEvent], None]) -> None:
+        """Connect, waiting for the socket up to `REQUEST_LIMIT_S`. Raises SupervisorUnavailable."""
+        self._path = str(socket_path)
+        self._on_event = on_event
+        try:
+            async with asyncio.timeout(REQUEST_LIMIT_S):
+                await self._open()
+        except TimeoutError as e:
+            raise SupervisorUnavailable(f"nothing answers at {self._path}") from e
+
+    async def close(self) -> None:
+        """Drop the connection; requests under way raise SupervisorUnavailable. Containers are not touched."""
+        self._closed = True
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+            await asyncio.gather(self._reconnecting, return_exceptions=True)
+        self._drop_link()
+        for pending in self._pending.values():
+            if not pending.answer.done():
+                pending.answer.set_exception(SupervisorUnavailable("the engine is stopping"))
+
+    # Containers
+
+    async def list(self) -> Sequence[Held]:
+        """Every container's run that is not acknowledged yet."""
+        answer, _ = await self._request({"op": "list"})
+        return [Held(**entry) for entry in answer["held"]]
+
+    async def spawn(self, request: SpawnRequest) -> Spawned:
+        """Start a container. Raises SpawnError; SupervisorError."""
+        message = {
+            "op": "spawn",
+            "id": request.id,
+            "run": request.run,
+            "plan": request.plan,
+            "log_dir": request.log_dir,
+            "open_stdin": request.open_stdin,
+            "tty": request.tty,
+            "tty_size": request.tty_size,
+        }
+        fds = [] if request.netns_fd is None else [request.netns_fd]
+        answer, _ = await self._request(message, fds, limit_s=SPAWN_LIMIT_S)
+        return Spawned(pid=answer["pid"], started_at_ns=answer["started_at_ns"], timings=answer["timings"])
+
+    async def signal(self, container_id: str, signum: int) -> None:
+        """Send a signal to the container's first process. Raises NotHeld if it has ended."""
+        await self._request({"op": "signal", "id": container_id, "signum": signum})
+
+    async def pause(self, container_id: str) -> None:
+        """Freeze; fine if it is frozen. Raises NotHeld, SupervisorError."""
+        await self._request({"op": "pause", "id": container_id})
+
+    async def resume(self, container_id: str) -> None:
+        """Thaw; fine if it runs. Raises NotHeld, SupervisorError."""
+        await self._request({"op": "resume", "id": container_id})
+
+    async def update(self, container_id: str, resources: Mapping[str, Any]) -> None:
+        """Change limits: `resources` as OCI's linux.resources. Raises NotHeld, SupervisorError."""
+        await self._request({"op": "update", "id": container_id, "resources": resources})
+
+    async def stats(self, container_id: str) -> dict[str, Any]:
+        """Counters of the cgroup: vmagent.runtime.cgroups.base.empty_stats has the shape. Raises NotHeld."""
+        answer, _ = await self._request({"op": "stats", "id": container_id})
+        stats: dict[str, Any] = answer["stats"]
+        return stats
+
+    async def pids(self, container_id: str) -> Sequence[int]:
+        """The processes of the container, in the host's numbers. Raises NotHeld."""
+        answer, _ = await self._request({"op": "pids", "id": container_id})
+        return [int(pid) for pid in answer["pids"]]
+
+    async def resize(self, container_id: str, rows: int, cols: int) -> None:
+        """Size of the container's terminal. Raises NotHeld; SupervisorError without a tty."""
+        await self._request({"op": "resize", "id": container_id, "rows": rows, "cols": cols})
+
+    async def stdin_fd(self, container_id: str) -> int:
+        """A copy of the write end of stdin, or of the pty's master; the caller closes it. Raises NotHeld."""
+        _, fds = await self._request({"op": "stdin_fd", "id": container_id})
+        return fds[0]
+
+    async def close_stdin(self, container_id: str) -> None:
+        """Let the container see end of file once no copy is left elsewhere. Idempotent."""
+        await self._request({"op": "close_stdin", "id": container_id})
+
+    async def acknowledge(self, container_id: str, run: int) -> None:
+        """The exit status is on the engine's disk: forget the run, remove what its cgroup left. Idempotent."""
+        await self._request({"op": "acknowledge", "id": container_id, "run": run})
+
+    # Execs
+
+    async def exec(self, request: ExecRequest) -> tuple[int, int | None]:
+        """Start another process in a container: (pid, master of its pty or None); the caller closes the master.
+
+        Raises SpawnError; NotHeld if the container does not run.
+        """
+        streams = {"stdin": request.stdin_fd, "stdout": request.stdout_fd, "stderr": request.stderr_fd}
+        given = {name: fd for name, fd in streams.items() if fd is not None}
+        message = {
+            "op": "exec",
+            "exec_id": request.exec_id,
+            "id": request.container_id,
+            "plan": request.plan,
+            "tty": request.tty,
+            "tty_size": request.tty_size,
+            "streams": [*given],
+        }
+        answer, fds = await self._request(message, [*given.values()], limit_s=SPAWN_LIMIT_S)
+        return answer["pid"], (fds[0] if fds else None)
+
+    async def signal_exec(self, exec_id: str, signum: int) -> None:
+        """Send a signal to an exec's process. Raises NotHeld if it has ended."""
+        await self._request({"op": "signal_exec", "exec_id": exec_id, "signum": signum})
+
+    async def resize_exec(self, exec_id: str, rows: int, cols: int) -> None:
+        """Size of the exec's terminal. Raises NotHeld; SupervisorError without a tty."""
+        await self._request({"op": "resize_exec", "exec_id": exec_id, "rows": rows, "cols": cols})
+
+    # The connection
+
+    async def _request(
+        self, message: dict[str, Any], fds: Sequence[int] = (), *, limit_s: float = REQUEST_LIMIT_S
+    ) -> _Answer:
+        if self._closed:
+            raise SupervisorUnavailable("the engine is stopping")
+        number = next(self._numbers)
+        pending = _Pending({**message, "q": number}, fds)
+        self._pending[number] = pending
+        try:
+            self._send(pending)
+            async with asyncio.timeout(limit_s):
+                return await pending.answer
+        except TimeoutError as e:
+            raise SupervisorUnavailable(f"the supervisor did not answer {message['op']} in {limit_s:g} s") from e
+        finally:
+            del self._pending[number]
+            pending.close()
+
+    def _send(self, pending: _Pending) -> None:
+        if self._link is None:
+            return  # sent when the link is back
+        try:
+            self._link.send(pending.message, pending.fds)
+        except PeerLost:
+            self._lost()
+            return
+        self._watch_writable()
+
+    def _watch_writable(self) -> None:
+        link = self._link
+        if link is None or link.is_behind == self._is_writer_added:
+            return
+        loop = asyncio.get_running_loop()
+        if link.is_behind:
+            loop.add_writer(link.fd, self._on_writable)
+        else:
+            loop.remove_writer(link.fd)
+        self._is_writer_added = link.is_behind
+
+    def _on_writable(self) -> None:
+        if self._link is None:
+            return
+        try:
+            self._link.flush()
+        except PeerLost:
+            self._lost()
+            return
+        self._watch_writable()
+
+    def _on_readable(self) -> None:
+        for _ in range(64):  # then let others on the loop have their turn
+            if self._link is None:
+                return
+            try:
+                received = self._link.receive()
+            except PeerLost:
+                self._lost()
+                return
+            if received is None:
+                return
+            self._take(*received)
+
+    def _take(self, message: dict[str, Any], fds: Sequence[int]) -> None:
+        pending = self._pending.get(message["a"]) if "a" in message else None
+        if pending is not None and not pending.answer.done():
+            if "error" in message:
+                pending.answer.set_exception(_error(message))
+            else:
+                pending.answer.set_result((message, [*fds]))
+                return
+        for fd in fds:  # nobody waits for them any more
+            os.close(fd)
+        match message.get("e"):
+            case "exited":
+                self._on_event(
+                    Exited(
+                        id=message["id"],
+                        run=message["run"],
+                        exit_code=message["exit_code"],
+                        oom_killed=message["oom_killed"],
+                        at_ns=message["at_ns"],
+                    )
+                )
+            case "exec_exited":
+                self._on_event(ExecExited(exec_id=message["exec_id"], exit_code=message["exit_code"]))
+                self._tell({"op": "forget_exec", "exec_id": message["exec_id"], "q": 0})
+            case "grew":
+                for container_id in message["ids"]:
+                    self._on_event(LogGrew(id=container_id))
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Send something that needs no answer and no repetition."""
+        if self._link is not None:
+            try:
+                self._link.send(message)
+            except PeerLost:
+                self._lost()
+                return
+            self._watch_writable()
+
+    def _drop_link(self) -> None:
+        link, self._link = self._link, None
+        if link is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(link.fd)
+        if self._is_writer_added:
+            loop.remove_writer(link.fd)
+            self._is_writer_added = False
+        link.close()
+
+    def _lost(self) -> None:
+        self._drop_link()
+        if not self._closed and not self._is_opening:
+            self._reconnecting = asyncio.create_task(self._open(), name="reconnect to the supervisor")
+
+    async def _open(self) -> None:
+        """Connect, however long it takes, and send again what has no answer."""
+        self._is_opening = True
+        try:
+            while self._link is None:
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                sock.setblocking(False)
+                try:
+                    sock.connect(self._path)  # to a unix socket this never waits: accepted, refused or EAGAIN
+                except OSError:
+                    sock.close()
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                self._link = Link(sock)
+                asyncio.get_running_loop().add_reader(self._link.fd, self._on_readable)
+                for number in sorted(self._pending):
+                    self._send(self._pending[number])  # a loss in here leaves no link: once more
+        finally:
+            self._is_opening = False
+
+
+def _error(message: Mapping[str, Any]) -> SupervisorError:
+    text, kind = message["error"], message.get("kind", "")
+    if kind == "not-held":
+        return NotHeld(text)
+    if kind == "refused":
+        return SupervisorError(text)
+    return SpawnError(kind, text)
