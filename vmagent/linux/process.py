@@ -1,0 +1,142 @@
+"""Processes and namespaces: clone3 (5.3), pidfds, setns by pidfd (5.8), prctl, keyrings."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from vmagent.linux.syscall import fail, libc, syscall, syscall_with_gil
+
+# linux/sched.h
+CLONE_NEWTIME = 0x00000080
+CLONE_PIDFD = 0x00001000
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+
+# linux/prctl.h
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+KEYCTL_JOIN_SESSION_KEYRING = 1
+SECCOMP_SET_MODE_FILTER = 1
+
+# struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
+# cgroup
+_CLONE_ARGS = struct.Struct("=11Q")
+_SIGCHLD = 17
+
+libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+libc.unshare.argtypes = (ctypes.c_int,)
+libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+libc.setdomainname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+
+
+def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
+    """A child as by fork, in new namespaces (`flags`) and, with `cgroup_fd`, born in that cgroup (v2, 5.7).
+
+    Returns (pid, pidfd) in the parent, the pidfd CLOEXEC; (0, -1) in the child. Python's at-fork hooks do not run: the
+    caller has one thread, and the child ends in execve or os._exit. Raises OSError.
+    """
+    pidfd = ctypes.c_int(-1)
+    if cgroup_fd >= 0:
+        flags |= CLONE_INTO_CGROUP
+    packed = _CLONE_ARGS.pack(
+        flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, max(cgroup_fd, 0)
+    )
+    args = ctypes.create_string_buffer(packed, len(packed))
+    pid = syscall_with_gil("clone3", args, ctypes.c_size_t(len(packed)))
+    return pid, (pidfd.value if pid else -1)
+
+
+def setns(fd: int, flags: int) -> None:
+    """Enter the namespace that `fd` is open on, or with a pidfd those of `flags` all at once. Raises OSError."""
+    if libc.setns(fd, ctypes.c_int(flags)) < 0:
+        fail("setns")
+
+
+def unshare(flags: int) -> None:
+    """New namespaces for the calling thread: unshare(2). Raises OSError."""
+    if libc.unshare(flags) < 0:
+        fail("unshare")
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
+    """prctl(2). Raises OSError."""
+    result: int = libc.prctl(option, arg2, arg3, arg4, arg5)
+    if result < 0:
+        fail("prctl")
+    return result
+
+
+def set_name(name: str) -> None:
+    """The kernel's name of this thread, as `ps` shows it; 15 bytes are kept. PR_SET_NAME."""
+    buffer = ctypes.create_string_buffer(name.encode()[:15])
+    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def pidfd_open(pid: int) -> int:
+    """A pidfd, CLOEXEC. Raises OSError ESRCH if there is no such process."""
+    return syscall("pidfd_open", pid, pid, 0)
+
+
+def pidfd_send_signal(pidfd: int, signum: int) -> None:
+    """Raises OSError ESRCH if the process is gone."""
+    syscall("pidfd_send_signal", None, pidfd, signum, None, 0)
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF, *, cloexec: bool = False) -> None:
+    """Close descriptors `first` to `last`, or mark them CLOEXEC (5.11): close_range(2). Raises OSError."""
+    syscall("close_range", None, ctypes.c_uint(first), ctypes.c_uint(last), 4 if cloexec else 0)
+
+
+def sethostname(name: str) -> None:
+    """Raises OSError EINVAL past 64 bytes."""
+    raw = os.fsencode(name)
+    if libc.sethostname(raw, len(raw)) < 0:
+        fail("sethostname", name)
+
+
+def setdomainname(name: str) -> None:
+    """Raises OSError EINVAL past 64 bytes."""
+    raw = os.fsencode(name)
+    if libc.setdomainname(raw, len(raw)) < 0:
+        fail("setdomainname", name)
+
+
+def join_session_keyring(name: str) -> None:
+    """A new session keyring for this process: keyctl(2). Raises OSError; ENOSYS on a kernel without keyrings."""
+    syscall("keyctl", name, KEYCTL_JOIN_SESSION_KEYRING, os.fsencode(name))
+
+
+class FilterProgram:
+    """A struct sock_fprog kept alive beside its instructions; made in the parent, loaded in the child."""
+
+    __slots__ = ("_fprog", "_instructions", "flags")
+
+    def __init__(self, instructions: bytes, flags: int) -> None:
+        self.flags = flags
+        self._instructions = ctypes.create_string_buffer(instructions, len(instructions))
+        # struct sock_fprog { unsigned short len; struct sock_filter *filter; }
+        packed = struct.pack("@HP", len(instructions) // 8, ctypes.addressof(self._instructions))
+        self._fprog = ctypes.create_string_buffer(packed, len(packed))
+
+    def load(self) -> None:
+        """seccomp(SECCOMP_SET_MODE_FILTER). Raises OSError EACCES without no_new_privs and CAP_SYS_ADMIN."""
+        syscall("seccomp", None, SECCOMP_SET_MODE_FILTER, self.flags, self._fprog)

@@ -1,0 +1,253 @@
+"""What every version of control groups can do, and the small files they are made of.
+
+A cgroup is named by its path from the root of the hierarchies ("/cove/ID"). Resources are the `linux.resources`
+object of the OCI runtime spec (config-linux.md, "Control groups"), as parsed from JSON.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+KILL_LIMIT_S = 5.0
+FREEZE_LIMIT_S = 2.0
+_PAUSE_S = 0.001  # cgroup v1 tells nobody when a freeze or an exit is done
+
+
+class Cgroup:
+    """One container's control group. Subclasses give the files; no method is idempotent unless it says so."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def clone_fd(self) -> int:
+        """A descriptor for CLONE_INTO_CGROUP, the caller's; -1 where the child enters by itself (v1)."""
+        return -1
+
+    def enter(self) -> None:
+        """Put the calling process (one thread) into the cgroup, where `clone_fd` is -1. Raises OSError."""
+
+    def update(self, resources: Mapping[str, Any]) -> None:
+        """Apply the limits that `resources` names, leave the others. Raises OSError."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Stop every process; returns when all have stopped. Raises OSError ETIMEDOUT after 2 s."""
+        raise NotImplementedError
+
+    def thaw(self) -> None:
+        raise NotImplementedError
+
+    def is_frozen(self) -> bool:
+        raise NotImplementedError
+
+    def stats(self) -> dict[str, Any]:
+        """Counters now: cpu (ns), memory (bytes), pids, blkio; see `empty_stats`. What is missing leaves zeros."""
+        raise NotImplementedError
+
+    def oom_kills(self) -> int:
+        """How often the kernel's OOM killer has killed in here."""
+        raise NotImplementedError
+
+    def pids(self) -> list[int]:
+        """The processes in here and below, in the caller's pid namespace; empty when it is gone."""
+        raise NotImplementedError
+
+    def signal_all(self, signum: int) -> None:
+        """Send `signum` to each process in here. Processes born meanwhile may be missed."""
+        for pid in self.pids():
+            try:
+                os.kill(pid, signum)
+            except ProcessLookupError:
+                continue
+
+    def kill_all(self) -> None:
+        """SIGKILL for all in here, until none is left but zombies or 5 s have passed (OSError ETIMEDOUT)."""
+        deadline = time.monotonic() + KILL_LIMIT_S
+        while pids := self.pids():
+            living = False
+            for pid in pids:
+                if not is_zombie(pid):
+                    living = True
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue
+            if not living:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "processes outlive SIGKILL", self.path)
+            time.sleep(_PAUSE_S)
+
+    def remove(self) -> None:
+        """Remove the cgroup and those that the container made below; fine if it is gone. Raises OSError EBUSY."""
+        raise NotImplementedError
+
+    def exists(self) -> bool:
+        raise NotImplementedError
+
+
+class Tree:
+    """A version of the mechanism; the factory of its cgroups."""
+
+    version: int
+    __slots__ = ()
+
+    def at(self, path: str) -> Cgroup:
+        """The cgroup at `path`, there or not."""
+        raise NotImplementedError
+
+    def create(self, path: str, resources: Mapping[str, Any]) -> Cgroup:
+        """Make the cgroup and set its limits before a process is in it; an old empty one is used again.
+
+        Raises OSError; then nothing stays behind.
+        """
+        raise NotImplementedError
+
+    def mount_plan(self, path: str, *, private: bool) -> list[dict[str, Any]]:
+        """How a mount of type `cgroup` shows this tree: see `vmagent.runtime.rootfs`."""
+        raise NotImplementedError
+
+
+def check_path(path: str) -> str:
+    """`path` without surprises. Raises ValueError for one that is relative or climbs."""
+    parts = path.split("/")
+    if parts[0] or len(parts) < 2 or any(part in ("", ".", "..") for part in parts[1:]):
+        raise ValueError(f"not a cgroup path: {path!r}")
+    return path
+
+
+def empty_stats() -> dict[str, Any]:
+    return {
+        "cpu": {
+            "usage_ns": 0,
+            "user_ns": 0,
+            "system_ns": 0,
+            "percpu_ns": [],
+            "periods": 0,
+            "throttled_periods": 0,
+            "throttled_ns": 0,
+        },
+        "memory": {"usage": 0, "max_usage": 0, "limit": 0, "failcnt": 0, "stats": {}},
+        "pids": {"current": 0, "limit": None},
+        "blkio": {"bytes": [], "operations": []},
+        "oom_kills": 0,
+    }
+
+
+def write(path: str, value: str | int) -> None:
+    """Write one control file, in one write(2). Raises OSError naming the file."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(value).encode())
+    except OSError as e:
+        raise OSError(e.errno, f"write {value}: {os.strerror(e.errno or 0)}", path) from e
+    finally:
+        os.close(fd)
+
+
+def read(path: str) -> str:
+    """A control file's text. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts).decode()
+
+
+def read_or(path: str, default: str) -> str:
+    """As `read`; `default` where the file or its controller is missing."""
+    try:
+        return read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return default
+    except OSError as e:
+        if e.errno in (errno.ENODEV, errno.EOPNOTSUPP):
+            return default
+        raise
+
+
+def keyed(text: str) -> dict[str, int]:
+    """A flat keyed file ("key value" lines) as numbers; other lines are left out."""
+    result = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if value.strip().lstrip("-").isdigit():
+            result[key] = int(value)
+    return result
+
+
+def number(text: str, default: int = 0) -> int:
+    """The number in a file of one value; `default` for "max" or nothing."""
+    text = text.strip()
+    return int(text) if text.lstrip("-").isdigit() else default
+
+
+def remove_tree(directory: str) -> None:
+    """rmdir `directory` after all below it; fine if it is gone. Raises OSError EBUSY while processes are inside."""
+    try:
+        os.rmdir(directory)
+        return
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        if e.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+            raise
+    try:
+        with os.scandir(directory) as entries:
+            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return
+    if not below:
+        os.rmdir(directory)  # the EBUSY it gives is the true one
+        return
+    for path in below:
+        remove_tree(path)
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return
+
+
+def pids_below(directory: str) -> list[int]:
+    """The pids in `directory`'s cgroup.procs and in those below. A cgroup that vanishes meanwhile counts as empty."""
+    found: list[int] = []
+    stack = [directory]
+    while stack:
+        here = stack.pop()
+        try:
+            found.extend(int(line) for line in read(here + "/cgroup.procs").split())
+            with os.scandir(here) as entries:
+                stack.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as e:
+            if e.errno != errno.ENODEV:  # removed between open and read
+                raise
+    return found
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether `pid` is dead and waits for its parent (or is gone): proc(5), stat's third field."""
+    try:
+        text = read(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return text[text.rindex(")") + 2] in "ZX"
+
+
+def pause() -> None:
+    """One short wait for something that v1 gives no event for."""
+    time.sleep(_PAUSE_S)

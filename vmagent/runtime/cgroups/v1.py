@@ -1,0 +1,346 @@
+"""cgroup v1 and hybrid: one folder per hierarchy (Documentation/admin-guide/cgroup-v1/).
+
+The child enters by writing 0 to each `tasks`: for its own only thread the kernel takes no lock that waits for RCU,
+as a write to cgroup.procs by the parent does (5 to 20 ms after a quiet moment).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from vmagent.runtime.cgroups.base import (
+    FREEZE_LIMIT_S,
+    Cgroup,
+    Tree,
+    check_path,
+    empty_stats,
+    keyed,
+    number,
+    pause,
+    pids_below,
+    read,
+    read_or,
+    remove_tree,
+    write,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+# Controllers that a container's processes are put under wherever they are mounted; a name=… hierarchy too.
+_CONTROLLERS = frozenset(
+    [
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "memory",
+        "devices",
+        "freezer",
+        "blkio",
+        "pids",
+        "hugetlb",
+        "net_cls",
+        "net_prio",
+        "perf_event",
+        "rdma",
+        "misc",
+    ]
+)
+_UNLIMITED = 0x7FFFFFFFFFFFF000  # what memory.limit_in_bytes says for none, on 4 KiB pages
+
+
+class TreeV1(Tree):
+    """The hierarchies mounted, found in /proc/self/mountinfo."""
+
+    version = 1
+    __slots__ = ("_prepared", "controllers", "hierarchies")
+
+    def __init__(self) -> None:
+        self.hierarchies: list[tuple[str, list[str]]] = []  # (mount point, its controllers or name=…)
+        self.controllers: dict[str, str] = {}  # controller → mount point
+        self._prepared: set[str] = set()
+        for line in read("/proc/self/mountinfo").splitlines():
+            left, _, right = line.partition(" - ")
+            fields = right.split(" ")
+            if fields[0] != "cgroup":
+                continue
+            names = [word for word in fields[2].split(",") if word in _CONTROLLERS or word.startswith("name=")]
+            mount_point = left.split(" ")[4]
+            if names and not any(name in self.controllers for name in names):
+                self.hierarchies.append((mount_point, names))
+                for name in names:
+                    self.controllers[name] = mount_point
+        if not self.hierarchies:
+            raise OSError(errno.ENOENT, "no cgroup hierarchy is mounted", "/sys/fs/cgroup")
+
+    def at(self, path: str) -> Cgroup:
+        return CgroupV1(self, check_path(path))
+
+    def create(self, path: str, resources: Mapping[str, Any]) -> Cgroup:
+        cgroup = CgroupV1(self, check_path(path))
+        parent = path.rpartition("/")[0]
+        try:
+            if parent and parent not in self._prepared:
+                self._prepare(parent)
+            try:
+                self._make(path)
+            except FileNotFoundError:  # somebody removed our parent
+                self._prepare(parent)
+                self._make(path)
+            cgroup.update(resources)
+        except BaseException:
+            cgroup.remove()
+            raise
+        return cgroup
+
+    def _prepare(self, parent: str) -> None:
+        """Make `parent` and all above it."""
+        for mount_point, _ in self.hierarchies:
+            os.makedirs(mount_point + parent, 0o755, exist_ok=True)
+        at = ""
+        for part in parent.split("/")[1:]:
+            above, at = at, f"{at}/{part}"
+            self._init_cpuset(above, at)
+        self._prepared.add(parent)
+
+    def _make(self, path: str) -> None:
+        for mount_point, _ in self.hierarchies:
+            try:
+                os.mkdir(mount_point + path, 0o755)
+            except FileExistsError:
+                continue
+        self._init_cpuset(path.rpartition("/")[0], path)
+
+    def _init_cpuset(self, parent: str, path: str) -> None:
+        """A cpuset takes no process before both its lists are set; take them from the parent."""
+        root = self.controllers.get("cpuset")
+        if root is None:
+            return
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            if not read(f"{root}{path}/{name}").strip():
+                write(f"{root}{path}/{name}", read(f"{root}{parent}/{name}").strip())
+
+    def mount_plan(self, path: str, *, private: bool) -> list[dict[str, Any]]:
+        plan: list[dict[str, Any]] = []
+        for mount_point, names in self.hierarchies:
+            folder = mount_point.rpartition("/")[2]
+            if private:
+                plan.append({"folder": folder, "fstype": "cgroup", "options": _mount_options(names)})
+            else:
+                plan.append({"folder": folder, "bind": mount_point + path})
+            plan.extend(
+                {"link": name, "to": folder} for name in names if name != folder and not name.startswith("name=")
+            )
+        return plan
+
+
+def _mount_options(names: list[str]) -> list[list[str | None]]:
+    options: list[list[str | None]] = []
+    for name in names:
+        if name.startswith("name="):
+            options += [["none", None], ["name", name[5:]]]
+        else:
+            options.append([name, None])
+    return options
+
+
+class CgroupV1(Cgroup):
+    """One path in every hierarchy."""
+
+    __slots__ = ("_tree",)
+
+    def __init__(self, tree: TreeV1, path: str) -> None:
+        super().__init__(path)
+        self._tree = tree
+
+    def _file(self, controller: str, name: str) -> str:
+        """Raises OSError ENODEV where the controller is not mounted."""
+        root = self._tree.controllers.get(controller)
+        if root is None:
+            raise OSError(errno.ENODEV, f"cgroup controller {controller} is not available", self.path)
+        return f"{root}{self.path}/{name}"
+
+    def _has(self, controller: str) -> bool:
+        return controller in self._tree.controllers
+
+    def enter(self) -> None:
+        for mount_point, _ in self._tree.hierarchies:
+            write(f"{mount_point}{self.path}/tasks", 0)
+
+    def exists(self) -> bool:
+        return any(os.path.isdir(mount_point + self.path) for mount_point, _ in self._tree.hierarchies)
+
+    def update(self, resources: Mapping[str, Any]) -> None:
+        self._update_memory(resources.get("memory") or {})
+        self._update_cpu(resources.get("cpu") or {})
+        if (limit := (resources.get("pids") or {}).get("limit")) is not None:
+            write(self._file("pids", "pids.max"), limit if limit > 0 else "max")
+        self._update_block_io(resources.get("blockIO") or {})
+        for page in resources.get("hugepageLimits") or ():
+            write(self._file("hugetlb", f"hugetlb.{page['pageSize']}.limit_in_bytes"), page["limit"])
+        if resources.get("unified"):
+            raise OSError(errno.EOPNOTSUPP, "`unified` resources need cgroup v2", self.path)
+        for rule in resources.get("devices") or ():
+            write(self._file("devices", "devices.allow" if rule.get("allow") else "devices.deny"), device_line(rule))
+
+    def _update_memory(self, memory: Mapping[str, Any]) -> None:
+        limit, swap = memory.get("limit"), memory.get("swap")
+        pairs = []
+        if limit:
+            pairs.append((self._file("memory", "memory.limit_in_bytes"), limit))
+        if swap:
+            pairs.append((self._file("memory", "memory.memsw.limit_in_bytes"), swap))
+        # memory ≤ memory+swap holds at every moment: going up, the second has to be written first.
+        if limit and swap and (limit < 0 or swap < 0 or limit > number(read_or(pairs[1][0], "0"))):
+            pairs.reverse()
+        for path, value in pairs:
+            try:
+                write(path, value)
+            except FileNotFoundError as e:
+                raise OSError(errno.EOPNOTSUPP, "this kernel counts no swap per cgroup", path) from e
+        if reservation := memory.get("reservation"):
+            write(self._file("memory", "memory.soft_limit_in_bytes"), reservation)
+        if memory.get("swappiness") is not None:
+            write(self._file("memory", "memory.swappiness"), memory["swappiness"])
+        if memory.get("disableOOMKiller") is not None:
+            write(self._file("memory", "memory.oom_control"), int(memory["disableOOMKiller"]))
+
+    def _update_cpu(self, cpu: Mapping[str, Any]) -> None:
+        if shares := cpu.get("shares"):
+            write(self._file("cpu", "cpu.shares"), shares)
+        quota, period = cpu.get("quota"), cpu.get("period")
+        if period:
+            try:
+                write(self._file("cpu", "cpu.cfs_period_us"), period)
+            except OSError as e:
+                if e.errno != errno.EINVAL or not quota:
+                    raise
+                # The new period with the old quota is over the parent's; with the new quota first it is not.
+                write(self._file("cpu", "cpu.cfs_quota_us"), quota)
+                write(self._file("cpu", "cpu.cfs_period_us"), period)
+        if quota:
+            write(self._file("cpu", "cpu.cfs_quota_us"), quota)
+        if cpu.get("burst") is not None:
+            write(self._file("cpu", "cpu.cfs_burst_us"), cpu["burst"])
+        if cpu.get("idle") is not None:
+            write(self._file("cpu", "cpu.idle"), cpu["idle"])
+        for key, name in (("realtimePeriod", "cpu.rt_period_us"), ("realtimeRuntime", "cpu.rt_runtime_us")):
+            if cpu.get(key):
+                write(self._file("cpu", name), cpu[key])
+        for key in ("cpus", "mems"):
+            if cpu.get(key):
+                write(self._file("cpuset", f"cpuset.{key}"), cpu[key])
+
+    def _update_block_io(self, io: Mapping[str, Any]) -> None:
+        if weight := io.get("weight"):
+            bfq = self._file("blkio", "blkio.bfq.weight")
+            write(bfq if os.path.exists(bfq) else self._file("blkio", "blkio.weight"), weight)
+        for entry in io.get("weightDevice") or ():
+            write(
+                self._file("blkio", "blkio.bfq.weight_device"), f"{entry['major']}:{entry['minor']} {entry['weight']}"
+            )
+        for key, name in (
+            ("throttleReadBpsDevice", "read_bps_device"),
+            ("throttleWriteBpsDevice", "write_bps_device"),
+            ("throttleReadIOPSDevice", "read_iops_device"),
+            ("throttleWriteIOPSDevice", "write_iops_device"),
+        ):
+            for entry in io.get(key) or ():
+                write(
+                    self._file("blkio", f"blkio.throttle.{name}"), f"{entry['major']}:{entry['minor']} {entry['rate']}"
+                )
+
+    def freeze(self) -> None:
+        path = self._file("freezer", "freezer.state")
+        deadline = time.monotonic() + FREEZE_LIMIT_S
+        write(path, "FROZEN")
+        while (state := read(path).strip()) != "FROZEN":
+            if time.monotonic() > deadline:
+                write(path, "THAWED")
+                raise TimeoutError(errno.ETIMEDOUT, f"processes do not freeze: {state}", path)
+            pause()
+            write(path, "FROZEN")  # a process that was forking needs the push again
+
+    def thaw(self) -> None:
+        write(self._file("freezer", "freezer.state"), "THAWED")
+
+    def is_frozen(self) -> bool:
+        return self._has("freezer") and read_or(self._file("freezer", "freezer.state"), "").strip() != "THAWED"
+
+    def oom_kills(self) -> int:
+        if not self._has("memory"):
+            return 0
+        return keyed(read_or(self._file("memory", "memory.oom_control"), "")).get("oom_kill", 0)
+
+    def pids(self) -> list[int]:
+        mount_point = self._tree.controllers.get("devices") or self._tree.hierarchies[0][0]
+        return pids_below(mount_point + self.path)
+
+    def kill_all(self) -> None:
+        if self._has("freezer") and self.is_frozen() and self.exists():
+            self.signal_all(9)  # while frozen none can fork away
+            self.thaw()
+        super().kill_all()
+
+    def remove(self) -> None:
+        for mount_point, _ in self._tree.hierarchies:
+            remove_tree(mount_point + self.path)
+
+    def stats(self) -> dict[str, Any]:
+        stats = empty_stats()
+        if self._has("cpuacct"):
+            cpu = stats["cpu"]
+            cpu["usage_ns"] = number(read_or(self._file("cpuacct", "cpuacct.usage"), "0"))
+            cpu["percpu_ns"] = [int(n) for n in read_or(self._file("cpuacct", "cpuacct.usage_percpu"), "").split()]
+            ticks = keyed(read_or(self._file("cpuacct", "cpuacct.stat"), ""))
+            tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+            cpu["user_ns"], cpu["system_ns"] = ticks.get("user", 0) * tick_ns, ticks.get("system", 0) * tick_ns
+        if self._has("cpu"):
+            throttle = keyed(read_or(self._file("cpu", "cpu.stat"), ""))
+            stats["cpu"]["periods"] = throttle.get("nr_periods", 0)
+            stats["cpu"]["throttled_periods"] = throttle.get("nr_throttled", 0)
+            stats["cpu"]["throttled_ns"] = throttle.get("throttled_time", 0)
+        if self._has("memory"):
+            limit = number(read_or(self._file("memory", "memory.limit_in_bytes"), "0"))
+            stats["memory"] = {
+                "usage": number(read_or(self._file("memory", "memory.usage_in_bytes"), "0")),
+                "max_usage": number(read_or(self._file("memory", "memory.max_usage_in_bytes"), "0")),
+                "failcnt": number(read_or(self._file("memory", "memory.failcnt"), "0")),
+                "limit": 0 if limit >= _UNLIMITED else limit,
+                "stats": keyed(read_or(self._file("memory", "memory.stat"), "")),
+            }
+        if self._has("pids"):
+            stats["pids"]["current"] = number(read_or(self._file("pids", "pids.current"), "0"))
+            stats["pids"]["limit"] = number(read_or(self._file("pids", "pids.max"), "max")) or None
+        if self._has("blkio"):
+            for key, name in (("bytes", "io_service_bytes"), ("operations", "io_serviced")):
+                text = read_or(self._file("blkio", f"blkio.throttle.{name}_recursive"), "")
+                stats["blkio"][key] = _block_lines(text)
+        stats["oom_kills"] = self.oom_kills()
+        return stats
+
+
+def _block_lines(text: str) -> list[dict[str, Any]]:
+    """ "8:0 Read 4096" lines; the line of the total has two fields and is left out."""
+    entries = []
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if len(fields) == 3:
+            major, _, minor = fields[0].partition(":")
+            entries.append({"major": int(major), "minor": int(minor), "op": fields[1], "value": int(fields[2])})
+    return entries
+
+
+def device_line(rule: Mapping[str, Any]) -> str:
+    """A rule as devices.allow and devices.deny take it: "c 1:3 rwm", or "a" for everything at once."""
+    kind = rule.get("type") or "a"
+    major, minor = rule.get("major"), rule.get("minor")
+    if kind == "a" and (major is None or major < 0) and (minor is None or minor < 0):
+        return "a"
+    first = "*" if major is None or major < 0 else str(major)
+    second = "*" if minor is None or minor < 0 else str(minor)
+    return f"{kind} {first}:{second} {rule.get('access') or 'rwm'}"

@@ -1,0 +1,293 @@
+"""cgroup v2 (Documentation/admin-guide/cgroup-v2.rst): one folder; the child is born inside by CLONE_INTO_CGROUP."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+
+from vmagent.linux import bpf
+from vmagent.runtime.cgroups.base import (
+    FREEZE_LIMIT_S,
+    Cgroup,
+    Tree,
+    check_path,
+    empty_stats,
+    keyed,
+    number,
+    pids_below,
+    read,
+    read_or,
+    remove_tree,
+    write,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
+_OWN_LEAF = "cove.host"  # where our own processes go when they sit in the way of handing controllers down
+
+
+class TreeV2(Tree):
+    version = 2
+    __slots__ = ("_prepared", "mount_point")
+
+    def __init__(self, mount_point: str) -> None:
+        self.mount_point = mount_point
+        self._prepared: set[str] = set()
+
+    def at(self, path: str) -> Cgroup:
+        return CgroupV2(self.mount_point, check_path(path))
+
+    def create(self, path: str, resources: Mapping[str, Any]) -> Cgroup:
+        cgroup = CgroupV2(self.mount_point, check_path(path))
+        parent = path.rpartition("/")[0]
+        try:
+            if parent not in self._prepared:
+                self._prepare(parent)
+            try:
+                os.mkdir(self.mount_point + path, 0o755)
+            except FileExistsError:
+                if cgroup.pids():
+                    raise
+            except FileNotFoundError:  # somebody removed our parent
+                self._prepare(parent)
+                os.mkdir(self.mount_point + path, 0o755)
+            cgroup.update(resources)
+        except FileExistsError as e:
+            raise OSError(errno.EBUSY, "the cgroup has processes already", path) from e
+        except BaseException:
+            cgroup.remove()
+            raise
+        return cgroup
+
+    def _prepare(self, parent: str) -> None:
+        """Make `parent` and let each folder from the root down to it hand its controllers on."""
+        at = self.mount_point
+        self._hand_down(at)
+        for part in parent.split("/")[1:]:
+            at = f"{at}/{part}"
+            os.makedirs(at, 0o755, exist_ok=True)
+            self._hand_down(at)
+        self._prepared.add(parent)
+
+    def _hand_down(self, directory: str) -> None:
+        control = directory + "/cgroup.subtree_control"
+        enabled = read(control).split()
+        missing = [name for name in read(directory + "/cgroup.controllers").split() if name not in enabled]
+        for name in missing:
+            if name not in _WANTED:
+                continue
+            try:
+                write(control, "+" + name)
+            except OSError as e:
+                # EBUSY: no internal processes, except in the real root. Ours (a container's root, a login) move away.
+                if e.errno != errno.EBUSY or directory != self.mount_point:
+                    raise
+                self._move_away(directory)
+                write(control, "+" + name)
+
+    @staticmethod
+    def _move_away(directory: str) -> None:
+        leaf = f"{directory}/{_OWN_LEAF}"
+        os.makedirs(leaf, exist_ok=True)
+        for pid in read(directory + "/cgroup.procs").split():
+            try:
+                write(leaf + "/cgroup.procs", pid)
+            except ProcessLookupError:
+                continue
+
+    def mount_plan(self, path: str, *, private: bool) -> list[dict[str, Any]]:
+        if private:
+            return [{"folder": "", "fstype": "cgroup2", "options": []}]
+        return [{"folder": "", "bind": self.mount_point + path}]
+
+
+class CgroupV2(Cgroup):
+    __slots__ = ("_directory",)
+
+    def __init__(self, mount_point: str, path: str) -> None:
+        super().__init__(path)
+        self._directory = mount_point + path
+
+    def _file(self, name: str) -> str:
+        return f"{self._directory}/{name}"
+
+    def clone_fd(self) -> int:
+        return os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def exists(self) -> bool:
+        return os.path.isdir(self._directory)
+
+    def _write(self, name: str, value: str | int) -> None:
+        try:
+            write(self._file(name), value)
+        except FileNotFoundError as e:
+            raise OSError(errno.ENODEV, f"this kernel offers no {name}", self.path) from e
+
+    def update(self, resources: Mapping[str, Any]) -> None:
+        self._update_memory(resources.get("memory") or {})
+        self._update_cpu(resources.get("cpu") or {})
+        if (limit := (resources.get("pids") or {}).get("limit")) is not None:
+            self._write("pids.max", limit if limit > 0 else "max")
+        self._update_io(resources.get("blockIO") or {})
+        for page in resources.get("hugepageLimits") or ():
+            self._write(f"hugetlb.{page['pageSize']}.max", page["limit"])
+        for name, value in (resources.get("unified") or {}).items():
+            if "/" in name:
+                raise OSError(errno.EINVAL, f"not a control file: {name}", self.path)
+            for line in str(value).splitlines():
+                self._write(name, line)
+        if rules := resources.get("devices"):
+            directory_fd = self.clone_fd()
+            try:
+                bpf.attach_device_rules(directory_fd, rules)
+            finally:
+                os.close(directory_fd)
+
+    def _update_memory(self, memory: Mapping[str, Any]) -> None:
+        limit, swap = memory.get("limit"), memory.get("swap")
+        if swap:
+            if swap < 0:
+                self._write_swap("max")
+            elif limit and limit > 0:
+                if swap < limit:
+                    raise OSError(errno.EINVAL, "memory+swap is below memory", self.path)
+                self._write_swap(swap - limit)
+        if limit:
+            self._write("memory.max", limit if limit > 0 else "max")
+        if reservation := memory.get("reservation"):
+            self._write("memory.low", reservation if reservation > 0 else "max")
+
+    def _write_swap(self, value: str | int) -> None:
+        try:
+            write(self._file("memory.swap.max"), value)
+        except FileNotFoundError:
+            if value not in ("max", 0):  # without swap accounting in the kernel, no swap at all is what holds anyhow
+                raise OSError(errno.EOPNOTSUPP, "this kernel counts no swap per cgroup", self.path) from None
+
+    def _update_cpu(self, cpu: Mapping[str, Any]) -> None:
+        if cpu.get("idle") is not None:
+            self._write("cpu.idle", cpu["idle"])
+        if (shares := cpu.get("shares")) and not cpu.get("idle"):
+            self._write("cpu.weight", weight_of_shares(shares))
+        quota, period = cpu.get("quota"), cpu.get("period")
+        if quota or period:
+            old_quota, old_period = read(self._file("cpu.max")).split()
+            value = old_quota if not quota else "max" if quota < 0 else str(quota)
+            self._write("cpu.max", f"{value} {period or old_period}")
+        if cpu.get("burst") is not None:
+            self._write("cpu.max.burst", cpu["burst"])
+        for key in ("cpus", "mems"):
+            if cpu.get(key):
+                self._write(f"cpuset.{key}", cpu[key])
+
+    def _update_io(self, io: Mapping[str, Any]) -> None:
+        if weight := io.get("weight"):
+            bfq = self._file("io.bfq.weight")
+            if os.path.exists(bfq):
+                write(bfq, weight)
+            else:
+                self._write("io.weight", f"default {1 + (weight - 10) * 9999 // 990}")
+        for entry in io.get("weightDevice") or ():
+            self._write("io.bfq.weight", f"{entry['major']}:{entry['minor']} {entry['weight']}")
+        for key, name in (
+            ("throttleReadBpsDevice", "rbps"),
+            ("throttleWriteBpsDevice", "wbps"),
+            ("throttleReadIOPSDevice", "riops"),
+            ("throttleWriteIOPSDevice", "wiops"),
+        ):
+            for entry in io.get(key) or ():
+                self._write("io.max", f"{entry['major']}:{entry['minor']} {name}={entry['rate']}")
+
+    def freeze(self) -> None:
+        fd = os.open(self._file("cgroup.events"), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            poll = select.poll()
+            poll.register(fd, select.POLLPRI)  # the kernel notifies readers of cgroup.events
+            write(self._file("cgroup.freeze"), 1)
+            deadline = time.monotonic() + FREEZE_LIMIT_S
+            while keyed(os.pread(fd, 4096, 0).decode()).get("frozen") != 1:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    write(self._file("cgroup.freeze"), 0)
+                    raise TimeoutError(errno.ETIMEDOUT, "processes do not freeze", self.path)
+                poll.poll(min(left, 0.05) * 1000)
+        finally:
+            os.close(fd)
+
+    def thaw(self) -> None:
+        write(self._file("cgroup.freeze"), 0)
+
+    def is_frozen(self) -> bool:
+        return number(read_or(self._file("cgroup.freeze"), "0")) == 1
+
+    def oom_kills(self) -> int:
+        return keyed(read_or(self._file("memory.events"), "")).get("oom_kill", 0)
+
+    def pids(self) -> list[int]:
+        return pids_below(self._directory)
+
+    def kill_all(self) -> None:
+        # 5.14: also what is being forked, and what is frozen. Before, or where it is gone, the loop below settles it.
+        if os.path.exists(self._file("cgroup.kill")):
+            write(self._file("cgroup.kill"), 1)
+        super().kill_all()
+
+    def remove(self) -> None:
+        remove_tree(self._directory)
+
+    def stats(self) -> dict[str, Any]:
+        stats = empty_stats()
+        cpu = keyed(read_or(self._file("cpu.stat"), ""))
+        stats["cpu"] = {
+            "usage_ns": cpu.get("usage_usec", 0) * 1000,
+            "user_ns": cpu.get("user_usec", 0) * 1000,
+            "system_ns": cpu.get("system_usec", 0) * 1000,
+            "percpu_ns": [],
+            "periods": cpu.get("nr_periods", 0),
+            "throttled_periods": cpu.get("nr_throttled", 0),
+            "throttled_ns": cpu.get("throttled_usec", 0) * 1000,
+        }
+        events = keyed(read_or(self._file("memory.events"), ""))
+        stats["memory"] = {
+            "usage": number(read_or(self._file("memory.current"), "0")),
+            "max_usage": number(read_or(self._file("memory.peak"), "0")),
+            "limit": number(read_or(self._file("memory.max"), "max")),
+            "failcnt": events.get("max", 0),
+            "stats": keyed(read_or(self._file("memory.stat"), "")),
+        }
+        stats["pids"] = {
+            "current": number(read_or(self._file("pids.current"), "0")),
+            "limit": number(read_or(self._file("pids.max"), "max")) or None,
+        }
+        stats["blkio"] = _io_lines(read_or(self._file("io.stat"), ""))
+        stats["oom_kills"] = events.get("oom_kill", 0)
+        return stats
+
+
+def _io_lines(text: str) -> dict[str, list[dict[str, Any]]]:
+    """io.stat: "8:0 rbytes=… wbytes=… rios=… wios=… dbytes=… dios=…" per device."""
+    result: dict[str, list[dict[str, Any]]] = {"bytes": [], "operations": []}
+    kinds = {"rbytes": ("bytes", "Read"), "wbytes": ("bytes", "Write"), "dbytes": ("bytes", "Discard")}
+    kinds |= {"rios": ("operations", "Read"), "wios": ("operations", "Write"), "dios": ("operations", "Discard")}
+    for line in text.splitlines():
+        device, *pairs = line.split(" ")
+        major, _, minor = device.partition(":")
+        if not minor.isdigit():
+            continue
+        for pair in pairs:
+            key, _, value = pair.partition("=")
+            if key in kinds:
+                group, op = kinds[key]
+                result[group].append({"major": int(major), "minor": int(minor), "op": op, "value": int(value)})
+    return result
+
+
+def weight_of_shares(shares: int) -> int:
+    """v1's shares [2, 262144] as v2's weight [1, 10000], linearly as the OCI runtimes do it."""
+    return 1 + (min(max(shares, 2), 262144) - 2) * 9999 // 262142

@@ -1,0 +1,326 @@
+"""An OCI runtime-spec document, checked and compiled to a plan: plain data that the supervisor executes as it stands.
+
+The engine does this work, so that the process that forks stays small and decides nothing. What the specification asks
+for and this runtime does not do is refused here, never ignored.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vmagent.linux import capabilities
+from vmagent.linux.process import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUTS,
+)
+from vmagent.runtime import seccomp as seccomp_compiler
+from vmagent.runtime.failure import SPEC, LaunchError
+from vmagent.runtime.mountspec import compile_mount, propagation_flags
+
+_NAMESPACES = {
+    "mount": CLONE_NEWNS,
+    "pid": CLONE_NEWPID,
+    "network": CLONE_NEWNET,
+    "ipc": CLONE_NEWIPC,
+    "uts": CLONE_NEWUTS,
+    "cgroup": CLONE_NEWCGROUP,
+}
+# asm-generic/resource.h
+_RLIMITS = {
+    name: number
+    for number, name in enumerate(
+        [
+            "CPU",
+            "FSIZE",
+            "DATA",
+            "STACK",
+            "CORE",
+            "RSS",
+            "NPROC",
+            "NOFILE",
+            "MEMLOCK",
+            "AS",
+            "LOCKS",
+            "SIGPENDING",
+            "MSGQUEUE",
+            "NICE",
+            "RTPRIO",
+            "RTTIME",
+        ]
+    )
+}
+_RLIM_INFINITY = (1 << 64) - 1
+# Nodes and links that every container with a /dev of its own has: config-linux.md, "Default Devices", runtime-linux.md.
+_DEFAULT_DEVICES = (
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+)
+_DEVICE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+# Devices that a container may use whatever its list says (the nodes above, its terminals).
+_ALLOWED_DEVICES = (
+    *(
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}
+        for _, major, minor in _DEFAULT_DEVICES
+    ),
+    {"allow": True, "type": "c", "major": 136, "access": "rwm"},  # /dev/pts/*
+    {"allow": True, "type": "c", "major": 5, "minor": 1, "access": "rwm"},  # /dev/console
+    {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"},  # /dev/pts/ptmx
+)
+# Kernel parameters that belong to a namespace, by the namespace: others would change the host.
+_SYSCTL_NAMESPACES = {"net": "network", "kernel.domainname": "uts", "kernel.hostname": "uts"}
+_SWAPPED = str.maketrans("./", "/.")
+_IPC_SYSCTLS = frozenset(
+    f"kernel.{name}"
+    for name in [
+        "msgmax",
+        "msgmnb",
+        "msgmni",
+        "sem",
+        "shmall",
+        "shmmax",
+        "shmmni",
+        "shm_rmid_forced",
+        "msg_next_id",
+        "sem_next_id",
+        "shm_next_id",
+    ]
+)
+_INIT_PATH = "/sbin/docker-init"  # where docker shows its --init program; images' own scripts look for it there
+
+
+def compile_plan(
+    spec: Mapping[str, Any],
+    *,
+    container_id: str,
+    cgroup_path: str,
+    overlay: Mapping[str, Any] | None = None,
+    user: str | None = None,
+    group_add: Sequence[str] = (),
+    netns_fd: bool = False,
+    tell_outside: bool = False,
+    init: str | None = None,
+    bundle: str = "/",
+) -> dict[str, Any]:
+    """Compile an OCI runtime-spec document (1.2, Linux part).
+
+    `overlay` {"lowers": [absolute paths, topmost first], "upper", "work"} is mounted at `root.path` by the container's
+    first process in its own mount namespace. `user` ("name", "uid:gid", …, as docker's --user) and the names of
+    `group_add` are looked up in the container's own files then. With `netns_fd` the network namespace comes as a
+    descriptor to `launch`. `init` is a static program on the host that becomes process 1 and starts the command.
+    Relative paths in the document are below `bundle`. Raises LaunchError (spec).
+    """
+    linux = spec.get("linux") or {}
+    _refuse(spec, linux)
+    clone_flags, joins, private = _namespaces(linux.get("namespaces") or [], with_netns_fd=netns_fd)
+    root = spec.get("root") or {}
+    process = spec.get("process")
+    if process is None:
+        raise LaunchError(SPEC, "the specification has no process")
+    mounts = [compile_mount(mount) for mount in spec.get("mounts") or ()]
+    for mount in mounts:
+        if mount["kind"] == "bind" and mount["source"]:
+            mount["source"] = os.path.join(bundle, mount["source"])
+    if init is not None:
+        options = ["bind", "ro"]
+        mounts.append(compile_mount({"destination": _INIT_PATH, "type": "bind", "source": init, "options": options}))
+        process = {**process, "args": [_INIT_PATH, "--", *process["args"]]}
+    has_own_dev = not any(m["destination"] == "/dev" and m["kind"] == "bind" for m in mounts) and any(
+        m["destination"] == "/dev" for m in mounts
+    )
+    resources = dict(linux.get("resources") or {})
+    if rules := resources.get("devices"):
+        resources["devices"] = [*rules, *_ALLOWED_DEVICES]
+    hostname, domainname = spec.get("hostname"), spec.get("domainname")
+    if (hostname or domainname) and "uts" not in private:
+        raise LaunchError(SPEC, "unable to set hostname without a private UTS namespace")
+    return {
+        "id": container_id,
+        "cgroup": cgroup_path,
+        "resources": resources,
+        "clone_flags": clone_flags,
+        "joins": joins,
+        "private": sorted(private),
+        "netns_fd": netns_fd,
+        "rootfs": os.path.join(bundle, root.get("path") or "rootfs"),
+        "readonly": bool(root.get("readonly")),
+        "overlay": dict(overlay) if overlay else None,
+        "propagation": propagation_flags(linux.get("rootfsPropagation")),
+        "mounts": mounts,
+        "devices": _devices(linux.get("devices") or (), with_defaults=has_own_dev),
+        "default_links": has_own_dev,
+        "masked": list(linux.get("maskedPaths") or ()),
+        "readonly_paths": list(linux.get("readonlyPaths") or ()),
+        "hostname": hostname,
+        "domainname": domainname,
+        "sysctl": _sysctls(linux.get("sysctl") or {}, private),
+        "tell_outside": tell_outside,
+        "process": compile_exec(process, seccomp=linux.get("seccomp"), user=user, group_add=group_add),
+    }
+
+
+def compile_exec(
+    process: Mapping[str, Any],
+    *,
+    seccomp: Mapping[str, Any] | None = None,
+    user: str | None = None,
+    group_add: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Compile an OCI `process` object (config.md, "Process") for `launch_exec`, or as the process of a plan.
+
+    Raises LaunchError (spec).
+    """
+    for key in ("apparmorProfile", "selinuxLabel"):
+        if process.get(key) not in (None, "", "unconfined"):
+            raise LaunchError(SPEC, f"{key}: this project has neither AppArmor nor SELinux")
+    for key in ("scheduler", "ioPriority", "execCPUAffinity"):
+        if process.get(key):
+            raise LaunchError(SPEC, f"process.{key} is not supported")
+    args = list(process.get("args") or ())
+    if not args:
+        raise LaunchError(SPEC, "args must not be empty")
+    cwd = process.get("cwd") or "/"
+    if not cwd.startswith("/"):
+        raise LaunchError(SPEC, f"cwd must be an absolute path: {cwd!r}")
+    for text in (*args, *(process.get("env") or ()), cwd):
+        if "\0" in text:
+            raise LaunchError(SPEC, "a null byte in args, env or cwd")
+    ids = process.get("user") or {}
+    size = process.get("consoleSize")
+    return {
+        "args": args,
+        "env": list(process.get("env") or ()),
+        "cwd": cwd,
+        "terminal": bool(process.get("terminal")),
+        "console_size": [size["height"], size["width"]] if size else None,
+        "user": user,
+        "uid": ids.get("uid", 0),
+        "gid": ids.get("gid", 0),
+        "groups": list(ids.get("additionalGids") or ()),
+        "group_add": list(group_add),
+        "umask": ids.get("umask", 0o022),
+        "capabilities": _capabilities(process.get("capabilities")),
+        "no_new_privileges": bool(process.get("noNewPrivileges")),
+        "rlimits": _rlimits(process.get("rlimits") or ()),
+        "oom_score_adj": process.get("oomScoreAdj"),
+        "seccomp": _seccomp(seccomp),
+    }
+
+
+def _refuse(spec: Mapping[str, Any], linux: Mapping[str, Any]) -> None:
+    if any((spec.get("hooks") or {}).values()):
+        raise LaunchError(SPEC, "hooks are not supported")
+    for key in ("uidMappings", "gidMappings", "timeOffsets", "intelRdt", "mountLabel", "personality", "memoryPolicy"):
+        if linux.get(key):
+            raise LaunchError(SPEC, f"linux.{key} is not supported")
+
+
+def _namespaces(
+    entries: Sequence[Mapping[str, Any]], *, with_netns_fd: bool
+) -> tuple[int, list[dict[str, Any]], set[str]]:
+    """(flags for clone3, namespaces to join by path, names of those that are not the host's)."""
+    clone_flags, joins, private = 0, [], set()
+    for entry in entries:
+        name, path = entry["type"], entry.get("path")
+        if name not in _NAMESPACES:
+            raise LaunchError(SPEC, f"namespace {name!r} is not supported")
+        if name in private:
+            raise LaunchError(SPEC, f"namespace {name} is given twice")
+        private.add(name)
+        if path:
+            if name == "mount":
+                raise LaunchError(SPEC, "joining a mount namespace by path is not supported")
+            joins.append({"name": name, "flag": _NAMESPACES[name], "path": path})
+        elif not (name == "network" and with_netns_fd):
+            clone_flags |= _NAMESPACES[name]
+    if with_netns_fd:
+        private.add("network")
+    if "mount" not in private:
+        raise LaunchError(SPEC, "a container without a mount namespace is not supported")
+    return clone_flags, joins, private
+
+
+def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> list[dict[str, Any]]:
+    nodes: dict[str, dict[str, Any]] = {}
+    if with_defaults:
+        for path, major, minor in _DEFAULT_DEVICES:
+            device = os.makedev(major, minor)
+            nodes[path] = {"path": path, "mode": stat.S_IFCHR | 0o666, "device": device, "uid": 0, "gid": 0}
+    for entry in entries:
+        kind, path = entry["type"], os.path.normpath(entry["path"])
+        if kind not in _DEVICE_TYPES:
+            raise LaunchError(SPEC, f"device {path}: type {kind!r} is not known")
+        mode = entry.get("fileMode")
+        nodes[path] = {
+            "path": path,
+            "mode": _DEVICE_TYPES[kind] | (0o666 if mode is None else mode & 0o7777),
+            "device": 0 if kind == "p" else os.makedev(entry["major"], entry["minor"]),
+            "uid": entry.get("uid") or 0,
+            "gid": entry.get("gid") or 0,
+        }
+    return list(nodes.values())
+
+
+def _sysctls(values: Mapping[str, str], private: set[str]) -> list[list[str]]:
+    """[[path below /proc/sys, value]]; only for namespaces that are the container's own."""
+    result = []
+    for given, value in values.items():
+        # sysctl(8): the first separator decides; then the other of the two is part of a name (eth0.1).
+        slash, dot = given.find("/"), given.find(".")
+        has_dots = slash < 0 or 0 <= dot < slash
+        path = given.translate(_SWAPPED) if has_dots else given
+        key = path.translate(_SWAPPED)
+        first, second, *_ = [*key.split("."), ""]
+        namespace = _SYSCTL_NAMESPACES.get(key) or _SYSCTL_NAMESPACES.get(first)
+        if key in _IPC_SYSCTLS or (first, second) == ("fs", "mqueue"):
+            namespace = "ipc"
+        if namespace is None:
+            raise LaunchError(SPEC, f'sysctl "{key}" is not in a separate kernel namespace')
+        if namespace not in private:
+            raise LaunchError(SPEC, f'sysctl "{key}" is not allowed in the hosts {namespace} namespace')
+        if any(part in ("", ".", "..") for part in path.split("/")):
+            raise LaunchError(SPEC, f"sysctl {key!r} is not a name")
+        result.append([path, str(value)])
+    return result
+
+
+def _capabilities(sets: Mapping[str, Any] | None) -> dict[str, int] | None:
+    if sets is None:
+        return None
+    try:
+        return {
+            name: capabilities.mask(list(sets.get(name) or ()))
+            for name in ("bounding", "effective", "permitted", "inheritable", "ambient")
+        }
+    except KeyError as e:
+        raise LaunchError(SPEC, f"unknown capability {e.args[0]!r}") from e
+
+
+def _rlimits(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    result = []
+    for entry in entries:
+        name = str(entry["type"]).removeprefix("RLIMIT_")
+        if name not in _RLIMITS:
+            raise LaunchError(SPEC, f"rlimit {entry['type']!r} is not known")
+        # Python's resource module takes -1 for no limit; JSON carries 2^64-1.
+        pair = [-1 if limit >= _RLIM_INFINITY or limit < 0 else limit for limit in (entry["soft"], entry["hard"])]
+        result.append([_RLIMITS[name], *pair])
+    return result
+
+
+def _seccomp(profile: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not profile:
+        return None
+    program = seccomp_compiler.compile_profile(profile)
+    return {"filter": base64.b64encode(program.instructions).decode("ascii"), "flags": program.flags}

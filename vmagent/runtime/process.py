@@ -1,0 +1,219 @@
+"""The last steps before execve: terminal, identity, capabilities, seccomp, and finding the command.
+
+Runs in the child, inside the container: nothing may be imported, and no path of the container is trusted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import stat
+
+from vmagent.linux import capabilities, mounts, terminal
+from vmagent.linux import process as linux
+from vmagent.runtime.failure import NOT_FOUND, OTHER, PERMISSION, LaunchError, failed, reason
+from vmagent.runtime.rootfs import is_null
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from vmagent.runtime.users import Identity
+
+
+class Kernel:
+    """What the parent found out once, so that no child has to: this process's permitted set, the last capability."""
+
+    __slots__ = ("last_capability", "permitted")
+
+    def __init__(self) -> None:
+        self.permitted = capabilities.capget()[1]
+        self.last_capability = capabilities.last_capability()
+
+
+def open_terminal(root_fd: int, size: list[int] | None) -> tuple[int, int]:
+    """(master, slave) of a new terminal of the container's own devpts. Raises LaunchError."""
+    try:
+        master = mounts.open_in_root(root_fd, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+        if mounts.filesystem_type(master) != mounts.DEVPTS_SUPER_MAGIC:
+            raise LaunchError(OTHER, "/dev/pts in the container is not a devpts file system")
+        slave = terminal.unlock_and_open_peer(master)
+        if size:
+            terminal.set_size(master, size[0], size[1])
+    except OSError as e:
+        raise failed("error opening a terminal in the container's /dev/pts", e) from e
+    return master, slave
+
+
+def take_stdio(fds: tuple[int, int, int]) -> None:
+    """Make `fds` (none of them below 3) the standard streams. Raises OSError."""
+    for number, fd in enumerate(fds):
+        os.dup2(fd, number, inheritable=True)
+
+
+def set_limits(process: dict[str, Any]) -> None:
+    """Resource limits. Raises LaunchError."""
+    for number, soft, hard in process["rlimits"]:
+        try:
+            resource.setrlimit(number, (soft, hard))
+        except (OSError, ValueError) as e:
+            # Python says ValueError for a limit that may not be raised; the kernel said EPERM.
+            text = reason(e) if isinstance(e, OSError) else "operation not permitted"
+            raise LaunchError(OTHER, f"error setting rlimit type {number}: {text}") from e
+
+
+def set_oom_score(value: int | None) -> None:
+    """To be called while /proc still is the host's. Raises LaunchError."""
+    if value is None:
+        return
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        if int(os.read(fd, 32)) != value:
+            os.lseek(fd, 0, os.SEEK_SET)
+            os.write(fd, str(value).encode())
+        os.close(fd)
+    except OSError as e:
+        raise failed(f"error setting oom_score_adj to {value}", e) from e
+
+
+def environment(process: dict[str, Any], identity: Identity) -> dict[str, str]:
+    """The environment of the command, HOME included."""
+    env = {}
+    for entry in process["env"]:
+        key, equals, value = entry.partition("=")
+        if equals and key:
+            env[key] = value
+    if not env.get("HOME"):
+        env["HOME"] = identity.home
+    return env
+
+
+def become_and_exec(
+    process: dict[str, Any],
+    identity: Identity,
+    env: dict[str, str],
+    kernel: Kernel,
+    program: linux.FilterProgram | None,
+    ready: Callable[[], None],
+) -> None:
+    """Give up what the process must not have and run the command; comes back only by LaunchError.
+
+    `ready` is called when nothing but seccomp, the last capabilities and execve is left to do: it reports, and waits
+    for the word to go.
+    """
+    _give_stdio_to(identity)
+    wanted = process["capabilities"]
+    try:
+        if wanted is not None:
+            capabilities.drop_bounding(wanted["bounding"], kernel.last_capability)
+        linux.prctl(linux.PR_SET_KEEPCAPS, 1)
+        os.setgroups(identity.groups)
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+        linux.prctl(linux.PR_SET_KEEPCAPS, 0)
+        os.umask(process["umask"])
+        final = _final_sets(wanted, identity, kernel)
+        # SYS_ADMIN stays until the filter is loaded (without no_new_privs the kernel asks for it); for the lookups
+        # below the others count already as the command will have them.
+        capabilities.capset(final[0] | capabilities.SYS_ADMIN, kernel.permitted, final[2])
+    except OSError as e:
+        raise failed(f"error changing to user {identity.uid}:{identity.gid}", e) from e
+    _change_folder(process["cwd"])
+    path = find_command(process["args"][0], env.get("PATH", ""))
+    ready()
+    try:
+        if process["no_new_privileges"]:
+            linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        elif program is not None:
+            program.load()
+        capabilities.capset(*final)
+        if wanted is not None:
+            capabilities.raise_ambient(wanted["ambient"] & final[1] & final[2], kernel.last_capability)
+        if process["no_new_privileges"] and program is not None:
+            program.load()
+    except OSError as e:
+        raise failed("error applying capabilities and seccomp", e) from e
+    try:
+        os.execve(path, process["args"], env)
+    except OSError as e:
+        kind = PERMISSION if e.errno in (errno.EACCES, errno.ENOEXEC, errno.EPERM) else OTHER
+        kind = NOT_FOUND if e.errno == errno.ENOENT else kind
+        raise LaunchError(kind, f"exec {path}: {reason(e)}") from e
+
+
+def _final_sets(wanted: dict[str, int] | None, identity: Identity, kernel: Kernel) -> tuple[int, int, int]:
+    """(effective, permitted, inheritable). What this kernel or this process does not have is left out, as runc does."""
+    if wanted is None:
+        everything = kernel.permitted if identity.uid == 0 else 0
+        return everything, everything, 0
+    permitted = wanted["permitted"] & kernel.permitted
+    return wanted["effective"] & permitted, permitted, wanted["inheritable"] & kernel.permitted
+
+
+def _give_stdio_to(identity: Identity) -> None:
+    """The command may open /dev/stdout: the pipes are to be its user's. Not so the null device: it is everyone's."""
+    for fd in (0, 1, 2):
+        info = os.fstat(fd)
+        if info.st_uid == identity.uid or is_null(fd) or not _may_be_given(info):
+            continue
+        try:
+            os.fchown(fd, identity.uid, -1)
+        except OSError as e:
+            if e.errno not in (errno.EINVAL, errno.EPERM, errno.EROFS):  # a file system without owners keeps its own
+                raise failed("error giving the standard streams to the user", e) from e
+
+
+def _may_be_given(info: os.stat_result) -> bool:
+    return stat.S_ISFIFO(info.st_mode) or stat.S_ISCHR(info.st_mode) or stat.S_ISSOCK(info.st_mode)
+
+
+def _change_folder(cwd: str) -> None:
+    """Go to the working folder, and make sure that it lies inside (CVE-2024-21626)."""
+    try:
+        os.chdir(cwd)
+    except OSError as e:
+        raise failed(f'chdir to cwd ("{cwd}") set in config.json failed', e, PERMISSION) from e
+    try:
+        inside = os.getcwd().startswith("/")
+    except OSError:
+        inside = False
+    if not inside:
+        raise LaunchError(OTHER, "the working directory is outside of the container's file system")
+
+
+def find_command(name: str, path: str) -> str:
+    """Where `name` is, by PATH where it has no slash. Raises LaunchError in the words that exit codes hang on."""
+    if "/" in name:
+        problem = _executable(name)
+        if problem is None:
+            return name
+        kind, text = problem
+        raise LaunchError(kind, f'exec: "{name}": {text}')
+    if name not in ("", ".", ".."):
+        for folder in path.split(":"):
+            candidate = f"{folder or '.'}/{name}"
+            if _executable(candidate) is None:
+                return candidate
+    raise LaunchError(NOT_FOUND, f'exec: "{name}": executable file not found in $PATH')
+
+
+def _executable(path: str) -> tuple[str, str] | None:
+    """None if `path` can be executed, else what kind of failure it is and its words."""
+    try:
+        info = os.stat(path)
+    except OSError as e:
+        kind = PERMISSION if e.errno == errno.EACCES else NOT_FOUND
+        return kind, f"stat {path}: {reason(e)}"
+    if stat.S_ISDIR(info.st_mode) or not os.access(path, os.X_OK, effective_ids=True):
+        return PERMISSION, "permission denied"
+    return None
+
+
+def reset_signals() -> None:
+    """Python ignores SIGPIPE and SIGXFSZ, and ignored is inherited through execve, as a blocked signal is."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,0 +1,385 @@
+"""The container's file system, made by its own first process in its own mount namespace.
+
+Every mount is built detached (fsopen … fsmount, or open_tree for binds) and then attached to a descriptor that openat2
+found below the root: no path is resolved twice, so no link in an image or volume, swapped at any moment, leads a mount
+out of the container (CVE-2021-30465, CVE-2025-31133, CVE-2025-52881). Runs in the child between clone3 and execve:
+nothing may be imported here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from vmagent.linux import mounts as m
+from vmagent.runtime.failure import MOUNT, OTHER, LaunchError, failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PAGE = 4096
+_MAX_LINKS = 40  # as the kernel's own limit of a path resolution
+_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+# What lxcfs and its like may put over files of /proc; anything else there would fool the container's tools, or ours.
+_PROC_OVERLAYS = frozenset(
+    [
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "net/dev",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    ]
+)
+
+
+def open_bind_sources(mount_list: list[dict[str, Any]]) -> dict[int, int]:
+    """Detached copies of what is bound in, by the mount's position. Raises LaunchError (mount).
+
+    To be called before the tree is made a slave of the host's: a copy made now stays a peer of its source, which is
+    what `rshared` and `rslave` mean.
+    """
+    sources = {}
+    for position, mount in enumerate(mount_list):
+        if mount["kind"] == "bind":
+            flags = m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if mount["recursive"] else 0)
+            try:
+                sources[position] = m.open_tree(m.AT_FDCWD, mount["source"], flags)
+            except OSError as e:
+                raise failed(_doing(mount), e, MOUNT) from e
+    return sources
+
+
+def enter_root(plan: dict[str, Any]) -> int:
+    """Mount the overlay at the root's path, or bind the folder onto itself; its descriptor. Raises LaunchError."""
+    path, overlay = plan["rootfs"], plan["overlay"]
+    try:
+        m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE)
+        if overlay is not None:
+            mount_overlay(path, overlay)
+            return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        target = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        root_fd = m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
+        m.mount_setattr(root_fd, propagation=m.MS_SLAVE, recursive=True)
+        m.move_mount(root_fd, target)
+        os.close(target)
+        return root_fd
+    except OSError as e:
+        raise failed(f"error mounting the root file system at {path}", e, MOUNT) from e
+
+
+def mount_overlay(target: str, overlay: dict[str, Any]) -> None:
+    """An overlay of `lowers` (topmost first) at `target`; writable with `upper` and `work`. Raises OSError."""
+    folders = list(overlay["lowers"])
+    writable = [overlay["upper"], overlay["work"]] if overlay.get("upper") else []
+    data = _overlay_options(folders, writable)
+    descriptors: list[int] = []
+    if len(os.fsencode(data)) >= _PAGE or any(c in path for path in folders + writable for c in ":,\\"):
+        # mount(2) takes one page of options, and these characters are separators there: short names instead.
+        descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in folders + writable]
+        names = [f"/proc/self/fd/{fd}" for fd in descriptors]
+        data = _overlay_options(names[: len(folders)], names[len(folders) :])
+    try:
+        m.mount("overlay", target, "overlay", 0, data)
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+
+
+def _overlay_options(lowers: list[str], writable: list[str]) -> str:
+    # index=off: a second mount of an upper whose first one lingers in a dying namespace must not be refused as busy.
+    options = "index=off,lowerdir=" + ":".join(lowers)
+    return f"{options},upperdir={writable[0]},workdir={writable[1]}" if writable else options
+
+
+def mount_all(root_fd: int, mount_list: list[dict[str, Any]], sources: dict[int, int], cgroups: list[Any]) -> None:
+    """Carry out `mounts` in their order. `cgroups`: what a mount of type cgroup shows. Raises LaunchError (mount)."""
+    for position, mount in enumerate(mount_list):
+        try:
+            if mount["kind"] == "bind":
+                _attach_bind(root_fd, mount, sources[position])
+            elif mount["kind"] == "cgroup":
+                _mount_cgroups(root_fd, mount, cgroups)
+            else:
+                options = [(key, value) for key, value in mount["data"]]
+                source = mount["source"] if mount["source"] not in (None, "none") else mount["fstype"]
+                fd = m.new_mount(mount["fstype"], source, options, mount["set"])
+                _attach(root_fd, mount, fd, is_folder=True)
+        except OSError as e:
+            raise failed(_doing(mount), e, MOUNT) from e
+
+
+def _doing(mount: dict[str, Any]) -> str:
+    source = mount["source"] or mount["fstype"]
+    return f'error mounting "{source}" to rootfs at "{mount["destination"]}"'
+
+
+def _attach_bind(root_fd: int, mount: dict[str, Any], fd: int) -> None:
+    is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+    if mount["recursive_set"] or mount["recursive_clear"]:
+        m.mount_setattr(fd, set_=mount["recursive_set"], clear=mount["recursive_clear"], recursive=True)
+    if mount["set"] or mount["clear"]:
+        m.mount_setattr(fd, set_=mount["set"], clear=mount["clear"])
+    _attach(root_fd, mount, fd, is_folder=is_folder)
+
+
+def _attach(root_fd: int, mount: dict[str, Any], fd: int, *, is_folder: bool) -> None:
+    """Put the detached mount `fd` on its destination, made if it is missing; closes `fd`."""
+    destination = mount["destination"]
+    if mount["kind"] == "bind" and not mount["propagation"]:
+        m.mount_setattr(fd, propagation=m.MS_SLAVE, recursive=True)
+    for flag, recursive in mount["propagation"]:
+        if flag == m.MS_SLAVE or flag == m.MS_PRIVATE or flag == m.MS_UNBINDABLE or flag == m.MS_SHARED:
+            m.mount_setattr(fd, propagation=flag, recursive=recursive)
+    if mount["fstype"] in ("proc", "sysfs"):
+        target = _ordinary_folder(root_fd, destination)
+    else:
+        target = ensure(root_fd, destination, is_folder=is_folder)
+        _refuse_in_proc(target, destination)
+    m.move_mount(fd, target)
+    os.close(target)
+    os.close(fd)
+
+
+def _ordinary_folder(root_fd: int, path: str) -> int:
+    """/proc and /sys are folders of the root, never links: what is looked up below them later must be the kernel's."""
+    os.close(ensure(root_fd, path, is_folder=True))
+    return m.openat2(
+        root_fd, path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, m.RESOLVE_IN_ROOT | m.RESOLVE_NO_SYMLINKS
+    )
+
+
+def _refuse_in_proc(target: int, destination: str) -> None:
+    if m.filesystem_type(target) == m.PROC_SUPER_MAGIC:
+        inside = os.path.normpath(destination).removeprefix("/proc/")
+        if inside not in _PROC_OVERLAYS:
+            raise LaunchError(MOUNT, f'"{destination}" cannot be mounted because it is inside /proc')
+
+
+def _mount_cgroups(root_fd: int, mount: dict[str, Any], cgroups: list[Any]) -> None:
+    """Show the container's cgroups: one cgroup2 mount, or a tmpfs with one folder for each v1 hierarchy."""
+    hierarchies = [entry for entry in cgroups if entry.get("folder")]
+    if hierarchies:
+        tmpfs = m.new_mount("tmpfs", "tmpfs", [("mode", "755")], mount["set"] & ~m.MOUNT_ATTR_RDONLY)
+        for entry in cgroups:
+            if "link" in entry:
+                os.symlink(entry["to"], entry["link"], dir_fd=tmpfs)
+            else:
+                os.mkdir(entry["folder"], 0o755, dir_fd=tmpfs)
+        _attach(root_fd, mount, os.dup(tmpfs), is_folder=True)
+    for entry in cgroups:
+        if "link" in entry:
+            continue
+        if "bind" in entry:
+            fd = m.open_tree(m.AT_FDCWD, entry["bind"], m.OPEN_TREE_CLONE)
+            m.mount_setattr(fd, set_=mount["set"], propagation=m.MS_PRIVATE)
+        else:
+            options = [(key, value) for key, value in entry["options"]]
+            fd = m.new_mount(entry["fstype"], "cgroup", options, mount["set"])
+        if not hierarchies:
+            _attach(root_fd, mount, fd, is_folder=True)
+            continue
+        target = os.open(entry["folder"], os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmpfs)
+        m.move_mount(fd, target)
+        os.close(target)
+        os.close(fd)
+    if hierarchies:
+        if mount["set"] & m.MOUNT_ATTR_RDONLY:
+            m.mount_setattr(tmpfs, set_=m.MOUNT_ATTR_RDONLY)
+        os.close(tmpfs)
+
+
+def make_devices(root_fd: int, devices: list[dict[str, Any]], *, with_links: bool) -> None:
+    """Nodes, and the links that every /dev has. Raises LaunchError."""
+    if not devices and not with_links:
+        return
+    doing = "error creating device nodes"
+    try:
+        dev_fd = ensure(root_fd, "/dev", is_folder=True)
+        for device in devices:
+            doing = f"error creating device {device['path']}"
+            folder, _, name = device["path"].rpartition("/")
+            parent = dev_fd if folder == "/dev" else ensure(root_fd, folder, is_folder=True)
+            _make_node(parent, name, device)
+            if parent != dev_fd:
+                os.close(parent)
+        if with_links:
+            doing = "error creating the links of /dev"
+            for name, target in _LINKS:
+                _make_link(dev_fd, name, target)
+            if os.path.exists("/proc/kcore"):
+                _make_link(dev_fd, "core", "/proc/kcore")
+        os.close(dev_fd)
+    except OSError as e:
+        raise failed(doing, e) from e
+
+
+def _make_node(parent: int, name: str, device: dict[str, Any]) -> None:
+    try:
+        os.mknod(name, device["mode"], device["device"], dir_fd=parent)
+    except FileExistsError:
+        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if stat.S_IFMT(info.st_mode) != stat.S_IFMT(device["mode"]) or info.st_rdev != device["device"]:
+            raise
+    if device["uid"] or device["gid"]:
+        os.chown(name, device["uid"], device["gid"], dir_fd=parent, follow_symlinks=False)
+
+
+def _make_link(parent: int, name: str, target: str) -> None:
+    try:
+        os.symlink(target, name, dir_fd=parent)
+    except FileExistsError:
+        return  # the image's own, on a /dev that is no fresh tmpfs
+
+
+def mask(root_fd: int, paths: list[str], null_fd: int) -> None:
+    """Hide `paths`: a file behind /dev/null (the host's own, `null_fd`), a folder behind an empty read-only tmpfs."""
+    for path in paths:
+        target = _open_existing(root_fd, path)
+        if target < 0:
+            continue
+        try:
+            if stat.S_ISDIR(os.fstat(target).st_mode):
+                cover = m.new_mount("tmpfs", "tmpfs", [("nr_blocks", "1"), ("nr_inodes", "1")], m.MOUNT_ATTR_RDONLY)
+            else:
+                cover = m.open_tree(null_fd, "", m.OPEN_TREE_CLONE)
+            m.move_mount(cover, target)
+        except OSError as e:
+            raise failed(f"error masking {path}", e, MOUNT) from e
+        os.close(cover)
+        os.close(target)
+
+
+def make_read_only(root_fd: int, paths: list[str]) -> None:
+    """Bind each of `paths` onto itself, read-only with all below. Raises LaunchError (mount)."""
+    for path in paths:
+        target = _open_existing(root_fd, path)
+        if target < 0:
+            continue
+        try:
+            copy = m.open_tree(target, "", m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
+            m.mount_setattr(copy, set_=m.MOUNT_ATTR_RDONLY, recursive=True)
+            m.move_mount(copy, target)
+        except OSError as e:
+            raise failed(f"error making {path} read-only", e, MOUNT) from e
+        os.close(copy)
+        os.close(target)
+
+
+def _open_existing(root_fd: int, path: str) -> int:
+    """-1 where `path` is not there."""
+    try:
+        return m.open_in_root(root_fd, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    except OSError as e:
+        raise failed(f"error opening {path} in the container", e, MOUNT) from e
+
+
+def open_null() -> int:
+    """The host's null device, checked; the caller's. Raises LaunchError."""
+    fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    if not is_null(fd):
+        os.close(fd)
+        raise LaunchError(OTHER, "the host's /dev/null is not the null device")
+    return fd
+
+
+def is_null(fd: int) -> bool:
+    info = os.fstat(fd)
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == os.makedev(1, 3)
+
+
+def write_sysctls(values: list[list[str]]) -> None:
+    """Write [path below /proc/sys, value] through a procfs of our own that nothing can be mounted over."""
+    if not values:
+        return
+    proc = m.new_mount("proc", "proc", [])
+    for path, value in values:
+        resolve = m.RESOLVE_BENEATH | m.RESOLVE_NO_SYMLINKS | m.RESOLVE_NO_XDEV
+        try:
+            fd = m.openat2(proc, "sys/" + path, os.O_WRONLY, resolve)
+            os.write(fd, value.encode())
+            os.close(fd)
+        except OSError as e:
+            raise failed(f"error writing {value!r} to /proc/sys/{path}", e) from e
+    os.close(proc)
+
+
+def pivot(root_fd: int, *, readonly: bool, propagation: int) -> None:
+    """Make `root_fd` the root and drop the old one. Raises LaunchError."""
+    try:
+        if readonly:
+            m.mount_setattr(root_fd, set_=m.MOUNT_ATTR_RDONLY)
+        os.fchdir(root_fd)
+        m.pivot_root(".", ".")  # the old root now lies over the new one, at the same place
+        m.umount(".", m.MNT_DETACH)
+        os.chdir("/")
+        if propagation:
+            m.mount(None, "/", None, propagation)
+    except OSError as e:
+        raise failed("error changing the root", e, MOUNT) from e
+
+
+def ensure(root_fd: int, path: str, *, is_folder: bool, mode: int = 0o755) -> int:
+    """Open `path` below the root (O_PATH), made with all above it where it is missing; the caller's descriptor.
+
+    A link, dangling or not, is followed as a process inside would follow it. Raises OSError; ENOTDIR where a folder was
+    to be put on a file or the reverse.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY if is_folder else os.O_PATH
+    try:
+        fd = m.open_in_root(root_fd, path, flags)
+    except FileNotFoundError:
+        fd = m.open_in_root(root_fd, _make(root_fd, path, is_folder=is_folder, mode=mode), flags)
+    if not is_folder and stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    return fd
+
+
+def _make(root_fd: int, path: str, *, is_folder: bool, mode: int) -> str:
+    """Make what is missing of `path`; its true place, without links."""
+    todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    done: list[str] = []
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            if done:
+                done.pop()
+            continue
+        parent = m.open_in_root(root_fd, "/" + "/".join(done), os.O_PATH | os.O_DIRECTORY)
+        try:
+            info = os.stat(part, dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISLNK(info.st_mode):
+                links += 1
+                if links > _MAX_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                target = os.readlink(part, dir_fd=parent)
+                if target.startswith("/"):
+                    done = []
+                todo += [name for name in reversed(target.split("/")) if name not in ("", ".")]
+                continue
+        except FileNotFoundError:
+            if todo or is_folder:
+                os.mkdir(part, mode, dir_fd=parent)
+            else:
+                os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        finally:
+            os.close(parent)
+        done.append(part)
+    return "/" + "/".join(done)

@@ -1,0 +1,110 @@
+"""Users and groups of a container, from its own /etc/passwd and /etc/group.
+
+The files are parsed here and nowhere else: NSS would load libraries, after pivot_root the container's
+(CVE-2019-14271). They are the image's, so hostile: opened below the root, regular files only, bounded.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from vmagent.linux import mounts
+from vmagent.runtime.failure import USER, LaunchError
+
+_MAX_BYTES = 16 << 20
+_MAX_ID = 2**31 - 1
+
+
+class Identity:
+    """Who a process runs as. `groups` holds the primary group too (CVE-2022-2995)."""
+
+    __slots__ = ("gid", "groups", "home", "uid")
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+
+
+def look_up(root_fd: int, user: str | None, uid: int, gid: int, groups: list[int], group_add: list[str]) -> Identity:
+    """Resolve docker's user string ("name", "uid", "name:group", "uid:gid") below `root_fd`.
+
+    Without `user` the numbers stand as they are. Raises LaunchError (user) with docker's wording.
+    """
+    passwd = _records(root_fd, "/etc/passwd")
+    extra = list(groups)
+    home = ""
+    if user:
+        name, _, group = user.partition(":")
+        uid, gid, home, known_as = _find_user(passwd, name)
+        if group:
+            gid = _find_group(_records(root_fd, "/etc/group"), group)
+        elif known_as:
+            extra += [
+                int(record[2])
+                for record in _records(root_fd, "/etc/group")
+                if len(record) > 3 and known_as in record[3].split(",") and record[2].isdigit()
+            ]
+    else:
+        for record in passwd:
+            if len(record) > 5 and record[2] == str(uid):
+                home = record[5]
+                break
+    if group_add:
+        records = _records(root_fd, "/etc/group")
+        extra += [_find_group(records, name) for name in group_add]
+    ordered = [gid]
+    for number in extra:
+        if number not in ordered:
+            ordered.append(number)
+    return Identity(uid, gid, ordered, home or "/")
+
+
+def _find_user(records: list[list[str]], name: str) -> tuple[int, int, str, str]:
+    """(uid, gid, home, name in the file or "")."""
+    for record in records:
+        if len(record) > 3 and (record[0] == name or record[2] == name) and record[2].isdigit() and record[3].isdigit():
+            return int(record[2]), int(record[3]), record[5] if len(record) > 5 else "", record[0]
+    if not name:
+        return 0, 0, "", ""
+    if not name.isdigit():
+        raise LaunchError(USER, f"unable to find user {name}: no matching entries in passwd file")
+    return _checked(name), 0, "", ""
+
+
+def _find_group(records: list[list[str]], name: str) -> int:
+    for record in records:
+        if len(record) > 2 and (record[0] == name or record[2] == name) and record[2].isdigit():
+            return int(record[2])
+    if not name.isdigit():
+        raise LaunchError(USER, f"unable to find group {name}: no matching entries in group file")
+    return _checked(name)
+
+
+def _checked(digits: str) -> int:
+    if int(digits) > _MAX_ID:
+        raise LaunchError(USER, f"uids and gids must be in range 0-{_MAX_ID}")
+    return int(digits)
+
+
+def _records(root_fd: int, path: str) -> list[list[str]]:
+    """The colon-separated lines of a file below the root; nothing where there is no such file."""
+    try:
+        fd = mounts.open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return []
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > _MAX_BYTES:
+            return []
+        parts = []
+        left = _MAX_BYTES
+        while left > 0 and (part := os.read(fd, min(left, 1 << 18))):
+            parts.append(part)
+            left -= len(part)
+    finally:
+        os.close(fd)
+    text = b"".join(parts).decode("utf-8", "surrogateescape")
+    return [line.split(":") for line in text.split("\n") if line and not line.startswith("#")]
