@@ -1,46 +1,41 @@
-"""The Engine API as `cove` and the window use it: blocking calls, JSON in and out as the API shapes it.
-
-Plain requests share a few kept connections; every stream has a connection of its own, and its `close()` may be called
-from another thread to end it. An `EngineClient` may be shared between threads.
-"""
+"""The Engine API as `cove` and the window use it: blocking calls, JSON in and out as the API shapes it."""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
-from urllib.parse import quote
+from typing import NamedTuple
 
 from desktop.client import reference
-from desktop.client.http import Body, Connection, ConnectionFailed, Endpoint, HijackedStream, Response
+from desktop.client.api import (
+    ApiClient,
+    ApiError,
+    ByteStream,
+    Json,
+    JsonStream,
+    Query,
+    Stream,
+    StreamFailed,
+    encode_query,
+    path_part,
+)
+from desktop.client.http import ConnectionFailed, Endpoint, HijackedStream, Response
 from desktop.client.wire import Frame, FrameReader, ProtocolError
 
-__all__ = ["ApiError", "ConnectionFailed", "Endpoint", "EngineClient", "Frame", "HijackedStream", "ProtocolError"]
+__all__ = [
+    "ApiError",
+    "ByteStream",
+    "ConnectionFailed",
+    "Endpoint",
+    "EngineClient",
+    "Frame",
+    "HijackedStream",
+    "ProtocolError",
+    "StreamFailed",
+]
 
 API_VERSION = (1, 50)  # the newest whose answers this client has been written for
 _MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
-_SAFE = "/:@,"
-_KEPT_CONNECTIONS = 4
-_MAX_LINE = 32 * 1024 * 1024
-
-Json = dict[str, Any]
-Query = Mapping[str, object]
-
-
-class ApiError(Exception):
-    """The engine refused: its status, and str(self) is its message."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class StreamFailed(ApiError):
-    """The engine had begun to answer with 200 and then failed (a pull, a load)."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(500, message)
 
 
 class PullProgress(NamedTuple):
@@ -53,140 +48,24 @@ class PullProgress(NamedTuple):
     is_progress: bool  # it replaces the line before with the same id; otherwise it is a message
 
 
-class EngineClient:
+class EngineClient(ApiClient):
     """A client of the engine at `endpoint`. `timeout_s` limits each wait for an answer's bytes, streams excepted."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float | None = None) -> None:
-        """Connects to nothing yet."""
-        self.endpoint = endpoint
-        self._timeout_s = timeout_s
-        self._idle: list[Connection] = []
-        self._lock = threading.Lock()
-        self._version: str | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Drop the kept connections; streams under way go on."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
-
-    # --- requests
+    _version: str | None = None
 
     @property
     def api_version(self) -> str:
         """The version spoken: the smaller of ours and the engine's, asked once. Raises ConnectionFailed."""
         if self._version is None:
-            response = self._exchange("HEAD", "/_ping", {}, None)
+            response = self.exchange("HEAD", "/_ping", {}, None)
             told = _version_of(response.headers.get("api-version", "1.24"))
-            self._finish(response)
+            self.finish(response)
             self._version = ".".join(map(str, min(told, API_VERSION)))
         return self._version
 
-    def _open(self) -> Connection:
-        while True:
-            with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                return Connection(self.endpoint, self._timeout_s)
-            if not connection.is_stale():
-                return connection
-            connection.close()
-
-    def _finish(self, response: Response) -> None:
-        """Keep the connection of an answer read to its end, or close it."""
-        if response.is_reusable:
-            with self._lock:
-                if len(self._idle) < _KEPT_CONNECTIONS:
-                    response.connection.settimeout(self._timeout_s)
-                    self._idle.append(response.connection)
-                    return
-        response.close()
-
-    def _exchange(
-        self, method: str, target: str, headers: Mapping[str, str], body: Body, *, limited: bool = True
-    ) -> Response:
-        connection = self._open()
-        if not limited:
-            connection.settimeout(None)
-        return connection.request(method, target, headers, body)
-
-    def _target(self, path: str, query: Query | None) -> str:
+    def target(self, path: str, query: Query | None) -> str:
         version = "" if path.startswith(("/cove/", "/_ping")) else f"/v{self.api_version}"
         return f"{version}{path}{encode_query(query)}"
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        body: object = None,
-        data: Body = None,
-        headers: Mapping[str, str] | None = None,
-        limited: bool = False,
-    ) -> Response:
-        """The answer to a request, its body unread; the caller reads it to the end or closes it.
-
-        `body` goes as JSON, `data` as it is. `limited`: the client's `timeout_s` holds for the body's bytes too.
-        Raises ApiError for a status of 400 and above, ConnectionFailed, ProtocolError.
-        """
-        sent = dict(headers or {})
-        payload = data
-        if body is not None:
-            payload = json.dumps(body, separators=(",", ":")).encode()
-            sent.setdefault("Content-Type", "application/json")
-        response = self._exchange(method, self._target(path, query), sent, payload, limited=limited)
-        if response.status >= 400:
-            error = _error_of(response)
-            self._finish(response)
-            raise error
-        return response
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        body: object = None,
-        *,
-        limited: bool = True,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        """Parsed JSON, None for an empty answer. `limited=False` for calls that take what they take (stop, wait).
-
-        Raises ApiError, ConnectionFailed, ProtocolError.
-        """
-        response = self.call(method, path, query=query, body=body, limited=limited, headers=headers)
-        try:
-            text = response.read()
-        finally:
-            self._finish(response)
-        if not text.strip():
-            return None
-        try:
-            return json.loads(text)
-        except ValueError as e:
-            raise ProtocolError(f"{method} {path}: the answer is not JSON") from e
-
-    def stream(
-        self,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        body: object = None,
-        *,
-        data: Body = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> JsonStream:
-        """The JSON objects of an answer as they come. Raises as `call`."""
-        return JsonStream(self.call(method, path, query=query, body=body, data=data, headers=headers))
 
     def hijack(
         self, path: str, body: object = None, query: Query | None = None, *, tty: bool | None = None
@@ -211,14 +90,14 @@ class EngineClient:
         """The headers of `_ping`: the engine's version, builder, state. Raises ConnectionFailed."""
         response = self.call("GET", "/_ping", limited=True)
         response.read()
-        self._finish(response)
+        self.finish(response)
         return response.headers
 
     def version(self) -> Json:
-        return self._object("GET", "/version")
+        return self.json_object("GET", "/version")
 
     def info(self) -> Json:
-        return self._object("GET", "/info")
+        return self.json_object("GET", "/info")
 
     def events(
         self,
@@ -241,48 +120,48 @@ class EngineClient:
         filters: Mapping[str, Iterable[str]] | None = None,
     ) -> list[Json]:
         query = {"all": all or None, "limit": limit, "size": size or None, "filters": filters}
-        return self._list("GET", "/containers/json", query)
+        return self.json_list("GET", "/containers/json", query)
 
     def inspect(self, container: str, *, size: bool = False) -> Json:
-        return self._object("GET", f"/containers/{_part(container)}/json", {"size": size or None})
+        return self.json_object("GET", f"/containers/{path_part(container)}/json", {"size": size or None})
 
     def create(self, config: Mapping[str, object], *, name: str | None = None, platform: str | None = None) -> Json:
         """`{"Id", "Warnings"}`. ApiError 404: the image is missing (and nothing else)."""
-        return self._object("POST", "/containers/create", {"name": name, "platform": platform}, config)
+        return self.json_object("POST", "/containers/create", {"name": name, "platform": platform}, config)
 
     def start(self, container: str, *, detach_keys: str | None = None) -> None:
-        self.request("POST", f"/containers/{_part(container)}/start", {"detachKeys": detach_keys}, limited=False)
+        self.request("POST", f"/containers/{path_part(container)}/start", {"detachKeys": detach_keys}, limited=False)
 
     def stop(self, container: str, timeout_s: int | None = None, signal: str | None = None) -> None:
         """Returns when it has stopped; harmless if it had."""
         query = {"t": timeout_s, "signal": signal}
-        self.request("POST", f"/containers/{_part(container)}/stop", query, limited=False)
+        self.request("POST", f"/containers/{path_part(container)}/stop", query, limited=False)
 
     def restart(self, container: str, timeout_s: int | None = None, signal: str | None = None) -> None:
         query = {"t": timeout_s, "signal": signal}
-        self.request("POST", f"/containers/{_part(container)}/restart", query, limited=False)
+        self.request("POST", f"/containers/{path_part(container)}/restart", query, limited=False)
 
     def kill(self, container: str, signal: str | None = None) -> None:
-        self.request("POST", f"/containers/{_part(container)}/kill", {"signal": signal}, limited=False)
+        self.request("POST", f"/containers/{path_part(container)}/kill", {"signal": signal}, limited=False)
 
     def pause(self, container: str) -> None:
-        self.request("POST", f"/containers/{_part(container)}/pause")
+        self.request("POST", f"/containers/{path_part(container)}/pause")
 
     def unpause(self, container: str) -> None:
-        self.request("POST", f"/containers/{_part(container)}/unpause")
+        self.request("POST", f"/containers/{path_part(container)}/unpause")
 
     def rename(self, container: str, name: str) -> None:
-        self.request("POST", f"/containers/{_part(container)}/rename", {"name": name})
+        self.request("POST", f"/containers/{path_part(container)}/rename", {"name": name})
 
     def remove(self, container: str, *, force: bool = False, volumes: bool = False) -> None:
         query = {"force": force or None, "v": volumes or None}
-        self.request("DELETE", f"/containers/{_part(container)}", query, limited=False)
+        self.request("DELETE", f"/containers/{path_part(container)}", query, limited=False)
 
     def resize(self, container: str, rows: int, columns: int) -> None:
-        self.request("POST", f"/containers/{_part(container)}/resize", {"h": rows, "w": columns})
+        self.request("POST", f"/containers/{path_part(container)}/resize", {"h": rows, "w": columns})
 
     def top(self, container: str, ps_args: str | None = None) -> Json:
-        return self._object("GET", f"/containers/{_part(container)}/top", {"ps_args": ps_args})
+        return self.json_object("GET", f"/containers/{path_part(container)}/top", {"ps_args": ps_args})
 
     def wait(self, container: str, condition: str | None = None) -> int:
         """The exit status, as soon as `condition` (not-running, next-exit, removed) holds."""
@@ -291,7 +170,7 @@ class EngineClient:
 
     def waiter(self, container: str, condition: str | None = None) -> Waiter:
         """A wait that is known to have begun: to be asked for before `start`."""
-        path = f"/containers/{_part(container)}/wait"
+        path = f"/containers/{path_part(container)}/wait"
         return Waiter(self.call("POST", path, query={"condition": condition}))
 
     def logs(
@@ -313,7 +192,7 @@ class EngineClient:
             "stdout": True, "stderr": True, "follow": follow or None, "tail": tail, "timestamps": timestamps or None,
             "since": since, "until": until, "details": details or None,
         }  # fmt: skip
-        response = self.call("GET", f"/containers/{_part(container)}/logs", query=query)
+        response = self.call("GET", f"/containers/{path_part(container)}/logs", query=query)
         return LogStream(response, is_multiplexed=not tty)
 
     def attach(
@@ -332,50 +211,52 @@ class EngineClient:
             "stream": stream or None, "stdin": stdin or None, "stdout": stdout or None, "stderr": stderr or None,
             "logs": logs or None, "detachKeys": detach_keys,
         }  # fmt: skip
-        return self.hijack(f"/containers/{_part(container)}/attach", None, query, tty=tty)
+        return self.hijack(f"/containers/{path_part(container)}/attach", None, query, tty=tty)
 
     def timeline(self, container: str) -> Json:
         """How long the engine took for the steps of a start (milliseconds); ours only, else ApiError 404."""
-        return self._object("GET", f"/cove/v1/containers/{_part(container)}/timeline")
+        return self.json_object("GET", f"/cove/v1/containers/{path_part(container)}/timeline")
 
     # --- exec
 
     def exec_create(self, container: str, config: Mapping[str, object]) -> str:
-        return str(self._object("POST", f"/containers/{_part(container)}/exec", None, config)["Id"])
+        return str(self.json_object("POST", f"/containers/{path_part(container)}/exec", None, config)["Id"])
 
     def exec_start(
         self, exec_id: str, *, tty: bool = False, console_size: tuple[int, int] | None = None
     ) -> HijackedStream:
         """Start it, attached. `console_size`: rows and columns."""
         body = {"Detach": False, "Tty": tty, "ConsoleSize": list(console_size) if console_size else None}
-        return self.hijack(f"/exec/{_part(exec_id)}/start", {k: v for k, v in body.items() if v is not None}, tty=tty)
+        return self.hijack(
+            f"/exec/{path_part(exec_id)}/start", {k: v for k, v in body.items() if v is not None}, tty=tty
+        )
 
     def exec_start_detached(self, exec_id: str, *, tty: bool = False) -> None:
-        self.request("POST", f"/exec/{_part(exec_id)}/start", None, {"Detach": True, "Tty": tty}, limited=False)
+        self.request("POST", f"/exec/{path_part(exec_id)}/start", None, {"Detach": True, "Tty": tty}, limited=False)
 
     def exec_inspect(self, exec_id: str) -> Json:
-        return self._object("GET", f"/exec/{_part(exec_id)}/json")
+        return self.json_object("GET", f"/exec/{path_part(exec_id)}/json")
 
     def resize_exec(self, exec_id: str, rows: int, columns: int) -> None:
-        self.request("POST", f"/exec/{_part(exec_id)}/resize", {"h": rows, "w": columns})
+        self.request("POST", f"/exec/{path_part(exec_id)}/resize", {"h": rows, "w": columns})
 
     # --- images
 
     def images(self, all: bool = False, *, filters: Mapping[str, Iterable[str]] | None = None) -> list[Json]:
-        return self._list("GET", "/images/json", {"all": all or None, "filters": filters})
+        return self.json_list("GET", "/images/json", {"all": all or None, "filters": filters})
 
     def image_inspect(self, image: str) -> Json:
-        return self._object("GET", f"/images/{_part(image)}/json")
+        return self.json_object("GET", f"/images/{path_part(image)}/json")
 
     def image_history(self, image: str) -> list[Json]:
-        return self._list("GET", f"/images/{_part(image)}/history")
+        return self.json_list("GET", f"/images/{path_part(image)}/history")
 
     def image_remove(self, image: str, *, force: bool = False, no_prune: bool = False) -> list[Json]:
         query = {"force": force or None, "noprune": no_prune or None}
-        return self._list("DELETE", f"/images/{_part(image)}", query)
+        return self.json_list("DELETE", f"/images/{path_part(image)}", query)
 
     def tag(self, image: str, repository: str, tag: str) -> None:
-        self.request("POST", f"/images/{_part(image)}/tag", {"repo": repository, "tag": tag})
+        self.request("POST", f"/images/{path_part(image)}/tag", {"repo": repository, "tag": tag})
 
     def pull(self, ref: str, *, platform: str | None = None, auth: str | None = None) -> PullStream:
         """The lines of a pull. Raises reference.InvalidReference, ApiError; StreamFailed while iterating."""
@@ -383,67 +264,6 @@ class EngineClient:
         query = {"fromImage": wanted.repository, "tag": wanted.version, "platform": platform}
         headers = {"X-Registry-Auth": auth} if auth else None
         return PullStream(self.call("POST", "/images/create", query=query, headers=headers))
-
-    def _object(self, method: str, path: str, query: Query | None = None, body: object = None) -> Json:
-        answer = self.request(method, path, query, body)
-        if not isinstance(answer, dict):
-            raise ProtocolError(f"{method} {path}: not a JSON object")
-        return answer
-
-    def _list(self, method: str, path: str, query: Query | None = None) -> list[Json]:
-        answer = self.request(method, path, query)
-        return list(answer) if answer else []
-
-
-class _Stream:
-    """An answer that is read as it comes; closable from another thread."""
-
-    def __init__(self, response: Response) -> None:
-        self._response = response
-
-    def close(self) -> None:
-        self._response.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class ByteStream(_Stream):
-    """The body of an answer in pieces as they come (an image's tar, a log)."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from iter(self._response.read_some, b"")
-        finally:
-            self.close()
-
-
-class JsonStream(_Stream):
-    """JSON objects one behind the other, with or without line ends; iterating ends with the stream or `close()`.
-
-    Raises StreamFailed for a line that tells an error, ConnectionFailed when the engine goes away.
-    """
-
-    def __iter__(self) -> Iterator[Json]:
-        try:
-            yield from self._objects()
-        finally:
-            self.close()
-
-    def _objects(self) -> Iterator[Json]:
-        buffer = b""
-        while data := self._response.read_some():
-            *lines, buffer = (buffer + data).split(b"\n")
-            if len(buffer) > _MAX_LINE:
-                raise ProtocolError("a line of the engine's answer is too long")
-            for line in lines:
-                if line.strip():
-                    yield _checked(line)
-        if buffer.strip() and not self._response.connection.is_closed:
-            yield _checked(buffer)
 
 
 class PullStream(JsonStream):
@@ -461,7 +281,7 @@ class PullStream(JsonStream):
             )
 
 
-class LogStream(_Stream):
+class LogStream(Stream):
     """Frames of a container's log; a terminal's is all stream 1."""
 
     def __init__(self, response: Response, *, is_multiplexed: bool) -> None:
@@ -482,7 +302,7 @@ class LogStream(_Stream):
             self.close()
 
 
-class Waiter(_Stream):
+class Waiter(Stream):
     """A wait under way: the engine has confirmed that it waits."""
 
     def result(self) -> int:
@@ -499,57 +319,8 @@ class Waiter(_Stream):
         return int(answer["StatusCode"])
 
 
-def encode_query(query: Query | None) -> str:
-    """`?a=b&…`; None is left out, lists repeat their key, mappings go as JSON (docker's filters)."""
-    parts = []
-    for key, value in (query or {}).items():
-        if value is None:
-            continue
-        if isinstance(value, Mapping):
-            if not value:
-                continue
-            text = {k: {item: True for item in v} for k, v in value.items()}
-            values: list[object] = [json.dumps(text, separators=(",", ":"))]
-        else:
-            values = list(value) if isinstance(value, list | tuple) else [value]
-        for item in values:
-            text_value = "1" if item is True else "0" if item is False else str(item)
-            parts.append(f"{quote(key, safe='')}={quote(text_value, safe=_SAFE)}")
-    return "?" + "&".join(parts) if parts else ""
-
-
-def _part(name: str) -> str:
-    """A name or reference inside a path: `/` and `:` stay, as docker's clients leave them."""
-    return quote(name, safe=_SAFE)
-
-
 def _version_of(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(".")[:2])
     except ValueError:
         return (1, 24)
-
-
-def _error_of(response: Response) -> ApiError:
-    """The refusal in an answer: `{"message"}` as JSON, or plain text (attach)."""
-    text = response.read()
-    message = text.decode(errors="replace").strip()
-    if response.headers.get("content-type", "").startswith("application/json"):
-        try:
-            message = str(json.loads(text).get("message") or message)
-        except (ValueError, AttributeError):
-            message = message[:500]
-    return ApiError(response.status, message or f"{response.status} {response.head.reason}")
-
-
-def _checked(line: bytes) -> Json:
-    try:
-        answer = json.loads(line)
-    except ValueError as e:
-        raise ProtocolError(f"not JSON: {line[:60]!r}") from e
-    if not isinstance(answer, dict):
-        raise ProtocolError(f"not a JSON object: {line[:60]!r}")
-    detail = answer.get("errorDetail")
-    if detail or answer.get("error"):
-        raise StreamFailed(str((detail or {}).get("message") or answer.get("error")))
-    return answer

@@ -62,6 +62,12 @@ class Endpoint:
     tls: TlsFiles | None = None
 
     @classmethod
+    def local(cls, socket_path: os.PathLike[str]) -> Endpoint:
+        """A socket of ours on this machine: a unix socket, or on Windows a named pipe."""
+        path = os.fspath(socket_path)
+        return cls("npipe" if path.startswith("\\\\.\\pipe") else "unix", path)
+
+    @classmethod
     def parse(cls, text: str, tls: TlsFiles | None = None) -> Endpoint:
         """`unix:///path`, `tcp://host[:port]`, a bare absolute path, or host:port. Raises ValueError."""
         scheme, separator, rest = text.partition("://")

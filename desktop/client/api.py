@@ -1,0 +1,271 @@
+"""HTTP APIs with JSON, as a blocking client: the engine's and the host agent's are built on it.
+
+Plain requests share a few kept connections; every stream has a connection of its own, and its `close()` may be called
+from another thread to end it. A client may be shared between threads.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+from desktop.client.http import Body, Connection, Endpoint, Response
+from desktop.client.wire import ProtocolError
+
+_SAFE = "/:@,"
+_KEPT_CONNECTIONS = 4
+_MAX_LINE = 32 * 1024 * 1024
+
+Json = dict[str, Any]
+Query = Mapping[str, object]
+
+
+class ApiError(Exception):
+    """The engine refused: its status, and str(self) is its message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StreamFailed(ApiError):
+    """The engine had begun to answer with 200 and then failed (a pull, a load)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(500, message)
+
+
+class ApiClient:
+    """A client of the API at `endpoint`. `timeout_s` limits each wait for an answer's bytes, streams excepted."""
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float | None = None) -> None:
+        """Connects to nothing yet."""
+        self.endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the kept connections; streams under way go on."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _open(self) -> Connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return Connection(self.endpoint, self._timeout_s)
+            if not connection.is_stale():
+                return connection
+            connection.close()
+
+    def finish(self, response: Response) -> None:
+        """Keep the connection of an answer read to its end, or close it."""
+        if response.is_reusable:
+            with self._lock:
+                if len(self._idle) < _KEPT_CONNECTIONS:
+                    response.connection.settimeout(self._timeout_s)
+                    self._idle.append(response.connection)
+                    return
+        response.close()
+
+    def exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: Body, *, limited: bool = True
+    ) -> Response:
+        connection = self._open()
+        if not limited:
+            connection.settimeout(None)
+        return connection.request(method, target, headers, body)
+
+    def target(self, path: str, query: Query | None) -> str:
+        """What stands in the request line. Overridden where paths have a version in front."""
+        return path + encode_query(query)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+        data: Body = None,
+        headers: Mapping[str, str] | None = None,
+        limited: bool = False,
+    ) -> Response:
+        """The answer to a request, its body unread; the caller reads it to the end or closes it.
+
+        `body` goes as JSON, `data` as it is. `limited`: the client's `timeout_s` holds for the body's bytes too.
+        Raises ApiError for a status of 400 and above, ConnectionFailed, ProtocolError.
+        """
+        sent = dict(headers or {})
+        payload = data
+        if body is not None:
+            payload = json.dumps(body, separators=(",", ":")).encode()
+            sent.setdefault("Content-Type", "application/json")
+        response = self.exchange(method, self.target(path, query), sent, payload, limited=limited)
+        if response.status >= 400:
+            error = _error_of(response)
+            self.finish(response)
+            raise error
+        return response
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: object = None,
+        *,
+        limited: bool = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Parsed JSON, None for an empty answer. `limited=False` for calls that take what they take (stop, wait).
+
+        Raises ApiError, ConnectionFailed, ProtocolError.
+        """
+        response = self.call(method, path, query=query, body=body, limited=limited, headers=headers)
+        try:
+            text = response.read()
+        finally:
+            self.finish(response)
+        if not text.strip():
+            return None
+        try:
+            return json.loads(text)
+        except ValueError as e:
+            raise ProtocolError(f"{method} {path}: the answer is not JSON") from e
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: object = None,
+        *,
+        data: Body = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> JsonStream:
+        """The JSON objects of an answer as they come. Raises as `call`."""
+        return JsonStream(self.call(method, path, query=query, body=body, data=data, headers=headers))
+
+    def json_object(self, method: str, path: str, query: Query | None = None, body: object = None) -> Json:
+        answer = self.request(method, path, query, body)
+        if not isinstance(answer, dict):
+            raise ProtocolError(f"{method} {path}: not a JSON object")
+        return answer
+
+    def json_list(self, method: str, path: str, query: Query | None = None) -> list[Json]:
+        answer = self.request(method, path, query)
+        return list(answer) if answer else []
+
+
+class Stream:
+    """An answer that is read as it comes; closable from another thread."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def close(self) -> None:
+        self._response.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ByteStream(Stream):
+    """The body of an answer in pieces as they come (an image's tar, a log)."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from iter(self._response.read_some, b"")
+        finally:
+            self.close()
+
+
+class JsonStream(Stream):
+    """JSON objects one behind the other, with or without line ends; iterating ends with the stream or `close()`.
+
+    Raises StreamFailed for a line that tells an error, ConnectionFailed when the engine goes away.
+    """
+
+    def __iter__(self) -> Iterator[Json]:
+        try:
+            yield from self._objects()
+        finally:
+            self.close()
+
+    def _objects(self) -> Iterator[Json]:
+        buffer = b""
+        while data := self._response.read_some():
+            *lines, buffer = (buffer + data).split(b"\n")
+            if len(buffer) > _MAX_LINE:
+                raise ProtocolError("a line of the engine's answer is too long")
+            for line in lines:
+                if line.strip():
+                    yield _checked(line)
+        if buffer.strip() and not self._response.connection.is_closed:
+            yield _checked(buffer)
+
+
+def encode_query(query: Query | None) -> str:
+    """`?a=b&…`; None is left out, lists repeat their key, mappings go as JSON (docker's filters)."""
+    parts = []
+    for key, value in (query or {}).items():
+        if value is None:
+            continue
+        if isinstance(value, Mapping):
+            if not value:
+                continue
+            text = {k: {item: True for item in v} for k, v in value.items()}
+            values: list[object] = [json.dumps(text, separators=(",", ":"))]
+        else:
+            values = list(value) if isinstance(value, list | tuple) else [value]
+        for item in values:
+            text_value = "1" if item is True else "0" if item is False else str(item)
+            parts.append(f"{quote(key, safe='')}={quote(text_value, safe=_SAFE)}")
+    return "?" + "&".join(parts) if parts else ""
+
+
+def path_part(name: str) -> str:
+    """A name or reference inside a path: `/` and `:` stay, as docker's clients leave them."""
+    return quote(name, safe=_SAFE)
+
+
+def _error_of(response: Response) -> ApiError:
+    """The refusal in an answer: `{"message"}` as JSON, or plain text (attach)."""
+    text = response.read()
+    message = text.decode(errors="replace").strip()
+    if response.headers.get("content-type", "").startswith("application/json"):
+        try:
+            message = str(json.loads(text).get("message") or message)
+        except (ValueError, AttributeError):
+            message = message[:500]
+    return ApiError(response.status, message or f"{response.status} {response.head.reason}")
+
+
+def _checked(line: bytes) -> Json:
+    try:
+        answer = json.loads(line)
+    except ValueError as e:
+        raise ProtocolError(f"not JSON: {line[:60]!r}") from e
+    if not isinstance(answer, dict):
+        raise ProtocolError(f"not a JSON object: {line[:60]!r}")
+    detail = answer.get("errorDetail")
+    if detail or answer.get("error"):
+        raise StreamFailed(str((detail or {}).get("message") or answer.get("error")))
+    return answer

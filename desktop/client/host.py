@@ -1,0 +1,114 @@
+"""The host agent's API (`cove host`): the VM's state and its verbs, over the agent's socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from desktop.client.api import ApiClient, ByteStream, JsonStream
+from desktop.client.http import Endpoint
+from desktop.client.wire import ProtocolError
+
+
+class VmStep(NamedTuple):
+    """A step of the VM's start. `ms` is how long it took, or has taken so far."""
+
+    name: str
+    ms: float
+    detail: str
+    done: bool
+
+
+class VmError(NamedTuple):
+    """Why the VM failed, and what may help (or "")."""
+
+    message: str
+    hint: str
+
+
+class HostState(NamedTuple):
+    """The VM as the agent sees it. `state` is stopped, starting, running, stopping or failed; `since` is Unix time."""
+
+    state: str
+    since: float
+    steps: tuple[VmStep, ...]
+    accelerator: str
+    accelerator_why: str
+    engine_socket: str
+    qemu_pid: int | None
+    memory_mb: int
+    cpus: int
+    error: VmError | None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> HostState:
+        """Raises ProtocolError where `value` is no state."""
+        try:
+            accelerator = value.get("accelerator") or {}
+            error = value.get("error")
+            return cls(
+                state=str(value["state"]),
+                since=float(value.get("since") or 0),
+                steps=tuple(
+                    VmStep(
+                        str(step["name"]), float(step.get("ms") or 0), str(step.get("detail") or ""), bool(step["done"])
+                    )
+                    for step in value.get("steps") or ()
+                ),
+                accelerator=str(accelerator.get("name") or ""),
+                accelerator_why=str(accelerator.get("why") or ""),
+                engine_socket=str(value.get("engine_socket") or ""),
+                qemu_pid=value.get("qemu_pid"),
+                memory_mb=int(value.get("memory_mb") or 0),
+                cpus=int(value.get("cpus") or 0),
+                error=VmError(str(error.get("message") or ""), str(error.get("hint") or "")) if error else None,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            raise ProtocolError(f"not a state of the host agent: {e!r}") from e
+
+
+class StateStream(JsonStream):
+    """States as they change, the present one first; closable from another thread."""
+
+    def states(self) -> Iterator[HostState]:
+        for value in self:
+            yield HostState.from_json(value)
+
+
+class HostClient(ApiClient):
+    """Calls raise ApiError, ConnectionFailed (no agent runs) and ProtocolError."""
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float | None = 10) -> None:
+        super().__init__(endpoint, timeout_s)
+
+    def state(self) -> HostState:
+        return HostState.from_json(self.json_object("GET", "/v1/state"))
+
+    def start(self) -> HostState:
+        """Ask for the start; it goes on after the answer."""
+        return self._verb("start")
+
+    def stop(self) -> HostState:
+        return self._verb("stop")
+
+    def restart(self) -> HostState:
+        return self._verb("restart")
+
+    def reset(self) -> HostState:
+        """Throw the VM's disk away: images, containers and volumes are gone."""
+        return self._verb("reset")
+
+    def _verb(self, verb: str) -> HostState:
+        answer = self.request("POST", f"/v1/vm/{verb}", limited=False)
+        return HostState.from_json(answer) if isinstance(answer, dict) and "state" in answer else self.state()
+
+    def events(self) -> StateStream:
+        return StateStream(self.call("GET", "/v1/events"))
+
+    def logs(self, follow: bool = False) -> ByteStream:
+        """The VM's console."""
+        return ByteStream(self.call("GET", "/v1/logs", query={"follow": follow or None}))
+
+    def quit(self) -> None:
+        """Stop the VM and the agent."""
+        self.request("POST", "/v1/quit", limited=False)

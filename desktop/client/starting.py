@@ -1,0 +1,166 @@
+"""Starting what a context needs: the host agent and its VM, or the native engine where that is allowed.
+
+Both are started detached: they outlive the command or window that wanted them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from desktop.client.api import ApiError
+from desktop.client.engine import EngineClient
+from desktop.client.host import HostClient, HostState
+from desktop.client.http import ConnectionFailed, Endpoint
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from desktop.paths import HostPaths
+
+AGENT_LIMIT_S = 20.0
+VM_LIMIT_S = 300.0  # a cold boot without hardware acceleration; each change of state is shown meanwhile
+NATIVE_LIMIT_S = 20.0
+_POLL_S = 0.05
+
+
+class CannotStart(Exception):
+    """What the context needs does not start; str() is the reason, `hint` what to do next (or "")."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.hint = hint
+
+
+OnState = Callable[[HostState], None]
+
+
+def host_client(paths: HostPaths) -> HostClient:
+    """A client of this home's host agent, running or not."""
+    return HostClient(Endpoint.local(paths.host_socket))
+
+
+def ensure_host_agent(paths: HostPaths) -> HostClient:
+    """The client of a host agent that answers; one is started where none does. Raises CannotStart."""
+    client = host_client(paths)
+    with contextlib.suppress(ConnectionFailed):
+        client.state()
+        return client
+    process = _spawn([sys.executable, "-m", "desktop.cli.main", "host"], paths.agent_log)
+    deadline = time.monotonic() + AGENT_LIMIT_S
+    while True:
+        try:
+            client.state()
+            _abandon(process)
+            return client
+        except ConnectionFailed as e:
+            # Two may start at once: ours then ends, and the other one answers.
+            if time.monotonic() > deadline:
+                client.close()
+                ended = process.poll()
+                what = "does not answer" if ended is None else f"ended with status {ended}"
+                raise CannotStart(f"the host agent {what}: {e}", f"See {paths.agent_log}") from e
+        time.sleep(_POLL_S)  # no event tells of a socket that does not exist yet
+
+
+def ensure_vm(paths: HostPaths, on_state: OnState) -> HostState:
+    """Start agent and VM where they do not run; returns when the engine in the VM is reachable.
+
+    `on_state` is told every state on the way. Raises CannotStart, ApiError, ConnectionFailed.
+    """
+    with ensure_host_agent(paths) as client:
+        state = client.state()
+        if state.state == "running":
+            return state
+        deadline = time.monotonic() + VM_LIMIT_S
+        with client.events() as events:
+            if state.state in ("stopped", "failed"):
+                state = client.start()
+            on_state(state)
+            started = state.state
+            for state in events.states():
+                if state.state in ("stopped", "failed") and started != "starting":
+                    continue  # a state from before our request
+                started = state.state
+                on_state(state)
+                if state.state == "running":
+                    return state
+                if state.state in ("failed", "stopped"):
+                    break
+                if time.monotonic() > deadline:
+                    raise CannotStart(f"the VM has not started within {VM_LIMIT_S:.0f} s", "See: cove vm logs")
+        if state.error is not None:
+            raise CannotStart(state.error.message, state.error.hint)
+        raise CannotStart(f"the VM does not start: it is {state.state}", "See: cove vm logs")
+
+
+def ensure_native(paths: HostPaths) -> None:
+    """Start `cove-agent` on this machine where none answers and we may. Raises CannotStart."""
+    endpoint = Endpoint.local(paths.native_socket)
+    if _answers(endpoint):
+        return
+    if sys.platform != "linux":
+        raise CannotStart("the context `native` needs a Linux machine", "Use the VM: cove context use vm")
+    agent = Path(sys.executable).with_name("cove-agent")
+    command = [str(agent), "-H", str(endpoint)]
+    if os.geteuid() != 0:
+        raise CannotStart(
+            "no engine runs on this machine, and starting one needs root", f"Run: sudo {' '.join(command)} &"
+        )
+    if not agent.exists():
+        raise CannotStart(f"{agent} is missing", "Install the engine: pip install 'cove[agent]'")
+    log = paths.home / "logs" / "agent.log"
+    paths.native_socket.parent.mkdir(parents=True, exist_ok=True)
+    process = _spawn(command, log)
+    deadline = time.monotonic() + NATIVE_LIMIT_S
+    while not _answers(endpoint):
+        if (ended := process.poll()) is not None and ended != 0:
+            raise CannotStart(f"cove-agent ended with status {ended}: {_last_line(log)}", f"See {log}")
+        if time.monotonic() > deadline:
+            raise CannotStart("cove-agent does not answer", f"See {log}")
+        time.sleep(_POLL_S)  # as above
+    _abandon(process)
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    try:
+        with EngineClient(endpoint, timeout_s=5) as client:
+            client.ping()
+    except (ConnectionFailed, ApiError):
+        return False
+    return True
+
+
+def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a process that outlives us, its output in `log`. Raises CannotStart."""
+    import subprocess
+
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            if sys.platform == "win32":
+                flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+                return subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, creationflags=flags
+                )
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+    except OSError as e:
+        raise CannotStart(f"{command[0]}: {e.strerror}") from e
+
+
+def _abandon(process: subprocess.Popen[bytes]) -> None:
+    """Give up waiting for a process that shall outlive us: else Popen warns when it is collected."""
+    if process.returncode is None:
+        process.returncode = 0
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

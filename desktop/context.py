@@ -1,0 +1,113 @@
+"""Which engine the user means: one explicitly addressed, the VM's, or this Linux machine's own.
+
+The first of these that says something counts: `-H`, `--context`, COVE_HOST, COVE_CONTEXT, DOCKER_HOST, the configured
+context, and without any of them the VM. Shared by the command line and the window.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from desktop.client.http import Endpoint, TlsFiles
+from desktop.paths import HostPaths
+
+VM, NATIVE, ADDRESS = "vm", "native", "address"
+CONTEXTS: Mapping[str, str] = {
+    VM: "a small Linux VM on this computer, started when needed",
+    NATIVE: "the engine on this Linux machine itself, without a VM",
+}
+
+
+class ContextError(Exception):
+    """No such context, or an address that cannot be one; str() is for the user."""
+
+
+class Context(NamedTuple):
+    """`kind` is VM, NATIVE or ADDRESS; `source` says who chose it, for messages and `cove context show`."""
+
+    kind: str
+    endpoint: Endpoint
+    source: str
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.kind != ADDRESS else str(self.endpoint)
+
+
+def resolve(
+    paths: HostPaths, environ: Mapping[str, str], *, host: str | None = None, context: str | None = None
+) -> Context:
+    """What `-H` (host), `--context`, the environment and the configuration ask for. Raises ContextError."""
+    choices = (
+        (host, ADDRESS, "-H"),
+        (context, None, "--context"),
+        (environ.get("COVE_HOST"), ADDRESS, "COVE_HOST"),
+        (environ.get("COVE_CONTEXT"), None, "COVE_CONTEXT"),
+        (environ.get("DOCKER_HOST"), ADDRESS, "DOCKER_HOST"),
+        (configured(paths), None, str(paths.config_file)),
+        (VM, None, "default"),
+    )
+    value, kind, source = next(choice for choice in choices if choice[0])
+    assert value is not None
+    if kind is None:
+        return Context(value, _endpoint_of(value, paths, source), source)
+    try:
+        return Context(ADDRESS, Endpoint.parse(value, _tls(environ) if source != "COVE_HOST" else None), source)
+    except ValueError as e:
+        raise ContextError(str(e)) from e
+
+
+def _endpoint_of(name: str, paths: HostPaths, source: str) -> Endpoint:
+    if name == VM:
+        return Endpoint.local(paths.engine_socket)
+    if name == NATIVE:
+        return Endpoint.local(paths.native_socket)
+    raise ContextError(f"no context {name!r} (from {source}): there are {', '.join(CONTEXTS)}")
+
+
+def _tls(environ: Mapping[str, str]) -> TlsFiles | None:
+    """DOCKER_TLS_VERIFY and DOCKER_CERT_PATH as docker reads them."""
+    folder = environ.get("DOCKER_CERT_PATH")
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    if not verify and not environ.get("DOCKER_TLS"):
+        return None
+    return TlsFiles.in_folder(folder or str(Path.home() / ".docker"), verify=verify)
+
+
+def configured(paths: HostPaths) -> str | None:
+    """The context that `cove context use` chose. Raises ContextError if the file cannot be read."""
+    name = _read(paths).get("context")
+    return str(name) if name else None
+
+
+def use(paths: HostPaths, name: str) -> None:
+    """Make `name` the context from now on; other settings in the file stay. Raises ContextError."""
+    if name not in CONTEXTS:
+        raise ContextError(f"no context {name!r}: there are {', '.join(CONTEXTS)}")
+    settings = {"schema": 1, **_read(paths), "context": name}
+    file = paths.config_file
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    except OSError as e:
+        raise ContextError(f"{file}: {e.strerror}") from e
+
+
+def _read(paths: HostPaths) -> dict[str, object]:
+    try:
+        settings = json.loads(paths.config_file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as e:
+        raise ContextError(f"{paths.config_file}: {e.strerror}") from e
+    except ValueError as e:
+        raise ContextError(f"{paths.config_file} is not JSON: {e}") from e
+    if not isinstance(settings, dict):
+        raise ContextError(f"{paths.config_file} is not a JSON object")
+    return settings
