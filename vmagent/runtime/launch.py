@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import binascii
-import json
 import os
 import socket
 import stat
@@ -17,8 +16,8 @@ import struct
 import time
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 
+from vmagent.linux import compact_json, terminal
 from vmagent.linux import process as linux
-from vmagent.linux import terminal
 from vmagent.linux.mounts import OPEN_TREE_CLONE, move_mount, open_tree
 from vmagent.runtime import rootfs
 from vmagent.runtime.cgroups import tree as cgroup_tree
@@ -207,12 +206,12 @@ class _Report:
         self.exec_fifo_fd = exec_fifo_fd
 
     def say(self, what: dict[str, Any]) -> None:
-        os.write(self.fd, json.dumps(what).encode() + b"\n")
+        os.write(self.fd, compact_json.dumps(what).encode() + b"\n")
 
     def wait(self) -> None:
         """Until the supervisor says go. Its death is no go."""
         if os.read(self.go_fd, 1) != b"g":
-            os._exit(1)
+            raise LaunchError("abandoned", "abandoned")
         if self.exec_fifo_fd >= 0:
             # Blocks until somebody opens the FIFO to read: the `start` of the OCI runtime's command line.
             fifo = os.open(f"/proc/self/fd/{self.exec_fifo_fd}", os.O_WRONLY | os.O_CLOEXEC)
