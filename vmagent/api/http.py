@@ -1,0 +1,546 @@
+"""HTTP/1.1 on an asyncio.Protocol of our own, over httptools.
+
+What aiohttp and h11 lack and docker's API needs: a connection that a handler takes over (hijack), half-close in both
+directions, and heads sent long before bodies. Requests on one connection are answered in order.
+
+A head is gathered whole before it is parsed. So its size is bounded, and the bytes after it can be told apart: after
+a request that hijacks they are the process's input, and nothing but the route says so (an `Upgrade` header is
+optional). The parser must not see `Upgrade` at all: it would stop before the body, which exec start has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import re
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Protocol
+
+import httptools
+
+from vmagent.api.hangup import HangupWatch
+from vmagent.api.messages import COMMON_HEADERS, STATUS_LINES, Request, Response, error_response
+from vmagent.api.router import Route
+from vmagent.api.streams import Body, Disconnected, Inflow, Stream
+
+MAX_HEAD = 64 * 1024  # bytes of request line and headers
+MAX_URL = 32 * 1024  # bytes; compose's label filters make some hundred
+MAX_PIPELINED = 16  # requests waiting on one connection before its socket is paused
+WRITE_BUFFER = 256 * 1024  # bytes per connection, then the writer waits
+LINGER_S = 10.0  # how long a finished peer may take to close its half
+_SIOCOUTQ = 0x5411  # linux/sockios.h: bytes the peer has not taken yet
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
+_NO_BODY = frozenset((101, 204, 304))
+
+_date = (0, b"")
+
+
+def _date_header() -> bytes:
+    """RFC 9110, 6.6.1; formatted once a second."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = (now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode())
+    return _date[1]
+
+
+class App(Protocol):
+    """What the connections of a server share."""
+
+    hangups: HangupWatch
+    is_stopping: bool
+
+    def match(self, request: Request) -> Route: ...
+
+    async def respond(self, request: Request, route: Route) -> Response | None:
+        """Run the handler; failures become responses here. None: the handler streamed or hijacked."""
+
+    def opened(self, connection: Connection) -> None: ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+
+def encode_head(
+    status: int,
+    *,
+    content_type: str = "",
+    headers: Mapping[str, str] | None = None,
+    bare: bool = False,
+    extra: bytes = b"",
+) -> bytes:
+    """Status line and headers up to the empty line, `extra` being raw lines. Raises ValueError on a line break."""
+    head = STATUS_LINES[status]
+    if not bare:
+        head += COMMON_HEADERS
+    head += _date_header()
+    if content_type:
+        head += f"Content-Type: {content_type}\r\n".encode("latin-1")
+    if headers:
+        for name, value in headers.items():
+            if "\n" in value or "\r" in value:
+                raise ValueError(f"line break in header {name}")
+            head += f"{name}: {value}\r\n".encode("latin-1", "replace")
+    return head + extra + b"\r\n"
+
+
+class HttpExchange:
+    """One request and its answer (`streams.Exchange`)."""
+
+    __slots__ = ("connection", "has_answered", "has_failed", "hijacked", "is_http11", "keep_alive", "request", "route")
+
+    def __init__(self, connection: Connection, request: Request, *, is_http11: bool, keep_alive: bool) -> None:
+        self.connection = connection
+        self.request = request
+        self.is_http11 = is_http11
+        self.keep_alive = keep_alive
+        self.has_answered = False
+        self.has_failed = False  # after its head: the connection must break, so that the client notices
+        self.hijacked: HijackedConnection | None = None
+        self.route: Route
+
+    def break_off(self) -> None:
+        self.has_failed = True
+
+    def send(self, response: Response) -> None:
+        """Answer with a whole response."""
+        self.has_answered = True
+        if response.close:
+            self.keep_alive = False
+        extra = b"" if response.status in _NO_BODY else b"Content-Length: %d\r\n" % len(response.body)
+        if not self.keep_alive:
+            extra += b"Connection: close\r\n"
+        head = encode_head(
+            response.status,
+            content_type=response.content_type,
+            headers=response.headers,
+            bare=response.bare,
+            extra=extra,
+        )
+        self.connection.send(head if self.request.method == "HEAD" else head + response.body)
+
+    def stream(self, status: int = 200, *, content_type: str = "", headers: Mapping[str, str] | None = None) -> Stream:
+        self.has_answered = True
+        if self.is_http11:
+            extra = b"Transfer-Encoding: chunked\r\n"
+        else:
+            self.keep_alive = False
+            extra = b""
+        if not self.keep_alive:
+            extra += b"Connection: close\r\n"
+        self.connection.send(encode_head(status, content_type=content_type, headers=headers, extra=extra))
+        return Stream(self.connection, chunked=self.is_http11)
+
+    def hijack(self, content_type: str, *, common_headers: bool) -> HijackedConnection:
+        self.has_answered = True
+        if "x-upgrade" in self.request.headers:
+            # Go's client takes nothing but 101, and says "tcp".
+            head = encode_head(
+                101,
+                content_type=content_type,
+                bare=not common_headers,
+                extra=b"Connection: Upgrade\r\nUpgrade: tcp\r\n",
+            )
+        else:
+            head = encode_head(200, content_type="application/vnd.docker.raw-stream", bare=not common_headers)
+        self.hijacked = self.connection.hijack(head)
+        return self.hijacked
+
+
+class HijackedConnection:
+    """A connection that a handler has taken over (`streams.Hijacked`)."""
+
+    def __init__(self, connection: Connection, inflow: Inflow) -> None:
+        self._connection = connection
+        self._inflow = inflow
+        self.read = inflow.next
+
+    async def write(self, data: bytes) -> None:
+        self._connection.send(data)
+        await self._connection.drain()
+
+    async def head_was_read(self) -> None:
+        # docker-py, dockerode and Portainer parse the head through a buffered reader and then read the bare socket:
+        # output that sits in the socket together with the head is lost to them. The kernel tells when it was taken.
+        for _ in range(20):
+            if not self._connection.unread_by_peer():
+                return
+            await asyncio.sleep(0.001)
+
+    async def hung_up(self) -> None:
+        await asyncio.shield(self._connection.hang_up)
+
+    def finish(self) -> None:
+        self._inflow.discard()
+        self._connection.finish_output()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: parses, queues, and runs one exchange after the other."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._socket: socket.socket
+        self._parser = httptools.HttpRequestParser(self)
+        self._head = bytearray()  # an incomplete head
+        self._in_head = True
+        self._body_left: int | None = 0  # of the request being parsed; None: chunked
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._parsing: HttpExchange | None = None
+        self._current: HttpExchange | None = None
+        self._queue: deque[HttpExchange] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._raw: Inflow | None = None  # what follows a request that hijacks
+        self._refusal: Response | None = None
+        self._is_deaf = False  # input is dropped: the connection ends once its output is out
+        self._got_eof = False
+        self._is_lost = False
+        self._reading_paused = False
+        self._writing_paused = False
+        self._drainers: list[asyncio.Future[None]] = []
+        self.hang_up: asyncio.Future[None]
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._socket = transport.get_extra_info("socket")
+        self.hang_up = self._loop.create_future()
+        transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        self._app.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._raw is not None:
+            self._raw.feed(data)
+            self.update_reading()
+        elif not self._is_deaf:
+            self._feed(data)
+
+    def eof_received(self) -> bool:
+        """True keeps our sending half open: the answer may still be on its way."""
+        self._got_eof = True
+        if self._is_deaf:
+            return False
+        if self._raw is not None:
+            self._raw.feed_end()
+            self._app.hangups.watch(self._socket.fileno(), self._on_hangup)
+            return True
+        exchange = self._current
+        return exchange is not None and exchange.request.body.has_ended and not exchange.route.streams
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        self._app.hangups.forget(self._socket.fileno())
+        self._on_hangup()
+        error = Disconnected("the client has closed the connection")
+        if (inflow := self._inflow()) is not None:
+            inflow.fail(error)
+        for drainer in self._drainers:
+            if not drainer.done():
+                drainer.set_exception(error)
+        self._drainers.clear()
+        self._queue.clear()
+        if self._current is not None and self._task is not None and self._current.route.streams:
+            self._task.cancel()
+        self._app.closed(self)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        for drainer in self._drainers:
+            if not drainer.done():
+                drainer.set_result(None)
+        self._drainers.clear()
+
+    # --- streams.Flow
+
+    def send(self, data: bytes) -> None:
+        if self._is_lost or self._transport.is_closing():
+            raise Disconnected("the client has closed the connection")
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        if self._is_lost:
+            raise Disconnected("the client has closed the connection")
+        if self._writing_paused:
+            drainer: asyncio.Future[None] = self._loop.create_future()
+            self._drainers.append(drainer)
+            await drainer
+
+    def _inflow(self) -> Inflow | None:
+        """Where bytes from the peer go now, if they aren't a head."""
+        if self._raw is not None:
+            return self._raw
+        return None if self._parsing is None else self._parsing.request.body
+
+    def update_reading(self) -> None:
+        if self._got_eof or self._is_lost:
+            return
+        inflow = self._inflow()
+        pause = (inflow is not None and inflow.is_full) or len(self._queue) >= MAX_PIPELINED
+        if pause and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        elif self._reading_paused and not pause:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # --- parsing
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            while data and self._raw is None and not self._is_deaf:
+                if self._in_head:
+                    data = self._feed_head(data)
+                elif self._body_left is None:
+                    self._parser.feed_data(data)
+                    data = b""
+                else:
+                    part = data if len(data) <= self._body_left else data[: self._body_left]
+                    self._body_left -= len(part)
+                    self._parser.feed_data(part)
+                    data = data[len(part) :]
+                if self._refusal is not None:
+                    self._refuse(self._refusal)
+                    return
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:  # the latter: CONNECT
+            self._refuse(error_response(400, f"malformed HTTP request: {e}", bare=True, close=True))
+            return
+        if data and self._raw is not None:
+            self._raw.feed(data)
+        self.update_reading()
+
+    def _feed_head(self, data: bytes) -> bytes:
+        """Parse a head once it is whole; returns what follows it."""
+        if self._head:
+            searched = max(0, len(self._head) - 3)
+            self._head += data
+            end = self._head.find(b"\r\n\r\n", searched)
+            data = bytes(self._head)
+        else:
+            end = data.find(b"\r\n\r\n")
+        size = len(data) if end < 0 else end + 4
+        if size > MAX_HEAD:
+            self._refusal = error_response(431, f"the request's head is over {MAX_HEAD} bytes", bare=True, close=True)
+            return b""
+        if end < 0:
+            self._head[:] = data
+            return b""
+        self._head.clear()
+        head = data[:size]
+        if b"upgrade" in head.lower():
+            head = _UPGRADE.sub(b"\r\nx-upgrade:", head)
+        self._parser.feed_data(head)
+        return data[size:]
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = {}
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        key = name.decode("latin-1").lower()
+        text = (value or b"").decode("latin-1")
+        self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
+
+    def on_headers_complete(self) -> None:
+        headers = self._headers
+        self._in_head = False
+        self._body_left = None if "transfer-encoding" in headers else int(headers.get("content-length") or 0)
+        if len(self._url) > MAX_URL:
+            self._refusal = error_response(414, f"the request's URL is over {MAX_URL} bytes", bare=True, close=True)
+            return
+        path, _, query = self._url.decode("latin-1").partition("?")
+        if not path.startswith("/") and "://" in path:  # absolute form, as sent to a proxy
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        method = self._parser.get_method().decode("ascii")
+        request = Request(method, path, query, headers, Body(self))
+        is_http11 = self._parser.get_http_version() == "1.1"
+        keep_alive = is_http11 and self._parser.should_keep_alive()
+        exchange = HttpExchange(self, request, is_http11=is_http11, keep_alive=keep_alive)
+        request.exchange = exchange
+        exchange.route = self._app.match(request)
+        self._parsing = exchange
+        if headers.get("expect", "").lower() == "100-continue" and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._current is None:
+            self._begin(exchange)
+        else:
+            self._queue.append(exchange)
+
+    def on_body(self, data: bytes) -> None:
+        if self._parsing is not None:
+            self._parsing.request.body.feed(data)
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        exchange, self._parsing = self._parsing, None
+        if exchange is None:
+            return
+        exchange.request.body.feed_end()
+        if exchange.route.hijacks:
+            self._raw = Inflow(self)
+        if exchange is not self._current and exchange not in self._queue and not exchange.keep_alive:
+            self._close()  # it was answered before its body had come
+
+    def _refuse(self, response: Response) -> None:
+        """The peer doesn't speak HTTP, or too much of it: answer what runs, then this, then close."""
+        self._is_deaf = True
+        if self._parsing is not None:
+            self._parsing.request.body.fail(Disconnected("malformed request body"))
+            self._parsing = None
+        if self._current is not None:
+            self._current.keep_alive = False
+            self._queue.clear()
+        elif not self._transport.is_closing():
+            extra = b"Content-Length: %d\r\nConnection: close\r\n" % len(response.body)
+            head = encode_head(response.status, content_type=response.content_type, bare=True, extra=extra)
+            self._transport.write(head + response.body)
+            self._transport.close()
+
+    # --- exchanges
+
+    def _begin(self, exchange: HttpExchange) -> None:
+        self._current = exchange
+        self._task = self._loop.create_task(self._run(exchange), name="request")
+
+    async def _run(self, exchange: HttpExchange) -> None:
+        try:
+            response = await self._app.respond(exchange.request, exchange.route)
+            if response is not None and not exchange.has_answered:
+                exchange.send(response)
+        except Disconnected:
+            pass  # nobody is left to be told
+        except asyncio.CancelledError:
+            if not self._is_lost:  # the server stops
+                exchange.has_failed = True
+                self._end(exchange)
+                raise
+        self._end(exchange)
+
+    def _end(self, exchange: HttpExchange) -> None:
+        """The handler is done: go on with the next request, or close."""
+        self._current = self._task = None
+        if self._is_lost:
+            return
+        if exchange.hijacked is not None:
+            exchange.hijacked.finish()
+            return
+        rest = b""
+        if self._raw is not None:  # it could have hijacked and didn't: these are requests after all
+            rest = self._raw.take()
+            self._raw = None
+        if exchange.has_failed or not exchange.has_answered:
+            self._transport.abort() if exchange.has_failed else self._transport.close()
+            return
+        is_body_pending = self._parsing is exchange
+        if is_body_pending:
+            exchange.request.body.discard()  # clients send it to its end before they read the answer
+        if not exchange.keep_alive or self._app.is_stopping:
+            if is_body_pending and not self._got_eof:
+                exchange.keep_alive = False
+                self._loop.call_later(LINGER_S, self._close)
+            else:
+                self._close()
+            return
+        if self._queue:
+            self._begin(self._queue.popleft())
+        elif self._got_eof:
+            self._close()
+            return
+        if rest:
+            self._feed(rest)
+        self.update_reading()
+
+    def _close(self) -> None:
+        self._is_deaf = True
+        self._transport.close()
+
+    # --- hijacking
+
+    def hijack(self, head: bytes) -> HijackedConnection:
+        """Send `head` by itself and hand the connection over."""
+        assert self._raw is not None, "the route is not marked as hijacking"
+        self.send(head)
+        return HijackedConnection(self, self._raw)
+
+    def unread_by_peer(self) -> int:
+        """Bytes we sent that the peer's process has not read (unix sockets), or its kernel not received (TCP)."""
+        if self._is_lost:
+            return 0
+        try:
+            answer = fcntl.ioctl(self._socket.fileno(), _SIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return 0
+        return self._transport.get_write_buffer_size() + int(struct.unpack("i", answer)[0])
+
+    def _on_hangup(self) -> None:
+        if not self.hang_up.done():
+            self.hang_up.set_result(None)
+
+    def finish_output(self) -> None:
+        """Close our half when all is written; the whole once the peer has closed its own.
+
+        Closing at once would turn input that nobody read into ECONNRESET at the peer.
+        """
+        if self._is_lost or self._transport.is_closing():
+            return
+        if self._got_eof or self.hang_up.done():
+            self._close()
+            return
+        self._is_deaf = True
+        self._raw = None
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        self._transport.write_eof()
+        self._loop.call_later(LINGER_S, self._close_when_written)
+
+    def _close_when_written(self) -> None:
+        if self._is_lost:
+            return
+        if self._transport.get_write_buffer_size():  # a reader that takes its time still gets all
+            self._loop.call_later(LINGER_S, self._close_when_written)
+        else:
+            self._transport.close()
+
+    # --- the server's end
+
+    @property
+    def is_idle(self) -> bool:
+        return self._current is None
+
+    @property
+    def is_streaming(self) -> bool:
+        return self._current is not None and self._current.route.streams
+
+    def cancel(self) -> asyncio.Task[None] | None:
+        """Cancel the running exchange; its task, to be awaited."""
+        if self._task is not None:
+            self._task.cancel()
+        return self._task
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The exchange under way."""
+        return self._task
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self._close()

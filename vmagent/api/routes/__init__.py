@@ -1,0 +1,39 @@
+"""The endpoints, one module per domain. Each has `add(router, engine)`; `add_all` makes the whole table."""
+
+from __future__ import annotations
+
+from vmagent.api.facade import Engine
+from vmagent.api.router import Router
+from vmagent.api.routes import (
+    archive,
+    attach,
+    build,
+    containers,
+    cove,
+    execs,
+    images,
+    logs,
+    networks,
+    swarm,
+    system,
+    volumes,
+)
+
+
+def add_all(router: Router, engine: Engine) -> None:
+    """Fill `router` with every endpoint we serve."""
+    for domain in (
+        containers,
+        attach,
+        logs,
+        execs,
+        archive,
+        images,
+        networks,
+        volumes,
+        system,
+        build,
+        swarm,
+        cove,
+    ):
+        domain.add(router, engine)

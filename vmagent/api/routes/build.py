@@ -1,0 +1,25 @@
+"""Builds. There is no builder yet: these say so instead of pretending."""
+
+from __future__ import annotations
+
+from vmagent.api.facade import Engine
+from vmagent.api.messages import Request, Response, json_response
+from vmagent.api.router import Router
+from vmagent.errors import NotImplementedHere
+
+
+def add(router: Router, _: Engine) -> None:
+    """Add the endpoints of builds."""
+    router.add("POST", "/build", _no_builder)
+    router.add("POST", "/build/cancel", _no_builder)
+    router.add("POST", "/session", _no_builder)
+    router.add("POST", "/grpc", _no_builder)
+    router.add("POST", "/build/prune", _prune)
+
+
+async def _no_builder(_: Request) -> Response:
+    raise NotImplementedHere("this engine cannot build images yet: build elsewhere and `load` or `pull` the result")
+
+
+async def _prune(_: Request) -> Response:
+    return json_response({"CachesDeleted": None, "SpaceReclaimed": 0})  # true: without builds there is no cache

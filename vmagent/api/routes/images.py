@@ -1,0 +1,121 @@
+"""Images: pull, push, load, save, lists and tags."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from vmagent.api.facade import Engine, Json
+from vmagent.api.messages import CREATED, Request, Response, Version, json_response
+from vmagent.api.parameters import filters, registry_auth
+from vmagent.api.pump import send_bytes, send_progress
+from vmagent.api.router import Router
+from vmagent.errors import BadRequest, NotImplementedHere
+
+LIST_FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
+PRUNE_FILTERS = frozenset(("dangling", "label", "label!", "until"))
+
+
+def add(router: Router, engine: Engine) -> None:
+    """Add the endpoints of images."""
+    routes = _Images(engine)
+    router.add("GET", "/images/json", routes.list)
+    router.add("POST", "/images/create", routes.create, streams=True)
+    router.add("POST", "/images/load", routes.load, streams=True)
+    router.add("GET", "/images/get", routes.save, streams=True)
+    router.add("GET", "/images/search", routes.search)
+    router.add("POST", "/images/prune", routes.prune)
+    router.add("GET", "/images/{name...}/json", routes.inspect)
+    router.add("GET", "/images/{name...}/history", routes.history)
+    router.add("GET", "/images/{name...}/get", routes.save, streams=True)
+    router.add("POST", "/images/{name...}/tag", routes.tag)
+    router.add("POST", "/images/{name...}/push", routes.push, streams=True)
+    router.add("DELETE", "/images/{name...}", routes.remove)
+    router.add("GET", "/distribution/{name...}/json", routes.distribution)
+
+
+class _Images:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def list(self, request: Request) -> Response:
+        images = await self._engine.images.list(
+            all=request.query.flag("all"), filters=filters(request.query, LIST_FILTERS)
+        )
+        return json_response([_adapted(image, request.version) for image in images])
+
+    async def inspect(self, request: Request) -> Response:
+        return json_response(_adapted(await self._engine.images.inspect(request.params["name"]), request.version))
+
+    async def history(self, request: Request) -> Response:
+        return json_response(await self._engine.images.history(request.params["name"]))
+
+    async def create(self, request: Request) -> None:
+        """Pull (`fromImage`) or import (`fromSrc`)."""
+        query, images = request.query, self._engine.images
+        platform = query.get("platform") if request.version >= Version(1, 32) else ""
+        source: AsyncIterator[Json]
+        if from_image := query.get("fromImage"):
+            source = images.pull(from_image, tag=query.get("tag"), platform=platform, auth=registry_auth(request))
+        elif from_src := query.get("fromSrc"):
+            if from_src != "-":
+                raise NotImplementedHere("import from a URL is not supported: send the archive as the body")
+            source = images.import_(
+                aiter(request.body),
+                repo=query.get("repo"),
+                tag=query.get("tag"),
+                changes=query.all("changes"),
+                message=query.get("message"),
+                platform=platform,
+            )
+        else:
+            raise BadRequest("either fromImage or fromSrc must be given")
+        await send_progress(request, source)
+
+    async def load(self, request: Request) -> None:
+        source = self._engine.images.load(aiter(request.body), quiet=request.query.flag("quiet", True))
+        await send_progress(request, source)
+
+    async def save(self, request: Request) -> None:
+        refs = [request.params["name"]] if "name" in request.params else request.query.all("names")
+        if not refs:
+            raise BadRequest("no image was named")
+        await send_bytes(request, self._engine.images.save(refs), content_type="application/x-tar")
+
+    async def tag(self, request: Request) -> Response:
+        query = request.query
+        await self._engine.images.tag(request.params["name"], repo=query.get("repo"), tag=query.get("tag"))
+        return CREATED
+
+    async def push(self, request: Request) -> None:
+        source = self._engine.images.push(
+            request.params["name"], tag=request.query.get("tag"), auth=registry_auth(request)
+        )
+        await send_progress(request, source)
+
+    async def remove(self, request: Request) -> Response:
+        query = request.query
+        return json_response(
+            await self._engine.images.remove(
+                request.params["name"], force=query.flag("force"), noprune=query.flag("noprune")
+            )
+        )
+
+    async def prune(self, request: Request) -> Response:
+        return json_response(await self._engine.images.prune(filters(request.query, PRUNE_FILTERS)))
+
+    async def search(self, request: Request) -> Response:
+        raise NotImplementedHere("searching Docker Hub is not supported")
+
+    async def distribution(self, request: Request) -> Response:
+        raise NotImplementedHere("asking a registry about an image without pulling it is not supported yet")
+
+
+def _adapted(image: Json, version: Version) -> Json:
+    """What older versions had in an image, list or inspect (CHANGELOG.md of the API, 1.43 and 1.44)."""
+    if version < Version(1, 44):
+        image = image | {"VirtualSize": image.get("Size", 0)}
+        if version < Version(1, 43) and not image.get("RepoTags") and not image.get("RepoDigests"):
+            if "Parent" in image and "Os" in image:
+                return image  # inspect has empty lists
+            image |= {"RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
+    return image

@@ -1,0 +1,84 @@
+"""Logs: what a container has written, and is still writing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from vmagent.api import stdcopy
+from vmagent.api.facade import Engine
+from vmagent.api.messages import Query, Request, Version
+from vmagent.api.parameters import time_ns
+from vmagent.api.pump import MULTIPLEXED_STREAM, RAW_STREAM
+from vmagent.api.router import Router
+from vmagent.engine.options import LogEntry, LogOptions
+from vmagent.errors import BadRequest
+
+
+def add(router: Router, engine: Engine) -> None:
+    """Add the endpoint of logs."""
+    router.add("GET", "/containers/{id}/logs", _Logs(engine).logs, streams=True)
+
+
+class _Logs:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def logs(self, request: Request) -> None:
+        query = request.query
+        options = _options(query)
+        log = await self._engine.containers.logs(request.params["id"], options)
+        multiplexed = not log.tty
+        says_frames = multiplexed and request.version >= Version(1, 42)
+        stream = request.exchange.stream(content_type=MULTIPLEXED_STREAM if says_frames else RAW_STREAM)
+        encode = _encoder(multiplexed, timestamps=query.flag("timestamps"), details=query.flag("details"))
+        async for batch in log.batches():
+            await stream.write(encode(batch))
+        stream.finish()
+
+
+def _options(query: Query) -> LogOptions:
+    stdout, stderr = query.flag("stdout"), query.flag("stderr")
+    if not (stdout or stderr):
+        raise BadRequest("Bad parameters: you must choose at least one stream")
+    tail = query.get("tail")
+    return LogOptions(
+        stdout=stdout,
+        stderr=stderr,
+        follow=query.flag("follow"),
+        since_ns=time_ns(query, "since") or None,
+        until_ns=time_ns(query, "until") or None,
+        tail=int(tail) if tail.isascii() and tail.isdigit() else None,
+    )
+
+
+def _encoder(multiplexed: bool, *, timestamps: bool, details: bool) -> Callable[[Sequence[LogEntry]], bytes]:
+    """Bytes of a batch: a frame per line, or with a terminal the bare lines."""
+    stamp = _Stamp()
+
+    def line_of(entry: LogEntry) -> bytes:
+        line = entry.line
+        if details:
+            line = b" " + line  # the separator stands even without attributes
+        return stamp(entry.time_ns) + line if timestamps else line
+
+    if multiplexed:
+        if timestamps or details:
+            return lambda batch: stdcopy.frames((entry.stream, line_of(entry)) for entry in batch)
+        return lambda batch: stdcopy.frames((entry.stream, entry.line) for entry in batch)
+    return lambda batch: b"".join(map(line_of, batch))
+
+
+class _Stamp:
+    """RFC 3339 with always nine digits of fraction; the second's part is formatted once per second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._prefix = b""
+
+    def __call__(self, at_ns: int) -> bytes:
+        second, nanos = divmod(at_ns, 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)).encode()
+        return b"%b%09dZ " % (self._prefix, nanos)

@@ -1,0 +1,65 @@
+"""Networks."""
+
+from __future__ import annotations
+
+from vmagent.api.facade import Engine
+from vmagent.api.messages import EMPTY_OK, NO_CONTENT, Request, Response, json_response
+from vmagent.api.parameters import field, filters
+from vmagent.api.router import Router
+from vmagent.errors import BadRequest
+
+LIST_FILTERS = frozenset(("dangling", "driver", "id", "label", "name", "scope", "type"))
+PRUNE_FILTERS = frozenset(("label", "label!", "until"))
+
+
+def add(router: Router, engine: Engine) -> None:
+    """Add the endpoints of networks."""
+    routes = _Networks(engine)
+    router.add("GET", "/networks", routes.list)
+    router.add("GET", "/networks/", routes.list)
+    router.add("POST", "/networks/create", routes.create)
+    router.add("POST", "/networks/prune", routes.prune)
+    router.add("GET", "/networks/{id}", routes.inspect)
+    router.add("DELETE", "/networks/{id}", routes.remove)
+    router.add("POST", "/networks/{id}/connect", routes.connect)
+    router.add("POST", "/networks/{id}/disconnect", routes.disconnect)
+
+
+class _Networks:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def list(self, request: Request) -> Response:
+        return json_response(await self._engine.networks.list(filters(request.query, LIST_FILTERS)))
+
+    async def inspect(self, request: Request) -> Response:
+        return json_response(await self._engine.networks.inspect(request.params["id"]))
+
+    async def create(self, request: Request) -> Response:
+        return json_response(await self._engine.networks.create(await request.json()), 201)
+
+    async def remove(self, request: Request) -> Response:
+        await self._engine.networks.remove(request.params["id"])
+        return NO_CONTENT
+
+    async def connect(self, request: Request) -> Response:
+        body = await request.json()
+        endpoint = field(body, "EndpointConfig") or {}
+        await self._engine.networks.connect(request.params["id"], _container(field(body, "Container")), endpoint)
+        return EMPTY_OK
+
+    async def disconnect(self, request: Request) -> Response:
+        body = await request.json()
+        await self._engine.networks.disconnect(
+            request.params["id"], _container(field(body, "Container")), force=bool(field(body, "Force"))
+        )
+        return EMPTY_OK
+
+    async def prune(self, request: Request) -> Response:
+        return json_response(await self._engine.networks.prune(filters(request.query, PRUNE_FILTERS)))
+
+
+def _container(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise BadRequest("invalid container name or ID: value is empty")
+    return value

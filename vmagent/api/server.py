@@ -1,0 +1,109 @@
+"""The API server: listening sockets, connections, and the one place where failures become answers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+
+import structlog
+
+from vmagent.api.facade import Engine
+from vmagent.api.hangup import HangupWatch
+from vmagent.api.http import Connection
+from vmagent.api.messages import Request, Response, error_response
+from vmagent.api.router import Route, Router
+from vmagent.api.routes import add_all
+from vmagent.api.streams import Disconnected
+from vmagent.errors import EngineError
+
+BACKLOG = 512  # 50 clients connecting at once must not see EAGAIN
+
+log = structlog.get_logger(__name__)
+
+
+class Server:
+    """Serves one engine on any number of listening sockets. Made by `serve`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.hangups = HangupWatch(asyncio.get_running_loop())
+        self.is_stopping = False
+        self._engine = engine
+        self._router = Router()
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+        self.match = self._router.match
+        add_all(self._router, engine)
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Accept connections on `listener`, which the keeper owns: its path is not removed at the end."""
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        if listener.family == socket.AF_UNIX:
+            keep_path = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+            server: asyncio.AbstractServer = await loop.create_unix_server(
+                lambda: Connection(self),
+                sock=listener,
+                backlog=BACKLOG,
+                **keep_path,  # type: ignore[arg-type]  # an argument that 3.11 lacks
+            )
+        else:
+            server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+        self._servers.append(server)
+
+    def opened(self, connection: Connection) -> None:
+        self._connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    async def respond(self, request: Request, route: Route) -> Response | None:
+        try:
+            if not self._engine.is_open and not route.before_open:
+                return error_response(503, "engine is not open yet")
+            return await route.handler(request)
+        except EngineError as e:
+            if request.exchange.has_answered:
+                request.exchange.break_off()
+                log.warning("request.broken", method=request.method, path=request.path, error=str(e))
+                return None
+            return error_response(e.status, str(e))
+        except Disconnected:
+            return None
+        except Exception as e:  # what nobody foresaw is a 500 and a log entry, not a dead connection
+            log.exception("request.failed", method=request.method, path=request.path)
+            if request.exchange.has_answered:
+                request.exchange.break_off()
+                return None
+            return error_response(500, f"{type(e).__name__}: {e}")
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Accept no more, let running requests finish for up to `grace_s`, then drop what is left."""
+        self.is_stopping = True
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            if connection.is_idle:
+                connection.close()
+            elif connection.is_streaming:
+                connection.cancel()
+        tasks = [task for connection in self._connections if (task := connection.task) is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1.0)
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0)  # lets connection_lost run
+        self.hangups.close()
+
+
+async def serve(engine: Engine, listeners: Sequence[socket.socket]) -> Server:
+    """Serve `engine` on `listeners`. Raises OSError if one can't listen."""
+    server = Server(engine)
+    for listener in listeners:
+        await server.listen(listener)
+    return server

@@ -1,0 +1,190 @@
+"""Bytes that flow in and out of a request: its body, a chunked answer, a hijacked connection.
+
+Everything here is bounded: a reader that lags pauses the socket, a writer waits in `write` until the peer has read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+from vmagent.api.messages import TooLarge
+
+HIGH_WATER = 512 * 1024  # bytes of input buffered before the socket is paused
+LOW_WATER = 128 * 1024
+
+
+class Disconnected(ConnectionError):
+    """The peer is gone."""
+
+
+class Flow(Protocol):
+    """What a stream needs of its connection."""
+
+    def update_reading(self) -> None:
+        """Pause or resume the socket by what is buffered now."""
+
+    def send(self, data: bytes) -> None:
+        """Hand bytes to the transport. Raises Disconnected."""
+
+    async def drain(self) -> None:
+        """Wait until the transport's buffer is below its limit. Raises Disconnected."""
+
+
+class Inflow:
+    """Bytes from the peer, in order, with an end. One reader."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._chunks: deque[bytes] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._error: Disconnected | None = None
+        self._is_discarding = False
+        self._is_full = False
+        self.size = 0  # bytes buffered
+        self.has_ended = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the socket has to wait. Between the marks it stays as it was, so that it isn't toggled per read."""
+        if self.size >= HIGH_WATER:
+            self._is_full = True
+        elif self.size <= LOW_WATER:
+            self._is_full = False
+        return self._is_full
+
+    def feed(self, data: bytes) -> None:
+        """More bytes came."""
+        if self._is_discarding:
+            return
+        self._chunks.append(data)
+        self.size += len(data)
+        self._notify()
+
+    def feed_end(self) -> None:
+        """No more will come."""
+        self.has_ended = True
+        self._notify()
+
+    def fail(self, error: Disconnected) -> None:
+        """The connection broke before the end."""
+        if not self.has_ended:
+            self._error = error
+            self._notify()
+
+    def discard(self) -> None:
+        """Drop what is here and what still comes."""
+        self._is_discarding = True
+        self.take()
+
+    def take(self) -> bytes:
+        """Everything buffered, without waiting."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self.size = 0
+        self._flow.update_reading()
+        return data
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def next(self) -> bytes:
+        """The next bytes, whatever amount is there; b"" at the end. Raises Disconnected."""
+        while not self._chunks:
+            if self.has_ended:
+                return b""
+            if self._error is not None:
+                raise self._error
+            self._wake = asyncio.get_running_loop().create_future()
+            try:
+                await self._wake
+            finally:
+                self._wake = None
+        data = self._chunks.popleft()
+        self.size -= len(data)
+        if self._is_full:
+            self._flow.update_reading()
+        return data
+
+
+class Body(Inflow):
+    """A request's body. Iterate over it once, or `read` it whole."""
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises TooLarge past `limit` bytes, Disconnected if it was cut short."""
+        if self.has_ended and self.size <= limit:  # nearly always: a small body comes with its head
+            data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks.clear()
+            self.size = 0
+            return data
+        parts: list[bytes] = []
+        total = 0
+        while data := await self.next():
+            total += len(data)
+            if total > limit:
+                raise TooLarge(f"http: request body too large: the limit is {limit} bytes")
+            parts.append(data)
+        return b"".join(parts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while data := await self.next():
+            yield data
+
+
+class Stream:
+    """An answer of unknown length. Its head went out when this was made; chunked for HTTP/1.1."""
+
+    def __init__(self, flow: Flow, *, chunked: bool) -> None:
+        self._flow = flow
+        self._chunked = chunked
+
+    async def write(self, data: bytes) -> None:
+        """Send `data` as one chunk; waits while the peer is slow. Raises Disconnected."""
+        if not data:
+            return
+        self._flow.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await self._flow.drain()
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        if self._chunked:
+            self._flow.send(b"0\r\n\r\n")
+
+
+class Hijacked(Protocol):
+    """A connection taken over by a handler: raw bytes both ways, each way ended by itself."""
+
+    async def read(self) -> bytes:
+        """Bytes from the peer; b"" once it has closed its half (it may well go on reading). Raises Disconnected."""
+
+    async def write(self, data: bytes) -> None:
+        """Send all of `data`; waits while the peer is slow. Raises Disconnected."""
+
+    async def head_was_read(self) -> None:
+        """Wait, for a short while at most, until the peer has taken the reply's head out of its socket."""
+
+    async def hung_up(self) -> None:
+        """Returns when the peer has closed both halves or the connection broke."""
+
+    def finish(self) -> None:
+        """All output was written: close our half, then the connection once the peer closes or some seconds passed."""
+
+
+class Exchange(Protocol):
+    """One request and its answer on a connection."""
+
+    def stream(self, status: int = 200, *, content_type: str = "", headers: Mapping[str, str] | None = None) -> Stream:
+        """Send the head of an answer of unknown length at once."""
+
+    def hijack(self, content_type: str, *, common_headers: bool) -> Hijacked:
+        """Answer 101 (if the client asked to upgrade; else 200) and take the connection over."""
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether a head was sent."""
+
+    def break_off(self) -> None:
+        """What was sent can't be completed: the connection breaks, so that the client doesn't take it for whole."""
