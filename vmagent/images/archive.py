@@ -1,0 +1,211 @@
+"""`docker load`: a docker archive (manifest.json) or an OCI image layout (index.json) in one tar, packed or not.
+
+The archive's files are spooled flat into the job's folder under numbers, whatever their names: nothing is unpacked by
+name. OCI image-spec, image-layout.md; docker's image spec v1.2, "Combined Image JSON + Filesystem Changeset Format".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmagent.errors import BadRequest
+from vmagent.images import tarstream
+from vmagent.images.compression import decompress, peek
+from vmagent.images.config import MAX_CONFIG_BYTES, diff_ids, parse
+from vmagent.images.faults import ImageFault
+from vmagent.images.ingest import Expected, Job, file_blocks, write_all
+from vmagent.images.layer import Layer, hex_of
+from vmagent.images.platforms import INDEX_TYPES, Platform, choose
+from vmagent.images.reference import Reference, is_digest
+from vmagent.images.tarstream import ByteSource
+from vmagent.images.unpack import components
+from vmagent.paths import DataRoot
+
+_MAX_FILES = 100_000
+_MAX_JSON = MAX_CONFIG_BYTES
+_LINK_LIMIT = 8
+LayerProgress = Callable[[str, int, int], None]  # diff_id, bytes so far, bytes in all
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One image of an archive, in the job's folder."""
+
+    id: str
+    layers: list[str]
+    references: list[str]
+
+
+class Archive:
+    """The spooled files of an archive."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._files: dict[str, Path] = {}
+        self._links: dict[str, str] = {}
+
+    def spool(self, fd: int) -> None:
+        """Take the archive from `fd` to its end. Raises ImageFault, OSError."""
+        compression, raw = peek(file_blocks(fd))
+        source = ByteSource(decompress(compression, raw))
+        for member in tarstream.members(source):
+            name = "/".join(components(member.name, "path"))
+            if member.type == tarstream.REGULAR:
+                if len(self._files) >= _MAX_FILES:
+                    raise ImageFault("the archive holds too many files", "invalid")
+                path = self._folder / str(len(self._files))
+                out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    for piece in source.pieces(member.payload):
+                        write_all(out, piece)
+                finally:
+                    os.close(out)
+                self._files[name] = path
+            elif member.type == tarstream.SYMLINK:  # docker before 25 saved a layer once and linked to it
+                folder = name.rpartition("/")[0]
+                self._links[name] = "/".join(components(f"{folder}/{member.link}", "link to"))
+            elif member.type == tarstream.HARD_LINK:
+                self._links[name] = "/".join(components(member.link, "link to"))
+        source.drain()
+
+    def find(self, name: str) -> Path | None:
+        """Where the file `name` of the archive was put."""
+        name = "/".join(components(name, "path"))
+        for _ in range(_LINK_LIMIT):
+            if name not in self._links:
+                break
+            name = self._links[name]
+        return self._files.get(name)
+
+    def path(self, name: str) -> Path:
+        """As find. Raises ImageFault if there is none."""
+        path = self.find(name)
+        if path is None:
+            raise ImageFault(f"invalid archive: it has no {name}", "invalid")
+        return path
+
+    def small(self, name: str) -> bytes:
+        """The bytes of a JSON file. Raises ImageFault."""
+        path = self.path(name)
+        if path.stat().st_size > _MAX_JSON:
+            raise ImageFault(f"invalid archive: {name} is too large", "invalid")
+        return path.read_bytes()
+
+    def json(self, name: str) -> Any:
+        """Raises ImageFault."""
+        try:
+            return json.loads(self.small(name))
+        except ValueError as e:
+            raise ImageFault(f"invalid archive: {name}: {e}", "invalid") from e
+
+    def blob(self, descriptor: Any) -> bytes:
+        """A small blob of an OCI layout, with its digest checked. Raises ImageFault."""
+        digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
+        if not isinstance(digest, str) or not is_digest(digest):
+            raise ImageFault("invalid archive: a descriptor without a sha256 digest", "invalid")
+        data = self.small(f"blobs/sha256/{hex_of(digest)}")
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+            raise ImageFault(f"invalid archive: blob {digest} has other content", "invalid")
+        return data
+
+
+def load(fd: int, job: Job, data_root: DataRoot, platform: Platform, on_layer: LayerProgress) -> list[Loaded]:
+    """Put every image of the archive on `fd` into `job`. Raises ImageFault, OSError."""
+    archive = Archive(job.folder / "spool")
+    archive.spool(fd)
+    if archive.find("manifest.json") is not None:
+        loaded = [_docker_image(entry, archive, job, data_root, on_layer) for entry in _entries(archive)]
+    elif archive.find("index.json") is not None:
+        loaded = list(_oci_images(archive, job, data_root, platform, on_layer))
+    else:
+        raise ImageFault("invalid archive: neither manifest.json nor index.json in it", "invalid")
+    if not loaded:
+        raise ImageFault("invalid archive: no image in it", "invalid")
+    return loaded
+
+
+def _entries(archive: Archive) -> list[dict[str, Any]]:
+    entries = archive.json("manifest.json")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ImageFault("invalid archive: manifest.json is no list of images", "invalid")
+    return entries
+
+
+def _docker_image(
+    entry: dict[str, Any], archive: Archive, job: Job, data_root: DataRoot, on_layer: LayerProgress
+) -> Loaded:
+    try:
+        config_name, layer_names, tags = str(entry["Config"]), list(entry["Layers"] or []), entry.get("RepoTags") or []
+    except (KeyError, TypeError) as e:
+        raise ImageFault(f"invalid archive: manifest.json: {e}", "invalid") from e
+    config = archive.small(config_name)
+    wanted = diff_ids(parse(config))
+    if len(wanted) != len(layer_names):
+        raise ImageFault(f"invalid archive: {len(layer_names)} layers for {len(wanted)} diff_ids", "invalid")
+    for diff_id, name in zip(wanted, layer_names, strict=True):
+        _layer(archive.path(str(name)), diff_id, None, job, data_root, on_layer)
+    return Loaded(job.put_blob(config), wanted, [_reference(str(tag)) for tag in tags])
+
+
+def _oci_images(
+    archive: Archive, job: Job, data_root: DataRoot, platform: Platform, on_layer: LayerProgress
+) -> Iterator[Loaded]:
+    index = archive.json("index.json")
+    for descriptor in index.get("manifests") or [] if isinstance(index, dict) else []:
+        annotations = descriptor.get("annotations") or {}
+        if annotations.get("vnd.docker.reference.type") == "attestation-manifest":
+            continue
+        name = annotations.get("io.containerd.image.name") or annotations.get("org.opencontainers.image.ref.name") or ""
+        # ref.name alone may be no more than a tag, which names no repository.
+        tags = [_reference(name)] if "/" in name or ":" in name else []
+        manifest = json.loads(archive.blob(descriptor))
+        if descriptor.get("mediaType") in INDEX_TYPES or "manifests" in manifest:
+            manifest = json.loads(archive.blob(choose(manifest.get("manifests") or [], platform)))
+        config = archive.blob(manifest.get("config"))
+        wanted = diff_ids(parse(config))
+        layers = manifest.get("layers") or []
+        if len(wanted) != len(layers):
+            raise ImageFault(f"invalid archive: {len(layers)} layers for {len(wanted)} diff_ids", "invalid")
+        for diff_id, layer in zip(wanted, layers, strict=True):
+            digest = str(layer.get("digest"))
+            if not is_digest(digest):
+                raise ImageFault("invalid archive: a layer without a sha256 digest", "invalid")
+            path = archive.path(f"blobs/sha256/{hex_of(digest)}")
+            _layer(path, diff_id, Expected(digest, int(layer.get("size", -1))), job, data_root, on_layer)
+        yield Loaded(job.put_blob(config), wanted, tags)
+
+
+def _layer(
+    path: Path, diff_id: str, expected: Expected | None, job: Job, data_root: DataRoot, on_layer: LayerProgress
+) -> Layer:
+    for known in (data_root.layers, job.layers):
+        if (known / hex_of(diff_id)).is_dir():
+            return Layer.read(known / hex_of(diff_id))
+    total = path.stat().st_size
+    done = 0
+
+    def read(fd: int) -> Iterator[bytes]:
+        nonlocal done
+        for block in file_blocks(fd):
+            done += len(block)
+            on_layer(diff_id, done, total)
+            yield block
+
+    with path.open("rb", buffering=0) as file:
+        layer = job.add_layer(read(file.fileno()), expected=expected, diff_id=diff_id)
+    path.unlink()
+    return layer
+
+
+def _reference(text: str) -> str:
+    try:
+        return Reference.parse(text).with_default_tag().key
+    except BadRequest as e:
+        raise ImageFault(f"invalid archive: {text!r}: {e}", "invalid") from e

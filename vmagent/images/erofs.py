@@ -1,0 +1,103 @@
+"""An EROFS index over a tar: `mkfs.erofs --tar=i` (erofs-utils 1.8), mounted from files (Linux 6.12).
+
+The tar stays what it is; the index holds the names and where in the tar each file's bytes are. `--aufs` turns `.wh.`
+names into overlayfs' own marks. man mkfs.erofs(1); Documentation/filesystems/erofs.rst, "device=%s".
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from vmagent.linux.mounts import MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY, move_mount, new_mount, umount
+
+_TOOL = "mkfs.erofs"
+_MIN_VERSION = (1, 8)
+_LIMIT_S = 300
+# Nothing of a layer's tar may depend on when or where it was indexed.
+_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+@functools.cache
+def tool() -> str | None:
+    """Path of an mkfs.erofs that can index a tar; COVE_MKFS_EROFS names one outside PATH. None: there is none."""
+    path = os.environ.get("COVE_MKFS_EROFS") or shutil.which(_TOOL)
+    if not path:
+        return None
+    try:
+        told = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return None
+    found = re.search(r"(\d+)\.(\d+)", told.stdout + told.stderr)
+    return path if found and (int(found[1]), int(found[2])) >= _MIN_VERSION else None
+
+
+def make_index(tar: Path, index: Path) -> bool:
+    """Write the index of `tar` to `index`; False where mkfs.erofs refuses the tar. Raises OSError if the disk is full
+    or the tool is missing."""
+    path = tool()
+    if path is None:
+        raise FileNotFoundError(f"{_TOOL} 1.8 is needed for layers of kind tar")
+    done = subprocess.run(
+        [path, "--quiet", "--tar=i", "--aufs", f"-U{_UUID}", str(index), str(tar)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_S,
+        check=False,
+    )
+    if done.returncode:
+        if "No space left" in done.stderr:
+            raise OSError(28, f"{_TOOL}: No space left on device", str(index))
+        return False
+    return True
+
+
+def mount(index: Path, tar: Path, target: Path) -> None:
+    """Mount the index, read-only, on folder `target`. Raises OSError: ENOTBLK where the kernel needs a block device."""
+    fd = new_mount("erofs", str(index), [("ro", None), ("device", str(tar))], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV)
+    try:
+        place = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            move_mount(fd, place)
+        finally:
+            os.close(place)
+    finally:
+        os.close(fd)
+
+
+def unmount(target: Path) -> None:
+    """Take the mount at `target` away; users of it keep theirs. Raises OSError."""
+    umount(str(target), MNT_DETACH)
+
+
+def usable(data_root: Path, scratch: Path) -> bool:
+    """Whether layers of kind tar work on this data root: the tool is there and the kernel mounts what it makes.
+
+    Tried for real, since a data root that is itself an overlay cannot carry a file-backed EROFS. `scratch` is a folder
+    below the data root for the trial's files.
+    """
+    if tool() is None:
+        return False
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        work = Path(folder)
+        with tarfile.open(work / "t.tar", "w") as tar:
+            tar.addfile(tarfile.TarInfo("trial"))
+        target = work / "mnt"
+        target.mkdir()
+        try:
+            if not make_index(work / "t.tar", work / "t.erofs"):
+                return False
+            mount(work / "t.erofs", work / "t.tar", target)
+        except OSError:
+            return False
+        try:
+            return (target / "trial").is_file()
+        finally:
+            unmount(target)

@@ -1,0 +1,309 @@
+"""From a stream of bytes to a layer in a job's ingest folder: hashed on both sides, checked to its end, unpacked.
+
+An ingest folder is {job}/blobs/<hex> and {job}/layers/<hex>/…; the store moves what is in it to its final names once
+everything agrees. Until then nothing outside has changed, and a sweep of `ingest/` is all the undo there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmagent.durable import fsync_dir
+from vmagent.images import erofs, tarstream
+from vmagent.images.channel import Stage
+from vmagent.images.compression import Compression, Gzip, decompress, peek
+from vmagent.images.faults import ImageFault
+from vmagent.images.flush import flush_file, syncfs
+from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Kind, Layer, hex_of
+from vmagent.images.tarstream import ByteSource
+from vmagent.images.unpack import FORBIDDEN_XATTRS, WHITEOUT, Unpacker, components, whiteout_of
+
+_RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
+_PLAIN_DEPTH = 4  # blocks of up to 1 MiB between decompressing and unpacking
+FILE_BLOCK = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a manifest says of a blob."""
+
+    digest: str
+    size: int
+
+
+class Job:
+    """One ingest folder, used by one worker at a time."""
+
+    def __init__(self, folder: Path, kind: Kind) -> None:
+        self.folder = folder
+        self.kind = kind
+        self.blobs = folder / "blobs"
+        self.layers = folder / "layers"
+        for made in (folder, self.blobs, self.layers):
+            made.mkdir(exist_ok=True)
+        # Opened before the first write: syncfs reports the errors from here on.
+        self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def put_blob(self, data: bytes) -> str:
+        """Keep a small blob (a config, a manifest), flushed; its digest."""
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        path = self.blobs / hex_of(digest)
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fdatasync(file.fileno())
+        return digest
+
+    def flush(self) -> None:
+        """Have on disk what a record may name from now on. Kind tar has flushed file by file already."""
+        if any((layer / DIFF).is_dir() for layer in self.layers.iterdir()):
+            syncfs(self._fd)
+        else:
+            for layer in self.layers.iterdir():
+                fsync_dir(layer)
+            for folder in (self.blobs, self.layers):
+                fsync_dir(folder)
+
+    def add_layer(
+        self,
+        raw: Iterable[bytes],
+        *,
+        expected: Expected | None = None,
+        diff_id: str | None = None,
+        on_plain: Callable[[int], None] | None = None,
+    ) -> Layer:
+        """Take one layer from the stream `raw`.
+
+        With `expected`, `raw` must be that blob to the byte; with `diff_id`, its plain tar must have that digest.
+        `on_plain` hears how many plain bytes have been unpacked. Raises ImageFault, OSError; the layer's half-made
+        folder stays in the job, which the engine throws away whole.
+        """
+        work = Path(tempfile.mkdtemp(dir=self.folder))
+        compression, raw = peek(raw)
+        keep_raw = expected is not None or compression in (Compression.GZIP, Compression.ZSTD)
+        with contextlib.ExitStack() as stack:
+            incoming = _Incoming(raw, stack.enter_context((work / "blob").open("wb")) if keep_raw else None, expected)
+            received = stack.enter_context(Stage("receive", incoming, _RAW_DEPTH))
+            plain: Iterable[bytes] = received
+            if compression is not Compression.NONE:
+                plain = stack.enter_context(Stage("decompress", decompress(compression, received), _PLAIN_DEPTH))
+            made = _Layering(work, self.kind, repack=not keep_raw, on_plain=on_plain)
+            stack.callback(made.close)
+            made.run(plain)
+            for _ in plain:  # to the end of the compressed stream, whatever the tar said
+                pass
+            for _ in received:
+                pass
+            found = made.digest()
+            if diff_id is not None and found != diff_id:
+                raise ImageFault(f"layer verification failed: its content is {found}, the image says {diff_id}")
+            blob = incoming.blob(compression) if keep_raw else made.repacked()
+        layer = made.layer(found, blob)
+        if blob is not None:
+            os.rename(work / "blob", self.blobs / hex_of(blob.digest))
+        final = self.layers / hex_of(found)
+        layer.write(made.folder)
+        if layer.kind is Kind.TAR:
+            for name in (TAR, INDEX):
+                flush_file(made.folder / name)
+            flush_file(made.folder / "layer.json")
+            if blob is not None:
+                flush_file(self.blobs / hex_of(blob.digest))
+        try:
+            os.rename(made.folder, final)
+        except OSError as e:
+            if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # the image has this layer twice
+                raise
+        return layer
+
+
+class _Incoming:
+    """The blob as it comes: hashed, counted, written to `file` if it is to be kept."""
+
+    def __init__(self, blocks: Iterable[bytes], file: object, expected: Expected | None) -> None:
+        self._blocks = blocks
+        self._fd = file.fileno() if file is not None else -1  # type: ignore[attr-defined] # a raw write is all we need
+        self._expected = expected
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        limit = self._expected.size if self._expected else None
+        for block in self._blocks:
+            self._size += len(block)
+            if limit is not None and self._size > limit:
+                raise ImageFault(f"blob {self._name} is larger than its {limit} bytes")
+            self._hash.update(block)
+            if self._fd >= 0:
+                write_all(self._fd, block)
+            yield block
+        if self._expected is not None:
+            if self._size != self._expected.size:
+                raise ImageFault(
+                    f"blob {self._name} ended early: {self._size} of {self._expected.size} bytes", "failed"
+                )
+            if (found := f"sha256:{self._hash.hexdigest()}") != self._expected.digest:
+                raise ImageFault(f"filesystem layer verification failed for digest {self._name}: the data is {found}")
+
+    @property
+    def _name(self) -> str:
+        return self._expected.digest if self._expected else ""
+
+    def blob(self, compression: Compression) -> Blob:
+        return Blob(f"sha256:{self._hash.hexdigest()}", self._size, compression)
+
+
+class _Layering:
+    """The plain tar's way into the layer's folder, and into a gzip blob where none came with it."""
+
+    def __init__(self, work: Path, kind: Kind, *, repack: bool, on_plain: Callable[[int], None] | None) -> None:
+        self.folder = work / "layer"
+        self.folder.mkdir()
+        self._kind = kind
+        self._hash = hashlib.sha256()
+        self._on_plain = on_plain
+        self._size = 0
+        self._packed_hash = hashlib.sha256()
+        self._packed_size = 0
+        # A layer of kind tar keeps its tar, so it can be packed when it is pushed.
+        self._gzip = Gzip() if repack and kind is Kind.DIR else None
+        self._blob_fd = os.open(work / "blob", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600) if self._gzip else -1
+        self._tar_fd = -1
+        self._tar_size = 0
+
+    def close(self) -> None:
+        for fd in (self._blob_fd, self._tar_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._blob_fd = self._tar_fd = -1
+
+    def run(self, plain: Iterable[bytes]) -> None:
+        if self._kind is Kind.TAR:
+            self._tar_fd = os.open(self.folder / TAR, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        source = ByteSource(plain, self._take)
+        if self._kind is Kind.TAR:
+            indexable = _check_members(source, self)
+            source.drain()
+            self._tar_size = source.taken
+            if not (indexable and erofs.make_index(self.folder / TAR, self.folder / INDEX)):
+                self._fall_back()
+        else:
+            self._unpack(source)
+            source.drain()
+            self._tar_size = source.taken
+        if self._gzip is not None:
+            self._pack([self._gzip.finish()])
+
+    def _unpack(self, source: ByteSource) -> None:
+        diff = self.folder / DIFF
+        diff.mkdir()
+        diff.chmod(0o755)
+        root = os.open(diff, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        umask = os.umask(0)  # modes come from the layer; no other thread of the pipeline makes files
+        try:
+            with Unpacker(root) as unpacker:
+                unpacker.unpack(source)
+                self._size = unpacker.file_bytes
+        finally:
+            os.umask(umask)
+            os.close(root)
+
+    def _fall_back(self) -> None:
+        """Unpack a tar that EROFS cannot index, or that holds what only unpacking takes out."""
+        (self.folder / INDEX).unlink(missing_ok=True)
+        with (self.folder / TAR).open("rb", buffering=0) as file:
+            self._gzip_late(file.fileno())
+            file.seek(0)
+            self._unpack(ByteSource(file_blocks(file.fileno())))
+        (self.folder / TAR).unlink()
+        self._kind = Kind.DIR
+
+    def _gzip_late(self, fd: int) -> None:
+        blob = self.folder.parent / "blob"
+        if blob.exists():
+            return
+        packer = Gzip()
+        self._blob_fd = os.open(blob, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for block in file_blocks(fd):
+            self._pack(packer.write(block))
+        self._pack([packer.finish()])
+
+    def count(self, size: int) -> None:
+        """One more regular file of `size` bytes."""
+        self._size += size
+
+    def _take(self, block: bytes) -> None:
+        self._hash.update(block)
+        if self._tar_fd >= 0:
+            write_all(self._tar_fd, block)
+        if self._gzip is not None:
+            self._pack(self._gzip.write(block))
+        if self._on_plain is not None:
+            self._on_plain(len(block))
+
+    def _pack(self, packed: Iterable[bytes]) -> None:
+        for block in packed:
+            self._packed_hash.update(block)
+            self._packed_size += len(block)
+            write_all(self._blob_fd, block)
+
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def repacked(self) -> Blob | None:
+        if not self._packed_size:
+            return None
+        return Blob(f"sha256:{self._packed_hash.hexdigest()}", self._packed_size, Compression.GZIP)
+
+    def layer(self, diff_id: str, blob: Blob | None) -> Layer:
+        return Layer(diff_id=diff_id, kind=self._kind, size=self._size, tar_size=self._tar_size, blob=blob)
+
+
+def _check_members(source: ByteSource, layering: _Layering) -> bool:
+    """Read the tar as unpacking would, refuse what it would refuse; False if EROFS must not show it as it is.
+
+    Nothing is unpacked, so no name can lead anywhere; the same tars are refused all the same, whatever the kind.
+    """
+    indexable = True
+    whiteouts: set[str] = set()
+    names: set[str] = set()
+    for member in tarstream.members(source):
+        parts = components(member.name, "path")
+        if member.type == tarstream.HARD_LINK:
+            components(member.link, f"the hard link {member.name!r} to")
+        elif member.type == tarstream.REGULAR:
+            layering.count(member.size)
+        if member.sparse is not None or any(name.startswith(FORBIDDEN_XATTRS) for name in member.xattrs):
+            indexable = False
+        if not parts:
+            continue
+        if parts[-1].startswith(WHITEOUT):
+            parts[-1] = whiteout_of(parts[-1], member.name)
+            whiteouts.add("/".join(parts))
+        else:
+            names.add("/".join(parts))
+    # A name both hidden and made: overlayfs' mark for it depends on the order, which the unpacker knows.
+    return indexable and whiteouts.isdisjoint(names)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """write(2) until all of `data` is taken. Raises OSError."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def file_blocks(fd: int, size: int = FILE_BLOCK) -> Iterator[bytes]:
+    """What is left to read of `fd` (a file, a pipe, a socket), in blocks."""
+    while block := os.read(fd, size):
+        yield block

@@ -1,0 +1,91 @@
+"""What the store keeps of a layer: one folder `layers/<diff_id's hex>/` with the record and its content.
+
+`layer.json` is {"schema": 1, "kind", "diff_id", "size", "tar_size", "blob": {"digest", "size", "compression"} | null}.
+Kind `dir`: folder `diff`, a lower of an overlay as it stands; its tar can be had from the blob. Kind `tar`: the tar
+itself as `layer.tar` with an EROFS index `layer.erofs` beside it; nothing is unpacked, the blob is optional.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from vmagent.images.compression import Compression
+
+SCHEMA = 1
+RECORD = "layer.json"
+DIFF = "diff"
+TAR = "layer.tar"
+INDEX = "layer.erofs"
+
+
+class Kind(StrEnum):
+    DIR = "dir"
+    TAR = "tar"
+
+
+def hex_of(digest: str) -> str:
+    """The file name of `sha256:…`."""
+    return digest.removeprefix("sha256:")
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A layer as registries carry it; lies in blobs/sha256."""
+
+    digest: str
+    size: int
+    compression: Compression
+
+    def media_type(self) -> str:
+        """OCI image-spec, layer.md, "+gzip Media Types", "+zstd Media Types"."""
+        base = "application/vnd.oci.image.layer.v1.tar"
+        return base if self.compression is Compression.NONE else f"{base}+{self.compression}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    diff_id: str
+    kind: Kind
+    size: int  # bytes of its regular files
+    tar_size: int
+    blob: Blob | None
+
+    def to_json(self) -> dict[str, Any]:
+        blob = self.blob
+        return {
+            "schema": SCHEMA,
+            "kind": str(self.kind),
+            "diff_id": self.diff_id,
+            "size": self.size,
+            "tar_size": self.tar_size,
+            "blob": None
+            if blob is None
+            else {"digest": blob.digest, "size": blob.size, "compression": str(blob.compression)},
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Layer:
+        """Raises KeyError, ValueError (an unknown kind, a newer schema)."""
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"layer record of schema {data['schema']}")
+        blob = data["blob"]
+        return cls(
+            diff_id=data["diff_id"],
+            kind=Kind(data["kind"]),
+            size=data["size"],
+            tar_size=data["tar_size"],
+            blob=None if blob is None else Blob(blob["digest"], blob["size"], Compression(blob["compression"])),
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Layer:
+        """The record in `folder`. Raises OSError, KeyError, ValueError."""
+        return cls.from_json(json.loads((folder / RECORD).read_bytes()))
+
+    def write(self, folder: Path) -> None:
+        """Put the record into `folder`; the caller flushes."""
+        (folder / RECORD).write_text(json.dumps(self.to_json()))

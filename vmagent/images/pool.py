@@ -1,0 +1,189 @@
+"""The engine's side of the pull workers: warm processes that blob bytes go through, so none pass the engine's loop.
+
+A worker does one job at a time. A cancelled job costs its worker: it is killed, and the job's ingest folder is swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from vmagent.errors import EngineError
+from vmagent.images import wire
+from vmagent.images.faults import engine_error
+from vmagent.images.wire import Message
+
+IDLE_S = 60.0
+_END_LIMIT_S = 5.0
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, *, nice: int = 0) -> None:
+        """Start the process; it is ready when it takes its first job. Raises OSError."""
+        ours, theirs = wire.pair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "vmagent.images.worker", *map(str, (theirs.fileno(), nice, os.getpid()))],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+            )
+        ours.setblocking(False)
+        self._sock = ours
+
+    @property
+    def is_usable(self) -> bool:
+        return self._sock.fileno() >= 0
+
+    async def run(
+        self, job: Message, fds: Sequence[int] = (), on_event: Callable[[Message], None] | None = None
+    ) -> Message:
+        """Do `job`; its result. `on_event` hears what happens meanwhile. The descriptors stay the caller's.
+
+        Raises the EngineError that the worker's failure means. When cancelled, the worker is killed.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            try:
+                wire.send(self._sock, job, fds)
+                while data := await loop.sock_recv(self._sock, wire.MAX_MESSAGE):
+                    message: Message = wire.decode(data)
+                    if "done" in message:
+                        result: Message = message["done"]
+                        return result
+                    if "failed" in message:
+                        raise engine_error(message["failed"], message["kind"])
+                    if on_event is not None:
+                        on_event(message)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # told below, with the process's status
+        except EngineError:
+            raise
+        except BaseException:
+            self._process.kill()
+            await self.close()
+            raise
+        await self.close()
+        raise EngineError(f"the image worker ended unexpectedly ({self._process.returncode}) in {job['op']}")
+
+    async def close(self) -> None:
+        """End the process and reap it."""
+        self._sock.close()  # its read returns nothing: it ends by itself
+        try:
+            await asyncio.shield(asyncio.to_thread(self._process.wait, _END_LIMIT_S))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.shield(asyncio.to_thread(self._process.wait))
+
+
+class WorkerPool:
+    """At most `size` workers, started when needed, kept for IDLE_S after their last job."""
+
+    def __init__(self, size: int | None = None, *, nice: int = 0) -> None:
+        self.size = size or max(1, min(4, len(os.sched_getaffinity(0))))
+        self._nice = nice
+        self._free = asyncio.Semaphore(self.size)
+        self._idle: list[tuple[Worker, asyncio.TimerHandle]] = []
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def worker(self) -> AsyncIterator[Worker]:
+        """A worker for as long as the block runs; waits until one is free."""
+        async with self._free:
+            worker = self._take()
+            try:
+                yield worker
+            finally:
+                if worker.is_usable:
+                    self._give_back(worker)
+
+    async def run(
+        self, job: Message, fds: Sequence[int] = (), on_event: Callable[[Message], None] | None = None
+    ) -> Message:
+        """One job on any worker; as Worker.run."""
+        async with self.worker() as worker:
+            return await worker.run(job, fds, on_event)
+
+    def _take(self) -> Worker:
+        while self._idle:
+            worker, timer = self._idle.pop()
+            timer.cancel()
+            if worker.is_usable:
+                return worker
+        return Worker(nice=self._nice)
+
+    def _give_back(self, worker: Worker) -> None:
+        timer = asyncio.get_running_loop().call_later(IDLE_S, self._retire, worker)
+        self._idle.append((worker, timer))
+
+    def _retire(self, worker: Worker) -> None:
+        self._idle = [(other, timer) for other, timer in self._idle if other is not worker]
+        task = asyncio.create_task(worker.close(), name="end an idle image worker")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """End all idle workers. No job may be running."""
+        idle, self._idle = self._idle, []
+        for _, timer in idle:
+            timer.cancel()
+        await asyncio.gather(*(worker.close() for worker, _ in idle), *self._closing)
+
+
+class Pipe:
+    """A byte stream between the engine's loop and a worker: `theirs` goes to the worker, the rest stays here."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._ours.setblocking(False)
+
+    async def feed(self, chunks: AsyncIterator[bytes]) -> None:
+        """Send all chunks and the end. A worker that reads no further ends it early: its answer says why."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            async for chunk in chunks:
+                await loop.sock_sendall(self._ours, chunk)
+        with contextlib.suppress(OSError):
+            self._ours.shutdown(socket.SHUT_WR)
+
+    async def chunks(self, size: int = 256 << 10) -> AsyncIterator[bytes]:
+        """What the worker writes, until it closes."""
+        loop = asyncio.get_running_loop()
+        while chunk := await loop.sock_recv(self._ours, size):
+            yield chunk
+
+    def close(self) -> None:
+        self._ours.close()
+        self.theirs.close()
+
+
+async def run_with_input(
+    pool: WorkerPool,
+    job: Message,
+    chunks: AsyncIterator[bytes],
+    on_event: Callable[[Message], None] | None = None,
+) -> Message:
+    """A job that reads `chunks` from its first descriptor; as Worker.run.
+
+    Where the chunks break off by an exception, the job is ended and the exception raised: half an upload may well look
+    like a whole one.
+    """
+    with contextlib.closing(Pipe()) as pipe:
+        async with pool.worker() as worker:
+            feeding = asyncio.create_task(pipe.feed(chunks), name=f"feed {job['op']}")
+            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()], on_event), name=f"image {job['op']}")
+            try:
+                await asyncio.wait([feeding, working], return_when=asyncio.FIRST_COMPLETED)
+                if feeding.done():
+                    feeding.result()
+                return await working
+            finally:
+                for task in (feeding, working):
+                    task.cancel()
+                await asyncio.wait([feeding, working])

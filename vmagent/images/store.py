@@ -1,0 +1,435 @@
+"""The image store: what images there are, what they are called, where their layers lie, and who holds them.
+
+State is in memory, read once at open; every change is on disk before it shows. One lock serializes changes. Layers are
+shared by diff_id and go when no image names them, never while a pull, load, import or commit may count on them.
+The store knows nothing of containers: who uses an image is told by `hold` and by the `users` of a removal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vmagent.durable import fsync_dir
+from vmagent.errors import BadRequest, EngineError, NotFound
+from vmagent.images import config as image_config
+from vmagent.images import erofs, records, views
+from vmagent.images.config import Config, timestamp, unix_seconds
+from vmagent.images.faults import ImageFault
+from vmagent.images.layer import DIFF, INDEX, TAR, Kind, Layer, hex_of
+from vmagent.images.pool import WorkerPool
+from vmagent.images.records import ImageRecord, Pointer, References
+from vmagent.images.reference import Reference, is_digest
+from vmagent.paths import DataRoot, ExecRoot
+
+log = structlog.get_logger()
+
+_HEX = frozenset("0123456789abcdef")
+OnEvent = Callable[[str, str, dict[str, str]], None]  # action, actor's id, attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as a container needs it: `config` is the whole OCI config, `layers` diff_ids from the bottom up."""
+
+    id: str
+    config: Config
+    layers: tuple[str, ...]
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The `config` inside the config: Cmd, Env, …"""
+        inner: Mapping[str, Any] = self.config.get("config") or {}
+        return inner
+
+
+class Hold:
+    """Keeps an image's config and layers, even when it is removed by force. Released once."""
+
+    def __init__(self, store: Store, image_id: str) -> None:
+        self._store: Store | None = store
+        self.image_id = image_id
+
+    def release(self) -> None:
+        """Let go; a second call does nothing."""
+        if self._store is not None:
+            self._store.let_go(self.image_id)
+            self._store = None
+
+
+class Store:
+    """The state and its changes, on one event loop, after `open`. The API's verbs are ImageStore's (imagestore.py)."""
+
+    def __init__(
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        *,
+        insecure_registries: Sequence[str] = (),
+        kind: Kind | None = None,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """`kind` None: tar where kernel and tools allow it, else dir."""
+        self.root = data_root
+        self.insecure_registries = tuple(insecure_registries)
+        self.pool: WorkerPool
+        self.kind = kind or Kind.DIR
+        self._wanted_kind = kind
+        self._mounts = exec_root.path / "layers"
+        self._janitor: WorkerPool
+        self._on_event = on_event
+        self.images: dict[str, ImageRecord] = {}
+        self.configs: dict[str, Config] = {}
+        self.layers: dict[str, Layer] = {}
+        self.references: References = {}
+        self._holds: Counter[str] = Counter()
+        self.change: asyncio.Lock
+        self._keepers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- life
+
+    async def open(self) -> None:
+        """Make the folders, sweep what a crash left, read the records. Raises OSError, ValueError (a newer schema)."""
+        self.pool = WorkerPool()
+        self._janitor = WorkerPool(1, nice=10)
+        self.change = asyncio.Lock()
+        await asyncio.to_thread(self._load)
+        self._empty_trash()
+
+    async def close(self) -> None:
+        """Wait for the background's removals, end the workers, take the layers' mounts away."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+        await self.pool.close()
+        await self._janitor.close()
+        await asyncio.to_thread(self._unmount_all)
+
+    def _load(self) -> None:
+        root = self.root
+        for folder in (root.path, root.blobs.parent, root.blobs, root.layers, root.images, root.ingest, root.trash):
+            folder.mkdir(mode=0o711 if folder == root.path else 0o700, parents=True, exist_ok=True)
+        for leftover in root.ingest.iterdir():
+            os.rename(leftover, root.trash / uuid.uuid4().hex)
+        if self._wanted_kind is None:
+            self.kind = Kind.TAR if erofs.usable(root.ingest, root.ingest) else Kind.DIR
+        for folder in root.layers.iterdir():
+            try:
+                layer = Layer.read(folder)
+            except (OSError, ValueError, KeyError) as e:
+                log.error("layer.unreadable", layer=folder.name, error=str(e))
+                continue
+            self.layers[layer.diff_id] = layer
+        found, problems = records.read_images(root)
+        for problem in problems:
+            log.error("image.unreadable", error=problem)
+        for record in found:
+            try:
+                config = image_config.parse((root.blobs / hex_of(record.id)).read_bytes())
+            except (OSError, ImageFault) as e:
+                log.error("image.unreadable", image=record.id, error=str(e))
+                continue
+            if missing := [diff_id for diff_id in record.layers if diff_id not in self.layers]:
+                log.error("image.incomplete", image=record.id, layers=missing)
+                continue
+            self.images[record.id] = record
+            self.configs[record.id] = config
+        self.references = {
+            key: pointer for key, pointer in records.read_references(root).items() if pointer.id in self.images
+        }
+
+    async def collect(self) -> None:
+        """Drop hidden images that nobody holds, and layers and blobs that no image names.
+
+        The engine calls it once after `open`, when every container has its hold again.
+        """
+        for record in [record for record in self.images.values() if record.hidden]:
+            if not self._holds[record.id]:
+                await self.forget(record.id)
+        async with self.change:
+            await self._collect_layers()
+            named = self._named_blobs()
+            unnamed = [path for path in self.root.blobs.iterdir() if path.name not in named]
+            await asyncio.to_thread(self._trash, unnamed)
+        self._empty_trash()
+
+    # --- questions
+
+    def resolve(self, ref: str) -> Image:
+        """The image that `ref` means: id, name, or unique prefix of an id.
+
+        Raises NotFound `No such image: …`, BadRequest for a reference of no sense or an ambiguous prefix.
+        """
+        return self._image(self.find(ref)[0])
+
+    def image(self, image_id: str) -> Image:
+        """By full id, hidden ones too: what a container was made of. Raises NotFound."""
+        if image_id not in self.images:
+            raise NotFound(f"No such image: {image_id}")
+        return self._image(image_id)
+
+    def lowers(self, image: Image) -> list[str]:
+        """Absolute paths of the layers' folders, top first, as overlay's lowers; layers of kind tar are mounted first.
+
+        Raises OSError."""
+        return [str(self._lower(diff_id)) for diff_id in reversed(image.layers)]
+
+    def hold(self, image_id: str) -> Hold:
+        """Keep an image's layers for a container. Raises NotFound."""
+        if image_id not in self.images:
+            raise NotFound(f"No such image: {image_id}")
+        self._holds[image_id] += 1
+        return Hold(self, image_id)
+
+    def names_of(self, image_id: str) -> list[str]:
+        """Familiar names of an image, tags first."""
+        tags, digests = views.names(self.references_of(image_id))
+        return tags + digests
+
+    def disk_usage(self) -> int:
+        """Bytes in all layers together, each counted once: `LayersSize` of /system/df."""
+        return sum(layer.size for layer in self.layers.values())
+
+    # --- for the siblings of this module
+
+    def emit(self, action: str, actor: str, name: str) -> None:
+        """Publish an image event. Pull and push carry the reference as id, the others the image's id."""
+        if self._on_event is not None:
+            self._on_event(action, actor, {"name": name})
+
+    @contextlib.asynccontextmanager
+    async def ingest(self) -> AsyncIterator[Path]:
+        """A new ingest folder's path, for one job. What is there afterwards is removed before this ends; until then
+        no layer that the job may count on goes away."""
+        folder = self.root.ingest / uuid.uuid4().hex
+        self._keepers += 1
+        try:
+            yield folder
+        finally:
+            self._keepers -= 1
+            await asyncio.shield(self._after_ingest(folder))
+
+    async def _after_ingest(self, folder: Path) -> None:
+        await asyncio.to_thread(_remove_tree, folder)
+        if not self._keepers:
+            async with self.change:
+                await self._collect_layers()
+
+    async def publish(self, folder: Path, made: Iterable[ImageRecord], references: Mapping[str, str]) -> None:
+        """Take a finished ingest folder into the store: layers, blobs, image records, then names, in that order.
+
+        Raises EngineError, OSError; then no record names anything of it.
+        """
+        made = list(made)
+        async with self.change:
+            await asyncio.to_thread(self._move_in, folder)
+            await asyncio.to_thread(self._take_layers, {diff_id for record in made for diff_id in record.layers})
+            for record in made:
+                old = self.images.get(record.id)
+                if old is not None:
+                    manifest, parent = record.manifest or old.manifest, record.parent or old.parent
+                    record = replace(record, manifest=manifest, parent=parent)
+                if old != record:
+                    config = await asyncio.to_thread(self._write_record, record)
+                    self.configs[record.id] = config
+                    self.images[record.id] = record
+            await self.point(references)
+
+    def _move_in(self, folder: Path) -> None:
+        """Give a job's blobs and layers their final names; what already is there stays. The worker has flushed them."""
+        for source, target in ((folder / "blobs", self.root.blobs), (folder / "layers", self.root.layers)):
+            moved = False
+            for item in source.iterdir():
+                if not (target / item.name).exists():
+                    os.rename(item, target / item.name)
+                    moved = True
+            if moved:
+                fsync_dir(target)
+
+    def _write_record(self, record: ImageRecord) -> Config:
+        config = image_config.parse((self.root.blobs / hex_of(record.id)).read_bytes())
+        records.write_image(self.root, record)
+        return config
+
+    def _take_layers(self, diff_ids: Iterable[str]) -> None:
+        for diff_id in diff_ids:
+            if diff_id not in self.layers:
+                self.layers[diff_id] = Layer.read(self.root.layers / hex_of(diff_id))
+
+    async def point(self, references: Mapping[str, str], *, away: Iterable[str] = ()) -> None:
+        """Change names; the lock is held."""
+        now = timestamp()
+        changed = {key: pointer for key, pointer in self.references.items() if key not in set(away)}
+        for key, image_id in references.items():
+            changed[key] = Pointer(image_id, now)
+        if changed != self.references:
+            await asyncio.to_thread(records.write_references, self.root, changed)
+            self.references = changed
+
+    def shown(self) -> list[ImageRecord]:
+        return [record for record in self.images.values() if not record.hidden]
+
+    def references_of(self, image_id: str) -> list[tuple[str, Pointer]]:
+        return [(key, pointer) for key, pointer in self.references.items() if pointer.id == image_id]
+
+    def created_of(self, ref: str) -> int:
+        return unix_seconds(self.configs[self.find(ref)[0]].get("created"))
+
+    def _image(self, image_id: str) -> Image:
+        return Image(image_id, self.configs[image_id], self.images[image_id].layers)
+
+    def find(self, ref: str) -> tuple[str, str | None]:
+        """Id of the image, and the key of the reference if it was named by one."""
+        plain = ref.removeprefix("sha256:")
+        if len(plain) == 64 and set(plain) <= _HEX:
+            image_id = f"sha256:{plain}"
+            if image_id in self.images and not self.images[image_id].hidden:
+                return image_id, None
+            raise NotFound(f"No such image: {ref}")
+        shown = ref
+        try:
+            reference = Reference.parse(ref).with_default_tag()
+        except BadRequest:
+            if not is_digest(f"sha256:{plain.ljust(64, '0')}"):
+                raise
+        else:
+            shown = reference.familiar
+            if (pointer := self.references.get(reference.key)) is not None:
+                return pointer.id, reference.key
+        if plain and set(plain) <= _HEX:
+            found = [one.id for one in self.shown() if hex_of(one.id).startswith(plain)]
+            if len(found) > 1:
+                raise BadRequest(f"multiple IDs found with provided prefix: {ref}")
+            if found:
+                return found[0], None
+        raise NotFound(f"No such image: {shown}")
+
+    # --- layers
+
+    def lower_path(self, diff_id: str) -> Path:
+        layer = self.layers[diff_id]
+        if layer.kind is Kind.DIR:
+            return self.root.layers / hex_of(diff_id) / DIFF
+        return self._mounts / hex_of(diff_id)
+
+    def _lower(self, diff_id: str) -> Path:
+        path = self.lower_path(diff_id)
+        if self.layers[diff_id].kind is Kind.TAR and not os.path.ismount(path):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = self.root.layers / hex_of(diff_id)
+            erofs.mount(folder / INDEX, folder / TAR, path)
+        return path
+
+    def _unmount_all(self) -> None:
+        if self._mounts.is_dir():
+            for path in self._mounts.iterdir():
+                self._unmount(path)
+            self._mounts.rmdir()
+
+    @staticmethod
+    def _unmount(path: Path) -> None:
+        if os.path.ismount(path):
+            erofs.unmount(path)
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()
+
+    # --- removal
+
+    def let_go(self, image_id: str) -> None:
+        self._holds[image_id] -= 1
+        if self._holds[image_id] <= 0:
+            del self._holds[image_id]
+            record = self.images.get(image_id)
+            if record is not None and record.hidden:
+                self._in_background(self.forget(image_id), f"forget {image_id}")
+
+    def holders(self, image_id: str) -> int:
+        """How many holds there are on an image."""
+        return self._holds[image_id]
+
+    async def forget(self, image_id: str) -> list[str]:
+        """Delete an image's record, or hide it while it is held; the layers that went with it, bottom first."""
+        async with self.change:
+            record = self.images.get(image_id)
+            if record is None:
+                return []
+            if self._holds[image_id]:
+                hidden = replace(record, hidden=True)
+                await asyncio.to_thread(records.write_image, self.root, hidden)
+                self.images[image_id] = hidden
+                return []
+            await asyncio.to_thread(records.delete_image, self.root, image_id)
+            del self.images[image_id]
+            del self.configs[image_id]
+            gone = await self._collect_layers()
+            named = self._named_blobs()
+            blobs = [hex_of(image_id)] + ([hex_of(record.manifest)] if record.manifest else [])
+            await asyncio.to_thread(self._trash, [self.root.blobs / name for name in blobs if name not in named])
+        self._empty_trash()
+        return [diff_id for diff_id in record.layers if diff_id in gone]
+
+    def _named_blobs(self) -> set[str]:
+        names = {hex_of(record.id) for record in self.images.values()}
+        names |= {hex_of(record.manifest) for record in self.images.values() if record.manifest}
+        return names | {hex_of(layer.blob.digest) for layer in self.layers.values() if layer.blob}
+
+    async def _collect_layers(self) -> set[str]:
+        """Move layers that no image names into the trash; the lock is held. Not while a job may count on them."""
+        if self._keepers:
+            return set()
+        named = {diff_id for record in self.images.values() for diff_id in record.layers}
+        gone = {diff_id: layer for diff_id, layer in self.layers.items() if diff_id not in named}
+        for diff_id in gone:
+            del self.layers[diff_id]
+        if gone:
+            blobs = self._named_blobs()
+            paths = [self.root.layers / hex_of(diff_id) for diff_id in gone]
+            paths += [
+                self.root.blobs / hex_of(layer.blob.digest)
+                for layer in gone.values()
+                if layer.blob and hex_of(layer.blob.digest) not in blobs
+            ]
+            await asyncio.to_thread(self._drop_layers, list(gone), paths)
+            self._empty_trash()
+        return set(gone)
+
+    def _drop_layers(self, diff_ids: Iterable[str], paths: Iterable[Path]) -> None:
+        for diff_id in diff_ids:
+            self._unmount(self._mounts / hex_of(diff_id))
+        self._trash(paths)
+
+    def _trash(self, paths: Iterable[Path]) -> None:
+        """Out of the way in one rename each; emptied later. No record names them any more, so no flush is needed."""
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, self.root.trash / uuid.uuid4().hex)
+
+    def _empty_trash(self) -> None:
+        if any(self.root.trash.iterdir()):
+            self._in_background(self._remove_trash(), "empty the trash")
+
+    async def _remove_trash(self) -> None:
+        try:
+            await self._janitor.run({"op": "remove", "folder": str(self.root.trash)})
+        except EngineError as e:
+            log.error("trash.stays", error=str(e))
+
+    def _in_background(self, coroutine: Any, name: str) -> None:
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _remove_tree(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)

@@ -1,0 +1,137 @@
+"""A pull worker: `python -m vmagent.images.worker FD NICE ENGINE_PID`.
+
+It takes jobs from the engine over descriptor FD (wire.py). It ends when the engine closes its end, or dies.
+What a job could not finish lies in the job's ingest folder only.
+An exception that no operation foresees ends the process with its traceback on stderr; the engine reports that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vmagent.images import archive, config, wire
+from vmagent.images.faults import ImageFault
+from vmagent.images.ingest import Job, file_blocks
+from vmagent.images.layer import Kind
+from vmagent.images.platforms import Platform
+from vmagent.images.wire import Message
+from vmagent.linux.process import PR_SET_PDEATHSIG, prctl, set_name
+from vmagent.paths import DataRoot
+
+EVENT_INTERVAL_S = 0.1
+
+
+class Worker:
+    """The operations, each a method: from the job's message and descriptors to the result's message."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._last_event = 0.0
+
+    def emit(self, event: Message) -> None:
+        """Tell the engine something. Raises OSError when it is gone."""
+        wire.send(self._sock, event)
+
+    def progress(self, event: Message, *, is_last: bool) -> None:
+        """Tell it unless something was told a moment ago; what `is_last` is always told."""
+        now = time.monotonic()
+        if is_last or now - self._last_event >= EVENT_INTERVAL_S:
+            self._last_event = now
+            self.emit(event)
+
+    # --- operations
+
+    def op_import(self, job: Message, fds: list[int]) -> Message:
+        """A root file system's tar as an image of one layer."""
+        with _ingest(job) as work:
+            layer = work.add_layer(file_blocks(fds[0]))
+            made = job["config"]
+            made["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id]}
+            image_id = work.put_blob(config.dump(made))
+            work.flush()
+        return {"id": image_id, "layers": [layer.diff_id]}
+
+    def op_load(self, job: Message, fds: list[int]) -> Message:
+        def on_layer(diff_id: str, current: int, total: int) -> None:
+            event = {"layer": diff_id, "current": current, "total": total}
+            self.progress(event, is_last=current >= total)
+
+        with _ingest(job) as work:
+            platform = Platform.parse(job["platform"]) if job.get("platform") else Platform.host()
+            loaded = archive.load(fds[0], work, _root(job), platform, on_layer)
+            work.flush()
+        return {"images": [{"id": one.id, "layers": one.layers, "references": one.references} for one in loaded]}
+
+    def op_remove(self, job: Message, fds: list[int]) -> Message:
+        """Empty a folder of things that were given up, one after the other."""
+        for item in Path(job["folder"]).iterdir():
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
+        return {}
+
+
+def _root(job: Message) -> DataRoot:
+    return DataRoot(Path(job["data_root"]))
+
+
+@contextlib.contextmanager
+def _ingest(job: Message) -> Iterator[Job]:
+    with contextlib.closing(Job(Path(job["ingest"]), Kind(job["kind"]))) as work:
+        yield work
+
+
+def _operation(worker: Worker, name: str) -> Callable[[Message, list[int]], Message]:
+    operation: Callable[[Message, list[int]], Message] = getattr(worker, f"op_{name}")
+    return operation
+
+
+def serve(sock: socket.socket) -> None:
+    """Do jobs until the engine closes its end. Raises OSError."""
+    worker = Worker(sock)
+    while (received := wire.receive(sock)) is not None:
+        job, fds = received
+        answer: dict[str, Any]
+        try:
+            answer = {"done": _operation(worker, job["op"])(job, fds)}
+        except ImageFault as e:
+            answer = {"failed": str(e), "kind": e.kind}
+        except OSError as e:
+            where = f" ({e.filename})" if e.filename and not isinstance(e.filename, int) else ""
+            answer = {"failed": f"{(e.strerror or str(e)).lower()}{where}", "kind": "failed"}
+        finally:
+            for fd in fds:
+                os.close(fd)
+        wire.send(sock, answer)
+
+
+def main(argv: list[str]) -> int:
+    """Returns 0 when the engine has closed its end."""
+    set_name("cove-images")
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is the engine's business
+    if os.getppid() != int(argv[2]):
+        return 0  # the engine died before the line above
+    os.umask(0o077)
+    if nice := int(argv[1]):
+        os.nice(nice)
+    with socket.socket(fileno=int(argv[0])) as sock:
+        try:
+            serve(sock)
+        except (BrokenPipeError, ConnectionResetError):
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
