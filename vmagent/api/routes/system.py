@@ -63,7 +63,7 @@ class _System:
 
     async def events(self, request: Request) -> None:
         query = request.query
-        since, until = time_ns(query, "since") or None, time_ns(query, "until") or None
+        since, until = time_ns(query, "since"), time_ns(query, "until")
         if since is not None and until is not None and since > until:
             raise BadRequest(f"`since` time (since: {query.get('since')}) must be before `until` time")
         source = self._engine.events.subscribe(since_ns=since, until_ns=until, filters=filters(query, EVENT_FILTERS))

@@ -1,0 +1,373 @@
+"""A small engine of plain host processes, so that the API can be tested by real clients without namespaces.
+
+It keeps the facade's promises (order of events, waiters, sessions that end after the last output); what it starts are
+ordinary children of the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from vmagent.engine.events import EventBus
+from vmagent.engine.options import LogEntry, LogOptions, PathStat
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+
+Json = dict[str, Any]
+ZERO = "0001-01-01T00:00:00Z"
+
+
+class Process:
+    """A child with its output kept; the base of containers and execs."""
+
+    def __init__(self, argv: list[str], open_stdin: bool) -> None:
+        self.argv, self.open_stdin, self.tty = argv, open_stdin, False
+        self.output: list[LogEntry] = []
+        self.exit_code: int | None = None
+        self.news = asyncio.Condition()
+        self.child: asyncio.subprocess.Process | None = None
+        self.held_input = b""
+        self.is_stdin_closed = False
+
+    async def run(self) -> None:
+        pipe = asyncio.subprocess.PIPE
+        stdin = pipe if self.open_stdin else asyncio.subprocess.DEVNULL
+        try:
+            self.child = await asyncio.create_subprocess_exec(*self.argv, stdin=stdin, stdout=pipe, stderr=pipe)
+        except FileNotFoundError as e:
+            self.exit_code = 127
+            raise BadRequest(f'exec: "{self.argv[0]}": executable file not found in $PATH') from e
+
+    async def follow(self) -> None:
+        """Returns when the child has ended and all its output is kept."""
+        assert self.child is not None
+        if self.child.stdin is not None:
+            if self.held_input:
+                self.child.stdin.write(self.held_input)
+            if self.is_stdin_closed:
+                self.child.stdin.close()
+
+        async def keep(stream: int, reader: asyncio.StreamReader) -> None:
+            while line := await reader.readline():
+                async with self.news:
+                    self.output.append(LogEntry(stream, time.time_ns(), line))
+                    self.news.notify_all()
+
+        assert self.child.stdout is not None
+        assert self.child.stderr is not None
+        await asyncio.gather(keep(1, self.child.stdout), keep(2, self.child.stderr))
+        code = await self.child.wait()
+        async with self.news:
+            self.exit_code = code if code >= 0 else 128 - code
+            self.news.notify_all()
+
+
+class Session:
+    def __init__(self, process: Process, streams: set[int], *, replay: bool, stdin: bool) -> None:
+        self.process, self.streams, self.stdin = process, streams, stdin
+        self.at = 0 if replay else len(process.output)
+        self.tty = process.tty
+        self.detached: bool | None = None
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        process = self.process
+        while True:
+            while self.at < len(process.output):
+                entry = process.output[self.at]
+                self.at += 1
+                if entry.stream in self.streams:
+                    yield entry.stream, entry.line
+            async with process.news:
+                if self.at == len(process.output):
+                    if process.exit_code is not None:
+                        return
+                    await process.news.wait()
+
+    async def write(self, data: bytes) -> None:
+        if not self.stdin:
+            return
+        if self.process.child is None:
+            self.process.held_input += data
+            return
+        assert self.process.child.stdin is not None
+        self.process.child.stdin.write(data)
+        await self.process.child.stdin.drain()
+
+    async def close_stdin(self) -> None:
+        self.process.is_stdin_closed = True
+        if self.stdin and self.process.child is not None and self.process.child.stdin is not None:
+            self.process.child.stdin.close()
+
+    async def detach(self, *, keys: bool = False) -> None:
+        self.detached = keys
+
+
+class Waiter:
+    def __init__(self) -> None:
+        self.done: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+
+    async def result(self) -> Json:
+        return await self.done
+
+
+class Container(Process):
+    def __init__(self, name: str, config: Json) -> None:
+        super().__init__([*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])], bool(config.get("OpenStdin")))
+        self.id = secrets.token_hex(32)
+        self.name, self.config = name or f"fake_{self.id[:6]}", config
+        self.waiters: list[tuple[str, Waiter]] = []
+        self.task: asyncio.Task[None] | None = None
+        self.is_running = False
+
+
+class LogStream:
+    def __init__(self, container: Container, options: LogOptions) -> None:
+        self.container, self.options, self.tty = container, options, False
+
+    async def batches(self) -> AsyncIterator[Sequence[LogEntry]]:
+        options = self.options
+        streams = {1} if options.stdout else set()
+        streams |= {2} if options.stderr else set()
+        at = 0 if options.tail is None else max(0, len(self.container.output) - options.tail)
+        while True:
+            batch = [entry for entry in self.container.output[at:] if entry.stream in streams]
+            at = len(self.container.output)
+            if batch:
+                yield batch
+            if not options.follow:
+                return
+            async with self.container.news:
+                if at == len(self.container.output):
+                    if self.container.exit_code is not None:
+                        return
+                    await self.container.news.wait()
+
+
+class Containers:
+    def __init__(self, events: EventBus) -> None:
+        self.all: dict[str, Container] = {}
+        self.events = events
+        self.sessions: list[Session] = []
+        self.put: bytes = b""
+        self.most_held = 0
+
+    def find(self, ref: str) -> Container:
+        for container in self.all.values():
+            if ref == container.name or container.id.startswith(ref):
+                return container
+        raise NotFound(f"No such container: {ref}")
+
+    def publish(self, container: Container, action: str, **extra: str) -> None:
+        attributes = (container.config.get("Labels") or {}) | {"image": container.config["Image"]}
+        self.events.publish("container", action, container.id, attributes | {"name": container.name} | extra)
+
+    async def create(self, config: Json, *, name: str, platform: str, api_version: tuple[int, int]) -> tuple[str, Any]:
+        if config.get("Image") == "missing":
+            raise NotFound("No such image: missing:latest")
+        container = Container(name, config)
+        self.all[container.id] = container
+        self.publish(container, "create")
+        return container.id, []
+
+    async def list(self, *, all: bool, limit: int, size: bool, filters: Any) -> Any:
+        return [
+            {
+                "Id": c.id,
+                "Names": ["/" + c.name],
+                "Image": c.config["Image"],
+                "Command": " ".join(c.argv),
+                "Created": 0,
+                "Ports": [],
+                "Labels": {},
+                "State": "running" if c.is_running else "exited",
+                "Status": "Up 1 second" if c.is_running else "Exited (0)",
+            }
+            for c in self.all.values()
+            if all or c.is_running
+        ]
+
+    async def inspect(self, ref: str, *, size: bool = False) -> Json:
+        c = self.find(ref)
+        state = {"Running": c.is_running, "ExitCode": c.exit_code or 0, "Status": "running", "StartedAt": ZERO}
+        log_config = {"Type": "json-file", "Config": {}}
+        config = c.config | {"Tty": False, "Labels": {}}
+        return {
+            "Id": c.id,
+            "Name": "/" + c.name,
+            "State": state,
+            "Config": config,
+            "Image": "sha256:0",
+            "HostConfig": {"LogConfig": log_config},
+            "NetworkSettings": {},
+        }
+
+    async def start(self, ref: str) -> None:
+        c = self.find(ref)
+        try:
+            await c.run()
+        except EngineError:
+            await self.ended(c)
+            raise
+        c.is_running = True
+        self.publish(c, "start")
+        c.task = asyncio.create_task(self.reap(c))
+
+    async def reap(self, c: Container) -> None:
+        await c.follow()
+        c.is_running = False
+        self.publish(c, "die", exitCode=str(c.exit_code))
+        await self.ended(c)
+
+    async def ended(self, c: Container) -> None:
+        removed = bool((c.config.get("HostConfig") or {}).get("AutoRemove"))
+        for condition, waiter in c.waiters:
+            if (condition != "removed" or removed) and not waiter.done.done():
+                waiter.done.set_result({"StatusCode": c.exit_code or 0})
+        if removed:
+            del self.all[c.id]
+            self.publish(c, "destroy")
+
+    async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
+        await self.kill(ref, signal=signal or "TERM")
+
+    async def kill(self, ref: str, *, signal: str) -> None:
+        c = self.find(ref)
+        if not c.is_running or c.child is None:
+            raise Conflict(f"container {c.id} is not running")
+        name = signal.removeprefix("SIG")
+        c.child.send_signal(getattr(__import__("signal").Signals, f"SIG{name}"))
+        self.publish(c, "kill", signal=name)
+
+    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
+        c = self.find(ref)
+        if c.is_running and c.child is not None and c.task is not None:
+            c.child.kill()
+            await c.task
+        self.all.pop(c.id, None)
+        self.publish(c, "destroy")
+
+    async def waiter(self, ref: str, condition: str) -> Waiter:
+        c = self.find(ref)
+        waiter = Waiter()
+        if condition == "not-running" and not c.is_running:
+            waiter.done.set_result({"StatusCode": c.exit_code or 0})
+        else:
+            c.waiters.append((condition, waiter))
+        return waiter
+
+    async def attach(self, ref: str, *, logs: bool, stream: bool, stdin: bool, stdout: bool, stderr: bool) -> Session:
+        c = self.find(ref)
+        streams = ({1} if stdout else set()) | ({2} if stderr else set())
+        session = Session(c, streams, replay=logs, stdin=stdin and c.open_stdin)
+        self.sessions.append(session)
+        return session
+
+    async def logs(self, ref: str, options: LogOptions) -> LogStream:
+        return LogStream(self.find(ref), options)
+
+    async def archive_stat(self, ref: str, path: str) -> PathStat:
+        self.find(ref)
+        return PathStat("f", 3, 0o644, "2024-01-01T00:00:00Z", "")
+
+    async def archive_put(self, ref: str, path: str, chunks: AsyncIterator[bytes], **_: Any) -> None:
+        async for chunk in chunks:
+            self.put += chunk[:1]
+            self.most_held = max(self.most_held, len(chunk))
+
+    async def stats(self, ref: str) -> Json:
+        c = self.find(ref)
+        return {"id": c.id, "name": "/" + c.name, "read": ZERO, "cpu_stats": {}, "memory_stats": {}}
+
+
+class Execs:
+    def __init__(self, containers: Containers) -> None:
+        self.containers = containers
+        self.all: dict[str, Process] = {}
+
+    async def create(self, ref: str, config: Json) -> str:
+        if not self.containers.find(ref).is_running:
+            raise Conflict(f"container {ref} is not running")
+        exec_id = secrets.token_hex(32)
+        self.all[exec_id] = Process(config["Cmd"], bool(config.get("AttachStdin")))
+        return exec_id
+
+    async def check(self, exec_id: str) -> None:
+        if exec_id not in self.all:
+            raise NotFound(f"No such exec instance: {exec_id}")
+
+    async def start(self, exec_id: str, *, detach: bool, tty: bool, console_size: Any) -> Session | None:
+        process = self.all[exec_id]
+        await process.run()
+        session = Session(process, {1, 2}, replay=True, stdin=process.open_stdin)
+        process.following = asyncio.create_task(process.follow())  # type: ignore[attr-defined]
+        return None if detach else session
+
+    async def inspect(self, exec_id: str) -> Json:
+        await self.check(exec_id)
+        process = self.all[exec_id]
+        running = process.exit_code is None
+        return {"ID": exec_id, "Running": running, "ExitCode": process.exit_code, "Pid": 1, "ContainerID": "x"}
+
+
+class Images:
+    loaded = 0
+
+    async def pull(self, from_image: str, *, tag: str, platform: str, auth: Any) -> AsyncIterator[Json]:
+        if from_image.endswith("nowhere"):
+            raise NotFound("manifest for nowhere:latest not found: manifest unknown: manifest unknown")
+        yield {"status": f"Pulling from {from_image}", "id": tag}
+        if from_image.endswith("broken"):
+            raise EngineError("the <registry> & its blobs")
+        yield {"status": f"Status: Downloaded newer image for {from_image}:{tag}"}
+
+    async def load(self, chunks: AsyncIterator[bytes], *, quiet: bool) -> AsyncIterator[Json]:
+        async for chunk in chunks:
+            self.loaded += len(chunk)
+        yield {"stream": "Loaded image: x:1\n"}
+
+    async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        if refs == ["nope"]:
+            raise NotFound("No such image: nope")
+        for _ in range(64):
+            yield b"x" * 65536
+
+    async def inspect(self, ref: str) -> Json:
+        return {"Id": "sha256:0", "RepoTags": [ref], "Size": 1}
+
+
+class System:
+    async def version(self) -> Json:
+        return {"Version": "0.1.0", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
+
+    async def info(self) -> Json:
+        return {"ID": "x", "OSType": "linux", "ServerVersion": "0.1.0", "Swarm": {"LocalNodeState": "inactive"}}
+
+
+class FakeEngine:
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.is_open = is_open
+        self.events = EventBus()
+        self.containers = Containers(self.events)
+        self.execs = Execs(self.containers)
+        self.images = Images()
+        self.system = System()
+        self.networks = self.volumes = None
+
+    async def open(self) -> None:
+        self.is_open = True
+
+    async def close(self) -> None:
+        """Kill and reap what still runs."""
+        for process in [*self.containers.all.values(), *self.execs.all.values()]:
+            if process.child is not None and process.child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.child.pid, signal.SIGKILL)
+            for task in (getattr(process, "task", None), getattr(process, "following", None)):
+                if task is not None:
+                    await task
