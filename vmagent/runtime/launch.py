@@ -7,10 +7,10 @@ container's files; every descriptor is CLOEXEC; the child never returns from her
 
 from __future__ import annotations
 
+import _socket
 import array
 import binascii
 import os
-import socket
 import stat
 import struct
 import time
@@ -187,8 +187,11 @@ def receive_master(console_fd: int) -> int:
 
     Raises EOFError if the child gave up before it made one.
     """
-    with socket.socket(fileno=os.dup(console_fd)) as console:
-        data, ancillary, _, _ = console.recvmsg(1, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+    console = _socket.socket(fileno=console_fd)
+    try:
+        data, ancillary, _, _ = console.recvmsg(1, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+    finally:
+        console.detach()
     for _level, _kind, payload in ancillary:
         return int(struct.unpack_from("i", payload)[0])
     raise EOFError("no terminal came" if not data else "a message without a terminal came")
@@ -238,7 +241,7 @@ def _spawn(
             ours.append(reader)
             theirs.append(writer)
         if is_terminal:
-            first, second = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            first, second = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
             first.setblocking(False)
             ours.append(first.detach())
             theirs.append(second.detach())
@@ -343,9 +346,9 @@ def _take_streams(
         take_stdio(_three([fcntl(null_fd if fd < 0 else fd, F_DUPFD_CLOEXEC, 3) for fd in given]))
         return
     master, slave = open_terminal(root_fd, process["console_size"])
-    with socket.socket(fileno=report.console_fd) as console:
-        console.sendmsg([b"c"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
-        console.detach()
+    console = _socket.socket(fileno=report.console_fd)
+    console.sendmsg([b"c"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [master]))])
+    console.detach()
     os.close(master)
     if bind_console:
         _bind_console(root_fd, slave)
@@ -403,11 +406,11 @@ def _close_all_but(keep: list[int]) -> None:
 
 def _loopback_up() -> None:
     """A new network namespace begins with `lo` down."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        request = struct.pack("16sh14x", b"lo", 0)  # struct ifreq: name, flags
-        answer = ioctl(control.fileno(), _SIOCGIFFLAGS, request)
-        flags = struct.unpack_from("16xh", answer)[0]
-        ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+    control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    request = struct.pack("16sh14x", b"lo", 0)  # struct ifreq: name, flags
+    flags = struct.unpack_from("16xh", ioctl(control.fileno(), _SIOCGIFFLAGS, request))[0]
+    ioctl(control.fileno(), _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+    control.close()
 
 
 def _filter(process: dict[str, Any]) -> linux.FilterProgram | None:

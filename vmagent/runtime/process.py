@@ -5,10 +5,10 @@ Runs in the child, inside the container: nothing may be imported, and no path of
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` would load enum; typeshed has no stub of this one
 import errno
 import os
 import resource
-import signal
 import stat
 
 from vmagent.linux import capabilities, mounts, terminal
@@ -214,6 +214,6 @@ def _executable(path: str) -> tuple[str, str] | None:
 
 def reset_signals() -> None:
     """Python ignores SIGPIPE and SIGXFSZ, and ignored is inherited through execve, as a blocked signal is."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD, _signal.SIGHUP):
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 
 TYPE_CHECKING = False
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 KILL_LIMIT_S = 5.0
 FREEZE_LIMIT_S = 2.0
+_SIGKILL = 9
 _PAUSE_S = 0.001  # cgroup v1 tells nobody when a freeze or an exit is done
 
 
@@ -79,7 +79,7 @@ class Cgroup:
                 if not is_zombie(pid):
                     living = True
                     try:
-                        os.kill(pid, signal.SIGKILL)
+                        os.kill(pid, _SIGKILL)
                     except ProcessLookupError:
                         continue
             if not living:
