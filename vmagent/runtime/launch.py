@@ -95,13 +95,13 @@ def launch(
     stdout_fd: int = -1,
     stderr_fd: int = -1,
     netns_fd: int = -1,
-    exec_fifo_fd: int = -1,
+    start_fd: int = -1,
 ) -> Launched:
     """Start the first process of a container; returns right after clone3, see `Launched`.
 
     Makes the cgroup (and removes it again if clone3 fails; after that it is the caller's to remove). A stream of -1 is
-    the null device; with a terminal all three are ignored. The child waits for `go` before execve, and then, with
-    `exec_fifo_fd` (O_PATH), until somebody opens that FIFO for reading. Descriptors given stay the caller's.
+    the null device; with a terminal all three are ignored. The child waits for `go` before execve, and then, where
+    there is one, for a byte from `start_fd` (a FIFO open for both directions). Descriptors given stay the caller's.
     Raises LaunchError; OSError only from clone3's own limits.
     """
     prepare()
@@ -140,7 +140,7 @@ def launch(
             _make_container(plan, process, program, shown, report, began, (stdin_fd, stdout_fd, stderr_fd))
 
         pid_ns = next((fd for fd, flag in joins if flag == linux.CLONE_NEWPID), -1)
-        return _spawn(child, clone_flags, cgroup, pid_ns, is_terminal=process["terminal"], exec_fifo_fd=exec_fifo_fd)
+        return _spawn(child, clone_flags, cgroup, pid_ns, is_terminal=process["terminal"], start_fd=start_fd)
     except BaseException:
         cgroup.remove()
         raise
@@ -177,7 +177,7 @@ def launch_exec(
         _finish(process, root_fd, program, report, began, began)
 
     try:
-        return _spawn(child, 0, cgroup, container_pidfd, is_terminal=process["terminal"], exec_fifo_fd=-1)
+        return _spawn(child, 0, cgroup, container_pidfd, is_terminal=process["terminal"], start_fd=-1)
     except ProcessLookupError as e:
         raise LaunchError(OTHER, "the container is not running") from e
 
@@ -200,13 +200,13 @@ def receive_master(console_fd: int) -> int:
 class _Report:
     """The child's ends of the pipes that tie it to the supervisor."""
 
-    __slots__ = ("console_fd", "exec_fifo_fd", "fd", "go_fd")
+    __slots__ = ("console_fd", "fd", "go_fd", "start_fd")
 
-    def __init__(self, fd: int, go_fd: int, console_fd: int, exec_fifo_fd: int) -> None:
+    def __init__(self, fd: int, go_fd: int, console_fd: int, start_fd: int) -> None:
         self.fd = fd
         self.go_fd = go_fd
         self.console_fd = console_fd
-        self.exec_fifo_fd = exec_fifo_fd
+        self.start_fd = start_fd
 
     def say(self, what: dict[str, Any]) -> None:
         os.write(self.fd, compact_json.dumps(what).encode() + b"\n")
@@ -215,11 +215,8 @@ class _Report:
         """Until the supervisor says go. Its death is no go."""
         if os.read(self.go_fd, 1) != b"g":
             raise LaunchError("abandoned", "abandoned")
-        if self.exec_fifo_fd >= 0:
-            # Blocks until somebody opens the FIFO to read: the `start` of the OCI runtime's command line.
-            fifo = os.open(f"/proc/self/fd/{self.exec_fifo_fd}", os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fifo, b"0")
-            os.close(fifo)
+        if self.start_fd >= 0:
+            os.read(self.start_fd, 1)  # the `start` of the OCI runtime's command line writes here
 
 
 def _spawn(
@@ -229,7 +226,7 @@ def _spawn(
     pid_ns_fd: int,
     *,
     is_terminal: bool,
-    exec_fifo_fd: int,
+    start_fd: int,
 ) -> Launched:
     """clone3 with the pipes around it; the child runs `child` and never comes back."""
     ours: list[int] = []
@@ -252,7 +249,7 @@ def _spawn(
         try:
             pid, pidfd = linux.clone3(flags, cgroup_fd)
             if pid == 0:
-                report = _Report(theirs[0], theirs[1], theirs[2] if is_terminal else -1, exec_fifo_fd)
+                report = _Report(theirs[0], theirs[1], theirs[2] if is_terminal else -1, start_fd)
                 _be_child(child, report)
         finally:
             if pid_ns_fd >= 0:
@@ -384,7 +381,7 @@ def _finish(
     if outside is not None:
         env["COVE_OUTSIDE"] = outside
     set_limits(process)
-    _close_all_but([report.fd, report.go_fd, report.exec_fifo_fd])
+    _close_all_but([report.fd, report.go_fd, report.start_fd])
 
     def ready() -> None:
         now = time.monotonic_ns()

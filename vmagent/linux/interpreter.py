@@ -1,0 +1,48 @@
+"""The Python interpreter, protected from what it starts (CVE-2019-5736).
+
+A process inside a container can reach, through /proc/PID/exe, the executable of whoever has just entered its
+namespaces. For runc that was runc; for us it is the interpreter: overwritten, it would run as root on the host at the
+next start. So a process that starts containers runs from a read-only detached mount of the interpreter: the handle leads to that
+mount, and writing gives EROFS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from vmagent.linux import mounts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+
+def is_protected() -> bool:
+    """Whether this process's own executable lies on a read-only mount."""
+    return bool(os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY)
+
+
+def open_protected() -> int:
+    """The interpreter on a detached read-only mount of its own; the caller's descriptor, CLOEXEC.
+
+    Raises OSError (EPERM without CAP_SYS_ADMIN).
+    """
+    fd = mounts.open_tree(mounts.AT_FDCWD, os.path.realpath(sys.executable), mounts.OPEN_TREE_CLONE)
+    try:
+        mounts.mount_setattr(fd, set_=mounts.MOUNT_ATTR_RDONLY)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def exec_protected(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Replace this process by the protected interpreter; by `argv[0]`, sys.executable, it finds its prefix.
+
+    Raises OSError.
+    """
+    fd = open_protected()
+    os.execve(f"/proc/self/fd/{fd}", list(argv), dict(env))
+    raise AssertionError("execve came back")

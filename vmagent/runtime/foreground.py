@@ -1,0 +1,136 @@
+"""A process in the foreground of `cove-runtime run` and `exec`: its exit status, signals passed on, its terminal."""
+
+from __future__ import annotations
+
+import array
+import os
+import select
+import signal
+import socket
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from vmagent.linux import compact_json, terminal
+from vmagent.linux.process import pidfd_send_signal
+from vmagent.runtime.failure import OTHER, LaunchError
+from vmagent.runtime.launch import Launched, receive_master
+
+_PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def read_line(launched: Launched) -> dict[str, object] | None:
+    """The next line of the report, waited for; None at its end. Raises LaunchError if it says so."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = os.read(launched.report_fd, 1)
+        if not byte:
+            return None
+        line += byte
+    said: dict[str, object] = compact_json.loads(line.decode())
+    if "error" in said:
+        raise LaunchError(str(said["kind"]), str(said["error"]))
+    return said
+
+
+def await_ready(launched: Launched) -> None:
+    """Until the child has done all but execve. Raises LaunchError if it failed or died."""
+    if read_line(launched) is None:
+        raise LaunchError(OTHER, "the container's first process was killed while it was set up")
+
+
+def take_master(launched: Launched) -> int:
+    """The terminal's master; to be called after `await_ready`. The caller's."""
+    try:
+        return receive_master(launched.console_fd)
+    finally:
+        os.close(launched.console_fd)
+        launched.console_fd = -1
+
+
+def send_master(socket_path: str, master: int) -> None:
+    """Hand the terminal to whoever listens at `socket_path` (--console-socket). Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
+        console.connect(socket_path)
+        console.sendmsg([b"/dev/ptmx"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
+
+
+def close(launched: Launched) -> None:
+    """Close every descriptor that is still open."""
+    for fd in (launched.report_fd, launched.pidfd, launched.go_fd, launched.console_fd):
+        if fd >= 0:
+            os.close(fd)
+
+
+def wait(launched: Launched, master: int = -1) -> int:
+    """Until the process ends: its status, 128 + n for signal n. Signals to us go to it, `master` is copied to and fro."""
+    with _signals_to(launched.pidfd, master):
+        if master >= 0:
+            _copy(master, launched.pidfd)
+        _, status = os.waitpid(launched.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _signals_to(pidfd: int, master: int) -> Iterator[None]:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        try:
+            pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            return  # it has ended; waitpid is about to say so
+
+    def resize(_number: int = 0, _frame: FrameType | None = None) -> None:
+        if master >= 0 and os.isatty(0):
+            size = os.get_terminal_size(0)
+            terminal.set_size(master, size.lines, size.columns)
+
+    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, resize)
+    resize()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _copy(master: int, pidfd: int) -> None:
+    """Between our standard streams and the terminal, until the other side is closed (EIO) or the process has ended."""
+    saved = termios.tcgetattr(0) if os.isatty(0) else None
+    if saved is not None:
+        tty.setraw(0)
+    poll = select.poll()
+    poll.register(master, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    poll.register(0, select.POLLIN)
+    try:
+        while True:
+            ready = dict(poll.poll())
+            if master in ready:
+                try:
+                    data = os.read(master, 65536)
+                except OSError:
+                    return  # EIO: every slave is closed
+                _write_all(1, data)
+            elif pidfd in ready:
+                return
+            if 0 in ready:
+                data = os.read(0, 65536)
+                if not data:
+                    poll.unregister(0)
+                else:
+                    _write_all(master, data)
+    finally:
+        sys.stdout.flush()
+        if saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

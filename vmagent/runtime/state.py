@@ -1,0 +1,136 @@
+"""What `cove-runtime` remembers of a container between two commands: one folder below its --root for each.
+
+ROOT/ID/state.json   written once at create; runtime.md, "State"
+ROOT/ID/config.json  the specification as it was at create
+ROOT/ID/start        a FIFO on which the created container waits; gone once it was started
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from vmagent.durable import publish
+from vmagent.linux.process import pidfd_open
+from vmagent.runtime.cgroups import Cgroup, tree
+from vmagent.runtime.failure import OTHER, LaunchError
+
+SPEC_VERSION = "1.2.1"
+_ID = re.compile(r"[A-Za-z0-9_+.-]+")
+
+
+class Container:
+    """One container of the command line. Status is never stored: it is what the kernel says of the pid."""
+
+    def __init__(self, root: Path, container_id: str) -> None:
+        if not _ID.fullmatch(container_id) or container_id in (".", ".."):
+            raise LaunchError(OTHER, f"invalid container ID format: {container_id}")
+        self.id = container_id
+        self.folder = root / container_id
+        self.fifo = self.folder / "start"
+        self._record: dict[str, Any] = {}
+
+    @classmethod
+    def load(cls, root: Path, container_id: str) -> Container:
+        """Raises LaunchError if there is no such container."""
+        container = cls(root, container_id)
+        try:
+            container._record = json.loads((container.folder / "state.json").read_bytes())
+        except FileNotFoundError as e:
+            raise LaunchError(OTHER, "container does not exist") from e
+        return container
+
+    def claim(self) -> None:
+        """Make the folder and the FIFO. Raises LaunchError if the ID is taken."""
+        try:
+            self.folder.mkdir(parents=True, mode=0o711)
+        except FileExistsError as e:
+            raise LaunchError(OTHER, "container with given ID already exists") from e
+        os.mkfifo(self.fifo, 0o600)
+
+    def save(self, *, pid: int, bundle: Path, cgroup_path: str, spec: dict[str, Any]) -> None:
+        self._record = {
+            "schema": 1,
+            "id": self.id,
+            "pid": pid,
+            "pid_started": started_at(pid),
+            "bundle": str(bundle),
+            "rootfs": str(bundle / ((spec.get("root") or {}).get("path") or "rootfs")),
+            "cgroup": cgroup_path,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "annotations": spec.get("annotations") or {},
+        }
+        publish(self.folder / "config.json", json.dumps(spec).encode(), durable=False)
+        publish(self.folder / "state.json", json.dumps(self._record).encode(), durable=False)
+
+    @property
+    def pid(self) -> int:
+        return int(self._record["pid"])
+
+    @property
+    def cgroup(self) -> Cgroup:
+        return tree().at(self._record["cgroup"])
+
+    @property
+    def cgroup_path(self) -> str:
+        return str(self._record["cgroup"])
+
+    @property
+    def bundle(self) -> Path:
+        return Path(self._record["bundle"])
+
+    def spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = json.loads((self.folder / "config.json").read_bytes())
+        return spec
+
+    def status(self) -> str:
+        """created, running, paused or stopped."""
+        if not self._record or started_at(self.pid) != self._record["pid_started"]:
+            return "stopped"
+        if self.cgroup.is_frozen():
+            return "paused"
+        return "created" if self.fifo.exists() else "running"
+
+    def state(self) -> dict[str, Any]:
+        """The OCI state object, with the fields that runc adds."""
+        status = self.status()
+        return {
+            "ociVersion": SPEC_VERSION,
+            "id": self.id,
+            "pid": 0 if status == "stopped" else self.pid,
+            "status": status,
+            "bundle": self._record["bundle"],
+            "rootfs": self._record["rootfs"],
+            "created": self._record["created"],
+            "annotations": self._record["annotations"],
+            "owner": "",
+        }
+
+    def open_pidfd(self) -> int:
+        """A pidfd of the first process, certainly that one; the caller's. Raises LaunchError if it is gone."""
+        try:
+            pidfd = pidfd_open(self.pid)
+        except ProcessLookupError as e:
+            raise LaunchError(OTHER, "container not running") from e
+        if started_at(self.pid) != self._record["pid_started"]:  # another process by now: compared with the fd in hand
+            os.close(pidfd)
+            raise LaunchError(OTHER, "container not running")
+        return pidfd
+
+    def forget(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=False)
+
+
+def started_at(pid: int) -> int:
+    """When `pid` began, in clock ticks after boot: tells it from a later bearer of the number. 0 if dead. proc(5)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    fields = text[text.rindex(")") + 2 :].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
