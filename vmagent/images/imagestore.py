@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 from vmagent.errors import BadRequest, Conflict, NotFound
@@ -16,6 +16,7 @@ from vmagent.images.filters import LIST_KEYS, Filters, Wanted
 from vmagent.images.layer import hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.pool import run_with_input
+from vmagent.images.pull import pull
 from vmagent.images.records import ImageRecord
 from vmagent.images.reference import Reference
 from vmagent.images.removal import Users
@@ -126,7 +127,7 @@ class ImageStore(Store):
         message: str = "",
         platform: str | None = None,
         source: str = "-",
-    ) -> AsyncIterator[Progress]:
+    ) -> AsyncGenerator[Progress, None]:
         """An image of one layer from a root file system's tar, packed or not; the last item's status is its id."""
         reference = None
         if repo:
@@ -154,7 +155,7 @@ class ImageStore(Store):
 
     async def load(
         self, chunks: AsyncIterator[bytes], quiet: bool = True, platform: str | None = None
-    ) -> AsyncIterator[Progress]:
+    ) -> AsyncGenerator[Progress, None]:
         """The images of a `docker save` archive or an OCI layout, packed or not."""
         events: asyncio.Queue[Progress | None] = asyncio.Queue()
 
@@ -203,6 +204,19 @@ class ImageStore(Store):
                 self.emit("load", image["id"], name)
         for text in said:
             yield {"stream": text}
+
+    async def pull(
+        self, from_image: str, tag: str = "", platform: str | None = None, auth: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        """Fetch an image from its registry; without a tag or digest, every tag of the repository."""
+        reference = Reference.parse(from_image)
+        if tag:
+            reference = reference.tagged(tag)
+        asked = str(platform_of(platform)) if platform else ""
+        all_tags = not (reference.tag or reference.digest)
+        async with contextlib.aclosing(pull(self, reference, asked, auth, all_tags=all_tags)) as lines:
+            async for line in lines:
+                yield line
 
     # --- jobs
 

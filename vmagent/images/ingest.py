@@ -64,10 +64,13 @@ class Job:
             os.fdatasync(file.fileno())
         return digest
 
-    def flush(self) -> None:
-        """Have on disk what a record may name from now on. Kind tar has flushed file by file already."""
+    def flush(self, fd: int | None = None) -> None:
+        """Have on disk what a record may name from now on. Kind tar has flushed file by file already.
+
+        `fd`: of the folder, opened before the first write where several workers wrote.
+        """
         if any((layer / DIFF).is_dir() for layer in self.layers.iterdir()):
-            syncfs(self._fd)
+            syncfs(self._fd if fd is None else fd)
         else:
             for layer in self.layers.iterdir():
                 fsync_dir(layer)

@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vmagent.images import archive, config, wire
+from vmagent.images import archive, config, resolve, wire
 from vmagent.images.faults import ImageFault
-from vmagent.images.ingest import Job, file_blocks
+from vmagent.images.ingest import Expected, Job, file_blocks
 from vmagent.images.layer import Kind
 from vmagent.images.platforms import Platform
+from vmagent.images.reference import Reference
+from vmagent.images.registry import Credentials, Registry
 from vmagent.images.wire import Message
 from vmagent.linux.process import PR_SET_PDEATHSIG, prctl, set_name
 from vmagent.paths import DataRoot
@@ -71,6 +73,49 @@ class Worker:
             work.flush()
         return {"images": [{"id": one.id, "layers": one.layers, "references": one.references} for one in loaded]}
 
+    def op_tags(self, job: Message, fds: list[int]) -> Message:
+        with _registry(job) as registry:
+            return {"tags": registry.tags()}
+
+    def op_resolve(self, job: Message, fds: list[int]) -> Message:
+        """Manifest and config of a reference, kept in the job's folder; its layers' descriptors."""
+        reference = Reference(job["domain"], job["path"], job["tag"], job["digest"])
+        platform = Platform.parse(job["platform"]) if job["platform"] else Platform.host()
+        with _registry(job) as registry, _ingest(job) as work:
+            found = resolve.find(registry, reference, platform, is_asked=bool(job["platform"]))
+            return {
+                "id": work.put_blob(found.config),
+                "digest": found.digest,
+                "manifest": work.put_blob(found.manifest),
+                "layers": [
+                    {"digest": blob.digest, "size": blob.size, "diff_id": diff_id} for blob, diff_id in found.layers
+                ],
+                "authorization": registry.authorization,
+            }
+
+    def op_layer(self, job: Message, fds: list[int]) -> Message:
+        """Fetch one layer into the job's folder."""
+        expected = Expected(job["digest"], job["size"])
+
+        def received(registry: Registry) -> Iterator[bytes]:
+            done = 0
+            for block in registry.blob(expected):
+                yield block  # hashed and written before it is told
+                done += len(block)
+                event = {"state": "downloading", "current": done, "total": expected.size}
+                self.progress(event, is_last=False)
+            self.emit({"state": "downloaded", "current": done, "total": expected.size})
+
+        with _registry(job) as registry, _ingest(job) as work:
+            work.add_layer(received(registry), expected=expected, diff_id=job["diff_id"])
+        return {}
+
+    def op_flush(self, job: Message, fds: list[int]) -> Message:
+        """Everything in the job's folder on disk; the descriptor is the folder's, opened before anything was in it."""
+        with _ingest(job) as work:
+            work.flush(fds[0])
+        return {}
+
     def op_remove(self, job: Message, fds: list[int]) -> Message:
         """Empty a folder of things that were given up, one after the other."""
         for item in Path(job["folder"]).iterdir():
@@ -89,6 +134,20 @@ def _root(job: Message) -> DataRoot:
 def _ingest(job: Message) -> Iterator[Job]:
     with contextlib.closing(Job(Path(job["ingest"]), Kind(job["kind"]))) as work:
         yield work
+
+
+@contextlib.contextmanager
+def _registry(job: Message, actions: str = "pull") -> Iterator[Registry]:
+    registry = Registry(
+        job["domain"],
+        job["path"],
+        insecure=tuple(job["insecure"]),
+        credentials=Credentials.from_auth(job["auth"]),
+        authorization=job.get("authorization", ""),
+        actions=actions,
+    )
+    with contextlib.closing(registry):
+        yield registry
 
 
 def _operation(worker: Worker, name: str) -> Callable[[Message, list[int]], Message]:

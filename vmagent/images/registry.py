@@ -1,0 +1,383 @@
+"""A registry's HTTP API, from a pull worker: OCI distribution-spec 1.1, docker's token authentication.
+
+Every byte is taken as the registry has it (`Accept-Encoding: identity`, the raw stream), since digests are of that.
+A blob's download goes on where it broke off, with a Range request, as long as it gets further each time.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import ipaddress
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from vmagent.images.faults import ImageFault
+from vmagent.images.ingest import Expected
+from vmagent.images.platforms import INDEX_TYPES
+
+BLOCK = 256 << 10
+MAX_MANIFEST = 4 << 20  # distribution-spec, "Pushing Manifests": registries need not take more
+_CONNECT_S, _READ_S = 15, 60
+_TRIES = 4
+_HUB = {"docker.io": "registry-1.docker.io"}
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+_ACCEPT = ", ".join((*MANIFEST_TYPES, *sorted(INDEX_TYPES)))
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A password or token: it never prints itself."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the client sent in X-Registry-Auth: a user and password, or a token of one kind or the other."""
+
+    username: str = ""
+    password: Secret = field(default_factory=lambda: Secret(""))
+    identity_token: Secret = field(default_factory=lambda: Secret(""))
+    registry_token: Secret = field(default_factory=lambda: Secret(""))
+
+    @classmethod
+    def from_auth(cls, auth: Mapping[str, Any] | None) -> Credentials:
+        """Engine API, AuthConfig; its field names in any case, `auth` as base64 of user:password."""
+        found = {str(key).lower(): str(value or "") for key, value in (auth or {}).items()}
+        username, password = found.get("username", ""), found.get("password", "")
+        if not username and found.get("auth"):
+            with contextlib.suppress(ValueError):
+                username, _, password = base64.b64decode(found["auth"]).decode().partition(":")
+        return cls(
+            username,
+            Secret(password),
+            Secret(found.get("identitytoken", "")),
+            Secret(found.get("registrytoken", "")),
+        )
+
+    def basic(self) -> str | None:
+        """The Basic scheme's header, RFC 7617."""
+        if not self.username:
+            return None
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password.reveal()}".encode()).decode()
+
+    @property
+    def are_given(self) -> bool:
+        return bool(self.username or self.identity_token.reveal() or self.registry_token.reveal())
+
+
+def is_insecure(host: str, insecure: tuple[str, ...]) -> bool:
+    """Whether plain HTTP and unknown certificates are let pass: loopback always, and what was listed by name or net."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if host in insecure or name in insecure or name == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    if address.is_loopback:
+        return True
+    for entry in insecure:
+        with contextlib.suppress(ValueError):
+            if address in ipaddress.ip_network(entry, strict=False):
+                return True
+    return False
+
+
+def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """An `auth` that adds nothing: without one, requests looks into the home's .netrc."""
+    return request
+
+
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Registry:
+    """One repository at one registry. Not for several threads at once. `close` when done."""
+
+    def __init__(
+        self,
+        domain: str,
+        path: str,
+        *,
+        insecure: tuple[str, ...] = (),
+        credentials: Credentials | None = None,
+        authorization: str = "",
+        actions: str = "pull",
+    ) -> None:
+        """`authorization` is a header that an earlier client of the same repository came to."""
+        self.domain, self.path = domain, path
+        self._host = _HUB.get(domain, domain)
+        self._insecure = is_insecure(self._host, insecure)
+        self._credentials = credentials or Credentials()
+        self._actions = actions
+        self.authorization = authorization
+        self._base = f"https://{self._host}"
+        self._is_base_known = False
+        self._session = requests.Session()
+        self._session.auth = _unsigned
+        self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "cove"})
+        if self._insecure:
+            self._session.verify = False
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def close(self) -> None:
+        self._session.close()
+
+    # --- requests
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[], Any] | bytes | None = None,
+        expect: tuple[int, ...] = (200,),
+        doing: str = "",
+    ) -> requests.Response:
+        """One call, with authentication where it is asked for; the response's body is not read yet.
+
+        `url` is below /v2/<path>/, or absolute. `body` gives the body anew for each try. Raises ImageFault for any
+        status not in `expect`, with the registry's own words.
+        """
+        for attempt in range(2):
+            response = self._send(method, url, headers or {}, body() if callable(body) else body)
+            if response.status_code in expect:
+                return response
+            if response.status_code == 401 and attempt == 0 and self._authenticate(response):
+                response.close()
+                continue
+            break
+        with response:
+            raise self._fault(response, doing)
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> requests.Response:
+        sent = dict(headers)
+        if self.authorization:
+            sent["Authorization"] = self.authorization
+        while True:
+            full = url if "://" in url else f"{self._base}/v2/{self.path}/{url}"
+            if urlsplit(full).netloc != self._host:
+                sent.pop("Authorization", None)  # another host's upload or mirror has no use for it
+            try:
+                response = self._session.request(
+                    method, full, headers=sent, data=body, stream=True, timeout=(_CONNECT_S, _READ_S)
+                )
+                self._is_base_known = True
+                return response
+            except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as e:
+                # An insecure registry is tried by TLS first, then without, as docker does.
+                if self._insecure and not self._is_base_known and self._base.startswith("https:"):
+                    self._base = f"http://{self._host}"
+                    continue
+                raise ImageFault(f'{method.capitalize()} "{full}": {_reason(e)}') from e
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as e:
+                raise ImageFault(f'{method.capitalize()} "{full}": {_reason(e)}') from e
+
+    def _authenticate(self, response: requests.Response) -> bool:
+        """Answer a challenge (RFC 7235; distribution's token specification). False: nothing better to offer."""
+        scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
+        fields = dict(_CHALLENGE.findall(rest))
+        if scheme.lower() == "basic":
+            header = self._credentials.basic()
+        elif scheme.lower() == "bearer":
+            header = self._token(fields)
+        else:
+            header = None
+        if header is None or header == self.authorization:
+            return False
+        self.authorization = header
+        return True
+
+    def _token(self, fields: Mapping[str, str]) -> str | None:
+        if token := self._credentials.registry_token.reveal():
+            return f"Bearer {token}"
+        realm = fields.get("realm", "")
+        if urlsplit(realm).scheme != "https" and not self._insecure:
+            raise ImageFault(f"the registry {self.domain} sends its users to {realm!r} for a token: not over TLS")
+        query = {"scope": f"repository:{self.path}:{self._actions}"}
+        if service := fields.get("service"):
+            query["service"] = service
+        try:
+            if identity := self._credentials.identity_token.reveal():
+                answer = self._session.post(
+                    realm,
+                    data={**query, "grant_type": "refresh_token", "refresh_token": identity, "client_id": "cove"},
+                    timeout=(_CONNECT_S, _READ_S),
+                )
+            else:
+                headers = {}
+                if basic := self._credentials.basic():
+                    headers["Authorization"] = basic
+                    query["account"] = self._credentials.username
+                answer = self._session.get(realm, params=query, headers=headers, timeout=(_CONNECT_S, _READ_S))
+        except requests.exceptions.RequestException as e:
+            raise ImageFault(f'Get "{realm}": {_reason(e)}') from e
+        with answer:
+            if answer.status_code in (401, 403):
+                if self._credentials.are_given:
+                    raise ImageFault("unauthorized: incorrect username or password", "unauthorized")
+                return None
+            try:
+                data = answer.json() if answer.status_code == 200 else {}
+                issued = data.get("token") or data.get("access_token")
+            except (ValueError, AttributeError):
+                issued = None
+            if not issued:
+                raise ImageFault(f'Get "{realm}": no token in its answer (status {answer.status_code})')
+            return f"Bearer {issued}"
+
+    def _fault(self, response: requests.Response, doing: str) -> ImageFault:
+        words = _errors(response)
+        status = response.status_code
+        name = f"{self.domain}/{self.path}".removeprefix("docker.io/").removeprefix("library/")
+        if status in (401, 403):
+            if self._credentials.are_given and status == 401:
+                return ImageFault(words or "unauthorized: authentication required", "unauthorized")
+            return ImageFault(
+                f"pull access denied for {name}, repository does not exist or may require 'docker login': "
+                f"{words or 'denied: requested access to the resource is denied'}"
+                if self._actions == "pull"
+                else words or "denied: requested access to the resource is denied",
+                "not-found" if self._actions == "pull" else "forbidden",
+            )
+        if status == 404:
+            return ImageFault(f"{doing or response.url} not found: {words or 'not found'}", "not-found")
+        if status == 429:
+            return ImageFault(f"toomanyrequests: {words or 'the registry asks for a pause'}")
+        return ImageFault(f"{doing or response.url}: received unexpected HTTP status: {status} {words}".rstrip())
+
+    # --- content
+
+    def manifest(self, reference: str, name: str) -> tuple[bytes, str]:
+        """A manifest or index by tag or digest: its bytes and their digest. `name` is what the user calls it.
+
+        Raises ImageFault: unknown, too large, not what its digest says.
+        """
+        response = self.request(
+            "GET", f"manifests/{reference}", headers={"Accept": _ACCEPT}, doing=f"manifest for {name}"
+        )
+        data = self._small(response, MAX_MANIFEST, f"manifest for {name}")
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        told = reference if reference.startswith("sha256:") else response.headers.get("Docker-Content-Digest", digest)
+        if told.startswith("sha256:") and told != digest:
+            raise ImageFault(f"manifest verification failed for digest {told}: the data is {digest}")
+        return data, digest
+
+    def small_blob(self, expected: Expected, limit: int) -> bytes:
+        """A blob that fits in memory, checked. Raises ImageFault."""
+        if expected.size > limit:
+            raise ImageFault(f"blob {expected.digest} of {expected.size} bytes is too large for what it is")
+        response = self.request("GET", f"blobs/{expected.digest}", doing=f"blob {expected.digest}")
+        data = self._small(response, expected.size, f"blob {expected.digest}")
+        found = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        if len(data) != expected.size or found != expected.digest:
+            raise ImageFault(f"verification failed for digest {expected.digest}: {len(data)} bytes of {found}")
+        return data
+
+    @staticmethod
+    def _small(response: requests.Response, limit: int, what: str) -> bytes:
+        with response:
+            data = bytearray()
+            try:
+                while len(data) <= limit and (block := response.raw.read(BLOCK, decode_content=False)):
+                    data += block
+            except urllib3.exceptions.HTTPError as e:
+                raise ImageFault(f"{what}: {_reason(e)}") from e
+        if len(data) > limit:
+            raise ImageFault(f"{what} is larger than {limit} bytes")
+        return bytes(data)
+
+    def blob(self, expected: Expected) -> Iterator[bytes]:
+        """A blob's bytes as they come, unchecked but for the length announced. Raises ImageFault."""
+        at = 0
+        failures = 0
+        while at < expected.size:
+            headers = {"Range": f"bytes={at}-"} if at else {}
+            response = self.request(
+                "GET", f"blobs/{expected.digest}", headers=headers, expect=(200, 206), doing=f"blob {expected.digest}"
+            )
+            with response:
+                skip = at if response.status_code == 200 else 0
+                announced = response.headers.get("Content-Length")
+                if announced is not None and int(announced) != expected.size - at + skip:
+                    raise ImageFault(
+                        f"blob {expected.digest} has {announced} bytes at the registry, "
+                        f"its manifest says {expected.size}"
+                    )
+                start = at
+                try:
+                    while block := response.raw.read(BLOCK, decode_content=False):
+                        if skip:
+                            block, skip = block[skip:], max(0, skip - len(block))
+                        at += len(block)
+                        if block:
+                            yield block
+                    if at < expected.size and announced is None:
+                        return  # a chunked body that ended: the reader sees how short it is
+                    if at < expected.size:
+                        raise urllib3.exceptions.IncompleteRead(at, expected.size - at)
+                except (urllib3.exceptions.HTTPError, OSError) as e:
+                    failures = 0 if at > start else failures + 1
+                    if failures >= _TRIES - 1:
+                        raise ImageFault(
+                            f"blob {expected.digest} broke off at {at} of {expected.size} bytes: {_reason(e)}"
+                        ) from e
+                    time.sleep(0.1 * 4**failures)
+
+    def tags(self) -> list[str]:
+        """All tags of the repository: distribution-spec, "Listing Tags". Raises ImageFault."""
+        found: list[str] = []
+        url = "tags/list?n=1000"
+        while url:
+            response = self.request("GET", url, doing=f"repository {self.path}")
+            try:
+                page = json.loads(self._small(response, MAX_MANIFEST, "list of tags"))
+                found += [str(tag) for tag in page.get("tags") or []]
+            except (ValueError, AttributeError) as e:
+                raise ImageFault(f"list of tags: {e}") from e
+            link = re.match(r"<([^>]+)>", response.headers.get("Link", ""))
+            url = urljoin(response.url, link[1]) if link else ""
+        return found
+
+
+def _errors(response: requests.Response) -> str:
+    """The registry's own words: distribution-spec, "Error Codes"."""
+    try:
+        listed = response.json()["errors"]
+        first = listed[0]
+        code = str(first.get("code", "")).lower().replace("_", " ")
+        return ": ".join(filter(None, (code, str(first.get("message") or ""))))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, requests.exceptions.RequestException):
+        return ""
+
+
+def _reason(error: BaseException) -> str:
+    """What the network said, from the innermost of requests' and urllib3's wrappers."""
+    seen: BaseException = error
+    for _ in range(8):
+        inner = getattr(seen, "reason", None) or seen.__cause__ or seen.__context__
+        if isinstance(inner, BaseException):
+            seen = inner
+        else:
+            break
+    if isinstance(seen, OSError) and seen.strerror:
+        return seen.strerror.lower()
+    return re.sub(r"^<[^>]*>: ", "", str(seen))
