@@ -1,0 +1,183 @@
+"""Volumes on disk and through the engine's facade."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vmagent.engine.core import Core
+from vmagent.engine.events import EventBus
+from vmagent.engine.volumes import Volumes
+from vmagent.errors import BadRequest, Conflict, NotFound, NotImplementedHere
+from vmagent.paths import DataRoot, ExecRoot
+from vmagent.volumes.store import VolumeStore
+
+Test = Callable[[Core, Volumes], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def opened(root: Path) -> AsyncIterator[tuple[Core, Volumes]]:
+    core = Core(DataRoot(root), ExecRoot(root / "exec"), EventBus())
+    volumes = Volumes(core)
+    try:
+        await volumes.open()
+        yield core, volumes
+    finally:
+        await core.close()
+
+
+def use(core: Core, container_id: str, volume: str) -> None:
+    """A container's record, as far as volumes look at it."""
+    record = SimpleNamespace(id=container_id, mounts=[SimpleNamespace(volume=volume)])
+    core.live[container_id] = SimpleNamespace(record=record)  # type: ignore[index,assignment]
+
+
+def test_a_volume_is_made_once_and_survives_a_restart(tmp_path: Path) -> None:
+    async def first() -> None:
+        async with opened(tmp_path) as (core, volumes):
+            stream = core.events.subscribe(since_ns=0)
+            made = await volumes.create({"Name": "data", "Labels": {"k": "v"}})
+            again = await volumes.create({"Name": "data", "Labels": {"k": "other"}})
+            assert made == again
+            assert (await anext(stream)).action == "create"
+            Path(made["Mountpoint"], "kept").write_text("here")
+
+    async def second() -> None:
+        async with opened(tmp_path) as (_, volumes):
+            found = await volumes.inspect("data")
+            assert found["Labels"] == {"k": "v"}
+            assert Path(found["Mountpoint"], "kept").read_text() == "here"
+            claimed = await volumes.claim("data")
+            assert (claimed.is_new, claimed.path) == (False, Path(found["Mountpoint"]))
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_fifty_claims_at_once_make_one_volume(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (_, volumes):
+            claims = await asyncio.gather(*(volumes.claim("shared") for _ in range(50)))
+            assert sum(claim.is_new for claim in claims) == 1
+
+    asyncio.run(main())
+
+
+def test_a_used_volume_is_kept_and_a_claimed_one_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (core, volumes):
+            claimed = await volumes.claim("held")
+            with pytest.raises(Conflict, match="being created"):
+                await volumes.remove("held", force=True)
+            use(core, "c" * 64, "held")
+            claimed.release()
+            with pytest.raises(Conflict, match=r"volume is in use - \[c{64}\]"):
+                await volumes.remove("held", force=False)
+            assert (await volumes.prune({}, anonymous_only=False))["VolumesDeleted"] is None
+            core.live.clear()
+            await volumes.remove("held", force=False)
+            assert not (tmp_path / "volumes" / "held").exists()
+            with pytest.raises(NotFound, match="get held: no such volume"):
+                await volumes.remove("held", force=False)
+            await volumes.remove("held", force=True)
+
+    asyncio.run(main())
+
+
+def test_anonymous_volumes_go_with_their_last_container(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (core, volumes):
+            claimed = await volumes.claim("")
+            use(core, "one", claimed.name)
+            use(core, "two", claimed.name)
+            claimed.release()
+            await volumes.remove_anonymous("one", [claimed.name])
+            assert (await volumes.inspect(claimed.name))["Labels"] == {"com.docker.volume.anonymous": ""}
+            del core.live["one"]  # type: ignore[arg-type]
+            await volumes.remove_anonymous("two", [claimed.name])
+            assert await volumes.list({}) == []
+
+    asyncio.run(main())
+
+
+def test_prune_spares_named_volumes_unless_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (_, volumes):
+            named = await volumes.create({"Name": "named"})
+            Path(named["Mountpoint"], "f").write_bytes(b"x" * 10_000)
+            nameless = (await volumes.create({}))["Name"]
+            assert (await volumes.prune({}, anonymous_only=True))["VolumesDeleted"] == [nameless]
+            pruned = await volumes.prune({"label!": ["keep"]}, anonymous_only=False)
+            assert pruned["VolumesDeleted"] == ["named"]
+            assert pruned["SpaceReclaimed"] >= 10_000
+
+    asyncio.run(main())
+
+
+def test_lists_filter_by_name_label_and_use(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (core, volumes):
+            for name in ("alpha", "beta"):
+                await volumes.create({"Name": name, "Labels": {"is": name}})
+            use(core, "one", "alpha")
+
+            async def names(**filters: list[str]) -> list[str]:
+                return [volume["Name"] for volume in await volumes.list(filters)]
+
+            assert await names(name=["lph"]) == ["alpha"]
+            assert await names(label=["is=beta"]) == ["beta"]
+            assert await names(dangling=["true"]) == ["beta"]
+            assert await names(dangling=["false"]) == ["alpha"]
+            assert await names(driver=["local"]) == ["alpha", "beta"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["a", "../x", "a/b", ".hidden", "a" * 300, "a\0b"])
+def test_names_that_are_no_file_names_are_refused(tmp_path: Path, name: str) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (_, volumes):
+            with pytest.raises(BadRequest):
+                await volumes.create({"Name": name})
+
+    asyncio.run(main())
+
+
+def test_options_bind_a_folder_or_are_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (_, volumes):
+            options = {"type": "none", "o": "bind", "device": "/srv"}
+            await volumes.create({"Name": "bound", "DriverOpts": options})
+            assert volumes.path_of("bound") == Path("/srv")
+            with pytest.raises(NotImplementedHere):
+                await volumes.create({"Name": "nfs", "DriverOpts": {"type": "nfs", "o": "addr=x", "device": ":/x"}})
+            with pytest.raises(BadRequest, match='plugin "other" not found'):
+                await volumes.create({"Name": "foreign", "Driver": "other"})
+
+    asyncio.run(main())
+
+
+def test_what_a_crash_left_is_swept_and_what_is_damaged_is_left_alone(tmp_path: Path) -> None:
+    store = VolumeStore(tmp_path / "volumes", tmp_path / "trash")
+    store.load()
+    store.create("good", {}, {})
+    (tmp_path / "volumes" / ".half" / "_data").mkdir(parents=True)
+    damaged = tmp_path / "volumes" / "damaged"
+    (damaged / "_data").mkdir(parents=True)
+    (damaged / "volume.json").write_text("{")
+    newer = tmp_path / "volumes" / "newer"
+    (newer / "_data").mkdir(parents=True)
+    (newer / "volume.json").write_text(json.dumps({"schema": 99}))
+    assert [volume.name for volume in store.load()] == ["good"]
+    assert not (tmp_path / "volumes" / ".half").exists()
+    assert damaged.exists()
+    assert newer.exists()
+    with pytest.raises(FileExistsError):
+        store.create("damaged", {}, {})

@@ -1,0 +1,266 @@
+"""The Engine API's volume verbs, and what containers ask of volumes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmagent.engine.core import Core
+from vmagent.engine.labels import has_labels
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.volumes.model import ANONYMOUS_LABEL, Volume, check_name, check_options
+from vmagent.volumes.store import VolumeStore
+
+Json = dict[str, Any]
+Filters = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedVolume:
+    """A volume for a container under creation. `release` it when the container is registered or has failed:
+    until then nobody can remove it."""
+
+    name: str
+    path: Path  # to be mounted
+    is_new: bool
+    owner: Volumes
+
+    def release(self) -> None:
+        self.owner.release(self.name)
+
+
+class Volumes:
+    """All volumes of an open engine, in memory and on disk. Lives on the loop; the disk is touched in its threads."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._store = VolumeStore(core.data_root.volumes, core.data_root.trash)
+        self._volumes: dict[str, Volume] = {}
+        self._claims: Counter[str] = Counter()
+        self._changing = asyncio.Lock()  # creation and removal on disk don't overlap
+        self._is_pruning = False
+
+    async def open(self) -> None:
+        """Load the records. Raises OSError."""
+        self._volumes = {volume.name: volume for volume in await self._core.on_disk(self._store.load)}
+
+    # --- for containers
+
+    async def claim(
+        self,
+        name: str,
+        *,
+        driver: str = "local",
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> ClaimedVolume:
+        """The volume `name`, made if it isn't there; "" makes an anonymous one. Raises BadRequest, Conflict."""
+        labels = dict(labels or {})
+        if not name:
+            name = secrets.token_hex(32)
+            labels[ANONYMOUS_LABEL] = ""
+        self._claims[name] += 1
+        try:
+            volume, is_new = await self._ensure(name, driver or "local", labels, options or {})
+            path = self.path_of(name)
+        except BaseException:
+            self.release(name)
+            raise
+        return ClaimedVolume(volume.name, path, is_new, self)
+
+    def release(self, name: str) -> None:
+        """End one claim."""
+        self._claims[name] -= 1
+        if self._claims[name] <= 0:
+            del self._claims[name]
+
+    def path_of(self, name: str) -> Path:
+        """What to mount for volume `name`. Raises NotFound."""
+        return self._find(name).source
+
+    async def remove_anonymous(self, container_id: str, names: Iterable[str]) -> None:
+        """Remove those of `names` that no other container uses, as their container `container_id` goes."""
+        for name in names:
+            volume = self._volumes.get(name)
+            if volume is not None and volume.is_anonymous:
+                with suppress(Conflict):
+                    await self._discard(name, leaving=container_id)
+
+    # --- the API's verbs
+
+    async def create(self, body: Json) -> Json:
+        """POST /volumes/create. The same name again is the same volume. Raises BadRequest, Conflict."""
+        name = _text(body, "Name")
+        labels = _strings(body, "Labels")
+        if not name:
+            name = secrets.token_hex(32)
+            labels[ANONYMOUS_LABEL] = ""
+        driver = _text(body, "Driver") or "local"
+        volume, _ = await self._ensure(name, driver, labels, _strings(body, "DriverOpts"))
+        return volume.to_json()
+
+    async def list(self, filters: Filters) -> Sequence[Json]:
+        """GET /volumes."""
+        return [volume.to_json() for volume in self._volumes.values() if self._passes(volume, filters)]
+
+    async def inspect(self, name: str) -> Json:
+        """Raises NotFound."""
+        return self._find(name).to_json()
+
+    async def remove(self, name: str, *, force: bool) -> None:
+        """Raises NotFound unless `force`, Conflict if a container uses it."""
+        if name in self._volumes:
+            await self._discard(name)
+        elif not force:
+            raise NotFound(f"get {name}: no such volume")
+
+    async def prune(self, filters: Filters, *, anonymous_only: bool) -> Json:
+        """Remove what no container uses. Raises Conflict while another prune runs."""
+        if self._is_pruning:
+            raise Conflict("a prune operation is already running")
+        self._is_pruning = True
+        try:
+            removed, reclaimed = [], 0
+            for volume in list(self._volumes.values()):
+                if (anonymous_only and not volume.is_anonymous) or not has_labels(volume.labels, filters):
+                    continue
+                if volume.name in self._claims or self._users(volume.name):
+                    continue
+                size = await self._core.on_disk(self._store.size_bytes, volume.name)
+                try:
+                    await self._discard(volume.name)
+                except Conflict:
+                    continue  # in use meanwhile
+                removed.append(volume.name)
+                reclaimed += size
+        finally:
+            self._is_pruning = False
+        self._core.events.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
+        return {"VolumesDeleted": removed or None, "SpaceReclaimed": reclaimed}
+
+    async def usage(self) -> Sequence[Json]:
+        """Every volume with `UsageData`, for /system/df."""
+        usage = []
+        for volume in list(self._volumes.values()):
+            size = await self._core.on_disk(self._store.size_bytes, volume.name)
+            ref_count = len(self._users(volume.name))
+            usage.append(volume.to_json() | {"UsageData": {"Size": size, "RefCount": ref_count}})
+        return usage
+
+    # --- inside
+
+    def _find(self, name: str) -> Volume:
+        try:
+            return self._volumes[name]
+        except KeyError:
+            raise NotFound(f"get {name}: no such volume") from None
+
+    def _users(self, name: str) -> Sequence[str]:
+        """IDs of the containers that have it, running or not."""
+        return [
+            live.record.id
+            for live in self._core.live.values()
+            if any(mount.volume == name for mount in live.record.mounts)
+        ]
+
+    def _refuse_if_used(self, name: str, leaving: str) -> None:
+        if users := [user for user in self._users(name) if user != leaving]:
+            raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+        if name in self._claims:
+            raise Conflict(f"remove {name}: volume is in use by a container that is being created")
+
+    async def _ensure(
+        self, name: str, driver: str, labels: Mapping[str, str], options: Mapping[str, str]
+    ) -> tuple[Volume, bool]:
+        """(volume, whether it was made now)."""
+        if driver != "local":
+            # docker says 404 here; as the answer to a container's create that would make its CLI pull the image.
+            raise BadRequest(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
+        if (volume := self._volumes.get(name)) is not None:
+            return volume, False
+        check_name(name)
+        check_options(name, options)
+        async with self._changing:
+            if (volume := self._volumes.get(name)) is not None:
+                return volume, False
+            try:
+                volume = await self._core.on_disk(self._store.create, name, labels, options)
+            except OSError as e:
+                raise EngineError(f"create {name}: {e.strerror or e}") from e
+            self._volumes[name] = volume
+        self._core.events.publish("volume", "create", name, {"driver": volume.driver})
+        return volume, True
+
+    async def _discard(self, name: str, *, leaving: str = "") -> None:
+        """Remove a volume that nobody but the container `leaving` uses. Raises Conflict."""
+        async with self._changing:
+            if (volume := self._volumes.get(name)) is None:
+                return
+            self._refuse_if_used(name, leaving)
+            del self._volumes[name]  # from here on no container can claim it
+            try:
+                left = await self._core.on_disk(self._store.remove, name)
+            except OSError as e:
+                self._volumes[name] = volume
+                raise EngineError(f"remove {name}: {e.strerror or e}") from e
+        self._core.spawn_task(self._core.on_disk(_remove_tree, left), "empty trash")
+        self._core.events.publish("volume", "destroy", name, {"driver": volume.driver})
+
+    def _passes(self, volume: Volume, filters: Filters) -> bool:
+        for key, values in filters.items():
+            match key:
+                case "name":
+                    passed = any(_searches(value, volume.name) for value in values)
+                case "driver":
+                    passed = volume.driver in values
+                case "dangling":
+                    unused = not self._users(volume.name)
+                    passed = any(_boolean(value) == unused for value in values)
+                case "label":
+                    passed = has_labels(volume.labels, {"label": values})
+                case _:
+                    raise BadRequest(f"invalid filter '{key}'")
+            if not passed:
+                return False
+        return True
+
+
+def _remove_tree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)  # what can't go now goes when the trash is swept
+
+
+def _searches(pattern: str, text: str) -> bool:
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return pattern in text
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("1", "t", "true"):
+        return True
+    if text.lower() in ("0", "f", "false"):
+        return False
+    raise BadRequest(f"invalid filter 'dangling=[{text}]'")
+
+
+def _text(body: Json, key: str) -> str:
+    value = body.get(key) or ""
+    if not isinstance(value, str):
+        raise BadRequest(f"invalid JSON: {key} must be a string")
+    return value
+
+
+def _strings(body: Json, key: str) -> dict[str, str]:
+    value = body.get(key) or {}
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise BadRequest(f"invalid JSON: {key} must map strings to strings")
+    return dict(value)

@@ -1,0 +1,95 @@
+"""Volumes on disk: DataRoot.volumes/NAME/{volume.json,_data}.
+
+A volume's folder is made under another name and renamed when it is whole and flushed; names of half-made ones begin
+with a dot, which no volume's name does. All of this blocks: call it from a disk thread.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from vmagent.durable import fsync_dir, publish
+from vmagent.errors import EngineError
+from vmagent.volumes.model import Volume, now
+
+RECORD = "volume.json"
+DATA = "_data"
+
+log = structlog.get_logger(__name__)
+
+
+class VolumeStore:
+    """The folder of all volumes. Keeps nothing in memory."""
+
+    def __init__(self, folder: Path, trash: Path) -> None:
+        """`trash` is on the same file system; what lies there is removed by its owner."""
+        self._folder, self._trash = folder, trash
+
+    def load(self) -> list[Volume]:
+        """Every volume; what a crash left half-made is removed. A damaged record is logged and left alone."""
+        self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+        volumes = []
+        for entry in sorted(self._folder.iterdir()):
+            if entry.name.startswith("."):
+                shutil.rmtree(entry)
+                continue
+            try:
+                volumes.append(Volume.from_record((entry / RECORD).read_bytes(), entry / DATA))
+            except (OSError, EngineError) as e:
+                log.warning("volume.unreadable", volume=entry.name, error=str(e))
+        return volumes
+
+    def create(self, name: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
+        """Make volume `name`, durable at return. Raises OSError; FileExistsError if the name is taken on disk."""
+        final = self._folder / name
+        volume = Volume(name=name, created=now(), data=final / DATA, labels=dict(labels), options=dict(options))
+        if final.exists():  # a damaged record: its data must not be hidden under a new one
+            raise FileExistsError(f"the folder of volume {name} exists already: {final}")
+        temporary = self._folder / f".{secrets.token_hex(8)}"
+        temporary.mkdir(mode=0o701)
+        try:
+            (temporary / DATA).mkdir(mode=0o755)
+            os.chmod(temporary / DATA, 0o755)  # whatever the umask is: containers' users must get in
+            publish(temporary / RECORD, volume.to_record())
+            os.rename(temporary, final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        fsync_dir(self._folder)
+        return volume
+
+    def remove(self, name: str) -> Path:
+        """Take the volume out of the store in one step; returns where in the trash its files lie. Raises OSError."""
+        target = self._trash / f"volume-{secrets.token_hex(8)}"
+        os.rename(self._folder / name, target)
+        fsync_dir(self._folder)
+        return target
+
+    def size_bytes(self, name: str) -> int:
+        """Bytes that the volume's files take on disk, hard links once. Files that vanish meanwhile don't count."""
+        total = 0
+        seen: set[tuple[int, int]] = set()
+        pending = [self._folder / name / DATA]
+        while pending:
+            try:
+                entries = list(os.scandir(pending.pop()))
+            except OSError:
+                continue
+            for entry in entries:
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                elif (info.st_dev, info.st_ino) not in seen:
+                    seen.add((info.st_dev, info.st_ino))
+                    total += info.st_blocks * 512
+        return total
