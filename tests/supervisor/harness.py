@@ -1,0 +1,23 @@
+"""A keeper and a supervisor without an engine: run as a program, it becomes the keeper of an engine that only waits."""
+
+from __future__ import annotations
+
+import sys
+
+from vmagent.keeper.main import execute, open_all, parse
+
+# Ends when the keeper closes its end, as the engine must, or at SIGTERM.
+_ENGINE = """
+import socket, sys
+from vmagent.linux.title import set_title
+set_title("cove-engine")
+keeper = socket.socket(fileno=int(sys.argv[sys.argv.index("--keeper-fd") + 1]))
+keeper.setblocking(True)
+keeper.send(b"ready")
+keeper.recv(1)
+"""
+
+if __name__ == "__main__":
+    config = open_all(parse(sys.argv[1:]))
+    config["engine_argv"] = [sys.executable, "-P", "-c", _ENGINE]
+    execute(config)

@@ -1,0 +1,313 @@
+"""`cove-agent`: look at the arguments, open what must be open, become the keeper.
+
+Everything that can be wrong is found here and said in one line; then this process executes the interpreter again with
+`vmagent.keeper.keeper` alone, so that argument parsing and its imports leave no memory behind. The pid stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import ipaddress
+import json
+import os
+import resource
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import vmagent
+from vmagent.durable import publish
+from vmagent.keeper.keeper import descriptors
+from vmagent.linux.mounts import AT_FDCWD, MOUNT_ATTR_RDONLY, mount_setattr, open_tree
+from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
+from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_SOCKET, DataRoot, ExecRoot
+
+_KEEPER_CODE = (
+    "import sys; sys.path.append(sys.argv[1]); from vmagent.keeper.keeper import run; sys.exit(run(sys.argv[2]))"
+)
+_BACKLOG = 512
+_SOCKET_PATH_BYTES = 107  # struct sockaddr_un
+_OLD_ENGINE_LIMIT_S = 10.0  # how long an engine whose keeper was killed may take to go
+_PAUSE_S = 0.02
+
+
+class CannotStart(Exception):
+    """`str(self)` is the one line that the user reads."""
+
+
+def entry() -> int:
+    """The console script. Exit status: 0 stopped in order, 1 could not start."""
+    try:
+        execute(open_all(parse(sys.argv[1:])))
+    except (CannotStart, OSError) as e:
+        sys.stderr.write(f"cove-agent: {e}\n")
+        return 1
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="cove-agent", description="Cove's container engine.", epilog="Exit status: 0 stopped, 1 could not start."
+    )
+    parser.add_argument(
+        "-H",
+        "--host",
+        action="append",
+        metavar="URL",
+        help=f"unix:///PATH or tcp://127.0.0.1:PORT to listen on; may repeat (unix://{DEFAULT_SOCKET})",
+    )
+    parser.add_argument("--data-root", type=Path, default=DEFAULT_DATA_ROOT, metavar="DIR", help="%(default)s")
+    parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT, metavar="DIR", help="%(default)s")
+    parser.add_argument("-p", "--pidfile", type=Path, metavar="FILE", help="write the keeper's pid there")
+    parser.add_argument("--bip", metavar="CIDR", help="address and subnet of the default bridge")
+    parser.add_argument(
+        "--insecure-registry",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="HOST, HOST:PORT or CIDR of registries that may be asked over HTTP; may repeat",
+    )
+    parser.add_argument(
+        "--defer-open", action="store_true", help="leave the data root alone until POST /cove/v1/open (the VM's start)"
+    )
+    return parser.parse_args(argv)
+
+
+def open_all(options: argparse.Namespace) -> dict[str, Any]:
+    """Check everything, open what must be open: the keeper's configuration. Raises CannotStart, OSError."""
+    if os.geteuid() != 0:
+        raise CannotStart("the engine needs root (namespaces, cgroups, mounts): start it with sudo")
+    if options.bip is not None:
+        check_bip(options.bip)
+    for registry in options.insecure_registry:
+        check_registry(registry)
+    urls = [check_url(url) for url in options.host or [f"unix://{DEFAULT_SOCKET}"]]
+    data_root = DataRoot(options.data_root.absolute())
+    exec_root = ExecRoot(options.exec_root.absolute())
+    pidfile = options.pidfile.absolute() if options.pidfile is not None else None
+    check_socket_path(exec_root.supervisor_socket)
+    data_root.path.mkdir(mode=0o710, parents=True, exist_ok=True)
+    exec_root.path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    lock_fd = take_lock(data_root.lock, f"the data root {data_root.path}")
+    # Locked by itself, without a file: the exec root may be shared by mistake with an engine of another data root.
+    exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
+    if exec_lock_fd is None:
+        raise CannotStart(f"another engine runs on the exec root {exec_root.path}")
+    exec_root.containers.mkdir(mode=0o711, exist_ok=True)
+    listeners = [(listen(url), url) for url in urls]
+    adopt_fd, supervisor_listener_fd = open_supervisor_socket(exec_root.supervisor_socket)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several descriptors per container
+    if pidfile is not None:
+        publish(pidfile, f"{os.getpid()}\n".encode(), durable=False, mode=0o644)
+    base_python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    interpreter_fd = open_tree(AT_FDCWD, base_python)
+    mount_setattr(interpreter_fd, set_=MOUNT_ATTR_RDONLY)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # stays over execve
+    return {
+        "engine_argv": [sys.executable, "-P", "-m", "vmagent.main", *engine_args(options, data_root, exec_root)],
+        "base_python": base_python,
+        "code_root": str(Path(vmagent.__path__[0]).parent),
+        "containers": str(exec_root.containers),
+        "listeners": listeners,
+        "unlink": [
+            *(url.removeprefix("unix://") for url in urls if url.startswith("unix://")),
+            str(exec_root.supervisor_socket),
+            *([str(pidfile)] if pidfile is not None else []),
+        ],
+        # Descriptors, -1 where there is none; the locks are only held.
+        "interpreter_fd": interpreter_fd,
+        "lock_fd": lock_fd,
+        "exec_lock_fd": exec_lock_fd,
+        "adopt_fd": adopt_fd,
+        "supervisor_listener_fd": supervisor_listener_fd,
+    }
+
+
+def execute(config: dict[str, Any]) -> NoReturn:
+    """Become the keeper. Raises OSError."""
+    for fd in descriptors(config):
+        os.set_inheritable(fd, True)
+    os.chdir("/")
+    path = f"/proc/self/fd/{config['interpreter_fd']}"
+    argv = [config["base_python"], "-I", "-S", "-c", _KEEPER_CODE, config["code_root"], json.dumps(config)]
+    os.execv(path, argv)
+
+
+def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: ExecRoot) -> list[str]:
+    args = ["--data-root", str(data_root.path), "--exec-root", str(exec_root.path)]
+    if options.bip is not None:
+        args += ["--bip", options.bip]
+    for registry in options.insecure_registry:
+        args += ["--insecure-registry", registry]
+    if options.defer_open:
+        args.append("--defer-open")
+    return args
+
+
+# Checks
+
+
+def check_bip(text: str) -> None:
+    """The bridge's own address and the subnet, as 172.30.0.1/16. Raises CannotStart."""
+    try:
+        interface = ipaddress.IPv4Interface(text)
+    except ValueError as e:
+        raise CannotStart(f"--bip {text}: {e}") from e
+    network = interface.network
+    if "/" not in text or network.prefixlen > 30:
+        raise CannotStart(f"--bip {text}: an address with a subnet of at least four is needed, such as 172.30.0.1/16")
+    if interface.ip in (network.network_address, network.broadcast_address):
+        raise CannotStart(f"--bip {text}: {interface.ip} is no host's address in {network}")
+
+
+def check_registry(text: str) -> None:
+    """HOST, HOST:PORT or CIDR. Raises CannotStart."""
+    if "://" in text or (not text) or " " in text:
+        raise CannotStart(f"--insecure-registry {text!r}: HOST, HOST:PORT or CIDR is meant, without a scheme")
+    if "/" in text:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError as e:
+            raise CannotStart(f"--insecure-registry {text}: {e}") from e
+
+
+def check_url(text: str) -> str:
+    """`text` in its one spelling. Raises CannotStart."""
+    if text.startswith("unix://"):
+        path = Path(text.removeprefix("unix://"))
+        if not path.is_absolute():
+            raise CannotStart(f"-H {text}: an absolute path is needed, as unix:///run/cove/cove.sock")
+        check_socket_path(path)
+        return f"unix://{path}"
+    if text.startswith("tcp://"):
+        parts = urlsplit(text)
+        try:
+            port = parts.port
+        except ValueError as e:
+            raise CannotStart(f"-H {text}: {e}") from e
+        if port is None or not parts.hostname or parts.path not in ("", "/"):
+            raise CannotStart(f"-H {text}: tcp://127.0.0.1:PORT is meant")
+        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+        try:
+            is_loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError as e:
+            raise CannotStart(f"-H {text}: {e}") from e
+        if not is_loopback:
+            raise CannotStart(f"-H {text}: only loopback is served, whoever reaches the API is root here")
+        return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+    raise CannotStart(f"-H {text}: unix:///PATH or tcp://127.0.0.1:PORT is meant")
+
+
+def check_socket_path(path: Path) -> None:
+    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
+        raise CannotStart(f"{path}: longer than the {_SOCKET_PATH_BYTES} bytes that a socket's path may have")
+
+
+# Opening
+
+
+def lock(fd: int) -> int | None:
+    """Lock `fd` by flock(2) and return it; None, and closed, if somebody else has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def take_lock(path: Path, what: str) -> int:
+    """The lock file, locked, with our pid in it. The keeper and its engine share it: it is free when both are gone.
+
+    If only the keeper is gone (killed), its engine notices and ends in a moment: that is waited for.
+    Raises CannotStart if another keeper lives.
+    """
+    deadline = time.monotonic() + _OLD_ENGINE_LIMIT_S
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        owner = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        if lock(fd) is not None:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            return fd
+        is_alive = owner.isdigit() and Path("/proc", owner).exists()
+        if is_alive or time.monotonic() > deadline:
+            raise CannotStart(f"another engine (pid {owner or 'unknown'}) runs on {what}")
+        time.sleep(_PAUSE_S)
+
+
+def listen(url: str) -> int:
+    """A listening socket for `url`. Raises CannotStart if somebody answers there already."""
+    if url.startswith("tcp://"):
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        family = socket.AF_INET6 if ":" in parts.hostname else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((parts.hostname, parts.port))
+        except OSError as e:
+            sock.close()
+            raise CannotStart(f"-H {url}: {e.strerror}") from e
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+        return sock.detach()
+    path = Path(url.removeprefix("unix://"))
+    if probe(path, socket.SOCK_STREAM) is not None:
+        raise CannotStart(f"-H {url}: the socket is in use by another process")
+    return bind_unix(path, socket.SOCK_STREAM, mode=0o660)
+
+
+def probe(path: Path, kind: socket.SocketKind) -> socket.socket | None:
+    """A connection to whoever listens at `path`; None: nobody, and a socket left behind there is removed.
+
+    Raises CannotStart if `path` is something else.
+    """
+    sock = socket.socket(socket.AF_UNIX, kind)
+    try:
+        sock.connect(str(path))
+    except (ConnectionRefusedError, FileNotFoundError):
+        sock.close()
+        with suppress(FileNotFoundError):
+            if not path.is_socket():
+                if path.exists():
+                    raise CannotStart(f"{path} is there and is no socket") from None
+            else:
+                path.unlink()
+        return None
+    except OSError as e:
+        sock.close()
+        raise CannotStart(f"{path}: {e.strerror}") from e
+    return sock
+
+
+def bind_unix(path: Path, kind: socket.SocketKind, *, mode: int) -> int:
+    """Listen at `path`, whose folder is made if needed. Raises OSError."""
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    sock = socket.socket(socket.AF_UNIX, kind)
+    before = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(str(path))
+    except OSError as e:
+        sock.close()
+        raise CannotStart(f"{path}: {e.strerror}") from e
+    finally:
+        os.umask(before)
+    sock.listen(_BACKLOG)
+    sock.setblocking(False)
+    return sock.detach()
+
+
+def open_supervisor_socket(path: Path) -> tuple[int, int]:
+    """(a connection to a supervisor that outlived its keeper, -1) or (-1, a new listening socket)."""
+    living = probe(path, socket.SOCK_SEQPACKET)
+    if living is not None:
+        return living.detach(), -1
+    return -1, bind_unix(path, socket.SOCK_SEQPACKET, mode=0o600)

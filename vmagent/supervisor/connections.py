@@ -1,0 +1,120 @@
+"""The engine's connections to the supervisor (one, as a rule; two for an instant while an engine is replaced)."""
+
+from __future__ import annotations
+
+import time
+
+from vmagent.supervisor.loop import READ, WRITE
+from vmagent.supervisor.wire import Link, PeerLost
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from vmagent.supervisor.loop import Loop
+
+    Dispatch = Callable[["Connection", dict[str, Any], list[int]], None]
+
+_REQUESTS_A_TURN = 16
+_GREW_PAUSE_S = 0.004  # LogGrew is sent at most this often: a chatty container must not keep the engine busy
+
+
+class Connection:
+    """One peer. While it does not read, no request of it is taken; far behind, it is dropped."""
+
+    __slots__ = ("_dispatch", "_drop", "_events", "_grew_at", "_grown", "_is_timer_set", "_loop", "link")
+
+    def __init__(self, link: Link, loop: Loop, dispatch: Dispatch, drop: Callable[[Connection], None]) -> None:
+        self.link = link
+        self._loop = loop
+        self._dispatch = dispatch
+        self._drop = drop
+        self._events = READ
+        self._grown: dict[str, None] = {}  # containers whose log has grown, in order
+        self._grew_at = 0.0
+        self._is_timer_set = False
+        loop.add(link.fd, READ, self._on_event)
+
+    @property
+    def is_open(self) -> bool:
+        return self.link.fd >= 0
+
+    def close(self) -> None:
+        if self.is_open:
+            self.release().close()
+
+    def release(self) -> Link:
+        """Give the link away; this connection is closed then."""
+        link = self.link
+        self._loop.remove(link.fd)
+        self.link = _CLOSED
+        return link
+
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send, or queue; a peer that is gone is noticed by its connection, not by the caller."""
+        if not self.is_open:
+            return
+        try:
+            self.link.send(message, fds)
+        except PeerLost:
+            self._drop(self)
+            return
+        self._choose_events()
+
+    def grew(self, container_id: str) -> None:
+        """The log of the container has grown."""
+        self._grown[container_id] = None
+        if self._is_timer_set:
+            return
+        wait_s = self._grew_at + _GREW_PAUSE_S - time.monotonic()
+        if wait_s <= 0:
+            self.flush_grown()
+        else:
+            self._is_timer_set = True
+            self._loop.later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._is_timer_set = False
+        self.flush_grown()
+
+    def flush_grown(self) -> None:
+        """Tell of all growth now; it must arrive before the exit that follows it."""
+        if self._grown:
+            ids = [*self._grown]
+            self._grown.clear()
+            self._grew_at = time.monotonic()
+            self.send({"e": "grew", "ids": ids})
+
+    def _choose_events(self) -> None:
+        events = WRITE if self.link.is_behind else READ
+        if events != self._events:
+            self._events = events
+            self._loop.change(self.link.fd, events)
+
+    def _on_event(self, _events: int) -> None:
+        try:
+            self.link.flush()
+            for _ in range(_REQUESTS_A_TURN):
+                if not self.is_open or self.link.is_behind:
+                    break
+                received = self.link.receive()
+                if received is None:
+                    break
+                self._dispatch(self, *received)
+        except PeerLost:
+            self._drop(self)
+            return
+        if self.is_open:
+            self._choose_events()
+
+
+class _Closed(Link):
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.fd = -1
+        self._queue = []
+
+
+_CLOSED = _Closed()

@@ -1,0 +1,336 @@
+"""One run of a container: its process, its pipes and logs, its cgroup, its exit record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+
+from vmagent.runtime.cgroups import tree as cgroup_tree
+from vmagent.runtime.failure import LaunchError
+from vmagent.runtime.launch import launch
+from vmagent.supervisor import exits
+from vmagent.supervisor.child import EXITED, RUNNING, Child, NotHeld, Refused
+from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, open_writer
+from vmagent.supervisor.loop import READ
+from vmagent.supervisor.pump import ENDED, IDLE, Pump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from vmagent.runtime.cgroups import Cgroup
+    from vmagent.supervisor.keeping import Keeping
+    from vmagent.supervisor.loop import Loop
+
+KIND = "run"
+_DRAIN_TURNS = 16  # after the end only what the pipe still holds is there, unless a stranger has it open
+_REMOVE_TRIES = 100
+
+
+class Run(Child):
+    """A container's run. `events` is called with what the engine is to be told."""
+
+    __slots__ = (
+        "_folder",
+        "_is_window",
+        "_pumps",
+        "_tell",
+        "at_ns",
+        "cgroup",
+        "id",
+        "last_ns",
+        "oom_killed",
+        "paused",
+        "run",
+        "stdin_fd",
+        "tries_left",
+        "tty",
+    )
+
+    def __init__(
+        self, data: Mapping[str, Any], folder: str, loop: Loop, keeping: Keeping, tell: Callable[[Run, str], None]
+    ) -> None:
+        """`data`: id, run, tty, cgroup, window; `folder`: the container's in the exec root.
+
+        `tell(self, what)` is called with "running", "failed", "grew", "exited" or "cgroup-busy".
+        """
+        super().__init__("container " + data["id"], loop, keeping)
+        self.id: str = data["id"]
+        self.run: int = data["run"]
+        self.tty: bool = data["tty"]
+        self.cgroup: Cgroup = cgroup_tree().at(data["cgroup"])
+        self._is_window: bool = data["window"]
+        self._folder = folder
+        self._tell = tell
+        self._pumps: list[Pump] = []
+        self.stdin_fd = -1
+        self.last_ns = 0  # the time of the latest record of both streams
+        self.oom_killed = False
+        self.paused = False
+        self.at_ns: int | None = None
+        self.tries_left = _REMOVE_TRIES
+
+    def words(self) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "id": self.id,
+            "run": self.run,
+            "tty": self.tty,
+            "cgroup": self.cgroup.path,
+            "window": self._is_window,
+        }
+
+    def kept_fds(self) -> dict[str, int]:
+        fds = {name: fd for pump in self._pumps for name, fd in pump.fds().items()}
+        if self.tty:
+            fds.pop(f"src{STDOUT}", None)  # the terminal's master, which has its own name
+        if self.stdin_fd >= 0:
+            fds["stdin"] = self.stdin_fd
+        return fds
+
+    # Start
+
+    def start(self, plan: dict[str, Any], log_dir: str, netns_fd: int, *, open_stdin: bool) -> None:
+        """Make pipes and logs, store them, launch. Raises LaunchError, OSError; nothing stays behind then."""
+        theirs: dict[str, int] = {}
+        try:
+            if self._is_window:
+                os.makedirs(log_dir, mode=0o711, exist_ok=True)
+            self._open_streams(log_dir, theirs, open_stdin=open_stdin)
+            self.keeping.put(self.key, self.words(), self.kept_fds())
+            self.launched(
+                launch(
+                    plan,
+                    stdin_fd=theirs.get("stdin", -1),
+                    stdout_fd=theirs.get("stdout", -1),
+                    stderr_fd=theirs.get("stderr", -1),
+                    netns_fd=netns_fd,
+                )
+            )
+        except (OSError, LaunchError):
+            self._close_all()
+            raise
+        finally:
+            for fd in theirs.values():
+                os.close(fd)
+        for pump in self._pumps:
+            self._watch_pump(pump)
+
+    def _open_streams(self, log_dir: str, theirs: dict[str, int], *, open_stdin: bool) -> None:
+        if self.tty:
+            relay = _pipe()
+            self._add_pump(Pump(STDOUT, -1, open_writer(log_dir, STDOUT), relay=relay, is_window=self._is_window))
+            return
+        for stream, name in ((STDOUT, "stdout"), (STDERR, "stderr")):
+            reader, theirs[name] = _pipe()
+            self._add_pump(Pump(stream, reader, open_writer(log_dir, stream), is_window=self._is_window))
+        if open_stdin:
+            theirs["stdin"], self.stdin_fd = os.pipe2(os.O_CLOEXEC)
+
+    def _add_pump(self, pump: Pump) -> None:
+        self._pumps.append(pump)
+        self.last_ns = max(self.last_ns, pump.writer.last_ns)
+
+    def restore(self, data: Mapping[str, Any], fds: dict[str, int]) -> None:
+        self._rebuild_pumps(fds)
+        super().restore(data, fds)
+        with contextlib.suppress(OSError):
+            self.paused = self.cgroup.is_frozen()
+        for pump in self._pumps:
+            if self.tty:
+                pump.source_fd = self.master_fd
+            self._watch_pump(pump)
+
+    def _rebuild_pumps(self, fds: dict[str, int]) -> None:
+        self.stdin_fd = fds.pop("stdin", -1)
+        for stream in (STDOUT, STDERR):
+            if f"log{stream}" not in fds or f"idx{stream}" not in fds:
+                continue
+            writer = StreamWriter(fds.pop(f"log{stream}"), fds.pop(f"idx{stream}"))
+            relay = (fds.pop("relay_r", -1), fds.pop("relay_w", -1))
+            pump = Pump(stream, fds.pop(f"src{stream}", -1), writer, relay=relay, is_window=self._is_window)
+            for fd in (pump.source_fd, *relay):
+                if fd >= 0:
+                    os.set_blocking(fd, False)
+            self._add_pump(pump)
+
+    def finish_restored(self, fds: dict[str, int]) -> None:
+        """The run was over already, or never began, when its supervisor died: save the output, drop the rest."""
+        self._rebuild_pumps(fds)
+        self._drain()
+        for fd in fds.values():
+            os.close(fd)
+        self._close_all()
+
+    # Output
+
+    def _watch_pump(self, pump: Pump) -> None:
+        if pump.source_fd >= 0:
+            self.loop.add(pump.source_fd, READ, lambda _events: self._on_output(pump))
+
+    def on_master(self) -> None:
+        for pump in self._pumps:
+            pump.source_fd = self.master_fd
+            self._watch_pump(pump)
+
+    def _on_output(self, pump: Pump) -> None:
+        state, last_ns = pump.run(self.last_ns)
+        if last_ns != self.last_ns:
+            self.last_ns = last_ns
+            self._tell(self, "grew")
+        if state == ENDED:
+            self.loop.remove(pump.source_fd)  # a pipe without writers, a terminal hung up: both would be ready for ever
+
+    def _drain(self) -> None:
+        for pump in self._pumps:
+            for _ in range(_DRAIN_TURNS):
+                state, self.last_ns = pump.run(self.last_ns)
+                if state in (IDLE, ENDED):
+                    break
+
+    def close_stdin(self) -> None:
+        """Drop the write end here and at the keeper. Idempotent."""
+        if self.stdin_fd >= 0:
+            os.close(self.stdin_fd)
+            self.stdin_fd = -1
+            self.keeping.take(self.key, "stdin")
+
+    # Life
+
+    def on_running(self) -> None:
+        self.forget_retry()
+        self._tell(self, "running")
+
+    def on_failed(self) -> None:
+        self._drain()
+        self._close_all()
+        self._tell(self, "failed")
+
+    def on_exited(self, code: int) -> None:
+        self._drain()
+        self.exit_code = code
+        self.at_ns = time.time_ns()
+        with contextlib.suppress(OSError):  # the cgroup may be gone already, by hand
+            self.oom_killed = self.cgroup.oom_kills() > 0
+        try:
+            exits.write(self._folder, self.record())
+        except OSError as e:
+            sys.stderr.write(f"cove-supervisor: exit record of {self.id}: {e}\n")
+        self.reap()
+        self.state = EXITED
+        self._close_all()
+        self._tell(self, "exited")
+
+    def _close_all(self) -> None:
+        """Give back descriptors, cgroup and the keeper's entry."""
+        for pump in self._pumps:
+            if pump.source_fd >= 0:
+                self.loop.remove(pump.source_fd)
+            if self.tty:
+                pump.source_fd = -1  # the master is Child's
+            pump.close()
+        self._pumps = []
+        if self.stdin_fd >= 0:
+            os.close(self.stdin_fd)
+            self.stdin_fd = -1
+        self.close()
+        self.keeping.forget(self.key)
+        self.remove_cgroup()
+
+    def remove_cgroup(self) -> None:
+        """Remove the cgroup, and kill what is left in it: without a pid namespace, processes outlive the first one.
+
+        While it is busy yet, "cgroup-busy" is told: call again a moment later, unless a new run uses it.
+        """
+        try:
+            if self.cgroup.pids():
+                self.cgroup.signal_all(signal.SIGKILL)
+            self.cgroup.remove()
+        except OSError as e:
+            self.tries_left -= 1
+            if self.tries_left:
+                self._tell(self, "cgroup-busy")
+            else:
+                sys.stderr.write(f"cove-supervisor: cgroup of {self.id}: {e}\n")
+
+    # The exit record
+
+    def record(self) -> dict[str, Any]:
+        """What `Held` is made of; on disk after the exit."""
+        return {
+            "id": self.id,
+            "run": self.run,
+            "pid": self.pid,
+            "state": self.state if self.exit_code is None else EXITED,
+            "started_at_ns": self.started_at_ns,
+            "exit_code": self.exit_code,
+            "oom_killed": self.oom_killed,
+            "exited_at_ns": self.at_ns,
+            "tty": self.tty,
+            "stdin_open": self.stdin_fd >= 0 or (self.tty and self.master_fd >= 0),
+            "paused": self.paused,
+            "cgroup": self.cgroup.path,
+            "window": self._is_window,
+            "timings": self.timings,
+        }
+
+    def take_record(self, record: Mapping[str, Any]) -> None:
+        """Become the run that has left this record."""
+        self.pid = record["pid"]
+        self.started_at_ns = record["started_at_ns"]
+        self.timings = record["timings"]
+        self.exit_code = record["exit_code"]
+        self.oom_killed = record["oom_killed"]
+        self.at_ns = record["exited_at_ns"]
+        self.state = EXITED
+
+    def forget(self) -> None:
+        """The engine has the status: nothing of the run stays. Idempotent."""
+        exits.remove(self._folder)
+        if self._is_window:
+            for name in os.listdir(self._folder) if os.path.isdir(self._folder) else ():
+                if name.startswith("log."):
+                    os.unlink(f"{self._folder}/{name}")
+            exits.remove(self._folder)
+        if self.cgroup.exists():
+            self.remove_cgroup()
+
+    # Verbs
+
+    def require_running(self) -> None:
+        if self.state != RUNNING:
+            raise NotHeld(f"{self.key} is not running")
+
+    def signal(self, signum: int) -> None:
+        super().signal(signum)
+        if signum == signal.SIGKILL and self.paused:
+            self.cgroup.thaw()  # cgroup v1: a frozen process dies only once it is thawed
+            self.paused = False
+
+    def pause(self) -> None:
+        self.require_running()
+        self.cgroup.freeze()
+        self.paused = True
+
+    def resume(self) -> None:
+        self.require_running()
+        self.cgroup.thaw()
+        self.paused = False
+
+    def input_fd(self) -> int:
+        """Where the container's input is written to, still ours. Raises Refused if it has none."""
+        fd = self.master_fd if self.tty else self.stdin_fd
+        if fd < 0:
+            raise Refused(f"{self.key} has no open standard input")
+        return fd
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose read end does not block; the write end's own flag is the container's to choose."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(reader, False)
+    return reader, writer

@@ -1,0 +1,73 @@
+"""A container's output on disk: per stream a payload file `log.N` and an index `log.N.idx` (N: 1 stdout, 2 stderr).
+
+The payload holds the bytes as they came and nothing else, so that `splice` can write it without showing them to Python.
+The index is an array of `RECORD`: offset and length in the payload, and the time (CLOCK_REALTIME, ns) when they came.
+Records lie one behind the other without gaps, and their times grow strictly over both streams of a container; so the
+streams can be merged again. After a crash the payload may be longer than the index says: whoever opens it to write adds
+a record for the rest, with the time of now. `vmagent.supervisor.logfile` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+STDOUT, STDERR = 1, 2
+RECORD = struct.Struct("<QQQ")
+
+
+def payload_name(stream: int) -> str:
+    return f"log.{stream}"
+
+
+def index_name(stream: int) -> str:
+    return f"log.{stream}.idx"
+
+
+class StreamWriter:
+    """The two files of one stream, open for appending. Their offsets lie in the open files, which the keeper shares."""
+
+    __slots__ = ("end", "index_fd", "last_ns", "payload_fd", "written")
+
+    def __init__(self, payload_fd: int, index_fd: int) -> None:
+        """Takes both descriptors over and repairs what a crash left: a torn record, bytes without one."""
+        self.payload_fd = payload_fd
+        self.index_fd = index_fd
+        records = os.fstat(index_fd).st_size // RECORD.size
+        self.end = self.last_ns = 0  # what the index knows
+        if records:
+            offset, length, self.last_ns = RECORD.unpack(os.pread(index_fd, RECORD.size, (records - 1) * RECORD.size))
+            self.end = offset + length
+        os.ftruncate(index_fd, records * RECORD.size)
+        os.lseek(index_fd, 0, os.SEEK_END)
+        self.written = os.lseek(payload_fd, 0, os.SEEK_END)
+        if self.written > self.end:
+            self.record(0, self.last_ns)
+
+    def record(self, length: int, after_ns: int) -> int:
+        """Note that `length` more bytes have come, at a time later than `after_ns`; returns that time.
+
+        Raises OSError (ENOSPC): then the next record covers these bytes too.
+        """
+        self.written += length
+        time_ns = max(time.time_ns(), after_ns + 1)
+        os.write(self.index_fd, RECORD.pack(self.end, self.written - self.end, time_ns))
+        self.end = self.written
+        self.last_ns = time_ns
+        return time_ns
+
+    def close(self) -> None:
+        os.close(self.payload_fd)
+        os.close(self.index_fd)
+
+
+def open_writer(folder: str, stream: int) -> StreamWriter:
+    """The files of `stream` in `folder`, made if needed. No O_APPEND: splice refuses it. Raises OSError."""
+    payload_fd = os.open(f"{folder}/{payload_name(stream)}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        index_fd = os.open(f"{folder}/{index_name(stream)}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError:
+        os.close(payload_fd)
+        raise
+    return StreamWriter(payload_fd, index_fd)

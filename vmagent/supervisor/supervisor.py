@@ -1,0 +1,460 @@
+"""The supervisor itself: whom it listens to, what it holds, what each request does.
+
+It may be killed at any instant. The next one gets from the keeper every descriptor and entry (`Keeping`), reads the
+exit records, and goes on; requests that had no answer are repeated by the engine. So each request is carried out once:
+a spawn of an (id, run) and an exec of an exec_id that are known are answered with what is there.
+
+Messages of the engine are {"op", "q": number, …}; answers {"a": number, …} or {"a", "error", "kind"}; events {"e", …}.
+Messages of the keeper are {"k", …}: "config" and "entry" while it hands over, "start" at the end of that, "reaped" for
+a process that it had adopted, "stop" to end every container and then this process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+from _socket import SO_PEERCRED, SOL_SOCKET
+
+from vmagent.runtime.failure import LaunchError
+from vmagent.supervisor import execs, exits
+from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
+from vmagent.supervisor.connections import Connection
+from vmagent.supervisor.containers import Run
+from vmagent.supervisor.execs import Exec
+from vmagent.supervisor.keeping import Keeping
+from vmagent.supervisor.loop import READ, Loop
+from vmagent.supervisor.wire import Link, PeerLost, open_socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Answer = tuple[dict[str, Any], tuple[int, ...]]
+
+_STOP_LIMIT_S = 10.0
+_CGROUP_PAUSE_S = 0.02
+_UCRED = struct.Struct("iII")  # struct ucred: pid, uid, gid
+
+
+class Supervisor:
+    """One process, one thread, one loop."""
+
+    def __init__(self, keeper: Link) -> None:
+        self.loop = Loop()
+        self.keeping = Keeping(keeper)
+        self._exec_containers = ""
+        self._listener_fd = -1
+        self._connections: list[Connection] = []
+        self._runs: dict[str, Run] = {}
+        self._execs: dict[str, Exec] = {}
+        self._is_ending = False
+        self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
+            "list": self._list,
+            "signal": self._signal,
+            "signal_exec": self._signal_exec,
+            "pause": self._pause,
+            "resume": self._resume,
+            "update": self._update,
+            "stats": self._stats,
+            "pids": self._pids,
+            "resize": self._resize,
+            "resize_exec": self._resize_exec,
+            "stdin_fd": self._stdin_fd,
+            "close_stdin": self._close_stdin,
+            "acknowledge": self._acknowledge,
+            "forget_exec": self._forget_exec,
+        }
+        self.loop.add(keeper.fd, READ, self._on_keeper)
+
+    def run(self) -> None:
+        """Until told to stop, or until the keeper is gone and nothing runs any more."""
+        self.loop.run()
+
+    # The keeper
+
+    def _on_keeper(self, _events: int) -> None:
+        link = self.keeping.link
+        while link is not None and link is self.keeping.link:
+            try:
+                received = link.receive()
+            except PeerLost as e:
+                self.loop.remove(link.fd)
+                self.keeping.lose(str(e))
+                self._end_if_alone()
+                return
+            if received is None:
+                return
+            message, fds = received
+            match message["k"]:
+                case "config":
+                    self._exec_containers = message["containers"]
+                    self._listener_fd = fds[0]
+                    for record in exits.read_all(self._exec_containers):
+                        self._make_run(record).take_record(record)
+                case "entry":
+                    self._restore(message["key"], message["data"], dict(zip(message["names"], fds, strict=True)))
+                case "start":
+                    self.loop.add(self._listener_fd, READ, self._on_listener)
+                case "reaped":
+                    for child in (*self._runs.values(), *self._execs.values()):
+                        if child.pid == message["pid"] and child.exit_code is None:
+                            child.tell(message["status"])
+                case "stop":
+                    self._end_all()
+
+    def _restore(self, key: str, data: dict[str, Any], fds: dict[str, int]) -> None:
+        """Take one entry over. An entry without a process is of a start that never came to clone3."""
+        if data["kind"] == execs.KIND:
+            child = self._execs[data["exec_id"]] = Exec(data, self.loop, self.keeping, self._on_exec)
+            if "exit_code" in data:
+                child.take_status(data["exit_code"])
+            elif "pid" in fds:
+                child.restore(data, fds)
+            else:
+                del self._execs[data["exec_id"]]
+                self.keeping.forget(key)
+        else:
+            known = self._runs.get(data["id"])
+            if known is not None and known.run == data["run"]:
+                known.finish_restored(fds)  # its exit is on record
+                fds = {}
+            else:
+                run = self._make_run(data)
+                if "pid" in fds:
+                    run.restore(data, fds)
+                else:
+                    del self._runs[run.id]
+                    run.finish_restored(fds)
+                    fds = {}
+        for fd in fds.values():
+            os.close(fd)
+
+    def _make_run(self, data: dict[str, Any]) -> Run:
+        folder = f"{self._exec_containers}/{data['id']}"
+        run = self._runs[data["id"]] = Run(data, folder, self.loop, self.keeping, self._on_run)
+        return run
+
+    def _adopt_keeper(self, connection: Connection) -> None:
+        """A new keeper after the old one was killed: give it all there is to keep."""
+        link = connection.release()
+        self._connections.remove(connection)
+        if self.keeping.link is not None:
+            self.loop.remove(self.keeping.link.fd)
+            self.keeping.lose("there is a new one")
+        self.keeping.link = link
+        self.loop.add(link.fd, READ, self._on_keeper)
+        for child in (*self._runs.values(), *self._execs.values()):
+            child.put_all()
+        self.keeping.hand_over(self._listener_fd)
+
+    def _end_if_alone(self) -> None:
+        """Without keeper and engine this process is of use only as long as it has a container to watch."""
+        if self.keeping.link is None and not any(run.state in (STARTING, RUNNING) for run in self._runs.values()):
+            self.loop.is_stopping = True
+
+    def _end_all(self) -> None:
+        """Kill what runs; when all of it is on record, or after 10 s, this process ends."""
+        self._is_ending = True
+        self.loop.remove(self._listener_fd)
+        for run in self._runs.values():
+            if run.state == RUNNING:
+                try:
+                    run.signal(signal.SIGKILL)
+                except (NotHeld, OSError) as e:
+                    sys.stderr.write(f"cove-supervisor: {run.key}: {e}\n")
+        self.loop.later(_STOP_LIMIT_S, self._stop)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._is_ending and not any(run.state in (STARTING, RUNNING, FAILED) for run in self._runs.values()):
+            self.loop.is_stopping = True
+
+    def _stop(self) -> None:
+        self.loop.is_stopping = True
+
+    # The engine
+
+    def _on_listener(self, _events: int) -> None:
+        listener = open_socket(os.dup(self._listener_fd))
+        try:
+            fd, _ = listener._accept()  # type: ignore[attr-defined]  # the method that socket.accept is made of
+        except BlockingIOError:
+            return
+        finally:
+            listener.close()
+        link = Link(open_socket(fd))
+        credentials = link.sock.getsockopt(SOL_SOCKET, SO_PEERCRED, _UCRED.size)
+        if _UCRED.unpack(credentials)[1] != os.geteuid():
+            link.close()
+            return
+        connection = Connection(link, self.loop, self._dispatch, self._drop)
+        self._connections.append(connection)
+        for run in self._runs.values():
+            if run.state == EXITED:
+                connection.send(_exited(run))
+            else:
+                connection.grew(run.id)
+        for child in self._execs.values():
+            if child.state == EXITED:
+                connection.send(_exec_exited(child))
+
+    def _drop(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
+        connection.close()
+
+    def _dispatch(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
+        number = message.get("q", 0)
+        operation = message.get("op", "")
+        try:
+            if operation == "spawn":
+                self._spawn(connection, message, fds)
+            elif operation == "exec":
+                self._exec(connection, message, fds)
+            elif operation == "keeper":
+                self._adopt_keeper(connection)
+            elif operation in self._operations:
+                answer, answer_fds = self._operations[operation](message)
+                if number:
+                    connection.send({**answer, "a": number}, answer_fds)
+            else:
+                raise Refused(f"unknown operation {operation!r}")
+        except NotHeld as e:
+            connection.send({"a": number, "kind": "not-held", "error": str(e)})
+        except LaunchError as e:
+            connection.send({"a": number, "kind": e.kind, "error": str(e)})
+        except (Refused, OSError, KeyError, TypeError, ValueError) as e:
+            text = str(e) if isinstance(e, (Refused, OSError)) else f"bad request {operation}: {e!r}"
+            connection.send({"a": number, "kind": "refused", "error": text})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _tell_all(self, message: dict[str, Any]) -> None:
+        for connection in [*self._connections]:
+            connection.flush_grown()
+            connection.send(message)
+
+    # Starting
+
+    def _spawn(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
+        container_id, number = message["id"], message["run"]
+        known = self._runs.get(container_id)
+        if known is not None and known.run == number and known.state != FAILED:
+            if known.state == STARTING:
+                known.waiters.append((connection, message["q"]))
+                if known.is_restored and known.retry is None:
+                    known.retry = (message, [os.dup(fd) for fd in fds])
+            else:
+                connection.send({**_spawned(known), "a": message["q"]})
+            return
+        if known is not None:
+            if known.state != EXITED:
+                raise Refused(f"{known.key} has not ended its run {known.run}")
+            known.forget()
+        if self._is_ending:
+            raise Refused("the supervisor is stopping")
+        log_dir = message["log_dir"]
+        data = {
+            "id": container_id,
+            "run": number,
+            "tty": message["tty"],
+            "cgroup": message["plan"]["cgroup"],
+            "window": log_dir is None,
+        }
+        run = self._make_run(data)
+        plan = message["plan"]
+        if message["tty_size"]:
+            plan["process"]["console_size"] = message["tty_size"]
+        try:
+            run.start(
+                plan,
+                log_dir or f"{self._exec_containers}/{container_id}",
+                fds[0] if fds else -1,
+                open_stdin=message["open_stdin"],
+            )
+        except BaseException:
+            del self._runs[container_id]
+            raise
+        run.waiters.append((connection, message["q"]))
+
+    def _on_run(self, run: Run, what: str) -> None:
+        match what:
+            case "grew":
+                for connection in [*self._connections]:
+                    connection.grew(run.id)
+            case "cgroup-busy":
+                self.loop.later(_CGROUP_PAUSE_S, lambda: self._remove_cgroup(run))
+            case "running":
+                run.answer(_spawned(run))
+                if self._is_ending:
+                    run.signal(signal.SIGKILL)
+            case "failed":
+                del self._runs[run.id]
+                self._answer_failed(run)
+                self._end_if_done()
+            case "exited":
+                run.answer(_spawned(run))
+                self._tell_all(_exited(run))
+                self._end_if_alone()
+                self._end_if_done()
+
+    def _remove_cgroup(self, run: Run) -> None:
+        """Once more; but a new run of the same container has the same cgroup, and is left alone."""
+        if self._runs.get(run.id, run) is run:
+            run.remove_cgroup()
+
+    def _answer_failed(self, child: Child) -> None:
+        """Answer the requests for a start that failed; one that an earlier supervisor left undone is done again."""
+        if child.is_abandoned and child.retry is not None:
+            message, fds = child.retry
+            waiters, child.waiters = child.waiters, []
+            for connection, number in waiters:
+                self._dispatch(connection, {**message, "q": number}, [os.dup(fd) for fd in fds])
+            child.forget_retry()
+        elif child.failure is not None:
+            child.answer({"kind": child.failure[0], "error": child.failure[1]})
+
+    def _exec(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
+        known = self._execs.get(message["exec_id"])
+        if known is not None:
+            if known.state == STARTING:
+                known.waiters.append((connection, message["q"]))
+                if known.is_restored and known.retry is None:
+                    known.retry = (message, [os.dup(fd) for fd in fds])
+            else:
+                connection.send({"pid": known.pid, "a": message["q"]}, _master(known))
+            return
+        run = self._running(message)
+        child = Exec({**message, "tty": message["tty"]}, self.loop, self.keeping, self._on_exec)
+        if message["tty_size"]:
+            message["plan"]["console_size"] = message["tty_size"]
+        self._execs[child.exec_id] = child
+        try:
+            child.start(run, message["plan"], dict(zip(message["streams"], fds, strict=True)))
+        except BaseException:
+            del self._execs[child.exec_id]
+            raise
+        child.waiters.append((connection, message["q"]))
+
+    def _on_exec(self, child: Exec, what: str) -> None:
+        match what:
+            case "running":
+                child.answer({"pid": child.pid}, _master(child))
+            case "failed":
+                del self._execs[child.exec_id]
+                self._answer_failed(child)
+            case "exited":
+                child.answer({"pid": child.pid})
+                self._tell_all(_exec_exited(child))
+
+    # Verbs
+
+    def _held(self, message: dict[str, Any]) -> Run:
+        run = self._runs.get(message["id"])
+        if run is None:
+            raise NotHeld(f"no container {message['id']}")
+        return run
+
+    def _running(self, message: dict[str, Any]) -> Run:
+        run = self._held(message)
+        run.require_running()
+        return run
+
+    def _list(self, _message: dict[str, Any]) -> Answer:
+        held = []
+        for run in self._runs.values():
+            record = run.record()
+            for inner in ("cgroup", "window", "timings"):
+                del record[inner]
+            held.append(record)
+        return {"held": held}, ()
+
+    def _signal(self, message: dict[str, Any]) -> Answer:
+        self._held(message).signal(message["signum"])
+        return {}, ()
+
+    def _signal_exec(self, message: dict[str, Any]) -> Answer:
+        self._held_exec(message).signal(message["signum"])
+        return {}, ()
+
+    def _held_exec(self, message: dict[str, Any]) -> Exec:
+        child = self._execs.get(message["exec_id"])
+        if child is None:
+            raise NotHeld(f"no exec {message['exec_id']}")
+        return child
+
+    def _pause(self, message: dict[str, Any]) -> Answer:
+        self._held(message).pause()
+        return {}, ()
+
+    def _resume(self, message: dict[str, Any]) -> Answer:
+        self._held(message).resume()
+        return {}, ()
+
+    def _update(self, message: dict[str, Any]) -> Answer:
+        self._running(message).cgroup.update(message["resources"])
+        return {}, ()
+
+    def _stats(self, message: dict[str, Any]) -> Answer:
+        return {"stats": self._running(message).cgroup.stats()}, ()
+
+    def _pids(self, message: dict[str, Any]) -> Answer:
+        return {"pids": self._running(message).cgroup.pids()}, ()
+
+    def _resize(self, message: dict[str, Any]) -> Answer:
+        self._running(message).resize(message["rows"], message["cols"])
+        return {}, ()
+
+    def _resize_exec(self, message: dict[str, Any]) -> Answer:
+        self._held_exec(message).resize(message["rows"], message["cols"])
+        return {}, ()
+
+    def _stdin_fd(self, message: dict[str, Any]) -> Answer:
+        return {}, (self._running(message).input_fd(),)
+
+    def _close_stdin(self, message: dict[str, Any]) -> Answer:
+        self._held(message).close_stdin()
+        return {}, ()
+
+    def _acknowledge(self, message: dict[str, Any]) -> Answer:
+        run = self._runs.get(message["id"])
+        if run is not None and run.run == message["run"]:
+            if run.state != EXITED:
+                raise Refused(f"{run.key} has not ended its run {run.run}")
+            del self._runs[run.id]
+            run.forget()
+        return {}, ()
+
+    def _forget_exec(self, message: dict[str, Any]) -> Answer:
+        child = self._execs.get(message["exec_id"])
+        if child is not None and child.state == EXITED:
+            del self._execs[child.exec_id]
+            self.keeping.forget(child.key)
+        return {}, ()
+
+
+def _spawned(run: Run) -> dict[str, Any]:
+    return {"pid": run.pid, "started_at_ns": run.started_at_ns, "timings": run.timings}
+
+
+def _exited(run: Run) -> dict[str, Any]:
+    return {
+        "e": "exited",
+        "id": run.id,
+        "run": run.run,
+        "exit_code": run.exit_code,
+        "oom_killed": run.oom_killed,
+        "at_ns": run.at_ns,
+    }
+
+
+def _exec_exited(child: Exec) -> dict[str, Any]:
+    return {"e": "exec_exited", "exec_id": child.exec_id, "exit_code": child.exit_code}
+
+
+def _master(child: Exec) -> tuple[int, ...]:
+    return (child.master_fd,) if child.master_fd >= 0 else ()
