@@ -6,6 +6,7 @@ names into overlayfs' own marks. man mkfs.erofs(1); Documentation/filesystems/er
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -13,13 +14,16 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
+from vmagent.images import erofsindex
 from vmagent.linux.mounts import MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY, move_mount, new_mount, umount
 
 _TOOL = "mkfs.erofs"
 _MIN_VERSION = (1, 8)
 _LIMIT_S = 300
+_NOBODY = 65534
 # Nothing of a layer's tar may depend on when or where it was indexed.
 _UUID = "00000000-0000-0000-0000-000000000000"
 
@@ -38,23 +42,48 @@ def tool() -> str | None:
     return path if found and (int(found[1]), int(found[2])) >= _MIN_VERSION else None
 
 
-def make_index(tar: Path, index: Path) -> bool:
-    """Write the index of `tar` to `index`; False where mkfs.erofs refuses the tar. Raises OSError if the disk is full
-    or the tool is missing."""
+def make_index(tar: Path, index: Path, implied: Iterable[str]) -> bool:
+    """Write the index of `tar` to `index`; False where mkfs.erofs refuses the tar. `implied`: folders that members of
+    the tar lie in, but that it does not list.
+
+    The tool reads a stranger's tar in C: it runs as nobody, with both files for its own and nothing else to write to.
+    Raises OSError if the disk is full or the tool is missing.
+    """
     path = tool()
     if path is None:
-        raise FileNotFoundError(f"{_TOOL} 1.8 is needed for layers of kind tar")
-    done = subprocess.run(
-        [path, "--quiet", "--tar=i", "--aufs", f"-U{_UUID}", str(index), str(tar)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT_S,
-        check=False,
-    )
+        raise FileNotFoundError(2, f"{_TOOL} 1.8 is needed for layers of kind tar")
+    files = [os.open(tar, os.O_RDONLY), os.open(index, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
+    is_root = os.geteuid() == 0
+    try:
+        for fd in files:
+            if is_root:
+                os.fchown(fd, _NOBODY, _NOBODY)
+        done = subprocess.run(
+            [path, "--quiet", "--tar=i", "--aufs", f"-U{_UUID}", *(f"/proc/self/fd/{fd}" for fd in reversed(files))],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LIMIT_S,
+            check=False,
+            pass_fds=files,
+            user=_NOBODY if is_root else None,
+            group=_NOBODY if is_root else None,
+            extra_groups=[] if is_root else None,
+        )
+        for fd in files:
+            if is_root:
+                os.fchown(fd, 0, 0)
+    finally:
+        for fd in files:
+            os.close(fd)
     if done.returncode:
         if "No space left" in done.stderr:
-            raise OSError(28, f"{_TOOL}: No space left on device", str(index))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return False
+    try:
+        erofsindex.set_implied_modes(index, implied)
+    except erofsindex.BadIndex:
         return False
     return True
 
@@ -92,7 +121,7 @@ def usable(data_root: Path, scratch: Path) -> bool:
         target = work / "mnt"
         target.mkdir()
         try:
-            if not make_index(work / "t.tar", work / "t.erofs"):
+            if not make_index(work / "t.tar", work / "t.erofs", [""]):
                 return False
             mount(work / "t.erofs", work / "t.tar", target)
         except OSError:

@@ -23,7 +23,7 @@ from vmagent.images.faults import ImageFault
 from vmagent.images.flush import flush_file, syncfs
 from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Kind, Layer, hex_of
 from vmagent.images.tarstream import ByteSource
-from vmagent.images.unpack import FORBIDDEN_XATTRS, WHITEOUT, Unpacker, components, whiteout_of
+from vmagent.images.unpack import AUFS_OWN, FORBIDDEN_XATTRS, OPAQUE, WHITEOUT, Unpacker, components, whiteout_of
 
 _RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
 _PLAIN_DEPTH = 4  # blocks of up to 1 MiB between decompressing and unpacking
@@ -195,10 +195,10 @@ class _Layering:
             self._tar_fd = os.open(self.folder / TAR, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         source = ByteSource(plain, self._take)
         if self._kind is Kind.TAR:
-            indexable = _check_members(source, self)
+            implied = _check_members(source, self)
             source.drain()
             self._tar_size = source.taken
-            if not (indexable and erofs.make_index(self.folder / TAR, self.folder / INDEX)):
+            if implied is None or not erofs.make_index(self.folder / TAR, self.folder / INDEX, implied):
                 self._fall_back()
         else:
             self._unpack(source)
@@ -272,14 +272,16 @@ class _Layering:
         return Layer(diff_id=diff_id, kind=self._kind, size=self._size, tar_size=self._tar_size, blob=blob)
 
 
-def _check_members(source: ByteSource, layering: _Layering) -> bool:
-    """Read the tar as unpacking would, refuse what it would refuse; False if EROFS must not show it as it is.
+def _check_members(source: ByteSource, layering: _Layering) -> set[str] | None:
+    """Read the tar as unpacking would, refuse what it would refuse. The folders it implies but does not list ("" is the
+    root); None if EROFS must not show the tar as it is: unpacking knows what to make of it.
 
     Nothing is unpacked, so no name can lead anywhere; the same tars are refused all the same, whatever the kind.
     """
-    indexable = True
-    whiteouts: set[str] = set()
-    names: set[str] = set()
+    is_plain = True
+    folders: set[str] = set()
+    implied = {""}
+    others: set[str] = set()
     for member in tarstream.members(source):
         parts = components(member.name, "path")
         if member.type == tarstream.HARD_LINK:
@@ -287,16 +289,24 @@ def _check_members(source: ByteSource, layering: _Layering) -> bool:
         elif member.type == tarstream.REGULAR:
             layering.count(member.size)
         if member.sparse is not None or any(name.startswith(FORBIDDEN_XATTRS) for name in member.xattrs):
-            indexable = False
-        if not parts:
-            continue
-        if parts[-1].startswith(WHITEOUT):
-            parts[-1] = whiteout_of(parts[-1], member.name)
-            whiteouts.add("/".join(parts))
-        else:
-            names.add("/".join(parts))
-    # A name both hidden and made: overlayfs' mark for it depends on the order, which the unpacker knows.
-    return indexable and whiteouts.isdisjoint(names)
+            is_plain = False
+        if parts and parts[-1].startswith(WHITEOUT):
+            if parts[-1] == OPAQUE:
+                parts.pop()
+                implied.update("/".join(parts[:i]) for i in range(1, len(parts) + 1))
+                continue
+            if not parts[-1].startswith(AUFS_OWN):
+                parts[-1] = whiteout_of(parts[-1], member.name)
+        path = "/".join(parts)
+        parents = ["/".join(parts[:i]) for i in range(1, len(parts))]
+        implied.update(parents)
+        # A name twice, under a file or link, or both hidden and made: what that means hangs on the order.
+        if path in others or path in folders or not others.isdisjoint(parents):
+            is_plain = False
+        (folders if member.type == tarstream.DIRECTORY else others).add(path)
+    if not others.isdisjoint(implied):
+        is_plain = False
+    return implied - folders if is_plain else None
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -25,7 +25,7 @@ from vmagent.linux.mounts import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
-_AUFS_OWN = ".wh..wh."  # the other names that aufs kept for itself: no content
+AUFS_OWN = ".wh..wh."  # the other names that aufs kept for itself: no content
 OPAQUE_XATTR = "trusted.overlay.opaque"
 # overlayfs' own attributes, out of a layer's hands: a redirect or metacopy in one would rewire the stack.
 FORBIDDEN_XATTRS = ("trusted.overlay.", "user.overlay.")
@@ -268,7 +268,7 @@ class Unpacker:
         if base == OPAQUE:
             os.setxattr(self._dir(parent), OPAQUE_XATTR, b"y")
             return
-        if base.startswith(_AUFS_OWN):
+        if base.startswith(AUFS_OWN):
             return
         hidden = whiteout_of(base, member.name)
         parent_fd = self._dir(parent)
