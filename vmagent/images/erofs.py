@@ -46,37 +46,37 @@ def make_index(tar: Path, index: Path, implied: Iterable[str]) -> bool:
     """Write the index of `tar` to `index`; False where mkfs.erofs refuses the tar. `implied`: folders that members of
     the tar lie in, but that it does not list.
 
-    The tool reads a stranger's tar in C: it runs as nobody, with both files for its own and nothing else to write to.
+    The tool reads a stranger's tar in C: it runs as nobody, with two descriptors and no rights besides.
     Raises OSError if the disk is full or the tool is missing.
     """
     path = tool()
     if path is None:
         raise FileNotFoundError(2, f"{_TOOL} 1.8 is needed for layers of kind tar")
-    files = [os.open(tar, os.O_RDONLY), os.open(index, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
     is_root = os.geteuid() == 0
+    source = os.open(tar, os.O_RDONLY | os.O_CLOEXEC)
+    target = os.open(index, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        for fd in files:
-            if is_root:
-                os.fchown(fd, _NOBODY, _NOBODY)
+        if is_root:
+            os.fchown(target, _NOBODY, _NOBODY)
+        # By descriptor: nobody may not look into the folders on the way.
         done = subprocess.run(
-            [path, "--quiet", "--tar=i", "--aufs", f"-U{_UUID}", *(f"/proc/self/fd/{fd}" for fd in reversed(files))],
-            stdin=subprocess.DEVNULL,
+            [path, "--quiet", "--tar=i", "--aufs", f"-U{_UUID}", f"/proc/self/fd/{target}"],
+            stdin=source,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=_LIMIT_S,
             check=False,
-            pass_fds=files,
+            pass_fds=[target],
             user=_NOBODY if is_root else None,
             group=_NOBODY if is_root else None,
             extra_groups=[] if is_root else None,
         )
-        for fd in files:
-            if is_root:
-                os.fchown(fd, 0, 0)
+        if is_root:
+            os.fchown(target, 0, 0)
     finally:
-        for fd in files:
-            os.close(fd)
+        os.close(source)
+        os.close(target)
     if done.returncode:
         if "No space left" in done.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
