@@ -1,0 +1,304 @@
+"""The body of POST /containers/create, checked and completed: Engine API, ContainerCreate.
+
+What is wrong in the request is refused here, before anything is made; what depends on the image is merged in.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vmagent.containers import defaults
+from vmagent.containers.model import JsonObject
+from vmagent.errors import BadRequest
+
+LOG_DRIVERS = ("json-file", "local", "none")
+RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
+_PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
+MIN_MEMORY = 6 << 20  # bytes; docker refuses less
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requested:
+    """A create request, completed."""
+
+    config: JsonObject
+    host_config: JsonObject
+    endpoints: dict[str, JsonObject]  # network name as given → EndpointSettings
+    argv: list[str]
+    warnings: list[str]
+
+
+def complete(
+    body: Mapping[str, Any], image_config: Mapping[str, Any], container_id: str, *, api_version: tuple[int, int]
+) -> Requested:
+    """Raises BadRequest for what docker refuses. `image_config` is the image's `config` object (OCI or docker)."""
+    host_given = _object(body, "HostConfig")
+    config = _config(body, image_config, container_id)
+    host_config = _host_config(host_given, api_version)
+    mode = host_config["NetworkMode"]
+    warnings = _warnings(host_config, mode)
+    if mode == "host" or host_config["UTSMode"] == "host":
+        config["Hostname"] = body.get("Hostname") or ""
+    elif mode.startswith("container:"):
+        if body.get("Hostname"):
+            raise BadRequest("conflicting options: hostname and the network mode")
+        config["Hostname"] = ""
+    argv = [*(config["Entrypoint"] or ()), *(config["Cmd"] or ())]
+    if not argv:
+        raise BadRequest("no command specified")
+    endpoints = _endpoints(body, mode, config.get("MacAddress"))
+    if len(endpoints) > 1 and api_version < (1, 44):
+        raise BadRequest("Container cannot be created with multiple network endpoints")
+    return Requested(config=config, host_config=host_config, endpoints=endpoints, argv=argv, warnings=warnings)
+
+
+def _object(body: Mapping[str, Any], key: str) -> JsonObject:
+    value = body.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadRequest(f"invalid JSON: {key} must be an object")
+    return value
+
+
+def _strings(value: Any, what: str) -> list[str] | None:
+    """A Go `strslice`: a string counts as a list of one."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadRequest(f"invalid JSON: {what} must be a list of strings")
+    return list(value)
+
+
+def _config(body: Mapping[str, Any], image: Mapping[str, Any], container_id: str) -> JsonObject:
+    config = defaults.filled(defaults.CONFIG, defaults.CONFIG_OPTIONAL, dict(body))
+    for key in ("Cmd", "Entrypoint", "Env", "Shell"):
+        if key in config:
+            config[key] = _strings(config[key], key)
+    config["Hostname"] = config["Hostname"] or container_id[:12]
+    if len(config["Hostname"]) > 63:
+        raise BadRequest(f"invalid hostname: {config['Hostname']}")
+    # An entrypoint of the request's own also drops the image's command.
+    if config["Entrypoint"] is None or config["Entrypoint"] == []:
+        if config["Cmd"] is None or config["Cmd"] == []:
+            config["Cmd"] = image.get("Cmd")
+        if config["Entrypoint"] is None:
+            config["Entrypoint"] = image.get("Entrypoint")
+    if config["Entrypoint"] == [""]:  # the CLI's --entrypoint ""
+        config["Entrypoint"] = None
+    given_env = config["Env"] or []
+    names = {entry.partition("=")[0] for entry in given_env}
+    config["Env"] = [e for e in image.get("Env") or () if e.partition("=")[0] not in names]
+    config["Env"] = [*given_env, *config["Env"]]
+    for entry in config["Env"]:
+        if not entry.partition("=")[0]:
+            raise BadRequest(f"invalid environment variable: {entry}")
+    config["Labels"] = {**(image.get("Labels") or {}), **(config["Labels"] or {})}
+    config["User"] = config["User"] or image.get("User") or ""
+    config["WorkingDir"] = config["WorkingDir"] or image.get("WorkingDir") or ""
+    if config["WorkingDir"] and not config["WorkingDir"].startswith("/"):
+        raise BadRequest(f"the working directory '{config['WorkingDir']}' is invalid, it needs to be an absolute path")
+    for key in ("Volumes", "ExposedPorts"):
+        if merged := {**(image.get(key) or {}), **(config.get(key) or {})}:
+            config[key] = merged
+    if not config.get("StopSignal") and image.get("StopSignal"):
+        config["StopSignal"] = image["StopSignal"]
+    if config.get("StopSignal"):
+        signal_number(config["StopSignal"])
+    if "Healthcheck" in config:
+        config["Healthcheck"] = {**(image.get("Healthcheck") or {}), **config["Healthcheck"]}
+        _check_health(config["Healthcheck"])
+    elif image.get("Healthcheck"):
+        config["Healthcheck"] = dict(image["Healthcheck"])
+    config["ExposedPorts"] = {checked_port(key): {} for key in config.get("ExposedPorts") or ()}
+    if not config["ExposedPorts"]:
+        del config["ExposedPorts"]
+    if config["Tty"] and not config["AttachStdin"] and config["StdinOnce"] and not config["OpenStdin"]:
+        config["StdinOnce"] = False
+    return config
+
+
+def _check_health(health: Mapping[str, Any]) -> None:
+    for key in ("Interval", "Timeout", "StartPeriod", "StartInterval"):
+        value = health.get(key) or 0
+        if value and value < 1_000_000:  # nanoseconds
+            raise BadRequest(f"{key} in Healthcheck cannot be less than 1ms")
+    if (health.get("Retries") or 0) < 0:
+        raise BadRequest("Retries in Healthcheck cannot be negative")
+
+
+def checked_port(key: str) -> str:
+    """`80` or `80/tcp` as `80/tcp`. Raises BadRequest."""
+    match = _PORT.fullmatch(key)
+    if not match or not 0 < int(match[1]) < 65536:
+        raise BadRequest(f'invalid port specification: "{key}"')
+    return f"{int(match[1])}/{match[3] or 'tcp'}"
+
+
+def _host_config(given: JsonObject, api_version: tuple[int, int]) -> JsonObject:
+    host = defaults.filled(defaults.HOST_CONFIG, defaults.HOST_CONFIG_OPTIONAL, given)
+    host["NetworkMode"] = "bridge" if host["NetworkMode"] in ("", "default") else host["NetworkMode"]
+    host["IpcMode"] = host["IpcMode"] or "private"
+    host["CgroupnsMode"] = host["CgroupnsMode"] or "private"
+    host["Runtime"] = host["Runtime"] or "runc"
+    host["ShmSize"] = host["ShmSize"] or defaults.SHM_SIZE
+    if host["ShmSize"] < 0:
+        raise BadRequest("SHM size can not be less than 0")
+    if host["Privileged"]:
+        # Lists that the user gave stay; the defaults do not apply.
+        host["MaskedPaths"], host["ReadonlyPaths"] = given.get("MaskedPaths"), given.get("ReadonlyPaths")
+    _check_log(host)
+    check_restart_policy(host["RestartPolicy"])
+    if host["AutoRemove"] and host["RestartPolicy"]["Name"] not in ("", "no"):
+        raise BadRequest("can't set 'AutoRemove' and 'RestartPolicy' together")
+    if host["Runtime"] not in ("runc", "io.containerd.runc.v2", "cove"):
+        raise BadRequest(f"unknown or invalid runtime name: {host['Runtime']}")
+    if host.get("DeviceRequests"):
+        request = host["DeviceRequests"][0]
+        raise BadRequest(
+            f'could not select device driver "{request.get("Driver") or ""}" with capabilities: '
+            f"{request.get('Capabilities') or []}"
+        )
+    for mode in ("IpcMode", "PidMode", "UTSMode", "UsernsMode", "CgroupnsMode"):
+        _check_mode(mode, host[mode])
+    check_resources(host)
+    for key, bindings in (host["PortBindings"] or {}).items():
+        checked_port(key)
+        if bindings is None:
+            host["PortBindings"][key] = [{"HostIp": "", "HostPort": ""}]
+    host["PortBindings"] = {checked_port(key): value for key, value in (host["PortBindings"] or {}).items()}
+    _fill_memory_swap(host)
+    return host
+
+
+def _check_log(host: JsonObject) -> None:
+    log = {"Type": host["LogConfig"].get("Type") or "json-file", "Config": host["LogConfig"].get("Config") or {}}
+    if log["Type"] not in LOG_DRIVERS:
+        raise BadRequest(f"logger: no log driver named '{log['Type']}' is registered")
+    host["LogConfig"] = log
+
+
+def check_restart_policy(policy: JsonObject) -> None:
+    """Fill in both fields. Raises BadRequest."""
+    name, count = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
+    if name not in RESTART_POLICIES:
+        raise BadRequest(
+            f"invalid restart policy: unknown policy '{name}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if count and name != "on-failure":
+        raise BadRequest("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if count < 0:
+        raise BadRequest("invalid restart policy: maximum retry count cannot be negative")
+    policy["Name"], policy["MaximumRetryCount"] = name, count
+
+
+def _check_mode(field: str, mode: str) -> None:
+    kind, colon, rest = mode.partition(":")
+    allowed = {
+        "IpcMode": ("", "none", "private", "shareable", "host"),
+        "PidMode": ("", "private", "host"),
+        "UTSMode": ("", "private", "host"),
+        "UsernsMode": ("", "host"),
+        "CgroupnsMode": ("", "private", "host"),
+    }[field]
+    if field in ("IpcMode", "PidMode") and kind == "container" and colon and rest:
+        return
+    if mode not in allowed:
+        words = {
+            "IpcMode": "IPC",
+            "PidMode": "PID",
+            "UTSMode": "UTS",
+            "UsernsMode": "userns",
+            "CgroupnsMode": "cgroup namespace",
+        }
+        raise BadRequest(f"invalid {words[field]} mode: {mode}")
+
+
+def check_resources(host: JsonObject) -> None:
+    """Raises BadRequest for limits that docker refuses."""
+    memory, swap, reservation = host["Memory"] or 0, host["MemorySwap"] or 0, host["MemoryReservation"] or 0
+    if memory and memory < MIN_MEMORY:
+        raise BadRequest("Minimum memory limit allowed is 6MB")
+    if swap > 0 and memory and swap < memory:
+        raise BadRequest("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if swap > 0 and not memory:
+        raise BadRequest("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if reservation and memory and reservation > memory:
+        raise BadRequest("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if host["NanoCpus"] and (host["CpuPeriod"] or host["CpuQuota"]):
+        raise BadRequest("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set.")
+    if host["NanoCpus"] < 0:
+        raise BadRequest("Range of CPUs is from 0.01 on")
+    swappiness = host.get("MemorySwappiness")
+    if swappiness is not None and not -1 <= swappiness <= 100:
+        raise BadRequest(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
+    if host["OomScoreAdj"] and not -1000 <= host["OomScoreAdj"] <= 1000:
+        raise BadRequest(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]")
+
+
+def _fill_memory_swap(host: JsonObject) -> None:
+    if host["Memory"] > 0 and host["MemorySwap"] == 0:
+        host["MemorySwap"] = 2 * host["Memory"]
+
+
+def _warnings(host: JsonObject, mode: str) -> list[str]:
+    warnings = []
+    if mode == "host" and host["PortBindings"]:
+        warnings.append("Published ports are discarded when using host network mode")
+    return warnings
+
+
+def _endpoints(body: Mapping[str, Any], mode: str, mac: str | None) -> dict[str, JsonObject]:
+    """Which networks, with what settings: the mode's network first."""
+    if body.get("NetworkDisabled"):
+        return {}
+    if mode.startswith("container:"):
+        return {}
+    given = _object(_object(body, "NetworkingConfig"), "EndpointsConfig")
+    given = {("bridge" if name == "default" else name): dict(settings or {}) for name, settings in given.items()}
+    first = given.pop(mode, {})
+    if mac and not first.get("MacAddress"):
+        first["MacAddress"] = mac
+    return {mode: first, **given}
+
+
+def signal_number(name: str | int) -> int:
+    """`TERM`, `SIGTERM`, `15` or `RTMIN+3` as a number. Raises BadRequest."""
+    text = str(name).upper()
+    if text.isdigit():
+        if 0 < int(text) <= signal.SIGRTMAX:
+            return int(text)
+    else:
+        base, sign, offset = text.removeprefix("SIG"), "", ""
+        for candidate in "+-":
+            if candidate in base:
+                base, sign, offset = *base.split(candidate, 1)[:1], candidate, base.split(candidate, 1)[1]
+                break
+        number = getattr(signal, f"SIG{base}", None)
+        if isinstance(number, signal.Signals):
+            value = int(number) + (int(f"{sign}{offset}") if offset.isdigit() else 0)
+            if 0 < value <= signal.SIGRTMAX:
+                return value
+    raise BadRequest(f"invalid signal: {name}")
+
+
+def environment(config: Mapping[str, Any], *, extra: Sequence[str] = ()) -> list[str]:
+    """The environment of the container's process: docker's own variables below those of the configuration."""
+    own = [f"PATH={defaults.PATH}", f"HOSTNAME={config['Hostname']}"]
+    if config["Tty"]:
+        own.append("TERM=xterm")
+    merged: dict[str, str] = {}
+    for entry in (*own, *(config["Env"] or ()), *extra):
+        name, equals, value = entry.partition("=")
+        if equals:
+            merged[name] = value
+        else:
+            merged.pop(name, None)  # NAME alone takes a variable of the image away
+    return [f"{name}={value}" for name, value in merged.items()]

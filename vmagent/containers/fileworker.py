@@ -1,0 +1,116 @@
+"""A process of its own that reads and writes a container's files: docker cp, export, commit, filling of new volumes.
+
+It is one job long. The container's root is a descriptor (the running process's own root, or its overlay mounted in this
+process's private mount namespace), and every path from a client or an image is resolved below that descriptor by
+openat2(RESOLVE_IN_ROOT): links in it can't lead out (CVE-2018-15664). Nothing is loaded from inside the container.
+
+    python -m vmagent.containers.fileworker REPORT_FD JOB    the tar comes on stdin or goes to stdout
+
+The report is one JSON line: {"stat": …} before the first byte of a tar that goes out, {"done": true} at the end of a
+job that takes one in, or {"error", "status"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from vmagent.containers import tarring
+from vmagent.containers.treewalk import Tree, TreeError
+from vmagent.linux import mounts
+from vmagent.linux.process import CLONE_NEWNS, unshare
+
+_MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
+
+
+def open_root(root: dict[str, Any]) -> int:
+    """A descriptor of the container's root directory. Raises OSError."""
+    if "pid" in root:
+        return os.open(f"/proc/{root['pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    unshare(CLONE_NEWNS)
+    mounts.mount(None, "/", None, _MS_REC | _MS_SLAVE)
+    target, lowers = root["target"], root["lowers"]
+    if root["writable"]:
+        options = [("upperdir", root["upper"]), ("workdir", root["work"])]
+    else:
+        options, lowers = [], [root["upper"], *lowers]
+    _mount_overlay(target, lowers, options)
+    root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for mount in root["mounts"]:
+        _mount_inside(root_fd, mount["source"], mount["destination"])
+    return root_fd
+
+
+def _mount_overlay(target: str, lowers: list[str], options: list[tuple[str, str]]) -> None:
+    # mount(2) takes one page of options: short names below a folder of links keep many layers within it.
+    words = [f"lowerdir={':'.join(lowers)}", *(f"{key}={value}" for key, value in options)]
+    mounts.mount("overlay", target, "overlay", 0, ",".join(words))
+
+
+def _mount_inside(root_fd: int, source: str, destination: str) -> None:
+    """Bind a volume or folder where the container would see it; a place that isn't there has nothing to hide."""
+    try:
+        place = mounts.open_in_root(root_fd, destination, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        tree = mounts.open_tree(-100, source)  # AT_FDCWD
+        try:
+            mounts.move_mount(tree, place)
+        finally:
+            os.close(tree)
+    finally:
+        os.close(place)
+
+
+def run(job: dict[str, Any], report: Any) -> None:
+    """Do one job. Raises TreeError, OSError."""
+    if job["op"] == "diff":
+        tarring.write_diff(job["upper"], sys.stdout.buffer)
+        return
+    tree = Tree(open_root(job["root"]))
+    match job["op"]:
+        case "stat":
+            report({"stat": tree.stat(job["path"])})
+        case "get":
+            report({"stat": tree.stat(job["path"])})
+            tarring.write_tree(tree, job["path"], sys.stdout.buffer)
+        case "export":
+            tarring.write_tree(tree, "/", sys.stdout.buffer)
+        case "put":
+            owner = tuple(job["owner"]) if job.get("owner") else None
+            tarring.extract(
+                tree, job["path"], sys.stdin.buffer, keeps_kind=job["no_overwrite_dir_non_dir"], owner=owner
+            )
+            report({"done": True})
+        case "copy_up":
+            tarring.copy_up(tree, job["path"], job["target"])
+            report({"done": True})
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 0; 1 after an error, which is in the report."""
+    report_fd, job = int(argv[0]), json.loads(argv[1])
+    with open(report_fd, "w", encoding="utf-8") as pipe:
+
+        def report(message: dict[str, Any]) -> None:
+            pipe.write(json.dumps(message) + "\n")
+            pipe.flush()
+
+        try:
+            run(job, report)
+        except TreeError as e:
+            report({"error": str(e), "status": e.status})
+            return 1
+        except BrokenPipeError:
+            return 1  # the client left
+        except OSError as e:
+            report({"error": f"{e.filename or job.get('path', job['op'])}: {e.strerror}", "status": 500})
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

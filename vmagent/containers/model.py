@@ -1,0 +1,187 @@
+"""What a container is: its record (kept on disk), its state, and the words for both.
+
+`config` and `host_config` are the Engine API's objects with every default filled in: docker echoes them unchanged in
+inspect, so they are kept as they are and read by `spec`, `mounts` and `shapes`. Everything the engine itself decides on
+has a typed field.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from vmagent.errors import Conflict
+
+ContainerId = NewType("ContainerId", str)  # 64 hex digits: never the short form, never a name
+JsonObject = dict[str, Any]  # an Engine API object, opaque but for the fields named where it is read
+
+ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time: what clients expect for "never"
+
+
+def new_container_id() -> ContainerId:
+    """64 random hex digits; the first 12 are never all decimal: a host name of digits looks like an address."""
+    while True:
+        value = secrets.token_hex(32)
+        if not value[:12].isdigit():
+            return ContainerId(value)
+
+
+def rfc3339(time_ns: int) -> str:
+    """`time_ns` (CLOCK_REALTIME) as RFC 3339 with nine fraction digits; Go's zero time for 0."""
+    if not time_ns:
+        return ZERO_TIME
+    seconds, nanos = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+
+
+class Status(StrEnum):
+    """The words of `State.Status` in inspect and of the filter `status`."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+class Event(StrEnum):
+    """What moves a container from one status to the next."""
+
+    START = "start"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    DIE = "die"
+    AWAIT_RESTART = "restart"  # died, and the restart policy will start it again
+    GIVE_UP = "stop waiting to restart"
+    REMOVE = "remove"
+    KEEP = "keep"  # a removal that failed
+
+
+MOVES: Mapping[tuple[Status, Event], Status] = {
+    (Status.CREATED, Event.START): Status.RUNNING,
+    (Status.EXITED, Event.START): Status.RUNNING,
+    (Status.DEAD, Event.START): Status.RUNNING,
+    (Status.RESTARTING, Event.START): Status.RUNNING,
+    (Status.RUNNING, Event.PAUSE): Status.PAUSED,
+    (Status.PAUSED, Event.UNPAUSE): Status.RUNNING,
+    (Status.RUNNING, Event.DIE): Status.EXITED,
+    (Status.PAUSED, Event.DIE): Status.EXITED,  # on cgroup v2, SIGKILL reaches a frozen process
+    (Status.RUNNING, Event.AWAIT_RESTART): Status.RESTARTING,
+    (Status.PAUSED, Event.AWAIT_RESTART): Status.RESTARTING,
+    (Status.RESTARTING, Event.AWAIT_RESTART): Status.RESTARTING,  # the start failed; the policy tries again
+    (Status.RESTARTING, Event.GIVE_UP): Status.EXITED,
+    (Status.CREATED, Event.REMOVE): Status.REMOVING,
+    (Status.EXITED, Event.REMOVE): Status.REMOVING,
+    (Status.DEAD, Event.REMOVE): Status.REMOVING,
+    (Status.REMOVING, Event.KEEP): Status.DEAD,
+}
+
+
+def after(status: Status, event: Event) -> Status:
+    """Where `event` leads from `status`. Raises Conflict (409) where docker refuses the verb."""
+    try:
+        return MOVES[status, event]
+    except KeyError:
+        raise Conflict(f"cannot {event} a container that is {status}") from None
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """What a run leaves behind, and where the container is now. Times are CLOCK_REALTIME nanoseconds, 0: never."""
+
+    status: Status = Status.CREATED
+    run: int = 0  # number of the last run; the supervisor knows a process by container and run
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_ns: int = 0
+    finished_ns: int = 0
+    restart_count: int = 0
+    stopped_by_hand: bool = False  # by the API: restart policies leave it alone until the next start
+
+    @property
+    def running(self) -> bool:
+        """A process exists (paused counts)."""
+        return self.status in (Status.RUNNING, Status.PAUSED)
+
+    def move(self, event: Event) -> None:
+        """Raises Conflict where `event` can't happen in this state."""
+        self.status = after(self.status, event)
+
+
+class MountKind(StrEnum):
+    BIND = "bind"
+    VOLUME = "volume"
+    TMPFS = "tmpfs"
+
+
+@dataclass(slots=True, kw_only=True)
+class MountPoint:
+    """Something mounted into the container, as inspect's `Mounts` shows it."""
+
+    kind: MountKind
+    destination: str
+    source: str = ""  # host path; of a volume once it is mounted
+    volume: str = ""  # the volume's name
+    driver: str = ""
+    mode: str = ""  # the third part of a Binds entry
+    writable: bool = True
+    propagation: str = ""
+    anonymous: bool = False
+    copy: bool = True  # fill a new volume with what the image has there
+    options: tuple[str, ...] = ()  # of a tmpfs: mount options
+    create_source: bool = False
+    recursive: bool = True
+    subpath: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Container:
+    """One container's record. Only the engine's loop touches it."""
+
+    id: ContainerId
+    name: str  # without docker's leading slash
+    created_ns: int
+    image_id: str  # sha256:…
+    image_ref: str  # as the user wrote it
+    platform: str
+    argv: list[str]  # entrypoint and command, resolved
+    config: JsonObject
+    host_config: JsonObject
+    endpoints: dict[str, JsonObject]  # network name → EndpointSettings as asked for
+    mounts: list[MountPoint]
+    layers: int = 0
+    state: State = field(default_factory=State)
+
+    @property
+    def tty(self) -> bool:
+        return bool(self.config["Tty"])
+
+    @property
+    def open_stdin(self) -> bool:
+        return bool(self.config["OpenStdin"])
+
+    @property
+    def auto_remove(self) -> bool:
+        return bool(self.host_config["AutoRemove"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels: dict[str, str] = self.config["Labels"] or {}
+        return labels
+
+    @property
+    def network_mode(self) -> str:
+        return str(self.host_config["NetworkMode"])
+
+
+def now_ns() -> int:
+    return time.time_ns()

@@ -1,0 +1,152 @@
+"""Which mounts a create request asks for: Binds, Mounts, Volumes, VolumesFrom and Tmpfs (api.md §12).
+
+Volumes are named here and made by the engine; the names of anonymous ones are left empty for it to fill in.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from vmagent.containers.model import Container, MountKind, MountPoint
+from vmagent.errors import BadRequest
+
+VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_MODE_WORDS = ("ro", "rw", "z", "Z", "nocopy", "delegated", "cached", "consistent", *_PROPAGATIONS)
+
+
+def requested_mounts(
+    config: Mapping[str, Any], host_config: Mapping[str, Any], find: Callable[[str], Container]
+) -> list[MountPoint]:
+    """All mounts but --tmpfs, ordered so that a parent is mounted before what lies in it.
+
+    `find` gives the containers of VolumesFrom, raising NotFound. Raises BadRequest.
+    """
+    found: dict[str, MountPoint] = {}
+    for inherited in _volumes_from(host_config["VolumesFrom"] or (), find):
+        found[inherited.destination] = inherited
+    explicit: dict[str, MountPoint] = {}
+    for mount in (*map(_bind, host_config["Binds"] or ()), *map(_mount, host_config.get("Mounts") or ())):
+        if mount.destination in explicit:
+            raise BadRequest(f"Duplicate mount point: {mount.destination}")
+        explicit[mount.destination] = mount
+    for path in host_config.get("Tmpfs") or {}:
+        if _clean(path) in explicit:
+            raise BadRequest(f"Duplicate mount point: {path}")
+    found |= explicit
+    for path in config.get("Volumes") or ():
+        destination = _clean(path)
+        if destination not in found and destination not in map(_clean, host_config.get("Tmpfs") or ()):
+            found[destination] = MountPoint(
+                kind=MountKind.VOLUME, destination=destination, driver="local", anonymous=True
+            )
+    return sorted(found.values(), key=lambda mount: (mount.destination.count("/"), mount.destination))
+
+
+def _clean(path: str) -> str:
+    if not path.startswith("/"):
+        raise BadRequest(
+            f"invalid volume specification: '{path}': invalid mount path: '{path}' mount path must be absolute"
+        )
+    cleaned = os.path.normpath("/" + path.lstrip("/"))
+    if cleaned == "/":
+        raise BadRequest("invalid volume specification: destination can't be '/'")
+    return cleaned
+
+
+def _bind(text: str) -> MountPoint:
+    """One entry of Binds: "src:dst[:mode]"."""
+    parts = text.split(":")
+    if not 2 <= len(parts) <= 3 or not parts[0] or not parts[1]:
+        raise BadRequest(f"invalid volume specification: '{text}'")
+    source, destination, mode = parts[0], _clean(parts[1]), parts[2] if len(parts) == 3 else ""
+    words = [word for word in mode.split(",") if word]
+    if unknown := [word for word in words if word not in _MODE_WORDS]:
+        raise BadRequest(f"invalid mode: {unknown[0]}")
+    common: dict[str, Any] = {
+        "destination": destination,
+        "mode": mode,
+        "writable": "ro" not in words,
+        "copy": "nocopy" not in words,
+    }
+    propagation = next((word for word in words if word in _PROPAGATIONS), "")
+    if source.startswith("/"):
+        return MountPoint(
+            kind=MountKind.BIND,
+            source=os.path.normpath(source),
+            propagation=propagation or "rprivate",
+            create_source=True,
+            **common,
+        )
+    if not VOLUME_NAME.fullmatch(source):
+        raise BadRequest(
+            f'create {source}: "{source}" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
+        )
+    return MountPoint(kind=MountKind.VOLUME, volume=source, driver="local", **{**common, "mode": mode or "z"})
+
+
+def _mount(given: Mapping[str, Any]) -> MountPoint:
+    """One object of Mounts."""
+    kind, target, source = given.get("Type") or "", given.get("Target") or "", given.get("Source") or ""
+    if not target:
+        raise BadRequest(f'invalid mount config for type "{kind}": field Target must not be empty')
+    destination, writable = _clean(target), not given.get("ReadOnly")
+    match kind:
+        case "bind":
+            options = given.get("BindOptions") or {}
+            if not source.startswith("/"):
+                raise BadRequest(
+                    'invalid mount config for type "bind": invalid mount path: '
+                    f"'{source}' mount path must be absolute"
+                )
+            create = bool(options.get("CreateMountpoint"))
+            if not create and not os.path.lexists(source):
+                raise BadRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}')
+            return MountPoint(
+                kind=MountKind.BIND,
+                source=os.path.normpath(source),
+                destination=destination,
+                writable=writable,
+                propagation=options.get("Propagation") or "rprivate",
+                create_source=create,
+                recursive=not options.get("NonRecursive"),
+            )
+        case "volume":
+            options = given.get("VolumeOptions") or {}
+            driver = (options.get("DriverConfig") or {}).get("Name") or "local"
+            if source and not VOLUME_NAME.fullmatch(source):
+                raise BadRequest(f'invalid mount config for type "volume": volume name {source!r} is invalid')
+            return MountPoint(
+                kind=MountKind.VOLUME,
+                volume=source,
+                destination=destination,
+                driver=driver,
+                mode="z",
+                writable=writable,
+                anonymous=not source,
+                copy=not options.get("NoCopy"),
+                subpath=options.get("Subpath") or "",
+            )
+        case "tmpfs":
+            options = given.get("TmpfsOptions") or {}
+            words = [f"size={options['SizeBytes']}"] if options.get("SizeBytes") else []
+            if options.get("Mode"):
+                words.append(f"mode={options['Mode']:o}")
+            return MountPoint(kind=MountKind.TMPFS, destination=destination, writable=writable, options=tuple(words))
+    raise BadRequest(f'invalid mount config for type "{kind}": mount type unknown')
+
+
+def _volumes_from(entries: Iterable[str], find: Callable[[str], Container]) -> Iterable[MountPoint]:
+    for entry in entries:
+        ref, _, mode = entry.partition(":")
+        if mode not in ("", "ro", "rw", "z", "Z"):
+            raise BadRequest(f"invalid volumes-from mode: {mode}")
+        for mount in find(ref).mounts:
+            if mount.kind is not MountKind.TMPFS:
+                # What is shared is not new: nothing is copied into it, and it goes with its first owner.
+                yield replace(mount, writable=mount.writable and mode != "ro", copy=False, anonymous=False)

@@ -1,0 +1,84 @@
+"""A container's two files in its folder of the data root.
+
+config.json  what it is; durable before create answers, rewritten by rename, update and stop-by-hand
+state.json   what became of it; written at start (not durable: a boot voids it) and at exit (made durable soon after)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from vmagent.containers.model import Container, ContainerId, MountKind, MountPoint, State, Status
+from vmagent.durable import fsync_dir, publish
+
+SCHEMA = 1
+CONFIG, STATE = "config.json", "state.json"
+
+
+class UnreadableRecord(Exception):
+    """A record that this engine can't read: damaged, or of a newer engine. It is left alone on disk."""
+
+
+def save_new(folder: Path, container: Container) -> None:
+    """Make `folder` with its overlay directories and a durable config.json. Blocks for one flush (about 1 ms).
+
+    Raises OSError; what is half-made then is the caller's to remove.
+    """
+    folder.mkdir(mode=0o710)
+    for name in ("upper", "work", "rootfs"):
+        os.mkdir(folder / name, 0o755)
+    fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, encode(container))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    fsync_dir(folder)
+    fsync_dir(folder.parent)
+
+
+def save_config(folder: Path, container: Container) -> None:
+    """Durably replace config.json. Raises OSError."""
+    publish(folder / CONFIG, encode(container))
+
+
+def save_state(folder: Path, state: State, *, durable: bool) -> None:
+    """Replace state.json. Raises OSError."""
+    publish(folder / STATE, encode_state(state), durable=durable)
+
+
+def encode(container: Container) -> bytes:
+    record = {field.name: getattr(container, field.name) for field in fields(container) if field.name != "state"}
+    record["mounts"] = [asdict(mount) for mount in container.mounts]
+    return json.dumps({"schema": SCHEMA, **record}, separators=(",", ":")).encode()
+
+
+def encode_state(state: State) -> bytes:
+    return json.dumps({"schema": SCHEMA, **asdict(state)}, separators=(",", ":")).encode()
+
+
+def load(folder: Path) -> Container:
+    """Read both files of one container. Raises UnreadableRecord."""
+    try:
+        record = _checked(json.loads((folder / CONFIG).read_bytes()))
+        mounts = [
+            MountPoint(**{**mount, "kind": MountKind(mount["kind"]), "options": tuple(mount["options"])})
+            for mount in record.pop("mounts")
+        ]
+        container = Container(**{**record, "id": ContainerId(record["id"]), "mounts": mounts})
+        if (folder / STATE).exists():
+            state = _checked(json.loads((folder / STATE).read_bytes()))
+            container.state = State(**{**state, "status": Status(state["status"])})
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UnreadableRecord(f"{folder}: {e}") from e
+    return container
+
+
+def _checked(record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict) or record.pop("schema", None) != SCHEMA:
+        raise ValueError(f"not a record of schema {SCHEMA}")
+    return record

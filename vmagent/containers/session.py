@@ -1,0 +1,158 @@
+"""Attach and logs: a container's output read back from its log files, and its stdin.
+
+The supervisor writes every byte of output to the log files first (engine-facts §4); whoever is attached reads them from
+there as they grow. So any number of clients get all output, a slow one holds nobody back, and a client that comes after
+the process has ended still gets everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+from vmagent.containers.live import Live
+from vmagent.containers.streams import write_all
+from vmagent.supervisor.client import SupervisorClient, SupervisorError
+from vmagent.supervisor.logfile import LogEntry, LogReader
+
+READ_BYTES = 256 << 10  # given out at once
+
+
+class AttachSession:
+    """One attached client. `output` must be read, or the session left by `detach`."""
+
+    def __init__(
+        self,
+        live: Live,
+        supervisor: SupervisorClient,
+        folder: Path,
+        *,
+        logs: bool,
+        stream: bool,
+        stdin: bool,
+        streams: tuple[int, ...],
+    ) -> None:
+        """Its place in the output is taken here: what comes from now on is given, with `logs` all that is there too."""
+        self._live, self._supervisor = live, supervisor
+        state = live.record.state
+        self._run = state.run if state.running else state.run + 1
+        self._follows = stream
+        self._takes_stdin = stdin and live.record.open_stdin
+        self._stdin_fd: int | None = None
+        self._is_left = self._is_closed = False
+        self._reader = LogReader(folder, raw=True, streams=streams, tail=None if logs else 0) if streams else None
+        live.sessions += 1
+
+    @property
+    def tty(self) -> bool:
+        return self._live.record.tty
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """(stream, bytes) until this run of the container has ended and everything was given."""
+        try:
+            while not self._is_left:
+                news = self._live.bell.next()
+                is_over = not self._follows or self._live.run_is_over(self._run)  # first this, then what it wrote
+                while self._reader is not None and (entries := self._reader.read(READ_BYTES)):
+                    for stream, data in _joined(entries):
+                        yield stream, data
+                if is_over:
+                    return
+                await news
+        finally:
+            self._close()
+
+    async def write(self, data: bytes) -> None:
+        """To the process's stdin, waiting for its start and while it doesn't read. Raises BrokenPipeError."""
+        if self._takes_stdin:
+            await write_all(await self._stdin(), data)
+
+    async def close_stdin(self) -> None:
+        """The client has no more input: the process sees the end if it asked for StdinOnce."""
+        record = self._live.record
+        if not self._takes_stdin or not record.config["StdinOnce"] or record.tty:
+            return
+        with suppress(BrokenPipeError):
+            await self._started()
+            self._drop_stdin()
+            self._takes_stdin = False
+            with suppress(SupervisorError):  # ended meanwhile
+                await self._supervisor.close_stdin(record.id)
+
+    async def detach(self) -> None:
+        """Leave; the process goes on."""
+        self._is_left = True
+        self._close()
+        self._live.bell.ring()
+
+    async def _started(self) -> None:
+        """Wait for the run. Raises BrokenPipeError if it is over."""
+        while True:
+            news = self._live.bell.next()
+            if self._is_left or self._live.run_is_over(self._run):
+                raise BrokenPipeError("the container has ended")
+            if self._live.record.state.run == self._run and self._live.record.state.running:
+                return
+            await news
+
+    async def _stdin(self) -> int:
+        if self._stdin_fd is None:
+            await self._started()
+            try:
+                fd = await self._supervisor.stdin_fd(self._live.id)
+            except SupervisorError as e:
+                raise BrokenPipeError(str(e)) from e
+            os.set_blocking(fd, False)
+            self._stdin_fd = fd
+        return self._stdin_fd
+
+    def _drop_stdin(self) -> None:
+        if self._stdin_fd is not None:
+            os.close(self._stdin_fd)
+            self._stdin_fd = None
+
+    def _close(self) -> None:
+        self._drop_stdin()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if not self._is_closed:
+            self._is_closed = True
+            self._live.sessions -= 1
+            self._live.bell.ring()
+
+
+def _joined(entries: list[LogEntry]) -> list[tuple[int, bytes]]:
+    """Neighbours of one stream in one piece."""
+    result: list[tuple[int, list[bytes]]] = []
+    for entry in entries:
+        if result and result[-1][0] == entry.stream:
+            result[-1][1].append(entry.data)
+        else:
+            result.append((entry.stream, [entry.data]))
+    return [(stream, b"".join(parts)) for stream, parts in result]
+
+
+async def follow(live: Live, reader: LogReader, *, follows: bool) -> AsyncIterator[list[LogEntry]]:
+    """Batches of log lines: what is there, then (with `follows`) what comes until the run under way ends.
+
+    Closes `reader` at the end.
+    """
+    try:
+        run = live.record.state.run
+        while True:
+            news = live.bell.next()
+            is_over = not follows or live.run_is_over(run) or live.record.state.run == 0
+            while entries := reader.read(READ_BYTES):
+                yield entries
+                await asyncio.sleep(0)  # a long log must not hold up the others on the loop
+            if is_over:
+                if rest := reader.finish():
+                    yield rest
+                return
+            await news
+    finally:
+        reader.close()

@@ -1,0 +1,205 @@
+"""A container's configuration as an OCI runtime-spec document (runtime-spec 1.2, config.md and config-linux.md).
+
+Docker's defaults live here: which file systems every container sees, which namespaces are its own, what is masked.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmagent.containers import resources, security
+from vmagent.containers.configure import environment
+from vmagent.containers.model import Container, JsonObject, MountKind, MountPoint
+from vmagent.containers.seccomp_profile import default_profile, resolve_profile
+
+_HOST_FILES = ("resolv.conf", "hostname", "hosts")
+_TMPFS_FLAGS = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a start brings along beside the record."""
+
+    rootfs: Path
+    host_files: Path  # folder with hosts, hostname and resolv.conf
+    cgroup_path: str
+    own_network: bool  # a network namespace comes along as a descriptor
+    pid_of: Mapping[str, int]  # namespace ("pid", "ipc") → pid whose namespace is shared
+    shm: Path | None = None  # a mounted tmpfs to be bound on /dev/shm (IpcMode shareable and container:)
+
+
+def build_spec(container: Container, around: Surroundings) -> JsonObject:
+    """Raises BadRequest for security options or limits that can't be had, OSError for a missing device."""
+    host, config = container.host_config, container.config
+    options = security.parse_security(host["SecurityOpt"])
+    capabilities = security.effective_capabilities(host)
+    nodes = resources.devices(host)
+    limits = resources.resources(host)
+    limits["devices"] = resources.device_rules(host, nodes)
+    linux: JsonObject = {
+        "namespaces": _namespaces(host, around),
+        "resources": limits,
+        "devices": [{key: value for key, value in node.items() if key != "access"} for node in nodes],
+        "cgroupsPath": around.cgroup_path,
+        "maskedPaths": host["MaskedPaths"] or [],
+        "readonlyPaths": host["ReadonlyPaths"] or [],
+        "sysctl": host.get("Sysctls") or {},
+    }
+    if profile := _seccomp(options, capabilities, privileged=host["Privileged"]):
+        linux["seccomp"] = profile
+    if any(mount.propagation in ("shared", "rshared") for mount in container.mounts):
+        linux["rootfsPropagation"] = "rshared"
+    elif any(mount.propagation in ("slave", "rslave") for mount in container.mounts):
+        linux["rootfsPropagation"] = "rslave"
+    spec: JsonObject = {
+        "ociVersion": "1.2.0",
+        "root": {"path": str(around.rootfs), "readonly": host["ReadonlyRootfs"]},
+        "mounts": _mounts(container, around),
+        "linux": linux,
+    }
+    if host["UTSMode"] != "host" and config["Hostname"]:
+        spec["hostname"] = config["Hostname"]
+        if config["Domainname"]:
+            spec["domainname"] = config["Domainname"]
+    process: JsonObject = {
+        "terminal": container.tty,
+        "args": container.argv,
+        "env": environment(config),
+        "cwd": config["WorkingDir"] or "/",
+        "user": {"uid": 0, "gid": 0},
+        "capabilities": capability_sets(capabilities),
+        "rlimits": [
+            {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
+            for limit in host["Ulimits"] or ()
+        ],
+        "noNewPrivileges": options.no_new_privileges,
+    }
+    if host["OomScoreAdj"]:
+        process["oomScoreAdj"] = host["OomScoreAdj"]
+    if container.tty and all(host["ConsoleSize"]):
+        process["consoleSize"] = {"height": host["ConsoleSize"][0], "width": host["ConsoleSize"][1]}
+    spec["process"] = process
+    return spec
+
+
+def build_exec_process(container: Container, request: Mapping[str, Any]) -> tuple[JsonObject, JsonObject | None]:
+    """(OCI process, seccomp object or None) of an exec: `request` is the Engine API's ExecConfig."""
+    host = container.host_config
+    options = security.parse_security(host["SecurityOpt"])
+    privileged = bool(request.get("Privileged") or host["Privileged"])
+    capabilities = security.effective_capabilities({**host, "Privileged": privileged})
+    tty = bool(request.get("Tty"))
+    extra = [*(["TERM=xterm"] if tty and not container.tty else []), *(request.get("Env") or ())]
+    process: JsonObject = {
+        "terminal": tty,
+        "args": list(request["Cmd"]),
+        "env": environment(container.config, extra=extra),
+        "cwd": request.get("WorkingDir") or container.config["WorkingDir"] or "/",
+        "user": {"uid": 0, "gid": 0},
+        "capabilities": capability_sets(capabilities),
+        "noNewPrivileges": options.no_new_privileges,
+        "rlimits": [
+            {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
+            for limit in host["Ulimits"] or ()
+        ],
+    }
+    size = request.get("ConsoleSize")
+    if tty and size and all(size):
+        process["consoleSize"] = {"height": size[0], "width": size[1]}
+    return process, _seccomp(options, capabilities, privileged=privileged)
+
+
+def capability_sets(names: list[str]) -> JsonObject:
+    """Bounding, effective and permitted; nothing is inheritable (CVE-2022-24769), nothing ambient."""
+    return {"bounding": names, "effective": names, "permitted": names, "inheritable": [], "ambient": []}
+
+
+def _seccomp(options: security.SecurityOptions, capabilities: list[str], *, privileged: bool) -> JsonObject | None:
+    if options.seccomp is None:
+        return None if privileged else default_profile(capabilities, platform.machine())
+    if not options.seccomp:
+        return None
+    return resolve_profile(options.seccomp, capabilities, platform.machine())
+
+
+def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[JsonObject]:
+    result: list[JsonObject] = [{"type": "mount"}]
+    if around.own_network:
+        result.append({"type": "network"})
+    if host["UTSMode"] != "host":
+        result.append({"type": "uts"})
+    if host["CgroupnsMode"] != "host":
+        result.append({"type": "cgroup"})
+    for name, mode in (("pid", host["PidMode"]), ("ipc", host["IpcMode"])):
+        if mode == "host":
+            continue
+        if name in around.pid_of:
+            result.append({"type": name, "path": f"/proc/{around.pid_of[name]}/ns/{name}"})
+        else:
+            result.append({"type": name})
+    return result
+
+
+def _mounts(container: Container, around: Surroundings) -> list[JsonObject]:
+    host = container.host_config
+    mounts = _system_mounts(host, around)
+    mounts += [
+        _mount(f"/etc/{name}", "bind", str(around.host_files / name), "rbind", "rprivate") for name in _HOST_FILES
+    ]
+    tmpfs = [
+        _mount(path, "tmpfs", "tmpfs", *_tmpfs_options(text.split(",") if text else []))
+        for path, text in (host.get("Tmpfs") or {}).items()
+    ]
+    own = [_own_mount(mount) for mount in container.mounts]
+    users = sorted([*own, *tmpfs], key=lambda mount: (mount["destination"].count("/"), mount["destination"]))
+    taken = {mount["destination"] for mount in users}
+    return [mount for mount in mounts if mount["destination"] not in taken] + users
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> JsonObject:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonObject]:
+    sys_mode = "rw" if host["Privileged"] else "ro"
+    mounts = [
+        _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount(
+            "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+        ),
+        _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys_mode),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", sys_mode),
+    ]
+    if host["IpcMode"] == "host":
+        mounts.append(_mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "nosuid", "noexec", "nodev"))
+        mounts.append(_mount("/dev/shm", "bind", "/dev/shm", "rbind", "nosuid", "noexec", "nodev"))
+        return mounts
+    mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
+    if host["IpcMode"] == "none":
+        return mounts
+    if around.shm is not None:
+        mounts.append(_mount("/dev/shm", "bind", str(around.shm), "rbind", "nosuid", "noexec", "nodev"))
+    else:
+        size = f"size={host['ShmSize']}"
+        mounts.append(_mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", size))
+    return mounts
+
+
+def _own_mount(mount: MountPoint) -> JsonObject:
+    if mount.kind is MountKind.TMPFS:
+        words = list(mount.options) if mount.writable else [*mount.options, "ro"]
+        return _mount(mount.destination, "tmpfs", "tmpfs", *_tmpfs_options(words))
+    options = ["rbind" if mount.recursive else "bind", mount.propagation or "rprivate"]
+    if not mount.writable:
+        options += ["ro", "rro"] if mount.recursive else ["ro"]
+    return _mount(mount.destination, "bind", mount.source, *options)
+
+
+def _tmpfs_options(words: list[str]) -> list[str]:
+    """Docker's flags, each unless the user's words say the opposite."""
+    return [flag for word, flag in _TMPFS_FLAGS.items() if word not in words] + words

@@ -1,0 +1,341 @@
+"""Tars out of and into a container's tree. Writing follows no link; extracting resolves each parent in the root."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tarfile
+from contextlib import suppress
+from typing import IO
+
+from vmagent.containers.treewalk import Tree, TreeError, split
+from vmagent.linux import mounts
+
+OPAQUE = "trusted.overlay.opaque"
+_WHITEOUT, _OPAQUE_NAME = ".wh.", ".wh..wh..opq"
+_OWN_XATTRS = ("trusted.overlay.", "user.overlay.")
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class _Writer:
+    """A tar being written; hard links among its files are kept."""
+
+    def __init__(self, out: IO[bytes], *, as_diff: bool = False) -> None:
+        self._tar = tarfile.open(  # noqa: SIM115 - `close` ends it
+            fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
+        )
+        self._seen: dict[tuple[int, int], str] = {}
+        self._as_diff = as_diff
+
+    def close(self) -> None:
+        self._tar.close()
+
+    def add(self, folder_fd: int, name: str, arc_name: str) -> None:
+        """Add `name` in the open folder, and what is below it, as `arc_name`."""
+        info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        if self._as_diff and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+            parent, _, base = arc_name.rpartition("/")
+            self._marker(f"{parent}/{_WHITEOUT}{base}" if parent else f"{_WHITEOUT}{base}")
+            return
+        entry = self._entry(info, arc_name)
+        if entry is None:
+            return  # a socket: there is no way to say it in a tar
+        if entry.type == tarfile.SYMTYPE:
+            entry.linkname = os.readlink(name, dir_fd=folder_fd)
+        if entry.isreg():
+            self._add_file(folder_fd, name, info, entry)
+        elif entry.isdir():
+            self._add_folder(folder_fd, name, entry)
+        else:
+            self._tar.addfile(entry)
+
+    def _marker(self, name: str) -> None:
+        self._tar.addfile(tarfile.TarInfo(name))
+
+    @staticmethod
+    def _entry(info: os.stat_result, arc_name: str) -> tarfile.TarInfo | None:
+        entry = tarfile.TarInfo(arc_name)
+        entry.mode, entry.uid, entry.gid, entry.mtime = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, 0
+        entry.mtime = info.st_mtime_ns // 1_000_000_000
+        kinds = {
+            stat.S_IFREG: tarfile.REGTYPE,
+            stat.S_IFDIR: tarfile.DIRTYPE,
+            stat.S_IFLNK: tarfile.SYMTYPE,
+            stat.S_IFCHR: tarfile.CHRTYPE,
+            stat.S_IFBLK: tarfile.BLKTYPE,
+            stat.S_IFIFO: tarfile.FIFOTYPE,
+        }
+        kind = kinds.get(stat.S_IFMT(info.st_mode))
+        if kind is None:
+            return None
+        entry.type = kind
+        if kind in (tarfile.CHRTYPE, tarfile.BLKTYPE):
+            entry.devmajor, entry.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
+        return entry
+
+    def _add_file(self, folder_fd: int, name: str, info: os.stat_result, entry: tarfile.TarInfo) -> None:
+        key = (info.st_dev, info.st_ino)
+        if info.st_nlink > 1 and key in self._seen:
+            entry.type, entry.linkname = tarfile.LNKTYPE, self._seen[key]
+            self._tar.addfile(entry)
+            return
+        self._seen[key] = entry.name
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(name, flags, dir_fd=folder_fd), "rb") as file:
+            entry.size = os.fstat(file.fileno()).st_size
+            _set_xattrs(entry, file.fileno())
+            # The file may grow or shrink meanwhile: the entry says what its header says.
+            self._tar.addfile(entry, _Exactly(file, entry.size))
+
+    def _add_folder(self, folder_fd: int, name: str, entry: tarfile.TarInfo) -> None:
+        fd = os.open(name, _FOLDER, dir_fd=folder_fd)
+        try:
+            _set_xattrs(entry, fd)
+            self._tar.addfile(entry)
+            if self._as_diff and OPAQUE in os.listxattr(fd) and os.getxattr(fd, OPAQUE) == b"y":
+                self._marker(f"{entry.name}/{_OPAQUE_NAME}")
+            for child in sorted(os.listdir(fd)):
+                try:
+                    self.add(fd, child, f"{entry.name}/{child}" if entry.name != "." else f"./{child}")
+                except FileNotFoundError:
+                    continue  # gone meanwhile
+        finally:
+            os.close(fd)
+
+
+class _Exactly:
+    """A file that gives `size` bytes: cut, or filled with zeros."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def read(self, size: int = 1 << 20, /) -> bytes:
+        size = min(size, self._left)
+        data = self._file.read(size)
+        data += bytes(size - len(data))
+        self._left -= len(data)
+        return data
+
+
+def _set_xattrs(entry: tarfile.TarInfo, fd: int) -> None:
+    found = {}
+    for name in os.listxattr(fd):
+        if name.startswith(_OWN_XATTRS) or name.startswith(("system.", "security.selinux")):
+            continue
+        value = os.getxattr(fd, name)
+        found[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+    if found:
+        entry.pax_headers = found
+
+
+def write_tree(tree: Tree, path: str, out: IO[bytes]) -> None:
+    """The tar of what is at `path`, its last element not followed; members begin with the path's own last name.
+
+    Raises TreeError 404.
+    """
+    folder, name = split(path)
+    folder_fd = tree.open_folder(folder)
+    writer = _Writer(out)
+    try:
+        if name == ".":
+            base = folder.rstrip("/").rpartition("/")[2]
+            shown = "." if path.endswith(("/.", "/")) and not base else ("." if path.endswith("/.") else base or ".")
+        else:
+            shown = name
+        writer.add(folder_fd, name, shown)
+        writer.close()
+    finally:
+        os.close(folder_fd)
+
+
+def write_diff(upper: str, out: IO[bytes]) -> None:
+    """An overlay's upper folder as a layer's tar, whiteouts in OCI's form (image-spec, layer.md, "Whiteouts")."""
+    fd = os.open(upper, _FOLDER)
+    writer = _Writer(out, as_diff=True)
+    try:
+        for child in sorted(os.listdir(fd)):
+            writer.add(fd, child, child)
+        writer.close()
+    finally:
+        os.close(fd)
+
+
+def extract(tree: Tree, path: str, source: IO[bytes], *, keeps_kind: bool, owner: tuple[int, int] | None) -> None:
+    """Unpack a tar (plain, gzip, bzip2 or xz) into the existing folder at `path`.
+
+    `keeps_kind`: a folder is never replaced by a file nor the reverse; `owner`: (uid, gid) for everything instead of
+    the tar's own. Raises TreeError.
+    """
+    try:
+        base_fd = tree.open_folder(path)
+    except TreeError as e:
+        try:
+            os.close(mounts.open_in_root(tree.root_fd, path, os.O_PATH | os.O_CLOEXEC))
+        except OSError:
+            raise e from None
+        raise TreeError("extraction point is not a directory", 400) from e
+    os.umask(0)
+    base = os.path.normpath("/" + path)
+    folders: list[tuple[str, tarfile.TarInfo]] = []
+    try:
+        with tarfile.open(fileobj=source, mode="r|*") as tar:
+            for member in tar:
+                _extract_one(tree, base, tar, member, keeps_kind=keeps_kind, owner=owner)
+                if member.isdir():
+                    folders.append((_target(base, member.name), member))
+        for target, member in reversed(folders):  # writing into a folder changed its time
+            fd = tree.open_folder(target)
+            os.utime(fd, (member.mtime, member.mtime))
+            os.close(fd)
+    except (tarfile.TarError, EOFError) as e:
+        raise TreeError(f"Error processing tar file: {e}", 400) from e
+    finally:
+        os.close(base_fd)
+
+
+def _target(base: str, name: str) -> str:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise TreeError(f"invalid path in archive: {name!r}", 400)
+    return os.path.join(base, *parts) if parts else base
+
+
+def _extract_one(
+    tree: Tree,
+    base: str,
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    *,
+    keeps_kind: bool,
+    owner: tuple[int, int] | None,
+) -> None:
+    target = _target(base, member.name)
+    uid, gid = owner or (member.uid, member.gid)
+    if target == base or target == "/":
+        return  # the extraction point stays as it is
+    folder, _, name = target.rpartition("/")
+    folder_fd = _make_folders(tree, folder or "/")
+    try:
+        _make_room(folder_fd, name, member, keeps_kind=keeps_kind)
+        if member.isdir():
+            with suppress(FileExistsError):
+                os.mkdir(name, member.mode & 0o7777, dir_fd=folder_fd)
+            fd = os.open(name, _FOLDER, dir_fd=folder_fd)
+        elif member.isreg():
+            fd = os.open(name, _NEW_FILE, 0o600, dir_fd=folder_fd)
+        else:
+            _make_special(tree, base, folder_fd, name, member, uid, gid)
+            return
+        try:
+            if member.isreg() and (content := tar.extractfile(member)) is not None:
+                with os.fdopen(os.dup(fd), "wb") as out:
+                    shutil.copyfileobj(content, out, 1 << 20)
+            os.fchown(fd, uid, gid)
+            os.fchmod(fd, member.mode & 0o7777)
+            for key, value in member.pax_headers.items():
+                if key.startswith("SCHILY.xattr.") and not key[13:].startswith(_OWN_XATTRS):
+                    os.setxattr(fd, key[13:], value.encode("utf-8", "surrogateescape"))
+            os.utime(fd, (member.mtime, member.mtime))
+        finally:
+            os.close(fd)
+    finally:
+        os.close(folder_fd)
+
+
+def _make_folders(tree: Tree, path: str) -> int:
+    """Open the folder `path`, making what is missing of it."""
+    try:
+        return tree.open_folder(path)
+    except TreeError:
+        if path == "/":
+            raise
+    parent, _, name = path.rpartition("/")
+    parent_fd = _make_folders(tree, parent or "/")
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent_fd)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(parent_fd)
+    return tree.open_folder(path)
+
+
+def _make_room(folder_fd: int, name: str, member: tarfile.TarInfo, *, keeps_kind: bool) -> None:
+    """Take away what is in the way of `member`. Raises TreeError where that would replace a folder by a file."""
+    try:
+        there = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    is_folder = stat.S_ISDIR(there.st_mode)
+    if is_folder and member.isdir():
+        return
+    if keeps_kind and is_folder and not member.isdir():
+        raise TreeError(f'cannot overwrite directory "{name}" with non-directory "{member.name}"', 500)
+    if keeps_kind and not is_folder and member.isdir():
+        raise TreeError(f'cannot overwrite non-directory "{name}" with directory "{member.name}"', 500)
+    if is_folder:
+        shutil.rmtree(name, dir_fd=folder_fd)
+    else:
+        os.unlink(name, dir_fd=folder_fd)
+
+
+def _make_special(
+    tree: Tree, base: str, folder_fd: int, name: str, member: tarfile.TarInfo, uid: int, gid: int
+) -> None:
+    if member.issym():
+        os.symlink(member.linkname, name, dir_fd=folder_fd)
+    elif member.islnk():
+        folder, _, linked = _target(base, member.linkname).rpartition("/")
+        source_fd = tree.open_folder(folder or "/")
+        try:
+            os.link(linked, name, src_dir_fd=source_fd, dst_dir_fd=folder_fd, follow_symlinks=False)
+        finally:
+            os.close(source_fd)
+        return
+    elif member.isfifo():
+        os.mkfifo(name, member.mode & 0o777, dir_fd=folder_fd)
+    elif member.ischr() or member.isblk():
+        kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+        device = os.makedev(member.devmajor, member.devminor)
+        os.mknod(name, kind | member.mode & 0o777, device, dir_fd=folder_fd)
+    else:
+        raise TreeError(f"unhandled tar header type {member.type!r}", 400)
+    os.chown(name, uid, gid, dir_fd=folder_fd, follow_symlinks=False)
+
+
+def copy_up(tree: Tree, path: str, target: str) -> None:
+    """Fill the empty folder `target` with what the image has at `path`: content, owner, mode. Nothing is fine."""
+    try:
+        source_fd = tree.open_folder(path)
+    except TreeError:
+        return
+    try:
+        read_fd, write_fd = os.pipe()
+        info = os.fstat(source_fd)
+        pid = os.fork()
+        if pid == 0:  # the reader of our own tar; one thread, nothing to lose
+            status = 1
+            try:
+                os.close(write_fd)
+                with open(read_fd, "rb") as source:
+                    inside = Tree(os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+                    extract(inside, "/", source, keeps_kind=False, owner=None)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(read_fd)
+        with open(write_fd, "wb") as out:
+            writer = _Writer(out)
+            for child in sorted(os.listdir(source_fd)):
+                writer.add(source_fd, child, child)
+            writer.close()
+        _, wait_status = os.waitpid(pid, 0)
+        if wait_status:
+            raise OSError(errno.EIO, "copying the image's files into the volume failed", target)
+        os.chown(target, info.st_uid, info.st_gid)
+        os.chmod(target, stat.S_IMODE(info.st_mode))
+    finally:
+        os.close(source_fd)

@@ -1,0 +1,71 @@
+"""Paths inside a container's root, resolved below a descriptor of it and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from datetime import UTC, datetime
+from typing import Any
+
+from vmagent.containers.goio import go_mode
+from vmagent.linux import mounts
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class TreeError(Exception):
+    """What the client is told, with docker's status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def split(path: str) -> tuple[str, str]:
+    """(folder, last name): the name is "." where the path means a folder itself ("/a/.", "/a/", "/")."""
+    parts = path.split("/")
+    is_folder = parts[-1] in ("", ".", "..")
+    kept = [part for part in parts if part not in ("", ".")]
+    if is_folder or not kept:
+        return "/" + "/".join(kept), "."
+    return "/" + "/".join(kept[:-1]), kept[-1]
+
+
+class Tree:
+    """A container's file system, by a descriptor of its root that this object owns."""
+
+    def __init__(self, root_fd: int) -> None:
+        self.root_fd = root_fd
+
+    def open_folder(self, path: str) -> int:
+        """A descriptor of the folder at `path`, links followed within the root. Raises TreeError 404, OSError."""
+        try:
+            return mounts.open_in_root(self.root_fd, path, _DIRECTORY)
+        except OSError as e:
+            if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise TreeError(path, 404) from e
+            raise
+
+    def stat(self, path: str) -> dict[str, Any]:
+        """docker's path stat; the last element is not followed. Raises TreeError 404."""
+        folder, name = split(path)
+        folder_fd = self.open_folder(folder)
+        try:
+            try:
+                info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+            except FileNotFoundError as e:
+                raise TreeError(path, 404) from e
+            target = os.readlink(name, dir_fd=folder_fd) if stat.S_ISLNK(info.st_mode) else ""
+        finally:
+            os.close(folder_fd)
+        shown = name if name != "." else (folder.rstrip("/").rpartition("/")[2] or "/")
+        if target and not target.startswith("/"):
+            target = os.path.normpath(os.path.join(folder, target))
+        return {
+            "name": shown,
+            "size": info.st_size,
+            "mode": go_mode(info.st_mode),
+            "mtime": datetime.fromtimestamp(info.st_mtime, UTC).isoformat().replace("+00:00", "Z"),
+            "linkTarget": target,
+        }

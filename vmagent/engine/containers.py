@@ -1,0 +1,398 @@
+"""`engine.containers`: the Engine API's container verbs, each handed on to the part that does it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from vmagent.containers import configure, records, shapes
+from vmagent.containers.live import Condition, Live, Waiter
+from vmagent.containers.model import JsonObject, Status
+from vmagent.containers.names import checked_name
+from vmagent.containers.resources import resources
+from vmagent.containers.session import AttachSession, follow
+from vmagent.engine import stats as statistics
+from vmagent.engine.core import Core
+from vmagent.engine.creating import Creator
+from vmagent.engine.files import Files
+from vmagent.engine.health import health_json, health_status
+from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.networking import Networking
+from vmagent.engine.options import LogEntry, LogOptions, PathStat
+from vmagent.engine.processes import process_table
+from vmagent.engine.selecting import implies_all, passes
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound, NotImplementedHere
+from vmagent.images.imagestore import ImageStore
+from vmagent.supervisor.client import NotHeld
+from vmagent.supervisor.logfile import LogReader
+
+Filters = Mapping[str, Sequence[str]]
+Warnings = list[str]
+
+UPDATABLE = (
+    "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus",
+    "CpusetMems", "Memory", "MemoryReservation", "MemorySwap", "NanoCpus", "PidsLimit",
+)  # fmt: skip
+
+
+class LogStream:
+    """A container's log: `batches` gives its lines."""
+
+    def __init__(self, live: Live, reader: LogReader, *, follows: bool) -> None:
+        self._live, self._reader, self._follows = live, reader, follows
+
+    @property
+    def tty(self) -> bool:
+        return self._live.record.tty
+
+    async def batches(self) -> AsyncIterator[list[LogEntry]]:
+        """Lines in order of time, many at once where many are there."""
+        async for entries in follow(self._live, self._reader, follows=self._follows):
+            yield [LogEntry(entry.stream, entry.time_ns, entry.data) for entry in entries]
+
+
+class AttachedSession(AttachSession):
+    """An attach whose leaving by the detach keys is told as an event."""
+
+    def __init__(self, core: Core, live: Live, **options: Any) -> None:
+        super().__init__(live, core.supervisor, core.folder(live.id), **options)
+        self._core = core
+
+    async def detach(self, *, keys: bool = False) -> None:
+        await super().detach()
+        if keys:
+            self._core.tell(self._live.record, "detach")
+
+
+class Containers:
+    """The verbs. All raise vmagent.errors."""
+
+    def __init__(
+        self,
+        core: Core,
+        images: ImageStore,
+        networking: Networking,
+        creator: Creator,
+        lifecycle: Lifecycle,
+        files: Files,
+    ) -> None:
+        self._core, self._images, self._networking = core, images, networking
+        self._creator, self._lifecycle, self._files = creator, lifecycle, files
+        self._pruning = asyncio.Lock()
+
+    # --- create, start, stop
+
+    async def create(
+        self, config: JsonObject, *, name: str, platform: str, api_version: tuple[int, int]
+    ) -> tuple[str, list[str]]:
+        """ContainerCreate: (id, warnings)."""
+        began = asyncio.get_running_loop().time()
+        live, warnings = await self._creator.create(config, name=name, platform=platform, api_version=api_version)
+        live.timeline["create_ms"] = round((asyncio.get_running_loop().time() - began) * 1000, 3)
+        return live.record.id, warnings
+
+    async def start(self, ref: str) -> None:
+        await self._lifecycle.start(self._core.find(ref))
+
+    async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
+        await self._lifecycle.stop(self._core.find(ref), timeout_s=timeout_s, signal=signal)
+
+    async def restart(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
+        await self._lifecycle.restart(self._core.find(ref), timeout_s=timeout_s, signal=signal)
+
+    async def kill(self, ref: str, *, signal: str) -> None:
+        await self._lifecycle.kill(self._core.find(ref), signal=signal)
+
+    async def pause(self, ref: str) -> None:
+        await self._lifecycle.pause(self._core.find(ref))
+
+    async def unpause(self, ref: str) -> None:
+        await self._lifecycle.unpause(self._core.find(ref))
+
+    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
+        await self._lifecycle.remove(self._core.find(ref), force=force, volumes=volumes)
+
+    async def waiter(self, ref: str, condition: str) -> Waiter:
+        """ContainerWait, registered when this returns."""
+        return self._core.find(ref).wait_for(Condition.parse(condition))
+
+    # --- looking in
+
+    async def list(self, *, all: bool, limit: int, size: bool, filters: Filters) -> list[JsonObject]:
+        """ContainerList: newest first."""
+        shows_all = all or limit > 0 or implies_all(filters)
+        found = []
+        for live in sorted(self._core.live.values(), key=lambda live: live.record.created_ns, reverse=True):
+            state = live.record.state
+            if not (shows_all or state.running or state.status is Status.RESTARTING):
+                continue
+            if not passes(live, filters, find=self._core.find, is_descendant=self._is_descendant):
+                continue
+            found.append(live)
+            if limit > 0 and len(found) == limit:
+                break
+        return [await self._list_json(live, size=size) for live in found]
+
+    def _is_descendant(self, image_id: str, ref: str) -> bool:
+        """Whether an image is `ref` or was built on it: has all its layers at the bottom."""
+        try:
+            wanted = self._images.resolve(ref)
+            own = self._images.image(image_id)
+        except EngineError:
+            return False
+        return own.id == wanted.id or own.layers[: len(wanted.layers)] == wanted.layers
+
+    async def _list_json(self, live: Live, *, size: bool) -> JsonObject:
+        record = live.record
+        return shapes.list_json(
+            record,
+            image=self._shown_image(record.image_ref, record.image_id),
+            health_status=health_status(live),
+            networks=self._networking.endpoints_json(record),
+            ports=self._networking.ports_list(record),
+            sizes=await self._files.sizes(record) if size else None,
+        )
+
+    def _shown_image(self, ref: str, image_id: str) -> str:
+        """The reference as given, while it still points to the container's image."""
+        try:
+            return ref if self._images.resolve(ref).id == image_id else image_id
+        except EngineError:
+            return image_id
+
+    async def inspect(self, ref: str, *, size: bool = False) -> JsonObject:
+        """ContainerInspect."""
+        live = self._core.find(ref)
+        record = live.record
+        folder, host_files = self._core.folder(record.id), self._core.exec_root.container(record.id)
+        has_started = record.state.started_ns != 0
+        paths = {name: str(host_files / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
+        paths["log"] = str(folder / "log.1")
+        graph = {
+            "Name": "overlay2",
+            "Data": {
+                "LowerDir": ":".join(self._files.lowers(record)),
+                "MergedDir": str(folder / "rootfs"),
+                "UpperDir": str(folder / "upper"),
+                "WorkDir": str(folder / "work"),
+            },
+        }
+        return shapes.inspect_json(
+            record,
+            health=health_json(live),
+            network_settings=self._networking.settings_json(record),
+            exec_ids=live.exec_ids,
+            paths=paths,
+            graph=graph,
+            sizes=await self._files.sizes(record) if size else None,
+        )
+
+    async def top(self, ref: str, ps_args: str) -> JsonObject:
+        """ContainerTop: the host's `ps` of the container's processes."""
+        live = self._running(ref)
+        return await process_table(await self._pids(live), ps_args)
+
+    async def _pids(self, live: Live) -> Sequence[int]:
+        try:
+            return await self._core.supervisor.pids(live.id)
+        except NotHeld as e:
+            raise Conflict(f"container {live.id} is not running") from e
+
+    async def stats(self, ref: str) -> JsonObject:
+        """One sample: ContainerStats without precpu."""
+        live = self._core.find(ref)
+        record = live.record
+        if not record.state.running:
+            return statistics.empty(record)
+        try:
+            sample = await self._core.supervisor.stats(record.id)
+        except NotHeld:
+            return statistics.empty(record)
+        endpoints = self._networking.stack.sandbox(record.id)
+        interfaces = {e.interface: e.host_interface for e in endpoints.endpoints} if endpoints else {}
+        return statistics.sample(record, sample, interfaces)
+
+    async def timeline(self, ref: str) -> JsonObject:
+        """How long the last start took, step by step, in milliseconds."""
+        return dict(self._core.find(ref).timeline)
+
+    # --- streams
+
+    async def attach(
+        self, ref: str, *, logs: bool, stream: bool, stdin: bool, stdout: bool, stderr: bool
+    ) -> AttachedSession:
+        """ContainerAttach. Raises Conflict where it is paused or restarting."""
+        live = self._core.find(ref)
+        if live.record.state.status is Status.PAUSED:
+            raise Conflict(f"container {live.id} is paused, unpause the container before attach")
+        if live.record.state.status is Status.RESTARTING:
+            raise Conflict(f"container {live.id} is restarting, wait until the container is running")
+        streams = tuple(number for number, wanted in ((1, stdout), (2, stderr)) if wanted)
+        session = AttachedSession(self._core, live, logs=logs, stream=stream, stdin=stdin, streams=streams)
+        self._core.tell(live.record, "attach")
+        return session
+
+    async def logs(self, ref: str, options: LogOptions) -> LogStream:
+        """ContainerLogs. Raises BadRequest, Conflict, NotImplementedHere (driver none)."""
+        live = self._core.find(ref)
+        record = live.record
+        if not (options.stdout or options.stderr):
+            raise BadRequest("Bad parameters: you must choose at least one stream")
+        if record.state.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict("can not get logs from container which is dead or marked for removal")
+        if record.host_config["LogConfig"]["Type"] == "none":
+            raise NotImplementedHere("configured logging driver does not support reading")
+        reader = LogReader(
+            self._core.folder(record.id),
+            streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
+            since_ns=options.since_ns or 0,
+            until_ns=options.until_ns,
+            tail=options.tail,
+        )
+        return LogStream(live, reader, follows=options.follow and record.state.running)
+
+    async def resize(self, ref: str, *, height: int, width: int) -> None:
+        """ContainerResize. Raises Conflict where it does not run."""
+        live = self._running(ref)
+        try:
+            await self._core.supervisor.resize(live.id, height, width)
+        except NotHeld as e:
+            raise Conflict(f"container {live.id} is not running") from e
+        self._core.tell(live.record, "resize", height=str(height), width=str(width))
+
+    def _running(self, ref: str) -> Live:
+        live = self._core.find(ref)
+        if not live.record.state.running:
+            raise Conflict(f"container {live.id} is not running")
+        return live
+
+    # --- changes of the record
+
+    async def rename(self, ref: str, name: str) -> None:
+        """ContainerRename. Raises BadRequest, Conflict."""
+        live = self._core.find(ref)
+        new, old = checked_name(name), live.record.name
+        if new == old:
+            raise BadRequest("Renaming a container with the same name as its current name")
+        async with live.lock:
+            self._core.names.reserve(new, live.record.id)
+            live.record.name = new
+            try:
+                await self._core.on_disk(records.save_config, self._core.folder(live.id), live.record)
+            except OSError as e:
+                live.record.name = old
+                self._core.names.release(new)
+                raise EngineError(f"rename of {old}: {e.strerror}") from e
+            self._core.names.release(old)
+        self._core.tell(live.record, "rename", oldName=f"/{old}")
+
+    async def update(self, ref: str, body: JsonObject) -> Warnings:
+        """ContainerUpdate: limits and the restart policy, at once where it runs."""
+        live = self._core.find(ref)
+        async with live.lock:
+            record = live.record
+            changed = {**record.host_config, **{k: body[k] for k in UPDATABLE if body.get(k) not in (None, 0, "")}}
+            if changed["MemorySwap"] and changed["Memory"] and 0 < changed["MemorySwap"] < changed["Memory"]:
+                raise Conflict(
+                    "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the "
+                    "same time"
+                )
+            configure.check_resources(changed)
+            policy = body.get("RestartPolicy")
+            if policy and policy.get("Name"):
+                policy = dict(policy)
+                configure.check_restart_policy(policy)
+                if policy["Name"] != "no" and record.auto_remove:
+                    raise BadRequest("Restart policy cannot be updated because AutoRemove is enabled for the container")
+                changed["RestartPolicy"] = policy
+            if record.state.running:
+                with suppress(NotHeld):
+                    await self._core.supervisor.update(record.id, resources(changed))
+            record.host_config = changed
+            await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
+        self._core.tell(live.record, "update")
+        return []
+
+    async def prune(self, filters: Filters) -> JsonObject:
+        """ContainerPrune: all that do not run."""
+        if self._pruning.locked():
+            raise Conflict("a prune operation is already running")
+        async with self._pruning:
+            deleted, reclaimed = [], 0
+            for live in list(self._core.live.values()):
+                state = live.record.state
+                if state.running or state.status is Status.RESTARTING:
+                    continue
+                if not passes(live, filters, find=self._core.find, is_descendant=self._is_descendant):
+                    continue
+                size, _ = await self._files.sizes(live.record)
+                with suppress(Conflict, NotFound):  # started or removed meanwhile
+                    await self._lifecycle.remove(live, force=False, volumes=False)
+                    deleted.append(live.id)
+                    reclaimed += size
+            self._core.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
+            return {"ContainersDeleted": deleted or None, "SpaceReclaimed": reclaimed}
+
+    # --- files
+
+    async def changes(self, ref: str) -> Sequence[JsonObject]:
+        return await self._files.changes(self._core.find(ref).record)
+
+    async def archive_stat(self, ref: str, path: str) -> PathStat:
+        return await self._files.stat(self._core.find(ref).record, path)
+
+    async def archive_get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+        return await self._files.get(self._core.find(ref).record, path)
+
+    async def archive_put(
+        self,
+        ref: str,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        no_overwrite_dir_non_dir: bool,
+        copy_uid_gid: bool,
+    ) -> None:
+        await self._files.put(
+            self._core.find(ref).record,
+            path,
+            chunks,
+            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+            copy_uid_gid=copy_uid_gid,
+        )
+
+    def export(self, ref: str) -> AsyncIterator[bytes]:
+        """The whole file system as a tar stream."""
+        live = self._core.find(ref)
+        self._core.tell(live.record, "export")
+        return self._files.export(live.record)
+
+    async def commit(
+        self,
+        ref: str,
+        config: JsonObject,
+        *,
+        repo: str,
+        tag: str,
+        comment: str,
+        author: str,
+        pause: bool,
+        changes: Sequence[str],
+    ) -> str:
+        """ImageCommit: the new image's id."""
+        live = self._core.find(ref)
+        pauses = pause and live.record.state.status is Status.RUNNING
+        if pauses:
+            await self._core.supervisor.pause(live.id)
+        try:
+            image_id = await self._files.commit(
+                live.record, config, repo=repo, tag=tag, comment=comment, author=author, changes=changes
+            )
+        finally:
+            if pauses:
+                with suppress(NotHeld):
+                    await self._core.supervisor.resume(live.id)
+        self._core.tell(live.record, "commit", comment=comment, imageID=image_id, imageRef=repo)
+        return image_id

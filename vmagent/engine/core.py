@@ -1,0 +1,148 @@
+"""What the engine's verbs share: the containers in memory, the supervisor, the roots, the disk thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container, ContainerId
+from vmagent.containers.names import Names
+from vmagent.containers.records import CONFIG, STATE
+from vmagent.durable import fsync_dir
+from vmagent.engine.events import EventBus
+from vmagent.errors import EngineError, NotFound
+from vmagent.paths import DataRoot, ExecRoot
+from vmagent.supervisor.client import SupervisorClient
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COMMIT_DELAY_S = 0.2  # exits of this long share their flushes
+
+
+class Core:
+    """State of one open engine; touched on the loop only."""
+
+    def __init__(self, data_root: DataRoot, exec_root: ExecRoot, events: EventBus) -> None:
+        self.data_root, self.exec_root, self.events = data_root, exec_root, events
+        self.supervisor = SupervisorClient()
+        self.names = Names()
+        self.live: dict[ContainerId, Live] = {}
+        self.is_stopping = False
+        self._disk = ThreadPoolExecutor(3, thread_name_prefix="disk")
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._to_commit: dict[ContainerId, int] = {}
+        self._commit_task: asyncio.Task[None] | None = None
+
+    # Containers
+
+    def find(self, ref: str) -> Live:
+        """By id, name or the beginning of an id. Raises NotFound, BadRequest."""
+        live = self.live.get(self.names.resolve(ref))
+        if live is None:
+            raise NotFound(f"No such container: {ref}")
+        return live
+
+    def folder(self, container_id: str) -> Path:
+        return self.data_root.container(container_id)
+
+    def users_of_image(self, image_id: str) -> Iterator[Container]:
+        return (live.record for live in self.live.values() if live.record.image_id == image_id)
+
+    def tell(self, record: Container, action: str, **extra: str) -> None:
+        """Publish a container event: all labels, image, name and `extra` (api.md §8)."""
+        attributes = {**record.labels, "image": record.image_ref, "name": record.name, **extra}
+        self.events.publish("container", action, record.id, attributes)
+
+    # Work beside the loop
+
+    async def on_disk(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `function` in a disk thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *args, **kwargs))
+
+    def spawn_task(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task that belongs to the engine: its failure is logged, `close` ends it."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, EngineError):  # those are for the client, who got them
+            log.error("task.failed", task=task.get_name(), exc_info=error)
+
+    # Exit statuses on their way to disk
+
+    def commit_exit(self, container_id: ContainerId, run: int) -> None:
+        """Make the state file (already written) durable soon, then let the supervisor forget the run."""
+        self._to_commit[container_id] = run
+        if self._commit_task is None or self._commit_task.done():
+            self._commit_task = self.spawn_task(self._commit_exits(), "commit exits")
+
+    async def _commit_exits(self) -> None:
+        while self._to_commit:
+            await asyncio.sleep(COMMIT_DELAY_S)
+            batch, self._to_commit = self._to_commit, {}
+            await self.on_disk(_flush, [self.folder(container_id) for container_id in batch])
+            for container_id, run in batch.items():
+                await self.supervisor.acknowledge(container_id, run)
+
+    # Removal of trees
+
+    def discard_tree(self, path: Path) -> None:
+        """Take `path` out of sight now, its files away later. Raises OSError."""
+        target = self.data_root.trash / f"{path.name}.{os.urandom(4).hex()}"
+        with suppress(FileNotFoundError):
+            os.rename(path, target)
+            self.spawn_task(self.on_disk(_remove_tree, target), "empty trash")
+
+    async def sweep_trash(self) -> None:
+        """Remove what an earlier engine left there."""
+        for entry in await self.on_disk(os.listdir, self.data_root.trash):
+            await self.on_disk(_remove_tree, self.data_root.trash / entry)
+
+    async def close(self) -> None:
+        """Finish what is on its way to disk, end the tasks."""
+        if self._commit_task is not None and not self._commit_task.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await asyncio.shield(self._commit_task)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.supervisor.close()
+        self._disk.shutdown(wait=True)
+
+
+def _remove_tree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)  # what can't go now goes at the next sweep
+
+
+def _flush(folders: list[Path]) -> None:
+    """Make the state files of `folders` durable; a folder that is gone meanwhile needs nothing."""
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            fd = os.open(folder / STATE, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            fsync_dir(folder)
+
+
+def has_record(folder: Path) -> bool:
+    """Whether `folder` is a container's and not what a crash left of one."""
+    return (folder / CONFIG).exists()

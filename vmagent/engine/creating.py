@@ -1,0 +1,136 @@
+"""ContainerCreate: from a request to a record on disk. Whatever fails leaves nothing behind."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from vmagent.containers import configure, records
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container, MountKind, MountPoint, new_container_id, now_ns
+from vmagent.containers.mounts import requested_mounts
+from vmagent.containers.names import checked_name
+from vmagent.containers.security import effective_capabilities, parse_security
+from vmagent.engine.core import Core
+from vmagent.engine.files import Files
+from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.networking import Networking
+from vmagent.engine.volumes import Volumes
+from vmagent.errors import BadRequest, NotFound
+from vmagent.images.imagestore import ImageStore
+from vmagent.images.platforms import Platform
+
+
+class Creator:
+    """Makes containers."""
+
+    def __init__(
+        self,
+        core: Core,
+        images: ImageStore,
+        networking: Networking,
+        volumes: Volumes,
+        files: Files,
+        lifecycle: Lifecycle,
+    ) -> None:
+        self._core, self._images, self._networking = core, images, networking
+        self._volumes, self._files, self._lifecycle = volumes, files, lifecycle
+
+    async def create(
+        self, body: dict[str, Any], *, name: str, platform: str, api_version: tuple[int, int]
+    ) -> tuple[Live, list[str]]:
+        """(the new container, warnings). Raises BadRequest, Conflict (name), NotFound only for a missing image."""
+        container_id = new_container_id()
+        image_ref = body.get("Image") or ""
+        if not image_ref:
+            raise BadRequest("no image specified")
+        image = self._images.resolve(image_ref)
+        warnings = self._platform_warnings(image.config, platform, image_ref)
+        asked = configure.complete(body, image.defaults, container_id, api_version=api_version)
+        host = asked.host_config
+        parse_security(host["SecurityOpt"])
+        effective_capabilities(host)
+        self._pin_containers(host)
+        mounts = requested_mounts(asked.config, host, self._volume_source)
+        with ExitStack() as claims, ExitStack() as undo:
+            chosen = checked_name(name) if name else self._core.names.generate()
+            self._core.names.reserve(chosen, container_id)
+            undo.callback(self._core.names.release, chosen)
+            hold = self._images.hold(image.id)
+            undo.callback(hold.release)
+            record = Container(
+                id=container_id,
+                name=chosen,
+                created_ns=now_ns(),
+                image_id=image.id,
+                image_ref=image_ref,
+                platform="linux",
+                argv=asked.argv,
+                config=asked.config,
+                host_config=host,
+                endpoints=self._networking.complete_endpoints(asked.endpoints),
+                mounts=mounts,
+                layers=len(image.layers),
+            )
+            record.mounts = await self._claim_volumes(record, claims)
+            folder = self._core.folder(container_id)
+            undo.callback(self._core.discard_tree, folder)
+            await self._core.on_disk(records.save_new, folder, record)
+            undo.pop_all()
+            live = Live(record)  # from here on the volumes count as used by it
+            self._core.names.add_id(container_id)
+            self._core.live[container_id] = live
+            self._lifecycle.image_holds[container_id] = hold
+        self._core.tell(record, "create")
+        return live, [*warnings, *asked.warnings]
+
+    @staticmethod
+    def _platform_warnings(config: dict[str, Any], platform: str, image_ref: str) -> list[str]:
+        made_for = Platform.from_json(config)
+        host = Platform.host()
+        if platform:
+            wanted = Platform.parse(platform)
+            if not made_for.suits(wanted):
+                raise NotFound(
+                    f"image with reference {image_ref} was found but does not match the specified platform: "
+                    f"wanted {platform}, actual: {made_for}"
+                )
+            return []
+        if made_for.suits(host):
+            return []
+        return [
+            f"The requested image's platform ({made_for}) does not match the detected host platform ({host}) "
+            "and no specific platform was requested"
+        ]
+
+    def _pin_containers(self, host: dict[str, Any]) -> None:
+        """`container:x` in modes becomes a full id: names may change hands. Raises BadRequest for unknown ones."""
+        for field in ("NetworkMode", "IpcMode", "PidMode"):
+            kind, colon, ref = host[field].partition(":")
+            if kind == "container" and colon:
+                host[field] = f"container:{self._find(ref).id}"
+
+    def _find(self, ref: str) -> Container:
+        """Raises BadRequest: a 404 here would make clients pull the image."""
+        try:
+            return self._core.find(ref).record
+        except NotFound as e:
+            raise BadRequest(str(e)) from e
+
+    def _volume_source(self, ref: str) -> Container:
+        return self._find(ref)
+
+    async def _claim_volumes(self, record: Container, claims: ExitStack) -> list[MountPoint]:
+        """Make the volumes that are not there, and fill new ones with what the image has at their place."""
+        mounts = []
+        for mount in record.mounts:
+            if mount.kind is not MountKind.VOLUME:
+                mounts.append(mount)
+                continue
+            claimed = await self._volumes.claim(mount.volume, driver=mount.driver)
+            claims.callback(claimed.release)
+            mounts.append(replace(mount, volume=claimed.name, source=str(claimed.path)))
+            if claimed.is_new and mount.copy:
+                await self._files.copy_up(record, mount.destination, claimed.path)
+        return mounts

@@ -1,0 +1,376 @@
+"""A container's files from outside: docker cp, diff, export, commit, sizes, and new volumes that the image fills.
+
+The reading and writing is done by a process of its own (`vmagent.containers.fileworker`), one per job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from vmagent.containers.model import Container, JsonObject, MountKind, now_ns, rfc3339
+from vmagent.engine.core import Core
+from vmagent.engine.launching import Launcher
+from vmagent.engine.options import PathStat
+from vmagent.errors import BadRequest, EngineError, NotFound
+from vmagent.images.config import apply_changes
+from vmagent.images.imagestore import ImageStore
+
+CHUNK = 256 << 10
+CHANGED, ADDED, DELETED = 0, 1, 2
+_ERRORS: Mapping[int, type[EngineError]] = {400: BadRequest, 404: NotFound}
+
+
+class _Job:
+    """A file worker at work."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, report: asyncio.StreamReader, path: str, owner: str
+    ) -> None:
+        self.process, self._report, self._path, self._owner = process, report, path, owner
+
+    async def answer(self) -> JsonObject:
+        """The report's line. Raises the EngineError that it says."""
+        line = await self._report.readline()
+        message: JsonObject = (
+            json.loads(line) if line else {"error": "the file worker ended unexpectedly", "status": 500}
+        )
+        if "error" in message:
+            text = message["error"]
+            if message["status"] == 404:
+                text = f"Could not find the file {self._path} in container {self._owner}"
+            raise _ERRORS.get(message["status"], EngineError)(text)
+        return message
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """What the worker writes. Raises EngineError if it ends badly."""
+        assert self.process.stdout is not None
+        while data := await self.process.stdout.read(CHUNK):
+            yield data
+        if await self.process.wait():
+            await self.answer()
+
+    async def send(self, chunks: AsyncIterator[bytes]) -> None:
+        """Give the worker its input; one that has stopped reading says why in its report."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError, ConnectionResetError):
+            async for chunk in chunks:
+                self.process.stdin.write(chunk)
+                await self.process.stdin.drain()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.process.stdin.close()
+            await self.process.stdin.wait_closed()
+
+
+class Files:
+    """The file verbs."""
+
+    def __init__(self, core: Core, launcher: Launcher, images: ImageStore) -> None:
+        self._core, self._launcher, self._images = core, launcher, images
+
+    def lowers(self, record: Container) -> list[str]:
+        return self._launcher.lowers(record)
+
+    @asynccontextmanager
+    async def _job(self, record: Container, op: str, path: str, **more: Any) -> AsyncIterator[_Job]:
+        """Run a worker; ended at the latest when the block is left."""
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        job = json.dumps({"op": op, "path": path, **more})
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-m",
+                "vmagent.containers.fileworker",
+                str(write_fd),
+                job,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=(write_fd,),
+            )
+        except BaseException:
+            os.close(read_fd)
+            raise
+        finally:
+            os.close(write_fd)
+        report = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(report), os.fdopen(read_fd, "rb")
+        )
+        try:
+            yield _Job(process, report, path, record.id)
+        finally:
+            transport.close()
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+            if process.stdin is not None:
+                process.stdin.close()
+            await process.wait()
+
+    def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
+        if record.state.running:
+            return {"pid": record.state.pid}
+        folder = self._core.folder(record.id)
+        return {
+            "target": str(folder / "rootfs"),
+            "lowers": self.lowers(record),
+            "upper": str(folder / "upper"),
+            "work": str(folder / "work"),
+            "writable": writable,
+            "mounts": [
+                {"source": mount.source, "destination": mount.destination}
+                for mount in record.mounts
+                if mount.kind is not MountKind.TMPFS and os.path.lexists(mount.source)
+            ],
+        }
+
+    # --- docker cp
+
+    async def stat(self, record: Container, path: str) -> PathStat:
+        """Raises NotFound."""
+        async with self._job(record, "stat", path, root=self._root(record)) as job:
+            return _path_stat((await job.answer())["stat"])
+
+    async def get(self, record: Container, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+        """The stat, and the tar of what is there. Raises NotFound."""
+        stream = self._get(record, path)
+        found = await anext(stream)
+        assert isinstance(found, PathStat)
+        return found, stream  # type: ignore[return-value]  # from here on it gives bytes alone
+
+    async def _get(self, record: Container, path: str) -> AsyncIterator[PathStat | bytes]:
+        async with self._job(record, "get", path, root=self._root(record)) as job:
+            yield _path_stat((await job.answer())["stat"])
+            async for data in job.output():
+                yield data
+
+    async def put(
+        self,
+        record: Container,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        no_overwrite_dir_non_dir: bool,
+        copy_uid_gid: bool,
+    ) -> None:
+        """Unpack a tar into a folder of the container. Raises NotFound, BadRequest."""
+        self._require_writable(record, path)
+        owner = _numeric_owner(record.config["User"]) if copy_uid_gid else None
+        async with self._job(
+            record,
+            "put",
+            path,
+            root=self._root(record, writable=True),
+            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+            owner=owner,
+        ) as job:
+            await job.send(chunks)
+            await job.answer()
+
+    @staticmethod
+    def _require_writable(record: Container, path: str) -> None:
+        cleaned = os.path.normpath("/" + path)
+        below = [m for m in record.mounts if cleaned == m.destination or cleaned.startswith(m.destination + "/")]
+        if below:
+            if not max(below, key=lambda mount: len(mount.destination)).writable:
+                raise BadRequest("mounted volume is marked read-only")
+        elif record.host_config["ReadonlyRootfs"]:
+            raise BadRequest("container rootfs is marked read-only")
+
+    async def export(self, record: Container) -> AsyncIterator[bytes]:
+        """The tar of the whole file system."""
+        async with self._job(record, "export", "/", root=self._root(record)) as job:
+            async for data in job.output():
+                yield data
+
+    async def copy_up(self, record: Container, path: str, target: Path) -> None:
+        """Fill the new volume at `target` with what the image of `record` has at `path`."""
+        folder = self._core.exec_root.path / "image-root"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lowers = self.lowers(record)
+        if not await self._core.on_disk(_exists_in, lowers, path):
+            return
+        root = {
+            "target": str(folder),
+            "lowers": lowers[1:],
+            "upper": lowers[0],
+            "work": "",
+            "writable": False,
+            "mounts": [],
+        }
+        async with self._job(record, "copy_up", path, root=root, target=str(target)) as job:
+            await job.answer()
+
+    # --- diff, sizes, commit
+
+    async def changes(self, record: Container) -> Sequence[JsonObject]:
+        """What differs from the image."""
+        upper = self._core.folder(record.id) / "upper"
+        return await self._core.on_disk(_changes, str(upper), self.lowers(record))
+
+    async def sizes(self, record: Container) -> tuple[int, int]:
+        """(bytes of the container's own layer, bytes in all)."""
+        own = await self._core.on_disk(_tree_size, str(self._core.folder(record.id) / "upper"))
+        try:
+            image = int((await self._images.inspect(record.image_id))["Size"])
+        except NotFound:
+            image = 0
+        return own, own + image
+
+    async def commit(
+        self,
+        record: Container,
+        config: JsonObject,
+        *,
+        repo: str,
+        tag: str,
+        comment: str,
+        author: str,
+        changes: Sequence[str],
+    ) -> str:
+        """A new image: the container's image and its own layer on top. Returns the id."""
+        image = self._images.image(record.image_id)
+        whole = deepcopy(dict(image.config))
+        whole.pop("rootfs", None)
+        inner = {
+            key: record.config[key]
+            for key in (
+                "User",
+                "Env",
+                "Entrypoint",
+                "Cmd",
+                "WorkingDir",
+                "Labels",
+                "Volumes",
+                "ExposedPorts",
+                "StopSignal",
+                "Healthcheck",
+                "Shell",
+                "OnBuild",
+            )
+            if record.config.get(key)
+        }
+        inner.update({key: value for key, value in config.items() if value and key in _COMMITTED})
+        now = rfc3339(now_ns())
+        command = " ".join(record.argv)
+        whole.update({"config": apply_changes(inner, changes), "created": now, "author": author})
+        whole["history"] = [
+            *(whole.get("history") or ()),
+            {"created": now, "created_by": command, "author": author, "comment": comment},
+        ]
+        async with self._job(record, "diff", "/", upper=str(self._core.folder(record.id) / "upper")) as job:
+            return await self._images.commit(job.output(), parent=image.id, config=whole, repo=repo, tag=tag)
+
+
+_COMMITTED = frozenset(
+    (
+        "User",
+        "Env",
+        "Entrypoint",
+        "Cmd",
+        "WorkingDir",
+        "Labels",
+        "Volumes",
+        "ExposedPorts",
+        "StopSignal",
+        "Healthcheck",
+        "Shell",
+        "OnBuild",
+    )
+)
+
+
+def _path_stat(found: Mapping[str, Any]) -> PathStat:
+    return PathStat(found["name"], found["size"], found["mode"], found["mtime"], found["linkTarget"])
+
+
+def _numeric_owner(user: str) -> tuple[int, int] | None:
+    """uid and gid of docker's user string where they are numbers; None: as the tar says."""
+    uid, _, gid = user.partition(":")
+    if uid.isdigit():
+        return int(uid), int(gid) if gid.isdigit() else 0
+    return None
+
+
+def _tree_size(path: str) -> int:
+    total = 0
+    seen: set[int] = set()
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                info = os.lstat(os.path.join(folder, name))
+                if info.st_ino not in seen:
+                    seen.add(info.st_ino)
+                    total += info.st_size
+    return total
+
+
+def _exists_in(lowers: Sequence[str], path: str) -> bool:
+    """Whether the image has something at `path`, or a link on the way there (then the worker must look)."""
+    for lower in lowers:
+        place = lower
+        for part in path.strip("/").split("/"):
+            place = f"{place}/{part}"
+            if os.path.islink(place):
+                return True
+            if not os.path.lexists(place):
+                break
+        else:
+            return True
+    return False
+
+
+def _changes(upper: str, lowers: Sequence[str]) -> list[JsonObject]:
+    """Walk an overlay's upper folder: overlayfs.rst, "whiteouts and opaque directories"."""
+    found: list[JsonObject] = []
+
+    def walk(folder: str, shown: str, below: list[str]) -> None:
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = f"{shown}/{entry.name}"
+            info = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+                found.append({"Path": path, "Kind": DELETED})
+                continue
+            under, is_there = _lowers_of(below, entry.name)
+            found.append({"Path": path, "Kind": CHANGED if is_there else ADDED})
+            if entry.is_dir(follow_symlinks=False):
+                is_opaque = _is_opaque(entry.path)
+                walk(entry.path, path, [] if is_opaque else under)
+
+    walk(upper, "", list(lowers))
+    return found
+
+
+def _lowers_of(folders: Sequence[str], name: str) -> tuple[list[str], bool]:
+    """(the lower folders called `name` that show through, whether anything of that name does)."""
+    under: list[str] = []
+    for folder in folders:
+        path = f"{folder}/{name}"
+        try:
+            info = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+            return under, bool(under)
+        if not stat.S_ISDIR(info.st_mode):
+            return under, True
+        under.append(path)
+        if _is_opaque(path):
+            break
+    return under, bool(under)
+
+
+def _is_opaque(path: str) -> bool:
+    try:
+        return os.getxattr(path, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
+    except OSError:
+        return False

@@ -1,0 +1,130 @@
+"""Health checks: a command run in the container now and then, and what its results add up to (HealthConfig)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from vmagent.containers.live import Live
+from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
+from vmagent.engine.core import Core
+from vmagent.engine.execs import Execs
+from vmagent.errors import EngineError
+
+log = structlog.get_logger(__name__)
+
+NS = 1_000_000_000
+DEFAULT_INTERVAL_S, DEFAULT_TIMEOUT_S, DEFAULT_RETRIES, DEFAULT_START_INTERVAL_S = 30.0, 30.0, 3, 5.0
+KEPT, OUTPUT_BYTES = 5, 4096  # results and their output that inspect shows
+STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
+
+
+@dataclass(slots=True, eq=False)
+class Monitor:
+    """The health of one run of a container."""
+
+    status: str = STARTING
+    failing_streak: int = 0
+    log: deque[JsonObject] = field(default_factory=lambda: deque(maxlen=KEPT))
+    task: asyncio.Task[None] | None = None
+
+    def to_json(self) -> JsonObject:
+        return {"Status": self.status, "FailingStreak": self.failing_streak, "Log": list(self.log)}
+
+    def note(self, exit_code: int, *, retries: int, in_start_period: bool) -> bool:
+        """Count a result; whether the status changed by it. Failures in the start period don't count."""
+        before = self.status
+        if exit_code == 0:
+            self.failing_streak, self.status = 0, HEALTHY
+        elif not (in_start_period and self.status == STARTING):
+            self.failing_streak += 1
+            if self.failing_streak >= retries:
+                self.status = UNHEALTHY
+        return self.status != before
+
+
+class HealthMonitors:
+    """Runs the checks of all containers that have one."""
+
+    def __init__(self, core: Core, execs: Execs) -> None:
+        self._core, self._execs = core, execs
+
+    def start(self, live: Live) -> None:
+        """Begin checking, if the container has a check."""
+        config = live.record.config.get("Healthcheck") or {}
+        command = _command(config, live)
+        if not command:
+            live.health = None
+            return
+        monitor = Monitor()
+        live.health = monitor
+        monitor.task = self._core.spawn_task(self._watch(live, monitor, config, command), f"health {live.id[:12]}")
+
+    def stop(self, live: Live) -> None:
+        """The run is over; what was found stays to be inspected."""
+        if live.health is not None and live.health.task is not None:
+            live.health.task.cancel()
+            live.health.task = None
+
+    async def _watch(self, live: Live, monitor: Monitor, config: Mapping[str, Any], command: list[str]) -> None:
+        interval_s = _seconds(config, "Interval", DEFAULT_INTERVAL_S)
+        timeout_s = _seconds(config, "Timeout", DEFAULT_TIMEOUT_S)
+        start_period_s = _seconds(config, "StartPeriod", 0.0)
+        start_interval_s = _seconds(config, "StartInterval", DEFAULT_START_INTERVAL_S)
+        retries = config.get("Retries") or DEFAULT_RETRIES
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            starting = monitor.status == STARTING and loop.time() - began < start_period_s
+            await asyncio.sleep(start_interval_s if starting else interval_s)
+            if live.record.state.status is not Status.RUNNING:
+                continue  # paused: nothing could answer
+            in_start_period = loop.time() - began < start_period_s
+            result = await self._probe(live, command, timeout_s)
+            monitor.log.append(result)
+            if monitor.note(result["ExitCode"], retries=retries, in_start_period=in_start_period):
+                self._core.tell(live.record, f"health_status: {monitor.status}")
+                live.bell.ring()
+
+    async def _probe(self, live: Live, command: list[str], timeout_s: float) -> JsonObject:
+        began = now_ns()
+        try:
+            exit_code, output = await self._execs.run(live, command, limit_s=timeout_s, output_bytes=OUTPUT_BYTES)
+            text = output.decode(errors="replace")
+        except TimeoutError:
+            exit_code, text = -1, f"Health check exceeded timeout ({timeout_s:g}s)"
+        except EngineError as e:
+            exit_code, text = -1, str(e)
+        return {"Start": rfc3339(began), "End": rfc3339(now_ns()), "ExitCode": exit_code, "Output": text}
+
+
+def health_json(live: Live) -> JsonObject | None:
+    """inspect's `State.Health`; None without a check."""
+    shown: JsonObject | None = live.health.to_json() if live.health is not None else None
+    return shown
+
+
+def health_status(live: Live) -> str:
+    """`starting`, `healthy`, `unhealthy`, or `none` without a check."""
+    return str(live.health.status) if live.health is not None else "none"
+
+
+def _command(config: Mapping[str, Any], live: Live) -> list[str]:
+    test = config.get("Test") or []
+    if not test or test[0] == "NONE":
+        return []
+    if test[0] == "CMD":
+        return list(test[1:])
+    if test[0] == "CMD-SHELL":
+        return [*(live.record.config.get("Shell") or ["/bin/sh", "-c"]), *test[1:]]
+    return list(test)
+
+
+def _seconds(config: Mapping[str, Any], key: str, default: float) -> float:
+    value = config.get(key) or 0
+    return value / NS if value else default

@@ -1,0 +1,249 @@
+"""One start of a container: from its record to a running process, and back to nothing where that fails."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vmagent.containers import hostfiles
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container, MountKind, MountPoint
+from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.engine.core import Core
+from vmagent.engine.networking import Networking
+from vmagent.engine.volumes import Volumes
+from vmagent.errors import BadRequest, Conflict, EngineError
+from vmagent.images.imagestore import ImageStore
+from vmagent.native import binary
+from vmagent.runtime.failure import LaunchError
+from vmagent.runtime.plan import compile_plan
+from vmagent.supervisor.client import Spawned, SpawnError, SpawnRequest
+
+log = structlog.get_logger(__name__)
+
+# Docker's chain of prefixes before the runtime's own words; clients match on the tail (api.md §6).
+PREFIX = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: "
+)
+MOUNT_HINT = (
+    ": Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
+EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_FAILED = 127, 126, 128
+OUTSIDE_LABEL = "io.cove.outside"  # of images whose program shows what its container looks like from outside
+
+
+class StartFailed(EngineError):
+    """A start that docker answers with 500."""
+
+
+def start_error(error: Exception) -> tuple[EngineError, int]:
+    """What the client is told of a failed start, and the container's exit code."""
+    if isinstance(error, SpawnError | LaunchError):
+        message = str(error)
+        match error.kind:
+            case "not-found":
+                return BadRequest(PREFIX + message), EXIT_NOT_FOUND
+            case "permission":
+                return BadRequest(PREFIX + message), EXIT_NOT_EXECUTABLE
+            case "user":
+                return BadRequest(message), EXIT_NOT_EXECUTABLE
+            case "mount" if "not a directory" in message.lower():
+                return BadRequest(PREFIX + message + MOUNT_HINT), EXIT_NOT_FOUND
+        return StartFailed(PREFIX + message), EXIT_FAILED
+    if isinstance(error, EngineError):
+        return error, EXIT_FAILED
+    if isinstance(error, OSError):
+        return StartFailed(f"{error.filename or 'start'}: {error.strerror}"), EXIT_FAILED
+    return StartFailed(str(error)), EXIT_FAILED
+
+
+class Launcher:
+    """Starts containers. The caller holds the container's lock."""
+
+    def __init__(self, core: Core, images: ImageStore, networking: Networking, volumes: Volumes) -> None:
+        self._core, self._images, self._networking = core, images, networking
+        self._volumes = volumes
+
+    async def launch(self, live: Live) -> Spawned:
+        """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
+        record = live.record
+        began = time.perf_counter()
+        namespace_fd = await self._networking.attach(record)
+        try:
+            for mount in record.mounts:
+                self._prepare_source(mount)
+            host_files = self._core.exec_root.container(record.id)
+            host_files.mkdir(mode=0o711, parents=True, exist_ok=True)
+            self._write_host_files(record, host_files)
+            plan = self._plan(record, host_files, own_network=namespace_fd is not None)
+            planned = time.perf_counter()
+            spawned = await self._core.supervisor.spawn(
+                SpawnRequest(
+                    id=record.id,
+                    run=record.state.run,
+                    plan=plan,
+                    log_dir=str(self._core.folder(record.id)),
+                    open_stdin=record.open_stdin,
+                    tty=record.tty,
+                    tty_size=_size(record.host_config["ConsoleSize"]) if record.tty else None,
+                    netns_fd=namespace_fd,
+                )
+            )
+        except BaseException:
+            await self._networking.release(record)
+            raise
+        finally:
+            if namespace_fd is not None:
+                os.close(namespace_fd)
+        done = time.perf_counter()
+        live.timeline.update(
+            {
+                "prepare_ms": round((planned - began) * 1000, 3),
+                "mount_ms": spawned.timings.get("mount_ms", 0.0),
+                "setup_ms": spawned.timings.get("setup_ms", 0.0),
+                "start_ms": round((done - began) * 1000, 3),
+                "layers": record.layers,
+                "pid": spawned.pid,
+            }
+        )
+        return spawned
+
+    def _prepare_source(self, mount: MountPoint) -> None:
+        """What will be mounted: a volume's place now, a bind's source made where the user's form asks for it.
+
+        Raises NotFound, BadRequest, OSError.
+        """
+        if mount.kind is MountKind.VOLUME:
+            mount.source = str(self._volumes.path_of(mount.volume))
+        elif mount.kind is MountKind.BIND and not os.path.lexists(mount.source):
+            if not mount.create_source:
+                raise BadRequest(
+                    f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
+                )
+            os.makedirs(mount.source, mode=0o755, exist_ok=True)
+
+    def _plan(self, record: Container, host_files: Path, *, own_network: bool) -> dict[str, Any]:
+        folder = self._core.folder(record.id)
+        cgroup = f"{record.host_config['CgroupParent'] or '/cove'}/{record.id}"
+        around = Surroundings(
+            rootfs=folder / "rootfs",
+            host_files=host_files,
+            cgroup_path=cgroup,
+            own_network=own_network,
+            pid_of=self._joined(record),
+            shm=self._shm(record),
+        )
+        return compile_plan(
+            build_spec(record, around),
+            container_id=record.id,
+            cgroup_path=cgroup,
+            overlay={
+                "lowers": self.lowers(record),
+                "upper": str(folder / "upper"),
+                "work": str(folder / "work"),
+            },
+            user=record.config["User"] or None,
+            group_add=record.host_config["GroupAdd"] or (),
+            netns_fd=own_network,
+            tell_outside=record.labels.get(OUTSIDE_LABEL) == "1",
+            init=str(binary("init", platform.machine())) if record.host_config.get("Init") else None,
+        )
+
+    def lowers(self, record: Container) -> list[str]:
+        """The overlay's lower folders, top first: ours with the mount points, then the image's. Raises OSError."""
+        found = self._images.lowers(self._images.image(record.image_id))
+        return [str(self._core.exec_root.path / "init-layer"), *found]
+
+    def _joined(self, record: Container) -> Mapping[str, int]:
+        """Namespaces of other containers that this one shares. Raises NotFound, Conflict."""
+        found = {}
+        for name, mode in (("pid", record.host_config["PidMode"]), ("ipc", record.host_config["IpcMode"])):
+            if mode.startswith("container:"):
+                other = self._core.find(mode.partition(":")[2]).record
+                if not other.state.running:
+                    raise Conflict(
+                        f"cannot join {name.upper()} namespace of a non running container: container {other.name} is "
+                        f"{other.state.status}"
+                    )
+                found[name] = other.state.pid
+        return found
+
+    def _shm(self, record: Container) -> Path | None:
+        """The folder bound on /dev/shm where it is shared with other containers."""
+        mode = record.host_config["IpcMode"]
+        if mode == "shareable":
+            return self._core.exec_root.container(record.id) / "shm"
+        if mode.startswith("container:"):
+            other = self._core.find(mode.partition(":")[2]).record
+            return self._core.exec_root.container(other.id) / "shm"
+        return None
+
+    def _write_host_files(self, record: Container, folder: Path) -> None:
+        host = record.host_config
+        on_host = record.network_mode == "host"
+        if record.network_mode.startswith("container:"):
+            other = self._core.exec_root.container(self._core.find(record.network_mode.partition(":")[2]).record.id)
+            for name in ("hosts", "hostname", "resolv.conf"):
+                with suppress(FileNotFoundError):
+                    (folder / name).unlink()
+                os.link(other / name, folder / name)
+            return
+        hostfiles.write_in_place(folder / "hosts", self.hosts_text(record))
+        hostname = record.config["Hostname"] or platform.node()
+        hostfiles.write_in_place(folder / "hostname", hostname + "\n")
+        if self._networking.has_name_server(record.id):
+            servers, options = ["127.0.0.11"], host["DnsOptions"] or ["ndots:0"]
+        else:
+            servers, options = host["Dns"], host["DnsOptions"]
+        text = hostfiles.resolv_text(
+            hostfiles.host_resolv(),
+            servers=servers or (),
+            search=host["DnsSearch"] or (),
+            options=options or (),
+            keep_loopback=on_host,
+        )
+        hostfiles.write_in_place(folder / "resolv.conf", text)
+
+    def hosts_text(self, record: Container) -> str:
+        """The text of /etc/hosts: the container's own addresses, --add-host and links. Raises BadRequest."""
+        endpoints = self._networking.endpoints_json(record)
+        own = []
+        names = (f"{record.config['Hostname']}.{record.config['Domainname']}",) if record.config["Domainname"] else ()
+        for endpoint in endpoints.values():
+            if endpoint["IPAddress"]:
+                own.append(hostfiles.HostEntry(endpoint["IPAddress"], (*names, record.config["Hostname"])))
+        gateway = next((e["Gateway"] for e in endpoints.values() if e["Gateway"]), "")
+        others = hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway)
+        for link in record.host_config["Links"] or ():
+            others.append(self._link(link))
+        return hostfiles.hosts_text(own, others)
+
+    def _link(self, text: str) -> hostfiles.HostEntry:
+        name, _, alias = text.partition(":")
+        other = self._core.find(name).record
+        endpoint = self._networking.endpoints_json(other).get("bridge", {})
+        if not other.state.running or not endpoint.get("IPAddress"):
+            raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{alias or name}")
+        names = dict.fromkeys((alias.rpartition("/")[2] or name, other.config["Hostname"], other.name))
+        return hostfiles.HostEntry(endpoint["IPAddress"], tuple(names))
+
+
+def _size(console: list[int]) -> tuple[int, int] | None:
+    return (console[0], console[1]) if all(console) else None
+
+
+def make_init_layer(folder: Path) -> None:
+    """The lower on top of every image: mount points that each container has, so that its own layer stays untouched."""
+    for path in ("dev", "proc", "sys", "etc"):
+        (folder / path).mkdir(mode=0o755, parents=True, exist_ok=True)
+    for name in (".dockerenv", "etc/hosts", "etc/hostname", "etc/resolv.conf"):
+        (folder / name).touch(mode=0o755 if name == ".dockerenv" else 0o644)

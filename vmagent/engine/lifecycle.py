@@ -1,0 +1,416 @@
+"""Start, stop, kill, exit, restart and removal: every change of a container's status happens here.
+
+`live.lock` is held over a change, never over a wait for the process. State first, then waiters, then events: clients
+inspect as soon as they are told (api.md §6, §8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from vmagent.containers import records
+from vmagent.containers.configure import signal_number
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container, ContainerId, Event, MountKind, Status, now_ns
+from vmagent.containers.restart import next_delay_s, should_restart
+from vmagent.engine.core import Core
+from vmagent.engine.health import HealthMonitors
+from vmagent.engine.launching import Launcher, start_error
+from vmagent.engine.networking import Networking
+from vmagent.engine.volumes import Volumes
+from vmagent.errors import Conflict, EngineError, NotModified
+from vmagent.runtime.failure import LaunchError
+from vmagent.supervisor.client import Exited, NotHeld, SupervisorError
+
+log = structlog.get_logger(__name__)
+
+STOP_TIMEOUT_S = 10
+KILL_LIMIT_S = 30.0  # from SIGKILL to the exit; a process in uninterruptible sleep takes its time
+DRAIN_LIMIT_S = 2.0  # what an attached client has to read the last output before a removal goes on
+SIGKILL = 9
+
+
+class Lifecycle:
+    """The verbs that change a container's status."""
+
+    def __init__(
+        self, core: Core, launcher: Launcher, networking: Networking, volumes: Volumes, health: HealthMonitors
+    ) -> None:
+        self._core, self._launcher, self._networking = core, launcher, networking
+        self._volumes, self._health = volumes, health
+        self.image_holds: dict[ContainerId, object] = {}
+
+    # --- start
+
+    async def start(self, live: Live) -> None:
+        """ContainerStart. Raises NotModified where it runs, Conflict where it can't, and why a start failed."""
+        state = live.record.state
+        async with live.lock:
+            if state.status is Status.PAUSED:
+                raise Conflict("cannot start a paused container, try unpause instead")
+            if state.running:
+                raise NotModified("container already started")
+            if live.is_removing or live.is_removed:
+                raise Conflict("container is marked for removal and cannot be started")
+            self._cancel_restart(live)
+            state.restart_count, state.stopped_by_hand = 0, False
+            live.backoff_s = 0.0
+            await self._launch(live)
+
+    async def _launch(self, live: Live) -> None:
+        """One start, by hand or policy. The lock is held. On failure the state tells why, and --rm removes."""
+        record, state = live.record, live.record.state
+        state.run += 1
+        state.error, state.oom_killed = "", False
+        try:
+            spawned = await self._launcher.launch(live)
+        except (EngineError, SupervisorError, LaunchError, OSError) as e:
+            failure, state.exit_code = start_error(e)
+            state.error = str(failure)
+            if state.status is Status.RESTARTING:
+                state.move(Event.GIVE_UP)
+            live.bell.ring()
+            self._save_state(record, durable=False)
+            log.warning("container.start_failed", container=record.id, error=state.error)
+            if record.auto_remove:
+                await self._remove_locked(live, volumes=True)
+            raise failure from e
+        state.move(Event.START)
+        state.pid, state.started_ns, state.exit_code = spawned.pid, spawned.started_at_ns, 0
+        state.finished_ns = state.finished_ns if state.restart_count else 0
+        live.bell.ring()
+        self._save_state(record, durable=False)
+        self._core.tell(record, "start")
+        self._health.start(live)
+
+    def watch_health(self, live: Live) -> None:
+        """Begin the checks of a container that an earlier engine started."""
+        self._health.start(live)
+
+    # --- exit
+
+    def on_exited(self, event: Exited) -> None:
+        """The supervisor's word that a process ended; may be repeated."""
+        live = self._core.live.get(ContainerId(event.id))
+        if live is None:
+            self._core.spawn_task(self._core.supervisor.acknowledge(event.id, event.run), "forget unknown exit")
+            return
+        self._core.spawn_task(self._exited(live, event), f"exit of {event.id[:12]}")
+
+    async def _exited(self, live: Live, event: Exited) -> None:
+        async with live.lock:
+            record, state = live.record, live.record.state
+            if live.is_removed:
+                await self._core.supervisor.acknowledge(event.id, event.run)
+                return
+            if event.run != state.run or not state.running:
+                self._core.commit_exit(record.id, event.run)  # known already
+                return
+            await self._settle(live, event)
+
+    async def _settle(self, live: Live, event: Exited) -> None:
+        """Take over an exit: state, waiters, events, network, then removal or restart. The lock is held."""
+        record, state = live.record, live.record.state
+        self._health.stop(live)
+        sandbox = self._networking.stack.sandbox(record.id)
+        if sandbox is not None and sandbox.ports:
+            await self._networking.release(record)  # who waits for the exit may want the same port at once
+        state.pid, state.exit_code, state.finished_ns = 0, event.exit_code, event.at_ns
+        state.oom_killed = event.oom_killed
+        again = not self._core.is_stopping and should_restart(record.host_config["RestartPolicy"], state)
+        state.move(Event.AWAIT_RESTART if again and not live.is_removing else Event.DIE)
+        self._save_state(record, durable=False)
+        live.bell.ring()
+        live.died()
+        if event.oom_killed:
+            self._core.tell(record, "oom")
+        lived_s = (state.finished_ns - state.started_ns) / 1e9
+        self._core.tell(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
+        await self._networking.release(record)
+        if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
+            await self._remove_locked(live, volumes=True)
+            await self._core.supervisor.acknowledge(event.id, event.run)
+            return
+        self._core.commit_exit(record.id, event.run)
+        if state.status is Status.RESTARTING:
+            live.backoff_s = next_delay_s(live.backoff_s, lived_s)
+            live.restart_task = self._core.spawn_task(self._restart_later(live), f"restart {record.id[:12]}")
+
+    async def _restart_later(self, live: Live) -> None:
+        await asyncio.sleep(live.backoff_s)
+        async with live.lock:
+            state = live.record.state
+            if state.status is not Status.RESTARTING or self._core.is_stopping:
+                return
+            live.restart_task = None
+            state.restart_count += 1
+            with suppress(EngineError):  # logged there, and told by the state
+                await self._launch(live)
+
+    def _cancel_restart(self, live: Live) -> bool:
+        """Whether the container was waiting to be restarted; it is exited then. The lock is held."""
+        if live.restart_task is not None:
+            live.restart_task.cancel()
+            live.restart_task = None
+        if live.record.state.status is not Status.RESTARTING:
+            return False
+        live.record.state.move(Event.GIVE_UP)
+        live.bell.ring()
+        self._save_state(live.record, durable=False)
+        return True
+
+    # --- stop, kill, restart
+
+    async def stop(self, live: Live, *, timeout_s: int | None, signal: str | None) -> None:
+        """ContainerStop. Raises NotModified where it does not run. Goes on when the client leaves."""
+        await self._shielded(self._stop(live, timeout_s, signal), f"stop {live.id[:12]}")
+
+    async def _stop(self, live: Live, timeout_s: int | None, signal: str | None) -> None:
+        record, state = live.record, live.record.state
+        first = signal_number(signal or record.config.get("StopSignal") or "SIGTERM")
+        async with live.lock:
+            if self._cancel_restart(live):
+                state.stopped_by_hand = True
+                await self._mark_stopped(record)
+                return
+            if not state.running:
+                raise NotModified("container already stopped")
+            state.stopped_by_hand = True
+            await self._mark_stopped(record)
+            run = state.run
+        await self._send(live, first, wake=True)
+        limit = self._stop_limit(record, timeout_s)
+        if first == SIGKILL or not await self._over(live, run, limit):
+            if first != SIGKILL:
+                await self._send(live, SIGKILL)
+            if not await self._over(live, run, KILL_LIMIT_S):
+                raise EngineError(
+                    f"cannot stop container: {record.id}: tried to kill container, but did not receive an exit event"
+                )
+        self._core.tell(record, "stop")
+
+    @staticmethod
+    def _stop_limit(record: Container, timeout_s: int | None) -> float | None:
+        """Seconds; None: for ever (-1)."""
+        chosen = timeout_s
+        if chosen is None:
+            chosen = record.config.get("StopTimeout")
+        if chosen is None:
+            chosen = STOP_TIMEOUT_S
+        return None if chosen < 0 else float(chosen)
+
+    async def _mark_stopped(self, record: Container) -> None:
+        """Stopped by hand must survive a boot where the policy looks at it: engine-facts §7."""
+        durable = record.host_config["RestartPolicy"]["Name"] in ("always", "unless-stopped")
+        if durable:
+            await self._core.on_disk(records.save_state, self._core.folder(record.id), record.state, durable=True)
+        else:
+            self._save_state(record, durable=False)
+
+    async def _over(self, live: Live, run: int, limit_s: float | None) -> bool:
+        """Wait until the run has ended and its state says so; False: the limit came first."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while True:
+                    news = live.bell.next()
+                    if live.run_is_over(run):
+                        break
+                    await news
+        except TimeoutError:
+            return False
+        async with live.lock:  # its exit has been settled to the end
+            return True
+
+    async def _send(self, live: Live, number: int, *, wake: bool = False) -> None:
+        """Send a signal; tells `kill`. An ended process is fine. `wake`: a frozen one must see it."""
+        with suppress(NotHeld):
+            await self._core.supervisor.signal(live.id, number)
+            self._core.tell(live.record, "kill", signal=str(number))
+            if (wake or number == SIGKILL) and live.record.state.status is Status.PAUSED:
+                await self._core.supervisor.resume(live.id)
+                if live.record.state.status is Status.PAUSED:
+                    live.record.state.move(Event.UNPAUSE)
+
+    async def kill(self, live: Live, *, signal: str) -> None:
+        """ContainerKill. SIGKILL waits for the exit, others do not."""
+        await self._shielded(self._kill(live, signal), f"kill {live.id[:12]}")
+
+    async def _kill(self, live: Live, signal: str) -> None:
+        record, state = live.record, live.record.state
+        number = signal_number(signal or "SIGKILL")
+        async with live.lock:
+            if self._cancel_restart(live):
+                state.stopped_by_hand = True
+                return
+            if not state.running:
+                raise Conflict(f"cannot kill container: {record.name}: container {record.id} is not running")
+            run = state.run
+            stop_signal = signal_number(record.config.get("StopSignal") or "SIGTERM")
+            if number in (SIGKILL, stop_signal):
+                state.stopped_by_hand = True
+                await self._mark_stopped(record)
+        await self._send(live, number, wake=number == stop_signal)
+        if number == SIGKILL and not await self._over(live, run, KILL_LIMIT_S):
+            raise EngineError(f"cannot kill container: {record.name}: no exit event after {KILL_LIMIT_S:g} s")
+
+    async def restart(self, live: Live, *, timeout_s: int | None, signal: str | None) -> None:
+        """ContainerRestart; starts a stopped one. --rm does not remove in between."""
+        await self._shielded(self._restart(live, timeout_s, signal), f"restart {live.id[:12]}")
+
+    async def _restart(self, live: Live, timeout_s: int | None, signal: str | None) -> None:
+        live.keeps_on_exit = True
+        try:
+            with suppress(NotModified):
+                await self._stop(live, timeout_s, signal)
+        finally:
+            live.keeps_on_exit = False
+        await self.start(live)
+        self._core.tell(live.record, "restart")
+
+    async def pause(self, live: Live) -> None:
+        """ContainerPause. Raises Conflict."""
+        async with live.lock:
+            state = live.record.state
+            if state.status is Status.PAUSED:
+                raise Conflict(f"container {live.id} is already paused")
+            if state.status is not Status.RUNNING:
+                raise Conflict(f"container {live.id} is not running")
+            await self._core.supervisor.pause(live.id)
+            state.move(Event.PAUSE)
+            self._save_state(live.record, durable=False)
+            live.bell.ring()
+            self._core.tell(live.record, "pause")
+
+    async def unpause(self, live: Live) -> None:
+        """ContainerUnpause. Raises EngineError (500) where it is not paused, as docker does."""
+        async with live.lock:
+            state = live.record.state
+            if state.status is not Status.PAUSED:
+                raise EngineError(f"Container {live.id} is not paused")
+            await self._core.supervisor.resume(live.id)
+            state.move(Event.UNPAUSE)
+            self._save_state(live.record, durable=False)
+            live.bell.ring()
+            self._core.tell(live.record, "unpause")
+
+    # --- removal
+
+    async def remove(self, live: Live, *, force: bool, volumes: bool) -> None:
+        """ContainerDelete. Raises Conflict where it runs (without `force`) or is being removed already."""
+        await self._shielded(self._remove(live, force=force, volumes=volumes), f"remove {live.id[:12]}")
+
+    async def _remove(self, live: Live, *, force: bool, volumes: bool) -> None:
+        record, state = live.record, live.record.state
+        if live.is_removing:
+            raise Conflict(f"removal of container {record.name} is already in progress")
+        live.is_removing = True
+        try:
+            async with live.lock:
+                if live.is_removed:
+                    return
+                self._cancel_restart(live)
+                if state.running and not force:
+                    hint = "unpause and then stop" if state.status is Status.PAUSED else "stop"
+                    raise Conflict(
+                        f'cannot remove container "{record.name}": container is {state.status}: '
+                        f"{hint} the container before removing or force remove"
+                    )
+                run = state.run
+                state.stopped_by_hand = state.stopped_by_hand or state.running
+            if state.running:
+                await self._send(live, SIGKILL)
+                if not await self._over(live, run, KILL_LIMIT_S):
+                    raise EngineError(f'cannot remove container "{record.name}": could not kill container')
+            async with live.lock:
+                if not live.is_removed:
+                    await self._remove_locked(live, volumes=volumes)
+        except EngineError as e:
+            live.removal_failed(str(e))
+            raise
+        finally:
+            live.is_removing = False
+
+    async def _remove_locked(self, live: Live, *, volumes: bool) -> None:
+        """Take a stopped container away for good: files, names, volumes; then waiters, then `destroy`."""
+        record = live.record
+        record.state.move(Event.REMOVE)
+        await self._drained(live)
+        await self._networking.release(record)
+        try:
+            self._core.discard_tree(self._core.folder(record.id))
+        except OSError as e:
+            record.state.move(Event.KEEP)
+            raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e
+        self._discard_run_time(record)
+        self._core.names.release(record.name)
+        self._core.names.drop_id(record.id)
+        self._core.live.pop(record.id, None)
+        hold = self.image_holds.pop(record.id, None)
+        if hold is not None:
+            hold.release()  # type: ignore[attr-defined]  # an images.store.Hold
+        used = [mount for mount in record.mounts if mount.kind is MountKind.VOLUME]
+        if volumes and used:
+            await self._volumes.remove_anonymous(record.id, [mount.volume for mount in used if mount.anonymous])
+        live.removed()
+        self._core.tell(record, "destroy")
+
+    async def _drained(self, live: Live) -> None:
+        """Let attached clients read the last output, within the limit."""
+        if not live.sessions:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_LIMIT_S):
+                while live.sessions:
+                    news = live.bell.next()
+                    if not live.sessions:
+                        return
+                    await news
+
+    def _discard_run_time(self, record: Container) -> None:
+        folder = self._core.exec_root.container(record.id)
+        for name in ("hosts", "hostname", "resolv.conf"):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # never started, or it holds what the supervisor keeps there
+            folder.rmdir()
+
+    # --- helpers
+
+    def _save_state(self, record: Container, *, durable: bool) -> None:
+        try:
+            records.save_state(self._core.folder(record.id), record.state, durable=durable)
+        except OSError as e:
+            log.error("container.state_not_saved", container=record.id, error=str(e))
+
+    async def _shielded(self, work: object, name: str) -> None:
+        """Wait for `work`, which goes on where the caller is cancelled (its client left)."""
+        task = self._core.spawn_task(work, name)  # type: ignore[arg-type]
+        await asyncio.shield(task)
+
+    async def stop_all(self, limit_s: float) -> None:
+        """At the engine's end: stop every container as dockerd does. Policies don't start them again now."""
+        self._core.is_stopping = True
+        running = [live for live in self._core.live.values() if live.record.state.running]
+        for live in self._core.live.values():
+            if live.restart_task is not None:
+                live.restart_task.cancel()
+        async with asyncio.TaskGroup() as group:
+            for live in running:
+                group.create_task(self._stop_for_shutdown(live, limit_s), name=f"shutdown {live.id[:12]}")
+
+    async def _stop_for_shutdown(self, live: Live, limit_s: float) -> None:
+        record = live.record
+        run = record.state.run
+        await self._send(live, signal_number(record.config.get("StopSignal") or "SIGTERM"), wake=True)
+        if not await self._over(live, run, self._stop_limit(record, None) or limit_s):
+            await self._send(live, SIGKILL)
+            await self._over(live, run, KILL_LIMIT_S)
+
+    def lost(self, live: Live) -> None:
+        """A container that should run and whose process nobody holds (a boot, or all processes died): docker's 255."""
+        state = live.record.state
+        state.pid, state.exit_code, state.finished_ns = 0, 255, now_ns()
+        state.status = Status.EXITED
+        self._save_state(live.record, durable=False)

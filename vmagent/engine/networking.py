@@ -1,0 +1,298 @@
+"""Containers on networks: what a start takes from the network stack and what inspect shows of it.
+
+The stack blocks for about a millisecond per call and belongs to one thread; everything here goes through that thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+
+from vmagent.containers.hostfiles import host_resolv
+from vmagent.containers.model import Container, JsonObject
+from vmagent.containers.shapes import endpoint_json
+from vmagent.engine.core import Core
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.networks.dns import NameServer, upstream_resolvers
+from vmagent.networks.model import Endpoint, EndpointRequest, Network, PortRequest, Sandbox
+from vmagent.networks.names import lookup_of, open_sockets
+from vmagent.networks.stack import NetworkStack
+from vmagent.paths import DataRoot, ExecRoot
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+UNBRIDGED = ("host", "none")  # modes that are networks by name but have no bridge
+
+
+class Networking:
+    """The network thread, and every container's place on the networks."""
+
+    def __init__(self, core: Core, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None) -> None:
+        self._core = core
+        self.stack = NetworkStack(data_root, exec_root, bip)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._name_servers: dict[str, NameServer] = {}
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a call of the stack in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
+
+    async def open(self, alive: Mapping[str, int]) -> None:
+        """Bring the networks up, and back what living containers (id → pid) had. Raises EngineError, OSError."""
+        await self.call(self.stack.open, alive)
+        for sandbox in self.stack.sandboxes():
+            if self._needs_names(sandbox):
+                await self._serve_names(sandbox)
+
+    async def close(self) -> None:
+        for server in self._name_servers.values():
+            server.close()
+        self._name_servers.clear()
+        await self.call(self.stack.close)
+        self._thread.shutdown(wait=True)
+
+    async def leave(self) -> None:
+        """Stop serving without taking anything away: containers go on without this engine."""
+        for server in self._name_servers.values():
+            server.close()
+        self._name_servers.clear()
+
+    # --- create
+
+    def complete_endpoints(self, record_endpoints: dict[str, JsonObject]) -> dict[str, JsonObject]:
+        """Networks by their names where the user gave ids; unknown ones stay: only start refuses them (api.md §6)."""
+        result = {}
+        for name, settings in record_endpoints.items():
+            known = self._find(name)
+            result[known.name if known else name] = settings
+        return result
+
+    def _find(self, ref: str) -> Network | None:
+        try:
+            return self.stack.find(ref)
+        except EngineError:
+            return None
+
+    # --- start and exit
+
+    async def attach(self, record: Container) -> int | None:
+        """A descriptor of the network namespace that `record`'s process is to enter; None: the host's.
+
+        The descriptor is a copy, the caller's. Raises NotFound for a missing network or container, EngineError (address
+        or port taken), OSError. Tells `connect` for each endpoint.
+        """
+        mode = record.network_mode
+        if mode == "host":
+            return None
+        if mode.startswith("container:"):
+            return self._netns_of(mode.partition(":")[2])
+        requests = self._requests(record)
+        ports = self._ports(record) if requests else []
+        sandbox = await self.call(self.stack.attach, record.id, requests, ports)
+        try:
+            if self._needs_names(sandbox):
+                await self._serve_names(sandbox)
+            fd = os.dup(sandbox.netns_fd)
+        except BaseException:
+            await self.release(record)
+            raise
+        for endpoint in sandbox.endpoints:
+            self._tell("connect", record, endpoint)
+        return fd
+
+    def _netns_of(self, ref: str) -> int:
+        other = self._core.find(ref).record
+        if not other.state.running:
+            raise Conflict(
+                f"cannot join network namespace of a non running container: container {other.name} is "
+                f"{other.state.status}"
+            )
+        return os.open(f"/proc/{other.state.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _requests(self, record: Container) -> list[EndpointRequest]:
+        requests = []
+        for name, asked in record.endpoints.items():
+            network = self._find(name)
+            if network is None:
+                raise NotFound(f"failed to set up container networking: network {name} not found")
+            if network.has_bridge:
+                requests.append(self.request(record, network, asked))
+            elif len(record.endpoints) > 1 and network.name in UNBRIDGED:
+                raise Conflict(
+                    "container cannot be connected to host network - container must be created in host network mode"
+                    if network.name == "host"
+                    else "container cannot be connected to multiple networks with one of the networks in "
+                    "private (none) mode"
+                )
+        return requests
+
+    def request(self, record: Container, network: Network, asked: Mapping[str, Any]) -> EndpointRequest:
+        """What `record` asks of `network` by its EndpointSettings. Raises BadRequest."""
+        address = (asked.get("IPAMConfig") or {}).get("IPv4Address")
+        try:
+            return EndpointRequest(
+                network_id=network.id,
+                address=IPv4Address(address) if address else None,
+                mac=asked.get("MacAddress") or None,
+                aliases=tuple(dns_names(record, asked)) if network.name != "bridge" else (),
+            )
+        except ValueError as e:
+            raise BadRequest(f"invalid IPv4 address: {address}") from e
+
+    @staticmethod
+    def _ports(record: Container) -> list[PortRequest]:
+        bindings = dict(record.host_config["PortBindings"] or {})
+        if record.host_config["PublishAllPorts"]:
+            for key in record.config.get("ExposedPorts") or ():
+                bindings.setdefault(key, [{}])
+        return [PortRequest.from_api(key, binding) for key, given in bindings.items() for binding in (given or [{}])]
+
+    async def release(self, record: Container) -> None:
+        """Give back what a container held; tells `disconnect` for each endpoint. Nothing held is fine."""
+        if (server := self._name_servers.pop(record.id, None)) is not None:
+            server.close()
+        sandbox = self.stack.sandbox(record.id)
+        if sandbox is None:
+            return
+        endpoints = list(sandbox.endpoints)
+        await self.call(self.stack.release, record.id)
+        for endpoint in endpoints:
+            self._tell("disconnect", record, endpoint)
+
+    def _tell(self, action: str, record: Container, endpoint: Endpoint) -> None:
+        attributes = {"container": record.id, "name": endpoint.network_name, "type": "bridge"}
+        self._core.events.publish("network", action, endpoint.network_id, attributes)
+
+    # --- names
+
+    @staticmethod
+    def _needs_names(sandbox: Sandbox) -> bool:
+        return any(endpoint.network_name != "bridge" for endpoint in sandbox.endpoints)
+
+    def has_name_server(self, container_id: str) -> bool:
+        return container_id in self._name_servers
+
+    async def _serve_names(self, sandbox: Sandbox) -> None:
+        udp, tcp = await self.call(open_sockets, sandbox)
+        server = NameServer(udp, tcp, lookup_of(self.stack, sandbox.container_id), self._upstream(sandbox))
+        self._name_servers[sandbox.container_id] = server
+        await server.start()
+
+    def _upstream(self, sandbox: Sandbox) -> list[str]:
+        live = self._core.live.get(sandbox.container_id)  # type: ignore[call-overload]  # ids are plain text there
+        servers: list[str] = list(live.record.host_config["Dns"] or ()) if live else []
+        return servers or upstream_resolvers(host_resolv())
+
+    # --- connect and disconnect of running containers
+
+    async def connect_running(self, record: Container, network: Network, asked: Mapping[str, Any]) -> None:
+        """Raises EngineError."""
+        endpoint = await self.call(self.stack.connect, record.id, self.request(record, network, asked))
+        sandbox = self.stack.sandbox(record.id)
+        if sandbox and self._needs_names(sandbox) and not self.has_name_server(record.id):
+            await self._serve_names(sandbox)
+        self._tell("connect", record, endpoint)
+
+    async def disconnect_running(self, record: Container, network: Network) -> None:
+        """Raises EngineError."""
+        endpoint = await self.call(self.stack.disconnect, record.id, network.id)
+        self._tell("disconnect", record, endpoint)
+
+    # --- shapes
+
+    def settings_json(self, record: Container) -> JsonObject:
+        """inspect's `NetworkSettings` (api.md §13)."""
+        sandbox = self.stack.sandbox(record.id)
+        networks = self.endpoints_json(record)
+        bridge = networks.get("bridge", {})
+        return {
+            "Bridge": "",
+            "SandboxID": record.id if sandbox else "",
+            "SandboxKey": f"/proc/{record.state.pid}/ns/net" if record.state.pid else "",
+            "Ports": self._ports_map(record, sandbox) if record.state.running else {},
+            "HairpinMode": False,
+            "LinkLocalIPv6Address": "",
+            "LinkLocalIPv6PrefixLen": 0,
+            "SecondaryIPAddresses": None,
+            "SecondaryIPv6Addresses": None,
+            "EndpointID": bridge.get("EndpointID", ""),
+            "Gateway": bridge.get("Gateway", ""),
+            "GlobalIPv6Address": "",
+            "GlobalIPv6PrefixLen": 0,
+            "IPAddress": bridge.get("IPAddress", ""),
+            "IPPrefixLen": bridge.get("IPPrefixLen", 0),
+            "IPv6Gateway": "",
+            "MacAddress": bridge.get("MacAddress", ""),
+            "Networks": networks,
+        }
+
+    def endpoints_json(self, record: Container) -> dict[str, JsonObject]:
+        """Network name → EndpointSettings, with addresses while the container runs."""
+        sandbox = self.stack.sandbox(record.id)
+        live = {endpoint.network_name: endpoint for endpoint in sandbox.endpoints} if sandbox else {}
+        result = {}
+        for name, asked in record.endpoints.items():
+            network = self._find(name)
+            shown = endpoint_json(asked, network.id if network else "", _addresses(live.get(name)))
+            if network and network.has_bridge and network.name != "bridge":
+                shown["DNSNames"] = dns_names(record, asked)
+                shown["Aliases"] = asked.get("Aliases")
+            result[name] = shown
+        return result
+
+    def _ports_map(self, record: Container, sandbox: Sandbox | None) -> JsonObject:
+        ports: JsonObject = {key: None for key in record.config.get("ExposedPorts") or ()}
+        if record.network_mode == "host":
+            return ports
+        for port in sandbox.ports if sandbox else ():
+            entry = {"HostIp": str(port.host_ip), "HostPort": str(port.host_port)}
+            key = f"{port.container_port}/{port.protocol}"
+            ports[key] = [*(ports.get(key) or ()), entry]
+        return ports
+
+    def ports_list(self, record: Container) -> list[JsonObject]:
+        """The list's `Ports`."""
+        result: list[JsonObject] = []
+        if not record.state.running:
+            return result
+        for key, bindings in self._ports_map(record, self.stack.sandbox(record.id)).items():
+            number, _, protocol = key.partition("/")
+            if not bindings:
+                result.append({"PrivatePort": int(number), "Type": protocol})
+            for binding in bindings or ():
+                result.append(
+                    {
+                        "IP": binding["HostIp"],
+                        "PrivatePort": int(number),
+                        "PublicPort": int(binding["HostPort"]),
+                        "Type": protocol,
+                    }
+                )
+        return result
+
+
+def dns_names(record: Container, asked: Mapping[str, Any]) -> list[str]:
+    """The names a container answers to on a network of the user's: name, aliases, short id, host name."""
+    names = [record.name, *(asked.get("Aliases") or ()), record.id[:12], record.config["Hostname"]]
+    return list(dict.fromkeys(name.lower() for name in names if name))
+
+
+def _addresses(endpoint: Endpoint | None) -> JsonObject | None:
+    if endpoint is None:
+        return None
+    return {
+        "EndpointID": endpoint.id,
+        "Gateway": str(endpoint.gateway) if endpoint.gateway else "",
+        "IPAddress": str(endpoint.address.ip),
+        "IPPrefixLen": endpoint.address.network.prefixlen,
+        "MacAddress": endpoint.mac,
+    }

@@ -1,0 +1,187 @@
+"""The networks verbs of the Engine API on top of the network stack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from vmagent.containers import records
+from vmagent.containers.model import JsonObject
+from vmagent.engine.core import Core
+from vmagent.engine.labels import has_labels
+from vmagent.engine.networking import Networking
+from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
+from vmagent.networks.model import Network
+
+PREDEFINED = ("bridge", "host", "none", "default")
+
+
+class Networks:
+    """`engine.networks`."""
+
+    def __init__(self, core: Core, networking: Networking) -> None:
+        self._core, self._networking = core, networking
+        self._pruning = asyncio.Lock()
+
+    async def list(self, filters: Mapping[str, Sequence[str]]) -> list[JsonObject]:
+        """NetworkList; `Containers` is only in single inspects."""
+        return [self._json(n) for n in self._networking.stack.networks() if self._passes(n, filters)]
+
+    async def inspect(self, ref: str) -> JsonObject:
+        network = self._networking.stack.find(ref)
+        shown = self._json(network)
+        for container_id, endpoint in self._networking.stack.endpoints_on(network.id).items():
+            live = self._core.live.get(container_id)  # type: ignore[call-overload]
+            shown["Containers"][container_id] = {
+                "Name": live.record.name if live else container_id[:12],
+                "EndpointID": endpoint.id,
+                "MacAddress": endpoint.mac,
+                "IPv4Address": str(endpoint.address),
+                "IPv6Address": "",
+            }
+        return shown
+
+    async def create(self, body: JsonObject) -> JsonObject:
+        """NetworkCreate. Raises Forbidden, Conflict, BadRequest."""
+        name = str(body.get("Name") or "")
+        if not name.strip():
+            raise BadRequest("invalid network name: name is empty")
+        if name in PREDEFINED:
+            raise Forbidden(f"operation is not permitted on predefined {name} network")
+        driver = body.get("Driver") or "bridge"
+        if driver != "bridge":
+            raise NotFound(f"could not find plugin {driver} in v1 plugin registry: plugin not found")
+        pool = ((body.get("IPAM") or {}).get("Config") or [{}])[0] or {}
+        try:
+            subnet = IPv4Network(pool["Subnet"], strict=False) if pool.get("Subnet") else None
+            gateway = IPv4Address(pool["Gateway"]) if pool.get("Gateway") else None
+            ip_range = IPv4Network(pool["IPRange"], strict=False) if pool.get("IPRange") else None
+        except ValueError as e:
+            raise BadRequest(f"invalid network config: {e}") from e
+        if subnet is None and (gateway or ip_range):
+            raise BadRequest("invalid network config: a gateway or range needs a subnet")
+        options = {str(key): str(value) for key, value in (body.get("Options") or {}).items()}
+        network = await self._networking.call(
+            self._networking.stack.create,
+            name,
+            subnet=subnet,
+            gateway=gateway,
+            ip_range=ip_range,
+            internal=bool(body.get("Internal")),
+            attachable=bool(body.get("Attachable")),
+            mtu=int(options.get("com.docker.network.driver.mtu", 1500)),
+            labels=body.get("Labels") or {},
+            options=options,
+        )
+        self._tell(network, "create")
+        return {"Id": network.id, "Warning": ""}
+
+    async def remove(self, ref: str) -> None:
+        """NetworkDelete. Raises NotFound, Forbidden."""
+        network = self._networking.stack.find(ref)
+        await self._networking.call(self._networking.stack.remove, network.id)
+        self._tell(network, "destroy")
+
+    async def connect(self, ref: str, container: str, endpoint: JsonObject) -> None:
+        """NetworkConnect: at once where the container runs, at its next start else."""
+        network = self._networking.stack.find(ref)
+        live = self._core.find(container)
+        record = live.record
+        async with live.lock:
+            if not network.has_bridge or record.network_mode == "host" or record.network_mode.startswith("container:"):
+                raise Forbidden(
+                    "container cannot be connected to host network - container must be created in host network mode"
+                )
+            if network.name in record.endpoints:
+                raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
+            asked = dict(endpoint or {})
+            if record.state.running:
+                await self._networking.connect_running(record, network, asked)
+            record.endpoints[network.name] = asked
+            await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
+
+    async def disconnect(self, ref: str, container: str, *, force: bool) -> None:
+        """NetworkDisconnect. Raises EngineError (500) where it is not on the network, as docker does."""
+        network = self._networking.stack.find(ref)
+        live = self._core.find(container)
+        record = live.record
+        async with live.lock:
+            if network.name not in record.endpoints:
+                if force:
+                    return
+                raise EngineError(f"container {record.id} is not connected to network {network.name}")
+            if record.state.running:
+                await self._networking.disconnect_running(record, network)
+            del record.endpoints[network.name]
+            await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
+
+    async def prune(self, filters: Mapping[str, Sequence[str]]) -> JsonObject:
+        """NetworkPrune: networks of the user's that no container is configured on."""
+        if self._pruning.locked():
+            raise Conflict("a prune operation is already running")
+        async with self._pruning:
+            used = {name for live in self._core.live.values() for name in live.record.endpoints}
+            deleted = []
+            for network in self._networking.stack.networks():
+                if network.predefined or network.name in used or not has_labels(network.labels, filters):
+                    continue
+                await self.remove(network.id)
+                deleted.append(network.name)
+            return {"NetworksDeleted": deleted or None}
+
+    def _tell(self, network: Network, action: str) -> None:
+        self._core.events.publish("network", action, network.id, {"name": network.name, "type": network.driver})
+
+    @staticmethod
+    def _json(network: Network) -> JsonObject:
+        pools = []
+        if network.subnet:
+            pool = {"Subnet": str(network.subnet), "Gateway": str(network.gateway)}
+            if network.ip_range:
+                pool["IPRange"] = str(network.ip_range)
+            pools.append(pool)
+        return {
+            "Name": network.name,
+            "Id": network.id,
+            "Created": network.created,
+            "Scope": "local",
+            "Driver": network.driver,
+            "EnableIPv4": True,
+            "EnableIPv6": False,
+            "IPAM": {"Driver": "default", "Options": None, "Config": pools},
+            "Internal": network.internal,
+            "Attachable": network.attachable,
+            "Ingress": False,
+            "ConfigFrom": {"Network": ""},
+            "ConfigOnly": False,
+            "Containers": {},
+            "Options": dict(network.options),
+            "Labels": dict(network.labels),
+        }
+
+    def _passes(self, network: Network, filters: Mapping[str, Sequence[str]]) -> bool:
+        for key, values in filters.items():
+            if not values:
+                continue
+            match key:
+                case "name":
+                    passed = any(value in network.name for value in values)
+                case "id":
+                    passed = any(network.id.startswith(value) for value in values)
+                case "driver":
+                    passed = network.driver in values
+                case "scope":
+                    passed = "local" in values
+                case "type":
+                    passed = ("builtin" if network.predefined else "custom") in values
+                case "dangling":
+                    used = any(network.name in live.record.endpoints for live in self._core.live.values())
+                    passed = (not used and not network.predefined) == (values[0].lower() in ("1", "true"))
+                case "label":
+                    passed = has_labels(network.labels, {"label": values})
+                case _:
+                    passed = True
+            if not passed:
+                return False
+        return True

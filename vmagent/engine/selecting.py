@@ -1,0 +1,119 @@
+"""Which containers a list or prune is about: Engine API, ContainerList and ContainerPrune, `filters` (api.md §16)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from vmagent.containers.live import Live
+from vmagent.containers.model import Status
+from vmagent.engine.health import health_status
+from vmagent.engine.labels import has_labels
+from vmagent.errors import BadRequest
+
+Filters = Mapping[str, Sequence[str]]
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def implies_all(filters: Filters) -> bool:
+    """`status` and friends speak of stopped containers too, so that list shows them without `all`."""
+    return bool(filters.get("status"))
+
+
+def passes(
+    live: Live, filters: Filters, *, find: Callable[[str], Live], is_descendant: Callable[[str, str], bool]
+) -> bool:
+    """Whether a container passes: values of one key are alternatives, `label`s must all hold.
+
+    `is_descendant(image id, ref)`: whether a container of that image counts for the `ancestor` filter `ref`.
+    Raises BadRequest, NotFound.
+    """
+    record = live.record
+    for key, values in filters.items():
+        if not values:
+            continue
+        match key:
+            case "id":
+                passed = any(_searches(value, record.id) for value in values)
+            case "name":
+                passed = any(_searches(v, record.name) or _searches(v, f"/{record.name}") for v in values)
+            case "label" | "label!":
+                passed = has_labels(record.labels, {key: values})
+            case "status":
+                passed = record.state.status in [_status(value) for value in values]
+            case "exited":
+                passed = record.state.status is Status.EXITED and str(record.state.exit_code) in values
+            case "health":
+                passed = health_status(live) in values
+            case "ancestor":
+                passed = any(is_descendant(record.image_id, value) for value in values)
+            case "before":
+                passed = all(record.created_ns < find(value).record.created_ns for value in values)
+            case "since":
+                passed = all(record.created_ns > find(value).record.created_ns for value in values)
+            case "volume":
+                passed = any(value in (m.volume, m.destination, m.source) for m in record.mounts for value in values)
+            case "network":
+                passed = any(value in record.endpoints for value in values)
+            case "publish":
+                passed = any(_has_port(record.host_config["PortBindings"] or {}, value) for value in values)
+            case "expose":
+                passed = any(_has_port(record.config.get("ExposedPorts") or {}, value) for value in values)
+            case "is-task":
+                passed = values[0].lower() in ("false", "0")
+            case "isolation":
+                passed = True
+            case "until":
+                passed = record.created_ns < min(moment_ns(value) for value in values)
+            case _:
+                raise BadRequest(f"invalid filter '{key}'")
+        if not passed:
+            return False
+    return True
+
+
+def _searches(pattern: str, text: str) -> bool:
+    """Docker takes names and ids as unanchored regular expressions; what is none is taken literally."""
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return pattern in text
+
+
+def _status(word: str) -> Status:
+    try:
+        return Status(word)
+    except ValueError:
+        raise BadRequest(f"invalid filter 'status={word}'") from None
+
+
+def _has_port(ports: Mapping[str, object], wanted: str) -> bool:
+    """`80`, `80/tcp` or `8000-8010/udp` among keys like `80/tcp`."""
+    numbers, _, protocol = wanted.partition("/")
+    first, _, last = numbers.partition("-")
+    try:
+        low, high = int(first), int(last or first)
+    except ValueError:
+        raise BadRequest(f"invalid port: {wanted}") from None
+    for key in ports:
+        number, _, kind = key.partition("/")
+        if low <= int(number) <= high and (protocol or "tcp") == kind:
+            return True
+    return False
+
+
+def moment_ns(text: str) -> int:
+    """A prune's `until`: Unix seconds, a duration back from now, or RFC 3339. Raises BadRequest."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return int(float(text) * 1e9)
+    if text and not _DURATION.sub("", text):
+        back_s = sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION.findall(text))
+        return time.time_ns() - int(back_s * 1e9)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(f"failed to parse time: {text!r}") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e9)

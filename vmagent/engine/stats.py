@@ -1,0 +1,113 @@
+"""Samples of a container's use of the machine, in the shape of ContainerStats (api.md §14)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vmagent.containers.model import ZERO_TIME, Container, JsonObject, now_ns, rfc3339
+
+_TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_COUNTERS = ("bytes", "packets", "errors", "dropped")
+_BLKIO = (
+    "io_service_bytes_recursive", "io_serviced_recursive", "io_queue_recursive", "io_service_time_recursive",
+    "io_wait_time_recursive", "io_merged_recursive", "io_time_recursive", "sectors_recursive",
+)  # fmt: skip
+
+
+def empty(record: Container) -> JsonObject:
+    """What a container that does not run is answered with: no online_cpus, no networks."""
+    cpu = {
+        "cpu_usage": {"total_usage": 0, "usage_in_kernelmode": 0, "usage_in_usermode": 0},
+        "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0},
+    }
+    return _base(record, ZERO_TIME) | {
+        "cpu_stats": cpu,
+        "memory_stats": {},
+        "pids_stats": {},
+        "blkio_stats": _blkio({}),
+    }
+
+
+def sample(record: Container, counters: Mapping[str, Any], interfaces: Mapping[str, str]) -> JsonObject:
+    """`counters`: the supervisor's answer; `interfaces`: name in the container → the host's end of it."""
+    cpu, memory = counters["cpu"], counters["memory"]
+    usage: JsonObject = {
+        "total_usage": cpu["usage_ns"],
+        "usage_in_kernelmode": cpu["system_ns"],
+        "usage_in_usermode": cpu["user_ns"],
+    }
+    if cpu["percpu_ns"]:
+        usage["percpu_usage"] = cpu["percpu_ns"]
+    memory_stats: JsonObject = {
+        "usage": memory["usage"],
+        "stats": memory["stats"],
+        "limit": min(memory["limit"] or _total_memory(), _total_memory()),
+    }
+    for key in ("max_usage", "failcnt"):
+        if memory[key]:
+            memory_stats[key] = memory[key]
+    pids = counters["pids"]
+    return _base(record, rfc3339(now_ns())) | {
+        "cpu_stats": {
+            "cpu_usage": usage,
+            "system_cpu_usage": system_cpu_ns(),
+            "online_cpus": os.cpu_count() or 1,
+            "throttling_data": {
+                "periods": cpu["periods"],
+                "throttled_periods": cpu["throttled_periods"],
+                "throttled_time": cpu["throttled_ns"],
+            },
+        },
+        "memory_stats": memory_stats,
+        "pids_stats": {"current": pids["current"], **({"limit": pids["limit"]} if pids["limit"] else {})},
+        "blkio_stats": _blkio(counters["blkio"]),
+        **({"networks": {name: _interface(host) for name, host in interfaces.items()}} if interfaces else {}),
+    }
+
+
+def _base(record: Container, read: str) -> JsonObject:
+    return {
+        "read": read,
+        "num_procs": 0,
+        "storage_stats": {},
+        "name": f"/{record.name}",
+        "id": record.id,
+        "os_type": "linux",
+    }
+
+
+def _blkio(counters: Mapping[str, Any]) -> JsonObject:
+    result: JsonObject = {key: [] for key in _BLKIO}
+    for key, name in (("bytes", "io_service_bytes_recursive"), ("operations", "io_serviced_recursive")):
+        result[name] = [
+            {"major": entry["major"], "minor": entry["minor"], "op": entry["op"], "value": entry["value"]}
+            for entry in counters.get(key) or ()
+        ]
+    return result
+
+
+def _interface(host_interface: str) -> JsonObject:
+    """Counters of a veth, read at the host's end, so with both directions swapped."""
+    folder = Path("/sys/class/net", host_interface, "statistics")
+    result = {}
+    for ours, theirs in (("rx", "tx"), ("tx", "rx")):
+        for counter in _COUNTERS:
+            try:
+                result[f"{ours}_{counter}"] = int((folder / f"{theirs}_{counter}").read_text())
+            except (FileNotFoundError, OSError):
+                result[f"{ours}_{counter}"] = 0  # gone with its container meanwhile
+    return result
+
+
+def system_cpu_ns() -> int:
+    """The host's CPU time of all kinds since boot: the sum of /proc/stat's first seven columns."""
+    with open("/proc/stat", encoding="ascii") as file:
+        words = file.readline().split()
+    return sum(int(word) for word in words[1:8]) * _TICKS_NS
+
+
+def _total_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,200 @@
+"""`engine.system`: what the engine says of itself and its machine: version, info, disk usage."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
+from vmagent.engine.core import Core
+from vmagent.engine.files import Files
+from vmagent.engine.images import Images
+from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
+from vmagent.engine.volumes import Volumes
+from vmagent.errors import EngineError
+from vmagent.images.imagestore import ImageStore
+from vmagent.runtime.cgroups import tree as cgroup_tree
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+COMMIT = {"ID": "", "Expected": ""}
+
+
+class System:
+    """The verbs about the engine as a whole."""
+
+    def __init__(
+        self, core: Core, images: Images, store: ImageStore, files: Files, volumes: Volumes, engine_id: str
+    ) -> None:
+        self._core, self._images, self._store = core, images, store
+        self._files, self._volumes, self._engine_id = files, volumes, engine_id
+
+    async def version(self) -> JsonObject:
+        """SystemVersion."""
+        facts = {
+            "ApiVersion": API_VERSION,
+            "MinAPIVersion": MIN_API_VERSION,
+            "GitCommit": "",
+            "GoVersion": "",
+            "Os": "linux",
+            "Arch": ARCHITECTURES.get(platform.machine(), platform.machine()),
+            "KernelVersion": platform.release(),
+            "BuildTime": "",
+        }
+        details = {**facts, "Experimental": "false"}
+        return {
+            "Platform": {"Name": "Cove"},
+            "Components": [{"Name": "Engine", "Version": ENGINE_VERSION, "Details": details}],
+            "Version": ENGINE_VERSION,
+            **facts,
+        }
+
+    async def info(self) -> JsonObject:
+        """SystemInfo."""
+        states = [live.record.state for live in self._core.live.values()]
+        paused = sum(state.status is Status.PAUSED for state in states)
+        running = sum(state.running for state in states) - paused
+        version = cgroup_tree().version
+        release = _os_release()
+        return {
+            "ID": self._engine_id,
+            "Containers": len(states),
+            "ContainersRunning": running,
+            "ContainersPaused": paused,
+            "ContainersStopped": len(states) - running - paused,
+            "Images": len(await self._store.list()),
+            "Driver": "overlay2",
+            "DriverStatus": [
+                ["Backing Filesystem", _filesystem(self._core.data_root.path)],
+                ["Layers", str(self._store.kind)],
+            ],
+            "Plugins": {
+                "Volume": ["local"],
+                "Network": ["bridge", "host", "null"],
+                "Authorization": None,
+                "Log": ["json-file", "local", "none"],
+            },
+            "MemoryLimit": True,
+            "SwapLimit": True,
+            "CpuCfsPeriod": True,
+            "CpuCfsQuota": True,
+            "CPUShares": True,
+            "CPUSet": True,
+            "PidsLimit": True,
+            "OomKillDisable": version == 1,
+            "IPv4Forwarding": True,
+            "BridgeNfIptables": False,
+            "BridgeNfIp6tables": False,
+            "Debug": False,
+            "NFd": len(os.listdir("/proc/self/fd")),
+            "NGoroutines": 1,
+            "SystemTime": rfc3339(now_ns()),
+            "LoggingDriver": "json-file",
+            "CgroupDriver": "cgroupfs",
+            "CgroupVersion": str(version),
+            "NEventsListener": 0,
+            "KernelVersion": platform.release(),
+            "OperatingSystem": release.get("PRETTY_NAME", "Linux"),
+            "OSVersion": release.get("VERSION_ID", ""),
+            "OSType": "linux",
+            "Architecture": platform.machine(),
+            "IndexServerAddress": "https://index.docker.io/v1/",
+            "RegistryConfig": {
+                "AllowNondistributableArtifactsCIDRs": None,
+                "AllowNondistributableArtifactsHostnames": None,
+                "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+                "IndexConfigs": {
+                    "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True},
+                },
+                "Mirrors": [],
+            },
+            "NCPU": os.cpu_count() or 1,
+            "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            "GenericResources": None,
+            "DockerRootDir": str(self._core.data_root.path),
+            "HttpProxy": "",
+            "HttpsProxy": "",
+            "NoProxy": "",
+            "Name": platform.node(),
+            "Labels": [],
+            "ExperimentalBuild": False,
+            "ServerVersion": ENGINE_VERSION,
+            "Runtimes": {"runc": {"path": "cove-runtime"}},
+            "DefaultRuntime": "runc",
+            "Swarm": {
+                "NodeID": "",
+                "NodeAddr": "",
+                "LocalNodeState": "inactive",
+                "ControlAvailable": False,
+                "Error": "",
+                "RemoteManagers": None,
+            },
+            "LiveRestoreEnabled": True,
+            "Isolation": "",
+            "InitBinary": "docker-init",
+            "ContainerdCommit": COMMIT,
+            "RuncCommit": COMMIT,
+            "InitCommit": COMMIT,
+            "SecurityOptions": ["name=seccomp,profile=builtin"],
+            "Warnings": None,
+        }
+
+    async def df(self) -> JsonObject:
+        """SystemDataUsage in the shape below 1.52."""
+        containers = []
+        for live in self._core.live.values():
+            record = live.record
+            own, total = await self._files.sizes(record)
+            containers.append(
+                {
+                    "Id": record.id,
+                    "Names": [f"/{record.name}"],
+                    "Image": record.image_ref,
+                    "ImageID": record.image_id,
+                    "Created": record.created_ns // 1_000_000_000,
+                    "SizeRw": own,
+                    "SizeRootFs": total,
+                    "State": str(record.state.status),
+                    "Labels": record.labels,
+                    "Ports": [],
+                    "Mounts": [],
+                    "Command": " ".join(record.argv),
+                    "Status": "",
+                    "HostConfig": {"NetworkMode": record.network_mode},
+                    "NetworkSettings": {"Networks": {}},
+                }
+            )
+        return {
+            "LayersSize": self._store.disk_usage(),
+            "Images": await self._images.list(all=True, filters={}),
+            "Containers": containers,
+            "Volumes": await self._volumes.usage(),
+            "BuildCache": [],
+        }
+
+    async def auth(self, credentials: JsonObject) -> JsonObject:
+        """SystemAuth: asks the registry whether the credentials are good."""
+        check = getattr(self._store, "authenticate", None)
+        if check is None:
+            raise EngineError("this engine cannot check registry credentials yet")
+        await check(credentials)
+        return {"Status": "Login Succeeded", "IdentityToken": ""}
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def _filesystem(path: Path) -> str:
+    """The type of the file system that `path` lies on, by the longest mount point before it: proc(5), mountinfo."""
+    best, found = "", "unknown"
+    target = f"{path.resolve()}/"
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split()[4].rstrip("/") + "/"
+        if target.startswith(point) and len(point) >= len(best):
+            best, found = point, right.split()[0]
+    return found
