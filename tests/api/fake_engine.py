@@ -7,6 +7,7 @@ ordinary children of the test.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import secrets
@@ -73,7 +74,8 @@ class Session:
         self.process, self.streams, self.stdin = process, streams, stdin
         self.at = 0 if replay else len(process.output)
         self.tty = process.tty
-        self.detached: bool | None = None
+        self.written = b""
+        self.detached: concurrent.futures.Future[bool] = concurrent.futures.Future()  # by keys?
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         process = self.process
@@ -90,6 +92,7 @@ class Session:
                     await process.news.wait()
 
     async def write(self, data: bytes) -> None:
+        self.written += data
         if not self.stdin:
             return
         if self.process.child is None:
@@ -105,7 +108,7 @@ class Session:
             self.process.child.stdin.close()
 
     async def detach(self, *, keys: bool = False) -> None:
-        self.detached = keys
+        self.detached.set_result(keys)
 
 
 class Waiter:
@@ -119,6 +122,7 @@ class Waiter:
 class Container(Process):
     def __init__(self, name: str, config: Json) -> None:
         super().__init__([*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])], bool(config.get("OpenStdin")))
+        self.tty = bool(config.get("Tty"))  # only what it says: there is no terminal behind it
         self.id = secrets.token_hex(32)
         self.name, self.config = name or f"fake_{self.id[:6]}", config
         self.waiters: list[tuple[str, Waiter]] = []

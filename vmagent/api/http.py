@@ -23,6 +23,7 @@ from typing import Protocol
 
 import httptools
 
+from vmagent.api.chunked import ChunkError, ChunkScanner
 from vmagent.api.hangup import HangupWatch
 from vmagent.api.messages import COMMON_HEADERS, STATUS_LINES, Request, Response, error_response
 from vmagent.api.router import Route
@@ -190,7 +191,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._head = bytearray()  # an incomplete head
         self._in_head = True
-        self._body_left: int | None = 0  # of the request being parsed; None: chunked
+        self._body_left = 0  # bytes of the request being parsed, unless it is chunked
+        self._chunks: ChunkScanner | None = None
         self._url = b""
         self._headers: dict[str, str] = {}
         self._parsing: HttpExchange | None = None
@@ -302,9 +304,10 @@ class Connection(asyncio.Protocol):
             while data and self._raw is None and not self._is_deaf:
                 if self._in_head:
                     data = self._feed_head(data)
-                elif self._body_left is None:
-                    self._parser.feed_data(data)
-                    data = b""
+                elif self._chunks is not None:
+                    size = self._chunks.feed(data)
+                    self._parser.feed_data(data if size == len(data) else data[:size])
+                    data = data[size:]
                 else:
                     part = data if len(data) <= self._body_left else data[: self._body_left]
                     self._body_left -= len(part)
@@ -313,7 +316,7 @@ class Connection(asyncio.Protocol):
                 if self._refusal is not None:
                     self._refuse(self._refusal)
                     return
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:  # the latter: CONNECT
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ChunkError) as e:  # the latter: CONNECT
             self._refuse(error_response(400, f"malformed HTTP request: {e}", bare=True, close=True))
             return
         if data and self._raw is not None:
@@ -358,7 +361,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         headers = self._headers
         self._in_head = False
-        self._body_left = None if "transfer-encoding" in headers else int(headers.get("content-length") or 0)
+        self._chunks = ChunkScanner() if "transfer-encoding" in headers else None
+        self._body_left = int(headers.get("content-length") or 0)
         if len(self._url) > MAX_URL:
             self._refusal = error_response(414, f"the request's URL is over {MAX_URL} bytes", bare=True, close=True)
             return
@@ -404,6 +408,7 @@ class Connection(asyncio.Protocol):
         if self._current is not None:
             self._current.keep_alive = False
             self._queue.clear()
+            self._refusal = response  # in place of its answer, if it was the body that broke
         elif not self._transport.is_closing():
             extra = b"Content-Length: %d\r\nConnection: close\r\n" % len(response.body)
             head = encode_head(response.status, content_type=response.content_type, bare=True, extra=extra)
@@ -442,6 +447,8 @@ class Connection(asyncio.Protocol):
         if self._raw is not None:  # it could have hijacked and didn't: these are requests after all
             rest = self._raw.take()
             self._raw = None
+        if self._refusal is not None and not exchange.has_answered and not self._transport.is_closing():
+            exchange.send(self._refusal)
         if exchange.has_failed or not exchange.has_answered:
             self._transport.abort() if exchange.has_failed else self._transport.close()
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from vmagent.api import fieldnames
 from vmagent.api.facade import Engine, Json
 from vmagent.api.messages import (
     EMPTY_OK,
@@ -74,7 +75,7 @@ class _Containers:
         self._engine = engine
 
     async def create(self, request: Request) -> Response:
-        config = await request.json()
+        config = fieldnames.create_body(await request.json())
         container_id, warnings = await self._engine.containers.create(
             config,
             name=request.query.get("name"),
@@ -160,7 +161,7 @@ class _Containers:
         return NO_CONTENT
 
     async def update(self, request: Request) -> Response:
-        body = await request.json()
+        body = fieldnames.host_config(await request.json())
         if request.version < Version(1, 40):
             body.pop("PidsLimit", None)
         return json_response({"Warnings": await self._engine.containers.update(request.params["id"], body)})
@@ -183,7 +184,7 @@ class _Containers:
         query = request.query
         image_id = await self._engine.containers.commit(
             query.get("container"),
-            await request.json(optional=True),
+            fieldnames.container_config(await request.json(optional=True)),
             repo=query.get("repo"),
             tag=query.get("tag"),
             comment=query.get("comment"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmagent.api import detach, stdcopy
+from vmagent.api import detach, fieldnames, stdcopy
 from vmagent.api.facade import Engine
 from vmagent.api.messages import EMPTY_OK, Request, Response, Version, json_response
 from vmagent.api.parameters import console_size, field, terminal_size
@@ -25,13 +25,10 @@ class _Execs:
         self._engine = engine
 
     async def create(self, request: Request) -> Response:
-        config = await request.json()
-        if not field(config, "Cmd"):
+        config = fieldnames.exec_config(await request.json())
+        if not config.get("Cmd"):
             raise BadRequest("No exec command specified")
-        keys = field(config, "DetachKeys")
-        if keys:
-            detach.parse(keys)
-            config["DetachKeys"] = keys
+        detach.parse(config.get("DetachKeys") or "")
         if request.version < Version(1, 42):
             config.pop("ConsoleSize", None)
         return json_response({"Id": await self._engine.execs.create(request.params["id"], config)}, 201)
