@@ -2,8 +2,8 @@
 
 A process inside a container can reach, through /proc/PID/exe, the executable of whoever has just entered its
 namespaces. For runc that was runc; for us it is the interpreter: overwritten, it would run as root on the host at the
-next start. So a process that starts containers runs from a read-only detached mount of the interpreter: the handle leads to that
-mount, and writing gives EROFS.
+next start. So a process that starts containers runs from a read-only detached mount of the interpreter: the handle
+leads to that mount, and writing gives EROFS.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def is_protected() -> bool:
     return bool(os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY)
 
 
-def open_protected() -> int:
-    """The interpreter on a detached read-only mount of its own; the caller's descriptor, CLOEXEC.
+def open_protected(path: str | None = None) -> int:
+    """The interpreter (or the program `path`) on a detached read-only mount of its own; the caller's, CLOEXEC.
 
     Raises OSError (EPERM without CAP_SYS_ADMIN).
     """
-    fd = mounts.open_tree(mounts.AT_FDCWD, os.path.realpath(sys.executable), mounts.OPEN_TREE_CLONE)
+    fd = mounts.open_tree(mounts.AT_FDCWD, os.path.realpath(path or sys.executable), mounts.OPEN_TREE_CLONE)
     try:
         mounts.mount_setattr(fd, set_=mounts.MOUNT_ATTR_RDONLY)
     except BaseException:

@@ -66,7 +66,7 @@ def close(launched: Launched) -> None:
 
 
 def wait(launched: Launched, master: int = -1) -> int:
-    """Until the process ends: its status, 128 + n for signal n. Signals to us go to it, `master` is copied to and fro."""
+    """Until the process ends: its status, 128 + n for signal n. Signals to us go to it; the terminal is copied."""
     with _signals_to(launched.pidfd, master):
         if master >= 0:
             _copy(master, launched.pidfd)

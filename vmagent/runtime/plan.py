@@ -70,6 +70,8 @@ _DEFAULT_DEVICES = (
 _DEVICE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 # Devices that a container may use whatever its list says (the nodes above, its terminals).
 _ALLOWED_DEVICES = (
+    {"allow": True, "type": "c", "access": "m"},  # to make a node is harmless; it is opening that is refused
+    {"allow": True, "type": "b", "access": "m"},
     *(
         {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}
         for _, major, minor in _DEFAULT_DEVICES

@@ -1,0 +1,131 @@
+"""A bundle of the OCI runtime: a busybox root and a specification that a test changes, driven through cove-runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmagent.linux import capabilities
+from vmagent.runtime.cgroups import tree
+from vmagent.runtime.example import example_spec
+
+# What docker gives a container: 0xa80425fb.
+DEFAULT_CAPABILITIES = [name for number, name in enumerate(capabilities.NAMES) if 0xA80425FB >> number & 1]
+
+
+class Bundle:
+    """One container and its state folder; everything it makes goes when the test ends."""
+
+    def __init__(self, folder: Path, rootfs: Path) -> None:
+        self.folder = folder
+        self.root = folder / "state"
+        self.rootfs = rootfs
+        self.id = f"test-{uuid.uuid4().hex[:12]}"
+        self.cgroup_path = f"/cove-test/{self.id}"
+        self.spec: dict[str, Any] = example_spec()
+        self.spec["root"] = {"path": str(rootfs), "readonly": False}
+        self.spec["linux"]["cgroupsPath"] = self.cgroup_path
+        process = self.process
+        process["terminal"], process["noNewPrivileges"] = False, False
+        process["env"] = ["PATH=/bin"]
+        process["capabilities"] = {name: list(DEFAULT_CAPABILITIES) for name in ("bounding", "effective", "permitted")}
+
+    @property
+    def process(self) -> dict[str, Any]:
+        process: dict[str, Any] = self.spec["process"]
+        return process
+
+    @property
+    def linux(self) -> dict[str, Any]:
+        linux: dict[str, Any] = self.spec["linux"]
+        return linux
+
+    def drop_namespace(self, name: str, path: str | None = None) -> None:
+        """Take a namespace out of the specification, or join the one at `path`."""
+        kept = [entry for entry in self.linux["namespaces"] if entry["type"] != name]
+        self.linux["namespaces"] = kept + ([{"type": name, "path": path}] if path else [])
+
+    def mount(self, destination: str, source: Path | str, *options: str, kind: str = "bind") -> None:
+        self.spec["mounts"].append(
+            {"destination": destination, "type": kind, "source": str(source), "options": list(options)}
+        )
+
+    def write(self) -> None:
+        (self.folder / "config.json").write_text(json.dumps(self.spec))
+
+    def command(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run `cove-runtime`."""
+        settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "stdin": subprocess.DEVNULL}
+        argv = [sys.executable, "-P", "-m", "vmagent.runtime.command", "--root", str(self.root), *args]
+        return subprocess.run(argv, check=False, **{**settings, **options})
+
+    def run(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """The command `args` in a container, until it ends."""
+        self.process["args"] = list(args)
+        self.write()
+        return self.command("run", "--bundle", str(self.folder), self.id, **options)
+
+    def shell(self, script: str, **options: Any) -> str:
+        """What a shell script prints; it has to succeed."""
+        done = self.run("sh", "-c", script, **options)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def start(self, *args: str) -> int:
+        """The command in the background; its pid. Its output is nobody's."""
+        self.process["args"] = list(args)
+        self.write()
+        pid_file = self.folder / "pid"
+        quiet = {"capture_output": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        words = ["run", "--detach", "--pid-file", str(pid_file), "--bundle", str(self.folder), self.id]
+        assert self.command(*words, **quiet).returncode == 0
+        return int(pid_file.read_text())
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self.command("state", self.id).stdout)
+        return state
+
+
+@pytest.fixture(scope="session")
+def rootfs_template(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rootfs")
+    with tarfile.open(busybox_tar) as tar:
+        tar.extractall(folder, filter="tar")
+    return folder
+
+
+@pytest.fixture
+def new_bundle(tmp_path: Path, rootfs_template: Path) -> Iterator[Callable[[], Bundle]]:
+    """Makes bundles; afterwards their containers, cgroups and files are gone."""
+    made: list[Bundle] = []
+
+    def make() -> Bundle:
+        folder = tmp_path / f"bundle{len(made)}"
+        folder.mkdir()
+        shutil.copytree(rootfs_template, folder / "rootfs", symlinks=True)
+        made.append(Bundle(folder, folder / "rootfs"))
+        return made[-1]
+
+    before = Path("/proc/self/mountinfo").read_text().count("\n")
+    yield make
+    for bundle in made:
+        bundle.command("delete", "--force", bundle.id)
+        assert not bundle.root.exists() or os.listdir(bundle.root) == []
+        assert not tree().at(bundle.cgroup_path).exists()
+    tree().at("/cove-test").remove()
+    assert Path("/proc/self/mountinfo").read_text().count("\n") == before
+
+
+@pytest.fixture
+def bundle(new_bundle: Callable[[], Bundle]) -> Bundle:
+    return new_bundle()

@@ -1,0 +1,109 @@
+"""`cove-runtime` as OCI engines drive it (runtime.md, Lifecycle and Operations)."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.conftest import Bundle
+from vmagent.runtime.cgroups import tree
+
+
+@pytest.mark.spec("runtime.md, Lifecycle")
+def test_create_start_kill_delete(bundle: Bundle) -> None:
+    bundle.process["args"] = ["sh", "-c", "trap 'exit 3' TERM; echo up >/up; while :; do sleep 0.1; done"]
+    bundle.write()
+    words = ["create", "--bundle", str(bundle.folder), "--pid-file", f"{bundle.folder}/pid", bundle.id]
+    created = bundle.command(*words, capture_output=False)
+    assert created.returncode == 0
+    state = bundle.state()
+    assert state["status"] == "created"
+    assert state["pid"] == int((bundle.folder / "pid").read_text())
+    assert not (bundle.rootfs / "up").exists(), "the command runs only after `start`"
+    again = bundle.command("create", "--bundle", str(bundle.folder), bundle.id)
+    assert "already exists" in again.stderr
+    assert bundle.command("start", bundle.id).returncode == 0
+    assert bundle.state()["status"] == "running"
+    refused = bundle.command("delete", bundle.id)
+    assert "is not stopped: running" in refused.stderr
+    assert bundle.command("pause", bundle.id).returncode == 0
+    assert bundle.state()["status"] == "paused"
+    assert bundle.command("resume", bundle.id).returncode == 0
+    assert bundle.command("kill", bundle.id, "KILL").returncode == 0
+    tree().at(bundle.cgroup_path).kill_all()  # waits for the kill to be done
+    assert bundle.state()["status"] == "stopped"
+    assert "not running" in bundle.command("kill", bundle.id, "KILL").stderr
+    assert bundle.command("delete", bundle.id).returncode == 0
+    assert "does not exist" in bundle.command("state", bundle.id).stderr
+
+
+def test_run_gives_the_status_and_leaves_nothing(bundle: Bundle) -> None:
+    assert bundle.run("sh", "-c", "exit 7").returncode == 7
+    done = bundle.run("sh", "-c", "echo out; echo err >&2; cat", input="in\n", stdin=None)
+    assert (done.stdout, done.stderr) == ("out\nin\n", "err\n")
+
+
+def test_exec_joins_the_container(bundle: Bundle) -> None:
+    pid = bundle.start("sleep", "60")
+    script = "pwd; echo $A; ps; for n in /proc/self/ns/*; do readlink $n; done; cat /proc/self/cgroup"
+    said = bundle.command("exec", "--env", "A=1", "--cwd", "/tmp", bundle.id, "sh", "-c", script)
+    assert said.stdout.startswith("/tmp\n1\n")
+    assert "sleep 60" in said.stdout
+    for name in ("mnt", "pid", "net", "ipc", "uts", "cgroup"):
+        assert os.readlink(f"/proc/{pid}/ns/{name}") in said.stdout
+    assert all(line.endswith(":/") for line in said.stdout.splitlines()[-2:])
+    assert bundle.command("exec", bundle.id, "sh", "-c", "exit 9").returncode == 9
+    missing = bundle.command("exec", bundle.id, "nosuch")
+    assert missing.returncode == 255
+    assert "executable file not found in $PATH" in missing.stderr
+    unknown = bundle.command("exec", "--user", "nosuch", bundle.id, "id")
+    assert "unable to find user nosuch: no matching entries in passwd file" in unknown.stderr
+    assert bundle.command("exec", "--user", "user", bundle.id, "id", "-G").stdout.split() == ["1000", "50"]
+    assert bundle.command("exec", "--tty", bundle.id, "tty").stdout.startswith("/dev/pts/")
+
+
+@pytest.mark.spec("runc's --console-socket: the terminal's master as SCM_RIGHTS")
+def test_a_terminal_is_handed_to_the_console_socket(bundle: Bundle) -> None:
+    bundle.process["terminal"] = True
+    bundle.process["consoleSize"] = {"height": 33, "width": 77}
+    bundle.process["args"] = ["sh", "-c", "tty; stty size; ls -l /dev/console; echo end"]
+    bundle.write()
+    path = str(bundle.folder / "console.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        listener.settimeout(20)
+        words = ["create", "--bundle", str(bundle.folder), "--console-socket", path, bundle.id]
+        assert bundle.command(*words).returncode == 0
+        peer, _ = listener.accept()
+        with peer:
+            _, ancillary, _, _ = peer.recvmsg(64, socket.CMSG_SPACE(4))
+    fds = array.array("i")
+    fds.frombytes(ancillary[0][2])
+    with os.fdopen(fds[0], "rb", buffering=0) as master:
+        assert bundle.command("start", bundle.id).returncode == 0
+        said = b""
+        while b"end" not in said:
+            said += master.read(4096)
+    assert said.startswith(b"/dev/pts/0\r\n33 77\r\n")
+    assert b"136," in said, "/dev/console is the terminal"
+
+
+def test_errors_go_to_the_log_that_engines_read(bundle: Bundle) -> None:
+    bundle.process["args"] = ["nosuch"]
+    bundle.write()
+    log = bundle.folder / "log.json"
+    done = bundle.command("--log", str(log), "--log-format", "json", "run", "--bundle", str(bundle.folder), bundle.id)
+    assert done.returncode == 1
+    assert json.loads(log.read_text())["msg"] == 'exec: "nosuch": executable file not found in $PATH'
+
+
+def test_spec_writes_an_example_that_validates(tmp_path: Path, bundle: Bundle) -> None:
+    assert bundle.command("spec", "--bundle", str(tmp_path)).returncode == 0
+    assert json.loads((tmp_path / "config.json").read_text())["process"]["args"] == ["sh"]
+    assert "File exists" in bundle.command("spec", "--bundle", str(tmp_path)).stderr
