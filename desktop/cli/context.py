@@ -1,0 +1,95 @@
+"""`cove context`: where containers run. ls, use, show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from desktop import context
+from desktop.cli.app import Failure
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.table import Row, show
+from desktop.client.http import Endpoint
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="context",
+    usage="ls | use NAME | show [--host]",
+    summary="Choose where containers run",
+    least=1,
+    mixed=False,
+    more="Commands:\n  ls          List the contexts\n  use NAME    Run there from now on (vm, native)\n"
+    "  show        The context in use; with --host its address, for DOCKER_HOST",
+)
+LS = Spec(
+    name="context ls",
+    usage="[OPTIONS]",
+    summary="List the contexts",
+    most=0,
+    flags=(
+        Flag("format", kind="string", help="A template, `table` and a template, or json"),
+        Flag("quiet", "q", help="Names only"),
+    ),
+)
+USE = Spec(name="context use", usage="NAME", summary="Run there from now on", least=1, most=1)
+SHOW = Spec(
+    name="context show",
+    usage="[OPTIONS]",
+    summary="The context in use",
+    most=0,
+    flags=(Flag("host", help="Its address, as DOCKER_HOST takes it"),),
+)
+_COLUMNS = {"Name": "NAME", "Description": "DESCRIPTION", "DockerEndpoint": "ENDPOINT"}
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    verb, *rest = parse(SPEC, argv).args
+    verbs = {"ls": _ls, "list": _ls, "use": _use, "show": _show}
+    if verb not in verbs:
+        raise Failure(f"cove: unknown command: cove context {verb}", hint="\nRun 'cove context --help'")
+    return verbs[verb](rest, app)
+
+
+def _ls(argv: Sequence[str], app: App) -> int:
+    flags = parse(LS, argv)
+    chosen = app.context()
+    sockets = {context.VM: app.paths.engine_socket, context.NATIVE: app.paths.native_socket}
+    rows = [
+        Row(
+            Name=f"{name} *" if name == chosen.kind and not flags.text("format") else name,
+            Description=description,
+            DockerEndpoint=str(Endpoint.local(sockets[name])),
+            Current=name == chosen.kind,
+        )
+        for name, description in context.CONTEXTS.items()
+    ]
+    if flags.on("quiet"):
+        print("\n".join(context.CONTEXTS))
+        return 0
+    show(rows, _COLUMNS, flags.text("format"))
+    if chosen.kind == context.ADDRESS:
+        print(f"\n{chosen.source} is set, so the engine at {chosen.endpoint} is used.")
+    return 0
+
+
+def _use(argv: Sequence[str], app: App) -> int:
+    name = parse(USE, argv).args[0]
+    try:
+        context.use(app.paths, name)
+    except context.ContextError as e:
+        raise Failure(str(e)) from e
+    print(name)
+    for variable in ("COVE_HOST", "COVE_CONTEXT", "DOCKER_HOST"):
+        if os.environ.get(variable):
+            raise Failure(f"Warning: {variable} is set and goes before the context", status=0)
+    return 0
+
+
+def _show(argv: Sequence[str], app: App) -> int:
+    flags = parse(SHOW, argv)
+    chosen = app.context()
+    print(chosen.endpoint if flags.on("host") else chosen.name)
+    return 0

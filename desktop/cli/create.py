@@ -1,0 +1,38 @@
+"""`cove create`: a container that is there and not started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from desktop.cli.app import FAILURES, message_of
+from desktop.cli.containerconfig import build
+from desktop.cli.containerflags import CONTAINER_FLAGS, STEPS_FLAG
+from desktop.cli.flags import Spec, parse
+from desktop.cli.run import RunFailed, creating
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="create",
+    usage="[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    summary="Create a container without starting it; prints its ID",
+    least=1,
+    mixed=False,
+    flags=(*CONTAINER_FLAGS, STEPS_FLAG),
+)
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    flags = parse(SPEC, argv)
+    try:
+        config = build(flags, app.environ, detach=False)
+    except ValueError as e:
+        raise RunFailed("create", str(e)) from e
+    try:
+        with creating(app, flags, config, "create") as (_, created):
+            print(created.id)
+            return 0
+    except FAILURES as e:
+        raise RunFailed("create", message_of(e)) from e

@@ -1,0 +1,58 @@
+"""`cove pull`: fetch an image from its registry."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from desktop.cli.app import Failure
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.progress import PullView
+from desktop.client import reference
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="pull",
+    usage="[OPTIONS] NAME[:TAG|@DIGEST]",
+    summary="Fetch an image from a registry",
+    least=1,
+    most=1,
+    flags=(
+        Flag("platform", kind="string", help="Which platform's image (linux/arm64)"),
+        Flag("quiet", "q", help="Print the image's name and nothing else"),
+    ),
+)
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    flags = parse(SPEC, argv)
+    try:
+        wanted = reference.parse(flags.args[0])
+    except reference.InvalidReference as e:
+        raise Failure(str(e)) from e
+    quiet = flags.on("quiet")
+    if not wanted.tag and not wanted.digest and not quiet:
+        print("Using default tag: latest", flush=True)
+    view = PullView(sys.stdout)
+    with app.client().pull(flags.args[0], platform=flags.text("platform")) as lines:
+        try:
+            for line in lines:
+                if not quiet:
+                    view(line)
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                view.finish()
+    print(full_name(wanted))
+    return 0
+
+
+def full_name(wanted: reference.Reference) -> str:
+    """With the registry that a short name means: docker.io, and `library/` before a lone component."""
+    first, slash, _ = wanted.repository.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+        return str(wanted)
+    return f"docker.io/{'' if slash else 'library/'}{wanted}"

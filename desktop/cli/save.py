@@ -1,0 +1,55 @@
+"""`cove save`: images as a tar that `load` reads, here or with docker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from desktop.cli import streams
+from desktop.cli.app import Failure
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.client.engine import ByteStream
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="save",
+    usage="[OPTIONS] IMAGE [IMAGE...]",
+    summary="Write images to a tar, to a file or to stdout",
+    least=1,
+    flags=(Flag("output", "o", "string", "Write this file instead of stdout"),),
+)
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    flags = parse(SPEC, argv)
+    path = flags.text("output")
+    if path is None and sys.stdout.isatty():
+        raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    if path is not None and not os.path.isdir(os.path.dirname(path) or "."):
+        raise Failure(f'failed to save image: invalid output path: directory "{os.path.dirname(path)}" does not exist')
+    with ByteStream(app.client().call("GET", "/images/get", query={"names": flags.args})) as pieces:
+        if path is None:
+            for piece in pieces:
+                streams.write_all(1, piece)
+            return 0
+        _write(path, pieces)
+    return 0
+
+
+def _write(path: str, pieces: ByteStream) -> None:
+    """Into a file beside it first: a save that breaks off leaves nothing under the wanted name. Raises Failure."""
+    temporary = f"{path}.{os.getpid()}.part"
+    try:
+        with open(temporary, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        os.replace(temporary, path)
+    except OSError as e:
+        raise Failure(f"{path}: {e.strerror}") from e
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)

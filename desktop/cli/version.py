@@ -1,0 +1,115 @@
+"""`cove version`: what this client is, and what the engine it talks to is."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from desktop.cli.app import FAILURES, Failure, message_of
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.client.engine import API_VERSION
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="version",
+    usage="[OPTIONS]",
+    summary="Show the versions of client and engine",
+    most=0,
+    flags=(Flag("format", "f", "string", "A template ({{.Client.Version}}) or json"),),
+    statuses=(("0", "both are known"), ("1", "no engine answers"), ("125", "a flag is wrong")),
+)
+_MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def cove_version() -> str:
+    """This distribution's version, from its installed metadata."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("cove")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    """Says its own part in any case; the engine is not started for a mere question."""
+    flags = parse(SPEC, argv)
+    chosen = app.context()
+    failure: str | None = None
+    server: dict[str, Any] | None = None
+    from desktop.client.engine import EngineClient
+
+    try:
+        with EngineClient(chosen.endpoint, timeout_s=10) as client:
+            server = client.version()
+            spoken = client.api_version
+    except FAILURES as e:
+        failure = message_of(e)
+        spoken = _dotted(API_VERSION)
+    told: dict[str, Any] = {
+        "Client": {
+            "Version": cove_version(),
+            "ApiVersion": spoken,
+            "DefaultAPIVersion": _dotted(API_VERSION),
+            "PythonVersion": platform.python_version(),
+            "Os": "windows" if sys.platform == "win32" else sys.platform,
+            "Arch": _machine(),
+            "Context": chosen.name,
+        },
+        "Server": server,
+    }
+    template = flags.text("format")
+    if template:
+        from desktop.cli.template import render
+
+        print(render(template, told))
+    else:
+        print(_client_text(told["Client"]))
+        if server is not None:
+            print("\n" + _server_text(server))
+    if failure is not None:
+        raise Failure(failure)
+    return 0
+
+
+def _machine() -> str:
+    machine = platform.machine()
+    return _MACHINES.get(machine, machine)
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _client_text(client: dict[str, Any]) -> str:
+    api = str(client["ApiVersion"])
+    if api != client["DefaultAPIVersion"]:
+        api += f" (downgraded from {client['DefaultAPIVersion']})"
+    rows = (
+        ("Version", client["Version"]),
+        ("API version", api),
+        ("Python version", client["PythonVersion"]),
+        ("OS/Arch", f"{client['Os']}/{client['Arch']}"),
+        ("Context", client["Context"]),
+    )
+    return "Client: Cove\n" + "\n".join(f" {name + ':':<18} {value}" for name, value in rows)
+
+
+def _server_text(server: dict[str, Any]) -> str:
+    name = (server.get("Platform") or {}).get("Name")
+    lines = [f"Server: {name}".rstrip() if name else "Server:"]
+    for component in server.get("Components") or ():
+        details = component.get("Details") or {}
+        lines += [f" {component['Name']}:", f"  {'Version:':<17} {component.get('Version', '')}"]
+        if component["Name"] == "Engine":
+            api = f"{details.get('ApiVersion')} (minimum version {details.get('MinAPIVersion')})"
+            os_arch = f"{details.get('Os')}/{details.get('Arch')}"
+            rows = (("API version", api), ("Kernel version", details.get("KernelVersion")), ("OS/Arch", os_arch))
+            lines += [f"  {key + ':':<17} {value}" for key, value in rows if value]
+        elif details.get("GitCommit"):
+            lines.append(f"  {'GitCommit:':<17} {details['GitCommit']}")
+    return "\n".join(lines)
