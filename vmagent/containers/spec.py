@@ -175,11 +175,13 @@ def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonOb
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys_mode),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", sys_mode),
     ]
+    # Shows the queues of the IPC namespace it is mounted in, be it the host's.
+    mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
     if host["IpcMode"] == "host":
-        mounts.append(_mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "nosuid", "noexec", "nodev"))
+        # In a shared IPC namespace a new mqueue shows the host's own queues; the host itself may have none mounted.
+        mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
         mounts.append(_mount("/dev/shm", "bind", "/dev/shm", "rbind", "nosuid", "noexec", "nodev"))
         return mounts
-    mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
     if host["IpcMode"] == "none":
         return mounts
     if around.shm is not None:
