@@ -76,7 +76,7 @@ class HostPaths(NamedTuple):
 
     @property
     def client_key(self) -> Path:
-        """Private key that opens the VM's SSH; its public half lies beside it with `.pub`."""
+        """The private key that opens the VM's SSH; its public half lies beside it with `.pub`."""
         return self.vm / "id_ed25519"
 
     @property
@@ -85,17 +85,28 @@ class HostPaths(NamedTuple):
         return self.vm / "host_ed25519"
 
     @property
-    def identity_blob(self) -> Path:
-        """The keys above as the guest reads them, through QEMU's firmware configuration device."""
-        return self.vm / "identity"
+    def known_hosts(self) -> Path:
+        """The public half of that key as `ssh` wants it, for `cove vm ssh`."""
+        return self.vm / "known_hosts"
+
+    @property
+    def verified_file(self) -> Path:
+        """Which image files had the right digest when they were last read whole."""
+        return self.vm / "verified.json"
 
     @property
     def console_log(self) -> Path:
         return self.home / "logs" / "console.log"
 
     @property
-    def qmp_socket(self) -> Path:
-        return self.run / "qmp.sock"
+    def qemu_log(self) -> Path:
+        """What QEMU itself says, as opposed to the guest's console."""
+        return self.home / "logs" / "qemu.log"
+
+    @property
+    def vm_record(self) -> Path:
+        """How a new host agent finds a QEMU that outlived the old one."""
+        return self.run / "vm.json"
 
     @property
     def qemu_pid(self) -> Path:

@@ -94,8 +94,8 @@ def make_base(arch: recipe.Architecture, base: Path) -> None:
                 part.result()
         with _told("the system's tree"):
             tools = Tools(arch, scratch / "debian")
-            _assemble(arch, scratch / "debian", root, tools)
             _copy_wheels(scratch / "wheels", root / "usr/lib/python3/dist-packages")
+            _assemble(arch, scratch / "debian", root, tools)
         with _told("kernel, modules, initrd"):
             (release,) = (path.name for path in (scratch / "kernel/usr/lib/modules").iterdir())
             modules = Modules(scratch / "kernel", release, tools.command("kmod", argv0="depmod"))
@@ -236,7 +236,8 @@ def _copy_wheels(wheels: Path, into: Path) -> None:
 
 
 def _assemble(arch: recipe.Architecture, debian: Path, root: Path, tools: Tools) -> None:
-    """Pick the programs of the recipe with the libraries they need, and write the system's own few files."""
+    """Pick the programs of the recipe, with the libraries that they and PyPI's packages in `root` need, and write the
+    system's own few files."""
     usr = root / "usr"
     library = Path("lib") / arch.triplet
     for folder in ("bin", "sbin", "lib64", "lib/openssh", "lib/cove/bin", "share", str(library)):
@@ -256,6 +257,7 @@ def _assemble(arch: recipe.Architecture, debian: Path, root: Path, tools: Tools)
 
     elf = [debian / "usr" / program for program in programs if program.name != "busybox"]
     elf += (usr / "lib" / recipe.PYTHON).rglob("*.so")
+    elf += (usr / "lib/python3").rglob("*.so")
     elf += [debian / "usr" / library / name for name in recipe.OPENED_LIBRARIES]
     with ThreadPoolExecutor(2) as pool:
         names = set().union(*pool.map(tools.libraries, elf)) | {arch.loader, *recipe.OPENED_LIBRARIES}

@@ -1,0 +1,1 @@
+"""Byte streams from the host into the VM, over whatever carries them."""

@@ -1,0 +1,128 @@
+"""The host agent: one process per home that owns the VM, serves its state, and passes the Engine API through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from desktop.hostagent.api import HostApi
+from desktop.hostagent.proxy import EngineProxy
+from desktop.paths import HostPaths
+from desktop.platform.base import Handler, LocalServer, Platform
+from desktop.tunnel.transport import Stream
+from desktop.vm.errors import VmError
+from desktop.vm.lifecycle import VirtualMachine
+from desktop.vm.opening import ENGINE_SOCKET
+from desktop.vm.state import Status
+
+# How long a client of the engine waits for a VM that is starting.
+START_WAIT_S = 180.0
+
+
+class HostAgent:
+    """Runs until `quit`."""
+
+    def __init__(self, paths: HostPaths, platform: Platform, environ: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._platform = platform
+        self._number = 1  # of the state, counted up at each change
+        self._change = asyncio.Event()
+        self._quit = asyncio.Event()
+        self._vm = VirtualMachine(paths, platform, environ, self._on_change)
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve until told to quit; the VM is stopped cleanly then. Raises OSError where a socket can't be served."""
+        self._listen_for_signals()
+        async with AsyncExitStack() as stack:
+            await self._vm.adopt()
+            stack.push_async_callback(self._stop_vm)
+            api = HostApi(self, self._paths.console_log)
+            proxy = EngineProxy(self._platform, self._open_engine)
+            stack.push_async_callback(self._end_connections)
+            for path, handler in ((self._paths.engine_socket, proxy.handle), (self._paths.host_socket, api.handle)):
+                server: LocalServer = await self._platform.serve(path, self._tracked(handler))
+                stack.callback(server.close)
+            await self._quit.wait()
+
+    # What the API asks for ---------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        return {**self._vm.state.to_json(), "engine_socket": str(self._paths.engine_socket)}
+
+    async def changed(self, seen: int) -> int:
+        while self._number == seen:
+            await self._change.wait()
+        return self._number
+
+    async def start(self) -> None:
+        self._vm.start()
+
+    async def stop(self) -> None:
+        await self._vm.stop()
+
+    async def reset(self) -> None:
+        await self._vm.reset()
+
+    def quit(self) -> None:
+        self._quit.set()
+
+    # Parts -------------------------------------------------------------------------------------------------------
+
+    async def _open_engine(self) -> Stream:
+        """Raises VmError, TunnelError."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_WAIT_S):
+                while self._vm.state.status is Status.STARTING:
+                    await self._change.wait()
+        state = self._vm.state
+        if state.status is not Status.RUNNING or self._vm.transport is None:
+            hint = "Start it: cove vm start"
+            raise VmError(
+                f"the VM is {state.status}: {state.error}" if state.error else f"the VM is {state.status}", hint
+            )
+        return await self._vm.transport.open_stream(ENGINE_SOCKET)
+
+    def _on_change(self) -> None:
+        self._number += 1
+        change, self._change = self._change, asyncio.Event()
+        change.set()
+
+    def _tracked(self, handler: Handler) -> Handler:
+        """`handler`, its task remembered so that it ends with the agent."""
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._connections.add(task)
+            try:
+                await handler(reader, writer)
+            except asyncio.CancelledError:
+                # The stream library would log a cancelled connection as an error; here it is how all of them end.
+                writer.close()
+            finally:
+                self._connections.discard(task)
+
+        return handle
+
+    async def _end_connections(self) -> None:
+        connections = list(self._connections)
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _stop_vm(self) -> None:
+        await self._vm.stop()
+
+    def _listen_for_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(number, self._quit.set)
+            except NotImplementedError:  # Windows: the loop has no signals; Ctrl-C ends `asyncio.run`
+                print(f"signal {number} ends the agent without stopping the VM", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,170 @@
+"""The host agent's own API, on the host socket: the VM's state and verbs. Only `desktop.client.host` speaks it.
+
+GET /v1/state · GET /v1/events (a JSON line for each change, the present state first) · GET /v1/logs?follow=1 (the VM's
+console) · POST /v1/vm/start (202, the start goes on) · POST /v1/vm/{stop,reset} (200 when done) · POST /v1/vm/restart
+(202 when stopped) · POST /v1/quit.
+Errors are {"message", "hint"}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from desktop.hostagent.http import HttpError, Request, answer, chunk, read_request, stream_head
+from desktop.vm.errors import VmError
+
+_LOG_CHUNK = 64 * 1024
+# A file tells nobody that it grew. Only while somebody follows it.
+_LOG_POLL_S = 0.2
+
+
+class Vm(Protocol):
+    """What the API asks of the agent."""
+
+    def state(self) -> dict[str, Any]:
+        """The state as it is sent."""
+        ...
+
+    async def changed(self, seen: int) -> int:
+        """Wait until the state's number is another than `seen`; returns it. 0 was never a state's number."""
+        ...
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def reset(self) -> None: ...
+    def quit(self) -> None: ...
+
+
+class HostApi:
+    """Serves one connection after the other with `handle`."""
+
+    def __init__(self, vm: Vm, console_log: Path) -> None:
+        self._vm = vm
+        self._console_log = console_log
+        self._verbs: dict[str, Callable[[], Awaitable[int]]] = {
+            "/v1/vm/start": self._start,
+            "/v1/vm/stop": self._stop,
+            "/v1/vm/restart": self._restart,
+            "/v1/vm/reset": self._reset,
+            "/v1/quit": self._quit,
+        }
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._answer_one(reader, writer):
+                pass
+        except OSError:
+            return  # the client went away
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection takes another request."""
+        keep_alive = False
+        try:
+            request = await read_request(reader)
+            if request is None:
+                return False
+            keep_alive = request.keep_alive
+            if request.method == "GET" and request.path in ("/v1/events", "/v1/logs"):
+                await self._stream(request, reader, writer)
+                return False
+            status, value = await self._reply(request)
+        except HttpError as e:
+            status, value = e.status, {"message": str(e), "hint": ""}
+        except VmError as e:
+            status, value = 409, {"message": str(e), "hint": e.hint}
+        writer.write(answer(status, value, keep_alive=keep_alive))
+        await writer.drain()
+        return keep_alive
+
+    async def _reply(self, request: Request) -> tuple[int, Any]:
+        if request.path == "/v1/state":
+            if request.method != "GET":
+                raise HttpError(405, f"{request.path} takes GET")
+            return 200, self._vm.state()
+        if (verb := self._verbs.get(request.path)) is None:
+            raise HttpError(404, f"no such call: {request.path}")
+        if request.method != "POST":
+            raise HttpError(405, f"{request.path} takes POST")
+        return await verb(), self._vm.state()
+
+    async def _start(self) -> int:
+        await self._vm.start()
+        return 202
+
+    async def _stop(self) -> int:
+        await self._vm.stop()
+        return 200
+
+    async def _restart(self) -> int:
+        await self._vm.stop()
+        await self._vm.start()
+        return 202
+
+    async def _reset(self) -> int:
+        await self._vm.reset()
+        return 200
+
+    async def _quit(self) -> int:
+        await self._vm.stop()
+        self._vm.quit()
+        return 200
+
+    async def _stream(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send until the client goes, which a read tells."""
+        writer.write(stream_head("application/json" if request.path == "/v1/events" else "text/plain; charset=utf-8"))
+        await writer.drain()
+        work = self._events(writer) if request.path == "/v1/events" else self._logs(request, writer)
+        sending = asyncio.create_task(work, name=request.path)
+        leaving = asyncio.create_task(reader.read(1), name="client leaves")
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            results = await asyncio.gather(sending, leaving, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            raise results[0]
+
+    async def _events(self, writer: asyncio.StreamWriter) -> None:
+        seen = 0
+        while True:
+            seen = await self._vm.changed(seen)
+            writer.write(chunk(json.dumps(self._vm.state()).encode() + b"\n"))
+            await writer.drain()
+
+    async def _logs(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        follow = request.query.get("follow", "") not in ("", "0", "false")
+        offset = 0
+        while True:
+            data, offset = await asyncio.to_thread(_read_from, self._console_log, offset)
+            if data:
+                writer.write(chunk(data))
+                await writer.drain()
+            elif follow:
+                await asyncio.sleep(_LOG_POLL_S)
+            else:
+                break
+        writer.write(chunk(b""))
+        await writer.drain()
+
+
+def _read_from(path: Path, offset: int) -> tuple[bytes, int]:
+    """Bytes of `path` behind `offset`, and the offset behind them. A file that became shorter was begun anew."""
+    try:
+        with open(path, "rb") as file:
+            if offset > file.seek(0, 2):
+                offset = 0
+            file.seek(offset)
+            data = file.read(_LOG_CHUNK)
+    except FileNotFoundError:
+        return b"", 0
+    return data, offset + len(data)

@@ -1,0 +1,89 @@
+"""The Engine API's socket on the host: each connection's bytes through the tunnel, both directions by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+
+from desktop.platform.base import Platform
+from desktop.tunnel.transport import CHUNK, Stream, TunnelError
+from desktop.vm.errors import VmError
+
+OpenEngine = Callable[[], Awaitable[Stream]]
+_HEAD_LIMIT = 64 * 1024
+_HEAD_WAIT_S = 5.0
+
+
+class EngineProxy:
+    """Serves one connection after the other with `handle`."""
+
+    def __init__(self, platform: Platform, open_engine: OpenEngine) -> None:
+        """`open_engine` gives a stream to the engine, waiting for a VM that starts; VmError and TunnelError are told to
+        the client as the Engine API tells errors."""
+        self._platform = platform
+        self._open_engine = open_engine
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            try:
+                stream = await self._open_engine()
+            except (VmError, TunnelError) as e:
+                await _refuse(reader, writer, f"{e}. {getattr(e, 'hint', '')}".strip())
+                return
+            await relay(self._platform, reader, writer, stream)
+        except (OSError, TunnelError):
+            return  # one end broke; the other is closed below, which is how its peer learns of it
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def relay(platform: Platform, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: Stream) -> None:
+    """Pass bytes both ways until both directions have ended, or one end broke or was closed altogether. `stream` is
+    closed at the end. Raises OSError, TunnelError."""
+    hung_up = asyncio.Event()
+    stop_watching = platform.watch_hangup(writer, hung_up.set)
+    inward = asyncio.create_task(_inward(reader, stream), name="to engine")
+    outward = asyncio.create_task(_outward(stream, writer), name="from engine")
+    # A client that is gone takes no answer: the engine's end must be closed even if nothing is ever written.
+    gone = asyncio.create_task(hung_up.wait(), name="client hung up")
+    running = {inward, outward, gone}
+    try:
+        while not gone.done() and not (inward.done() and outward.done()):
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in (inward, outward, gone):
+            task.cancel()
+        await asyncio.gather(inward, outward, gone, return_exceptions=True)
+        stop_watching()
+        stream.close()
+
+
+async def _inward(reader: asyncio.StreamReader, stream: Stream) -> None:
+    while data := await reader.read(CHUNK):
+        await stream.write(data)
+    await stream.write_eof()
+
+
+async def _outward(stream: Stream, writer: asyncio.StreamWriter) -> None:
+    while data := await stream.read():
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: str) -> None:
+    """Answer the client's first request with 503 in docker's error shape."""
+    with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+        async with asyncio.timeout(_HEAD_WAIT_S):
+            await reader.readuntil(b"\r\n\r\n")
+    body = json.dumps({"message": message}).encode() + b"\n"
+    head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+    await writer.drain()

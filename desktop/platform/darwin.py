@@ -1,0 +1,40 @@
+"""macOS hosts: Hypervisor.framework."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from desktop.platform.posix import Posix
+
+
+class Darwin(Posix):
+    """macOS answers."""
+
+    name = "darwin"
+    accelerators: tuple[str, ...] = ("hvf",)
+    qemu_hint = "Install it: brew install qemu"
+
+    def qemu_folders(self, environ: Mapping[str, str]) -> tuple[Path, ...]:
+        # An application started from the Finder has a PATH without Homebrew's folder.
+        return (Path("/opt/homebrew/bin"), Path("/usr/local/bin"), Path("/opt/local/bin"))
+
+    def accelerator_obstacle(self, accelerator: str) -> str | None:
+        return None if _sysctl("kern.hv_support") == "1" else "this Mac's processor has no hypervisor support"
+
+    def boot_id(self) -> str:
+        return _sysctl("kern.bootsessionuuid")
+
+    def memory_mb(self) -> tuple[int, int]:
+        total = int(_sysctl("hw.memsize")) >> 20
+        page = int(_sysctl("hw.pagesize"))
+        pages = int(_sysctl("vm.page_free_count")) + int(_sysctl("vm.page_purgeable_count"))
+        # What the file cache holds is free for the asking, and macOS has no one number for it: half of the memory is.
+        return total, max(pages * page >> 20, total // 2)
+
+
+def _sysctl(name: str) -> str:
+    return subprocess.run(
+        ["/usr/sbin/sysctl", "-n", name], check=False, capture_output=True, text=True, timeout=5
+    ).stdout.strip()

@@ -1,0 +1,101 @@
+"""Linux hosts: KVM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from desktop.platform.posix import Posix
+
+
+class Linux(Posix):
+    """Linux answers."""
+
+    name = "linux"
+    accelerators: tuple[str, ...] = ("kvm",)
+    qemu_hint = "Install it: apt install qemu-system-x86 qemu-utils (Debian, Ubuntu) or dnf install qemu-system-x86"
+
+    def __init__(self) -> None:
+        self._hangups: _HangupWatch | None = None
+
+    def qemu_folders(self, environ: Mapping[str, str]) -> tuple[Path, ...]:
+        return (Path("/usr/libexec"), Path("/usr/local/bin"))
+
+    def accelerator_obstacle(self, accelerator: str) -> str | None:
+        try:
+            os.close(os.open("/dev/kvm", os.O_RDWR))
+        except FileNotFoundError:
+            return "this machine has no /dev/kvm"
+        except PermissionError:
+            return "/dev/kvm may not be opened by this user (group kvm)"
+        except OSError as e:
+            return f"/dev/kvm does not open: {e.strerror}"
+        return None
+
+    def boot_id(self) -> str:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+    def memory_mb(self) -> tuple[int, int]:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        values = {key: int(rest.split()[0]) // 1024 for key, _, rest in (line.partition(":") for line in lines)}
+        return values["MemTotal"], values.get("MemAvailable", values["MemFree"])
+
+    def is_alive(self, pid: int) -> bool:
+        try:
+            # The state follows the command's name, which may itself hold spaces and brackets: proc(5).
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    def watch_hangup(self, writer: asyncio.StreamWriter, on_hangup: Callable[[], None]) -> Callable[[], None]:
+        loop = asyncio.get_running_loop()
+        if self._hangups is None or self._hangups.loop is not loop:
+            self._hangups = _HangupWatch(loop)
+        descriptor: int = writer.get_extra_info("socket").fileno()
+        return self._hangups.add(descriptor, on_hangup)
+
+
+class _HangupWatch:
+    """One epoll for all sockets that are watched for nothing but EPOLLHUP: of a Unix socket it says that the peer
+    closed both directions (unix(7), unix_poll). Its descriptor goes with its last user."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._epoll: select.epoll | None = None  # type: ignore[name-defined,unused-ignore]  # Linux only
+        self._callbacks: dict[int, Callable[[], None]] = {}
+
+    def add(self, descriptor: int, on_hangup: Callable[[], None]) -> Callable[[], None]:
+        if self._epoll is None:
+            self._epoll = select.epoll()  # type: ignore[attr-defined,unused-ignore]
+            self.loop.add_reader(self._epoll.fileno(), self._on_ready)
+        # A socket that is closed leaves the epoll by itself, and its number may be given out again.
+        self._remove(descriptor)
+        self._callbacks[descriptor] = on_hangup
+        self._epoll.register(descriptor, 0)
+
+        def stop() -> None:
+            if self._callbacks.get(descriptor) is on_hangup:
+                self._remove(descriptor)
+                if not self._callbacks and self._epoll is not None:
+                    self.loop.remove_reader(self._epoll.fileno())
+                    self._epoll.close()
+                    self._epoll = None
+
+        return stop
+
+    def _remove(self, descriptor: int) -> None:
+        if self._callbacks.pop(descriptor, None) is not None and self._epoll is not None:
+            try:
+                self._epoll.unregister(descriptor)
+            except (FileNotFoundError, OSError):
+                return  # it was closed before: nothing is registered
+
+    def _on_ready(self) -> None:
+        assert self._epoll is not None
+        for descriptor, _ in self._epoll.poll(0):
+            if (callback := self._callbacks.get(descriptor)) is not None:
+                self._epoll.unregister(descriptor)  # level-triggered: it would be told again and again
+                callback()

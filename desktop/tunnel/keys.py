@@ -1,0 +1,54 @@
+"""The two key pairs of one VM: what opens its SSH, and what the VM proves itself with. Made at the VM's first start."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+class KeyFiles(NamedTuple):
+    """Private keys in OpenSSH's format; each public half lies beside it with `.pub`."""
+
+    client: Path
+    host: Path
+
+    @property
+    def client_public(self) -> Path:
+        return self.client.with_name(self.client.name + ".pub")
+
+    @property
+    def host_public(self) -> Path:
+        return self.host.with_name(self.host.name + ".pub")
+
+
+def ensure_keys(files: KeyFiles) -> None:
+    """Make the pairs that are missing. Raises OSError."""
+    for private, comment in ((files.client, "cove"), (files.host, "cove-vm")):
+        public = private.with_name(private.name + ".pub")
+        if private.exists() and public.exists():
+            continue
+        key = Ed25519PrivateKey.generate()
+        _write(
+            private,
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+            ),
+        )
+        line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        _write(public, line + b" " + comment.encode() + b"\n")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, and never readable by others, not even for a moment."""
+    half = path.with_name(path.name + ".new")
+    half.unlink(missing_ok=True)
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)

@@ -1,0 +1,121 @@
+"""Which accelerator makes the VM fast here: found by booting a kernel with it; a device that opens proves nothing.
+
+Nested or half-disabled virtualisation may open and then crawl: seen was a KVM whose guest printed its first character
+after 19 s, where emulation takes 1 s. So each candidate boots our kernel without disks, must speak soon and reach the
+initrd's line in seconds; else emulation (TCG) is used. The finding is kept until this machine boots again or QEMU or
+the image change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from desktop.platform.base import Platform
+from desktop.vm.command import Hardware, probe_command
+from desktop.vm.image import GuestImage
+from desktop.vm.qemu import Qemu
+
+FIRST_WORD_LIMIT_S = 2.0
+BOOT_LIMIT_S = 6.0
+_PROBE_MEMORY_MB = 256
+_DONE = b"cove-probe"
+
+
+class Accelerator(NamedTuple):
+    """QEMU's word for it, and why it was chosen, for the user."""
+
+    name: str
+    why: str
+
+
+class ProbeResult(NamedTuple):
+    """How a candidate did: `why` tells the time it took, or what was wrong."""
+
+    works: bool
+    why: str
+
+
+Probe = Callable[[str], Awaitable[ProbeResult]]
+
+
+async def choose_accelerator(
+    platform: Platform, remembered: Path, identity: str, probe: Probe, wanted: str | None
+) -> Accelerator:
+    """The best accelerator that works here. `identity` names QEMU and image; `wanted` is the user's own choice, which
+    is not put to any test."""
+    if wanted is not None:
+        return Accelerator(wanted, "chosen in the settings")
+    key: dict[str, object] = {"schema": 1, "boot_id": platform.boot_id(), "identity": identity}
+    if (known := _recall(remembered, key)) is not None:
+        return known
+    chosen = await _first_that_works(platform, probe)
+    _remember(remembered, key, chosen)
+    return chosen
+
+
+def _recall(remembered: Path, key: dict[str, object]) -> Accelerator | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(remembered.read_text())
+        if {name: found[name] for name in key} == key:
+            return Accelerator(str(found["name"]), str(found["why"]))
+    return None
+
+
+def _remember(remembered: Path, key: dict[str, object], chosen: Accelerator) -> None:
+    remembered.write_text(json.dumps({**key, "name": chosen.name, "why": chosen.why}) + "\n")
+
+
+async def _first_that_works(platform: Platform, probe: Probe) -> Accelerator:
+    reasons = []
+    for name in platform.accelerators:
+        if obstacle := platform.accelerator_obstacle(name):
+            reasons.append(obstacle)
+            continue
+        result = await probe(name)
+        if result.works:
+            return Accelerator(name, result.why)
+        reasons.append(result.why)
+    return Accelerator("tcg", "; ".join([*reasons, "so the processor is emulated"]))
+
+
+async def probe_by_boot(name: str, qemu: Qemu, image: GuestImage) -> ProbeResult:
+    """Boot the kernel with accelerator `name` and time it."""
+    hardware = Hardware(image.architecture, name, _PROBE_MEMORY_MB, 1)
+    started = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *probe_command(qemu.system, hardware, image),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    said = bytearray()
+    try:
+        while _DONE not in said:
+            limit_s = BOOT_LIMIT_S if said else FIRST_WORD_LIMIT_S
+            try:
+                async with asyncio.timeout(started + limit_s - time.monotonic()):
+                    chunk = await process.stdout.read(4096)
+            except TimeoutError:
+                what = "did not boot" if said else "said nothing"
+                return ProbeResult(False, f"{name} opens, but a guest {what} within {limit_s:g} s")
+            if not chunk:
+                break
+            said += chunk
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        _, errors = await process.communicate()
+    if _DONE in said:
+        return ProbeResult(True, f"a guest booted in {time.monotonic() - started:.1f} s")
+    lines = errors.decode(errors="replace").strip().splitlines()
+    # "qemu-system-x86_64: ../../target/i386/kvm/kvm.c:3183: message": where in QEMU's source helps nobody here.
+    reason = re.sub(r"^\S*qemu-system-\S+: (\S+:\d+: )?", "", lines[-1]) if lines else "it said nothing"
+    return ProbeResult(False, f"QEMU can't use {name} here: {reason}")

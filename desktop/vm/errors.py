@@ -1,0 +1,11 @@
+"""What can go wrong with the VM, in one line for the user."""
+
+from __future__ import annotations
+
+
+class VmError(Exception):
+    """The VM can't do what was asked; str() is one line, `hint` what to do next (or "")."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint

@@ -1,0 +1,373 @@
+"""The VM from its user's side: start, stop, reset, and the notice when it ends by itself.
+
+All runs on one event loop; verbs are serialised by a lock, and a stop cancels a start that is under way. The engine is
+reached through `transport`, which exists while the VM runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from desktop.paths import HostPaths
+from desktop.platform.base import Platform
+from desktop.tunnel.keys import KeyFiles, ensure_keys
+from desktop.tunnel.ssh import SshTransport
+from desktop.tunnel.transport import Transport, TunnelError
+from desktop.vm.accelerator import choose_accelerator, probe_by_boot
+from desktop.vm.command import Files, Hardware, vm_command
+from desktop.vm.control import Mark
+from desktop.vm.disk import ensure_disk
+from desktop.vm.errors import VmError
+from desktop.vm.image import GuestImage, image_folder, load_image
+from desktop.vm.machine import Machine, Record
+from desktop.vm.opening import open_engine
+from desktop.vm.qemu import Qemu, find_qemu
+from desktop.vm.settings import check_memory, load_settings
+from desktop.vm.state import Status, VmState
+
+BOOT_LIMIT_S = 120.0  # to sshd; emulated on a busy machine it takes 3 to 15 s
+ENGINE_LIMIT_S = 60.0
+# The engine gives containers 10 s to end; then comes the flush of the disk.
+STOP_LIMIT_S = 40.0
+CLOCK_EVERY_S = 240.0
+_LOGS_HINT = "See what the VM said: cove vm logs"
+_START_HINT = "Start it again: cove vm start"
+
+_T = TypeVar("_T")
+
+
+class VirtualMachine:
+    """The VM of one home."""
+
+    def __init__(
+        self, paths: HostPaths, platform: Platform, environ: Mapping[str, str], on_change: Callable[[], None]
+    ) -> None:
+        self._paths = paths
+        self._platform = platform
+        self._environ = environ
+        self.state = VmState(on_change)
+        self.transport: Transport | None = None
+        self._machine: Machine | None = None
+        self._verb = asyncio.Lock()
+        self._start: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._marks: dict[str, Mark] = {}
+        self._marked = asyncio.Event()
+        self._keys = KeyFiles(paths.client_key, paths.host_key)
+
+    # Verbs ------------------------------------------------------------------------------------------------------
+
+    async def adopt(self) -> bool:
+        """Take over a QEMU that an earlier host agent started and left behind; False: there is none."""
+        async with self._verb:
+            record = Record.load(self._paths.vm_record)
+            if record is None:
+                return False
+            machine = await Machine.adopt(self._platform, record, self._on_mark)
+            if machine is None:
+                self._paths.vm_record.unlink(missing_ok=True)
+                return False
+            try:
+                transport = await SshTransport.connect(record.ssh_port, self._keys)
+                await open_engine(transport, ENGINE_LIMIT_S)
+            except (TunnelError, VmError):
+                # It hangs, or was still starting when its agent died: nobody can use it.
+                await machine.quit()
+                self._paths.vm_record.unlink(missing_ok=True)
+                return False
+            self.state.accelerator = record.accelerator
+            self.state.memory_mb, self.state.cpus = record.memory_mb, record.cpus
+            self._run(machine, transport, record.ssh_port)
+            return True
+
+    def start(self) -> None:
+        """Begin a start, unless the VM runs or starts already. Its outcome is the state's."""
+        if self.state.status in (Status.STARTING, Status.RUNNING):
+            return
+        if self.state.status is Status.STOPPING:
+            raise VmError("the VM is stopping", "Start it when it has stopped")
+        self.state.move(Status.STARTING)
+        self._start = asyncio.create_task(self._start_now(), name="vm start")
+
+    async def stop(self) -> None:
+        """Stop the VM cleanly: containers get their signal, the disk is flushed. Returns when it has stopped."""
+        start = self._start
+        if start is not None and not start.done():
+            start.cancel()
+            await asyncio.gather(start, return_exceptions=True)
+        async with self._verb:
+            machine = self._machine
+            if machine is None:
+                if self.state.status is Status.FAILED:
+                    self.state.move(Status.STOPPED)
+                return
+            await self._stop_watch()
+            self.state.move(Status.STOPPING)
+            try:
+                with contextlib.suppress(OSError):
+                    await machine.control.send("stop")
+                async with asyncio.timeout(STOP_LIMIT_S):
+                    await machine.gone.wait()
+            except TimeoutError:
+                await machine.quit()  # the guest hangs; its file system has a journal
+            await self._drop()
+            self.state.move(Status.STOPPED)
+
+    async def reset(self) -> None:
+        """Stop the VM and throw its disk away, with all images, containers and volumes."""
+        await self.stop()
+        async with self._verb:
+            self._paths.data_disk.unlink(missing_ok=True)
+
+    async def leave(self) -> None:
+        """Let go of a running VM without stopping it; another agent may take it over."""
+        await self._stop_watch()
+        async with self._verb:
+            if self.transport is not None:
+                await self.transport.close()
+            if self._machine is not None:
+                await self._machine.close()
+
+    # Start ------------------------------------------------------------------------------------------------------
+
+    async def _start_now(self) -> None:
+        async with self._verb:
+            try:
+                await self._boot()
+            except asyncio.CancelledError:
+                await asyncio.shield(self._abort(None))
+                raise
+            except (VmError, TunnelError, OSError) as e:
+                error = e if isinstance(e, VmError) else VmError(str(e), _LOGS_HINT)
+                await self._abort(error)
+            except BaseException as e:
+                await self._abort(VmError(f"the VM's start broke: {e!r}", f"See {self._paths.agent_log}"))
+                raise
+
+    async def _boot(self) -> None:
+        state, paths = self.state, self._paths
+        total_mb, free_mb = self._platform.memory_mb()
+        settings = load_settings(paths.config_file, total_mb)
+        state.memory_mb, state.cpus = settings.memory_mb, settings.cpus
+        for folder in (paths.run, paths.vm, paths.console_log.parent):
+            self._platform.private_folder(folder)
+        with state.step("image") as step:
+            image = await asyncio.to_thread(load_image, image_folder(self._environ), paths.verified_file)
+            qemu = find_qemu(self._platform, self._environ, image.architecture)
+            check_memory(settings, total_mb, free_mb, paths.config_file)
+            step.detail = f"Linux {image.kernel}"
+        with state.step("accelerator") as step:
+            state.accelerator = await choose_accelerator(
+                self._platform,
+                paths.accelerator_file,
+                f"{qemu.identity} {image.key}",
+                lambda name: probe_by_boot(name, qemu, image),
+                settings.accelerator,
+            )
+            step.detail = state.accelerator.name
+        with state.step("disk") as step:
+            await asyncio.to_thread(ensure_keys, self._keys)
+            step.detail = await asyncio.to_thread(ensure_disk, qemu, paths.data_disk, settings.disk_gb)
+        with state.step("qemu") as step:
+            hardware = Hardware(image.architecture, state.accelerator.name, settings.memory_mb, settings.cpus)
+            machine, ssh_port = await self._launch(qemu, hardware, image)
+            step.detail = f"{settings.cpus} CPUs, {settings.memory_mb} MB"
+        with state.step("kernel"):
+            await self._mark("init", machine, BOOT_LIMIT_S)
+        with state.step("system") as step:
+            await self._mark("sshd", machine, BOOT_LIMIT_S)
+            connect = asyncio.create_task(SshTransport.connect(ssh_port, self._keys), name="ssh connect")
+            try:
+                data = await self._mark("data", machine, BOOT_LIMIT_S)
+                step.detail = f"disk {data.detail}"
+            except BaseException:
+                await _discard(connect)
+                raise
+        with state.step("tunnel"):
+            transport = await connect
+            self.transport = transport
+        with state.step("engine"):
+            await self._or_gone(self._unless_error(open_engine(transport, ENGINE_LIMIT_S)), machine)
+        record = Record(
+            machine.pid,
+            self._addresses[0],
+            self._addresses[1],
+            ssh_port,
+            state.accelerator,
+            settings.memory_mb,
+            settings.cpus,
+        )
+        record.save(paths.vm_record)
+        self._run(machine, transport, ssh_port)
+
+    async def _launch(self, qemu: Qemu, hardware: Hardware, image: GuestImage) -> tuple[Machine, int]:
+        paths = self._paths
+        qmp = self._platform.channel_address(paths.run, "qmp")
+        control = self._platform.channel_address(paths.run, "control")
+        self._addresses = (qmp, control)
+        files = Files(
+            image=image,
+            data_disk=paths.data_disk,
+            host_key=self._keys.host,
+            authorized_keys=self._keys.client_public,
+            console_log=paths.console_log,
+            pid_file=paths.qemu_pid,
+            qmp=qmp,
+            control=control,
+        )
+        self._marks.clear()
+        command = vm_command(qemu.system, hardware, files)
+        machine = await Machine.launch(self._platform, command, paths.qemu_log, qmp, control, self._on_mark)
+        self._machine = machine
+        self.state.qemu_pid = machine.pid
+        ssh_port = await machine.forward()
+        await machine.resume()
+        return machine, ssh_port
+
+    def _run(self, machine: Machine, transport: Transport, ssh_port: int) -> None:
+        self._machine, self.transport = machine, transport
+        self.state.qemu_pid, self.state.ssh_port = machine.pid, ssh_port
+        self.state.move(Status.RUNNING)
+        self._watch = asyncio.create_task(self._watch_running(machine, transport, ssh_port), name="vm watch")
+
+    # While it runs ----------------------------------------------------------------------------------------------
+
+    async def _watch_running(self, machine: Machine, transport: Transport, ssh_port: int) -> None:
+        """Notice QEMU's end at once; connect the tunnel again where only that broke; keep the guest's clock right."""
+        while True:
+            waits = {
+                asyncio.create_task(machine.gone.wait(), name="qemu gone"),
+                asyncio.create_task(transport.gone.wait(), name="tunnel gone"),
+                asyncio.create_task(self._keep_clock(machine), name="clock"),
+            }
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+            if not machine.gone.is_set():
+                # slirp and QEMU end together, but the tunnel may be told first.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(machine.gone.wait(), 0.3)
+            if machine.gone.is_set():
+                powered_off = "off" in self._marks or "SHUTDOWN" in machine.qmp.last_events
+                await self._drop()
+                why = "the VM powered itself off" if powered_off else "the VM's QEMU process ended unexpectedly"
+                self.state.move(Status.FAILED, VmError(why, _START_HINT))
+                return
+            if not transport.gone.is_set():
+                continue
+            await transport.close()
+            try:
+                transport = await SshTransport.connect(ssh_port, self._keys)
+            except TunnelError as e:
+                if machine.gone.is_set():
+                    continue
+                await machine.quit()
+                await self._drop()
+                self.state.move(Status.FAILED, VmError(f"the VM no longer answers: {e}", _START_HINT))
+                return
+            self.transport = transport
+
+    async def _keep_clock(self, machine: Machine) -> None:
+        """Never returns: a guest's clock falls behind whenever this machine sleeps, and nothing in it can tell."""
+        asleep_since = time.time() - time.monotonic()
+        with contextlib.suppress(OSError):  # QEMU is gone, which is noticed elsewhere
+            while True:
+                await machine.control.set_clock()
+                for _ in range(int(CLOCK_EVERY_S / 10)):
+                    await asyncio.sleep(10)
+                    # The monotonic clock stands still while this machine sleeps, and wall time does not.
+                    if abs((now := time.time() - time.monotonic()) - asleep_since) > 1:
+                        asleep_since = now
+                        break
+        await asyncio.Event().wait()
+
+    # Parts ------------------------------------------------------------------------------------------------------
+
+    def _on_mark(self, mark: Mark) -> None:
+        self._marks[mark.word] = mark
+        marked, self._marked = self._marked, asyncio.Event()
+        marked.set()
+
+    async def _mark(self, word: str, machine: Machine, limit_s: float) -> Mark:
+        """The guest's mark `word`, when it comes. Raises VmError: it reports an error, ends, or takes too long."""
+        return await self._or_gone(self._wait_mark(word, limit_s), machine)
+
+    async def _wait_mark(self, word: str, limit_s: float) -> Mark:
+        try:
+            async with asyncio.timeout(limit_s):
+                while word not in self._marks:
+                    if error := self._marks.get("error"):
+                        raise VmError(f"the VM does not start: {error.detail}", _LOGS_HINT)
+                    await self._marked.wait()
+        except TimeoutError:
+            raise VmError(f"the VM does not get on: no “{word}” after {limit_s:.0f} s", _LOGS_HINT) from None
+        return self._marks[word]
+
+    async def _unless_error(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`, unless the guest reports an error before. Raises VmError."""
+        task = asyncio.create_task(work, name="vm start step")
+        try:
+            while not task.done():
+                if error := self._marks.get("error"):
+                    raise VmError(f"the VM does not start: {error.detail}", _LOGS_HINT)
+                marked = asyncio.create_task(self._marked.wait(), name="mark")
+                await asyncio.wait({task, marked}, return_when=asyncio.FIRST_COMPLETED)
+                marked.cancel()
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _or_gone(self, work: Coroutine[Any, Any, _T], machine: Machine) -> _T:
+        """What `work` returns, unless QEMU ends before. Raises VmError."""
+        task = asyncio.create_task(work, name="vm start step")
+        gone = asyncio.create_task(machine.gone.wait(), name="qemu gone")
+        try:
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise VmError("the VM ended while it was starting", _LOGS_HINT)
+            return await task
+        finally:
+            for one in (task, gone):
+                one.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
+
+    async def _abort(self, error: VmError | None) -> None:
+        machine = self._machine
+        if machine is not None:
+            await machine.kill()
+        await self._drop()
+        if error is None:
+            self.state.move(Status.STOPPING)
+            self.state.move(Status.STOPPED)
+        else:
+            self.state.move(Status.FAILED, error)
+
+    async def _drop(self) -> None:
+        machine, self._machine = self._machine, None
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            await transport.close()
+        if machine is not None:
+            await machine.wait_exit()
+            await machine.close()
+        self._paths.vm_record.unlink(missing_ok=True)
+
+    async def _stop_watch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _discard(connect: asyncio.Task[SshTransport]) -> None:
+    connect.cancel()
+    with contextlib.suppress(asyncio.CancelledError, TunnelError):
+        await (await connect).close()

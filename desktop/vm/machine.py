@@ -1,0 +1,231 @@
+"""One running QEMU with our guest in it: process, monitor, control port. No policy: see `lifecycle`.
+
+QEMU outlives the host agent: it is started apart from it, and what is needed to find it again stands in `vm.json`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import socket
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from desktop.platform.base import LocalAddress, Platform
+from desktop.vm.accelerator import Accelerator
+from desktop.vm.control import ControlPort, Mark
+from desktop.vm.errors import VmError
+from desktop.vm.qmp import QmpSession
+
+_FORWARD_TRIES = 20
+_SSH_PORT = 22
+
+
+class Record(NamedTuple):
+    """What a later host agent must know about a QEMU to take it over."""
+
+    pid: int
+    qmp: LocalAddress
+    control: LocalAddress
+    ssh_port: int
+    accelerator: Accelerator
+    memory_mb: int
+    cpus: int
+
+    def save(self, file: Path) -> None:
+        value = {
+            "schema": 1,
+            "pid": self.pid,
+            "qmp": _address_json(self.qmp),
+            "control": _address_json(self.control),
+            "ssh_port": self.ssh_port,
+            "accelerator": self.accelerator._asdict(),
+            "memory_mb": self.memory_mb,
+            "cpus": self.cpus,
+        }
+        half = file.with_suffix(".new")
+        half.write_text(json.dumps(value) + "\n")
+        half.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Record | None:
+        """None: there is none, or another version wrote it."""
+        try:
+            value = json.loads(file.read_text())
+            if value["schema"] != 1:
+                return None
+            return cls(
+                pid=int(value["pid"]),
+                qmp=_address(value["qmp"]),
+                control=_address(value["control"]),
+                ssh_port=int(value["ssh_port"]),
+                accelerator=Accelerator(**value["accelerator"]),
+                memory_mb=int(value["memory_mb"]),
+                cpus=int(value["cpus"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+class Machine:
+    """A QEMU that runs, ours by starting it (`launch`) or by taking it over (`adopt`). `gone` is set at its end."""
+
+    def __init__(self, platform: Platform, pid: int, on_mark: Callable[[Mark], None]) -> None:
+        self._platform = platform
+        self.pid = pid
+        self.qmp = QmpSession()
+        self.control = ControlPort(on_mark)
+        self.ended = asyncio.Event()  # the process, where it is our child
+        self._wait: asyncio.Task[None] | None = None
+        self._process: Process | None = None
+
+    @property
+    def gone(self) -> asyncio.Event:
+        """The monitor's connection ended: QEMU exited, crashed or was killed."""
+        return self.qmp.gone
+
+    @classmethod
+    async def launch(
+        cls,
+        platform: Platform,
+        command: list[str],
+        log: Path,
+        qmp: LocalAddress,
+        control: LocalAddress,
+        on_mark: Callable[[Mark], None],
+    ) -> Machine:
+        """Start QEMU, its processor still stopped, and connect to it. `log` takes what QEMU itself says.
+        Raises VmError; then no QEMU is left."""
+        process = await _spawn(platform, command, log)
+        machine = cls(platform, process.pid, on_mark)
+        machine._process = process
+        machine._wait = asyncio.create_task(machine._wait_for_exit(process), name="qemu wait")
+        try:
+            await machine.qmp.connect(qmp, machine.ended)
+            await machine.control.connect(control)
+        except (VmError, OSError) as e:
+            await machine.kill()
+            said = _last_line(log)
+            raise VmError(f"QEMU did not start: {said}" if said else str(e), _hint(said)) from e
+        except BaseException:
+            await machine.kill()
+            raise
+        return machine
+
+    @classmethod
+    async def adopt(cls, platform: Platform, record: Record, on_mark: Callable[[Mark], None]) -> Machine | None:
+        """The QEMU of `record`, where it still runs; None: it does not."""
+        if not platform.is_alive(record.pid):
+            return None
+        machine = cls(platform, record.pid, on_mark)
+        machine.ended.set()  # a socket that refuses is no QEMU that has yet to listen
+        try:
+            await machine.qmp.connect(record.qmp, machine.ended)
+            await machine.control.connect(record.control)
+        except (VmError, OSError):
+            await machine.close()
+            return None
+        return machine
+
+    async def resume(self) -> None:
+        """Let the guest's processor run. Raises VmError."""
+        await self.qmp.execute("cont")
+
+    async def forward(self, guest_port: int = _SSH_PORT) -> int:
+        """Forward a free port of the host's loopback to `guest_port`; returns it. Raises VmError."""
+        said = ""
+        for _ in range(_FORWARD_TRIES):
+            port = _free_port()
+            said = await self.qmp.monitor(f"hostfwd_add net tcp:127.0.0.1:{port}-:{guest_port}")
+            if not said:  # somebody else may have taken the port since
+                return port
+        raise VmError(f"QEMU forwards no port: {said}")
+
+    async def kill(self) -> None:
+        """End QEMU at once and wait for its end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._platform.kill(self.pid)
+        if self._wait is not None:
+            await asyncio.wait({self._wait}, timeout=10)
+        await self.close()
+
+    async def quit(self) -> None:
+        """Let QEMU close its files and end, without the guest: what the guest had not written is lost."""
+        try:
+            await self.qmp.execute("quit")
+            async with asyncio.timeout(10):
+                await self.gone.wait()
+        except (VmError, TimeoutError):
+            await self.kill()
+        await self.close()
+
+    async def wait_exit(self) -> None:
+        """Return when the process is gone, where it is our child; its files are unlocked then."""
+        if self._wait is not None:
+            await asyncio.wait({self._wait}, timeout=10)
+
+    async def close(self) -> None:
+        """Drop the connections; QEMU goes on where it still runs. May be called twice."""
+        await self.control.close()
+        await self.qmp.close()
+        if self._wait is not None and self.ended.is_set():
+            await asyncio.gather(self._wait, return_exceptions=True)
+        elif self._wait is not None:
+            self._wait.cancel()
+            await asyncio.gather(self._wait, return_exceptions=True)
+        self._wait = None
+        self._process = None
+
+    async def _wait_for_exit(self, process: Process) -> None:
+        await process.wait()
+        self.ended.set()
+
+
+async def _spawn(platform: Platform, command: list[str], log: Path) -> Process:
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, **platform.detached()
+            )
+        finally:
+            os.close(output)
+    except OSError as e:
+        raise VmError(f"QEMU did not start: {command[0]}: {e.strerror}") from e
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    # "qemu-system-x86_64: -device foo: message": the program's name tells nothing.
+    return re.sub(r"^\S*qemu-system-\S+: ", "", lines[-1]) if lines else ""
+
+
+def _hint(said: str) -> str:
+    if "write" in said and "lock" in said:
+        return "Another QEMU uses this VM's disk: end it, or choose another COVE_HOME"
+    if "memory" in said.lower():
+        return "Set vm.memory_mb lower in the settings"
+    return ""
+
+
+def _address_json(address: LocalAddress) -> str | int | None:
+    return address.port if address.path is None else str(address.path)
+
+
+def _address(value: str | int) -> LocalAddress:
+    return LocalAddress(None, value) if isinstance(value, int) else LocalAddress(Path(value))

@@ -1,0 +1,82 @@
+"""The session with QEMU's monitor: commands, events, and the news that QEMU is gone, however it went."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from qemu.qmp import EventListener, QMPClient
+from qemu.qmp.error import QMPError
+from qemu.qmp.protocol import Runstate
+
+from desktop.platform.base import LocalAddress
+from desktop.vm.errors import VmError
+
+CONNECT_LIMIT_S = 10.0
+COMMAND_LIMIT_S = 30.0
+
+
+class QmpSession:
+    """A connection to one QEMU. `gone` is set once it ended; `last_events` holds the names of what it told before."""
+
+    def __init__(self) -> None:
+        self._client = QMPClient("cove")
+        self._listener = EventListener()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.gone = asyncio.Event()
+        self.last_events: list[str] = []
+
+    async def connect(self, address: LocalAddress, process_ended: asyncio.Event) -> None:
+        """Connect as soon as QEMU listens. Raises VmError where it ends before, or does not listen in time."""
+        target: str | tuple[str, int] = str(address.path) if address.path else ("127.0.0.1", address.port or 0)
+        deadline = asyncio.get_running_loop().time() + CONNECT_LIMIT_S
+        self._client.register_listener(self._listener)
+        while True:
+            try:
+                await self._client.connect(target)
+                break
+            except QMPError as e:
+                if process_ended.is_set():
+                    raise VmError("QEMU ended as soon as it was started") from e
+                if asyncio.get_running_loop().time() > deadline:
+                    raise VmError(f"QEMU does not answer: {e}") from e
+            # Nothing tells of a socket that is about to be made; QEMU takes 0.1 s to make it.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process_ended.wait(), 0.02)
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="qmp watch"),
+            asyncio.create_task(self._collect_events(), name="qmp events"),
+        ]
+
+    async def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
+        """One command's result. Raises VmError: QEMU refuses, or is gone."""
+        try:
+            async with asyncio.timeout(COMMAND_LIMIT_S):
+                return await self._client.execute(command, dict(arguments) if arguments else None)
+        except (QMPError, EOFError, TimeoutError) as e:
+            raise VmError(f"QEMU does not do {command}: {str(e) or 'no answer'}") from e
+
+    async def monitor(self, line: str) -> str:
+        """A human monitor command's output, for what QMP has no command: "" is success for most of them."""
+        return str(await self.execute("human-monitor-command", {"command-line": line})).strip()
+
+    async def close(self) -> None:
+        """Leave QEMU alone and end the session. May be called twice."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(QMPError, EOFError, OSError):  # QEMU's end is an error to the library
+            await self._client.disconnect()
+
+    async def _watch(self) -> None:
+        # The library moves from RUNNING to DISCONNECTING when the other end goes.
+        while self._client.runstate == Runstate.RUNNING:
+            await self._client.runstate_changed()
+        self.gone.set()
+
+    async def _collect_events(self) -> None:
+        async for event in self._listener:
+            self.last_events = [*self.last_events[-15:], str(event["event"])]
