@@ -66,7 +66,7 @@ class Engine:
         creator = Creator(core, self._store, self._networking, self.volumes, self._files, self._lifecycle)
         self.containers = Containers(core, self._store, self._networking, creator, self._lifecycle, self._files)
         self.images = Images(core, self._store)
-        self.networks = Networks(core, self._networking)
+        self.networks = Networks(core, self._networking, self._launcher)
         self.system = System(core, self.images, self._store, self._files, self.volumes, "")
         self._opening = asyncio.Lock()
         self._held: dict[str, Held] = {}

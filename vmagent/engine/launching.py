@@ -188,8 +188,6 @@ class Launcher:
         return None
 
     def _write_host_files(self, record: Container, folder: Path) -> None:
-        host = record.host_config
-        on_host = record.network_mode == "host"
         if record.network_mode.startswith("container:"):
             other = self._core.exec_root.container(self._core.find(record.network_mode.partition(":")[2]).record.id)
             for name in ("hosts", "hostname", "resolv.conf"):
@@ -200,18 +198,29 @@ class Launcher:
         hostfiles.write_in_place(folder / "hosts", self.hosts_text(record))
         hostname = record.config["Hostname"] or platform.node()
         hostfiles.write_in_place(folder / "hostname", hostname + "\n")
+        hostfiles.write_in_place(folder / "resolv.conf", self._resolv_text(record))
+
+    def refresh_resolv(self, record: Container) -> None:
+        """Rewrite a running container's resolv.conf: it joined its first network of the user's, or left the last.
+
+        Raises OSError.
+        """
+        path = self._core.exec_root.container(record.id) / "resolv.conf"
+        hostfiles.write_in_place(path, self._resolv_text(record))
+
+    def _resolv_text(self, record: Container) -> str:
+        host = record.host_config
         if self._networking.has_name_server(record.id):
             servers, options = ["127.0.0.11"], host["DnsOptions"] or ["ndots:0"]
         else:
             servers, options = host["Dns"], host["DnsOptions"]
-        text = hostfiles.resolv_text(
+        return hostfiles.resolv_text(
             hostfiles.host_resolv(),
             servers=servers or (),
             search=host["DnsSearch"] or (),
             options=options or (),
-            keep_loopback=on_host,
+            keep_loopback=record.network_mode == "host",
         )
-        hostfiles.write_in_place(folder / "resolv.conf", text)
 
     def hosts_text(self, record: Container) -> str:
         """The text of /etc/hosts: the container's own addresses, --add-host and links. Raises BadRequest."""

@@ -158,8 +158,7 @@ class Networking:
 
     async def release(self, record: Container) -> None:
         """Give back what a container held; tells `disconnect` for each endpoint. Nothing held is fine."""
-        if (server := self._name_servers.pop(record.id, None)) is not None:
-            server.close()
+        self._drop_name_server(record.id)
         sandbox = self.stack.sandbox(record.id)
         if sandbox is None:
             return
@@ -173,6 +172,10 @@ class Networking:
         self._core.events.publish("network", action, endpoint.network_id, attributes)
 
     # --- names
+
+    def _drop_name_server(self, container_id: str) -> None:
+        if (server := self._name_servers.pop(container_id, None)) is not None:
+            server.close()
 
     @staticmethod
     def _needs_names(sandbox: Sandbox) -> bool:
@@ -205,6 +208,9 @@ class Networking:
     async def disconnect_running(self, record: Container, network: Network) -> None:
         """Raises EngineError."""
         endpoint = await self.call(self.stack.disconnect, record.id, network.id)
+        sandbox = self.stack.sandbox(record.id)
+        if sandbox is None or not self._needs_names(sandbox):
+            self._drop_name_server(record.id)
         self._tell("disconnect", record, endpoint)
 
     # --- shapes

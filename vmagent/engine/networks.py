@@ -10,6 +10,7 @@ from vmagent.containers import records
 from vmagent.containers.model import JsonObject
 from vmagent.engine.core import Core
 from vmagent.engine.labels import has_labels
+from vmagent.engine.launching import Launcher
 from vmagent.engine.networking import Networking
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.networks.model import Network
@@ -20,8 +21,8 @@ PREDEFINED = ("bridge", "host", "none", "default")
 class Networks:
     """`engine.networks`."""
 
-    def __init__(self, core: Core, networking: Networking) -> None:
-        self._core, self._networking = core, networking
+    def __init__(self, core: Core, networking: Networking, launcher: Launcher) -> None:
+        self._core, self._networking, self._launcher = core, networking, launcher
         self._pruning = asyncio.Lock()
 
     async def list(self, filters: Mapping[str, Sequence[str]]) -> list[JsonObject]:
@@ -98,6 +99,7 @@ class Networks:
             asked = dict(endpoint or {})
             if record.state.running:
                 await self._networking.connect_running(record, network, asked)
+                self._launcher.refresh_resolv(record)
             record.endpoints[network.name] = asked
             await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
 
@@ -113,6 +115,7 @@ class Networks:
                 raise EngineError(f"container {record.id} is not connected to network {network.name}")
             if record.state.running:
                 await self._networking.disconnect_running(record, network)
+                self._launcher.refresh_resolv(record)
             del record.endpoints[network.name]
             await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
 
