@@ -77,7 +77,7 @@ class App:
 
         try:
             if chosen.kind == contexts.VM:
-                with _VmProgress() as progress:
+                with VmProgress() as progress:
                     starting.ensure_vm(self.paths, progress)
             else:
                 starting.ensure_native(self.paths)
@@ -89,14 +89,14 @@ class App:
             self._client.close()
 
 
-class _VmProgress:
+class VmProgress:
     """Tells on stderr how the VM's start goes: one line a step."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
         self._announced = False
 
-    def __enter__(self) -> _VmProgress:
+    def __enter__(self) -> VmProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
