@@ -26,11 +26,11 @@ SPEC = Spec(
         Flag("no-stdin", help="Do not attach stdin"),
         Flag("sig-proxy", default=True, help="Pass signals on to the process"),
     ),
-    statuses=(("0", "detached"), ("n", "the status of the container's process"), ("1", "it failed")),
+    statuses=(("n", "the status of the container's process"), ("1", "detached, or it failed")),
 )
 _REFUSED = {
-    "Paused": "cannot attach to a paused container, unpause it first",
-    "Restarting": "cannot attach to a restarting container, wait until it is running",
+    "Paused": "You cannot attach to a paused container, unpause it first",
+    "Restarting": "You cannot attach to a restarting container, wait until it is running",
 }
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str], app: App) -> int:
     container = client.inspect(flags.args[0])
     state, config, name = container["State"], container["Config"], container["Id"]
     if not state["Running"]:
-        raise Failure("cannot attach to a stopped container, start it first")
+        raise Failure("You cannot attach to a stopped container, start it first")
     for key, refusal in _REFUSED.items():
         if state.get(key):
             raise Failure(refusal)
@@ -62,5 +62,5 @@ def main(argv: Sequence[str], app: App) -> int:
             streams.show_size(resize, redraw=True)
             undo.enter_context(streams.following_size(resize))
         if streams.Session(stream, stdin=stdin, tty=tty, detach_keys=keys).run() is streams.Ended.DETACHED:
-            return 0
+            raise Failure("read escape sequence")  # status 1, as docker's
         return exit_status(waiter)

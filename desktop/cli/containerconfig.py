@@ -211,7 +211,7 @@ def _device(text: str) -> Json:
     if len(parts) > 1 and re.fullmatch("[rwm]{1,3}", parts[-1]):
         permissions = parts.pop()
     if not 1 <= len(parts) <= 2 or not parts[0]:
-        raise BadFlag(f"invalid device specification: {text}")
+        raise BadFlag(f"bad format for path: {text}")
     return {"PathOnHost": parts[0], "PathInContainer": parts[-1], "CgroupPermissions": permissions}
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from desktop.cli.app import FAILURES, message_of
 from desktop.cli.containerconfig import build
 from desktop.cli.containerflags import CONTAINER_FLAGS, STEPS_FLAG
 from desktop.cli.flags import Spec, parse
-from desktop.cli.run import RunFailed, creating
+from desktop.cli.run import creating, refusal
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -29,10 +28,7 @@ def main(argv: Sequence[str], app: App) -> int:
     try:
         config = build(flags, app.environ, detach=False)
     except ValueError as e:
-        raise RunFailed("create", str(e)) from e
-    try:
-        with creating(app, flags, config, "create") as (_, created):
-            print(created.id)
-            return 0
-    except FAILURES as e:
-        raise RunFailed("create", message_of(e)) from e
+        raise refusal(SPEC, e) from e
+    with creating(app, flags, config, "create") as (_, created):
+        print(created.id)
+        return 0

@@ -31,7 +31,7 @@ SPEC = Spec(
 def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     try:
-        since, until = api_time(flags.text("since")), api_time(flags.text("until"))
+        since, until = api_time(flags.text("since"), "since"), api_time(flags.text("until"), "until")
     except ValueError as e:
         raise Failure(str(e)) from e
     template = _template(flags.text("format"))

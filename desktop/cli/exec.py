@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -69,8 +68,7 @@ def main(argv: Sequence[str], app: App) -> int:
             streams.show_size(resize)
             undo.enter_context(streams.following_size(resize))
         if streams.Session(stream, stdin=stdin, tty=tty, detach_keys=keys).run() is streams.Ended.DETACHED:
-            print("read escape sequence", file=sys.stderr)
-            return 0
+            raise Failure("read escape sequence")  # status 1, as docker's
         return int(client.exec_inspect(exec_id)["ExitCode"] or 0)
 
 

@@ -26,6 +26,7 @@ class UsageError(Exception):
         super().__init__(message)
         self.status = status
         self.spec: Spec | None = None
+        self.pointer = "Run"  # docker points to the help with "See" where arguments are missing, and with "Run" else
 
 
 class HelpWanted(Exception):
@@ -272,7 +273,9 @@ class _Parser:
             problem = f"requires at least {spec.least} argument{'s' if spec.least != 1 else ''}"
         else:
             problem = f"requires at most {spec.most} argument{'s' if spec.most != 1 else ''}"
-        raise UsageError(f"cove: 'cove {spec.name}' {problem}", status=1)
+        error = UsageError(f"cove: 'cove {spec.name}' {problem}", status=1)
+        error.pointer = "See" if "at least" in problem else "Run"
+        raise error
 
 
 # --- help

@@ -82,3 +82,5 @@ def _print_by(template: str, found: list[Any]) -> None:
 
     for value in found:
         print(render(template, value))
+    if not found:
+        print()

@@ -33,9 +33,9 @@ SPEC = Spec(
 def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     try:
-        since, until = api_time(flags.text("since")), api_time(flags.text("until"))
+        since, until = api_time(flags.text("since"), "since"), api_time(flags.text("until"), "until")
     except ValueError as e:
-        raise Failure(f"invalid value for a time: {e}") from e
+        raise Failure(str(e)) from e
     client, name = app.client(), flags.args[0]
     container = client.inspect(name)
     frames = client.logs(

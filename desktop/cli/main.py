@@ -143,7 +143,7 @@ def _run(name: str, arguments: list[str], top: flags.Parsed) -> int:
         return 0
     except flags.UsageError as e:
         usage = f"{flags.usage_line(e.spec)}\n\n" if e.spec else ""
-        _say(f"{e}\n\n{usage}Run 'cove {name} --help' for more information")
+        _say(f"{e}\n\n{usage}{e.pointer} 'cove {name} --help' for more information")
         return e.status
     except Failure as e:
         if str(e):

@@ -28,7 +28,7 @@ def main(argv: Sequence[str], app: App) -> int:
         key = f"{port}/{protocol or 'tcp'}"
         bindings = ports.get(key)
         if not bindings:
-            raise Failure(f"no public port '{key}' published for {name}")
+            raise Failure(f"Error: No public port '{wanted[0]}' published for {name}")
         for binding in bindings:
             print(_address(binding))
         return 0

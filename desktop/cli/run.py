@@ -13,7 +13,7 @@ from desktop.cli import streams, terminal
 from desktop.cli.app import FAILURES, Failure, message_of
 from desktop.cli.containerconfig import build
 from desktop.cli.containerflags import CONTAINER_FLAGS, STEPS_FLAG
-from desktop.cli.flags import Flag, Parsed, Spec, parse
+from desktop.cli.flags import Flag, Parsed, Spec, UsageError, parse
 from desktop.cli.progress import StepView
 from desktop.client import reference
 from desktop.client.engine import ApiError, ConnectionFailed, ProtocolError, StreamFailed, Waiter
@@ -59,7 +59,7 @@ def main(argv: Sequence[str], app: App) -> int:
         config = build(flags, app.environ, detach=detach)
         keys = terminal.parse_detach_keys(flags.text("detach-keys") or terminal.DEFAULT_DETACH_KEYS)
     except ValueError as e:
-        raise RunFailed("run", str(e)) from e
+        raise refusal(SPEC, e) from e
     if not detach and (complaint := streams.check_terminal(stdin=config["AttachStdin"], tty=config["Tty"])):
         raise Failure(complaint, 1)
     try:
@@ -132,6 +132,15 @@ def creating(app: App, flags: Parsed, config: dict[str, Any], command: str) -> I
             print(f"WARNING: {warning}", file=sys.stderr)
         write_id(created.id)
         yield pipeline, created
+
+
+def refusal(spec: Spec, error: ValueError) -> Exception:
+    """A flag's value is wrong: said with the usage where the flag by itself makes no sense, as docker does."""
+    if not str(error).startswith("invalid argument "):
+        return RunFailed(spec.name, str(error))
+    wrong = UsageError(str(error))
+    wrong.spec = spec
+    return wrong
 
 
 def check_image(image: str, command: str) -> None:

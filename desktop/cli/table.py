@@ -13,6 +13,16 @@ class Row(dict[str, object]):
     """One line's fields, by docker's template names."""
 
 
+class _Headings(dict[str, object]):
+    """The line above a table made by a template: a heading for any field."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return name.upper()
+
+
 def show(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) -> None:
     """Print `rows`. `columns`: headings by field, in order; `template`: a template, `table` and one, or `json`."""
     if template == "json":
@@ -24,20 +34,17 @@ def show(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) 
 
     if template.startswith("table "):
         parsed = Template(template.removeprefix("table ").strip())
-        headings = Row({**{name: name.upper() for row in rows[:1] for name in row}, **columns})
-        lines = [parsed.render(headings), *(parsed.render(row) for row in rows)] if rows else []
-        cells = [line.split("\t") for line in lines]
-        if cells:
-            print_table(cells[0], cells[1:])
+        headings, *cells = [parsed.render(row).split("\t") for row in (_Headings(columns), *rows)]
+        print_table(headings, cells)
         return
     parsed = Template(template)
     for row in rows:
         print(parsed.render(row))
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], least_width: int = _LEAST_WIDTH) -> None:
     widths = [
-        max(_LEAST_WIDTH, *(len(row[n]) + _GAP for row in (headings, *rows) if n < len(row)))
+        max(least_width, *(len(row[n]) + _GAP for row in (headings, *rows) if n < len(row)))
         for n in range(len(headings))
     ]
     for row in (headings, *rows):

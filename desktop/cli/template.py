@@ -1,7 +1,7 @@
 """`--format`: the part of Go's text/template that people use with docker, over JSON values.
 
 Text, fields (`.State.Status`), pipes, `if`/`else`/`range`/`with`/`end`, variables in `range`, and the functions below.
-Values print as Go prints them: `[a b]`, `map[k:v]`, `true`, `<no value>`.
+Values print as Go prints them: `[a b]`, `map[k:v]`, `true`.
 """
 
 from __future__ import annotations
@@ -278,7 +278,9 @@ def _printf(pattern: str, *values: object) -> str:
 
 
 def to_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    if isinstance(value, Mapping):  # a list's line has a function among its fields (`.Label "x"`)
+        value = {key: item for key, item in value.items() if not callable(item)}
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 FUNCTIONS: Mapping[str, Callable[..., object]] = {
@@ -315,7 +317,7 @@ def _go_printed(value: object) -> str:
 def go_text(value: object) -> str:
     """A value as Go's `%v` prints it."""
     if value is None or value is _UNKNOWN:
-        return "<no value>"
+        return "[]"  # what is null in the API's JSON is nearly always a list, and Go prints an empty one so
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from desktop.cli.flags import parse_duration
 
 
-def api_time(text: str | None) -> str | None:
+def api_time(text: str | None, flag: str) -> str | None:
     """A duration back from now (`10m`), a date or RFC 3339 time (local without zone), or Unix seconds, as `s.nanos`.
 
     Raises ValueError.
@@ -28,7 +28,7 @@ def api_time(text: str | None) -> str | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
+        raise ValueError(f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"') from None
     utc = moment.astimezone(UTC)
     return _seconds(int(utc.timestamp()) * 10**9 + utc.microsecond * 1000)
 

@@ -17,5 +17,5 @@ SPEC = Spec(name="top", usage="CONTAINER [PS OPTIONS]", summary="Show a containe
 def main(argv: Sequence[str], app: App) -> int:
     name, *ps_args = parse(SPEC, argv).args
     told = app.client().top(name, " ".join(ps_args) or None)
-    print_table(told["Titles"], told["Processes"])
+    print_table(told["Titles"], told["Processes"], least_width=20)
     return 0

@@ -53,14 +53,14 @@ def main(argv: Sequence[str], app: App) -> int:
     told: dict[str, Any] = {
         "Client": {
             "Version": cove_version(),
-            "ApiVersion": spoken,
+            "APIVersion": spoken,
             "DefaultAPIVersion": _dotted(API_VERSION),
             "PythonVersion": platform.python_version(),
             "Os": "windows" if sys.platform == "win32" else sys.platform,
             "Arch": _machine(),
             "Context": chosen.name,
         },
-        "Server": server,
+        "Server": {**server, "APIVersion": server.get("ApiVersion")} if server else None,  # docker's name for it
     }
     template = flags.text("format")
     if template:
@@ -86,7 +86,7 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 def _client_text(client: dict[str, Any]) -> str:
-    api = str(client["ApiVersion"])
+    api = str(client["APIVersion"])
     if api != client["DefaultAPIVersion"]:
         api += f" (downgraded from {client['DefaultAPIVersion']})"
     rows = (

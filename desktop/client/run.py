@@ -167,7 +167,7 @@ class Pipeline:
         try:
             image = self._client.image_inspect(self._options.image)
         except ApiError as e:
-            if e.status != 404 or self._options.pull is Pull.NEVER:
+            if e.status != 404:
                 self._fail("look", began, e)
                 raise
             self._end("look", began, f"{self._options.image} is not here")

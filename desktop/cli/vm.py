@@ -1,0 +1,220 @@
+"""`cove vm`: start, stop and look after the VM. All but `logs` and `ssh` is asked of the host agent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from desktop.cli.app import Failure, VmProgress
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.client import starting
+from desktop.client.http import ConnectionFailed
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+    from desktop.client.host import HostClient
+
+SPEC = Spec(
+    name="vm",
+    usage="start | stop | restart | status | ssh | logs | reset",
+    summary="Start, stop, look after the VM",
+    least=1,
+    mixed=False,
+    more="Commands:\n  start     Start the VM and wait until its engine answers\n"
+    "  stop      Stop all containers and the VM\n  restart   Stop and start it\n"
+    "  status    Show its state; exit code 3 if it does not run\n"
+    "  ssh       A shell in it, or one command: cove vm ssh [COMMAND...]\n"
+    "  logs      What its console said\n  reset     Delete its disk with all images, containers and volumes",
+)
+START = Spec(name="vm start", usage="", summary="Start the VM and wait until its engine answers", most=0)
+STOP = Spec(name="vm stop", usage="", summary="Stop all containers and the VM", most=0)
+RESTART = Spec(name="vm restart", usage="", summary="Stop the VM and start it again", most=0)
+STATUS = Spec(
+    name="vm status",
+    usage="[OPTIONS]",
+    summary="Show the VM's state",
+    most=0,
+    flags=(Flag("format", kind="string", help="json: the state as the host agent tells it"),),
+    statuses=(("0", "the VM runs"), ("1", "it failed"), ("3", "it does not run")),
+)
+SSH = Spec(
+    name="vm ssh",
+    usage="[COMMAND [ARG...]]",
+    summary="A shell in the VM, or one command",
+    mixed=False,
+    statuses=(("0", "done"), ("255", "ssh failed"), ("other", "the command's own")),
+)
+LOGS = Spec(
+    name="vm logs",
+    usage="[OPTIONS]",
+    summary="What the VM's console said",
+    most=0,
+    flags=(Flag("follow", "f", help="Go on as it grows"),),
+)
+RESET = Spec(
+    name="vm reset",
+    usage="[OPTIONS]",
+    summary="Delete the VM's disk with all images, containers and volumes",
+    most=0,
+    flags=(Flag("yes", "y", help="Do not ask"),),
+)
+_NOT_RUNNING = 3  # as `systemctl status` has it
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    verb, *rest = parse(SPEC, argv).args
+    verbs = {
+        "start": _start,
+        "stop": _stop,
+        "restart": _restart,
+        "status": _status,
+        "ssh": _ssh,
+        "logs": _logs,
+        "reset": _reset,
+    }
+    if verb not in verbs:
+        raise Failure(f"cove: unknown command: cove vm {verb}", hint="\nRun 'cove vm --help'")
+    return verbs[verb](rest, app)
+
+
+def _start(argv: Sequence[str], app: App) -> int:
+    parse(START, argv)
+    started = time.monotonic()
+    try:
+        with VmProgress() as progress:
+            state = starting.ensure_vm(app.paths, progress)
+    except starting.CannotStart as e:
+        raise Failure(str(e), hint=e.hint) from e
+    print(f"The VM runs ({state.accelerator}), started in {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def _stop(argv: Sequence[str], app: App) -> int:
+    parse(STOP, argv)
+    with starting.host_client(app.paths) as client:
+        if _raw_state(client) is not None:
+            client.stop()
+    print("The VM has stopped")
+    return 0
+
+
+def _restart(argv: Sequence[str], app: App) -> int:
+    parse(RESTART, argv)
+    with starting.host_client(app.paths) as client:
+        if _raw_state(client) is not None:
+            client.stop()
+    return _start([], app)
+
+
+def _status(argv: Sequence[str], app: App) -> int:
+    flags = parse(STATUS, argv)
+    with starting.host_client(app.paths) as client:
+        state = _raw_state(client)
+    if flags.text("format") == "json":
+        print(json.dumps(state or {"state": "stopped"}, indent=2))
+    elif flags.text("format"):
+        raise Failure(f"unknown format: {flags.text('format')}", hint="There is one: json")
+    else:
+        for name, value in _facts(state):
+            print(f"{name + ':':<13} {value}")
+    status = state["state"] if state else "stopped"
+    return 0 if status == "running" else 1 if status == "failed" else _NOT_RUNNING
+
+
+def _facts(state: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if state is None:
+        return [("State", "stopped (no host agent runs)")]
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state["since"]))
+    facts = [("State", f"{state['state']} since {since}")]
+    if error := state.get("error"):
+        facts.append(("Error", error["message"]))
+        facts.append(("", error["hint"])) if error["hint"] else None
+    if accelerator := state.get("accelerator"):
+        facts.append(("Accelerator", f"{accelerator['name']} ({accelerator['why']})"))
+    if state["state"] == "running":
+        facts.append(("Size", f"{state['cpus']} CPUs, {state['memory_mb']} MB"))
+        facts.append(("QEMU", f"process {state['qemu_pid']}"))
+        facts.append(("Engine", state["engine_socket"]))
+    facts += [("Step", f"{step['name']}, {step['ms'] / 1000:.1f} s") for step in state["steps"] if not step["done"]]
+    return facts
+
+
+def _ssh(argv: Sequence[str], app: App) -> int:
+    command = parse(SSH, argv).args
+    with starting.host_client(app.paths) as client:
+        state = _raw_state(client)
+    if state is None or state["state"] != "running":
+        raise Failure("the VM does not run", status=255, hint="Start it: cove vm start")
+    import shutil
+
+    program = shutil.which("ssh")
+    if program is None:
+        raise Failure("there is no `ssh` on this machine", status=255, hint="Install OpenSSH's client")
+    options = {
+        "UserKnownHostsFile": f'"{app.paths.known_hosts}"',
+        "GlobalKnownHostsFile": "none",
+        "StrictHostKeyChecking": "yes",
+        "HostKeyAlias": "cove",
+        "IdentitiesOnly": "yes",
+        "LogLevel": "ERROR",
+    }
+    words = [program, "-F", "none", "-i", str(app.paths.client_key), "-p", str(state["ssh_port"])]
+    words += [f"-o{name}={value}" for name, value in options.items()]
+    words += ["-tt"] if not command and sys.stdin.isatty() else []
+    words.append("root@127.0.0.1")
+    # The VM's shell reads it again: several words keep their bounds, one word is a command line of the user's.
+    words += command if len(command) < 2 else [shlex.join(command)]
+    if sys.platform == "win32":  # exec there gives the terminal back before the program ends
+        import subprocess
+
+        return subprocess.call(words)
+    os.execv(program, words)
+
+
+def _logs(argv: Sequence[str], app: App) -> int:
+    flags = parse(LOGS, argv)
+    if flags.on("follow"):
+        with starting.host_client(app.paths) as client, client.logs(follow=True) as stream:
+            for data in stream:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+        return 0
+    try:
+        text = app.paths.console_log.read_bytes()
+    except FileNotFoundError:
+        raise Failure("the VM has said nothing: it was never started", hint="Start it: cove vm start") from None
+    sys.stdout.buffer.write(text)
+    return 0
+
+
+def _reset(argv: Sequence[str], app: App) -> int:
+    flags = parse(RESET, argv)
+    if not flags.on("yes"):
+        if not sys.stdin.isatty():
+            raise Failure(
+                "this deletes all images, containers and volumes of the VM", hint="Say so: cove vm reset --yes"
+            )
+        print("All images, containers and volumes of the VM will be deleted. Go on? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise Failure("Nothing was deleted")
+    # The agent holds the disk's locks, so it is asked even if it has to be started for this.
+    try:
+        with starting.ensure_host_agent(app.paths) as client:
+            client.reset()
+    except starting.CannotStart as e:
+        raise Failure(str(e), hint=e.hint) from e
+    print("The VM's disk is deleted; the next start makes a new one")
+    return 0
+
+
+def _raw_state(client: HostClient) -> dict[str, Any] | None:
+    """The state with all its fields; None: no agent runs, so no VM that it knows of."""
+    try:
+        return client.json_object("GET", "/v1/state")
+    except ConnectionFailed:
+        return None
