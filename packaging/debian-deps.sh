@@ -17,7 +17,8 @@ test=(
 )
 wanted=("${run[@]}")
 [ "${1:-run}" = test ] && wanted+=("${test[@]}")
-have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+# dpkg-query fails where it does not know one of them, which is no error here.
+have=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null || true; } | sed -n 's/^installed //p' | sort -u)
 missing=$(comm -13 <(printf '%s\n' "$have") <(printf '%s\n' "${wanted[@]}" | sort -u))
 [ -z "$missing" ] && exit 0
 echo "Installing Debian packages:" $missing
