@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
+import structlog
+
 from vmagent.errors import BadRequest, Conflict, NotFound
-from vmagent.images import removal, views
+from vmagent.images import hello, removal, views
 from vmagent.images.config import apply_changes, timestamp
 from vmagent.images.faults import ImageFault
 from vmagent.images.filters import LIST_KEYS, Filters, Wanted
 from vmagent.images.layer import hex_of
 from vmagent.images.platforms import Platform
-from vmagent.images.pool import run_with_input
+from vmagent.images.pool import run_with_input, run_with_output
 from vmagent.images.pull import pull
+from vmagent.images.push import Push
 from vmagent.images.records import ImageRecord
 from vmagent.images.reference import Reference
 from vmagent.images.removal import Users
 from vmagent.images.store import Store
+from vmagent.native import binary
+
+log = structlog.get_logger()
 
 Progress = dict[str, Any]
 Shapes = list[dict[str, Any]]
@@ -43,6 +50,29 @@ class ImageStore(Store):
     later where docker ends its stream with an error."""
 
     _pruning = False
+
+    async def open(self) -> None:
+        """As Store.open; a data root opened for the first time gets the image cove/hello."""
+        await super().open()
+        if self.is_new:
+            await self._make_hello()
+
+    async def _make_hello(self) -> None:
+        try:
+            program = await asyncio.to_thread(binary("hello", os.uname().machine).read_bytes)
+        except FileNotFoundError as e:
+            log.warning("hello.missing", error=str(e))
+            return
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield hello.layer(program)
+
+        reference = Reference.parse(hello.NAME).with_default_tag()
+        async with self.ingest() as folder:
+            job = {**self._job("import", folder), "below": [], "config": hello.config(Platform.host())}
+            done = await run_with_input(self.pool, job, chunks())
+            record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
+            await self.publish(folder, [record], {reference.key: record.id})
 
     async def list(
         self, filters: Filters | None = None, *, shared_size: bool = False, users: Counter[str] | None = None
@@ -146,7 +176,7 @@ class ImageStore(Store):
         if wanted.variant:
             config["variant"] = wanted.variant
         async with self.ingest() as folder:
-            job = {**self._job("import", folder), "config": config}
+            job = {**self._job("import", folder), "below": [], "config": config}
             done = await run_with_input(self.pool, job, chunks)
             record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
             await self.publish(folder, [record], {reference.key: record.id} if reference else {})
@@ -217,6 +247,89 @@ class ImageStore(Store):
         async with contextlib.aclosing(pull(self, reference, asked, auth, all_tags=all_tags)) as lines:
             async for line in lines:
                 yield line
+
+    async def push(
+        self, ref: str, tag: str = "", auth: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        """Send an image to the registry in its name; without a tag, every tag of the repository."""
+        reference = Reference.parse(ref)
+        if tag:
+            reference = reference.tagged(tag)
+        if reference.digest:
+            raise BadRequest("cannot push a digest reference")
+        if reference.tag:
+            self.find(reference.familiar)
+            tags = [reference]
+        else:
+            tags = [one for one in map(Reference.parse, self.references) if one.name == reference.name and one.tag]
+            if not tags:
+                raise NotFound(f"An image does not exist locally with the tag: {reference.familiar}")
+        yield {"status": f"The push refers to repository [{reference.name}]"}
+        for one in tags:
+            image_id = self.references[one.key].id
+            async with contextlib.aclosing(Push(self, one, image_id, auth).run()) as lines:
+                async for line in lines:
+                    yield line
+
+    async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        """A tar of the images, for `load` and for OCI tools. A repository without a tag means all its tags."""
+        names: dict[str, list[str]] = {}
+        for ref in refs:
+            for image_id, key in self._meant(ref):
+                names.setdefault(image_id, [])
+                if key is not None and key not in names[image_id]:
+                    names[image_id].append(key)
+        with contextlib.ExitStack() as stack:
+            for image_id in names:
+                stack.callback(self.hold(image_id).release)
+            images = [
+                {"id": image_id, "layers": self.images[image_id].layers, "names": keys}
+                for image_id, keys in names.items()
+            ]
+            job = {"op": "save", "data_root": str(self.root.path), "images": images}
+            async with contextlib.aclosing(run_with_output(self.pool, job)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    def _meant(self, ref: str) -> Sequence[tuple[str, str | None]]:
+        """Ids and keys that a `save` of `ref` is about."""
+        with contextlib.suppress(BadRequest):
+            reference = Reference.parse(ref)
+            if not reference.tag and not reference.digest:
+                own = [
+                    (pointer.id, key)
+                    for key, pointer in self.references.items()
+                    if Reference.parse(key).name == reference.name and Reference.parse(key).tag
+                ]
+                if own:
+                    return own
+        image_id, key = self.find(ref)
+        return [(image_id, key if key and Reference.parse(key).tag else None)]
+
+    async def commit(
+        self, chunks: AsyncIterator[bytes], *, parent: str, config: Mapping[str, Any], repo: str = "", tag: str = ""
+    ) -> str:
+        """A new image: the layers of image `parent` and one more, the tar in `chunks` (with `.wh.` whiteouts).
+
+        `config` is the whole OCI config but for its rootfs. Returns the image's id. Raises NotFound, BadRequest.
+        """
+        reference = None
+        if repo:
+            reference = Reference.parse(repo)
+            reference = reference.tagged(tag) if tag else reference.with_default_tag()
+        hold = self.hold(parent)
+        try:
+            async with self.ingest() as folder:
+                below = list(self.images[parent].layers)
+                job = {**self._job("import", folder), "below": below, "config": dict(config)}
+                done = await run_with_input(self.pool, job, chunks)
+                record = ImageRecord(id=done["id"], layers=tuple(done["layers"]), parent=parent)
+                await self.publish(folder, [record], {reference.key: record.id} if reference else {})
+        finally:
+            hold.release()
+        if reference:
+            self.emit("tag", record.id, reference.familiar)
+        return record.id
 
     # --- jobs
 

@@ -40,6 +40,14 @@ class Blob:
     size: int
     compression: Compression
 
+    def to_json(self) -> dict[str, Any]:
+        return {"digest": self.digest, "size": self.size, "compression": str(self.compression)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Blob:
+        """Raises KeyError, ValueError."""
+        return cls(data["digest"], data["size"], Compression(data["compression"]))
+
     def media_type(self) -> str:
         """OCI image-spec, layer.md, "+gzip Media Types", "+zstd Media Types"."""
         base = "application/vnd.oci.image.layer.v1.tar"
@@ -55,16 +63,13 @@ class Layer:
     blob: Blob | None
 
     def to_json(self) -> dict[str, Any]:
-        blob = self.blob
         return {
             "schema": SCHEMA,
             "kind": str(self.kind),
             "diff_id": self.diff_id,
             "size": self.size,
             "tar_size": self.tar_size,
-            "blob": None
-            if blob is None
-            else {"digest": blob.digest, "size": blob.size, "compression": str(blob.compression)},
+            "blob": None if self.blob is None else self.blob.to_json(),
         }
 
     @classmethod
@@ -78,7 +83,7 @@ class Layer:
             kind=Kind(data["kind"]),
             size=data["size"],
             tar_size=data["tar_size"],
-            blob=None if blob is None else Blob(blob["digest"], blob["size"], Compression(blob["compression"])),
+            blob=None if blob is None else Blob.from_json(blob),
         )
 
     @classmethod

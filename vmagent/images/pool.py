@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from vmagent.errors import EngineError
 from vmagent.images import wire
@@ -187,3 +187,19 @@ async def run_with_input(
                 for task in (feeding, working):
                     task.cancel()
                 await asyncio.wait([feeding, working])
+
+
+async def run_with_output(pool: WorkerPool, job: Message) -> AsyncGenerator[bytes, None]:
+    """What a job writes to its first descriptor. Raises the EngineError of its failure, after what there was."""
+    with contextlib.closing(Pipe()) as pipe:
+        async with pool.worker() as worker:
+            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()]), name=f"image {job['op']}")
+            # The worker has its own copy when it answers; ours must go, or the end is never seen.
+            working.add_done_callback(lambda _: pipe.theirs.close())
+            try:
+                async for chunk in pipe.chunks():
+                    yield chunk
+                await working
+            finally:
+                working.cancel()
+                await asyncio.wait([working])

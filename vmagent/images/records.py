@@ -17,7 +17,7 @@ from vmagent.images.layer import hex_of
 from vmagent.paths import DataRoot
 
 SCHEMA = 1
-_REFERENCES = "references.json"
+REFERENCES = "references.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def read_images(root: DataRoot) -> tuple[list[ImageRecord], list[str]]:
     """All image records, and what is wrong with those that could not be read (they are left alone)."""
     records, problems = [], []
     for path in root.images.glob("*.json"):
-        if path.name == _REFERENCES:
+        if path.name == REFERENCES:
             continue
         try:
             records.append(ImageRecord.from_json(json.loads(path.read_bytes())))
@@ -97,13 +97,13 @@ def read_images(root: DataRoot) -> tuple[list[ImageRecord], list[str]]:
 def write_references(root: DataRoot, references: References) -> None:
     """Durable when it returns. Raises OSError."""
     data = {key: {"id": pointer.id, "at": pointer.at} for key, pointer in sorted(references.items())}
-    publish(root.images / _REFERENCES, json.dumps({"schema": SCHEMA, "references": data}).encode())
+    publish(root.images / REFERENCES, json.dumps({"schema": SCHEMA, "references": data}).encode())
 
 
 def read_references(root: DataRoot) -> References:
     """Raises OSError, ValueError, KeyError: references of a newer engine are not guessed at."""
     try:
-        data = json.loads((root.images / _REFERENCES).read_bytes())
+        data = json.loads((root.images / REFERENCES).read_bytes())
     except FileNotFoundError:
         return {}
     if data["schema"] != SCHEMA:

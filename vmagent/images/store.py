@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import uuid
@@ -20,13 +21,13 @@ from typing import Any
 
 import structlog
 
-from vmagent.durable import fsync_dir
+from vmagent.durable import fsync_dir, publish
 from vmagent.errors import BadRequest, EngineError, NotFound
 from vmagent.images import config as image_config
 from vmagent.images import erofs, records, views
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import ImageFault
-from vmagent.images.layer import DIFF, INDEX, TAR, Kind, Layer, hex_of
+from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, Blob, Kind, Layer, hex_of
 from vmagent.images.pool import WorkerPool
 from vmagent.images.records import ImageRecord, Pointer, References
 from vmagent.images.reference import Reference, is_digest
@@ -84,6 +85,7 @@ class Store:
         self.insecure_registries = tuple(insecure_registries)
         self.pool: WorkerPool
         self.kind = kind or Kind.DIR
+        self.is_new = False  # after open: nothing was ever named in this data root
         self._wanted_kind = kind
         self._mounts = exec_root.path / "layers"
         self._janitor: WorkerPool
@@ -119,6 +121,7 @@ class Store:
         root = self.root
         for folder in (root.path, root.blobs.parent, root.blobs, root.layers, root.images, root.ingest, root.trash):
             folder.mkdir(mode=0o711 if folder == root.path else 0o700, parents=True, exist_ok=True)
+        self.is_new = not (root.images / records.REFERENCES).exists()
         for leftover in root.ingest.iterdir():
             os.rename(leftover, root.trash / uuid.uuid4().hex)
         if self._wanted_kind is None:
@@ -244,6 +247,23 @@ class Store:
                     self.configs[record.id] = config
                     self.images[record.id] = record
             await self.point(references)
+
+    async def adopt_blobs(self, folder: Path, blobs: Mapping[str, dict[str, Any]]) -> None:
+        """Keep the blobs that a push made of layers which had none; the worker has flushed them. `blobs` by diff_id."""
+        async with self.change:
+            for diff_id, data in blobs.items():
+                layer = self.layers.get(diff_id)
+                if layer is not None and layer.blob is None:
+                    with_blob = replace(layer, blob=Blob.from_json(data))
+                    await asyncio.to_thread(self._adopt_blob, folder, with_blob)
+                    self.layers[diff_id] = with_blob
+
+    def _adopt_blob(self, folder: Path, layer: Layer) -> None:
+        assert layer.blob is not None
+        name = hex_of(layer.blob.digest)
+        os.rename(folder / "blobs" / name, self.root.blobs / name)
+        fsync_dir(self.root.blobs)
+        publish(self.root.layers / hex_of(layer.diff_id) / RECORD, json.dumps(layer.to_json()).encode())
 
     def _move_in(self, folder: Path) -> None:
         """Give a job's blobs and layers their final names; what already is there stays. The worker has flushed them."""

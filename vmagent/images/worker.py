@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vmagent.images import archive, config, resolve, wire
+from vmagent.images import archive, config, resolve, saving, uploading, wire
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected, Job, file_blocks
-from vmagent.images.layer import Kind
+from vmagent.images.layer import Blob, Kind, Layer, hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Credentials, Registry
@@ -53,14 +53,13 @@ class Worker:
     # --- operations
 
     def op_import(self, job: Message, fds: list[int]) -> Message:
-        """A root file system's tar as an image of one layer."""
+        """A tar as the layer on top of the layers `below`, with a config: an image."""
         with _ingest(job) as work:
-            layer = work.add_layer(file_blocks(fds[0]))
-            made = job["config"]
-            made["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id]}
+            layers = [*job["below"], work.add_layer(file_blocks(fds[0])).diff_id]
+            made = {**job["config"], "rootfs": {"type": "layers", "diff_ids": layers}}
             image_id = work.put_blob(config.dump(made))
             work.flush()
-        return {"id": image_id, "layers": [layer.diff_id]}
+        return {"id": image_id, "layers": layers}
 
     def op_load(self, job: Message, fds: list[int]) -> Message:
         def on_layer(diff_id: str, current: int, total: int) -> None:
@@ -72,6 +71,35 @@ class Worker:
             loaded = archive.load(fds[0], work, _root(job), platform, on_layer)
             work.flush()
         return {"images": [{"id": one.id, "layers": one.layers, "references": one.references} for one in loaded]}
+
+    def op_save(self, job: Message, fds: list[int]) -> Message:
+        saving.save(fds[0], _root(job), job["images"])
+        return {}
+
+    def op_push_layer(self, job: Message, fds: list[int]) -> Message:
+        """Have one layer at the registry; packed first where the store has no blob of it."""
+        root, packed = _root(job), Path(job["ingest"]) / "blobs"
+        layer = Layer.read(root.layers / hex_of(job["diff_id"]))
+        blob = layer.blob or uploading.pack(root, layer, packed)
+        path = (packed if layer.blob is None else root.blobs) / hex_of(blob.digest)
+
+        def on_sent(current: int, total: int) -> None:
+            event = {"state": "pushing", "current": current, "total": total}
+            self.progress(event, is_last=current == total)
+
+        with _registry(job, "pull,push") as registry:
+            outcome = uploading.push_blob(registry, path, blob.digest, job["sources"], on_sent)
+            return {"outcome": outcome, "authorization": registry.authorization, "blob": blob.to_json()}
+
+    def op_push_manifest(self, job: Message, fds: list[int]) -> Message:
+        """The config and the manifest, once the layers are there."""
+        root = _root(job)
+        blobs = [Blob.from_json(blob) for blob in job["blobs"]]
+        path = root.blobs / hex_of(job["id"])
+        data = uploading.kept_manifest(root, job["manifest"], blobs) or uploading.manifest_of(path.read_bytes(), blobs)
+        with _registry(job, "pull,push") as registry:
+            uploading.push_blob(registry, path, job["id"], (), lambda _current, _total: None)
+            return {"digest": uploading.push_manifest(registry, data, job["tag"]), "size": len(data)}
 
     def op_tags(self, job: Message, fds: list[int]) -> Message:
         with _registry(job) as registry:

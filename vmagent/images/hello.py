@@ -1,0 +1,42 @@
+"""The image cove/hello, made on the spot: one layer with one static program. Needs no network.
+
+The label tells the engine that this container may be told its process number and namespaces of the world outside;
+the program prints them.
+"""
+
+from __future__ import annotations
+
+from vmagent.images.config import Config
+from vmagent.images.platforms import Platform
+from vmagent.images.tarstream import DIRECTORY
+from vmagent.images.tarwriter import archive, header
+
+NAME = "cove/hello"
+OUTSIDE_LABEL = "io.cove.outside"
+# One date for all: the same program gives the same image on every machine.
+CREATED = "2026-01-01T00:00:00Z"
+_MTIME_NS = 1_767_225_600 * 10**9
+
+
+def layer(program: bytes) -> bytes:
+    """The layer's tar: /hello and nothing else; the runtime makes the folders it mounts on."""
+    return archive(
+        [
+            (header("./", DIRECTORY, mode=0o755, mtime_ns=_MTIME_NS), b""),
+            (header("hello", size=len(program), mode=0o755, mtime_ns=_MTIME_NS), program),
+        ]
+    )
+
+
+def config(platform: Platform) -> Config:
+    """Its config, but for the rootfs."""
+    made: Config = {
+        "created": CREATED,
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "config": {"Cmd": ["/hello"], "Env": ["PATH=/"], "Labels": {OUTSIDE_LABEL: "1"}, "WorkingDir": "/"},
+        "history": [{"created": CREATED, "created_by": "cove", "comment": "made by the engine itself"}],
+    }
+    if platform.variant:
+        made["variant"] = platform.variant
+    return made
