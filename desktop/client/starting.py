@@ -82,11 +82,10 @@ def ensure_vm(paths: HostPaths, on_state: OnState) -> HostState:
             if state.state in ("stopped", "failed"):
                 state = client.start()
             on_state(state)
-            started = state.state
+            asked_at = state.since
             for state in events.states():
-                if state.state in ("stopped", "failed") and started != "starting":
+                if state.since < asked_at:
                     continue  # a state from before our request
-                started = state.state
                 on_state(state)
                 if state.state == "running":
                     return state

@@ -25,8 +25,8 @@ class KeyFiles(NamedTuple):
         return self.host.with_name(self.host.name + ".pub")
 
 
-def ensure_keys(files: KeyFiles) -> None:
-    """Make the pairs that are missing. Raises OSError."""
+def ensure_keys(files: KeyFiles, known_hosts: Path) -> None:
+    """Make the pairs that are missing, and `known_hosts` with the VM's key under the name `cove`. Raises OSError."""
     for private, comment in ((files.client, "cove"), (files.host, "cove-vm")):
         public = private.with_name(private.name + ".pub")
         if private.exists() and public.exists():
@@ -40,6 +40,7 @@ def ensure_keys(files: KeyFiles) -> None:
         )
         line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         _write(public, line + b" " + comment.encode() + b"\n")
+    _write(known_hosts, b"cove " + files.host_public.read_bytes())
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -170,7 +170,7 @@ class VirtualMachine:
             )
             step.detail = state.accelerator.name
         with state.step("disk") as step:
-            await asyncio.to_thread(ensure_keys, self._keys)
+            await asyncio.to_thread(ensure_keys, self._keys, paths.known_hosts)
             step.detail = await asyncio.to_thread(ensure_disk, qemu, paths.data_disk, settings.disk_gb)
         with state.step("qemu") as step:
             hardware = Hardware(image.architecture, state.accelerator.name, settings.memory_mb, settings.cpus)
