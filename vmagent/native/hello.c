@@ -75,8 +75,11 @@ static void say_layers(void) {
         for (char *at = options; (at = strstr(at, "lowerdir")); ) {
             char *end = at + strcspn(at, ",\n");
             layers++;
-            for (; at < end; at++)
+            for (; at < end; at++) {
                 if (*at == ':' && at[1] != ':' && at[-1] != ':' && at[-1] != '\\') layers++;
+                /* The engine's empty files to mount hosts and resolv.conf on: no layer of the image. */
+                if (!strncmp(at, "/init-layer", 11) && at + 11 <= end) layers--;
+            }
         }
         writable = strstr(options, "upperdir=") != NULL && strcmp(flags, "ro") != 0;
     }
