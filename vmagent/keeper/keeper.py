@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 import time
-from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET, socketpair
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socketpair
 
 from vmagent.keeper.store import Store
 from vmagent.linux.compact_json import loads
@@ -81,6 +81,7 @@ class Keeper:
         self._deadline = 0.0
         self._status = 0
         self._is_ready = False
+        self._is_adopting = False  # until an earlier keeper's supervisor has handed over
         self._wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
@@ -170,20 +171,41 @@ class Keeper:
         self._add(ours, self._on_engine)
 
     def _adopt_supervisor(self, fd: int) -> None:
-        """An earlier keeper was killed and its supervisor went on: become its keeper."""
-        link = Link(open_socket(fd))
-        self._supervisor.link = link
+        """An earlier keeper was killed and its supervisor went on: become its keeper.
+
+        Who it is stands in its last message (SO_PEERCRED would name the dead keeper, which had called listen).
+        """
+        self._supervisor.link = Link(open_socket(fd))
         self._supervisor.next_start = None
         self._supervisor.began = time.monotonic()
-        credentials = link.sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
-        self._supervisor.pid = int.from_bytes(credentials[:4], "little")
         self._add(fd, self._on_supervisor)
+        self._is_adopting = True
         try:
-            self._supervisor.pidfd = os.pidfd_open(self._supervisor.pid)
-            self._add(self._supervisor.pidfd, self._on_adopted_died)
-            link.send({"op": "keeper", "q": 0})
-        except (ProcessLookupError, PeerLost):
+            self._supervisor.link.send({"op": "keeper", "q": 0})
+        except PeerLost:
+            self._on_adoption_failed()
+
+    def _on_adoption_failed(self) -> None:
+        """It died, or was older than this word, and with it went what it held: the next start begins anew."""
+        self._is_adopting = False
+        _say("the supervisor that was found ended before it had handed over; start again")
+        link = self._supervisor.link
+        if link is not None:
+            self._remove(link.fd)
+            link.close()
+            self._supervisor.link = None
+        self._status = 1
+        self._stop()
+
+    def _watch_adopted(self, pid: int) -> None:
+        self._is_adopting = False
+        self._supervisor.pid = pid
+        try:
+            self._supervisor.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
             self._on_adopted_died()
+            return
+        self._add(self._supervisor.pidfd, self._on_adopted_died)
 
     def _on_adopted_died(self) -> None:
         pidfd, self._supervisor.pidfd = self._supervisor.pidfd, -1
@@ -223,6 +245,8 @@ class Keeper:
                 received = link.receive()
             except PeerLost:
                 self._remove(link.fd)
+                if self._is_adopting:
+                    self._on_adoption_failed()
                 return
             if received is None:
                 return
@@ -237,6 +261,7 @@ class Keeper:
                     self._store.forget(message["key"])
                 case "handed-over":
                     self._listener_fd = fds.pop(0)
+                    self._watch_adopted(message["pid"])
             for fd in fds:
                 os.close(fd)
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import vmagent
 from vmagent.durable import publish
 from vmagent.keeper.keeper import descriptors
-from vmagent.linux.mounts import AT_FDCWD, MOUNT_ATTR_RDONLY, mount_setattr, open_tree
+from vmagent.linux.interpreter import open_protected
 from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
 from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_SOCKET, DataRoot, ExecRoot
 
@@ -106,13 +106,11 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several descriptors per container
     if pidfile is not None:
         publish(pidfile, f"{os.getpid()}\n".encode(), durable=False, mode=0o644)
-    base_python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    interpreter_fd = open_tree(AT_FDCWD, base_python)
-    mount_setattr(interpreter_fd, set_=MOUNT_ATTR_RDONLY)
+    interpreter_fd = open_protected()
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # stays over execve
     return {
         "engine_argv": [sys.executable, "-P", "-m", "vmagent.main", *engine_args(options, data_root, exec_root)],
-        "base_python": base_python,
+        "base_python": os.path.realpath(sys.executable),  # by its path the protected copy finds its library
         "code_root": str(Path(vmagent.__path__[0]).parent),
         "containers": str(exec_root.containers),
         "listeners": listeners,

@@ -9,6 +9,7 @@ import sys
 import time
 
 from vmagent.runtime.cgroups import tree as cgroup_tree
+from vmagent.runtime.cgroups.v1 import TreeV1
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.launch import launch
 from vmagent.supervisor import exits
@@ -334,3 +335,12 @@ def _pipe() -> tuple[int, int]:
     reader, writer = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(reader, False)
     return reader, writer
+
+
+def remove_empty_cgroup(path: str) -> None:
+    """Remove the cgroup `path` of all hierarchies where nothing is below it. Another engine's stay as they are."""
+    tree = cgroup_tree()
+    roots = [mount_point for mount_point, _ in tree.hierarchies] if isinstance(tree, TreeV1) else ["/sys/fs/cgroup"]
+    for root in roots if path else ():
+        with contextlib.suppress(OSError):
+            os.rmdir(root + path)

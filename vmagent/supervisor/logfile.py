@@ -223,13 +223,16 @@ class LogReader:
             for reader in self._readers:
                 reader.seek(reader.end())
         elif since_ns or until_ns is not None:
-            self._found = deque(maxlen=tail)  # rare: look through all of it
+            found: deque[LogEntry] = deque(maxlen=tail)  # rare: look through all of it
             while entries := self.read():
-                self._found.extend(entries)
-            for reader in self._readers:
-                if reader.has_partial and len(self._found) == tail:
-                    self._found.popleft()  # what `finish` gives counts
-                    tail -= 1
+                found.extend(entries)
+            # What `finish` gives counts too.
+            rest = sum(reader.has_partial for reader in self._readers)
+            for _ in range(max(0, len(found) + rest - tail)):
+                if found:
+                    found.popleft()
+            self._found = found
+            self._skip = max(0, rest - tail)
         else:
             self._skip = max(0, sum(reader.seek_tail(tail) for reader in self._readers) - tail)
 

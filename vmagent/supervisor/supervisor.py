@@ -18,7 +18,7 @@ import sys
 from _socket import SO_PEERCRED, SOL_SOCKET
 
 from vmagent.runtime.failure import LaunchError
-from vmagent.supervisor import execs, exits
+from vmagent.supervisor import containers, execs, exits
 from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
 from vmagent.supervisor.connections import Connection
 from vmagent.supervisor.containers import Run
@@ -51,6 +51,7 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._execs: dict[str, Exec] = {}
         self._is_ending = False
+        self._cgroup_parents: set[str] = set()
         self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "list": self._list,
             "signal": self._signal,
@@ -72,6 +73,8 @@ class Supervisor:
     def run(self) -> None:
         """Until told to stop, or until the keeper is gone and nothing runs any more."""
         self.loop.run()
+        for path in self._cgroup_parents:
+            containers.remove_empty_cgroup(path)
 
     # The keeper
 
@@ -135,6 +138,7 @@ class Supervisor:
     def _make_run(self, data: dict[str, Any]) -> Run:
         folder = f"{self._exec_containers}/{data['id']}"
         run = self._runs[data["id"]] = Run(data, folder, self.loop, self.keeping, self._on_run)
+        self._cgroup_parents.add(data["cgroup"].rpartition("/")[0])
         return run
 
     def _adopt_keeper(self, connection: Connection) -> None:

@@ -1,0 +1,289 @@
+"""A keeper and supervisor of the test's own, real containers of a static busybox, and a look at what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
+from vmagent.runtime.example import example_spec
+from vmagent.runtime.plan import compile_exec, compile_plan
+from vmagent.supervisor.client import (
+    ExecExited,
+    ExecRequest,
+    Exited,
+    SpawnRequest,
+    SupervisorClient,
+    SupervisorEvent,
+)
+from vmagent.supervisor.logfile import LogEntry, LogReader
+
+LIMIT_S = 20
+
+
+class Keeper:
+    """The three processes on roots of their own. `engine` is a program that only waits."""
+
+    def __init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="r2-"))
+        self.cgroup_parent = f"/cove-test-{uuid.uuid4().hex[:8]}"
+        self.log = self.root / "keeper.log"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.orphans: list[int] = []  # containers' processes whose keeper was killed
+        self.start()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self.processes[-1]
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.root / "exec" / "supervisor.sock"
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [
+                        *(sys.executable, "-m", "tests.supervisor.harness", "-H", f"unix://{self.root}/e.sock"),
+                        *("--data-root", self.root / "data", "--exec-root", self.root / "exec"),
+                        *("--pidfile", self.root / "pid"),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=Path(__file__).resolve().parents[2],
+                )
+            )
+        for name in ("cove-supervisor", "cove-engine") if len(self.processes) == 1 else ("cove-engine",):
+            self.pid_of(name)
+
+    def pid_of(self, name: str, *, other_than: int = 0, limit_s: float = LIMIT_S) -> int:
+        """Wait for a child of the keeper of that name whose pid is another."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            for pid in children_of(self.process.pid):
+                if pid != other_than and comm(pid) == name:
+                    return pid
+            time.sleep(0.002)
+        raise AssertionError(f"no {name}:\n{self.log.read_text()}")
+
+    def kill(self, name: str) -> float:
+        """SIGKILL to engine or supervisor; the seconds until it is back."""
+        pid = self.pid_of(name)
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        self.pid_of(name, other_than=pid)
+        return time.monotonic() - began
+
+    def stop(self) -> None:
+        """SIGTERM, and nothing may be left."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(30)
+        assert status == 0, self.log.read_text()
+
+    def close(self) -> None:
+        try:
+            if self.process.poll() is None:
+                self.stop()
+            left = [path for path in self.root.rglob("*") if path.is_socket()]
+            assert not left
+            assert not (self.root / "pid").exists()
+            roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+            assert not [root for root in roots if Path(f"{root}{self.cgroup_parent}").exists()]
+        finally:
+            for process in self.processes:
+                process.kill()
+                process.wait()
+            for pid in children_of(os.getpid()):  # orphans of killed keepers, see `adopting_orphans`
+                if comm(pid).startswith("cove-") or pid in self.orphans:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+            shutil.rmtree(self.root)
+
+
+def children_of(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def comm(pid: int) -> str:
+    """The kernel's name of a living process, else an empty text."""
+    with contextlib.suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return "" if state in "ZX" else Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+class Engine:
+    """What a test does in the engine's place: a client, its events, and containers of busybox."""
+
+    def __init__(self, keeper: Keeper, rootfs: Path) -> None:
+        self.keeper = keeper
+        self.rootfs = rootfs
+        self.client = SupervisorClient()
+        self.events: list[SupervisorEvent] = []
+        self._came = asyncio.Event()
+
+    def _on_event(self, event: SupervisorEvent) -> None:
+        self.events.append(event)
+        self._came.set()
+
+    async def connect(self) -> None:
+        await self.client.connect(self.keeper.supervisor_socket, self._on_event)
+
+    async def wait_for(self, wanted: Callable[[], Any], limit_s: float = LIMIT_S) -> Any:
+        """What `wanted` gives once it gives something; it is asked again at every event."""
+        async with asyncio.timeout(limit_s):
+            while not (found := wanted()):
+                self._came.clear()
+                await self._came.wait()
+        return found
+
+    async def exit_of(self, container: Container) -> Exited:
+        def found() -> Exited | None:
+            for event in self.events:
+                if isinstance(event, Exited) and (event.id, event.run) == (container.id, container.run):
+                    return event
+            return None
+
+        exited = await self.wait_for(found)
+        assert isinstance(exited, Exited)
+        return exited
+
+    async def exec_exit_of(self, exec_id: str) -> int:
+        def found() -> list[int]:
+            return [
+                event.exit_code for event in self.events if isinstance(event, ExecExited) and event.exec_id == exec_id
+            ]
+
+        return int((await self.wait_for(found))[0])
+
+    def container(self, *args: str, **options: Any) -> Container:
+        return Container(self, args, **options)
+
+
+class Container:
+    """A run of `args`, not started yet."""
+
+    def __init__(
+        self, engine: Engine, args: tuple[str, ...], *, tty: bool = False, stdin: bool = False, logs: bool = True
+    ) -> None:
+        self.engine = engine
+        self.id = uuid.uuid4().hex * 2
+        self.run = 1
+        self.args = args
+        self.tty = tty
+        self.stdin = stdin
+        self.folder = engine.keeper.root / "data" / self.id
+        self.folder.mkdir(parents=True)
+        self.logs = logs
+        self.cgroup_path = f"{engine.keeper.cgroup_parent}/{self.id}"
+
+    def process(self, *args: str, tty: bool = False) -> dict[str, Any]:
+        spec: dict[str, Any] = example_spec()
+        return {**spec["process"], "args": list(args), "terminal": tty, "env": ["PATH=/bin"]}
+
+    def request(self) -> SpawnRequest:
+        spec: dict[str, Any] = example_spec()
+        spec["root"] = {"path": str(self.engine.rootfs), "readonly": False}
+        spec["process"] = self.process(*self.args, tty=self.tty)
+        plan = compile_plan(spec, container_id=self.id, cgroup_path=self.cgroup_path)
+        return SpawnRequest(
+            id=self.id,
+            run=self.run,
+            plan=plan,
+            log_dir=str(self.folder) if self.logs else None,
+            open_stdin=self.stdin,
+            tty=self.tty,
+            tty_size=(24, 80) if self.tty else None,
+        )
+
+    async def start(self) -> int:
+        return (await self.engine.client.spawn(self.request())).pid
+
+    async def exec(self, *args: str, tty: bool = False, **fds: int) -> tuple[str, int, int | None]:
+        exec_id = uuid.uuid4().hex
+        plan = compile_exec(self.process(*args, tty=tty))
+        request = ExecRequest(exec_id=exec_id, container_id=self.id, plan=plan, tty=tty, **fds)
+        return exec_id, *(await self.engine.client.exec(request))
+
+    async def end(self) -> Exited:
+        """Wait for the exit and acknowledge it."""
+        exited = await self.engine.exit_of(self)
+        await self.engine.client.acknowledge(self.id, self.run)
+        return exited
+
+    def log(self) -> list[LogEntry]:
+        return read_all(self.folder)
+
+
+def cgroups_of(container: Container) -> list[Path]:
+    """The container's folders in the hierarchies that are there."""
+    roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+    return [path for root in roots if (path := Path(f"{root}{container.cgroup_path}")).is_dir()]
+
+
+def read_all(folder: Path, **options: Any) -> list[LogEntry]:
+    with LogReader(folder, **options) as reader:
+        entries = []
+        while more := reader.read():
+            entries += more
+        return entries + reader.finish()
+
+
+@pytest.fixture(scope="session")
+def rootfs(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rootfs")
+    with tarfile.open(busybox_tar) as tar:
+        tar.extractall(folder, filter="fully_trusted")
+    return folder
+
+
+@pytest.fixture
+def keeper() -> Iterator[Keeper]:
+    made = Keeper()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def adopting_orphans() -> Iterator[None]:
+    """What a killed keeper leaves becomes this process's child, not that of an init which may never reap."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.fixture
+def with_engine(keeper: Keeper, rootfs: Path) -> Callable[[], contextlib.AbstractAsyncContextManager[Engine]]:
+    @contextlib.asynccontextmanager
+    async def connected() -> AsyncIterator[Engine]:
+        engine = Engine(keeper, rootfs)
+        await engine.connect()
+        try:
+            yield engine
+        finally:
+            await engine.client.close()
+
+    return connected

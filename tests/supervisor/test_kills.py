@@ -1,0 +1,233 @@
+"""Whoever of engine, supervisor and keeper is killed, whenever: no line, status or process is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.supervisor.conftest import Engine, Keeper, cgroups_of, comm
+from tests.supervisor.test_supervisor import read_until
+from vmagent.supervisor.client import SupervisorError
+
+WithEngine = Callable[[], AbstractAsyncContextManager[Engine]]
+TICKER = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo $i; usleep 10000; done; printf tail; exit 7"
+
+
+def ticker(count: int) -> tuple[str, ...]:
+    return ("sh", "-c", TICKER.format(count=count))
+
+
+def ticked(count: int) -> list[bytes]:
+    return [*(b"%d\n" % number for number in range(1, count + 1)), b"tail"]
+
+
+async def kill(keeper: Keeper, name: str) -> float:
+    return await asyncio.to_thread(keeper.kill, name)
+
+
+def test_engine_and_supervisor_killed_ten_times_each_lose_nothing(with_engine: WithEngine, keeper: Keeper) -> None:
+    """Issue 3, point 4: a line every 10 ms, each killed in turn, back within a second, status right."""
+
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container(*ticker(250))
+            quiet = engine.container(*ticker(250), tty=True)
+            await container.start()
+            await quiet.start()
+            back = []
+            for _ in range(10):
+                await engine.wait_for(lambda: container.log()[-1:] != back[-1:])
+                for name in ("cove-engine", "cove-supervisor"):
+                    back.append(await kill(keeper, name))
+            assert max(back) < 1, back
+            for one in (container, quiet):
+                assert (await one.end()).exit_code == 7
+            assert [entry.data for entry in container.log()] == ticked(250)
+            assert [entry.data.replace(b"\r", b"") for entry in quiet.log()] == ticked(250)
+            times = [entry.time_ns for entry in container.log()]
+            assert times == sorted(times)
+
+    asyncio.run(scenario())
+
+
+def test_a_supervisor_killed_at_random_while_output_floods(with_engine: WithEngine, keeper: Keeper) -> None:
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container(
+                "sh", "-c", "i=0; while [ $i -lt 12 ]; do i=$((i+1)); seq 1 20000; done; exit 3"
+            )
+            await container.start()
+            for _ in range(8):
+                await kill(keeper, "cove-supervisor")
+            assert (await container.end()).exit_code == 3
+            text = b"".join(entry.data for entry in container.log())
+            assert text == 12 * b"".join(b"%d\n" % number for number in range(1, 20_001))
+
+    asyncio.run(scenario())
+
+
+def test_what_ends_without_a_supervisor_has_its_status(with_engine: WithEngine, keeper: Keeper) -> None:
+    """The supervisor is stopped (SIGSTOP) while the container and an exec end, then killed."""
+
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("sh", "-c", "read x; echo last words; exit 5", stdin=True)
+            await container.start()
+            exec_id, _, _ = await container.exec("sh", "-c", "sleep 0.3; exit 6")
+            stdin = await engine.client.stdin_fd(container.id)
+            supervisor = keeper.pid_of("cove-supervisor")
+            os.kill(supervisor, signal.SIGSTOP)
+            await asyncio.sleep(0.5)  # the exec ends: nothing tells of it while its supervisor is stopped
+            os.write(stdin, b"now\n")
+            os.close(stdin)
+            os.kill(supervisor, signal.SIGKILL)
+            assert await engine.exec_exit_of(exec_id) == 6
+            assert (await container.end()).exit_code == 5
+            assert [entry.data for entry in container.log()] == [b"last words\n"]
+
+    asyncio.run(scenario())
+
+
+def test_starts_under_kills_happen_exactly_once(with_engine: WithEngine, keeper: Keeper, tmp_path: Path) -> None:
+    """A start that was under way is finished or done again, by the engine's repeated request, never twice."""
+
+    async def scenario() -> None:
+        stop = threading.Event()
+
+        def keep_killing() -> None:
+            while not stop.wait(0.03):
+                keeper.kill("cove-supervisor")
+
+        killer = threading.Thread(target=keep_killing)
+        async with with_engine() as engine:
+            killer.start()
+            try:
+                for number in range(40):
+                    container = engine.container("sh", "-c", f"echo run; exit {number}", stdin=number % 2 == 0)
+                    await container.start()
+                    assert (await container.end()).exit_code == number
+                    assert [entry.data for entry in container.log()] == [b"run\n"]
+                    assert not cgroups_of(container)
+            finally:
+                stop.set()
+                await asyncio.to_thread(killer.join)
+            assert not await engine.client.list()
+
+    asyncio.run(scenario())
+
+
+def test_stdin_and_terminal_outlive_the_supervisor(with_engine: WithEngine, keeper: Keeper) -> None:
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("sh", "-c", "read x; echo got $x", stdin=True)
+            shell = engine.container("sh", "-c", "read x; stty size; exec sleep 60", tty=True)
+            await container.start()
+            await shell.start()
+            exec_id, _, master = await container.exec("sh", "-c", "read x; echo exec $x", tty=True)
+            await kill(keeper, "cove-supervisor")
+            assert [held.stdin_open for held in await engine.client.list()] == [True, True]
+            await engine.client.resize(shell.id, 7, 9)
+            for one in (shell, container):
+                fd = await engine.client.stdin_fd(one.id)
+                if one is container:
+                    assert master is not None
+                    os.write(master, b"it\n")
+                    assert b"exec it" in read_until(master, b"exec it")
+                    os.close(master)
+                    assert await engine.exec_exit_of(exec_id) == 0
+                os.write(fd, b"it\n")
+                os.close(fd)
+            assert (await container.end()).exit_code == 0
+            assert [entry.data for entry in container.log()] == [b"got it\n"]
+            await engine.wait_for(lambda: b"7 9\r\n" in [entry.data for entry in shell.log()])
+            await engine.client.signal(shell.id, signal.SIGKILL)
+            assert (await shell.end()).exit_code == 137
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("adopting_orphans")
+def test_a_killed_keeper_is_replaced_on_the_same_root(with_engine: WithEngine, keeper: Keeper) -> None:
+    """The engine ends, the supervisor goes on, a new cove-agent becomes its keeper."""
+
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container(*ticker(200))
+            keeper.orphans.append(await container.start())
+            await kill(keeper, "cove-supervisor")  # the container is now the keeper's child
+            young = engine.container("sh", "-c", "read x; exit 4", stdin=True)
+            keeper.orphans.append(await young.start())
+            supervisor = keeper.pid_of("cove-supervisor")
+            waiting = keeper.pid_of("cove-engine")
+            keeper.orphans += [waiting, supervisor]
+            keeper.process.kill()
+            keeper.process.wait()
+            await asyncio.to_thread(keeper.start)
+            assert comm(supervisor) == "cove-supervisor"
+            assert comm(waiting) == ""  # it saw the end of its socket
+            assert {held.id for held in await engine.client.list()} == {container.id, young.id}
+            # Killed now, the adopted supervisor is replaced by one of the new keeper's own.
+            os.kill(supervisor, signal.SIGKILL)
+            await asyncio.to_thread(keeper.pid_of, "cove-supervisor")
+            fd = await engine.client.stdin_fd(young.id)
+            os.write(fd, b"x\n")
+            os.close(fd)
+            # Whose child it was when it ended, nobody of ours: before Linux 6.15 its status is not to be had.
+            assert (await young.end()).exit_code in (4, 255)
+            assert (await container.end()).exit_code in (7, 255)
+            assert [entry.data for entry in container.log()] == ticked(200)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("adopting_orphans")
+def test_a_supervisor_without_keeper_stays_only_while_it_is_needed(with_engine: WithEngine, keeper: Keeper) -> None:
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("sh", "-c", "read x; exit 4", stdin=True)
+            await container.start()
+            supervisor = keeper.pid_of("cove-supervisor")
+            fd = await engine.client.stdin_fd(container.id)
+            pidfd = os.pidfd_open(supervisor)
+            keeper.orphans += [keeper.pid_of("cove-engine"), supervisor]
+            keeper.process.kill()
+            keeper.process.wait()
+            os.write(fd, b"x\n")
+            os.close(fd)
+            assert await asyncio.to_thread(_ends, pidfd)
+            os.close(pidfd)
+            await asyncio.to_thread(keeper.start)
+            assert (await container.end()).exit_code == 4  # from the record
+
+    asyncio.run(scenario())
+
+
+def _ends(pidfd: int) -> bool:
+    return bool(select.select([pidfd], [], [], 10)[0])
+
+
+def test_stopping_leaves_no_process_and_no_cgroup(with_engine: WithEngine, keeper: Keeper) -> None:
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done")
+            pid = await container.start()
+            pidfd = os.pidfd_open(pid)
+            paused = engine.container("sleep", "60")
+            await paused.start()
+            await engine.client.pause(paused.id)
+            with contextlib.suppress(SupervisorError):
+                await asyncio.to_thread(keeper.stop)
+            assert _ends(pidfd)
+            os.close(pidfd)
+            assert not cgroups_of(container)
+
+    asyncio.run(scenario())

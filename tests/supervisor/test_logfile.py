@@ -1,0 +1,126 @@
+"""The log files: what is written is read, in order, from anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.supervisor.conftest import read_all
+from vmagent.supervisor import logfile
+from vmagent.supervisor.logfile import LogEntry, LogReader
+from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, open_writer
+
+PIECES = st.lists(st.tuples(st.sampled_from((STDOUT, STDERR)), st.text("ab\n", min_size=1, max_size=9)), max_size=40)
+
+
+class Log:
+    """Writes as the supervisor does: bytes into the payload, then their record."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.writers: dict[int, StreamWriter] = {stream: open_writer(str(folder), stream) for stream in (1, 2)}
+        self.now = 0
+
+    def write(self, stream: int, data: bytes) -> int:
+        writer = self.writers[stream]
+        os.write(writer.payload_fd, data)
+        self.now = writer.record(len(data), self.now)
+        return self.now
+
+    def close(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+
+def expected(pieces: list[tuple[int, bytes, int]]) -> list[LogEntry]:
+    """Lines by the time of their last byte, the plain way."""
+    rest: dict[int, bytes] = {}
+    when: dict[int, int] = {}
+    lines = []
+    for stream, data, time_ns in pieces:
+        *whole, rest[stream] = (rest.get(stream, b"") + data).split(b"\n")
+        when[stream] = time_ns
+        lines += [LogEntry(stream, time_ns, line + b"\n") for line in whole]
+    left = [LogEntry(stream, when[stream], data) for stream, data in rest.items() if data]
+    return lines + sorted(left, key=lambda entry: entry.time_ns)
+
+
+@given(PIECES, st.integers(0, 12), st.integers(0, 60), st.integers(0, 60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+def test_any_output_is_read_back_by_line_tail_and_time(
+    tmp_path: Path, pieces: list[tuple[int, str]], tail: int, since: int, until: int
+) -> None:
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    log = Log(folder)
+    try:
+        done = [(stream, text.encode(), log.write(stream, text.encode())) for stream, text in pieces]
+        lines = expected(done)
+        assert read_all(folder) == lines
+        assert read_all(folder, tail=tail) == (lines[-tail:] if tail else [])
+        if done:
+            since_ns = done[min(since, len(done) - 1)][2]
+            until_ns = done[min(until, len(done) - 1)][2]
+            assert read_all(folder, since_ns=since_ns) == [entry for entry in lines if entry.time_ns >= since_ns]
+            before = [piece for piece in done if piece[2] <= until_ns]
+            assert read_all(folder, until_ns=until_ns) == expected(before)
+            if tail:
+                assert read_all(folder, until_ns=until_ns, tail=tail) == expected(before)[-tail:]
+        raw = read_all(folder, raw=True)
+        assert [(entry.stream, entry.data) for entry in raw] == [(stream, data) for stream, data, _ in done]
+    finally:
+        log.close()
+
+
+@given(PIECES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_a_reader_that_follows_gets_every_line_once_in_order(tmp_path: Path, pieces: list[tuple[int, str]]) -> None:
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    log = Log(folder)
+    try:
+        with LogReader(folder) as reader:
+            got = reader.read()
+            done = []
+            for stream, text in pieces:
+                done.append((stream, text.encode(), log.write(stream, text.encode())))
+                got += reader.read()
+            assert got + reader.finish() == expected(done)
+    finally:
+        log.close()
+
+
+def test_the_next_supervisor_finds_what_a_kill_left(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    log.write(STDOUT, b"one\n")
+    os.write(log.writers[STDOUT].payload_fd, b"two\n")  # killed before the record
+    os.write(log.writers[STDOUT].index_fd, b"torn")  # and in the middle of one
+    log.close()
+    again = open_writer(str(tmp_path / "log"), STDOUT)
+    os.write(again.payload_fd, b"three\n")
+    again.record(6, again.last_ns)
+    again.close()
+    entries = read_all(tmp_path / "log")
+    assert [entry.data for entry in entries] == [b"one\n", b"two\n", b"three\n"]
+    assert sorted({entry.time_ns for entry in entries}) == [entry.time_ns for entry in entries]
+
+
+def test_a_line_without_end_is_given_out_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfile, "MAX_LINE_BYTES", 10)
+    log = Log(tmp_path / "log")
+    for _ in range(5):
+        log.write(STDOUT, b"abcd")
+    log.close()
+    assert [entry.data for entry in read_all(tmp_path / "log")] == [b"abcdabcdabcd", b"abcdabcd"]
+
+
+def test_a_log_that_is_not_there_is_empty_until_it_is(tmp_path: Path) -> None:
+    with LogReader(tmp_path / "log", tail=3) as reader:
+        assert reader.read() == []
+        log = Log(tmp_path / "log")
+        log.write(STDERR, b"x\n")
+        log.close()
+        assert [entry.data for entry in reader.read()] == [b"x\n"]

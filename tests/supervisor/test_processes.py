@@ -1,0 +1,139 @@
+"""What the processes are: small, named, protected; and what `cove-agent` refuses in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.supervisor.conftest import Keeper
+
+BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
+MAX_RSS_KB = 16_000  # engine-facts, section 9: every MB costs 18 µs at each clone3
+
+
+@pytest.mark.parametrize("module", ["vmagent.supervisor.main, vmagent.supervisor.supervisor", "vmagent.keeper.keeper"])
+def test_supervisor_and_keeper_load_nothing_big(module: str) -> None:
+    code = f"import sys; sys.path.append(sys.argv[1]); import {module}; print(*sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, root], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & BANNED
+    if module == "vmagent.keeper.keeper":
+        assert not loaded & {"ctypes", "vmagent.runtime.launch"}
+
+
+def test_the_three_have_their_names_and_little_memory(keeper: Keeper) -> None:
+    pids = {"cove-keeper": keeper.process.pid}
+    for name in ("cove-supervisor", "cove-engine"):
+        pids[name] = keeper.pid_of(name)
+    for name, pid in pids.items():
+        listed = subprocess.run(["ps", "-o", "comm=,args=", "-p", str(pid)], capture_output=True, text=True, check=True)
+        assert listed.stdout.split() == [name, name]
+    assert int((keeper.root / "pid").read_text()) == keeper.process.pid
+    for name in ("cove-supervisor", "cove-keeper"):
+        status = Path(f"/proc/{pids[name]}/status").read_text()
+        rss = int(status.partition("VmRSS:")[2].split()[0])
+        assert rss < MAX_RSS_KB, f"{name}: {rss} kB"
+        assert "Threads:\t1\n" in status
+
+
+def test_the_supervisor_runs_from_a_read_only_interpreter(keeper: Keeper) -> None:
+    """CVE-2019-5736: its /proc/PID/exe is what a container could reach during an exec."""
+    with pytest.raises(OSError, match=r"Read-only file system|Text file busy"):
+        os.open(f"/proc/{keeper.pid_of('cove-supervisor')}/exe", os.O_WRONLY)
+    assert os.statvfs(f"/proc/{keeper.pid_of('cove-supervisor')}/exe").f_flag & os.ST_RDONLY
+
+
+def agent(root: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    roots = ["--data-root", str(root / "data"), "--exec-root", str(root / "exec")]
+    return subprocess.run(
+        [Path(sys.executable).with_name("cove-agent"), *roots, *args],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--bip", "172.30.0.1"], "172.30.0.1/16"),
+        (["--bip", "172.30.0.0/16"], "no host's address"),
+        (["--bip", "nonsense/16"], "--bip nonsense/16"),
+        (["-H", "unix://relative.sock"], "absolute"),
+        (["-H", "tcp://0.0.0.0:2375"], "loopback"),
+        (["-H", "tcp://127.0.0.1"], "tcp://127.0.0.1:PORT"),
+        (["-H", "fd://"], "unix:///PATH"),
+        (["-H", "unix:///" + 120 * "x"], "longer than"),
+        (["--insecure-registry", "http://x"], "without a scheme"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(tmp_path: Path, args: list[str], says: str) -> None:
+    assert says in one_line(agent(tmp_path, *args))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_second_engine_on_the_same_root_is_refused(keeper: Keeper) -> None:
+    says = one_line(agent(keeper.root, "-H", f"unix://{keeper.root}/other.sock"))
+    assert f"another engine (pid {keeper.process.pid}) runs on the data root" in says
+    says = one_line(agent(keeper.root, "--data-root", f"{keeper.root}/data2"))
+    assert "another engine runs on the exec root" in says
+
+
+@pytest.fixture
+def busy_socket(tmp_path: Path) -> Iterator[Path]:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "busy.sock"))
+        sock.listen()
+        yield tmp_path / "busy.sock"
+
+
+def test_a_socket_in_use_is_refused_and_a_stale_one_replaced(tmp_path: Path, busy_socket: Path) -> None:
+    assert "in use" in one_line(agent(tmp_path, "-H", f"unix://{busy_socket}"))
+    (tmp_path / "file").touch()
+    assert "is no socket" in one_line(agent(tmp_path, "-H", f"unix://{tmp_path}/file"))
+    with socket.socket() as tcp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        port = tcp.getsockname()[1]
+        assert "already in use" in one_line(agent(tmp_path, "-H", f"tcp://127.0.0.1:{port}"))
+
+
+def test_the_engine_needs_root(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cove-agent")],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.seteuid(65534),
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert "needs root" in one_line(done)
+
+
+def test_the_supervisor_says_what_it_is_by_hand() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cove-supervisor")], capture_output=True, text=True, check=False
+    )
+    assert "started by cove-agent" in one_line(done)
+
+
+def test_a_hangup_does_not_stop_the_engine_and_int_does(keeper: Keeper) -> None:
+    keeper.process.send_signal(signal.SIGHUP)
+    keeper.process.send_signal(signal.SIGINT)
+    assert keeper.process.wait(20) == 0
