@@ -420,3 +420,27 @@ def test_an_image_name_with_slashes_finds_its_route(api: Running) -> None:
 def test_what_swarm_would_serve_is_503(api: Running) -> None:
     assert b"This node is not a swarm manager." in api.exchange(get("/services"))
     assert api.exchange(get("/nodes/x")).startswith(b"HTTP/1.1 503 ")
+
+
+def test_attach_by_websocket_carries_input_and_output(api: Running) -> None:
+    container_id = create(api, "cat", OpenStdin=True)
+    start(api, container_id)
+    lines = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, section 1.3
+    path = f"/containers/{container_id}/attach/ws?stream=1&stdin=1&stdout=1"
+    with api.connect() as sock:
+        sock.sendall("\r\n".join((f"GET {path} HTTP/1.1", "Host: here", *lines, key, "", "")).encode())
+        reader = Reader(sock)
+        status, headers = reader.head()
+        assert (status, headers["sec-websocket-accept"]) == (101, "s3pplmbitxaq9kygzzhzrbk+xoo=")
+        sock.sendall(b"\x82\x83\0\0\0\0hi\n" + b"\x89\x82\0\0\0\0yo")
+        data, pong = b"\x82\x03hi\n", b"\x8a\x02yo"
+        assert reader.exactly(9) in (data + pong, pong + data)
+        sock.sendall(b"\x88\x80\0\0\0\0")
+        assert read_all(sock) == b"\x88\x02\x03\xe8"
+    with api.connect() as sock:
+        sock.sendall(
+            "\r\n".join((f"GET {path} HTTP/1.1", "Host: here", "Origin: http://evil", *lines, key, "", "")).encode()
+        )
+        assert Reader(sock).answer()[0] == 403
+    assert api.exchange(get(path)).startswith(b"HTTP/1.1 400 ")

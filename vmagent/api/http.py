@@ -151,6 +151,11 @@ class HttpExchange:
         self.hijacked = self.connection.hijack(head)
         return self.hijacked
 
+    def switch_protocols(self, headers: Mapping[str, str]) -> HijackedConnection:
+        self.has_answered = True
+        self.hijacked = self.connection.hijack(encode_head(101, headers=headers, bare=True))
+        return self.hijacked
+
 
 class HijackedConnection:
     """A connection that a handler has taken over (`streams.Hijacked`)."""

@@ -182,6 +182,9 @@ class Exchange(Protocol):
     def hijack(self, content_type: str, *, common_headers: bool) -> Hijacked:
         """Answer 101 (if the client asked to upgrade; else 200) and take the connection over."""
 
+    def switch_protocols(self, headers: Mapping[str, str]) -> Hijacked:
+        """Answer 101 with these headers and take the connection over."""
+
     @property
     def has_answered(self) -> bool:
         """Whether a head was sent."""

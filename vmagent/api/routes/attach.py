@@ -7,6 +7,7 @@ from vmagent.api.facade import Engine
 from vmagent.api.messages import Request, Response, Version
 from vmagent.api.pump import MULTIPLEXED_STREAM, RAW_STREAM, join
 from vmagent.api.router import Router
+from vmagent.api.websocket import WebSocket, handshake
 from vmagent.errors import EngineError
 
 
@@ -14,6 +15,7 @@ def add(router: Router, engine: Engine) -> None:
     """Add the endpoints of attach."""
     routes = _Attach(engine)
     router.add("POST", "/containers/{id}/attach", routes.attach, hijacks=True)
+    router.add("GET", "/containers/{id}/attach/ws", routes.attach_websocket, hijacks=True)
 
 
 class _Attach:
@@ -53,3 +55,25 @@ class _Attach:
             detach_keys=keys if session.tty and stdin else None,
         )
         return None
+
+    async def attach_websocket(self, request: Request) -> None:
+        """The same in binary frames, the streams never multiplexed."""
+        query, has_choice = request.query, request.version >= Version(1, 42)  # before, all streams were on
+        keys = detach.parse(query.get("detachKeys"))
+        reply = handshake(request.headers)
+        stdin = query.flag("stdin") or not has_choice
+        session = await self._engine.containers.attach(
+            request.params["id"],
+            logs=query.flag("logs"),
+            stream=query.flag("stream"),
+            stdin=stdin,
+            stdout=query.flag("stdout") or not has_choice,
+            stderr=query.flag("stderr") or not has_choice,
+        )
+        try:
+            peer = WebSocket(request.exchange.switch_protocols(reply))
+        except ConnectionError:
+            await session.detach()
+            raise
+        await join(peer, session, multiplexed=False, stdin=stdin, detach_keys=keys if session.tty and stdin else None)
+        await peer.say_goodbye()
