@@ -42,6 +42,7 @@ class _Flag(IntFlag):
     REQUEST = 0x1
     ACK = 0x4
     DUMP = 0x300
+    REPLACE = 0x100
     EXCL = 0x200
     CREATE = 0x400
 
@@ -192,11 +193,11 @@ def add_address(index: int, address: IPv4Interface) -> Request:
     return Request(f"add address {address} to link {index}", _Type.RTM_NEWADDR, _Flag.CREATE | _Flag.EXCL, body)
 
 
-def add_default_route(gateway: IPv4Address) -> Request:
-    """RTM_NEWROUTE: everything by `gateway`, in the main table."""
+def set_default_route(gateway: IPv4Address) -> Request:
+    """RTM_NEWROUTE: everything by `gateway`, in the main table, in place of what was there."""
     body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)  # RT_TABLE_MAIN, RTPROT_BOOT, universe, unicast
     body += _attribute(5, gateway.packed)  # RTA_GATEWAY
-    return Request(f"add default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE, body)
+    return Request(f"set default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE | _Flag.REPLACE, body)
 
 
 class NetlinkSocket:

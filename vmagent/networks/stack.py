@@ -348,11 +348,12 @@ class NetworkStack:
         )
         host_index = socket.if_nametoindex(host_name)
         undo.callback(self._bury, host_index)
-        # The default route is the first network's that leads anywhere.
-        leads_out = not network.internal and not any(e.gateway for e in sandbox.endpoints)
+        # The default route is the first network's; an internal one's leads to the firewall, as under dockerd, and goes
+        # to a network that leads out where there is one.
+        first = not any(e.gateway for e in sandbox.endpoints)
         messages = [netlink.set_link(inner_index, up=True), netlink.add_address(inner_index, address)]
-        if leads_out and network.gateway:
-            messages.append(netlink.add_default_route(network.gateway))
+        if first and network.gateway:
+            messages.append(netlink.set_default_route(network.gateway))
         inner.send(*messages)
         sandbox.endpoints.append(
             Endpoint(
