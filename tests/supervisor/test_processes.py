@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.supervisor.conftest import Keeper
+from vmagent.keeper.main import CannotStart, open_all, parse
 
 BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
 MAX_RSS_KB = 16_000  # engine-facts, section 9: every MB costs 18 µs at each clone3
@@ -114,16 +115,10 @@ def test_a_socket_in_use_is_refused_and_a_stale_one_replaced(tmp_path: Path, bus
         assert "already in use" in one_line(agent(tmp_path, "-H", f"tcp://127.0.0.1:{port}"))
 
 
-def test_the_engine_needs_root(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("cove-agent")],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: os.seteuid(65534),
-        cwd=Path(__file__).resolve().parents[2],
-    )
-    assert "needs root" in one_line(done)
+def test_the_engine_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with pytest.raises(CannotStart, match="needs root"):
+        open_all(parse([]))
 
 
 def test_the_supervisor_says_what_it_is_by_hand() -> None:

@@ -106,9 +106,9 @@ class _StreamReader:
         self._partial, self._partial_bytes = [], 0
         return [entry]
 
-    @property
-    def has_partial(self) -> bool:
-        return bool(self._partial)
+    def has_rest(self, since_ns: int) -> bool:
+        """Whether there is such a line, and its last byte came at or after `since_ns`."""
+        return bool(self._partial) and self._partial_ns >= since_ns
 
     # Finding a place to begin
 
@@ -211,6 +211,7 @@ class LogReader:
         """
         self._readers = [_StreamReader(Path(folder), stream) for stream in streams]
         self._raw = raw
+        self._since_ns = since_ns
         self._until_ns = until_ns
         self._skip = 0  # lines to leave out still: the tails of both streams together may be more than was asked for
         self._found: deque[LogEntry] = deque()
@@ -227,7 +228,7 @@ class LogReader:
             while entries := self.read():
                 found.extend(entries)
             # What `finish` gives counts too.
-            rest = sum(reader.has_partial for reader in self._readers)
+            rest = sum(reader.has_rest(since_ns) for reader in self._readers)
             for _ in range(max(0, len(found) + rest - tail)):
                 if found:
                     found.popleft()
@@ -271,7 +272,7 @@ class LogReader:
 
     def finish(self) -> list[LogEntry]:
         """After the last `read`, when nothing can come any more: the rest of each stream that has no newline."""
-        rest = [entry for reader in self._readers for entry in reader.rest()]
+        rest = [entry for reader in self._readers if reader.has_rest(self._since_ns) for entry in reader.rest()]
         return sorted(rest, key=lambda entry: entry.time_ns)[self._skip :]
 
     def _next(self) -> _StreamReader | None:
