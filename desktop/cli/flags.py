@@ -8,10 +8,7 @@ the command's own flags stay its own; elsewhere flags and arguments may be mixed
 from __future__ import annotations
 
 import re
-import shutil
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -54,8 +51,7 @@ class Flag(NamedTuple):
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(NamedTuple):
     """A command: its usage, flags and how many arguments it takes; `statuses` are its exit codes, for the help."""
 
     name: str
@@ -287,6 +283,9 @@ def usage_line(spec: Spec) -> str:
 
 def help_text(spec: Spec) -> str:
     """What `--help` prints: usage, flags, exit codes."""
+    import shutil
+    import textwrap
+
     width = max(60, min(100, shutil.get_terminal_size().columns))
     lines = [usage_line(spec), "", *textwrap.wrap(spec.summary, width)]
     if spec.more:

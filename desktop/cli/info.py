@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from desktop.cli.app import FAILURES, Failure, message_of
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.table import human_memory
-from desktop.cli.version import cove_version
+from desktop.cli.version import VERSION
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -31,7 +31,7 @@ def main(argv: Sequence[str], app: App) -> int:
 
         print(render(template, app.client().info()))
         return 0
-    print(f"Client:\n Version:    {cove_version()}\n Context:    {app.context().name}\n\nServer:")
+    print(f"Client:\n Version:    {VERSION}\n Context:    {app.context().name}\n\nServer:")
     try:
         info = app.client().info()
     except FAILURES as e:

@@ -92,9 +92,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"{e}\n\nRun 'cove --help' for more information", file=sys.stderr)
         return e.status
     if top.on("version"):
-        from desktop.cli.version import cove_version
+        from desktop.cli.version import VERSION
 
-        print(f"cove version {cove_version()}")
+        print(f"cove version {VERSION}")
         return 0
     if not rest or top.on("help") or rest[0] == "help":
         named = rest[1] if len(rest) > 1 and rest[0] == "help" else ""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _BAR = 28
 _REDRAW_S = 0.05
 _ID = 12
+_BESIDE_BAR = 56  # columns: ID, status, and the two sizes
 _PAST = {"Pull complete", "Already exists", "Download complete", "Pushed", "Layer already exists"}
 
 
@@ -73,7 +74,8 @@ class PullView:
         hidden = len(shown) - room
         if hidden > 0:  # what is done is what may be left out
             shown = sorted(shown, key=lambda layer: layer.status in _PAST)[:room]
-        rows = [self._row(layer)[: size.columns - 1] for layer in shown]
+        bar = max(4, min(_BAR, size.columns - len(self._indent) - _BESIDE_BAR))
+        rows = [self._row(layer, bar)[: size.columns - 1] for layer in shown]
         if hidden > 0:
             rows.append(f"{self._indent}and {hidden} more layers")
         back = f"\x1b[{self._drawn}A" if self._drawn else ""
@@ -81,12 +83,12 @@ class PullView:
         self._out.flush()
         self._drawn, self._drawn_at = len(rows), time.monotonic()
 
-    def _row(self, layer: PullProgress) -> str:
+    def _row(self, layer: PullProgress, width: int) -> str:
         head = f"{self._indent}{layer.id:<{_ID}}  {layer.status:<18}"
         if not layer.total:
             return head.rstrip()
-        filled = min(_BAR, _BAR * layer.current // layer.total)
-        bar = self._full * filled + self._empty * (_BAR - filled)
+        filled = min(width, width * layer.current // layer.total)
+        bar = self._full * filled + self._empty * (width - filled)
         return f"{head}  {bar}  {human_size(layer.current)} / {human_size(layer.total)}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from desktop.client.engine import API_VERSION
 if TYPE_CHECKING:
     from desktop.cli.app import App
 
+VERSION = "0.1.0"  # as pyproject.toml says; asking the installed metadata takes 15 ms
+
 SPEC = Spec(
     name="version",
     usage="[OPTIONS]",
@@ -23,16 +25,6 @@ SPEC = Spec(
     statuses=(("0", "both are known"), ("1", "no engine answers"), ("125", "a flag is wrong")),
 )
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-def cove_version() -> str:
-    """This distribution's version, from its installed metadata."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("cove")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def main(argv: Sequence[str], app: App) -> int:
@@ -52,10 +44,10 @@ def main(argv: Sequence[str], app: App) -> int:
         spoken = _dotted(API_VERSION)
     told: dict[str, Any] = {
         "Client": {
-            "Version": cove_version(),
+            "Version": VERSION,
             "APIVersion": spoken,
             "DefaultAPIVersion": _dotted(API_VERSION),
-            "PythonVersion": platform.python_version(),
+            "PythonVersion": ".".join(map(str, sys.version_info[:3])),
             "Os": "windows" if sys.platform == "win32" else sys.platform,
             "Arch": _machine(),
             "Context": chosen.name,
@@ -77,7 +69,10 @@ def main(argv: Sequence[str], app: App) -> int:
 
 
 def _machine() -> str:
-    machine = platform.machine()
+    if sys.platform == "win32":
+        machine = os.environ.get("PROCESSOR_ARCHITECTURE", "")
+    else:
+        machine = os.uname().machine
     return _MACHINES.get(machine, machine)
 
 

@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from desktop.client.wire import Frame, FrameReader, Head, ProtocolError, ResponseReader
 
@@ -34,8 +34,7 @@ class ConnectionFailed(Exception):
         self.endpoint = endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(NamedTuple):
     """PEM files as docker's DOCKER_CERT_PATH holds them; without `ca` the system's authorities count."""
 
     ca: str | None
@@ -52,8 +51,7 @@ class TlsFiles:
         return cls(present("ca.pem"), present("cert.pem"), present("key.pem"), verify)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where an API is served: a unix socket's path, or a host and a port."""
 
     scheme: str  # "unix" or "tcp"
