@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def effective_capabilities(host: Mapping[str, Any]) -> list[str]:
     """
     everything = _own()
     if host["Privileged"]:
-        return everything
+        return list(everything)
     added, dropped = _names(host["CapAdd"]), _names(host["CapDrop"])
     if "ALL" in added:
         return [name for name in everything if name not in dropped]
@@ -87,6 +88,7 @@ def effective_capabilities(host: Mapping[str, Any]) -> list[str]:
     return kept + [name for name in added if name not in kept]
 
 
+@functools.cache
 def _own() -> list[str]:
     _, permitted, _ = capabilities.capget()
     return [name for number, name in enumerate(capabilities.NAMES) if permitted >> number & 1]

@@ -5,6 +5,7 @@ Docker's defaults live here: which file systems every container sees, which name
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,10 +121,16 @@ def capability_sets(names: list[str]) -> JsonObject:
 
 def _seccomp(options: security.SecurityOptions, capabilities: list[str], *, privileged: bool) -> JsonObject | None:
     if options.seccomp is None:
-        return None if privileged else default_profile(capabilities, platform.machine())
+        return None if privileged else _default_profile(tuple(capabilities))
     if not options.seccomp:
         return None
     return resolve_profile(options.seccomp, capabilities, platform.machine())
+
+
+@functools.lru_cache(maxsize=32)
+def _default_profile(capabilities: tuple[str, ...]) -> JsonObject:
+    """Docker's default for a set of capabilities; shared, so never changed."""
+    return default_profile(capabilities, platform.machine())
 
 
 def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[JsonObject]:

@@ -17,8 +17,8 @@ import structlog
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, ContainerId
 from vmagent.containers.names import Names
-from vmagent.containers.records import CONFIG, STATE
-from vmagent.durable import fsync_dir
+from vmagent.containers.records import CONFIG, STATE, encode_state
+from vmagent.durable import publish
 from vmagent.engine.events import EventBus
 from vmagent.errors import EngineError, NotFound
 from vmagent.paths import DataRoot, ExecRoot
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-COMMIT_DELAY_S = 0.2  # exits of this long share their flushes
+COMMIT_DELAY_S = 0.2  # changes of this long are written together
 
 
 class Core:
@@ -42,7 +42,8 @@ class Core:
         self.is_stopping = False
         self._disk = ThreadPoolExecutor(3, thread_name_prefix="disk")
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._to_commit: dict[ContainerId, int] = {}
+        self._changed: dict[ContainerId, Container] = {}
+        self._exited: dict[ContainerId, int] = {}
         self._commit_task: asyncio.Task[None] | None = None
 
     # Containers
@@ -84,20 +85,33 @@ class Core:
         if error is not None and not isinstance(error, EngineError):  # those are for the client, who got them
             log.error("task.failed", task=task.get_name(), exc_info=error)
 
-    # Exit statuses on their way to disk
+    # States on their way to disk
 
-    def commit_exit(self, container_id: ContainerId, run: int) -> None:
-        """Make the state file (already written) durable soon, then let the supervisor forget the run."""
-        self._to_commit[container_id] = run
+    def note_state(self, record: Container, *, exited_run: int | None = None) -> None:
+        """Write the container's state soon; with `exited_run` durably, and let the supervisor forget that run then.
+
+        Nothing is lost in between: until it may forget, the supervisor repeats to the next engine what it knows.
+        """
+        self._changed[record.id] = record
+        if exited_run is not None:
+            self._exited[record.id] = exited_run
         if self._commit_task is None or self._commit_task.done():
-            self._commit_task = self.spawn_task(self._commit_exits(), "commit exits")
+            self._commit_task = self.spawn_task(self._commit_states(), "commit states")
 
-    async def _commit_exits(self) -> None:
-        while self._to_commit:
+    async def _commit_states(self) -> None:
+        while self._changed:
             await asyncio.sleep(COMMIT_DELAY_S)
-            batch, self._to_commit = self._to_commit, {}
-            await self.on_disk(_flush, [self.folder(container_id) for container_id in batch])
-            for container_id, run in batch.items():
+            changed, self._changed = self._changed, {}
+            exited, self._exited = self._exited, {}
+            # A container that is gone by now has no folder to write to.
+            states = [
+                (self.folder(container_id), encode_state(record.state), container_id in exited)
+                for container_id, record in changed.items()
+                if container_id in self.live
+            ]
+            if states:
+                await self.on_disk(_write_states, states)
+            for container_id, run in exited.items():
                 await self.supervisor.acknowledge(container_id, run)
 
     # Removal of trees
@@ -107,7 +121,11 @@ class Core:
         target = self.data_root.trash / f"{path.name}.{os.urandom(4).hex()}"
         with suppress(FileNotFoundError):
             os.rename(path, target)
-            self.spawn_task(self.on_disk(_remove_tree, target), "empty trash")
+            self.remove_later(target)
+
+    def remove_later(self, path: Path) -> None:
+        """Remove a tree that nobody looks at any more; gone already is fine."""
+        self._disk.submit(_remove_tree, path)
 
     async def sweep_trash(self) -> None:
         """Remove what an earlier engine left there."""
@@ -131,16 +149,15 @@ def _remove_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)  # what can't go now goes at the next sweep
 
 
-def _flush(folders: list[Path]) -> None:
-    """Make the state files of `folders` durable; a folder that is gone meanwhile needs nothing."""
-    for folder in folders:
-        with suppress(FileNotFoundError):
-            fd = os.open(folder / STATE, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            fsync_dir(folder)
+def _write_states(states: list[tuple[Path, bytes, bool]]) -> None:
+    """Write state files (folder, bytes, whether durably); a folder that is gone meanwhile needs none."""
+    for folder, data, durable in states:
+        try:
+            publish(folder / STATE, data, durable=durable)
+        except FileNotFoundError:
+            continue
+        except OSError as e:
+            log.error("container.state_not_saved", container=folder.name, error=str(e))
 
 
 def has_record(folder: Path) -> bool:

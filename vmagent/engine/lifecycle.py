@@ -73,7 +73,7 @@ class Lifecycle:
             if state.status is Status.RESTARTING:
                 state.move(Event.GIVE_UP)
             live.bell.ring()
-            self._save_state(record, durable=False)
+            self._core.note_state(record)
             log.warning("container.start_failed", container=record.id, error=state.error)
             if record.auto_remove:
                 await self._remove_locked(live, volumes=True)
@@ -82,7 +82,7 @@ class Lifecycle:
         state.pid, state.started_ns, state.exit_code = spawned.pid, spawned.started_at_ns, 0
         state.finished_ns = state.finished_ns if state.restart_count else 0
         live.bell.ring()
-        self._save_state(record, durable=False)
+        self._core.note_state(record)
         self._core.tell(record, "start")
         self._health.start(live)
 
@@ -107,7 +107,7 @@ class Lifecycle:
                 await self._core.supervisor.acknowledge(event.id, event.run)
                 return
             if event.run != state.run or not state.running:
-                self._core.commit_exit(record.id, event.run)  # known already
+                self._core.note_state(record, exited_run=event.run)  # known already
                 return
             await self._settle(live, event)
 
@@ -122,7 +122,6 @@ class Lifecycle:
         state.oom_killed = event.oom_killed
         again = not self._core.is_stopping and should_restart(record.host_config["RestartPolicy"], state)
         state.move(Event.AWAIT_RESTART if again and not live.is_removing else Event.DIE)
-        self._save_state(record, durable=False)
         live.bell.ring()
         live.died()
         if event.oom_killed:
@@ -134,7 +133,7 @@ class Lifecycle:
             await self._remove_locked(live, volumes=True)
             await self._core.supervisor.acknowledge(event.id, event.run)
             return
-        self._core.commit_exit(record.id, event.run)
+        self._core.note_state(record, exited_run=event.run)
         if state.status is Status.RESTARTING:
             live.backoff_s = next_delay_s(live.backoff_s, lived_s)
             live.restart_task = self._core.spawn_task(self._restart_later(live), f"restart {record.id[:12]}")
@@ -159,7 +158,7 @@ class Lifecycle:
             return False
         live.record.state.move(Event.GIVE_UP)
         live.bell.ring()
-        self._save_state(live.record, durable=False)
+        self._core.note_state(live.record)
         return True
 
     # --- stop, kill, restart
@@ -208,7 +207,7 @@ class Lifecycle:
         if durable:
             await self._core.on_disk(records.save_state, self._core.folder(record.id), record.state, durable=True)
         else:
-            self._save_state(record, durable=False)
+            self._core.note_state(record)
 
     async def _over(self, live: Live, run: int, limit_s: float | None) -> bool:
         """Wait until the run has ended and its state says so; False: the limit came first."""
@@ -280,7 +279,7 @@ class Lifecycle:
                 raise Conflict(f"container {live.id} is not running")
             await self._core.supervisor.pause(live.id)
             state.move(Event.PAUSE)
-            self._save_state(live.record, durable=False)
+            self._core.note_state(live.record)
             live.bell.ring()
             self._core.tell(live.record, "pause")
 
@@ -292,7 +291,7 @@ class Lifecycle:
                 raise EngineError(f"Container {live.id} is not paused")
             await self._core.supervisor.resume(live.id)
             state.move(Event.UNPAUSE)
-            self._save_state(live.record, durable=False)
+            self._core.note_state(live.record)
             live.bell.ring()
             self._core.tell(live.record, "unpause")
 
@@ -344,7 +343,7 @@ class Lifecycle:
         except OSError as e:
             record.state.move(Event.KEEP)
             raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e
-        self._discard_run_time(record)
+        self._core.remove_later(self._core.exec_root.container(record.id))
         self._core.names.release(record.name)
         self._core.names.drop_id(record.id)
         self._core.live.pop(record.id, None)
@@ -369,20 +368,7 @@ class Lifecycle:
                         return
                     await news
 
-    def _discard_run_time(self, record: Container) -> None:
-        folder = self._core.exec_root.container(record.id)
-        for name in ("hosts", "hostname", "resolv.conf"):
-            (folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # never started, or it holds what the supervisor keeps there
-            folder.rmdir()
-
     # --- helpers
-
-    def _save_state(self, record: Container, *, durable: bool) -> None:
-        try:
-            records.save_state(self._core.folder(record.id), record.state, durable=durable)
-        except OSError as e:
-            log.error("container.state_not_saved", container=record.id, error=str(e))
 
     async def _shielded(self, work: object, name: str) -> None:
         """Wait for `work`, which goes on where the caller is cancelled (its client left)."""
@@ -413,4 +399,4 @@ class Lifecycle:
         state = live.record.state
         state.pid, state.exit_code, state.finished_ns = 0, 255, now_ns()
         state.status = Status.EXITED
-        self._save_state(live.record, durable=False)
+        self._core.note_state(live.record)
