@@ -19,7 +19,7 @@ from vmagent.api.messages import (
 from vmagent.api.parameters import filters, terminal_size
 from vmagent.api.pump import send_bytes
 from vmagent.api.router import Router
-from vmagent.errors import BadRequest
+from vmagent.errors import BadRequest, NotFound
 
 LIST_FILTERS = frozenset(
     {
@@ -213,7 +213,11 @@ class _Containers:
             await stream.write(dump_json(_with_previous(sample, before_or_none)))
             before_or_none = sample if _is_running(sample) else None
             await asyncio.sleep(STATS_INTERVAL_S)
-            sample = await self._engine.containers.stats(container_id)
+            try:
+                sample = await self._engine.containers.stats(container_id)
+            except NotFound:  # removed: the stream has an end
+                stream.finish()
+                return None
 
 
 def _stop_options(request: Request) -> Json:
