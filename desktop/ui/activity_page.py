@@ -1,0 +1,295 @@
+"""The Activity page: what happened, newest first, as the engine told it, with what the window itself had to say."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRect,
+    QRectF,
+    QSize,
+    Qt,
+    QTimer,
+    Signal,
+)
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QListView,
+    QStackedLayout,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from desktop.ui.buttons import Segments
+from desktop.ui.cards import Card, EmptyPage, Field, Label
+from desktop.ui.facts import Happening
+from desktop.ui.icons import Icons
+from desktop.ui.theme import Theme
+from desktop.ui.words import ago, clock_ms, counted, short_id, tr
+
+KEPT = 5_000
+ROW = 36
+Index = QModelIndex | QPersistentModelIndex
+HappeningRole = Qt.ItemDataRole.UserRole + 1
+KINDS = ("", "container", "image", "network", "volume")
+ICONS = {
+    "container": "cube",
+    "image": "stack",
+    "network": "share-network",
+    "volume": "database",
+    "engine": "desktop-tower",
+}
+
+
+def sentence(happening: Happening) -> str:
+    """One event in words, naming its thing."""
+    name = happening.name if happening.kind != "image" else image_name(happening)
+    if happening.kind == "network" and (container := happening.attributes.get("container")):
+        text = {"connect": tr("{c} joined network {n}"), "disconnect": tr("{c} left network {n}")}.get(happening.action)
+        if text:
+            return text.format(c=short_id(container), n=name)
+    if happening.kind == "container":
+        if happening.action == "die":
+            return tr("{name} ended with status {code}", name=name, code=happening.attributes.get("exitCode", "?"))
+        if happening.action == "kill":
+            return tr("{name} was sent signal {n}", name=name, n=happening.attributes.get("signal", "?"))
+        if happening.action.startswith("exec_create"):
+            return tr("{name}: prepared {what}", name=name, what=happening.action.partition(": ")[2])
+        if happening.action.startswith("exec_start"):
+            return tr("{name}: ran {what}", name=name, what=happening.action.partition(": ")[2])
+        if happening.action.startswith("exec_die"):
+            return tr(
+                "{name}: what was run in it ended with {code}",
+                name=name,
+                code=happening.attributes.get("exitCode", "?"),
+            )
+        if happening.action.startswith("health_status"):
+            return tr("{name} is {health}", name=name, health=happening.action.partition(": ")[2])
+        if happening.action == "rename":
+            return tr("{old} is called {name} now", old=happening.attributes.get("oldName", "?").lstrip("/"), name=name)
+    texts = {
+        "create": tr("{name} was made"),
+        "start": tr("{name} started"),
+        "stop": tr("{name} was stopped"),
+        "restart": tr("{name} was restarted"),
+        "pause": tr("{name} was paused"),
+        "unpause": tr("{name} goes on"),
+        "destroy": tr("{name} was deleted"),
+        "oom": tr("{name} ran out of memory"),
+        "attach": tr("{name} was attached to"),
+        "resize": tr("{name}'s terminal changed its size"),
+        "update": tr("{name}'s limits were changed"),
+        "pull": tr("{name} was pulled"),
+        "tag": tr("{name} was named"),
+        "untag": tr("{name} lost a name"),
+        "delete": tr("{name} was deleted"),
+        "import": tr("{name} was imported"),
+        "load": tr("{name} was loaded"),
+        "prune": tr("What was not used was deleted"),
+        "mount": tr("{name} was mounted"),
+        "unmount": tr("{name} was unmounted"),
+    }
+    return texts.get(happening.action, tr("{name}: {action}")).format(name=name, action=happening.action)
+
+
+def image_name(happening: Happening) -> str:
+    name = happening.attributes.get("name") or happening.object_id
+    return short_id(name) if name.startswith("sha256:") else name
+
+
+def tone(happening: Happening) -> str:
+    """The token of the row's icon: colour only for what needs attention."""
+    if happening.action == "oom" or (
+        happening.action == "die" and happening.attributes.get("exitCode", "0") not in ("0", "143", "130")
+    ):
+        return "bad"
+    return {"start": "run", "health_status: unhealthy": "bad"}.get(happening.action, "text3")
+
+
+class ActivityModel(QAbstractListModel):
+    """The last 5,000 events, newest first."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._all: deque[Happening] = deque(maxlen=KEPT)
+        self._shown: list[Happening] = []
+        self._kind, self._text = "", ""
+        self._waiting: list[Happening] = []
+        self._frame = QTimer(self)  # a burst of events is one change of the list
+        self._frame.setSingleShot(True)
+        self._frame.setInterval(16)
+        self._frame.timeout.connect(self._flush)
+
+    def add(self, happenings: Iterable[Happening]) -> None:
+        self._waiting += happenings
+        if not self._frame.isActive():
+            self._frame.start()
+
+    def _flush(self) -> None:
+        fresh, self._waiting = self._waiting, []
+        self._all.extendleft(fresh)
+        shown = [h for h in reversed(fresh) if self._accepts(h)]
+        if shown:
+            self.beginInsertRows(QModelIndex(), 0, len(shown) - 1)
+            self._shown[:0] = shown
+            self.endInsertRows()
+        if len(self._shown) > KEPT:
+            self.beginRemoveRows(QModelIndex(), KEPT, len(self._shown) - 1)
+            del self._shown[KEPT:]
+            self.endRemoveRows()
+
+    def choose(self, kind: str, text: str) -> None:
+        self.beginResetModel()
+        self._kind, self._text = kind, text.strip().lower()
+        self._shown = [h for h in self._all if self._accepts(h)]
+        self.endResetModel()
+
+    def _accepts(self, happening: Happening) -> bool:
+        if self._kind and happening.kind != self._kind:
+            return False
+        return not self._text or self._text in sentence(happening).lower()
+
+    @property
+    def total(self) -> int:
+        return len(self._all)
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._shown)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if not index.isValid() or index.row() >= len(self._shown):
+            return None
+        happening = self._shown[index.row()]
+        if role == HappeningRole:
+            return happening
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            return f"{clock_ms(happening.at_s)} {sentence(happening)}"
+        if role == Qt.ItemDataRole.ToolTipRole:
+            facts = [f"{key}={value}" for key, value in sorted(happening.attributes.items())][:12]
+            return "\n".join(
+                [f"{happening.kind} {happening.action}, {ago(happening.at_s)}", happening.object_id[:64], *facts]
+            )
+        return None
+
+
+class _Delegate(QStyledItemDelegate):
+    def __init__(self, theme: Theme, icons: Icons, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._theme, self._icons = theme, icons
+
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: Index) -> QSize:
+        return QSize(100, ROW)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        happening = index.data(HappeningRole)
+        if not isinstance(happening, Happening):
+            return
+        theme = self._theme
+        rect: QRect = option.rect
+        state: QStyle.StateFlag = option.state
+        painter.save()
+        if state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver):
+            painter.fillRect(rect, theme.colour("sel" if state & QStyle.StateFlag.State_Selected else "hover"))
+        painter.setPen(theme.pen("line"))
+        painter.drawLine(rect.left(), rect.bottom(), rect.right(), rect.bottom())
+        middle = Qt.AlignmentFlag.AlignVCenter
+        painter.setFont(theme.font("mono"))
+        painter.setPen(theme.colour("text3"))
+        painter.drawText(QRectF(rect.x() + 16, rect.y(), 110, ROW), middle, clock_ms(happening.at_s))
+        icon = "warning" if tone(happening) == "bad" else ICONS.get(happening.kind, "info")
+        self._icons.paint(painter, icon, tone(happening), QRect(rect.x() + 132, rect.y(), 16, ROW))
+        painter.setFont(theme.font("body"))
+        painter.setPen(theme.colour("bad" if tone(happening) == "bad" else "text"))
+        room = rect.width() - 160 - 150
+        text = painter.fontMetrics().elidedText(sentence(happening), Qt.TextElideMode.ElideRight, room)
+        painter.drawText(QRect(rect.x() + 160, rect.y(), room, ROW), middle, text)
+        painter.setFont(theme.font("mono"))
+        painter.setPen(theme.colour("text3"))
+        right = QRect(rect.right() - 150, rect.y(), 135, ROW)
+        painter.drawText(right, middle | Qt.AlignmentFlag.AlignRight, short_id(happening.object_id)[:12])
+        painter.restore()
+
+
+class ActivityPage(QWidget):
+    """Signals: container_asked(id)."""
+
+    container_asked = Signal(str)
+
+    def __init__(self, theme: Theme, icons: Icons, model: ActivityModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("page")
+        self._model = model
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 0, 24, 16)
+        column.setSpacing(0)
+        head = QHBoxLayout()
+        head.setContentsMargins(0, 5, 0, 0)
+        head.setSpacing(13)
+        title = Label(theme, tr("Activity"), "title")
+        title.setFixedHeight(50)
+        self.summary = Label(theme, "", "body", "text2")
+        head.addWidget(title)
+        head.addWidget(self.summary)
+        head.addStretch(1)
+        column.addLayout(head)
+        tools = QHBoxLayout()
+        tools.setContentsMargins(0, 0, 0, 12)
+        tools.setSpacing(12)
+        names = (tr("All"), tr("Containers"), tr("Images"), tr("Networks"), tr("Volumes"))
+        self.segments = Segments(theme, names, tr("Which events"))
+        self.search = Field(theme, icons, tr("Filter by name or word"), "funnel-simple")
+        self.search.setFixedWidth(232)
+        tools.addWidget(self.segments)
+        tools.addWidget(self.search)
+        tools.addStretch(1)
+        column.addLayout(tools)
+        body = QWidget()
+        self._stack = QStackedLayout(body)
+        card = Card(theme)
+        inner = QVBoxLayout(card)
+        inner.setContentsMargins(1, 6, 1, 6)
+        self.view = QListView()
+        self.view.setModel(model)
+        self.view.setItemDelegate(_Delegate(theme, icons, self.view))
+        self.view.setUniformItemSizes(True)
+        self.view.setMouseTracking(True)
+        self.view.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        self.view.setAccessibleName(tr("Activity"))
+        inner.addWidget(self.view)
+        self._stack.addWidget(card)
+        empty = EmptyPage(
+            theme, icons, tr("Nothing has happened yet"), tr("What the engine does from now on is listed here.")
+        )
+        self._stack.addWidget(empty)
+        column.addWidget(body, 1)
+        self.table = self.view
+        self.segments.chosen.connect(self._on_filter)
+        self.search.textChanged.connect(self._on_filter)
+        self.view.activated.connect(self._on_activated)
+        model.rowsInserted.connect(self.refresh)
+        model.modelReset.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        total = self._model.total
+        self.summary.setText(
+            counted(total, "{n} event since the window opened", "{n} events since the window opened") if total else ""
+        )
+        self._stack.setCurrentIndex(0 if total else 1)
+
+    def _on_filter(self) -> None:
+        self._model.choose(KINDS[self.segments.current], self.search.text())
+
+    def _on_activated(self, index: QModelIndex) -> None:
+        happening = index.data(HappeningRole)
+        if isinstance(happening, Happening) and happening.kind == "container":
+            self.container_asked.emit(happening.object_id)

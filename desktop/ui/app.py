@@ -1,0 +1,546 @@
+"""The parts of the window put together around one engine: who tells whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
+from PySide6.QtWidgets import QApplication, QMenu
+
+from desktop.client.host import HostState
+from desktop.context import NATIVE, VM, Context
+from desktop.paths import HostPaths
+from desktop.ui.activity_page import ActivityModel, ActivityPage
+from desktop.ui.container_actions import ContainerActions
+from desktop.ui.container_model import ContainerModel
+from desktop.ui.containers_page import ContainersPage
+from desktop.ui.detail_page import DetailPage
+from desktop.ui.dialogs import OneField, Question
+from desktop.ui.facts import Container, EngineFacts, EnginePhase, Image, State
+from desktop.ui.host_session import HostSession, facts_of_host, start_native
+from desktop.ui.icons import Icons
+from desktop.ui.image_model import ImageModel, NamedImage
+from desktop.ui.images_page import ImagesPage
+from desktop.ui.palette import Offer, Palette
+from desktop.ui.pulls import Pulls
+from desktop.ui.recent import RecentRuns
+from desktop.ui.run import Run, UsualTimes
+from desktop.ui.run_dialog import RunDialog
+from desktop.ui.run_options import BadOption, RunWish
+from desktop.ui.run_page import RunPage
+from desktop.ui.session import EngineSession
+from desktop.ui.theme import Theme
+from desktop.ui.tray import Tray
+from desktop.ui.window import Place, Window
+from desktop.ui.words import ago, counted, disk, tr
+from desktop.ui.workers import Workers
+
+
+class Cove(QObject):
+    """The application: one engine, one window, one tray icon. `open` follows the engine, `close` ends all threads."""
+
+    def __init__(
+        self, app: QApplication, theme: Theme, context: Context, paths: HostPaths, settings: QSettings
+    ) -> None:
+        super().__init__()
+        self.app, self.theme, self.context, self.paths = app, theme, context, paths
+        self.icons = icons = Icons(theme)
+        self.workers = Workers(self)
+        kind = {VM: "vm", NATIVE: "native"}.get(context.kind, "other")
+        self.session = session = EngineSession(context.endpoint, kind, self.workers, self)
+        self.host = HostSession(paths, self.workers, self) if context.kind == VM else None
+        self._host_state: HostState | None = None
+        self._engine_facts = session.now
+        self.facts = session.now
+        self.usual, self.recent = UsualTimes(settings), RecentRuns(settings)
+        self.window = window = Window(theme, icons, settings)
+        self.model, self.image_model, self.activity = ContainerModel(self), ImageModel(self), ActivityModel(self)
+        self.actions = ContainerActions(theme, icons, self.model, session, window.toasts, window)
+        self.containers_page = ContainersPage(theme, icons, self.model, self.actions)
+        self.detail_page = DetailPage(theme, icons, self.model, self.actions, session)
+        self.images_page = ImagesPage(theme, icons, self.image_model, session)
+        self.run_page = RunPage(theme, icons, session, self.model)
+        self.activity_page = ActivityPage(theme, icons, self.activity)
+        self.pulls = Pulls(theme, icons, session, window)
+        for key, page in (
+            ("containers", self.containers_page),
+            ("container", self.detail_page),
+            ("images", self.images_page),
+            ("run", self.run_page),
+            ("activity", self.activity_page),
+        ):
+            window.add_page(key, page)
+        self.palette = self._make_palette(window)
+        self.quick: Palette | None = None
+        self.tray: Tray | None = None
+        self._shown_run: Run | None = None
+        self._ended_told: set[str] = set()
+        self._sight = QTimer(self)
+        self._sight.setSingleShot(True)
+        self._sight.setInterval(50)
+        self._sight.timeout.connect(self._measure)
+        self._connect()
+        window.go(Place("containers"))
+
+    def _make_palette(self, parent: Window | None) -> Palette:
+        palette = Palette(self.theme, self.icons, self._offer, parent)
+        palette.run_chosen.connect(self._on_quick_run)
+        palette.options_asked.connect(lambda wish: self.ask_run(wish))
+        return palette
+
+    def _connect(self) -> None:
+        session, model, window = self.session, self.model, self.window
+        session.loaded.connect(self._on_loaded)
+        session.changed.connect(model.put)
+        session.dropped.connect(self._on_dropped)
+        session.images.connect(self._on_images)
+        session.happened.connect(self.activity.add)
+        session.measured.connect(model.set_usage)
+        session.facts.connect(self._on_engine)
+        for signal in (model.rowsInserted, model.rowsRemoved):
+            signal.connect(self._count)
+        page = self.containers_page
+        page.sight_changed.connect(self._sight.start)
+        page.opened.connect(lambda i, tab: window.go(Place("container", i, tab)))
+        page.run_asked.connect(self._on_page_run)
+        page.retry_asked.connect(self._on_retry)
+        self.detail_page.tab_changed.connect(
+            lambda tab: window.replace_place(Place("container", self.detail_page.container_id, tab))
+        )
+        images = self.images_page
+        images.run_asked.connect(lambda name: self.ask_run(self.recent.of(name) or RunWish(image=name)))
+        images.pull_asked.connect(self.ask_pull)
+        images.delete_asked.connect(self._ask_delete_image)
+        images.container_asked.connect(self._go_to_container)
+        self.activity_page.container_asked.connect(self._go_to_container)
+        run = self.run_page
+        run.options_asked.connect(self.ask_run)
+        run.again_asked.connect(self.run)
+        run.container_asked.connect(lambda i: window.go(Place("container", i, "logs")))
+        run.delete_asked.connect(self._on_delete_leftover)
+        run.left.connect(lambda: window.go(Place("containers")))
+        window.run_asked.connect(lambda: self.ask_run(RunWish(image="")))
+        window.palette_asked.connect(lambda: self.palette.open_over(window))
+        window.bell_asked.connect(self._on_bell)
+        window.placed.connect(self._on_placed)
+        window.seen.connect(lambda _seen: self._sight.start())
+        window.closing.connect(self.app.quit)
+        window.sidebar.switch.menu.aboutToShow.connect(self._build_engine_menu)
+        window.status.task.clicked.connect(self._on_task)
+        self.pulls.changed.connect(self._show_task)
+        if self.host is not None:
+            self.host.state.connect(self._on_host)
+            self.host.failed.connect(self._on_host_failed)
+
+    # life ------------------------------------------------------------------------------------------------------------
+
+    def open(self, *, quick_run: bool = False) -> None:
+        """Follow the engine; show the window, or only the palette."""
+        self._show_facts()
+        self.session.open()
+        if self.host is not None:
+            self.session.give_up()
+            self.host.open(start_vm=True)
+        elif self.context.kind == NATIVE:
+            self._start_native(quiet=True)
+        if Tray.is_available():
+            self.tray = Tray(self.theme, self.icons, self.model, self.recent.all, self)
+            self.tray.asked.connect(self._on_tray)
+            self.tray.run_asked.connect(self.run)
+            self.tray.container_asked.connect(self._on_tray_container)
+            self.tray.show_facts(self.facts)
+            self.tray.show()
+            self.window.keeps_alive = True
+        if quick_run:
+            self.quick_run()
+        else:
+            self.show_window()
+
+    def close(self) -> None:
+        self.detail_page.leave()
+        self.run_page.leave()
+        if self.host is not None:
+            self.host.close()
+        self.session.close()
+        self.workers.close()
+        if self.tray is not None:
+            self.tray.icon.hide()
+
+    def show_window(self) -> None:
+        self.window.show()
+        self.window.raise_()
+        self.window.activateWindow()
+
+    def quick_run(self) -> None:
+        """The palette as a window of its own."""
+        if self.quick is None:
+            self.quick = self._make_palette(None)
+        self.quick.open_alone()
+
+    # the engine ------------------------------------------------------------------------------------------------------
+
+    def _on_loaded(self, containers: list[Container]) -> None:
+        self.model.load(containers)
+        self._count()
+
+    def _on_dropped(self, ids: list[str]) -> None:
+        self.model.drop(ids)
+        for container_id in ids:
+            self.window.forget(container_id)
+
+    def _on_images(self, images: list[Image]) -> None:
+        self.image_model.load(images)
+        self.window.sidebar.model.set_count("images", len(images) or None)
+        self.window.status.set_disk(self.image_model.total_bytes)
+
+    def _count(self) -> None:
+        self.window.sidebar.model.set_count("containers", len(self.model.containers()) or None)
+        if self.tray is not None:
+            self.tray.refresh()
+
+    def _on_engine(self, facts: EngineFacts) -> None:
+        self._engine_facts = facts
+        self.model.set_lost(None if facts.phase is EnginePhase.RUNNING else facts.since_s)
+        self._show_facts()
+
+    def _on_host(self, state: HostState) -> None:
+        before, self._host_state = self._host_state, state
+        if state.state == "running" and (before is None or before.state != "running"):
+            self.session.retry()
+        elif state.state != "running":
+            self.session.give_up()
+            if before is not None and before.state == "running" and state.state in ("failed", "stopped"):
+                self.window.toasts.tell(
+                    tr("The virtual machine stopped"),
+                    state.error.message if state.error else "",
+                    State.PROBLEM if state.error else State.DONE,
+                )
+        self._show_facts()
+
+    def _on_host_failed(self, message: str, hint: str) -> None:
+        self._host_state = None
+        self._engine_facts = replace(self._engine_facts, phase=EnginePhase.FAILED, problem=message, hint=hint)
+        self._show_facts()
+
+    def _show_facts(self) -> None:
+        facts = self._engine_facts
+        if self._host_state is not None:
+            facts = facts_of_host(self._host_state, facts)
+        self.facts = facts
+        self.window.sidebar.switch.show_facts(facts)
+        self.window.status.show_facts(facts)
+        self.containers_page.show_facts(facts)
+        up = facts.phase is EnginePhase.RUNNING
+        self.window.top.run.setEnabled(up)
+        self.images_page.pull.setEnabled(up)
+        if self.tray is not None:
+            self.tray.show_facts(facts)
+
+    def _on_retry(self, wanted: bool) -> None:
+        if not wanted:
+            self.session.give_up()
+        elif self.host is not None and self.facts.phase in (EnginePhase.STOPPED, EnginePhase.FAILED):
+            self._ask_vm("start")
+        elif self.context.kind == NATIVE and self.facts.phase is EnginePhase.STOPPED:
+            self._start_native(quiet=False)
+        else:
+            self.session.retry()
+
+    def _start_native(self, *, quiet: bool) -> None:
+        def failed(reason: str, hint: str) -> None:
+            facts = self._engine_facts
+            if facts.phase is not EnginePhase.RUNNING:
+                self._engine_facts = replace(facts, phase=EnginePhase.STOPPED, problem=reason, hint=hint)
+                self._show_facts()
+            if not quiet:
+                self.window.toasts.tell(tr("The engine did not start"), f"{reason}. {hint}", State.PROBLEM)
+
+        start_native(self.paths, self.workers, self.session.retry, failed)
+
+    def _ask_vm(self, verb: str) -> None:
+        if self.host is not None:
+            self.host.ask(
+                verb, lambda message: self.window.toasts.tell(tr("The VM did not do that"), message, State.PROBLEM)
+            )
+
+    def _build_engine_menu(self) -> None:
+        menu, facts = self.window.sidebar.switch.menu, self.facts
+        menu.clear()
+        title = menu.addAction(f"{facts.name}, {facts.word.lower()}")
+        title.setEnabled(False)
+        menu.addSeparator()
+
+        def add(icon: str, text: str, verb: str) -> None:
+            menu.addAction(self.icons.icon(icon), text).triggered.connect(lambda: self._ask_engine(verb))
+
+        if self.host is not None:
+            if facts.phase in (EnginePhase.STOPPED, EnginePhase.FAILED):
+                add("play", tr("Start the VM"), "start")
+            elif facts.phase in (EnginePhase.RUNNING, EnginePhase.LOST, EnginePhase.CONNECTING):
+                add("power", tr("Stop the VM…"), "stop")
+                add("arrow-clockwise", tr("Restart the VM…"), "restart")
+        elif facts.phase is not EnginePhase.RUNNING:
+            add("play", tr("Start") if self.context.kind == NATIVE else tr("Try again"), "start")
+        menu.addSeparator()
+        copy = menu.addAction(self.icons.icon("copy-simple"), tr("Copy its address"))
+        copy.triggered.connect(lambda: self.app.clipboard().setText(f"DOCKER_HOST={facts.address}"))
+
+    def _ask_engine(self, verb: str) -> None:
+        if verb == "start" or not any(c.is_running for c in self.model.containers()):
+            if self.host is not None:
+                self._ask_vm(verb)
+            else:
+                self._on_retry(True)
+            return
+        running = sum(c.is_running for c in self.model.containers())
+        Question(
+            self.theme,
+            self.icons,
+            self.window,
+            title=tr("Stop the VM?") if verb == "stop" else tr("Restart the VM?"),
+            facts=[
+                counted(
+                    running,
+                    "{n} container is running in it and is stopped first.",
+                    "{n} containers are running in it and are stopped first.",
+                ),
+                tr("Nothing is deleted. Those with a restart policy come back with the VM."),
+            ],
+            verb=tr("Stop the VM") if verb == "stop" else tr("Restart the VM"),
+            safe=tr("Keep it running"),
+            sure=lambda _checked: self._ask_vm(verb),
+        ).open()
+
+    def _measure(self) -> None:
+        on_page = self.window.isVisible() and self.window.place.page == "containers"
+        self.session.measure(self.containers_page.visible_ids() if on_page else ())
+
+    # running ---------------------------------------------------------------------------------------------------------
+
+    def ask_run(self, wish: RunWish, focus: str = "") -> None:
+        """Open the run dialog, filled in with `wish`."""
+        self.show_window()
+        known = wish.image and self.recent.of(wish.image)
+        note = (
+            tr("filled in from your last run")
+            if known and wish.ports == known.ports and known != RunWish(image=wish.image)
+            else ""
+        )
+        names = [row.tag for row in self.image_model.rows() if row.tag]
+        RunDialog(
+            self.theme, self.icons, self.window, wish=wish, images=names, run=self.run, focus=focus, note=note
+        ).open()
+
+    def _on_page_run(self, image: str) -> None:
+        if image:
+            self.run(RunWish(image=image))
+        else:
+            self.ask_run(RunWish(image=""))
+
+    def _on_quick_run(self, wish: RunWish, follow: bool) -> None:
+        self.run(wish)
+        self.show_window()
+        if follow and self._shown_run is not None:
+            run = self._shown_run
+
+            def show_log() -> None:
+                if run.container_id and run.error is None:
+                    self.window.go(Place("container", run.container_id, "logs"))
+
+            run.ended.connect(show_log)
+
+    def run(self, wish: RunWish) -> None:
+        """Run an image and show its five steps."""
+        run = Run(self.session, wish, self.usual, self)
+        try:
+            run.start()
+        except BadOption:
+            self.ask_run(wish)
+            return
+        self.run_page.add(run)
+        self._shown_run = run
+        run.changed.connect(self._show_task)
+        run.ended.connect(lambda: self._on_run_ended(run))
+        self.window.go(Place("run", run.key))
+
+    def _on_run_ended(self, run: Run) -> None:
+        self._show_task()
+        if run.error is None and not run.is_cancelled:
+            self.recent.add(run.wish)
+        if self.window.place == Place("run", run.key) and self.window.isVisible():
+            return
+        if run.error is not None:
+            show = (tr("Show"), lambda: self.window.go(Place("run", run.key)))
+            self.window.toasts.tell(
+                tr("{image} did not run", image=run.wish.image), str(run.error), State.PROBLEM, [show]
+            )
+        elif not run.is_cancelled:
+            opened = (tr("Open"), lambda: self.window.go(Place("container", run.container_id, "logs")))
+            self.window.toasts.tell(tr("{image} runs", image=run.wish.image), actions=[opened])
+
+    def _on_delete_leftover(self, container_id: str) -> None:
+        if container := self.model.container(container_id):
+            self.actions.ask("delete", [container])
+
+    def _show_task(self) -> None:
+        """The newest pull or run under way, in the status bar."""
+        task = self.window.status.task
+        running = [run for run in self.run_page.runs() if run.is_running]
+        if running:
+            run = running[-1]
+            pulling = run.current == "pull"
+            text = (
+                tr("Pulling {image}", image=run.wish.image) if pulling else tr("Running {image}", image=run.wish.image)
+            )
+            task.tell(text, run.fraction if pulling else None)
+        elif pull := self.pulls.current:
+            task.tell(tr("Pulling {image}", image=pull.reference), pull.fraction)
+        else:
+            task.tell("", None)
+
+    def _on_task(self) -> None:
+        running = [run for run in self.run_page.runs() if run.is_running]
+        if running:
+            self.window.go(Place("run", running[-1].key))
+        elif self.pulls.current is not None:
+            self.pulls.show()
+
+    # images ----------------------------------------------------------------------------------------------------------
+
+    def ask_pull(self) -> None:
+        OneField(
+            self.theme,
+            self.icons,
+            self.window,
+            title=tr("Pull an image"),
+            fact=tr("Its layers are fetched from its registry, and every digest is checked."),
+            hint="debian:trixie",
+            verb=tr("Pull"),
+            icon="download-simple",
+            sure=self.pulls.start,
+        ).open()
+
+    def _ask_delete_image(self, row: NamedImage) -> None:
+        image = row.image
+        others = [tag for tag in image.tags if tag != row.tag]
+        facts = []
+        if others:
+            facts.append(tr("The image stays, under {names}.", names=", ".join(others)))
+        else:
+            facts.append(tr("{size} of layers, as far as no other image has them.", size=disk(image.size)))
+        if image.used_by and not others:
+            facts.append(tr("Used by {names}.", names=", ".join(image.used_by)))
+        facts.append(tr("This cannot be undone; it can be pulled again if a registry has it."))
+        client = self.session.client
+
+        def sure(force: bool) -> None:
+            self.workers.run(lambda: client.image_remove(row.key, force=force), None, lambda e: failed(str(e)))
+
+        def failed(message: str) -> None:
+            self.window.toasts.tell(tr("{name} was not deleted", name=row.key), message, State.PROBLEM)
+
+        Question(
+            self.theme,
+            self.icons,
+            self.window,
+            title=tr("Delete image {name}?", name="".join(row.title)),
+            facts=facts,
+            verb=tr("Delete image"),
+            sure=sure,
+            checkbox=tr("Delete it although stopped containers were made from it")
+            if image.used_by and not others
+            else "",
+        ).open()
+
+    # places ----------------------------------------------------------------------------------------------------------
+
+    def _go_to_container(self, which: str) -> None:
+        for container in self.model.containers():
+            if which in (container.id, container.name):
+                self.window.go(Place("container", container.id))
+
+    def _on_placed(self, place: Place) -> None:
+        if place.page != "container":
+            self.detail_page.leave()
+        if place.page != "run":
+            self.run_page.leave()
+        self._sight.start()
+
+    def _offer(self) -> Offer:
+        window = self.window
+
+        def go(page: str) -> None:
+            self.show_window()
+            window.go(Place(page))
+
+        def act(verb: str, container: Container) -> None:
+            self.actions.ask(verb, [container])
+
+        def open_container(container_id: str) -> None:
+            self.show_window()
+            window.go(Place("container", container_id))
+
+        actions = [
+            (tr("Run an image…"), "", "play", lambda: self.ask_run(RunWish(image=""))),
+            (tr("Pull an image…"), "", "download-simple", self.ask_pull),
+            (tr("Use the light theme"), "", "sun", lambda: self.theme.set_scheme("light")),
+            (tr("Use the dark theme"), "", "moon", lambda: self.theme.set_scheme("dark")),
+            (tr("Use the desktop's theme"), "", "laptop", lambda: self.theme.set_scheme(None)),
+            (tr("Quit Cove"), "", "sign-out", self.app.quit),
+        ]
+        if self.host is not None:
+            actions.insert(2, (tr("Stop the VM…"), "", "power", lambda: self._ask_engine("stop")))
+            actions.insert(2, (tr("Start the VM"), "", "play", lambda: self._ask_engine("start")))
+        return Offer(
+            recent=self.recent.all(),
+            images=[row.tag for row in self.image_model.rows() if row.tag],
+            containers=self.model.containers(),
+            pages=[(e.title, e.icon, partial(go, e.key)) for e in window.sidebar.model.pages],
+            actions=actions,
+            open_container=open_container,
+            act=act,
+        )
+
+    def _on_bell(self) -> None:
+        menu = QMenu(self.window)
+        messages = self.window.toasts.messages
+        if not messages:
+            menu.addAction(tr("No messages")).setEnabled(False)
+        for message in reversed(messages[-12:]):
+            icon = (
+                self.icons.icon("warning", "bad")
+                if message.state is State.PROBLEM
+                else self.icons.icon("check-circle", "run")
+            )
+            text = f"{message.title}   {ago(message.at_s)}"
+            action = menu.addAction(icon, text.replace("&", "&&"))
+            action.setToolTip(message.fact)
+            if message.actions:
+                action.triggered.connect(lambda _=False, call=message.actions[0][1]: call())
+        menu.setToolTipsVisible(True)
+        bell = self.window.top.bell
+        menu.popup(bell.mapToGlobal(QPoint(0, bell.height() + 4)))
+
+    # tray ------------------------------------------------------------------------------------------------------------
+
+    def _on_tray(self, key: str) -> None:
+        match key:
+            case "quick-run":
+                self.quick_run()
+            case "open":
+                self.show_window()
+            case "quit":
+                self.app.quit()
+            case "vm-start":
+                self._ask_vm("start")
+            case "vm-stop":
+                self.show_window()
+                self._ask_engine("stop")
+
+    def _on_tray_container(self, key: str, container: Container) -> None:
+        if key in ("logs", "terminal"):
+            self.show_window()
+            self.window.go(Place("container", container.id, key))
+        else:
+            self.actions.ask(key, [container])

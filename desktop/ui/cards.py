@@ -1,0 +1,441 @@
+"""The quiet parts that pages are made of: labels, cards, chips, bars, key caps, code wells, empty pages, banners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter, QPainterPath, QPaintEvent, QPen, QTextOption
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
+
+from desktop.ui.buttons import Button
+from desktop.ui.facts import BootStep, State
+from desktop.ui.glyphs import EmptyArt, StateGlyph, paint_state
+from desktop.ui.icons import Icons
+from desktop.ui.theme import Theme
+from desktop.ui.words import duration, tr
+
+
+class Label(QLabel):
+    """Text in one of the theme's roles and colours; it follows zoom and theme."""
+
+    def __init__(
+        self, theme: Theme, text: str = "", role: str = "body", tone: str = "", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(text, parent)
+        self._theme, self._role = theme, role
+        self.setProperty("role", role)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        if tone:
+            self.setProperty("tone", tone)
+        self._on_theme()
+        theme.changed.connect(self._on_theme)
+
+    def set_tone(self, tone: str) -> None:
+        if self.property("tone") != tone:
+            self.setProperty("tone", tone)
+            self.style().unpolish(self)
+            self.style().polish(self)
+
+    def _on_theme(self) -> None:
+        self.setFont(self._theme.font(self._role))
+
+
+class ElidedLabel(Label):
+    """A label that gives way: its text ends in … where there is no room, and is whole in its tooltip."""
+
+    def __init__(
+        self, theme: Theme, text: str = "", role: str = "body", tone: str = "", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(theme, "", role, tone, parent)
+        self._whole = ""
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        self.set_text(text)
+
+    def set_text(self, text: str) -> None:
+        self._whole = text
+        self.setText(text)
+        self.setToolTip(text)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(24, super().minimumSizeHint().height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setFont(self.font())
+        painter.setPen(self._theme.colour(str(self.property("tone") or "text")))
+        text = painter.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, self.width())
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter, text)
+
+
+class Card(QFrame):
+    """A bordered surface; `edge` is the token of a bar at its left, for what needs attention."""
+
+    def __init__(self, theme: Theme, edge: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.edge = edge
+        theme.changed.connect(self.update)
+
+    def set_edge(self, edge: str) -> None:
+        self.edge = edge
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        painter.setPen(QPen(self._theme.colour("line"), 1))
+        painter.setBrush(self._theme.brush("surface"))
+        painter.drawRoundedRect(box, 10, 10)
+        if self.edge:
+            path = QPainterPath()
+            path.addRoundedRect(QRectF(self.rect()), 10, 10)
+            painter.setClipPath(path)
+            painter.fillRect(QRect(0, 0, 4, self.height()), self._theme.colour(self.edge))
+
+
+class CardTitle(QWidget):
+    """Icon, title, a fact beside it, and one at the right."""
+
+    def __init__(self, theme: Theme, icons: Icons, icon: str, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        row.addWidget(IconLabel(theme, icons, icon, "text2", 18))
+        self.title = Label(theme, title, "section")
+        self.fact = Label(theme, "", "small", "text2")
+        self.right = Label(theme, "", "small", "text2")
+        row.addWidget(self.title)
+        row.addWidget(self.fact)
+        row.addStretch(1)
+        row.addWidget(self.right)
+
+
+class IconLabel(QWidget):
+    """An icon that says nothing by itself: its meaning stands in the words beside it."""
+
+    def __init__(
+        self, theme: Theme, icons: Icons, name: str, token: str = "text2", size: int = 16, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._icons, self._name, self._token, self._size = icons, name, token, size
+        self.setFixedSize(size, size)
+        theme.changed.connect(self.update)
+
+    def set_icon(self, name: str, token: str) -> None:
+        self._name, self._token = name, token
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        self._icons.paint(QPainter(self), self._name, self._token, self.rect(), self._size)
+
+
+class Chip(QWidget):
+    """A state in words on its soft colour, with its glyph."""
+
+    def __init__(
+        self, theme: Theme, state: State = State.STOPPED, text: str = "", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._theme, self.state, self.text = theme, state, text
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        theme.changed.connect(self.update)
+        self.set_state(state, text)
+
+    def set_state(self, state: State, text: str) -> None:
+        self.state, self.text = state, text
+        self.setAccessibleName(text)
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(QFontMetrics(self._theme.font("smallname")).horizontalAdvance(self.text) + 30, 22)
+
+    minimumSizeHint = sizeHint
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        paint_chip(QPainter(self), self._theme, self.state, self.text, self.rect())
+
+
+def paint_chip(painter: QPainter, theme: Theme, state: State | None, text: str, box: QRect) -> None:
+    """Paint a chip into `box`, whose height is 20 to 22; without a `state` it is neutral and has no glyph."""
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(theme.brush(state.soft if state else "stopsoft"))
+    painter.drawRoundedRect(QRectF(box), box.height() / 2, box.height() / 2)
+    left = 9
+    if state:
+        paint_state(painter, theme, state, QPointF(box.x() + 11, box.y() + box.height() / 2), 8.5)
+        left = 20
+    painter.setFont(theme.font("smallname"))
+    painter.setPen(theme.colour(state.token if state else "text2"))
+    painter.drawText(box.adjusted(left, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
+    painter.restore()
+
+
+def chip_width(theme: Theme, text: str, *, with_glyph: bool) -> int:
+    return QFontMetrics(theme.font("smallname")).horizontalAdvance(text) + (30 if with_glyph else 18)
+
+
+def paint_bar(painter: QPainter, theme: Theme, box: QRectF, fraction: float, token: str) -> None:
+    """A round bar filled to `fraction`."""
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    radius = box.height() / 2
+    painter.setBrush(theme.brush("cidle"))
+    painter.drawRoundedRect(box, radius, radius)
+    if fraction > 0:
+        painter.setBrush(theme.brush(token))
+        width = max(box.height(), box.width() * min(1.0, fraction))
+        painter.drawRoundedRect(QRectF(box.x(), box.y(), width, box.height()), radius, radius)
+    painter.restore()
+
+
+class Bar(QWidget):
+    """A progress bar of known length."""
+
+    def __init__(self, theme: Theme, width: int = 80, token: str = "c1", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme, self._token, self._fraction = theme, token, 0.0
+        self.setFixedSize(width, 6)
+        theme.changed.connect(self.update)
+
+    def set_fraction(self, fraction: float) -> None:
+        self._fraction = fraction
+        self.setAccessibleName(f"{fraction:.0%}")
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        paint_bar(QPainter(self), self._theme, QRectF(self.rect()), self._fraction, self._token)
+
+
+class KeyCap(QWidget):
+    """A key's name in a small frame."""
+
+    def __init__(self, theme: Theme, key: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme, self._key = theme, key
+        width = QFontMetrics(theme.font("captionname")).horizontalAdvance(key) + 10
+        self.setFixedSize(max(18, width), 18)
+        theme.changed.connect(self.update)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(self._theme.colour("line2"), 1))
+        painter.setBrush(self._theme.brush("sunken"))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        painter.setFont(self._theme.font("captionname"))
+        painter.setPen(self._theme.colour("text2"))
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self._key)
+
+
+class Field(QLineEdit):
+    """A line to type in with an icon before it; `hint` is its placeholder and its accessible name."""
+
+    def __init__(self, theme: Theme, icons: Icons, hint: str, icon: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme, self._icons, self._icon_name = theme, icons, icon
+        self.setPlaceholderText(hint)
+        self.setAccessibleName(hint)
+        if icon:
+            self.setTextMargins(21, 0, 0, 0)
+        theme.changed.connect(self.update)
+
+    def set_invalid(self, why: str) -> None:
+        """Show that what stands here can't be used; empty `why`: it can."""
+        if self.property("invalid") != bool(why):
+            self.setProperty("invalid", bool(why))
+            self.style().unpolish(self)
+            self.style().polish(self)
+        self.setToolTip(why)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._icon_name:
+            self._icons.paint(QPainter(self), self._icon_name, "text3", QRect(10, 0, 16, self.height()))
+
+
+class CodeWell(Card):
+    """A command or detail to copy, in the mono font, with its copy button."""
+
+    def __init__(
+        self, theme: Theme, icons: Icons, text: str = "", *, name: str = "", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(theme, parent=parent)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, 8, 10, 8)
+        self._text = QPlainTextEdit()
+        self._text.setReadOnly(True)
+        self._text.setProperty("kind", "bare")
+        self._text.setAccessibleName(name or tr("The same as a command"))
+        self._text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self._text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._text.setTabChangesFocus(True)
+        self._text.document().setDocumentMargin(0)
+        self._copied = ""
+        copy = Button(theme, icons, icon="copy-simple", kind="ghost", name=tr("Copy"), height=28)
+        copy.clicked.connect(self.copy)
+        row.addWidget(self._text, 1)
+        row.addWidget(copy, 0, Qt.AlignmentFlag.AlignTop)
+        theme.changed.connect(self._on_theme)
+        self._on_theme()
+        self.set_text(text)
+
+    def _on_theme(self) -> None:
+        self._text.setFont(self._theme.font("mono"))
+        self._fit()
+
+    def set_text(self, text: str, copied: str | None = None) -> None:
+        """Show `text`; what is copied may differ (a command in one line)."""
+        self._text.setPlainText(text)
+        self._copied = text if copied is None else copied
+        self._fit()
+
+    def text(self) -> str:
+        return self._text.toPlainText()
+
+    def _fit(self) -> None:
+        lines = max(1, self._text.document().blockCount())
+        self._text.setFixedHeight(max(28, lines * (QFontMetrics(self._theme.font("mono")).lineSpacing() + 1) + 10))
+
+    def copy(self) -> None:
+        QGuiApplication.clipboard().setText(self._copied)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(self._theme.colour("line"), 1))
+        painter.setBrush(self._theme.brush("sunken"))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
+
+
+class EmptyPage(QWidget):
+    """What a page says when it has nothing to show: picture, sentence, two buttons, one command."""
+
+    def __init__(
+        self,
+        theme: Theme,
+        icons: Icons,
+        title: str,
+        sentence: str,
+        buttons: Sequence[Button] = (),
+        command: str = "",
+        *,
+        art: bool = True,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 0, 24, 0)
+        column.setSpacing(0)
+        column.addStretch(2)
+        centre = Qt.AlignmentFlag.AlignHCenter
+        if art:
+            column.addWidget(EmptyArt(theme), 0, centre)
+            column.addSpacing(34)
+        self.title = Label(theme, title, "title")
+        self.sentence = Label(theme, sentence, "lead", "text2")
+        self.sentence.setWordWrap(False)
+        column.addWidget(self.title, 0, centre)
+        column.addSpacing(8)
+        column.addWidget(self.sentence, 0, centre)
+        if buttons:
+            column.addSpacing(18)
+            row = QHBoxLayout()
+            row.setSpacing(10)
+            row.addStretch(1)
+            for button in buttons:
+                row.addWidget(button)
+            row.addStretch(1)
+            column.addLayout(row)
+        if command:
+            column.addSpacing(20)
+            column.addWidget(Label(theme, tr("or in a terminal"), "small", "text2"), 0, centre)
+            column.addSpacing(10)
+            well = CodeWell(theme, icons, command)
+            well.setFixedWidth(392)
+            column.addWidget(well, 0, centre)
+        column.addStretch(3)
+
+
+class Banner(Card):
+    """Contact is lost, or the VM is coming back: what happened, in steps with their times, and a way out."""
+
+    def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
+        super().__init__(theme, "start", parent)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(24, 12, 16, 16)
+        row.setSpacing(14)
+        self.glyph = StateGlyph(theme, State.WORKING, 14)
+        row.addWidget(self.glyph, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout()
+        column.setSpacing(6)
+        self.title = Label(theme, "", "step")
+        self.title.setWordWrap(True)
+        self.sentence = Label(theme, "", "body", "text2")
+        self.sentence.setWordWrap(True)
+        self.steps = StepBars(theme)
+        column.addWidget(self.title)
+        column.addWidget(self.sentence)
+        column.addWidget(self.steps)
+        row.addLayout(column, 1)
+        self.button = Button(theme, icons, tr("Stop trying"))
+        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
+
+    def tell(self, state: State, title: str, sentence: str, steps: Sequence[BootStep] = ()) -> None:
+        self.glyph.set_state(state)
+        self.set_edge(state.token)
+        self.title.setText(title)
+        self.sentence.setText(sentence)
+        self.steps.set_steps(steps)
+
+
+class StepBars(QWidget):
+    """The VM's start as bars side by side, each with its name and time."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._steps: tuple[BootStep, ...] = ()
+        theme.changed.connect(self.update)
+
+    def set_steps(self, steps: Sequence[BootStep]) -> None:
+        self._steps = tuple(steps)
+        self.setVisible(bool(steps))
+        self.setFixedHeight(60 if steps else 0)
+        self.setAccessibleName(", ".join(f"{s.name} {self._time(s)}" for s in steps))
+        self.update()
+
+    @staticmethod
+    def _time(step: BootStep) -> str:
+        took = "" if step.took_ms is None else duration(step.took_ms / 1000)
+        if took and not step.done:
+            took = tr("{time} so far", time=took)
+        return ", ".join(part for part in (step.detail, took) if part)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        if not self._steps:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        gap = 12
+        width = (self.width() - gap * (len(self._steps) - 1)) / len(self._steps)
+        for number, step in enumerate(self._steps):
+            x = number * (width + gap)
+            begun = step.done or step.took_ms is not None
+            paint_bar(
+                painter, self._theme, QRectF(x, 12, width, 4), 1.0 if step.done else 0.5 if begun else 0, "accentfill"
+            )
+            painter.setFont(self._theme.font("section" if begun else "body"))
+            painter.setPen(self._theme.colour("text" if begun else "text2"))
+            name = painter.fontMetrics().elidedText(step.name, Qt.TextElideMode.ElideRight, int(width))
+            painter.drawText(QRectF(x, 22, width, 20), Qt.AlignmentFlag.AlignVCenter, name)
+            painter.setFont(self._theme.font("small"))
+            painter.setPen(self._theme.colour("text2" if step.done or not begun else "accent"))
+            time = painter.fontMetrics().elidedText(self._time(step), Qt.TextElideMode.ElideRight, int(width))
+            painter.drawText(QRectF(x, 41, width, 18), Qt.AlignmentFlag.AlignVCenter, time)

@@ -1,0 +1,466 @@
+"""The containers as a tree: Compose projects with their members, and the others beside them.
+
+The engine's events change the model, in batches; what a click asked for is shown as `doing` until the engine's answer
+is here. All of it lives on the GUI thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any
+
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
+
+from desktop.ui.facts import WORST_FIRST, Container, Doing, State, Usage
+from desktop.ui.words import memory, percent, tr
+
+Index = QModelIndex | QPersistentModelIndex
+NodeRole = Qt.ItemDataRole.UserRole + 1
+HISTORY_S = 60
+
+
+class Column(IntEnum):
+    NAME = 0
+    IMAGE = 1
+    CPU = 2
+    MEMORY = 3
+    PORTS = 4
+    SINCE = 5
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One container in the tree; `version` grows with each change, for the painted rows' cache."""
+
+    container: Container
+    haystack: str = ""
+    usage: deque[tuple[float, Usage]] = field(default_factory=lambda: deque(maxlen=HISTORY_S))
+    checked: bool = False
+    version: int = 0
+
+    @property
+    def latest(self) -> Usage | None:
+        return self.usage[-1][1] if self.usage and self.container.state is State.RUNNING else None
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """A Compose project in the tree."""
+
+    serial: int
+    project: str
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def running(self) -> int:
+        return sum(1 for row in self.rows if row.container.is_running)
+
+    @property
+    def state(self) -> State:
+        states = {row.container.state for row in self.rows}
+        return next((state for state in WORST_FIRST if state in states), State.STOPPED)
+
+    @property
+    def words(self) -> str:
+        """The chip: how many of how many run."""
+        if any(row.container.lost for row in self.rows):
+            return tr("was {n} of {total} running", n=self.running, total=len(self.rows))
+        return tr("{n} of {total} running", n=self.running, total=len(self.rows))
+
+    @property
+    def cpu_percent(self) -> float | None:
+        return _sum(row.latest.cpu_percent for row in self.rows if row.latest)
+
+    @property
+    def memory_bytes(self) -> float | None:
+        return _sum(row.latest.memory_bytes for row in self.rows if row.latest)
+
+    @property
+    def checked(self) -> int:
+        """0: none of the members, 1: some, 2: all."""
+        count = sum(row.checked for row in self.rows)
+        return 2 if count == len(self.rows) else 1 if count else 0
+
+    @property
+    def version(self) -> int:
+        return sum(row.version for row in self.rows) * 1_000 + len(self.rows)
+
+
+def _sum(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return sum(found) if found else None
+
+
+class ContainerModel(QAbstractItemModel):
+    """All containers of the engine. `put`, `drop` and `load` take what the engine told; `ask` what a click asked for."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._tops: list[Group | Row] = []
+        self._groups: dict[int, Group] = {}
+        self._row_of: dict[str, Row] = {}
+        self._serial = 0
+        self.lost_at_s: float | None = None
+
+    # what the engine told --------------------------------------------------------------------------------------------
+
+    def load(self, containers: Iterable[Container]) -> None:
+        """Make the model hold exactly `containers`; what stays keeps its history and its check."""
+        fresh = {container.id: container for container in containers}
+        self.drop([known for known in self._row_of if known not in fresh])
+        self.put(fresh.values())
+
+    def put(self, containers: Iterable[Container]) -> None:
+        """Add or change `containers`."""
+        for container in containers:
+            row = self._row_of.get(container.id)
+            if row is None:
+                self._add(container)
+            else:
+                if container.doing is None and row.container.doing is not None:
+                    container = replace(container, doing=row.container.doing)
+                self._change(row, container)
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Take `ids` out; unknown ones are no error, for a deletion may be told twice."""
+        for container_id in ids:
+            if (row := self._row_of.pop(container_id, None)) is None:
+                continue
+            group = self._group_of(row)
+            if group is None:
+                place = self._tops.index(row)
+                self.beginRemoveRows(QModelIndex(), place, place)
+                del self._tops[place]
+                self.endRemoveRows()
+            elif len(group.rows) == 1:
+                place = self._tops.index(group)
+                self.beginRemoveRows(QModelIndex(), place, place)
+                del self._tops[place]
+                del self._groups[group.serial]
+                self.endRemoveRows()
+            else:
+                place = group.rows.index(row)
+                parent = self._index_of_group(group)
+                self.beginRemoveRows(parent, place, place)
+                del group.rows[place]
+                self.endRemoveRows()
+                self._tell_group(group)
+
+    def set_lost(self, at_s: float | None) -> None:
+        """Contact was lost at `at_s`: what ran is unknown from now on. None: contact is back."""
+        self.lost_at_s = at_s
+        for row in list(self._row_of.values()):
+            self._change(row, replace(row.container, lost=at_s is not None, doing=None))
+
+    def set_usage(self, usage: Mapping[str, Usage]) -> None:
+        """Take one look at each container's use, by id."""
+        now = time.monotonic()
+        touched: set[int] = set()
+        for container_id, look in usage.items():
+            if row := self._row_of.get(container_id):
+                row.usage.append((now, look))
+                self._tell(row)
+                if group := self._group_of(row):
+                    touched.add(group.serial)
+
+    def ask(self, container_id: str, doing: Doing | None) -> None:
+        """Show what was asked of a container; None when the answer is here."""
+        if row := self._row_of.get(container_id):
+            self._change(row, replace(row.container, doing=doing))
+
+    # what others look up ---------------------------------------------------------------------------------------------
+
+    def container(self, container_id: str) -> Container | None:
+        row = self._row_of.get(container_id)
+        return row.container if row else None
+
+    def row(self, container_id: str) -> Row | None:
+        return self._row_of.get(container_id)
+
+    def containers(self) -> list[Container]:
+        return [row.container for row in self._row_of.values()]
+
+    def rows(self) -> Iterator[Row]:
+        yield from self._row_of.values()
+
+    def checked(self) -> list[Container]:
+        return [row.container for row in self._row_of.values() if row.checked]
+
+    def node(self, index: Index) -> Group | Row | None:
+        """What `index` stands for."""
+        if not index.isValid():
+            return None
+        if serial := index.internalId():
+            group = self._groups.get(serial)
+            return group.rows[index.row()] if group and index.row() < len(group.rows) else None
+        return self._tops[index.row()] if index.row() < len(self._tops) else None
+
+    def index_of(self, container_id: str) -> QModelIndex:
+        row = self._row_of.get(container_id)
+        return self._index_of_row(row) if row else QModelIndex()
+
+    def check(self, node: Group | Row, on: bool) -> None:
+        for row in node.rows if isinstance(node, Group) else [node]:
+            if row.checked != on:
+                row.checked = on
+                self._tell(row)
+        group = node if isinstance(node, Group) else self._group_of(node)
+        if group:
+            self._tell_group(group)
+
+    def check_all(self, on: bool) -> None:
+        for node in self._tops:
+            self.check(node, on)
+
+    # inside ----------------------------------------------------------------------------------------------------------
+
+    def _add(self, container: Container) -> None:
+        row = Row(container, container.haystack)
+        self._row_of[container.id] = row
+        if not container.project:
+            place = len(self._tops)
+            self.beginInsertRows(QModelIndex(), place, place)
+            self._tops.append(row)
+            self.endInsertRows()
+            return
+        group = next((g for g in self._groups.values() if g.project == container.project), None)
+        if group is None:
+            self._serial += 1
+            group = Group(self._serial, container.project, [row])
+            place = len(self._tops)
+            self.beginInsertRows(QModelIndex(), place, place)
+            self._groups[group.serial] = group
+            self._tops.append(group)
+            self.endInsertRows()
+            return
+        place = len(group.rows)
+        self.beginInsertRows(self._index_of_group(group), place, place)
+        group.rows.append(row)
+        self.endInsertRows()
+        self._tell_group(group)
+
+    def _change(self, row: Row, container: Container) -> None:
+        if container == row.container:
+            return
+        if not container.is_running:
+            row.usage.clear()
+        row.container, row.haystack = container, container.haystack
+        self._tell(row)
+        if group := self._group_of(row):
+            self._tell_group(group)
+
+    def _tell(self, row: Row) -> None:
+        row.version += 1
+        index = self._index_of_row(row)
+        self.dataChanged.emit(index, index.siblingAtColumn(Column.SINCE))
+
+    def _tell_group(self, group: Group) -> None:
+        index = self._index_of_group(group)
+        self.dataChanged.emit(index, index.siblingAtColumn(Column.SINCE))
+
+    def _group_of(self, row: Row) -> Group | None:
+        project = row.container.project
+        return next((g for g in self._groups.values() if g.project == project), None) if project else None
+
+    def _index_of_group(self, group: Group) -> QModelIndex:
+        return self.createIndex(self._tops.index(group), 0, 0)
+
+    def _index_of_row(self, row: Row) -> QModelIndex:
+        if group := self._group_of(row):
+            return self.createIndex(group.rows.index(row), 0, group.serial)
+        return self.createIndex(self._tops.index(row), 0, 0)
+
+    # QAbstractItemModel ----------------------------------------------------------------------------------------------
+
+    def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
+        if not self.hasIndex(row, column, parent):
+            return QModelIndex()
+        if not parent.isValid():
+            return self.createIndex(row, column, 0)
+        node = self.node(parent)
+        return self.createIndex(row, column, node.serial) if isinstance(node, Group) else QModelIndex()
+
+    def parent(self, index: Index) -> QModelIndex:  # type: ignore[override]  # QObject.parent() has the same name
+        if not index.isValid() or not (serial := index.internalId()):
+            return QModelIndex()
+        group = self._groups.get(serial)
+        return self._index_of_group(group) if group else QModelIndex()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        if not parent.isValid():
+            return len(self._tops)
+        if parent.column() != 0 or parent.internalId():
+            return 0
+        node = self.node(parent)
+        return len(node.rows) if isinstance(node, Group) else 0
+
+    def columnCount(self, _parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return len(Column)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> str | None:
+        if orientation != Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
+            return None
+        return {
+            Column.NAME: tr("Name"),
+            Column.IMAGE: tr("Image"),
+            Column.CPU: tr("CPU, last minute"),
+            Column.MEMORY: tr("Memory"),
+            Column.PORTS: tr("Ports"),
+            Column.SINCE: tr("Uptime"),
+        }[Column(section)]
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        if not index.isValid():
+            return Qt.ItemFlag.NoItemFlags
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        node = self.node(index)
+        if node is None:
+            return None
+        if role == NodeRole:
+            return node
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(node, Column(index.column()))
+        if role == Qt.ItemDataRole.ToolTipRole and isinstance(node, Row):
+            return self._tip(node, Column(index.column()))
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            if isinstance(node, Group):
+                return f"{node.project}, {node.words}"
+            container = node.container
+            words = [container.title, container.state_word, container.image, container.note]
+            return ", ".join(word for word in words if word)
+        return None
+
+    @staticmethod
+    def _text(node: Group | Row, column: Column) -> str:
+        if isinstance(node, Group):
+            cpu, used = node.cpu_percent, node.memory_bytes
+            return {
+                Column.NAME: node.project,
+                Column.CPU: "" if cpu is None else percent(cpu),
+                Column.MEMORY: "" if used is None else memory(used),
+            }.get(column, "")
+        container, look = node.container, node.latest
+        match column:
+            case Column.NAME:
+                return container.title
+            case Column.IMAGE:
+                return container.image
+            case Column.CPU:
+                return percent(look.cpu_percent) if look else container.note
+            case Column.MEMORY:
+                return memory(look.memory_bytes) if look else ""
+            case Column.PORTS:
+                return ", ".join(str(port.host_port) for port in container.ports)
+            case Column.SINCE:
+                return container.since(time.time())
+
+    @staticmethod
+    def _tip(row: Row, column: Column) -> str | None:
+        container, look = row.container, row.latest
+        match column:
+            case Column.NAME:
+                return f"{container.name}\n{container.id[:12]}"
+            case Column.IMAGE:
+                return container.image
+            case Column.CPU if look:
+                return tr("CPU time used in the last second, from its cgroup; 100 % is one CPU")
+            case Column.MEMORY if look:
+                return tr(
+                    "{bytes} bytes in its cgroup, without the file cache that the kernel can drop",
+                    bytes=f"{look.memory_bytes:,}",
+                )
+            case Column.PORTS if container.ports:
+                return "\n".join(
+                    tr("{where} to {port} in {name}", where=p.where, port=p.port, name=container.title)
+                    for p in container.ports
+                )
+            case _:
+                return None
+
+
+class Segment(IntEnum):
+    ALL = 0
+    RUNNING = 1
+    PAUSED = 2
+    STOPPED = 3
+    PROBLEMS = 4
+
+
+def segment_of(container: Container) -> Segment:
+    """Which filter a container falls under, All aside."""
+    match container.state:
+        case State.PROBLEM:
+            return Segment.PROBLEMS
+        case State.PAUSED:
+            return Segment.PAUSED
+        case State.STOPPED | State.DONE:
+            return Segment.STOPPED
+        case _:
+            return Segment.RUNNING
+
+
+class ContainerFilter(QSortFilterProxyModel):
+    """The rows that the page's filter lets through, in order: projects before the others, each by the chosen column."""
+
+    def __init__(self, source: ContainerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._source = source
+        self._text, self._segment = "", Segment.ALL
+        self.setSourceModel(source)
+        self.setDynamicSortFilter(True)
+        self.sort(Column.NAME, Qt.SortOrder.AscendingOrder)
+
+    def choose(self, text: str, segment: Segment) -> None:
+        self._text, self._segment = text.strip().lower(), segment
+        self.invalidate()
+
+    def _accepts(self, row: Row) -> bool:
+        if self._segment is not Segment.ALL and segment_of(row.container) is not self._segment:
+            return False
+        return self._text in row.haystack
+
+    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
+        node = self._source.node(self._source.index(source_row, 0, source_parent))
+        if isinstance(node, Group):
+            return any(self._accepts(row) for row in node.rows)
+        return node is not None and self._accepts(node)
+
+    def lessThan(self, left: Index, right: Index) -> bool:
+        one, other = self._source.node(left), self._source.node(right)
+        if one is None or other is None:
+            return False
+        if isinstance(one, Group) != isinstance(other, Group):  # projects stay on top, whatever the order
+            return isinstance(one, Group) == (self.sortOrder() == Qt.SortOrder.AscendingOrder)
+        return self._key(one, Column(left.column())) < self._key(other, Column(left.column()))
+
+    @staticmethod
+    def _key(node: Group | Row, column: Column) -> tuple[float, str]:
+        name = (node.project if isinstance(node, Group) else node.container.title).lower()
+        if isinstance(node, Group):
+            number = {Column.CPU: node.cpu_percent or 0.0, Column.MEMORY: node.memory_bytes or 0.0}.get(column, 0.0)
+            return number, name
+        container, look = node.container, node.latest
+        match column:
+            case Column.CPU:
+                return (look.cpu_percent if look else -1.0), name
+            case Column.MEMORY:
+                return (float(look.memory_bytes) if look else -1.0), name
+            case Column.SINCE:
+                return -(container.started_s or container.created_s), name
+            case Column.PORTS:
+                return float(container.ports[0].host_port if container.ports else 1 << 17), name
+            case Column.IMAGE:
+                return 0.0, f"{container.image} {name}"
+            case _:
+                return 0.0, name
+
+    def node(self, index: Index) -> Group | Row | None:
+        return self._source.node(self.mapToSource(index))

@@ -1,0 +1,62 @@
+"""`cove-desktop`: the window and the tray."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+
+def entry() -> None:
+    raise SystemExit(main(sys.argv[1:]))
+
+
+def parser() -> argparse.ArgumentParser:
+    arguments = argparse.ArgumentParser(prog="cove-desktop", description="Cove's window and tray.")
+    arguments.add_argument("--context", choices=("vm", "native"), help="the VM, or the engine on this Linux itself")
+    arguments.add_argument(
+        "-H", "--host", metavar="ADDRESS", help="the engine at this address, e.g. unix:///run/x.sock"
+    )
+    arguments.add_argument("--quick-run", action="store_true", help="open only the palette, to run an image")
+    arguments.add_argument("--theme", choices=("light", "dark"), help="instead of what the desktop says")
+    return arguments
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns the exit status: 0 after quitting, 1 where no engine can be addressed, 2 for bad arguments."""
+    options = parser().parse_args(argv)
+    from PySide6.QtCore import QSettings, QTimer
+    from PySide6.QtWidgets import QApplication
+
+    from desktop.context import ContextError, resolve
+    from desktop.paths import host_paths
+    from desktop.ui.app import Cove
+    from desktop.ui.theme import Theme
+
+    try:
+        paths = host_paths(os.environ, sys.platform)
+        context = resolve(paths, os.environ, host=options.host, context=options.context)
+    except (ContextError, ValueError) as e:
+        sys.stderr.write(f"cove-desktop: {e}\n")
+        return 1
+    app = QApplication(["cove-desktop"])
+    app.setApplicationName("cove-desktop")
+    app.setApplicationDisplayName("Cove")
+    app.setDesktopFileName("cove-desktop")
+    app.setQuitOnLastWindowClosed(False)
+    theme = Theme(options.theme)
+    theme.apply(app)
+    settings = QSettings(str(paths.home / "window.ini"), QSettings.Format.IniFormat)
+    cove = Cove(app, theme, context, paths, settings)
+    signal.signal(signal.SIGINT, lambda *_: app.quit())
+    signal.signal(signal.SIGTERM, lambda *_: app.quit())
+    # Python's signal handlers run only between bytecodes: this gives them a chance while Qt sleeps in its loop.
+    heartbeat = QTimer()
+    heartbeat.timeout.connect(lambda: None)
+    heartbeat.start(500)
+    cove.open(quick_run=options.quick_run)
+    status = app.exec()
+    cove.close()
+    return status

@@ -1,0 +1,355 @@
+"""The run dialog: image, name, command, ports, variables, volumes, limits, and the command that does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from PySide6.QtCore import QStringListModel, Qt
+from PySide6.QtGui import QFontMetrics
+from PySide6.QtWidgets import (
+    QComboBox,
+    QCompleter,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from desktop.ui.buttons import Button, CheckBox, Link
+from desktop.ui.cards import CodeWell, Field, IconLabel, Label
+from desktop.ui.dialogs import Dialog
+from desktop.ui.icons import Icons
+from desktop.ui.run_options import BadOption, MountWish, PortWish, RunWish
+from desktop.ui.theme import Theme
+from desktop.ui.words import tr
+
+RESTARTS = ("no", "unless-stopped", "on-failure", "always")
+SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
+
+
+class FieldRows(QWidget):
+    """Rows of fields that can be added and removed."""
+
+    def __init__(self, theme: Theme, icons: Icons, changed: Callable[[], None], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme, self._icons, self._changed = theme, icons, changed
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(6)
+        self.rows: list[list[QWidget]] = []
+
+    def add(self, widgets: list[QWidget], stretches: list[int]) -> None:
+        line = QWidget()
+        row = QHBoxLayout(line)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        for widget, stretch in zip(widgets, stretches, strict=True):
+            row.addWidget(widget, stretch)
+        remove = Button(self._theme, self._icons, icon="x", kind="ghost", name=tr("Remove"), height=28)
+        row.addWidget(remove)
+        self._column.addWidget(line)
+        self.rows.append(widgets)
+
+        def on_remove() -> None:
+            self.rows.remove(widgets)
+            line.hide()
+            line.deleteLater()
+            self._changed()
+
+        remove.clicked.connect(on_remove)
+        for widget in widgets:
+            if isinstance(widget, QLineEdit):
+                widget.textChanged.connect(self._changed)
+            elif isinstance(widget, QComboBox):
+                widget.currentIndexChanged.connect(self._changed)
+        self._changed()
+
+
+class RunDialog(Dialog):
+    """Asks for a `RunWish`; `run(wish)` is called when it is complete. `images` are completed while typing."""
+
+    def __init__(
+        self,
+        theme: Theme,
+        icons: Icons,
+        window: QWidget,
+        *,
+        wish: RunWish,
+        images: list[str],
+        run: Callable[[RunWish], None],
+        focus: str = "",
+        note: str = "",
+    ) -> None:
+        title = tr("Run {image}", image=wish.image) if wish.image else tr("Run an image")
+        super().__init__(theme, icons, title, window, width=840)
+        self._run, self._ready = run, False
+        self._base = wish
+        head = QHBoxLayout()
+        head.setSpacing(12)
+        head.addWidget(Label(theme, title, "heading"))
+        head.addWidget(Label(theme, note, "body", "text2"))
+        head.addStretch(1)
+        close = Button(theme, icons, icon="x", kind="ghost", name=tr("Close"))
+        close.clicked.connect(self.reject)
+        head.addWidget(close)
+        self.body.setContentsMargins(28, 18, 28, 20)
+        self.body.setSpacing(12)
+        self.body.addLayout(head)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        inner = QWidget()
+        inner.setObjectName("scrolled")
+        grid = QGridLayout(inner)
+        grid.setContentsMargins(0, 6, 0, 6)
+        grid.setHorizontalSpacing(32)
+        grid.setVerticalSpacing(18)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
+        self.image = Field(theme, icons, tr("an image, such as debian:trixie"))
+        self.image.setAccessibleName(tr("Image"))
+        completer = QCompleter(QStringListModel(images, self), self)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        self.image.setCompleter(completer)
+        self.name = Field(theme, icons, tr("chosen for you, if empty"))
+        self.name.setAccessibleName(tr("Name"))
+        self.command = Field(theme, icons, tr("what the image says, if empty"))
+        self.command.setAccessibleName(tr("Command"))
+        self.memory = Field(theme, icons, tr("no limit"))
+        self.memory.setAccessibleName(tr("Memory in MB"))
+        self.cpus = Field(theme, icons, tr("no limit"))
+        self.cpus.setAccessibleName(tr("CPUs"))
+        self.restart = QComboBox()
+        self.restart.setAccessibleName(tr("Restart"))
+        self.restart.addItems([tr("No"), tr("Unless I stop it"), tr("When it fails"), tr("Always")])
+        self.restart.setCurrentIndex(RESTARTS.index(wish.restart) if wish.restart in RESTARTS else 0)
+        self.ports = FieldRows(theme, icons, self._on_changed)
+        self.environment = FieldRows(theme, icons, self._on_changed)
+        self.mounts = FieldRows(theme, icons, self._on_changed)
+        self._errors: dict[str, Label] = {}
+        grid.addLayout(self._section(tr("Image"), "", [self.image], "image"), 0, 0)
+        grid.addLayout(self._section(tr("Command"), "", [self.command], "command"), 0, 1)
+        grid.addLayout(self._section(tr("Name"), "", [self.name], "name"), 1, 0)
+        restart_note = tr("when it ends, or the engine starts")
+        grid.addLayout(self._section(tr("Restart"), restart_note, [self.restart], "restart"), 1, 1)
+        links = [(tr("Add a port"), lambda: self._add_port(PortWish(host_port="", port="")))]
+        grid.addLayout(self._section(tr("Ports"), tr("this computer, container"), [self.ports], "ports", links), 2, 0)
+        links = [
+            (tr("Add a volume"), lambda: self._add_mount(MountWish(source="", target=""))),
+            (tr("Add a folder…"), self._on_folder),
+        ]
+        note_text = tr("source, place in the container")
+        grid.addLayout(self._section(tr("Volumes and folders"), note_text, [self.mounts], "mounts", links), 2, 1)
+        links = [(tr("Add a variable"), lambda: self._add_variable("", ""))]
+        grid.addLayout(self._section(tr("Environment"), "", [self.environment], "environment", links), 3, 0)
+        limits = QHBoxLayout()
+        limits.setSpacing(12)
+        for field, unit in ((self.memory, tr("MB memory")), (self.cpus, tr("CPUs"))):
+            limits.addWidget(_with_unit(theme, field, unit))
+        holder = QWidget()
+        holder.setLayout(limits)
+        limits.setContentsMargins(0, 0, 0, 0)
+        grid.addLayout(self._section(tr("Limits"), "", [holder], "memory"), 3, 1)
+        grid.setRowStretch(4, 1)
+        scroll.setWidget(inner)
+        self.body.addWidget(scroll, 1)
+        self.well = CodeWell(theme, icons)
+        self.body.addWidget(self.well)
+        self.remove = CheckBox(theme, tr("Delete the container when it ends"), on=wish.remove)
+        self.remove.clicked.connect(self._on_changed)
+        self.foot.addWidget(self.remove)
+        self.foot.addStretch(1)
+        self.keep, self.act = self.add_buttons(tr("Cancel"), tr("Run"), "primary", "play")
+        self.act.clicked.connect(self._on_run)
+        self.image.setText(wish.image)
+        self.name.setText(wish.name)
+        self.command.setText(wish.command)
+        self.memory.setText(wish.memory)
+        self.cpus.setText(wish.cpus)
+        for port in wish.ports:
+            self._add_port(port)
+        for mount in wish.mounts:
+            self._add_mount(mount)
+        for name, value in wish.environment:
+            self._add_variable(name, value)
+        for field in (self.image, self.name, self.command, self.memory, self.cpus):
+            field.textChanged.connect(self._on_changed)
+            field.returnPressed.connect(self._on_run)
+        self.restart.currentIndexChanged.connect(self._on_changed)
+        self._ready = True
+        self._on_changed()
+        self.resize(840, min(640, max(540, window.height() - 120)))
+        fields: dict[str, QWidget] = {"name": self.name, "command": self.command, "image": self.image}
+        if focus == "ports" and self.ports.rows:
+            fields["ports"] = self.ports.rows[0][0]
+        fields.get(focus, self.name if wish.image else self.image).setFocus()
+
+    def _section(
+        self,
+        title: str,
+        note: str,
+        widgets: list[QWidget],
+        key: str,
+        links: list[tuple[str, Callable[[], None]]] | None = None,
+    ) -> QVBoxLayout:
+        column = QVBoxLayout()
+        column.setSpacing(6)
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(Label(self.theme, title, "smallsection"))
+        head.addWidget(Label(self.theme, note, "small", "text2"))
+        head.addStretch(1)
+        column.addLayout(head)
+        for widget in widgets:
+            column.addWidget(widget)
+        error = Label(self.theme, "", "small", "bad")
+        error.setWordWrap(True)
+        error.hide()
+        self._errors[key] = error
+        column.addWidget(error)
+        if links:
+            row = QHBoxLayout()
+            row.setSpacing(18)
+            for text, call in links:
+                link = Link(self.theme, text)
+                link.clicked.connect(lambda _=False, c=call: c())
+                row.addWidget(link)
+            row.addStretch(1)
+            column.addLayout(row)
+        column.addStretch(1)
+        return column
+
+    # rows ------------------------------------------------------------------------------------------------------------
+
+    def _add_port(self, port: PortWish) -> None:
+        there = Field(self.theme, self.icons, tr("any free"))
+        there.setAccessibleName(tr("Port on this computer"))
+        here = Field(self.theme, self.icons, tr("port"))
+        here.setAccessibleName(tr("Port in the container"))
+        there.setText(port.host_port)
+        here.setText(port.port)
+        protocol = QComboBox()
+        protocol.setAccessibleName(tr("Protocol"))
+        protocol.addItems(["TCP", "UDP"])
+        protocol.setCurrentIndex(1 if port.protocol == "udp" else 0)
+        arrow = IconLabel(self.theme, self.icons, "arrow-right", "text3")
+        self.ports.add([there, arrow, here, protocol], [1, 0, 1, 0])
+        if self._ready:
+            there.setFocus()
+
+    def _add_mount(self, mount: MountWish) -> None:
+        source = Field(
+            self.theme, self.icons, tr("volume"), "database" if not mount.source.startswith("/") else "folder-simple"
+        )
+        source.setAccessibleName(tr("Volume or folder"))
+        target = Field(self.theme, self.icons, "/data")
+        target.setAccessibleName(tr("Place in the container"))
+        source.setText(mount.source)
+        target.setText(mount.target)
+        arrow = IconLabel(self.theme, self.icons, "arrow-right", "text3")
+        self.mounts.add([source, arrow, target], [1, 0, 1])
+        if self._ready:
+            source.setFocus()
+
+    def _add_variable(self, name: str, value: str) -> None:
+        key = Field(self.theme, self.icons, tr("NAME"))
+        key.setAccessibleName(tr("Variable"))
+        worth = Field(self.theme, self.icons, tr("value"))
+        worth.setAccessibleName(tr("Value"))
+        key.setText(name)
+        worth.setText(value)
+        eye = Button(self.theme, self.icons, icon="eye", kind="ghost", name=tr("Show the value"), height=28)
+
+        def hide(hidden: bool) -> None:
+            worth.setEchoMode(QLineEdit.EchoMode.Password if hidden else QLineEdit.EchoMode.Normal)
+            eye.set_icon("eye" if hidden else "eye-slash")
+
+        eye.clicked.connect(lambda: hide(worth.echoMode() == QLineEdit.EchoMode.Normal))
+        key.editingFinished.connect(lambda: hide(True) if _is_secret(key.text()) else None)
+        hide(_is_secret(name))
+        self.environment.add([key, worth, eye], [1, 1, 0])
+        if self._ready:
+            key.setFocus()
+
+    def _on_folder(self) -> None:
+        dialog = QFileDialog(self, tr("A folder of this computer"))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(lambda path: self._add_mount(MountWish(source=path, target="")))
+        dialog.open()
+
+    # result ----------------------------------------------------------------------------------------------------------
+
+    def wish(self) -> RunWish:
+        """What stands in the fields now; empty rows are left out."""
+        ports = [
+            PortWish(host_port=_text(r[0]), port=_text(r[2]), protocol=_text(r[3]).lower())
+            for r in self.ports.rows
+            if _text(r[0]) or _text(r[2])
+        ]
+        mounts = [
+            MountWish(source=_text(r[0]), target=_text(r[2])) for r in self.mounts.rows if _text(r[0]) or _text(r[2])
+        ]
+        environment = [
+            (_text(r[0]), r[1].text() if isinstance(r[1], QLineEdit) else "")
+            for r in self.environment.rows
+            if _text(r[0]) or _text(r[1])
+        ]
+        return RunWish(
+            image=_text(self.image),
+            name=_text(self.name),
+            command=_text(self.command),
+            ports=ports,
+            mounts=mounts,
+            environment=environment,
+            memory=_text(self.memory),
+            cpus=_text(self.cpus),
+            restart=RESTARTS[max(0, self.restart.currentIndex())],
+            remove=self.remove.isChecked(),
+        )
+
+    def _on_changed(self) -> None:
+        if not self._ready:
+            return
+        wish = self.wish()
+        masked = [(n, "…" if _is_secret(n) else v) for n, v in wish.environment]
+        shown = replace(wish, environment=masked)
+        width = max(40, int(720 / QFontMetrics(self.theme.font("mono")).horizontalAdvance("0")))
+        self.well.set_text(shown.command_lines(width), wish.command_line())
+        for error in self._errors.values():
+            error.hide()
+
+    def _on_run(self) -> None:
+        wish = self.wish()
+        try:
+            wish.check()
+        except BadOption as e:
+            key = "memory" if e.field == "cpus" else e.field
+            self._errors[key].setText(str(e))
+            self._errors[key].show()
+            return
+        self.accept()
+        self._run(wish)
+
+
+def _text(widget: QWidget) -> str:
+    if isinstance(widget, QLineEdit):
+        return widget.text().strip()
+    return widget.currentText() if isinstance(widget, QComboBox) else ""
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.upper() for word in SECRET_WORDS)
+
+
+def _with_unit(theme: Theme, field: Field, unit: str) -> QWidget:
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(8)
+    row.addWidget(field, 1)
+    row.addWidget(Label(theme, unit, "small", "text2"))
+    return holder
