@@ -70,6 +70,7 @@ class Engine:
         self.system = System(core, self.images, self._store, self._files, self.volumes, "")
         self._opening = asyncio.Lock()
         self._held: dict[str, Held] = {}
+        self._interrupted: set[str] = set()  # containers whose restart, or life, ended with the last engine
 
     def _on_image_event(self, action: str, actor: str, attributes: dict[str, str]) -> None:
         self.events.publish("image", action, actor, attributes)
@@ -154,8 +155,12 @@ class Engine:
             # The supervisor knows best: the engine may have been killed between a start and its note of it.
             state.run, state.pid, state.started_ns = held.run, held.pid, held.started_at_ns
             state.status = Status.PAUSED if held.paused else Status.RUNNING
-        elif state.running or state.status is Status.RESTARTING:
+        elif state.running:
             self._lifecycle.lost(live)
+            self._interrupted.add(live.record.id)
+        elif state.status is Status.RESTARTING:
+            state.status = Status.EXITED  # `_resume` goes on with it
+            self._interrupted.add(live.record.id)
         elif state.status is Status.REMOVING:
             state.status = Status.DEAD
 
@@ -198,10 +203,10 @@ class Engine:
             with suppress(EngineError):
                 await self._lifecycle.remove(live, force=True, volumes=record.auto_remove)
             return
-        lost = state.exit_code == 255 and should_restart(policy, state) and state.started_ns
-        if lost or starts_with_the_engine(policy, state):
-            with suppress(EngineError):  # logged there, and told by the state
-                await self._lifecycle.start(live)
+        if record.id in self._interrupted and should_restart(policy, state):
+            await self._lifecycle.start_by_policy(live, counts=True)
+        elif starts_with_the_engine(policy, state):
+            await self._lifecycle.start_by_policy(live, counts=False)
 
     # --- closing
 

@@ -21,6 +21,7 @@ from vmagent.engine.networking import Networking
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, Conflict, EngineError
 from vmagent.images.imagestore import ImageStore
+from vmagent.linux import mounts
 from vmagent.native import binary
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_plan
@@ -84,6 +85,8 @@ class Launcher:
             host_files = self._core.exec_root.container(record.id)
             host_files.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._write_host_files(record, host_files)
+            if record.host_config["IpcMode"] == "shareable":
+                _mount_shm(host_files / "shm", record.host_config["ShmSize"])
             plan = self._plan(record, host_files, own_network=namespace_fd is not None)
             planned = time.perf_counter()
             spawned = await self._core.supervisor.spawn(
@@ -100,6 +103,7 @@ class Launcher:
             )
         except BaseException:
             await self._networking.release(record)
+            self.unmount_shm(record)
             raise
         finally:
             if namespace_fd is not None:
@@ -187,6 +191,12 @@ class Launcher:
             return self._core.exec_root.container(other.id) / "shm"
         return None
 
+    def unmount_shm(self, record: Container) -> None:
+        """Take away what `launch` mounted for IpcMode shareable; others that share it keep it."""
+        path = self._core.exec_root.container(record.id) / "shm"
+        if record.host_config["IpcMode"] == "shareable" and os.path.ismount(path):
+            mounts.umount(str(path), mounts.MNT_DETACH)
+
     def _write_host_files(self, record: Container, folder: Path) -> None:
         if record.network_mode.startswith("container:"):
             other = self._core.exec_root.container(self._core.find(record.network_mode.partition(":")[2]).record.id)
@@ -244,6 +254,14 @@ class Launcher:
             raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{alias or name}")
         names = dict.fromkeys((alias.rpartition("/")[2] or name, other.config["Hostname"], other.name))
         return hostfiles.HostEntry(endpoint["IPAddress"], tuple(names))
+
+
+def _mount_shm(path: Path, size: int) -> None:
+    """A tmpfs on the host that several containers can have as their /dev/shm. Raises OSError."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    if not os.path.ismount(path):  # a failed stop of the last run may have left it
+        flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
+        mounts.mount("shm", str(path), "tmpfs", flags, f"mode=1777,size={size}")
 
 
 def _size(console: list[int]) -> tuple[int, int] | None:

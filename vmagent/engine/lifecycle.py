@@ -60,6 +60,16 @@ class Lifecycle:
             live.backoff_s = 0.0
             await self._launch(live)
 
+    async def start_by_policy(self, live: Live, *, counts: bool) -> None:
+        """Start a container as the engine opens; a failure is told by its state. `counts`: as a restart."""
+        async with live.lock:
+            state = live.record.state
+            if state.running or live.is_removing or live.is_removed:
+                return
+            state.restart_count = state.restart_count + 1 if counts else 0
+            with suppress(EngineError):
+                await self._launch(live)
+
     async def _launch(self, live: Live) -> None:
         """One start, by hand or policy. The lock is held. On failure the state tells why, and --rm removes."""
         record, state = live.record, live.record.state
@@ -129,6 +139,7 @@ class Lifecycle:
         lived_s = (state.finished_ns - state.started_ns) / 1e9
         self._core.tell(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
         await self._networking.release(record)
+        self._launcher.unmount_shm(record)
         if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
             await self._remove_locked(live, volumes=True)
             await self._core.supervisor.acknowledge(event.id, event.run)
