@@ -1,7 +1,8 @@
 """An EROFS index over a tar: `mkfs.erofs --tar=i` (erofs-utils 1.8), mounted from files (Linux 6.12).
 
 The tar stays what it is; the index holds the names and where in the tar each file's bytes are. `--aufs` turns `.wh.`
-names into overlayfs' own marks. man mkfs.erofs(1); Documentation/filesystems/erofs.rst, "device=%s".
+names into overlayfs' own marks. Times lose their fractions of a second.
+man mkfs.erofs(1); Documentation/filesystems/erofs.rst, "device=%s".
 """
 
 from __future__ import annotations

@@ -295,7 +295,9 @@ def _check_members(source: ByteSource, layering: _Layering) -> set[str] | None:
                 parts.pop()
                 implied.update("/".join(parts[:i]) for i in range(1, len(parts) + 1))
                 continue
-            if not parts[-1].startswith(AUFS_OWN):
+            if parts[-1].startswith(AUFS_OWN):
+                is_plain = False
+            else:
                 parts[-1] = whiteout_of(parts[-1], member.name)
         path = "/".join(parts)
         parents = ["/".join(parts[:i]) for i in range(1, len(parts))]

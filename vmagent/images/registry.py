@@ -340,7 +340,7 @@ class Registry:
                         raise ImageFault(
                             f"blob {expected.digest} broke off at {at} of {expected.size} bytes: {_reason(e)}"
                         ) from e
-                    time.sleep(0.1 * 4**failures)
+                    time.sleep(0.1 * 3**failures)
 
     def tags(self) -> list[str]:
         """All tags of the repository: distribution-spec, "Listing Tags". Raises ImageFault."""

@@ -1,0 +1,329 @@
+"""What the image tests are made with: tars, images, a registry that misbehaves on request, a store driven by a test."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import gzip
+import hashlib
+import http.client
+import http.server
+import io
+import json
+import re
+import tarfile
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vmagent.images.imagestore import ImageStore
+from vmagent.images.layer import Kind
+from vmagent.paths import DataRoot, ExecRoot
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+@dataclass
+class Entry:
+    """One member of a tar to be made."""
+
+    name: str
+    data: bytes = b""
+    type: bytes = tarfile.REGTYPE
+    link: str = ""
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    mtime: float = 1_700_000_000
+    device: tuple[int, int] = (0, 0)
+    xattrs: dict[str, str] = field(default_factory=dict)
+
+
+def folder(name: str, mode: int = 0o755, **more: Any) -> Entry:
+    return Entry(name, type=tarfile.DIRTYPE, mode=mode, **more)
+
+
+def symlink(name: str, to: str) -> Entry:
+    return Entry(name, type=tarfile.SYMTYPE, link=to, mode=0o777)
+
+
+def hard_link(name: str, to: str) -> Entry:
+    return Entry(name, type=tarfile.LNKTYPE, link=to)
+
+
+def tar_of(*entries: Entry) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for entry in entries:
+            info = tarfile.TarInfo(entry.name)
+            info.type, info.linkname, info.mode = entry.type, entry.link, entry.mode
+            info.uid, info.gid, info.mtime = entry.uid, entry.gid, entry.mtime
+            info.devmajor, info.devminor = entry.device
+            info.size = len(entry.data)
+            info.pax_headers = {f"SCHILY.xattr.{name}": value for name, value in entry.xattrs.items()}
+            tar.addfile(info, io.BytesIO(entry.data))
+    return out.getvalue()
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class MadeImage:
+    """An image with its blobs, ready for a registry or a layout."""
+
+    def __init__(
+        self,
+        *layers: bytes,
+        pack: Callable[[bytes], bytes] = gzip.compress,
+        diff_ids: list[str] | None = None,
+        platform: tuple[str, str] = ("linux", "amd64"),
+    ) -> None:
+        self.packed = [pack(layer) for layer in layers]
+        self.config = json.dumps(
+            {
+                "os": platform[0],
+                "architecture": platform[1],
+                "created": "2026-01-02T03:04:05Z",
+                "config": {"Cmd": ["/bin/sh"], "Labels": {"made": "here"}},
+                "rootfs": {"type": "layers", "diff_ids": diff_ids or [digest(layer) for layer in layers]},
+            }
+        ).encode()
+        self.blobs = {digest(data): data for data in (*self.packed, self.config)}
+        self.manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {
+                    "mediaType": "application/vnd.oci.image.config.v1+json",
+                    "digest": digest(self.config),
+                    "size": len(self.config),
+                },
+                "layers": [
+                    {
+                        "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                        "digest": digest(data),
+                        "size": len(data),
+                    }
+                    for data in self.packed
+                ],
+            }
+        ).encode()
+        self.id = digest(self.config)
+        self.platform = platform
+
+    def put(self, address: str, repository: str, tag: str, auth: str = "") -> None:
+        """Upload to the registry at HOST:PORT."""
+        for name, data in self.blobs.items():
+            location = upload(address, "POST", f"/v2/{repository}/blobs/uploads/", b"", auth)
+            parts = urlsplit(location)
+            upload(address, "PUT", f"{parts.path}?{parts.query}&digest={name}", data, auth)
+        upload(address, "PUT", f"/v2/{repository}/manifests/{tag}", self.manifest, auth, MANIFEST)
+
+
+def index_of(*images: MadeImage) -> bytes:
+    manifests = [
+        {
+            "mediaType": MANIFEST,
+            "digest": digest(image.manifest),
+            "size": len(image.manifest),
+            "platform": {"os": image.platform[0], "architecture": image.platform[1]},
+        }
+        for image in images
+    ]
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
+
+
+def upload(address: str, method: str, path: str, body: bytes, auth: str = "", kind: str = "") -> str:
+    """One call; the Location it answers with."""
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+        headers = {"Content-Type": kind or "application/octet-stream"}
+        if auth:
+            headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        answer = response.read()
+        assert response.status < 300, (response.status, answer)
+        return response.headers.get("Location", "")
+
+
+class BadRegistry(http.server.ThreadingHTTPServer):
+    """A registry that does what a test tells it to: real ones don't lie, stall or cut."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.manifests: dict[str, bytes] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.cut_at: dict[str, int] = {}  # the first answer with this blob ends after so many bytes
+        self.announce: dict[str, int] = {}  # Content-Length of this blob, whatever is sent
+        self.stalled: dict[str, threading.Event] = {}  # half of this blob is sent, the rest when the event is set
+        self.reached = threading.Event()  # a stalled blob was begun
+        self.ranges: list[str] = []
+        self.token = ""
+        self.users: dict[str, str] = {}
+        self.asked: list[tuple[str, str]] = []  # path and Authorization of token requests
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.address = f"127.0.0.1:{self.server_port}"
+
+    def add(self, image: MadeImage, tag: str = "latest") -> None:
+        self.blobs.update(image.blobs)
+        self.manifests[tag] = self.manifests[digest(image.manifest)] = image.manifest
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is what some tests are about."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: BadRegistry
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        headers.setdefault("Content_Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        server = self.server
+        authorization = self.headers.get("Authorization", "")
+        if self.path.startswith("/token"):
+            server.asked.append((self.path, authorization))
+            name, _, password = base64.b64decode(authorization.partition(" ")[2]).decode().partition(":")
+            if server.users and server.users.get(name) != password:
+                self._answer(401, b"{}")
+            else:
+                self._answer(200, json.dumps({"token": server.token}).encode())
+            return
+        if server.token and authorization != f"Bearer {server.token}":
+            realm = f'Bearer realm="http://{server.address}/token",service="s",scope="repository:x:pull"'
+            self._answer(401, b'{"errors":[{"code":"UNAUTHORIZED"}]}', WWW_Authenticate=realm)
+            return
+        match = re.fullmatch(r"/v2/.+/(manifests|blobs)/([^/]+)", self.path)
+        if match is None:
+            self._answer(404, b"{}")
+        elif match[1] == "manifests":
+            body = server.manifests.get(match[2])
+            if body is None:
+                self._answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
+            else:
+                self._answer(200, body, Content_Type=json.loads(body)["mediaType"])
+        else:
+            self._blob(match[2])
+
+    def _blob(self, name: str) -> None:
+        server = self.server
+        body = server.blobs[name]
+        length = server.announce.get(name, len(body))
+        status = 200
+        if asked := self.headers.get("Range"):
+            server.ranges.append(asked)
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+            body, length, status = body[start:], length - start, 206
+        if (event := server.stalled.get(name)) is not None:
+            self._answer(status, body[: len(body) // 2], Content_Length=str(length))
+            self.wfile.flush()
+            server.reached.set()
+            event.wait(30)
+            self.wfile.write(body[len(body) // 2 :])
+        elif (cut := server.cut_at.pop(name, None)) is not None:
+            self._answer(status, body[:cut], Content_Length=str(length))
+            self.close_connection = True
+        else:
+            self._answer(status, body, Content_Length=str(length))
+            self.close_connection = length != len(body)
+
+
+@contextlib.contextmanager
+def bad_registry() -> Iterator[BadRegistry]:
+    with BadRegistry() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server
+        finally:
+            for event in server.stalled.values():
+                event.set()
+            server.shutdown()
+            thread.join()
+
+
+async def chunks(data: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+class Driver:
+    """An open store with a loop of its own, driven call by call."""
+
+    def __init__(self, root: Path, kind: Kind | None, **options: Any) -> None:
+        self.root = DataRoot(root / "data")
+        self.events: list[tuple[str, str, dict[str, str]]] = []
+        self.runner = asyncio.Runner(debug=False)
+        self.store = ImageStore(
+            self.root,
+            ExecRoot(root / "exec"),
+            kind=kind,
+            on_event=lambda action, actor, attributes: self.events.append((action, actor, attributes)),
+            **options,
+        )
+        self.run(self.store.open())
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(coroutine)
+
+    def all(self, items: Any) -> list[Any]:
+        """Everything that an asynchronous generator gives."""
+
+        async def collect() -> list[Any]:
+            async with contextlib.aclosing(items) as opened:
+                return [item async for item in opened]
+
+        listed: list[Any] = self.run(collect())
+        return listed
+
+    def pull(self, ref: str, **options: Any) -> list[dict[str, Any]]:
+        name, _, tag = ref.rpartition(":")
+        if "@" in ref:
+            name, _, tag = ref.partition("@")
+        return self.all(self.store.pull(name, tag, **options))
+
+    def import_(self, tar: bytes, repo: str = "x", **options: Any) -> str:
+        last = self.all(self.store.import_(chunks(tar), repo, **options))[-1]
+        return str(last["status"])
+
+    def load(self, archive: bytes, *, quiet: bool = True) -> list[dict[str, Any]]:
+        return self.all(self.store.load(chunks(archive), quiet))
+
+    def left(self) -> dict[str, list[str]]:
+        """What lies in the folders that a failure must leave as they were. Removal in the background is over."""
+
+        async def settle() -> None:
+            while tasks := list(self.store._tasks):
+                await asyncio.gather(*tasks)
+
+        self.run(settle())
+        return {
+            name: sorted(path.name for path in getattr(self.root, name).iterdir())
+            for name in ("ingest", "layers", "blobs", "images", "trash")
+        }
+
+    def tags(self) -> list[str]:
+        """All names of all images but the one that every store is born with."""
+        return sorted(
+            tag for shape in self.run(self.store.list()) for tag in shape["RepoTags"] if tag != "cove/hello:latest"
+        )
+
+    def close(self) -> None:
+        self.run(self.store.close())
+        self.runner.close()

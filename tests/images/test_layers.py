@@ -1,0 +1,260 @@
+"""What becomes of a layer's tar: the same tree in both kinds, and no tar that reaches outside."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import stat
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.images.kit import Driver, Entry, folder, hard_link, symlink, tar_of
+from vmagent.errors import EngineError
+from vmagent.images.compression import Compression, Gzip, decompress
+from vmagent.images.faults import ImageFault
+from vmagent.images.layer import Kind
+from vmagent.images.tarstream import ByteSource, members
+
+NewStore = Callable[..., Driver]
+
+TREE = tar_of(
+    folder("./", mode=0o711, mtime=1_600_000_000),
+    folder("bin", mode=0o755, mtime=1_500_000_000),
+    Entry("bin/tool", b"#!/bin/sh\n" * 1000, mode=0o4755, uid=1, gid=2, mtime=1_400_000_000),
+    hard_link("bin/same", "bin/tool"),
+    symlink("bin/up", "../etc"),
+    symlink("abs", "/etc/passwd"),
+    Entry("implied/deep/file", b"x", mode=0o600),
+    Entry("/etc/absolute", b"name", uid=1000, gid=1000),
+    folder("sticky", mode=0o1777),
+    Entry("null", type=tarfile.CHRTYPE, device=(1, 3), mode=0o666),
+    Entry("pipe", type=tarfile.FIFOTYPE, mode=0o640),
+    Entry("caps", b"c", xattrs={"user.note": "kept"}),
+    Entry("long/" + "n" * 180 + "/" + "é" * 60, b"long"),
+    folder("opaque"),
+    Entry("opaque/.wh..wh..opq"),
+    Entry("opaque/new", b"1"),
+    Entry("sub/.wh.gone"),
+)
+
+
+def tree_of(root: Path) -> dict[str, object]:
+    """What a process would see: mode, owner, size or target, time, content, attributes; hard links by name."""
+    seen: dict[tuple[int, int], str] = {}
+    tree: dict[str, object] = {}
+    for path in [root, *sorted(root.rglob("*"))]:
+        name = str(path.relative_to(root))
+        info = path.lstat()
+        implied = name in ("implied", "implied/deep", "etc", "sub", "long") or name.endswith("n" * 180)
+        content: object = None
+        if path.is_symlink():
+            content = path.readlink()
+        elif stat.S_ISREG(info.st_mode):
+            content = path.read_bytes()
+            content = (seen.setdefault((info.st_dev, info.st_ino), name), content)
+        elif stat.S_ISCHR(info.st_mode):
+            content = info.st_rdev
+        xattrs = {
+            key: os.getxattr(path, key, follow_symlinks=False)
+            for key in os.listxattr(path, follow_symlinks=False)
+            if key != "trusted.overlay.origin"  # mkfs.erofs' hint that there are whiteouts in a folder
+        }
+        mode = info.st_mode if not path.is_symlink() else stat.S_IFLNK  # a link's own mode means nothing
+        is_mark = stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
+        if is_mark:
+            mode = stat.S_IFCHR
+        time = None if implied or is_mark else info.st_mtime_ns
+        tree[name] = (oct(mode), info.st_uid, info.st_gid, time, content, xattrs)
+    return tree
+
+
+def test_both_kinds_show_the_tree_that_the_tar_describes(
+    new_store: NewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mkfs_erofs: Path
+) -> None:
+    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
+    trees = {}
+    for kind in Kind:
+        driver = new_store(tmp_path / kind, kind)
+        [lower] = driver.store.lowers(driver.store.resolve(driver.import_(TREE)))
+        assert driver.store.layers[driver.store.resolve("x").layers[0]].kind is kind
+        trees[kind] = tree_of(Path(lower))
+    tree = trees[Kind.DIR]
+    assert tree == trees[Kind.TAR]
+    assert tree["."][:4] == ("0o40711", 0, 0, 1_600_000_000 * 10**9)  # type: ignore[index]
+    assert tree["bin"][3] == 1_500_000_000 * 10**9  # type: ignore[index] # set after its files were made
+    assert tree["bin/tool"][:4] == ("0o104755", 1, 2, 1_400_000_000 * 10**9)  # type: ignore[index]
+    assert tree["implied/deep"][0] == "0o40755"  # type: ignore[index]
+    assert tree["sub/gone"][4] == 0  # type: ignore[index] # overlayfs' whiteout: character device 0/0
+    assert tree["opaque"][5] == {"trusted.overlay.opaque": b"y"}  # type: ignore[index]
+    assert tree["caps"][5] == {"user.note": b"kept"}  # type: ignore[index]
+
+
+OUT = "leads out of the layer"
+ATTACKS = {
+    "a parent in the name": ([Entry("../escaped", b"x")], OUT),
+    "a parent deep in the name": ([Entry("a/../../escaped", b"x")], OUT),
+    "a link out, then a file through it": ([symlink("a", "../../.."), Entry("a/escaped", b"x")], OUT),
+    "an absolute link, then a file through it": ([symlink("a", "/OUTSIDE"), Entry("a/escaped", b"x")], OUT),
+    "a link to a link out": ([symlink("a", "b"), symlink("b", "/OUTSIDE"), Entry("a/escaped", b"x")], OUT),
+    "a folder swapped for a link": (
+        [folder("a"), Entry("a/in", b"1"), symlink("a", "/OUTSIDE"), Entry("a/escaped", b"x")],
+        OUT,
+    ),
+    "a hard link out": ([hard_link("a", "../../../../../../../OUTSIDE/secret")], OUT),
+    "a hard link through a link out": ([symlink("a", "/OUTSIDE"), hard_link("b", "a/secret")], OUT),
+    "a hard link to nothing": ([hard_link("b", "missing/secret")], "no such file in this layer"),
+    "a whiteout outside": ([Entry("../.wh.secret")], OUT),
+    "a whiteout of the parent": ([Entry(".wh...")], OUT),
+    "a whiteout of the folder itself": ([Entry("a/.wh..")], OUT),
+    "an opaque mark outside": ([Entry("../.wh..wh..opq")], OUT),
+    "a whiteout through a link out": ([symlink("a", "/OUTSIDE"), Entry("a/.wh.secret")], OUT),
+    "a loop of links": ([symlink("a", "b"), symlink("b", "a"), Entry("a/x", b"x")], OUT),
+    "a folder through a link out": ([symlink("a", "/OUTSIDE"), folder("a/escaped")], OUT),
+    "a root that is a file": ([Entry(".", b"x")], "not a name in the layer"),
+    "a bottomless folder": ([Entry("a/" * 600 + "x", b"x")], "folders deep"),
+}
+
+
+@pytest.mark.spec("OCI image-spec, layer.md, Applying Changesets")
+def test_a_tar_that_reaches_outside_is_refused_and_leaves_nothing(
+    kind: Kind, new_store: NewStore, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("untouched")
+    before = (tree_of(outside), os.stat(tmp_path).st_mode)
+    driver = new_store(kind=kind)
+    fresh = driver.left()
+    for attack, (entries, words) in ATTACKS.items():
+        aimed = [replace(entry, link=entry.link.replace("/OUTSIDE", str(outside))) for entry in entries]
+        with pytest.raises(EngineError, match=words):
+            driver.import_(tar_of(*aimed))
+        assert driver.left() == fresh, attack
+        assert (tree_of(outside), os.stat(tmp_path).st_mode) == before, attack
+        assert not list(tmp_path.rglob("escaped")), attack
+
+
+def test_overlays_own_attributes_are_not_a_layers_to_set(kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    entry = Entry("d/f", b"x", xattrs={"trusted.overlay.redirect": "/etc", "user.overlay.metacopy": "", "user.a": "1"})
+    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(entry))))
+    assert os.listxattr(Path(lower) / "d" / "f") == ["user.a"]
+
+
+def test_later_members_replace_earlier_ones(kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    tar = tar_of(
+        folder("a"), Entry("a/in", b"1"), Entry("a", b"a file now"),
+        Entry("b", b"1"), folder("b"), Entry("b/in", b"2"),
+        Entry(".wh.c"), folder("c"), Entry("c/in", b"3"),
+        Entry("d", b"old"), hard_link("e", "d"), Entry("d", b"new"),
+        Entry("f", b"kept"), Entry(".wh.f"), Entry(".wh..wh.aufs", b"aufs' own"),
+    )  # fmt: skip
+    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar)))
+    root = Path(lower)
+    assert (root / "a").read_bytes() == b"a file now"
+    assert (root / "b" / "in").read_bytes() == b"2"
+    assert (root / "c" / "in").read_bytes() == b"3"
+    assert os.getxattr(root / "c", "trusted.overlay.opaque") == b"y"  # what lies below is hidden all the same
+    assert ((root / "d").read_bytes(), (root / "e").read_bytes()) == (b"new", b"old")
+    assert (root / "f").read_bytes() == b"kept"
+    assert sorted(path.name for path in root.iterdir()) == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_sparse_files_have_their_holes_and_their_data(kind: Kind, new_store: NewStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    with (source / "sparse").open("wb") as file:
+        file.write(b"begin")
+        file.seek(3 << 20)
+        file.write(b"middle" * 1000)
+        file.truncate(5 << 20)
+    driver = new_store(kind=kind)
+    posix = [f"posix --sparse-version={version}" for version in ("0.0", "0.1", "1.0")]
+    for number, form in enumerate(["gnu", *posix]):
+        tar = tmp_path / "sparse.tar"
+        assert os.system(f"tar -C {source} -S --format={form} -cf {tar} sparse") == 0
+        assert tar.stat().st_size < 1 << 20
+        [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar.read_bytes(), repo=f"s{number}")))
+        assert (Path(lower) / "sparse").read_bytes() == (source / "sparse").read_bytes()
+
+
+PACKERS: dict[Compression, Callable[[bytes], bytes]] = {
+    Compression.NONE: bytes,
+    Compression.GZIP: gzip.compress,
+    Compression.ZSTD: zstandard.compress,
+    Compression.BZIP2: bz2.compress,
+    Compression.XZ: lzma.compress,
+}
+
+
+@given(st.binary(max_size=5000), st.integers(1, 700), st.sampled_from(list(Compression)), st.integers(1, 3))
+def test_any_cut_of_a_packed_stream_unpacks_to_the_same(
+    data: bytes, step: int, compression: Compression, parts: int
+) -> None:
+    packed = b"".join(PACKERS[compression](data) for _ in range(parts))  # several members, as pigz -i makes
+    blocks = (packed[at : at + step] for at in range(0, len(packed), step))
+    assert b"".join(decompress(compression, blocks)) == data * parts
+
+
+@pytest.mark.parametrize("compression", [Compression.GZIP, Compression.ZSTD, Compression.BZIP2, Compression.XZ])
+def test_a_packed_stream_without_its_end_is_refused(compression: Compression) -> None:
+    packed = PACKERS[compression](os.urandom(100_000))
+    for missing in (1, 9, 50_000):
+        with pytest.raises(ImageFault, match="unexpected end"):
+            list(decompress(compression, [packed[:-missing]]))
+
+
+def test_a_bomb_comes_in_bounded_pieces() -> None:
+    for compression in (Compression.GZIP, Compression.ZSTD):
+        packed = PACKERS[compression](bytes(64 << 20))
+        assert max(map(len, decompress(compression, [packed]))) <= 1 << 20
+
+
+@given(st.lists(st.integers(1, 3000), max_size=20))
+def test_our_gzip_does_not_depend_on_how_its_input_is_cut(cuts: list[int]) -> None:
+    data = b"0123456789abcdef" * 2000
+    whole, cut = Gzip(), Gzip()
+    expected = b"".join(whole.write(data)) + whole.finish()
+    got, at = b"", 0
+    for size in cuts:
+        got += b"".join(cut.write(data[at : at + size]))
+        at += size
+    got += b"".join(cut.write(data[at:])) + cut.finish()
+    assert got == expected
+    assert gzip.decompress(got) == data
+
+
+def test_a_tar_cut_anywhere_is_refused_or_a_whole_beginning() -> None:
+    whole = [member.name for member in members(ByteSource([TREE]))]
+    for end in range(0, len(TREE), 97):
+        try:
+            names = [member.name for member in members(ByteSource([TREE[:end]]))]
+        except ImageFault:
+            assert end % 512 or names_before(TREE[:end])
+        else:
+            assert names == whole[: len(names)]
+
+
+def names_before(data: bytes) -> bool:
+    """A cut between two blocks is refused only inside a member or between a member and its extension."""
+    return len(data) >= 512
+
+
+@given(st.binary(min_size=512, max_size=2048))
+def test_no_bytes_make_the_reader_fail_otherwise(data: bytes) -> None:
+    source = ByteSource([data])
+    try:
+        for _ in members(source):
+            pass
+    except ImageFault:
+        pass
