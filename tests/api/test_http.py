@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -407,7 +408,7 @@ def test_events_answer_at_once_and_end_with_the_client(api: Running) -> None:
         assert (event["Type"], event["Action"], event["status"]) == ("container", "create", "create")
         assert event["Actor"]["Attributes"]["a"] == "b"
     deadline = time.monotonic() + LIMIT_S
-    while any(c.is_streaming for c in list(api.server._connections)):
+    while any(c.is_endless for c in list(api.server._connections)):
         assert time.monotonic() < deadline
 
 
@@ -444,3 +445,23 @@ def test_attach_by_websocket_carries_input_and_output(api: Running) -> None:
         )
         assert Reader(sock).answer()[0] == 403
     assert api.exchange(get(path)).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_stopping_server_lets_requests_end_and_drops_endless_ones(api: Running) -> None:
+    container_id = create(api, "sh", "-c", "read x; echo $x; exit 7", OpenStdin=True)
+    start(api, container_id)
+    with api.connect() as waiting, api.connect() as attached, api.connect() as listening, api.connect() as idle:
+        waiting.sendall(post(f"/containers/{container_id}/wait"))
+        reader = hijack(attached, f"/containers/{container_id}/attach?stream=1&stdin=1&stdout=1")
+        listening.sendall(b"GET /events HTTP/1.1\r\n\r\n")
+        idle.sendall(b"GET /_ping HTTP/1.1\r\n\r\n")
+        for sock in (waiting, listening, idle):
+            assert Reader(sock).head()[0] == 200
+        assert reader.head()[0] == 101
+        stopping = asyncio.run_coroutine_threadsafe(api.server.stop(grace_s=LIMIT_S), api.loop)
+        for sock in (listening, idle):
+            assert read_all(sock) in (b"", b"OK")
+        attached.sendall(b"last\n")
+        assert list(reader.frames()) == [(1, b"last\n")]
+        assert b'{"StatusCode":7}' in read_all(waiting)
+        stopping.result(LIMIT_S)

@@ -39,6 +39,14 @@ def use(core: Core, container_id: str, volume: str) -> None:
     core.live[container_id] = SimpleNamespace(record=record)  # type: ignore[index,assignment]
 
 
+def write(volume: dict[str, Any], data: bytes) -> None:
+    Path(volume["Mountpoint"], "file").write_bytes(data)
+
+
+def read(volume: dict[str, Any]) -> bytes:
+    return Path(volume["Mountpoint"], "file").read_bytes()
+
+
 def test_a_volume_is_made_once_and_survives_a_restart(tmp_path: Path) -> None:
     async def first() -> None:
         async with opened(tmp_path) as (core, volumes):
@@ -47,13 +55,13 @@ def test_a_volume_is_made_once_and_survives_a_restart(tmp_path: Path) -> None:
             again = await volumes.create({"Name": "data", "Labels": {"k": "other"}})
             assert made == again
             assert (await anext(stream)).action == "create"
-            Path(made["Mountpoint"], "kept").write_text("here")
+            write(made, b"here")
 
     async def second() -> None:
         async with opened(tmp_path) as (_, volumes):
             found = await volumes.inspect("data")
             assert found["Labels"] == {"k": "v"}
-            assert Path(found["Mountpoint"], "kept").read_text() == "here"
+            assert read(found) == b"here"
             claimed = await volumes.claim("data")
             assert (claimed.is_new, claimed.path) == (False, Path(found["Mountpoint"]))
 
@@ -111,7 +119,7 @@ def test_prune_spares_named_volumes_unless_told(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as (_, volumes):
             named = await volumes.create({"Name": "named"})
-            Path(named["Mountpoint"], "f").write_bytes(b"x" * 10_000)
+            write(named, b"x" * 10_000)
             nameless = (await volumes.create({}))["Name"]
             assert (await volumes.prune({}, anonymous_only=True))["VolumesDeleted"] == [nameless]
             pruned = await volumes.prune({"label!": ["keep"]}, anonymous_only=False)

@@ -39,5 +39,8 @@ class HangupWatch:
             callback()
 
     def close(self) -> None:
+        """Give the descriptor back; a second call does nothing."""
+        if self._epoll.closed:
+            return
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()

@@ -535,8 +535,9 @@ class Connection(asyncio.Protocol):
         return self._current is None
 
     @property
-    def is_streaming(self) -> bool:
-        return self._current is not None and self._current.route.streams
+    def is_endless(self) -> bool:
+        """Whether the running exchange would go on until the client leaves."""
+        return self._current is not None and self._current.route.endless
 
     def cancel(self) -> asyncio.Task[None] | None:
         """Cancel the running exchange; its task, to be awaited."""

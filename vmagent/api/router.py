@@ -26,11 +26,13 @@ class Route:
     """A handler, and what the connection has to know of it before it runs.
 
     `streams`: it lives only as long as the client is connected. Others run to their end without it: a container half
-    stopped or created helps nobody. `hijacks`: bytes after the request are not the next request.
+    stopped or created helps nobody. `endless`: nothing but the client ends it, so a stopping server does not wait for
+    it. `hijacks`: bytes after the request are not the next request.
     """
 
     handler: Handler
     streams: bool = False
+    endless: bool = False
     hijacks: bool = False
     before_open: bool = False  # served before the data root is open
 
@@ -60,11 +62,14 @@ class Router:
         handler: Handler,
         *,
         streams: bool = False,
+        endless: bool = False,
         hijacks: bool = False,
         before_open: bool = False,
     ) -> None:
         """Serve `method` on `template` by `handler`. Of two templates that match, the first added wins."""
-        route = Route(handler=handler, streams=streams, hijacks=hijacks, before_open=before_open)
+        route = Route(
+            handler=handler, streams=streams or endless, endless=endless, hijacks=hijacks, before_open=before_open
+        )
         if "{" not in template:
             self._exact[method, template] = route
             return

@@ -79,14 +79,17 @@ class Server:
             return error_response(500, f"{type(e).__name__}: {e}")
 
     async def stop(self, *, grace_s: float) -> None:
-        """Accept no more, let running requests finish for up to `grace_s`, then drop what is left."""
+        """Accept no more, let running requests finish for up to `grace_s`, then drop what is left.
+
+        Who waits for a container or reads its output thus hears of its end, if containers are stopped meanwhile.
+        """
         self.is_stopping = True
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
             if connection.is_idle:
                 connection.close()
-            elif connection.is_streaming:
+            elif connection.is_endless:
                 connection.cancel()
         tasks = [task for connection in self._connections if (task := connection.task) is not None]
         if tasks:

@@ -64,7 +64,7 @@ def add(router: Router, engine: Engine) -> None:
     router.add("POST", "/containers/{id}/rename", routes.rename)
     router.add("POST", "/containers/{id}/update", routes.update)
     router.add("GET", "/containers/{id}/top", routes.top)
-    router.add("GET", "/containers/{id}/stats", routes.stats, streams=True)
+    router.add("GET", "/containers/{id}/stats", routes.stats, endless=True)
     router.add("GET", "/containers/{id}/changes", routes.changes)
     router.add("GET", "/containers/{id}/export", routes.export, streams=True)
     router.add("POST", "/commit", routes.commit)

@@ -28,7 +28,7 @@ def add(router: Router, engine: Engine) -> None:
     router.add("HEAD", "/_ping", routes.ping_head)
     router.add("GET", "/version", routes.version)
     router.add("GET", "/info", routes.info)
-    router.add("GET", "/events", routes.events, streams=True)
+    router.add("GET", "/events", routes.events, endless=True)
     router.add("GET", "/system/df", routes.df)
     router.add("POST", "/auth", routes.auth)
     router.add("GET", "/plugins", routes.plugins)
