@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, Endpoint
+from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineClient
 from desktop.client.http import HijackedStream
 from desktop.client.reference import InvalidReference
 from desktop.client.run import Pipeline, Pull, RunOptions, Step, StepState, run_pipeline
@@ -138,7 +138,7 @@ def test_a_step_that_fails_says_which_and_why(client: EngineClient) -> None:
     with pytest.raises(ApiError, match="No such image"):
         Pipeline(client, RunOptions(image="nope:1", pull=Pull.NEVER), told.append).create()
     assert (told[-1].name, told[-1].state) == ("create", StepState.FAILED)
-    with pytest.raises(ApiError, match="connection refused|refused"):
+    with pytest.raises(ApiError, match="refused"):
         Pipeline(client, RunOptions(image="127.0.0.1:1/nope"), told.append).create()
     assert (told[-1].name, told[-1].state) == ("pull", StepState.FAILED)
     pipeline = Pipeline(client, RunOptions(image=IMAGE, config=_config("nosuch")), told.append)

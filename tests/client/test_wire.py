@@ -92,11 +92,8 @@ def test_an_answer_cut_short_is_an_error(cut: int) -> None:
 )
 def test_what_is_no_http_is_refused(wire: bytes) -> None:
     reader = ResponseReader("GET")
-    reader.feed(wire)
     with pytest.raises(ProtocolError):
-        reader.head()
-        reader.body()
-        reader.body()
+        _read(reader, [wire, b"", b""])
 
 
 def test_what_follows_an_upgrade_is_not_http() -> None:
