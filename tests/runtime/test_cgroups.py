@@ -145,6 +145,33 @@ def test_v1_limits_go_up_and_down_while_it_runs() -> None:
         tree().at("/cove-test-cg").remove()
 
 
+@pytest.mark.skipif(tree().version != 2, reason="the machine has cgroup v1: the test above says the same of it")
+def test_v2_limits_go_up_and_down_while_it_runs() -> None:
+    made = tree().create(
+        "/cove-test-cg/limits",
+        {
+            "memory": {"limit": 64 * _MIB, "swap": 64 * _MIB, "reservation": 32 * _MIB},
+            "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
+            "pids": {"limit": 10},
+            "unified": {"memory.high": str(48 * _MIB)},
+        },
+    )
+    try:
+
+        def values(*names: str) -> list[str]:
+            return [(Path("/sys/fs/cgroup/cove-test-cg/limits") / name).read_text().strip() for name in names]
+
+        assert values("memory.max", "memory.low", "memory.high") == [str(n * _MIB) for n in (64, 32, 48)]
+        assert values("memory.swap.max", "cpu.max", "cpu.weight", "pids.max") == ["0", "50000 100000", "20", "10"]
+        made.update({"memory": {"limit": 128 * _MIB, "swap": -1}, "pids": {"limit": -1}, "cpu": {"quota": 200000}})
+        assert values("memory.max", "memory.swap.max", "pids.max") == [str(128 * _MIB), "max", "max"]
+        assert values("cpu.max", "cpuset.cpus") == ["200000 100000", "0"]
+        assert made.stats()["memory"]["limit"] == 128 * _MIB
+    finally:
+        made.remove()
+        tree().at("/cove-test-cg").remove()
+
+
 def test_a_container_over_its_memory_is_killed_and_counted(bundle: Bundle) -> None:
     bundle.linux["resources"]["memory"] = {"limit": 32 * _MIB, "swap": 32 * _MIB}
     bundle.process["args"] = ["sh", "-c", "tail /dev/zero"]
