@@ -144,11 +144,16 @@ class Pipe:
         self._ours.setblocking(False)
 
     async def feed(self, chunks: AsyncIterator[bytes]) -> None:
-        """Send all chunks and the end. A worker that reads no further ends it early: its answer says why."""
+        """Send all chunks and the end. A worker that reads no further ends it early: its answer says why.
+
+        What the chunks themselves raise passes through, and no end is sent then.
+        """
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            async for chunk in chunks:
+        async for chunk in chunks:
+            try:
                 await loop.sock_sendall(self._ours, chunk)
+            except (BrokenPipeError, ConnectionResetError):
+                return
         with contextlib.suppress(OSError):
             self._ours.shutdown(socket.SHUT_WR)
 

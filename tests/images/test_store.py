@@ -1,0 +1,328 @@
+"""The store's other verbs: names, removal, holds, save and load, push, commit, and what survives a reopening."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, tar_of
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.images.config import apply_changes
+from vmagent.images.layer import Kind
+from vmagent.images.reference import Reference
+from vmagent.images.removal import ImageUser
+
+NewStore = Callable[..., Driver]
+
+BASE = tar_of(folder("etc"), Entry("etc/os", b"base"), Entry("keep", b"kept" * 500))
+TOP = tar_of(Entry("etc/os", b"top"), Entry("new", b"n"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "full", "familiar"),
+    [
+        ("busybox", "docker.io/library/busybox:latest", "busybox:latest"),
+        ("index.docker.io/a/b:1", "docker.io/a/b:1", "a/b:1"),
+        ("docker.io/library/x", "docker.io/library/x:latest", "x:latest"),
+        ("localhost/x", "localhost/x:latest", "localhost/x:latest"),
+        ("Host/x", "Host/x:latest", "Host/x:latest"),
+        ("127.0.0.1:5000/a/b_c:T-1", "127.0.0.1:5000/a/b_c:T-1", "127.0.0.1:5000/a/b_c:T-1"),
+        ("[::1]:5000/x", "[::1]:5000/x:latest", "[::1]:5000/x:latest"),
+        ("a/b:1@sha256:" + "0" * 64, "docker.io/a/b@sha256:" + "0" * 64, "a/b@sha256:" + "0" * 64),
+    ],
+)
+def test_a_reference_has_one_full_spelling_and_a_short_one(typed: str, full: str, familiar: str) -> None:
+    reference = Reference.parse(typed).with_default_tag()
+    assert (reference.key, reference.familiar) == (full, familiar)
+    assert Reference.parse(full).key == full
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "a b", "a//b", "-x", "x:", "x:-t", "x@sha256:12", "http://x", "x" * 300, "f" * 64]
+)
+def test_what_is_no_reference_is_refused(typed: str) -> None:
+    with pytest.raises(BadRequest):
+        Reference.parse(typed)
+
+
+def test_upper_case_is_refused_in_dockers_words() -> None:
+    with pytest.raises(
+        BadRequest, match=r"invalid reference format: repository name \(library/BAD\) must be lowercase"
+    ):
+        Reference.parse("BAD")
+
+
+def test_changes_are_dockerfile_words() -> None:
+    made = apply_changes(
+        {"Env": ["A=1", "B=2"], "WorkingDir": "/srv"},
+        [
+            'CMD ["sh", "-c"]', "ENTRYPOINT run me", "ENV B=3 C='4 5'", "env D the rest",
+            'LABEL a="b c" d=e', "EXPOSE 80 53/udp",
+            'VOLUME ["/v", "/w"]', "USER 1:2", "WORKDIR sub", "STOPSIGNAL SIGINT", "ONBUILD RUN x",
+            "HEALTHCHECK --interval=1m30s --retries=2 CMD curl x",
+        ],
+    )  # fmt: skip
+    assert made == {
+        "Env": ["A=1", "B=3", "C=4 5", "D=the rest"],
+        "WorkingDir": "/srv/sub",
+        "Cmd": ["sh", "-c"],
+        "Entrypoint": ["/bin/sh", "-c", "run me"],
+        "Labels": {"a": "b c", "d": "e"},
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "Volumes": {"/v": {}, "/w": {}},
+        "User": "1:2",
+        "StopSignal": "SIGINT",
+        "OnBuild": ["RUN x"],
+        "Healthcheck": {"Test": ["CMD-SHELL", "curl x"], "Interval": 90 * 10**9, "Retries": 2},
+    }
+    with pytest.raises(BadRequest, match="RUN is not a valid change command"):
+        apply_changes({}, ["RUN x"])
+
+
+def test_images_are_found_by_id_name_and_prefix(new_store: NewStore) -> None:
+    driver = new_store()
+    one = driver.import_(BASE, "one:1")
+    find = driver.store.resolve
+    assert {find(ref).id for ref in (one, one[7:], one[7:19], one[:19], "one:1", f"one:1@{one}"[:5])} == {one}
+    for ref, words in (
+        ("none", "No such image: none:latest"),
+        ("one", "No such image: one:latest"),
+        ("0" * 64, "No such"),
+    ):
+        with pytest.raises(NotFound, match=words):
+            find(ref)
+    driver.import_(TOP, "cafe")
+    assert find("cafe").id != one  # a name beats a prefix
+
+
+def test_the_last_name_takes_the_image_with_it(new_store: NewStore) -> None:
+    driver = new_store()
+    fresh = driver.left()
+    image_id = driver.import_(BASE, "a:1")
+    run, store = driver.run, driver.store
+    run(store.tag("a:1", "a", "2"))
+    run(store.tag("a:1", "b"))
+    assert driver.tags() == ["a:1", "a:2", "b:latest"]
+    with pytest.raises(
+        Conflict, match=f"conflict: unable to delete {image_id[7:19]} .must be forced. - image is referen"
+    ):
+        run(store.remove(image_id))
+    assert run(store.remove("a:2")) == [{"Untagged": "a:2"}]
+    run(store.remove("b"))
+    removed = run(store.remove("a:1"))
+    assert removed == [{"Untagged": "a:1"}, {"Deleted": image_id}, {"Deleted": digest(BASE)}]
+    assert driver.left() == fresh
+    assert [event[0] for event in driver.events] == ["import", "tag", "tag", "untag", "untag", "untag", "delete"]
+
+
+def test_an_image_in_use_is_kept_for_its_user(kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    run, store = driver.run, driver.store
+    fresh = driver.left()
+    image_id = driver.import_(BASE)
+    hold = store.hold(image_id)
+    user = ImageUser("c" * 64, is_running=True)
+    with pytest.raises(Conflict, match=f"cannot be forced. - image is being used by running container {'c' * 12}"):
+        run(store.remove(image_id, force=True, users=lambda _: [user]))
+    with pytest.raises(Conflict, match=r'unable to remove repository reference "x" .must force.'):
+        run(store.remove("x", users=lambda _: [user]))
+    stopped = ImageUser("c" * 64, is_running=False)
+    with pytest.raises(Conflict, match=r"must be forced. - image is being used by stopped container"):
+        run(store.remove(image_id, users=lambda _: [stopped]))
+    assert {"Deleted": image_id} in run(store.remove("x", force=True, users=lambda _: [stopped]))
+    with pytest.raises(NotFound):
+        store.resolve(image_id)
+    [lower] = store.lowers(store.image(image_id))  # a stopped container can still start
+    assert (Path(lower) / "keep").is_file()
+
+    driver.close()
+    driver.__init__(driver.root.path.parent, kind)  # type: ignore[misc] # the same data root, opened again
+    hold = driver.store.hold(image_id)
+    driver.run(driver.store.collect())
+    [lower] = driver.store.lowers(driver.store.image(image_id))
+    assert (Path(lower) / "keep").is_file()
+
+    async def release() -> None:
+        hold.release()
+
+    driver.run(release())
+    assert driver.left() == fresh
+
+
+def test_lists_filter_and_prunes_take_what_has_no_name(new_store: NewStore) -> None:
+    driver = new_store()
+    run, store = driver.run, driver.store
+    driver.import_(BASE, "a/x:1", changes=["LABEL tier=web"])
+    old = driver.import_(TOP, "b:1")
+    driver.import_(tar_of(Entry("other")), "b:1")
+
+    def ids(**filters: Any) -> set[str]:
+        return {shape["Id"] for shape in run(store.list({key: [value] for key, value in filters.items()}))}
+
+    assert ids(dangling="true") == {old}
+    assert ids(label="tier=web") == ids(reference="a/*") == {store.resolve("a/x:1").id}
+    assert ids(reference="*") == {store.resolve("b:1").id}  # no slash is crossed
+    with pytest.raises(BadRequest, match="invalid filter 'x'"):
+        ids(x="y")
+    assert run(store.list(users=Counter({old: 2})))[0]["Containers"] in (0, 2)
+    answer = run(store.prune({}, in_use={old}))
+    assert answer == {"ImagesDeleted": None, "SpaceReclaimed": 0}
+    answer = run(store.prune({}))
+    assert answer["ImagesDeleted"][0] == {"Deleted": old}
+    assert answer["SpaceReclaimed"] == 4
+    answer = run(store.prune({"dangling": ["false"]}, in_use={store.resolve("a/x:1").id}))
+    assert {"Untagged": "b:1"} in answer["ImagesDeleted"]
+    assert driver.tags() == ["a/x:1"]
+
+
+def test_everything_is_there_again_after_a_reopening(new_store: NewStore, tmp_path: Path) -> None:
+    driver = new_store()
+    image_id = driver.import_(BASE, "x:1", message="from a tar")
+    shape, history = driver.run(driver.store.inspect("x:1")), driver.run(driver.store.history("x:1"))
+    again = new_store()
+    again.run(again.store.collect())
+    assert again.run(again.store.inspect("x:1")) == shape
+    assert again.run(again.store.history("x:1")) == history
+    assert history[0] == {
+        "Id": image_id, "Created": history[0]["Created"], "CreatedBy": "", "Tags": ["x:1"], "Size": 2004,
+        "Comment": "from a tar",
+    }  # fmt: skip
+    hello = again.store.resolve("cove/hello")
+    assert hello.defaults["Cmd"] == ["/hello"]
+    assert (Path(again.store.lowers(hello)[0]) / "hello").stat().st_mode & 0o111
+
+
+def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewStore, tmp_path: Path) -> None:
+    driver = new_store(tmp_path / "a", kind)
+    image_id = driver.import_(BASE, "one:1")
+    config = dict(driver.store.resolve(image_id).config)
+    top = driver.run(driver.store.commit(chunks(TOP), parent=image_id, config=config, repo="two", tag="2"))
+    driver.run(driver.store.tag("two:2", "127.0.0.1:5000/other/two", "x"))
+    archive = b"".join(driver.all(driver.store.save(["one:1", "two:2", "127.0.0.1:5000/other/two:x"])))
+    path = tmp_path / "saved.tar"
+    path.write_bytes(archive)
+
+    other = new_store(tmp_path / "b", kind)
+    said = [line["stream"] for line in other.load(gzip.compress(archive))]
+    assert sorted(said) == [f"Loaded image: {name}\n" for name in ("127.0.0.1:5000/other/two:x", "one:1", "two:2")]
+    assert (other.store.resolve("one:1").id, other.store.resolve("two:2").id) == (image_id, top)
+    assert other.store.resolve("two:2").layers == (digest(BASE), digest(TOP))
+    progress = other.load(archive, quiet=False)  # nothing is new: no layer to tell of
+    assert all("stream" in line for line in progress)
+
+    for source in (f"docker-archive:{path}:two:2", f"oci-archive:{path}:2"):
+        subprocess.run(
+            ["skopeo", "copy", "-q", "--insecure-policy", source, f"dir:{tmp_path / 'out'}"], check=True, timeout=60
+        )
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+        assert manifest["config"]["digest"] == top
+    subprocess.run(
+        [
+            "skopeo",
+            "copy",
+            "-q",
+            "--insecure-policy",
+            f"docker-archive:{path}:two:2",
+            f"docker-archive:{tmp_path}/sk.tar:n:3",
+        ],
+        check=True,
+        timeout=60,
+    )
+    third = new_store(tmp_path / "c", kind)
+    lines = third.load((tmp_path / "sk.tar").read_bytes(), quiet=False)
+    assert lines[-1] == {"stream": "Loaded image: n:3\n"}
+    assert any(line.get("status") == "Loading layer" for line in lines)
+    assert third.store.resolve("n:3").id == top
+
+
+def test_a_bad_archive_is_refused_and_leaves_nothing(new_store: NewStore) -> None:
+    driver = new_store()
+    fresh = driver.left()
+    image = MadeImage(BASE, pack=bytes)
+    entry = {"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["layer.tar"]}
+
+    def archive(layer: bytes, config: bytes = image.config, **changed: Any) -> bytes:
+        manifest = json.dumps([{**entry, **changed}]).encode()
+        return tar_of(Entry("manifest.json", manifest), Entry("config.json", config), Entry("layer.tar", layer))
+
+    for bad, words in (
+        (b"no tar at all" * 100, "invalid tar"),
+        (tar_of(Entry("x", b"y")), "neither manifest.json nor index.json"),
+        (archive(TOP), "layer verification failed"),
+        (archive(BASE)[:-12_000], "unexpected end"),
+        (archive(BASE, Layers=["../../etc/passwd"]), "leads out of the layer"),
+        (archive(BASE, Layers=["missing"]), "it has no missing"),
+        (archive(BASE, Layers=[]), "0 layers for 1 diff_ids"),
+        (archive(BASE, config=b"{}"), "invalid image config"),
+        (archive(BASE, RepoTags=["BAD"]), "must be lowercase"),
+    ):
+        with pytest.raises(EngineError, match=words):
+            driver.load(bad)
+        assert driver.left() == fresh, words
+    driver.load(archive(BASE))
+    assert driver.tags() == ["x:1"]
+
+
+def test_an_upload_that_breaks_off_makes_no_image(new_store: NewStore) -> None:
+    driver = new_store()
+    fresh = driver.left()
+
+    async def broken() -> Any:
+        yield BASE[:1024]  # one whole member: a tar without an end looks like this too
+        raise ConnectionResetError("the client went away")
+
+    with pytest.raises(ConnectionResetError):
+        driver.all(driver.store.import_(broken(), "x"))
+    assert driver.left() == fresh
+
+
+def test_what_was_pushed_can_be_pulled_and_keeps_its_digest(registry: str, kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    content = tar_of(Entry("own", str(kind).encode() * 100))  # not at the registry yet
+    image_id = driver.import_(content, "x")
+    repository, mounted_at = f"pushed/{kind}", f"{registry}/mounted/{kind}"
+    ref = f"{registry}/{repository}:1"
+    driver.run(driver.store.tag("x", ref))
+    lines = driver.all(driver.store.push(f"{registry}/{repository}", "1"))
+    assert lines[0] == {"status": f"The push refers to repository [{registry}/{repository}]"}
+    layer = [line["status"] for line in lines if line.get("id") == digest(content)[7:19]]
+    assert (layer[0], layer[-1]) == ("Preparing", "Pushed")
+    told = lines[-1]["aux"]
+    assert lines[-2] == {"status": f"1: digest: {told['Digest']} size: {told['Size']}"}
+    assert driver.run(driver.store.inspect(ref))["RepoDigests"] == [f"{registry}/{repository}@{told['Digest']}"]
+    again = driver.all(driver.store.push(f"{registry}/{repository}", "1"))
+    assert "Layer already exists" in [line["status"] for line in again if "status" in line]
+    assert again[-1]["aux"] == told
+    driver.run(driver.store.tag("x", mounted_at, "1"))
+    mounted = driver.all(driver.store.push(mounted_at, "1"))
+    assert f"Mounted from {repository}" in [line["status"] for line in mounted if "status" in line]
+
+    driver.run(driver.store.remove(image_id, force=True))
+    assert driver.tags() == []
+    driver.pull(ref)
+    assert driver.store.resolve(ref).id == image_id
+    driver.run(driver.store.tag(ref, f"{registry}/third/{kind}", "1"))
+    assert driver.all(driver.store.push(f"{registry}/third/{kind}", "1"))[-1]["aux"]["Digest"] == told["Digest"]
+    with pytest.raises(NotFound, match="does not exist locally with the tag"):
+        driver.all(driver.store.push(f"{registry}/fourth/x"))
+
+
+def test_a_whole_saved_tar_is_plain_enough_for_any_reader(new_store: NewStore) -> None:
+    driver = new_store()
+    driver.import_(BASE, "x:1")
+    archive = b"".join(driver.all(driver.store.save(["x"])))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        names = tar.getnames()
+        layer = tar.extractfile(f"blobs/sha256/{digest(BASE)[7:]}")
+        assert layer is not None
+        assert layer.read() == BASE
+    assert {"manifest.json", "index.json", "oci-layout"} < set(names)
