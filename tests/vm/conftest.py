@@ -1,0 +1,146 @@
+"""The real VM for the session: the guest image of this checkout, a host agent of the tests' own, QEMU under whatever
+accelerator works here. Booted once, at the first test that wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from desktop.client.engine import EngineClient
+from desktop.client.host import HostClient, HostState
+from desktop.client.http import ConnectionFailed, Endpoint
+from desktop.client.starting import ensure_vm, host_client
+from desktop.paths import HostPaths, host_paths
+from tests.support.tools import ROOT, docker_cli
+
+BUILD_LIMIT_S = 240
+COMMAND_LIMIT_S = 120
+
+
+class Vm:
+    """One home with its host agent, which is a child of the test. `cove` and `docker` run the real programs."""
+
+    def __init__(self) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="cvv-"))
+        self.environ = {**os.environ, "COVE_HOME": str(self.home)}
+        for name in ("COVE_HOST", "COVE_CONTEXT", "DOCKER_HOST"):
+            self.environ.pop(name, None)
+        self.paths: HostPaths = host_paths(self.environ, sys.platform)
+        self.agent: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        """The engine's address, as DOCKER_HOST takes it."""
+        return f"unix://{self.paths.engine_socket}"
+
+    def start_agent(self) -> None:
+        """Start `cove host` and wait until it answers."""
+        with (self.home / "agent.log").open("ab") as log:
+            self.agent = subprocess.Popen(
+                [Path(sys.executable).with_name("cove"), "host"],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = 400
+        while deadline:
+            with contextlib.suppress(ConnectionFailed), host_client(self.paths) as client:
+                client.state()
+                return
+            if self.agent.poll() is not None:
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.agent.wait(0.05)  # no event tells of a socket that does not exist yet
+            deadline -= 1
+        raise AssertionError(f"the host agent does not answer: {(self.home / 'agent.log').read_text()}")
+
+    def start(self) -> HostState:
+        """Start the VM where it does not run; returns its state."""
+        return ensure_vm(self.paths, lambda state: None)
+
+    def client(self) -> HostClient:
+        return host_client(self.paths)
+
+    def state(self) -> HostState:
+        with self.client() as client:
+            return client.state()
+
+    def engine(self) -> EngineClient:
+        return EngineClient(Endpoint.local(self.paths.engine_socket), timeout_s=60)
+
+    def cove(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._run([str(Path(sys.executable).with_name("cove")), "--context", "vm", *map(str, words)], check)
+
+    def docker(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._run([str(docker_cli()), "-H", self.host, *map(str, words)], check)
+
+    def _run(self, command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_LIMIT_S,
+            check=False,
+        )
+        if check and done.returncode:
+            console = self.paths.console_log.read_text(errors="replace")[-2000:]
+            raise AssertionError(f"{command} ended with {done.returncode}: {done.stdout}{done.stderr}\n{console}")
+        return done
+
+    def close(self) -> None:
+        """Stop VM and agent in order, and leave nothing of either."""
+        qemu = None
+        if self.agent is not None:
+            with contextlib.suppress(ConnectionFailed):
+                qemu = self.state().qemu_pid
+            self.agent.terminate()
+            try:
+                status = self.agent.wait(60)
+            except subprocess.TimeoutExpired:
+                self.agent.kill()
+                self.agent.wait()
+                status = -1
+            log = (self.home / "agent.log").read_text()
+        if qemu is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(qemu, signal.SIGKILL)
+                raise AssertionError(f"QEMU {qemu} outlived its host agent's orderly end")
+        shutil.rmtree(self.home)
+        if self.agent is not None:
+            assert (status, log) == (0, ""), f"the host agent ended with {status}: {log}"
+
+
+@pytest.fixture(scope="session")
+def guest_image() -> Path:
+    """The folder of the guest image made of these sources; only what changed is built."""
+    subprocess.run(["make", "-s", "-C", ROOT / "guest", f"PYTHON={sys.executable}"], check=True, timeout=BUILD_LIMIT_S)
+    return ROOT / "guest" / "build" / "amd64"
+
+
+@pytest.fixture(scope="session")
+def session_vm(guest_image: Path) -> Iterator[Vm]:
+    made = Vm()
+    try:
+        made.start_agent()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def vm(session_vm: Vm) -> Vm:
+    """The session's VM, running: a test may stop or kill it, and the next one finds it started again."""
+    session_vm.start()
+    return session_vm

@@ -1,0 +1,153 @@
+"""The proxy between a client's socket and a stream of the tunnel: half-closes, hang-ups, refusals.
+
+The stream here is a socket pair instead of an SSH channel; the real tunnel passes the same half-close in test_vm.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from desktop.hostagent.proxy import EngineProxy
+from desktop.platform import platform_for
+from desktop.tunnel.transport import CHUNK, Stream, TunnelError
+from desktop.vm.errors import VmError
+
+LIMIT_S = 10
+
+
+class SocketStream:
+    """A Stream over one end of a socket pair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        end.setblocking(False)
+
+    async def read(self) -> bytes:
+        try:
+            return await asyncio.get_running_loop().sock_recv(self._end, CHUNK)
+        except OSError as e:
+            raise TunnelError(str(e)) from e
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._end, data)
+        except OSError as e:
+            raise TunnelError(str(e)) from e
+
+    async def write_eof(self) -> None:
+        self._end.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._end.close()
+
+
+@asynccontextmanager
+async def proxied(folder: Path) -> AsyncIterator[tuple[socket.socket, socket.socket]]:
+    """A client's socket that is connected through the proxy, and the engine's end of its stream."""
+    ours, engine = socket.socketpair()
+    engine.setblocking(False)
+
+    async def open_stream() -> Stream:
+        return SocketStream(ours)
+
+    platform = platform_for("linux")
+    proxy = EngineProxy(platform, open_stream)
+    server = await platform.serve(folder / "s", proxy.handle)
+    client = socket.socket(socket.AF_UNIX)
+    client.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(client, str(folder / "s"))
+        async with asyncio.timeout(LIMIT_S):
+            yield client, engine
+    finally:
+        client.close()
+        engine.close()
+        server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), LIMIT_S)
+        with contextlib.suppress(OSError):
+            ours.close()
+
+
+async def read_all(end: socket.socket) -> bytes:
+    data = b""
+    while chunk := await asyncio.get_running_loop().sock_recv(end, CHUNK):
+        data += chunk
+    return data
+
+
+def test_each_direction_ends_by_itself(tmp_path: Path) -> None:
+    """`echo x | docker run -i`: the client ends its input and still gets all output."""
+
+    async def scenario() -> tuple[bytes, bytes]:
+        loop = asyncio.get_running_loop()
+        async with proxied(tmp_path) as (client, engine):
+            await loop.sock_sendall(client, b"input")
+            client.shutdown(socket.SHUT_WR)
+            heard = await read_all(engine)
+            await loop.sock_sendall(engine, b"late output" * 10_000)
+            engine.shutdown(socket.SHUT_WR)
+            return heard, await read_all(client)
+
+    assert asyncio.run(scenario()) == (b"input", b"late output" * 10_000)
+
+
+def test_the_engine_may_end_first(tmp_path: Path) -> None:
+    async def scenario() -> bytes:
+        loop = asyncio.get_running_loop()
+        async with proxied(tmp_path) as (client, engine):
+            engine.shutdown(socket.SHUT_WR)
+            assert await read_all(client) == b""
+            await loop.sock_sendall(client, b"still heard")
+            client.shutdown(socket.SHUT_WR)
+            return await read_all(engine)
+
+    assert asyncio.run(scenario()) == b"still heard"
+
+
+def test_a_client_that_is_gone_is_told_to_an_engine_that_says_nothing(tmp_path: Path) -> None:
+    """`docker wait`, killed: a half-close alone would leave the engine waiting for ever."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with proxied(tmp_path) as (client, engine):
+            await loop.sock_sendall(client, b"wait")
+            assert await loop.sock_recv(engine, 10) == b"wait"
+            client.close()
+            assert await read_all(engine) == b""
+            # Both directions: what is written now meets nobody.
+            broken = False
+            while not broken:
+                try:
+                    await loop.sock_sendall(engine, b"x" * CHUNK)
+                except OSError:
+                    broken = True
+
+    asyncio.run(scenario())
+
+
+def test_without_a_vm_the_client_is_answered_as_docker_answers(tmp_path: Path) -> None:
+    async def refuse() -> Stream:
+        raise VmError("the VM is stopped", "Start it: cove vm start")
+
+    async def scenario() -> bytes:
+        loop, platform = asyncio.get_running_loop(), platform_for("linux")
+        server = await platform.serve(tmp_path / "s", EngineProxy(platform, refuse).handle)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, str(tmp_path / "s"))
+            await loop.sock_sendall(client, b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(LIMIT_S):
+                answer = await read_all(client)
+        server.close()
+        return answer
+
+    head, _, body = asyncio.run(scenario()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert json.loads(body) == {"message": "the VM is stopped. Start it: cove vm start"}

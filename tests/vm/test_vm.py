@@ -1,0 +1,191 @@
+"""The real VM, booted once for all of these: engine, tunnel, lifecycle, and what happens when parts are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from desktop.client.host import HostState
+from tests.vm.conftest import Vm
+
+pytestmark = pytest.mark.vm
+
+
+def test_it_starts_in_named_steps_and_runs_a_container(vm: Vm) -> None:
+    state = vm.state()
+    assert state.state == "running"
+    steps = [step.name for step in state.steps if step.done]
+    assert steps == ["image", "accelerator", "disk", "qemu", "kernel", "system", "tunnel", "engine"]
+    assert state.accelerator_why, "the choice has its reason"
+    hello = vm.docker("run", "--rm", "cove/hello").stdout
+    assert hello.startswith("Hello from a container")
+    assert "in the VM that runs me" in hello
+
+
+def test_docker_says_that_the_engine_is_in_the_vm(vm: Vm) -> None:
+    info = json.loads(vm.docker("info", "--format", "{{json .}}").stdout)
+    assert info["CgroupVersion"] == "2"
+    assert info["KernelVersion"].startswith("6.12.")
+    assert info["Name"] == "cove"
+
+
+def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox_tar: Path) -> None:
+    vm.docker("import", "-c", "ENV PATH=/bin", busybox_tar, "busybox:latest")
+    data = os.urandom(3 * 1024 * 1024)
+    command = ["docker", "-H", vm.host, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo -n end"]
+    done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=True)
+    assert done.stdout == data + b"end", "the container saw the end of its input, and all came back"
+
+
+def test_the_guests_clock_is_the_hosts(vm: Vm) -> None:
+    """The agent sets it over the control port once the VM runs; wait for it to have been asked."""
+    deadline = time.monotonic() + 10
+    off_s = 99.0
+    while abs(off_s) > 0.5 and time.monotonic() < deadline:
+        before = time.time()
+        shown = vm.cove("vm", "ssh", "adjtimex | sed -n 's/^ *time.tv_u\\{0,1\\}sec: *//p'").stdout.split()
+        off_s = int(shown[0]) + int(shown[1]) / 1e6 - (before + time.time()) / 2
+    assert abs(off_s) <= 0.5
+
+
+def test_a_shell_in_the_vm_keeps_words_apart_and_tells_the_exit_status(vm: Vm) -> None:
+    assert vm.cove("vm", "ssh", "sh", "-c", 'echo "$0|$1"', "a  b", "c").stdout == "a  b|c\n"
+    assert vm.cove("vm", "ssh", "exit 7", check=False).returncode == 7
+
+
+def test_status_tells_state_accelerator_and_size(vm: Vm) -> None:
+    shown = vm.cove("vm", "status").stdout
+    assert "running since" in shown
+    assert "2 CPUs" in shown or "CPUs," in shown
+    assert json.loads(vm.cove("vm", "status", "--format", "json").stdout)["state"] == "running"
+
+
+def test_a_second_agent_for_the_home_is_refused(vm: Vm) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cove"), "host"], env=vm.environ, capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 3
+    assert "a host agent runs already" in done.stderr
+
+
+def test_events_tell_the_present_state_at_once(vm: Vm) -> None:
+    with vm.client() as client, client.events() as events:
+        assert next(iter(events.states())).state == "running"
+
+
+def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm) -> None:
+    name = vm.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
+    pid = vm.docker("inspect", "-f", "{{.State.Pid}}", name).stdout
+    vm.cove("vm", "ssh", "kill -9 $(pidof -s cove-engine || ps | awk '/cove-engine/ && !/awk/ {print $1; exit}')")
+    with vm.engine() as engine:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                assert engine.inspect(name)["State"]["Running"]
+                break
+            except Exception:  # noqa: BLE001  # whatever the connection says while the engine starts again
+                assert time.monotonic() < deadline
+    assert vm.docker("inspect", "-f", "{{.State.Pid}}", name).stdout == pid
+    vm.docker("rm", "-f", name)
+
+
+def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm) -> None:
+    before = vm.state().qemu_pid
+    name = vm.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
+    assert vm.agent is not None
+    vm.agent.kill()
+    vm.agent.wait()
+    vm.start_agent()
+    assert (vm.state().state, vm.state().qemu_pid) == ("running", before)
+    assert vm.docker("inspect", "-f", "{{.State.Running}}", name).stdout == "true\n"
+    vm.docker("rm", "-f", name)
+
+
+def test_a_killed_qemu_is_told_at_once_and_the_disk_survives(vm: Vm) -> None:
+    name = vm.docker("create", "--name", "survivor", "busybox", "true").stdout.strip()
+    vm.cove("vm", "ssh", "sync")
+    seen: list[HostState] = []
+    failed, listening = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        with vm.client() as client, client.events() as events:
+            for state in events.states():
+                seen.append(state)
+                listening.set()
+                if state.state == "failed":
+                    failed.set()
+                    return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    assert listening.wait(10)
+    qemu = seen[-1].qemu_pid
+    assert qemu is not None
+    killed = time.monotonic()
+    os.kill(qemu, signal.SIGKILL)
+    assert failed.wait(10)
+    took_s = time.monotonic() - killed
+    listener.join()
+    assert took_s < 2, f"it took {took_s:.1f} s to notice"
+    error = seen[-1].error
+    assert error is not None
+    assert "QEMU process ended unexpectedly" in error.message
+    assert "cove vm start" in error.hint
+    refused = vm.docker("ps", check=False)
+    assert "the VM is failed" in refused.stderr
+    vm.start()
+    assert vm.docker("inspect", "-f", "{{.Id}}", "survivor").stdout.strip() == name
+    vm.docker("rm", "survivor")
+
+
+def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm) -> None:
+    vm.docker("run", "-d", "--name", "waits", "busybox", "sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
+    qemu = vm.state().qemu_pid
+    assert qemu is not None
+    vm.cove("vm", "stop")
+    assert vm.state().state == "stopped"
+    with pytest.raises(ProcessLookupError):
+        os.kill(qemu, 0)
+    assert vm.cove("vm", "status", check=False).returncode == 3
+    vm.start()
+    assert vm.docker("inspect", "-f", "{{.State.ExitCode}}", "waits").stdout == "5\n", "it had its SIGTERM"
+    asked = vm.cove("vm", "reset", check=False)
+    assert asked.returncode == 1
+    assert "--yes" in asked.stderr
+    vm.cove("vm", "reset", "--yes")
+    assert not vm.paths.data_disk.exists()
+    vm.start()
+    assert vm.docker("ps", "-aq").stdout == ""
+
+
+def test_its_sockets_and_keys_are_the_owners_alone(vm: Vm) -> None:
+    for path in (vm.paths.run, vm.paths.vm):
+        assert path.stat().st_mode & 0o077 == 0, path
+    for file in (vm.paths.client_key, vm.paths.host_key, vm.paths.host_socket, vm.paths.engine_socket):
+        assert file.stat().st_mode & 0o077 == 0, file
+    listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+    ours = [line for line in listening.splitlines() if f"pid={vm.state().qemu_pid}," in line]
+    assert ours, "the tunnel's port is forwarded"
+    assert all(line.split()[3].startswith("127.0.0.1:") for line in ours)
+
+
+def test_nobody_gets_in_without_the_key(vm: Vm) -> None:
+    state = json.loads(vm.cove("vm", "status", "--format", "json").stdout)
+    with socket.create_connection(("127.0.0.1", state["ssh_port"]), 5) as connection:
+        assert connection.recv(4) == b"SSH-"
+    done = subprocess.run(
+        ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+         "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentityFile=none", "-p", str(state["ssh_port"]), "root@127.0.0.1", "true"],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 255
+    assert "Permission denied" in done.stderr
