@@ -75,7 +75,9 @@ async def run(options: argparse.Namespace) -> int:
     )
     ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     watch_ends(ended, keeper)
-    if not options.defer_open:
+    # An engine that is started again must not wait for a host that has long said its word: an earlier one had opened
+    # (it makes that folder then, and the exec root is empty after a boot).
+    if not options.defer_open or ExecRoot(options.exec_root).containers.is_dir():
         try:
             await engine.open()
         except (EngineError, OSError, ValueError) as e:
