@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from PySide6.QtCore import (
     QAbstractListModel,
@@ -56,7 +57,7 @@ def sentence(happening: Happening) -> str:
     if happening.kind == "network" and (container := happening.attributes.get("container")):
         text = {"connect": tr("{c} joined network {n}"), "disconnect": tr("{c} left network {n}")}.get(happening.action)
         if text:
-            return text.format(c=short_id(container), n=name)
+            return text.format(c=container, n=name)
     if happening.kind == "container":
         if happening.action == "die":
             return tr("{name} ended with status {code}", name=name, code=happening.attributes.get("exitCode", "?"))
@@ -118,8 +119,9 @@ def tone(happening: Happening) -> str:
 class ActivityModel(QAbstractListModel):
     """The last 5,000 events, newest first."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, name_of: Callable[[str], str], parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._name_of = name_of
         self._all: deque[Happening] = deque(maxlen=KEPT)
         self._shown: list[Happening] = []
         self._kind, self._text = "", ""
@@ -130,7 +132,11 @@ class ActivityModel(QAbstractListModel):
         self._frame.timeout.connect(self._flush)
 
     def add(self, happenings: Iterable[Happening]) -> None:
-        self._waiting += happenings
+        for happening in happenings:
+            if happening.kind == "network" and (container := happening.attributes.get("container")):
+                named = {**happening.attributes, "container": self._name_of(container)}
+                happening = replace(happening, attributes=named)
+            self._waiting.append(happening)
         if not self._frame.isActive():
             self._frame.start()
 

@@ -33,7 +33,7 @@ from desktop.ui.session import EngineSession
 from desktop.ui.theme import Theme
 from desktop.ui.tray import Tray
 from desktop.ui.window import Place, Window
-from desktop.ui.words import ago, counted, disk, tr
+from desktop.ui.words import ago, counted, disk, short_id, tr
 from desktop.ui.workers import Workers
 
 
@@ -55,7 +55,11 @@ class Cove(QObject):
         self.facts = session.now
         self.usual, self.recent = UsualTimes(settings), RecentRuns(settings)
         self.window = window = Window(theme, icons, settings)
-        self.model, self.image_model, self.activity = ContainerModel(self), ImageModel(self), ActivityModel(self)
+        self.model, self.image_model, self.activity = (
+            ContainerModel(self),
+            ImageModel(self),
+            ActivityModel(self._name_of, self),
+        )
         self.actions = ContainerActions(theme, icons, self.model, session, window.toasts, window)
         self.containers_page = ContainersPage(theme, icons, self.model, self.actions)
         self.detail_page = DetailPage(theme, icons, self.model, self.actions, session)
@@ -452,6 +456,10 @@ class Cove(QObject):
             if image.used_by and not others
             else "",
         ).open()
+
+    def _name_of(self, container_id: str) -> str:
+        container = self.model.container(container_id)
+        return container.name if container else short_id(container_id)
 
     # places ----------------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class TopBar(QFrame):
         self.setObjectName("topbar")
         self.setFixedHeight(52)
         row = QHBoxLayout(self)
-        row.setContentsMargins(10, 0, 24, 0)
+        row.setContentsMargins(10, 1, 24, 0)
         row.setSpacing(0)
         self.back = Button(theme, icons, icon="caret-left", kind="ghost", name=tr("Back"), height=28)
         self.forward = Button(theme, icons, icon="caret-right", kind="ghost", name=tr("Forward"), height=28)
@@ -106,7 +106,7 @@ class TaskLine(QWidget):
         self.hide()
 
     def tell(self, text: str, fraction: float | None) -> None:
-        """Show `text`; without a `fraction` there is no bar, for nobody knows the whole. Empty text: nothing goes on."""
+        """Show `text`; without a `fraction` there is no bar, as nobody knows the whole. Empty text: nothing goes on."""
         self.setVisible(bool(text))
         self._text.setText(text)
         self._bar.setVisible(fraction is not None)

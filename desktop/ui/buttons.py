@@ -1,4 +1,7 @@
-"""Buttons, switches, segments and links, painted from the theme: a style sheet has no icon gap and no focus by keyboard."""
+"""Buttons, switches, segments and links, painted from the theme.
+
+A style sheet knows neither the gap between icon and label nor whether the focus came by keyboard.
+"""
 
 from __future__ import annotations
 
@@ -67,12 +70,13 @@ class Button(FocusByKeyboard):
         name: str = "",
         tip: str = "",
         height: int = 32,
+        icon_size: int = 16,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._theme, self._icons = theme, icons
         self.kind: Kind = kind
-        self._icon_name, self._high = icon, height
+        self._icon_name, self._high, self._icon_size = icon, height, icon_size
         self.setText(text)
         self.setAccessibleName(name or text.rstrip("…").rstrip("."))
         self.setToolTip(tip or ("" if text else name))
@@ -119,7 +123,8 @@ class Button(FocusByKeyboard):
             inset = 2.5 if self.kind in ("primary", "dangerfill") else 0.5
             painter.drawRoundedRect(box.adjusted(inset, inset, -inset, -inset), 5, 5)
         if not self.text():
-            self._icons.paint(painter, self._icon_name, ink if self.kind != "plain" else "text2", self.rect())
+            token = ink if self.kind != "plain" else "text2"
+            self._icons.paint(painter, self._icon_name, token, self.rect(), self._icon_size)
             return
         painter.setFont(theme.font("section" if self.kind in ("primary", "dangerfill", "soft") else "name"))
         painter.setPen(theme.colour(ink))

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter, QPainterPath, QPaintEvent, QPen, QTextOption
+from PySide6.QtGui import (
+    QFontMetrics,
+    QFontMetricsF,
+    QGuiApplication,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QTextOption,
+)
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from desktop.ui.buttons import Button
@@ -14,6 +25,8 @@ from desktop.ui.glyphs import EmptyArt, StateGlyph, paint_state
 from desktop.ui.icons import Icons
 from desktop.ui.theme import Theme
 from desktop.ui.words import duration, tr
+
+MOST_CODE_LINES = 10
 
 
 class Label(QLabel):
@@ -274,11 +287,10 @@ class CodeWell(Card):
         self._text.setProperty("kind", "bare")
         self._text.setAccessibleName(name or tr("The same as a command"))
         self._text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        self._text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._text.setTabChangesFocus(True)
         self._text.document().setDocumentMargin(0)
         self._copied = ""
-        copy = Button(theme, icons, icon="copy-simple", kind="ghost", name=tr("Copy"), height=28)
+        copy = Button(theme, icons, icon="copy-simple", kind="ghost", name=tr("Copy"), height=28, icon_size=14)
         copy.clicked.connect(self.copy)
         row.addWidget(self._text, 1)
         row.addWidget(copy, 0, Qt.AlignmentFlag.AlignTop)
@@ -300,8 +312,17 @@ class CodeWell(Card):
         return self._text.toPlainText()
 
     def _fit(self) -> None:
-        lines = max(1, self._text.document().blockCount())
-        self._text.setFixedHeight(max(28, lines * (QFontMetrics(self._theme.font("mono")).lineSpacing() + 1) + 10))
+        """As high as the text, wrapped ten lines of it at most; a plain text document counts its height in lines."""
+        lines = min(MOST_CODE_LINES, max(1, round(self._text.document().size().height())))
+        more = (
+            Qt.ScrollBarPolicy.ScrollBarAsNeeded if lines == MOST_CODE_LINES else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        )
+        self._text.setVerticalScrollBarPolicy(more)
+        self._text.setFixedHeight(max(28, math.ceil(lines * QFontMetricsF(self._text.font()).lineSpacing()) + 12))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def copy(self) -> None:
         QGuiApplication.clipboard().setText(self._copied)

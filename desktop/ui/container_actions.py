@@ -1,4 +1,4 @@
-"""What can be done to containers: asked here from table, detail page, menus and tray; confirmed where it can't be undone."""
+"""What can be done to containers: asked from table, page, menus and tray; confirmed where it can't be undone."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _sum(values: Iterable[float]) -> float | None:
 
 
 class ContainerModel(QAbstractItemModel):
-    """All containers of the engine. `put`, `drop` and `load` take what the engine told; `ask` what a click asked for."""
+    """All containers of the engine: `put`, `drop`, `load` take what the engine told; `ask` what a click asked for."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

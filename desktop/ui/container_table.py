@@ -30,7 +30,7 @@ from desktop.ui.words import tr
 HEADER_HEIGHT = 35
 # Widths at a table of 1024, and how the rest of a wider or narrower one is shared.
 BASE_WIDTHS = {
-    Column.NAME: 248,
+    Column.NAME: 247,
     Column.IMAGE: 176,
     Column.CPU: 136,
     Column.MEMORY: 196,

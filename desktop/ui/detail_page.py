@@ -77,6 +77,7 @@ class FactsCard(Card):
         self._grid.setVerticalSpacing(9)
         self._grid.setColumnStretch(1, 1)
         column.addLayout(self._grid)
+        column.addStretch(1)
 
     def tell(self, facts: list[tuple[str, str, bool]]) -> None:
         """(name, value, whether it is an id, address or path)."""
@@ -265,8 +266,10 @@ class DetailPage(QWidget):
         column = QVBoxLayout(head)
         column.setContentsMargins(24, 0, 24, 0)
         column.setSpacing(0)
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
+        title_row = QWidget()
+        title_row.setFixedHeight(71)
+        row = QHBoxLayout(title_row)
+        row.setContentsMargins(0, 0, 0, 2)
         row.setSpacing(14)
         names = QHBoxLayout()
         names.setSpacing(8)
@@ -279,7 +282,7 @@ class DetailPage(QWidget):
         self.chip = Chip(theme)
         self.image = ElidedLabel(theme, "", "name", "text2")
         self.short_id = Label(theme, "", "mono", "text3")
-        copy = Button(theme, icons, icon="copy-simple", kind="ghost", name=tr("Copy id"), height=28)
+        copy = Button(theme, icons, icon="copy-simple", kind="ghost", name=tr("Copy id"), height=28, icon_size=14)
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._id[:12]))
         self._ports = QHBoxLayout()
         self._ports.setSpacing(10)
@@ -304,7 +307,7 @@ class DetailPage(QWidget):
         for button in (self.start, self.stop, self.restart, self.pause, self.more):
             buttons.addWidget(button)
         row.addLayout(buttons)
-        column.addLayout(row, 1)
+        column.addWidget(title_row)
         self.tabs = Tabs(theme, (tr("Logs"), tr("Terminal"), tr("Overview"), tr("Inspect")))
         self.tabs.setAccessibleName(tr("Views of the container"))
         column.addWidget(self.tabs)

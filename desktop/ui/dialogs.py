@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QCloseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QRectF, Qt
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QApplication, QDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop.ui.buttons import Button, CheckBox, Kind
 from desktop.ui.cards import Field, Label
@@ -16,31 +16,63 @@ from desktop.ui.words import tr
 
 
 class Scrim(QWidget):
-    """Dims the window under a dialog."""
+    """Dims the window under a dialog and keeps clicks from it; carries the dialog in its middle, with its shadow."""
 
     def __init__(self, theme: Theme, window: QWidget) -> None:
         super().__init__(window)
         self._theme = theme
+        self.dialog: QDialog | None = None
         self.setGeometry(window.rect())
-        self.show()
-        self.raise_()
+        window.installEventFilter(self)
+
+    def place(self) -> None:
+        """The dialog in the middle, a little above it."""
+        if self.dialog is not None:
+            self.dialog.resize(self.dialog.width(), min(self.dialog.height(), self.height() - 48))
+            x = (self.width() - self.dialog.width()) // 2
+            self.dialog.move(x, max(24, (self.height() - self.dialog.height()) * 2 // 5))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
+            self.resize(watched.size())
+            self.place()
+        return super().eventFilter(watched, event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        event.accept()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        QPainter(self).fillRect(QRectF(self.rect()), self._theme.scrim())
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.fillRect(self.rect(), self._theme.scrim())
+        if self.dialog is not None:
+            box = self.dialog.geometry()
+            self._theme.draw_shadow(painter, box)
+            painter.setPen(QPen(self._theme.colour("line2" if self._theme.scheme == "dark" else "line"), 1))
+            painter.setBrush(self._theme.brush("raised"))
+            painter.drawRoundedRect(QRectF(box).adjusted(0.5, 0.5, -0.5, -0.5), 13, 13)
 
 
 class Dialog(QDialog):
-    """A dialog over `window`, opened by `open()`, with its buttons below a rule; it dims the window while it is there."""
+    """A dialog inside `window`, opened by `open()`, with its buttons below a rule; it dims the window meanwhile.
+
+    It is a child of the window and no window of its own, so that it looks the same on every desktop, can't get behind
+    the window, and needs no compositor for its corners. Focus stays inside it; Esc is its safe answer.
+    """
 
     def __init__(self, theme: Theme, icons: Icons, title: str, window: QWidget, width: int = 440) -> None:
-        super().__init__(window)
+        self._scrim = Scrim(theme, window)
+        super().__init__(self._scrim)
+        self._scrim.dialog = self
+        self.setWindowFlags(Qt.WindowType.Widget)
+        self.setAutoFillBackground(False)
         self.theme, self.icons = theme, icons
         self.setWindowTitle(title)
-        self.setModal(True)
+        self.setAccessibleName(title)
         self.setFixedWidth(width)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._before = window.focusWidget()
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setContentsMargins(1, 1, 1, 1)
         outer.setSpacing(0)
         self.body = QVBoxLayout()
         self.body.setContentsMargins(24, 22, 24, 24)
@@ -52,8 +84,34 @@ class Dialog(QDialog):
         self.foot.setContentsMargins(24, 13, 20, 13)
         self.foot.setSpacing(8)
         outer.addWidget(foot)
-        self._scrim: Scrim | None = Scrim(theme, window)
         self.finished.connect(self._on_finished)
+
+    def open(self) -> None:
+        self.adjustSize()
+        self._scrim.place()
+        self._scrim.show()
+        self._scrim.raise_()
+        self.show()
+        if not self.isAncestorOf(QApplication.focusWidget() or self._scrim):
+            first = self.first_focus()
+            (first or self).setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def first_focus(self) -> QWidget | None:
+        """Where typing goes at first; None: the dialog itself."""
+        return None
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Tab goes round inside the dialog."""
+        step: QWidget | None = QApplication.focusWidget() or self
+        for _ in range(500):
+            step = step.nextInFocusChain() if forward else step.previousInFocusChain()
+            if step is None:
+                return False
+            takes = step.focusPolicy() & Qt.FocusPolicy.TabFocus == Qt.FocusPolicy.TabFocus
+            if takes and self.isAncestorOf(step) and step.isVisible() and step.isEnabled():
+                step.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
+                return True
+        return False
 
     def add_buttons(self, safe: str, verb: str, kind: Kind, icon: str = "") -> tuple[Button, Button]:
         """The safe button and the one that does it, at the right; the safe one has the focus."""
@@ -65,14 +123,10 @@ class Dialog(QDialog):
         return keep, act
 
     def _on_finished(self) -> None:
-        if self._scrim is not None:
-            self._scrim.hide()
-            self._scrim.deleteLater()
-            self._scrim = None
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        self._on_finished()
-        super().closeEvent(event)
+        self._scrim.hide()
+        self._scrim.deleteLater()
+        if self._before is not None:
+            self._before.setFocus()
 
 
 class Question(Dialog):
@@ -110,7 +164,9 @@ class Question(Dialog):
         self.keep, self.act = self.add_buttons(safe or tr("Keep it"), verb, kind)
         self.act.clicked.connect(self._on_sure)
         self._sure = sure
-        self.keep.setFocus()
+
+    def first_focus(self) -> QWidget:
+        return self.keep
 
     def _on_sure(self) -> None:
         checked = self.checkbox is not None and self.checkbox.isChecked()
@@ -136,7 +192,9 @@ class OneField(Dialog):
         self.act.clicked.connect(self._on_sure)
         self.field.returnPressed.connect(self._on_sure)
         self._sure = sure
-        self.field.setFocus()
+
+    def first_focus(self) -> QWidget:
+        return self.field
 
     def _on_sure(self) -> None:
         if text := self.field.text().strip():

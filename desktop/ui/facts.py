@@ -96,7 +96,7 @@ class Doing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container as the engine told it, at `State` of its API: created, running, paused, restarting, exited, dead."""
+    """One container as the engine told it. `status` is the API's: created, running, paused, restarting, exited…"""
 
     id: str
     name: str

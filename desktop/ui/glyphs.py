@@ -151,7 +151,7 @@ def mark_icon(colour: QColor, state: State = State.RUNNING, bad: QColor | None =
 
 
 def paint_empty_art(painter: QPainter, theme: Theme, box: QRectF) -> None:
-    """The bay with a box afloat, for pages with nothing on them; drawn for 170×140."""
+    """The bay with a box afloat, for pages with nothing on them; drawn for 170 by 140."""
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.translate(box.center().x() - 9, box.center().y())

@@ -130,7 +130,9 @@ class ImageDetail(Card):
         ids = QHBoxLayout()
         ids.setSpacing(4)
         self.digest = Label(theme, "", "mono", "text3")
-        copy = Button(theme, icons, icon="copy-simple", kind="ghost", name=tr("Copy the image's id"), height=28)
+        copy = Button(
+            theme, icons, icon="copy-simple", kind="ghost", name=tr("Copy the image's id"), height=28, icon_size=14
+        )
         copy.clicked.connect(lambda: self._row and QGuiApplication.clipboard().setText(self._row.image.id))
         self.about = Label(theme, "", "small", "text2")
         ids.addWidget(self.digest)

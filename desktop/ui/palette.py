@@ -1,4 +1,4 @@
-"""The palette: type to run an image, go somewhere, or do something. Also the tray's quick-run, as a window of its own."""
+"""The palette: type to run an image, go somewhere or do something. Also the tray's quick-run, as its own window."""
 
 from __future__ import annotations
 
@@ -180,9 +180,8 @@ def _actions(offer: Offer, low: str, *, needed: bool) -> list[Entry]:
         )  # fmt: skip
     entries = entries[:3]
     for title, fact, icon, call in offer.actions:
-        if needed or (low and low in title.lower()):
-            if low in title.lower():
-                entries.append(Entry(section=tr("Do"), title=title, fact=fact, icon=icon, call=call))
+        if (needed or low) and low in title.lower():
+            entries.append(Entry(section=tr("Do"), title=title, fact=fact, icon=icon, call=call))
     return entries[: 8 if needed else MOST_PER_SECTION + 1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPen, QShowEvent
@@ -26,6 +27,7 @@ STEP_ICONS = {
     "start": "play",
 }
 LAYER_ROW = 33
+MOST_LAYERS = 7  # more scroll, with the first one under way in sight
 
 
 def step_title(name: str) -> str:
@@ -236,7 +238,7 @@ class FiveSteps(Card):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         marks = list(self.marks.values())
         y = marks[0].y() + TOP + CIRCLE / 2
-        for left, right in zip(marks, marks[1:], strict=False):
+        for left, right in pairwise(marks):
             through = left.state is StepState.DONE and right.state not in (None, StepState.SKIPPED)
             skipped = StepState.SKIPPED in (left.state, right.state)
             pen = QPen(self._theme.colour("indicator" if through else "ctl" if skipped else "line2"), 2)
@@ -336,8 +338,15 @@ class LayerList(QListView):
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         model.modelReset.connect(self._fit)
+        model.dataChanged.connect(self._on_changed)
+        self._layers = model
         theme.changed.connect(self.viewport().update)
         self._fit()
 
     def _fit(self) -> None:
-        self.setFixedHeight(min(12, max(1, self.model().rowCount())) * LAYER_ROW + 2)
+        self.setFixedHeight(min(MOST_LAYERS, max(1, self.model().rowCount())) * LAYER_ROW + 2)
+
+    def _on_changed(self) -> None:
+        busy = self._layers.first_busy
+        if busy >= 0 and not self.underMouse():
+            self.scrollTo(self._layers.index(busy), QListView.ScrollHint.PositionAtTop)

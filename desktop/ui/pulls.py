@@ -6,6 +6,7 @@ import threading
 import time
 
 from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtWidgets import QWidget
 
 from desktop.client.engine import PullProgress, PullStream
 from desktop.ui.buttons import Button
@@ -115,6 +116,9 @@ class PullDialog(Dialog):
         task.changed.connect(self._show)
         task.ended.connect(self._on_ended)
         self._show()
+
+    def first_focus(self) -> QWidget:
+        return self.hide_button
 
     def _show(self) -> None:
         task = self._task

@@ -74,9 +74,8 @@ def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool
             Remedy(tr("Choose another port…"), "options", wish, "ports"),
         ]
         why = tr("Another program or container uses it, and two programs cannot listen on one port.")
-        return Diagnosis(
-            tr("Port {port} is already taken on this computer", port=port), f"{why} {left}", [*remedies, *delete]
-        )
+        title = tr("Port {port} is already taken on this computer", port=port)
+        return Diagnosis(title, f"{why} {left}", [*remedies, *delete])
     if found := NAME_TAKEN.search(text):
         free = replace(wish, name="")
         return Diagnosis(
@@ -130,7 +129,7 @@ def taken_port(error: Exception) -> int | None:
 
 
 def next_free_port(port: int) -> int | None:
-    """The next port after `port` that nobody on this computer listens on; asks the kernel, so not for the GUI thread."""
+    """The next port after `port` that nobody here listens on; it asks the kernel, so not on the GUI thread."""
     for candidate in range(port + 1, min(port + 50, 65_536)):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             try:

@@ -144,7 +144,7 @@ class RowPainter:
         painter.setFont(theme.font("section"))
         painter.setPen(theme.colour("text"))
         x = NAME_X + 44
-        room = columns[Column.CPU] - x - 160
+        room = columns[Column.MEMORY] - INSET - 62 - x - 13 - chip_width(theme, group.words, with_glyph=True)
         name = painter.fontMetrics().elidedText(group.project, Qt.TextElideMode.ElideMiddle, room)
         painter.drawText(QRect(x, 0, room, ROW_HEIGHT), MIDDLE, name)
         x += painter.fontMetrics().horizontalAdvance(name) + 13

@@ -1,4 +1,4 @@
-"""One run of an image under way: its five steps, its layers, how it ended. Lives on the GUI thread; the work does not."""
+"""One run of an image under way: its five steps, its layers, how it ended. Only the work is off the GUI thread."""
 
 from __future__ import annotations
 
@@ -105,6 +105,11 @@ class LayerModel(QAbstractListModel):
         else:
             self.here = here
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+
+    @property
+    def first_busy(self) -> int:
+        """The row of the first layer that isn't done; -1 where all are."""
+        return next((n for n, key in enumerate(self._rows) if key in self.layers and not self.layers[key].is_done), -1)
 
     @property
     def fraction(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtCore import QStringListModel, Qt
-from PySide6.QtGui import QFontMetrics
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QCompleter,
@@ -29,6 +29,19 @@ from desktop.ui.words import tr
 
 RESTARTS = ("no", "unless-stopped", "on-failure", "always")
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
+
+
+class Choice(QComboBox):
+    """One of a few, with a caret of ours."""
+
+    def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._icons = icons
+        theme.changed.connect(self.update)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        self._icons.paint(QPainter(self), "caret-down", "text2", self.rect().adjusted(self.width() - 30, 0, 0, 0), 12)
 
 
 class FieldRows(QWidget):
@@ -123,7 +136,7 @@ class RunDialog(Dialog):
         self.memory.setAccessibleName(tr("Memory in MB"))
         self.cpus = Field(theme, icons, tr("no limit"))
         self.cpus.setAccessibleName(tr("CPUs"))
-        self.restart = QComboBox()
+        self.restart = Choice(theme, icons)
         self.restart.setAccessibleName(tr("Restart"))
         self.restart.addItems([tr("No"), tr("Unless I stop it"), tr("When it fails"), tr("Always")])
         self.restart.setCurrentIndex(RESTARTS.index(wish.restart) if wish.restart in RESTARTS else 0)
@@ -180,13 +193,18 @@ class RunDialog(Dialog):
             field.textChanged.connect(self._on_changed)
             field.returnPressed.connect(self._on_run)
         self.restart.currentIndexChanged.connect(self._on_changed)
+        for line in self.findChildren(QLineEdit):
+            line.setCursorPosition(0)
         self._ready = True
         self._on_changed()
-        self.resize(840, min(640, max(540, window.height() - 120)))
+        scroll.setMinimumHeight(min(380, max(200, window.height() - 330)))
         fields: dict[str, QWidget] = {"name": self.name, "command": self.command, "image": self.image}
         if focus == "ports" and self.ports.rows:
             fields["ports"] = self.ports.rows[0][0]
-        fields.get(focus, self.name if wish.image else self.image).setFocus()
+        self._first = fields.get(focus, self.name if wish.image else self.image)
+
+    def first_focus(self) -> QWidget:
+        return self._first
 
     def _section(
         self,
@@ -232,7 +250,7 @@ class RunDialog(Dialog):
         here.setAccessibleName(tr("Port in the container"))
         there.setText(port.host_port)
         here.setText(port.port)
-        protocol = QComboBox()
+        protocol = Choice(self.theme, self.icons)
         protocol.setAccessibleName(tr("Protocol"))
         protocol.addItems(["TCP", "UDP"])
         protocol.setCurrentIndex(1 if port.protocol == "udp" else 0)

@@ -1,4 +1,4 @@
-"""A run as it happens: five steps, the layers, what it will be, the same as a command; what it printed, or what failed."""
+"""A run as it happens: five steps, layers, what it will be, the same as a command; what it printed, or what failed."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ class Sidebar(QFrame):
         self.view.clicked.connect(self._on_activated)
         self.view.activated.connect(self._on_activated)
         self.view.selectionModel().currentChanged.connect(self._on_current)
-        column.addSpacing(2)
+        column.addSpacing(3)
         column.addWidget(self.view, 1)
         foot = QHBoxLayout()
         foot.setContentsMargins(8, 0, 8, 0)

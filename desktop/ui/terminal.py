@@ -1,4 +1,4 @@
-"""A terminal in the container: pyte keeps the screen, this widget paints it and turns keys into what a terminal sends."""
+"""A terminal in the container: pyte keeps the screen, the widget paints it and turns keys into what terminals send."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def high_contrast(tokens: Tokens) -> Tokens:
-    """The same theme for who asks the desktop for more contrast: control borders as strong as controls, no soft fills."""
+    """The theme for who asks the desktop for more contrast: control borders as strong as controls, no soft fills."""
     strong = dict(tokens)
     strong["line2"] = tokens["ctl"]
     strong["text3"] = tokens["text2"]

@@ -31,7 +31,7 @@ def tray_state(facts: EngineFacts, containers: Sequence[Container]) -> State:
 
 
 class Tray(QObject):
-    """Signals: asked(key): quick-run, open, quit, vm-start, vm-stop; run_asked(RunWish); container_asked(key, Container)."""
+    """Signals: asked(quick-run, open, quit, vm-start, vm-stop); run_asked(RunWish); container_asked(key, Container)."""
 
     asked = Signal(str)
     run_asked = Signal(object)

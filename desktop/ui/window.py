@@ -12,6 +12,7 @@ from PySide6.QtGui import QAction, QCloseEvent, QHideEvent, QKeySequence, QMouse
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop.ui.bars import StatusBar, TopBar
+from desktop.ui.dialogs import Scrim
 from desktop.ui.glyphs import mark_icon
 from desktop.ui.icons import Icons
 from desktop.ui.sidebar import PageEntry, Sidebar
@@ -38,7 +39,7 @@ class Page(Protocol):
 
 
 class Window(QWidget):
-    """Signals: placed(Place) after each move, run_asked(), palette_asked(), seen(bool) shown or hidden, close_asked()."""
+    """Signals: placed(Place) after each move, run_asked(), palette_asked(), seen(shown or hidden), closing()."""
 
     placed = Signal(object)
     run_asked = Signal()
@@ -117,8 +118,13 @@ class Window(QWidget):
         for key, call in keys.items():
             action = QAction(self)
             action.setShortcut(QKeySequence(key))
-            action.triggered.connect(lambda _=False, c=call: c())
+            action.triggered.connect(lambda _=False, c=call: self._by_key(c))
             self.addAction(action)
+
+    def _by_key(self, call: Callable[[], object]) -> None:
+        """Keys of the window rest while a dialog asks something."""
+        if not any(scrim.isVisible() for scrim in self.findChildren(Scrim)):
+            call()
 
     # places ----------------------------------------------------------------------------------------------------------
 

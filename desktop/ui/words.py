@@ -33,10 +33,8 @@ def _scaled(amount: float, base: int, units: tuple[str, ...]) -> str:
         step += 1
     if step == 0:
         return f"{round(value)} {units[0]}"
-    if step >= 3:
-        digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    else:
-        digits = 1 if value < 9.95 else 0
+    large, small = (2 if value < 9.995 else 1 if value < 99.95 else 0), (1 if value < 9.95 else 0)
+    digits = large if step >= 3 else small
     text = f"{value:.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if digits == 1 and step < 3 else text} {units[step]}"
 
