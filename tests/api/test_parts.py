@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmagent.api import detach, fieldnames, stdcopy, websocket
+from vmagent.api import bodies, detach, stdcopy, websocket
 from vmagent.api.chunked import ChunkError, ChunkScanner
 from vmagent.api.messages import Query, Request, Version
 from vmagent.api.parameters import filters, is_anonymous_only, registry_auth, terminal_size, time_ns
@@ -157,10 +157,33 @@ def test_sizes_and_prunes_are_checked() -> None:
     assert (is_anonymous_only([]), is_anonymous_only(["1"]), is_anonymous_only(["false"])) == (True, False, True)
 
 
-def test_field_names_are_read_in_any_case() -> None:
-    body = fieldnames.create_body({"image": "x", "hostconfig": {"networkMode": "none"}, "Labels": {"image": "kept"}})
+def test_field_names_are_read_in_any_case_and_null_is_absent() -> None:
+    body = bodies.container_create(
+        {"image": "x", "hostconfig": {"networkMode": "none", "Memory": None}, "Labels": {"image": "kept"}, "Foo": 1}, ""
+    )
     assert body == {"Image": "x", "HostConfig": {"NetworkMode": "none"}, "Labels": {"image": "kept"}}
-    assert fieldnames.exec_config({"detachKeys": "q", "cmd": ["x"]}) == {"DetachKeys": "q", "Cmd": ["x"]}
+    assert bodies.exec_create({"detachKeys": "q", "cmd": "x"}, "") == {"DetachKeys": "q", "Cmd": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"Cmd": 5}, "Cmd must be an array, not an integer"),
+        ({"Cmd": ["a", 5]}, "Cmd[1] must be a string, not an integer"),
+        ({"HostConfig": []}, "HostConfig must be an object, not an array"),
+        ({"HostConfig": {"Memory": "1g"}}, "HostConfig.Memory must be an integer, not a string"),
+        ({"HostConfig": {"Memory": True}}, "HostConfig.Memory must be an integer, not a boolean"),
+        ({"HostConfig": {"Memory": 1.5}}, "HostConfig.Memory must be an integer, not a number"),
+        ({"HostConfig": {"Memory": 1 << 63}}, "HostConfig.Memory does not fit in 64 bits"),
+        ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": 80}]}}}, "HostPort must be a string"),
+        ({"NetworkingConfig": {"EndpointsConfig": {"n": {"Aliases": "a"}}}}, "['n'].Aliases must be an array"),
+        ({"Labels": ["a=b"]}, "Labels must be an object, not an array"),
+    ],
+)
+def test_wrong_types_in_bodies_are_told_by_place(body: dict[str, object], message: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        bodies.container_create(body, "")
+    assert message in str(refused.value)
 
 
 def test_versions_compare_as_numbers() -> None:

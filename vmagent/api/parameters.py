@@ -82,18 +82,10 @@ def terminal_size(query: Query) -> tuple[int, int]:
 
 def console_size(body: dict[str, Any]) -> tuple[int, int] | None:
     """`ConsoleSize` [height, width] of an exec; None if absent or zero."""
-    match field(body, "ConsoleSize"):
-        case [int(height), int(width)] if height and width:
+    match body.get("ConsoleSize"):
+        case [int(height), int(width)] if 0 < height < 1 << 16 and 0 < width < 1 << 16:
             return height, width
     return None
-
-
-def field(body: dict[str, Any], name: str, default: Any = None) -> Any:
-    """`body[name]`, the name in any case: Go matches field names so, and docker-py sends `detachKeys`."""
-    if name in body:
-        return body[name]
-    wanted = name.lower()
-    return next((value for key, value in body.items() if key.lower() == wanted), default)
 
 
 def is_anonymous_only(everything: Collection[str]) -> bool:

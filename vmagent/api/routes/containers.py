@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from vmagent.api import fieldnames
+from vmagent.api import bodies
 from vmagent.api.facade import Engine, Json
 from vmagent.api.messages import (
     EMPTY_OK,
@@ -75,7 +75,7 @@ class _Containers:
         self._engine = engine
 
     async def create(self, request: Request) -> Response:
-        config = fieldnames.create_body(await request.json())
+        config = bodies.container_create(await request.json(), "")
         container_id, warnings = await self._engine.containers.create(
             config,
             name=request.query.get("name"),
@@ -161,7 +161,7 @@ class _Containers:
         return NO_CONTENT
 
     async def update(self, request: Request) -> Response:
-        body = fieldnames.host_config(await request.json())
+        body = bodies.container_update(await request.json(), "")
         if request.version < Version(1, 40):
             body.pop("PidsLimit", None)
         return json_response({"Warnings": await self._engine.containers.update(request.params["id"], body)})
@@ -184,7 +184,7 @@ class _Containers:
         query = request.query
         image_id = await self._engine.containers.commit(
             query.get("container"),
-            fieldnames.container_config(await request.json(optional=True)),
+            bodies.container_config(await request.json(optional=True), ""),
             repo=query.get("repo"),
             tag=query.get("tag"),
             comment=query.get("comment"),

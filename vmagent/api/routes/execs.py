@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vmagent.api import detach, fieldnames, stdcopy
+from vmagent.api import bodies, detach, stdcopy
 from vmagent.api.facade import Engine
 from vmagent.api.messages import EMPTY_OK, Request, Response, Version, json_response
-from vmagent.api.parameters import console_size, field, terminal_size
+from vmagent.api.parameters import console_size, terminal_size
 from vmagent.api.pump import MULTIPLEXED_STREAM, RAW_STREAM, join
 from vmagent.api.router import Router
 from vmagent.errors import BadRequest, EngineError
@@ -25,7 +25,7 @@ class _Execs:
         self._engine = engine
 
     async def create(self, request: Request) -> Response:
-        config = fieldnames.exec_config(await request.json())
+        config = bodies.exec_create(await request.json(), "")
         if not config.get("Cmd"):
             raise BadRequest("No exec command specified")
         detach.parse(config.get("DetachKeys") or "")
@@ -34,12 +34,12 @@ class _Execs:
         return json_response({"Id": await self._engine.execs.create(request.params["id"], config)}, 201)
 
     async def start(self, request: Request) -> Response | None:
-        body = await request.json(optional=True)
+        body = bodies.exec_start(await request.json(optional=True), "")
         execs, exec_id = self._engine.execs, request.params["id"]
-        tty = bool(field(body, "Tty"))
+        tty = bool(body.get("Tty"))
         size = console_size(body) if request.version >= Version(1, 42) else None
         await execs.check(exec_id)
-        if field(body, "Detach"):
+        if body.get("Detach"):
             try:
                 await execs.start(exec_id, detach=True, tty=tty, console_size=size)
             except EngineError as e:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vmagent.api.facade import Engine
+from vmagent.api import bodies
+from vmagent.api.facade import Engine, Json
 from vmagent.api.messages import EMPTY_OK, NO_CONTENT, Request, Response, json_response
-from vmagent.api.parameters import field, filters
+from vmagent.api.parameters import filters
 from vmagent.api.router import Router
 from vmagent.errors import BadRequest
 
@@ -36,30 +37,30 @@ class _Networks:
         return json_response(await self._engine.networks.inspect(request.params["id"]))
 
     async def create(self, request: Request) -> Response:
-        return json_response(await self._engine.networks.create(await request.json()), 201)
+        return json_response(await self._engine.networks.create(bodies.network_create(await request.json(), "")), 201)
 
     async def remove(self, request: Request) -> Response:
         await self._engine.networks.remove(request.params["id"])
         return NO_CONTENT
 
     async def connect(self, request: Request) -> Response:
-        body = await request.json()
-        endpoint = field(body, "EndpointConfig") or {}
-        await self._engine.networks.connect(request.params["id"], _container(field(body, "Container")), endpoint)
+        body = bodies.network_connect(await request.json(), "")
+        endpoint = body.get("EndpointConfig", {})
+        await self._engine.networks.connect(request.params["id"], _container(body), endpoint)
         return EMPTY_OK
 
     async def disconnect(self, request: Request) -> Response:
-        body = await request.json()
-        await self._engine.networks.disconnect(
-            request.params["id"], _container(field(body, "Container")), force=bool(field(body, "Force"))
-        )
+        body = bodies.network_disconnect(await request.json(), "")
+        await self._engine.networks.disconnect(request.params["id"], _container(body), force=body.get("Force", False))
         return EMPTY_OK
 
     async def prune(self, request: Request) -> Response:
         return json_response(await self._engine.networks.prune(filters(request.query, PRUNE_FILTERS)))
 
 
-def _container(value: object) -> str:
-    if not isinstance(value, str) or not value:
+def _container(body: Json) -> str:
+    """The container that a body names. Raises BadRequest."""
+    name = body.get("Container")
+    if not name:
         raise BadRequest("invalid container name or ID: value is empty")
-    return value
+    return str(name)

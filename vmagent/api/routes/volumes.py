@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmagent.api import bodies
 from vmagent.api.facade import Engine
 from vmagent.api.messages import NO_CONTENT, Request, Response, Version, json_response
 from vmagent.api.parameters import filters, is_anonymous_only
@@ -35,7 +36,9 @@ class _Volumes:
         return json_response(await self._engine.volumes.inspect(request.params["name"]))
 
     async def create(self, request: Request) -> Response:
-        return json_response(await self._engine.volumes.create(await request.json(optional=True)), 201)
+        return json_response(
+            await self._engine.volumes.create(bodies.volume_create(await request.json(optional=True), "")), 201
+        )
 
     async def remove(self, request: Request) -> Response:
         await self._engine.volumes.remove(request.params["name"], force=request.query.flag("force"))
