@@ -60,14 +60,29 @@ GLOBAL_FLAGS = """Options:
 
 def entry() -> int:
     """The console script: exit status of the command line in sys.argv."""
+    _fill_closed_descriptors()
     try:
         status = main(sys.argv[1:])
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where the caller has closed it
+            sys.stdout.flush()
         return status
     except BrokenPipeError:
         return _die_of_broken_pipe()
+    except OSError as e:  # a full disk behind our output, a file that cannot be read
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is left in it cannot be written either
+        print(f"cove: {e}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _fill_closed_descriptors() -> None:
+    """Where 0, 1 or 2 is closed, the next socket would take its number and get a container's output."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
 
 
 def _die_of_broken_pipe() -> int:
@@ -161,7 +176,8 @@ def _run(name: str, arguments: list[str], top: flags.Parsed) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     print(text, file=sys.stderr)
 
 

@@ -10,9 +10,10 @@ import contextlib
 import os
 import select
 import socket
+import sys
 import threading
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from desktop.client.wire import Frame, FrameReader, Head, ProtocolError, ResponseReader
 
@@ -22,6 +23,14 @@ READ_SIZE = 64 * 1024
 CONNECT_LIMIT_S = 10.0
 DEFAULT_PORT = 2375
 DEFAULT_TLS_PORT = 2376
+
+if TYPE_CHECKING:
+    if sys.platform == "win32":
+        from desktop.client.pipe import PipeSocket
+
+        Carrier = socket.socket | PipeSocket
+    else:
+        Carrier = socket.socket
 
 Body = bytes | Iterable[bytes] | None
 
@@ -54,8 +63,8 @@ class TlsFiles(NamedTuple):
 class Endpoint(NamedTuple):
     """Where an API is served: a unix socket's path, or a host and a port."""
 
-    scheme: str  # "unix" or "tcp"
-    address: str  # the socket's path, or the host
+    scheme: str  # "unix", "tcp" or "npipe"
+    address: str  # the socket's or pipe's path, or the host
     port: int = 0
     tls: TlsFiles | None = None
 
@@ -75,8 +84,10 @@ class Endpoint(NamedTuple):
             if not rest:
                 raise ValueError(f"invalid host {text!r}: a unix socket needs a path")
             return cls("unix", rest)
+        if scheme == "npipe" and rest:
+            return cls("npipe", rest.replace("/", "\\"))
         if scheme not in ("tcp", "http", "https"):
-            raise ValueError(f"unable to parse docker host `{text}`: only unix:// and tcp:// are understood")
+            raise ValueError(f"unable to parse docker host `{text}`: only unix://, tcp:// and npipe:// are understood")
         rest = rest.rstrip("/")
         host, colon, port = rest.rpartition(":")
         if not colon or port.endswith("]"):
@@ -88,13 +99,19 @@ class Endpoint(NamedTuple):
     def __str__(self) -> str:
         if self.scheme == "unix":
             return f"unix://{self.address}"
+        if self.scheme == "npipe":  # as docker's clients spell it
+            return f"npipe://{self.address.replace(chr(92), '/')}"
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"tcp://{host}:{self.port}"
 
-    def connect(self, timeout_s: float | None) -> socket.socket:
+    def connect(self, timeout_s: float | None) -> Carrier:
         """A connected socket; the caller closes it. Raises ConnectionFailed."""
         sock: socket.socket | None = None
         try:
+            if self.scheme == "npipe":
+                from desktop.client import pipe
+
+                return pipe.connect(self.address, timeout_s)
             if self.scheme == "unix":
                 family = getattr(socket, "AF_UNIX", None)
                 if family is None:

@@ -107,6 +107,23 @@ def test_a_reader_that_goes_ends_us_by_sigpipe(cove: Client) -> None:
         assert runner.stderr.read() == b""
 
 
+def test_a_closed_or_full_output_is_no_traceback(cove: Client) -> None:
+    for redirection, status in ((">&-", 0), (">/dev/full", 1)):
+        for command in ("ps", f"run --rm {IMAGE} echo hi"):
+            done = subprocess.run(
+                f"{cove.program} {command} {redirection}",
+                shell=True,
+                env={**os.environ, **cove.environment},
+                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == status, done.stderr
+            assert len(done.stderr.splitlines()) == status
+
+
 def test_stdin_s_end_reaches_the_process_after_fifty_megabytes(cove: Client) -> None:
     done = subprocess.run(
         [cove.program, "run", "--rm", "-i", IMAGE, "wc", "-c"],
