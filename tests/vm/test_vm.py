@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from desktop.client.host import HostState
+from tests.support.tools import docker_cli
 from tests.vm.conftest import Vm
 
 pytestmark = pytest.mark.vm
@@ -41,7 +42,7 @@ def test_docker_says_that_the_engine_is_in_the_vm(vm: Vm) -> None:
 def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox_tar: Path) -> None:
     vm.docker("import", "-c", "ENV PATH=/bin", busybox_tar, "busybox:latest")
     data = os.urandom(3 * 1024 * 1024)
-    command = ["docker", "-H", vm.host, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo -n end"]
+    command = [docker_cli(), "-H", vm.host, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo -n end"]
     done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=True)
     assert done.stdout == data + b"end", "the container saw the end of its input, and all came back"
 
@@ -182,10 +183,8 @@ def test_nobody_gets_in_without_the_key(vm: Vm) -> None:
     state = json.loads(vm.cove("vm", "status", "--format", "json").stdout)
     with socket.create_connection(("127.0.0.1", state["ssh_port"]), 5) as connection:
         assert connection.recv(4) == b"SSH-"
-    done = subprocess.run(
-        ["ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
-         "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentityFile=none", "-p", str(state["ssh_port"]), "root@127.0.0.1", "true"],
-        capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
+    options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentityFile=none")
+    command = ["ssh", "-F", "none", *(f"-o{option}" for option in options), "-p", str(state["ssh_port"])]
+    done = subprocess.run([*command, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 255
     assert "Permission denied" in done.stderr
