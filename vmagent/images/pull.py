@@ -95,7 +95,7 @@ class Pull:
         finally:
             os.close(fd)
         pointed = Reference(reference.domain, reference.path, digest=found["digest"])
-        keys = {reference.key, pointed.key}
+        keys = (reference.key, pointed.key)
         old = store.references.get(reference.key)
         record = ImageRecord(
             id=found["id"], layers=tuple(layer["diff_id"] for layer in found["layers"]), manifest=found["manifest"]
