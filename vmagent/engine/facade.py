@@ -70,6 +70,7 @@ class Engine:
         self.system = System(core, self.images, self._store, self._files, self.volumes, "")
         self._opening = asyncio.Lock()
         self._held: dict[str, Held] = {}
+        self._early: list[SupervisorEvent] | None = []  # what came before the records were loaded; None: they are
         self._interrupted: set[str] = set()  # containers whose restart, or life, ended with the last engine
 
     def _on_image_event(self, action: str, actor: str, attributes: dict[str, str]) -> None:
@@ -166,6 +167,9 @@ class Engine:
 
     async def _after_open(self) -> None:
         """What may take its time: late exits, lost restarts, policies, leftovers."""
+        early, self._early = self._early, None
+        for event in early or ():
+            self._on_supervisor_event(event)
         for held in self._held.values():
             if ContainerId(held.id) not in self._core.live:
                 await self._forget_stranger(held)
@@ -225,6 +229,10 @@ class Engine:
     # --- the supervisor's word
 
     def _on_supervisor_event(self, event: SupervisorEvent) -> None:
+        if self._early is not None:
+            # Before the records are loaded every container looks unknown, and what is unknown is forgotten.
+            self._early.append(event)
+            return
         match event:
             case LogGrew():
                 if (live := self._core.live.get(ContainerId(event.id))) is not None:

@@ -1,0 +1,247 @@
+"""The engine's rules that need no kernel: what a request means, what a word of docker's is, when a policy restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmagent.containers import records, shapes
+from vmagent.containers.configure import complete, environment, signal_number
+from vmagent.containers.hostfiles import extra_hosts, resolv_text
+from vmagent.containers.live import Condition, Live
+from vmagent.containers.model import (
+    MOVES,
+    Container,
+    ContainerId,
+    Event,
+    MountKind,
+    MountPoint,
+    State,
+    Status,
+    after,
+    rfc3339,
+)
+from vmagent.containers.mounts import requested_mounts
+from vmagent.containers.names import Names, checked_name
+from vmagent.containers.restart import next_delay_s, should_restart, starts_with_the_engine
+from vmagent.containers.security import effective_capabilities, parse_security
+from vmagent.errors import BadRequest, Conflict, NotFound
+
+ID = ContainerId("ab" * 32)
+IMAGE_CONFIG = {"Cmd": ["sh"], "Entrypoint": None, "Env": ["PATH=/bin", "A=image"], "Labels": {"i": "1"}}
+
+
+def container(**body: Any) -> Container:
+    asked = complete({"Image": "x", **body}, IMAGE_CONFIG, ID, api_version=(1, 44))
+    return Container(
+        id=ID,
+        name="c",
+        created_ns=1_700_000_000_000_000_001,
+        image_id="sha256:" + "0" * 64,
+        image_ref="x",
+        platform="linux",
+        argv=asked.argv,
+        config=asked.config,
+        host_config=asked.host_config,
+        endpoints=asked.endpoints,
+        mounts=[],
+    )
+
+
+@pytest.mark.spec("Engine API, ContainerCreate; api.md §12")
+def test_a_request_is_completed_from_the_image_and_docker_s_defaults() -> None:
+    made = container(Env=["A=own", "B=2"], Labels={"r": "2"})
+    assert made.argv == ["sh"]
+    assert made.config["Env"] == ["A=own", "B=2", "PATH=/bin"]
+    assert made.config["Labels"] == {"i": "1", "r": "2"}
+    assert made.config["Hostname"] == ID[:12]
+    host = made.host_config
+    assert host["NetworkMode"] == "bridge"
+    assert host["ShmSize"] == 64 << 20
+    assert host["Binds"] is None
+    assert host["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
+    assert "HOSTNAME=" + ID[:12] in environment(made.config)
+
+
+def test_an_entrypoint_of_the_request_drops_the_image_s_command() -> None:
+    image = {"Cmd": ["-c", "x"], "Entrypoint": ["/bin/sh"]}
+    assert complete({"Entrypoint": ["/bin/echo"]}, image, ID, api_version=(1, 44)).argv == ["/bin/echo"]
+    assert complete({"Cmd": ["-e"]}, image, ID, api_version=(1, 44)).argv == ["/bin/sh", "-e"]
+    assert complete({"Entrypoint": [""], "Cmd": ["ls"]}, image, ID, api_version=(1, 44)).argv == ["ls"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"HostConfig": {"AutoRemove": True, "RestartPolicy": {"Name": "always"}}}, "AutoRemove"),
+        ({"HostConfig": {"Memory": 1 << 20}}, "Minimum memory limit"),
+        ({"HostConfig": {"NanoCpus": 1, "CpuQuota": 5}}, "Conflicting options"),
+        ({"HostConfig": {"RestartPolicy": {"Name": "sometimes"}}}, "unknown policy"),
+        ({"HostConfig": {"LogConfig": {"Type": "splunk"}}}, "no log driver named 'splunk'"),
+        ({"HostConfig": {"PidMode": "no"}}, "invalid PID mode"),
+        ({"HostConfig": {"PortBindings": {"x/tcp": []}}}, "invalid port"),
+        ({"WorkingDir": "relative"}, "absolute path"),
+        ({"StopSignal": "SIGNOPE"}, "invalid signal"),
+        ({"Healthcheck": {"Test": ["CMD", "x"], "Interval": 5}}, "cannot be less than 1ms"),
+        ({"Env": ["=x"]}, "invalid environment variable"),
+        ({"Cmd": {}}, "list of strings"),
+    ],
+)
+def test_what_docker_refuses_is_refused_with_400(body: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        container(**body)
+
+
+def test_mounts_of_all_forms_are_read_and_a_target_is_used_once() -> None:
+    host = {
+        **container().host_config,
+        "Binds": ["/h:/a:ro", "vol:/b:nocopy"],
+        "Mounts": [{"Type": "tmpfs", "Target": "/c"}],
+    }
+    found = requested_mounts({"Volumes": {"/d/e": {}, "/a": {}}}, host, lambda ref: container())
+    assert [(m.kind, m.destination, m.writable) for m in found] == [
+        (MountKind.BIND, "/a", False),
+        (MountKind.VOLUME, "/b", True),
+        (MountKind.TMPFS, "/c", True),
+        (MountKind.VOLUME, "/d/e", True),
+    ]
+    assert found[3].anonymous
+    assert not found[1].copy
+    with pytest.raises(BadRequest, match="Duplicate mount point: /a"):
+        requested_mounts({}, {**host, "Binds": ["/h:/a", "/i:/a/"]}, lambda ref: container())
+    mount = {"Type": "bind", "Source": "/no/such", "Target": "/x"}
+    with pytest.raises(BadRequest, match="bind source path does not exist: /no/such"):
+        requested_mounts({}, {**host, "Binds": None, "Mounts": [mount]}, lambda ref: container())
+
+
+@pytest.mark.spec("api.md §11, lookup")
+def test_a_name_beats_the_beginning_of_an_id_and_an_ambiguous_one_is_refused() -> None:
+    names = Names()
+    first, second = ContainerId("a1" + "0" * 62), ContainerId("a2" + "0" * 62)
+    for container_id in (first, second):
+        names.add_id(container_id)
+    names.reserve("a1", second)
+    assert names.resolve("a1") == second
+    assert names.resolve("/a1") == second
+    assert names.resolve("a10") == first
+    assert names.resolve(first) == first
+    with pytest.raises(BadRequest, match="multiple IDs found with provided prefix: a"):
+        names.resolve("a")
+    with pytest.raises(NotFound, match="No such container: b"):
+        names.resolve("b")
+    with pytest.raises(Conflict, match=f'name "/a1" is already in use by container "{second}"'):
+        names.reserve("a1", first)
+    with pytest.raises(BadRequest):
+        checked_name("x")  # docker wants two characters at least
+
+
+def test_restart_policies_are_docker_s() -> None:
+    failed, done = State(exit_code=1, started_ns=1), State(exit_code=0, started_ns=1)
+    by_hand = State(exit_code=1, started_ns=1, stopped_by_hand=True)
+    always, stopped = {"Name": "always"}, {"Name": "unless-stopped"}
+    twice = {"Name": "on-failure", "MaximumRetryCount": 2}
+    assert should_restart(always, done)
+    assert not should_restart(always, by_hand)
+    assert should_restart(twice, failed)
+    assert not should_restart(twice, done)
+    assert not should_restart(twice, State(exit_code=1, restart_count=2))
+    assert starts_with_the_engine(always, by_hand)
+    assert not starts_with_the_engine(stopped, by_hand)
+    assert not starts_with_the_engine(always, State())  # never started by anyone
+    delays = [next_delay_s(0, 0)]
+    for _ in range(11):
+        delays.append(next_delay_s(delays[-1], 1))
+    assert delays[:3] == [0.1, 0.2, 0.4]
+    assert delays[-1] == 60
+    assert next_delay_s(60, 11) == 0.1
+
+
+def test_only_the_moves_of_the_table_are_possible() -> None:
+    for status in Status:
+        for event in Event:
+            if (status, event) in MOVES:
+                assert after(status, event) is MOVES[status, event]
+            else:
+                with pytest.raises(Conflict):
+                    after(status, event)
+
+
+def test_a_record_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
+    made = container(Labels={"a": "ü"})
+    made.mounts = [MountPoint(kind=MountKind.TMPFS, destination="/t", options=("size=1",))]
+    records.save_new(tmp_path / ID, made)
+    made.state.run, made.state.status = 3, Status.EXITED
+    records.save_state(tmp_path / ID, made.state, durable=False)
+    assert records.load(tmp_path / ID) == made
+    record = json.loads((tmp_path / ID / records.CONFIG).read_bytes())
+    (tmp_path / ID / records.CONFIG).write_text(json.dumps({**record, "schema": 99}))
+    with pytest.raises(records.UnreadableRecord, match="schema"):
+        records.load(tmp_path / ID)
+
+
+def test_waiters_are_told_of_exit_and_removal() -> None:
+    async def check() -> None:
+        live = Live(container())
+        exit_wait, gone = live.wait_for(Condition.NEXT_EXIT), live.wait_for(Condition.REMOVED)
+        assert await live.wait_for(Condition.NOT_RUNNING).result() == {"StatusCode": 0}
+        live.record.state.exit_code = 7
+        live.died()
+        assert await exit_wait.result() == {"StatusCode": 7}
+        live.removal_failed("no")
+        assert await gone.result() == {"StatusCode": 7, "Error": {"Message": "no"}}
+        never_ran = live.wait_for(Condition.NEXT_EXIT)
+        live.removed()  # moby#34945: all are woken
+        assert await never_ran.result() == {"StatusCode": 7}
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (120, "2 minutes"),
+        (3600, "About an hour"), (7200, "2 hours"), (48 * 3600, "2 days"), (15 * 86400, "2 weeks"),
+        (70 * 86400, "2 months"), (800 * 86400, "2 years"),
+    ],
+)  # fmt: skip
+def test_durations_are_in_docker_s_words(seconds: int, words: str) -> None:
+    assert shapes.ago(seconds * 1_000_000_000) == words
+
+
+def test_times_have_nine_digits_and_never_is_go_s_zero() -> None:
+    assert rfc3339(1_700_000_000_000_000_001) == "2023-11-14T22:13:20.000000001Z"
+    assert rfc3339(0) == "0001-01-01T00:00:00Z"
+
+
+def test_signals_are_read_in_every_form() -> None:
+    assert [signal_number(text) for text in ("SIGTERM", "term", "15", 9, "RTMIN+3")] == [15, 15, 15, 9, 37]
+    for bad in ("SIGX", "0", "99", "", "RTMIN+99"):
+        with pytest.raises(BadRequest):
+            signal_number(bad)
+
+
+def test_capabilities_and_security_options_are_checked() -> None:
+    host = container().host_config
+    assert len(effective_capabilities(host)) == 14
+    assert effective_capabilities({**host, "CapDrop": ["ALL"], "CapAdd": ["net_admin"]}) == ["CAP_NET_ADMIN"]
+    with pytest.raises(BadRequest, match="invalid capability"):
+        effective_capabilities({**host, "CapAdd": ["FLY"]})
+    assert parse_security(["seccomp=unconfined"]).seccomp == {}
+    assert parse_security(["no-new-privileges"]).no_new_privileges
+    for bad in ("seccomp={", "nonsense=1", "apparmor=mine"):
+        with pytest.raises(BadRequest):
+            parse_security([bad])
+
+
+def test_resolv_conf_never_names_a_loopback_resolver_of_the_host() -> None:
+    text = resolv_text(
+        "nameserver 127.0.0.53\noptions edns0\nsearch lan\n", servers=(), search=(), options=(), keep_loopback=False
+    )
+    assert text == "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch lan\noptions edns0\n"
+    assert extra_hosts(["a:1.2.3.4", "h:host-gateway"], "10.0.0.1")[1].address == "10.0.0.1"
+    with pytest.raises(BadRequest, match="invalid IP address in add-host"):
+        extra_hosts(["a:nowhere"], "")
