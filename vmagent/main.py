@@ -77,7 +77,7 @@ async def run(options: argparse.Namespace) -> int:
     watch_ends(ended, keeper)
     # An engine that is started again must not wait for a host that has long said its word: an earlier one had opened
     # (it makes that folder then, and the exec root is empty after a boot).
-    if not options.defer_open or ExecRoot(options.exec_root).containers.is_dir():
+    if not options.defer_open or (options.exec_root / "init-layer").is_dir():
         try:
             await engine.open()
         except (EngineError, OSError, ValueError) as e:
