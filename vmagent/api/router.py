@@ -52,6 +52,7 @@ class Router:
     """The table of routes. Templates: `{name}` is one segment, `{name...}` one or more (image names hold slashes)."""
 
     def __init__(self) -> None:
+        self.templates: list[tuple[str, str]] = []  # (method, template), as added
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: dict[tuple[str, str], list[tuple[re.Pattern[str], Route]]] = {}
 
@@ -70,6 +71,7 @@ class Router:
         route = Route(
             handler=handler, streams=streams or endless, endless=endless, hijacks=hijacks, before_open=before_open
         )
+        self.templates.append((method, template))
         if "{" not in template:
             self._exact[method, template] = route
             return
