@@ -17,7 +17,7 @@ from desktop.platform.base import Platform
 from desktop.tunnel.keys import KeyFiles, ensure_keys
 from desktop.tunnel.ssh import SshTransport
 from desktop.tunnel.transport import Transport, TunnelError
-from desktop.vm.accelerator import choose_accelerator, probe_by_boot
+from desktop.vm.accelerator import Accelerator, choose_accelerator, probe_by_boot
 from desktop.vm.command import Files, Hardware, vm_command
 from desktop.vm.control import Mark
 from desktop.vm.disk import ensure_disk
@@ -100,12 +100,12 @@ class VirtualMachine:
             start.cancel()
             await asyncio.gather(start, return_exceptions=True)
         async with self._verb:
+            await self._stop_watch()
             machine = self._machine
             if machine is None:
-                if self.state.status is Status.FAILED:
-                    self.state.move(Status.STOPPED)
+                if self.state.status is not Status.STOPPED:
+                    self._settle()
                 return
-            await self._stop_watch()
             self.state.move(Status.STOPPING)
             try:
                 with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ class VirtualMachine:
             step.detail = await asyncio.to_thread(ensure_disk, qemu, paths.data_disk, settings.disk_gb)
         with state.step("qemu") as step:
             hardware = Hardware(image.architecture, state.accelerator.name, settings.memory_mb, settings.cpus)
-            machine, ssh_port = await self._launch(qemu, hardware, image)
+            machine, ssh_port = await self._launch(qemu, hardware, image, state.accelerator)
             step.detail = f"{settings.cpus} CPUs, {settings.memory_mb} MB"
         with state.step("kernel"):
             await self._mark("init", machine, BOOT_LIMIT_S)
@@ -192,23 +192,14 @@ class VirtualMachine:
             self.transport = transport
         with state.step("engine"):
             await self._or_gone(self._unless_error(open_engine(transport, ENGINE_LIMIT_S)), machine)
-        record = Record(
-            machine.pid,
-            self._addresses[0],
-            self._addresses[1],
-            ssh_port,
-            state.accelerator,
-            settings.memory_mb,
-            settings.cpus,
-        )
-        record.save(paths.vm_record)
         self._run(machine, transport, ssh_port)
 
-    async def _launch(self, qemu: Qemu, hardware: Hardware, image: GuestImage) -> tuple[Machine, int]:
+    async def _launch(
+        self, qemu: Qemu, hardware: Hardware, image: GuestImage, accelerator: Accelerator
+    ) -> tuple[Machine, int]:
         paths = self._paths
         qmp = self._platform.channel_address(paths.run, "qmp")
         control = self._platform.channel_address(paths.run, "control")
-        self._addresses = (qmp, control)
         files = Files(
             image=image,
             data_disk=paths.data_disk,
@@ -225,6 +216,10 @@ class VirtualMachine:
         self._machine = machine
         self.state.qemu_pid = machine.pid
         ssh_port = await machine.forward()
+        # Before the guest runs: whatever happens to us from here on, the next agent finds QEMU.
+        Record(machine.pid, qmp, control, ssh_port, accelerator, hardware.memory_mb, hardware.cpus).save(
+            paths.vm_record
+        )
         await machine.resume()
         return machine, ssh_port
 
@@ -345,10 +340,15 @@ class VirtualMachine:
             await machine.kill()
         await self._drop()
         if error is None:
-            self.state.move(Status.STOPPING)
-            self.state.move(Status.STOPPED)
+            self._settle()
         else:
             self.state.move(Status.FAILED, error)
+
+    def _settle(self) -> None:
+        """The machine is gone by our own will."""
+        if self.state.status is not Status.FAILED:
+            self.state.move(Status.STOPPING)
+        self.state.move(Status.STOPPED)
 
     async def _drop(self) -> None:
         machine, self._machine = self._machine, None

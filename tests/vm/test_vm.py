@@ -69,6 +69,7 @@ def test_status_tells_state_accelerator_and_size(vm: Vm) -> None:
     assert "running since" in shown
     assert "2 CPUs" in shown or "CPUs," in shown
     assert json.loads(vm.cove("vm", "status", "--format", "json").stdout)["state"] == "running"
+    assert "engine.opened" in vm.cove("vm", "logs").stdout
 
 
 def test_a_second_agent_for_the_home_is_refused(vm: Vm) -> None:
