@@ -79,6 +79,7 @@ class Cove(QObject):
         self.quick: Palette | None = None
         self.tray: Tray | None = None
         self._shown_run: Run | None = None
+        self._is_closed = False
         self._ended_told: set[str] = set()
         self._sight = QTimer(self)
         self._sight.setSingleShot(True)
@@ -162,6 +163,8 @@ class Cove(QObject):
             self.show_window()
 
     def close(self) -> None:
+        """End every thread and stream; the window stays until Qt drops it."""
+        self._is_closed = True
         self.detail_page.leave()
         self.run_page.leave()
         if self.host is not None:
@@ -172,9 +175,11 @@ class Cove(QObject):
             self.tray.icon.hide()
 
     def show_window(self) -> None:
-        self.window.show()
-        self.window.raise_()
-        self.window.activateWindow()
+        if not self.window.isVisible():
+            self.window.show()
+        elif not self.window.isActiveWindow():
+            self.window.raise_()
+            self.window.activateWindow()
 
     def quick_run(self) -> None:
         """The palette as a window of its own."""
@@ -317,6 +322,8 @@ class Cove(QObject):
         ).open()
 
     def _measure(self) -> None:
+        if self._is_closed:
+            return
         on_page = self.window.isVisible() and self.window.place.page == "containers"
         self.session.measure(self.containers_page.visible_ids() if on_page else ())
 

@@ -314,6 +314,7 @@ class CodeWell(Card):
     def _fit(self) -> None:
         """As high as the text, wrapped ten lines of it at most; a plain text document counts its height in lines."""
         lines = min(MOST_CODE_LINES, max(1, round(self._text.document().size().height())))
+        self._text.setViewportMargins(0, 6 if lines == 1 else 2, 0, 0)
         more = (
             Qt.ScrollBarPolicy.ScrollBarAsNeeded if lines == MOST_CODE_LINES else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         )
@@ -354,7 +355,7 @@ class EmptyPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 0, 24, 0)
         column.setSpacing(0)
-        column.addStretch(2)
+        column.addStretch(1)
         centre = Qt.AlignmentFlag.AlignHCenter
         if art:
             column.addWidget(EmptyArt(theme), 0, centre)

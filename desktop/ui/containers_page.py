@@ -101,9 +101,13 @@ class ContainersPage(QWidget):
         head.addStretch(1)
         column.addLayout(head)
         self.banner = Banner(theme, icons)
-        self.banner.hide()
         self.banner.button.clicked.connect(self._on_banner)
-        column.addWidget(self.banner)
+        self._banner_room = QWidget()
+        room = QVBoxLayout(self._banner_room)
+        room.setContentsMargins(0, 0, 0, 12)
+        room.addWidget(self.banner)
+        self._banner_room.hide()
+        column.addWidget(self._banner_room)
         self._tools = QWidget()
         tools = QHBoxLayout(self._tools)
         tools.setContentsMargins(0, 0, 0, 12)
@@ -187,7 +191,7 @@ class ContainersPage(QWidget):
             facts.phase in (EnginePhase.STARTING, EnginePhase.STOPPING, EnginePhase.STOPPED)
             and self._model.rowCount() > 0
         )
-        self.banner.setVisible(lost)
+        self._banner_room.setVisible(lost)
         if lost:
             self._tell_banner(facts)
         vm = facts.kind == "vm"

@@ -104,7 +104,7 @@ class Dialog(QDialog):
         """Tab goes round inside the dialog."""
         step: QWidget | None = QApplication.focusWidget() or self
         for _ in range(500):
-            step = step.nextInFocusChain() if forward else step.previousInFocusChain()
+            step = step and (step.nextInFocusChain() if forward else step.previousInFocusChain())
             if step is None:
                 return False
             takes = step.focusPolicy() & Qt.FocusPolicy.TabFocus == Qt.FocusPolicy.TabFocus

@@ -154,7 +154,7 @@ def paint_empty_art(painter: QPainter, theme: Theme, box: QRectF) -> None:
     """The bay with a box afloat, for pages with nothing on them; drawn for 170 by 140."""
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.translate(box.center().x() - 9, box.center().y())
+    painter.translate(box.center().x() - 1, box.center().y())
     bay = QPen(theme.colour("accentsoft"), 22)
     bay.setCapStyle(Qt.PenCapStyle.RoundCap)
     painter.setPen(bay)
@@ -164,7 +164,7 @@ def paint_empty_art(painter: QPainter, theme: Theme, box: QRectF) -> None:
     line.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
     painter.setPen(line)
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    side, centre = 20.0, QPointF(17, -8)
+    side, centre = 20.0, QPointF(9, -8)
     corners = [
         QPointF(centre.x() + side * math.sin(math.radians(60 * i)), centre.y() - side * math.cos(math.radians(60 * i)))
         for i in range(6)
@@ -172,7 +172,7 @@ def paint_empty_art(painter: QPainter, theme: Theme, box: QRectF) -> None:
     painter.drawPolygon(corners)
     for corner in (1, 3, 5):
         painter.drawLine(centre, corners[corner])
-    for left, right, y, strength in ((-17, 102, 27, 1.0), (1, 86, 38, 0.6), (19, 72, 49, 0.35)):
+    for left, right, y, strength in ((-25, 94, 27, 1.0), (-7, 78, 38, 0.6), (11, 64, 49, 0.35)):
         colour = theme.mixed("accent", strength)
         painter.setPen(QPen(colour, 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
         path = QPainterPath(QPointF(left, y))

@@ -1,0 +1,61 @@
+"""The window under test: offscreen, on a real engine, with its settings in a folder of the test's own."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is loaded
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from desktop.client.engine import Endpoint
+from desktop.context import Context
+from desktop.paths import host_paths
+from desktop.ui.app import Cove
+from desktop.ui.icons import Icons
+from desktop.ui.theme import Theme
+from tests.support.engine import NativeEngine
+from tests.ui.pages import Window
+
+OpenWindow = Callable[[NativeEngine], Window]
+
+
+@pytest.fixture
+def theme(qapp: QApplication) -> Theme:
+    theme = Theme("light")
+    theme.apply(qapp)
+    return theme
+
+
+@pytest.fixture
+def icons(theme: Theme) -> Icons:
+    return Icons(theme)
+
+
+@pytest.fixture
+def open_window(
+    qapp: QApplication, qtbot: QtBot, theme: Theme, tmp_path: Path
+) -> Iterator[Callable[[NativeEngine], Window]]:
+    """Open Cove's window on an engine; it is closed, and its threads have ended, when the test is over."""
+    with ExitStack() as closing:
+
+        def open_on(engine: NativeEngine) -> Window:
+            settings = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
+            paths = host_paths({"COVE_HOME": str(tmp_path / "home")}, "linux")
+            context = Context("address", Endpoint.parse(engine.host), "-H")
+            cove = Cove(qapp, theme, context, paths, settings)
+            closing.callback(cove.window.deleteLater)
+            closing.callback(cove.close)
+            cove.open()
+            window = Window(cove, qtbot)
+            window.wait_until_connected()
+            return window
+
+        yield open_on

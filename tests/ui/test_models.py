@@ -1,0 +1,165 @@
+"""The models keep Qt's rules while the engine's news change them, and what they say is what the engine told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from PySide6.QtCore import QAbstractItemModel
+from pytestqt.modeltest import ModelTester
+from pytestqt.qtbot import QtBot
+
+from desktop.client.engine import PullProgress
+from desktop.ui.activity_page import ActivityModel
+from desktop.ui.container_model import ContainerFilter, ContainerModel, Group, Segment
+from desktop.ui.facts import Container, Doing, Happening, Image, Port, State, Usage, ports_of_inspect, ports_of_list
+from desktop.ui.image_model import ImageFilter, ImageModel, ImageSegment
+from desktop.ui.run import LayerModel
+from desktop.ui.sidebar import PageEntry, PagesModel
+from tests.ui.pages import indexes
+
+
+@pytest.fixture
+def keeps_rules(request: pytest.FixtureRequest) -> Iterator[Callable[[QAbstractItemModel], None]]:
+    """Watch a model with pytest-qt's tester, which checks it at every change; one tester for each."""
+    testers: list[ModelTester] = []
+
+    def watch(model: QAbstractItemModel) -> None:
+        testers.append(ModelTester(request.config))
+        testers[-1].check(model, force_py=True)
+
+    yield watch
+    for tester in testers:
+        tester._cleanup()
+
+
+def container(name: str, project: str = "", **facts: object) -> Container:
+    labels = {"com.docker.compose.project": project, "com.docker.compose.service": name} if project else {}
+    given = {"id": name * 8, "name": name, "image": "busybox", "status": "running", "labels": labels, **facts}
+    return Container(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "note"),
+    [
+        ({}, State.RUNNING, ""),
+        ({"status": "paused"}, State.PAUSED, "Paused, keeps its memory"),
+        ({"status": "exited"}, State.STOPPED, "Exited 0"),
+        ({"status": "exited", "exit_code": 143}, State.STOPPED, "Stopped by signal 15"),
+        ({"status": "exited", "exit_code": 1}, State.PROBLEM, "Exited 1"),
+        (
+            {"status": "exited", "exit_code": 137, "oom_killed": True, "memory_limit": 256 * 2**20},
+            State.PROBLEM,
+            "Exited 137, out of memory at 256 MB",
+        ),
+        ({"status": "created"}, State.STOPPED, "Not started yet"),
+        ({"health": "starting"}, State.WORKING, "Waiting for its health check"),
+        ({"health": "unhealthy"}, State.PROBLEM, "Its health check fails"),
+        ({"doing": Doing.STOPPING}, State.WORKING, "Stopping"),
+        ({"lost": True}, State.UNKNOWN, "Unknown, was running"),
+        ({"lost": True, "status": "exited"}, State.STOPPED, "Exited 0"),
+    ],
+)
+def test_a_row_says_its_state(facts: dict[str, object], state: State, note: str) -> None:
+    shown = container("a", **facts)
+    assert (shown.state, shown.note) == (state, note)
+
+
+def test_the_containers_keep_qts_rules_through_every_change(keeps_rules: Callable[[QAbstractItemModel], None]) -> None:
+    model = ContainerModel()
+    rows = ContainerFilter(model)
+    keeps_rules(model)
+    keeps_rules(rows)
+    model.load([container("web", "shop"), container("db", "shop"), container("mail"), container("cron", "jobs")])
+    model.put([container("web", "shop", status="exited"), container("new")])
+    model.set_usage({"mail" * 8: Usage(cpu_percent=3.0, memory_bytes=2**20, memory_limit=0)})
+    model.ask("mail" * 8, Doing.STOPPING)
+    rows.choose("mail", Segment.ALL)
+    rows.choose("", Segment.STOPPED)
+    rows.choose("", Segment.ALL)
+    model.drop(["cron" * 8, "db" * 8, "never there"])
+    model.set_lost(time.time())
+    model.set_lost(None)
+    model.load([container("mail")])
+    model.load([])
+    assert model.rowCount() == 0
+
+
+def test_projects_come_first_and_say_how_many_run(qtbot: QtBot) -> None:
+    model = ContainerModel()
+    rows = ContainerFilter(model)
+    model.load(
+        [container("zeta"), container("alpha"), container("web", "shop"), container("db", "shop", status="exited")]
+    )
+    assert [str(i.data()) for i in indexes(rows)] == ["shop", "db", "web", "alpha", "zeta"]
+    group = rows.node(rows.index(0, 0))
+    assert isinstance(group, Group)
+    assert group.words == "1 of 2 running"
+    rows.choose("web", Segment.ALL)
+    assert [str(i.data()) for i in indexes(rows)] == ["shop", "web"]
+
+
+def test_what_was_asked_is_shown_until_the_answer(qtbot: QtBot) -> None:
+    model = ContainerModel()
+    model.load([container("a")])
+    model.ask("a" * 8, Doing.RESTARTING)
+    model.put([container("a", status="exited")])  # the event of the stop in the middle of a restart
+    shown = model.container("a" * 8)
+    assert shown is not None
+    assert shown.note == "Restarting"
+    model.ask("a" * 8, None)
+    shown = model.container("a" * 8)
+    assert shown is not None
+    assert shown.note == "Exited 0"
+
+
+def test_images_pages_layers_and_activity_keep_qts_rules(
+    keeps_rules: Callable[[QAbstractItemModel], None], qtbot: QtBot
+) -> None:
+    images = ImageModel()
+    shown = ImageFilter(images)
+    keeps_rules(images)
+    images.load(
+        [
+            Image(id="sha256:aa", tags=("b:1", "a:1"), size=10, created_s=0),
+            Image(id="sha256:bb", tags=(), size=5, created_s=0),
+        ]
+    )
+    images.load([Image(id="sha256:aa", tags=("a:1",), size=10, created_s=0, used_by=("x",))])
+    shown.choose("", ImageSegment.IN_USE)
+    assert [str(i.data()) for i in indexes(shown)] == ["a:1"]
+    pages = PagesModel([PageEntry("images", "Images", "stack")])
+    keeps_rules(pages)
+    pages.set_count("images", 4)
+    layers = LayerModel()
+    keeps_rules(layers)
+    layers.take([PullProgress("aaaa", "Already exists", 0, 0, True), PullProgress("bbbb", "Downloading", 5, 20, True)])
+    assert layers.fraction == (5, 20)
+    layers.take([PullProgress("bbbb", "Extracting", 20, 20, True), PullProgress("bbbb", "Pull complete", 0, 0, True)])
+    assert layers.fraction == (20, 20)
+    assert [str(i.data()) for i in indexes(layers)] == ["1 layers already here", "bbbb, Done"]
+    activity = ActivityModel(lambda container_id: "web")
+    keeps_rules(activity)
+    joined = Happening(
+        at_s=1, kind="network", action="connect", object_id="n", name="bridge", attributes={"container": "c"}
+    )
+    died = Happening(at_s=2, kind="container", action="die", object_id="c", name="web", attributes={"exitCode": "3"})
+    activity.add([joined, died])
+    qtbot.waitUntil(lambda: activity.rowCount() == 2)
+    assert [str(activity.index(n).data()).split(" ", 1)[1] for n in range(2)] == [
+        "web ended with status 3",
+        "web joined network bridge",
+    ]
+
+
+@pytest.mark.spec("Engine API, ContainerSummary and NetworkSettings: Ports")
+def test_a_port_is_shown_once_for_both_families() -> None:
+    expected = (Port(port=80, protocol="tcp", host_port=8080, address="0.0.0.0"),)
+    entry = {"PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}
+    assert (
+        ports_of_list([{**entry, "IP": "0.0.0.0"}, {**entry, "IP": "::"}, {"PrivatePort": 90, "Type": "tcp"}])
+        == expected
+    )
+    bindings = [{"HostIp": "::", "HostPort": "8080"}, {"HostIp": "0.0.0.0", "HostPort": "8080"}]
+    assert ports_of_inspect({"80/tcp": bindings, "90/tcp": None}) == expected

@@ -1,0 +1,188 @@
+"""The window on the native engine: what happens there is seen here, what is clicked here happens there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from PySide6.QtCore import Qt
+
+from desktop.client.engine import ApiError
+from desktop.client.run import StepState
+from desktop.ui.facts import EnginePhase
+from desktop.ui.run_options import PortWish, RunWish
+from tests.support.engine import NativeEngine
+from tests.ui.pages import Window
+
+OpenWindow = Callable[[NativeEngine], Window]
+PATIENT = ["sh", "-c", "trap exit TERM; while :; do sleep 0.05; done"]
+BUSY = ["sh", "-c", 'i=0; while :; do echo "INFO line $i"; echo "ERROR bad $i" >&2; i=$((i+1)); sleep 0.1; done']
+
+
+@pytest.fixture
+def named(engine: NativeEngine) -> Iterator[Callable[..., str]]:
+    """Run a container with the docker CLI; all of them are removed in the end."""
+    made: list[str] = []
+
+    def run(name: str, *command: str, flags: tuple[str, ...] = ()) -> str:
+        made.append(name)
+        engine.docker("run", "-d", "--name", name, *flags, "busybox", *command)
+        return name
+
+    yield run
+    for name in made:
+        with suppress(ApiError), engine.client() as client:
+            client.remove(name, force=True, volumes=True)
+
+
+def test_the_list_follows_the_engine(engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]) -> None:
+    window = open_window(engine)
+    labels = ("--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web", "-m", "64m")
+    named("ui-web", "sleep", "1000", flags=labels)
+    page = window.containers
+    page.wait_until_says("web", "running")
+    assert page.rows()["shop"] == "1 of 1 running"
+    page.wait_until_measured("ui-web")
+    engine.docker("pause", "ui-web")
+    page.wait_until_says("web", "Paused")
+    engine.docker("unpause", "ui-web")
+    engine.docker("kill", "ui-web")
+    page.wait_until_says("web", "Exited 137")
+    assert any("web, Exited 137, busybox" in text for text in page.accessible_texts)
+    engine.docker("rm", "ui-web")
+    page.wait_until_gone("web")
+    assert "shop" not in page.rows()
+    window.wait_until_happened("ui-web was deleted")
+
+
+def test_actions_of_a_row_happen_in_the_engine(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-act", *PATIENT)
+    window = open_window(engine)
+    page = window.containers
+    page.wait_until_says("ui-act", "running")
+    page.click_action("ui-act", "stop")
+    page.wait_until_says("ui-act", "Exited 0")
+    page.press_on("ui-act", Qt.Key.Key_Period, Qt.KeyboardModifier.ControlModifier)
+    page.wait_until_says("ui-act", "running")
+    page.check("ui-act")
+    assert page.bulk_text == "1 selected"
+    page.filter("no such thing")
+    assert page.rows() == {}
+    page.filter("")
+    page.press_on("ui-act", Qt.Key.Key_Delete)
+    assert "This cannot be undone." in window.dialog_words()
+    window.press("Delete ui-act")
+    page.wait_until_gone("ui-act")
+    with pytest.raises(ApiError), engine.client() as client:
+        client.inspect("ui-act")
+
+
+def test_logs_are_live_and_searched(engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]) -> None:
+    named("ui-log", *BUSY)
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-log", "running")
+    page = window.open_container("ui-log", "logs")
+    page.wait_until_logged("line 5")
+    at, of = page.find_in_log("line 3")
+    assert at >= 1
+    assert of >= 1
+    page.choose_stream(1)
+    assert not any("bad" in line for line in page.log())
+    page.choose_stream(2)
+    assert all("bad" in line for line in page.log())
+    engine.docker("kill", "ui-log")
+    window.containers.wait_until_says("ui-log", "Exited 137")
+    assert page.why == "ui-log was ended by signal 9"
+
+
+def test_a_terminal_in_the_container(engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]) -> None:
+    named("ui-term", "sleep", "1000")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-term", "running")
+    page = window.open_container("ui-term", "terminal")
+    page.wait_until_terminal_shows("#")
+    page.type("echo mark-$((40+2)); stty size")
+    page.wait_until_terminal_shows("mark-42")
+    rows, columns = page.terminal_size()
+    page.wait_until_terminal_shows(f"{rows} {columns}")
+    page = window.open_container("ui-term", "inspect")
+    assert '"Name": "/ui-term"' in page.wait_until_inspected()
+    assert "cove run -d --name ui-term" in page.command
+
+
+def test_a_run_shows_its_five_steps(engine: NativeEngine, open_window: OpenWindow) -> None:
+    window = open_window(engine)
+    page = window.run(RunWish(image="cove/hello", name="ui-hello"))
+    page.wait_until_over()
+    assert page.steps() == {
+        "look": StepState.DONE,
+        "pull": StepState.SKIPPED,
+        "create": StepState.DONE,
+        "mount": StepState.DONE,
+        "start": StepState.DONE,
+    }
+    page.wait_until_printed("Hello from a container.")
+    assert page.said("look").startswith("Look, ")
+    assert window.palette("hello")[0] == ("Run", "cove/hello")
+    window.press_in_palette(Qt.Key.Key_Escape)
+    engine.docker("rm", "-f", "ui-hello")
+
+
+def test_a_missing_image_is_pulled_layer_by_layer(engine: NativeEngine, open_window: OpenWindow, registry: str) -> None:
+    name = f"{registry}/ui/busybox:1"
+    engine.docker("tag", "busybox", name)
+    engine.docker("push", name, check=False)
+    engine.docker("rmi", name)
+    window = open_window(engine)
+    window.go("images")
+    window.images.wait_until_shown("busybox:latest")
+    page = window.run(RunWish(image=name, name="ui-pulled", command="true"))
+    page.wait_until_over()
+    if page.error:  # this engine can't push yet, so there is nothing to pull
+        assert page.error == f"There is no image {name}"
+        pytest.skip("the registry is empty: this engine does not push")
+    assert page.steps()["pull"] is StepState.DONE
+    assert set(page.layers()) <= {"Done", "Already here"}
+    window.images.wait_until_shown(name)
+    engine.docker("rm", "-f", "ui-pulled")
+    window.images.choose(name)
+    assert window.images.wait_until_layers()
+    window.images.delete()
+    window.press("Delete image")
+    window.images.wait_until_gone(name)
+
+
+def test_a_taken_port_has_remedies(engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]) -> None:
+    named("ui-first", "sleep", "1000", flags=("-p", "127.0.0.1:18473:80"))
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-first", "running")
+    page = window.run(
+        RunWish(image="busybox", name="ui-second", command="sleep 1000", ports=[PortWish(host_port="18473", port="80")])
+    )
+    page.wait_until_over()
+    assert page.error == "Port 18473 is already taken on this computer"
+    assert "Start without a port" in page.remedies()
+    page.choose_remedy("Start without a port")
+    window.containers.wait_until_says("ui-second", "running")
+    engine.docker("rm", "-f", "ui-second")
+
+
+def test_a_lost_engine_leaves_unknown_states_and_comes_back(own_engine: NativeEngine, open_window: OpenWindow) -> None:
+    own_engine.docker("run", "-d", "--name", "ui-kept", "busybox", *PATIENT)
+    window = open_window(own_engine)
+    window.containers.wait_until_says("ui-kept", "running")
+    assert own_engine.process is not None
+    own_engine.process.terminate()
+    window.wait_until_lost()
+    own_engine.process.wait(30)
+    assert window.phase is EnginePhase.LOST
+    assert "does not answer" in window.banner
+    own_engine.start()
+    window.wait_until_connected()
+    assert window.phase is EnginePhase.RUNNING
+    window.containers.wait_until_says("ui-kept", "Exited")
+    assert window.banner == ""
+    own_engine.docker("rm", "-f", "ui-kept")
