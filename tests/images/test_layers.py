@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from tests.images.kit import Driver, Entry, folder, hard_link, symlink, tar_of
 from vmagent.errors import EngineError
-from vmagent.images.compression import Compression, Gzip, decompress
+from vmagent.images.compression import Gzip, decompress
 from vmagent.images.faults import ImageFault
-from vmagent.images.layer import Kind
+from vmagent.images.layer import Compression, Kind
 from vmagent.images.tarstream import ByteSource, members
 
 NewStore = Callable[..., Driver]
@@ -148,6 +148,33 @@ def test_overlays_own_attributes_are_not_a_layers_to_set(kind: Kind, new_store: 
     entry = Entry("d/f", b"x", xattrs={"trusted.overlay.redirect": "/etc", "user.overlay.metacopy": "", "user.a": "1"})
     [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(entry))))
     assert os.listxattr(Path(lower) / "d" / "f") == ["user.a"]
+
+
+def test_numbers_past_what_a_kernel_takes_are_cut_or_refused(kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    header = bytearray(tar_of(Entry("f"))[:512])
+
+    def tar(at: int, field: bytes) -> bytes:
+        head = bytearray(header)
+        head[at : at + len(field)] = field
+        head[148:156] = b" " * 8
+        head[148:156] = b"%06o\0 " % sum(head)
+        return bytes(head) + bytes(1024)
+
+    far = b"\x80" + b"\xff" * 11  # base-256: 2**87 and more
+    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar(136, far))))
+    assert (Path(lower) / "f").is_file()
+    for at, field, words in ((124, far, "larger than any file"), (108, b"\x80" + b"\xff" * 7, "bad owner")):
+        with pytest.raises(EngineError, match=words):
+            driver.import_(tar(at, field))
+
+
+def test_an_attribute_that_a_file_cannot_carry_is_left_out(new_store: NewStore) -> None:
+    driver = new_store()
+    link = Entry("l", type=tarfile.SYMTYPE, link="x", xattrs={"user.a": "1"})  # user.* on links: EPERM
+    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(link, Entry("f", xattrs={"bad.a": "1"})))))
+    assert (Path(lower) / "l").is_symlink()
+    assert os.listxattr(Path(lower) / "f") == []
 
 
 def test_later_members_replace_earlier_ones(kind: Kind, new_store: NewStore) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import subprocess
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Callable
@@ -263,6 +264,8 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(new_store: NewStore) -> Non
         (archive(BASE, Layers=["missing"]), "it has no missing"),
         (archive(BASE, Layers=[]), "0 layers for 1 diff_ids"),
         (archive(BASE, config=b"{}"), "invalid image config"),
+        (archive(BASE, config=b"[" * 100_000), "invalid image config"),
+        (archive(BASE, config=image.config.replace(b'["/bin/sh"]', b'{"a": 1}')), "of another type than the schema's"),
         (archive(BASE, RepoTags=["BAD"]), "must be lowercase"),
     ):
         with pytest.raises(EngineError, match=words):
@@ -326,3 +329,10 @@ def test_a_whole_saved_tar_is_plain_enough_for_any_reader(new_store: NewStore) -
         assert layer is not None
         assert layer.read() == BASE
     assert {"manifest.json", "index.json", "oci-layout"} < set(names)
+
+
+def test_the_engines_process_loads_no_library_of_the_workers() -> None:
+    """Blob bytes never pass through it, and neither do the libraries for them."""
+    script = "import sys, vmagent.images.imagestore; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"requests", "urllib3", "isal", "zstandard", "tarfile"} & set(loaded)

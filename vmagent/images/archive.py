@@ -21,8 +21,9 @@ from vmagent.images.config import MAX_CONFIG_BYTES, diff_ids, parse
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected, Job, file_blocks, write_all
 from vmagent.images.layer import Layer, hex_of
+from vmagent.images.manifests import descriptor, document, objects
 from vmagent.images.platforms import INDEX_TYPES, Platform, choose
-from vmagent.images.reference import Reference, is_digest
+from vmagent.images.reference import Reference
 from vmagent.images.tarstream import ByteSource
 from vmagent.images.unpack import components
 from vmagent.paths import DataRoot
@@ -102,17 +103,15 @@ class Archive:
         """Raises ImageFault."""
         try:
             return json.loads(self.small(name))
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise ImageFault(f"invalid archive: {name}: {e}", "invalid") from e
 
-    def blob(self, descriptor: Any) -> bytes:
+    def blob(self, named: Any, what: str) -> bytes:
         """A small blob of an OCI layout, with its digest checked. Raises ImageFault."""
-        digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
-        if not isinstance(digest, str) or not is_digest(digest):
-            raise ImageFault("invalid archive: a descriptor without a sha256 digest", "invalid")
-        data = self.small(f"blobs/sha256/{hex_of(digest)}")
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
-            raise ImageFault(f"invalid archive: blob {digest} has other content", "invalid")
+        expected = descriptor(named, what)
+        data = self.small(f"blobs/sha256/{hex_of(expected.digest)}")
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != expected.digest:
+            raise ImageFault(f"invalid archive: blob {expected.digest} has other content", "invalid")
         return data
 
 
@@ -157,28 +156,29 @@ def _docker_image(
 def _oci_images(
     archive: Archive, job: Job, data_root: DataRoot, platform: Platform, on_layer: LayerProgress
 ) -> Iterator[Loaded]:
-    index = archive.json("index.json")
-    for descriptor in index.get("manifests") or [] if isinstance(index, dict) else []:
-        annotations = descriptor.get("annotations") or {}
+    index = document(archive.small("index.json"), "index.json")
+    for entry in objects(index, "manifests"):
+        annotations = entry.get("annotations")
+        annotations = annotations if isinstance(annotations, dict) else {}
         if annotations.get("vnd.docker.reference.type") == "attestation-manifest":
             continue
-        name = annotations.get("io.containerd.image.name") or annotations.get("org.opencontainers.image.ref.name") or ""
+        name = str(
+            annotations.get("io.containerd.image.name") or annotations.get("org.opencontainers.image.ref.name") or ""
+        )
         # ref.name alone may be no more than a tag, which names no repository.
         tags = [_reference(name)] if "/" in name or ":" in name else []
-        manifest = json.loads(archive.blob(descriptor))
-        if descriptor.get("mediaType") in INDEX_TYPES or "manifests" in manifest:
-            manifest = json.loads(archive.blob(choose(manifest.get("manifests") or [], platform)))
-        config = archive.blob(manifest.get("config"))
+        manifest = document(archive.blob(entry, "an entry of index.json"), "manifest")
+        if entry.get("mediaType") in INDEX_TYPES or "manifests" in manifest:
+            chosen = choose(objects(manifest, "manifests"), platform)
+            manifest = document(archive.blob(chosen, "an entry of an index"), "manifest")
+        config = archive.blob(manifest.get("config"), "the config")
         wanted = diff_ids(parse(config))
-        layers = manifest.get("layers") or []
+        layers = [descriptor(layer, "a layer") for layer in objects(manifest, "layers")]
         if len(wanted) != len(layers):
             raise ImageFault(f"invalid archive: {len(layers)} layers for {len(wanted)} diff_ids", "invalid")
         for diff_id, layer in zip(wanted, layers, strict=True):
-            digest = str(layer.get("digest"))
-            if not is_digest(digest):
-                raise ImageFault("invalid archive: a layer without a sha256 digest", "invalid")
-            path = archive.path(f"blobs/sha256/{hex_of(digest)}")
-            _layer(path, diff_id, Expected(digest, int(layer.get("size", -1))), job, data_root, on_layer)
+            path = archive.path(f"blobs/sha256/{hex_of(layer.digest)}")
+            _layer(path, diff_id, layer, job, data_root, on_layer)
         yield Loaded(job.put_blob(config), wanted, tags)
 
 

@@ -35,26 +35,43 @@ def unix_seconds(text: str | None) -> int:
     return int(datetime.fromisoformat(match[1].replace("t", "T") + zone).timestamp())
 
 
+def _is_text_list(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+
+
+def _is_sound(config: Config) -> bool:
+    """Whether the fields that the engine reads have the types that the schema gives them (others are echoed)."""
+    history = config.get("history") or []
+    inner = config.get("config") or {}
+    if not isinstance(history, list) or not isinstance(inner, dict):
+        return False
+    texts = [config.get(key) for key in ("created", "architecture", "os", "variant", "author", "docker_version")]
+    for entry in history:
+        if not isinstance(entry, dict):
+            return False
+        texts += [entry.get(key) for key in ("created", "created_by", "comment", "author")]
+    texts += [inner.get(key) for key in ("User", "WorkingDir", "StopSignal")]
+    labels = inner.get("Labels") or {}
+    if not isinstance(labels, dict):
+        return False
+    texts += labels.values()
+    return (
+        all(text is None or isinstance(text, str) for text in texts)
+        and all(_is_text_list(inner.get(key)) for key in ("Env", "Cmd", "Entrypoint", "Shell", "OnBuild"))
+        and all(isinstance(inner.get(key) or {}, dict) for key in ("Volumes", "ExposedPorts", "Healthcheck"))
+    )
+
+
 def parse(data: bytes) -> Config:
     """Read an image's config, with a rootfs of digests. Raises ImageFault."""
     try:
         config = json.loads(data)
-        diff_ids = config["rootfs"]["diff_ids"] or []
-        history = config.get("history") or []
-        inner = config.get("config") or {}
-        sound = (
-            isinstance(diff_ids, list)
-            and all(isinstance(diff_id, str) and is_digest(diff_id) for diff_id in diff_ids)
-            and isinstance(history, list)
-            and all(isinstance(entry, dict) for entry in history)
-            and isinstance(inner, dict)
-            and isinstance(inner.get("Labels") or {}, dict)
-            and isinstance(inner.get("Env") or [], list)
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        raise ImageFault(f"invalid image config: {e}", "invalid") from e
-    if not sound:
-        raise ImageFault("invalid image config", "invalid")
+        digests = config["rootfs"]["diff_ids"] or []
+        is_rooted = isinstance(digests, list) and all(isinstance(one, str) and is_digest(one) for one in digests)
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
+        raise ImageFault(f"invalid image config: {type(e).__name__} {e}", "invalid") from e
+    if not is_rooted or not _is_sound(config):
+        raise ImageFault("invalid image config: a field of another type than the schema's", "invalid")
     found: Config = config
     return found
 

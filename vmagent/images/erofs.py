@@ -13,12 +13,12 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from vmagent.images import erofsindex
+from vmagent.images.tarwriter import archive, header
 from vmagent.linux.mounts import MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY, move_mount, new_mount, umount
 
 _TOOL = "mkfs.erofs"
@@ -117,8 +117,7 @@ def usable(data_root: Path, scratch: Path) -> bool:
         return False
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         work = Path(folder)
-        with tarfile.open(work / "t.tar", "w") as tar:
-            tar.addfile(tarfile.TarInfo("trial"))
+        (work / "t.tar").write_bytes(archive([(header("trial"), b"")]))
         target = work / "mnt"
         target.mkdir()
         try:

@@ -18,10 +18,10 @@ from pathlib import Path
 from vmagent.durable import fsync_dir
 from vmagent.images import erofs, tarstream
 from vmagent.images.channel import Stage
-from vmagent.images.compression import Compression, Gzip, decompress, peek
+from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
 from vmagent.images.flush import flush_file, syncfs
-from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Kind, Layer, hex_of
+from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Compression, Kind, Layer, hex_of
 from vmagent.images.tarstream import ByteSource
 from vmagent.images.unpack import AUFS_OWN, FORBIDDEN_XATTRS, OPAQUE, WHITEOUT, Unpacker, components, whiteout_of
 

@@ -13,13 +13,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from vmagent.images.compression import Compression
-
 SCHEMA = 1
 RECORD = "layer.json"
 DIFF = "diff"
 TAR = "layer.tar"
 INDEX = "layer.erofs"
+
+
+class Compression(StrEnum):
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    BZIP2 = "bzip2"
+    XZ = "xz"
 
 
 class Kind(StrEnum):

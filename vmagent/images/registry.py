@@ -23,6 +23,7 @@ import urllib3
 
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected
+from vmagent.images.manifests import MANIFEST_TYPES
 from vmagent.images.platforms import INDEX_TYPES
 
 BLOCK = 256 << 10
@@ -30,10 +31,6 @@ MAX_MANIFEST = 4 << 20  # distribution-spec, "Pushing Manifests": registries nee
 _CONNECT_S, _READ_S = 15, 60
 _TRIES = 4
 _HUB = {"docker.io": "registry-1.docker.io"}
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *sorted(INDEX_TYPES)))
 
 

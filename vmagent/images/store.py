@@ -35,6 +35,7 @@ from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
 
+_GIVEN_UP = "image-"  # what the store throws into the trash, which it shares with containers and volumes
 _HEX = frozenset("0123456789abcdef")
 OnEvent = Callable[[str, str, dict[str, str]], None]  # action, actor's id, attributes
 
@@ -107,6 +108,7 @@ class Store:
         self._janitor = WorkerPool(1, nice=10)
         self.change = asyncio.Lock()
         await asyncio.to_thread(self._load)
+        log.info("images.opened", images=len(self.images), layers=len(self.layers), kind=str(self.kind))
         self._empty_trash()
 
     async def close(self) -> None:
@@ -122,8 +124,7 @@ class Store:
         for folder in (root.path, root.blobs.parent, root.blobs, root.layers, root.images, root.ingest, root.trash):
             folder.mkdir(mode=0o711 if folder == root.path else 0o700, parents=True, exist_ok=True)
         self.is_new = not (root.images / records.REFERENCES).exists()
-        for leftover in root.ingest.iterdir():
-            os.rename(leftover, root.trash / uuid.uuid4().hex)
+        self._trash(root.ingest.iterdir())
         if self._wanted_kind is None:
             self.kind = Kind.TAR if erofs.usable(root.ingest, root.ingest) else Kind.DIR
         for folder in root.layers.iterdir():
@@ -432,15 +433,15 @@ class Store:
         """Out of the way in one rename each; emptied later. No record names them any more, so no flush is needed."""
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
-                os.rename(path, self.root.trash / uuid.uuid4().hex)
+                os.rename(path, self.root.trash / f"{_GIVEN_UP}{uuid.uuid4().hex}")
 
     def _empty_trash(self) -> None:
-        if any(self.root.trash.iterdir()):
+        if any(self.root.trash.glob(f"{_GIVEN_UP}*")):
             self._in_background(self._remove_trash(), "empty the trash")
 
     async def _remove_trash(self) -> None:
         try:
-            await self._janitor.run({"op": "remove", "folder": str(self.root.trash)})
+            await self._janitor.run({"op": "remove", "folder": str(self.root.trash), "names": f"{_GIVEN_UP}*"})
         except EngineError as e:
             log.error("trash.stays", error=str(e))
 

@@ -16,6 +16,8 @@ BLOCK = 512
 _MAX_EXTENSION = 8 << 20  # a PAX header or long name: extended attributes hold 64 KiB each
 _XATTR_KEYS = ("SCHILY.xattr.", "LIBARCHIVE.xattr.")
 _MAX_SPARSE_ENTRIES = 1 << 16
+_MAX_SIZE = 1 << 62  # below the kernel's loff_t
+_MAX_TIME_NS = (1 << 63) - 1
 
 REGULAR, HARD_LINK, SYMLINK, CHAR, DEVICE_BLOCK, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _REGULAR_TYPES = frozenset((b"0", b"\0", b"7", b"S"))
@@ -277,12 +279,19 @@ def _member(
         member.size = member.payload = size
     if "\0" in member.name or "\0" in member.link:
         _damaged("a name with a zero byte")
+    member.mtime_ns = max(-_MAX_TIME_NS, min(_MAX_TIME_NS, member.mtime_ns))
+    if member.size > _MAX_SIZE:
+        _damaged(f"{member.name!r} is larger than any file")
+    if not 0 <= member.major <= 0xFFFFFFFF or not 0 <= member.minor <= 0xFFFFFFFF:
+        _damaged(f"bad device number of {member.name!r}")
     if not 0 <= member.uid <= 0xFFFFFFFE or not 0 <= member.gid <= 0xFFFFFFFE:
         _damaged(f"bad owner {member.uid}:{member.gid} of {member.name!r}")
     return member
 
 
 def _set_sparse(member: Member, numbers: list[int], size: int) -> None:
+    if not 0 <= size <= _MAX_SIZE:
+        _damaged(f"{member.name!r} is larger than any file")
     pieces = [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers) - 1, 2)]
     pieces = [piece for piece in pieces if piece[1]]
     at = total = 0

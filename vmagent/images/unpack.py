@@ -14,7 +14,6 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -170,8 +169,7 @@ class Unpacker:
         # chown first: it takes set-id bits and security.capability away.
         os.fchown(fd, member.uid, member.gid)
         os.fchmod(fd, member.mode)
-        for name, value in _xattrs(member):
-            os.setxattr(fd, name, value)
+        _set_xattrs(fd, member)
 
     def _directory(self, parent_fd: int, base: str, path: str, member: Member) -> None:
         was_whiteout = False
@@ -211,8 +209,7 @@ class Unpacker:
                 os.fchown(fd, member.uid, member.gid)
             if member.mode & 0o7000:
                 os.fchmod(fd, member.mode)
-            for name, value in _xattrs(member):
-                os.setxattr(fd, name, value)
+            _set_xattrs(fd, member)
             os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
         finally:
             os.close(fd)
@@ -248,8 +245,7 @@ class Unpacker:
         if member.type != tarstream.SYMLINK and member.mode & 0o7000:
             # chmod follows links, but what stands here is no link: it was made a moment ago by this process alone
             os.chmod(base, member.mode, dir_fd=parent_fd)
-        for name, value in _xattrs(member):
-            os.setxattr(f"/proc/self/fd/{parent_fd}/{base}", name, value, follow_symlinks=False)
+        _set_xattrs(f"/proc/self/fd/{parent_fd}/{base}", member)
         os.utime(base, ns=(member.mtime_ns, member.mtime_ns), dir_fd=parent_fd, follow_symlinks=False)
 
     @staticmethod
@@ -288,10 +284,20 @@ def _is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
-def _xattrs(member: Member) -> Iterator[tuple[str, bytes]]:
+def _set_xattrs(place: int | str, member: Member) -> None:
+    """Set the member's attributes on a descriptor, or on a path whose last name is not followed.
+
+    Left out, as docker leaves them out: what the file system or the kind of file cannot carry (ENOTSUP), what this
+    process may not set (EPERM), and overlayfs' own.
+    """
     for name, value in member.xattrs.items():
-        if not name.startswith(FORBIDDEN_XATTRS):
-            yield name, value
+        if name.startswith(FORBIDDEN_XATTRS):
+            continue
+        try:
+            os.setxattr(place, name, value, follow_symlinks=isinstance(place, int))
+        except OSError as e:
+            if e.errno not in (errno.ENOTSUP, errno.EPERM):
+                raise
 
 
 def _copy(fd: int, source: ByteSource, size: int) -> None:

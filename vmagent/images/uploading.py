@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from vmagent.images.compression import Compression, Gzip
+from vmagent.images.compression import Gzip
 from vmagent.images.ingest import write_all
-from vmagent.images.layer import Blob, Layer, hex_of
+from vmagent.images.layer import Blob, Compression, Layer, hex_of
 from vmagent.images.registry import BLOCK, Registry
 from vmagent.images.saving import plain_tar
 from vmagent.paths import DataRoot

@@ -30,6 +30,7 @@ from vmagent.linux.process import PR_SET_PDEATHSIG, prctl, set_name
 from vmagent.paths import DataRoot
 
 EVENT_INTERVAL_S = 0.1
+_REMOVE_TRIES = 3  # a tree that is removed by two has names vanish in between
 
 
 class Worker:
@@ -145,12 +146,15 @@ class Worker:
         return {}
 
     def op_remove(self, job: Message, fds: list[int]) -> Message:
-        """Empty a folder of things that were given up, one after the other."""
-        for item in Path(job["folder"]).iterdir():
-            if item.is_dir() and not item.is_symlink():
-                shutil.rmtree(item)
-            else:
-                item.unlink()
+        """Remove what the store has given up, one after the other; somebody else may be at it too."""
+        for item in Path(job["folder"]).glob(job["names"]):
+            for _ in range(_REMOVE_TRIES):
+                with contextlib.suppress(FileNotFoundError):
+                    if item.is_dir() and not item.is_symlink():
+                        shutil.rmtree(item)
+                    else:
+                        item.unlink()
+                    break
         return {}
 
 
