@@ -159,6 +159,10 @@ def _host_config(given: JsonObject, api_version: tuple[int, int]) -> JsonObject:
         raise BadRequest("can't set 'AutoRemove' and 'RestartPolicy' together")
     if host["Runtime"] not in ("runc", "io.containerd.runc.v2", "cove"):
         raise BadRequest(f"unknown or invalid runtime name: {host['Runtime']}")
+    if ".." in host["CgroupParent"].split("/"):
+        raise BadRequest(f"invalid cgroup parent: {host['CgroupParent']}")
+    if host.get("StorageOpt"):
+        raise BadRequest("--storage-opt is not supported: containers share the file system of the data root")
     if host.get("DeviceRequests"):
         request = host["DeviceRequests"][0]
         raise BadRequest(

@@ -82,8 +82,10 @@ class AttachSession:
             with suppress(SupervisorError):  # ended meanwhile
                 await self._supervisor.close_stdin(record.id)
 
-    async def detach(self) -> None:
-        """Leave; the process goes on."""
+    async def detach(self, *, keys: bool = False) -> None:
+        """Leave; the process goes on. Its input ends with a client that was lost, not with one that left by `keys`."""
+        if not keys and self._live.record.state.running and self._live.record.state.run == self._run:
+            await self.close_stdin()
         self._is_left = True
         self._close()
         self._live.bell.ring()

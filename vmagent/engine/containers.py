@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from vmagent.containers import configure, records, shapes
@@ -61,7 +61,7 @@ class AttachedSession(AttachSession):
         self._core = core
 
     async def detach(self, *, keys: bool = False) -> None:
-        await super().detach()
+        await super().detach(keys=keys)
         if keys:
             self._core.tell(self._live.record, "detach")
 
@@ -355,13 +355,17 @@ class Containers:
         no_overwrite_dir_non_dir: bool,
         copy_uid_gid: bool,
     ) -> None:
-        await self._files.put(
-            self._core.find(ref).record,
-            path,
-            chunks,
-            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
-            copy_uid_gid=copy_uid_gid,
-        )
+        live = self._core.find(ref)
+        async with AsyncExitStack() as stack:
+            if not live.record.state.running:
+                await stack.enter_async_context(live.lock)  # one overlay is never mounted twice: no start meanwhile
+            await self._files.put(
+                live.record,
+                path,
+                chunks,
+                no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+                copy_uid_gid=copy_uid_gid,
+            )
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The whole file system as a tar stream."""

@@ -18,7 +18,7 @@ from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.networking import Networking
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, NotFound
-from vmagent.images.imagestore import ImageStore
+from vmagent.images.imagestore import ImageStore, platform_of
 from vmagent.images.platforms import Platform
 
 
@@ -90,7 +90,7 @@ class Creator:
         made_for = Platform.from_json(config)
         host = Platform.host()
         if platform:
-            wanted = Platform.parse(platform)
+            wanted = platform_of(platform)
             if not made_for.suits(wanted):
                 raise NotFound(
                     f"image with reference {image_ref} was found but does not match the specified platform: "

@@ -274,13 +274,6 @@ class Execs:
         if (exec_ := self._execs.get(event.exec_id)) is not None:
             exec_.end(event.exit_code)
 
-    def container_ended(self, live: Live) -> None:
-        """The container's processes are gone: execs that the supervisor can't speak of any more end too."""
-        for exec_id in list(live.exec_ids):
-            exec_ = self._execs.get(exec_id)
-            if exec_ is not None and exec_.running:
-                exec_.end(137)
-
     async def resize(self, exec_id: str, *, height: int, width: int) -> None:
         """ExecResize: waits for the start, as clients send it right after. Raises NotFound, Conflict."""
         exec_ = self._find(exec_id)

@@ -137,7 +137,8 @@ class Launcher:
 
     def _plan(self, record: Container, host_files: Path, *, own_network: bool) -> dict[str, Any]:
         folder = self._core.folder(record.id)
-        cgroup = f"{record.host_config['CgroupParent'] or '/cove'}/{record.id}"
+        parent = record.host_config["CgroupParent"].strip("/") or "cove"
+        cgroup = f"/{parent}/{record.id}"
         around = Surroundings(
             rootfs=folder / "rootfs",
             host_files=host_files,
