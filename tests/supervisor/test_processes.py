@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervisor.conftest import Keeper
+from tests.supervisor.conftest import Engine, Keeper
 from vmagent.keeper.main import CannotStart, open_all, parse
+from vmagent.supervisor.client import SpawnError
 
 BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
 MAX_RSS_KB = 16_000  # engine-facts, section 9: every MB costs 18 µs at each clone3
@@ -132,3 +135,53 @@ def test_a_hangup_does_not_stop_the_engine_and_int_does(keeper: Keeper) -> None:
     keeper.process.send_signal(signal.SIGHUP)
     keeper.process.send_signal(signal.SIGINT)
     assert keeper.process.wait(20) == 0
+
+
+def test_nobody_reading_its_standard_error_does_not_stop_it(tmp_path: Path) -> None:
+    """The reader of the agent's log is gone, or does not read: neither may hang or end keeper and supervisor."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    made = Keeper(stderr=writer)
+    os.close(writer)
+    try:
+        made.kill("cove-supervisor")
+        os.close(reader)
+        made.kill("cove-supervisor")
+        made.kill("cove-engine")
+    finally:
+        made.close()
+
+
+def test_nothing_piles_up_in_keeper_and_supervisor(keeper: Keeper, rootfs: Path) -> None:
+    async def use(engine: Engine) -> None:
+        for _ in range(5):
+            container = engine.container("cat", tty=True)
+            await container.start()
+            exec_id, _, master = await container.exec("true", tty=True)
+            assert master is not None
+            os.close(master)
+            await engine.exec_exit_of(exec_id)
+            await engine.client.signal(container.id, signal.SIGKILL)
+            await container.end()
+            with pytest.raises(SpawnError):
+                await engine.container("nosuch", stdin=True).start()
+
+    def descriptors() -> dict[str, int]:
+        pids = {"keeper": keeper.process.pid, "supervisor": keeper.pid_of("cove-supervisor"), "self": os.getpid()}
+        return {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in pids.items()}
+
+    async def scenario() -> None:
+        engine = Engine(keeper, rootfs)
+        await engine.connect()
+        await use(engine)
+        before = descriptors()
+        await use(engine)
+        assert descriptors() == before
+        await engine.client.close()
+
+    asyncio.run(scenario())
+    assert not list((keeper.root / "exec" / "containers").iterdir())

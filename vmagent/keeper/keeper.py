@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socketpair
 
 from vmagent.keeper.store import Store
 from vmagent.linux.compact_json import loads
 from vmagent.linux.title import set_title
+from vmagent.supervisor.stderr import say
 from vmagent.supervisor.wire import Link, PeerLost, open_socket
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ _SUPERVISOR_CODE = (
 _STEADY_S = 1.0  # whoever lived as long did not die of its start
 _FIRST_PAUSE_S = 0.02
 _PAUSE_LIMIT_S = 5.0
-_PAUSE_LIMIT_KILLED_S = 0.2  # SIGKILL comes from outside: no reason to keep the user waiting
+_PAUSE_LIMIT_KILLED_S = 0.1  # SIGKILL comes from outside: no reason to keep the user waiting
 _ENGINE_STOP_LIMIT_S = 180.0  # the engine's own limits are far below
 _SUPERVISOR_STOP_LIMIT_S = 20.0
 _HANDED_SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGQUIT]
@@ -188,7 +188,7 @@ class Keeper:
     def _on_adoption_failed(self) -> None:
         """It died, or was older than this word, and with it went what it held: the next start begins anew."""
         self._is_adopting = False
-        _say("the supervisor that was found ended before it had handed over; start again")
+        say("cove-keeper: the supervisor that was found ended before it had handed over; start again")
         link = self._supervisor.link
         if link is not None:
             self._remove(link.fd)
@@ -330,7 +330,7 @@ class Keeper:
                 self._status = status or 1  # it could not start and has said why; nothing runs that needs it
                 self._stop()
                 return
-            _say(f"{child.name} {_how(status)}; starting it again")
+            say(f"cove-keeper: {child.name} {_how(status)}; starting it again")
             child.plan_restart(was_killed=was_killed)
         elif self._stage == "engine-stops":
             if child is self._engine:
@@ -374,11 +374,11 @@ class Keeper:
 
     def _on_deadline(self) -> None:
         if self._stage == "engine-stops" and self._engine.pid:
-            _say("the engine does not stop; killing it")
+            say("cove-keeper: the engine does not stop; killing it")
             self._deadline = 0.0
             os.kill(self._engine.pid, signal.SIGKILL)
         else:
-            _say("the supervisor does not stop; killing it")
+            say("cove-keeper: the supervisor does not stop; killing it")
             if self._supervisor.pid:
                 os.kill(self._supervisor.pid, signal.SIGKILL)
             self._finish()
@@ -427,11 +427,6 @@ def _noted(_signum: int, _frame: object) -> None:
 
 def _how(status: int) -> str:
     return f"was killed by signal {status - 128}" if status > 128 else f"ended with status {status}"
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"cove-keeper: {text}\n")
-    sys.stderr.flush()
 
 
 def run(config_json: str) -> int:

@@ -1,13 +1,18 @@
-"""Files: what Python's `os` has no word for."""
+"""Files and pipes: what Python's `os` has no word for."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 
 from vmagent.linux.syscall import fail, libc
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
 
+_SPLICE_F_NONBLOCK = 2  # linux/splice.h
+
+libc.tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
+libc.tee.restype = ctypes.c_ssize_t
 libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -15,3 +20,19 @@ def punch_hole(fd: int, offset: int, length: int) -> None:
     """Give the storage of that range back; it reads as zeros, the size stays. Raises OSError EOPNOTSUPP."""
     if libc.fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, offset, length) < 0:
         fail("fallocate")
+
+
+def peek_pipe(fd: int, length: int = 65536) -> bytes:
+    """What waits in the pipe `fd`, at most `length` bytes, which stay there: tee(2). Empty at its end.
+
+    Raises BlockingIOError if the pipe is empty and somebody may still write.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        count = libc.tee(fd, writer, length, _SPLICE_F_NONBLOCK)
+        if count < 0:
+            fail("tee")
+        return os.read(reader, count) if count else b""
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -14,6 +14,7 @@ import time
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_PEEK
 
 from vmagent.linux.compact_json import loads
+from vmagent.linux.files import peek_pipe
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.linux.terminal import set_size
 from vmagent.supervisor.loop import HANGUP, ONLY_HANGUP, READ
@@ -161,7 +162,6 @@ class Child:
         os.set_blocking(self.pidfd, True)  # WNOHANG is asked for at each wait
         if self._report_fd >= 0:
             os.set_blocking(self._report_fd, False)
-            # Nothing is read before the end, so that a supervisor killed meanwhile takes nothing away.
             self.loop.add(self._report_fd, ONLY_HANGUP, self._on_report)
         if self._console_fd >= 0:
             self.loop.add(self._console_fd, READ, self._on_console)
@@ -192,10 +192,9 @@ class Child:
     def _on_report(self, events: int) -> None:
         if self._report_fd < 0 or not events & HANGUP:
             return
-        text = b""
         try:
-            while part := os.read(self._report_fd, 65536):
-                text += part
+            # The pipe keeps it: should this supervisor be killed before the outcome is stored, the next reads the same.
+            text = peek_pipe(self._report_fd)
         except BlockingIOError:
             return
         self._on_console(READ)
@@ -205,8 +204,7 @@ class Child:
                 self.failure = (said["kind"], said["error"])
             else:
                 self.timings = said
-        # A child of ours that said nothing was killed; with one taken over, an earlier supervisor may have read it.
-        if not text and not self.is_restored:
+        if not text:
             self.failure = ("other", "the process was killed before it could execute its command")
         self.loop.drop(self._report_fd)
         self._report_fd = -1

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import time
 
 from vmagent.runtime.cgroups import tree as cgroup_tree
 from vmagent.runtime.cgroups.v1 import TreeV1
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.launch import launch
-from vmagent.supervisor import exits
-from vmagent.supervisor.child import EXITED, RUNNING, Child, NotHeld, Refused
-from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, open_writer
+from vmagent.supervisor import records
+from vmagent.supervisor.child import EXITED, RUNNING, UNKNOWN, Child, NotHeld, Refused
+from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, index_name, open_writer, payload_name
 from vmagent.supervisor.loop import READ
 from vmagent.supervisor.pump import ENDED, IDLE, Pump
+from vmagent.supervisor.stderr import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Run(Child):
                 os.makedirs(log_dir, mode=0o711, exist_ok=True)
             self._open_streams(log_dir, theirs, open_stdin=open_stdin)
             self.keeping.put(self.key, self.words(), self.kept_fds())
+            records.write(self._folder, records.RUNNING, self.words())
             self.launched(
                 launch(
                     plan,
@@ -165,6 +166,10 @@ class Run(Child):
         self._drain()
         for fd in fds.values():
             os.close(fd)
+        with contextlib.suppress(OSError):
+            # A child that was killed between clone3 and the keeper's knowing. It may be wanted again at once, in the
+            # same cgroup; so this waits, for once, the milliseconds until it is gone.
+            self.cgroup.kill_all()
         self._close_all()
 
     # Output
@@ -218,9 +223,9 @@ class Run(Child):
         with contextlib.suppress(OSError):  # the cgroup may be gone already, by hand
             self.oom_killed = self.cgroup.oom_kills() > 0
         try:
-            exits.write(self._folder, self.record())
+            records.write(self._folder, records.EXIT, self.record())
         except OSError as e:
-            sys.stderr.write(f"cove-supervisor: exit record of {self.id}: {e}\n")
+            say(f"cove-supervisor: exit record of {self.id}: {e}")
         self.reap()
         self.state = EXITED
         self._close_all()
@@ -239,6 +244,7 @@ class Run(Child):
             os.close(self.stdin_fd)
             self.stdin_fd = -1
         self.close()
+        records.remove(self._folder, records.RUNNING)
         self.keeping.forget(self.key)
         self.remove_cgroup()
 
@@ -256,7 +262,7 @@ class Run(Child):
             if self.tries_left:
                 self._tell(self, "cgroup-busy")
             else:
-                sys.stderr.write(f"cove-supervisor: cgroup of {self.id}: {e}\n")
+                say(f"cove-supervisor: cgroup of {self.id}: {e}")
 
     # The exit record
 
@@ -289,14 +295,26 @@ class Run(Child):
         self.at_ns = record["exited_at_ns"]
         self.state = EXITED
 
+    def lose(self) -> None:
+        """Keeper and supervisor were killed together: pipes and status are gone. End what is left of it."""
+        self.exit_code = UNKNOWN
+        with contextlib.suppress(OSError):
+            if self.cgroup.pids():
+                self.exit_code = 128 + signal.SIGKILL  # by `remove_cgroup`
+                self.cgroup.thaw()
+        self.at_ns = self.started_at_ns = time.time_ns()
+        self.state = EXITED
+        records.write(self._folder, records.EXIT, self.record())
+        records.remove(self._folder, records.RUNNING)
+        self.remove_cgroup()
+
     def forget(self) -> None:
         """The engine has the status: nothing of the run stays. Idempotent."""
-        exits.remove(self._folder)
         if self._is_window:
-            for name in os.listdir(self._folder) if os.path.isdir(self._folder) else ():
-                if name.startswith("log."):
-                    os.unlink(f"{self._folder}/{name}")
-            exits.remove(self._folder)
+            for stream in (STDOUT, STDERR):
+                records.remove(self._folder, payload_name(stream))
+                records.remove(self._folder, index_name(stream))
+        records.remove(self._folder, records.EXIT)
         if self.cgroup.exists():
             self.remove_cgroup()
 

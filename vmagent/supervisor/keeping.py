@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 
+from vmagent.supervisor.stderr import say
 from vmagent.supervisor.wire import Link, PeerLost
 
 TYPE_CHECKING = False
@@ -68,6 +68,6 @@ class Keeping:
     def lose(self, why: str) -> None:
         """Go on without a keeper. The caller takes the descriptor off its epoll by itself: closing does it."""
         if self.link is not None:
-            sys.stderr.write(f"cove-supervisor: the keeper is gone ({why}); what runs goes on\n")
+            say(f"cove-supervisor: the keeper is gone ({why}); what runs goes on")
             self.link.close()
             self.link = None

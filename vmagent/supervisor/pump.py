@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 
 from vmagent.linux.files import punch_hole
+from vmagent.supervisor.stderr import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Pump:
     def _discard(self, source_fd: int, why: OSError) -> int:
         """The file refuses (ENOSPC, EDQUOT, EFBIG, EIO): drop what the container has written."""
         if self._null_fd < 0:
-            sys.stderr.write(f"cove-supervisor: output is being dropped, the log takes no more: {why}\n")
+            say(f"cove-supervisor: output is being dropped, the log takes no more: {why}")
             self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         try:
             return MORE if os.splice(source_fd, self._null_fd, _AT_ONCE, flags=os.SPLICE_F_NONBLOCK) else ENDED
@@ -108,7 +108,7 @@ class Pump:
         try:
             last_ns = self.writer.record(count, last_ns)
         except OSError as e:
-            sys.stderr.write(f"cove-supervisor: the log's index takes no more: {e}\n")
+            say(f"cove-supervisor: the log's index takes no more: {e}")
         if self.is_window and self.writer.end - self._punched > 4 * _WINDOW_BYTES:
             upto = (self.writer.end - _WINDOW_BYTES) // _PAGE * _PAGE
             punch_hole(self.writer.payload_fd, self._punched, upto - self._punched)

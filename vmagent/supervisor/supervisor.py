@@ -14,17 +14,17 @@ from __future__ import annotations
 import os
 import signal
 import struct
-import sys
 from _socket import SO_PEERCRED, SOL_SOCKET
 
 from vmagent.runtime.failure import LaunchError
-from vmagent.supervisor import containers, execs, exits
+from vmagent.supervisor import containers, execs, records
 from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
 from vmagent.supervisor.connections import Connection
 from vmagent.supervisor.containers import Run
 from vmagent.supervisor.execs import Exec
 from vmagent.supervisor.keeping import Keeping
 from vmagent.supervisor.loop import READ, Loop
+from vmagent.supervisor.stderr import say
 from vmagent.supervisor.wire import Link, PeerLost, open_socket
 
 TYPE_CHECKING = False
@@ -95,11 +95,16 @@ class Supervisor:
                 case "config":
                     self._exec_containers = message["containers"]
                     self._listener_fd = fds[0]
-                    for record in exits.read_all(self._exec_containers):
+                    for record in records.read_all(self._exec_containers, records.EXIT):
                         self._make_run(record).take_record(record)
                 case "entry":
-                    self._restore(message["key"], message["data"], dict(zip(message["names"], fds, strict=True)))
+                    entry_fds = dict(zip(message["names"], fds, strict=True))
+                    try:
+                        self._restore(message["key"], message["data"], entry_fds)
+                    except (KeyError, OSError, ValueError) as e:  # of another version, perhaps: the others live on
+                        say(f"cove-supervisor: {message['key']} can't be taken over: {e!r}")
                 case "start":
+                    self._find_lost()
                     self.loop.add(self._listener_fd, READ, self._on_listener)
                 case "reaped":
                     for child in (*self._runs.values(), *self._execs.values()):
@@ -135,6 +140,14 @@ class Supervisor:
         for fd in fds.values():
             os.close(fd)
 
+    def _find_lost(self) -> None:
+        """Runs that neither the keeper nor an exit record knows: theirs were killed together."""
+        for words in records.read_all(self._exec_containers, records.RUNNING):
+            known = self._runs.get(words["id"])
+            if known is None or known.run != words["run"]:
+                say(f"cove-supervisor: container {words['id']} was lost with keeper and supervisor; ending it")
+                self._make_run(words).lose()
+
     def _make_run(self, data: dict[str, Any]) -> Run:
         folder = f"{self._exec_containers}/{data['id']}"
         run = self._runs[data["id"]] = Run(data, folder, self.loop, self.keeping, self._on_run)
@@ -168,7 +181,7 @@ class Supervisor:
                 try:
                     run.signal(signal.SIGKILL)
                 except (NotHeld, OSError) as e:
-                    sys.stderr.write(f"cove-supervisor: {run.key}: {e}\n")
+                    say(f"cove-supervisor: {run.key}: {e}")
         self.loop.later(_STOP_LIMIT_S, self._stop)
         self._end_if_done()
 
@@ -230,9 +243,10 @@ class Supervisor:
             connection.send({"a": number, "kind": "not-held", "error": str(e)})
         except LaunchError as e:
             connection.send({"a": number, "kind": e.kind, "error": str(e)})
-        except (Refused, OSError, KeyError, TypeError, ValueError) as e:
-            text = str(e) if isinstance(e, (Refused, OSError)) else f"bad request {operation}: {e!r}"
-            connection.send({"a": number, "kind": "refused", "error": text})
+        except (Refused, OSError) as e:
+            connection.send({"a": number, "kind": "refused", "error": str(e)})
+        except Exception as e:  # noqa: BLE001  (it must not end this process: the next would get the same request)
+            connection.send({"a": number, "kind": "refused", "error": f"bad request {operation}: {e!r}"})
         finally:
             for fd in fds:
                 os.close(fd)
