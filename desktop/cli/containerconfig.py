@@ -152,7 +152,7 @@ def _host_config(flags: Parsed) -> Json:
     host: Json = {
         **limits,
         "AutoRemove": flags.on("rm"),
-        "RestartPolicy": _restart_policy(flags),
+        "RestartPolicy": restart_policy(flags.text("restart")),
         "CapAdd": flags.many("cap-add") or None,
         "CapDrop": flags.many("cap-drop") or None,
         "GroupAdd": flags.many("group-add") or None,
@@ -187,11 +187,13 @@ def _host_config(flags: Parsed) -> Json:
         host["MemorySwappiness"] = flags.number("memory-swappiness")
     if flags.given("init"):
         host["Init"] = flags.on("init")
+    if host["AutoRemove"] and host["RestartPolicy"]["Name"] not in ("", "no"):
+        raise BadFlag("conflicting options: cannot specify both --restart and --rm")
     return host
 
 
-def _restart_policy(flags: Parsed) -> Json:
-    text = flags.text("restart")
+def restart_policy(text: str | None) -> Json:
+    """`no`, `on-failure[:n]`, `always`, `unless-stopped`; None: no. Raises BadFlag."""
     if text is None:
         return {"Name": "no", "MaximumRetryCount": 0}
     name, colon, count = text.partition(":")
@@ -199,8 +201,6 @@ def _restart_policy(flags: Parsed) -> Json:
         raise BadFlag("invalid restart policy format: no policy provided before colon")
     if colon and not count.lstrip("-").isdecimal():
         raise BadFlag("invalid restart policy format: maximum retry count must be an integer")
-    if flags.on("rm") and name not in ("", "no"):
-        raise BadFlag("conflicting options: cannot specify both --restart and --rm")
     return {"Name": name, "MaximumRetryCount": int(count) if colon else 0}
 
 

@@ -108,6 +108,7 @@ class StepView:
         self._shown = always and not quiet
         self._waiting: list[Step] = []
         self._pull: PullView | None = None
+        self._pull_line_stands = False
 
     def step(self, step: Step) -> None:
         if self._quiet:
@@ -139,7 +140,9 @@ class StepView:
                 self._print(step)
             self._waiting.clear()
             if self._out.isatty():
-                print(f"  2 pull    from {self._image}", end="\n", file=self._out, flush=True)
+                columns = shutil.get_terminal_size().columns
+                print(f"  2 pull    from {self._image}"[: columns - 1], file=self._out, flush=True)
+                self._pull_line_stands = True
         else:
             from desktop.client import reference
 
@@ -149,7 +152,8 @@ class StepView:
     def _print(self, step: Step) -> None:
         mark = {StepState.DONE: human_ms(step.ms), StepState.SKIPPED: "-", StepState.FAILED: "failed"}[step.state]
         row = f"  {step.number} {step.name:<7} {mark:>9}  {step.detail if step.state is not StepState.FAILED else ''}"
-        if step.name == "pull" and step.state is StepState.DONE and self._out.isatty():
+        if step.name == "pull" and self._pull_line_stands:
+            self._pull_line_stands = False
             self._out.write("\x1b[1A\x1b[J")  # over the line that stood there while it went on
         print(row.rstrip(), file=self._out, flush=True)
 

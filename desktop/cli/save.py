@@ -32,16 +32,19 @@ def main(argv: Sequence[str], app: App) -> int:
     if path is not None and not os.path.isdir(os.path.dirname(path) or "."):
         raise Failure(f'failed to save image: invalid output path: directory "{os.path.dirname(path)}" does not exist')
     with ByteStream(app.client().call("GET", "/images/get", query={"names": flags.args})) as pieces:
-        if path is None:
-            for piece in pieces:
-                streams.write_all(1, piece)
-            return 0
-        _write(path, pieces)
+        write_to(path, pieces)
     return 0
 
 
-def _write(path: str, pieces: ByteStream) -> None:
-    """Into a file beside it first: a save that breaks off leaves nothing under the wanted name. Raises Failure."""
+def write_to(path: str | None, pieces: ByteStream) -> None:
+    """To stdout, or into a file: one beside it first, so that a save that breaks off leaves nothing under its name.
+
+    Raises Failure, BrokenPipeError.
+    """
+    if path is None:
+        for piece in pieces:
+            streams.write_all(1, piece)
+        return
     temporary = f"{path}.{os.getpid()}.part"
     try:
         with open(temporary, "wb") as file:

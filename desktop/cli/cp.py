@@ -1,0 +1,245 @@
+"""`cove cp`: files and folders between a container and here, or a tar from stdin and to stdout."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import posixpath
+import tarfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+from desktop.cli import streams
+from desktop.cli.app import Failure
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.client.api import ByteStream, path_part
+from desktop.client.engine import ApiError, EngineClient
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="cp",
+    usage="[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n        cove cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+    summary="Copy files and folders between a container and here; - is a tar on stdin or stdout",
+    least=2,
+    most=2,
+    flags=(
+        Flag("archive", "a", help="Keep numeric owners"),
+        Flag("follow-link", "L", help="Follow a link at the end of the source"),
+        Flag("quiet", "q", help="Say nothing (nothing is said anyhow)"),
+    ),
+)
+_DIRECTORY, _LINK = 1 << 31, 1 << 27  # bits of Go's FileMode, which the engine tells
+_PIECE = 64 * 1024
+
+
+class Place(NamedTuple):
+    """A side of the copy: in `container`, or here (None)."""
+
+    container: str | None
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        container, colon, path = text.partition(":")
+        is_here = text == "-" or not colon or text[0] in "./" or (os.name == "nt" and text[1:2] == ":")
+        return cls(None, text) if is_here else cls(container, path)
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    flags = parse(SPEC, argv)
+    source, target = map(Place.parse, flags.args)
+    if (source.container is None) == (target.container is None):
+        raise Failure(
+            "must specify at least one container source" if source.container is None
+            else "copying between containers is not supported"
+        )  # fmt: skip
+    client = app.client()
+    if source.container is not None:
+        _copy_out(client, source.container, source.path, target.path, flags.on("follow-link"), flags.on("archive"))
+    else:
+        assert target.container is not None
+        _copy_in(client, source.path, target.container, target.path, flags.on("follow-link"), flags.on("archive"))
+    return 0
+
+
+class Stat(NamedTuple):
+    """What the engine tells of a path (api: X-Docker-Container-Path-Stat)."""
+
+    name: str
+    mode: int
+    link: str
+
+    @property
+    def is_directory(self) -> bool:
+        return bool(self.mode & _DIRECTORY)
+
+
+def _stat(client: EngineClient, container: str, path: str, *, follow: bool = False) -> Stat | None:
+    """None: there is nothing. Links are followed as far as they lead, if wanted."""
+    for _ in range(40):
+        try:
+            response = client.call("HEAD", f"/containers/{path_part(container)}/archive", query={"path": path})
+        except ApiError as e:
+            if e.status == 404:
+                client.inspect(container)  # is it the container that is missing? Then this raises and says so
+                return None
+            raise
+        client.finish(response)
+        told = json.loads(base64.b64decode(response.headers["x-docker-container-path-stat"]))
+        stat = Stat(told["name"], told["mode"], told["linkTarget"])
+        if not follow or not stat.mode & _LINK:
+            return stat
+        path = posixpath.join(posixpath.dirname(path), stat.link)
+    raise Failure(f"{path}: too many links")
+
+
+# --- out of a container
+
+
+def _copy_out(client: EngineClient, container: str, source: str, target: str, follow: bool, archive: bool) -> None:
+    path = posixpath.join("/", source)
+    stat = _stat(client, container, path)
+    if stat is None:
+        raise Failure(f"Error response from daemon: Could not find the file {path} in container {container}")
+    if follow and stat.mode & _LINK:
+        path = posixpath.join(posixpath.dirname(path), stat.link)
+        stat = _stat(client, container, path, follow=True) or stat
+    query = {"path": path}
+    with ByteStream(client.call("GET", f"/containers/{path_part(container)}/archive", query=query)) as pieces:
+        if target == "-":
+            for piece in pieces:
+                streams.write_all(1, piece)
+            return
+        _extract(pieces, stat, source, Path(target), target, archive)
+
+
+def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: str, archive: bool) -> None:
+    """docker cp's rules: into a folder that exists, else under the name that was given."""
+    contents_only = source.endswith("/.")
+    if target.is_dir():
+        folder, name = target, None
+    elif target.exists() and stat.is_directory:
+        raise Failure("cannot copy directory")
+    elif typed.endswith("/") and not stat.is_directory:
+        raise Failure(f'the destination directory "{typed}" must exist')
+    else:
+        folder, name = target.parent, target.name
+        if not folder.is_dir():
+            raise Failure(f'invalid output path: directory "{folder}" does not exist')
+
+    def renamed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        """The first part of each name is the source's own: another one, or none for its contents."""
+        _, _, rest = member.name.removeprefix("./").partition("/") if not contents_only else ("", "", member.name)
+        if name is not None:
+            whole = posixpath.join(name, rest) if rest else name
+        elif contents_only:
+            whole = posixpath.normpath(rest)
+        else:
+            whole = member.name
+        member = member.replace(name=whole, deep=False)
+        return member if archive else member.replace(uid=_own("getuid"), gid=_own("getgid"), uname="", gname="")
+
+    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        wanted = renamed(member)
+        return None if wanted is None else tarfile.tar_filter(wanted, path)  # refuses what would land outside
+
+    try:
+        with tarfile.open(fileobj=cast("IO[bytes]", _Reader(pieces)), mode="r|") as tar:
+            tar.extractall(folder, filter=checked)
+    except (OSError, tarfile.TarError) as e:
+        raise Failure(f"cp: {e}") from e
+
+
+def _own(what: str) -> int:
+    """Our user or group; 0 where there are none (Windows)."""
+    return int(getattr(os, what, lambda: 0)())
+
+
+class _Reader:
+    """The pieces of a stream as a file to read from."""
+
+    def __init__(self, pieces: ByteStream) -> None:
+        self._pieces = iter(pieces)
+        self._buffer = b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._buffer) < size and (piece := next(self._pieces, b"")):
+            self._buffer += piece
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
+
+# --- into a container
+
+
+def _copy_in(client: EngineClient, source: str, container: str, target: str, follow: bool, archive: bool) -> None:
+    path = posixpath.join("/", target)
+    stat = _stat(client, container, path, follow=True)
+    query: dict[str, Any] = {"noOverwriteDirNonDir": True, "copyUIDGID": archive or None}
+    if source == "-":
+        if stat is None or not stat.is_directory:
+            raise Failure(f'destination "{container}:{target}" must be a directory')
+        import sys
+
+        pieces = iter(lambda: sys.stdin.buffer.read(_PIECE), b"")
+        _put(client, container, path, pieces, query)
+        return
+    if not os.path.lexists(source):
+        raise Failure(f"lstat {os.path.abspath(source)}: no such file or directory")
+    is_directory = os.path.isdir(source) and (follow or not os.path.islink(source) or source.endswith("/"))
+    if stat is not None and stat.is_directory:
+        folder = path
+        name = "." if source.endswith("/.") or source == "." else os.path.basename(os.path.abspath(source))
+    else:
+        if stat is not None and is_directory:
+            raise Failure(f'cannot overwrite non-directory "{path}" with directory "{source}"')
+        if stat is None and target.endswith("/") and not is_directory:
+            raise Failure(f'the destination directory "{target}" must exist')
+        folder, name = posixpath.split(path.rstrip("/"))
+    _put(client, container, folder or "/", _tar_of(source, name, follow=follow, archive=archive), query)
+
+
+def _put(client: EngineClient, container: str, folder: str, pieces: Iterator[bytes], query: dict[str, Any]) -> None:
+    response = client.call(
+        "PUT",
+        f"/containers/{path_part(container)}/archive",
+        query={"path": folder, **query},
+        data=pieces,
+        headers={"Content-Type": "application/x-tar"},
+    )
+    response.read()
+    client.finish(response)
+
+
+def _tar_of(source: str, name: str, *, follow: bool, archive: bool) -> Iterator[bytes]:
+    """The tar of `source` under `name` in pieces; a thread writes it. Raises Failure."""
+    read_end, write_end = os.pipe()
+    failures: list[Exception] = []
+
+    def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        if not archive:
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+        return member
+
+    def write() -> None:
+        try:
+            path = os.path.realpath(source) if follow or source.endswith("/") else source
+            with open(write_end, "wb") as pipe, tarfile.open(fileobj=pipe, mode="w|") as tar:
+                tar.add(path, arcname=name, filter=owned)
+        except (OSError, tarfile.TarError) as e:
+            failures.append(e)
+
+    writer = threading.Thread(target=write, name="tar", daemon=True)
+    writer.start()
+    with open(read_end, "rb") as pipe:
+        while piece := pipe.read(_PIECE):
+            yield piece
+    writer.join()
+    if failures:
+        raise Failure(f"cp: {failures[0]}")

@@ -1,0 +1,52 @@
+"""`cove push`: an image to its registry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.progress import PullView
+from desktop.cli.pull import full_name
+from desktop.client import reference
+from desktop.client.api import path_part
+from desktop.client.engine import PullStream
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="push",
+    usage="[OPTIONS] NAME[:TAG]",
+    summary="Send an image to its registry",
+    least=1,
+    most=1,
+    flags=(Flag("quiet", "q", help="Print the image's name and nothing else"),),
+)
+_NO_LOGIN = "e30="  # base64 of {}: the header is required, and there is nothing to say
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    flags = parse(SPEC, argv)
+    wanted = reference.parse(flags.args[0])
+    quiet = flags.on("quiet")
+    if not wanted.tag and not quiet:
+        print("Using default tag: latest", flush=True)
+    view = PullView(sys.stdout)
+    response = app.client().call(
+        "POST",
+        f"/images/{path_part(wanted.repository)}/push",
+        query={"tag": wanted.version},
+        headers={"X-Registry-Auth": _NO_LOGIN},
+    )
+    with PullStream(response) as lines:
+        try:
+            for line in lines:
+                if not quiet and (line.status or line.id):
+                    view(line)
+        finally:
+            view.finish()
+    if quiet:
+        print(full_name(wanted))
+    return 0

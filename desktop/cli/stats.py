@@ -1,0 +1,113 @@
+"""`cove stats`: what containers use, live."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from desktop.cli.app import FAILURES
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.table import Row, human_memory, human_size, show
+from desktop.client.api import path_part
+from desktop.client.engine import EngineClient
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+SPEC = Spec(
+    name="stats",
+    usage="[OPTIONS] [CONTAINER...]",
+    summary="Show what containers use of the processor, memory, network and disk; all running ones if none is named",
+    flags=(
+        Flag("all", "a", help="Stopped ones too"),
+        Flag("format", kind="string", help="A template, `table` and a template, or json"),
+        Flag("no-stream", help="Once"),
+        Flag("no-trunc", help="Nothing is shortened"),
+    ),
+)
+_COLUMNS = {
+    "ID": "CONTAINER ID",
+    "Name": "NAME",
+    "CPUPerc": "CPU %",
+    "MemUsage": "MEM USAGE / LIMIT",
+    "MemPerc": "MEM %",
+    "NetIO": "NET I/O",
+    "BlockIO": "BLOCK I/O",
+    "PIDs": "PIDS",
+}
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    flags = parse(SPEC, argv)
+    client = app.client()
+    for name in flags.args:
+        client.inspect(name)  # a missing one is said at once
+    while True:
+        names = flags.args or [found["Id"] for found in client.containers(flags.on("all"))]
+        samples = _samples(client, names)
+        rows = [row_of(sample, whole=flags.on("no-trunc")) for sample in samples]
+        if not flags.on("no-stream") and sys.stdout.isatty():
+            sys.stdout.write("\x1b[H\x1b[J")
+        show(rows, _COLUMNS, flags.text("format"))
+        sys.stdout.flush()
+        if flags.on("no-stream"):
+            return 0
+        if not names:
+            threading.Event().wait(1)
+
+
+def _samples(client: EngineClient, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """One sample of each that is still there; the engine takes a second for it, to see how much is used in it."""
+    found: dict[str, Mapping[str, Any]] = {}
+
+    def ask(name: str) -> None:
+        try:
+            found[name] = client.json_object("GET", f"/containers/{path_part(name)}/stats", {"stream": False})
+        except FAILURES:
+            return  # it has been removed meanwhile, or the engine has gone: the next list says so
+
+    threads = [threading.Thread(target=ask, args=(name,), name=f"stats {name}", daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[name] for name in names if name in found]
+
+
+def row_of(sample: Mapping[str, Any], *, whole: bool) -> Row:
+    """docker's arithmetic: memory without the page cache that may go; the processor over all CPUs."""
+    memory = sample.get("memory_stats") or {}
+    details = memory.get("stats") or {}
+    used = memory.get("usage", 0)
+    cache = details.get("total_inactive_file", details.get("inactive_file", 0))
+    used = used - cache if cache < used else used
+    limit = memory.get("limit", 0)
+    networks = (sample.get("networks") or {}).values()
+    read = written = 0
+    for entry in (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ():
+        read += entry["value"] if entry["op"].lower() == "read" else 0
+        written += entry["value"] if entry["op"].lower() == "write" else 0
+    received = sum(network["rx_bytes"] for network in networks)
+    sent = sum(network["tx_bytes"] for network in networks)
+    identifier = str(sample.get("id", ""))
+    return Row(
+        ID=identifier if whole else identifier[:12],
+        Container=identifier if whole else identifier[:12],
+        Name=str(sample.get("name", "")).lstrip("/"),
+        CPUPerc=f"{_cpu_percent(sample):.2f}%",
+        MemUsage=f"{human_memory(used)} / {human_memory(limit)}",
+        MemPerc=f"{100 * used / limit if limit else 0:.2f}%",
+        NetIO=f"{human_size(received)} / {human_size(sent)}",
+        BlockIO=f"{human_size(read)} / {human_size(written)}",
+        PIDs=str((sample.get("pids_stats") or {}).get("current", 0)),
+    )
+
+
+def _cpu_percent(sample: Mapping[str, Any]) -> float:
+    now, before = sample.get("cpu_stats") or {}, sample.get("precpu_stats") or {}
+    used = now["cpu_usage"]["total_usage"] - (before.get("cpu_usage") or {}).get("total_usage", 0) if now else 0
+    system = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
+    cpus = now.get("online_cpus") or 1
+    return 100.0 * used / system * cpus if used > 0 and system > 0 else 0.0

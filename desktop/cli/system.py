@@ -1,0 +1,112 @@
+"""`cove system`: df, info, events, prune."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from desktop.cli import groups
+from desktop.cli.app import Failure
+from desktop.cli.container import verb_of
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.table import Row, human_size, show
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+
+DF = Spec(
+    name="system df",
+    usage="[OPTIONS]",
+    summary="Show what takes space on the engine's disk",
+    most=0,
+    flags=(Flag("format", kind="string", help="A template, `table` and a template, or json"),),
+)
+PRUNE = Spec(
+    name="system prune",
+    usage="[OPTIONS]",
+    summary="Remove stopped containers, unused networks and dangling images",
+    most=0,
+    flags=(
+        Flag("all", "a", help="All unused images, not only dangling ones"),
+        Flag("force", "f", help="Do not ask"),
+        Flag("volumes", help="Anonymous volumes too"),
+    ),
+)
+_COLUMNS = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
+
+
+def _df(argv: Sequence[str], app: App) -> int:
+    flags = parse(DF, argv)
+    told = app.client().request("GET", "/system/df", limited=False)
+    images, containers = told.get("Images") or [], told.get("Containers") or []
+    volumes, cache = told.get("Volumes") or [], told.get("BuildCache") or []
+    unused = [image for image in images if image.get("Containers", 0) <= 0]
+    stopped = [container for container in containers if container["State"] not in ("running", "paused", "restarting")]
+    free = [volume for volume in volumes if _usage(volume, "RefCount") <= 0]
+    rows = [
+        _row("Images", len(images), len(images) - len(unused), told.get("LayersSize") or 0,
+             sum(max(0, image["Size"] - max(0, image.get("SharedSize", 0))) for image in unused)),
+        _row("Containers", len(containers), len(containers) - len(stopped),
+             sum(container.get("SizeRw") or 0 for container in containers),
+             sum(container.get("SizeRw") or 0 for container in stopped)),
+        _row("Local Volumes", len(volumes), len(volumes) - len(free),
+             sum(_usage(volume, "Size") for volume in volumes), sum(_usage(volume, "Size") for volume in free)),
+        _row("Build Cache", len(cache), sum(bool(entry.get("InUse")) for entry in cache),
+             sum(entry.get("Size", 0) for entry in cache),
+             sum(entry.get("Size", 0) for entry in cache if not entry.get("InUse"))),
+    ]  # fmt: skip
+    show(rows, _COLUMNS, flags.text("format"))
+    return 0
+
+
+def _usage(volume: dict[str, Any], what: str) -> int:
+    return max(0, int((volume.get("UsageData") or {}).get(what, 0)))
+
+
+def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> Row:
+    share = f" ({100 * reclaimable // size}%)" if size and kind != "Build Cache" else ""
+    return Row(
+        Type=kind,
+        TotalCount=str(total),
+        Active=str(active),
+        Size=human_size(size),
+        Reclaimable=human_size(min(reclaimable, size)) + share,
+    )
+
+
+def _prune(argv: Sequence[str], app: App) -> int:
+    flags = parse(PRUNE, argv)
+    kinds = ["container", "network", "image", *(["volume"] if flags.on("volumes") else [])]
+    if not flags.on("force"):
+        print(f"WARNING! This will remove all unused {'s, '.join(kinds)}s.")
+        print("Are you sure you want to continue? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise Failure("system prune has been cancelled")
+    reclaimed = 0
+    for kind in kinds:
+        filters = {"dangling": ["false"]} if kind == "image" and flags.on("all") else {}
+        told = app.client().request("POST", f"/{kind}s/prune", {"filters": filters}, limited=False)
+        gone = told.get(f"{kind.capitalize()}sDeleted") or []
+        if gone:
+            print(f"Deleted {kind.capitalize()}s:")
+            for item in gone:
+                print(groups.entry_text(item))
+            print()
+        reclaimed += told.get("SpaceReclaimed") or 0
+    print(f"Total reclaimed space: {human_size(reclaimed)}")
+    return 0
+
+
+SPEC = groups.spec("system", "The engine as a whole")
+VERBS: groups.Verbs = {"df": _df, "events": verb_of("events"), "info": verb_of("info"), "prune": _prune}
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    return groups.dispatch(SPEC, VERBS, argv, app)
