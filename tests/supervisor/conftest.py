@@ -38,8 +38,9 @@ LIMIT_S = 20
 class Keeper:
     """The three processes on roots of their own. `engine` is a program that only waits."""
 
-    def __init__(self, stderr: int | None = None) -> None:
+    def __init__(self, *flags: str, stderr: int | None = None) -> None:
         """`stderr`: where it says what happened, instead of its log file."""
+        self._flags = flags
         self._stderr = stderr
         self.root = Path(tempfile.mkdtemp(prefix="r2-"))
         self.cgroup_parent = f"/cove-test-{uuid.uuid4().hex[:8]}"
@@ -63,7 +64,7 @@ class Keeper:
                     [
                         *(sys.executable, "-m", "tests.supervisor.harness", "-H", f"unix://{self.root}/e.sock"),
                         *("--data-root", self.root / "data", "--exec-root", self.root / "exec"),
-                        *("--pidfile", self.root / "pid"),
+                        *("--pidfile", self.root / "pid", *self._flags),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,

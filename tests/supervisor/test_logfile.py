@@ -14,7 +14,7 @@ from vmagent.supervisor import logfile
 from vmagent.supervisor.logfile import LogEntry, LogReader
 from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, open_writer
 
-PIECES = st.lists(st.tuples(st.sampled_from((STDOUT, STDERR)), st.text("ab\n", min_size=1, max_size=9)), max_size=40)
+PIECES = st.lists(st.tuples(st.sampled_from((STDOUT, STDERR)), st.text("ab\n\r", min_size=1, max_size=9)), max_size=40)
 
 
 class Log:

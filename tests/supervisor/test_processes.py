@@ -156,6 +156,16 @@ def test_nobody_reading_its_standard_error_does_not_stop_it(tmp_path: Path) -> N
         made.close()
 
 
+def test_with_defer_open_the_data_root_is_left_alone() -> None:
+    """The VM's data disk is mounted there later."""
+    made = Keeper("--defer-open")
+    try:
+        made.pid_of("cove-engine")
+        assert not (made.root / "data").exists()
+    finally:
+        made.close()
+
+
 def test_nothing_piles_up_in_keeper_and_supervisor(keeper: Keeper, rootfs: Path) -> None:
     async def use(engine: Engine) -> None:
         for _ in range(5):

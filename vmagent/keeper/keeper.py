@@ -164,7 +164,8 @@ class Keeper:
         listen_args = [word for fd, url in listeners for word in ("--listen-fd", f"{fd}={url}")]
         argv: list[str] = [*config["engine_argv"], *listen_args, "--keeper-fd", str(theirs)]
         # It also holds the lock of the data root: until it is gone too, no other engine may have that.
-        fds = [theirs, config["lock_fd"], *(fd for fd, _ in listeners)]
+        lock_fds = [config["lock_fd"]] if config["lock_fd"] >= 0 else []
+        fds = [theirs, *lock_fds, *(fd for fd, _ in listeners)]
         self._engine.pid = _spawn(argv[0], argv, fds)
         os.close(theirs)
         self._engine.link = Link(open_socket(ours))

@@ -97,9 +97,12 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
     exec_root = ExecRoot(options.exec_root.absolute())
     pidfile = options.pidfile.absolute() if options.pidfile is not None else None
     check_socket_path(exec_root.supervisor_socket)
-    data_root.path.mkdir(mode=0o710, parents=True, exist_ok=True)
     exec_root.path.mkdir(mode=0o711, parents=True, exist_ok=True)
-    lock_fd = take_lock(data_root.lock, f"the data root {data_root.path}")
+    if options.defer_open:
+        lock_fd = -1  # the data root is another file system by the time it is opened; the VM has one engine
+    else:
+        data_root.path.mkdir(mode=0o710, parents=True, exist_ok=True)
+        lock_fd = take_lock(data_root.lock, f"the data root {data_root.path}")
     # Locked by itself, without a file: the exec root may be shared by mistake with an engine of another data root.
     exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
     if exec_lock_fd is None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from vmagent.supervisor.logwriter import RECORD, STDERR, STDOUT, index_name, payload_name
 
@@ -22,8 +20,7 @@ _SCAN_BYTES = 65536
 _Record = tuple[int, int, int]  # offset, length, time_ns
 
 
-@dataclass(slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """A piece of output: a line with its newline; in raw mode, at the end, or past `MAX_LINE_BYTES` without."""
 
     stream: int
@@ -81,22 +78,28 @@ class _StreamReader:
             length -= len(part)
         return b"".join(parts)
 
-    def lines(self, time_ns: int, data: bytes) -> Iterator[LogEntry]:
+    def lines(self, time_ns: int, data: bytes) -> list[LogEntry]:
         """The lines that end in `data`, which came at `time_ns`; the rest is kept for the next call."""
-        start = 0
-        while (end := data.find(b"\n", start) + 1) > 0:
-            line = data[start:end]
-            if self._partial:
-                line = b"".join([*self._partial, line])
-                self._partial, self._partial_bytes = [], 0
-            yield LogEntry(self.stream, time_ns, line)
-            start = end
-        if start < len(data):
-            self._partial.append(data[start:])
-            self._partial_bytes += len(data) - start
+        if b"\r" in data:  # splitlines would end a line there too
+            parts = [part + b"\n" for part in data.split(b"\n")]
+            parts[-1] = parts[-1][:-1]
+            if not parts[-1]:
+                parts.pop()
+        else:
+            parts = data.splitlines(keepends=True)
+        rest = b"" if data.endswith(b"\n") else parts.pop()
+        if parts and self._partial:
+            parts[0] = b"".join([*self._partial, parts[0]])
+            self._partial, self._partial_bytes = [], 0
+        stream, new = self.stream, tuple.__new__  # LogEntry(…) by itself takes twice as long
+        entries = [new(LogEntry, (stream, time_ns, line)) for line in parts]
+        if rest:
+            self._partial.append(rest)
+            self._partial_bytes += len(rest)
             self._partial_ns = time_ns
             if self._partial_bytes >= MAX_LINE_BYTES:
-                yield from self.rest()
+                entries += self.rest()
+        return entries
 
     def rest(self) -> list[LogEntry]:
         """The line that has not ended, as far as it came; it is given out once."""
@@ -263,11 +266,12 @@ class LogReader:
             if self._raw:
                 entries.append(LogEntry(reader.stream, time_ns, data))
                 continue
-            for entry in reader.lines(time_ns, data):
-                if self._skip:
-                    self._skip -= 1
-                else:
-                    entries.append(entry)
+            lines = reader.lines(time_ns, data)
+            if self._skip:
+                skipped = min(self._skip, len(lines))
+                self._skip -= skipped
+                del lines[:skipped]
+            entries += lines
         return entries
 
     def finish(self) -> list[LogEntry]:
