@@ -150,7 +150,7 @@ class Cove(QObject):
         elif self.context.kind == NATIVE:
             self._start_native(quiet=True)
         if Tray.is_available():
-            self.tray = Tray(self.theme, self.icons, self.model, self.recent.all, self)
+            self.tray = Tray(self.theme, self.icons, self.model, self._recent, self)
             self.tray.asked.connect(self._on_tray)
             self.tray.run_asked.connect(self.run)
             self.tray.container_asked.connect(self._on_tray_container)
@@ -464,6 +464,11 @@ class Cove(QObject):
             else "",
         ).open()
 
+    def _recent(self) -> list[RunWish]:
+        """The last runs, without the names that containers have by now."""
+        taken = {container.name for container in self.model.containers()}
+        return [replace(wish, name="") if wish.name in taken else wish for wish in self.recent.all()]
+
     def _name_of(self, container_id: str) -> str:
         container = self.model.container(container_id)
         return container.name if container else short_id(container_id)
@@ -508,7 +513,7 @@ class Cove(QObject):
             actions.insert(2, (tr("Stop the VM…"), "", "power", lambda: self._ask_engine("stop")))
             actions.insert(2, (tr("Start the VM"), "", "play", lambda: self._ask_engine("start")))
         return Offer(
-            recent=self.recent.all(),
+            recent=self._recent(),
             images=[row.tag for row in self.image_model.rows() if row.tag],
             containers=self.model.containers(),
             pages=[(e.title, e.icon, partial(go, e.key)) for e in window.sidebar.model.pages],

@@ -154,9 +154,8 @@ class StatusBar(QFrame):
         self._glyph.set_state(facts.phase.state)
         self._word.setText(facts.word)
         more = ""
-        done = sum(step.done for step in facts.steps)
-        if facts.phase is EnginePhase.STARTING and facts.steps:
-            more = tr("step {n} of {total}", n=min(done + 1, len(facts.steps)), total=len(facts.steps))
+        if facts.phase is EnginePhase.STARTING:
+            more = facts.step
         elif facts.phase is EnginePhase.RUNNING and facts.started_in_s is not None:
             more = tr("started in {time}", time=duration(facts.started_in_s))
         elif facts.phase is EnginePhase.RUNNING and facts.version:

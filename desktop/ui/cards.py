@@ -19,12 +19,13 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
+from desktop.ui.boot import StepBars, paint_bar
 from desktop.ui.buttons import Button
 from desktop.ui.facts import BootStep, State
 from desktop.ui.glyphs import EmptyArt, StateGlyph, paint_state
 from desktop.ui.icons import Icons
 from desktop.ui.theme import Theme
-from desktop.ui.words import duration, tr
+from desktop.ui.words import tr
 
 MOST_CODE_LINES = 10
 
@@ -193,21 +194,6 @@ def chip_width(theme: Theme, text: str, *, with_glyph: bool) -> int:
     return QFontMetrics(theme.font("smallname")).horizontalAdvance(text) + (30 if with_glyph else 18)
 
 
-def paint_bar(painter: QPainter, theme: Theme, box: QRectF, fraction: float, token: str) -> None:
-    """A round bar filled to `fraction`."""
-    painter.save()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    radius = box.height() / 2
-    painter.setBrush(theme.brush("cidle"))
-    painter.drawRoundedRect(box, radius, radius)
-    if fraction > 0:
-        painter.setBrush(theme.brush(token))
-        width = max(box.height(), box.width() * min(1.0, fraction))
-        painter.drawRoundedRect(QRectF(box.x(), box.y(), width, box.height()), radius, radius)
-    painter.restore()
-
-
 class Bar(QWidget):
     """A progress bar of known length."""
 
@@ -366,6 +352,8 @@ class EmptyPage(QWidget):
         column.addWidget(self.title, 0, centre)
         column.addSpacing(8)
         column.addWidget(self.sentence, 0, centre)
+        self.more = QVBoxLayout()  # what a page has to add below the sentence
+        column.addLayout(self.more)
         if buttons:
             column.addSpacing(18)
             row = QHBoxLayout()
@@ -415,49 +403,3 @@ class Banner(Card):
         self.title.setText(title)
         self.sentence.setText(sentence)
         self.steps.set_steps(steps)
-
-
-class StepBars(QWidget):
-    """The VM's start as bars side by side, each with its name and time."""
-
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        self._steps: tuple[BootStep, ...] = ()
-        theme.changed.connect(self.update)
-
-    def set_steps(self, steps: Sequence[BootStep]) -> None:
-        self._steps = tuple(steps)
-        self.setVisible(bool(steps))
-        self.setFixedHeight(60 if steps else 0)
-        self.setAccessibleName(", ".join(f"{s.name} {self._time(s)}" for s in steps))
-        self.update()
-
-    @staticmethod
-    def _time(step: BootStep) -> str:
-        took = "" if step.took_ms is None else duration(step.took_ms / 1000)
-        if took and not step.done:
-            took = tr("{time} so far", time=took)
-        return ", ".join(part for part in (step.detail, took) if part)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        if not self._steps:
-            return
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        gap = 12
-        width = (self.width() - gap * (len(self._steps) - 1)) / len(self._steps)
-        for number, step in enumerate(self._steps):
-            x = number * (width + gap)
-            begun = step.done or step.took_ms is not None
-            paint_bar(
-                painter, self._theme, QRectF(x, 12, width, 4), 1.0 if step.done else 0.5 if begun else 0, "accentfill"
-            )
-            painter.setFont(self._theme.font("section" if begun else "body"))
-            painter.setPen(self._theme.colour("text" if begun else "text2"))
-            name = painter.fontMetrics().elidedText(step.name, Qt.TextElideMode.ElideRight, int(width))
-            painter.drawText(QRectF(x, 22, width, 20), Qt.AlignmentFlag.AlignVCenter, name)
-            painter.setFont(self._theme.font("small"))
-            painter.setPen(self._theme.colour("text2" if step.done or not begun else "accent"))
-            time = painter.fontMetrics().elidedText(self._time(step), Qt.TextElideMode.ElideRight, int(width))
-            painter.drawText(QRectF(x, 41, width, 18), Qt.AlignmentFlag.AlignVCenter, time)

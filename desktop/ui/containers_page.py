@@ -15,6 +15,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
+from desktop.ui.boot import StepList
 from desktop.ui.buttons import Button, Segments
 from desktop.ui.cards import Banner, EmptyPage, Field, Label
 from desktop.ui.container_actions import ContainerActions
@@ -147,6 +148,9 @@ class ContainersPage(QWidget):
         self.start_engine = Button(theme, icons, tr("Start"), "play", kind="primary", height=36)
         self.start_engine.clicked.connect(lambda: self.retry_asked.emit(True))
         self.stopped = EmptyPage(theme, icons, tr("The engine is stopped"), "", (self.start_engine,))
+        self.start_steps = StepList(theme)
+        self.start_steps.hide()
+        self.stopped.more.addWidget(self.start_steps, 0, Qt.AlignmentFlag.AlignHCenter)
         self._stack.addWidget(self.stopped)
         column.addWidget(self._body, 1)
         self.bulk = BulkBar(theme, icons, self)
@@ -195,12 +199,17 @@ class ContainersPage(QWidget):
         if lost:
             self._tell_banner(facts)
         vm = facts.kind == "vm"
-        self.start_engine.setVisible(vm or facts.phase is EnginePhase.STOPPED)
         self.start_engine.set_label(tr("Start the VM") if vm else tr("Try again"))
         busy = facts.phase in (EnginePhase.STARTING, EnginePhase.CONNECTING, EnginePhase.STOPPING)
-        self.start_engine.setEnabled(not busy)
+        self.start_engine.setVisible(not busy and (vm or facts.phase is not EnginePhase.RUNNING))
         self.stopped.title.setText(facts.word)
-        self.stopped.sentence.setText(facts.hint or facts.problem or facts.address)
+        said = " ".join(part for part in (facts.problem, facts.hint) if part)
+        if facts.phase in (EnginePhase.STARTING, EnginePhase.STOPPING):
+            said = ""
+        elif facts.phase is EnginePhase.CONNECTING:
+            said = facts.address
+        self.stopped.sentence.setText(said)
+        self.start_steps.set_steps(facts.steps if facts.phase is EnginePhase.STARTING else ())
         self.refresh()
 
     def _tell_banner(self, facts: EngineFacts) -> None:
@@ -261,7 +270,7 @@ class ContainersPage(QWidget):
         self.sight_changed.emit()
 
     def _summary(self, containers: list[Container]) -> str:
-        if self._model.lost_at_s:
+        if self._model.lost_at_s and containers:
             return tr("last seen at {time}", time=clock(self._model.lost_at_s))
         running = sum(c.is_running for c in containers)
         if not containers:

@@ -334,11 +334,12 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLayer:
-    """One line of an image's history, newest first."""
+    """One line of an image's history, newest first; `fact` says more than its size does."""
 
     step: str
     size: int
     created_s: float
+    fact: str = ""
 
 
 class EnginePhase(StrEnum):
@@ -369,10 +370,23 @@ class EnginePhase(StrEnum):
 class BootStep:
     """One step of the VM's start."""
 
-    name: str
+    name: str  # the host agent's: image, accelerator, disk, qemu, kernel, system, tunnel, engine
     took_ms: float | None
     detail: str = ""
     done: bool = False
+
+    @property
+    def title(self) -> str:
+        return {
+            "image": tr("Check the guest image"),
+            "accelerator": tr("Find an accelerator"),
+            "disk": tr("Find its disk"),
+            "qemu": tr("Start QEMU"),
+            "kernel": tr("Boot Linux"),
+            "system": tr("Start the system"),
+            "tunnel": tr("Connect and check keys"),
+            "engine": tr("Start the engine"),
+        }.get(self.name, self.name.capitalize())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,6 +407,12 @@ class EngineFacts:
     steps: tuple[BootStep, ...] = ()
     problem: str = ""
     hint: str = ""
+
+    @property
+    def step(self) -> str:
+        """What a start under way does now."""
+        busy = next((step for step in self.steps if not step.done), None)
+        return busy.title if busy else ""
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
@@ -200,16 +201,7 @@ class ImageDetail(Card):
             ]
             self.about.setText(", ".join(part for part in parts if part))
             self.inspect.tell(data)
-            self.layers.set_layers(
-                [
-                    ImageLayer(
-                        step=step_of(str(entry.get("CreatedBy") or entry.get("Comment") or "")),
-                        size=int(entry.get("Size") or 0),
-                        created_s=float(entry.get("Created") or 0),
-                    )
-                    for entry in history
-                ]
-            )
+            self.layers.set_layers(layers_of(data, history))
 
         self._session.workers.run(ask, told, lambda _error: self.layers.set_layers([]))
 
@@ -248,6 +240,22 @@ class _Rule(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         QPainter(self).fillRect(self.rect(), self._theme.colour("line"))
+
+
+def layers_of(data: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[ImageLayer]:
+    """The history's steps; for an image without one, its layers by their digests."""
+    if history:
+        return [
+            ImageLayer(
+                step=step_of(str(entry.get("CreatedBy") or entry.get("Comment") or "")),
+                size=int(entry.get("Size") or 0),
+                created_s=float(entry.get("Created") or 0),
+            )
+            for entry in history
+        ]
+    digests = (data.get("RootFS") or {}).get("Layers") or ()
+    told = tr("the image does not say how it was made")
+    return [ImageLayer(step=f"sha256:{short_id(d)}", size=0, created_s=0, fact=told) for d in reversed(digests)]
 
 
 def step_of(created_by: str) -> str:

@@ -129,7 +129,7 @@ class _Slabs(QWidget):
         painter.drawText(label.adjusted(10, 3, -width, -20), Qt.AlignmentFlag.AlignVCenter, text)
         painter.setFont(theme.font("small"))
         painter.setPen(theme.colour("text2"))
-        fact = tr("files") if layer.size else tr("no files, only settings")
+        fact = layer.fact or (tr("files") if layer.size else tr("no files, only settings"))
         painter.drawText(label.adjusted(10, 23, -10, -2), Qt.AlignmentFlag.AlignVCenter, fact)
 
 

@@ -52,6 +52,7 @@ class LogView(QAbstractScrollArea):
         self._hit = -1
         self._anchor = self._head = -1
         self._widest = 0.0
+        self.empty_text = ""
         self.setAccessibleName(tr("Log"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFrameShape(QAbstractScrollArea.Shape.NoFrame)
@@ -238,7 +239,7 @@ class LogView(QAbstractScrollArea):
         if not self._shown:
             painter.setFont(theme.font("body"))
             painter.setPen(theme.colour("text2"))
-            painter.drawText(view, Qt.AlignmentFlag.AlignCenter, tr("It has printed nothing yet"))
+            painter.drawText(view, Qt.AlignmentFlag.AlignCenter, self.empty_text)
         self._strip(painter, view)
 
     def _trouble_before(self, row: int) -> Level:

@@ -237,6 +237,9 @@ class LogsTab(QWidget):
         else:
             text = tr("Ended")
         self._state.setText(text)
+        self.view.empty_text = tr("It has printed nothing yet") if live else tr("It printed nothing")
+        if not count:
+            self.view.viewport().update()
 
     def _on_found(self, at: int, of: int) -> None:
         text = tr("{at} of {of}", at=at, of=of) if of else tr("none") if self.search.text() else ""

@@ -411,7 +411,7 @@ class Palette(QWidget):
 
     def _fit(self) -> None:
         height = sum(SECTION if entry.is_heading else ROW for entry in self._model.rows)
-        limit = 460 if self._alone else max(120, self.height() - 108 - 57 - 43 - 40)
+        limit = 600 if self._alone else max(120, self.height() - 108 - 57 - 43 - 40)
         self.view.setFixedHeight(min(height + 6, limit))
         self.box.setFixedHeight(57 + self.view.height() + 43 + 2)
         if self._alone:

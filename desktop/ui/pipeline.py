@@ -10,8 +10,9 @@ from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QPen, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QListView, QSizePolicy, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from desktop.client.run import STEP_NAMES, Step, StepState
+from desktop.ui.boot import paint_bar
 from desktop.ui.buttons import FocusByKeyboard
-from desktop.ui.cards import Card, paint_bar
+from desktop.ui.cards import Card
 from desktop.ui.icons import Icons
 from desktop.ui.run import Index, Layer, LayerModel, LayerRole, Run
 from desktop.ui.theme import Theme

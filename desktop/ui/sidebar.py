@@ -161,9 +161,8 @@ class EngineSwitch(FocusByKeyboard):
             if facts.memory_bytes:
                 parts.append(memory(facts.memory_bytes))
             return " · ".join(parts)
-        done = sum(step.done for step in facts.steps)
-        if facts.phase is EnginePhase.STARTING and facts.steps:
-            return tr("Starting, step {n} of {total}", n=min(done + 1, len(facts.steps)), total=len(facts.steps))
+        if facts.phase is EnginePhase.STARTING and facts.step:
+            return facts.step
         return {
             EnginePhase.CONNECTING: tr("Connecting"),
             EnginePhase.STARTING: tr("Starting"),

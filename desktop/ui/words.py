@@ -36,7 +36,7 @@ def _scaled(amount: float, base: int, units: tuple[str, ...]) -> str:
     large, small = (2 if value < 9.995 else 1 if value < 99.95 else 0), (1 if value < 9.95 else 0)
     digits = large if step >= 3 else small
     text = f"{value:.{digits}f}"
-    return f"{text.rstrip('0').rstrip('.') if digits == 1 and step < 3 else text} {units[step]}"
+    return f"{text.rstrip('0').rstrip('.') if digits else text} {units[step]}"
 
 
 def disk(size_bytes: float) -> str:

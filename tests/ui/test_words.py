@@ -28,6 +28,7 @@ CONTROL, ALT, SHIFT = (
         (words.disk(1_120_000_000), "1.12 GB"),
         (words.disk(8_100_000), "8.1 MB"),
         (words.disk(0), "0 B"),
+        (words.memory(2 * 2**30), "2 GB"),
         (words.memory(512 * 2**20), "512 MB"),
         (words.part_of(53_600_000, 92_400_000), "53.6 of 92.4 MB"),
         (words.percent(4.12), "4.1 %"),
