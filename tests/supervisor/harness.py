@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from vmagent.keeper.main import execute, open_all, parse
@@ -19,5 +20,5 @@ keeper.recv(1)
 
 if __name__ == "__main__":
     config = open_all(parse(sys.argv[1:]))
-    config["engine_argv"] = [sys.executable, "-P", "-c", _ENGINE]
+    config["engine_argv"] = [sys.executable, "-P", "-c", os.environ.get("ENGINE_CODE", _ENGINE)]
     execute(config)
