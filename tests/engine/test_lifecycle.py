@@ -288,6 +288,20 @@ class TestFiles:
         assert stat["mode"] >> 31 == 1
         assert {"Path": "/tmp/a", "Kind": 1} in api.diff(container)
 
+    def test_export_is_the_root_file_system_without_what_is_mounted_in_it(self, api: docker.APIClient) -> None:
+        container = make(api, FOREVER, binds=["cvt-export:/data"])
+        start(api, container)
+        api.exec_start(api.exec_create(container, ["touch", "/data/in-volume", "/own"])["Id"])
+        with tarfile.open(fileobj=io.BytesIO(b"".join(api.export(container)))) as tar:
+            names = set(tar.getnames())
+        assert {"own", "etc/passwd", "data", "proc", "bin/sh"} <= names
+        assert not [name for name in names if name.startswith(("data/", "proc/", "sys/"))]
+        stream, _ = api.get_archive(container, "/data")  # a copy of the folder has what the container sees there
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            assert tar.getnames() == ["data", "data/in-volume"]
+        api.remove_container(container, force=True)
+        api.remove_volume("cvt-export")
+
     def test_a_file_stands_where_the_tar_has_a_folder_only_if_asked(self, api: docker.APIClient) -> None:
         container = make(api, ["true"])
         api.put_archive(container, "/tmp", tar_of("x/y", b""))

@@ -76,9 +76,9 @@ def run(job: dict[str, Any], report: Any) -> None:
             report({"stat": tree.stat(job["path"])})
         case "get":
             report({"stat": tree.stat(job["path"])})
-            tarring.write_tree(tree, job["path"], sys.stdout.buffer)
+            tarring.write_tree(tree, job["path"], sys.stdout.buffer, job["crosses"])
         case "export":
-            tarring.write_tree(tree, "/", sys.stdout.buffer)
+            tarring.write_root(tree, sys.stdout.buffer)
         case "put":
             owner = tuple(job["owner"]) if job.get("owner") else None
             tarring.extract(

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tarfile
+from collections.abc import Collection
 from contextlib import suppress
 from typing import IO
 
@@ -23,7 +24,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class _Writer:
     """A tar being written; hard links among its files are kept."""
 
-    def __init__(self, out: IO[bytes], *, as_diff: bool = False) -> None:
+    def __init__(self, out: IO[bytes], *, as_diff: bool = False, crosses: Collection[str] = ()) -> None:
+        """`crosses`: absolute paths of mounts whose content belongs to the tar; others are shown empty."""
+        self._crosses = crosses
         self._tar = tarfile.open(  # noqa: SIM115 - `close` ends it
             fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
         )
@@ -33,9 +36,10 @@ class _Writer:
     def close(self) -> None:
         self._tar.close()
 
-    def add(self, folder_fd: int, name: str, arc_name: str) -> None:
-        """Add `name` in the open folder, and what is below it, as `arc_name`."""
+    def add(self, folder_fd: int, name: str, arc_name: str, place: str) -> None:
+        """Add `name` in the open folder, and what is below it, as `arc_name`; `place` is its absolute path."""
         info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        is_hidden = name != "." and place not in self._crosses and _is_mount_point(folder_fd, name)
         if self._as_diff and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
             parent, _, base = arc_name.rpartition("/")
             self._marker(f"{parent}/{_WHITEOUT}{base}" if parent else f"{_WHITEOUT}{base}")
@@ -45,10 +49,12 @@ class _Writer:
             return  # a socket: there is no way to say it in a tar
         if entry.type == tarfile.SYMTYPE:
             entry.linkname = os.readlink(name, dir_fd=folder_fd)
-        if entry.isreg():
+        if is_hidden:
+            self._tar.addfile(entry)
+        elif entry.isreg():
             self._add_file(folder_fd, name, info, entry)
         elif entry.isdir():
-            self._add_folder(folder_fd, name, entry)
+            self._add_folder(folder_fd, name, entry, place)
         else:
             self._tar.addfile(entry)
 
@@ -90,16 +96,16 @@ class _Writer:
             # The file may grow or shrink meanwhile: the entry says what its header says.
             self._tar.addfile(entry, _Exactly(file, entry.size))
 
-    def _add_folder(self, folder_fd: int, name: str, entry: tarfile.TarInfo) -> None:
+    def _add_folder(self, folder_fd: int, name: str, entry: tarfile.TarInfo, place: str) -> None:
         fd = os.open(name, _FOLDER, dir_fd=folder_fd)
         try:
             _set_xattrs(entry, fd)
             self._tar.addfile(entry)
-            if self._as_diff and OPAQUE in os.listxattr(fd) and os.getxattr(fd, OPAQUE) == b"y":
+            if self._as_diff and OPAQUE in _xattr_names(fd) and os.getxattr(fd, OPAQUE) == b"y":
                 self._marker(f"{entry.name}/{_OPAQUE_NAME}")
             for child in sorted(os.listdir(fd)):
                 try:
-                    self.add(fd, child, f"{entry.name}/{child}" if entry.name != "." else f"./{child}")
+                    self.add(fd, child, f"{entry.name}/{child}", f"{place.rstrip('/')}/{child}")
                 except FileNotFoundError:
                     continue  # gone meanwhile
         finally:
@@ -120,9 +126,30 @@ class _Exactly:
         return data
 
 
+def _xattr_names(fd: int) -> list[str]:
+    """None where the file system keeps none (procfs and the like)."""
+    try:
+        return os.listxattr(fd)
+    except OSError as e:
+        if e.errno == errno.ENOTSUP:
+            return []
+        raise
+
+
+def _is_mount_point(folder_fd: int, name: str) -> bool:
+    """Whether something is mounted on `name`: openat2(2), RESOLVE_NO_XDEV."""
+    try:
+        os.close(mounts.openat2(folder_fd, name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, mounts.RESOLVE_NO_XDEV))
+    except OSError as e:
+        if e.errno == errno.EXDEV:
+            return True
+        raise
+    return False
+
+
 def _set_xattrs(entry: tarfile.TarInfo, fd: int) -> None:
     found = {}
-    for name in os.listxattr(fd):
+    for name in _xattr_names(fd):
         if name.startswith(_OWN_XATTRS) or name.startswith(("system.", "security.selinux")):
             continue
         value = os.getxattr(fd, name)
@@ -131,36 +158,49 @@ def _set_xattrs(entry: tarfile.TarInfo, fd: int) -> None:
         entry.pax_headers = found
 
 
-def write_tree(tree: Tree, path: str, out: IO[bytes]) -> None:
+def write_tree(tree: Tree, path: str, out: IO[bytes], crosses: Collection[str] = ()) -> None:
     """The tar of what is at `path`, its last element not followed; members begin with the path's own last name.
 
-    Raises TreeError 404.
+    `crosses`: mounts whose content belongs to it. Raises TreeError 404.
     """
     folder, name = split(path)
     folder_fd = tree.open_folder(folder)
-    writer = _Writer(out)
+    writer = _Writer(out, crosses=crosses)
     try:
         if name == ".":
             base = folder.rstrip("/").rpartition("/")[2]
             shown = "." if path.endswith(("/.", "/")) and not base else ("." if path.endswith("/.") else base or ".")
         else:
             shown = name
-        writer.add(folder_fd, name, shown)
+        writer.add(folder_fd, name, shown, os.path.normpath(os.path.join(folder, name)))
         writer.close()
     finally:
         os.close(folder_fd)
 
 
+def write_root(tree: Tree, out: IO[bytes]) -> None:
+    """The tar of the whole root file system; what is mounted in it is shown empty. Names begin at the root: `etc/…`."""
+    fd = tree.open_folder("/")
+    try:
+        _write_children(fd, _Writer(out))
+    finally:
+        os.close(fd)
+
+
 def write_diff(upper: str, out: IO[bytes]) -> None:
     """An overlay's upper folder as a layer's tar, whiteouts in OCI's form (image-spec, layer.md, "Whiteouts")."""
     fd = os.open(upper, _FOLDER)
-    writer = _Writer(out, as_diff=True)
     try:
-        for child in sorted(os.listdir(fd)):
-            writer.add(fd, child, child)
-        writer.close()
+        _write_children(fd, _Writer(out, as_diff=True))
     finally:
         os.close(fd)
+
+
+def _write_children(fd: int, writer: _Writer) -> None:
+    for child in sorted(os.listdir(fd)):
+        with suppress(FileNotFoundError):  # gone meanwhile
+            writer.add(fd, child, child, f"/{child}")
+    writer.close()
 
 
 def extract(tree: Tree, path: str, source: IO[bytes], *, keeps_kind: bool, owner: tuple[int, int] | None) -> None:
@@ -328,10 +368,7 @@ def copy_up(tree: Tree, path: str, target: str) -> None:
                 os._exit(status)
         os.close(read_fd)
         with open(write_fd, "wb") as out:
-            writer = _Writer(out)
-            for child in sorted(os.listdir(source_fd)):
-                writer.add(source_fd, child, child)
-            writer.close()
+            _write_children(source_fd, _Writer(out))
         _, wait_status = os.waitpid(pid, 0)
         if wait_status:
             raise OSError(errno.EIO, "copying the image's files into the volume failed", target)

@@ -148,7 +148,8 @@ class Files:
         return found, stream  # type: ignore[return-value]  # from here on it gives bytes alone
 
     async def _get(self, record: Container, path: str) -> AsyncIterator[PathStat | bytes]:
-        async with self._job(record, "get", path, root=self._root(record)) as job:
+        crosses = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", *(mount.destination for mount in record.mounts)]
+        async with self._job(record, "get", path, root=self._root(record), crosses=crosses) as job:
             yield _path_stat((await job.answer())["stat"])
             async for data in job.output():
                 yield data
