@@ -1,140 +1,25 @@
-"""The engine's process: arguments, listeners, the engine and its API put together. The keeper starts it.
+"""The engine's process starts here: the keeper runs `python -m vmagent.main`. What it does is in `vmagent.serving`.
 
-    python -m vmagent.main --data-root D --exec-root E [--bip CIDR] --listen-fd N=unix:///path … --keeper-fd N
-
-SIGTERM ends it in order, containers included. EOF on the keeper's descriptor ends it at once and leaves containers
-alone.
+Two libraries that others only look for are kept out before that: `rich` (structlog would print tracebacks
+with it) costs 9 MB and a third of the start, `ssl` (asyncio; TLS is spoken by the pull workers) 4 MB.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import logging
-import os
-import signal
-import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from ipaddress import IPv4Interface
-from pathlib import Path
-
-import structlog
-
-from vmagent.api.server import serve
-from vmagent.engine.facade import Engine
-from vmagent.errors import EngineError
-from vmagent.linux.title import set_title
-from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
-
-REQUEST_GRACE_S = 5.0  # what running requests have to end in
-
-log = structlog.get_logger(__name__)
-
-
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Exits with 2 and a message on bad arguments."""
-    parser = argparse.ArgumentParser(prog="cove-engine", description="Cove's engine; started by cove-agent")
-    parser.add_argument("--data-root", type=Path, default=DEFAULT_DATA_ROOT)
-    parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT)
-    parser.add_argument("--bip", type=IPv4Interface, help="address and prefix of the default bridge")
-    parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
-    parser.add_argument("--listen-fd", action="append", default=[], metavar="N=ADDRESS")
-    parser.add_argument("--keeper-fd", type=int, default=-1)
-    parser.add_argument("--defer-open", action="store_true", help="open the data root at POST /cove/v1/open")
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    return parser.parse_args(argv)
-
-
-def set_up_logging(level: str) -> None:
-    """Events as lines on stderr; the keeper's stderr is the agent's log."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-
-
-async def run(options: argparse.Namespace) -> int:
-    """Serve until told to end; the process's exit status."""
-    listeners = [socket.socket(fileno=int(text.partition("=")[0])) for text in options.listen_fd]
-    keeper = socket.socket(fileno=options.keeper_fd) if options.keeper_fd >= 0 else None
-    engine = Engine(
-        DataRoot(options.data_root.resolve()),
-        ExecRoot(options.exec_root.resolve()),
-        bip=options.bip,
-        insecure_registries=options.insecure_registry,
-    )
-    ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    watch_ends(ended, keeper)
-    # An engine that is started again must not wait for a host that has long said its word: an earlier one had opened
-    # (it makes that folder then, and the exec root is empty after a boot).
-    if not options.defer_open or (options.exec_root / "init-layer").is_dir():
-        try:
-            await engine.open()
-        except (EngineError, OSError, ValueError) as e:
-            sys.stderr.write(f"cove-engine: {e}\n")  # the one line that the keeper shows
-            return 1
-    server = await serve(engine, listeners)
-    if keeper is not None:
-        with suppress(OSError):  # gone already: noticed below
-            keeper.send(b"ready")
-    log.info("engine.ready", pid=os.getpid())
-    in_order = await ended
-    log.info("engine.ending", in_order=in_order)
-    if not in_order:
-        await engine.close(stop_containers=False)
-        return 0
-    # Listeners close first, so that nothing new begins; streams of containers end with their containers.
-    closing = asyncio.create_task(engine.close(stop_containers=True), name="close the engine")
-    await server.stop(grace_s=REQUEST_GRACE_S)
-    await closing
-    return 0
-
-
-def watch_ends(ended: asyncio.Future[bool], keeper: socket.socket | None) -> None:
-    """Resolve `ended` by SIGTERM or SIGINT (True: in order) or when the keeper is gone (False)."""
-    loop = asyncio.get_running_loop()
-
-    def end(in_order: bool) -> None:
-        if not ended.done():
-            ended.set_result(in_order)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, True)
-    if keeper is None:
-        return
-    keeper.setblocking(False)
-    fd = keeper.fileno()
-
-    def on_readable() -> None:
-        try:
-            data = keeper.recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            loop.remove_reader(fd)
-            end(False)
-
-    loop.add_reader(fd, on_readable)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 after an end in order, 1 where the engine can't start, 2 for bad arguments."""
-    set_title("cove-engine")
-    options = parse(sys.argv[1:] if argv is None else argv)
-    set_up_logging(options.log_level)
-    return asyncio.run(run(options))
+    absent = [name for name in ("rich", "ssl") if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
+    from vmagent import serving
+
+    for name in absent:
+        del sys.modules[name]
+    return serving.main(sys.argv[1:] if argv is None else argv)
 
 
 if __name__ == "__main__":
