@@ -8,7 +8,6 @@ from functools import partial
 from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
 from PySide6.QtWidgets import QApplication, QMenu
 
-from desktop.client.host import HostState
 from desktop.context import NATIVE, VM, Context
 from desktop.paths import HostPaths
 from desktop.ui.activity_page import ActivityModel, ActivityPage
@@ -17,8 +16,8 @@ from desktop.ui.container_model import ContainerModel
 from desktop.ui.containers_page import ContainersPage
 from desktop.ui.detail_page import DetailPage
 from desktop.ui.dialogs import OneField, Question
+from desktop.ui.engine_control import EngineControl
 from desktop.ui.facts import Container, EngineFacts, EnginePhase, Image, State
-from desktop.ui.host_session import HostSession, facts_of_host, start_native
 from desktop.ui.icons import Icons
 from desktop.ui.image_model import ImageModel, NamedImage
 from desktop.ui.images_page import ImagesPage
@@ -33,7 +32,7 @@ from desktop.ui.session import EngineSession
 from desktop.ui.theme import Theme
 from desktop.ui.tray import Tray
 from desktop.ui.window import Place, Window
-from desktop.ui.words import ago, counted, disk, short_id, tr
+from desktop.ui.words import ago, disk, short_id, tr
 from desktop.ui.workers import Workers
 
 
@@ -49,17 +48,11 @@ class Cove(QObject):
         self.workers = Workers(self)
         kind = {VM: "vm", NATIVE: "native"}.get(context.kind, "other")
         self.session = session = EngineSession(context.endpoint, kind, self.workers, self)
-        self.host = HostSession(paths, self.workers, self) if context.kind == VM else None
-        self._host_state: HostState | None = None
-        self._engine_facts = session.now
-        self.facts = session.now
         self.usual, self.recent = UsualTimes(settings), RecentRuns(settings)
         self.window = window = Window(theme, icons, settings)
-        self.model, self.image_model, self.activity = (
-            ContainerModel(self),
-            ImageModel(self),
-            ActivityModel(self._name_of, self),
-        )
+        self.model, self.image_model = ContainerModel(self), ImageModel(self)
+        self.activity = ActivityModel(self._name_of, self)
+        self.control = EngineControl(context, paths, session, self.model, window, self)
         self.actions = ContainerActions(theme, icons, self.model, session, window.toasts, window)
         self.containers_page = ContainersPage(theme, icons, self.model, self.actions)
         self.detail_page = DetailPage(theme, icons, self.model, self.actions, session)
@@ -80,7 +73,6 @@ class Cove(QObject):
         self.tray: Tray | None = None
         self._shown_run: Run | None = None
         self._is_closed = False
-        self._ended_told: set[str] = set()
         self._sight = QTimer(self)
         self._sight.setSingleShot(True)
         self._sight.setInterval(50)
@@ -102,14 +94,15 @@ class Cove(QObject):
         session.images.connect(self._on_images)
         session.happened.connect(self.activity.add)
         session.measured.connect(model.set_usage)
-        session.facts.connect(self._on_engine)
+        session.facts.connect(self._on_contact)
+        self.control.facts_changed.connect(self._show_facts)
         for signal in (model.rowsInserted, model.rowsRemoved):
             signal.connect(self._count)
         page = self.containers_page
         page.sight_changed.connect(self._sight.start)
         page.opened.connect(lambda i, tab: window.go(Place("container", i, tab)))
         page.run_asked.connect(self._on_page_run)
-        page.retry_asked.connect(self._on_retry)
+        page.retry_asked.connect(self.control.retry)
         self.detail_page.tab_changed.connect(
             lambda tab: window.replace_place(Place("container", self.detail_page.container_id, tab))
         )
@@ -131,30 +124,22 @@ class Cove(QObject):
         window.placed.connect(self._on_placed)
         window.seen.connect(lambda _seen: self._sight.start())
         window.closing.connect(self.app.quit)
-        window.sidebar.switch.menu.aboutToShow.connect(self._build_engine_menu)
+        window.sidebar.switch.opening.connect(self.control.build_menu)
         window.status.task.clicked.connect(self._on_task)
         self.pulls.changed.connect(self._show_task)
-        if self.host is not None:
-            self.host.state.connect(self._on_host)
-            self.host.failed.connect(self._on_host_failed)
 
     # life ------------------------------------------------------------------------------------------------------------
 
     def open(self, *, quick_run: bool = False) -> None:
         """Follow the engine; show the window, or only the palette."""
-        self._show_facts()
-        self.session.open()
-        if self.host is not None:
-            self.session.give_up()
-            self.host.open(start_vm=True)
-        elif self.context.kind == NATIVE:
-            self._start_native(quiet=True)
+        self._show_facts(self.control.facts)
+        self.control.open()
         if Tray.is_available():
             self.tray = Tray(self.theme, self.icons, self.model, self._recent, self)
             self.tray.asked.connect(self._on_tray)
             self.tray.run_asked.connect(self.run)
             self.tray.container_asked.connect(self._on_tray_container)
-            self.tray.show_facts(self.facts)
+            self.tray.show_facts(self.control.facts)
             self.tray.show()
             self.window.keeps_alive = True
         if quick_run:
@@ -167,9 +152,7 @@ class Cove(QObject):
         self._is_closed = True
         self.detail_page.leave()
         self.run_page.leave()
-        if self.host is not None:
-            self.host.close()
-        self.session.close()
+        self.control.close()
         self.workers.close()
         if self.tray is not None:
             self.tray.icon.hide()
@@ -208,35 +191,10 @@ class Cove(QObject):
         if self.tray is not None:
             self.tray.refresh()
 
-    def _on_engine(self, facts: EngineFacts) -> None:
-        self._engine_facts = facts
+    def _on_contact(self, facts: EngineFacts) -> None:
         self.model.set_lost(None if facts.phase is EnginePhase.RUNNING else facts.since_s)
-        self._show_facts()
 
-    def _on_host(self, state: HostState) -> None:
-        before, self._host_state = self._host_state, state
-        if state.state == "running" and (before is None or before.state != "running"):
-            self.session.retry()
-        elif state.state != "running":
-            self.session.give_up()
-            if before is not None and before.state == "running" and state.state in ("failed", "stopped"):
-                self.window.toasts.tell(
-                    tr("The virtual machine stopped"),
-                    state.error.message if state.error else "",
-                    State.PROBLEM if state.error else State.DONE,
-                )
-        self._show_facts()
-
-    def _on_host_failed(self, message: str, hint: str) -> None:
-        self._host_state = None
-        self._engine_facts = replace(self._engine_facts, phase=EnginePhase.FAILED, problem=message, hint=hint)
-        self._show_facts()
-
-    def _show_facts(self) -> None:
-        facts = self._engine_facts
-        if self._host_state is not None:
-            facts = facts_of_host(self._host_state, facts)
-        self.facts = facts
+    def _show_facts(self, facts: EngineFacts) -> None:
         self.window.sidebar.switch.show_facts(facts)
         self.window.status.show_facts(facts)
         self.containers_page.show_facts(facts)
@@ -245,81 +203,6 @@ class Cove(QObject):
         self.images_page.pull.setEnabled(up)
         if self.tray is not None:
             self.tray.show_facts(facts)
-
-    def _on_retry(self, wanted: bool) -> None:
-        if not wanted:
-            self.session.give_up()
-        elif self.host is not None and self.facts.phase in (EnginePhase.STOPPED, EnginePhase.FAILED):
-            self._ask_vm("start")
-        elif self.context.kind == NATIVE and self.facts.phase is EnginePhase.STOPPED:
-            self._start_native(quiet=False)
-        else:
-            self.session.retry()
-
-    def _start_native(self, *, quiet: bool) -> None:
-        def failed(reason: str, hint: str) -> None:
-            facts = self._engine_facts
-            if facts.phase is not EnginePhase.RUNNING:
-                self._engine_facts = replace(facts, phase=EnginePhase.STOPPED, problem=reason, hint=hint)
-                self._show_facts()
-            if not quiet:
-                self.window.toasts.tell(tr("The engine did not start"), f"{reason}. {hint}", State.PROBLEM)
-
-        start_native(self.paths, self.workers, self.session.retry, failed)
-
-    def _ask_vm(self, verb: str) -> None:
-        if self.host is not None:
-            self.host.ask(
-                verb, lambda message: self.window.toasts.tell(tr("The VM did not do that"), message, State.PROBLEM)
-            )
-
-    def _build_engine_menu(self) -> None:
-        menu, facts = self.window.sidebar.switch.menu, self.facts
-        menu.clear()
-        title = menu.addAction(f"{facts.name}, {facts.word.lower()}")
-        title.setEnabled(False)
-        menu.addSeparator()
-
-        def add(icon: str, text: str, verb: str) -> None:
-            menu.addAction(self.icons.icon(icon), text).triggered.connect(lambda: self._ask_engine(verb))
-
-        if self.host is not None:
-            if facts.phase in (EnginePhase.STOPPED, EnginePhase.FAILED):
-                add("play", tr("Start the VM"), "start")
-            elif facts.phase in (EnginePhase.RUNNING, EnginePhase.LOST, EnginePhase.CONNECTING):
-                add("power", tr("Stop the VM…"), "stop")
-                add("arrow-clockwise", tr("Restart the VM…"), "restart")
-        elif facts.phase is not EnginePhase.RUNNING:
-            add("play", tr("Start") if self.context.kind == NATIVE else tr("Try again"), "start")
-        menu.addSeparator()
-        copy = menu.addAction(self.icons.icon("copy-simple"), tr("Copy its address"))
-        copy.triggered.connect(lambda: self.app.clipboard().setText(f"DOCKER_HOST={facts.address}"))
-
-    def _ask_engine(self, verb: str) -> None:
-        if verb == "start" or not any(c.is_running for c in self.model.containers()):
-            if self.host is not None:
-                self._ask_vm(verb)
-            else:
-                self._on_retry(True)
-            return
-        running = sum(c.is_running for c in self.model.containers())
-        Question(
-            self.theme,
-            self.icons,
-            self.window,
-            title=tr("Stop the VM?") if verb == "stop" else tr("Restart the VM?"),
-            facts=[
-                counted(
-                    running,
-                    "{n} container is running in it and is stopped first.",
-                    "{n} containers are running in it and are stopped first.",
-                ),
-                tr("Nothing is deleted. Those with a restart policy come back with the VM."),
-            ],
-            verb=tr("Stop the VM") if verb == "stop" else tr("Restart the VM"),
-            safe=tr("Keep it running"),
-            sure=lambda _checked: self._ask_vm(verb),
-        ).open()
 
     def _measure(self) -> None:
         if self._is_closed:
@@ -509,9 +392,9 @@ class Cove(QObject):
             (tr("Use the desktop's theme"), "", "laptop", lambda: self.theme.set_scheme(None)),
             (tr("Quit Cove"), "", "sign-out", self.app.quit),
         ]
-        if self.host is not None:
-            actions.insert(2, (tr("Stop the VM…"), "", "power", lambda: self._ask_engine("stop")))
-            actions.insert(2, (tr("Start the VM"), "", "play", lambda: self._ask_engine("start")))
+        if self.control.host is not None:
+            actions.insert(2, (tr("Stop the VM…"), "", "power", lambda: self.control.ask("stop")))
+            actions.insert(2, (tr("Start the VM"), "", "play", lambda: self.control.ask("start")))
         return Offer(
             recent=self._recent(),
             images=[row.tag for row in self.image_model.rows() if row.tag],
@@ -553,10 +436,10 @@ class Cove(QObject):
             case "quit":
                 self.app.quit()
             case "vm-start":
-                self._ask_vm("start")
+                self.control.ask_vm("start")
             case "vm-stop":
                 self.show_window()
-                self._ask_engine("stop")
+                self.control.ask("stop")
 
     def _on_tray_container(self, key: str, container: Container) -> None:
         if key in ("logs", "terminal"):

@@ -15,6 +15,7 @@ from desktop.ui.theme import Theme
 from desktop.ui.words import duration, tr
 
 ROW = 27
+MOST_BARS = 5
 LIST_WIDTH = 380
 
 
@@ -60,6 +61,16 @@ class _Steps(QWidget):
         self._clock.stop()
 
 
+def gathered(steps: Sequence[BootStep], most: int) -> list[BootStep]:
+    """At most `most` steps: the first ones that are done count as one."""
+    surplus = len(steps) - most
+    first = list(steps[: surplus + 1])
+    if surplus <= 0 or not all(step.done for step in first):
+        return list(steps)
+    took = sum(step.took_ms or 0 for step in first)
+    return [BootStep(name="prepare", took_ms=took, done=True), *steps[surplus + 1 :]]
+
+
 class StepList(_Steps):
     """One row for each step: glyph, name, detail, time."""
 
@@ -95,7 +106,7 @@ class StepBars(_Steps):
 
     def set_steps(self, steps: Sequence[BootStep]) -> None:
         self.setFixedHeight(60 if steps else 0)
-        super().set_steps(steps)
+        super().set_steps(gathered(steps, MOST_BARS))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         if not self.steps:

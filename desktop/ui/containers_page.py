@@ -24,7 +24,7 @@ from desktop.ui.container_table import ContainerTable, RoundedView
 from desktop.ui.facts import Container, EngineFacts, EnginePhase, State
 from desktop.ui.icons import Icons
 from desktop.ui.theme import Theme
-from desktop.ui.words import clock, counted, memory, tr
+from desktop.ui.words import clock, counted, memory, sentence, tr
 
 HELLO = "cove/hello"
 
@@ -203,7 +203,7 @@ class ContainersPage(QWidget):
         busy = facts.phase in (EnginePhase.STARTING, EnginePhase.CONNECTING, EnginePhase.STOPPING)
         self.start_engine.setVisible(not busy and (vm or facts.phase is not EnginePhase.RUNNING))
         self.stopped.title.setText(facts.word)
-        said = " ".join(part for part in (facts.problem, facts.hint) if part)
+        said = " ".join(sentence(part) for part in (facts.problem, facts.hint) if part)
         if facts.phase in (EnginePhase.STARTING, EnginePhase.STOPPING):
             said = ""
         elif facts.phase is EnginePhase.CONNECTING:
@@ -214,14 +214,20 @@ class ContainersPage(QWidget):
 
     def _tell_banner(self, facts: EngineFacts) -> None:
         seen = clock(self._model.lost_at_s) if self._model.lost_at_s else ""
-        below = tr("The list below is from {time}, before contact was lost.", time=seen) if seen else ""
+        stopped = facts.phase in (EnginePhase.STOPPED, EnginePhase.STOPPING, EnginePhase.STARTING)
+        before = (
+            tr("The list below is from {time}, before it stopped.", time=seen)
+            if stopped
+            else tr("The list below is from {time}, before contact was lost.", time=seen)
+        )
+        below = before if seen else ""
         thing = tr("The virtual machine") if facts.kind == "vm" else tr("The engine")
         self.banner.button.set_label(tr("Stop trying"))
         self.banner.button.setVisible(True)
         match facts.phase:
             case EnginePhase.LOST:
                 text = tr("{thing} does not answer. Cove is trying to reach it again.", thing=thing)
-                self.banner.tell(State.WORKING, text, f"{facts.problem.capitalize()}. {below}".lstrip(". "))
+                self.banner.tell(State.WORKING, text, f"{sentence(facts.problem)} {below}".strip())
             case EnginePhase.STARTING:
                 text = tr("{thing} is starting.", thing=thing)
                 self.banner.tell(State.WORKING, text, below, facts.steps)
@@ -230,8 +236,8 @@ class ContainersPage(QWidget):
                 self.banner.tell(State.WORKING, tr("{thing} is stopping.", thing=thing), below)
                 self.banner.button.hide()
             case EnginePhase.FAILED:
-                text = facts.problem or tr("{thing} could not start.", thing=thing)
-                self.banner.tell(State.PROBLEM, text, f"{facts.hint} {below}".strip())
+                parts = (sentence(facts.problem), sentence(facts.hint), below)
+                self.banner.tell(State.PROBLEM, sentence(facts.word), " ".join(part for part in parts if part))
                 self.banner.button.set_label(tr("Start"))
             case _:
                 self.banner.tell(State.STOPPED, tr("{thing} is stopped.", thing=thing), below)

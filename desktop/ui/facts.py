@@ -378,6 +378,7 @@ class BootStep:
     @property
     def title(self) -> str:
         return {
+            "prepare": tr("Prepare"),
             "image": tr("Check the guest image"),
             "accelerator": tr("Find an accelerator"),
             "disk": tr("Find its disk"),
@@ -409,6 +410,11 @@ class EngineFacts:
     hint: str = ""
 
     @property
+    def ran(self) -> bool:
+        """Whether its start had come to its end."""
+        return bool(self.steps) and all(step.done for step in self.steps)
+
+    @property
     def step(self) -> str:
         """What a start under way does now."""
         busy = next((step for step in self.steps if not step.done), None)
@@ -428,7 +434,9 @@ class EngineFacts:
             EnginePhase.STARTING: tr("{thing} starting", thing=thing),
             EnginePhase.STOPPING: tr("{thing} stopping", thing=thing),
             EnginePhase.LOST: tr("Contact to the engine lost"),
-            EnginePhase.FAILED: tr("{thing} could not start", thing=thing),
+            EnginePhase.FAILED: tr("{thing} stopped unexpectedly", thing=thing)
+            if self.ran
+            else tr("{thing} could not start", thing=thing),
         }[self.phase]
 
 

@@ -130,7 +130,12 @@ class _PageDelegate(QStyledItemDelegate):
 
 
 class EngineSwitch(FocusByKeyboard):
-    """The card at the foot: the engine's state, where it is, what it has; a click opens what can be done to it."""
+    """The card at the foot: the engine's state, where it is, what it has; a click opens what can be done to it.
+
+    Signals: opening() before the menu is shown, for who fills it.
+    """
+
+    opening = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -169,10 +174,11 @@ class EngineSwitch(FocusByKeyboard):
             EnginePhase.STOPPING: tr("Stopping"),
             EnginePhase.STOPPED: tr("Stopped"),
             EnginePhase.LOST: tr("No contact"),
-            EnginePhase.FAILED: tr("Could not start"),
+            EnginePhase.FAILED: tr("Stopped unexpectedly") if facts.ran else tr("Could not start"),
         }.get(facts.phase, "")
 
     def _on_clicked(self) -> None:
+        self.opening.emit()
         above = QPoint(0, self.menu.sizeHint().height() + 4)
         self.menu.popup(self.mapToGlobal(self.rect().topLeft()) - above)
 

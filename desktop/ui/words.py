@@ -130,6 +130,14 @@ def from_rfc3339(text: str) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def sentence(text: str) -> str:
+    """A program's message as a sentence: upper case first, full stop last."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
 def short_id(full: str) -> str:
     """Twelve characters of an id or digest, without the algorithm's name."""
     return full.removeprefix("sha256:")[:12]

@@ -45,7 +45,7 @@ class Window:
 
     @property
     def phase(self) -> EnginePhase:
-        return self._cove.facts.phase
+        return self._cove.control.facts.phase
 
     @property
     def banner(self) -> str:
