@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from vmagent.engine.events import EventBus
-from vmagent.engine.options import LogEntry, LogOptions, PathStat
+from vmagent.engine.options import LogOptions, PathStat
 
 Json = dict[str, Any]
 Filters = Mapping[str, Sequence[str]]
@@ -43,7 +43,7 @@ class LogStream(Protocol):
     @property
     def tty(self) -> bool: ...
 
-    def batches(self) -> AsyncIterator[Sequence[LogEntry]]:
+    def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
         """Lines in order of time; a batch is what is there now, bounded."""
 
 

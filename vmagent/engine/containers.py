@@ -20,7 +20,7 @@ from vmagent.engine.files import Files
 from vmagent.engine.health import health_json, health_status
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.networking import Networking
-from vmagent.engine.options import LogEntry, LogOptions, PathStat
+from vmagent.engine.options import LogOptions, PathStat
 from vmagent.engine.processes import process_table
 from vmagent.engine.selecting import implies_all, passes
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound, NotImplementedHere
@@ -47,10 +47,10 @@ class LogStream:
     def tty(self) -> bool:
         return self._live.record.tty
 
-    async def batches(self) -> AsyncIterator[list[LogEntry]]:
+    async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
         """Lines in order of time, many at once where many are there."""
         async for entries in follow(self._live, self._reader, follows=self._follows):
-            yield [LogEntry(entry.stream, entry.time_ns, entry.data) for entry in entries]
+            yield entries
 
 
 class AttachedSession(AttachSession):
