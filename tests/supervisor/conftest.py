@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
+from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
 from vmagent.runtime.plan import compile_exec, compile_plan
 from vmagent.supervisor.client import (
@@ -118,6 +119,8 @@ class Keeper:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
+            with contextlib.suppress(OSError):
+                tree().at(self.cgroup_parent).remove()
             shutil.rmtree(self.root)
 
 
