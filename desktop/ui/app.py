@@ -154,6 +154,7 @@ class Cove(QObject):
         self.run_page.leave()
         self.control.close()
         self.workers.close()
+        self.session.client.close()  # last: what a worker had asked until now gave its connection back to it
         if self.tray is not None:
             self.tray.icon.hide()
 

@@ -82,7 +82,7 @@ class EngineSession(QObject):
         self._poke.set()
 
     def close(self) -> None:
-        """End the threads; their streams are cut."""
+        """Have the threads end: their streams are cut. `client` is closed by who has waited for them."""
         self._closed.set()
         self._wanted.set()
         self._poke.set()
@@ -91,7 +91,6 @@ class EngineSession(QObject):
         with self._stream_lock:
             if self._stream is not None:
                 self._stream.close()
-        self.client.close()
 
     def measure(self, ids: Iterable[str]) -> None:
         """Which containers' figures are wanted from now on; none stops the meter."""

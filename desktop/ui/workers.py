@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
@@ -31,6 +31,7 @@ class Workers(QObject):
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="cove-ui")
         self._closed = False
+        self._jobs: set[Future[None]] = set()
         self._threads: list[threading.Thread] = []
         self._answered.connect(self._on_answered, Qt.ConnectionType.QueuedConnection)
 
@@ -54,7 +55,7 @@ class Workers(QObject):
             if done is not None:
                 self.here(lambda: done(result))
 
-        self._pool.submit(work)
+        self._jobs = {future for future in self._jobs if not future.done()} | {self._pool.submit(work)}
 
     def lasting(self, name: str, target: Callable[[], None]) -> threading.Thread:
         """Start a thread of its own for something that lasts (a stream); its owner ends it."""
@@ -80,8 +81,9 @@ class Workers(QObject):
             call()
 
     def close(self, limit_s: float = 2.0) -> None:
-        """Deliver nothing more, and wait up to `limit_s` for each of the threads, whose streams are closed by now."""
+        """Deliver nothing more; wait up to `limit_s` for the jobs and each thread, whose streams are closed by now."""
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._jobs, limit_s)
         for thread in self._threads:
             thread.join(limit_s)
