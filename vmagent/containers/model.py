@@ -140,7 +140,8 @@ class MountPoint:
     options: tuple[str, ...] = ()  # of a tmpfs: mount options
     create_source: bool = False
     recursive: bool = True
-    subpath: str = ""
+    volume_options: dict[str, str] = field(default_factory=dict)  # for a volume that has to be made
+    volume_labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -119,6 +119,8 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
         case "volume":
             options = given.get("VolumeOptions") or {}
             driver = (options.get("DriverConfig") or {}).get("Name") or "local"
+            if options.get("Subpath"):
+                raise BadRequest('invalid mount config for type "volume": subpaths of volumes are not supported')
             if source and not VOLUME_NAME.fullmatch(source):
                 raise BadRequest(f'invalid mount config for type "volume": volume name {source!r} is invalid')
             return MountPoint(
@@ -130,7 +132,8 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
                 writable=writable,
                 anonymous=not source,
                 copy=not options.get("NoCopy"),
-                subpath=options.get("Subpath") or "",
+                volume_options=dict((options.get("DriverConfig") or {}).get("Options") or {}),
+                volume_labels=dict(options.get("Labels") or {}),
             )
         case "tmpfs":
             options = given.get("TmpfsOptions") or {}

@@ -128,7 +128,9 @@ class Creator:
             if mount.kind is not MountKind.VOLUME:
                 mounts.append(mount)
                 continue
-            claimed = await self._volumes.claim(mount.volume, driver=mount.driver)
+            claimed = await self._volumes.claim(
+                mount.volume, driver=mount.driver, labels=mount.volume_labels, options=mount.volume_options
+            )
             claims.callback(claimed.release)
             mounts.append(replace(mount, volume=claimed.name, source=str(claimed.path)))
             if claimed.is_new and mount.copy:

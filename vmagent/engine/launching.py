@@ -241,7 +241,7 @@ class Launcher:
         for endpoint in endpoints.values():
             if endpoint["IPAddress"]:
                 own.append(hostfiles.HostEntry(endpoint["IPAddress"], (*names, record.config["Hostname"])))
-        gateway = next((e["Gateway"] for e in endpoints.values() if e["Gateway"]), "")
+        gateway = next((e["Gateway"] for e in endpoints.values() if e["Gateway"]), "") or self._networking.gateway()
         others = hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway)
         for link in record.host_config["Links"] or ():
             others.append(self._link(link))

@@ -84,7 +84,7 @@ class Lifecycle:
                 state.move(Event.GIVE_UP)
             live.bell.ring()
             self._core.note_state(record)
-            log.warning("container.start_failed", container=record.id, error=state.error)
+            log.info("container.start_failed", container=record.id, error=state.error)
             if record.auto_remove:
                 await self._remove_locked(live, volumes=True)
             raise failure from e

@@ -138,6 +138,16 @@ class Networking:
     def request(self, record: Container, network: Network, asked: Mapping[str, Any]) -> EndpointRequest:
         """What `record` asks of `network` by its EndpointSettings. Raises BadRequest."""
         address = (asked.get("IPAMConfig") or {}).get("IPv4Address")
+        if network.name == "bridge" and address:
+            raise BadRequest(
+                "invalid config for network bridge: invalid endpoint settings:\n"
+                "user specified IP address is supported on user defined networks only"
+            )
+        if network.name == "bridge" and asked.get("Aliases"):
+            raise BadRequest(
+                "invalid config for network bridge: invalid endpoint settings:\n"
+                "network-scoped aliases are only supported for user-defined networks"
+            )
         try:
             return EndpointRequest(
                 network_id=network.id,
@@ -212,6 +222,11 @@ class Networking:
         if sandbox is None or not self._needs_names(sandbox):
             self._drop_name_server(record.id)
         self._tell("disconnect", record, endpoint)
+
+    def gateway(self) -> str:
+        """The default bridge's address: where a container finds the host ("" without a bridge)."""
+        network = self._find("bridge")
+        return str(network.gateway) if network and network.gateway else ""
 
     # --- shapes
 
