@@ -32,6 +32,9 @@ class Column(IntEnum):
     SINCE = 5
 
 
+COLUMNS = len(Column)
+
+
 @dataclass(eq=False, slots=True)
 class Row:
     """One container in the tree; `version` grows with each change, for the painted rows' cache."""
@@ -199,6 +202,13 @@ class ContainerModel(QAbstractItemModel):
             return group.rows[index.row()] if group and index.row() < len(group.rows) else None
         return self._tops[index.row()] if index.row() < len(self._tops) else None
 
+    def node_at(self, row: int, parent: Index) -> Group | Row | None:
+        """What stands at `row` below `parent`, without making an index: filters ask this for every row."""
+        if not parent.isValid():
+            return self._tops[row] if row < len(self._tops) else None
+        group = self._tops[parent.row()] if not parent.internalId() else None
+        return group.rows[row] if isinstance(group, Group) and row < len(group.rows) else None
+
     def index_of(self, container_id: str) -> QModelIndex:
         row = self._row_of.get(container_id)
         return self._index_of_row(row) if row else QModelIndex()
@@ -277,12 +287,16 @@ class ContainerModel(QAbstractItemModel):
     # QAbstractItemModel ----------------------------------------------------------------------------------------------
 
     def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
-        if not self.hasIndex(row, column, parent):
+        if row < 0 or not 0 <= column < COLUMNS:
             return QModelIndex()
         if not parent.isValid():
-            return self.createIndex(row, column, 0)
-        node = self.node(parent)
-        return self.createIndex(row, column, node.serial) if isinstance(node, Group) else QModelIndex()
+            return self.createIndex(row, column, 0) if row < len(self._tops) else QModelIndex()
+        if parent.column() != 0 or parent.internalId():
+            return QModelIndex()
+        group = self._tops[parent.row()]
+        if isinstance(group, Group) and row < len(group.rows):
+            return self.createIndex(row, column, group.serial)
+        return QModelIndex()
 
     def parent(self, index: Index) -> QModelIndex:  # type: ignore[override]  # QObject.parent() has the same name
         if not index.isValid() or not (serial := index.internalId()):
@@ -299,7 +313,7 @@ class ContainerModel(QAbstractItemModel):
         return len(node.rows) if isinstance(node, Group) else 0
 
     def columnCount(self, _parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return len(Column)
+        return COLUMNS
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
@@ -419,8 +433,9 @@ class ContainerFilter(QSortFilterProxyModel):
         self.sort(Column.NAME, Qt.SortOrder.AscendingOrder)
 
     def choose(self, text: str, segment: Segment) -> None:
+        self.beginFilterChange()
         self._text, self._segment = text.strip().lower(), segment
-        self.invalidate()
+        self.endFilterChange(QSortFilterProxyModel.Direction.Rows)  # the order stays: nothing is sorted anew
 
     def _accepts(self, row: Row) -> bool:
         if self._segment is not Segment.ALL and segment_of(row.container) is not self._segment:
@@ -428,7 +443,7 @@ class ContainerFilter(QSortFilterProxyModel):
         return self._text in row.haystack
 
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
-        node = self._source.node(self._source.index(source_row, 0, source_parent))
+        node = self._source.node_at(source_row, source_parent)
         if isinstance(node, Group):
             return any(self._accepts(row) for row in node.rows)
         return node is not None and self._accepts(node)

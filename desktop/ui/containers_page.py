@@ -337,7 +337,6 @@ class ContainersPage(QWidget):
 
     def _on_filter(self) -> None:
         self.table.filter.choose(self.search.text(), Segment(self.segments.current))
-        self.table.expandAll()
         self.refresh()
 
     def _on_clear(self) -> None:

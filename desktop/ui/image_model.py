@@ -129,8 +129,9 @@ class ImageFilter(QSortFilterProxyModel):
         self.sort(0)
 
     def choose(self, text: str, segment: ImageSegment) -> None:
+        self.beginFilterChange()
         self._text, self._segment = text.strip().lower(), segment
-        self.invalidate()
+        self.endFilterChange(QSortFilterProxyModel.Direction.Rows)
 
     def filterAcceptsRow(self, source_row: int, _parent: Index) -> bool:
         row = self._source.row(self._source.index(source_row))
