@@ -115,7 +115,8 @@ class Keeper:
                 process.kill()
                 process.wait()
             for pid in children_of(os.getpid()):  # orphans of killed keepers, see `adopting_orphans`
-                if comm(pid).startswith("cove-") or pid in self.orphans:
+                # A keeper among our children is another engine's, such as the session's.
+                if comm(pid) in ("cove-engine", "cove-supervisor") or pid in self.orphans:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
