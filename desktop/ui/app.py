@@ -48,6 +48,7 @@ class Cove(QObject):
         self.workers = Workers(self)
         kind = {VM: "vm", NATIVE: "native"}.get(context.kind, "other")
         self.session = session = EngineSession(context.endpoint, kind, self.workers, self)
+        self._settings = settings
         self.usual, self.recent = UsualTimes(settings), RecentRuns(settings)
         self.window = window = Window(theme, icons, settings)
         self.model, self.image_model = ContainerModel(self), ImageModel(self)
@@ -124,6 +125,7 @@ class Cove(QObject):
         window.placed.connect(self._on_placed)
         window.seen.connect(lambda _seen: self._sight.start())
         window.closing.connect(self.app.quit)
+        window.hidden_to_tray.connect(self._on_hidden)
         window.sidebar.switch.opening.connect(self.control.build_menu)
         window.status.task.clicked.connect(self._on_task)
         self.pulls.changed.connect(self._show_task)
@@ -427,6 +429,18 @@ class Cove(QObject):
         menu.popup(bell.mapToGlobal(QPoint(0, bell.height() + 4)))
 
     # tray ------------------------------------------------------------------------------------------------------------
+
+    def on_wish(self, wish: str) -> None:
+        """What a second start of `cove-desktop` asked for."""
+        self._on_tray(wish)
+
+    def _on_hidden(self) -> None:
+        """Closing the window keeps the tray: said once."""
+        if self.tray is not None and not self._settings.value("tray/told", False, bool):
+            self._settings.setValue("tray/told", True)
+            self.tray.icon.showMessage(
+                tr("Cove goes on"), tr("Containers keep running. Its menu is in the tray; Quit is there too.")
+            )
 
     def _on_tray(self, key: str) -> None:
         match key:

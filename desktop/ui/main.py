@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     from desktop.context import ContextError, resolve
     from desktop.paths import host_paths
     from desktop.ui.app import Cove
+    from desktop.ui.single import SingleWindow, hand_over
     from desktop.ui.theme import Theme
 
     try:
@@ -46,10 +47,15 @@ def main(argv: Sequence[str]) -> int:
     app.setApplicationDisplayName("Cove")
     app.setDesktopFileName("cove-desktop")
     app.setQuitOnLastWindowClosed(False)
+    wish = "quick-run" if options.quick_run else "open"
+    if hand_over(paths, str(context.endpoint), wish):
+        return 0
+    single = SingleWindow(paths, str(context.endpoint))
     theme = Theme(options.theme)
     theme.apply(app)
     settings = QSettings(str(paths.home / "window.ini"), QSettings.Format.IniFormat)
     cove = Cove(app, theme, context, paths, settings)
+    single.wished.connect(cove.on_wish)
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     signal.signal(signal.SIGTERM, lambda *_: app.quit())
     # Python's signal handlers run only between bytecodes: this gives them a chance while Qt sleeps in its loop.
@@ -58,5 +64,6 @@ def main(argv: Sequence[str]) -> int:
     heartbeat.start(500)
     cove.open(quick_run=options.quick_run)
     status = app.exec()
+    single.close()
     cove.close()
     return status

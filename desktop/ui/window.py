@@ -47,6 +47,7 @@ class Window(QWidget):
     bell_asked = Signal()
     seen = Signal(bool)
     closing = Signal()
+    hidden_to_tray = Signal()
 
     def __init__(self, theme: Theme, icons: Icons, settings: QSettings) -> None:
         super().__init__()
@@ -107,6 +108,8 @@ class Window(QWidget):
             "Ctrl+W": self.close,
             "Ctrl+Q": self.closing.emit,
             "F6": self.next_pane,
+            "Ctrl+Tab": lambda: self._next_tab(+1),
+            "Ctrl+Shift+Tab": lambda: self._next_tab(-1),
             "Ctrl++": lambda: self.theme.set_zoom(self.theme.zoom + 1),
             "Ctrl+=": lambda: self.theme.set_zoom(self.theme.zoom + 1),
             "Ctrl+-": lambda: self.theme.set_zoom(self.theme.zoom - 1),
@@ -185,6 +188,11 @@ class Window(QWidget):
         self.top.back.setEnabled(self._at > 0)
         self.top.forward.setEnabled(self._at + 1 < len(self._history))
 
+    def _next_tab(self, by: int) -> None:
+        page = self.stack.currentWidget()
+        if isinstance(page, QWidget) and hasattr(page, "next_tab"):
+            page.next_tab(by)
+
     def _find(self) -> None:
         page = self.stack.currentWidget()
         search = getattr(page, "search", None)
@@ -238,6 +246,7 @@ class Window(QWidget):
         if self.keeps_alive:
             event.ignore()
             self.hide()
+            self.hidden_to_tray.emit()
             return
         super().closeEvent(event)
         self.closing.emit()

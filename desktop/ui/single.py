@@ -1,0 +1,68 @@
+"""One window for each home: a second `cove-desktop` hands its wish to the first and ends."""
+
+from __future__ import annotations
+
+import hashlib
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtNetwork import QLocalServer, QLocalSocket
+
+from desktop.paths import HostPaths
+
+LIMIT_MS = 1_000
+WISHES = ("open", "quick-run")
+
+
+def _name(paths: HostPaths, target: str) -> str:
+    """The same for the same home and engine, and short enough for a socket's name everywhere."""
+    return "cove-desktop-" + hashlib.sha256(f"{paths.home}\0{target}".encode()).hexdigest()[:16]
+
+
+def hand_over(paths: HostPaths, target: str, wish: str) -> bool:
+    """Tell the window that runs already for this home and engine; False: there is none."""
+    socket = QLocalSocket()
+    socket.connectToServer(_name(paths, target))
+    if not socket.waitForConnected(LIMIT_MS):
+        return False
+    socket.write(f"{wish}\n".encode())
+    told = socket.waitForBytesWritten(LIMIT_MS)
+    socket.disconnectFromServer()
+    return told
+
+
+class SingleWindow(QObject):
+    """Listens for later starts. Signals: wished(open or quick-run)."""
+
+    wished = Signal(str)
+
+    def __init__(self, paths: HostPaths, target: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._sockets: list[QLocalSocket] = []
+        self._server = QLocalServer(self)
+        self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
+        self._server.newConnection.connect(self._on_connection)
+        name = _name(paths, target)
+        if not self._server.listen(name):
+            QLocalServer.removeServer(name)  # left by one that was killed: nobody answered on it
+            self._server.listen(name)
+
+    def close(self) -> None:
+        self._server.close()
+        for socket in self._sockets:
+            socket.abort()
+        self._sockets.clear()
+
+    def _on_connection(self) -> None:
+        while (socket := self._server.nextPendingConnection()) is not None:
+            self._sockets.append(socket)
+            socket.readyRead.connect(self._on_ready)
+        self._on_ready()
+
+    def _on_ready(self) -> None:
+        """Take every whole line that has come; its connection has done its work then."""
+        for socket in [s for s in self._sockets if s.canReadLine() or not s.isValid()]:
+            self._sockets.remove(socket)
+            wish = bytes(socket.readLine(64).data()).decode(errors="replace").strip()
+            socket.abort()
+            if wish in WISHES:
+                self.wished.emit(wish)
