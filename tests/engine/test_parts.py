@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from vmagent.containers.model import (
 )
 from vmagent.containers.mounts import requested_mounts
 from vmagent.containers.names import Names, checked_name
+from vmagent.containers.process import open_process
 from vmagent.containers.restart import next_delay_s, should_restart, starts_with_the_engine
 from vmagent.containers.security import effective_capabilities, parse_security
 from vmagent.errors import BadRequest, Conflict, NotFound
@@ -245,3 +247,10 @@ def test_resolv_conf_never_names_a_loopback_resolver_of_the_host() -> None:
     assert extra_hosts(["a:1.2.3.4", "h:host-gateway"], "10.0.0.1")[1].address == "10.0.0.1"
     with pytest.raises(BadRequest, match="invalid IP address in add-host"):
         extra_hosts(["a:nowhere"], "")
+
+
+def test_a_pid_of_another_process_is_not_taken_for_the_container_s() -> None:
+    with pytest.raises(ProcessLookupError, match="is not of container"):
+        open_process(os.getpid(), ID)
+    with pytest.raises(ProcessLookupError, match="no process"):
+        open_process((1 << 22) + 1, ID)  # above PID_MAX_LIMIT

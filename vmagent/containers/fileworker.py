@@ -18,6 +18,7 @@ import sys
 from typing import Any
 
 from vmagent.containers import tarring
+from vmagent.containers.process import open_process
 from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import mounts
 from vmagent.linux.process import CLONE_NEWNS, unshare
@@ -28,7 +29,11 @@ _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
 def open_root(root: dict[str, Any]) -> int:
     """A descriptor of the container's root directory. Raises OSError."""
     if "pid" in root:
-        return os.open(f"/proc/{root['pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        process_fd = open_process(root["pid"], root["id"])
+        try:
+            return os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process_fd)
+        finally:
+            os.close(process_fd)
     unshare(CLONE_NEWNS)
     mounts.mount(None, "/", None, _MS_REC | _MS_SLAVE)
     target, lowers = root["target"], root["lowers"]
@@ -106,6 +111,9 @@ def main(argv: list[str]) -> int:
             return 1
         except BrokenPipeError:
             return 1  # the client left
+        except ProcessLookupError:
+            report({"error": "the container has just stopped", "status": 409})
+            return 1
         except OSError as e:
             report({"error": f"{e.filename or job.get('path', job['op'])}: {e.strerror}", "status": 500})
             return 1

@@ -20,13 +20,13 @@ from vmagent.containers.model import Container, JsonObject, MountKind, now_ns, r
 from vmagent.engine.core import Core
 from vmagent.engine.launching import Launcher
 from vmagent.engine.options import PathStat
-from vmagent.errors import BadRequest, EngineError, NotFound
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images.config import apply_changes
 from vmagent.images.imagestore import ImageStore
 
 CHUNK = 256 << 10
 CHANGED, ADDED, DELETED = 0, 1, 2
-_ERRORS: Mapping[int, type[EngineError]] = {400: BadRequest, 404: NotFound}
+_ERRORS: Mapping[int, type[EngineError]] = {400: BadRequest, 404: NotFound, 409: Conflict}
 
 
 class _Job:
@@ -118,7 +118,7 @@ class Files:
 
     def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
         if record.state.running:
-            return {"pid": record.state.pid}
+            return {"pid": record.state.pid, "id": record.id}
         folder = self._core.folder(record.id)
         return {
             "target": str(folder / "rootfs"),

@@ -17,6 +17,7 @@ import structlog
 
 from vmagent.containers.hostfiles import host_resolv
 from vmagent.containers.model import Container, JsonObject
+from vmagent.containers.process import open_process
 from vmagent.containers.shapes import endpoint_json
 from vmagent.engine.core import Core
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
@@ -116,7 +117,14 @@ class Networking:
                 f"cannot join network namespace of a non running container: container {other.name} is "
                 f"{other.state.status}"
             )
-        return os.open(f"/proc/{other.state.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            process_fd = open_process(other.state.pid, other.id)
+        except ProcessLookupError as e:
+            raise Conflict(f"cannot join network namespace of a non running container: container {other.name}") from e
+        try:
+            return os.open("ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd)
+        finally:
+            os.close(process_fd)
 
     def _requests(self, record: Container) -> list[EndpointRequest]:
         requests = []
