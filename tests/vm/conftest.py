@@ -140,7 +140,23 @@ def session_vm(guest_image: Path) -> Iterator[Vm]:
 
 
 @pytest.fixture
-def vm(session_vm: Vm) -> Vm:
-    """The session's VM, running: a test may stop or kill it, and the next one finds it started again."""
+def busybox(vm: Vm, busybox_tar: Path) -> str:
+    """The name of an image of busybox that the running VM has."""
+    name = "busybox:latest"
+    if vm.docker("image", "inspect", name, check=False).returncode:
+        vm.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", busybox_tar, name)
+    return name
+
+
+@pytest.fixture
+def vm(session_vm: Vm, busybox_tar: Path) -> Vm:
+    """The session's VM, running, with the image busybox:latest.
+
+    A test may stop, kill or reset it: the next one finds it started again, and the image in it.
+    """
     session_vm.start()
+    with session_vm.engine() as engine:
+        names = [name for image in engine.images() for name in image["RepoTags"]]
+    if "busybox:latest" not in names:
+        session_vm.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", busybox_tar, "busybox:latest")
     return session_vm

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support import clients
@@ -15,8 +13,7 @@ IMAGE = "busybox:latest"
 
 
 @pytest.fixture(params=["docker", "cove"])
-def client(request: pytest.FixtureRequest, vm: Vm, busybox_tar: Path) -> Client:
-    vm.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", busybox_tar, IMAGE)
+def client(request: pytest.FixtureRequest, vm: Vm) -> Client:
     return clients.docker_of(vm.host) if request.param == "docker" else clients.cove_of(vm.host)
 
 

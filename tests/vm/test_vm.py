@@ -39,8 +39,7 @@ def test_docker_says_that_the_engine_is_in_the_vm(vm: Vm) -> None:
     assert info["Name"] == "cove"
 
 
-def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox_tar: Path) -> None:
-    vm.docker("import", "-c", "ENV PATH=/bin", busybox_tar, "busybox:latest")
+def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox: str) -> None:
     data = os.urandom(3 * 1024 * 1024)
     command = [docker_cli(), "-H", vm.host, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo -n end"]
     done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=True)
@@ -85,8 +84,8 @@ def test_events_tell_the_present_state_at_once(vm: Vm) -> None:
         assert next(iter(events.states())).state == "running"
 
 
-def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm) -> None:
-    name = vm.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
+def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm, busybox: str) -> None:
+    name = vm.docker("run", "-d", busybox, "sleep", "1000").stdout.strip()
     pid = vm.docker("inspect", "-f", "{{.State.Pid}}", name).stdout
     vm.cove("vm", "ssh", "kill -9 $(pidof -s cove-engine || ps | awk '/cove-engine/ && !/awk/ {print $1; exit}')")
     with vm.engine() as engine:
@@ -101,9 +100,9 @@ def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm
     vm.docker("rm", "-f", name)
 
 
-def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm) -> None:
+def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm, busybox: str) -> None:
     before = vm.state().qemu_pid
-    name = vm.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
+    name = vm.docker("run", "-d", busybox, "sleep", "1000").stdout.strip()
     assert vm.agent is not None
     vm.agent.kill()
     vm.agent.wait()
@@ -113,8 +112,8 @@ def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm) -> None:
     vm.docker("rm", "-f", name)
 
 
-def test_a_killed_qemu_is_told_at_once_and_the_disk_survives(vm: Vm) -> None:
-    name = vm.docker("create", "--name", "survivor", "busybox", "true").stdout.strip()
+def test_a_killed_qemu_is_told_at_once_and_the_disk_survives(vm: Vm, busybox: str) -> None:
+    name = vm.docker("create", "--name", "survivor", busybox, "true").stdout.strip()
     vm.cove("vm", "ssh", "sync")
     seen: list[HostState] = []
     failed, listening = threading.Event(), threading.Event()
@@ -172,8 +171,12 @@ def test_nobody_gets_in_without_the_key(vm: Vm) -> None:
     assert "Permission denied" in done.stderr
 
 
-def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm) -> None:
-    vm.docker("run", "-d", "--name", "waits", "busybox", "sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait")
+def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm, busybox: str) -> None:
+    script = "trap 'exit 5' TERM; echo ready; sleep 1000 & wait"
+    vm.docker("run", "-d", "--name", "waits", busybox, "sh", "-c", script)
+    # Before its trap is set, process 1 is deaf to SIGTERM.
+    with vm.engine() as engine, engine.logs("waits", follow=True) as lines:
+        assert next(iter(lines)).data == b"ready\n"
     qemu = vm.state().qemu_pid
     assert qemu is not None
     vm.cove("vm", "stop")
