@@ -24,6 +24,7 @@ from desktop.vm.qemu import Qemu
 
 FIRST_WORD_LIMIT_S = 2.0
 BOOT_LIMIT_S = 6.0
+END_LIMIT_S = 5.0
 _PROBE_MEMORY_MB = 256
 _DONE = b"cove-probe"
 
@@ -96,7 +97,7 @@ async def probe_by_boot(name: str, qemu: Qemu, image: GuestImage) -> ProbeResult
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    said = bytearray()
+    said, ending = bytearray(), False
     try:
         while _DONE not in said:
             limit_s = BOOT_LIMIT_S if said else FIRST_WORD_LIMIT_S
@@ -107,11 +108,18 @@ async def probe_by_boot(name: str, qemu: Qemu, image: GuestImage) -> ProbeResult
                 what = "did not boot" if said else "said nothing"
                 return ProbeResult(False, f"{name} opens, but a guest {what} within {limit_s:g} s")
             if not chunk:
+                ending = True
                 break
             said += chunk
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        # One that ends by itself is waited for first: `kill` would look whether it has ended, and take its exit from
+        # asyncio's watcher.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_LIMIT_S if ending else 0):
+                await process.wait()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
         _, errors = await process.communicate()
     if _DONE in said:
         return ProbeResult(True, f"a guest booted in {time.monotonic() - started:.1f} s")
