@@ -21,6 +21,7 @@ from vmagent.runtime.example import example_spec
 
 # What docker gives a container: 0xa80425fb.
 DEFAULT_CAPABILITIES = [name for number, name in enumerate(capabilities.NAMES) if 0xA80425FB >> number & 1]
+CGROUPS = f"/cove-test-{os.getpid()}"  # each run its own: another one may be going on beside it
 
 
 class Bundle:
@@ -31,7 +32,7 @@ class Bundle:
         self.root = folder / "state"
         self.rootfs = rootfs
         self.id = f"test-{uuid.uuid4().hex[:12]}"
-        self.cgroup_path = f"/cove-test/{self.id}"
+        self.cgroup_path = f"{CGROUPS}/{self.id}"
         self.spec: dict[str, Any] = example_spec()
         self.spec["root"] = {"path": str(rootfs), "readonly": False}
         self.spec["linux"]["cgroupsPath"] = self.cgroup_path
@@ -121,7 +122,7 @@ def new_bundle(tmp_path: Path, rootfs_template: Path) -> Iterator[Callable[[], B
         bundle.command("delete", "--force", bundle.id)
         assert not bundle.root.exists() or os.listdir(bundle.root) == []
         assert not tree().at(bundle.cgroup_path).exists()
-    tree().at("/cove-test").remove()
+    tree().at(CGROUPS).remove()
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text(), "a mount of the container's is on the host"
 
 

@@ -276,13 +276,12 @@ def test_a_script_without_its_interpreter_is_told_after_start(bundle: Bundle) ->
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (lambda b: b.spec.update(hooks={"prestart": [{"path": "/x"}]}), "hooks"),
+        (lambda b: b.spec.update(hooks={"prestart": [{"path": "x"}]}), "hooks.prestart[0]: the path must be absolute"),
         (lambda b: b.linux.update(intelRdt={"closID": "x"}), "intelRdt"),
         (lambda b: b.process.update(apparmorProfile="x"), "AppArmor"),
-        (lambda b: b.linux["namespaces"].append({"type": "user"}), "user"),
+        (lambda b: b.linux["namespaces"].append({"type": "user"}), "needs uidMappings and gidMappings"),
         (lambda b: b.process.update(args=[]), "args must not be empty"),
-        (lambda b: b.mount("/x", "tmpfs", "tmpcopyup", kind="tmpfs"), "tmpcopyup"),
-        (lambda b: b.process.update(capabilities={"bounding": ["CAP_FLY"]}), "CAP_FLY"),
+        (lambda b: b.mount("/x", "/", "tmpcopyup", "bind"), "tmpcopyup is for tmpfs alone"),
         (lambda b: b.process.update(rlimits=[{"type": "RLIMIT_X", "soft": 1, "hard": 1}]), "RLIMIT_X"),
     ],
 )

@@ -181,7 +181,16 @@ def test_argument_comparisons_are_64_bits_wide(rules: list[list[dict[str, Any]]]
         ({"defaultAction": "SCMP_ACT_NOTIFY"}, "SCMP_ACT_NOTIFY"),
         ({"architectures": ["SCMP_ARCH_VAX"]}, "SCMP_ARCH_VAX"),
         ({"flags": ["SECCOMP_FILTER_FLAG_NEW"]}, "SECCOMP_FILTER_FLAG_NEW"),
-        ({"listenerPath": "/x"}, "listeners"),
+        ({"syscalls": [{"names": ["dup"], "action": "SCMP_ACT_NOTIFY"}]}, "listenerPath is needed"),
+        (
+            {"listenerPath": "/x", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}]},
+            "cannot be used for write",
+        ),
+        ({"listenerMetadata": "x"}, "listenerMetadata without listenerPath"),
+        ({"syscalls": [{"names": [], "action": "SCMP_ACT_LOG"}]}, "without names"),
+        ({"syscalls": [{"names": ["dup"], "action": "SCMP_ACT_LOG", "errnoRet": 1}]}, "takes no errno"),
+        ({"defaultErrnoRet": 5}, "takes no errno"),
+        ({"flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}, "needs a rule of SCMP_ACT_NOTIFY"),
     ],
 )
 def test_what_is_not_known_is_refused(change: dict[str, Any], word: str) -> None:

@@ -13,6 +13,10 @@ _SPLICE_F_NONBLOCK = 2  # linux/splice.h
 
 libc.tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
 libc.tee.restype = ctypes.c_ssize_t
+_IN_MODIFY = 2  # linux/inotify.h
+_IN_CLOEXEC = 0o2000000
+
+libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -36,3 +40,14 @@ def peek_pipe(fd: int, length: int = 65536) -> bytes:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def watch(path: str) -> int:
+    """An inotify descriptor (CLOEXEC, the caller's) that gets readable when the file changes. Raises OSError."""
+    fd: int = libc.inotify_init1(_IN_CLOEXEC)
+    if fd < 0:
+        fail("inotify_init1")
+    if libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY) < 0:
+        os.close(fd)
+        fail("inotify_add_watch", path)
+    return fd

@@ -147,6 +147,16 @@ def mount_setattr(fd: int, *, set_: int = 0, clear: int = 0, propagation: int = 
     syscall("mount_setattr", None, fd, b"", flags, attr, ctypes.c_size_t(len(attr)))
 
 
+def mount_idmapped(fd: int, user_ns_fd: int, *, recursive: bool = False) -> None:
+    """Give the detached mount `fd` the id mapping of a user namespace (5.12). Raises OSError.
+
+    EINVAL where the file system can't be idmapped; EPERM without CAP_SYS_ADMIN where the file system was mounted.
+    """
+    attr = _MOUNT_ATTR.pack(MOUNT_ATTR_IDMAP, 0, 0, user_ns_fd)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    syscall("mount_setattr", None, fd, b"", flags, attr, ctypes.c_size_t(len(attr)))
+
+
 def fsopen(fstype: str) -> int:
     """Begin a new file system of type `fstype`: a configuration context, CLOEXEC. Raises OSError ENODEV if unknown."""
     return syscall("fsopen", fstype, fstype.encode(), FSOPEN_CLOEXEC)

@@ -11,6 +11,7 @@ from vmagent.linux.syscall import fail, libc, syscall, syscall_with_gil
 # linux/sched.h
 CLONE_NEWTIME = 0x00000080
 CLONE_PIDFD = 0x00001000
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -35,6 +36,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 
 # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
 # cgroup
@@ -52,13 +54,24 @@ def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     """A child as by fork, in new namespaces (`flags`) and, with `cgroup_fd`, born in that cgroup (v2, 5.7).
 
     Returns (pid, pidfd) in the parent, the pidfd CLOEXEC; (0, -1) in the child. Python's at-fork hooks do not run: the
-    caller has one thread, and the child ends in execve or os._exit. Raises OSError.
+    caller has one thread, and the child ends in execve or os._exit. With CLONE_PARENT the child is our parent's, which
+    gets the signal that our own end would give it. Raises OSError.
     """
     pidfd = ctypes.c_int(-1)
     if cgroup_fd >= 0:
         flags |= CLONE_INTO_CGROUP
     packed = _CLONE_ARGS.pack(
-        flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, max(cgroup_fd, 0)
+        flags | CLONE_PIDFD,
+        ctypes.addressof(pidfd),
+        0,
+        0,
+        0 if flags & CLONE_PARENT else _SIGCHLD,
+        0,
+        0,
+        0,
+        0,
+        0,
+        max(cgroup_fd, 0),
     )
     args = ctypes.create_string_buffer(packed, len(packed))
     pid = syscall_with_gil("clone3", args, ctypes.c_size_t(len(packed)))
@@ -101,6 +114,11 @@ def pidfd_send_signal(pidfd: int, signum: int) -> None:
     syscall("pidfd_send_signal", None, pidfd, signum, None, 0)
 
 
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """A copy of descriptor `fd` of another process (5.6), CLOEXEC, the caller's. Raises OSError EPERM, EBADF."""
+    return syscall("pidfd_getfd", None, pidfd, fd, 0)
+
+
 def close_range(first: int, last: int = 0xFFFFFFFF, *, cloexec: bool = False) -> None:
     """Close descriptors `first` to `last`, or mark them CLOEXEC (5.11): close_range(2). Raises OSError."""
     syscall("close_range", None, ctypes.c_uint(first), ctypes.c_uint(last), 4 if cloexec else 0)
@@ -137,6 +155,9 @@ class FilterProgram:
         packed = struct.pack("@HP", len(instructions) // 8, ctypes.addressof(self._instructions))
         self._fprog = ctypes.create_string_buffer(packed, len(packed))
 
-    def load(self) -> None:
-        """seccomp(SECCOMP_SET_MODE_FILTER). Raises OSError EACCES without no_new_privs and CAP_SYS_ADMIN."""
-        syscall("seccomp", None, SECCOMP_SET_MODE_FILTER, self.flags, self._fprog)
+    def load(self) -> int:
+        """seccomp(SECCOMP_SET_MODE_FILTER); the listener's descriptor if the flags ask for one (5.0), else 0.
+
+        Raises OSError EACCES without no_new_privs and CAP_SYS_ADMIN.
+        """
+        return syscall("seccomp", None, SECCOMP_SET_MODE_FILTER, self.flags, self._fprog)

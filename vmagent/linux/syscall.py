@@ -25,6 +25,8 @@ _NUMBERS = {
         "keyctl": 250,
         "bpf": 321,
         "ioprio_set": 251,
+        "sched_setattr": 314,
+        "personality": 135,
     },
     "aarch64": {
         "pivot_root": 41,
@@ -34,6 +36,8 @@ _NUMBERS = {
         "keyctl": 219,
         "bpf": 280,
         "ioprio_set": 30,
+        "sched_setattr": 274,
+        "personality": 92,
     },
 }
 _COMMON = {

@@ -10,9 +10,10 @@ import socket
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from vmagent.linux import compact_json, terminal
 from vmagent.linux.process import pidfd_send_signal
@@ -22,24 +23,35 @@ from vmagent.runtime.launch import Launched, receive_master
 _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def read_line(launched: Launched) -> dict[str, object] | None:
+def read_line(launched: Launched) -> dict[str, Any] | None:
     """The next line of the report, waited for; None at its end. Raises LaunchError if it says so."""
+    return read_report(launched.report_fd)
+
+
+def read_report(fd: int) -> dict[str, Any] | None:
+    """The same from a descriptor."""
     line = bytearray()
     while not line.endswith(b"\n"):
-        byte = os.read(launched.report_fd, 1)
+        byte = os.read(fd, 1)
         if not byte:
             return None
         line += byte
-    said: dict[str, object] = compact_json.loads(line.decode())
+    said: dict[str, Any] = compact_json.loads(line.decode())
     if "error" in said:
         raise LaunchError(str(said["kind"]), str(said["error"]))
     return said
 
 
-def await_ready(launched: Launched) -> None:
-    """Until the child has done all but execve. Raises LaunchError if it failed or died."""
-    if read_line(launched) is None:
-        raise LaunchError(OTHER, "the container's first process was killed while it was set up")
+def await_ready(launched: Launched, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Until the child has done all but execve; what it asks for meanwhile, `answer` does and replies to.
+
+    Raises LaunchError if it failed or died, or what `answer` raises.
+    """
+    while (said := read_line(launched)) is not None:
+        if "setup_ms" in said:
+            return
+        os.write(launched.go_fd, compact_json.dumps(answer(said)).encode() + b"\n")
+    raise LaunchError(OTHER, "the container's first process was killed while it was set up")
 
 
 def take_master(launched: Launched) -> int:

@@ -41,11 +41,15 @@ _PROPAGATION = {
 # Flags of the superblock: fsconfig takes them by name.
 _SUPERBLOCK = frozenset(("sync", "dirsync", "lazytime", "mand", "async", "nolazytime", "nomand"))
 _UNNAMED = frozenset(("defaults", "newinstance", "loud", "silent", "iversion", "noiversion", "bind", "rbind", "nofail"))
-_REFUSED = frozenset(("remount", "move", "idmap", "ridmap", "tmpcopyup"))
+_OWN = frozenset(("remount", "idmap", "ridmap", "tmpcopyup"))  # carried out here, unknown to the kernel as words
+OPTIONS = sorted({*_ATTRIBUTES, *("r" + name for name in _ATTRIBUTES), *_PROPAGATION, *_SUPERBLOCK, *_UNNAMED, *_OWN})
 
 
-def compile_mount(mount: dict[str, Any]) -> dict[str, Any]:
-    """One entry of `mounts`. Raises LaunchError (spec) for what makes no sense or is not done here."""
+def compile_mount(mount: dict[str, Any], *, has_user: bool = False) -> dict[str, Any]:
+    """One entry of `mounts`; `has_user`: the container has a user namespace, whose mapping `idmap` alone means.
+
+    Raises LaunchError (spec) for what makes no sense or is not done here.
+    """
     destination, source = mount["destination"], mount.get("source")
     options: list[str] = mount.get("options") or []
     if not destination.startswith("/"):
@@ -66,16 +70,28 @@ def compile_mount(mount: dict[str, Any]) -> dict[str, Any]:
             rec_set, rec_clear = (rec_set & ~less) | more, (rec_clear & ~more) | less
         elif option in _PROPAGATION:
             propagation.append(list(_PROPAGATION[option]))
-        elif option in _REFUSED:
+        elif option == "move":
             raise LaunchError(SPEC, f"mount {destination}: option {option} is not supported")
-        elif option in _UNNAMED:
+        elif option in _UNNAMED or option in _OWN:
             continue
         elif option in _SUPERBLOCK or not is_bind:
             key, equals, value = option.partition("=")
             data.append([key, value if equals else None])
+    copies_up = "tmpcopyup" in options
+    if copies_up and fstype != "tmpfs":
+        raise LaunchError(SPEC, f"mount {destination}: tmpcopyup is for tmpfs alone")
+    is_remount = "remount" in options
+    if is_remount and data and not is_bind:
+        raise LaunchError(SPEC, f"mount {destination}: a remount changes flags of the mount, not {data[0][0]!r}")
     return {
         "destination": destination,
-        "kind": "bind" if is_bind else "cgroup" if fstype in ("cgroup", "cgroup2") else "new",
+        "kind": "remount"
+        if is_remount
+        else "bind"
+        if is_bind
+        else "cgroup"
+        if fstype in ("cgroup", "cgroup2")
+        else "new",
         "fstype": fstype,
         "source": source,
         "recursive": "rbind" in options or not options,
@@ -85,7 +101,36 @@ def compile_mount(mount: dict[str, Any]) -> dict[str, Any]:
         "recursive_clear": rec_clear,
         "propagation": propagation,
         "data": [] if is_bind else data,
+        "copies_up": copies_up,
+        "idmap": _id_mapping(mount, options, is_bind=is_bind, has_user=has_user),
     }
+
+
+def _id_mapping(mount: dict[str, Any], options: list[str], *, is_bind: bool, has_user: bool) -> dict[str, Any] | None:
+    """{"uid_map", "gid_map", "recursive"} of an idmapped mount; empty maps: those of the container."""
+    uids, gids = id_map(mount.get("uidMappings")), id_map(mount.get("gidMappings"))
+    destination = mount["destination"]
+    wanted = "idmap" in options or "ridmap" in options
+    if not (wanted or uids or gids):
+        return None
+    if bool(uids) != bool(gids):
+        raise LaunchError(SPEC, f"mount {destination}: uidMappings and gidMappings go together")
+    if not is_bind:
+        raise LaunchError(SPEC, f"mount {destination}: id-mapped mounts are for bind mounts alone")
+    if not uids and not has_user:
+        raise LaunchError(SPEC, f"mount {destination}: idmap needs mappings, or a container with a user namespace")
+    return {"uid_map": uids, "gid_map": gids, "recursive": "ridmap" in options}
+
+
+def id_map(entries: list[dict[str, int]] | None) -> list[list[int]]:
+    """uidMappings or gidMappings as [inside, outside, count]. Raises LaunchError (spec)."""
+    result = []
+    for entry in entries or ():
+        try:
+            result.append([int(entry["containerID"]), int(entry["hostID"]), int(entry["size"])])
+        except KeyError as e:
+            raise LaunchError(SPEC, f"an id mapping without {e.args[0]}") from e
+    return result
 
 
 def propagation_flags(word: str | None) -> int:

@@ -19,9 +19,13 @@ from vmagent.linux.process import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
     CLONE_NEWUTS,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
 )
 from vmagent.runtime import seccomp as seccomp_compiler
+from vmagent.runtime.extraplan import check_supported, plan_extra, process_extra
 from vmagent.runtime.failure import SPEC, LaunchError
 from vmagent.runtime.mountspec import compile_mount, propagation_flags
 
@@ -32,6 +36,8 @@ _NAMESPACES = {
     "ipc": CLONE_NEWIPC,
     "uts": CLONE_NEWUTS,
     "cgroup": CLONE_NEWCGROUP,
+    "user": CLONE_NEWUSER,
+    "time": CLONE_NEWTIME,
 }
 # asm-generic/resource.h
 _RLIMITS = {
@@ -114,6 +120,8 @@ def compile_plan(
     tell_outside: bool = False,
     init: str | None = None,
     bundle: str = "/",
+    with_hooks: bool = False,
+    with_listener: bool = False,
 ) -> dict[str, Any]:
     """Compile an OCI runtime-spec document (1.2, Linux part).
 
@@ -121,18 +129,21 @@ def compile_plan(
     first process in its own mount namespace. `user` ("name", "uid:gid", …, as docker's --user) and the names of
     `group_add` are looked up in the container's own files then. With `netns_fd` the network namespace comes as a
     descriptor to `launch`. `init` is a static program on the host that becomes process 1 and starts the command.
-    Relative paths in the document are below `bundle`. Raises LaunchError (spec).
+    Relative paths in the document are below `bundle`. `with_hooks`, `with_listener`: whoever launches runs hooks and
+    hands a seccomp listener over (see `vmagent.runtime.lifecycle`); else both are refused. Raises LaunchError (spec).
     """
     linux = spec.get("linux") or {}
-    _refuse(spec, linux)
+    check_supported(spec, linux, with_hooks=with_hooks)
     clone_flags, joins, private = _namespaces(linux.get("namespaces") or [], with_netns_fd=netns_fd)
     root = spec.get("root") or {}
     process = spec.get("process")
     if process is None:
         raise LaunchError(SPEC, "the specification has no process")
-    mounts = [compile_mount(mount) for mount in spec.get("mounts") or ()]
+    mounts = [compile_mount(mount, has_user="user" in private) for mount in spec.get("mounts") or ()]
     for mount in mounts:
-        if mount["kind"] == "bind" and mount["source"]:
+        if mount["kind"] == "bind":
+            if not mount["source"]:
+                raise LaunchError(SPEC, f"bind mount {mount['destination']} has no source")
             mount["source"] = os.path.join(bundle, mount["source"])
     if init is not None:
         options = ["bind", "ro"]
@@ -168,7 +179,15 @@ def compile_plan(
         "domainname": domainname,
         "sysctl": _sysctls(linux.get("sysctl") or {}, private),
         "tell_outside": tell_outside,
-        "process": compile_exec(process, seccomp=linux.get("seccomp"), user=user, group_add=group_add),
+        "process": compile_exec(
+            process,
+            seccomp=linux.get("seccomp"),
+            user=user,
+            group_add=group_add,
+            personality=linux.get("personality"),
+            with_listener=with_listener,
+        ),
+        "extra": plan_extra(spec, linux, private, mounts),
     }
 
 
@@ -178,17 +197,18 @@ def compile_exec(
     seccomp: Mapping[str, Any] | None = None,
     user: str | None = None,
     group_add: Sequence[str] = (),
+    personality: Mapping[str, Any] | None = None,
+    namespaces: int = 0,
+    with_listener: bool = False,
 ) -> dict[str, Any]:
     """Compile an OCI `process` object (config.md, "Process") for `launch_exec`, or as the process of a plan.
 
-    Raises LaunchError (spec).
+    `namespaces`: CLONE_NEWUSER and CLONE_NEWTIME where the container has them, to be entered by an exec. A key
+    "warnings" lists what could not be done and is no error. Raises LaunchError (spec).
     """
     for key in ("apparmorProfile", "selinuxLabel"):
         if process.get(key) not in (None, "", "unconfined"):
             raise LaunchError(SPEC, f"{key}: this project has neither AppArmor nor SELinux")
-    for key in ("scheduler", "ioPriority", "execCPUAffinity"):
-        if process.get(key):
-            raise LaunchError(SPEC, f"process.{key} is not supported")
     args = list(process.get("args") or ())
     if not args:
         raise LaunchError(SPEC, "args must not be empty")
@@ -200,6 +220,7 @@ def compile_exec(
             raise LaunchError(SPEC, "a null byte in args, env or cwd")
     ids = process.get("user") or {}
     size = process.get("consoleSize")
+    warnings: list[str] = []
     return {
         "args": args,
         "env": list(process.get("env") or ()),
@@ -212,20 +233,14 @@ def compile_exec(
         "groups": list(ids.get("additionalGids") or ()),
         "group_add": list(group_add),
         "umask": ids.get("umask", 0o022),
-        "capabilities": _capabilities(process.get("capabilities")),
+        "capabilities": _capabilities(process.get("capabilities"), warnings),
         "no_new_privileges": bool(process.get("noNewPrivileges")),
         "rlimits": _rlimits(process.get("rlimits") or ()),
         "oom_score_adj": process.get("oomScoreAdj"),
-        "seccomp": _seccomp(seccomp),
+        "seccomp": _seccomp(seccomp, with_listener=with_listener),
+        "extra": process_extra(process, personality=personality, namespaces=namespaces),
+        "warnings": warnings,
     }
-
-
-def _refuse(spec: Mapping[str, Any], linux: Mapping[str, Any]) -> None:
-    if any((spec.get("hooks") or {}).values()):
-        raise LaunchError(SPEC, "hooks are not supported")
-    for key in ("uidMappings", "gidMappings", "timeOffsets", "intelRdt", "mountLabel", "personality", "memoryPolicy"):
-        if linux.get(key):
-            raise LaunchError(SPEC, f"linux.{key} is not supported")
 
 
 def _namespaces(
@@ -243,7 +258,12 @@ def _namespaces(
         if path:
             if name == "mount":
                 raise LaunchError(SPEC, "joining a mount namespace by path is not supported")
-            joins.append({"name": name, "flag": _NAMESPACES[name], "path": path})
+            if not path.startswith("/"):
+                raise LaunchError(SPEC, f"namespace {name}: path {path!r} is not absolute")
+            if name != "user":  # that one is entered by its own means, see `vmagent.runtime.usernamespace`
+                joins.append({"name": name, "flag": _NAMESPACES[name], "path": path})
+        elif name in ("user", "time"):
+            continue
         elif not (name == "network" and with_netns_fd):
             clone_flags |= _NAMESPACES[name]
     if with_netns_fd:
@@ -297,32 +317,36 @@ def _sysctls(values: Mapping[str, str], private: set[str]) -> list[list[str]]:
     return result
 
 
-def _capabilities(sets: Mapping[str, Any] | None) -> dict[str, int] | None:
+def _capabilities(sets: Mapping[str, Any] | None, warnings: list[str]) -> dict[str, int] | None:
     if sets is None:
         return None
-    try:
-        return {
-            name: capabilities.mask(list(sets.get(name) or ()))
-            for name in ("bounding", "effective", "permitted", "inheritable", "ambient")
-        }
-    except KeyError as e:
-        raise LaunchError(SPEC, f"unknown capability {e.args[0]!r}") from e
+    result = {}
+    for kind in ("bounding", "effective", "permitted", "inheritable", "ambient"):
+        names = list(sets.get(kind) or ())
+        unknown = [name for name in names if name not in capabilities.NUMBERS]
+        warnings += [f"unknown capability {name!r} in {kind} is left out" for name in unknown]
+        result[kind] = capabilities.mask([name for name in names if name not in unknown])
+    return result
 
 
 def _rlimits(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    result = []
+    result: list[list[int]] = []
     for entry in entries:
         name = str(entry["type"]).removeprefix("RLIMIT_")
         if name not in _RLIMITS:
             raise LaunchError(SPEC, f"rlimit {entry['type']!r} is not known")
         # Python's resource module takes -1 for no limit; JSON carries 2^64-1.
+        if any(_RLIMITS[name] == number for number, *_ in result):
+            raise LaunchError(SPEC, f"rlimit {entry['type']!r} is given twice")
         pair = [-1 if limit >= _RLIM_INFINITY or limit < 0 else limit for limit in (entry["soft"], entry["hard"])]
         result.append([_RLIMITS[name], *pair])
     return result
 
 
-def _seccomp(profile: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _seccomp(profile: Mapping[str, Any] | None, *, with_listener: bool) -> dict[str, Any] | None:
     if not profile:
         return None
     program = seccomp_compiler.compile_profile(profile)
+    if program.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER and not with_listener:
+        raise LaunchError(SPEC, "seccomp notify listeners are not supported here")
     return {"filter": base64.b64encode(program.instructions).decode("ascii"), "flags": program.flags}

@@ -97,12 +97,13 @@ def become_and_exec(
     env: dict[str, str],
     kernel: Kernel,
     program: linux.FilterProgram | None,
-    ready: Callable[[], None],
+    ready: Callable[[int], None],
 ) -> None:
     """Give up what the process must not have and run the command; comes back only by LaunchError.
 
     `ready` is called when nothing but seccomp, the last capabilities and execve is left to do: it reports, and waits
-    for the word to go.
+    for the word to go. A filter with a listener is loaded before that, since the listener has to be handed over while
+    `create` still waits: `ready` gets its descriptor, else -1.
     """
     _give_stdio_to(identity)
     wanted = process["capabilities"]
@@ -123,25 +124,38 @@ def become_and_exec(
         raise failed(f"error changing to user {identity.uid}:{identity.gid}", e) from e
     _change_folder(process["cwd"])
     path = find_command(process["args"][0], env.get("PATH", ""))
-    ready()
-    try:
-        if process["no_new_privileges"]:
-            linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-        elif program is not None:
-            program.load()
-        capabilities.capset(*final)
-        if wanted is not None:
-            capabilities.raise_ambient(wanted["ambient"] & final[1] & final[2], kernel.last_capability)
-        if process["no_new_privileges"] and program is not None:
-            program.load()
-    except OSError as e:
-        raise failed("error applying capabilities and seccomp", e) from e
+    if program is not None and program.flags & linux.SECCOMP_FILTER_FLAG_NEW_LISTENER:
+        ready(_apply(process, program, final, kernel))
+    else:
+        ready(-1)
+        _apply(process, program, final, kernel)
     try:
         os.execve(path, process["args"], env)
     except OSError as e:
         kind = PERMISSION if e.errno in (errno.EACCES, errno.ENOEXEC, errno.EPERM) else OTHER
         kind = NOT_FOUND if e.errno == errno.ENOENT else kind
         raise LaunchError(kind, f"exec {path}: {reason(e)}") from e
+
+
+def _apply(
+    process: dict[str, Any], program: linux.FilterProgram | None, final: tuple[int, int, int], kernel: Kernel
+) -> int:
+    """The last capabilities and seccomp; the filter's listener, if it has one. Raises LaunchError."""
+    listener_fd = -1
+    wanted = process["capabilities"]
+    try:
+        if process["no_new_privileges"]:
+            linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        elif program is not None:
+            listener_fd = program.load()
+        capabilities.capset(*final)
+        if wanted is not None:
+            capabilities.raise_ambient(wanted["ambient"] & final[1] & final[2], kernel.last_capability)
+        if process["no_new_privileges"] and program is not None:
+            listener_fd = program.load()
+    except OSError as e:
+        raise failed("error applying capabilities and seccomp", e) from e
+    return listener_fd
 
 
 def _final_sets(wanted: dict[str, int] | None, identity: Identity, kernel: Kernel) -> tuple[int, int, int]:

@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from vmagent.runtime.extras import Extras
+
 _PAGE = 4096
 _MAX_LINKS = 40  # as the kernel's own limit of a path resolution
 _LINKS = (
@@ -46,15 +48,17 @@ _PROC_OVERLAYS = frozenset(
 )
 
 
-def open_bind_sources(mount_list: list[dict[str, Any]]) -> dict[int, int]:
-    """Detached copies of what is bound in, by the mount's position. Raises LaunchError (mount).
+def open_bind_sources(mount_list: list[dict[str, Any]], prepared: dict[int, int]) -> dict[int, int]:
+    """Detached copies of what is bound in, by the mount's position; `prepared`: those already there.
+
+    Raises LaunchError (mount).
 
     To be called before the tree is made a slave of the host's: a copy made now stays a peer of its source, which is
     what `rshared` and `rslave` mean.
     """
-    sources = {}
+    sources = dict(prepared)
     for position, mount in enumerate(mount_list):
-        if mount["kind"] == "bind":
+        if mount["kind"] == "bind" and position not in prepared:
             flags = m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if mount["recursive"] else 0)
             try:
                 sources[position] = m.open_tree(m.AT_FDCWD, mount["source"], flags)
@@ -63,16 +67,21 @@ def open_bind_sources(mount_list: list[dict[str, Any]]) -> dict[int, int]:
     return sources
 
 
-def enter_root(plan: dict[str, Any]) -> int:
-    """Mount the overlay at the root's path, or bind the folder onto itself; its descriptor. Raises LaunchError."""
+def enter_root(plan: dict[str, Any], root_fd: int = -1) -> int:
+    """Mount the overlay at the root's path, or bind the folder onto itself; its descriptor. Raises LaunchError.
+
+    `root_fd`: a detached copy of it, where this process may not walk the path: then it is attached to the host's /dev,
+    a folder that is always there and, its devices being open, not needed any more.
+    """
     path, overlay = plan["rootfs"], plan["overlay"]
     try:
         m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE)
         if overlay is not None:
             mount_overlay(path, overlay)
             return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        target = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        root_fd = m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
+        target = os.open(path if root_fd < 0 else "/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if root_fd < 0:
+            root_fd = m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
         m.mount_setattr(root_fd, propagation=m.MS_SLAVE, recursive=True)
         m.move_mount(root_fd, target)
         os.close(target)
@@ -105,7 +114,13 @@ def _overlay_options(lowers: list[str], writable: list[str]) -> str:
     return f"{options},upperdir={writable[0]},workdir={writable[1]}" if writable else options
 
 
-def mount_all(root_fd: int, mount_list: list[dict[str, Any]], sources: dict[int, int], cgroups: list[Any]) -> None:
+def mount_all(
+    root_fd: int,
+    mount_list: list[dict[str, Any]],
+    sources: dict[int, int],
+    cgroups: list[Any],
+    extras: Extras | None,
+) -> None:
     """Carry out `mounts` in their order. `cgroups`: what a mount of type cgroup shows. Raises LaunchError (mount)."""
     for position, mount in enumerate(mount_list):
         try:
@@ -113,10 +128,18 @@ def mount_all(root_fd: int, mount_list: list[dict[str, Any]], sources: dict[int,
                 _attach_bind(root_fd, mount, sources[position])
             elif mount["kind"] == "cgroup":
                 _mount_cgroups(root_fd, mount, cgroups)
+            elif mount["kind"] == "remount":
+                _remount(root_fd, mount)
             else:
                 options = [(key, value) for key, value in mount["data"]]
                 source = mount["source"] if mount["source"] not in (None, "none") else mount["fstype"]
-                fd = m.new_mount(mount["fstype"], source, options, mount["set"])
+                copies = mount["copies_up"] and extras is not None
+                fd = m.new_mount(mount["fstype"], source, options, 0 if copies else mount["set"])
+                if copies and extras is not None:
+                    extras.copy_up(root_fd, mount, fd)
+                    m.mount_setattr(fd, set_=mount["set"])
+                if mount["recursive_set"] or mount["recursive_clear"]:
+                    m.mount_setattr(fd, set_=mount["recursive_set"], clear=mount["recursive_clear"])
                 _attach(root_fd, mount, fd, is_folder=True)
         except OSError as e:
             raise failed(_doing(mount), e, MOUNT) from e
@@ -134,6 +157,19 @@ def _attach_bind(root_fd: int, mount: dict[str, Any], fd: int) -> None:
     if mount["set"] or mount["clear"]:
         m.mount_setattr(fd, set_=mount["set"], clear=mount["clear"])
     _attach(root_fd, mount, fd, is_folder=is_folder)
+
+
+def _remount(root_fd: int, mount: dict[str, Any]) -> None:
+    """Change the attributes of the mount that already is at the destination."""
+    target = m.open_in_root(root_fd, mount["destination"])
+    try:
+        m.mount_setattr(target, set_=mount["set"], clear=mount["clear"])
+        if mount["recursive_set"] or mount["recursive_clear"]:
+            m.mount_setattr(target, set_=mount["recursive_set"], clear=mount["recursive_clear"], recursive=True)
+        for flag, recursive in mount["propagation"]:
+            m.mount_setattr(target, propagation=flag, recursive=recursive)
+    finally:
+        os.close(target)
 
 
 def _attach(root_fd: int, mount: dict[str, Any], fd: int, *, is_folder: bool) -> None:
@@ -202,8 +238,8 @@ def _mount_cgroups(root_fd: int, mount: dict[str, Any], cgroups: list[Any]) -> N
         os.close(tmpfs)
 
 
-def make_devices(root_fd: int, devices: list[dict[str, Any]], *, with_links: bool) -> None:
-    """Nodes, and the links that every /dev has. Raises LaunchError."""
+def make_devices(root_fd: int, devices: list[dict[str, Any]], made: dict[str, int], *, with_links: bool) -> None:
+    """Nodes, and the links that every /dev has. `made`: nodes to be bound, not made. Raises LaunchError."""
     if not devices and not with_links:
         return
     doing = "error creating device nodes"
@@ -213,7 +249,10 @@ def make_devices(root_fd: int, devices: list[dict[str, Any]], *, with_links: boo
             doing = f"error creating device {device['path']}"
             folder, _, name = device["path"].rpartition("/")
             parent = dev_fd if folder == "/dev" else ensure(root_fd, folder, is_folder=True)
-            _make_node(parent, name, device)
+            if device["path"] in made:
+                _bind_node(root_fd, device["path"], made[device["path"]])
+            else:
+                _make_node(parent, name, device)
             if parent != dev_fd:
                 os.close(parent)
         if with_links:
@@ -236,6 +275,12 @@ def _make_node(parent: int, name: str, device: dict[str, Any]) -> None:
             raise
     if device["uid"] or device["gid"]:
         os.chown(name, device["uid"], device["gid"], dir_fd=parent, follow_symlinks=False)
+
+
+def _bind_node(root_fd: int, path: str, fd: int) -> None:
+    target = ensure(root_fd, path, is_folder=False)
+    m.move_mount(fd, target)
+    os.close(target)
 
 
 def _make_link(parent: int, name: str, target: str) -> None:

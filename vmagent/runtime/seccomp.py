@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vmagent.linux.process import SECCOMP_FILTER_FLAG_NEW_LISTENER
 from vmagent.linux.syscall import MACHINE
 from vmagent.runtime.failure import SPEC, LaunchError
 
@@ -26,6 +27,32 @@ _ARCHITECTURES = {
     "SCMP_ARCH_AARCH64": (0xC00000B7, "aarch64", True),
     "SCMP_ARCH_ARM": (0x40000028, "arm", False),
 }
+# What libseccomp has a name for beyond those: no kernel that this runs on gives a call such an architecture, and what a
+# filter does not name is killed, so leaving them out changes nothing.
+_FOREIGN = frozenset(
+    "SCMP_ARCH_" + name
+    for name in [
+        "MIPS",
+        "MIPS64",
+        "MIPS64N32",
+        "MIPSEL",
+        "MIPSEL64",
+        "MIPSEL64N32",
+        "PPC",
+        "PPC64",
+        "PPC64LE",
+        "S390",
+        "S390X",
+        "PARISC",
+        "PARISC64",
+        "RISCV64",
+        "LOONGARCH64",
+        "M68K",
+        "SH",
+        "SHEB",
+    ]
+)
+ARCHITECTURES = tuple(_ARCHITECTURES)
 NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _X32_BIT = 0x40000000
 
@@ -36,6 +63,7 @@ _TRAP = 0x00030000
 _ERRNO = 0x00050000
 _TRACE = 0x7FF00000
 _LOG = 0x7FFC0000
+_NOTIFY = 0x7FC00000
 _ALLOW = 0x7FFF0000
 _ACTIONS = {
     "SCMP_ACT_KILL": _KILL_THREAD,
@@ -46,12 +74,16 @@ _ACTIONS = {
     "SCMP_ACT_TRACE": _TRACE,
     "SCMP_ACT_ALLOW": _ALLOW,
     "SCMP_ACT_LOG": _LOG,
+    "SCMP_ACT_NOTIFY": _NOTIFY,
 }
 _FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 0,  # the container's first process has one thread: nothing to synchronise
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
+_WAIT_KILLABLE = 32
+ACTIONS, FLAGS = tuple(_ACTIONS), tuple(_FLAGS)
 _EPERM, _ENOSYS = 1, 38
 _MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 
@@ -102,8 +134,7 @@ def compile_profile(profile: Mapping[str, Any]) -> Program:
 @lru_cache(maxsize=64)
 def _compile(text: str) -> Program:
     profile = json.loads(text)
-    if profile.get("listenerPath"):
-        raise LaunchError(SPEC, "seccomp notify listeners are not supported")
+    notifies = _check_listener(profile)
     default = _action(profile["defaultAction"], profile.get("defaultErrnoRet"))
     names = list(profile.get("architectures") or ())
     native = NATIVE.get(MACHINE)
@@ -111,6 +142,8 @@ def _compile(text: str) -> Program:
         names.insert(0, native)
     groups: dict[int, list[tuple[str, bool]]] = {}
     for name in names:
+        if name in _FOREIGN:
+            continue
         if name not in _ARCHITECTURES:
             raise LaunchError(SPEC, f"seccomp architecture {name!r} is not known")
         audit, table, wide = _ARCHITECTURES[name]
@@ -131,7 +164,25 @@ def _compile(text: str) -> Program:
         if flag not in _FLAGS:
             raise LaunchError(SPEC, f"seccomp flag {flag!r} is not supported")
         flags |= _FLAGS[flag]
+    if notifies:
+        flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER
+    elif flags & _WAIT_KILLABLE:
+        raise LaunchError(SPEC, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule of SCMP_ACT_NOTIFY")
     return Program(b"".join(_INSN.pack(*instruction) for instruction in code), flags)
+
+
+def _check_listener(profile: Mapping[str, Any]) -> bool:
+    """Whether the profile asks an agent about some calls. Raises LaunchError where nobody would answer."""
+    if profile.get("listenerMetadata") and not profile.get("listenerPath"):
+        raise LaunchError(SPEC, "seccomp.listenerMetadata without listenerPath")
+    if profile["defaultAction"] == "SCMP_ACT_NOTIFY":
+        raise LaunchError(SPEC, "SCMP_ACT_NOTIFY cannot be the default action: the runtime itself could not go on")
+    rules = [rule for rule in profile.get("syscalls") or () if rule["action"] == "SCMP_ACT_NOTIFY"]
+    if rules and not profile.get("listenerPath"):
+        raise LaunchError(SPEC, "seccomp.listenerPath is needed for SCMP_ACT_NOTIFY")
+    if any("write" in rule["names"] for rule in rules):
+        raise LaunchError(SPEC, "SCMP_ACT_NOTIFY cannot be used for write: the listener is told of by it")
+    return bool(rules)
 
 
 def _for_tables(profile: Mapping[str, Any], tables: Sequence[tuple[str, bool]], default: int) -> _Code:
@@ -160,6 +211,8 @@ def _outcomes(profile: Mapping[str, Any], numbers: Mapping[str, int], default: i
     plain: dict[int, int] = {}
     guarded: dict[int, list[tuple[tuple[_Condition, ...], int]]] = {}
     for rule in profile.get("syscalls") or ():
+        if not rule.get("names"):
+            raise LaunchError(SPEC, "a seccomp rule without names")
         action = _action(rule["action"], rule.get("errnoRet"))
         if action == default:
             continue
@@ -198,6 +251,8 @@ def _action(name: str, errno_ret: int | None) -> int:
     if name not in _ACTIONS:
         raise LaunchError(SPEC, f"seccomp action {name!r} is not supported")
     action = _ACTIONS[name]
+    if errno_ret is not None and action not in (_ERRNO, _TRACE):
+        raise LaunchError(SPEC, f"seccomp action {name} takes no errno")
     if action in (_ERRNO, _TRACE):
         action |= _EPERM if errno_ret is None else errno_ret & 0xFFFF
     return action
@@ -289,6 +344,9 @@ def _numbers() -> dict[str, dict[str, int]]:
     """System call numbers by table and name, as the kernel's headers have them (syscalls.json beside this file)."""
     tables: dict[str, dict[str, int]] = json.loads((Path(__file__).parent / "syscalls.json").read_text())
     return tables
+
+
+OPERATORS = tuple(_COMPARISONS)
 
 
 def known_names() -> frozenset[str]:

@@ -3,6 +3,8 @@
 ROOT/ID/state.json   written once at create; runtime.md, "State"
 ROOT/ID/config.json  the specification as it was at create
 ROOT/ID/start        a FIFO on which the created container waits; gone once it was started
+ROOT/ID/started      a FIFO on which it then says what failed; its end without a word: the command runs
+ROOT/ID/notify/      with NOTIFY_SOCKET: bound into the container at /run/notify
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Container:
         self.id = container_id
         self.folder = root / container_id
         self.fifo = self.folder / "start"
+        self.started_fifo = self.folder / "started"
+        self.notify_folder = self.folder / "notify"
         self._record: dict[str, Any] = {}
 
     @classmethod
@@ -52,10 +56,23 @@ class Container:
         except FileExistsError as e:
             raise LaunchError(OTHER, "container with given ID already exists") from e
         os.mkfifo(self.fifo, 0o600)
+        os.mkfifo(self.started_fifo, 0o600)
 
-    def save(self, *, pid: int, bundle: Path, cgroup_path: str, spec: dict[str, Any]) -> None:
+    def save(
+        self,
+        *,
+        pid: int,
+        bundle: Path,
+        cgroup_path: str,
+        spec: dict[str, Any],
+        notify_socket: str = "",
+        is_creating: bool = False,
+    ) -> None:
+        """Write the record. `is_creating`: hooks are being run, `create` has not ended."""
         self._record = {
             "schema": 1,
+            "creating": is_creating,
+            "notify_socket": notify_socket,
             "id": self.id,
             "pid": pid,
             "pid_started": started_at(pid),
@@ -84,14 +101,21 @@ class Container:
     def bundle(self) -> Path:
         return Path(self._record["bundle"])
 
+    @property
+    def notify_socket(self) -> str:
+        """Where the service manager of the host listens; "" without one."""
+        return str(self._record.get("notify_socket") or "")
+
     def spec(self) -> dict[str, Any]:
         spec: dict[str, Any] = json.loads((self.folder / "config.json").read_bytes())
         return spec
 
     def status(self) -> str:
-        """created, running, paused or stopped."""
+        """creating, created, running, paused or stopped."""
         if not self._record or started_at(self.pid) != self._record["pid_started"]:
             return "stopped"
+        if self._record.get("creating"):
+            return "creating"
         if self.cgroup.is_frozen():
             return "paused"
         return "created" if self.fifo.exists() else "running"
@@ -110,6 +134,12 @@ class Container:
             "annotations": self._record["annotations"],
             "owner": "",
         }
+
+    def state_of(self, status: str) -> dict[str, Any]:
+        """What a hook gets: the state's five words, with the status that holds at its point of the lifecycle."""
+        pid = 0 if status == "stopped" else self.pid
+        state = {"ociVersion": SPEC_VERSION, "id": self.id, "status": status, "pid": pid}
+        return {**state, "bundle": self._record["bundle"], "annotations": self._record["annotations"]}
 
     def open_pidfd(self) -> int:
         """A pidfd of the first process, certainly that one; the caller's. Raises LaunchError if it is gone."""

@@ -40,6 +40,16 @@ class Cgroup:
         """Apply the limits that `resources` names, leave the others. Raises OSError."""
         raise NotImplementedError
 
+    def give_to(self, uid: int) -> None:
+        """Let the user `uid` make cgroups below and move processes there; on v1 nothing, it is not safe. OSError."""
+
+    def open_oom_events(self) -> int:
+        """A descriptor that gets readable at each kill for want of memory, the caller's. Raises OSError.
+
+        Read it to wait again: 8 bytes (v1, an eventfd), or any number (v2, an inotify of memory.events).
+        """
+        raise NotImplementedError
+
     def freeze(self) -> None:
         """Stop every process; returns when all have stopped. Raises OSError ETIMEDOUT after 2 s."""
         raise NotImplementedError
@@ -193,6 +203,15 @@ def number(text: str, default: int = 0) -> int:
     """The number in a file of one value; `default` for "max" or nothing."""
     text = text.strip()
     return int(text) if text.lstrip("-").isdigit() else default
+
+
+def rdma_line(device: str, limits: Mapping[str, Any]) -> str:
+    """A line of rdma.max: "mlx5_0 hca_handle=3 hca_object=10"."""
+    words = [device]
+    for key, name in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object")):
+        if limits.get(key) is not None:
+            words.append(f"{name}={limits[key]}")
+    return " ".join(words)
 
 
 def remove_tree(directory: str) -> None:

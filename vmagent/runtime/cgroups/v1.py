@@ -20,6 +20,7 @@ from vmagent.runtime.cgroups.base import (
     number,
     pause,
     pids_below,
+    rdma_line,
     read,
     read_or,
     remove_tree,
@@ -182,10 +183,22 @@ class CgroupV1(Cgroup):
         self._update_block_io(resources.get("blockIO") or {})
         for page in resources.get("hugepageLimits") or ():
             write(self._file("hugetlb", f"hugetlb.{page['pageSize']}.limit_in_bytes"), page["limit"])
+            reserved = self._file("hugetlb", f"hugetlb.{page['pageSize']}.rsvd.limit_in_bytes")
+            if os.path.exists(reserved):  # 5.7: enforced when pages are reserved, so that no SIGBUS comes later
+                write(reserved, page["limit"])
+        for device, limits in (resources.get("rdma") or {}).items():
+            write(self._file("rdma", "rdma.max"), rdma_line(device, limits))
+        self._update_network(resources.get("network") or {})
         if resources.get("unified"):
             raise OSError(errno.EOPNOTSUPP, "`unified` resources need cgroup v2", self.path)
         for rule in resources.get("devices") or ():
             write(self._file("devices", "devices.allow" if rule.get("allow") else "devices.deny"), device_line(rule))
+
+    def _update_network(self, network: Mapping[str, Any]) -> None:
+        if network.get("classID"):
+            write(self._file("net_cls", "net_cls.classid"), network["classID"])
+        for entry in network.get("priorities") or ():
+            write(self._file("net_prio", "net_prio.ifpriomap"), f"{entry['name']} {entry['priority']}")
 
     def _update_memory(self, memory: Mapping[str, Any]) -> None:
         limit, swap = memory.get("limit"), memory.get("swap")
@@ -208,6 +221,14 @@ class CgroupV1(Cgroup):
             write(self._file("memory", "memory.swappiness"), memory["swappiness"])
         if memory.get("disableOOMKiller") is not None:
             write(self._file("memory", "memory.oom_control"), int(memory["disableOOMKiller"]))
+        if memory.get("useHierarchy"):
+            write(self._file("memory", "memory.use_hierarchy"), 1)
+        for key, name in (("kernel", "memory.kmem.limit_in_bytes"), ("kernelTCP", "memory.kmem.tcp.limit_in_bytes")):
+            if memory.get(key):
+                path = self._file("memory", name)
+                if not os.path.exists(path):
+                    raise OSError(errno.EOPNOTSUPP, f"this kernel has no {name}", self.path)
+                write(path, memory[key])
 
     def _update_cpu(self, cpu: Mapping[str, Any]) -> None:
         if shares := cpu.get("shares"):
@@ -237,12 +258,16 @@ class CgroupV1(Cgroup):
 
     def _update_block_io(self, io: Mapping[str, Any]) -> None:
         if weight := io.get("weight"):
-            bfq = self._file("blkio", "blkio.bfq.weight")
-            write(bfq if os.path.exists(bfq) else self._file("blkio", "blkio.weight"), weight)
+            self._write_block_io(("blkio.bfq.weight", "blkio.weight"), str(weight))
+        if leaf_weight := io.get("leafWeight"):
+            self._write_block_io(("blkio.leaf_weight",), str(leaf_weight))
         for entry in io.get("weightDevice") or ():
-            write(
-                self._file("blkio", "blkio.bfq.weight_device"), f"{entry['major']}:{entry['minor']} {entry['weight']}"
-            )
+            device = f"{entry['major']}:{entry['minor']}"
+            if entry.get("weight"):
+                names = ("blkio.bfq.weight_device", "blkio.weight_device")
+                self._write_block_io(names, f"{device} {entry['weight']}")
+            if entry.get("leafWeight"):
+                self._write_block_io(("blkio.leaf_weight_device",), f"{device} {entry['leafWeight']}")
         for key, name in (
             ("throttleReadBpsDevice", "read_bps_device"),
             ("throttleWriteBpsDevice", "write_bps_device"),
@@ -253,6 +278,28 @@ class CgroupV1(Cgroup):
                 write(
                     self._file("blkio", f"blkio.throttle.{name}"), f"{entry['major']}:{entry['minor']} {entry['rate']}"
                 )
+
+    def _write_block_io(self, names: tuple[str, ...], value: str) -> None:
+        """Into the first of these files that this kernel's I/O scheduler offers. Raises OSError EOPNOTSUPP for none."""
+        for name in names:
+            path = self._file("blkio", name)
+            if os.path.exists(path):
+                write(path, value)
+                return
+        raise OSError(errno.EOPNOTSUPP, f"this kernel has no {names[0]}", self.path)
+
+    def open_oom_events(self) -> int:
+        event_fd = os.eventfd(0, os.EFD_CLOEXEC)
+        try:
+            control_fd = os.open(self._file("memory", "memory.oom_control"), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                write(self._file("memory", "cgroup.event_control"), f"{event_fd} {control_fd}")
+            finally:
+                os.close(control_fd)
+        except BaseException:
+            os.close(event_fd)
+            raise
+        return event_fd
 
     def freeze(self) -> None:
         path = self._file("freezer", "freezer.state")

@@ -7,7 +7,7 @@ import os
 import select
 import time
 
-from vmagent.linux import bpf
+from vmagent.linux import bpf, files
 from vmagent.runtime.cgroups.base import (
     FREEZE_LIMIT_S,
     Cgroup,
@@ -17,6 +17,7 @@ from vmagent.runtime.cgroups.base import (
     keyed,
     number,
     pids_below,
+    rdma_line,
     read,
     read_or,
     remove_tree,
@@ -129,7 +130,23 @@ class CgroupV2(Cgroup):
         except FileNotFoundError as e:
             raise OSError(errno.ENODEV, f"this kernel offers no {name}", self.path) from e
 
+    def give_to(self, uid: int) -> None:
+        try:
+            names = read("/sys/kernel/cgroup/delegate").split()
+        except FileNotFoundError:
+            names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+        os.chown(self._directory, uid, -1)
+        for name in names:
+            try:
+                os.chown(self._file(name), uid, -1)
+            except FileNotFoundError:
+                continue  # not every cgroup has every one of them
+
+    def open_oom_events(self) -> int:
+        return files.watch(self._file("memory.events"))
+
     def update(self, resources: Mapping[str, Any]) -> None:
+        self._refuse(resources)
         self._update_memory(resources.get("memory") or {})
         self._update_cpu(resources.get("cpu") or {})
         if (limit := (resources.get("pids") or {}).get("limit")) is not None:
@@ -137,6 +154,11 @@ class CgroupV2(Cgroup):
         self._update_io(resources.get("blockIO") or {})
         for page in resources.get("hugepageLimits") or ():
             self._write(f"hugetlb.{page['pageSize']}.max", page["limit"])
+            reserved = f"hugetlb.{page['pageSize']}.rsvd.max"
+            if os.path.exists(self._file(reserved)):  # enforced when pages are reserved: no SIGBUS comes later
+                self._write(reserved, page["limit"])
+        for device, limits in (resources.get("rdma") or {}).items():
+            self._write("rdma.max", rdma_line(device, limits))
         for name, value in (resources.get("unified") or {}).items():
             if "/" in name:
                 raise OSError(errno.EINVAL, f"not a control file: {name}", self.path)
@@ -149,12 +171,35 @@ class CgroupV2(Cgroup):
             finally:
                 os.close(directory_fd)
 
+    def _refuse(self, resources: Mapping[str, Any]) -> None:
+        """What v1 had and v2 has no word for (config-linux.md, "Unified": no conversion, so an error)."""
+        memory, cpu, io = (resources.get(key) or {} for key in ("memory", "cpu", "blockIO"))
+        wanted = {
+            "memory.kernel": memory.get("kernel"),
+            "memory.kernelTCP": memory.get("kernelTCP"),
+            "memory.swappiness": memory.get("swappiness") is not None,
+            "memory.disableOOMKiller": memory.get("disableOOMKiller"),
+            "cpu.realtimePeriod": cpu.get("realtimePeriod"),
+            "cpu.realtimeRuntime": cpu.get("realtimeRuntime"),
+            "blockIO.leafWeight": io.get("leafWeight")
+            or any(e.get("leafWeight") for e in io.get("weightDevice") or ()),
+            "network": any((resources.get("network") or {}).values()),
+        }
+        for name, value in wanted.items():
+            if value:
+                raise OSError(errno.EOPNOTSUPP, f"cgroup v2 has no {name}", self.path)
+
     def _update_memory(self, memory: Mapping[str, Any]) -> None:
         limit, swap = memory.get("limit"), memory.get("swap")
+        if memory.get("checkBeforeUpdate") and limit and 0 < limit < number(read(self._file("memory.current"))):
+            raise OSError(errno.EBUSY, f"more than {limit} bytes are in use", self.path)
         if swap:
             if swap < 0:
                 self._write_swap("max")
-            elif limit and limit > 0:
+            else:
+                limit = limit or number(read_or(self._file("memory.max"), "0"))
+                if limit <= 0:
+                    raise OSError(errno.EINVAL, "a limit of memory+swap needs one of memory", self.path)
                 if swap < limit:
                     raise OSError(errno.EINVAL, "memory+swap is below memory", self.path)
                 self._write_swap(swap - limit)

@@ -1,0 +1,120 @@
+"""User and time namespaces, id-mapped mounts, copy-up: what few containers ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.conftest import Bundle
+
+BASE, COUNT = 200_000, 65_536
+
+
+def map_users(bundle: Bundle) -> None:
+    """A user namespace whose ids begin at BASE outside, on a root file system that belongs to it."""
+    mapping = [{"containerID": 0, "hostID": BASE, "size": COUNT}]
+    bundle.linux["namespaces"].append({"type": "user"})
+    bundle.linux.update(uidMappings=mapping, gidMappings=mapping)
+    for folder, _, files in os.walk(bundle.rootfs):
+        for path in (folder, *(f"{folder}/{name}" for name in files)):
+            info = os.lstat(path)
+            os.chown(path, BASE + info.st_uid, BASE + info.st_gid, follow_symlinks=False)
+            if not os.path.islink(path):
+                os.chmod(path, info.st_mode & 0o7777)
+
+
+def test_root_inside_is_nobody_of_importance_outside(bundle: Bundle, tmp_path: Path) -> None:
+    map_users(bundle)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    bundle.mount("/shared", shared, "rbind")
+    bundle.linux["devices"] = [
+        {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 5, "gid": 6}
+    ]
+    bundle.linux["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    said = bundle.shell(
+        "id -u; id -G; cat /proc/self/uid_map; touch /shared/made /root-made; stat -c '%u %g %t' /dev/fuse;"
+        "echo x >/dev/null && head -c 3 /dev/zero | wc -c; cat /proc/sys/net/ipv4/ip_forward; hostname;"
+        "mount -t tmpfs x /tmp 2>&1; mknod /disk b 8 0 2>&1; ls -d /sys/fs/cgroup/*"
+    )
+    lines = said.splitlines()
+    assert lines[:2] == ["0", "0"]
+    assert lines[2].split() == ["0", str(BASE), str(COUNT)]
+    assert lines[3:7] == ["5 6 a", "3", "1", "cove"]
+    assert said.count("ermitted") + said.count("denied") >= 1
+    assert (shared / "made").stat().st_uid == BASE
+    assert (bundle.rootfs / "root-made").stat().st_uid == BASE
+
+
+def test_exec_and_another_container_join_a_user_namespace(new_bundle: Callable[[], Bundle]) -> None:
+    first, second = new_bundle(), new_bundle()
+    map_users(first)
+    pid = first.start("sleep", "60")
+    own = os.readlink(f"/proc/{pid}/ns/user")
+    assert own != os.readlink("/proc/self/ns/user")
+    said = first.command("exec", first.id, "sh", "-c", "readlink /proc/self/ns/user; id -u; ps | grep -c sleep")
+    assert said.stdout.split()[:2] == [own, "0"], said.stderr
+    map_users(second)
+    del second.linux["uidMappings"], second.linux["gidMappings"]
+    second.drop_namespace("user", f"/proc/{pid}/ns/user")
+    second.drop_namespace("network", f"/proc/{pid}/ns/net")
+    said_second = second.shell("readlink /proc/self/ns/user; readlink /proc/self/ns/net; id -u; echo $$; touch /x")
+    assert said_second.split() == [own, os.readlink(f"/proc/{pid}/ns/net"), "0", "1"]
+
+
+def test_a_terminal_works_in_a_user_namespace(bundle: Bundle) -> None:
+    map_users(bundle)
+    bundle.process["terminal"] = True
+    assert bundle.shell("tty; stat -c %u /dev/console").split() == ["/dev/pts/0", "0"]
+
+
+@pytest.mark.parametrize("option", ["idmap", "ridmap"])
+def test_an_idmapped_mount_shows_other_owners_and_changes_none(bundle: Bundle, tmp_path: Path, option: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").touch()
+    os.chown(source / "file", 1000, 1000)
+    bundle.mount("/m", source, "rbind", option)
+    mapping = [{"containerID": 1000, "hostID": 3000, "size": 10}, {"containerID": 0, "hostID": 500, "size": 1}]
+    bundle.spec["mounts"][-1].update(uidMappings=mapping, gidMappings=mapping)
+    assert bundle.shell("stat -c '%u %g' /m/file").split() == ["3000", "3000"]
+    assert (source / "file").stat().st_uid == 1000
+
+
+def test_idmap_alone_means_the_containers_own_mapping(bundle: Bundle, tmp_path: Path) -> None:
+    map_users(bundle)
+    source = tmp_path / "source"
+    source.mkdir()
+    bundle.mount("/m", source, "bind", "idmap")
+    assert bundle.shell("touch /m/x; stat -c %u /m /m/x").split() == ["0", "0"]
+    assert (source / "x").stat().st_uid == 0, "the host's own id: nothing was shifted on disk"
+
+
+def test_a_time_namespace_has_its_offsets(bundle: Bundle) -> None:
+    bundle.linux["namespaces"].append({"type": "time"})
+    bundle.linux["timeOffsets"] = {"monotonic": {"secs": 5}, "boottime": {"secs": 864_000, "nanosecs": 5}}
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    inside, own = bundle.shell("cut -d' ' -f1 /proc/uptime; readlink /proc/self/ns/time").split()
+    assert float(inside) >= uptime + 864_000
+    assert own != os.readlink("/proc/self/ns/time")
+
+
+def test_copy_up_fills_a_tmpfs_with_what_lay_below(bundle: Bundle) -> None:
+    folder = bundle.rootfs / "data"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file").write_text("kept")
+    (folder / "sub" / "file").chmod(0o640)
+    os.chown(folder / "sub" / "file", 5, 6)
+    (folder / "link").symlink_to("sub/file")
+    bundle.mount("/data", "tmpfs", "tmpcopyup", "nosuid", "ro", kind="tmpfs")
+    said = bundle.shell(
+        "cat /data/link; stat -c ' %u %g %a' /data/sub/file; grep ' /data ' /proc/mounts; touch /data/x 2>&1 || :"
+    )
+    assert said.startswith("kept 5 6 640\ntmpfs /data tmpfs ro,nosuid")
+    assert "Read-only" in said
+    shutil.rmtree(folder)

@@ -1,0 +1,125 @@
+"""`cove-runtime exec`: another process in a running container."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from vmagent.linux.process import CLONE_NEWTIME, CLONE_NEWUSER
+from vmagent.runtime import foreground, handover
+from vmagent.runtime.cgroups import tree
+from vmagent.runtime.failure import OTHER, SPEC, LaunchError
+from vmagent.runtime.launch import launch_exec
+from vmagent.runtime.log import Log
+from vmagent.runtime.plan import compile_exec
+from vmagent.runtime.state import Container
+
+_CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+
+
+def execute(options: argparse.Namespace, log: Log) -> int:
+    container = Container.load(options.root, options.id)
+    status = container.status()
+    if status in ("stopped", "creating"):
+        raise LaunchError(OTHER, f"cannot exec in a {status} container")
+    if status == "paused" and not options.ignore_paused:
+        raise LaunchError(OTHER, "cannot exec in a paused container (use --ignore-paused to override)")
+    spec = container.spec()
+    linux = spec.get("linux") or {}
+    process = _process(options, spec["process"])
+    is_terminal = bool(process.get("terminal"))
+    handover.check_console(options, is_terminal=is_terminal, in_front=not options.detach)
+    compiled = compile_exec(
+        process,
+        seccomp=linux.get("seccomp"),
+        user=options.user,
+        personality=linux.get("personality"),
+        namespaces=_namespaces(linux),
+        with_listener=True,
+    )
+    for warning in compiled["warnings"]:
+        log.warning(warning)
+    handover.keep_descriptors(compiled, options.preserve_fds)
+    pidfd = container.open_pidfd()
+    try:
+        launched = launch_exec(
+            compiled,
+            container_pidfd=pidfd,
+            cgroup_path=_cgroup(options, container),
+            stdin_fd=0,
+            stdout_fd=1,
+            stderr_fd=2,
+        )
+    finally:
+        os.close(pidfd)
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        state = container.state_of("running")
+        handover.give_listener(linux["seccomp"], launched.pid, launched.pidfd, asked["listener"], state)
+        return {}
+
+    master = -1
+    try:
+        foreground.await_ready(launched, answer)
+        if is_terminal:
+            master = foreground.take_master(launched)
+            if options.console_socket:
+                handover.send_terminal(options.console_socket, master)
+                os.close(master)
+                master = -1
+        if options.pid_file:
+            handover.write_pid(options.pid_file, launched.pid)
+        launched.go()
+        while foreground.read_line(launched) is not None:  # execve's own failure comes here
+            continue
+        return 0 if options.detach else foreground.wait(launched, master)
+    finally:
+        foreground.close(launched)
+        if master >= 0:
+            os.close(master)
+
+
+def _process(options: argparse.Namespace, base: dict[str, Any]) -> dict[str, Any]:
+    """The process of --process, or the container's own one changed by the flags."""
+    if options.apparmor or options.process_label:
+        raise LaunchError(SPEC, "this project has neither AppArmor nor SELinux")
+    if options.process:
+        return handover.read_json(Path(options.process))
+    if not options.args:
+        raise LaunchError(SPEC, "process args cannot be empty")
+    process = dict(base, args=options.args, terminal=options.tty)
+    if options.cwd:
+        process["cwd"] = options.cwd
+    process["env"] = [*(base.get("env") or ()), *options.env]
+    if options.no_new_privs:
+        process["noNewPrivileges"] = True
+    if options.additional_gids:
+        user = dict(process.get("user") or {})
+        user["additionalGids"] = [*(user.get("additionalGids") or ()), *options.additional_gids]
+        process["user"] = user
+    if options.cap:
+        sets = process.get("capabilities") or {}
+        names = [name.upper() for name in options.cap]
+        process["capabilities"] = {kind: [*(sets.get(kind) or ()), *names] for kind in _CAPABILITY_SETS}
+    return process
+
+
+def _namespaces(linux: dict[str, Any]) -> int:
+    names = {entry["type"] for entry in linux.get("namespaces") or ()}
+    return (CLONE_NEWUSER if "user" in names else 0) | (CLONE_NEWTIME if "time" in names else 0)
+
+
+def _cgroup(options: argparse.Namespace, container: Container) -> str:
+    """--cgroup: one that is there already, below the container's own. Raises LaunchError."""
+    path = container.cgroup_path
+    for below in options.cgroup:
+        if ":" in below:
+            raise LaunchError(SPEC, f"--cgroup {below}: one path for all controllers is supported")
+        path = os.path.normpath(f"{container.cgroup_path}/{below}")
+        if not path.startswith(container.cgroup_path):
+            raise LaunchError(SPEC, f"{below} is not a sub cgroup path")
+        if not tree().at(path).exists():
+            raise LaunchError(OTHER, f"the cgroup {path} does not exist")
+    return path

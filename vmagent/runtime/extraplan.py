@@ -1,0 +1,178 @@
+"""The parts of an OCI document that few containers have, compiled for `vmagent.runtime.extras`; and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vmagent.linux import scheduling
+from vmagent.runtime.failure import SPEC, LaunchError
+from vmagent.runtime.hooks import compile_hooks
+from vmagent.runtime.mountspec import id_map
+
+# What this project or its kernels do not have: refused, so that nobody believes in a protection that is not there.
+_ABSENT = {
+    "intelRdt": "Intel RDT is not supported",
+    "mountLabel": "SELinux is not supported",
+    "memoryPolicy": "NUMA memory policies are not supported",
+    "netDevices": "moving network devices is not supported",
+}
+_CLOCKS = ("monotonic", "boottime")
+_MAX_NICE, _MIN_NICE = 19, -20
+
+
+def check_supported(spec: Mapping[str, Any], linux: Mapping[str, Any], *, with_hooks: bool) -> None:
+    """Raises LaunchError (spec) for what this runtime has not, and for a document of another major version."""
+    version = str(spec.get("ociVersion", "1.0.0"))
+    if version.partition(".")[0] != "1":
+        raise LaunchError(SPEC, f"ociVersion {version!r} is not supported: this is a runtime for 1.x")
+    for key, text in _ABSENT.items():
+        if linux.get(key):
+            raise LaunchError(SPEC, f"linux.{key}: {text}")
+    if any((spec.get("hooks") or {}).values()) and not with_hooks:
+        raise LaunchError(SPEC, "hooks are not supported here")
+    if spec.get("vm"):
+        raise LaunchError(SPEC, "vm: this runtime makes no virtual machines")
+    for paths in ("maskedPaths", "readonlyPaths"):
+        for path in linux.get(paths) or ():
+            if not path.startswith("/"):
+                raise LaunchError(SPEC, f"linux.{paths}: {path!r} is not absolute")
+    for key, value in (spec.get("annotations") or {}).items():
+        if not key or not isinstance(value, str):
+            raise LaunchError(SPEC, f"annotation {key!r}: keys are not empty, values are strings")
+
+
+def plan_extra(
+    spec: Mapping[str, Any], linux: Mapping[str, Any], private: set[str], mounts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """None for a container that asks for nothing uncommon. Raises LaunchError (spec)."""
+    hooks = compile_hooks(spec.get("hooks") or {})
+    user = _user(linux, private)
+    offsets = _time_offsets(linux, private)
+    owner = _cgroup_owner(spec, linux, user)
+    needs = any(mount["idmap"] is not None or mount["copies_up"] for mount in mounts)
+    in_child: dict[str, Any] = {kind: hooks[kind] for kind in ("createContainer", "startContainer") if kind in hooks}
+    asks = bool(in_child) or bool(hooks.keys() & {"prestart", "createRuntime"})
+    if not (asks or user or offsets is not None or owner is not None or needs):
+        return None
+    return {"user": user, "time_offsets": offsets, "cgroup_owner": owner, "asks_for_hooks": asks, **in_child}
+
+
+def _entry(linux: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next((entry for entry in linux.get("namespaces") or () if entry["type"] == name), {})
+
+
+def _user(linux: Mapping[str, Any], private: set[str]) -> dict[str, Any] | None:
+    uids, gids = id_map(linux.get("uidMappings")), id_map(linux.get("gidMappings"))
+    if "user" not in private:
+        if uids or gids:
+            raise LaunchError(SPEC, "id mappings without a user namespace")
+        return None
+    if path := _entry(linux, "user").get("path"):
+        if uids or gids:
+            raise LaunchError(SPEC, "id mappings for a user namespace that is joined")
+        return {"path": path}
+    if not uids or not gids:
+        raise LaunchError(SPEC, "a new user namespace needs uidMappings and gidMappings")
+    return {"uid_map": uids, "gid_map": gids}
+
+
+def _time_offsets(linux: Mapping[str, Any], private: set[str]) -> str | None:
+    """The text for timens_offsets; None without a new time namespace."""
+    offsets = linux.get("timeOffsets") or {}
+    is_new = "time" in private and not _entry(linux, "time").get("path")
+    if offsets and not is_new:
+        raise LaunchError(SPEC, "timeOffsets need a new time namespace")
+    lines = []
+    for clock, offset in offsets.items():
+        if clock not in _CLOCKS:
+            raise LaunchError(SPEC, f"timeOffsets: the clock {clock!r} has no offset, only {' and '.join(_CLOCKS)}")
+        lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
+    return "".join(lines) if is_new else None
+
+
+def _cgroup_owner(spec: Mapping[str, Any], linux: Mapping[str, Any], user: dict[str, Any] | None) -> int | None:
+    """The host's uid that gets the cgroup on v2: with a cgroup namespace of its own and a writable cgroup mount."""
+    if not _entry(linux, "cgroup") or _entry(linux, "cgroup").get("path"):
+        return None
+    writable = any(
+        mount["destination"] == "/sys/fs/cgroup"
+        and mount.get("source") == "cgroup"
+        and "ro" not in (mount.get("options") or ())
+        for mount in spec.get("mounts") or ()
+    )
+    uid = int(((spec.get("process") or {}).get("user") or {}).get("uid", 0))
+    for inside, outside, count in (user or {}).get("uid_map") or ():
+        if inside <= uid < inside + count:
+            uid = outside + uid - inside
+            break
+    return uid if writable and uid else None
+
+
+def process_extra(
+    process: Mapping[str, Any], *, personality: Mapping[str, Any] | None, namespaces: int
+) -> dict[str, Any] | None:
+    """None for a process that asks for nothing uncommon. Raises LaunchError (spec)."""
+    extra: dict[str, Any] = {}
+    if scheduler := process.get("scheduler"):
+        extra["scheduler"] = _scheduler(scheduler)
+    if io_priority := process.get("ioPriority"):
+        extra["io_priority"] = _io_priority(io_priority)
+    if personality:
+        extra["personality"] = _personality(personality)
+    affinity = process.get("execCPUAffinity") or {}
+    for key in ("initial", "final"):
+        if affinity.get(key):
+            extra[f"cpus_{key}"] = _cpus(affinity[key])
+    if namespaces:
+        extra["namespaces"] = namespaces
+    return extra or None
+
+
+def _scheduler(given: Mapping[str, Any]) -> list[int]:
+    policy = given["policy"]
+    if policy not in scheduling.POLICIES:
+        raise LaunchError(SPEC, f"scheduler.policy {policy!r} is not known")
+    flags = 0
+    for flag in given.get("flags") or ():
+        if flag not in scheduling.FLAGS:
+            raise LaunchError(SPEC, f"scheduler.flags: {flag!r} is not known")
+        flags |= scheduling.FLAGS[flag]
+    nice, priority = given.get("nice") or 0, given.get("priority") or 0
+    if not _MIN_NICE <= nice <= _MAX_NICE:
+        raise LaunchError(SPEC, f"scheduler.nice {nice} is not between {_MIN_NICE} and {_MAX_NICE}")
+    if priority and policy not in ("SCHED_FIFO", "SCHED_RR"):
+        raise LaunchError(SPEC, f"scheduler.priority is for SCHED_FIFO and SCHED_RR, not {policy}")
+    times = [given.get(key) or 0 for key in ("runtime", "deadline", "period")]
+    if any(times) and policy != "SCHED_DEADLINE":
+        raise LaunchError(SPEC, "scheduler.runtime, deadline and period are for SCHED_DEADLINE")
+    return [scheduling.POLICIES[policy], flags, nice, priority, *times]
+
+
+def _io_priority(given: Mapping[str, Any]) -> list[int]:
+    word, priority = given["class"], given.get("priority", 0)
+    if word not in scheduling.IO_CLASSES:
+        raise LaunchError(SPEC, f"ioPriority.class {word!r} is not known")
+    if not 0 <= priority <= 7:
+        raise LaunchError(SPEC, f"ioPriority.priority {priority} is not between 0 and 7")
+    return [scheduling.IO_CLASSES[word], priority]
+
+
+def _personality(given: Mapping[str, Any]) -> int:
+    if given.get("domain") not in scheduling.PERSONALITIES:
+        raise LaunchError(SPEC, f"personality.domain {given.get('domain')!r} is not known")
+    if given.get("flags"):
+        raise LaunchError(SPEC, "personality.flags are not supported: the specification knows none yet")
+    return scheduling.PERSONALITIES[given["domain"]]
+
+
+def _cpus(text: str) -> list[int]:
+    """ "0-2, 5" as numbers."""
+    found: set[int] = set()
+    try:
+        for part in text.replace(" ", "").split(","):
+            first, _, last = part.partition("-")
+            found.update(range(int(first), int(last or first) + 1))
+    except ValueError as e:
+        raise LaunchError(SPEC, f"execCPUAffinity: {text!r} is no list of CPUs") from e
+    return sorted(found)

@@ -1,0 +1,139 @@
+"""What few containers ask for: user and time namespaces, idmapped mounts, copy-up, hooks, scheduling, kept descriptors.
+
+Loaded by `launch` before clone3 and only for a plan that asks, so that an ordinary start pays for none of it; the child
+finds everything imported. Methods marked (child) run there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from vmagent.linux import process as linux
+from vmagent.linux import scheduling
+from vmagent.runtime import hooks, usernamespace
+from vmagent.runtime.copyup import copy_up
+from vmagent.runtime.failure import MOUNT, failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vmagent.runtime.cgroups import Cgroup
+    from vmagent.runtime.spawn import Birth, Report
+
+
+class Extras:
+    """`plan["extra"]` and `process["extra"]` (either may be None), and what was prepared for them."""
+
+    __slots__ = ("_plan", "_process", "_state", "devices", "is_user", "root_fd", "sources")
+
+    def __init__(self, plan: dict[str, Any] | None, process: dict[str, Any]) -> None:
+        self._plan: dict[str, Any] = (plan and plan["extra"]) or {}
+        self._process: dict[str, Any] = process["extra"] or {}
+        self._state: dict[str, Any] = {}
+        self.is_user = False
+        self.root_fd = -1
+        self.sources: dict[int, int] = {}
+        self.devices: dict[str, int] = {}
+
+    def prepare(self, plan: dict[str, Any], birth: Birth, joins: list[tuple[int, int]]) -> usernamespace.Prepared:
+        """Before clone3: everything that needs the host's root. The caller closes the result. Raises LaunchError."""
+        birth.time_offsets = self._plan.get("time_offsets")
+        prepared = usernamespace.prepare(plan, self._plan.get("user"))
+        self.root_fd, self.sources, self.devices = prepared.root_fd, prepared.sources, prepared.devices
+        if prepared.user_ns_fd >= 0:
+            self.is_user = True
+            birth.user_ns_fd = prepared.user_ns_fd
+            birth.joins = [(fd, flag) for fd, flag in joins if flag != linux.CLONE_NEWPID]
+        return prepared
+
+    def own_cgroup(self, cgroup: Cgroup) -> None:
+        """cgroup v2: give the container's own cgroup to its user (config-linux.md, "Cgroup ownership")."""
+        owner = self._plan.get("cgroup_owner")
+        if owner is not None:
+            try:
+                cgroup.give_to(owner)
+            except OSError as e:
+                raise failed("error giving the cgroup to its user", e) from e
+
+    def before_cgroup(self) -> None:
+        """(child) execCPUAffinity, `initial`."""
+        self._set_affinity("cpus_initial")
+
+    def in_cgroup(self) -> None:
+        """(child) Scheduling, as the host's root; then root of the user namespace."""
+        process = self._process
+        self._set_affinity("cpus_final")
+        doing = "error setting the I/O priority"
+        try:
+            if process.get("io_priority"):
+                scheduling.ioprio_set(*process["io_priority"])
+            doing = "error setting the scheduler"
+            if process.get("scheduler"):
+                scheduling.sched_setattr(*process["scheduler"])
+            doing = "error setting the personality"
+            if process.get("personality") is not None:
+                scheduling.personality(process["personality"])
+            doing = "error becoming root of the user namespace"
+            if self.is_user:
+                self.become_root()
+        except OSError as e:
+            raise failed(doing, e) from e
+
+    @staticmethod
+    def become_root() -> None:
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+
+    def _set_affinity(self, key: str) -> None:
+        if cpus := self._process.get(key):
+            try:
+                os.sched_setaffinity(0, cpus)
+            except OSError as e:
+                raise failed("error setting the CPU affinity", e) from e
+
+    @property
+    def namespaces(self) -> int:
+        """Which a process that joins the container enters beyond the usual ones."""
+        return int(self._process.get("namespaces") or 0)
+
+    @property
+    def keeps_keyring(self) -> bool:
+        return bool(self._process.get("keeps_keyring"))
+
+    @property
+    def preserved_fds(self) -> int:
+        """How many descriptors after the standard streams stay open."""
+        return int(self._process.get("preserved_fds") or 0)
+
+    def copy_up(self, root_fd: int, mount: dict[str, Any], fd: int) -> None:
+        """(child) Raises LaunchError (mount)."""
+        try:
+            copy_up(root_fd, mount["destination"], fd)
+        except OSError as e:
+            raise failed(f"error copying {mount['destination']} into its tmpfs", e, MOUNT) from e
+
+    def before_pivot(self, report: Report) -> None:
+        """(child) Let the runtime run its hooks, then run createContainer's: host's paths, container's namespaces."""
+        if self._plan.get("asks_for_hooks"):
+            self._state = report.ask({"hooks": True})
+            hooks.run_hooks("createContainer", self._plan.get("createContainer") or (), self._state)
+
+    def before_command(self) -> None:
+        """(child) startContainer's hooks, in the container."""
+        if found := self._plan.get("startContainer"):
+            hooks.run_hooks("startContainer", found, {**self._state, "status": "created"})
+
+    def add_environment(self, env: dict[str, str]) -> None:
+        """(child) What goes with descriptors that a service manager handed down: sd_listen_fds(3)."""
+        if self._process.get("listen_fds"):
+            env["LISTEN_FDS"] = str(self._process["listen_fds"])
+            env["LISTEN_PID"] = str(os.getpid())
+            if names := self._process.get("listen_fdnames"):
+                env["LISTEN_FDNAMES"] = names
+
+    @staticmethod
+    def hand_over(report: Report, listener_fd: int) -> None:
+        """(child) seccomp's listener: the runtime takes its copy and gives it to the agent. Raises LaunchError."""
+        report.ask({"listener": listener_fd})
+        os.close(listener_fd)

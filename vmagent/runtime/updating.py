@@ -1,0 +1,115 @@
+"""`cove-runtime` pause, resume and update: what changes a container while it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from vmagent.runtime.failure import OTHER, SPEC, LaunchError
+from vmagent.runtime.handover import read_json
+from vmagent.runtime.log import Log
+from vmagent.runtime.state import Container
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+# flag → (controller, key of config-linux.md, whether a size with a unit); 0 and "" leave a value as it is
+FLAGS: dict[str, tuple[str, str, bool]] = {
+    "blkio_weight": ("blockIO", "weight", False),
+    "cpu_period": ("cpu", "period", False),
+    "cpu_quota": ("cpu", "quota", False),
+    "cpu_burst": ("cpu", "burst", False),
+    "cpu_share": ("cpu", "shares", False),
+    "cpu_rt_period": ("cpu", "realtimePeriod", False),
+    "cpu_rt_runtime": ("cpu", "realtimeRuntime", False),
+    "cpu_idle": ("cpu", "idle", False),
+    "cpuset_cpus": ("cpu", "cpus", False),
+    "cpuset_mems": ("cpu", "mems", False),
+    "memory": ("memory", "limit", True),
+    "memory_reservation": ("memory", "reservation", True),
+    "memory_swap": ("memory", "swap", True),
+    "pids_limit": ("pids", "limit", False),
+}
+WORDS = frozenset(("cpuset_cpus", "cpuset_mems"))
+
+
+def pause(options: argparse.Namespace, log: Log) -> int:
+    container = Container.load(options.root, options.id)
+    if (status := container.status()) not in ("running", "created"):
+        raise LaunchError(OTHER, f"container not running: {status}")
+    container.cgroup.freeze()
+    return 0
+
+
+def resume(options: argparse.Namespace, log: Log) -> int:
+    container = Container.load(options.root, options.id)
+    if container.status() != "paused":
+        raise LaunchError(OTHER, "container not paused")
+    container.cgroup.thaw()
+    return 0
+
+
+def update(options: argparse.Namespace, log: Log) -> int:
+    container = Container.load(options.root, options.id)
+    if container.status() == "stopped":
+        raise LaunchError(OTHER, "container not running")
+    if options.l3_cache_schema or options.mem_bw_schema:
+        raise LaunchError(SPEC, "Intel RDT is not supported")
+    try:
+        container.cgroup.update(_resources(options))
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename else ""
+        raise LaunchError(OTHER, f"failed to update the cgroup: {where}{e.strerror}") from e
+    return 0
+
+
+def _resources(options: argparse.Namespace) -> dict[str, Any]:
+    if options.resources == "-":
+        try:
+            given = json.load(sys.stdin)
+        except ValueError as e:
+            raise LaunchError(SPEC, f"resources: {e}") from e
+        return _without_zeros(given)
+    if options.resources:
+        return _without_zeros(read_json(Path(options.resources)))
+    resources: dict[str, Any] = {}
+    for flag, (controller, key, is_size) in FLAGS.items():
+        value = getattr(options, flag)
+        if value in (None, ""):
+            continue
+        if flag in WORDS:
+            resources.setdefault(controller, {})[key] = value
+            continue
+        number = size(value) if is_size else _number(flag, value)
+        if number or flag in ("cpu_idle", "cpu_burst"):
+            resources.setdefault(controller, {})[key] = number
+    return resources
+
+
+def _without_zeros(given: dict[str, Any]) -> dict[str, Any]:
+    """runc's format writes 0 for what is to stay; a limit of no processes at all, no memory at all, nobody asks for."""
+    result = dict(given)
+    for controller in ("memory", "pids", "blockIO"):
+        if isinstance(values := result.get(controller), dict):
+            result[controller] = {key: value for key, value in values.items() if value != 0}
+    return result
+
+
+def size(text: str) -> int:
+    """Bytes of "512m", "-1", "1048576". Raises LaunchError."""
+    word = text.strip().lower().removesuffix("ib")
+    digits = word.rstrip("bkmgt")
+    unit = word[len(digits) :]
+    unit = unit.removesuffix("b") if len(unit) > 1 else unit
+    try:
+        return int(float(digits) * _UNITS[unit])
+    except (KeyError, ValueError) as e:
+        raise LaunchError(SPEC, f"invalid size: {text!r}") from e
+
+
+def _number(flag: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as e:
+        raise LaunchError(SPEC, f"invalid value {text!r} for --{flag.replace('_', '-')}") from e
