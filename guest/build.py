@@ -10,6 +10,7 @@ mkfs.erofs, depmod) are run by its own loader, so nothing of the guest's must be
 from __future__ import annotations
 
 import argparse
+import fcntl
 import fnmatch
 import hashlib
 import json
@@ -57,7 +58,13 @@ class BuildError(Exception):
 
 def build(arch: recipe.Architecture, *, release: bool) -> None:
     """Make guest/build/<arch> hold the image of the present sources."""
-    into = HERE / "build" / arch.debian
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would do the work twice and mix their files
+        _build_locked(arch, HERE / "build" / arch.debian, release=release)
+
+
+def _build_locked(arch: recipe.Architecture, into: Path, *, release: bool) -> None:
     base_key = _hash(_base_inputs(arch))
     key = _hash([*_image_inputs(), (f"base {base_key} release {release}", b"")])
     if _held(into) == key:
@@ -73,10 +80,14 @@ def build(arch: recipe.Architecture, *, release: bool) -> None:
         _sweep(keep={base.name, image.name})
         print(f"guest: built in {time.monotonic() - started:.0f} s", flush=True)
     os.utime(image)
+    # Beside and then renamed: a VM that starts just now finds the old image whole, or the new one.
+    fresh = into.with_name(f".{into.name}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name in (*IMAGE_FILES, "manifest.json"):
+        shutil.copyfile(image / name, fresh / name)
     shutil.rmtree(into, ignore_errors=True)
-    into.mkdir(parents=True)
-    for name in (*IMAGE_FILES, "manifest.json"):  # the manifest last: its presence says that all is there
-        shutil.copyfile(image / name, into / name)
+    fresh.rename(into)
 
 
 def make_base(arch: recipe.Architecture, base: Path) -> None:
@@ -433,7 +444,6 @@ def _held(image: Path) -> str | None:
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
     """A folder that gets its name only when whole. Another build that got there first wins."""
-    CACHE.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=CACHE))
     try:
         work.chmod(0o755)
@@ -453,7 +463,7 @@ def _new_folder(path: Path) -> Iterator[Path]:
 def _sweep(keep: set[str]) -> None:
     """Drop what the cache holds beyond the newest few images and their base."""
     entries = sorted(
-        (path for path in CACHE.iterdir() if not path.name.startswith(".")),
+        (path for path in CACHE.iterdir() if path.is_dir() and not path.name.startswith(".")),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )

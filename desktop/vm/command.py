@@ -60,7 +60,7 @@ def vm_command(qemu: Path, hardware: Hardware, files: Files) -> list[str]:
     opened yet."""
     read_only = f"if=none,id=root,format=raw,readonly=on,file={escaped(str(files.image.root))}"
     data = (
-        f"if=none,id=data,format=qcow2,cache=writeback,aio=threads,discard=unmap,detect-zeroes=unmap,"
+        f"if=none,id=data,format=qcow2,cache=writeback,aio=threads,discard=unmap,detect-zeroes=unmap,werror=enospc,"
         f"file={escaped(str(files.data_disk))}"
     )
     return [

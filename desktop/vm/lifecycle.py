@@ -34,6 +34,8 @@ ENGINE_LIMIT_S = 60.0
 # The engine gives containers 10 s to end; then comes the flush of the disk.
 STOP_LIMIT_S = 40.0
 CLOCK_EVERY_S = 240.0
+SPACE_RETRY_S = 2.0
+SPACE_PROOF_S = 0.5
 _LOGS_HINT = "See what the VM said: cove vm logs"
 _START_HINT = "Start it again: cove vm start"
 
@@ -108,6 +110,8 @@ class VirtualMachine:
                 return
             self.state.move(Status.STOPPING)
             try:
+                with contextlib.suppress(VmError):
+                    await machine.resume()  # it may be paused for want of disk space; else this does nothing
                 with contextlib.suppress(OSError):
                     await machine.control.send("stop")
                 async with asyncio.timeout(STOP_LIMIT_S):
@@ -238,6 +242,7 @@ class VirtualMachine:
                 asyncio.create_task(machine.gone.wait(), name="qemu gone"),
                 asyncio.create_task(transport.gone.wait(), name="tunnel gone"),
                 asyncio.create_task(self._keep_clock(machine), name="clock"),
+                asyncio.create_task(machine.qmp.no_space.wait(), name="disk full"),
             }
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -255,6 +260,8 @@ class VirtualMachine:
                 why = "the VM powered itself off" if powered_off else "the VM's QEMU process ended unexpectedly"
                 self.state.move(Status.FAILED, VmError(why, _START_HINT))
                 return
+            if machine.qmp.no_space.is_set():
+                await self._wait_for_space(machine)
             if not transport.gone.is_set():
                 continue
             await transport.close()
@@ -268,6 +275,26 @@ class VirtualMachine:
                 self.state.move(Status.FAILED, VmError(f"the VM no longer answers: {e}", _START_HINT))
                 return
             self.transport = transport
+
+    async def _wait_for_space(self, machine: Machine) -> None:
+        """This machine's disk is full, so QEMU has paused the guest instead of failing its writes: say so, and let it
+        go on as soon as a write succeeds. Returns then, or when QEMU is gone."""
+        try:
+            while machine.qmp.no_space.is_set():
+                if self.state.error is None:
+                    hint = f"Free some space where {self._paths.data_disk} lies; the VM then goes on by itself"
+                    self.state.trouble(VmError("this machine's disk is full, so the VM is paused", hint))
+                machine.qmp.no_space.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(machine.gone.wait(), SPACE_RETRY_S)
+                    return
+                with contextlib.suppress(VmError):  # QEMU went meanwhile, which is noticed elsewhere
+                    await machine.resume()
+                # The write is tried again at once.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(machine.qmp.no_space.wait(), SPACE_PROOF_S)
+        finally:
+            self.state.trouble(None)
 
     async def _keep_clock(self, machine: Machine) -> None:
         """Never returns: a guest's clock falls behind whenever this machine sleeps, and nothing in it can tell."""

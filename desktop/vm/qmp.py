@@ -19,7 +19,9 @@ COMMAND_LIMIT_S = 30.0
 
 
 class QmpSession:
-    """A connection to one QEMU. `gone` is set once it ended; `last_events` holds the names of what it told before."""
+    """A connection to one QEMU. `gone` is set once it ended; `last_events` holds the names of what it told before.
+    `no_space` is set when the guest was paused because a write found this machine's disk full; whoever lets the guest
+    go on clears it first."""
 
     def __init__(self) -> None:
         self._client = QMPClient("cove")
@@ -27,6 +29,7 @@ class QmpSession:
         self._tasks: list[asyncio.Task[None]] = []
         self.gone = asyncio.Event()
         self.last_events: list[str] = []
+        self.no_space = asyncio.Event()
 
     async def connect(self, address: LocalAddress, process_ended: asyncio.Event) -> None:
         """Connect as soon as QEMU listens. Raises VmError where it ends before, or does not listen in time."""
@@ -80,3 +83,6 @@ class QmpSession:
     async def _collect_events(self) -> None:
         async for event in self._listener:
             self.last_events = [*self.last_events[-15:], str(event["event"])]
+            data: Any = event.get("data", {})
+            if event["event"] == "BLOCK_IO_ERROR" and data.get("nospace") and data.get("action") == "stop":
+                self.no_space.set()

@@ -72,6 +72,11 @@ class VmState:
             self.qemu_pid = self.ssh_port = None
         self.on_change()
 
+    def trouble(self, error: VmError | None) -> None:
+        """Something is wrong, or right again, with a VM that goes on running."""
+        self.error = error
+        self.on_change()
+
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """A step of the start, told as it begins and ends. After an error it stays undone: that is where it broke."""

@@ -29,8 +29,9 @@ COMMAND_LIMIT_S = 120
 class Vm:
     """One home with its host agent, which is a child of the test. `cove` and `docker` run the real programs."""
 
-    def __init__(self) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="cvv-"))
+    def __init__(self, home: Path | None = None) -> None:
+        """`home`: an empty folder, removed at the end; a new one if None."""
+        self.home = home or Path(tempfile.mkdtemp(prefix="cvv-"))
         self.environ = {**os.environ, "COVE_HOME": str(self.home)}
         for name in ("COVE_HOST", "COVE_CONTEXT", "DOCKER_HOST"):
             self.environ.pop(name, None)
