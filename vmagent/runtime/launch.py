@@ -165,13 +165,12 @@ def launch_exec(
     def child(report: Report) -> None:
         began = time.monotonic_ns()
         _enter_cgroup(cgroup, process, "exec", extras)
-        null_fd = rootfs.open_null()
         linux.setns(container_pidfd, namespaces)  # also changes root and working folder to the container's
         if extras is not None and namespaces & linux.CLONE_NEWUSER:
             extras.become_root()
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         given = (stdin_fd, stdout_fd, stderr_fd)
-        _take_streams(process, root_fd, given, null_fd, report, bind_console=False)
+        _take_streams(process, root_fd, given, report, bind_console=False)
         _finish(process, root_fd, program, report, began, began, None, extras)
 
     try:
@@ -238,7 +237,7 @@ def _make_container(
     rootfs.mount_all(root_fd, mount_list, sources, shown_cgroups, extras)
     made = {} if extras is None else extras.devices
     rootfs.make_devices(root_fd, plan["devices"], made, with_links=plan["default_links"])
-    _take_streams(process, root_fd, given, null_fd, report, bind_console=True)
+    _take_streams(process, root_fd, given, report, bind_console=True)
     if "uts" in plan["private"]:
         if plan["hostname"]:
             linux.sethostname(plan["hostname"])
@@ -261,15 +260,17 @@ def _take_streams(
     process: dict[str, Any],
     root_fd: int,
     given: tuple[int, int, int],
-    null_fd: int,
     report: Report,
     *,
     bind_console: bool,
 ) -> None:
     """Standard streams from a terminal of the container's own, whose master is sent back, or from those given."""
     if not process["terminal"]:
+        is_absent = [fd < 0 or rootfs.is_null(fd) for fd in given]
+        null_fd = rootfs.open_own_null(root_fd) if any(is_absent) else -1
+        streams = [null_fd if absent else fd for fd, absent in zip(given, is_absent, strict=True)]
         # Copies above 2, so that none is overwritten before it is used.
-        take_stdio(_three([fcntl(null_fd if fd < 0 else fd, F_DUPFD_CLOEXEC, 3) for fd in given]))
+        take_stdio(_three([fcntl(fd, F_DUPFD_CLOEXEC, 3) for fd in streams]))
         return
     master, slave = open_terminal(root_fd, process["console_size"])
     console = _socket.socket(fileno=report.console_fd)

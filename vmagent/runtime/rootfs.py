@@ -184,6 +184,8 @@ def _attach(root_fd: int, mount: dict[str, Any], fd: int, *, is_folder: bool) ->
         target = _ordinary_folder(root_fd, destination)
     else:
         target = ensure(root_fd, destination, is_folder=is_folder)
+        if os.path.normpath(destination) == "/proc" and m.filesystem_type(fd) != m.PROC_SUPER_MAGIC:
+            raise LaunchError(MOUNT, f'"{destination}" cannot be mounted because it is not of type proc')
         _refuse_in_proc(target, destination)
     m.move_mount(fd, target)
     os.close(target)
@@ -291,7 +293,10 @@ def _make_link(parent: int, name: str, target: str) -> None:
 
 
 def mask(root_fd: int, paths: list[str], null_fd: int) -> None:
-    """Hide `paths`: a file behind /dev/null (the host's own, `null_fd`), a folder behind an empty read-only tmpfs."""
+    """Hide `paths`: a file behind /dev/null (the host's own, `null_fd`), a folder behind an empty read-only tmpfs.
+
+    The null device is bound read-only, which hinders no reading and writing: but its mode and owner are the host's.
+    """
     for path in paths:
         target = _open_existing(root_fd, path)
         if target < 0:
@@ -301,6 +306,7 @@ def mask(root_fd: int, paths: list[str], null_fd: int) -> None:
                 cover = m.new_mount("tmpfs", "tmpfs", [("nr_blocks", "1"), ("nr_inodes", "1")], m.MOUNT_ATTR_RDONLY)
             else:
                 cover = m.open_tree(null_fd, "", m.OPEN_TREE_CLONE)
+                m.mount_setattr(cover, set_=m.MOUNT_ATTR_RDONLY, propagation=m.MS_PRIVATE)
             m.move_mount(cover, target)
         except OSError as e:
             raise failed(f"error masking {path}", e, MOUNT) from e
@@ -341,6 +347,39 @@ def open_null() -> int:
         os.close(fd)
         raise LaunchError(OTHER, "the host's /dev/null is not the null device")
     return fd
+
+
+def open_own_null(root_fd: int) -> int:
+    """A null device that is no file of the host's: the container's own, or a node on a file system of its own.
+
+    By the host's own, as a standard stream, the container's root could change that file's mode and owner. Raises
+    LaunchError.
+    """
+    looked = _open_if_null(root_fd, os.O_PATH)  # what else lies there might block when it is opened
+    if looked >= 0:
+        os.close(looked)
+        if (fd := _open_if_null(root_fd, os.O_RDWR | os.O_NOCTTY)) >= 0:
+            return fd
+    try:
+        folder = m.new_mount("tmpfs", "tmpfs", [("nr_inodes", "2"), ("mode", "755")])
+        os.mknod("null", stat.S_IFCHR | 0o666, os.makedev(1, 3), dir_fd=folder)
+        fd = os.open("null", os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)
+        os.close(folder)
+    except OSError as e:
+        raise failed("error making a null device", e) from e
+    return fd
+
+
+def _open_if_null(root_fd: int, flags: int) -> int:
+    """-1 where the container's /dev/null is missing, leads nowhere or is something else."""
+    try:
+        fd = m.open_in_root(root_fd, "/dev/null", flags)
+    except OSError:
+        return -1
+    if is_null(fd):
+        return fd
+    os.close(fd)
+    return -1
 
 
 def is_null(fd: int) -> bool:
