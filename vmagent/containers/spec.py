@@ -154,8 +154,10 @@ def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[JsonObjec
 def _mounts(container: Container, around: Surroundings) -> list[JsonObject]:
     host = container.host_config
     mounts = _system_mounts(host, around)
+    read_only = ["ro"] if host["ReadonlyRootfs"] else []
     mounts += [
-        _mount(f"/etc/{name}", "bind", str(around.host_files / name), "rbind", "rprivate") for name in _HOST_FILES
+        _mount(f"/etc/{name}", "bind", str(around.host_files / name), "rbind", "rprivate", *read_only)
+        for name in _HOST_FILES
     ]
     tmpfs = [
         _mount(path, "tmpfs", "tmpfs", *_tmpfs_options(text.split(",") if text else []))
