@@ -10,6 +10,7 @@ from desktop.ui.container_model import ContainerModel
 from desktop.ui.dialogs import Question
 from desktop.ui.facts import Container, Doing, State
 from desktop.ui.icons import Icons
+from desktop.ui.remedies import shortened
 from desktop.ui.session import EngineSession
 from desktop.ui.theme import Theme
 from desktop.ui.toasts import Toasts
@@ -90,7 +91,7 @@ class ContainerActions:
                 ),
                 tr("This cannot be undone."),
             ]
-            verb = tr("Delete {name}", name=one.name)
+            verb = tr("Delete {name}", name=shortened(one.name))
         else:
             title = counted(len(containers), "Delete {n} container?", "Delete {n} containers?")
             names = ", ".join(c.name for c in containers[:6]) + (" …" if len(containers) > 6 else "")

@@ -130,6 +130,7 @@ class _Slabs(QWidget):
         painter.setFont(theme.font("small"))
         painter.setPen(theme.colour("text2"))
         fact = layer.fact or (tr("files") if layer.size else tr("no files, only settings"))
+        fact = painter.fontMetrics().elidedText(fact, Qt.TextElideMode.ElideRight, label.width() - 20)
         painter.drawText(label.adjusted(10, 23, -10, -2), Qt.AlignmentFlag.AlignVCenter, fact)
 
 

@@ -49,7 +49,7 @@ class Diagnosis:
 def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool, free_port: int | None) -> Diagnosis:
     """Read the engine's message. `free_port` is one that could be used instead of the taken one."""
     text = str(error)
-    name = wish.name or tr("the container")
+    name = shortened(wish.name) or tr("the container")
     left = (
         tr("Nothing else was changed. The container exists, stopped.")
         if container_left
@@ -120,6 +120,11 @@ def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool
         "start": tr("The container could not start"),
     }[step]
     return Diagnosis(title, left, [again, options, *delete])
+
+
+def shortened(name: str, most: int = 28) -> str:
+    """`name` for a button: its middle gives way to … where it is long."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
 def taken_port(error: Exception) -> int | None:

@@ -142,6 +142,7 @@ class RunPage(QScrollArea):
         self._reader_of = ""
         self._diagnosed = ""
         self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         inner = QWidget()
         inner.setObjectName("page")
         self._column = QVBoxLayout(inner)
@@ -152,7 +153,7 @@ class RunPage(QScrollArea):
         head.setSpacing(12)
         self.title = ElidedLabel(theme, "", "title")
         self.title.setFixedHeight(32)
-        self.named = Label(theme, "", "body", "text2")
+        self.named = ElidedLabel(theme, "", "body", "text2")
         head.addWidget(self.title)
         head.addWidget(self.named)
         head.addStretch(1)
@@ -236,7 +237,7 @@ class RunPage(QScrollArea):
 
     def _show_wish(self, wish: RunWish) -> None:
         self.title.set_text(tr("Run {image}", image=wish.image))
-        self.named.setText(tr("as {name}", name=wish.name) if wish.name else "")
+        self.named.set_text(tr("as {name}", name=wish.name) if wish.name else "")
         facts = [
             (
                 tr("Port"),
@@ -287,7 +288,7 @@ class RunPage(QScrollArea):
         self.open.setVisible(done and self._model.container(run.container_id) is not None)
         self.close_button.setVisible(run.is_over)
         if run.is_cancelled and run.is_over:
-            self.named.setText(tr("cancelled; nothing half-made is left"))
+            self.named.set_text(tr("cancelled; nothing half-made is left"))
         if done:
             self._read(run)
             self._show_end(run)
