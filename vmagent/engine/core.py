@@ -29,6 +29,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 COMMIT_DELAY_S = 0.2  # changes of this long are written together
+QUIET_S = 0.25  # without an event of a container, before trees are removed
+TRASH_LIMIT_S = 5.0  # then they are removed beside other work
 
 
 class Core:
@@ -45,6 +47,10 @@ class Core:
         self._changed: dict[ContainerId, Container] = {}
         self._exited: dict[ContainerId, int] = {}
         self._commit_task: asyncio.Task[None] | None = None
+        self._trash: list[Path] = []
+        self._trash_since = 0.0
+        self._busy_at = 0.0
+        self._is_closed = False
 
     # Containers
 
@@ -63,6 +69,7 @@ class Core:
 
     def tell(self, record: Container, action: str, **extra: str) -> None:
         """Publish a container event: all labels, image, name and `extra` (api.md §8)."""
+        self._busy_at = asyncio.get_running_loop().time()
         attributes = {**record.labels, "image": record.image_ref, "name": record.name, **extra}
         self.events.publish("container", action, record.id, attributes)
 
@@ -124,8 +131,27 @@ class Core:
             self.remove_later(target)
 
     def remove_later(self, path: Path) -> None:
-        """Remove a tree that nobody looks at any more; gone already is fine."""
-        self._disk.submit(_remove_tree, path)
+        """Remove a tree that nobody looks at any more; gone already is fine.
+
+        It waits for a quiet moment: a thread that removes files asks for the interpreter's lock at each of its calls,
+        and beside a start the two kept each other waiting for milliseconds.
+        """
+        if not self._trash:
+            loop = asyncio.get_running_loop()
+            self._trash_since = loop.time()
+            loop.call_later(QUIET_S, self._empty_trash)
+        self._trash.append(path)
+
+    def _empty_trash(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not self._trash or self._is_closed:
+            return
+        if now < min(self._busy_at + QUIET_S, self._trash_since + TRASH_LIMIT_S):
+            loop.call_later(QUIET_S, self._empty_trash)
+            return
+        trash, self._trash = self._trash, []
+        self._disk.submit(_remove_trees, trash)
 
     async def sweep_trash(self) -> None:
         """Remove what an earlier engine left there."""
@@ -142,7 +168,14 @@ class Core:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.supervisor.close()
+        self._is_closed = True
+        self._disk.submit(_remove_trees, self._trash)
         self._disk.shutdown(wait=True)
+
+
+def _remove_trees(paths: list[Path]) -> None:
+    for path in paths:
+        _remove_tree(path)
 
 
 def _remove_tree(path: Path) -> None:

@@ -32,6 +32,11 @@ log = structlog.get_logger(__name__)
 KEEP_S = 300.0  # an ended exec stays to be inspected, as docker keeps it
 TERMINAL_DRAIN_S = 0.5  # from a terminal's process's exit to the end of its output
 RESIZE_LIMIT_S = 10.0  # a resize may come before the start
+# A client that waits for an exec's end can only ask again and again (the API has no wait for execs). One that asked
+# so short a time ago is answered when the exec ends, or a moment later: else the two of them keep both processors
+# busy, and what is waited for gets none.
+POLL_S = 0.05
+POLL_PAUSE_S = 0.005
 PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
@@ -47,6 +52,7 @@ class Exec:
     running: bool = False
     exit_code: int | None = None
     pid: int = 0
+    asked_at: float = -1000.0  # loop time of the last inspect
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -287,6 +293,8 @@ class Execs:
     async def inspect(self, exec_id: str) -> JsonObject:
         """ExecInspect."""
         exec_ = self._find(exec_id)
+        if exec_.running:
+            await self._slow_down(exec_)
         request = exec_.request
         return {
             "ID": exec_.id,
@@ -307,6 +315,13 @@ class Execs:
             "DetachKeys": "",
             "Pid": exec_.pid,
         }
+
+    async def _slow_down(self, exec_: Exec) -> None:
+        """Let who asks in a loop wait for the end instead, for a moment."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - exec_.asked_at < POLL_S:
+            await asyncio.wait([exec_.ended], timeout=POLL_PAUSE_S)
+        exec_.asked_at = loop.time()
 
     async def run(self, live: Live, command: list[str], *, limit_s: float, output_bytes: int) -> tuple[int, bytes]:
         """Run a command to its end: (exit code, the first `output_bytes` of what it wrote). For health checks.

@@ -33,6 +33,7 @@ from vmagent.engine.system import System
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import EngineError
 from vmagent.images.imagestore import ImageStore
+from vmagent.linux import mounts
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import ExecExited, Exited, Held, LogGrew, SupervisorEvent
 
@@ -187,6 +188,15 @@ class Engine:
             await self._resume(live)
         await self._store.collect()
         await self._core.sweep_trash()
+        self._sweep_exec_root()
+
+    def _sweep_exec_root(self) -> None:
+        """Run-time files of containers whose removal was cut short."""
+        for entry in os.scandir(self._exec_root.containers):
+            if ContainerId(entry.name) not in self._core.live:
+                with suppress(OSError):
+                    mounts.umount(f"{entry.path}/shm", mounts.MNT_DETACH)
+                self._core.remove_later(Path(entry.path))
 
     async def _forget_stranger(self, held: Held) -> None:
         """A process whose container was removed meanwhile: its removal was cut short, so it ends now."""

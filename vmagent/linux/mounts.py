@@ -201,3 +201,27 @@ def filesystem_type(fd: int) -> int:
         fail("fstatfs")
     value: int = struct.unpack_from("=q", buffer)[0]
     return value
+
+
+_FLAG_OF_ATTRIBUTE = (
+    (MOUNT_ATTR_RDONLY, MS_RDONLY),
+    (MOUNT_ATTR_NOSUID, MS_NOSUID),
+    (MOUNT_ATTR_NODEV, MS_NODEV),
+    (MOUNT_ATTR_NOEXEC, MS_NOEXEC),
+    (MOUNT_ATTR_NODIRATIME, MS_NODIRATIME),
+    (MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW),
+)
+_ATIME_FLAGS = {
+    MOUNT_ATTR_RELATIME: MS_RELATIME,
+    MOUNT_ATTR_NOATIME: MS_NOATIME,
+    MOUNT_ATTR_STRICTATIME: MS_STRICTATIME,
+}
+
+
+def to_mount_flags(attributes: int) -> int:
+    """MOUNT_ATTR_* as the flags of mount(2) that mean the same."""
+    flags = _ATIME_FLAGS[attributes & MOUNT_ATTR__ATIME]
+    for attribute, flag in _FLAG_OF_ATTRIBUTE:
+        if attributes & attribute:
+            flags |= flag
+    return flags

@@ -218,8 +218,14 @@ def _mount_cgroups(root_fd: int, mount: dict[str, Any], cgroups: list[Any]) -> N
             else:
                 os.mkdir(entry["folder"], 0o755, dir_fd=tmpfs)
         _attach(root_fd, mount, os.dup(tmpfs), is_folder=True)
+        os.fchdir(tmpfs)  # attached now; its folders are ours alone, so a mount(2) by name finds no link
     for entry in cgroups:
         if "link" in entry:
+            continue
+        if hierarchies and "bind" not in entry:
+            # One call each instead of the ten of a mount by descriptors: there are nine hierarchies.
+            words = ",".join(key if value is None else f"{key}={value}" for key, value in entry["options"])
+            m.mount("cgroup", entry["folder"], entry["fstype"], m.to_mount_flags(mount["set"]), words)
             continue
         if "bind" in entry:
             fd = m.open_tree(m.AT_FDCWD, entry["bind"], m.OPEN_TREE_CLONE)
@@ -238,6 +244,7 @@ def _mount_cgroups(root_fd: int, mount: dict[str, Any], cgroups: list[Any]) -> N
         if mount["set"] & m.MOUNT_ATTR_RDONLY:
             m.mount_setattr(tmpfs, set_=m.MOUNT_ATTR_RDONLY)
         os.close(tmpfs)
+        os.chdir("/")
 
 
 def make_devices(root_fd: int, devices: list[dict[str, Any]], made: dict[str, int], *, with_links: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -37,6 +38,7 @@ class Run(Child):
 
     __slots__ = (
         "_folder",
+        "_is_cgroup_gone",
         "_is_window",
         "_pumps",
         "_tell",
@@ -74,6 +76,7 @@ class Run(Child):
         self.paused = False
         self.at_ns: int | None = None
         self.tries_left = _REMOVE_TRIES
+        self._is_cgroup_gone = False
 
     def words(self) -> dict[str, Any]:
         return {
@@ -228,8 +231,10 @@ class Run(Child):
             say(f"cove-supervisor: exit record of {self.id}: {e}")
         self.reap()
         self.state = EXITED
-        self._close_all()
+        # Told first: the engine settles the exit while this tidies up. A new start of the same container waits in the
+        # socket until all of it is gone.
         self._tell(self, "exited")
+        self._close_all()
 
     def _close_all(self) -> None:
         """Give back descriptors, cgroup and the keeper's entry."""
@@ -254,9 +259,14 @@ class Run(Child):
         While it is busy yet, "cgroup-busy" is told: call again a moment later, unless a new run uses it.
         """
         try:
-            if self.cgroup.pids():
+            try:
+                self.cgroup.remove()
+            except OSError as e:
+                if e.errno != errno.EBUSY:
+                    raise
                 self.cgroup.signal_all(signal.SIGKILL)
-            self.cgroup.remove()
+                self.cgroup.remove()
+            self._is_cgroup_gone = True
         except OSError as e:
             self.tries_left -= 1
             if self.tries_left:
@@ -315,7 +325,7 @@ class Run(Child):
                 records.remove(self._folder, payload_name(stream))
                 records.remove(self._folder, index_name(stream))
         records.remove(self._folder, records.EXIT)
-        if self.cgroup.exists():
+        if not self._is_cgroup_gone and self.cgroup.exists():
             self.remove_cgroup()
 
     # Verbs

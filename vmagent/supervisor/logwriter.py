@@ -34,12 +34,13 @@ class StreamWriter:
         """Takes both descriptors over and repairs what a crash left: a torn record, bytes without one."""
         self.payload_fd = payload_fd
         self.index_fd = index_fd
-        records = os.fstat(index_fd).st_size // RECORD.size
+        records, torn = divmod(os.fstat(index_fd).st_size, RECORD.size)
         self.end = self.last_ns = 0  # what the index knows
         if records:
             offset, length, self.last_ns = RECORD.unpack(os.pread(index_fd, RECORD.size, (records - 1) * RECORD.size))
             self.end = offset + length
-        os.ftruncate(index_fd, records * RECORD.size)
+        if torn:
+            os.ftruncate(index_fd, records * RECORD.size)
         os.lseek(index_fd, 0, os.SEEK_END)
         self.written = os.lseek(payload_fd, 0, os.SEEK_END)
         if self.written > self.end:

@@ -29,7 +29,7 @@ from vmagent.runtime.cgroups.base import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 # Controllers that a container's processes are put under wherever they are mounted; a name=… hierarchy too.
@@ -106,6 +106,8 @@ class TreeV1(Tree):
         for part in parent.split("/")[1:]:
             above, at = at, f"{at}/{part}"
             self._init_cpuset(above, at)
+        if (root := self.controllers.get("cpuset")) is not None:
+            write(f"{root}{parent}/cgroup.clone_children", 1)
         self._prepared.add(parent)
 
     def _make(self, path: str) -> None:
@@ -117,9 +119,12 @@ class TreeV1(Tree):
         self._init_cpuset(path.rpartition("/")[0], path)
 
     def _init_cpuset(self, parent: str, path: str) -> None:
-        """A cpuset takes no process before both its lists are set; take them from the parent."""
+        """A cpuset takes no process before both its lists are set; take them from the parent.
+
+        The kernel does it by itself in a parent with cgroup.clone_children, which `_prepare` sets.
+        """
         root = self.controllers.get("cpuset")
-        if root is None:
+        if root is None or read(f"{root}{path}/cpuset.mems").strip():
             return
         for name in ("cpuset.cpus", "cpuset.mems"):
             if not read(f"{root}{path}/{name}").strip():
@@ -191,8 +196,34 @@ class CgroupV1(Cgroup):
         self._update_network(resources.get("network") or {})
         if resources.get("unified"):
             raise OSError(errno.EOPNOTSUPP, "`unified` resources need cgroup v2", self.path)
-        for rule in resources.get("devices") or ():
-            write(self._file("devices", "devices.allow" if rule.get("allow") else "devices.deny"), device_line(rule))
+        if rules := resources.get("devices"):
+            self._update_devices(rules)
+
+    def _update_devices(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """One rule a write, as the kernel wants it; each of the two files is opened once."""
+        fds: dict[str, int] = {}
+        done: set[str] = set()  # written since the last rule of the other kind
+        name = ""
+        try:
+            for rule in rules:
+                kind = "devices.allow" if rule.get("allow") else "devices.deny"
+                if kind != name:
+                    name = kind
+                    done.clear()
+                line = device_line(rule)
+                if line in done:
+                    continue
+                done.add(line)
+                path = self._file("devices", name)
+                if name not in fds:
+                    fds[name] = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(fds[name], line.encode())
+                except OSError as e:
+                    raise OSError(e.errno, f"write {line}: {os.strerror(e.errno or 0)}", path) from e
+        finally:
+            for fd in fds.values():
+                os.close(fd)
 
     def _update_network(self, network: Mapping[str, Any]) -> None:
         if network.get("classID"):
