@@ -138,6 +138,21 @@ def setdomainname(name: str) -> None:
         fail("setdomainname", name)
 
 
+def ignored_signals() -> list[int]:
+    """The numbers of the signals that this process ignores: proc(5), SigIgn."""
+    with open("/proc/self/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"SigIgn:"):
+                mask = int(line.split()[1], 16)
+                return [number for number in range(1, 65) if mask >> (number - 1) & 1]
+    return []
+
+
+def default_signal(number: int) -> None:
+    """Let the signal `number` do what it does by default; past libc, which hides 32 and 33. Raises OSError."""
+    syscall("rt_sigaction", number, number, bytes(32), None, ctypes.c_size_t(8))
+
+
 def join_session_keyring(name: str) -> None:
     """A new session keyring for this process: keyctl(2). Raises OSError; ENOSYS on a kernel without keyrings."""
     syscall("keyctl", name, KEYCTL_JOIN_SESSION_KEYRING, os.fsencode(name))

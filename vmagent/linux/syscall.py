@@ -18,6 +18,7 @@ MACHINE = os.uname().machine
 # asm/unistd_64.h, asm-generic/unistd.h. From 424 on, every architecture has the same numbers.
 _NUMBERS = {
     "x86_64": {
+        "rt_sigaction": 13,
         "pivot_root": 155,
         "seccomp": 317,
         "capget": 125,
@@ -29,6 +30,7 @@ _NUMBERS = {
         "personality": 135,
     },
     "aarch64": {
+        "rt_sigaction": 134,
         "pivot_root": 41,
         "seccomp": 277,
         "capget": 90,

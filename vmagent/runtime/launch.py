@@ -201,7 +201,7 @@ def _enter_cgroup(cgroup: Cgroup, process: dict[str, Any], name: str, extras: Ex
     cgroup.enter()
     # The container must not look into this process while it still holds the host's descriptors (CVE-2019-5736 and kin).
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    reset_signals()
+    reset_signals(_kernel[0])
     os.setsid()
     set_oom_score(process["oom_score_adj"])
     try:

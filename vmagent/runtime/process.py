@@ -24,12 +24,20 @@ if TYPE_CHECKING:
     from vmagent.runtime.users import Identity
 
 
-class Kernel:
-    """What the parent found out once, so that no child has to: this process's permitted set, the last capability."""
+_RESET = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD, _signal.SIGHUP)
 
-    __slots__ = ("last_capability", "permitted")
+
+class Kernel:
+    """What the parent found out once, so that no child has to.
+
+    `permitted`: this process's capabilities; `last_capability` of the system; `ignored`: the signals that it was born
+    ignoring, as what is started with `&` does with SIGQUIT and whatever glibc's posix_spawn starts with 32 and 33.
+    """
+
+    __slots__ = ("ignored", "last_capability", "permitted")
 
     def __init__(self) -> None:
+        self.ignored = [number for number in linux.ignored_signals() if number not in _RESET]
         self.permitted = capabilities.capget()[1]
         self.last_capability = capabilities.last_capability()
 
@@ -226,8 +234,10 @@ def _executable(path: str) -> tuple[str, str] | None:
     return None
 
 
-def reset_signals() -> None:
+def reset_signals(kernel: Kernel) -> None:
     """Python ignores SIGPIPE and SIGXFSZ, and ignored is inherited through execve, as a blocked signal is."""
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD, _signal.SIGHUP):
+    for number in _RESET:
         _signal.signal(number, _signal.SIG_DFL)
+    for number in kernel.ignored:
+        linux.default_signal(number)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
