@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -12,22 +13,50 @@ from vmagent.errors import BadRequest
 
 
 class Bell:
-    """Wakes everyone who asked since the last ring. Take `next()` before looking at the state, then wait for it."""
+    """Wakes everyone who asked since the last ring. Take `next()` before looking at the state, then await it."""
 
     def __init__(self) -> None:
+        self._rings = 0
         self._sleepers: set[asyncio.Future[None]] = set()
 
-    def next(self) -> asyncio.Future[None]:
-        """A future that is done at the next ring."""
-        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.add(sleeper)
-        sleeper.add_done_callback(self._sleepers.discard)
-        return sleeper
+    @property
+    def sleepers(self) -> int:
+        """How many wait now."""
+        return len(self._sleepers)
+
+    def next(self) -> News:
+        """The next ring from here on. Who never awaits it leaves nothing behind."""
+        return News(self, self._rings)
 
     def ring(self) -> None:
-        for sleeper in list(self._sleepers):
+        self._rings += 1
+        for sleeper in self._sleepers:
             if not sleeper.done():
                 sleeper.set_result(None)
+        self._sleepers.clear()
+
+    async def after(self, rings: int) -> None:
+        """Wait until it has rung more than `rings` times."""
+        if self._rings > rings:
+            return
+        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.add(sleeper)
+        try:
+            await sleeper
+        finally:
+            self._sleepers.discard(sleeper)
+
+
+class News:
+    """A ring to come: await it, once or more often."""
+
+    __slots__ = ("_bell", "_rings")
+
+    def __init__(self, bell: Bell, rings: int) -> None:
+        self._bell, self._rings = bell, rings
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._bell.after(self._rings).__await__()
 
 
 class Condition(StrEnum):

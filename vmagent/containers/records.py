@@ -32,11 +32,10 @@ def save_new(folder: Path, container: Container) -> None:
     for name in ("upper", "work", "rootfs"):
         os.mkdir(folder / name, 0o755)
     fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, encode(container))
+    with open(fd, "wb") as file:  # which writes on where the disk takes a part only, and then says that it is full
+        file.write(encode(container))
+        file.flush()
         os.fsync(fd)
-    finally:
-        os.close(fd)
     fsync_dir(folder)
     fsync_dir(folder.parent)
 

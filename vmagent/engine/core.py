@@ -22,13 +22,14 @@ from vmagent.durable import publish
 from vmagent.engine.events import EventBus
 from vmagent.errors import EngineError, NotFound
 from vmagent.paths import DataRoot, ExecRoot
-from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.client import SupervisorClient, SupervisorError
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 COMMIT_DELAY_S = 0.2  # changes of this long are written together
+COMMIT_PAUSE_S = 5.0  # before a state that could not be written is tried again
 QUIET_S = 0.25  # without an event of a container, before trees are removed
 TRASH_LIMIT_S = 5.0  # then they are removed beside other work
 
@@ -106,8 +107,9 @@ class Core:
             self._commit_task = self.spawn_task(self._commit_states(), "commit states")
 
     async def _commit_states(self) -> None:
+        delay_s = COMMIT_DELAY_S
         while self._changed:
-            await asyncio.sleep(COMMIT_DELAY_S)
+            await asyncio.sleep(delay_s)
             changed, self._changed = self._changed, {}
             exited, self._exited = self._exited, {}
             # A container that is gone by now has no folder to write to.
@@ -116,10 +118,23 @@ class Core:
                 for container_id, record in changed.items()
                 if container_id in self.live
             ]
-            if states:
-                await self.on_disk(_write_states, states)
+            unsaved = await self.on_disk(_write_states, states) if states else frozenset()
+            for container_id, record in changed.items():
+                if container_id in unsaved:
+                    self._changed.setdefault(container_id, record)
             for container_id, run in exited.items():
-                await self.supervisor.acknowledge(container_id, run)
+                if container_id in unsaved:  # what the supervisor knows is all there is of this exit
+                    self._exited.setdefault(container_id, run)
+                else:
+                    await self._acknowledge(container_id, run)
+            delay_s = COMMIT_PAUSE_S if unsaved else COMMIT_DELAY_S
+
+    async def _acknowledge(self, container_id: ContainerId, run: int) -> None:
+        """Let the supervisor forget a run; one that it keeps is told again to the next engine."""
+        try:
+            await self.supervisor.acknowledge(container_id, run)
+        except SupervisorError as e:
+            log.warning("container.exit_not_acknowledged", container=container_id, run=run, error=str(e))
 
     # Removal of trees
 
@@ -182,8 +197,12 @@ def _remove_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)  # what can't go now goes at the next sweep
 
 
-def _write_states(states: list[tuple[Path, bytes, bool]]) -> None:
-    """Write state files (folder, bytes, whether durably); a folder that is gone meanwhile needs none."""
+def _write_states(states: list[tuple[Path, bytes, bool]]) -> frozenset[str]:
+    """Write state files (folder, bytes, whether durably): the ids of those that could not be.
+
+    A folder that is gone meanwhile needs none.
+    """
+    unsaved = set()
     for folder, data, durable in states:
         try:
             publish(folder / STATE, data, durable=durable)
@@ -191,6 +210,8 @@ def _write_states(states: list[tuple[Path, bytes, bool]]) -> None:
             continue
         except OSError as e:
             log.error("container.state_not_saved", container=folder.name, error=str(e))
+            unsaved.add(folder.name)
+    return frozenset(unsaved)
 
 
 def has_record(folder: Path) -> bool:

@@ -1,0 +1,155 @@
+"""What the engine's parts share: states on their way to disk, and whom a change wakes."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vmagent.containers import records
+from vmagent.containers.configure import complete
+from vmagent.containers.live import Bell, Live
+from vmagent.containers.model import Container, ContainerId
+from vmagent.engine import core as core_module
+from vmagent.engine.core import Core
+from vmagent.engine.events import EventBus
+from vmagent.paths import DataRoot, ExecRoot
+from vmagent.supervisor.client import SupervisorClient, SupervisorError
+
+LIMIT_S = 5.0
+
+
+class Forgetting(SupervisorClient):
+    """A supervisor that notes which runs it may forget. It refuses those of `refused`."""
+
+    def __init__(self, refused: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.forgotten: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        self._refused = refused
+
+    async def acknowledge(self, container_id: str, run: int) -> None:
+        if container_id in self._refused:
+            raise SupervisorError(f"{container_id} has not ended")
+        self.forgotten.put_nowait((container_id, run))
+
+
+def container(container_id: str) -> Container:
+    asked = complete({"Image": "x"}, {"Cmd": ["sh"]}, ContainerId(container_id), api_version=(1, 44))
+    return Container(
+        id=ContainerId(container_id),
+        name=container_id[:4],
+        created_ns=1,
+        image_id="sha256:" + "0" * 64,
+        image_ref="x",
+        platform="linux",
+        argv=asked.argv,
+        config=asked.config,
+        host_config=asked.host_config,
+        endpoints=asked.endpoints,
+        mounts=[],
+    )
+
+
+def opened(root: Path, supervisor: Forgetting, *container_ids: str) -> Core:
+    core = Core(DataRoot(root / "data"), ExecRoot(root / "exec"), EventBus())
+    core.supervisor = supervisor
+    core.data_root.containers.mkdir(parents=True)
+    for container_id in container_ids:
+        live = Live(container(container_id))
+        records.save_new(core.folder(container_id), live.record)
+        core.live[live.record.id] = live
+    return core
+
+
+@pytest.mark.spec("engine-facts §7: acknowledged once the status is on disk")
+def test_an_exit_that_can_not_be_saved_is_told_to_nobody_until_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_module, "COMMIT_DELAY_S", 0.0)
+    monkeypatch.setattr(core_module, "COMMIT_PAUSE_S", 0.0)
+    bad, good = "a" * 64, "b" * 64
+
+    async def check() -> None:
+        supervisor = Forgetting()
+        core = opened(tmp_path, supervisor, bad, good)
+        in_the_way = core.folder(bad) / records.STATE
+        in_the_way.mkdir()  # a file can't take its name: EISDIR
+        try:
+            core.note_state(core.live[ContainerId(bad)].record, exited_run=3)
+            core.note_state(core.live[ContainerId(good)].record, exited_run=1)
+            async with asyncio.timeout(LIMIT_S):
+                assert await supervisor.forgotten.get() == (good, 1)
+                assert supervisor.forgotten.empty()
+                in_the_way.rmdir()
+                assert await supervisor.forgotten.get() == (bad, 3)
+            assert records.load(core.folder(bad)).id == bad
+        finally:
+            await core.close()
+
+    asyncio.run(check())
+
+
+def test_a_supervisor_that_refuses_one_run_does_not_keep_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_module, "COMMIT_DELAY_S", 0.0)
+    first, second = "a" * 64, "b" * 64
+
+    async def check() -> None:
+        supervisor = Forgetting(refused=(first,))
+        core = opened(tmp_path, supervisor, first, second)
+        try:
+            core.note_state(core.live[ContainerId(first)].record, exited_run=1)
+            core.note_state(core.live[ContainerId(second)].record, exited_run=2)
+            async with asyncio.timeout(LIMIT_S):
+                assert await supervisor.forgotten.get() == (second, 2)
+        finally:
+            await core.close()
+
+    asyncio.run(check())
+
+
+@pytest.fixture
+def small_files() -> Iterator[int]:
+    """No file of this process grows over so many bytes, as on a disk with so much room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    yield 100
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_half_a_record_is_no_container(tmp_path: Path, small_files: int) -> None:
+    with pytest.raises(OSError, match="File too large"):
+        records.save_new(tmp_path / "c", container("a" * 64))
+
+
+async def hear(bell: Bell) -> None:
+    await bell.next()
+
+
+def test_who_looks_and_does_not_wait_leaves_nothing_behind() -> None:
+    async def check() -> None:
+        bell = Bell()
+        for _ in range(100):
+            bell.next()
+        assert bell.sleepers == 0
+        missed = bell.next()
+        bell.ring()
+        async with asyncio.timeout(LIMIT_S):
+            await missed
+            waiting = asyncio.create_task(hear(bell))
+            await asyncio.sleep(0)
+            assert bell.sleepers == 1
+            bell.ring()
+            await waiting
+            assert bell.sleepers == 0
+            gone = asyncio.create_task(hear(bell))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.wait([gone])
+            assert bell.sleepers == 0
+
+    asyncio.run(check())
