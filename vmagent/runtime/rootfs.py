@@ -313,7 +313,8 @@ def mask(root_fd: int, paths: list[str], null_fd: int) -> None:
                 cover = m.new_mount("tmpfs", "tmpfs", [("nr_blocks", "1"), ("nr_inodes", "1")], m.MOUNT_ATTR_RDONLY)
             else:
                 cover = m.open_tree(null_fd, "", m.OPEN_TREE_CLONE)
-                m.mount_setattr(cover, set_=m.MOUNT_ATTR_RDONLY, propagation=m.MS_PRIVATE)
+                flags = m.MOUNT_ATTR_RDONLY | m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NOEXEC
+                m.mount_setattr(cover, set_=flags, propagation=m.MS_PRIVATE)
             m.move_mount(cover, target)
         except OSError as e:
             raise failed(f"error masking {path}", e, MOUNT) from e
