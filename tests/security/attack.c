@@ -60,7 +60,7 @@ static int terminal(int fd) {
 static int process(pid_t pid) {
   char data[8], path[64];
   struct iovec here = {data, sizeof data}, there = {&data, sizeof data};
-  static const char *const files[] = {"mem", "environ", "root/etc/passwd", "cwd", "fd", "ns/mnt", "maps", "exe"};
+  static const char *const files[] = {"mem", "environ", "root/etc/passwd", "cwd", "fd/0", "ns/mnt", "maps", "exe"};
   said("ptrace", ptrace(PTRACE_SEIZE, pid, 0, 0));
   said("process_vm_readv", process_vm_readv(pid, &here, 1, &there, 1, 0));
   long fd = syscall(SYS_pidfd_open, pid, 0);

@@ -1,7 +1,7 @@
 """dockerd and our engine side by side in network and mount namespaces of their own, and the probe run under both.
 
-python -m tests.security.peers FOLDER [RUN-OPTIONS…] writes dockerd.txt and cove.txt there. As root; needs Debian's
-docker.io. Docker's own roots lie in FOLDER too and go at the end.
+python -m tests.security.peers FOLDER writes dockerd-WAY.txt and cove-WAY.txt there for each of the WAYS to start the
+probe, and host.txt. As root; needs Debian's docker.io.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +25,12 @@ from tests.support.tools import ROOT, docker_cli
 
 IMAGE = "probe:latest"
 NAMES = ("dockerd", "cove")
+WAYS: Mapping[str, tuple[str, ...]] = {
+    "run": (),
+    "exec": ("exec",),
+    "user": ("-t", "-u", "1000:1000"),
+    "read-only": ("--read-only", "--security-opt", "no-new-privileges"),
+}
 _START_LIMIT_S = 30
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 
@@ -51,8 +57,8 @@ def dockerd(folder: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def probe(host: str, tar: Path, options: list[str]) -> str:
-    """What the probe prints in a container of the engine at `host` that is run with `options`."""
+def probe(host: str, tar: Path, folder: Path, name: str) -> None:
+    """Write what the probe prints in containers of the engine `name` at `host`, started in each of the WAYS."""
     environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_CLI_HINTS": "false"}
 
     def docker(*args: str) -> str:
@@ -61,16 +67,17 @@ def probe(host: str, tar: Path, options: list[str]) -> str:
         return done.stdout
 
     docker("import", "-c", "ENV PATH=/bin", str(tar), IMAGE)
-    if "exec" in options:
-        name = docker("run", "-d", *(word for word in options if word != "exec"), IMAGE, "sleep", "60").strip()
-        try:
-            return docker("exec", name, "/probe")
-        finally:
-            docker("rm", "-f", name)
-    return docker("run", "--rm", *options, IMAGE, "/probe")
+    for way, options in WAYS.items():
+        if way == "exec":
+            container = docker("run", "-d", IMAGE, "sleep", "60").strip()
+            said = docker("exec", container, "/probe")
+            docker("rm", "-f", container)
+        else:
+            said = docker("run", "--rm", *options, IMAGE, "/probe")
+        (folder / f"{name}-{way}.txt").write_text(said)
 
 
-def run_both(folder: Path, options: list[str]) -> None:
+def run_both(folder: Path) -> None:
     """In namespaces of this process's own: both engines, one after the other's probe. Raises AssertionError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET):
@@ -78,26 +85,29 @@ def run_both(folder: Path, options: list[str]) -> None:
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     subprocess.run(["mount", "--make-rshared", "/"], check=True)  # what docker expects of its host
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    spaces = [f"{name}\t{os.readlink(f'/proc/self/ns/{name}')}" for name in os.listdir("/proc/self/ns")]
+    (folder / "host.txt").write_text("\n".join(spaces))
     with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as work:
         tar = image_tar(Path(work) / "probe.tar", {"/probe": program("probe")})
         with dockerd(Path(work)) as host:
-            (folder / "dockerd.txt").write_text(probe(host, tar, options))
+            probe(host, tar, folder, "dockerd")
         with native_engine() as engine:
-            (folder / "cove.txt").write_text(probe(engine.host, tar, options))
+            probe(engine.host, tar, folder, "cove")
         for line in Path("/proc/self/mounts").read_text().splitlines():
             if line.split()[1].startswith(work):
                 subprocess.run(["umount", "-l", line.split()[1]], check=False)
 
 
-def reports(folder: Path, *options: str) -> tuple[Report, Report]:
-    """(dockerd's, ours), made by a process of its own that writes to `folder`."""
+def reports(folder: Path) -> dict[str, tuple[Report, Report]]:
+    """way → (dockerd's, ours), made by a process of its own that writes to `folder`."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.security.peers", str(folder), *options],
+        [sys.executable, "-m", "tests.security.peers", str(folder)],
         cwd=ROOT, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    dockers, ours = (parse((folder / f"{name}.txt").read_text()) for name in NAMES)
-    return dockers, ours
+    host = dict(line.split("\t") for line in (folder / "host.txt").read_text().splitlines())
+    dockers, ours = ({way: parse((folder / f"{name}-{way}.txt").read_text(), host) for way in WAYS} for name in NAMES)
+    return {way: (dockers[way], ours[way]) for way in WAYS}
 
 
 def is_there() -> bool:
@@ -106,4 +116,4 @@ def is_there() -> bool:
 
 
 if __name__ == "__main__":
-    run_both(Path(sys.argv[1]), sys.argv[2:])
+    run_both(Path(sys.argv[1]))

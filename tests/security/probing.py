@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,7 @@ from tests.support.tools import CACHE, busybox_tar
 SOURCES = Path(__file__).parent
 _FLAGS = ("-target", "x86_64-linux-musl", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-std=gnu11")
 
+_ID = re.compile("[0-9a-f]{64}")
 Report = Mapping[tuple[str, str], str]  # (section, name) → what was found
 
 
@@ -48,11 +50,30 @@ def image_tar(path: Path, extra: Mapping[str, Path]) -> Path:
     return path
 
 
-def parse(text: str) -> Report:
-    """The probe's lines. Raises AssertionError if it did not come to its end."""
+def parse(text: str, host: Mapping[str, str]) -> Report:
+    """The probe's lines, without what differs from container to container; `host`: its namespaces by name.
+
+    Raises AssertionError if the probe did not come to its end.
+    """
     found: dict[tuple[str, str], str] = {}
     for line in text.splitlines():
         section, name, value = line.split("\t", 2)
-        found[section, name] = value
+        match section:
+            case "namespaces":
+                value = "the host's" if host[name] == value else "its own"
+            case "mounts":
+                name, value = _mount(value)
+            case "cgroups":
+                name, value = value.split(":")[1] or "v2", _ID.sub("ID", value.split(":")[2])
+        found[section, name] = value.strip()
     assert found.pop(("end", "-"), None), f"the probe broke off:\n{text[-2000:]}"
     return found
+
+
+def _mount(line: str) -> tuple[str, str]:
+    """(where, flags, type and what changes there are passed on) of a line of mountinfo: proc(5)."""
+    words = line.split()
+    separator = words.index("-")
+    flags = [word for word in words[5].split(",") if word != "relatime"]
+    propagation = sorted({word.partition(":")[0] for word in words[6:separator]}) or ["private"]
+    return words[4], f"{','.join(flags)} {words[separator + 1]} {','.join(propagation)}"
