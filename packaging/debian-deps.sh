@@ -5,7 +5,7 @@ set -euo pipefail
 run=(
   python3 python3-venv ca-certificates make
   qemu-system-x86 qemu-utils                                  # the VM
-  mmdebstrap cpio zstd lz4 xz-utils debian-archive-keyring    # its image
+  mmdebstrap cpio zstd lz4 xz-utils binutils debian-archive-keyring # its image
   libnftables1 procps iproute2                                # the engine natively
   libegl1 libgl1 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 # the window
   libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
