@@ -10,6 +10,7 @@ import sys
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,41 @@ class Bundle:
     def command(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `cove-runtime`."""
         settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "stdin": subprocess.DEVNULL}
-        argv = [sys.executable, "-P", "-m", "vmagent.runtime.command", "--root", str(self.root), *args]
+        return subprocess.run(self.argv(*args), check=False, **{**settings, **options})
+
+    def argv(self, *args: str) -> list[str]:
+        """`cove-runtime` without its second start from a protected interpreter, whose own tests are the escapes'."""
+        code = "import gc, sys; from vmagent.runtime.command import main; gc.freeze(); sys.exit(main(sys.argv[1:]))"
+        return [sys.executable, "-P", "-c", code, "--root", str(self.root), *args]
+
+    def refused(self, word: str) -> str:
+        """`create` fails, says `word`, and leaves nothing; what it said."""
+        self.process.setdefault("args", ["true"])
+        self.write()
+        done = self.create()
+        assert done.returncode == 1
+        assert word in done.stderr
+        assert not self.root.exists() or not list(self.root.iterdir())
+        assert not tree().at(self.cgroup_path).exists()
+        return done.stderr
+
+    def create(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """`create`, whose output is nobody's: the container keeps it open. What it said on stderr comes by --log."""
+        self.write()
+        log = self.folder / "log"
+        log.unlink(missing_ok=True)
+        quiet = {"capture_output": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options}
+        done = self.command(
+            "--log", str(log), "--log-format", "json", "create", *words, "--bundle", str(self.folder), self.id, **quiet
+        )
+        lines = log.read_text().splitlines() if log.exists() else []
+        done.stderr = "\n".join(json.loads(line)["msg"] for line in lines)
+        return done
+
+    @staticmethod
+    def external(argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        """Another program, its output as text."""
+        settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "stdin": subprocess.DEVNULL}
         return subprocess.run(argv, check=False, **{**settings, **options})
 
     def run(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -98,32 +133,46 @@ class Bundle:
 
 
 @pytest.fixture(scope="session")
-def rootfs_template(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rootfs_template(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("rootfs")
     with tarfile.open(busybox_tar) as tar:
         tar.extractall(folder, filter="tar")
-    return folder
+    yield folder
+    tree().at(CGROUPS).remove()
 
 
-@pytest.fixture
-def new_bundle(tmp_path: Path, rootfs_template: Path) -> Iterator[Callable[[], Bundle]]:
-    """Makes bundles; afterwards their containers, cgroups and files are gone."""
+@contextmanager
+def bundles(folder: Path, rootfs_template: Path) -> Iterator[Callable[[], Bundle]]:
+    """Makes bundles below `folder`; afterwards their containers, cgroups and files are gone."""
     made: list[Bundle] = []
 
     def make() -> Bundle:
-        folder = tmp_path / f"bundle{len(made)}"
-        folder.mkdir()
-        shutil.copytree(rootfs_template, folder / "rootfs", symlinks=True)
-        made.append(Bundle(folder, folder / "rootfs"))
+        own = folder / f"bundle{len(made)}"
+        own.mkdir()
+        shutil.copytree(rootfs_template, own / "rootfs", symlinks=True)
+        made.append(Bundle(own, own / "rootfs"))
         return made[-1]
 
     yield make
     for bundle in made:
-        bundle.command("delete", "--force", bundle.id)
+        if bundle.root.exists() and os.listdir(bundle.root):
+            bundle.command("delete", "--force", bundle.id)
         assert not bundle.root.exists() or os.listdir(bundle.root) == []
         assert not tree().at(bundle.cgroup_path).exists()
-    tree().at(CGROUPS).remove()
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text(), "a mount of the container's is on the host"
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text(), "a mount of the container's is on the host"
+
+
+@pytest.fixture
+def new_bundle(tmp_path: Path, rootfs_template: Path) -> Iterator[Callable[[], Bundle]]:
+    with bundles(tmp_path, rootfs_template) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_bundle(tmp_path_factory: pytest.TempPathFactory, rootfs_template: Path) -> Iterator[Callable[[], Bundle]]:
+    """The same for a container that several tests look at."""
+    with bundles(tmp_path_factory.mktemp("module"), rootfs_template) as make:
+        yield make
 
 
 @pytest.fixture

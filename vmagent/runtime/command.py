@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vmagent.linux.interpreter import exec_protected, is_protected
 from vmagent.runtime import execution, inspection, lifecycle, updating
-from vmagent.runtime.failure import SPEC, LaunchError
+from vmagent.runtime.failure import MOUNT, NOT_FOUND, PERMISSION, SPEC, USER, LaunchError
 from vmagent.runtime.log import Log
 from vmagent.runtime.state import SPEC_VERSION
 
@@ -35,6 +35,8 @@ def main(argv: list[str]) -> int:
         return command(options, log)
     except LaunchError as e:
         text = str(e)
+        if e.kind in (NOT_FOUND, PERMISSION, USER, MOUNT):
+            text = f"unable to start container process: {text}"  # whoever knows runc looks for these words
     except OSError as e:
         text = f"{e.strerror or e}" + (f": {e.filename}" if e.filename else "")
     log.fail(text)

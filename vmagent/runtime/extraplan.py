@@ -23,9 +23,14 @@ _MAX_NICE, _MIN_NICE = 19, -20
 
 def check_supported(spec: Mapping[str, Any], linux: Mapping[str, Any], *, with_hooks: bool) -> None:
     """Raises LaunchError (spec) for what this runtime has not, and for a document of another major version."""
-    version = str(spec.get("ociVersion", "1.0.0"))
-    if version.partition(".")[0] != "1":
+    version = str(spec.get("ociVersion", ""))
+    numbers = version.partition("-")[0].partition("+")[0].split(".")
+    if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        raise LaunchError(SPEC, f"ociVersion {version!r} is no semantic version")
+    if numbers[0] != "1":
         raise LaunchError(SPEC, f"ociVersion {version!r} is not supported: this is a runtime for 1.x")
+    if not (spec.get("root") or {}).get("path"):
+        raise LaunchError(SPEC, "the specification has no root.path")
     for key, text in _ABSENT.items():
         if linux.get(key):
             raise LaunchError(SPEC, f"linux.{key}: {text}")

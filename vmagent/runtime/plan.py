@@ -221,6 +221,10 @@ def compile_exec(
     ids = process.get("user") or {}
     size = process.get("consoleSize")
     warnings: list[str] = []
+    compiled_filter = _seccomp(seccomp, with_listener=with_listener)
+    extra = process_extra(process, personality=personality, namespaces=namespaces)
+    if compiled_filter and compiled_filter["flags"] & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+        extra = {**(extra or {}), "has_listener": True}
     return {
         "args": args,
         "env": list(process.get("env") or ()),
@@ -237,8 +241,8 @@ def compile_exec(
         "no_new_privileges": bool(process.get("noNewPrivileges")),
         "rlimits": _rlimits(process.get("rlimits") or ()),
         "oom_score_adj": process.get("oomScoreAdj"),
-        "seccomp": _seccomp(seccomp, with_listener=with_listener),
-        "extra": process_extra(process, personality=personality, namespaces=namespaces),
+        "seccomp": compiled_filter,
+        "extra": extra,
         "warnings": warnings,
     }
 
