@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.supervisor.conftest import read_all
-from vmagent.supervisor import logfile
+from vmagent.supervisor import logfile, logwriter
 from vmagent.supervisor.logfile import LogEntry, LogReader
 from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, open_writer
 
@@ -48,6 +49,22 @@ def expected(pieces: list[tuple[int, bytes, int]]) -> list[LogEntry]:
         lines += [LogEntry(stream, time_ns, line + b"\n") for line in whole]
     left = [LogEntry(stream, when[stream], data) for stream, data in rest.items() if data]
     return lines + sorted(left, key=lambda entry: entry.time_ns)
+
+
+def test_a_record_that_the_disk_takes_in_part_leaves_the_next_ones_in_order(tmp_path: Path) -> None:
+    log = Log(tmp_path / "c")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        log.write(STDOUT, b"one\n")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (logwriter.RECORD.size + 16, hard))  # as on a disk with so much room
+        with pytest.raises(OSError, match="No space left"):
+            log.write(STDOUT, b"two\n")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        log.write(STDOUT, b"three\n")
+        assert [entry.data for entry in read_all(log.folder)] == [b"one\n", b"two\n", b"three\n"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        log.close()
 
 
 @given(PIECES, st.integers(0, 12), st.integers(0, 60), st.integers(0, 60))

@@ -10,7 +10,6 @@ import time
 
 from vmagent.runtime.cgroups import tree as cgroup_tree
 from vmagent.runtime.cgroups.v1 import TreeV1
-from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.launch import launch
 from vmagent.supervisor import records
 from vmagent.supervisor.child import EXITED, RUNNING, UNKNOWN, Child, NotHeld, Refused
@@ -116,7 +115,7 @@ class Run(Child):
                     netns_fd=netns_fd,
                 )
             )
-        except (OSError, LaunchError):
+        except BaseException:
             self._close_all()
             raise
         finally:

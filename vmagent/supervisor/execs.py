@@ -5,7 +5,6 @@ The status is put into the keeper's entry before the process is reaped, and stay
 
 from __future__ import annotations
 
-from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.launch import launch_exec
 from vmagent.supervisor.child import EXITED, Child
 
@@ -54,7 +53,7 @@ class Exec(Child):
                     stderr_fd=streams.get("stderr", -1),
                 )
             )
-        except (OSError, LaunchError):
+        except BaseException:
             self.keeping.forget(self.key)
             raise
 

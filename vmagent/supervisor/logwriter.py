@@ -9,6 +9,7 @@ a record for the rest, with the time of now. `vmagent.supervisor.logfile` reads 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import time
@@ -53,7 +54,12 @@ class StreamWriter:
         """
         self.written += length
         time_ns = max(time.time_ns(), after_ns + 1)
-        os.write(self.index_fd, RECORD.pack(self.end, self.written - self.end, time_ns))
+        count = os.write(self.index_fd, RECORD.pack(self.end, self.written - self.end, time_ns))
+        if count != RECORD.size:
+            # A record crosses a block's end now and then, and a full disk has room up to there: what came after the
+            # torn one would never be found again.
+            os.ftruncate(self.index_fd, os.lseek(self.index_fd, -count, os.SEEK_CUR))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.end = self.written
         self.last_ns = time_ns
         return time_ns

@@ -16,6 +16,7 @@ import contextlib
 import os
 
 from vmagent.linux.compact_json import dumps, loads
+from vmagent.supervisor.wire import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def write(folder: str, name: str, record: Mapping[str, Any]) -> None:
         os.makedirs(folder, mode=0o711, exist_ok=True)
         fd = _create(temporary)
     try:
-        os.write(fd, dumps(record).encode())
+        write_all(fd, dumps(record).encode())
     finally:
         os.close(fd)
     os.rename(temporary, f"{folder}/{name}")

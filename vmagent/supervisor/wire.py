@@ -77,7 +77,7 @@ class Link:
         if len(data) > INLINE_BYTES:
             memfd = os.memfd_create("cove-message", os.MFD_CLOEXEC)
             try:
-                _write_all(memfd, data)
+                write_all(memfd, data)
                 self._send_packet(b'{"memfd":%d}' % len(data), [memfd, *fds])
             finally:
                 os.close(memfd)
@@ -168,7 +168,8 @@ def _take_memfd(size: int, fds: list[int]) -> Any:
         os.close(memfd)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data` to a file: a full one takes a part before it says so. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
