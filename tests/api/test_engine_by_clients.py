@@ -66,6 +66,15 @@ def test_exec_by_socket_ends_its_input_by_half_close(client: docker.DockerClient
     assert client.api.exec_inspect(made["Id"])["ExitCode"] == 0
 
 
+def test_an_exec_is_left_by_the_keys_that_it_was_made_with(client: docker.DockerClient) -> None:
+    container = sleeper(client)
+    made = client.api.exec_create(container.id, ["cat"], stdin=True, tty=True, detach_keys="ctrl-x")
+    with bare(client.api.exec_start(made["Id"], tty=True, socket=True)) as raw:
+        raw.sendall(b"\x18")
+        assert read_all(raw) == b""
+    assert client.api.exec_inspect(made["Id"])["Running"]
+
+
 def test_files_go_in_and_come_out(client: docker.DockerClient) -> None:
     container = client.containers.create(IMAGE, ["true"], labels=["api-test"])
     tar = io.BytesIO()

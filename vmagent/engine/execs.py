@@ -201,15 +201,23 @@ class Execs:
         del tty  # decided when the exec was made, as docker's own client sends the same here
         try:
             session = await self._start(exec_, attached=not detach, console_size=console_size)
-        except (SupervisorError, LaunchError, OSError) as e:
+        except (EngineError, LaunchError, OSError) as e:
             failure, exit_code = _exec_error(e)
-            exec_.end(exit_code)
-            self._forget_later(exec_)
+            self._failed(exec_, exit_code)
             raise failure from e
+        except BaseException:
+            self._failed(exec_, EXIT_FAILED)
+            raise
         exec_.begun.set()
         exec_.live.exec_ids.append(exec_.id)
         self._core.spawn_task(self._settle(exec_), f"exec {exec_.id[:12]}")
         return session
+
+    def _failed(self, exec_: Exec, exit_code: int) -> None:
+        """It never ran: nobody waits for its end any more."""
+        exec_.end(exit_code)
+        exec_.begun.set()
+        self._forget_later(exec_)
 
     async def _start(self, exec_: Exec, *, attached: bool, console_size: tuple[int, int] | None) -> ExecSession | None:
         record = exec_.live.record
@@ -312,7 +320,7 @@ class Execs:
             "OpenStdout": bool(request.get("AttachStdout")),
             "CanRemove": exec_.ended.done(),
             "ContainerID": exec_.live.id,
-            "DetachKeys": "",
+            "DetachKeys": request.get("DetachKeys") or "",
             "Pid": exec_.pid,
         }
 
@@ -360,4 +368,6 @@ def _exec_error(error: Exception) -> tuple[EngineError, int]:
         return EngineError(PREFIX + message), EXIT_FAILED
     if isinstance(error, NotHeld):
         return Conflict("container is not running"), EXIT_FAILED
+    if isinstance(error, EngineError):
+        return error, EXIT_FAILED
     return EngineError(message), EXIT_FAILED

@@ -23,7 +23,7 @@ from vmagent.engine.networking import Networking
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import Conflict, EngineError, NotModified
 from vmagent.runtime.failure import LaunchError
-from vmagent.supervisor.client import Exited, NotHeld, SupervisorError
+from vmagent.supervisor.client import Exited, NotHeld
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ class Lifecycle:
         state.error, state.oom_killed = "", False
         try:
             spawned = await self._launcher.launch(live)
-        except (EngineError, SupervisorError, LaunchError, OSError) as e:
+        except (EngineError, LaunchError, OSError) as e:
             failure, state.exit_code = start_error(e)
             state.error = str(failure)
             if state.status is Status.RESTARTING:

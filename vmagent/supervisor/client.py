@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vmagent.errors import EngineError
 from vmagent.supervisor.wire import Link, PeerLost
 
 REQUEST_LIMIT_S = 30.0
@@ -26,12 +27,14 @@ SPAWN_LIMIT_S = 120.0
 _RETRY_S = 0.05  # only when even connecting fails: the keeper is gone or not yet there
 
 
-class SupervisorError(Exception):
-    """The supervisor refused or could not do it; `str(self)` says what and why."""
+class SupervisorError(EngineError):
+    """The supervisor refused or could not do it; `str(self)` says what and why. 500 where nobody knows better."""
 
 
 class NotHeld(SupervisorError):
     """No such container or exec is with the supervisor, or its process has ended."""
+
+    status = 409
 
 
 class SupervisorUnavailable(SupervisorError):
@@ -129,6 +132,12 @@ class _Pending:
         self.message = message
         self.fds = [os.dup(fd) for fd in fds]
         self.answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+
+    def drop_answer(self) -> None:
+        """Who asked was cancelled: the descriptors of an answer that has come in the same moment are nobody's."""
+        if self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None:
+            for fd in self.answer.result()[1]:
+                os.close(fd)
 
     def close(self) -> None:
         for fd in self.fds:
@@ -283,6 +292,9 @@ class SupervisorClient:
                 return await pending.answer
         except TimeoutError as e:
             raise SupervisorUnavailable(f"the supervisor did not answer {message['op']} in {limit_s:g} s") from e
+        except asyncio.CancelledError:
+            pending.drop_answer()
+            raise
         finally:
             del self._pending[number]
             pending.close()
