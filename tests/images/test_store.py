@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
 import subprocess
 import sys
 import tarfile
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 
 from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, tar_of
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.images import records
 from vmagent.images.config import apply_changes
 from vmagent.images.layer import Kind
 from vmagent.images.reference import Reference
@@ -103,6 +106,52 @@ def test_images_are_found_by_id_name_and_prefix(new_store: NewStore) -> None:
             find(ref)
     driver.import_(TOP, "cafe")
     assert find("cafe").id != one  # a name beats a prefix
+
+
+def test_who_leaves_while_an_image_is_published_leaves_a_whole_one(
+    new_store: NewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = new_store()
+    is_writing, goes_on = threading.Event(), threading.Event()
+    write_image = records.write_image
+
+    def slowly(*args: Any) -> None:
+        is_writing.set()
+        assert goes_on.wait(10)
+        write_image(*args)
+
+    monkeypatch.setattr(records, "write_image", slowly)
+
+    async def leave() -> None:
+        lines = driver.store.import_(chunks(BASE), "left:1")
+        task = asyncio.ensure_future(anext(lines))
+        await asyncio.to_thread(is_writing.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    driver.run(leave())
+    monkeypatch.setattr(records, "write_image", write_image)
+    assert driver.tags() == ["left:1"]
+    assert driver.left()["ingest"] == []
+    driver.run(driver.store.close())
+    again = new_store()
+    assert again.tags() == ["left:1"]
+    assert again.store.lowers(again.store.resolve("left:1"))
+
+
+def test_an_image_that_two_remove_at_once_goes_once(new_store: NewStore) -> None:
+    driver = new_store()
+    image_id = driver.import_(BASE, "one:1")
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(driver.store.remove(image_id), driver.store.remove(image_id))
+
+    said = [item for items in driver.run(both()) for item in items]
+    assert said.count({"Deleted": image_id}) == 1
+    assert driver.tags() == []
 
 
 def test_the_last_name_takes_the_image_with_it(new_store: NewStore) -> None:

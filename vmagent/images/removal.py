@@ -87,6 +87,7 @@ def _with_digests(key: str, names: Sequence[str]) -> list[str]:
 
 async def _untag(store: Store, image_id: str, names: Sequence[str]) -> Deleted:
     async with store.change:
+        names = [name for name in names if name in store.references]
         await store.point({}, away=names)
     untagged: Deleted = []
     for name in names:
@@ -97,8 +98,10 @@ async def _untag(store: Store, image_id: str, names: Sequence[str]) -> Deleted:
 
 
 async def _delete(store: Store, image_id: str) -> Deleted:
-    record = store.images[image_id]
-    gone = set(await store.forget(image_id))
+    record = store.images.get(image_id)
+    gone = await store.forget(image_id)
+    if record is None or gone is None:  # somebody else's removal was quicker
+        return []
     store.emit("delete", image_id, image_id)
     # A layer is shown by the name of the stack it ends, docker's layer store's own.
     chain = list(zip(record.layers, views.chain_ids(record.layers), strict=True))

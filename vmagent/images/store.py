@@ -24,7 +24,7 @@ import structlog
 from vmagent.durable import fsync_dir, publish
 from vmagent.errors import BadRequest, EngineError, NotFound
 from vmagent.images import config as image_config
-from vmagent.images import erofs, records, views
+from vmagent.images import erofs, records
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import ImageFault
 from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, Blob, Kind, Layer, hex_of
@@ -195,11 +195,6 @@ class Store:
         self._holds[image_id] += 1
         return Hold(self, image_id)
 
-    def names_of(self, image_id: str) -> list[str]:
-        """Familiar names of an image, tags first."""
-        tags, digests = views.names(self.references_of(image_id))
-        return tags + digests
-
     def disk_usage(self) -> int:
         """Bytes in all layers together, each counted once: `LayersSize` of /system/df."""
         return sum(layer.size for layer in self.layers.values())
@@ -232,9 +227,16 @@ class Store:
     async def publish(self, folder: Path, made: Iterable[ImageRecord], references: Mapping[str, str]) -> None:
         """Take a finished ingest folder into the store: layers, blobs, image records, then names, in that order.
 
-        Raises EngineError, OSError; then no record names anything of it.
+        Who is cancelled meanwhile gets that after the end of it: the threads that write go on anyway, and what they
+        write must be what this store knows. Raises EngineError, OSError; then no record names anything of it.
         """
-        made = list(made)
+        work = asyncio.create_task(self._publish(folder, list(made), references), name="publish images")
+        try:
+            await asyncio.shield(work)
+        finally:
+            await asyncio.wait([work])
+
+    async def _publish(self, folder: Path, made: list[ImageRecord], references: Mapping[str, str]) -> None:
         async with self.change:
             await asyncio.to_thread(self._move_in, folder)
             await asyncio.to_thread(self._take_layers, {diff_id for record in made for diff_id in record.layers})
@@ -378,12 +380,15 @@ class Store:
         """How many holds there are on an image."""
         return self._holds[image_id]
 
-    async def forget(self, image_id: str) -> list[str]:
-        """Delete an image's record, or hide it while it is held; the layers that went with it, bottom first."""
+    async def forget(self, image_id: str) -> list[str] | None:
+        """Delete an image's record, or hide it while it is held; the layers that went with it, bottom first.
+
+        None: there is no such image any more.
+        """
         async with self.change:
             record = self.images.get(image_id)
             if record is None:
-                return []
+                return None
             if self._holds[image_id]:
                 hidden = replace(record, hidden=True)
                 await asyncio.to_thread(records.write_image, self.root, hidden)
