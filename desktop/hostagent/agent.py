@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from desktop.hostagent.api import HostApi
@@ -47,6 +48,7 @@ class HostAgent:
             stack.push_async_callback(self._end_connections)
             for path, handler in ((self._paths.engine_socket, proxy.handle), (self._paths.host_socket, api.handle)):
                 server: LocalServer = await self._platform.serve(path, self._tracked(handler))
+                stack.callback(_remove_socket, path)
                 stack.callback(server.close)
             await self._quit.wait()
 
@@ -126,3 +128,9 @@ class HostAgent:
                 loop.add_signal_handler(number, self._quit.set)
             except NotImplementedError:  # Windows: the loop has no signals; Ctrl-C ends `asyncio.run`
                 print(f"signal {number} ends the agent without stopping the VM", file=sys.stderr)  # noqa: T201
+
+
+def _remove_socket(path: Path) -> None:
+    """A socket's file outlives its server. On Windows the name is a pipe's, and goes with it."""
+    if path.is_socket():
+        path.unlink(missing_ok=True)

@@ -114,13 +114,22 @@ class Vm:
                 self.agent.wait()
                 status = -1
             log = (self.home / "agent.log").read_text()
-        if qemu is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(qemu, signal.SIGKILL)
-                raise AssertionError(f"QEMU {qemu} outlived its host agent's orderly end")
+        if qemu is not None and is_running(qemu):
+            os.kill(qemu, signal.SIGKILL)
+            raise AssertionError(f"QEMU {qemu} outlived its host agent's orderly end")
+        sockets = [path for path in (self.paths.host_socket, self.paths.engine_socket) if path.exists()]
         shutil.rmtree(self.home)
+        assert not sockets, f"left behind: {sockets}"
         if self.agent is not None:
             assert (status, log) == (0, ""), f"the host agent ended with {status}: {log}"
+
+
+def is_running(pid: int) -> bool:
+    """False for a zombie too: a QEMU whose agent was killed is init's to reap, and some inits never do."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.fixture(scope="session")
