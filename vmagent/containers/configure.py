@@ -82,7 +82,7 @@ def _config(body: Mapping[str, Any], image: Mapping[str, Any], container_id: str
         if key in config:
             config[key] = _strings(config[key], key)
     config["Hostname"] = config["Hostname"] or container_id[:12]
-    if len(config["Hostname"]) > 63:
+    if len(config["Hostname"]) > 63 or not (config["Hostname"] + config["Domainname"]).isprintable():
         raise BadRequest(f"invalid hostname: {config['Hostname']}")
     # An entrypoint of the request's own also drops the image's command.
     if config["Entrypoint"] is None or config["Entrypoint"] == []:

@@ -89,8 +89,7 @@ class _Writer:
             self._tar.addfile(entry)
             return
         self._seen[key] = entry.name
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with open(os.open(name, flags, dir_fd=folder_fd), "rb") as file:
+        with open(_open_regular(folder_fd, name), "rb") as file:
             entry.size = os.fstat(file.fileno()).st_size
             _set_xattrs(entry, file.fileno())
             # The file may grow or shrink meanwhile: the entry says what its header says.
@@ -110,6 +109,21 @@ class _Writer:
                     continue  # gone meanwhile
         finally:
             os.close(fd)
+
+
+def _open_regular(folder_fd: int, name: str) -> int:
+    """A descriptor of the file `name`. Raises FileNotFoundError if it is none any more.
+
+    The container's root may have swapped it for a node since it was looked at: of the host's devices, which no list
+    keeps from this process, some act when they are opened.
+    """
+    path_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+    try:
+        if not stat.S_ISREG(os.fstat(path_fd).st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(path_fd)
 
 
 class _Exactly:
