@@ -71,11 +71,12 @@ class Attacker:
         name = self.start(*words, options=options)
         with subprocess.Popen(
             [docker_cli(), "logs", "-f", name],
-            env={**os.environ, "DOCKER_HOST": self.engine.host}, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "DOCKER_HOST": self.engine.host}, stdout=subprocess.PIPE,
         ) as logs:  # fmt: skip
             assert logs.stdout is not None
-            assert any(ready in line for line in logs.stdout), "it ended before it was ready"
+            is_ready = any(ready.encode() in line for line in logs.stdout)
             logs.kill()
+        assert is_ready, "it ended before it was ready"
         return name
 
     def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
