@@ -27,6 +27,7 @@ def map_users(bundle: Bundle) -> None:
                 os.chmod(path, info.st_mode & 0o7777)
 
 
+@pytest.mark.spec("config-linux.md, User namespace mappings")
 def test_root_inside_is_nobody_of_importance_outside(bundle: Bundle, tmp_path: Path) -> None:
     map_users(bundle)
     shared = tmp_path / "shared"
@@ -51,6 +52,7 @@ def test_root_inside_is_nobody_of_importance_outside(bundle: Bundle, tmp_path: P
     assert (bundle.rootfs / "root-made").stat().st_uid == BASE
 
 
+@pytest.mark.spec("config-linux.md, Namespaces: path")
 def test_exec_and_another_container_join_a_user_namespace(new_bundle: Callable[[], Bundle]) -> None:
     first, second = new_bundle(), new_bundle()
     map_users(first)
@@ -74,6 +76,7 @@ def test_a_terminal_works_in_a_user_namespace(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("option", ["idmap", "ridmap"])
+@pytest.mark.spec("config.md, Linux mount options: idmap, ridmap")
 def test_an_idmapped_mount_shows_other_owners_and_changes_none(bundle: Bundle, tmp_path: Path, option: str) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -86,6 +89,7 @@ def test_an_idmapped_mount_shows_other_owners_and_changes_none(bundle: Bundle, t
     assert (source / "file").stat().st_uid == 1000
 
 
+@pytest.mark.spec("config.md, Linux mount options: idmap")
 def test_idmap_alone_means_the_containers_own_mapping(bundle: Bundle, tmp_path: Path) -> None:
     map_users(bundle)
     source = tmp_path / "source"
@@ -95,6 +99,7 @@ def test_idmap_alone_means_the_containers_own_mapping(bundle: Bundle, tmp_path: 
     assert (source / "x").stat().st_uid == 0, "the host's own id: nothing was shifted on disk"
 
 
+@pytest.mark.spec("config-linux.md, Offset for Time Namespace")
 def test_a_time_namespace_has_its_offsets(bundle: Bundle) -> None:
     bundle.linux["namespaces"].append({"type": "time"})
     bundle.linux["timeOffsets"] = {"monotonic": {"secs": 5}, "boottime": {"secs": 864_000, "nanosecs": 5}}
@@ -104,6 +109,7 @@ def test_a_time_namespace_has_its_offsets(bundle: Bundle) -> None:
     assert own != os.readlink("/proc/self/ns/time")
 
 
+@pytest.mark.spec("config.md, Linux mount options: tmpcopyup")
 def test_copy_up_fills_a_tmpfs_with_what_lay_below(bundle: Bundle) -> None:
     folder = bundle.rootfs / "data"
     (folder / "sub").mkdir(parents=True)

@@ -87,7 +87,7 @@ def launch(
     try:
         cgroup = tree.create(plan["cgroup"], plan["resources"])
     except OSError as e:
-        raise failed("error applying cgroup configuration: " + str(e.filename or plan["cgroup"]), e) from e
+        raise _cgroup_failure(plan["cgroup"], e) from e
     except ValueError as e:
         raise LaunchError(OTHER, str(e)) from e
     clone_flags = plan["clone_flags"]
@@ -132,6 +132,12 @@ def launch(
         close_all(fd for fd, _ in joins)
         if prepared is not None:
             prepared.close()
+
+
+def _cgroup_failure(path: str, error: OSError) -> LaunchError:
+    own_words = (error.strerror or "").removesuffix(os.strerror(error.errno or 0)).rstrip(": ")
+    doing = f"error applying cgroup configuration: {error.filename or path}"
+    return failed(f"{doing}: {own_words}" if own_words else doing, error)
 
 
 def _extras(plan: dict[str, Any] | None, process: dict[str, Any]) -> Extras | None:

@@ -260,6 +260,9 @@ class CgroupV1(Cgroup):
                 if not os.path.exists(path):
                     raise OSError(errno.EOPNOTSUPP, f"this kernel has no {name}", self.path)
                 write(path, memory[key])
+                # A kernel that has given these up takes the number and forgets it.
+                if memory[key] > 0 and number(read(path)) > memory[key]:
+                    raise OSError(errno.EOPNOTSUPP, f"this kernel obeys no {name}", self.path)
 
     def _update_cpu(self, cpu: Mapping[str, Any]) -> None:
         if shares := cpu.get("shares"):
