@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
+from vmagent.linux.nft import Nft, NftError
+from vmagent.networks.disposer import Disposer
 from vmagent.networks.ipam import Leases
 from vmagent.networks.model import EndpointRequest, PortRequest, Sandbox
 from vmagent.networks.stack import NetworkStack
@@ -165,11 +168,14 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
     roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")
     killed = NetworkStack(*roots, BIP)
     killed.open({})
-    living, dead = attach(killed, "living", any_port(80)), attach(killed, "dead")
+    living, dead = attach(killed, "living", any_port(80), any_port(81)), attach(killed, "dead")
     with ExitStack() as cleanup:
         listener = cleanup.enter_context(server(living, world, 80))
         # What a SIGKILL does: descriptors go, the kernel's objects stay.
         killed._ports.close()
+        squatter = cleanup.enter_context(socket.socket())  # quicker than the next engine
+        squatter.bind(("127.0.0.1", living.ports[1].host_port))
+        squatter.listen()
         netns.enter(living.netns_fd)
         heir = NetworkStack(*roots, BIP)
         pid = os.getpid()
@@ -191,6 +197,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
         taken = heir.sandbox("living")
         assert taken is not None
         assert taken.endpoints == living.endpoints
+        assert taken.ports == living.ports[:1]
         assert heir.sandbox("dead") is None
         reach(listener, socket.socket(), ("127.0.0.1", living.ports[0].host_port))
         heir.close()
@@ -200,6 +207,74 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
             os.close(fd)
     with netlink.NetlinkSocket() as sock:
         assert [link.name for link in sock.links()] == ["lo"]
+
+
+def test_the_beginning_of_several_ids_is_ambiguous(stack: NetworkStack) -> None:
+    def digits() -> list[str]:
+        return [network.id[0] for network in stack.networks()]
+
+    while len(set(digits())) == len(digits()):  # at the latest the 17th has a first digit that another has too
+        stack.create(f"n{len(digits())}")
+    shared = next(digit for digit in digits() if digits().count(digit) > 1)
+    with pytest.raises(BadRequest, match=f"network {shared} is ambiguous"):
+        stack.find(shared)
+
+
+def test_what_a_container_held_is_given_back_whatever_the_kernel_says(stack: NetworkStack, world: int) -> None:
+    port = any_port(80)
+    sandbox = attach(stack, "a", port)
+    number = sandbox.ports[0].host_port
+    nft = Nft()  # a hand has put something else in the place of our map
+    nft.run(
+        f"""
+        delete table ip {stack._table}
+        add table ip {stack._table}
+        add map ip {stack._table} one_address {{ type ipv4_addr : ipv4_addr; }}
+        """
+    )
+    nft.close()
+    with pytest.raises(NftError):
+        stack.release("a")
+    assert stack.sandbox("a") is None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", number))
+    assert stack.endpoints_on(stack.find("bridge").id) == {}
+    assert not (stack._exec_root.networks / "a.json").exists()
+
+
+def test_the_disposer_goes_on_after_what_the_kernel_refuses(world: int) -> None:
+    sock = netlink.NetlinkSocket()
+    disposer = Disposer(sock)
+    sock.close()  # every request of its fails from here on
+    given = os.pipe()
+    for fd in given:
+        disposer.dispose(fd)
+    disposer.close()
+    for fd in given:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
+def test_one_damaged_record_takes_no_other_network_down(world: int, tmp_path: Path) -> None:
+    roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")
+    with closed_at_end(NetworkStack(*roots, BIP)) as first:
+        damaged, whole = first.create("damaged"), first.create("whole")
+    record = tmp_path / "data" / "networks" / f"{damaged.id}.json"
+    record.write_bytes(record.read_bytes()[:20])
+    with closed_at_end(NetworkStack(*roots, BIP)) as second:
+        assert second.find("whole").id == whole.id
+        with pytest.raises(NotFound):
+            second.find("damaged")
+        assert record.exists()
+
+
+@contextmanager
+def closed_at_end(stack: NetworkStack) -> Iterator[NetworkStack]:
+    stack.open({})
+    try:
+        yield stack
+    finally:
+        stack.close()
 
 
 def test_addresses_are_leased_in_turn_and_only_from_the_subnet() -> None:

@@ -12,7 +12,11 @@ import os
 import queue
 import threading
 
+import structlog
+
 from vmagent.linux.netlink import NetlinkSocket, delete_group
+
+log = structlog.get_logger(__name__)
 
 DEAD_GROUP = 0xC07E
 _BATCH = 8  # larger batches hold the lock so long that starts notice
@@ -44,7 +48,7 @@ class Disposer:
             except OSError as e:
                 # The kernel may already have deleted them with their namespace: then there is no such group.
                 if e.errno not in (errno.ENODEV, errno.ENOENT):
-                    raise
+                    log.error("endpoints.stay", error=str(e))  # the next batch deletes the group again
             finally:
                 for fd in batch:
                     if fd is not None and fd >= 0:

@@ -20,7 +20,8 @@ ADDRESS = "127.0.0.11"
 FORWARD_LIMIT_S = 4.0
 _TTL_S = 600
 _MAX_TCP = 1 << 16
-_MAX_FORWARDS = 256
+_TCP_LIMIT_S = 30.0
+_MAX_FORWARDS = 256  # questions of one container under way, connections included
 
 # A name without its final dot, in lower case → addresses; None: not ours, ask the host's resolvers.
 Lookup = Callable[[str], Sequence[IPv4Address] | None]
@@ -100,8 +101,13 @@ class NameServer:
             return  # as if lost on the way: the client asks again
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._tasks) >= _MAX_FORWARDS:  # a container must not use up the engine's descriptors
+            writer.close()
+            return
+        self._tasks.add(task)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(_TCP_LIMIT_S):
                 size = int.from_bytes(await reader.readexactly(2), "big")
                 reply = await self._resolve(await reader.readexactly(size), over_tcp=True)
                 if reply is not None:
@@ -110,6 +116,7 @@ class NameServer:
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
             return  # the client went away
         finally:
+            self._tasks.discard(task)
             writer.close()
 
     async def _resolve(self, data: bytes, *, over_tcp: bool) -> bytes | None:

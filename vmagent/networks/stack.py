@@ -18,8 +18,10 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
+import structlog
+
 from vmagent.durable import fsync_dir, publish
-from vmagent.errors import Conflict, EngineError, Forbidden, NotFound
+from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
 from vmagent.networks import records
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
@@ -37,9 +39,15 @@ from vmagent.networks.model import (
 from vmagent.networks.ports import HostPorts
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
+log = structlog.get_logger(__name__)
+
 
 class NetworkStack:
-    """All networks of one engine. `open` first; every method belongs to the thread that called `open`."""
+    """All networks of one engine. `open` first; every method belongs to the thread that called `open`.
+
+    Only what looks (`networks`, `find`, `sandbox`, `sandboxes`, `endpoints_on`) may be called from another one: it gets
+    a moment's view.
+    """
 
     def __init__(self, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None = None) -> None:
         self._data_root, self._exec_root, self._bip = data_root, exec_root, bip
@@ -92,8 +100,9 @@ class NetworkStack:
         for path in self._data_root.networks.glob("*.json"):
             try:
                 network = Network.from_record(json.loads(path.read_bytes()))
-            except (ValueError, KeyError) as e:
-                raise EngineError(f"network record {path.name} cannot be read: {e}") from e
+            except (OSError, ValueError, KeyError, TypeError) as e:  # it is left alone, and so are the others
+                log.error("network.unreadable", record=path.name, error=str(e))
+                continue
             self._networks[network.id] = network
         for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
             if not any(network.name == name for network in self._networks.values()):
@@ -175,6 +184,7 @@ class NetworkStack:
             self._disposer.dispose(-1)
 
     def _hold_again(self, sandbox: Sandbox) -> None:
+        held = []
         for port in sandbox.ports:
             request = PortRequest(
                 container_port=port.container_port,
@@ -183,7 +193,11 @@ class NetworkStack:
                 first_host_port=port.host_port,
                 last_host_port=port.host_port,
             )
-            self._ports.reserve(request)
+            try:
+                held.append(self._ports.reserve(request))
+            except EngineError as e:  # nobody held it while there was no engine
+                log.error("port.lost", container=sandbox.container_id, port=port.host_port, error=str(e))
+        sandbox.ports[:] = held
         if sandbox.ports:
             self._firewall.publish(sandbox.ports, sandbox.endpoints[0].address.ip)
 
@@ -203,14 +217,17 @@ class NetworkStack:
         return list(self._networks.values())
 
     def find(self, reference: str) -> Network:
-        """By id, then name, then the id's beginning. Raises NotFound, BadRequest-like EngineError where ambiguous."""
+        """By id, then name, then the id's beginning. Raises NotFound; BadRequest where several ids begin so."""
         if reference in self._networks:
             return self._networks[NetworkId(reference)]
-        for network in self._networks.values():
+        known = self.networks()
+        for network in known:
             if network.name == reference:
                 return network
-        starting = [n for n in self._networks.values() if reference and n.id.startswith(reference)]
-        if len(starting) == 1:
+        starting = [n for n in known if reference and n.id.startswith(reference)]
+        if len(starting) > 1:
+            raise BadRequest(f"network {reference} is ambiguous ({len(starting)} matches found based on ID prefix)")
+        if starting:
             return starting[0]
         raise NotFound(f"network {reference} not found")
 
@@ -279,7 +296,7 @@ class NetworkStack:
         """The running containers' endpoints on a network, by container id."""
         return {
             container_id: endpoint
-            for container_id, sandbox in self._sandboxes.items()
+            for container_id, sandbox in list(self._sandboxes.items())
             for endpoint in sandbox.endpoints
             if endpoint.network_id == network_id
         }
@@ -401,18 +418,22 @@ class NetworkStack:
         raise EngineError(f"container {container_id} is not connected to network {self._networks[network_id].name}")
 
     def release(self, container_id: str) -> Sandbox | None:
-        """Give back all that a container holds; the kernel's part is left to the disposer. None: it held nothing."""
+        """Give back all that a container holds; the kernel's part is left to the disposer. None: it held nothing.
+
+        Raises OSError for what the kernel refuses; the rest is given back all the same.
+        """
         sandbox = self._sandboxes.pop(container_id, None)
         if sandbox is None:
             return None
-        self._firewall.unpublish(sandbox.ports)
-        for port in sandbox.ports:
-            self._ports.release(port)
-        for endpoint in sandbox.endpoints:
-            self._set_dead(endpoint.host_index)
-            self._leases[endpoint.network_id].release(endpoint.address.ip)
-        self._disposer.dispose(sandbox.netns_fd)
-        (self._exec_root.networks / f"{container_id}.json").unlink(missing_ok=True)
+        with ExitStack() as held:  # the last one first
+            held.callback((self._exec_root.networks / f"{container_id}.json").unlink, missing_ok=True)
+            held.callback(self._disposer.dispose, sandbox.netns_fd)
+            for endpoint in sandbox.endpoints:
+                held.callback(self._leases[endpoint.network_id].release, endpoint.address.ip)
+                held.callback(self._set_dead, endpoint.host_index)
+            for port in sandbox.ports:
+                held.callback(self._ports.release, port)
+            held.callback(self._firewall.unpublish, sandbox.ports)
         return sandbox
 
     def _keep(self, sandbox: Sandbox) -> None:
