@@ -10,6 +10,7 @@ from typing import Any
 import docker
 
 from tests.support.engine import NativeEngine
+from vmagent.engine.lifecycle import STOP_TIMEOUT_S
 
 IMAGE = "busybox:latest"
 LOOP = "while :; do sleep 0.05; done"
@@ -68,9 +69,12 @@ def test_policies_outlive_a_stop_of_the_whole_agent(own_engine: NativeEngine) ->
         engine.docker("run", "-d", *args)
         engine.docker("exec", name, "sh", "-c", "until test -e /ready; do sleep 0.01; done")
     engine.docker("stop", "byhand")
+    deaf = f"trap '' TERM; touch /ready; {LOOP}"
+    engine.docker("run", "-d", "--name", "deaf", "--stop-timeout", "0", "--network", "none", IMAGE, "sh", "-c", deaf)
+    engine.docker("exec", "deaf", "sh", "-c", "until test -e /ready; do sleep 0.01; done")
     assert engine.process is not None
     engine.process.send_signal(signal.SIGTERM)
-    assert engine.process.wait(30) == 0
+    assert engine.process.wait(STOP_TIMEOUT_S - 1) == 0  # no container has the ten seconds of those that ask nothing
     engine.start()
     client = docker.APIClient(base_url=engine.host, version="1.44", timeout=30)
     events = client.events(since=1, decode=True, filters={"container": "always", "event": "start"})
@@ -78,6 +82,6 @@ def test_policies_outlive_a_stop_of_the_whole_agent(own_engine: NativeEngine) ->
     events.close()
     client.close()
     assert inspect(engine, "always")["State"]["Running"] is True
-    states = {name: inspect(engine, name)["State"]["Status"] for name in ("byhand", "never")}
-    assert states == {"byhand": "exited", "never": "exited"}
-    engine.docker("rm", "-f", "always", "byhand", "never")
+    states = {name: inspect(engine, name)["State"]["Status"] for name in ("byhand", "never", "deaf")}
+    assert states == {"byhand": "exited", "never": "exited", "deaf": "exited"}
+    engine.docker("rm", "-f", "always", "byhand", "never", "deaf")

@@ -163,6 +163,17 @@ def test_names_and_subnets_are_taken_once(stack: NetworkStack) -> None:
         stack.remove(stack.find("host").id)
 
 
+def test_a_network_that_is_gone_meanwhile_is_not_found(stack: NetworkStack, world: int) -> None:
+    gone = stack.create("gone")
+    stack.remove(gone.id)
+    with pytest.raises(NotFound, match=f"network {gone.id} not found"):
+        stack.remove(gone.id)
+    with pytest.raises(NotFound, match=f"network {gone.id} not found"):
+        stack.attach("a", [EndpointRequest(network_id=gone.id)])
+    with netlink.NetlinkSocket() as sock:
+        assert {link.name for link in sock.links()} == {"lo", stack.find("bridge").bridge}
+
+
 def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_path: Path) -> None:
     """The living container is this process: its namespace is what /proc/PID/ns/net says."""
     roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")

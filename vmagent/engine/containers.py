@@ -395,7 +395,7 @@ class Containers:
                 live.record, config, repo=repo, tag=tag, comment=comment, author=author, changes=changes
             )
         finally:
-            if pauses:
+            if pauses and live.record.state.status is Status.RUNNING:  # paused by hand meanwhile, it stays so
                 with suppress(NotHeld):
                     await self._core.supervisor.resume(live.id)
         self._core.tell(live.record, "commit", comment=comment, imageID=image_id, imageRef=repo)

@@ -35,11 +35,12 @@ from vmagent.errors import EngineError
 from vmagent.images.imagestore import ImageStore
 from vmagent.linux import mounts
 from vmagent.paths import DataRoot, ExecRoot
-from vmagent.supervisor.client import ExecExited, Exited, Held, LogGrew, SupervisorEvent
+from vmagent.supervisor.client import ExecExited, Exited, Held, LogGrew, NotHeld, SupervisorError, SupervisorEvent
 
 log = structlog.get_logger(__name__)
 
 SHUTDOWN_LIMIT_S = 10.0
+SIGKILL = 9
 
 
 class Engine:
@@ -185,7 +186,10 @@ class Engine:
                     )
                 )
         for live in list(self._core.live.values()):
-            await self._resume(live)
+            try:
+                await self._resume(live)
+            except Exception:  # one container that can't be gone on with must not keep the others from it
+                log.exception("container.not_resumed", container=live.id)
         await self._store.collect()
         await self._core.sweep_trash()
         self._sweep_exec_root()
@@ -201,10 +205,15 @@ class Engine:
     async def _forget_stranger(self, held: Held) -> None:
         """A process whose container was removed meanwhile: its removal was cut short, so it ends now."""
         log.warning("container.stranger", container=held.id, run=held.run)
-        with suppress(Exception):
-            if held.state == "running":
-                await self._core.supervisor.signal(held.id, 9)
-            await self._core.supervisor.acknowledge(held.id, held.run)
+        try:
+            if held.state == "exited":
+                await self._core.supervisor.acknowledge(held.id, held.run)
+            else:
+                await self._core.supervisor.signal(held.id, SIGKILL)  # its exit is acknowledged as it comes
+        except NotHeld:
+            pass  # it ended meanwhile, and its exit comes
+        except SupervisorError as e:
+            log.error("container.stranger_stays", container=held.id, error=str(e))
 
     async def _resume(self, live: Live) -> None:
         """Go on with what the last engine was about to do for a container."""

@@ -77,7 +77,9 @@ class Lifecycle:
         state.error, state.oom_killed = "", False
         try:
             spawned = await self._launcher.launch(live)
-        except (EngineError, LaunchError, OSError) as e:
+        except Exception as e:
+            if not isinstance(e, EngineError | LaunchError | OSError):
+                log.exception("container.start_broken", container=record.id)
             failure, state.exit_code = start_error(e)
             state.error = str(failure)
             if state.status is Status.RESTARTING:
@@ -393,15 +395,17 @@ class Lifecycle:
         for live in self._core.live.values():
             if live.restart_task is not None:
                 live.restart_task.cancel()
-        async with asyncio.TaskGroup() as group:
-            for live in running:
-                group.create_task(self._stop_for_shutdown(live, limit_s), name=f"shutdown {live.id[:12]}")
+        stops = [self._stop_for_shutdown(live, limit_s) for live in running]
+        for live, failure in zip(running, await asyncio.gather(*stops, return_exceptions=True), strict=True):
+            if isinstance(failure, BaseException):  # the others are stopped all the same
+                log.error("container.not_stopped", container=live.id, exc_info=failure)
 
     async def _stop_for_shutdown(self, live: Live, limit_s: float) -> None:
         record = live.record
         run = record.state.run
         await self._send(live, signal_number(record.config.get("StopSignal") or "SIGTERM"), wake=True)
-        if not await self._over(live, run, self._stop_limit(record, None) or limit_s):
+        own_limit_s = self._stop_limit(record, None)
+        if not await self._over(live, run, limit_s if own_limit_s is None else own_limit_s):
             await self._send(live, SIGKILL)
             await self._over(live, run, KILL_LIMIT_S)
 

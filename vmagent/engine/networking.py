@@ -175,13 +175,19 @@ class Networking:
         return [PortRequest.from_api(key, binding) for key, given in bindings.items() for binding in (given or [{}])]
 
     async def release(self, record: Container) -> None:
-        """Give back what a container held; tells `disconnect` for each endpoint. Nothing held is fine."""
+        """Give back what a container held; tells `disconnect` for each endpoint. Nothing held is fine.
+
+        What the kernel refuses is logged: an exit or a removal goes on without it.
+        """
         self._drop_name_server(record.id)
         sandbox = self.stack.sandbox(record.id)
         if sandbox is None:
             return
         endpoints = list(sandbox.endpoints)
-        await self.call(self.stack.release, record.id)
+        try:
+            await self.call(self.stack.release, record.id)
+        except OSError as e:
+            log.error("network.not_released", container=record.id, error=str(e))
         for endpoint in endpoints:
             self._tell("disconnect", record, endpoint)
 

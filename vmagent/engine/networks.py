@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
 from vmagent.containers import records
@@ -129,8 +130,9 @@ class Networks:
             for network in self._networking.stack.networks():
                 if network.predefined or network.name in used or not has_labels(network.labels, filters):
                     continue
-                await self.remove(network.id)
-                deleted.append(network.name)
+                with suppress(NotFound, Forbidden):  # removed or used meanwhile
+                    await self.remove(network.id)
+                    deleted.append(network.name)
             return {"NetworksDeleted": deleted or None}
 
     def _tell(self, network: Network, action: str) -> None:

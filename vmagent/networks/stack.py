@@ -231,6 +231,13 @@ class NetworkStack:
             return starting[0]
         raise NotFound(f"network {reference} not found")
 
+    def _known(self, network_id: NetworkId) -> Network:
+        """What was found a moment ago, on the loop, may have been removed since. Raises NotFound."""
+        network = self._networks.get(network_id)
+        if network is None:
+            raise NotFound(f"network {network_id} not found")
+        return network
+
     def create(
         self,
         name: str,
@@ -280,8 +287,8 @@ class NetworkStack:
         return network
 
     def remove(self, network_id: NetworkId) -> None:
-        """Raises Forbidden for a predefined network or one with endpoints (docker's 403)."""
-        network = self._networks[network_id]
+        """Raises Forbidden for a predefined network or one with endpoints (docker's 403), NotFound."""
+        network = self._known(network_id)
         if network.predefined:
             raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
         if self.endpoints_on(network_id):
@@ -344,7 +351,7 @@ class NetworkStack:
     def _join(
         self, sandbox: Sandbox, inner: netlink.NetlinkSocket, request: EndpointRequest, number: int, undo: ExitStack
     ) -> None:
-        network = self._networks[request.network_id]
+        network = self._known(request.network_id)
         leases = self._leases[network.id]
         leased = leases.lease(request.address)
         undo.callback(leases.release, leased)
@@ -391,7 +398,7 @@ class NetworkStack:
         """Add an endpoint to a running container. Raises Forbidden where it is on that network already."""
         sandbox = self._sandboxes[container_id]
         if any(e.network_id == request.network_id for e in sandbox.endpoints):
-            name = self._networks[request.network_id].name
+            name = self._known(request.network_id).name
             raise Forbidden(f"endpoint with name {container_id[:12]} already exists in network {name}")
         used = {int(e.interface.removeprefix("eth")) for e in sandbox.endpoints}
         number = next(n for n in range(len(used) + 1) if n not in used)
@@ -415,7 +422,7 @@ class NetworkStack:
                 self._bury(endpoint.host_index)
                 self._leases[network_id].release(endpoint.address.ip)
                 return endpoint
-        raise EngineError(f"container {container_id} is not connected to network {self._networks[network_id].name}")
+        raise EngineError(f"container {container_id} is not connected to network {self._known(network_id).name}")
 
     def release(self, container_id: str) -> Sandbox | None:
         """Give back all that a container holds; the kernel's part is left to the disposer. None: it held nothing.
