@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,14 @@ def small_files() -> Iterator[int]:
 def test_half_a_record_is_no_container(tmp_path: Path, small_files: int) -> None:
     with pytest.raises(OSError, match="File too large"):
         records.save_new(tmp_path / "c", container("a" * 64))
+
+
+def test_a_name_without_bytes_is_what_a_crash_left(tmp_path: Path) -> None:
+    records.save_new(tmp_path / "whole", container("a" * 64))
+    records.save_new(tmp_path / "torn", container("b" * 64))
+    os.truncate(tmp_path / "torn" / records.CONFIG, 0)  # a power cut after the create, before the flush
+    (tmp_path / "empty").mkdir()
+    assert [name for name in ("whole", "torn", "empty") if core_module.has_record(tmp_path / name)] == ["whole"]
 
 
 async def hear(bell: Bell) -> None:

@@ -215,5 +215,8 @@ def _write_states(states: list[tuple[Path, bytes, bool]]) -> frozenset[str]:
 
 
 def has_record(folder: Path) -> bool:
-    """Whether `folder` is a container's and not what a crash left of one."""
-    return (folder / CONFIG).exists()
+    """Whether `folder` is a container's and not what a crash left of one: a name can be on disk before its bytes."""
+    try:
+        return (folder / CONFIG).stat().st_size > 0
+    except FileNotFoundError:
+        return False

@@ -242,24 +242,7 @@ class Files:
         image = self._images.image(record.image_id)
         whole = deepcopy(dict(image.config))
         whole.pop("rootfs", None)
-        inner = {
-            key: record.config[key]
-            for key in (
-                "User",
-                "Env",
-                "Entrypoint",
-                "Cmd",
-                "WorkingDir",
-                "Labels",
-                "Volumes",
-                "ExposedPorts",
-                "StopSignal",
-                "Healthcheck",
-                "Shell",
-                "OnBuild",
-            )
-            if record.config.get(key)
-        }
+        inner = {key: record.config[key] for key in _COMMITTED if record.config.get(key)}
         inner.update({key: value for key, value in config.items() if value and key in _COMMITTED})
         now = rfc3339(now_ns())
         command = " ".join(record.argv)
@@ -272,22 +255,11 @@ class Files:
             return await self._images.commit(job.output(), parent=image.id, config=whole, repo=repo, tag=tag)
 
 
-_COMMITTED = frozenset(
-    (
-        "User",
-        "Env",
-        "Entrypoint",
-        "Cmd",
-        "WorkingDir",
-        "Labels",
-        "Volumes",
-        "ExposedPorts",
-        "StopSignal",
-        "Healthcheck",
-        "Shell",
-        "OnBuild",
-    )
-)
+# What an image's config takes over from a container's, in docker's order.
+_COMMITTED = (
+    "User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "Volumes", "ExposedPorts", "StopSignal", "Healthcheck",
+    "Shell", "OnBuild",
+)  # fmt: skip
 
 
 def _path_stat(found: Mapping[str, Any]) -> PathStat:

@@ -12,7 +12,7 @@ from vmagent.engine.files import Files
 from vmagent.engine.images import Images
 from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
 from vmagent.engine.volumes import Volumes
-from vmagent.errors import EngineError
+from vmagent.errors import NotImplementedHere
 from vmagent.images.imagestore import ImageStore
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
@@ -173,12 +173,9 @@ class System:
         }
 
     async def auth(self, credentials: JsonObject) -> JsonObject:
-        """SystemAuth: asks the registry whether the credentials are good."""
-        check = getattr(self._store, "authenticate", None)
-        if check is None:
-            raise EngineError("this engine cannot check registry credentials yet")
-        await check(credentials)
-        return {"Status": "Login Succeeded", "IdentityToken": ""}
+        """SystemAuth. Raises NotImplementedHere: credentials are asked for at a pull or push alone."""
+        del credentials
+        raise NotImplementedHere("this engine does not check registry credentials: a pull or push does")
 
 
 def _os_release() -> dict[str, str]:

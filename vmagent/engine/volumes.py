@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -211,7 +210,7 @@ class Volumes:
             except OSError as e:
                 self._volumes[name] = volume
                 raise EngineError(f"remove {name}: {e.strerror or e}") from e
-        self._core.spawn_task(self._core.on_disk(_remove_tree, left), "empty trash")
+        self._core.remove_later(left)
         self._core.events.publish("volume", "destroy", name, {"driver": volume.driver})
 
     def _passes(self, volume: Volume, filters: Filters) -> bool:
@@ -231,10 +230,6 @@ class Volumes:
             if not passed:
                 return False
         return True
-
-
-def _remove_tree(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)  # what can't go now goes when the trash is swept
 
 
 def _searches(pattern: str, text: str) -> bool:

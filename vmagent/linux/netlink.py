@@ -168,10 +168,6 @@ def set_hairpin(index: int) -> Request:
     return Request(f"set hairpin on link {index}", _Type.RTM_SETLINK, 0, body)
 
 
-def rename_link(index: int, name: str) -> Request:
-    return Request(f"rename link {index}", _Type.RTM_NEWLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + _text(3, name))
-
-
 def delete_link(index: int) -> Request:
     """RTM_DELLINK of one interface: waits for an RCU grace period (20 ms), so never on the path of a request."""
     return Request(f"delete link {index}", _Type.RTM_DELLINK, 0, _IFINFO.pack(0, 0, index, 0, 0))
