@@ -210,6 +210,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
         assert taken.endpoints == living.endpoints
         assert taken.ports == living.ports[:1]
         assert heir.sandbox("dead") is None
+        assert not half_made.exists()
         reach(listener, socket.socket(), ("127.0.0.1", living.ports[0].host_port))
         heir.close()
         killed._disposer.close()

@@ -74,8 +74,10 @@ class NetworkStack:
         self._disposer = Disposer(netlink.NetlinkSocket())
         self._firewall = Firewall(self._table)
         self._firewall.open()
-        self._data_root.networks.mkdir(parents=True, exist_ok=True)
-        self._exec_root.networks.mkdir(parents=True, exist_ok=True)
+        for folder in (self._data_root.networks, self._exec_root.networks):
+            folder.mkdir(parents=True, exist_ok=True)
+            for half_made in folder.glob(".*.tmp"):  # of a `publish` that a kill ended
+                half_made.unlink()
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         self._load_networks()
         for network in self._networks.values():
