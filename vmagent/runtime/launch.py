@@ -240,7 +240,7 @@ def _make_container(
     else:
         sources = rootfs.open_bind_sources(mount_list, extras.sources)
         root_fd = rootfs.enter_root(plan, extras.root_fd)
-    rootfs.mount_all(root_fd, mount_list, sources, shown_cgroups, extras)
+    trees = rootfs.mount_all(root_fd, mount_list, sources, shown_cgroups, extras)
     made = {} if extras is None else extras.devices
     rootfs.make_devices(root_fd, plan["devices"], made, with_links=plan["default_links"])
     _take_streams(process, root_fd, given, report, bind_console=True)
@@ -254,8 +254,8 @@ def _make_container(
         os.close(rootfs.ensure(root_fd, process["cwd"], is_folder=True))
     except OSError as e:
         raise failed(f"mkdir {process['cwd']}", e) from e
-    rootfs.mask(root_fd, plan["masked"], null_fd)
-    rootfs.make_read_only(root_fd, plan["readonly_paths"])
+    rootfs.mask(root_fd, plan["masked"], null_fd, trees)
+    rootfs.make_read_only(root_fd, plan["readonly_paths"], trees)
     if extras is not None:
         extras.before_pivot(report)
     rootfs.pivot(root_fd, readonly=plan["readonly"], propagation=plan["propagation"])

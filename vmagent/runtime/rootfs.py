@@ -120,12 +120,16 @@ def mount_all(
     sources: dict[int, int],
     cgroups: list[Any],
     extras: Extras | None,
-) -> None:
-    """Carry out `mounts` in their order. `cgroups`: what a mount of type cgroup shows. Raises LaunchError (mount)."""
+) -> dict[str, int]:
+    """Carry out `mounts` in their order. `cgroups`: what a mount of type cgroup shows. Raises LaunchError (mount).
+
+    Gives descriptors of what was mounted at /proc and /sys, for `mask` and `make_read_only`.
+    """
+    trees: dict[str, int] = {}
     for position, mount in enumerate(mount_list):
         try:
             if mount["kind"] == "bind":
-                _attach_bind(root_fd, mount, sources[position])
+                _attach_bind(root_fd, mount, sources[position], trees)
             elif mount["kind"] == "cgroup":
                 _mount_cgroups(root_fd, mount, cgroups)
             elif mount["kind"] == "remount":
@@ -140,9 +144,10 @@ def mount_all(
                     m.mount_setattr(fd, set_=mount["set"])
                 if mount["recursive_set"] or mount["recursive_clear"]:
                     m.mount_setattr(fd, set_=mount["recursive_set"], clear=mount["recursive_clear"])
-                _attach(root_fd, mount, fd, is_folder=True)
+                _attach(root_fd, mount, fd, trees, is_folder=True)
         except OSError as e:
             raise failed(_doing(mount), e, MOUNT) from e
+    return trees
 
 
 def _doing(mount: dict[str, Any]) -> str:
@@ -150,13 +155,13 @@ def _doing(mount: dict[str, Any]) -> str:
     return f'error mounting "{source}" to rootfs at "{mount["destination"]}"'
 
 
-def _attach_bind(root_fd: int, mount: dict[str, Any], fd: int) -> None:
+def _attach_bind(root_fd: int, mount: dict[str, Any], fd: int, trees: dict[str, int]) -> None:
     is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
     if mount["recursive_set"] or mount["recursive_clear"]:
         m.mount_setattr(fd, set_=mount["recursive_set"], clear=mount["recursive_clear"], recursive=True)
     if mount["set"] or mount["clear"]:
         m.mount_setattr(fd, set_=mount["set"], clear=mount["clear"])
-    _attach(root_fd, mount, fd, is_folder=is_folder)
+    _attach(root_fd, mount, fd, trees, is_folder=is_folder)
 
 
 def _remount(root_fd: int, mount: dict[str, Any]) -> None:
@@ -172,8 +177,8 @@ def _remount(root_fd: int, mount: dict[str, Any]) -> None:
         os.close(target)
 
 
-def _attach(root_fd: int, mount: dict[str, Any], fd: int, *, is_folder: bool) -> None:
-    """Put the detached mount `fd` on its destination, made if it is missing; closes `fd`."""
+def _attach(root_fd: int, mount: dict[str, Any], fd: int, trees: dict[str, int], *, is_folder: bool) -> None:
+    """Put the detached mount `fd` on its destination, made if it is missing; closes `fd`, or keeps it in `trees`."""
     destination = mount["destination"]
     if mount["kind"] == "bind" and not mount["propagation"]:
         m.mount_setattr(fd, propagation=m.MS_SLAVE, recursive=True)
@@ -189,7 +194,10 @@ def _attach(root_fd: int, mount: dict[str, Any], fd: int, *, is_folder: bool) ->
         _refuse_in_proc(target, destination)
     m.move_mount(fd, target)
     os.close(target)
-    os.close(fd)
+    if (place := os.path.normpath(destination)) in ("/proc", "/sys"):
+        trees[place] = fd
+    else:
+        os.close(fd)
 
 
 def _ordinary_folder(root_fd: int, path: str) -> int:
@@ -217,7 +225,7 @@ def _mount_cgroups(root_fd: int, mount: dict[str, Any], cgroups: list[Any]) -> N
                 os.symlink(entry["to"], entry["link"], dir_fd=tmpfs)
             else:
                 os.mkdir(entry["folder"], 0o755, dir_fd=tmpfs)
-        _attach(root_fd, mount, os.dup(tmpfs), is_folder=True)
+        _attach(root_fd, mount, os.dup(tmpfs), {}, is_folder=True)
         os.fchdir(tmpfs)  # attached now; its folders are ours alone, so a mount(2) by name finds no link
     for entry in cgroups:
         if "link" in entry:
@@ -234,7 +242,7 @@ def _mount_cgroups(root_fd: int, mount: dict[str, Any], cgroups: list[Any]) -> N
             options = [(key, value) for key, value in entry["options"]]
             fd = m.new_mount(entry["fstype"], "cgroup", options, mount["set"])
         if not hierarchies:
-            _attach(root_fd, mount, fd, is_folder=True)
+            _attach(root_fd, mount, fd, {}, is_folder=True)
             continue
         target = os.open(entry["folder"], os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmpfs)
         m.move_mount(fd, target)
@@ -299,13 +307,15 @@ def _make_link(parent: int, name: str, target: str) -> None:
         return  # the image's own, on a /dev that is no fresh tmpfs
 
 
-def mask(root_fd: int, paths: list[str], null_fd: int) -> None:
+def mask(root_fd: int, paths: list[str], null_fd: int, trees: dict[str, int]) -> None:
     """Hide `paths`: a file behind /dev/null (the host's own, `null_fd`), a folder behind an empty read-only tmpfs.
 
+    Those of /proc and /sys are looked up in what was mounted there, `trees`: who shares the root file system may have
+    put another folder of that name in its place meanwhile, and the mount has moved with the old one.
     The null device is bound read-only, which hinders no reading and writing: but its mode and owner are the host's.
     """
     for path in paths:
-        target = _open_existing(root_fd, path)
+        target = _open_existing(root_fd, path, trees)
         if target < 0:
             continue
         try:
@@ -322,10 +332,10 @@ def mask(root_fd: int, paths: list[str], null_fd: int) -> None:
         os.close(target)
 
 
-def make_read_only(root_fd: int, paths: list[str]) -> None:
-    """Bind each of `paths` onto itself, read-only with all below. Raises LaunchError (mount)."""
+def make_read_only(root_fd: int, paths: list[str], trees: dict[str, int]) -> None:
+    """Bind each of `paths`, looked up as by `mask`, onto itself, read-only with all below. Raises LaunchError."""
     for path in paths:
-        target = _open_existing(root_fd, path)
+        target = _open_existing(root_fd, path, trees)
         if target < 0:
             continue
         try:
@@ -338,9 +348,12 @@ def make_read_only(root_fd: int, paths: list[str]) -> None:
         os.close(target)
 
 
-def _open_existing(root_fd: int, path: str) -> int:
+def _open_existing(root_fd: int, path: str, trees: dict[str, int]) -> int:
     """-1 where `path` is not there."""
     try:
+        for place, fd in trees.items():
+            if path.startswith(place + "/"):
+                return m.open_in_root(fd, path[len(place) + 1 :])
         return m.open_in_root(root_fd, path)
     except (FileNotFoundError, NotADirectoryError):
         return -1
