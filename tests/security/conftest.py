@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import io
+import json
 import os
 import socket
 import subprocess
+import sys
 import tarfile
 import urllib.parse
 import uuid
@@ -18,6 +20,7 @@ import pytest
 from tests.security.probing import image_tar, program
 from tests.support.engine import NativeEngine
 from tests.support.tools import docker_cli
+from vmagent.runtime.example import example_spec
 
 IMAGE = "attacker:latest"
 LOADER = "/lib64/ld-linux-x86-64.so.2"
@@ -148,3 +151,20 @@ def forbidden(tmp_path: Path) -> Callable[[], None]:
         assert (folder / "secret").read_text() == "the host's secret"
 
     return untouched
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, attacker_tar: Path) -> Callable[..., list[str]]:
+    """Makes a bundle that runs the words given, and the command line that runs it."""
+    (tmp_path / "rootfs").mkdir()
+    subprocess.run(["tar", "-xf", attacker_tar, "-C", tmp_path / "rootfs"], check=True)
+
+    def command(*words: str) -> list[str]:
+        spec = example_spec()
+        spec["process"].update(terminal=False, args=list(words), env=["PATH=/bin"])
+        spec["linux"]["cgroupsPath"] = f"/cove-security/{os.getpid()}"
+        (tmp_path / "config.json").write_text(json.dumps(spec))
+        program = [sys.executable, "-P", "-m", "vmagent.runtime.command", "--root", str(tmp_path / "state")]
+        return [*program, "run", "--bundle", str(tmp_path), f"security-{os.getpid()}"]
+
+    return command

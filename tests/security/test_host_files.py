@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.security.conftest import Attacker
+from tests.security.probing import program
+from tests.support.tools import ROOT
 
 
 def test_the_host_s_null_device_is_out_of_reach(attacker: Attacker) -> None:
@@ -197,3 +200,20 @@ def test_the_console_is_the_terminal_and_nothing_else(attacker: Attacker, tmp_pa
                         options=("-t", "-v", f"{tmp_path}:/dev")).stdout  # fmt: skip
     assert "took" not in said
     assert not stat.S_ISCHR(os.lstat(tmp_path / "console").st_mode)
+
+
+@pytest.mark.spec("CVE-2025-31133, CVE-2025-52881: what is masked is the kernel's file, however its folder is called")
+def test_masks_are_on_the_mounted_proc_even_if_it_moves(tmp_path: Path, runtime: Callable[..., list[str]]) -> None:
+    """Who shares the root file system swaps /proc for another folder, again and again, while the container starts."""
+    look = "test -c keys || echo unmasked; (: >>sysrq-trigger) 2>/dev/null && echo open; mkdir sys/x 2>/dev/null"
+    script = f"for d in /proc /other; do (cd $d && test -e self/status && {{ {look}; echo ran; }}); done; true"
+    words = runtime("sh", "-c", script)
+    for name in ("proc", "other"):
+        (tmp_path / "rootfs" / name).mkdir()
+    seen = set()
+    with subprocess.Popen([program("attack"), "swap", "proc", "other"], cwd=tmp_path / "rootfs") as swapper:
+        for _ in range(6):
+            done = subprocess.run(words, capture_output=True, text=True, timeout=30, cwd=ROOT)
+            seen |= set(done.stdout.splitlines())
+        swapper.kill()
+    assert seen == {"ran"}

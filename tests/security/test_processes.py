@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -21,7 +20,6 @@ import pytest
 from tests.security.conftest import IMAGE, LOADER, Attacker
 from tests.support.engine import NativeEngine
 from tests.support.tools import ROOT
-from vmagent.runtime.example import example_spec
 
 SECRET_KEY = "cove-host-secret"
 _ADD_KEY, _KEYCTL = 248, 250  # asm/unistd_64.h
@@ -201,23 +199,6 @@ def test_no_group_and_no_capability_comes_along(attacker: Attacker) -> None:
             assert set(facts["Groups"].split()) <= set(groups.split()), user
             assert (int(facts["CapInh"], 16), int(facts["CapAmb"], 16)) == (0, 0), user
             assert (int(facts["CapEff"], 16) == 0) == (user != "0"), user
-
-
-@pytest.fixture
-def runtime(tmp_path: Path, attacker_tar: Path) -> Callable[..., list[str]]:
-    """Makes a bundle that runs the words given, and the command line that runs it."""
-    (tmp_path / "rootfs").mkdir()
-    subprocess.run(["tar", "-xf", attacker_tar, "-C", tmp_path / "rootfs"], check=True)
-
-    def command(*words: str) -> list[str]:
-        spec = example_spec()
-        spec["process"].update(terminal=False, args=list(words), env=["PATH=/bin"])
-        spec["linux"]["cgroupsPath"] = f"/cove-security/{os.getpid()}"
-        (tmp_path / "config.json").write_text(json.dumps(spec))
-        program = [sys.executable, "-P", "-m", "vmagent.runtime.command", "--root", str(tmp_path / "state")]
-        return [*program, "run", "--bundle", str(tmp_path), f"security-{os.getpid()}"]
-
-    return command
 
 
 def test_groups_of_the_runtime_are_not_the_container_s(runtime: Callable[..., list[str]]) -> None:
