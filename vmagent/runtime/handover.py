@@ -65,10 +65,17 @@ class Readiness:
 
     def __enter__(self) -> Readiness:
         if self._container.notify_socket:
-            path = self._container.notify_folder / "notify.sock"
+            folder = os.open(self._container.notify_folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.bind(str(path))
-            path.chmod(0o777)  # the container's user may be anybody
+            try:
+                self._socket.bind(
+                    f"/proc/self/fd/{folder}/notify.sock"
+                )  # an address has 107 bytes, a path may have more
+                os.chmod("notify.sock", 0o777, dir_fd=folder)  # the container's user may be anybody
+            except OSError as e:
+                raise failed("error making the socket of NOTIFY_SOCKET", e) from e
+            finally:
+                os.close(folder)
         return self
 
     def __exit__(self, *_: object) -> None:
