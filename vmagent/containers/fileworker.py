@@ -22,6 +22,7 @@ from vmagent.containers.process import open_process
 from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import mounts
 from vmagent.linux.process import CLONE_NEWNS, unshare
+from vmagent.runtime.rootfs import mount_overlay
 
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
 
@@ -38,20 +39,13 @@ def open_root(root: dict[str, Any]) -> int:
     mounts.mount(None, "/", None, _MS_REC | _MS_SLAVE)
     target, lowers = root["target"], root["lowers"]
     if root["writable"]:
-        options = [("upperdir", root["upper"]), ("workdir", root["work"])]
+        mount_overlay(target, {"lowers": lowers, "upper": root["upper"], "work": root["work"]})
     else:
-        options, lowers = [], [root["upper"], *lowers]
-    _mount_overlay(target, lowers, options)
+        mount_overlay(target, {"lowers": [root["upper"], *lowers]})
     root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for mount in root["mounts"]:
         _mount_inside(root_fd, mount["source"], mount["destination"])
     return root_fd
-
-
-def _mount_overlay(target: str, lowers: list[str], options: list[tuple[str, str]]) -> None:
-    # mount(2) takes one page of options: short names below a folder of links keep many layers within it.
-    words = [f"lowerdir={':'.join(lowers)}", *(f"{key}={value}" for key, value in options)]
-    mounts.mount("overlay", target, "overlay", 0, ",".join(words))
 
 
 def _mount_inside(root_fd: int, source: str, destination: str) -> None:
