@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
@@ -113,18 +114,21 @@ def test_a_supervisor_that_refuses_one_run_does_not_keep_the_others(
     asyncio.run(check())
 
 
-@pytest.fixture
-def small_files() -> Iterator[int]:
-    """No file of this process grows over so many bytes, as on a disk with so much room."""
+@contextlib.contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process grows over 100 bytes, as on a full disk: pytest's own output neither, so be quick."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    yield 100
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_half_a_record_is_no_container(tmp_path: Path, small_files: int) -> None:
-    with pytest.raises(OSError, match="File too large"):
-        records.save_new(tmp_path / "c", container("a" * 64))
+def test_half_a_record_is_no_container(tmp_path: Path) -> None:
+    record = container("a" * 64)
+    with small_files(), pytest.raises(OSError, match="File too large"):
+        records.save_new(tmp_path / "c", record)
 
 
 def test_a_name_without_bytes_is_what_a_crash_left(tmp_path: Path) -> None:
