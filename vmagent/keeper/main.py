@@ -107,7 +107,7 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
     exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
     if exec_lock_fd is None:
         raise CannotStart(f"another engine runs on the exec root {exec_root.path}")
-    exec_root.containers.mkdir(mode=0o711, exist_ok=True)
+    exec_root.containers.mkdir(mode=0o700, exist_ok=True)  # /dev/shm of some lies there, for all inside to write
     listeners = [(listen(url), url) for url in urls]
     adopt_fd, supervisor_listener_fd = open_supervisor_socket(exec_root.supervisor_socket)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
