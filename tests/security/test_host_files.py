@@ -217,3 +217,26 @@ def test_masks_are_on_the_mounted_proc_even_if_it_moves(tmp_path: Path, runtime:
             seen |= set(done.stdout.splitlines())
         swapper.kill()
     assert seen == {"ran"}
+
+
+@pytest.mark.spec("CVE-2021-41091: a program that a container made setuid, run by a user of the host's")
+def test_a_user_of_the_host_s_reaches_no_file_of_a_container_s(attacker: Attacker) -> None:
+    """Nor the memory that it shares with other containers, which all inside may write."""
+    script = "cp /bin/busybox /suid; chmod 4755 /suid; echo x >/dev/shm/x; echo ready; exec sleep 60"
+    name = attacker.start_until("ready", "sh", "-c", script, options=("--ipc", "shareable"))
+    container_id = attacker.engine.docker("inspect", "-f", "{{.Id}}", name).stdout.strip()
+    root = attacker.engine.root
+    files = [
+        root / "data" / "containers" / container_id / "upper" / "suid",
+        *(root / "exec" / "containers" / container_id / file for file in ("hosts", "shm/x")),
+    ]
+    assert files[0].stat().st_mode & stat.S_ISUID
+    os.chmod(root, 0o755)  # the tests' own folder, which is closed to others already
+    try:
+        for path in files:
+            assert path.exists()
+            words = ["busybox", "stat", path]
+            done = subprocess.run(words, user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
+            assert "Permission denied" in done.stderr, path
+    finally:
+        os.chmod(root, 0o700)
