@@ -22,7 +22,7 @@ from tests.support.engine import NativeEngine
 
 T = TypeVar("T")
 
-CONTAINERS = int(os.environ.get("COVE_CHAOS", "200"))
+CONTAINERS = int(os.environ.get("COVE_CHAOS", "60"))
 THREADS = 8
 LIMIT_S = 120.0
 IMAGE = "busybox:latest"

@@ -185,7 +185,8 @@ def _check_log(host: JsonObject) -> None:
     log = {"Type": host["LogConfig"].get("Type") or "json-file", "Config": host["LogConfig"].get("Config") or {}}
     if log["Type"] not in LOG_DRIVERS:
         raise BadRequest(f"logger: no log driver named '{log['Type']}' is registered")
-    host["LogConfig"] = log
+    if log != defaults.HOST_CONFIG["LogConfig"]:
+        host["LogConfig"] = log
 
 
 def check_restart_policy(policy: JsonObject) -> None:
@@ -200,7 +201,8 @@ def check_restart_policy(policy: JsonObject) -> None:
         raise BadRequest("invalid restart policy: maximum retry count can only be used with 'on-failure'")
     if count < 0:
         raise BadRequest("invalid restart policy: maximum retry count cannot be negative")
-    policy["Name"], policy["MaximumRetryCount"] = name, count
+    if (policy.get("Name"), policy.get("MaximumRetryCount")) != (name, count):  # the default one is everybody's
+        policy["Name"], policy["MaximumRetryCount"] = name, count
 
 
 def _check_mode(field: str, mode: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 from vmagent.containers.model import JsonObject
 
 SHM_SIZE = 64 << 20  # bytes of /dev/shm unless asked for
@@ -127,8 +125,12 @@ HOST_CONFIG_OPTIONAL = (
 
 
 def filled(defaults: JsonObject, optional: tuple[str, ...], given: JsonObject) -> JsonObject:
-    """`given` over a copy of `defaults`; null counts as not given. Fields that docker doesn't know are dropped."""
-    result = deepcopy(defaults)
+    """`given` over a copy of `defaults`; null counts as not given. Fields that docker doesn't know are dropped.
+
+    The lists and objects of `defaults` are shared by all results (a deep copy took a tenth of a create, and 2 kB of
+    each idle container): who wants another value puts a new one in their place.
+    """
+    result = dict(defaults)
     for key in (*defaults, *optional):
         if (value := given.get(key)) is not None:
             result[key] = value

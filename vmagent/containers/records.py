@@ -31,11 +31,14 @@ def save_new(folder: Path, container: Container) -> None:
     folder.mkdir(mode=0o710)
     for name in ("upper", "work", "rootfs"):
         os.mkdir(folder / name, 0o755)
-    fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    # Under its name only when it is whole: a folder with a torn record would be left alone at the next open.
+    unnamed = folder / f".{CONFIG}"
+    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:  # which writes on where the disk takes a part only, and then says that it is full
         file.write(encode(container))
         file.flush()
         os.fsync(fd)
+    os.rename(unnamed, folder / CONFIG)
     fsync_dir(folder)
     fsync_dir(folder.parent)
 

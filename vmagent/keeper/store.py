@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from sys import intern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ class Store:
     def put(self, key: str, data: dict[str, Any], names: Sequence[str], fds: Sequence[int]) -> None:
         """Make or extend an entry; takes `fds` over. One that has the name already is replaced."""
         entry = self._entries.setdefault(key, Entry())
-        entry.data.update(data)
+        for word, value in data.items():
+            entry.data[intern(word)] = value  # the same few words in each entry
         for name, fd in zip(names, fds, strict=True):
             self._close(entry, name)
-            entry.fds[name] = fd
+            entry.fds[intern(name)] = fd
 
     def take(self, key: str, names: Sequence[str]) -> None:
         """Close those descriptors."""

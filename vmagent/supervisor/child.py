@@ -35,6 +35,7 @@ UNKNOWN = 255
 ABANDONED = "abandoned"  # the kind a child reports whose supervisor died before it said go
 _KEEPER_LIMIT_S = 2.0
 _KILLED = 128
+_NO_TIMINGS: dict[str, float] = {}
 
 # linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info of 64 bytes); mask bit 3 asks for the exit status
 _PIDFD_GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
@@ -80,7 +81,7 @@ class Child:
         self.pidfd = self.master_fd = self._report_fd = self._console_fd = -1
         self.state = STARTING
         self.started_at_ns = 0
-        self.timings: dict[str, float] = {}
+        self.timings: dict[str, float] = _NO_TIMINGS  # of the start; kept until its request is answered
         self.failure: tuple[str, str] | None = None  # kind and message
         self.exit_code: int | None = None
         self.told: int | None = None  # the status, from the keeper
@@ -124,7 +125,7 @@ class Child:
         """Tell a new keeper everything that the old one held. A run whose exit is on record needs nothing."""
         if self.state == EXITED and "exit_code" not in self.words():
             return
-        data = {"pid": self.pid, "started_at_ns": self.started_at_ns, "timings": self.timings, **self.words()}
+        data = {"pid": self.pid, "started_at_ns": self.started_at_ns, **self.words()}
         fds = {"pid": self.pidfd, "report": self._report_fd, "console": self._console_fd, "master": self.master_fd}
         fds.update(self.kept_fds())
         self.keeping.put(self.key, data, {name: fd for name, fd in fds.items() if fd >= 0})
@@ -148,7 +149,6 @@ class Child:
         self.is_restored = True
         self.pid = data["pid"]
         self.started_at_ns = data["started_at_ns"]
-        self.timings = data.get("timings", {})
         self.told = data.get("status")
         self.pidfd = fds.pop("pid")
         self._report_fd = fds.pop("report", -1)
@@ -212,7 +212,6 @@ class Child:
             self.state = FAILED  # answered when the child is reaped and nothing of it is left
             return
         self.state = RUNNING
-        self.keeping.put(self.key, {"timings": self.timings})
         self.keeping.take(self.key, "report")
         self.on_running()
 
@@ -302,6 +301,7 @@ class Child:
         waiters, self.waiters = self.waiters, []
         for connection, number in waiters:
             connection.send({**message, "a": number}, fds)
+        self.timings = _NO_TIMINGS
 
 
 def _kernel_status(pidfd: int) -> int | None:

@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import time
+from _functools import partial  # type: ignore[import-not-found]  # functools loads much
 
 from vmagent.runtime.cgroups import tree as cgroup_tree
 from vmagent.runtime.cgroups.v1 import TreeV1
@@ -178,14 +179,14 @@ class Run(Child):
 
     def _watch_pump(self, pump: Pump) -> None:
         if pump.source_fd >= 0:
-            self.loop.add(pump.source_fd, READ, lambda _events: self._on_output(pump))
+            self.loop.add(pump.source_fd, READ, partial(self._on_output, pump))
 
     def on_master(self) -> None:
         for pump in self._pumps:
             pump.source_fd = self.master_fd
             self._watch_pump(pump)
 
-    def _on_output(self, pump: Pump) -> None:
+    def _on_output(self, pump: Pump, _events: int) -> None:
         state, last_ns = pump.run(self.last_ns)
         if last_ns != self.last_ns:
             self.last_ns = last_ns
@@ -291,14 +292,12 @@ class Run(Child):
             "paused": self.paused,
             "cgroup": self.cgroup.path,
             "window": self._is_window,
-            "timings": self.timings,
         }
 
     def take_record(self, record: Mapping[str, Any]) -> None:
         """Become the run that has left this record."""
         self.pid = record["pid"]
         self.started_at_ns = record["started_at_ns"]
-        self.timings = record["timings"]
         self.exit_code = record["exit_code"]
         self.oom_killed = record["oom_killed"]
         self.at_ns = record["exited_at_ns"]

@@ -386,7 +386,7 @@ class Supervisor:
         held = []
         for run in self._runs.values():
             record = run.record()
-            for inner in ("cgroup", "window", "timings"):
+            for inner in ("cgroup", "window"):
                 del record[inner]
             held.append(record)
         return {"held": held}, ()

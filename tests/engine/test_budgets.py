@@ -1,0 +1,115 @@
+"""What the engine may cost, as counts: system calls that wait for RCU, flushes, memory. Times are in tests/bench.
+
+An RCU grace period takes 5 to 36 ms, more than all the rest of a start. Known to wait for one: deleting an interface,
+a write of somebody else's pid to cgroup.procs after a quiet moment, and the end of a network namespace with interfaces
+in it, under a lock that starts need. strace shows who does them, and when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from tests.support.engine import NativeEngine
+
+MAX_PSS_KB = 45 << 10  # keeper, engine and supervisor together
+MAX_SUPERVISOR_KB = 14 << 10
+IMAGE = "busybox:latest"
+# Of one container's life by the API: its record (2 folders and the file), and what became of it, soon after.
+MAX_FLUSHES_OF_CREATE = 3
+
+
+@contextlib.contextmanager
+def traced(engine: NativeEngine, folder: Path) -> Iterator[dict[str, str]]:
+    """Trace the agent's three processes with all their threads and children; afterwards their calls by thread."""
+    assert engine.process is not None
+    pids = [engine.process.pid, engine.pid_of("cove-engine"), engine.pid_of("cove-supervisor")]
+    calls = "trace=sendto,sendmsg,openat,write,fsync,fdatasync,rmdir,clone3"
+    command = ["strace", "-f", "-ff", "-ttt", "-s", "160", "-x", "-e", calls, "-o", str(folder / "trace")]
+    with subprocess.Popen(
+        [*command, *(word for pid in pids for word in ("-p", str(pid)))], stderr=subprocess.PIPE, text=True
+    ) as strace:
+        assert strace.stderr is not None
+        attached = 0
+        while attached < len(pids):
+            attached += "attached" in strace.stderr.readline()
+        found: dict[str, str] = {}
+        try:
+            yield found
+        finally:
+            strace.terminate()
+            strace.stderr.read()
+    for file in folder.glob("trace.*"):
+        found[file.suffix[1:]] = file.read_text(errors="replace")
+
+
+def test_no_wait_for_rcu_and_one_group_of_flushes(own_engine: NativeEngine, tmp_path: Path) -> None:
+    engine_pid = str(own_engine.pid_of("cove-engine"))
+    with closing(own_engine.client()) as client:
+        made = client.create({"Image": IMAGE, "Cmd": ["true"]})["Id"]  # what is loaded at first use is loaded
+        client.start(made)
+        client.wait(made)
+        client.remove(made)
+        time.sleep(1)  # quiet: the state in which a write to cgroup.procs waits
+        with traced(own_engine, tmp_path) as calls:
+            made = client.create({"Image": IMAGE, "Cmd": ["sleep", "100"]})["Id"]
+            created = time.time()
+            client.start(made)
+            execution = client.exec_create(made, {"Cmd": ["true"]})
+            client.exec_start_detached(execution)
+            while client.exec_inspect(execution)["Running"]:
+                continue
+            started = time.time()
+            client.remove(made, force=True)
+            time.sleep(2)  # the disposer, and the commit of what became of it
+    everything = "\n".join(calls.values())
+    assert "clone3(" in everything  # the trace did see a start
+    assert not re.search(r'openat\([^\n]*cgroup\.procs"[^\n]*O_(WRONLY|RDWR)', everything)
+    assert len(re.findall(r'openat\([^\n]*/tasks"', everything)) == 2 * len(hierarchies())  # by the children themselves
+
+    # Interfaces are deleted, and namespaces let go of, by a thread of their own.
+    [disposer] = [thread for thread, text in calls.items() if rtm_dellinks(text)]
+    assert disposer != engine_pid
+    others = {thread: len(rtm_dellinks(text)) for thread, text in calls.items() if thread != disposer}
+    assert not any(others.values()), others
+
+    flushes = [float(line.split()[0]) for line in everything.splitlines() if re.search(r"\bf(data)?sync\(", line)]
+    assert len([at for at in flushes if at <= created]) <= MAX_FLUSHES_OF_CREATE
+    assert not [at for at in flushes if created < at < started], "a start or an exec waited for the disk"
+
+
+def hierarchies() -> list[str]:
+    """The cgroup v1 hierarchies that a container is put in; none on v2."""
+    mounts = Path("/proc/mounts").read_text().splitlines()
+    return [line.split()[1] for line in mounts if line.split()[2] == "cgroup"]
+
+
+def rtm_dellinks(trace: str) -> list[str]:
+    """Requests to delete interfaces: rtnetlink(7), RTM_DELLINK is 17 (0x11) in the second word of the header."""
+    return [
+        line
+        for line in trace.splitlines()
+        if re.search(r"send(to|msg)\(", line)
+        and ("RTM_DELLINK" in line or re.search(r'"\\x..\\x..\\x00\\x00\\x11\\x00', line))
+    ]
+
+
+def test_an_idle_engine_is_small(own_engine: NativeEngine) -> None:
+    assert own_engine.process is not None
+    supervisor = own_engine.pid_of("cove-supervisor")
+    pids = (own_engine.process.pid, own_engine.pid_of("cove-engine"), supervisor)
+    pss = {pid: rollup(pid, "Pss") for pid in pids}
+    assert sum(pss.values()) <= MAX_PSS_KB, pss
+    own_engine.docker("run", "--rm", IMAGE, "true")
+    assert rollup(supervisor, "Rss") <= MAX_SUPERVISOR_KB
+
+
+def rollup(pid: int, name: str) -> int:
+    """kB: /proc/PID/smaps_rollup."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(text.partition(f"\n{name}:")[2].split()[0])
