@@ -16,10 +16,14 @@ from vmagent.containers.configure import complete
 from vmagent.containers.live import Bell, Live
 from vmagent.containers.model import Container, ContainerId
 from vmagent.engine import core as core_module
+from vmagent.engine.containers import LogStream
 from vmagent.engine.core import Core
 from vmagent.engine.events import EventBus
+from vmagent.engine.options import LogOptions
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SupervisorClient, SupervisorError
+from vmagent.supervisor.logfile import LogEntry
+from vmagent.supervisor.logwriter import STDOUT, open_writer
 
 LIMIT_S = 5.0
 
@@ -137,6 +141,33 @@ def test_a_name_without_bytes_is_what_a_crash_left(tmp_path: Path) -> None:
     os.truncate(tmp_path / "torn" / records.CONFIG, 0)  # a power cut after the create, before the flush
     (tmp_path / "empty").mkdir()
     assert [name for name in ("whole", "torn", "empty") if core_module.has_record(tmp_path / name)] == ["whole"]
+
+
+def test_who_leaves_a_log_before_its_first_line_leaves_no_descriptor(tmp_path: Path) -> None:
+    async def check() -> None:
+        core = opened(tmp_path, Forgetting(), "a" * 64)
+        live = core.live[ContainerId("a" * 64)]
+        writer = open_writer(str(core.folder(live.id)), STDOUT)
+        try:
+            os.write(writer.payload_fd, b"line\n")
+            writer.record(5, 0)
+            options = LogOptions(stdout=True, stderr=True, since_ns=1, tail=1)
+            log = LogStream(core, live, options)
+            assert [batch async for batch in log.batches()] == [[LogEntry(STDOUT, writer.last_ns, b"line\n")]]
+            before = set(os.listdir("/proc/self/fd"))
+            reading = asyncio.ensure_future(anext(log.batches()))
+            await asyncio.sleep(0)  # the disk's thread is at it
+            reading.cancel()
+            await asyncio.wait([reading])
+            assert reading.cancelled()
+            await core.close()  # which waits for its threads
+            for _ in range(10):
+                await asyncio.sleep(0)  # their answers come over some turns of the loop
+            assert set(os.listdir("/proc/self/fd")) <= before
+        finally:
+            writer.close()
+
+    asyncio.run(check())
 
 
 async def hear(bell: Bell) -> None:

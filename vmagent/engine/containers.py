@@ -38,19 +38,44 @@ UPDATABLE = (
 
 
 class LogStream:
-    """A container's log: `batches` gives its lines."""
+    """A container's log: `batches` gives its lines. Until then it holds nothing."""
 
-    def __init__(self, live: Live, reader: LogReader, *, follows: bool) -> None:
-        self._live, self._reader, self._follows = live, reader, follows
+    def __init__(self, core: Core, live: Live, options: LogOptions) -> None:
+        self._core, self._live, self._options = core, live, options
+        self._follows = options.follow and live.record.state.running
 
     @property
     def tty(self) -> bool:
         return self._live.record.tty
 
     async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
-        """Lines in order of time, many at once where many are there."""
-        async for entries in follow(self._live, self._reader, follows=self._follows):
+        """Lines in order of time, many at once where many are there. Raises OSError."""
+        async for entries in follow(self._live, await self._open(), follows=self._follows):
             yield entries
+
+    async def _open(self) -> LogReader:
+        """The reader at its first line: to find that may take reading all of a long log."""
+        options = self._options
+        opening = asyncio.ensure_future(
+            self._core.on_disk(
+                LogReader,
+                self._core.folder(self._live.id),
+                streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
+                since_ns=options.since_ns or 0,
+                until_ns=options.until_ns,
+                tail=options.tail,
+            )
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_reader)  # the thread goes on, and nobody takes what it opens
+            raise
+
+
+def _close_reader(opening: asyncio.Future[LogReader]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class AttachedSession(AttachSession):
@@ -244,14 +269,7 @@ class Containers:
             raise Conflict("can not get logs from container which is dead or marked for removal")
         if record.host_config["LogConfig"]["Type"] == "none":
             raise NotImplementedHere("configured logging driver does not support reading")
-        reader = LogReader(
-            self._core.folder(record.id),
-            streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
-            since_ns=options.since_ns or 0,
-            until_ns=options.until_ns,
-            tail=options.tail,
-        )
-        return LogStream(live, reader, follows=options.follow and record.state.running)
+        return LogStream(self._core, live, options)
 
     async def resize(self, ref: str, *, height: int, width: int) -> None:
         """ContainerResize. Raises Conflict where it does not run."""
