@@ -17,8 +17,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from vmagent.engine.events import EventBus
-from vmagent.engine.options import LogEntry, LogOptions, PathStat
+from vmagent.engine.options import LogOptions, PathStat
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.supervisor.logfile import LogEntry
 
 Json = dict[str, Any]
 ZERO = "0001-01-01T00:00:00Z"
@@ -84,7 +85,7 @@ class Session:
                 entry = process.output[self.at]
                 self.at += 1
                 if entry.stream in self.streams:
-                    yield entry.stream, entry.line
+                    yield entry.stream, entry.data
             async with process.news:
                 if self.at == len(process.output):
                     if process.exit_code is not None:

@@ -18,14 +18,6 @@ class LogOptions:
     tail: int | None = None  # None: all lines; 0: only lines still to come
 
 
-class LogEntry(NamedTuple):
-    """One line of output, its newline kept; `stream` is 1 (stdout) or 2 (stderr)."""
-
-    stream: int
-    time_ns: int
-    line: bytes
-
-
 class PathStat(NamedTuple):
     """A path in a container, as docker's archive calls tell it. `mode` is Go's os.FileMode, `mtime` RFC 3339."""
 
