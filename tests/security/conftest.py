@@ -20,6 +20,7 @@ import pytest
 from tests.security.probing import image_tar, program
 from tests.support.engine import NativeEngine
 from tests.support.tools import docker_cli
+from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
 
 IMAGE = "attacker:latest"
@@ -154,7 +155,7 @@ def forbidden(tmp_path: Path) -> Callable[[], None]:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, attacker_tar: Path) -> Callable[..., list[str]]:
+def runtime(tmp_path: Path, attacker_tar: Path) -> Iterator[Callable[..., list[str]]]:
     """Makes a bundle that runs the words given, and the command line that runs it."""
     (tmp_path / "rootfs").mkdir()
     subprocess.run(["tar", "-xf", attacker_tar, "-C", tmp_path / "rootfs"], check=True)
@@ -167,4 +168,5 @@ def runtime(tmp_path: Path, attacker_tar: Path) -> Callable[..., list[str]]:
         program = [sys.executable, "-P", "-m", "vmagent.runtime.command", "--root", str(tmp_path / "state")]
         return [*program, "run", "--bundle", str(tmp_path), f"security-{os.getpid()}"]
 
-    return command
+    yield command
+    tree().at("/cove-security").remove()

@@ -93,6 +93,9 @@ def run_both(folder: Path) -> None:
             probe(host, tar, folder, "dockerd")
         with native_engine() as engine:
             probe(engine.host, tar, folder, "cove")
+        for cgroup in Path("/sys/fs/cgroup").glob("*/docker"):
+            with suppress(OSError):  # another dockerd's containers are in it
+                cgroup.rmdir()
         for line in Path("/proc/self/mounts").read_text().splitlines():
             if line.split()[1].startswith(work):
                 subprocess.run(["umount", "-l", line.split()[1]], check=False)
