@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervisor.conftest import Engine, Keeper, cgroups_of, comm
+from tests.supervisor.conftest import LIMIT_S, Engine, Keeper, cgroups_of, comm
 from tests.supervisor.test_supervisor import read_until
 from vmagent.supervisor.client import SupervisorError
 
@@ -84,11 +84,13 @@ def test_what_ends_without_a_supervisor_has_its_status(with_engine: WithEngine, 
         async with with_engine() as engine:
             container = engine.container("sh", "-c", "read x; echo last words; exit 5", stdin=True)
             await container.start()
-            exec_id, _, _ = await container.exec("sh", "-c", "sleep 0.3; exit 6")
+            exec_id, exec_pid, _ = await container.exec("sh", "-c", "sleep 0.3; exit 6")
+            exec_pidfd = os.pidfd_open(exec_pid)
             stdin = await engine.client.stdin_fd(container.id)
             supervisor = keeper.pid_of("cove-supervisor")
             os.kill(supervisor, signal.SIGSTOP)
-            await asyncio.sleep(0.5)  # the exec ends: nothing tells of it while its supervisor is stopped
+            assert select.select([exec_pidfd], [], [], LIMIT_S)[0]  # the exec has ended, and nobody has reaped it
+            os.close(exec_pidfd)
             os.write(stdin, b"now\n")
             os.close(stdin)
             os.kill(supervisor, signal.SIGKILL)

@@ -126,10 +126,10 @@ class Core:
                 if container_id in unsaved:  # what the supervisor knows is all there is of this exit
                     self._exited.setdefault(container_id, run)
                 else:
-                    await self._acknowledge(container_id, run)
+                    await self.acknowledge(container_id, run)
             delay_s = COMMIT_PAUSE_S if unsaved else COMMIT_DELAY_S
 
-    async def _acknowledge(self, container_id: ContainerId, run: int) -> None:
+    async def acknowledge(self, container_id: str, run: int) -> None:
         """Let the supervisor forget a run; one that it keeps is told again to the next engine."""
         try:
             await self.supervisor.acknowledge(container_id, run)

@@ -137,7 +137,7 @@ class Launcher:
 
     def _plan(self, record: Container, host_files: Path, *, own_network: bool) -> dict[str, Any]:
         folder = self._core.folder(record.id)
-        parent = record.host_config["CgroupParent"].strip("/") or "cove"
+        parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` gets out
         cgroup = f"/{parent}/{record.id}"
         around = Surroundings(
             rootfs=folder / "rootfs",

@@ -108,7 +108,7 @@ class Lifecycle:
         """The supervisor's word that a process ended; may be repeated."""
         live = self._core.live.get(ContainerId(event.id))
         if live is None:
-            self._core.spawn_task(self._core.supervisor.acknowledge(event.id, event.run), "forget unknown exit")
+            self._core.spawn_task(self._core.acknowledge(event.id, event.run), "forget unknown exit")
             return
         self._core.spawn_task(self._exited(live, event), f"exit of {event.id[:12]}")
 
@@ -116,7 +116,7 @@ class Lifecycle:
         async with live.lock:
             record, state = live.record, live.record.state
             if live.is_removed:
-                await self._core.supervisor.acknowledge(event.id, event.run)
+                await self._core.acknowledge(event.id, event.run)
                 return
             if event.run != state.run or not state.running:
                 self._core.note_state(record, exited_run=event.run)  # known already
@@ -144,7 +144,7 @@ class Lifecycle:
         self._launcher.unmount_shm(record)
         if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
             await self._remove_locked(live, volumes=True)
-            await self._core.supervisor.acknowledge(event.id, event.run)
+            await self._core.acknowledge(event.id, event.run)
             return
         self._core.note_state(record, exited_run=event.run)
         if state.status is Status.RESTARTING:
