@@ -108,6 +108,16 @@ def killer(engine: NativeEngine) -> Iterator[list[str]]:
         over.set()
         thread.join()
         engine.wait_until_answering()
+        deadline = time.monotonic() + 20
+        while not has_supervisor(engine):
+            assert time.monotonic() < deadline, "no new supervisor"
+            time.sleep(0.01)  # the keeper is starting it
+
+
+def has_supervisor(engine: NativeEngine) -> bool:
+    with contextlib.suppress(AssertionError):
+        return engine.pid_of("cove-supervisor") > 0
+    return False
 
 
 def left_over(engine: NativeEngine, ids: list[str]) -> list[str]:
