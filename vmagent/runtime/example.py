@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmagent.runtime.state import SPEC_VERSION
+from vmagent.runtime.version import SPEC_VERSION
 
 _CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 

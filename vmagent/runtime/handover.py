@@ -15,7 +15,8 @@ from typing import Any
 
 from vmagent.linux.process import pidfd_getfd
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError, failed
-from vmagent.runtime.state import SPEC_VERSION, Container
+from vmagent.runtime.state import Container
+from vmagent.runtime.version import SPEC_VERSION
 
 _INSIDE = "/run/notify"
 _MAX_DATAGRAM = 4096

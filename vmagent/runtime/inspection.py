@@ -17,7 +17,8 @@ from vmagent.runtime import hooks, mountspec, seccomp
 from vmagent.runtime.example import example_spec
 from vmagent.runtime.failure import OTHER, LaunchError
 from vmagent.runtime.log import Log
-from vmagent.runtime.state import SPEC_VERSION, Container
+from vmagent.runtime.state import Container
+from vmagent.runtime.version import SPEC_VERSION
 
 _NAMESPACES = ("cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts")
 

@@ -21,8 +21,8 @@ from vmagent.durable import publish
 from vmagent.linux.process import pidfd_open
 from vmagent.runtime.cgroups import Cgroup, tree
 from vmagent.runtime.failure import OTHER, LaunchError
+from vmagent.runtime.version import SPEC_VERSION
 
-SPEC_VERSION = "1.2.1"
 _ID = re.compile(r"[A-Za-z0-9_+.-]+")
 
 

@@ -12,26 +12,9 @@ from vmagent.runtime.failure import OTHER, SPEC, LaunchError
 from vmagent.runtime.handover import read_json
 from vmagent.runtime.log import Log
 from vmagent.runtime.state import Container
+from vmagent.runtime.updateflags import FLAGS, WORDS
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-# flag → (controller, key of config-linux.md, whether a size with a unit); 0 and "" leave a value as it is
-FLAGS: dict[str, tuple[str, str, bool]] = {
-    "blkio_weight": ("blockIO", "weight", False),
-    "cpu_period": ("cpu", "period", False),
-    "cpu_quota": ("cpu", "quota", False),
-    "cpu_burst": ("cpu", "burst", False),
-    "cpu_share": ("cpu", "shares", False),
-    "cpu_rt_period": ("cpu", "realtimePeriod", False),
-    "cpu_rt_runtime": ("cpu", "realtimeRuntime", False),
-    "cpu_idle": ("cpu", "idle", False),
-    "cpuset_cpus": ("cpu", "cpus", False),
-    "cpuset_mems": ("cpu", "mems", False),
-    "memory": ("memory", "limit", True),
-    "memory_reservation": ("memory", "reservation", True),
-    "memory_swap": ("memory", "swap", True),
-    "pids_limit": ("pids", "limit", False),
-}
-WORDS = frozenset(("cpuset_cpus", "cpuset_mems"))
 
 
 def pause(options: argparse.Namespace, log: Log) -> int:
