@@ -136,19 +136,25 @@ def _grouped(differences: Iterable[Difference]) -> Iterator[tuple[str, ...]]:
 
 
 def _refusals(dockers: Report, ours: Report) -> Iterator[str]:
-    for title, one, other in (
-        ("By both", dockers, ours),
-        ("By Cove alone", ours, None),
-        ("By dockerd alone", dockers, None),
+    """What each refuses, by the calls' names; a call with arguments only where it is not refused whatever they are."""
+    refused = []
+    for report in (dockers, ours):
+        calls = sorted((name for section, name in report if section == "calls"), key=_number)
+        names = [call_name(name) for name in calls if name.startswith("x86_64 ") and _is_refused(report, name)]
+        refused.append([name for name in names if " (" not in name or name.split()[0] not in names])
+    theirs, mine = refused
+    for title, names in (
+        ("By both", [name for name in mine if name in theirs]),
+        ("By Cove alone", [name for name in mine if name not in theirs]),
+        ("By dockerd alone", [name for name in theirs if name not in mine]),
     ):
-        against = ours if one is dockers else dockers
-        names = [
-            call_name(name)
-            for (section, name), answer in sorted(one.items(), key=lambda item: _number(item[0][1]))
-            if section == "calls" and name.startswith("x86_64 ") and answer != "allowed"
-            and (against.get((section, name)) != "allowed") == (other is not None)
-        ]  # fmt: skip
-        yield f"{title}: {', '.join(names)}.\n\n"
+        unused = sum(name.startswith("number ") for name in names)
+        shown = [name for name in names if not name.startswith("number ")]
+        yield f"{title}: {', '.join([*shown, *([f'{unused} numbers without a call'] if unused else [])])}.\n\n"
+
+
+def _is_refused(report: Report, name: str) -> bool:
+    return report["calls", name] not in ("allowed", "none")  # none: the kernel has it bypass every filter
 
 
 def _number(name: str) -> tuple[int, str]:
