@@ -10,6 +10,23 @@ MAX_PAYLOAD = 1 << 20  # larger frames make a client buffer all of it
 _HEADER = struct.Struct(">B3xI")
 
 
+class _Heads(dict[int, bytes]):
+    """The headers of one stream's short pieces by their length: there are few, and each is asked for very often."""
+
+    def __init__(self, stream: int) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def __missing__(self, length: int) -> bytes:
+        made = _HEADER.pack(self._stream, length)
+        if length < 1024:
+            self[length] = made
+        return made
+
+
+_HEADS = {stream: _Heads(stream) for stream in range(4)}
+
+
 def frame(stream: int, data: bytes) -> bytes:
     """`data` (of `stream` 1 or 2) as one frame, or as several where it is over MAX_PAYLOAD; b"" for no data."""
     if not data:
@@ -25,9 +42,9 @@ def frame(stream: int, data: bytes) -> bytes:
 
 def frames(entries: Iterable[tuple[int, bytes]]) -> bytes:
     """Many short pieces, a frame each, in one run of bytes."""
-    pack = _HEADER.pack
     parts: list[bytes] = []
+    append = parts.append
     for stream, data in entries:
-        parts.append(pack(stream, len(data)))
-        parts.append(data)
+        append(_HEADS[stream][len(data)])
+        append(data)
     return b"".join(parts)

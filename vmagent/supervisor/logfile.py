@@ -16,6 +16,7 @@ from vmagent.supervisor.logwriter import RECORD, STDERR, STDOUT, index_name, pay
 MAX_LINE_BYTES = 1 << 20  # a longer line is given out in pieces
 _INDEX_CHUNK = 1024  # records read at once
 _SCAN_BYTES = 65536
+_READ_BYTES = 1 << 17  # at once: who waits for the first line, and reads on while the next are prepared
 
 _Record = tuple[int, int, int]  # offset, length, time_ns
 
@@ -250,7 +251,7 @@ class LogReader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def read(self, limit_bytes: int = 1 << 20) -> list[LogEntry]:
+    def read(self, limit_bytes: int = _READ_BYTES) -> list[LogEntry]:
         """The next entries, about `limit_bytes` at most; an empty list: no more now. Raises OSError."""
         if self._found:
             entries = list(self._found)
