@@ -21,6 +21,10 @@ _HOST_FILES = ("resolv.conf", "hostname", "hosts")
 _TMPFS_FLAGS = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 
 
+# As docker has it since 20.10: whoever a container runs as may bind port 80 and send a ping, in its own network.
+_NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What a start brings along beside the record."""
@@ -48,7 +52,7 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
         "cgroupsPath": around.cgroup_path,
         "maskedPaths": host["MaskedPaths"] or [],
         "readonlyPaths": host["ReadonlyPaths"] or [],
-        "sysctl": host.get("Sysctls") or {},
+        "sysctl": {**(_NETWORK_SYSCTLS if around.own_network else {}), **(host.get("Sysctls") or {})},
     }
     if profile := _seccomp(options, capabilities, privileged=host["Privileged"]):
         linux["seccomp"] = profile

@@ -20,6 +20,7 @@ from vmagent.engine.core import Core
 from vmagent.engine.networking import Networking
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, Conflict, EngineError
+from vmagent.images import hello
 from vmagent.images.imagestore import ImageStore
 from vmagent.linux import mounts
 from vmagent.native import binary
@@ -39,7 +40,6 @@ MOUNT_HINT = (
     "Check if the specified host path exists and is the expected type"
 )
 EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_FAILED = 127, 126, 128
-OUTSIDE_LABEL = "io.cove.outside"  # of images whose program shows what its container looks like from outside
 
 
 class StartFailed(EngineError):
@@ -159,7 +159,9 @@ class Launcher:
             user=record.config["User"] or None,
             group_add=record.host_config["GroupAdd"] or (),
             netns_fd=own_network,
-            tell_outside=record.labels.get(OUTSIDE_LABEL) == "1",
+            # An image of somebody else's may carry the label too: the host's numbers are for our program alone.
+            tell_outside=record.labels.get(hello.OUTSIDE_LABEL) == "1"
+            and hello.is_own(self._images.image(record.image_id).layers),
             init=str(binary("init", platform.machine())) if record.host_config.get("Init") else None,
         )
 

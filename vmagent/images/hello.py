@@ -6,10 +6,16 @@ the program prints them.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import os
+from collections.abc import Sequence
+
 from vmagent.images.config import Config
 from vmagent.images.platforms import Platform
 from vmagent.images.tarstream import DIRECTORY
 from vmagent.images.tarwriter import archive, header
+from vmagent.native import binary
 
 NAME = "cove/hello"
 OUTSIDE_LABEL = "io.cove.outside"
@@ -26,6 +32,20 @@ def layer(program: bytes) -> bytes:
             (header("hello", size=len(program), mode=0o755, mtime_ns=_MTIME_NS), program),
         ]
     )
+
+
+def is_own(layers: Sequence[str]) -> bool:
+    """Whether an image of these layers (diff_ids) is this program's and nobody else's, whatever its name and labels."""
+    return list(layers) == [_own_layer()]
+
+
+@functools.cache
+def _own_layer() -> str:
+    try:
+        program = binary("hello", os.uname().machine).read_bytes()
+    except FileNotFoundError:
+        return ""
+    return f"sha256:{hashlib.sha256(layer(program)).hexdigest()}"
 
 
 def config(platform: Platform) -> Config:
