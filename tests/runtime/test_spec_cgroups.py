@@ -145,10 +145,10 @@ def test_device_rules_are_applied_in_their_order(bundle: Bundle) -> None:
         {"allow": False, "access": "rwm"},
         {"allow": True, "type": "c", "major": 10, "minor": 200, "access": "rw"},
     )
-    script = "mknod /d c 10 200; cat /d 2>&1 | head -1"
+    script = "mknod /dev/d c 10 200; cat /dev/d 2>&1 | head -1"
     bundle.linux["resources"]["devices"] = [allow, deny]
     assert "not permitted" in bundle.shell(script)
-    (bundle.rootfs / "d").unlink()
+
     bundle.linux["resources"]["devices"] = [deny, allow]
     assert "not permitted" not in bundle.shell(script)
 
@@ -160,7 +160,7 @@ def test_access_to_a_device_is_as_its_letters_say(bundle: Bundle, access: str, *
         {"allow": False, "access": "rwm"},
         {"allow": True, "type": "c", "major": 10, "minor": 200, "access": access},
     ]
-    said = bundle.shell("mknod /d c 10 200; echo $( (: </d) 2>&1); echo $( (: >/d) 2>&1)").splitlines()
+    said = bundle.shell("mknod /dev/d c 10 200; echo $( (: </dev/d) 2>&1); echo $( (: >/dev/d) 2>&1)").splitlines()
     assert ["not permitted" not in line for line in said] == [reads, writes]
 
 
@@ -170,7 +170,9 @@ def test_numbers_that_are_not_given_mean_all(bundle: Bundle) -> None:
         {"allow": False},
         {"allow": True, "type": "c", "major": 10, "access": "rw"},
     ]
-    said = bundle.shell("for n in '10 200' '10 201' '11 0'; do mknod /d c $n; echo $( (: </d) 2>&1); rm /d; done")
+    said = bundle.shell(
+        "for n in '10 200' '10 201' '11 0'; do mknod /dev/d c $n; echo $( (: </dev/d) 2>&1); rm /dev/d; done"
+    )
     assert ["not permitted" in line for line in said.splitlines()] == [False, False, True]
 
 

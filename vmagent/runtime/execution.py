@@ -38,6 +38,7 @@ def execute(options: argparse.Namespace, log: Log) -> int:
         personality=linux.get("personality"),
         namespaces=_namespaces(linux),
         with_listener=True,
+        exact_groups=True,
     )
     for warning in compiled["warnings"]:
         log.warning(warning)

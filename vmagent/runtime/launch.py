@@ -311,9 +311,7 @@ def _finish(
     outside: str | None,
     extras: Extras | None,
 ) -> None:
-    identity = look_up(
-        root_fd, process["user"], process["uid"], process["gid"], process["groups"], process["group_add"]
-    )
+    identity = look_up(root_fd, process)
     env = environment(process, identity)
     first = 3
     if outside is not None:

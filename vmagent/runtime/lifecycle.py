@@ -66,6 +66,7 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
             bundle=str(bundle),
             with_hooks=True,
             with_listener=True,
+            exact_groups=True,
         )
         for warning in plan["process"]["warnings"]:
             log.warning(warning)

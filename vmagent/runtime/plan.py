@@ -122,6 +122,7 @@ def compile_plan(
     bundle: str = "/",
     with_hooks: bool = False,
     with_listener: bool = False,
+    exact_groups: bool = False,
 ) -> dict[str, Any]:
     """Compile an OCI runtime-spec document (1.2, Linux part).
 
@@ -186,6 +187,7 @@ def compile_plan(
             group_add=group_add,
             personality=linux.get("personality"),
             with_listener=with_listener,
+            exact_groups=exact_groups,
         ),
         "extra": plan_extra(spec, linux, private, mounts),
     }
@@ -200,11 +202,13 @@ def compile_exec(
     personality: Mapping[str, Any] | None = None,
     namespaces: int = 0,
     with_listener: bool = False,
+    exact_groups: bool = False,
 ) -> dict[str, Any]:
     """Compile an OCI `process` object (config.md, "Process") for `launch_exec`, or as the process of a plan.
 
     `namespaces`: CLONE_NEWUSER and CLONE_NEWTIME where the container has them, to be entered by an exec. A key
-    "warnings" lists what could not be done and is no error. Raises LaunchError (spec).
+    "warnings" lists what could not be done and is no error. `exact_groups`: the primary group is no supplementary one
+    unless additionalGids says so, as runc has it; an engine puts it there itself. Raises LaunchError (spec).
     """
     for key in ("apparmorProfile", "selinuxLabel"):
         if process.get(key) not in (None, "", "unconfined"):
@@ -236,6 +240,7 @@ def compile_exec(
         "gid": ids.get("gid", 0),
         "groups": list(ids.get("additionalGids") or ()),
         "group_add": list(group_add),
+        "exact_groups": exact_groups,
         "umask": ids.get("umask", 0o022),
         "capabilities": _capabilities(process.get("capabilities"), warnings),
         "no_new_privileges": bool(process.get("noNewPrivileges")),

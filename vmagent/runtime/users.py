@@ -12,12 +12,16 @@ import stat
 from vmagent.linux import mounts
 from vmagent.runtime.failure import USER, LaunchError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _MAX_BYTES = 16 << 20
 _MAX_ID = 2**31 - 1
 
 
 class Identity:
-    """Who a process runs as. `groups` holds the primary group too (CVE-2022-2995)."""
+    """Who a process runs as. `groups` holds the primary group too (CVE-2022-2995), unless exact ones were given."""
 
     __slots__ = ("gid", "groups", "home", "uid")
 
@@ -28,11 +32,13 @@ class Identity:
         self.home = home
 
 
-def look_up(root_fd: int, user: str | None, uid: int, gid: int, groups: list[int], group_add: list[str]) -> Identity:
-    """Resolve docker's user string ("name", "uid", "name:group", "uid:gid") below `root_fd`.
+def look_up(root_fd: int, process: dict[str, Any]) -> Identity:
+    """Resolve docker's user string ("name", "uid", "name:group", "uid:gid") of a compiled process below `root_fd`.
 
-    Without `user` the numbers stand as they are. Raises LaunchError (user) with docker's wording.
+    Without one the numbers stand as they are. Raises LaunchError (user) with docker's wording.
     """
+    user, uid, gid, groups = process["user"], process["uid"], process["gid"], process["groups"]
+    group_add = process["group_add"]
     passwd = _records(root_fd, "/etc/passwd")
     extra = list(groups)
     home = ""
@@ -55,7 +61,7 @@ def look_up(root_fd: int, user: str | None, uid: int, gid: int, groups: list[int
     if group_add:
         records = _records(root_fd, "/etc/group")
         extra += [_find_group(records, name) for name in group_add]
-    ordered = [gid]
+    ordered = [] if process["exact_groups"] and not user else [gid]
     for number in extra:
         if number not in ordered:
             ordered.append(number)

@@ -1,0 +1,90 @@
+"""The same bundle under crun, runc and cove-runtime: the same container, the same verbs, the same exit statuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.runtime.conftest import Bundle
+
+# crun takes no tree of cgroup v2 beside those of v1: in a mount namespace of its own there is none.
+_ALONE = ["unshare", "--mount", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh"]
+_SCRIPT = """
+    id; pwd; hostname; umask; ulimit -n; ulimit -Hn; ulimit -c; echo $A $HOME
+    grep -E 'Cap|NoNew|Seccomp:|Groups' /proc/self/status; cat /proc/self/oom_score_adj /proc/sys/net/core/somaxconn
+    ls /dev | grep -v core; stat -c '%n %a %u %g %t:%T' /dev/null /dev/zero /dev/tty /dev/fuse; readlink /dev/ptmx; readlink /dev/fd
+    awk '$2 ~ "^/(proc|dev|sys|t|data)$" {print $2, $3}' /proc/mounts | sort; touch /data/x 2>&1; ls /t
+    wc -c </proc/kcore; ls -A /sys/firmware; echo x 2>&1 >/proc/sys/kernel/panic; ip link | grep -c LOOPBACK,UP
+    grep -c . /proc/self/uid_map; ps | wc -l; exit 7
+"""
+
+
+@pytest.fixture(params=["crun", "runc"])
+def peer(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed here")
+    return name
+
+
+def _ordinary(bundle: Bundle) -> dict[str, Any]:
+    """A specification of 1.0, which old peers take, with a bit of everything."""
+    bundle.spec["ociVersion"] = "1.0.2"
+    bundle.drop_namespace("cgroup")
+    bundle.process.update(
+        user={"uid": 5, "gid": 6, "additionalGids": [7], "umask": 0o27},
+        env=["PATH=/bin", "A=b", "HOME=/x"],
+        cwd="/t",
+        rlimits=[{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 111}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
+        noNewPrivileges=True,
+        oomScoreAdj=200,
+    )
+    bundle.linux["sysctl"] = {"net.core.somaxconn": "99"}
+    bundle.linux["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o644}]
+    bundle.mount("/t", "tmpfs", "mode=1777", "size=1m", kind="tmpfs")
+    bundle.mount("/data", bundle.folder, "rbind", "ro")
+    return bundle.spec
+
+
+def test_a_container_is_what_the_peer_makes(bundle: Bundle, peer: str) -> None:
+    _ordinary(bundle)
+    bundle.process["args"] = ["sh", "-c", _SCRIPT]
+    bundle.write()
+    words = ["run", "--bundle", str(bundle.folder), bundle.id]
+    theirs = bundle.external([*_ALONE, peer, "--root", str(bundle.folder / "peer"), *words])
+    ours = bundle.command(*words)
+    assert theirs.stdout.startswith("uid=5 gid=6 groups=7\n"), theirs.stderr
+    assert ours.stdout == theirs.stdout
+    assert (ours.returncode, theirs.returncode) == (7, 7)
+
+
+def test_the_verbs_go_as_with_the_peer(bundle: Bundle, peer: str) -> None:
+    _ordinary(bundle)
+    bundle.process["args"] = ["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done"]
+    bundle.write()
+    quiet = {"capture_output": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+    def course(argv: list[str]) -> list[object]:
+        def call(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+            return bundle.external([*argv, *words], **options)
+
+        def status() -> str:
+            said: str = json.loads(call("state", bundle.id).stdout)["status"]
+            return said
+
+        seen: list[object] = [call("create", "--bundle", str(bundle.folder), bundle.id, **quiet).returncode, status()]
+        seen += [call("start", bundle.id).returncode, status()]
+        done = call("exec", bundle.id, "sh", "-c", "cat /proc/1/comm; exit 9")
+        seen += [done.returncode, done.stdout, call("exec", bundle.id, "nosuch").returncode != 0]
+        seen += [call("pause", bundle.id).returncode, status(), call("resume", bundle.id).returncode, status()]
+        seen += [call("delete", bundle.id).returncode != 0, call("start", bundle.id).returncode != 0]
+        seen += [call("delete", "--force", bundle.id).returncode, call("state", bundle.id).returncode != 0]
+        return seen
+
+    ours = course(bundle.argv())
+    theirs = course([*_ALONE, peer, "--root", str(bundle.folder / "peer")])
+    assert ours == theirs
