@@ -19,11 +19,34 @@ from vmagent.runtime.version import SPEC_VERSION
 _VERSION = f"cove-runtime version 0.1.0\nspec: {SPEC_VERSION}"
 _DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+_COMMANDS = frozenset(
+    [
+        "create",
+        "run",
+        "start",
+        "state",
+        "pause",
+        "resume",
+        "kill",
+        "delete",
+        "ps",
+        "list",
+        "events",
+        "spec",
+        "features",
+        "checkpoint",
+        "restore",
+        "update",
+        "exec",
+    ]
+)
+_WITH_VALUE = frozenset(("--root", "--log", "--log-format", "--rootless", "--criu"))
+
 Command = Callable[[argparse.Namespace, Log], int]
 
 
 def main(argv: list[str]) -> int:
-    options = _parser().parse_args(argv)
+    options = _parser(_command_in(argv)).parse_args(argv)
     log = Log(options.log, options.log_format)
     try:
         if options.systemd_cgroup:
@@ -41,6 +64,16 @@ def main(argv: list[str]) -> int:
     return 255 if options.name == "exec" else 1
 
 
+def _command_in(argv: list[str]) -> str:
+    """The command that is given, "" if none is found: only its flags have to be made then."""
+    before = ""
+    for word in argv:
+        if word in _COMMANDS and before not in _WITH_VALUE:
+            return word
+        before = word
+    return ""
+
+
 def refuse(options: argparse.Namespace, log: Log) -> int:
     raise LaunchError(SPEC, f"{options.name}: checkpoint and restore are not supported")
 
@@ -54,13 +87,24 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _add_process_flags(sub: argparse.ArgumentParser) -> None:
+class _NotWanted:
+    """In the place of a command's parser that is not needed."""
+
+    def add_argument(self, *_: object, **__: object) -> None:
+        """Nothing."""
+
+
+_Flags = argparse.ArgumentParser | _NotWanted
+
+
+def _add_process_flags(sub: _Flags) -> None:
     sub.add_argument("--console-socket", default="", help="where the terminal's master is sent")
     sub.add_argument("--pid-file", default="", help="where the pid is written")
     sub.add_argument("--preserve-fds", type=int, default=0, help="so many descriptors after stdio are kept")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    """`wanted`: the one command to know, "" for all."""
     parser = argparse.ArgumentParser(prog="cove-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", "-v", action="version", version=_VERSION)
     parser.add_argument("--root", type=Path, default=Path("/run/cove-runtime"), help="where states are kept")
@@ -72,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--systemd-cgroup", action="store_true", help="refused: cgroups are made without systemd")
     commands = parser.add_subparsers(dest="name", required=True)
 
-    def command(name: str, function: str, help_text: str, *, has_id: bool = True) -> argparse.ArgumentParser:
+    def command(name: str, function: str, help_text: str, *, has_id: bool = True) -> _Flags:
+        if wanted not in ("", name):
+            return _NotWanted()
         sub = commands.add_parser(name, help=help_text, allow_abbrev=False)
         sub.set_defaults(command=function)
         if has_id:
@@ -126,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_exec(command: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+def _add_exec(command: Callable[[str, str, str], _Flags]) -> None:
     sub = command("exec", "execution.execute", "run another process in a container")
     sub.add_argument("--process", "-p", default="", help="an OCI process object, as a file")
     sub.add_argument("--tty", "-t", action="store_true")

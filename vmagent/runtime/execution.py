@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 from vmagent.linux.process import CLONE_NEWTIME, CLONE_NEWUSER
 from vmagent.runtime import foreground, handover
@@ -15,6 +14,10 @@ from vmagent.runtime.launch import launch_exec
 from vmagent.runtime.log import Log
 from vmagent.runtime.plan import compile_exec
 from vmagent.runtime.state import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vmagent.linux import scheduling
 from vmagent.runtime.failure import SPEC, LaunchError
 from vmagent.runtime.hooks import compile_hooks
 from vmagent.runtime.mountspec import id_map
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # What this project or its kernels do not have: refused, so that nobody believes in a protection that is not there.
 _ABSENT = {

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import array
 import os
 import select
 import signal
-import socket
 import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from vmagent.linux import compact_json, terminal
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.runtime.failure import OTHER, LaunchError
 from vmagent.runtime.launch import Launched, receive_master
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -61,13 +62,6 @@ def take_master(launched: Launched) -> int:
     finally:
         os.close(launched.console_fd)
         launched.console_fd = -1
-
-
-def send_master(socket_path: str, master: int) -> None:
-    """Hand the terminal to whoever listens at `socket_path` (--console-socket). Raises OSError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
-        console.connect(socket_path)
-        console.sendmsg([b"/dev/ptmx"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
 
 
 def close(launched: Launched) -> None:

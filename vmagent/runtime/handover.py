@@ -9,14 +9,17 @@ import array
 import json
 import os
 import select
-import socket
 from pathlib import Path
-from typing import Any
 
 from vmagent.linux.process import pidfd_getfd
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError, failed
 from vmagent.runtime.state import Container
 from vmagent.runtime.version import SPEC_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
 
 _INSIDE = "/run/notify"
 _MAX_DATAGRAM = 4096
@@ -66,6 +69,8 @@ class Readiness:
 
     def __enter__(self) -> Readiness:
         if self._container.notify_socket:
+            import socket  # few need it: it is loaded here and below
+
             folder = os.open(self._container.notify_folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
@@ -99,6 +104,8 @@ class Readiness:
         address = self._container.notify_socket
         if address.startswith("@"):
             address = "\0" + address[1:]
+        import socket
+
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             try:
                 manager.sendto(f"MAINPID={self._container.pid}\nREADY=1\n".encode(), address)
@@ -111,6 +118,8 @@ def give_listener(seccomp: dict[str, Any], pid: int, pidfd: int, listener_fd: in
 
     Raises LaunchError.
     """
+    import socket
+
     message: dict[str, Any] = {"ociVersion": SPEC_VERSION, "fds": ["seccompFd"], "pid": pid, "state": state}
     if seccomp.get("listenerMetadata"):
         message["metadata"] = seccomp["listenerMetadata"]
@@ -131,6 +140,8 @@ def give_listener(seccomp: dict[str, Any], pid: int, pidfd: int, listener_fd: in
 
 def send_terminal(socket_path: str, master_fd: int) -> None:
     """Hand a terminal to whoever listens at `socket_path` (--console-socket). Raises LaunchError."""
+    import socket
+
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
             console.connect(socket_path)

@@ -6,7 +6,6 @@ import argparse
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.runtime import foreground, handover
@@ -17,6 +16,10 @@ from vmagent.runtime.launch import Launched, launch
 from vmagent.runtime.log import Log
 from vmagent.runtime.plan import compile_plan
 from vmagent.runtime.state import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def create(options: argparse.Namespace, log: Log) -> int:

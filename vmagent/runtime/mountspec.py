@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from vmagent.linux import mounts as m
 from vmagent.runtime.failure import SPEC, LaunchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # option → (attributes to set, attributes to clear): mount_setattr(2)
 _ATTRIBUTES: dict[str, tuple[int, int]] = {

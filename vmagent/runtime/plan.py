@@ -10,7 +10,6 @@ import base64
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vmagent.linux import capabilities
 from vmagent.linux.process import (
@@ -24,10 +23,13 @@ from vmagent.linux.process import (
     CLONE_NEWUTS,
     SECCOMP_FILTER_FLAG_NEW_LISTENER,
 )
-from vmagent.runtime import seccomp as seccomp_compiler
 from vmagent.runtime.extraplan import check_supported, plan_extra, process_extra
 from vmagent.runtime.failure import SPEC, LaunchError
 from vmagent.runtime.mountspec import compile_mount, propagation_flags
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NAMESPACES = {
     "mount": CLONE_NEWNS,
@@ -355,6 +357,8 @@ def _rlimits(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
 def _seccomp(profile: Mapping[str, Any] | None, *, with_listener: bool) -> dict[str, Any] | None:
     if not profile:
         return None
+    from vmagent.runtime import seccomp as seccomp_compiler  # a large table comes with it
+
     program = seccomp_compiler.compile_profile(profile)
     if program.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER and not with_listener:
         raise LaunchError(SPEC, "seccomp notify listeners are not supported here")

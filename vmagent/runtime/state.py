@@ -11,26 +11,27 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
+import string
 import time
 from pathlib import Path
-from typing import Any
 
-from vmagent.durable import publish
 from vmagent.linux.process import pidfd_open
 from vmagent.runtime.cgroups import Cgroup, tree
 from vmagent.runtime.failure import OTHER, LaunchError
 from vmagent.runtime.version import SPEC_VERSION
 
-_ID = re.compile(r"[A-Za-z0-9_+.-]+")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ID_LETTERS = frozenset(string.ascii_letters + string.digits + "_+.-")
 
 
 class Container:
     """One container of the command line. Status is never stored: it is what the kernel says of the pid."""
 
     def __init__(self, root: Path, container_id: str) -> None:
-        if not _ID.fullmatch(container_id) or container_id in (".", ".."):
+        if not container_id or not _ID_LETTERS.issuperset(container_id) or container_id in (".", ".."):
             raise LaunchError(OTHER, f"invalid container ID format: {container_id}")
         self.id = container_id
         self.folder = root / container_id
@@ -82,8 +83,8 @@ class Container:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "annotations": spec.get("annotations") or {},
         }
-        publish(self.folder / "config.json", json.dumps(spec).encode(), durable=False)
-        publish(self.folder / "state.json", json.dumps(self._record).encode(), durable=False)
+        _replace(self.folder / "config.json", json.dumps(spec))
+        _replace(self.folder / "state.json", json.dumps(self._record))
 
     @property
     def pid(self) -> int:
@@ -153,7 +154,24 @@ class Container:
         return pidfd
 
     def forget(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=False)
+        _remove_tree(self.folder)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole for every reader; not for a power failure, after which no process is left either."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _remove_tree(folder: Path) -> None:
+    """One level of folders below it, as this module makes them."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _remove_tree(entry)
+        else:
+            entry.unlink()
+    folder.rmdir()
 
 
 def started_at(pid: int) -> int:

@@ -6,13 +6,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError
 from vmagent.runtime.handover import read_json
 from vmagent.runtime.log import Log
 from vmagent.runtime.state import Container
 from vmagent.runtime.updateflags import FLAGS, WORDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
