@@ -179,7 +179,7 @@ def test_devices_are_made_and_others_refused(bundle: Bundle) -> None:
         {"path": "/dev/deep/er/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 1000, "gid": 50}
     ]
     said = bundle.shell(
-        "stat -c '%a %u %g %t:%T' /dev/deep/er/fuse; mknod /disk b 8 0 && cat /disk 2>&1;"
+        "stat -c '%a %u %g %t:%T' /dev/deep/er/fuse; mknod /dev/disk0 b 8 0 && cat /dev/disk0 2>&1;"
         "cat /dev/deep/er/fuse 2>&1; echo >/dev/null"
     )
     assert said.startswith("640 1000 50 a:e5\n")

@@ -119,7 +119,9 @@ def test_a_timeout_is_greater_than_zero(bundle: Bundle, timeout: int) -> None:
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "poststart", "poststop"])
 @pytest.mark.spec("config.md, POSIX-platform Hooks: executed in the runtime namespace")
 def test_a_hook_of_the_runtime_runs_in_the_runtimes_namespaces(bundle: Bundle, kind: str) -> None:
-    bundle.spec["hooks"] = {kind: [hook(f"readlink /proc/self/ns/mnt /proc/self/ns/net >{bundle.rootfs}/out")]}
+    bundle.spec["hooks"] = {
+        kind: [hook(f"(readlink /proc/self/ns/mnt; readlink /proc/self/ns/net) >{bundle.rootfs}/out")]
+    }
     bundle.run("true")
     assert inside(bundle, "out").read_text().split() == [os.readlink(f"/proc/self/ns/{n}") for n in ("mnt", "net")]
 
@@ -137,7 +139,9 @@ def test_a_hooks_path_is_the_hosts(bundle: Bundle, kind: str) -> None:
 
 @pytest.mark.spec("config.md, createContainer Hooks")
 def test_create_container_hooks_run_in_the_containers_namespaces_before_the_root_is_changed(bundle: Bundle) -> None:
-    script = f"readlink /proc/self/ns/mnt /proc/self/ns/net; test -e {bundle.rootfs}/proc/self && echo mounted"
+    script = (
+        f"readlink /proc/self/ns/mnt; readlink /proc/self/ns/net; test -e {bundle.rootfs}/proc/self && echo mounted"
+    )
     bundle.spec["hooks"] = {"createContainer": [hook(f"({script}) >{bundle.rootfs}/out")]}
     said = bundle.shell("cat /out; readlink /proc/self/ns/mnt; readlink /proc/self/ns/net").split()
     assert said[:2] == said[-2:]

@@ -182,7 +182,7 @@ def test_a_device_has_the_owner_that_is_given(bundle: Bundle, key: str, letter: 
 def test_a_device_that_is_not_listed_cannot_be_used(bundle: Bundle) -> None:
     for names in bundle.process["capabilities"].values():
         names[:] = [*DEFAULT_CAPABILITIES]
-    assert "not permitted" in bundle.shell("mknod /disk b 8 0 && cat /disk 2>&1 || :")
+    assert "not permitted" in bundle.shell("mknod /dev/disk0 b 8 0 && cat /dev/disk0 2>&1 || :")
 
 
 @pytest.mark.parametrize("name", ["null", "zero", "full", "random", "urandom", "tty"])

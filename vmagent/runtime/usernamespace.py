@@ -6,6 +6,7 @@ that the container's root could not walk. The child finds the results as descrip
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -135,7 +136,7 @@ def _make_devices(devices: list[dict[str, Any]], user: dict[str, Any]) -> dict[s
             os.mknod(name, device["mode"], device["device"], dir_fd=folder)
             uid, gid = _outside(device["uid"], user.get("uid_map")), _outside(device["gid"], user.get("gid_map"))
             os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
-            result[device["path"]] = m.open_tree(folder, name, m.OPEN_TREE_CLONE)
+            result[device["path"]] = _detach(folder, name, device)
     except OSError as e:
         close_all(result.values())
         raise failed("error making device nodes", e, OTHER) from e
@@ -143,6 +144,20 @@ def _make_devices(devices: list[dict[str, Any]], user: dict[str, Any]) -> dict[s
         os.umask(before)
         os.close(folder)
     return result
+
+
+def _detach(folder_fd: int, name: str, device: dict[str, Any]) -> int:
+    """A detached mount of the node made; before 6.15 nothing is cloned from a mount that is detached itself (EINVAL),
+    so there it is the host's own node, with the host's owner and mode."""
+    try:
+        return m.open_tree(folder_fd, name, m.OPEN_TREE_CLONE)
+    except OSError as e:
+        if e.errno != errno.EINVAL:
+            raise
+    info = os.stat(device["path"])
+    if stat.S_IFMT(info.st_mode) != stat.S_IFMT(device["mode"]) or info.st_rdev != device["device"]:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), device["path"])
+    return m.open_tree(m.AT_FDCWD, device["path"], m.OPEN_TREE_CLONE)
 
 
 def _outside(number: int, entries: list[list[int]] | None) -> int:
