@@ -271,3 +271,24 @@ def test_stopping_leaves_no_process_and_no_cgroup(with_engine: WithEngine, keepe
             assert not cgroups_of(container)
 
     asyncio.run(scenario())
+
+
+def test_a_supervisor_that_never_saw_a_run_still_removes_their_cgroup_at_the_end(
+    with_engine: WithEngine, keeper: Keeper
+) -> None:
+    """The run was acknowledged before the kill, so nothing tells of it any more but the keeper's word of the parent."""
+
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("true")
+            await container.start()
+            await container.end()
+            await kill(keeper, "cove-supervisor")
+            assert await engine.client.list() == []
+
+    asyncio.run(scenario())
+    name = keeper.cgroup_parent.strip("/")
+    roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+    assert any((root / name).exists() for root in roots)
+    keeper.stop()
+    assert not any((root / name).exists() for root in roots)

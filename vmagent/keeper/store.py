@@ -28,7 +28,8 @@ class Store:
         self._entries: dict[str, Entry] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        """How many entries hold descriptors: those of processes, and not those of words alone."""
+        return sum(bool(entry.fds) for entry in self._entries.values())
 
     def put(self, key: str, data: dict[str, Any], names: Sequence[str], fds: Sequence[int]) -> None:
         """Make or extend an entry; takes `fds` over. One that has the name already is replaced."""

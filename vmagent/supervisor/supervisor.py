@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _STOP_LIMIT_S = 10.0
 _CGROUP_PAUSE_S = 0.02
 _UCRED = struct.Struct("iII")  # struct ucred: pid, uid, gid
+_PARENT_KIND = "cgroup-parent"  # of an entry with the keeper
 
 
 class Supervisor:
@@ -115,7 +116,9 @@ class Supervisor:
 
     def _restore(self, key: str, data: dict[str, Any], fds: dict[str, int]) -> None:
         """Take one entry over. An entry without a process is of a start that never came to clone3."""
-        if data["kind"] == execs.KIND:
+        if data["kind"] == _PARENT_KIND:
+            self._cgroup_parents.add(data["path"])
+        elif data["kind"] == execs.KIND:
             child = self._execs[data["exec_id"]] = Exec(data, self.loop, self.keeping, self._on_exec)
             if "exit_code" in data:
                 child.take_status(data["exit_code"])
@@ -151,8 +154,14 @@ class Supervisor:
     def _make_run(self, data: dict[str, Any]) -> Run:
         folder = f"{self._exec_containers}/{data['id']}"
         run = self._runs[data["id"]] = Run(data, folder, self.loop, self.keeping, self._on_run)
-        self._cgroup_parents.add(data["cgroup"].rpartition("/")[0])
+        self._note_cgroup_parent(data["cgroup"].rpartition("/")[0])
         return run
+
+    def _note_cgroup_parent(self, path: str) -> None:
+        """Remember it for the end, and have the keeper tell the next supervisor: its runs may all be gone by then."""
+        if path not in self._cgroup_parents:
+            self._cgroup_parents.add(path)
+            self.keeping.put(f"cgroup {path}", {"kind": _PARENT_KIND, "path": path})
 
     def _adopt_keeper(self, connection: Connection) -> None:
         """A new keeper after the old one was killed: give it all there is to keep."""
@@ -165,6 +174,9 @@ class Supervisor:
         self.loop.add(link.fd, READ, self._on_keeper)
         for child in (*self._runs.values(), *self._execs.values()):
             child.put_all()
+        parents, self._cgroup_parents = self._cgroup_parents, set()
+        for path in parents:
+            self._note_cgroup_parent(path)
         self.keeping.hand_over(self._listener_fd)
 
     def _end_if_alone(self) -> None:
