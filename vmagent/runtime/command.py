@@ -1,7 +1,7 @@
 """The console script `cove-runtime`: a protected interpreter first, then the command line (commandline.py).
 
-Loads next to nothing: it runs twice for every command. The second start is without `site`, since the runtime needs the
-standard library and this package alone.
+Loads next to nothing: it runs twice for a command that enters a container. The second start is without `site`, since
+the runtime needs the standard library and this package alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from vmagent.linux.interpreter import exec_protected, is_protected
 
 _PROTECTED_MARK = "COVE_RUNTIME_PROTECTED"
+_ENTERING = frozenset(("create", "run", "exec"))  # a process of these goes into a container
 _CODE = "import sys; sys.path.append(sys.argv.pop(1)); from vmagent.runtime.command import entry; entry()"
 
 
@@ -24,7 +25,8 @@ def main(argv: list[str]) -> int:
 
 def entry() -> None:
     """See vmagent.linux.interpreter for what the first start is for."""
-    if not is_protected() and os.environ.get(_PROTECTED_MARK) != str(os.getpid()):
+    is_exposed = not _ENTERING.isdisjoint(sys.argv) and not is_protected()
+    if is_exposed and os.environ.get(_PROTECTED_MARK) != str(os.getpid()):
         env = {**os.environ, _PROTECTED_MARK: str(os.getpid())}
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         exec_protected([sys.executable, "-I", "-S", "-c", _CODE, root, *sys.argv[1:]], env)
