@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vmagent.containers import records, shapes
-from vmagent.containers.configure import complete, environment, signal_number
+from vmagent.containers.configure import complete, discard_unsupported, environment, signal_number
 from vmagent.containers.hostfiles import extra_hosts, resolv_text
 from vmagent.containers.live import Condition, Live
 from vmagent.containers.model import (
@@ -254,3 +254,12 @@ def test_a_pid_of_another_process_is_not_taken_for_the_container_s() -> None:
         open_process(os.getpid(), ID)
     with pytest.raises(ProcessLookupError, match="no process"):
         open_process((1 << 22) + 1, ID)  # above PID_MAX_LIMIT
+
+
+def test_cgroup_v2_has_no_swappiness_and_no_way_to_disable_the_oom_killer() -> None:
+    host = {"MemorySwappiness": 10, "OomKillDisable": True}
+    assert len(discard_unsupported(host, 2)) == 2
+    assert host == {"MemorySwappiness": None, "OomKillDisable": False}
+    kept = {"MemorySwappiness": 10, "OomKillDisable": True}
+    assert discard_unsupported(kept, 1) == []
+    assert kept["MemorySwappiness"] == 10

@@ -39,6 +39,15 @@ def test_docker_says_that_the_engine_is_in_the_vm(vm: Vm) -> None:
     assert info["Name"] == "cove"
 
 
+def test_what_cgroup_v2_lacks_is_discarded_with_a_warning_and_limits_hold(vm: Vm) -> None:
+    flags = ("-m", "64m", "--memory-swappiness", "10", "--oom-kill-disable", "--pids-limit", "20", "--cpus", "0.5")
+    script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max"
+    done = vm.docker("run", "--rm", *flags, "busybox", "sh", "-c", script)
+    assert done.stdout.split() == [str(64 << 20), "20", "50000", "100000"]
+    assert "swappiness discarded" in done.stderr
+    assert "OomKillDisable discarded" in done.stderr
+
+
 def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox: str) -> None:
     data = os.urandom(3 * 1024 * 1024)
     command = [docker_cli(), "-H", vm.host, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo -n end"]

@@ -14,6 +14,7 @@ from typing import Any
 from vmagent.containers import defaults
 from vmagent.containers.model import JsonObject
 from vmagent.errors import BadRequest
+from vmagent.runtime.cgroups import tree as cgroup_tree
 
 LOG_DRIVERS = ("json-file", "local", "none")
 RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
@@ -40,7 +41,7 @@ def complete(
     config = _config(body, image_config, container_id)
     host_config = _host_config(host_given, api_version)
     mode = host_config["NetworkMode"]
-    warnings = _warnings(host_config, mode)
+    warnings = [*_warnings(host_config, mode), *discard_unsupported(host_config, cgroup_tree().version)]
     if mode == "host" or host_config["UTSMode"] == "host":
         config["Hostname"] = body.get("Hostname") or ""
     elif mode.startswith("container:"):
@@ -258,6 +259,20 @@ def _warnings(host: JsonObject, mode: str) -> list[str]:
     warnings = []
     if mode == "host" and host["PortBindings"]:
         warnings.append("Published ports are discarded when using host network mode")
+    return warnings
+
+
+def discard_unsupported(host: JsonObject, cgroup_version: int) -> list[str]:
+    """Take out of `host` what cgroup v2 has no word for, as dockerd does; the warnings that say so."""
+    if cgroup_version == 1:
+        return []
+    warnings = []
+    if host.get("MemorySwappiness") not in (None, -1):
+        host["MemorySwappiness"] = None
+        warnings.append("Your kernel does not support memory swappiness capabilities. Memory swappiness discarded.")
+    if host.get("OomKillDisable"):
+        host["OomKillDisable"] = False
+        warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
     return warnings
 
 
