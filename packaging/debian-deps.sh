@@ -13,7 +13,8 @@ run=(
 test=(
   busybox-static docker-registry                    # an image's content and a real registry
   xvfb xauth x11-utils fonts-inter fonts-jetbrains-mono # a screen, and the fonts of the pictures
-  openssh-client libseccomp2 strace util-linux
+  crun runc skopeo                                  # peers that the runtime and the store are compared with
+  openssh-client libseccomp2 strace util-linux e2fsprogs mount
 )
 wanted=("${run[@]}")
 [ "${1:-run}" = test ] && wanted+=("${test[@]}")

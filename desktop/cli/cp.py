@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import posixpath
@@ -15,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 from desktop.cli import streams
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.untar import unpack
 from desktop.client.api import ByteStream, path_part
 from desktop.client.engine import ApiError, EngineClient
 
@@ -132,7 +134,7 @@ def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: s
         if not folder.is_dir():
             raise Failure(f'invalid output path: directory "{folder}" does not exist')
 
-    def renamed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    def renamed(member: tarfile.TarInfo) -> tarfile.TarInfo:
         """The first part of each name is the source's own: another one, or none for its contents."""
         _, _, rest = member.name.removeprefix("./").partition("/") if not contents_only else ("", "", member.name)
         if name is not None:
@@ -141,16 +143,15 @@ def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: s
             whole = posixpath.normpath(rest)
         else:
             whole = member.name
-        member = member.replace(name=whole, deep=False)
-        return member if archive else member.replace(uid=_own("getuid"), gid=_own("getgid"), uname="", gname="")
-
-    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        wanted = renamed(member)
-        return None if wanted is None else tarfile.tar_filter(wanted, path)  # refuses what would land outside
+        member = copy.copy(member)
+        member.name = whole
+        if not archive:
+            member.uid, member.gid, member.uname, member.gname = _own("getuid"), _own("getgid"), "", ""
+        return member
 
     try:
         with tarfile.open(fileobj=cast("IO[bytes]", _Reader(pieces)), mode="r|") as tar:
-            tar.extractall(folder, filter=checked)
+            unpack(tar, folder, renamed)
     except (OSError, tarfile.TarError) as e:
         raise Failure(f"cp: {e}") from e
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.api.fake_engine import FakeEngine
+from tests.support.tools import docker_cli
 from vmagent.api.server import Server, serve
 
 T = TypeVar("T")
@@ -44,10 +44,8 @@ class Running:
             return read_all(sock)
 
     def docker(self, *args: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        command = shutil.which("docker")
-        assert command is not None
         return subprocess.run(
-            [command, *args],
+            [docker_cli(), *args],
             input=stdin,
             stdin=None if stdin is not None else subprocess.DEVNULL,
             capture_output=True,

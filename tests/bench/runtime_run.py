@@ -11,13 +11,12 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import uuid
 from pathlib import Path
 
-from tests.support.tools import busybox_tar
+from tests.support.tools import busybox_tar, unpack_tar
 from vmagent.runtime.example import example_spec
 
 _RUNTIME = str(Path(sys.executable).with_name("cove-runtime"))
@@ -75,8 +74,7 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="cove-bench-") as name:
         folder = Path(name)
         (folder / "rootfs").mkdir()
-        with tarfile.open(busybox_tar(folder / "busybox.tar")) as tar:
-            tar.extractall(folder / "rootfs", filter="tar")
+        unpack_tar(busybox_tar(folder / "busybox.tar"), folder / "rootfs")
         spec = example_spec()
         spec["ociVersion"] = "1.0.2"
         spec["process"].update(terminal=False, args=["/bin/true"])

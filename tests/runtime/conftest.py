@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.tools import unpack_tar
 from vmagent.linux import capabilities
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
@@ -135,8 +135,7 @@ class Bundle:
 @pytest.fixture(scope="session")
 def rootfs_template(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("rootfs")
-    with tarfile.open(busybox_tar) as tar:
-        tar.extractall(folder, filter="tar")
+    unpack_tar(busybox_tar, folder)
     yield folder
     tree().at(CGROUPS).remove()
 

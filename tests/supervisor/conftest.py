@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import uuid
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.tools import unpack_tar
 from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
@@ -265,8 +265,7 @@ def read_all(folder: Path, **options: Any) -> list[LogEntry]:
 @pytest.fixture(scope="session")
 def rootfs(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rootfs")
-    with tarfile.open(busybox_tar) as tar:
-        tar.extractall(folder, filter="fully_trusted")
+    unpack_tar(busybox_tar, folder)
     return folder
 
 
