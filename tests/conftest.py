@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,20 @@ from tests.support.registry import registry as start_registry
 from tests.support.tools import busybox_tar as write_busybox_tar
 
 IMAGE = "busybox:latest"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_nobody() -> Iterator[None]:
+    """No test touches the user's own home of Cove, nor starts a host agent by the way."""
+    home = Path(tempfile.mkdtemp(prefix="cvh-"))
+    before = {name: os.environ.pop(name, None) for name in ("COVE_HOME", "COVE_HOST", "COVE_CONTEXT", "DOCKER_HOST")}
+    os.environ["COVE_HOME"] = str(home)
+    yield
+    del os.environ["COVE_HOME"]
+    os.environ.update({name: value for name, value in before.items() if value is not None})
+    started = (home / "host.lock").exists()
+    shutil.rmtree(home)
+    assert not started, "a test started a host agent in the home of nobody"
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,10 @@ SPEC = Spec(
 
 
 def main(argv: Sequence[str], app: App) -> int:
+    names = parse(SPEC, argv).args  # before the client: it starts the VM where that is needed
     failed = False
     client = app.client()
-    for name in parse(SPEC, argv).args:
+    for name in names:
         try:
             print(client.wait(name), flush=True)
         except FAILURES as e:
