@@ -217,24 +217,6 @@ class Pipeline:
         self._on_step(step)
 
 
-def run_pipeline(
-    client: EngineClient,
-    options: RunOptions,
-    on_step: OnStep = _ignore,
-    on_layer: OnLayer = _ignore,
-    *,
-    before_start: Callable[[Created], None] = _ignore,
-) -> Started:
-    """All five steps; the container runs on by itself. Raises as `Pipeline`'s two calls.
-
-    `before_start` gets the created container, to attach or to wait.
-    """
-    pipeline = Pipeline(client, options, on_step, on_layer)
-    created = pipeline.create()
-    before_start(created)
-    return pipeline.start(created)
-
-
 def _about(image: Mapping[str, Any], name: str) -> str:
     layers = len((image.get("RootFS") or {}).get("Layers") or ())
     size = int(image.get("Size") or 0)

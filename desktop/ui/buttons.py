@@ -166,8 +166,8 @@ class Link(FocusByKeyboard):
             painter.drawLine(QPointF(0, y), QPointF(metrics.horizontalAdvance(self.text()), y))
 
 
-class Switch(FocusByKeyboard):
-    """On or off, with its label at the right."""
+class _Toggle(FocusByKeyboard):
+    """What is on or off, with its label; heirs paint it."""
 
     def __init__(self, theme: Theme, text: str, *, on: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -178,6 +178,10 @@ class Switch(FocusByKeyboard):
         self.setChecked(on)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self.update)
+
+
+class Switch(_Toggle):
+    """On or off, with its label at the right."""
 
     def sizeHint(self) -> QSize:
         return QSize(32 + 8 + QFontMetrics(self._theme.font("name")).horizontalAdvance(self.text()) + 2, 28)
@@ -209,18 +213,8 @@ class Switch(FocusByKeyboard):
         painter.drawText(self.rect().adjusted(40, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text())
 
 
-class CheckBox(FocusByKeyboard):
+class CheckBox(_Toggle):
     """A box with a check, and its label."""
-
-    def __init__(self, theme: Theme, text: str, *, on: bool = False, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        self.setText(text)
-        self.setAccessibleName(text)
-        self.setCheckable(True)
-        self.setChecked(on)
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        theme.changed.connect(self.update)
 
     def sizeHint(self) -> QSize:
         return QSize(26 + QFontMetrics(self._theme.font("body")).horizontalAdvance(self.text()) + 2, 28)

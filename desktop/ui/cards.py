@@ -245,14 +245,6 @@ class Field(QLineEdit):
             self.setTextMargins(21, 0, 0, 0)
         theme.changed.connect(self.update)
 
-    def set_invalid(self, why: str) -> None:
-        """Show that what stands here can't be used; empty `why`: it can."""
-        if self.property("invalid") != bool(why):
-            self.setProperty("invalid", bool(why))
-            self.style().unpolish(self)
-            self.style().polish(self)
-        self.setToolTip(why)
-
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if self._icon_name:

@@ -209,10 +209,6 @@ class ContainerModel(QAbstractItemModel):
         group = self._tops[parent.row()] if not parent.internalId() else None
         return group.rows[row] if isinstance(group, Group) and row < len(group.rows) else None
 
-    def index_of(self, container_id: str) -> QModelIndex:
-        row = self._row_of.get(container_id)
-        return self._index_of_row(row) if row else QModelIndex()
-
     def check(self, node: Group | Row, on: bool) -> None:
         for row in node.rows if isinstance(node, Group) else [node]:
             if row.checked != on:

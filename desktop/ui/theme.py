@@ -11,7 +11,7 @@ from importlib import resources
 from itertools import pairwise
 from string import Template
 
-from PySide6.QtCore import QEvent, QObject, QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtCore import QObject, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
     QColor,
@@ -302,8 +302,3 @@ def _between(steps: tuple[tuple[float, float], ...], place: float) -> float:
         if left <= place <= right:
             return low + (high - low) * (place - left) / (right - left)
     return steps[-1][1]
-
-
-def is_style_change(event: QEvent) -> bool:
-    """Whether `event` means that fonts or colours of a widget may have changed."""
-    return event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.FontChange)

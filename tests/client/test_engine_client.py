@@ -11,7 +11,7 @@ import pytest
 from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineClient
 from desktop.client.http import HijackedStream
 from desktop.client.reference import InvalidReference
-from desktop.client.run import Pipeline, Pull, RunOptions, Step, StepState, run_pipeline
+from desktop.client.run import Pipeline, Pull, RunOptions, Step, StepState
 from tests.support.engine import NativeEngine
 
 IMAGE = "busybox:latest"
@@ -119,7 +119,8 @@ def test_nobody_answering_is_said_so(tmp_path: Path) -> None:
 def test_a_run_tells_its_five_steps(client: EngineClient) -> None:
     told: list[Step] = []
     options = RunOptions(image=IMAGE, config=_config("sleep", "60"))
-    started = run_pipeline(client, options, told.append)
+    pipeline = Pipeline(client, options, told.append)
+    started = pipeline.start(pipeline.create())
     assert [(step.number, step.name, step.state) for step in started.steps] == [
         (1, "look", StepState.DONE),
         (2, "pull", StepState.SKIPPED),
@@ -156,7 +157,8 @@ def test_a_missing_image_is_pulled_with_progress(client: EngineClient, engine: N
     layers: list[str] = []
     told: list[Step] = []
     options = RunOptions(image=reference, config=_config("true"))
-    run_pipeline(client, options, told.append, lambda line: layers.append(line.status))
+    pipeline = Pipeline(client, options, told.append, lambda line: layers.append(line.status))
+    pipeline.start(pipeline.create())
     pull = next(step for step in told if step.name == "pull" and step.state is StepState.DONE)
     assert "Downloaded newer image" in pull.detail
     assert any("Pulling from" in status for status in layers)
