@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 
 from tests.images.kit import BadRegistry, Driver, bad_registry
+from tests.support.registry import registry as start_registry
 from tests.support.tools import CACHE, ROOT
 from vmagent.images import erofs
 from vmagent.images.layer import Kind
@@ -76,3 +78,16 @@ def bad() -> Iterator[BadRegistry]:
     """A registry that misbehaves on request."""
     with bad_registry() as server:
         yield server
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """A real registry that wants a password: ann's is secret."""
+    users = tmp_path / "htpasswd"
+    users.write_bytes(b"ann:" + bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).replace(b"$2b$", b"$2y$") + b"\n")
+    settings = {"REGISTRY_AUTH_HTPASSWD_REALM": "r", "REGISTRY_AUTH_HTPASSWD_PATH": str(users)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        with start_registry(tmp_path) as address:
+            yield address

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.layer import Kind
@@ -166,6 +166,7 @@ class BadRegistry(http.server.ThreadingHTTPServer):
         self.reached = threading.Event()  # a stalled blob was begun
         self.ranges: list[str] = []
         self.token = ""
+        self.refresh_token = "r3fresh"
         self.users: dict[str, str] = {}
         self.asked: list[tuple[str, str]] = []  # path and Authorization of token requests
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -203,11 +204,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if server.users and server.users.get(name) != password:
                 self._answer(401, b"{}")
             else:
-                self._answer(200, json.dumps({"token": server.token}).encode())
+                answer = {"token": server.token}
+                if "offline_token=true" in self.path:
+                    answer["refresh_token"] = server.refresh_token
+                self._answer(200, json.dumps(answer).encode())
             return
         if server.token and authorization != f"Bearer {server.token}":
             realm = f'Bearer realm="http://{server.address}/token",service="s",scope="repository:x:pull"'
             self._answer(401, b'{"errors":[{"code":"UNAUTHORIZED"}]}', WWW_Authenticate=realm)
+            return
+        if self.path == "/v2/":
+            self._answer(200, b"{}")
             return
         match = re.fullmatch(r"/v2/.+/(manifests|blobs)/([^/]+)", self.path)
         if match is None:
@@ -220,6 +227,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._answer(200, body, Content_Type=json.loads(body)["mediaType"])
         else:
             self._blob(match[2])
+
+    def do_POST(self) -> None:
+        """The token server's other way: a token for a refresh token."""
+        asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        if asked["grant_type"] == ["refresh_token"] and asked["refresh_token"] == [self.server.refresh_token]:
+            self._answer(200, json.dumps({"access_token": self.server.token}).encode())
+        else:
+            self._answer(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"no such token"}]}')
 
     def _blob(self, name: str) -> None:
         server = self.server

@@ -19,7 +19,7 @@ import pytest
 
 from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, tar_of
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
-from vmagent.images import records
+from vmagent.images import imagestore, records
 from vmagent.images.config import apply_changes
 from vmagent.images.layer import Kind
 from vmagent.images.reference import Reference
@@ -321,6 +321,28 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(new_store: NewStore) -> Non
             driver.load(bad)
         assert driver.left() == fresh, words
     driver.load(archive(BASE))
+    assert driver.tags() == ["x:1"]
+
+
+def test_a_client_that_does_not_read_how_a_load_goes_fills_no_memory(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imagestore, "MAX_WAITING", 3)
+    driver = new_store()
+    image = MadeImage(*(tar_of(Entry("x", b"%d" % number)) for number in range(20)), pack=bytes)
+    names = [f"{number}.tar" for number in range(20)]
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": names}]).encode()
+    layers = [Entry(name, data) for name, data in zip(names, image.packed, strict=True)]
+    archive = tar_of(Entry("manifest.json", manifest), Entry("config.json", image.config), *layers)
+
+    async def late() -> list[str]:
+        lines = driver.store.load(chunks(archive), False)
+        shown = [await anext(lines)]
+        [work] = [task for task in asyncio.all_tasks() if task.get_name() == "load an image"]
+        await asyncio.wait([work])
+        return [str(line.get("status", line.get("stream"))) for line in [*shown, *[line async for line in lines]]]
+
+    assert driver.run(late()) == [*["Loading layer"] * 4, "Loaded image: x:1\n"]
     assert driver.tags() == ["x:1"]
 
 

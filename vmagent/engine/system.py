@@ -12,7 +12,7 @@ from vmagent.engine.files import Files
 from vmagent.engine.images import Images
 from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
 from vmagent.engine.volumes import Volumes
-from vmagent.errors import NotImplementedHere
+from vmagent.errors import BadRequest
 from vmagent.images.imagestore import ImageStore
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
@@ -173,9 +173,12 @@ class System:
         }
 
     async def auth(self, credentials: JsonObject) -> JsonObject:
-        """SystemAuth. Raises NotImplementedHere: credentials are asked for at a pull or push alone."""
-        del credentials
-        raise NotImplementedHere("this engine does not check registry credentials: a pull or push does")
+        """SystemAuth: the registry itself is asked. Raises Unauthorized, BadRequest, EngineError."""
+        given = {str(key).lower(): value for key, value in credentials.items()}
+        for key in ("username", "password", "auth", "serveraddress", "identitytoken", "registrytoken"):
+            if not isinstance(given.get(key) or "", str):
+                raise BadRequest(f"invalid JSON: {key} must be a string")
+        return {"Status": "Login Succeeded", "IdentityToken": await self._store.log_in(given)}
 
 
 def _os_release() -> dict[str, str]:

@@ -22,12 +22,14 @@ from vmagent.images.pool import run_with_input, run_with_output
 from vmagent.images.pull import pull
 from vmagent.images.push import Push
 from vmagent.images.records import ImageRecord
-from vmagent.images.reference import Reference
+from vmagent.images.reference import Reference, registry_of
 from vmagent.images.removal import Users
 from vmagent.images.store import Store
 from vmagent.native import binary
 
 log = structlog.get_logger()
+
+MAX_WAITING = 1000  # progress lines that a slow client may be behind; more are dropped
 
 Progress = dict[str, Any]
 Shapes = list[dict[str, Any]]
@@ -190,7 +192,7 @@ class ImageStore(Store):
         events: asyncio.Queue[Progress | None] = asyncio.Queue()
 
         def on_event(event: dict[str, Any]) -> None:
-            if not quiet:
+            if not quiet and events.qsize() < MAX_WAITING:
                 events.put_nowait(
                     {
                         "status": "Loading layer",
@@ -270,6 +272,14 @@ class ImageStore(Store):
             async with contextlib.aclosing(Push(self, one, image_id, auth).run()) as lines:
                 async for line in lines:
                     yield line
+
+    async def log_in(self, auth: Mapping[str, Any]) -> str:
+        """Have a registry check an AuthConfig: the identity token that it gave, or "". Raises Unauthorized, BadRequest,
+        EngineError in docker's words."""
+        domain = registry_of(auth.get("serveraddress") or "")
+        job = {"op": "login", "domain": domain, "path": "", "insecure": self.insecure_registries, "auth": dict(auth)}
+        token: str = (await self.pool.run(job))["identity_token"]
+        return token
 
     async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
         """A tar of the images, for `load` and for OCI tools. A repository without a tag means all its tags."""

@@ -30,6 +30,18 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def registry_of(address: str) -> str:
+    """The domain of the registry that a login names: HOST[:PORT], maybe with scheme and path; the Hub for "".
+
+    Raises BadRequest.
+    """
+    _, _, bare = f"://{address}".rpartition("://")
+    domain = bare.partition("/")[0] or DEFAULT_DOMAIN
+    if _DOMAIN.fullmatch(domain) is None:
+        raise BadRequest(f'unable to parse server address: parse "https://{domain}": invalid host name')
+    return DEFAULT_DOMAIN if domain == "index.docker.io" else domain
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A name with at most a tag and a digest; `domain` and `path` are always the full ones."""

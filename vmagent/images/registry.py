@@ -125,6 +125,7 @@ class Registry:
         self._credentials = credentials or Credentials()
         self._actions = actions
         self.authorization = authorization
+        self._identity_token = ""  # that a token server gave
         self._base = f"https://{self._host}"
         self._is_base_known = False
         self._session = requests.Session()
@@ -170,7 +171,7 @@ class Registry:
         if self.authorization:
             sent["Authorization"] = self.authorization
         while True:
-            full = url if "://" in url else f"{self._base}/v2/{self.path}/{url}"
+            full = url if "://" in url else f"{self._base}/v2/{self.path}{'/' if self.path else ''}{url}"
             if urlsplit(full).netloc != self._host:
                 sent.pop("Authorization", None)  # another host's upload or mirror has no use for it
             try:
@@ -189,13 +190,18 @@ class Registry:
                 raise ImageFault(f'{method.capitalize()} "{full}": {_reason(e)}') from e
 
     def _authenticate(self, response: requests.Response) -> bool:
-        """Answer a challenge (RFC 7235; distribution's token specification). False: nothing better to offer."""
+        """Answer a challenge (RFC 7235; distribution's token specification). False: nothing better to offer.
+
+        Raises ImageFault: no password where one is wanted, or one that the token server refuses.
+        """
         scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
         fields = dict(_CHALLENGE.findall(rest))
         if scheme.lower() == "basic":
             header = self._credentials.basic()
+            if header is None:
+                raise ImageFault(f"{_doing(response)}: no basic auth credentials")
         elif scheme.lower() == "bearer":
-            header = self._token(fields)
+            header = self._token(fields, response)
         else:
             header = None
         if header is None or header == self.authorization:
@@ -203,13 +209,13 @@ class Registry:
         self.authorization = header
         return True
 
-    def _token(self, fields: Mapping[str, str]) -> str | None:
+    def _token(self, fields: Mapping[str, str], response: requests.Response) -> str | None:
         if token := self._credentials.registry_token.reveal():
             return f"Bearer {token}"
         realm = fields.get("realm", "")
         if urlsplit(realm).scheme != "https" and not self._insecure:
             raise ImageFault(f"the registry {self.domain} sends its users to {realm!r} for a token: not over TLS")
-        query = {"scope": f"repository:{self.path}:{self._actions}"}
+        query = {"scope": f"repository:{self.path}:{self._actions}"} if self.path else {}
         if service := fields.get("service"):
             query["service"] = service
         try:
@@ -224,17 +230,21 @@ class Registry:
                 if basic := self._credentials.basic():
                     headers["Authorization"] = basic
                     query["account"] = self._credentials.username
+                if not self.path:  # a login: a token to show instead of the password is welcome
+                    query |= {"client_id": "cove", "offline_token": "true"}
                 answer = self._session.get(realm, params=query, headers=headers, timeout=(_CONNECT_S, _READ_S))
         except requests.exceptions.RequestException as e:
             raise ImageFault(f'Get "{realm}": {_reason(e)}') from e
         with answer:
             if answer.status_code in (401, 403):
                 if self._credentials.are_given:
-                    raise ImageFault("unauthorized: incorrect username or password", "unauthorized")
+                    said = _errors(answer) or "unauthorized: incorrect username or password"
+                    raise ImageFault(said if self.path else f"{_doing(response)}: {said}", "unauthorized")
                 return None
             try:
                 data = answer.json() if answer.status_code == 200 else {}
                 issued = data.get("token") or data.get("access_token")
+                self._identity_token = str(data.get("refresh_token") or "")
             except (ValueError, AttributeError):
                 issued = None
             if not issued:
@@ -260,6 +270,23 @@ class Registry:
         if status == 429:
             return ImageFault(f"toomanyrequests: {words or 'the registry asks for a pause'}")
         return ImageFault(f"{doing or response.url}: received unexpected HTTP status: {status} {words}".rstrip())
+
+    def log_in(self) -> str:
+        """Show the credentials to the registry as a whole (`path` is ""): distribution-spec, "Determining Support".
+
+        Returns the identity token to show from now on, "" for the password. Raises ImageFault where they are refused.
+        """
+        response = self._send("GET", "", {}, None)
+        if response.status_code == 401 and self._authenticate(response):
+            response.close()
+            response = self._send("GET", "", {}, None)
+        with response:
+            if (status := response.status_code) != 200:
+                raise ImageFault(
+                    f"login attempt to {response.url} failed with status: {status} {response.reason}",
+                    "unauthorized" if status == 401 else "failed",
+                )
+        return self._identity_token or self._credentials.identity_token.reveal()
 
     # --- content
 
@@ -353,6 +380,11 @@ class Registry:
             link = re.match(r"<([^>]+)>", response.headers.get("Link", ""))
             url = urljoin(response.url, link[1]) if link else ""
         return found
+
+
+def _doing(response: requests.Response) -> str:
+    """What was asked, as docker says it."""
+    return f'{(response.request.method or "").capitalize()} "{response.url}"'
 
 
 def _errors(response: requests.Response) -> str:

@@ -102,6 +102,11 @@ class Worker:
             uploading.push_blob(registry, path, job["id"], (), lambda _current, _total: None)
             return {"digest": uploading.push_manifest(registry, data, job["tag"]), "size": len(data)}
 
+    def op_login(self, job: Message, fds: list[int]) -> Message:
+        """Have the credentials checked: the identity token to show instead of the password from now on, or ""."""
+        with _registry(job) as registry:
+            return {"identity_token": registry.log_in()}
+
     def op_tags(self, job: Message, fds: list[int]) -> Message:
         with _registry(job) as registry:
             return {"tags": registry.tags()}
