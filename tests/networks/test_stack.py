@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -124,6 +124,35 @@ def test_a_released_container_answers_no_more_and_its_interface_goes(stack: Netw
                 client.connect((str(sandbox.endpoints[0].address.ip), 80))
     again = PortRequest.from_api("80/tcp", {"HostIp": "127.0.0.1", "HostPort": str(sandbox.ports[0].host_port)})
     assert attach(stack, "b", again).ports == sandbox.ports
+
+
+def test_a_namespace_made_beforehand_becomes_the_next_containers(stack: NetworkStack, world: int) -> None:
+    before = namespaces_held()
+    stack.prepare()
+    stack.prepare()
+    made = namespaces_held() - before
+    assert len(made) == 1
+    sandbox = attach(stack, "a")
+    assert {os.fstat(sandbox.netns_fd).st_ino} == made
+    with server(sandbox, world, 80) as listener:
+        peer = reach(listener, socket.socket(), (str(sandbox.endpoints[0].address.ip), 80))
+    assert peer == str(sandbox.endpoints[0].gateway)
+    assert len(namespaces_held() - before - made) == 0
+    assert os.fstat(attach(stack, "b").netns_fd).st_ino not in made
+    stack.prepare()  # one that is never used ends with the stack
+    stack.close()
+    assert namespaces_held() <= before
+    stack.open({})  # for the fixture to close
+
+
+def namespaces_held() -> set[int]:
+    """The network namespaces that this process holds by descriptor."""
+    held = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the listing's own
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("net:["):
+                held.add(os.stat(f"/proc/self/fd/{fd}").st_ino)
+    return held
 
 
 def test_networks_are_walled_off_from_each_other(stack: NetworkStack, world: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import time
@@ -78,17 +79,22 @@ class Launcher:
         """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
         record = live.record
         began = time.perf_counter()
-        namespace_fd = await self._networking.attach(record)
+        namespace_fd = None
+        attaching = self._networking.attach(record)
         try:
-            for mount in record.mounts:
-                self._prepare_source(mount)
-            host_files = self._core.exec_root.container(record.id)
-            host_files.mkdir(mode=0o711, parents=True, exist_ok=True)
-            self._write_host_files(record, host_files)
-            if record.host_config["IpcMode"] == "shareable":
-                _mount_shm(host_files / "shm", record.host_config["ShmSize"])
-            plan = self._plan(record, host_files, own_network=namespace_fd is not None)
+            try:  # beside the network thread
+                for mount in record.mounts:
+                    self._prepare_source(mount)
+                host_files = self._core.exec_root.container(record.id)
+                host_files.mkdir(mode=0o711, parents=True, exist_ok=True)
+                if record.host_config["IpcMode"] == "shareable":
+                    _mount_shm(host_files / "shm", record.host_config["ShmSize"])
+                plan = self._plan(record, host_files, own_network=record.network_mode != "host")
+            finally:
+                namespace_fd = await attaching
+            self._write_host_files(record, host_files)  # which name the addresses
             planned = time.perf_counter()
+            asyncio.get_running_loop().call_soon(self._networking.prepare)  # while the supervisor starts this one
             spawned = await self._core.supervisor.spawn(
                 SpawnRequest(
                     id=record.id,
@@ -102,7 +108,8 @@ class Launcher:
                 )
             )
         except BaseException:
-            await self._networking.release(record)
+            if (released := self._networking.release(record)) is not None:
+                await released
             self.unmount_shm(record)
             raise
         finally:

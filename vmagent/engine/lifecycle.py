@@ -129,7 +129,9 @@ class Lifecycle:
         self._health.stop(live)
         sandbox = self._networking.stack.sandbox(record.id)
         if sandbox is not None and sandbox.ports:
-            await self._networking.release(record)  # who waits for the exit may want the same port at once
+            released = self._networking.release(record)
+            assert released is not None
+            await released  # who waits for the exit may want the same port at once
         state.pid, state.exit_code, state.finished_ns = 0, event.exit_code, event.at_ns
         state.oom_killed = event.oom_killed
         again = not self._core.is_stopping and should_restart(record.host_config["RestartPolicy"], state)
@@ -140,7 +142,7 @@ class Lifecycle:
             self._core.tell(record, "oom")
         lived_s = (state.finished_ns - state.started_ns) / 1e9
         self._core.tell(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
-        await self._networking.release(record)
+        self._networking.release(record)
         self._launcher.unmount_shm(record)
         if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
             await self._remove_locked(live, volumes=True)
@@ -350,7 +352,7 @@ class Lifecycle:
         record = live.record
         record.state.move(Event.REMOVE)
         await self._drained(live)
-        await self._networking.release(record)
+        self._networking.release(record)
         try:
             self._core.discard_tree(self._core.folder(record.id))
         except OSError as e:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
@@ -45,7 +45,15 @@ class Networking:
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a call of the stack in its thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
+        return await self._submit(function, *args, **kwargs)
+
+    def _submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
+        """Have a call of the stack run in its thread, after those submitted before."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
+
+    def prepare(self) -> None:
+        """Have what the next start needs made while nobody waits for it."""
+        self._thread.submit(self.stack.prepare)
 
     async def open(self, alive: Mapping[str, int]) -> None:
         """Bring the networks up, and back what living containers (id → pid) had. Raises EngineError, OSError."""
@@ -85,26 +93,30 @@ class Networking:
 
     # --- start and exit
 
-    async def attach(self, record: Container) -> int | None:
+    def attach(self, record: Container) -> Awaitable[int | None]:
         """A descriptor of the network namespace that `record`'s process is to enter; None: the host's.
 
-        The descriptor is a copy, the caller's. Raises NotFound for a missing network or container, EngineError (address
-        or port taken), OSError. Tells `connect` for each endpoint.
+        The network thread begins at once; the caller may do other work, but must await the result. The descriptor is a
+        copy, the caller's. Raises NotFound for a missing network or container; awaited, EngineError (address or port
+        taken), OSError. Tells `connect` for each endpoint.
         """
         mode = record.network_mode
         if mode == "host":
-            return None
+            return _ready(None)
         if mode.startswith("container:"):
-            return self._netns_of(mode.partition(":")[2])
+            return _ready(self._netns_of(mode.partition(":")[2]))
         requests = self._requests(record)
         ports = self._ports(record) if requests else []
-        sandbox = await self.call(self.stack.attach, record.id, requests, ports)
+        return self._attached(record, self._submit(self.stack.attach, record.id, requests, ports))
+
+    async def _attached(self, record: Container, attaching: asyncio.Future[Sandbox]) -> int:
+        sandbox = await attaching
         try:
             if self._needs_names(sandbox):
                 await self._serve_names(sandbox)
             fd = os.dup(sandbox.netns_fd)
         except BaseException:
-            await self.release(record)
+            self.release(record)
             raise
         for endpoint in sandbox.endpoints:
             self._tell("connect", record, endpoint)
@@ -174,22 +186,28 @@ class Networking:
                 bindings.setdefault(key, [{}])
         return [PortRequest.from_api(key, binding) for key, given in bindings.items() for binding in (given or [{}])]
 
-    async def release(self, record: Container) -> None:
+    def release(self, record: Container) -> asyncio.Future[None] | None:
         """Give back what a container held; tells `disconnect` for each endpoint. Nothing held is fine.
 
-        What the kernel refuses is logged: an exit or a removal goes on without it.
+        The network thread does it before any call that comes later, so who asks it for the same address or network
+        need not wait; the result is for who needs to know when that is done (None: nothing was held). What the kernel
+        refuses is logged: an exit or a removal goes on without it.
         """
         self._drop_name_server(record.id)
-        sandbox = self.stack.sandbox(record.id)
+        sandbox = self.stack.forget(record.id)
         if sandbox is None:
-            return
+            return None
         endpoints = list(sandbox.endpoints)
-        try:
-            await self.call(self.stack.release, record.id)
-        except OSError as e:
-            log.error("network.not_released", container=record.id, error=str(e))
+        released = self._submit(self._give_back, sandbox)
         for endpoint in endpoints:
             self._tell("disconnect", record, endpoint)
+        return released
+
+    def _give_back(self, sandbox: Sandbox) -> None:
+        try:
+            self.stack.give_back(sandbox)
+        except OSError as e:
+            log.error("network.not_released", container=sandbox.container_id, error=str(e))
 
     def _tell(self, action: str, record: Container, endpoint: Endpoint) -> None:
         attributes = {"container": record.id, "name": endpoint.network_name, "type": "bridge"}
@@ -319,6 +337,10 @@ def dns_names(record: Container, asked: Mapping[str, Any]) -> list[str]:
     """The names a container answers to on a network of the user's: name, aliases, short id, host name."""
     names = [record.name, *(asked.get("Aliases") or ()), record.id[:12], record.config["Hostname"]]
     return list(dict.fromkeys(name.lower() for name in names if name))
+
+
+async def _ready(fd: int | None) -> int | None:
+    return fd
 
 
 def _addresses(endpoint: Endpoint | None) -> JsonObject | None:

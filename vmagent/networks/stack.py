@@ -46,7 +46,7 @@ class NetworkStack:
     """All networks of one engine. `open` first; every method belongs to the thread that called `open`.
 
     Only what looks (`networks`, `find`, `sandbox`, `sandboxes`, `endpoints_on`) may be called from another one: it gets
-    a moment's view.
+    a moment's view. So may `forget`.
     """
 
     def __init__(self, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None = None) -> None:
@@ -60,6 +60,7 @@ class NetworkStack:
         self._leases: dict[NetworkId, Leases] = {}
         self._bridges: dict[NetworkId, int] = {}
         self._sandboxes: dict[str, Sandbox] = {}
+        self._spare: tuple[int, netlink.NetlinkSocket] | None = None  # a namespace for the next start, lo up in it
         self._ports = HostPorts()
 
     # --- opening and closing
@@ -91,6 +92,10 @@ class NetworkStack:
         for container_id in list(self._sandboxes):
             self.release(container_id)
         self._disposer.close()
+        if self._spare is not None:
+            (fd, inner), self._spare = self._spare, None
+            inner.close()
+            os.close(fd)
         for network_id in list(self._bridges):
             self._take_down(network_id)
         self._firewall.close()
@@ -327,13 +332,11 @@ class NetworkStack:
         Raises EngineError (address or port taken, pool empty) and OSError.
         """
         with ExitStack() as undo:
-            fd = netns.create(self._home)
+            fd, inner = self._spare or self._make_namespace()
+            self._spare = None
             undo.callback(os.close, fd)
-            sandbox = Sandbox(container_id=container_id, netns_fd=fd)
-            with netns.inside(fd, self._home):
-                inner = netlink.NetlinkSocket()
             undo.enter_context(inner)
-            inner.send(netlink.set_link(1, up=True))
+            sandbox = Sandbox(container_id=container_id, netns_fd=fd)
             for number, request in enumerate(requests):
                 self._join(sandbox, inner, request, number, undo)
             for port in ports:
@@ -349,6 +352,26 @@ class NetworkStack:
             inner.close()
         self._sandboxes[container_id] = sandbox
         return sandbox
+
+    def prepare(self) -> None:
+        """Make the namespace of the next `attach` beforehand, while nobody waits for it; it ends with this process."""
+        if self._spare is None:
+            try:
+                self._spare = self._make_namespace()
+            except OSError as e:  # `attach` tries again, and its caller is told
+                log.warning("namespace.not_prepared", error=str(e))
+
+    def _make_namespace(self) -> tuple[int, netlink.NetlinkSocket]:
+        """A namespace's descriptor and a socket inside, lo up; both the caller's. Raises OSError."""
+        with ExitStack() as undo:
+            fd = netns.create(self._home)
+            undo.callback(os.close, fd)
+            with netns.inside(fd, self._home):
+                inner = netlink.NetlinkSocket()
+            undo.enter_context(inner)
+            inner.send(netlink.set_link(1, up=True))
+            undo.pop_all()
+        return fd, inner
 
     def _join(
         self, sandbox: Sandbox, inner: netlink.NetlinkSocket, request: EndpointRequest, number: int, undo: ExitStack
@@ -426,24 +449,33 @@ class NetworkStack:
                 return endpoint
         raise EngineError(f"container {container_id} is not connected to network {self._known(network_id).name}")
 
-    def release(self, container_id: str) -> Sandbox | None:
-        """Give back all that a container holds; the kernel's part is left to the disposer. None: it held nothing.
+    def release(self, container_id: str) -> None:
+        """Give back all that a container holds, if anything. Raises as `give_back` does."""
+        if (sandbox := self.forget(container_id)) is not None:
+            self.give_back(sandbox)
+
+    def forget(self, container_id: str) -> Sandbox | None:
+        """Show the container's sandbox no more; the caller has it given back, by the thread. From any thread."""
+        return self._sandboxes.pop(container_id, None)
+
+    def give_back(self, sandbox: Sandbox) -> None:
+        """Free what a forgotten sandbox holds; of the kernel's part, what waits is left to the disposer.
 
         Raises OSError for what the kernel refuses; the rest is given back all the same.
         """
-        sandbox = self._sandboxes.pop(container_id, None)
-        if sandbox is None:
-            return None
         with ExitStack() as held:  # the last one first
-            held.callback((self._exec_root.networks / f"{container_id}.json").unlink, missing_ok=True)
+            held.callback((self._exec_root.networks / f"{sandbox.container_id}.json").unlink, missing_ok=True)
+            if not sandbox.endpoints:
+                held.callback(os.close, sandbox.netns_fd)  # no interface in it, so nothing waits for its end
+                return
             held.callback(self._disposer.dispose, sandbox.netns_fd)
             for endpoint in sandbox.endpoints:
                 held.callback(self._leases[endpoint.network_id].release, endpoint.address.ip)
                 held.callback(self._set_dead, endpoint.host_index)
             for port in sandbox.ports:
                 held.callback(self._ports.release, port)
-            held.callback(self._firewall.unpublish, sandbox.ports)
-        return sandbox
+            if sandbox.ports:
+                held.callback(self._firewall.unpublish, sandbox.ports)
 
     def _keep(self, sandbox: Sandbox) -> None:
         path = self._exec_root.networks / f"{sandbox.container_id}.json"
