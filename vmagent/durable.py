@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
+
+_HALF_MADE = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")  # as mkstemp names what `publish` writes
 
 
 def fsync_dir(path: Path) -> None:
@@ -36,3 +39,17 @@ def publish(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o600)
         raise
     if durable:
         fsync_dir(path.parent)
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove from `folder` itself what a `publish` left there that a kill ended; with `name` only that file's.
+
+    Nobody may be publishing there. A folder that is not there is fine. Raises OSError.
+    """
+    try:
+        found = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    for entry in found:
+        if (half_made := _HALF_MADE.fullmatch(entry)) is not None and name in (None, half_made[1]):
+            (folder / entry).unlink(missing_ok=True)

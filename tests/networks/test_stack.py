@@ -209,7 +209,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
     killed = NetworkStack(*roots, BIP)
     killed.open({})
     living, dead = attach(killed, "living", any_port(80), any_port(81)), attach(killed, "dead")
-    half_made = roots[1].networks / ".x.json.abc.tmp"
+    half_made = roots[1].networks / ".x.json.abc_def1.tmp"
     half_made.touch()
     with ExitStack() as cleanup:
         listener = cleanup.enter_context(server(living, world, 80))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.supervisor.conftest import LIMIT_S, Engine, Keeper
-from vmagent.keeper.main import CannotStart, open_all, parse
+from vmagent.keeper import main
+from vmagent.keeper.main import CannotStart, open_all, parse, take_lock
 from vmagent.supervisor.client import SpawnError
 
 BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
@@ -98,6 +100,40 @@ def test_a_second_engine_on_the_same_root_is_refused(keeper: Keeper) -> None:
     assert f"another engine (pid {keeper.process.pid}) runs on the data root" in says
     says = one_line(agent(keeper.root, "--data-root", f"{keeper.root}/data2"))
     assert "another engine runs on the exec root" in says
+
+
+def test_a_lock_names_the_engine_that_holds_it_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed keeper's pid may be another process's by now: that one is neither named nor taken for an engine."""
+    path = tmp_path / "engine.lock"
+    os.close(take_lock(path, "it"))
+    (own,) = path.read_text().splitlines()
+    held = os.open(path, os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    monkeypatch.setattr(main, "_OLD_ENGINE_LIMIT_S", 0.05)
+    try:
+        with pytest.raises(CannotStart, match=rf"another engine \(pid {os.getpid()}\) runs on it"):
+            take_lock(path, "it")
+        for content in (f"{own}9\n", f"{os.getpid()}\n", ""):
+            path.write_text(content)
+            with pytest.raises(CannotStart, match="another engine runs on it"):
+                take_lock(path, "it")
+    finally:
+        os.close(held)
+    os.close(take_lock(path, "it"))
+
+
+def test_whoever_can_not_start_leaves_no_socket(tmp_path: Path, busy_socket: Path) -> None:
+    listen = ("-H", f"unix://{tmp_path}/first.sock", "-H")
+    assert "in use" in one_line(agent(tmp_path, *listen, f"unix://{busy_socket}"))
+    assert not (tmp_path / "first.sock").exists()
+    (tmp_path / "exec" / "supervisor.sock").touch()
+    pidfile = tmp_path / "folder"
+    pidfile.mkdir()
+    for why in ("is no socket", "Is a directory"):
+        assert why in one_line(agent(tmp_path, *listen, f"unix://{tmp_path}/second.sock", "--pidfile", str(pidfile)))
+        assert {path.name for path in tmp_path.rglob("*.sock")} <= {"busy.sock", "supervisor.sock"}
+        (tmp_path / "exec" / "supervisor.sock").unlink(missing_ok=True)
+    assert os.listdir(tmp_path / "exec") == ["containers"]
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ START_LIMIT_S = 20
 class NativeEngine:
     """`cove-agent` as a child of the test. `docker(...)` and `cove(...)` run the real programs against it."""
 
+    answers = 200  # what a ping gets once it is there
+
     def __init__(self, *flags: str) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="cvt-"))
         self.socket = self.root / "e.sock"
@@ -60,7 +62,7 @@ class NativeEngine:
                 sock.settimeout(max(0.1, deadline - time.monotonic()))
                 sock.connect(str(self.socket))
                 sock.sendall(b"GET /_ping HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n")
-                if b" 200 " in sock.recv(64):
+                if b" %d " % self.answers in sock.recv(64):
                     return
             if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
                 raise AssertionError(f"the engine does not answer:\n{self.log.read_text()[-4000:]}")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -15,8 +15,9 @@ import structlog
 from vmagent.containers import records
 from vmagent.containers.live import Live
 from vmagent.containers.model import ContainerId, Status
+from vmagent.containers.names import Names
 from vmagent.containers.restart import should_restart, starts_with_the_engine
-from vmagent.durable import publish
+from vmagent.durable import publish, sweep
 from vmagent.engine.containers import Containers
 from vmagent.engine.core import Core, has_record
 from vmagent.engine.creating import Creator
@@ -70,7 +71,7 @@ class Engine:
         self.images = Images(core, self._store)
         self.networks = Networks(core, self._networking, self._launcher)
         self.system = System(core, self.images, self._store, self._files, self.volumes, "")
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._held: dict[str, Held] = {}
         self._early: list[SupervisorEvent] | None = []  # what came before the records were loaded; None: they are
         self._interrupted: set[str] = set()  # containers whose restart, or life, ended with the last engine
@@ -83,20 +84,29 @@ class Engine:
     async def open(self) -> None:
         """Open the data root: records, images, networks; take over what runs; start what policies say.
 
-        Idempotent. Raises OSError, EngineError where the data root can't be used.
+        Idempotent, and after a failure it may be tried again. It goes on where the caller is cancelled (its client
+        left). Raises OSError, EngineError, ValueError where the data root can't be used.
         """
-        async with self._opening:
-            if self.is_open:
-                return
+        if self.is_open:
+            return
+        if self._opening is None or self._opening.done():
+            self._opening = self._core.spawn_task(self._open(), "open")
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        async with AsyncExitStack() as undo:
             await self._core.on_disk(self._make_roots)
+            undo.push_async_callback(self._store.close)
             await self._store.open()
             await self.volumes.open()
             await self._core.supervisor.connect(self._exec_root.supervisor_socket, self._on_supervisor_event)
             self._held = {held.id: held for held in await self._core.supervisor.list()}
+            undo.callback(self._forget_containers)
             await self._load_containers()
             alive: dict[str, int] = {
                 live.record.id: live.record.state.pid for live in self._core.live.values() if live.record.state.running
             }
+            undo.push_async_callback(self._networking.abandon)
             await self._networking.open(alive)
             self.system = System(
                 self._core,
@@ -106,9 +116,18 @@ class Engine:
                 self.volumes,
                 await self._core.on_disk(self._engine_id),
             )
-            self.is_open = True
-            log.info("engine.opened", containers=len(self._core.live), running=len(alive))
-            self._core.spawn_task(self._after_open(), "after open")
+            # Last, as it is also the mark that an engine started again need not wait for its host's word (`serving`).
+            await self._core.on_disk(make_init_layer, self._exec_root.path / "init-layer")
+            undo.pop_all()
+        self.is_open = True
+        log.info("engine.opened", containers=len(self._core.live), running=len(alive))
+        self._core.spawn_task(self._after_open(), "after open")
+
+    def _forget_containers(self) -> None:
+        """Back to before `_load_containers`; what was interrupted stays known, as its record says so no more."""
+        self._core.live.clear()
+        self._core.names = Names()
+        self._lifecycle.image_holds.clear()
 
     def _make_roots(self) -> None:
         for path, mode in (
@@ -119,7 +138,7 @@ class Engine:
             (self._exec_root.containers, 0o711),
         ):
             path.mkdir(mode=mode, parents=True, exist_ok=True)
-        make_init_layer(self._exec_root.path / "init-layer")
+        sweep(self._data_root.path)
 
     def _engine_id(self) -> str:
         try:
@@ -148,7 +167,10 @@ class Engine:
             self._take_over(live)
 
     def _container_folders(self) -> list[Path]:
-        return [Path(entry.path) for entry in os.scandir(self._data_root.containers) if entry.is_dir()]
+        folders = [Path(entry.path) for entry in os.scandir(self._data_root.containers) if entry.is_dir()]
+        for folder in folders:
+            sweep(folder)
+        return folders
 
     def _take_over(self, live: Live) -> None:
         """Bring a record's state in line with what the supervisor holds."""
@@ -250,7 +272,8 @@ class Engine:
     def _on_supervisor_event(self, event: SupervisorEvent) -> None:
         if self._early is not None:
             # Before the records are loaded every container looks unknown, and what is unknown is forgotten.
-            self._early.append(event)
+            if not isinstance(event, LogGrew):  # nobody reads a log yet, and it may be long until then
+                self._early.append(event)
             return
         match event:
             case LogGrew():

@@ -69,6 +69,11 @@ class Networking:
         await self.call(self.stack.close)
         self._thread.shutdown(wait=True)
 
+    async def abandon(self) -> None:
+        """After an `open`, whole or half: close all that is open here. It may be opened again."""
+        await self.leave()
+        await self.call(self.stack.leave)
+
     async def leave(self) -> None:
         """Stop serving without taking anything away: containers go on without this engine."""
         for server in self._name_servers.values():

@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from vmagent.durable import fsync_dir, publish
+from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import BadRequest, EngineError, NotFound
 from vmagent.images import config as image_config
 from vmagent.images import erofs, records
@@ -103,7 +103,12 @@ class Store:
     # --- life
 
     async def open(self) -> None:
-        """Make the folders, sweep what a crash left, read the records. Raises OSError, ValueError (a newer schema)."""
+        """Make the folders, sweep what a crash left, read the records. Raises OSError, ValueError (a newer schema).
+
+        After a `close` it may be opened again, also where this failed.
+        """
+        for known in (self.images, self.configs, self.layers, self.references, self._holds):
+            known.clear()
         self.pool = WorkerPool()
         self._janitor = WorkerPool(1, nice=10)
         self.change = asyncio.Lock()
@@ -125,10 +130,12 @@ class Store:
             folder.mkdir(mode=0o711 if folder == root.path else 0o700, parents=True, exist_ok=True)
         self.is_new = not (root.images / records.REFERENCES).exists()
         self._trash(root.ingest.iterdir())
+        sweep(root.images)
         if self._wanted_kind is None:
             self.kind = Kind.TAR if erofs.usable(root.ingest, root.ingest) else Kind.DIR
         for folder in root.layers.iterdir():
             try:
+                sweep(folder)
                 layer = Layer.read(folder)
             except (OSError, ValueError, KeyError) as e:
                 log.error("layer.unreadable", layer=folder.name, error=str(e))

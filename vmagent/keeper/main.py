@@ -16,13 +16,13 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import vmagent
-from vmagent.durable import publish
+from vmagent.durable import publish, sweep
 from vmagent.keeper.keeper import descriptors
 from vmagent.linux.interpreter import open_protected
 from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
@@ -108,15 +108,25 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
     if exec_lock_fd is None:
         raise CannotStart(f"another engine runs on the exec root {exec_root.path}")
     exec_root.containers.mkdir(mode=0o700, exist_ok=True)  # /dev/shm of some lies there, for all inside to write
-    listeners = [(listen(url), url) for url in urls]
-    adopt_fd, supervisor_listener_fd = open_supervisor_socket(exec_root.supervisor_socket)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several descriptors per container
-    if pidfile is not None:
-        publish(pidfile, f"{os.getpid()}\n".encode(), durable=False, mode=0o644)
-    interpreter_fd = open_protected()
-    prctl(PR_SET_CHILD_SUBREAPER, 1)  # stays over execve
+    with ExitStack() as undo:  # whoever can't start leaves no socket and no pid file
+        listeners = []
+        for url in urls:
+            listeners.append((listen(url), url))
+            if url.startswith("unix://"):
+                undo.callback(os.unlink, url.removeprefix("unix://"))
+        adopt_fd, supervisor_listener_fd = open_supervisor_socket(exec_root.supervisor_socket)
+        if supervisor_listener_fd >= 0:
+            undo.callback(os.unlink, exec_root.supervisor_socket)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several descriptors per container
+        if pidfile is not None:
+            sweep(pidfile.parent, pidfile.name)
+            publish(pidfile, f"{os.getpid()}\n".encode(), durable=False, mode=0o644)
+            undo.callback(os.unlink, pidfile)
+        interpreter_fd = open_protected()
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # stays over execve
+        undo.pop_all()
     return {
         "engine_argv": [sys.executable, "-P", "-c", _ENGINE_CODE, *engine_args(options, data_root, exec_root)],
         "base_python": os.path.realpath(sys.executable),  # by its path the protected copy finds its library
@@ -231,7 +241,7 @@ def lock(fd: int) -> int | None:
 
 
 def take_lock(path: Path, what: str) -> int:
-    """The lock file, locked, with our pid in it. The keeper and its engine share it: it is free when both are gone.
+    """The lock file, locked, with our pid and its start in it. It is free when the keeper and its engine are gone.
 
     If only the keeper is gone (killed), its engine notices and ends in a moment: that is waited for.
     Raises CannotStart if another keeper lives.
@@ -239,15 +249,28 @@ def take_lock(path: Path, what: str) -> int:
     deadline = time.monotonic() + _OLD_ENGINE_LIMIT_S
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        owner = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        owner, _, start = os.pread(fd, 64, 0).decode(errors="replace").strip().partition(" ")
         if lock(fd) is not None:
             os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(fd, f"{os.getpid()} {start_of(os.getpid())}\n".encode(), 0)
             return fd
-        is_alive = owner.isdigit() and Path("/proc", owner).exists()
-        if is_alive or time.monotonic() > deadline:
-            raise CannotStart(f"another engine (pid {owner or 'unknown'}) runs on {what}")
+        if owner.isdigit() and start and start_of(int(owner)) == start:
+            raise CannotStart(f"another engine (pid {owner}) runs on {what}")
+        if time.monotonic() > deadline:
+            raise CannotStart(f"another engine runs on {what}")
         time.sleep(_PAUSE_S)
+
+
+def start_of(pid: int) -> str:
+    """When `pid` was started, in the kernel's ticks: with it a pid means one process for ever. "": it has ended.
+
+    proc(5), stat: fields 3 and 22. It stays over execve.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def listen(url: str) -> int:
@@ -260,10 +283,10 @@ def listen(url: str) -> int:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((parts.hostname, parts.port))
+            sock.listen(_BACKLOG)
         except OSError as e:
             sock.close()
             raise CannotStart(f"-H {url}: {e.strerror}") from e
-        sock.listen(_BACKLOG)
         sock.setblocking(False)
         return sock.detach()
     path = Path(url.removeprefix("unix://"))
@@ -307,7 +330,12 @@ def bind_unix(path: Path, kind: socket.SocketKind, *, mode: int) -> int:
         raise CannotStart(f"{path}: {e.strerror}") from e
     finally:
         os.umask(before)
-    sock.listen(_BACKLOG)
+    try:
+        sock.listen(_BACKLOG)
+    except OSError as e:
+        sock.close()
+        path.unlink()
+        raise CannotStart(f"{path}: {e.strerror}") from e
     sock.setblocking(False)
     return sock.detach()
 

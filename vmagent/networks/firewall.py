@@ -93,6 +93,10 @@ class Firewall:
         self._nft.run(f"add table {self._table}\ndelete table {self._table}")
         self._nft.close()
 
+    def let_go(self) -> None:
+        """Close what is open here; the table stays."""
+        self._nft.close()
+
 
 def _map(port: PublishedPort) -> str:
     return "any_address" if port.host_ip == _ANY else "one_address"

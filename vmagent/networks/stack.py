@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from vmagent.durable import fsync_dir, publish
+from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
 from vmagent.networks import records
@@ -62,30 +62,49 @@ class NetworkStack:
         self._sandboxes: dict[str, Sandbox] = {}
         self._spare: tuple[int, netlink.NetlinkSocket] | None = None  # a namespace for the next start, lo up in it
         self._ports = HostPorts()
+        self._leaving = ExitStack()
 
     # --- opening and closing
 
     def open(self, alive: Mapping[str, int]) -> None:
         """Bring every network up and take over the sandboxes of the containers of `alive` (id → pid).
 
-        Raises EngineError or OSError where the kernel refuses (no CAP_NET_ADMIN, no bridge or nftables support).
+        Raises EngineError or OSError where the kernel refuses (no CAP_NET_ADMIN, no bridge or nftables support); then
+        it holds nothing and may be tried again.
         """
-        self._home = netns.current()
-        self._netlink = netlink.NetlinkSocket()
-        self._disposer = Disposer(netlink.NetlinkSocket())
-        self._firewall = Firewall(self._table)
-        self._firewall.open()
-        for folder in (self._data_root.networks, self._exec_root.networks):
-            folder.mkdir(parents=True, exist_ok=True)
-            for half_made in folder.glob(".*.tmp"):  # of a `publish` that a kill ended
-                half_made.unlink()
-        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-        self._load_networks()
-        for network in self._networks.values():
-            if network.has_bridge:
-                self._bring_up(network)
-        self._apply_firewall()
-        self._restore(alive)
+        with ExitStack() as undo:
+            undo.callback(self._forget)
+            self._home = netns.current()
+            undo.callback(os.close, self._home)
+            self._netlink = netlink.NetlinkSocket()
+            undo.callback(self._netlink.close)
+            self._disposer = Disposer(netlink.NetlinkSocket())
+            undo.callback(self._disposer.close)
+            self._firewall = Firewall(self._table)
+            undo.callback(self._firewall.let_go)
+            self._firewall.open()
+            for folder in (self._data_root.networks, self._exec_root.networks):
+                folder.mkdir(parents=True, exist_ok=True)
+                sweep(folder)
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+            self._load_networks()
+            for network in self._networks.values():
+                if network.has_bridge:
+                    self._bring_up(network)
+            self._apply_firewall()
+            self._restore(alive)
+            self._leaving = undo.pop_all()
+
+    def leave(self) -> None:
+        """Close what `open` opened, and leave networks and containers as they are. It may be opened again."""
+        self._leaving.close()
+
+    def _forget(self) -> None:
+        for sandbox in self._sandboxes.values():
+            os.close(sandbox.netns_fd)
+        self._ports.close()
+        for known in (self._networks, self._leases, self._bridges, self._sandboxes):
+            known.clear()
 
     def close(self) -> None:
         """Give back all that is not a container's: bridges, table, thread. Sandboxes still held are released first."""
