@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Unpack packages of Debian trixie beside the system: trixie.sh FOLDER PACKAGE...
+# SUITE=NAME: of that one. NEEDED=1: and what they depend on, as far as this system has it not.
 # FOLDER then holds their trees (FOLDER/usr/bin/...). Nothing is installed and the system's own apt lists stay as they are.
 set -euo pipefail
 into=$1
@@ -12,12 +13,16 @@ trap 'rm -rf "$work"' EXIT
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
   grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ' || true)
 mkdir -p "$work"/{lists/partial,cache/archives/partial,debs}
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} trixie main" >"$work/sources.list"
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} ${SUITE:-trixie} main" >"$work/sources.list"
 apt() {
   apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$work/lists" \
     -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root "$@"
 }
 apt update
+if [ -n "${NEEDED:-}" ]; then
+  set -- $(apt install --print-uris --no-install-recommends "$@" | sed -nE "s/^'[^']*' ([^_]+)_.*/\\1/p")
+  [ $# -gt 0 ]
+fi
 (cd "$work/debs" && apt download "$@")
 for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$into"; done
 touch "$stamp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import platform
 import subprocess
 import tarfile
 from pathlib import Path
@@ -24,6 +25,17 @@ def docker_cli() -> Path:
     folder = CACHE / "docker-cli"
     subprocess.run([ROOT / "packaging" / "trixie.sh", folder, "docker-cli"], check=True, timeout=300)
     return folder / "usr" / "bin" / "docker"
+
+
+@functools.cache
+def podman() -> Path:
+    """The tree of this Debian's podman, with all that it needs and the system lacks. Raises CalledProcessError."""
+    suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    folder = CACHE / f"podman-{suite}"
+    env = {**os.environ, "SUITE": suite, "NEEDED": "1"}
+    argv = [str(ROOT / "packaging" / "trixie.sh"), str(folder), "podman", "catatonit", "netavark"]
+    subprocess.run(argv, check=True, timeout=300, env=env, capture_output=True)
+    return folder
 
 
 def busybox_tar(path: Path) -> Path:

@@ -294,6 +294,8 @@ def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> li
         kind, path = entry["type"], os.path.normpath(entry["path"])
         if kind not in _DEVICE_TYPES:
             raise LaunchError(SPEC, f"device {path}: type {kind!r} is not known")
+        if with_defaults and path == "/dev/ptmx":
+            continue  # who gives away all devices of the host names it too; but this one is the container's own
         mode = entry.get("fileMode")
         nodes[path] = {
             "path": path,
