@@ -33,8 +33,8 @@ KEEP_S = 300.0  # an ended exec stays to be inspected, as docker keeps it
 TERMINAL_DRAIN_S = 0.5  # from a terminal's process's exit to the end of its output
 RESIZE_LIMIT_S = 10.0  # a resize may come before the start
 # A client that waits for an exec's end can only ask again and again (the API has no wait for execs). One that asked
-# so short a time ago is answered when the exec ends, or a moment later: else the two of them keep both processors
-# busy, and what is waited for gets none.
+# or started it so short a time ago is answered when the exec ends, or a moment later: else the two of them keep both
+# processors busy, and what is waited for gets none.
 POLL_S = 0.05
 POLL_PAUSE_S = 0.005
 PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
@@ -52,7 +52,7 @@ class Exec:
     running: bool = False
     exit_code: int | None = None
     pid: int = 0
-    asked_at: float = -1000.0  # loop time of the last inspect
+    asked_at: float = -1000.0  # loop time of the start, then of the last inspect
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -209,6 +209,7 @@ class Execs:
             self._failed(exec_, EXIT_FAILED)
             raise
         exec_.begun.set()
+        exec_.asked_at = asyncio.get_running_loop().time()
         exec_.live.exec_ids.append(exec_.id)
         self._core.spawn_task(self._settle(exec_), f"exec {exec_.id[:12]}")
         return session

@@ -113,7 +113,7 @@ class Child:
         raise NotImplementedError
 
     def on_exited(self, code: int) -> None:
-        """It has ended with `code`. Put that on record, then `reap`."""
+        """It has ended with `code`. Tell that, put it on record, then `reap`."""
         raise NotImplementedError
 
     def on_master(self) -> None:
@@ -212,8 +212,8 @@ class Child:
             self.state = FAILED  # answered when the child is reaped and nothing of it is left
             return
         self.state = RUNNING
-        self.keeping.take(self.key, "report")
         self.on_running()
+        self.keeping.take_later(self.key, "report")  # an heir would read the same in it
 
     # Ending
 

@@ -24,6 +24,7 @@ from vmagent.supervisor.wire import Link, PeerLost
 
 REQUEST_LIMIT_S = 30.0
 SPAWN_LIMIT_S = 120.0
+_FORGET_S = 0.01
 _RETRY_S = 0.05  # only when even connecting fails: the keeper is gone or not yet there
 
 
@@ -366,7 +367,9 @@ class SupervisorClient:
                 )
             case "exec_exited":
                 self._on_event(ExecExited(exec_id=message["exec_id"], exit_code=message["exit_code"]))
-                self._tell({"op": "forget_exec", "exec_id": message["exec_id"], "q": 0})
+                # Not now: who waits for the exec is answered first. Lost with the link, it is told and forgotten again.
+                forget = {"op": "forget_exec", "exec_id": message["exec_id"], "q": 0}
+                asyncio.get_running_loop().call_later(_FORGET_S, self._tell, forget)
             case "grew":
                 for container_id in message["ids"]:
                     self._on_event(LogGrew(id=container_id))

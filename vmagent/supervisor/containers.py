@@ -225,15 +225,16 @@ class Run(Child):
         self.at_ns = time.time_ns()
         with contextlib.suppress(OSError):  # the cgroup may be gone already, by hand
             self.oom_killed = self.cgroup.oom_kills() > 0
+        self.state = EXITED
+        # Told first: the engine settles the exit while this records it and tidies up. Should this process be killed
+        # before it reaps, an heir finds out the same and tells it again. A new start of the same container waits in
+        # the socket until all of it is gone.
+        self._tell(self, "exited")
         try:
             records.write(self._folder, records.EXIT, self.record())
         except OSError as e:
             say(f"cove-supervisor: exit record of {self.id}: {e}")
         self.reap()
-        self.state = EXITED
-        # Told first: the engine settles the exit while this tidies up. A new start of the same container waits in the
-        # socket until all of it is gone.
-        self._tell(self, "exited")
         self._close_all()
 
     def _close_all(self) -> None:
@@ -250,7 +251,7 @@ class Run(Child):
             self.stdin_fd = -1
         self.close()
         records.remove(self._folder, records.RUNNING)
-        self.keeping.forget(self.key)
+        self.keeping.forget_later(self.key)
         self.remove_cgroup()
 
     def remove_cgroup(self) -> None:

@@ -1,6 +1,7 @@
 """Another process in a running container. Its streams are the engine's; here are its start and its exit status.
 
-The status is put into the keeper's entry before the process is reaped, and stays there until the engine has taken it.
+The status is told, then put into the keeper's entry, then the process is reaped; it stays there until the engine has
+taken it.
 """
 
 from __future__ import annotations
@@ -73,10 +74,10 @@ class Exec(Child):
 
     def on_exited(self, code: int) -> None:
         self.exit_code = code
+        self.state = EXITED
+        self._tell(self, "exited")  # somebody waits for this; until the reaping an heir would find out the same
         self.keeping.put(self.key, {"exit_code": code})
         self.reap()
-        self.state = EXITED
         # The terminal's master goes with it: its last output is in the engine's copy.
         self.close()
-        self.keeping.take(self.key, "pid", "report", "console", "master")
-        self._tell(self, "exited")
+        self.keeping.take_later(self.key, "pid", "report", "console", "master")

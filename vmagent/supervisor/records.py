@@ -7,7 +7,8 @@ always in one of two places, the zombie or the file, and a supervisor killed at 
 without an entry means that keeper and supervisor were killed together; the next start finds by it the processes that
 nobody watches any more.
 
-Nothing is flushed: the exec root ends with the boot.
+Both are written under their own names: half of one, left by a kill, is read as none, and says as much (the process is
+still there to be reaped, or was never made). Nothing is flushed: the exec root ends with the boot.
 """
 
 from __future__ import annotations
@@ -29,18 +30,17 @@ _MAX_BYTES = 65536
 
 
 def write(folder: str, name: str, record: Mapping[str, Any]) -> None:
-    """Put `record` into the container's `folder` of the exec root, whole or not at all. Raises OSError."""
-    temporary = f"{folder}/.{name}"
+    """Put `record` into the container's `folder` of the exec root. Raises OSError."""
+    path = f"{folder}/{name}"
     try:
-        fd = _create(temporary)
+        fd = _create(path)
     except FileNotFoundError:
         os.makedirs(folder, mode=0o711, exist_ok=True)
-        fd = _create(temporary)
+        fd = _create(path)
     try:
         write_all(fd, dumps(record).encode())
     finally:
         os.close(fd)
-    os.rename(temporary, f"{folder}/{name}")
 
 
 def _create(path: str) -> int:

@@ -45,7 +45,7 @@ class Supervisor:
 
     def __init__(self, keeper: Link) -> None:
         self.loop = Loop()
-        self.keeping = Keeping(keeper)
+        self.keeping = Keeping(keeper, self.loop)
         self._exec_containers = ""
         self._listener_fd = -1
         self._connections: list[Connection] = []
@@ -74,6 +74,7 @@ class Supervisor:
     def run(self) -> None:
         """Until told to stop, or until the keeper is gone and nothing runs any more."""
         self.loop.run()
+        self.keeping.flush()
         for path in self._cgroup_parents:
             containers.remove_empty_cgroup(path)
 
@@ -455,6 +456,7 @@ class Supervisor:
         if run is not None and run.run == message["run"]:
             if run.state != EXITED:
                 raise Refused(f"{run.key} has not ended its run {run.run}")
+            self.keeping.flush()  # the record goes: no entry may be left that would be taken for a lost run
             del self._runs[run.id]
             run.forget()
         return {}, ()
@@ -463,7 +465,7 @@ class Supervisor:
         child = self._execs.get(message["exec_id"])
         if child is not None and child.state == EXITED:
             del self._execs[child.exec_id]
-            self.keeping.forget(child.key)
+            self.keeping.forget_later(child.key)
         return {}, ()
 
 
