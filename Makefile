@@ -17,7 +17,7 @@ run: setup guest
 test: setup-test guest
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-setup: $(LOCKED) vmagent/native/bin/hello-x86_64
+setup: $(LOCKED) vmagent/native/bin/spawner-x86_64
 
 setup-test:
 	@packaging/debian-deps.sh test
@@ -33,9 +33,9 @@ $(LOCKED): requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
 	@rm -f $(VENV)/.locked-* && touch $@
 
-# The two static programs that live in containers, compiled by PyPI's ziglang.
-vmagent/native/bin/hello-x86_64: vmagent/native/hello.c vmagent/native/init.c vmagent/native/build.py
-	@echo "Compiling hello and init"
+# The static programs, compiled by PyPI's ziglang.
+vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/spawner/*) vmagent/native/build.py
+	@echo "Compiling hello, init and the spawner"
 	@$(BIN)/python -m vmagent.native.build
 	@touch $@
 

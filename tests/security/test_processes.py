@@ -20,7 +20,9 @@ import pytest
 from tests.security.conftest import IMAGE, LOADER, Attacker
 from tests.support.engine import NativeEngine
 from tests.support.tools import ROOT
+from vmagent.native import binary
 
+SPAWNER = binary("spawner", os.uname().machine)
 SECRET_KEY = "cove-host-secret"
 _ADD_KEY, _KEYCTL = 248, 250  # asm/unistd_64.h
 _JOIN_SESSION_KEYRING, _SESSION_KEYRING = 1, -3
@@ -84,18 +86,22 @@ def on_target(target: NativeEngine) -> Iterator[Attacker]:
 
 
 @pytest.mark.spec("CVE-2019-5736: overwriting the runtime through /proc/self/exe, by run and by exec")
-def test_the_runtime_s_executable_is_read_only_for_those_it_starts(
+def test_the_interpreter_is_read_only_for_those_it_starts(
     target: NativeEngine, on_target: Attacker, interpreter: Path
 ) -> None:
-    """The image's dynamic loader is the attacker: the runtime's own program, started inside, runs it."""
+    """The image's dynamic loader is the attacker: the runtime's own program, started inside, runs it.
+
+    The padding makes a request that is too long for the spawner, so that the interpreter makes the process.
+    """
+    padding = ("-e", f"PAD_A={'x' * 70_000}", "-e", f"PAD_B={'x' * 70_000}")
     assert LOADER.encode() in interpreter.read_bytes(), "the loader that the attack stands in for"
     before = os.stat(interpreter)
     name = on_target.start("sleep", "60")
     said = [
-        on_target.run("/proc/self/exe"),
-        on_target.run("/bait"),
-        target.docker("exec", name, "/proc/self/exe", check=False),
-        target.docker("exec", "-t", name, "/bait", check=False),
+        on_target.run("/proc/self/exe", options=padding),
+        on_target.run("/bait", options=padding),
+        target.docker("exec", *padding, name, "/proc/self/exe", check=False),
+        target.docker("exec", *padding, "-t", name, "/bait", check=False),
     ]
     for done in said:
         assert "target: " in done.stdout, f"the attack did not get as far as the runtime: {done}"
@@ -105,6 +111,27 @@ def test_the_runtime_s_executable_is_read_only_for_those_it_starts(
         assert lines["append"] in ("Read-only file system", "Text file busy"), "the engine itself runs by the same file"
     after = os.stat(interpreter)
     assert (after.st_size, after.st_mode, after.st_ctime_ns) == (before.st_size, before.st_mode, before.st_ctime_ns)
+
+
+@pytest.mark.spec("CVE-2019-5736: overwriting the runtime through /proc/PID/exe of an exec")
+@pytest.mark.parametrize("privileged", [(), ("--privileged",)], ids=["usual", "privileged"])
+def test_the_spawner_is_read_only_for_those_it_starts(
+    target: NativeEngine, on_target: Attacker, privileged: tuple[str, ...]
+) -> None:
+    """A static program, over before it could be looked at; so the attacker inside stops all that comes, and looks."""
+    before = SPAWNER.read_bytes(), os.stat(SPAWNER)
+    name = on_target.start_until("hunting", "/attack", "hunt", options=privileged)
+    for _ in range(100):
+        target.docker("exec", name, "/bait", check=False)
+        if "access: " in (said := target.docker("logs", name).stdout):
+            break
+    lines = dict(line.split(": ", 1) for line in said.splitlines()[1:])
+    for attempt in ("truncate", "chmod", "access"):
+        assert lines[attempt] == "Read-only file system", said
+    assert lines["append"] in ("Read-only file system", "Text file busy"), "the spawner itself runs by the same file"
+    after = os.stat(SPAWNER)
+    assert SPAWNER.read_bytes() == before[0]
+    assert (after.st_mode, after.st_ctime_ns) == (before[1].st_mode, before[1].st_ctime_ns)
 
 
 def test_a_container_is_born_with_all_signals_as_usual(target: NativeEngine, on_target: Attacker) -> None:

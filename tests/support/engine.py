@@ -69,14 +69,15 @@ class NativeEngine:
             time.sleep(0.02)  # there is no event to wait for before the socket exists
 
     def pid_of(self, name: str) -> int:
-        """The process id of `cove-engine` or `cove-supervisor` below the keeper."""
+        """The process id of `cove-engine` or `cove-supervisor` below the keeper, or of `cove-spawner` below that."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        parent = self.process.pid if name != "cove-spawner" else self.pid_of("cove-supervisor")
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         for child in children:
             with contextlib.suppress(OSError):
                 if Path(f"/proc/{child}/comm").read_text().strip() == name:
                     return int(child)
-        raise AssertionError(f"no {name} among the keeper's children {children}")
+        raise AssertionError(f"no {name} among the children {children}")
 
     def client(self, timeout_s: float = 60) -> EngineClient:
         return EngineClient(Endpoint.parse(self.host), timeout_s=timeout_s)

@@ -1,7 +1,7 @@
-"""The two static programs that live inside containers; their C sources are beside this file, build.py compiles them.
+"""The static programs; their C sources are beside this file, build.py compiles them.
 
-Nothing here runs on the engine's side: `hello` is the command of the image cove/hello, `init` the process 1 of
-containers made with `--init`.
+`hello` is the command of the image cove/hello, `init` the process 1 of containers made with `--init`: they live inside
+containers. `spawner` stands beside the supervisor and makes its children, see `vmagent.runtime.spawner`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ARCHITECTURES = ("x86_64", "aarch64")
-PROGRAMS = ("hello", "init")
+PROGRAMS = ("hello", "init", "spawner")
 
 
 def binary(name: str, arch: str) -> Path:

@@ -19,13 +19,16 @@ FLAGS = ("-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-fno-sanitize=a
 
 def build(name: str, arch: str) -> Path:
     """Compile one program unless it is up to date; the path of the result. Raises CalledProcessError."""
-    source, target = HERE / f"{name}.c", HERE / "bin" / f"{name}-{arch}"
-    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+    target = HERE / "bin" / f"{name}-{arch}"
+    folder = HERE / name  # a program of several sources has a folder
+    sources = sorted(folder.glob("*.c")) if folder.is_dir() else [HERE / f"{name}.c"]
+    newest = max(path.stat().st_mtime for path in [*sources, *folder.glob("*.h")])
+    if target.exists() and target.stat().st_mtime >= newest:
         return target
     target.parent.mkdir(exist_ok=True)
     made = target.with_suffix(f".{os.getpid()}")
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-linux-musl"]
-    subprocess.run([*compiler, *FLAGS, "-o", str(made), str(source)], check=True)
+    subprocess.run([*compiler, *FLAGS, "-o", str(made), *map(str, sources)], check=True)
     made.chmod(0o755)
     made.rename(target)
     return target

@@ -21,6 +21,7 @@ from vmagent.linux import terminal
 from vmagent.linux.mounts import OPEN_TREE_CLONE, move_mount, open_tree
 from vmagent.runtime import rootfs
 from vmagent.runtime.cgroups import tree as cgroup_tree
+from vmagent.runtime.encoding import encode_exec, encode_start
 from vmagent.runtime.failure import OTHER, LaunchError, failed
 from vmagent.runtime.process import (
     Kernel,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.cgroups import Cgroup
     from vmagent.runtime.extras import Extras
+    from vmagent.runtime.spawner import Spawner
 
 __all__ = ["Launched", "launch", "launch_exec", "prepare", "receive_master"]
 
@@ -71,18 +73,19 @@ def launch(
     netns_fd: int = -1,
     start_fd: int = -1,
     started_fd: int = -1,
+    spawner: Spawner | None = None,
 ) -> Launched:
     """Start the first process of a container; returns right after clone3, see `Launched`.
 
     Makes the cgroup (and removes it again if clone3 fails; after that it is the caller's to remove). A stream of -1 is
     the null device; with a terminal all three are ignored. The child waits for `go` before execve, and then, where
     there is one, for a byte from `start_fd` (a FIFO open for both directions), after which its report goes to
-    `started_fd` (another). Descriptors given stay the caller's.
+    `started_fd` (another). Descriptors given stay the caller's. With a `spawner` the process is made by that one if the
+    plan has nothing it does not know.
     Raises LaunchError; OSError only from clone3's own limits.
     """
     prepare()
     process = plan["process"]
-    program = _filter(process)
     tree = cgroup_tree()
     try:
         cgroup = tree.create(plan["cgroup"], plan["resources"])
@@ -106,6 +109,30 @@ def launch(
         if extras is not None:
             prepared = extras.prepare(plan, birth, joins)
             extras.own_cgroup(cgroup)
+
+        if spawner is not None and prepared is None and start_fd < 0:
+
+            def encode(pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
+                inside = [(fd, flag) for fd, flag in joins if flag != linux.CLONE_NEWPID]
+                return encode_start(
+                    plan,
+                    _kernel[0],
+                    clone_flags=clone_flags,
+                    pipes=pipes,
+                    cgroup_fd=cgroup_fd,
+                    tasks=cgroup.entrances(),
+                    unshares_cgroup=tree.version == 1 and is_private_cgroup,
+                    pid_ns_fd=birth.pid_ns_fd,
+                    joins=inside if netns_fd < 0 else [*inside, (netns_fd, linux.CLONE_NEWNET)],
+                    shown_cgroups=shown,
+                    streams=(stdin_fd, stdout_fd, stderr_fd),
+                )
+
+            launched = spawner.launch(encode, cgroup, is_terminal=process["terminal"])
+            if launched is not None:
+                return launched
+
+        program = _filter(process)
 
         def child(report: Report) -> None:
             began = time.monotonic_ns()
@@ -157,14 +184,35 @@ def launch_exec(
     stdin_fd: int = -1,
     stdout_fd: int = -1,
     stderr_fd: int = -1,
+    spawner: Spawner | None = None,
 ) -> Launched:
     """Start another process in a running container, as `launch`; `process` is what `compile_exec` made.
 
     Raises LaunchError, also when the container has ended meanwhile.
     """
     prepare()
-    program = _filter(process)
     cgroup = cgroup_tree().at(cgroup_path)
+    if spawner is not None:
+
+        def encode(pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
+            return encode_exec(
+                process,
+                _kernel[0],
+                namespaces=_EXEC_NAMESPACES,
+                pipes=pipes,
+                cgroup_fd=cgroup_fd,
+                tasks=cgroup.entrances(),
+                container_pidfd=container_pidfd,
+                streams=(stdin_fd, stdout_fd, stderr_fd),
+            )
+
+        try:
+            launched = spawner.launch(encode, cgroup, is_terminal=process["terminal"])
+        except ProcessLookupError as e:
+            raise LaunchError(OTHER, "the container is not running") from e
+        if launched is not None:
+            return launched
+    program = _filter(process)
     extras = _extras(None, process)
     namespaces = _EXEC_NAMESPACES | (0 if extras is None else extras.namespaces)
 

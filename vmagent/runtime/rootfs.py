@@ -31,7 +31,7 @@ _LINKS = (
     ("ptmx", "pts/ptmx"),
 )
 # What lxcfs and its like may put over files of /proc; anything else there would fool the container's tools, or ours.
-_PROC_OVERLAYS = frozenset(
+PROC_OVERLAYS = frozenset(
     [
         "cpuinfo",
         "diskstats",
@@ -94,13 +94,13 @@ def mount_overlay(target: str, overlay: dict[str, Any]) -> None:
     """An overlay of `lowers` (topmost first) at `target`; writable with `upper` and `work`. Raises OSError."""
     folders = list(overlay["lowers"])
     writable = [overlay["upper"], overlay["work"]] if overlay.get("upper") else []
-    data = _overlay_options(folders, writable)
+    data = overlay_options(folders, writable)
     descriptors: list[int] = []
     if len(os.fsencode(data)) >= _PAGE or any(c in path for path in folders + writable for c in ":,\\"):
         # mount(2) takes one page of options, and these characters are separators there: short names instead.
         descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in folders + writable]
         names = [f"/proc/self/fd/{fd}" for fd in descriptors]
-        data = _overlay_options(names[: len(folders)], names[len(folders) :])
+        data = overlay_options(names[: len(folders)], names[len(folders) :])
     try:
         m.mount("overlay", target, "overlay", 0, data)
     finally:
@@ -108,7 +108,7 @@ def mount_overlay(target: str, overlay: dict[str, Any]) -> None:
             os.close(fd)
 
 
-def _overlay_options(lowers: list[str], writable: list[str]) -> str:
+def overlay_options(lowers: list[str], writable: list[str]) -> str:
     # index=off: a second mount of an upper whose first one lingers in a dying namespace must not be refused as busy.
     options = "index=off,lowerdir=" + ":".join(lowers)
     return f"{options},upperdir={writable[0]},workdir={writable[1]}" if writable else options
@@ -211,7 +211,7 @@ def _ordinary_folder(root_fd: int, path: str) -> int:
 def _refuse_in_proc(target: int, destination: str) -> None:
     if m.filesystem_type(target) == m.PROC_SUPER_MAGIC:
         inside = os.path.normpath(destination).removeprefix("/proc/")
-        if inside not in _PROC_OVERLAYS:
+        if inside not in PROC_OVERLAYS:
             raise LaunchError(MOUNT, f'"{destination}" cannot be mounted because it is inside /proc')
 
 

@@ -17,6 +17,7 @@ from vmagent.linux.compact_json import loads
 from vmagent.linux.files import peek_pipe
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.linux.terminal import set_size
+from vmagent.runtime.failure import reason
 from vmagent.supervisor.loop import HANGUP, ONLY_HANGUP, READ
 from vmagent.supervisor.wire import open_socket
 
@@ -199,9 +200,11 @@ class Child:
             return
         self._on_console(READ)
         for line in text.splitlines():
-            said = loads(line.decode())
+            said = loads(line.decode("utf-8", "surrogateescape"))
             if "error" in said:
-                self.failure = (said["kind"], said["error"])
+                number = said.get("errno")  # the spawner's children leave the kernel's words to us
+                words = f": {reason(OSError(number, ''))}" if number else ""
+                self.failure = (said["kind"], said["error"] + words)
             else:
                 self.timings = said
         if not text:

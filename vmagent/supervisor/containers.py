@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vmagent.runtime.cgroups import Cgroup
+    from vmagent.runtime.spawner import Spawner
     from vmagent.supervisor.keeping import Keeping
     from vmagent.supervisor.loop import Loop
 
@@ -98,7 +99,9 @@ class Run(Child):
 
     # Start
 
-    def start(self, plan: dict[str, Any], log_dir: str, netns_fd: int, *, open_stdin: bool) -> None:
+    def start(
+        self, plan: dict[str, Any], log_dir: str, netns_fd: int, spawner: Spawner | None, *, open_stdin: bool
+    ) -> None:
         """Make pipes and logs, store them, launch. Raises LaunchError, OSError; nothing stays behind then."""
         theirs: dict[str, int] = {}
         try:
@@ -114,6 +117,7 @@ class Run(Child):
                     stdout_fd=theirs.get("stdout", -1),
                     stderr_fd=theirs.get("stderr", -1),
                     netns_fd=netns_fd,
+                    spawner=spawner,
                 )
             )
         except BaseException:

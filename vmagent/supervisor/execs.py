@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from vmagent.runtime.spawner import Spawner
     from vmagent.supervisor.containers import Run
     from vmagent.supervisor.keeping import Keeping
     from vmagent.supervisor.loop import Loop
@@ -40,7 +41,7 @@ class Exec(Child):
         words = {"kind": KIND, "exec_id": self.exec_id, "id": self.container_id, "tty": self.tty}
         return words if self.exit_code is None else {**words, "exit_code": self.exit_code}
 
-    def start(self, container: Run, plan: dict[str, Any], streams: Mapping[str, int]) -> None:
+    def start(self, container: Run, plan: dict[str, Any], streams: Mapping[str, int], spawner: Spawner | None) -> None:
         """Launch it; `streams` (stdin, stdout, stderr) stay the caller's. Raises LaunchError, OSError."""
         self.keeping.put(self.key, self.words())
         try:
@@ -52,6 +53,7 @@ class Exec(Child):
                     stdin_fd=streams.get("stdin", -1),
                     stdout_fd=streams.get("stdout", -1),
                     stderr_fd=streams.get("stderr", -1),
+                    spawner=spawner,
                 )
             )
         except BaseException:

@@ -17,6 +17,7 @@ import struct
 from _socket import SO_PEERCRED, SOL_SOCKET
 
 from vmagent.runtime.failure import LaunchError
+from vmagent.runtime.spawner import Spawner
 from vmagent.supervisor import containers, execs, records
 from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
 from vmagent.supervisor.connections import Connection
@@ -52,6 +53,7 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._execs: dict[str, Exec] = {}
         self._is_ending = False
+        self._spawner = _start_spawner()
         self._cgroup_parents: set[str] = set()
         self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "list": self._list,
@@ -75,6 +77,8 @@ class Supervisor:
         """Until told to stop, or until the keeper is gone and nothing runs any more."""
         self.loop.run()
         self.keeping.flush()
+        if self._spawner is not None:
+            self._spawner.close()
         for path in self._cgroup_parents:
             containers.remove_empty_cgroup(path)
 
@@ -305,6 +309,7 @@ class Supervisor:
                 plan,
                 log_dir or f"{self._exec_containers}/{container_id}",
                 fds[0] if fds else -1,
+                self._spawner,
                 open_stdin=message["open_stdin"],
             )
         except BaseException:
@@ -365,7 +370,7 @@ class Supervisor:
             message["plan"]["console_size"] = message["tty_size"]
         self._execs[child.exec_id] = child
         try:
-            child.start(run, message["plan"], dict(zip(message["streams"], fds, strict=True)))
+            child.start(run, message["plan"], dict(zip(message["streams"], fds, strict=True)), self._spawner)
         except BaseException:
             del self._execs[child.exec_id]
             raise
@@ -482,6 +487,15 @@ def _exited(run: Run) -> dict[str, Any]:
         "oom_killed": run.oom_killed,
         "at_ns": run.at_ns,
     }
+
+
+def _start_spawner() -> Spawner | None:
+    """None where its program was not built: then this process forks itself, slower."""
+    try:
+        return Spawner()
+    except OSError as e:
+        say(f"cove-supervisor: no spawner, containers start slower: {e}")
+        return None
 
 
 def _exec_exited(child: Exec) -> dict[str, Any]:

@@ -33,8 +33,14 @@ class Cgroup:
         """A descriptor for CLONE_INTO_CGROUP, the caller's; -1 where the child enters by itself (v1)."""
         return -1
 
+    def entrances(self) -> list[str]:
+        """The files that a process writes 0 to in order to enter, where `clone_fd` is -1."""
+        return []
+
     def enter(self) -> None:
         """Put the calling process (one thread) into the cgroup, where `clone_fd` is -1. Raises OSError."""
+        for path in self.entrances():
+            write(path, 0)
 
     def update(self, resources: Mapping[str, Any]) -> None:
         """Apply the limits that `resources` names, leave the others. Raises OSError."""

@@ -173,9 +173,8 @@ class CgroupV1(Cgroup):
     def _has(self, controller: str) -> bool:
         return controller in self._tree.controllers
 
-    def enter(self) -> None:
-        for mount_point, _ in self._tree.hierarchies:
-            write(f"{mount_point}{self.path}/tasks", 0)
+    def entrances(self) -> list[str]:
+        return [f"{mount_point}{self.path}/tasks" for mount_point, _ in self._tree.hierarchies]
 
     def exists(self) -> bool:
         return any(os.path.isdir(mount_point + self.path) for mount_point, _ in self._tree.hierarchies)

@@ -1,0 +1,174 @@
+/* Users and groups from the container's own /etc/passwd and /etc/group, by the rules of vmagent/runtime/users.py. The
+ * files are the image's, so hostile: opened below the root, regular files only, bounded; lines are cut in place. */
+#define _GNU_SOURCE
+#include "spawner.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_FILE = 16 << 20, MAX_FIELDS = 8 };
+#define MAX_ID INT64_C(0x7fffffff)
+
+struct table {
+    char *text, *end;
+};
+
+static struct identity found;
+
+/* The file's text with a NUL behind it; empty where there is no such file. */
+static struct table read_table(int root, const char *path) {
+    struct table none = {NULL, NULL};
+    struct stat info;
+    int fd = open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return none;
+    char *text = MAP_FAILED;
+    size_t used = 0, size = 0;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0 && info.st_size <= MAX_FILE) {
+        size = (size_t)info.st_size;
+        text = mmap(NULL, size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    }
+    while (text != MAP_FAILED && used < size) {
+        ssize_t done = read(fd, text + used, size - used);
+        if (done <= 0) break;
+        used += (size_t)done;
+    }
+    close(fd);
+    if (text == MAP_FAILED) return none;
+    text[used] = 0;
+    return (struct table){text, text + used};
+}
+
+/* The next line's fields, cut at colons in a copy; how many there are, 0 at the end. Longer ones than 8 are joined. */
+static int next_record(char **at, char *end, char **fields, char **line, size_t *room) {
+    while (*at < end) {
+        char *start = *at, *stop = memchr(start, '\n', (size_t)(end - start));
+        if (stop == NULL) stop = end;
+        *at = stop < end ? stop + 1 : end;
+        size_t length = (size_t)(stop - start);
+        if (length == 0 || *start == '#') continue;
+        if (length + 1 > *room) {
+            *room = 2 * length + 64;
+            free(*line);
+            *line = malloc(*room);
+            if (*line == NULL) fail(K_USER, 0, "no memory for a line of the container's passwd or group file");
+        }
+        memcpy(*line, start, length);
+        (*line)[length] = 0;
+        int count = 0;
+        for (char *field = *line; count < MAX_FIELDS; count++) {
+            fields[count] = field;
+            char *colon = strchr(field, ':');
+            if (colon == NULL) return count + 1;
+            *colon = 0;
+            field = colon + 1;
+        }
+        return count;
+    }
+    return 0;
+}
+
+#define each_record(table)                                                                              \
+    char *at_ = (table).text, *fields[MAX_FIELDS], *line_ = NULL;                                       \
+    size_t room_ = 0;                                                                                   \
+    for (int count; (count = next_record(&at_, (table).end, fields, &line_, &room_)) > 0;)
+
+static int is_digits(const char *text) { return *text && text[strspn(text, "0123456789")] == 0; }
+
+static int64_t to_id(const char *digits) {
+    while (*digits == '0' && digits[1]) digits++;
+    int64_t value = strlen(digits) > 10 ? MAX_ID + 1 : strtoll(digits, NULL, 10);
+    if (value > MAX_ID) fail(K_USER, 0, "uids and gids must be in range 0-%lld", (long long)MAX_ID);
+    return value;
+}
+
+static void add_group(gid_t gid) {
+    for (size_t i = 0; i < found.count; i++)
+        if (found.groups[i] == gid) return;
+    if (found.count == MAX_GROUPS) fail(K_USER, 0, "too many groups");
+    found.groups[found.count++] = gid;
+}
+
+static gid_t find_group(struct table groups, const char *name) {
+    each_record(groups) {
+        if (count > 2 && (strcmp(fields[0], name) == 0 || strcmp(fields[2], name) == 0) && is_digits(fields[2]))
+            return (gid_t)to_id(fields[2]);
+    }
+    if (!is_digits(name)) fail(K_USER, 0, "unable to find group %s: no matching entries in group file", name);
+    return (gid_t)to_id(name);
+}
+
+static int is_member(const char *members, const char *name) {
+    size_t length = strlen(name);
+    for (;; members++) {
+        size_t own = strcspn(members, ",");
+        if (own == length && memcmp(members, name, length) == 0) return 1;
+        members += own;
+        if (!*members) return 0;
+    }
+}
+
+/* The entry of `name`; what it is called there, "" if it has none. */
+static const char *find_user(struct table passwd, const char *name) {
+    each_record(passwd) {
+        if (count <= 3 || (strcmp(fields[0], name) != 0 && strcmp(fields[2], name) != 0)) continue;
+        if (!is_digits(fields[2]) || !is_digits(fields[3])) continue;
+        found.uid = (uid_t)to_id(fields[2]);
+        found.gid = (gid_t)to_id(fields[3]);
+        found.home = count > 5 ? fields[5] : "";
+        return fields[0];
+    }
+    found.gid = 0;
+    found.uid = 0;
+    if (!*name) return "";
+    if (!is_digits(name)) fail(K_USER, 0, "unable to find user %s: no matching entries in passwd file", name);
+    found.uid = (uid_t)to_id(name);
+    return "";
+}
+
+static const char *find_home(struct table passwd) {
+    each_record(passwd) {
+        if (count > 5 && is_digits(fields[2]) && (fields[2][0] != '0' || !fields[2][1]) &&
+            strlen(fields[2]) <= 10 && strtoll(fields[2], NULL, 10) == (int64_t)found.uid)
+            return fields[5];
+    }
+    return "";
+}
+
+struct identity *look_up(int root) {
+    static gid_t groups[MAX_GROUPS];
+    found.groups = groups;
+    found.home = "";
+    uint64_t is_named = number();
+    const char *name = string(), *group = string(), *known_as = "";
+    found.uid = (uid_t)number();
+    found.gid = (gid_t)number();
+    uint64_t is_exact = number(), given = number();
+    size_t given_size;
+    const char *given_ids = bytes(&given_size);
+    uint64_t added = number();
+    struct table passwd = read_table(root, "/etc/passwd"), group_table = {NULL, NULL};
+    if (is_named)
+        known_as = find_user(passwd, name);
+    else
+        found.home = find_home(passwd);
+    if (added || *group || *known_as) group_table = read_table(root, "/etc/group");
+    if (is_named && *group) found.gid = find_group(group_table, group);
+    if (!is_exact || is_named) add_group(found.gid);
+    for (uint64_t i = 0; i < given; i++) {
+        uint32_t gid;
+        memcpy(&gid, given_ids + i * sizeof gid, sizeof gid);
+        add_group(gid);
+    }
+    if (is_named && !*group && *known_as) {
+        each_record(group_table) {
+            if (count > 3 && is_digits(fields[2]) && is_member(fields[3], known_as)) add_group((gid_t)to_id(fields[2]));
+        }
+    }
+    for (; added; added--) add_group(find_group(group_table, string()));
+    if (!*found.home) found.home = "/";
+    return &found;
+}

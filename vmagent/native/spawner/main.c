@@ -1,0 +1,171 @@
+/* The spawner: a small process beside the supervisor that makes containers' processes for it.
+ *   spawner CHANNEL        (the number of a SOCK_SEQPACKET socket)
+ * Each request is one message with its descriptors; the answer is the new process's number, or -errno. The process is
+ * the supervisor's own child (CLONE_PARENT). A fork of this small memory costs a tenth of a fork of the interpreter's,
+ * and the child meets no page fault on every reference count; nothing is decided here. At the end of the channel, which
+ * is the supervisor's end, the spawner ends. It keeps no state. */
+#define _GNU_SOURCE
+#include "spawner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { NR_clone3 = 435 };
+enum { START = 1, EXEC = 2 };
+
+static char request[MAX_REQUEST];
+
+static void set_oom_score(int64_t wanted) {
+    char text[32] = "", path[] = "/proc/self/oom_score_adj";
+    int fd = open(path, O_RDWR | O_CLOEXEC), bad = fd < 0 || read(fd, text, sizeof text - 1) < 0;
+    if (!bad && strtoll(text, NULL, 10) != wanted) {
+        snprintf(text, sizeof text, "%lld", (long long)wanted);
+        bad = lseek(fd, 0, SEEK_SET) < 0 || write(fd, text, strlen(text)) < 0;
+    }
+    if (bad) fail(K_OTHER, errno, "error setting oom_score_adj to %lld", (long long)wanted);
+    close(fd);
+}
+
+/* A new network namespace begins with `lo` down. */
+static void loopback_up(void) {
+    struct ifreq interface = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int bad = fd < 0 || ioctl(fd, SIOCGIFFLAGS, &interface) < 0;
+    interface.ifr_flags |= IFF_UP;
+    if (bad || ioctl(fd, SIOCSIFFLAGS, &interface) < 0) fail(K_OTHER, errno, "error setting the loopback interface up");
+    close(fd);
+}
+
+/* What comes before any namespace of the host's is left. */
+static void enter_cgroup(void) {
+    for (uint64_t count = number(); count; count--) {
+        const char *tasks = string();
+        if (write_file(tasks, "0") < 0) fail(K_OTHER, errno, "error entering the cgroup %s", tasks);
+    }
+    setsid();
+    if (number())
+        set_oom_score((int64_t)number());
+    else
+        number();
+    const char *keyring = string();
+    /* ENOSYS: a kernel without keyrings; EPERM: an outer seccomp forbids them */
+    if (syscall(SYS_keyctl, 1, keyring) < 0 && errno != ENOSYS && errno != EPERM)
+        fail(K_OTHER, errno, "error joining a session keyring");
+}
+
+static _Noreturn void start(void) {
+    int64_t began = now_ns();
+    enter_cgroup();
+    if (number() && unshare(CLONE_NEWCGROUP) < 0) fail(K_OTHER, errno, "error making a cgroup namespace");
+    for (uint64_t count = number(); count; count--) {
+        int fd = descriptor();
+        if (setns(fd, (int)number()) < 0) fail(K_OTHER, errno, "error joining a namespace");
+    }
+    if (number()) loopback_up();
+    int root = make_root();
+    take_streams(root, 1);
+    const char *host = string(), *domain = string();
+    if ((*host && sethostname(host, strlen(host)) < 0) || (*domain && setdomainname(domain, strlen(domain)) < 0))
+        fail(K_OTHER, errno, "error setting the host name");
+    write_sysctls();
+    const char *cwd = string();
+    int fd = ensure(root, cwd, 1);
+    if (fd < 0) fail(K_OTHER, errno, "mkdir %s", cwd);
+    close(fd);
+    mask_paths(root);
+    make_read_only(root);
+    pivot(root);
+    int64_t mounted = now_ns();
+    become_and_exec(look_up(root), began, mounted);
+}
+
+static _Noreturn void execute(void) {
+    int64_t began = now_ns();
+    enter_cgroup();
+    int container = descriptor(); /* a pidfd: root and working folder become the container's too */
+    if (setns(container, (int)number()) < 0) fail(K_OTHER, errno, "error joining the container's namespaces");
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) fail(K_OTHER, errno, "error opening the container's root");
+    take_streams(root, 0);
+    become_and_exec(look_up(root), began, 0);
+}
+
+/* clone3 for the supervisor, in the pid namespace of `pid_ns` (or of that process) where there is one. */
+static long make_child(int own_pid_ns) {
+    uint64_t kind = number(), flags = number();
+    report_fd = descriptor();
+    go_fd = descriptor();
+    int cgroup = descriptor(), pid_ns = descriptor();
+    if (pid_ns >= 0 && setns(pid_ns, CLONE_NEWPID) < 0) return -errno;
+    uint64_t arguments[11] = {flags | CLONE_PARENT}; /* struct clone_args, cgroup last */
+    if (cgroup >= 0) {
+        arguments[0] |= UINT64_C(0x200000000); /* CLONE_INTO_CGROUP */
+        arguments[10] = (uint64_t)cgroup;
+    }
+    long child = syscall(NR_clone3, arguments, sizeof arguments);
+    if (child == 0) {
+        if (kind == START) start();
+        if (kind == EXEC) execute();
+        fail(K_OTHER, 0, "an unknown request to the spawner");
+    }
+    long result = child < 0 ? -errno : child;
+    if (pid_ns >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0) _exit(1); /* else the next child would be in there too */
+    return result;
+}
+
+int main(int argc, char **argv) {
+    int channel = argc == 2 ? atoi(argv[1]) : -1, type = 0;
+    socklen_t size = sizeof type;
+    if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) return 125;
+    fcntl(channel, F_SETFD, FD_CLOEXEC);
+    prctl(PR_SET_NAME, "cove-spawner");
+    /* The children inherit this until execve: nobody in a container may look into them. */
+    prctl(PR_SET_DUMPABLE, 0);
+    for (int n = 1; n <= 64; n++) { /* past libc, which hides 32 and 33 */
+        uint64_t action[4] = {0};
+        syscall(SYS_rt_sigaction, n, action, NULL, 8);
+    }
+    uint64_t none = 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+    int own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (own_pid_ns < 0 || chdir("/") < 0) return 125;
+    for (;;) {
+        union {
+            char space[CMSG_SPACE(sizeof fds)];
+            struct cmsghdr align;
+        } control;
+        struct iovec vector = {request, sizeof request};
+        struct msghdr message = {.msg_iov = &vector,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control.space,
+                                 .msg_controllen = sizeof control.space};
+        ssize_t length = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+        if (length < 0 && errno == EINTR) continue;
+        if (length <= 0) return 0;
+        int count = 0;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+            count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+            memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
+        }
+        for (int i = count; i < MAX_FDS; i++) fds[i] = -1;
+        long answer = -EMSGSIZE;
+        if (!(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+            request_begin(request, (size_t)length);
+            answer = make_child(own_pid_ns);
+        }
+        for (int i = 0; i < count; i++) close(fds[i]);
+        if (send(channel, &answer, sizeof answer, MSG_NOSIGNAL) < 0) return 0;
+    }
+}

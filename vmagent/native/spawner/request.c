@@ -1,0 +1,86 @@
+/* The request's fields one after another, and the report that goes back. */
+#define _GNU_SOURCE
+#include "spawner.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int fds[MAX_FDS];
+int report_fd = -1, go_fd = -1;
+static const char *cursor, *end;
+
+void request_begin(const char *first, size_t length) {
+    cursor = first;
+    end = first + length;
+}
+
+/* The supervisor writes the request, so a short one is a fault of ours: better no process than a half-made one. */
+static const char *take(size_t length) {
+    if ((size_t)(end - cursor) < length) fail(K_OTHER, 0, "the request to the spawner is too short");
+    const char *at = cursor;
+    cursor += length;
+    return at;
+}
+
+uint64_t number(void) {
+    uint64_t value;
+    memcpy(&value, take(sizeof value), sizeof value);
+    return value;
+}
+
+const char *string(void) {
+    const char *nul = memchr(cursor, 0, (size_t)(end - cursor));
+    if (nul == NULL) fail(K_OTHER, 0, "a string of the request to the spawner has no end");
+    return take((size_t)(nul - cursor) + 1);
+}
+
+const char *bytes(size_t *length) {
+    *length = number();
+    return take(*length);
+}
+
+int descriptor(void) {
+    int64_t position = (int64_t)number();
+    return position < 0 || position >= MAX_FDS ? -1 : fds[position];
+}
+
+void say(const char *line) {
+    size_t left = strlen(line);
+    while (left > 0) {
+        ssize_t done = write(report_fd, line, left);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) _exit(1);
+        line += done;
+        left -= (size_t)done;
+    }
+}
+
+/* One line of JSON: {"kind", "errno", "error": what was being done}; the supervisor adds the kernel's words. */
+void fail(const char *kind, int error, const char *format, ...) {
+    static char text[8192], line[6 * sizeof text + 128];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    int used = snprintf(line, sizeof line, "{\"kind\":\"%s\",\"errno\":%d,\"error\":\"", kind, error);
+    for (const unsigned char *c = (unsigned char *)text; *c; c++) {
+        if (*c < 0x20 || *c == '"' || *c == '\\')
+            used += sprintf(line + used, "\\u%04x", *c);
+        else
+            line[used++] = (char)*c;
+    }
+    memcpy(line + used, "\"}\n", 4);
+    say(line);
+    _exit(1);
+}
+
+int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}

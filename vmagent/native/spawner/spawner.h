@@ -1,0 +1,83 @@
+/* What the parts of the spawner share: the request's reader, failure, the system calls that libc does not know.
+ *
+ * A request is read in the order in which it is carried out: numbers as 8 bytes little endian, strings ended by NUL.
+ * vmagent/runtime/encoding.py writes it; a field here is a line there. */
+#ifndef SPAWNER_H
+#define SPAWNER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { MAX_FDS = 16, MAX_REQUEST = 160 << 10, MAX_SOURCES = 256, MAX_GROUPS = 65536 };
+
+/* The words of vmagent/runtime/failure.py. */
+#define K_OTHER "other"
+#define K_MOUNT "mount"
+#define K_USER "user"
+#define K_NOT_FOUND "not-found"
+#define K_PERMISSION "permission"
+#define K_ABANDONED "abandoned"
+
+/* linux/mount.h, linux/openat2.h, linux/magic.h */
+#define OPEN_TREE_CLONE 1
+#define AT_RECURSIVE 0x8000
+#define ATTR_RDONLY 0x1
+#define ATTR_NOSUID 0x2
+#define ATTR_NOEXEC 0x8
+#define ATTR_ATIME 0x70
+#define RESOLVE_NO_XDEV 0x01
+#define RESOLVE_NO_SYMLINKS 0x04
+#define RESOLVE_BENEATH 0x08
+#define RESOLVE_IN_ROOT 0x10
+#define PROC_SUPER 0x9FA0
+#define DEVPTS_SUPER 0x1CD1
+
+struct identity {
+    uid_t uid;
+    gid_t gid;
+    size_t count;
+    gid_t *groups;
+    const char *home;
+};
+
+/* request.c */
+extern int fds[MAX_FDS];        /* what came with the request; a field names one by its position, -1 for none */
+extern int report_fd, go_fd;    /* of the child */
+void request_begin(const char *bytes, size_t length);
+uint64_t number(void);
+const char *string(void);
+const char *bytes(size_t *length);
+int descriptor(void);
+_Noreturn void fail(const char *kind, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void say(const char *line);
+int64_t now_ns(void);
+
+/* calls.c: each returns -1 and sets errno */
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
+int open_in_root(int root, const char *path, uint64_t flags);
+int sys_open_tree(int dir, const char *path, unsigned flags);
+int sys_move_mount(int mount, int target);
+int sys_mount_setattr(int fd, uint64_t set, uint64_t clear, uint64_t propagation, int recursive);
+int new_mount(const char *type, const char *source, const char *const *options, unsigned attributes);
+long filesystem_type(int fd);
+int is_null(int fd);
+int write_file(const char *path, const char *text);
+
+/* rootfs.c */
+int ensure(int root, const char *path, int is_folder);
+int open_own_null(int root);
+int make_root(void);
+void mask_paths(int root);
+void make_read_only(int root);
+void write_sysctls(void);
+void pivot(int root);
+
+/* identity.c */
+struct identity *look_up(int root);
+
+/* become.c */
+void take_streams(int root, int binds_console);
+_Noreturn void become_and_exec(const struct identity *who, int64_t began, int64_t mounted);
+
+#endif

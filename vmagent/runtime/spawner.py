@@ -1,0 +1,130 @@
+"""The supervisor's end of the spawner, the small native process that forks in its stead (vmagent/native/spawner).
+
+A fork of the interpreter costs half a millisecond, and its child some 800 page faults before execve: each reference
+count it touches is a page to copy. The spawner has a few pages. Its children are ours all the same (CLONE_PARENT).
+"""
+
+from __future__ import annotations
+
+import _socket
+import array
+import errno
+import os
+import select
+import signal
+
+from vmagent.linux import process as linux
+from vmagent.linux.interpreter import open_protected
+from vmagent.runtime.spawn import Launched, close_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmagent.runtime.cgroups import Cgroup
+
+    # (report's write end, go's read end, console's socket or -1), the cgroup's descriptor or -1 → `encoding`'s result
+    Encode = Callable[[tuple[int, int, int], int], tuple[bytes, list[int]] | None]
+
+_ANSWER_LIMIT_MS = 20_000
+_PROGRAM = os.path.dirname(os.path.dirname(__file__)) + "/native/bin/spawner-" + os.uname().machine
+
+
+class SpawnerLost(Exception):
+    """The spawner has died or does not answer; nothing it may have begun comes to its command."""
+
+
+class Spawner:
+    """Started on construction, again by `launch` if it has died. One request at a time."""
+
+    __slots__ = ("_channel", "_pid")
+
+    def __init__(self) -> None:
+        """Raises OSError: FileNotFoundError where the program was not built."""
+        self._start()
+
+    def _start(self) -> None:
+        program_fd = open_protected(_PROGRAM)
+        try:
+            ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+            fd = theirs.fileno()
+            os.set_inheritable(fd, True)
+            arguments = ["cove-spawner", str(fd)]
+            self._pid = os.posix_spawn(f"/proc/self/fd/{program_fd}", arguments, {})
+            theirs.close()
+        finally:
+            os.close(program_fd)
+        self._channel = ours
+
+    def close(self) -> None:
+        """End it, and wait for that."""
+        self._channel.close()
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def launch(self, encode: Encode, cgroup: Cgroup, *, is_terminal: bool) -> Launched | None:
+        """Make the process that `encode` asks for, born in `cgroup` where that is possible.
+
+        None if `encode` gave None, or if the spawner died over this (then a new one stands ready). Raises OSError of
+        clone3.
+        """
+        ours: list[int] = []
+        theirs: list[int] = []
+        cgroup_fd = -1
+        pid = -1
+        try:
+            report_fd, report_end = os.pipe2(os.O_CLOEXEC)
+            ours.append(report_fd)
+            theirs.append(report_end)
+            go_end, go_fd = os.pipe2(os.O_CLOEXEC)
+            ours.append(go_fd)
+            theirs.append(go_end)
+            console_fd = console_end = -1
+            if is_terminal:
+                first, second = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+                first.setblocking(False)
+                console_fd, console_end = first.detach(), second.detach()
+                ours.append(console_fd)
+                theirs.append(console_end)
+            cgroup_fd = cgroup.clone_fd()
+            request = encode((report_end, go_end, console_end), cgroup_fd)
+            if request is not None:
+                pid = self._ask(*request)
+                return Launched(pid, linux.pidfd_open(pid), report_fd, go_fd, console_fd)
+        except SpawnerLost:
+            self._restart()
+        finally:
+            close_all(theirs)
+            if pid < 0:
+                close_all(ours)
+            if cgroup_fd >= 0:
+                os.close(cgroup_fd)
+        return None
+
+    def _ask(self, message: bytes, fds: list[int]) -> int:
+        """The new process's number. Raises SpawnerLost, OSError."""
+        try:
+            ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))]
+            self._channel.sendmsg([message], ancillary, _socket.MSG_NOSIGNAL)
+            if not self._is_answered():
+                raise SpawnerLost
+            answer = self._channel.recv(8)
+        except OSError as e:
+            if e.errno in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS, errno.ENOMEM):
+                raise
+            raise SpawnerLost from e
+        if len(answer) < 8:
+            raise SpawnerLost
+        number = int.from_bytes(answer, "little", signed=True)
+        if number < 0:
+            raise OSError(-number, f"clone3: {os.strerror(-number)}")
+        return number
+
+    def _is_answered(self) -> bool:
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLIN)
+        return bool(poll.poll(_ANSWER_LIMIT_MS))
+
+    def _restart(self) -> None:
+        self.close()
+        self._start()
