@@ -40,13 +40,17 @@ _COMMANDS = frozenset(
         "exec",
     ]
 )
+_REFUSED = ("checkpoint", "restore")
 _WITH_VALUE = frozenset(("--root", "--log", "--log-format", "--rootless", "--criu"))
 
 Command = Callable[[argparse.Namespace, Log], int]
 
 
 def main(argv: list[str]) -> int:
-    options = _parser(_command_in(argv)).parse_args(argv)
+    at = _position_of_command(argv)
+    wanted = argv[at] if at < len(argv) else ""
+    # Of what is refused no flags are known; a complaint about those would hide the reason.
+    options = _parser(wanted).parse_args(argv[: at + 1] if wanted in _REFUSED else argv)
     log = Log(options.log, options.log_format)
     try:
         if options.systemd_cgroup:
@@ -64,14 +68,14 @@ def main(argv: list[str]) -> int:
     return 255 if options.name == "exec" else 1
 
 
-def _command_in(argv: list[str]) -> str:
-    """The command that is given, "" if none is found: only its flags have to be made then."""
+def _position_of_command(argv: list[str]) -> int:
+    """Where the command is, len(argv) if none is found: only its flags have to be made then."""
     before = ""
-    for word in argv:
+    for position, word in enumerate(argv):
         if word in _COMMANDS and before not in _WITH_VALUE:
-            return word
+            return position
         before = word
-    return ""
+    return len(argv)
 
 
 def refuse(options: argparse.Namespace, log: Log) -> int:
@@ -160,10 +164,8 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     sub.add_argument("--bundle", "-b", default=".")
     sub.add_argument("--rootless", action="store_true", dest="rootless")
     command("features", "inspection.features", "what this runtime knows, as JSON", has_id=False)
-    for name in ("checkpoint", "restore"):
-        command(name, "commandline.refuse", "not supported", has_id=False).add_argument(
-            "args", nargs=argparse.REMAINDER
-        )
+    for name in _REFUSED:
+        command(name, "commandline.refuse", "not supported", has_id=False)
     sub = command("update", "updating.update", "change limits while the container runs")
     sub.add_argument("--resources", "-r", default="", help="a JSON file, or - for stdin")
     for flag in (*FLAGS, "l3_cache_schema", "mem_bw_schema"):
