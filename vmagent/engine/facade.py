@@ -108,6 +108,7 @@ class Engine:
             }
             undo.push_async_callback(self._networking.abandon)
             await self._networking.open(alive)
+            await self.networks.open()
             self.system = System(
                 self._core,
                 self.images,

@@ -260,6 +260,27 @@ class Networking:
             self._drop_name_server(record.id)
         self._tell("disconnect", record, endpoint)
 
+    async def align(self, record: Container) -> bool:
+        """Bring a running container's endpoints in line with its record; whether any were not.
+
+        What the kernel refuses is logged: the record says what is wanted, and the next start brings it.
+        """
+        sandbox = self.stack.sandbox(record.id)
+        if sandbox is None:
+            return False
+        wanted = {network.id: name for name in record.endpoints if (network := self._find(name)) and network.has_bridge}
+        held = {endpoint.network_id for endpoint in sandbox.endpoints}
+        for network_id in held ^ wanted.keys():
+            try:
+                network = self.stack.find(network_id)
+                if network_id in held:
+                    await self.disconnect_running(record, network)
+                else:
+                    await self.connect_running(record, network, record.endpoints[wanted[network_id]])
+            except (EngineError, OSError) as e:
+                log.error("network.not_aligned", container=record.id, network=network_id, error=str(e))
+        return held != wanted.keys()
+
     def gateway(self) -> str:
         """The default bridge's address: where a container finds the host ("" without a bridge)."""
         network = self._find("bridge")

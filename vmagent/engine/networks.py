@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 
+import structlog
+
 from vmagent.containers import records
-from vmagent.containers.model import JsonObject
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container, JsonObject
 from vmagent.engine.core import Core
 from vmagent.engine.labels import has_labels
 from vmagent.engine.launching import Launcher
 from vmagent.engine.networking import Networking
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.networks.model import Network
+
+log = structlog.get_logger(__name__)
 
 PREDEFINED = ("bridge", "host", "none", "default")
 
@@ -85,10 +90,23 @@ class Networks:
         await self._networking.call(self._networking.stack.remove, network.id)
         self._tell(network, "destroy")
 
+    async def open(self) -> None:
+        """Take up what an engine that was killed in a connect or disconnect had recorded and not done yet."""
+        for live in self._core.live.values():
+            if live.record.state.running and await self._networking.align(live.record):
+                log.info("container.networks_aligned", container=live.id)
+                try:
+                    self._launcher.refresh_resolv(live.record)
+                except OSError as e:  # its names don't resolve until its next start, and all else does
+                    log.error("container.resolv_stays", container=live.id, error=str(e))
+
     async def connect(self, ref: str, container: str, endpoint: JsonObject) -> None:
-        """NetworkConnect: at once where the container runs, at its next start else."""
-        network = self._networking.stack.find(ref)
-        live = self._core.find(container)
+        """NetworkConnect: at once where the container runs, at its next start else. Goes on when the client leaves."""
+        network, live = self._networking.stack.find(ref), self._core.find(container)
+        connecting = self._connect(network, live, dict(endpoint or {}))
+        await asyncio.shield(self._core.spawn_task(connecting, f"connect {live.id[:12]}"))
+
+    async def _connect(self, network: Network, live: Live, asked: JsonObject) -> None:
         record = live.record
         async with live.lock:
             if not network.has_bridge or record.network_mode == "host" or record.network_mode.startswith("container:"):
@@ -97,28 +115,52 @@ class Networks:
                 )
             if network.name in record.endpoints:
                 raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
-            asked = dict(endpoint or {})
-            if record.state.running:
-                await self._networking.connect_running(record, network, asked)
-                self._launcher.refresh_resolv(record)
-            record.endpoints[network.name] = asked
-            await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
+            async with self._recorded(record, {**record.endpoints, network.name: asked}):
+                if record.state.running:
+                    await self._networking.connect_running(record, network, asked)
+                    self._launcher.refresh_resolv(record)
 
     async def disconnect(self, ref: str, container: str, *, force: bool) -> None:
         """NetworkDisconnect. Raises EngineError (500) where it is not on the network, as docker does."""
-        network = self._networking.stack.find(ref)
-        live = self._core.find(container)
+        network, live = self._networking.stack.find(ref), self._core.find(container)
+        disconnecting = self._disconnect(network, live, force=force)
+        await asyncio.shield(self._core.spawn_task(disconnecting, f"disconnect {live.id[:12]}"))
+
+    async def _disconnect(self, network: Network, live: Live, *, force: bool) -> None:
         record = live.record
         async with live.lock:
             if network.name not in record.endpoints:
                 if force:
                     return
                 raise EngineError(f"container {record.id} is not connected to network {network.name}")
-            if record.state.running:
-                await self._networking.disconnect_running(record, network)
-                self._launcher.refresh_resolv(record)
-            del record.endpoints[network.name]
+            rest = {name: asked for name, asked in record.endpoints.items() if name != network.name}
+            async with self._recorded(record, rest):
+                if record.state.running:
+                    await self._networking.disconnect_running(record, network)
+                    self._launcher.refresh_resolv(record)
+
+    @asynccontextmanager
+    async def _recorded(self, record: Container, endpoints: dict[str, JsonObject]) -> AsyncIterator[None]:
+        """Record `endpoints` before the block makes them so: what a kill leaves undone is done at the next `open`.
+
+        Where the block fails, the record and the kernel are as before. Raises EngineError.
+        """
+        before = record.endpoints
+        await self._save(record, endpoints)
+        try:
+            yield
+        except BaseException:
+            await self._save(record, before)
+            await self._networking.align(record)
+            raise
+
+    async def _save(self, record: Container, endpoints: dict[str, JsonObject]) -> None:
+        before, record.endpoints = record.endpoints, endpoints
+        try:
             await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
+        except OSError as e:
+            record.endpoints = before
+            raise EngineError(f"record the networks of container {record.name}: {e.strerror}") from e
 
     async def prune(self, filters: Mapping[str, Sequence[str]]) -> JsonObject:
         """NetworkPrune: networks of the user's that no container is configured on."""

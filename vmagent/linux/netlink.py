@@ -122,16 +122,14 @@ def add_bridge(name: str, mtu: int = 1500) -> Request:
     return Request(f"add bridge {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
 
 
-def add_veth(
-    name: str, *, peer: str, peer_ns: int, peer_index: int, peer_mac: str, master: int, mtu: int = 1500
-) -> Request:
+def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, mtu: int = 1500) -> Request:
     """A veth pair in one message: `name` here, up and on bridge `master` (index); `peer` in namespace fd `peer_ns`.
 
-    The peer must not be asked to be up here: the kernel answers ENOTCONN.
+    The peer must not be asked to be up here: the kernel answers ENOTCONN. Its index is the namespace's next one: one
+    that is given is passed over where the other end has none.
     """
-    # Without a given index a fresh namespace's first interface is index 2 anyway; a second one needs what is free.
     peer_info = (
-        _IFINFO.pack(0, 0, peer_index, 0, 0)
+        _IFINFO.pack(0, 0, 0, 0, 0)
         + _text(_Ifla.IFNAME, peer)
         + _attribute(_Ifla.ADDRESS, mac_bytes(peer_mac))
         + _u32(_Ifla.NET_NS_FD, peer_ns)

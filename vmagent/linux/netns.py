@@ -21,6 +21,14 @@ def current() -> int:
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
+def of_process(pid: int | None) -> int:
+    """A descriptor of the network namespace of `pid`, the caller's; -1 where there is no such process."""
+    try:
+        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC) if pid is not None else -1
+    except OSError:
+        return -1
+
+
 def enter(fd: int) -> None:
     """Move the calling thread into the namespace of `fd`: setns(2). Raises OSError."""
     if _libc.setns(fd, _CLONE_NEWNET) < 0:

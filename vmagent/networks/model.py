@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, NewType
 
-from vmagent.errors import BadRequest
+from vmagent.errors import BadRequest, NotFound
 
 NetworkId = NewType("NetworkId", str)  # 64 hex digits
 SCHEMA = 1
@@ -97,6 +98,29 @@ class Network:
 
 def _text(value: object | None) -> str | None:
     return None if value is None else str(value)
+
+
+def meant(networks: Sequence[Network], reference: str) -> Network:
+    """By name, else by the beginning of an id. Raises NotFound; BadRequest where several ids begin so."""
+    for network in networks:
+        if network.name == reference:
+            return network
+    starting = [network for network in networks if reference and network.id.startswith(reference)]
+    if len(starting) > 1:
+        raise BadRequest(f"network {reference} is ambiguous ({len(starting)} matches found based on ID prefix)")
+    if starting:
+        return starting[0]
+    raise NotFound(f"network {reference} not found")
+
+
+def mac_of(address: IPv4Address) -> str:
+    """02:42 and the address: unique on its network, and the same at every start with the same address."""
+    return "02:42:" + ":".join(f"{byte:02x}" for byte in address.packed)
+
+
+def now() -> str:
+    """A network's creation time."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "000Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,17 @@ class HostPorts:
         assert refusal is not None
         raise refusal
 
+    def reserve_again(self, port: PublishedPort) -> PublishedPort:
+        """Hold what a killed engine held. Raises EngineError: somebody else does by now."""
+        request = PortRequest(
+            container_port=port.container_port,
+            protocol=port.protocol,
+            host_ip=port.host_ip,
+            first_host_port=port.host_port,
+            last_host_port=port.host_port,
+        )
+        return self.reserve(request)
+
     def _hold(self, request: PortRequest, number: int) -> PublishedPort:
         where = f"{request.host_ip}:{number}"
         if number and self._is_ours(request.protocol, request.host_ip, number):

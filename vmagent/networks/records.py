@@ -7,7 +7,24 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
+import structlog
+
 from vmagent.networks.model import Endpoint, Network, NetworkId, Protocol, PublishedPort, Sandbox
+
+log = structlog.get_logger(__name__)
+
+
+def read_networks(folder: Path) -> dict[NetworkId, Network]:
+    """Every network on disk; a damaged record is logged and left alone, and so are the others."""
+    found = {}
+    for path in folder.glob("*.json"):
+        try:
+            network = Network.from_record(json.loads(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            log.error("network.unreadable", record=path.name, error=str(e))
+            continue
+        found[network.id] = network
+    return found
 
 
 def with_subnet(network: Network, subnet: IPv4Network, gateway: IPv4Address) -> Network:

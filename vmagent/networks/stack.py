@@ -13,7 +13,6 @@ import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 import structlog
 
 from vmagent.durable import fsync_dir, publish, sweep
-from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
+from vmagent.errors import Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
 from vmagent.networks import records
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
@@ -34,7 +33,10 @@ from vmagent.networks.model import (
     NetworkId,
     PortRequest,
     Sandbox,
+    mac_of,
+    meant,
     new_id,
+    now,
 )
 from vmagent.networks.ports import HostPorts
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
@@ -123,13 +125,7 @@ class NetworkStack:
         os.close(self._home)
 
     def _load_networks(self) -> None:
-        for path in self._data_root.networks.glob("*.json"):
-            try:
-                network = Network.from_record(json.loads(path.read_bytes()))
-            except (OSError, ValueError, KeyError, TypeError) as e:  # it is left alone, and so are the others
-                log.error("network.unreadable", record=path.name, error=str(e))
-                continue
-            self._networks[network.id] = network
+        self._networks.update(records.read_networks(self._data_root.networks))
         for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
             if not any(network.name == name for network in self._networks.values()):
                 self._publish(self._predefined(name, driver))
@@ -147,7 +143,7 @@ class NetworkStack:
             id=NetworkId(new_id()),
             name=name,
             driver=driver,
-            created=_now(),
+            created=now(),
             subnet=subnet,
             gateway=gateway,
             bridge=self._default_bridge if driver == "bridge" else "",
@@ -191,7 +187,7 @@ class NetworkStack:
         kept: set[int] = set()
         for path in self._exec_root.networks.glob("*.json"):
             container_id = path.stem
-            sandbox = records.read_sandbox(path, container_id, self._netns_of(alive.get(container_id)))
+            sandbox = records.read_sandbox(path, container_id, netns.of_process(alive.get(container_id)))
             if sandbox is None or any(e.network_id not in self._bridges for e in sandbox.endpoints):
                 if sandbox is not None:
                     os.close(sandbox.netns_fd)
@@ -206,36 +202,19 @@ class NetworkStack:
         stray = [link.number for link in self._netlink.links() if link.master in bridges and link.number not in kept]
         for number in stray:
             self._netlink.send(netlink.set_link(number, up=False, group=DEAD_GROUP))
-        if stray:
-            self._disposer.dispose(-1)
+        if stray:  # at once: a container's end of one has the name that its next endpoint gets
+            self._delete_dead()
 
     def _hold_again(self, sandbox: Sandbox) -> None:
         held = []
         for port in sandbox.ports:
-            request = PortRequest(
-                container_port=port.container_port,
-                protocol=port.protocol,
-                host_ip=port.host_ip,
-                first_host_port=port.host_port,
-                last_host_port=port.host_port,
-            )
             try:
-                held.append(self._ports.reserve(request))
+                held.append(self._ports.reserve_again(port))
             except EngineError as e:  # nobody held it while there was no engine
                 log.error("port.lost", container=sandbox.container_id, port=port.host_port, error=str(e))
         sandbox.ports[:] = held
         if sandbox.ports:
             self._firewall.publish(sandbox.ports, sandbox.endpoints[0].address.ip)
-
-    @staticmethod
-    def _netns_of(pid: int | None) -> int:
-        """A descriptor of the network namespace of `pid`, -1 where it is gone."""
-        if pid is None:
-            return -1
-        try:
-            return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return -1
 
     # --- networks
 
@@ -244,18 +223,7 @@ class NetworkStack:
 
     def find(self, reference: str) -> Network:
         """By id, then name, then the id's beginning. Raises NotFound; BadRequest where several ids begin so."""
-        if reference in self._networks:
-            return self._networks[NetworkId(reference)]
-        known = self.networks()
-        for network in known:
-            if network.name == reference:
-                return network
-        starting = [n for n in known if reference and n.id.startswith(reference)]
-        if len(starting) > 1:
-            raise BadRequest(f"network {reference} is ambiguous ({len(starting)} matches found based on ID prefix)")
-        if starting:
-            return starting[0]
-        raise NotFound(f"network {reference} not found")
+        return self._networks.get(NetworkId(reference)) or meant(self.networks(), reference)
 
     def _known(self, network_id: NetworkId) -> Network:
         """What was found a moment ago, on the loop, may have been removed since. Raises NotFound."""
@@ -290,7 +258,7 @@ class NetworkStack:
             id=network_id,
             name=name,
             driver="bridge",
-            created=_now(),
+            created=now(),
             subnet=subnet,
             gateway=gateway or (ip_range or subnet)[1],
             ip_range=ip_range,
@@ -393,7 +361,14 @@ class NetworkStack:
         return fd, inner
 
     def _join(
-        self, sandbox: Sandbox, inner: netlink.NetlinkSocket, request: EndpointRequest, number: int, undo: ExitStack
+        self,
+        sandbox: Sandbox,
+        inner: netlink.NetlinkSocket,
+        request: EndpointRequest,
+        number: int,
+        undo: ExitStack,
+        *,
+        is_fresh: bool = True,
     ) -> None:
         network = self._known(request.network_id)
         leases = self._leases[network.id]
@@ -401,14 +376,12 @@ class NetworkStack:
         undo.callback(leases.release, leased)
         address = network.interface(leased)
         endpoint_id = new_id()
-        mac, host_name, inner_name = request.mac or _mac_of(address.ip), f"ve{endpoint_id[:12]}", f"eth{number}"
-        inner_index = number + 2  # after lo; interfaces of a fresh namespace are all ours
+        mac, host_name, inner_name = request.mac or mac_of(address.ip), f"ve{endpoint_id[:12]}", f"eth{number}"
         self._netlink.send(
             netlink.add_veth(
                 host_name,
                 peer=inner_name,
                 peer_ns=sandbox.netns_fd,
-                peer_index=inner_index,
                 peer_mac=mac,
                 master=self._bridges[network.id],
                 mtu=network.mtu,
@@ -416,6 +389,8 @@ class NetworkStack:
         )
         host_index = socket.if_nametoindex(host_name)
         undo.callback(self._bury, host_index)
+        # A fresh namespace numbers its interfaces in turn, after lo; one that has lost some goes on counting.
+        inner_index = number + 2 if is_fresh else next(k.number for k in inner.links() if k.name == inner_name)
         # The default route is the first network's; an internal one's leads to the firewall, as under dockerd, and goes
         # to a network that leads out where there is one.
         first = not any(e.gateway for e in sandbox.endpoints)
@@ -437,6 +412,7 @@ class NetworkStack:
                 aliases=request.aliases,
             )
         )
+        undo.callback(sandbox.endpoints.pop)
 
     def connect(self, container_id: str, request: EndpointRequest) -> Endpoint:
         """Add an endpoint to a running container. Raises Forbidden where it is on that network already."""
@@ -450,7 +426,9 @@ class NetworkStack:
             with netns.inside(sandbox.netns_fd, self._home):
                 inner = netlink.NetlinkSocket()
             undo.enter_context(inner)
-            self._join(sandbox, inner, request, number, undo)
+            if any(link.name == f"eth{number}" for link in inner.links()):  # of an endpoint that it left a moment ago
+                self._delete_dead()
+            self._join(sandbox, inner, request, number, undo, is_fresh=False)
             self._keep(sandbox)
             undo.pop_all()
             inner.close()
@@ -459,10 +437,13 @@ class NetworkStack:
     def disconnect(self, container_id: str, network_id: NetworkId) -> Endpoint:
         """Take a running container off a network. Raises EngineError where it is not on it."""
         sandbox = self._sandboxes.get(container_id)
-        for endpoint in sandbox.endpoints if sandbox else ():
+        for at, endpoint in enumerate(sandbox.endpoints if sandbox else ()):
             if endpoint.network_id == network_id and sandbox:
-                sandbox.endpoints.remove(endpoint)
-                self._keep(sandbox)
+                with ExitStack() as undo:
+                    del sandbox.endpoints[at]
+                    undo.callback(sandbox.endpoints.insert, at, endpoint)
+                    self._keep(sandbox)
+                    undo.pop_all()
                 self._bury(endpoint.host_index)
                 self._leases[network_id].release(endpoint.address.ip)
                 return endpoint
@@ -504,16 +485,12 @@ class NetworkStack:
         self._set_dead(host_index)
         self._disposer.dispose(-1)
 
+    def _delete_dead(self) -> None:
+        """Have the dead interfaces gone when this returns, after an RCU grace period of 20 ms."""
+        gone = frozenset({errno.ENODEV, errno.ENOENT})  # the disposer was at it
+        netlink.send_all(self._netlink, [netlink.delete_group(DEAD_GROUP)], ignore=gone)
+
     def _set_dead(self, host_index: int) -> None:
         """Take the host's end down: nothing answers for its address from here on. Gone already is as good."""
         request = netlink.set_link(host_index, up=False, group=DEAD_GROUP)
         netlink.send_all(self._netlink, [request], ignore=frozenset({errno.ENODEV}))
-
-
-def _mac_of(address: IPv4Address) -> str:
-    """02:42 and the address: unique on its network, and the same at every start with the same address."""
-    return "02:42:" + ":".join(f"{byte:02x}" for byte in address.packed)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "000Z")

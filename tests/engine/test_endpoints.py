@@ -1,0 +1,97 @@
+"""Networks that a running container joins and leaves: record and kernel say the same, whatever comes between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import NativeEngine
+
+SLEEPER = ("run", "-d", "--name", "kept", "busybox:latest", "sleep", "1000")
+
+
+@pytest.fixture
+def networks(own_engine: NativeEngine) -> Iterator[NativeEngine]:
+    """An engine with the networks one, two and three."""
+    for name in ("one", "two", "three"):
+        own_engine.docker("network", "create", name)
+    yield own_engine
+    own_engine.docker("rm", "-f", "kept")
+
+
+def shown(engine: NativeEngine) -> dict[str, str]:
+    """Network → address, as inspect tells."""
+    [found] = json.loads(engine.docker("inspect", "kept").stdout)
+    return {name: network["IPAddress"] for name, network in found["NetworkSettings"]["Networks"].items()}
+
+
+def inside(engine: NativeEngine) -> set[str]:
+    """Addresses on the container's interfaces."""
+    lines = engine.docker("exec", "kept", "ip", "-4", "-o", "addr", "show").stdout.splitlines()
+    return {line.split()[3].partition("/")[0] for line in lines} - {"127.0.0.1"}
+
+
+def test_an_engine_killed_in_a_connect_or_disconnect_ends_it_later(networks: NativeEngine) -> None:
+    """As on disk between the two steps of each: a network recorded and not joined, one joined and recorded no more."""
+    container_id = networks.docker(*SLEEPER).stdout.strip()
+    networks.docker("network", "connect", "two", "kept")
+    networks.docker("network", "connect", "three", "kept")
+    path = networks.root / "data" / "containers" / container_id / "config.json"
+    record = json.loads(path.read_bytes())
+    record["endpoints"]["one"] = {"Aliases": ["alias"]}
+    del record["endpoints"]["two"]
+    path.write_text(json.dumps(record))
+    os.kill(networks.pid_of("cove-engine"), signal.SIGKILL)
+    networks.wait_until_answering()
+    addresses = shown(networks)
+    assert addresses.keys() == {"bridge", "one", "three"}
+    assert inside(networks) == set(addresses.values())
+    assert networks.docker("exec", "kept", "nslookup", "alias").returncode == 0
+    networks.docker("network", "rm", "two")
+
+
+def test_what_can_not_be_recorded_is_not_done(networks: NativeEngine) -> None:
+    container_id = networks.docker(*SLEEPER).stdout.strip()
+    networks.docker("network", "connect", "two", "kept")
+    before = shown(networks)
+    folder = networks.root / "data" / "containers" / container_id
+    subprocess.run(["chattr", "+i", folder], check=True)
+    try:
+        for verb, name in (("connect", "one"), ("disconnect", "two")):
+            refused = networks.docker("network", verb, name, "kept", check=False)
+            assert refused.returncode == 1
+            assert "record the networks of container kept: Operation not permitted" in refused.stderr
+            assert shown(networks) == before
+            assert inside(networks) == set(before.values())
+    finally:
+        subprocess.run(["chattr", "-i", folder], check=True)
+    networks.docker("network", "disconnect", "two", "kept")
+    assert inside(networks) == {before["bridge"]}
+    for name in ("two", "one"):  # at once, and under the name and number of an interface that is being deleted
+        networks.docker("network", "connect", name, "kept")
+        assert inside(networks) == set(shown(networks).values())
+        networks.docker("network", "disconnect", name, "kept")
+
+
+def test_what_the_kernel_refuses_is_not_recorded(networks: NativeEngine) -> None:
+    container_id = networks.docker(*SLEEPER).stdout.strip()
+    exec_root: Path = networks.root / "exec"
+    kept = exec_root / "networks" / f"{container_id}.json"
+    before = shown(networks)
+    subprocess.run(["chattr", "+i", kept], check=True)  # where the stack notes what the container holds
+    try:
+        assert networks.docker("network", "connect", "one", "kept", check=False).returncode == 1
+        assert networks.docker("network", "disconnect", "bridge", "kept", check=False).returncode == 1
+    finally:
+        subprocess.run(["chattr", "-i", kept], check=True)
+    assert shown(networks) == before
+    assert inside(networks) == set(before.values())
+    networks.docker("network", "connect", "one", "kept")
+    networks.docker("restart", "-t", "0", "kept")
+    assert inside(networks) == set(shown(networks).values())
