@@ -24,6 +24,7 @@ from pathlib import Path
 import structlog
 
 from vmagent.api.server import serve
+from vmagent.containers import logconfig
 from vmagent.engine.facade import Engine
 from vmagent.errors import EngineError
 from vmagent.linux.title import set_title
@@ -45,6 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT)
     parser.add_argument("--bip", type=IPv4Interface, help="address and prefix of the default bridge")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
+    parser.add_argument("--log-driver", default=logconfig.DEFAULT["Type"], metavar="NAME")
+    parser.add_argument("--log-opt", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--listen-fd", action="append", default=[], metavar="N=ADDRESS")
     parser.add_argument("--keeper-fd", type=int, default=-1)
     parser.add_argument("--defer-open", action="store_true", help="open the data root at POST /cove/v1/open")
@@ -72,11 +75,17 @@ async def run(options: argparse.Namespace) -> int:
     """Serve until told to end; the process's exit status."""
     listeners = [socket.socket(fileno=int(text.partition("=")[0])) for text in options.listen_fd]
     keeper = socket.socket(fileno=options.keeper_fd) if options.keeper_fd >= 0 else None
+    try:
+        log_default = logconfig.engine_default(options.log_driver, options.log_opt)
+    except EngineError as e:
+        sys.stderr.write(f"cove-engine: {e}\n")  # the one line that the keeper shows
+        return 1
     engine = Engine(
         DataRoot(options.data_root.resolve()),
         ExecRoot(options.exec_root.resolve()),
         bip=options.bip,
         insecure_registries=options.insecure_registry,
+        log_default=log_default,
     )
     ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     watch_ends(ended, keeper)

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmagent.containers import defaults
+from vmagent.containers import defaults, logconfig
 from vmagent.containers.model import JsonObject
 from vmagent.errors import BadRequest
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
-LOG_DRIVERS = ("json-file", "local", "none")
 RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
 _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
 MIN_MEMORY = 6 << 20  # bytes; docker refuses less
@@ -34,12 +33,20 @@ class Requested:
 
 
 def complete(
-    body: Mapping[str, Any], image_config: Mapping[str, Any], container_id: str, *, api_version: tuple[int, int]
+    body: Mapping[str, Any],
+    image_config: Mapping[str, Any],
+    container_id: str,
+    *,
+    api_version: tuple[int, int],
+    log_default: JsonObject = logconfig.DEFAULT,
 ) -> Requested:
-    """Raises BadRequest for what docker refuses. `image_config` is the image's `config` object (OCI or docker)."""
+    """Raises BadRequest for what docker refuses.
+
+    `image_config` is the image's `config` object (OCI or docker), `log_default` the LogConfig of who gives none.
+    """
     host_given = _object(body, "HostConfig")
     config = _config(body, image_config, container_id)
-    host_config = _host_config(host_given, api_version)
+    host_config = _host_config(host_given, api_version, log_default)
     mode = host_config["NetworkMode"]
     warnings = [*_warnings(host_config, mode), *discard_unsupported(host_config, cgroup_tree().version)]
     if mode == "host" or host_config["UTSMode"] == "host":
@@ -142,7 +149,7 @@ def checked_port(key: str) -> str:
     return f"{int(match[1])}/{match[3] or 'tcp'}"
 
 
-def _host_config(given: JsonObject, api_version: tuple[int, int]) -> JsonObject:
+def _host_config(given: JsonObject, api_version: tuple[int, int], log_default: JsonObject) -> JsonObject:
     host = defaults.filled(defaults.HOST_CONFIG, defaults.HOST_CONFIG_OPTIONAL, given)
     host["NetworkMode"] = "bridge" if host["NetworkMode"] in ("", "default") else host["NetworkMode"]
     host["IpcMode"] = host["IpcMode"] or "private"
@@ -154,7 +161,7 @@ def _host_config(given: JsonObject, api_version: tuple[int, int]) -> JsonObject:
     if host["Privileged"]:
         # Lists that the user gave stay; the defaults do not apply.
         host["MaskedPaths"], host["ReadonlyPaths"] = given.get("MaskedPaths"), given.get("ReadonlyPaths")
-    _check_log(host)
+    host["LogConfig"] = logconfig.checked(host["LogConfig"], log_default)
     check_restart_policy(host["RestartPolicy"])
     if host["AutoRemove"] and host["RestartPolicy"]["Name"] not in ("", "no"):
         raise BadRequest("can't set 'AutoRemove' and 'RestartPolicy' together")
@@ -180,14 +187,6 @@ def _host_config(given: JsonObject, api_version: tuple[int, int]) -> JsonObject:
     host["PortBindings"] = {checked_port(key): value for key, value in (host["PortBindings"] or {}).items()}
     _fill_memory_swap(host)
     return host
-
-
-def _check_log(host: JsonObject) -> None:
-    log = {"Type": host["LogConfig"].get("Type") or "json-file", "Config": host["LogConfig"].get("Config") or {}}
-    if log["Type"] not in LOG_DRIVERS:
-        raise BadRequest(f"logger: no log driver named '{log['Type']}' is registered")
-    if log != defaults.HOST_CONFIG["LogConfig"]:
-        host["LogConfig"] = log
 
 
 def check_restart_policy(policy: JsonObject) -> None:

@@ -125,6 +125,10 @@ class AttachSession:
             self._is_closed = True
             self._live.sessions -= 1
             self._live.bell.ring()
+            self.on_closed()
+
+    def on_closed(self) -> None:
+        """It reads no more; once. For who has something to tidy up then."""
 
 
 def _joined(entries: list[LogEntry]) -> list[tuple[int, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from vmagent.containers import configure, records, shapes
@@ -14,7 +15,7 @@ from vmagent.containers.names import checked_name
 from vmagent.containers.resources import resources
 from vmagent.containers.session import AttachSession, follow
 from vmagent.engine import stats as statistics
-from vmagent.engine.core import Core
+from vmagent.engine.core import Core, log_files, trim_log
 from vmagent.engine.creating import Creator
 from vmagent.engine.files import Files
 from vmagent.engine.health import health_json, health_status
@@ -26,7 +27,7 @@ from vmagent.engine.selecting import implies_all, passes
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound, NotImplementedHere
 from vmagent.images.imagestore import ImageStore
 from vmagent.supervisor.client import NotHeld
-from vmagent.supervisor.logfile import LogReader
+from vmagent.supervisor.logfile import LogReader, latest_payload
 
 Filters = Mapping[str, Sequence[str]]
 Warnings = list[str]
@@ -50,16 +51,20 @@ class LogStream:
 
     async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
         """Lines in order of time, many at once where many are there. Raises OSError."""
-        async for entries in follow(self._live, await self._open(), follows=self._follows):
-            yield entries
+        try:
+            async for entries in follow(self._live, await self._open(), follows=self._follows):
+                yield entries
+        finally:
+            self._core.trim_log(self._live.record)
 
     async def _open(self) -> LogReader:
         """The reader at its first line: to find that may take reading all of a long log."""
         options = self._options
         opening = asyncio.ensure_future(
             self._core.on_disk(
-                LogReader,
+                _open_log,
                 self._core.folder(self._live.id),
+                log_files(self._live.record),
                 streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
                 since_ns=options.since_ns or 0,
                 until_ns=options.until_ns,
@@ -73,17 +78,27 @@ class LogStream:
             raise
 
 
+def _open_log(folder: Path, count: int | None, **options: Any) -> LogReader:
+    """Begins within the limits even where an attached client that has just left had more kept."""
+    if count is not None:
+        trim_log(folder, count)
+    return LogReader(folder, **options)
+
+
 def _close_reader(opening: asyncio.Future[LogReader]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 
 
 class AttachedSession(AttachSession):
-    """An attach whose leaving by the detach keys is told as an event."""
+    """An attach whose leaving by the detach keys is told as an event, and whose log keeps nothing more for it then."""
 
     def __init__(self, core: Core, live: Live, **options: Any) -> None:
         super().__init__(live, core.supervisor, core.folder(live.id), **options)
         self._core = core
+
+    def on_closed(self) -> None:
+        self._core.trim_log(self._live.record)
 
     async def detach(self, *, keys: bool = False) -> None:
         await super().detach(keys=keys)
@@ -194,7 +209,7 @@ class Containers:
         folder, host_files = self._core.folder(record.id), self._core.exec_root.container(record.id)
         has_started = record.state.started_ns != 0
         paths = {name: str(host_files / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
-        paths["log"] = str(folder / "log.1")
+        paths["log"] = str(latest_payload(folder))
         graph = {
             "Name": "overlay2",
             "Data": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
+from vmagent.containers import logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, ContainerId
 from vmagent.containers.names import Names
@@ -22,6 +24,7 @@ from vmagent.durable import publish
 from vmagent.engine.events import EventBus
 from vmagent.errors import EngineError, NotFound
 from vmagent.paths import DataRoot, ExecRoot
+from vmagent.supervisor import rotation
 from vmagent.supervisor.client import SupervisorClient, SupervisorError
 
 log = structlog.get_logger(__name__)
@@ -40,6 +43,7 @@ class Core:
     def __init__(self, data_root: DataRoot, exec_root: ExecRoot, events: EventBus) -> None:
         self.data_root, self.exec_root, self.events = data_root, exec_root, events
         self.supervisor = SupervisorClient()
+        self.log_default = logconfig.DEFAULT  # HostConfig.LogConfig of those who give none
         self.names = Names()
         self.live: dict[ContainerId, Live] = {}
         self.is_stopping = False
@@ -86,6 +90,11 @@ class Core:
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
         return task
+
+    def trim_log(self, record: Container) -> None:
+        """A reader of its log has left: soon delete what is kept beyond the limits, unless there is another."""
+        if not self._is_closed and (count := log_files(record)) is not None:
+            self._disk.submit(trim_log, self.folder(record.id), count)
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -186,6 +195,29 @@ class Core:
         self._is_closed = True
         self._disk.submit(_remove_trees, self._trash)
         self._disk.shutdown(wait=True)
+
+
+def log_files(record: Container) -> int | None:
+    """How many generations of its log are to stay; None where there is no limit."""
+    try:
+        limits = logconfig.limits(record.host_config["LogConfig"])
+    except EngineError:  # it can't have been started
+        return None
+    return None if limits is None else limits[1]
+
+
+_trimming = threading.Lock()  # two of them would take each other for readers
+
+
+def trim_log(folder: Path, count: int) -> None:
+    """Delete what the log in `folder` has beyond `count` generations, if nobody reads it. What fails is logged."""
+    try:
+        with _trimming:
+            rotation.trim(str(folder), count)
+    except FileNotFoundError:  # removed meanwhile, with its container
+        return
+    except OSError as e:
+        log.error("log.not_trimmed", folder=str(folder), error=str(e))
 
 
 def _remove_trees(paths: list[Path]) -> None:

@@ -47,7 +47,9 @@ class Creator:
             raise BadRequest("no image specified")
         image = self._images.resolve(image_ref)
         warnings = self._platform_warnings(image.config, platform, image_ref)
-        asked = configure.complete(body, image.defaults, container_id, api_version=api_version)
+        asked = configure.complete(
+            body, image.defaults, container_id, api_version=api_version, log_default=self._core.log_default
+        )
         host = asked.host_config
         parse_security(host["SecurityOpt"])
         effective_capabilities(host)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import structlog
 
-from vmagent.containers import records
+from vmagent.containers import logconfig, records
 from vmagent.containers.live import Live
-from vmagent.containers.model import ContainerId, Status
+from vmagent.containers.model import ContainerId, JsonObject, Status
 from vmagent.containers.names import Names
 from vmagent.containers.restart import should_restart, starts_with_the_engine
 from vmagent.durable import publish, sweep
@@ -48,13 +48,20 @@ class Engine:
     """All of the engine. `open` once; then the parts below serve the verbs of the Engine API."""
 
     def __init__(
-        self, data_root: DataRoot, exec_root: ExecRoot, *, bip: IPv4Interface | None, insecure_registries: Sequence[str]
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        *,
+        bip: IPv4Interface | None,
+        insecure_registries: Sequence[str],
+        log_default: JsonObject = logconfig.DEFAULT,
     ) -> None:
-        """Touches no disk: see `open`."""
+        """Touches no disk: see `open`. `log_default`: the HostConfig.LogConfig of containers that give none."""
         self.events = EventBus()
         self.is_open = False
         self._data_root, self._exec_root = data_root, exec_root
         self._core = core = Core(data_root, exec_root, self.events)
+        core.log_default = log_default
         self._store = ImageStore(
             data_root, exec_root, insecure_registries=insecure_registries, on_event=self._on_image_event
         )

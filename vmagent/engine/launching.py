@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from vmagent.containers import hostfiles
+from vmagent.containers import hostfiles, logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
@@ -79,6 +79,7 @@ class Launcher:
         """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
         record = live.record
         began = time.perf_counter()
+        log_limits = logconfig.limits(record.host_config["LogConfig"])
         namespace_fd = None
         attaching = self._networking.attach(record)
         try:
@@ -101,6 +102,7 @@ class Launcher:
                     run=record.state.run,
                     plan=plan,
                     log_dir=str(self._core.folder(record.id)),
+                    log_limits=log_limits,
                     open_stdin=record.open_stdin,
                     tty=record.tty,
                     tty_size=_size(record.host_config["ConsoleSize"]) if record.tty else None,

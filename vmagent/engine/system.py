@@ -6,6 +6,7 @@ import os
 import platform
 from pathlib import Path
 
+from vmagent.containers import logconfig
 from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
 from vmagent.engine.core import Core
 from vmagent.engine.files import Files
@@ -72,7 +73,7 @@ class System:
                 "Volume": ["local"],
                 "Network": ["bridge", "host", "null"],
                 "Authorization": None,
-                "Log": ["json-file", "local", "none"],
+                "Log": [*logconfig.DRIVERS],
             },
             "MemoryLimit": True,
             "SwapLimit": True,
@@ -89,7 +90,7 @@ class System:
             "NFd": len(os.listdir("/proc/self/fd")),
             "NGoroutines": 1,
             "SystemTime": rfc3339(now_ns()),
-            "LoggingDriver": "json-file",
+            "LoggingDriver": self._core.log_default["Type"],
             "CgroupDriver": "cgroupfs",
             "CgroupVersion": str(version),
             "NEventsListener": 0,

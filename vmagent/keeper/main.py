@@ -79,6 +79,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="HOST, HOST:PORT or CIDR of registries that may be asked over HTTP; may repeat",
     )
     parser.add_argument(
+        "--log-driver", metavar="NAME", help="json-file, local or none, where a container asks for none"
+    )
+    parser.add_argument(
+        "--log-opt",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of containers with that log driver, such as max-size=10m or max-file=3; may repeat",
+    )
+    parser.add_argument(
         "--defer-open", action="store_true", help="leave the data root alone until POST /cove/v1/open (the VM's start)"
     )
     return parser.parse_args(argv)
@@ -163,6 +173,9 @@ def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: Exe
         args += ["--bip", options.bip]
     for registry in options.insecure_registry:
         args += ["--insecure-registry", registry]
+    if options.log_driver is not None:
+        args.append(f"--log-driver={options.log_driver}")
+    args += [f"--log-opt={option}" for option in options.log_opt]
     if options.defer_open:
         args.append("--defer-open")
     return args

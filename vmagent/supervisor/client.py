@@ -73,6 +73,7 @@ class SpawnRequest:
     run: int  # counts the container's starts; the same (id, run) is never started twice
     plan: Mapping[str, Any]  # of vmagent.runtime.plan.compile_plan
     log_dir: str | None  # where log.1 … go; None: the exec root keeps a window of the output for who is attached
+    log_limits: tuple[int, int] | None = None  # bytes of a generation of the log, and how many generations stay
     open_stdin: bool = False
     tty: bool = False
     tty_size: tuple[int, int] | None = None  # rows, columns
@@ -196,6 +197,7 @@ class SupervisorClient:
             "run": request.run,
             "plan": request.plan,
             "log_dir": request.log_dir,
+            "log_limits": request.log_limits,
             "open_stdin": request.open_stdin,
             "tty": request.tty,
             "tty_size": request.tty_size,

@@ -17,6 +17,7 @@ from vmagent.supervisor.child import EXITED, RUNNING, UNKNOWN, Child, NotHeld, R
 from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, index_name, open_writer, payload_name
 from vmagent.supervisor.loop import READ
 from vmagent.supervisor.pump import ENDED, IDLE, Pump
+from vmagent.supervisor.rotation import Rotation
 from vmagent.supervisor.stderr import say
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ class Run(Child):
         "_is_cgroup_gone",
         "_is_window",
         "_pumps",
+        "_rotation",
         "_tell",
         "at_ns",
         "cgroup",
@@ -58,7 +60,7 @@ class Run(Child):
     def __init__(
         self, data: Mapping[str, Any], folder: str, loop: Loop, keeping: Keeping, tell: Callable[[Run, str], None]
     ) -> None:
-        """`data`: id, run, tty, cgroup, window; `folder`: the container's in the exec root.
+        """`data`: id, run, tty, cgroup, window, rotation; `folder`: the container's in the exec root.
 
         `tell(self, what)` is called with "running", "failed", "grew", "exited" or "cgroup-busy".
         """
@@ -71,6 +73,8 @@ class Run(Child):
         self._folder = folder
         self._tell = tell
         self._pumps: list[Pump] = []
+        rotation = data.get("rotation")  # not there without limits
+        self._rotation = Rotation(rotation, self.key, keeping) if rotation else None
         self.stdin_fd = -1
         self.last_ns = 0  # the time of the latest record of both streams
         self.oom_killed = False
@@ -80,7 +84,7 @@ class Run(Child):
         self._is_cgroup_gone = False
 
     def words(self) -> dict[str, Any]:
-        return {
+        words = {
             "kind": KIND,
             "id": self.id,
             "run": self.run,
@@ -88,6 +92,9 @@ class Run(Child):
             "cgroup": self.cgroup.path,
             "window": self._is_window,
         }
+        if self._rotation is not None:
+            words["rotation"] = self._rotation.words()
+        return words
 
     def kept_fds(self) -> dict[str, int]:
         fds = {name: fd for pump in self._pumps for name, fd in pump.fds().items()}
@@ -130,15 +137,24 @@ class Run(Child):
             self._watch_pump(pump)
 
     def _open_streams(self, log_dir: str, theirs: dict[str, int], *, open_stdin: bool) -> None:
+        if self._rotation is not None:
+            self._rotation.begin()
         if self.tty:
             relay = _pipe()
-            self._add_pump(Pump(STDOUT, -1, open_writer(log_dir, STDOUT), relay=relay, is_window=self._is_window))
-            return
-        for stream, name in ((STDOUT, "stdout"), (STDERR, "stderr")):
-            reader, theirs[name] = _pipe()
-            self._add_pump(Pump(stream, reader, open_writer(log_dir, stream), is_window=self._is_window))
-        if open_stdin:
-            theirs["stdin"], self.stdin_fd = os.pipe2(os.O_CLOEXEC)
+            self._add_pump(Pump(STDOUT, -1, self._writer(log_dir, STDOUT), relay=relay, is_window=self._is_window))
+        else:
+            # Stdout's files last: a reader that finds those alone knows that there will be no others.
+            for stream, name in ((STDERR, "stderr"), (STDOUT, "stdout")):
+                reader, theirs[name] = _pipe()
+                self._add_pump(Pump(stream, reader, self._writer(log_dir, stream), is_window=self._is_window))
+            self._pumps.reverse()
+            if open_stdin:
+                theirs["stdin"], self.stdin_fd = os.pipe2(os.O_CLOEXEC)
+        if self._rotation is not None:
+            self._rotation.watch(self._pumps)
+
+    def _writer(self, log_dir: str, stream: int) -> StreamWriter:
+        return open_writer(log_dir, stream) if self._rotation is None else self._rotation.open_writer(stream)
 
     def _add_pump(self, pump: Pump) -> None:
         self._pumps.append(pump)
@@ -166,6 +182,9 @@ class Run(Child):
                 if fd >= 0:
                     os.set_blocking(fd, False)
             self._add_pump(pump)
+        if self._rotation is not None:
+            self._rotation.watch(self._pumps)
+            self._rotation.resume()
 
     def finish_restored(self, fds: dict[str, int]) -> None:
         """The run was over already, or never began, when its supervisor died: save the output, drop the rest."""

@@ -1,17 +1,22 @@
 """Reads what `vmagent.supervisor.logwriter` wrote (the format stands there); the engine's side.
 
 It never writes, and may run beside the writer, in another process. A record is appended in one write after its bytes,
-records of both streams in the order of their times; on that rests the merging of streams that still grow.
+records of both streams in the order of their times; on that rests the merging of streams that still grow. What it
+locks keeps the writer from deleting it (`vmagent.supervisor.rotation`).
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from vmagent.supervisor.logwriter import RECORD, STDERR, STDOUT, index_name, payload_name
+from vmagent.supervisor.logwriter import RECORD, STDERR, STDOUT, generations, index_name, payload_name
 
 MAX_LINE_BYTES = 1 << 20  # a longer line is given out in pieces
 _INDEX_CHUNK = 1024  # records read at once
@@ -29,58 +34,204 @@ class LogEntry(NamedTuple):
     data: bytes
 
 
+def latest_payload(folder: Path) -> Path:
+    """The file that standard output goes to now, or will go to."""
+    first = folder / payload_name(STDOUT)
+    if first.exists():  # as in all logs without limits
+        later = first.with_name(payload_name(STDOUT, 2))
+        if not later.exists():
+            return first
+    try:
+        return folder / payload_name(STDOUT, max(generations(str(folder), STDOUT), default=1))
+    except FileNotFoundError:  # with the container
+        return first
+
+
+class _Part:
+    """One generation of a stream, open and locked: it stays at least until `close`."""
+
+    __slots__ = ("first_byte", "first_record", "generation", "index_fd", "payload_fd")
+
+    def __init__(self, folder: Path, stream: int, generation: int) -> None:
+        """Raises FileNotFoundError if it is not there, or just being deleted."""
+        self.generation = generation
+        self.first_byte = self.first_record = 0  # as its reader counts
+        self.payload_fd = -1
+        self.index_fd = os.open(folder / index_name(stream, generation), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self.index_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self.payload_fd = os.open(folder / payload_name(stream, generation), os.O_RDONLY | os.O_CLOEXEC)
+            if self.is_deleted():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        except BlockingIOError:
+            self.close()
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+        except OSError:
+            self.close()
+            raise
+
+    def is_deleted(self) -> bool:
+        return os.fstat(self.index_fd).st_nlink == 0
+
+    def records(self) -> int:
+        """How many its index has."""
+        return os.fstat(self.index_fd).st_size // RECORD.size
+
+    def record(self, number: int) -> _Record:
+        """Counted from this part's first, but with the reader's offset."""
+        offset, length, time_ns = RECORD.unpack(os.pread(self.index_fd, RECORD.size, number * RECORD.size))
+        return offset + self.first_byte, length, time_ns
+
+    def end(self) -> int:
+        """The reader's offset behind the last byte that the index knows of."""
+        count = self.records()
+        if not count:
+            return self.first_byte
+        offset, length, _ = self.record(count - 1)
+        return offset + length
+
+    def begins_in_a_line(self) -> bool:
+        return self.records() > 0 and self.record(0)[1] == 0
+
+    def close(self) -> None:
+        for fd in (self.payload_fd, self.index_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.payload_fd = self.index_fd = -1
+
+
 class _StreamReader:
-    """One stream's files and how far they have been read. Files that are not there yet count as empty."""
+    """One stream's files and how far they have been read. Files that are not there yet count as empty.
+
+    Its bytes and records are numbered from the first of the generation that it began with. All generations but the
+    last are complete: the writer goes on to a next one only when each byte has its record.
+    """
 
     def __init__(self, folder: Path, stream: int) -> None:
         self.stream = stream
         self.waiting: deque[_Record] = deque()  # read from the index and not given out yet
         self._folder = folder
-        self._payload_fd = self._index_fd = -1
+        self._folder_fd = -1  # locked, so that nothing is deleted, while there is nothing to open yet
+        self._parts: list[_Part] = []  # from the one it is in on
         self._at = 0  # the next record to read, by number
         self._partial: list[bytes] = []  # the beginning of a line that has not ended
         self._partial_bytes = 0
         self._partial_ns = 0
+        self._is_cut = False  # the bytes that come now are of a line whose beginning is deleted
 
     def _open(self) -> bool:
-        if self._index_fd < 0:
-            try:
-                self._payload_fd = os.open(self._folder / payload_name(self.stream), os.O_RDONLY | os.O_CLOEXEC)
-                self._index_fd = os.open(self._folder / index_name(self.stream), os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                self.close()
+        if self._parts:
+            return True
+        try:
+            if self._folder_fd < 0:
+                self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                with suppress(BlockingIOError):  # it is deleting something old
+                    fcntl.flock(self._folder_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            has_stdout = bool(generations(str(self._folder), STDOUT))
+            if self._open_first(generations(str(self._folder), self.stream)):
+                self._is_cut = self._parts[0].begins_in_a_line()
+                self._unlock_folder()
+            elif has_stdout:  # which is made last: a terminal has no other
+                fcntl.flock(self._folder_fd, fcntl.LOCK_UN)
+        except FileNotFoundError:
+            return False
+        return bool(self._parts)
+
+    def _unlock_folder(self) -> None:
+        if self._folder_fd >= 0:
+            os.close(self._folder_fd)
+            self._folder_fd = -1
+
+    def _open_first(self, numbers: Iterable[int]) -> bool:
+        for number in numbers:
+            with suppress(FileNotFoundError):
+                self._parts.append(_Part(self._folder, self.stream, number))
+                return True
+        return False
+
+    def open_all(self) -> None:
+        """Open every generation that is there: a place to begin is looked for in all of them."""
+        if self._open():
+            while self._open_next():
+                pass
+
+    def _open_next(self) -> bool:
+        """The generation after the last one, if there is one: then that is complete."""
+        last = self._parts[-1]
+        if not self._open_first([last.generation + 1]):
+            if not last.is_deleted():
                 return False
+            # The writer waited for this reader as long as it does, then deleted what had not been read.
+            try:
+                later = [n for n in generations(str(self._folder), self.stream) if n > last.generation]
+            except FileNotFoundError:  # with the container
+                return False
+            if not self._open_first(later):
+                return False
+            self._partial, self._partial_bytes = [], 0
+            self._is_cut = self._parts[-1].begins_in_a_line()
+        new = self._parts[-1]
+        new.first_record = last.first_record + last.records()
+        new.first_byte = last.end()
         return True
 
     def close(self) -> None:
-        for fd in (self._payload_fd, self._index_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._payload_fd = self._index_fd = -1
+        for part in self._parts:
+            part.close()
+        self._parts = []
+        self._unlock_folder()
 
     def fill(self) -> None:
         """If no record waits, take the next ones from the index."""
         if self.waiting or not self._open():
             return
-        raw = os.pread(self._index_fd, _INDEX_CHUNK * RECORD.size, self._at * RECORD.size)
+        while not self.waiting and (self._take() or self._open_next()):
+            pass
+
+    def _take(self) -> bool:
+        """Read some records; False: no more now in what is open."""
+        while len(self._parts) > 1 and self._at >= self._parts[1].first_record:
+            self._parts.pop(0).close()
+        part = self._parts[0]
+        raw = os.pread(part.index_fd, _INDEX_CHUNK * RECORD.size, (self._at - part.first_record) * RECORD.size)
         whole = len(raw) // RECORD.size
-        self.waiting.extend(RECORD.iter_unpack(raw[: whole * RECORD.size]))
+        records = RECORD.iter_unpack(raw[: whole * RECORD.size])
+        if part.generation == 1:
+            self.waiting.extend(records)
+        else:
+            base = part.first_byte
+            self.waiting.extend((offset + base, length, time_ns) for offset, length, time_ns in records if length)
         self._at += whole
+        return whole > 0
 
     def payload(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset`; fewer only if the file was cut."""
-        parts = []
+        pieces = []
         while length:
-            part = os.pread(self._payload_fd, length, offset)
-            if not part:
+            part, limit = self._parts[0], length
+            for later in self._parts[1:]:
+                if later.first_byte > offset:
+                    limit = min(length, later.first_byte - offset)
+                    break
+                part = later
+            piece = os.pread(part.payload_fd, limit, offset - part.first_byte)
+            if not piece:
                 break
-            parts.append(part)
-            offset += len(part)
-            length -= len(part)
-        return b"".join(parts)
+            pieces.append(piece)
+            offset += len(piece)
+            length -= len(piece)
+        return b"".join(pieces)
 
     def lines(self, time_ns: int, data: bytes) -> list[LogEntry]:
         """The lines that end in `data`, which came at `time_ns`; the rest is kept for the next call."""
+        if self._is_cut:
+            end = data.find(b"\n") + 1
+            if end == 0:
+                return []
+            self._is_cut = False
+            data = data[end:]
+            if not data:
+                return []
         if b"\r" in data:  # splitlines would end a line there too
             parts = [part + b"\n" for part in data.split(b"\n")]
             parts[-1] = parts[-1][:-1]
@@ -117,22 +268,22 @@ class _StreamReader:
     # Finding a place to begin
 
     def _count(self) -> int:
-        return os.fstat(self._index_fd).st_size // RECORD.size if self._open() else 0
+        return self._parts[-1].first_record + self._parts[-1].records() if self._open() else 0
 
     def _record(self, number: int) -> _Record:
-        offset, length, time_ns = RECORD.unpack(os.pread(self._index_fd, RECORD.size, number * RECORD.size))
-        return offset, length, time_ns
+        part = self._parts[0]
+        for later in self._parts[1:]:
+            if later.first_record > number:
+                break
+            part = later
+        return part.record(number - part.first_record)
 
     def end(self) -> int:
         """How many bytes of payload the index knows of."""
-        count = self._count()
-        if not count:
-            return 0
-        offset, length, _ = self._record(count - 1)
-        return offset + length
+        return self._parts[-1].end() if self._open() else 0
 
     def seek(self, offset: int) -> None:
-        """Go on with the byte at `offset`."""
+        """Go on with the byte at `offset`: the first of all, or where a line begins; else the reader is a raw one."""
         low, high = 0, self._count()
         while low < high:
             middle = (low + high) // 2
@@ -143,6 +294,7 @@ class _StreamReader:
                 high = middle
         self.waiting.clear()
         self._at = low
+        self._is_cut = self._is_cut and offset == 0
         if low < self._count():
             start, length, time_ns = self._record(low)
             self.waiting.append((offset, start + length - offset, time_ns))
@@ -188,7 +340,7 @@ class _StreamReader:
                 found += 1
             position = start
         self.seek(0)
-        return found
+        return max(0, found - self._is_cut)
 
 
 class LogReader:
@@ -219,6 +371,9 @@ class LogReader:
         self._until_ns = until_ns
         self._skip = 0  # lines to leave out still: the tails of both streams together may be more than was asked for
         self._found: deque[LogEntry] = deque()
+        if since_ns or tail is not None:
+            for reader in self._readers:
+                reader.open_all()
         if since_ns:
             for reader in self._readers:
                 reader.seek_time(since_ns, to_line=not raw)

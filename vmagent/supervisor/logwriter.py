@@ -5,6 +5,10 @@ The index is an array of `RECORD`: offset and length in the payload, and the tim
 Records lie one behind the other without gaps, and their times grow strictly over both streams of a container; so the
 streams can be merged again. After a crash the payload may be longer than the index says: whoever opens it to write adds
 a record for the rest, with the time of now. `vmagent.supervisor.logfile` reads them.
+
+A log with limits goes on in files of a next generation, `log.N.G` and `log.N.G.idx` (G: 2, 3, …; the first has none),
+and never again in those before: see `vmagent.supervisor.rotation`. Where a line lies in both, the next index begins
+with a record of no bytes, so that whoever finds the line's beginning gone knows that it does not begin there.
 """
 
 from __future__ import annotations
@@ -18,12 +22,25 @@ STDOUT, STDERR = 1, 2
 RECORD = struct.Struct("<QQQ")
 
 
-def payload_name(stream: int) -> str:
-    return f"log.{stream}"
+def payload_name(stream: int, generation: int = 1) -> str:
+    return f"log.{stream}" if generation == 1 else f"log.{stream}.{generation}"
 
 
-def index_name(stream: int) -> str:
-    return f"log.{stream}.idx"
+def index_name(stream: int, generation: int = 1) -> str:
+    return payload_name(stream, generation) + ".idx"
+
+
+def generations(folder: str, stream: int) -> list[int]:
+    """Those of `stream` whose index is there, the oldest first. Raises OSError."""
+    begin, found = payload_name(stream), []
+    for name in os.listdir(folder):
+        if name.startswith(begin) and name.endswith(".idx"):
+            number = name[len(begin) : -len(".idx")]
+            if not number:
+                found.append(1)
+            elif number[0] == "." and number[1:].isdecimal():
+                found.append(int(number[1:]))
+    return sorted(found)
 
 
 class StreamWriter:
@@ -64,16 +81,26 @@ class StreamWriter:
         self.last_ns = time_ns
         return time_ns
 
+    def mark(self, time_ns: int) -> None:
+        """Note, before all other records, that the first line began in an earlier generation. Raises OSError."""
+        os.write(self.index_fd, RECORD.pack(0, 0, time_ns))
+        self.last_ns = time_ns
+
+    def size(self) -> int:
+        """Bytes in both files."""
+        return self.written + os.fstat(self.index_fd).st_size
+
     def close(self) -> None:
         os.close(self.payload_fd)
         os.close(self.index_fd)
 
 
-def open_writer(folder: str, stream: int) -> StreamWriter:
+def open_writer(folder: str, stream: int, generation: int = 1) -> StreamWriter:
     """The files of `stream` in `folder`, made if needed. No O_APPEND: splice refuses it. Raises OSError."""
-    payload_fd = os.open(f"{folder}/{payload_name(stream)}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        index_fd = os.open(f"{folder}/{index_name(stream)}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    payload_fd = os.open(f"{folder}/{payload_name(stream, generation)}", flags, 0o640)
+    try:  # the index is the later one: where it is, the payload is too
+        index_fd = os.open(f"{folder}/{index_name(stream, generation)}", flags, 0o640)
     except OSError:
         os.close(payload_fd)
         raise

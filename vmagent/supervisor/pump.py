@@ -16,6 +16,7 @@ from vmagent.supervisor.stderr import say
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vmagent.supervisor.logwriter import StreamWriter
+    from vmagent.supervisor.rotation import Rotation
 
 _AT_ONCE = 1 << 20  # more than any pipe holds
 _SPLICES_A_TURN = 64  # then the other containers have their turn
@@ -28,7 +29,7 @@ MORE, IDLE, ENDED = range(3)
 class Pump:
     """One stream. Owns its descriptors: `source_fd` (pipe or master), the relay's ends (-1 without), the writer's."""
 
-    __slots__ = ("_null_fd", "_punched", "is_window", "relay_r", "relay_w", "source_fd", "stream", "writer")
+    __slots__ = ("_null_fd", "_punched", "is_window", "relay_r", "relay_w", "rotation", "source_fd", "stream", "writer")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Pump:
         self.writer = writer
         self.relay_r, self.relay_w = relay
         self.is_window = is_window
+        self.rotation: Rotation | None = None  # of a log with limits: it may replace `writer`
         self._punched = 0
         self._null_fd = -1
 
@@ -86,8 +88,9 @@ class Pump:
 
     def _move(self, source_fd: int) -> tuple[int, int]:
         """One splice into the file: (what to expect now, bytes that reached the file)."""
+        room = _AT_ONCE if self.rotation is None else self.rotation.room(source_fd)
         try:
-            count = os.splice(source_fd, self.writer.payload_fd, _AT_ONCE, flags=os.SPLICE_F_NONBLOCK)
+            count = os.splice(source_fd, self.writer.payload_fd, room, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             return IDLE, 0
         except OSError as e:
@@ -109,6 +112,8 @@ class Pump:
             last_ns = self.writer.record(count, last_ns)
         except OSError as e:
             say(f"cove-supervisor: the log's index takes no more: {e}")
+        if self.rotation is not None:
+            self.rotation.took(count)
         if self.is_window and self.writer.end - self._punched > 4 * _WINDOW_BYTES:
             upto = (self.writer.end - _WINDOW_BYTES) // _PAGE * _PAGE
             punch_hole(self.writer.payload_fd, self._punched, upto - self._punched)
@@ -120,3 +125,4 @@ class Pump:
             if fd >= 0:
                 os.close(fd)
         self.writer.close()
+        self.rotation = None  # which knows this pump

@@ -18,7 +18,7 @@ from _socket import SO_PEERCRED, SOL_SOCKET
 
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.spawner import Spawner
-from vmagent.supervisor import containers, execs, records
+from vmagent.supervisor import containers, execs, records, rotation
 from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
 from vmagent.supervisor.connections import Connection
 from vmagent.supervisor.containers import Run
@@ -300,6 +300,8 @@ class Supervisor:
             "cgroup": message["plan"]["cgroup"],
             "window": log_dir is None,
         }
+        if log_dir is not None and message.get("log_limits"):
+            data["rotation"] = rotation.words_of(log_dir, *message["log_limits"])
         run = self._make_run(data)
         plan = message["plan"]
         if message["tty_size"]:

@@ -1,0 +1,150 @@
+"""HostConfig.LogConfig: what of it is refused at create, what at start, and the limits that it comes to.
+
+As with docker, create looks at the names of the options, the start at their values: so a container made with
+`max-size=x` exists, and fails to start. The words are those of dockerd 20.10, of `json-file` or of `local`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from vmagent.containers import defaults
+from vmagent.containers.model import JsonObject
+from vmagent.errors import BadRequest, EngineError
+
+DRIVERS = ("json-file", "local", "none")
+DEFAULT: JsonObject = defaults.HOST_CONFIG["LogConfig"]
+_OPTIONS = {
+    "json-file": {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"},
+    "local": {"max-size", "max-file", "compress"},
+}
+# Of every driver. The cache is for drivers that can't read their logs, so there is nothing to do.
+_COMMON = {"mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"}
+_LOCAL_SIZE, _LOCAL_FILES = 20 << 20, 5
+_UNREADABLE = (1 << 20, 1)  # of `none`: only who is attached needs it, and what that reads is not deleted
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.ASCII | re.IGNORECASE)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
+_LARGEST = (1 << 63) - 1
+
+
+def checked(given: JsonObject, default: JsonObject) -> JsonObject:
+    """`given` completed from the engine's `default`, whose options count where the driver is the same.
+
+    Raises BadRequest for an unknown driver or option.
+    """
+    driver = given.get("Type") or default["Type"]
+    options = given.get("Config") or {}
+    if driver == default["Type"]:
+        options = {**default["Config"], **options}
+    if driver not in DRIVERS:
+        raise BadRequest(f"logger: no log driver named '{driver}' is registered")
+    if driver != "none":
+        _check_names(driver, options)
+    merged = {"Type": driver, "Config": options}
+    return default if merged == default else merged  # one object for all who have nothing of their own
+
+
+def _check_names(driver: str, options: Mapping[str, str]) -> None:
+    mode = options.get("mode", "")
+    if mode not in ("", "blocking", "non-blocking"):
+        raise BadRequest(f"logger: logging mode not supported: {mode}")
+    if (buffer := options.get("max-buffer-size")) is not None:
+        if mode != "non-blocking":
+            raise BadRequest("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
+        try:
+            _size(buffer)
+        except ValueError as e:
+            raise BadRequest(f"error parsing option max-buffer-size: {e}") from None
+    for name in options:
+        if name not in _OPTIONS[driver] and name not in _COMMON:
+            where = "log driver local" if driver == "local" else f"{driver} log driver"
+            raise BadRequest(f"unknown log opt '{name}' for {where}")
+
+
+def engine_default(driver: str, options: Sequence[str]) -> JsonObject:
+    """What --log-driver and --log-opt of the engine say. Raises EngineError, one line."""
+    config = {}
+    for option in options:
+        name, _, value = option.partition("=")
+        config[name] = value
+    try:
+        return checked({"Type": driver, "Config": config}, DEFAULT)
+    except BadRequest as e:
+        raise EngineError(f"failed to set log opts: {e}") from e
+
+
+def limits(log: JsonObject) -> tuple[int, int] | None:
+    """(bytes of a file, how many files) at a start, None without limits. Raises EngineError as dockerd words it."""
+    options = log["Config"]
+    try:
+        match log["Type"]:
+            case "none":
+                return _UNREADABLE
+            case "local":
+                return _local_limits(options)
+            case _:
+                return _json_file_limits(options)
+    except ValueError as e:
+        raise EngineError(f"failed to initialize logging driver: {e}") from None
+
+
+def _json_file_limits(options: Mapping[str, str]) -> tuple[int, int] | None:
+    size, count = None, 1
+    if "max-size" in options:
+        size = _size(options["max-size"])
+        if not 0 < size <= _LARGEST:
+            raise ValueError("max-size must be a positive number")
+    if "max-file" in options:
+        count = _integer(options["max-file"])
+        if count < 1:
+            raise ValueError("max-file cannot be less than 1")
+    if "compress" in options and _boolean(options["compress"]) and (count == 1 or size is None):
+        raise ValueError("compress cannot be true when max-file is less than 2 or max-size is not set")
+    return None if size is None else (size, count)
+
+
+def _local_limits(options: Mapping[str, str]) -> tuple[int, int]:
+    size, count, compresses = _LOCAL_SIZE, _LOCAL_FILES, True
+    for name, parse in (("max-size", _size), ("max-file", _integer)):
+        if name in options:
+            try:
+                value = parse(options[name])
+            except ValueError as e:
+                raise ValueError(f"invalid value for {name}: {options[name]}: {e}") from None
+            size, count = (value, count) if name == "max-size" else (size, value)
+    if "compress" in options:
+        try:
+            compresses = _boolean(options["compress"])
+        except ValueError as e:
+            raise ValueError(f"error reading compress log option: {e}") from None
+    if size > _LARGEST:
+        raise ValueError("max size should be a positive number")
+    if count < 0:
+        raise ValueError("max file count cannot be less than 0")
+    if compresses and count <= 1:
+        raise ValueError("compression cannot be enabled when max file count is 1")
+    return size, max(count, 1)
+
+
+def _size(text: str) -> int:
+    """`10k`, `1.5 MiB` in bytes; a k is 1000 in each spelling, as docker's logs have it. Raises ValueError."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"invalid size: '{text}'")
+    return int(float(match[1]) * 1000.0 ** " kmgtp".index(match[2].lower() or " "))
+
+
+def _integer(text: str) -> int:
+    if _INTEGER.fullmatch(text) is None:
+        raise ValueError(f'strconv.Atoi: parsing "{text}": invalid syntax')
+    if abs(int(text)) > _LARGEST:
+        raise ValueError(f'strconv.Atoi: parsing "{text}": value out of range')
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    if text not in _TRUE and text not in _FALSE:
+        raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return text in _TRUE
