@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
 
-_HALF_MADE = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")  # as mkstemp names what `publish` writes
+_HALF_MADE = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp")  # what `publish` writes to
 
 
 def fsync_dir(path: Path) -> None:
@@ -25,14 +24,19 @@ def publish(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o600)
     With `durable` the data and the name are on disk when this returns (write, fsync, rename, fsync of the folder);
     without, only readers at run time never see half a file. Raises OSError; no temporary file stays behind.
     """
-    fd, tmp = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    tmp = f"{path.parent}/.{path.name}.{os.urandom(4).hex()}.tmp"
+    fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
+        try:
+            left = memoryview(data)
+            while left:  # a disk takes a part only, and then says that it is full
+                left = left[os.write(fd, left) :]
+            if mode != 0o600:
+                os.fchmod(fd, mode)
             if durable:
-                file.flush()
-                os.fsync(file.fileno())
+                os.fsync(fd)
+        finally:
+            os.close(fd)
         os.replace(tmp, path)
     except BaseException:
         Path(tmp).unlink(missing_ok=True)

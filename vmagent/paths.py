@@ -79,6 +79,11 @@ class ExecRoot(NamedTuple):
     def containers(self) -> Path:
         return self.path / "containers"
 
+    @property
+    def rootfs(self) -> Path:
+        """An empty folder: each container's root is mounted there, in a mount namespace of its own."""
+        return self.path / "rootfs"
+
     def container(self, container_id: str) -> Path:
         """Run-time state of one container: exit status, hosts, hostname, resolv.conf."""
         return self.containers / container_id

@@ -137,10 +137,13 @@ def test_half_a_record_is_no_container(tmp_path: Path) -> None:
 
 def test_a_name_without_bytes_is_what_a_crash_left(tmp_path: Path) -> None:
     records.save_new(tmp_path / "whole", container("a" * 64))
-    records.save_new(tmp_path / "torn", container("b" * 64))
-    os.truncate(tmp_path / "torn" / records.CONFIG, 0)  # a power cut after the create, before the flush
+    text = (tmp_path / "whole" / records.CONFIG).read_bytes()
+    for name, size in (("unwritten", 0), ("torn", text.index(b"}") + 1), ("earlier", len(text) - 1), ("damaged", 40)):
+        records.save_new(tmp_path / name, container("b" * 64))
+        os.truncate(tmp_path / name / records.CONFIG, size)  # a power cut before the flush
+    (tmp_path / "damaged" / records.STATE).touch()  # it was started: nobody's to throw away
     (tmp_path / "empty").mkdir()
-    assert [name for name in ("whole", "torn", "empty") if core_module.has_record(tmp_path / name)] == ["whole"]
+    assert {path.name for path in tmp_path.iterdir() if records.is_whole(path)} == {"whole", "earlier", "damaged"}
 
 
 def test_who_leaves_a_log_before_its_first_line_leaves_no_descriptor(tmp_path: Path) -> None:

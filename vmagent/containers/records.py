@@ -26,21 +26,39 @@ class UnreadableRecord(Exception):
 def save_new(folder: Path, container: Container) -> None:
     """Make `folder` with its overlay directories and a durable config.json. Blocks for one flush (about 1 ms).
 
-    Raises OSError; what is half-made then is the caller's to remove.
+    Under its own name at once: with a rename after the first flush, the file system would have two transactions to
+    write. `is_whole` knows what a crash leaves meanwhile. Raises OSError; what is half-made then is the caller's to
+    remove.
     """
     folder.mkdir(mode=0o710)
-    for name in ("upper", "work", "rootfs"):
+    for name in ("upper", "work"):
         os.mkdir(folder / name, 0o755)
-    # Under its name only when it is whole: a folder with a torn record would be left alone at the next open.
-    unnamed = folder / f".{CONFIG}"
-    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:  # which writes on where the disk takes a part only, and then says that it is full
         file.write(encode(container))
         file.flush()
         os.fsync(fd)
-    os.rename(unnamed, folder / CONFIG)
     fsync_dir(folder)
     fsync_dir(folder.parent)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `folder` is a container's, and not what a crash left of a create before it was answered.
+
+    A whole record ends with its only newline. Those of earlier versions have none, but they are JSON; and a container
+    that has a state was created, whatever has become of its record.
+    """
+    try:
+        data = (folder / CONFIG).read_bytes()
+    except FileNotFoundError:
+        return False
+    if not data or data.endswith(b"\n") or (folder / STATE).exists():
+        return bool(data)
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
 
 
 def save_config(folder: Path, container: Container) -> None:
@@ -56,7 +74,7 @@ def save_state(folder: Path, state: State, *, durable: bool) -> None:
 def encode(container: Container) -> bytes:
     record = {field.name: getattr(container, field.name) for field in fields(container) if field.name != "state"}
     record["mounts"] = [asdict(mount) for mount in container.mounts]
-    return json.dumps({"schema": SCHEMA, **record}, separators=(",", ":")).encode()
+    return json.dumps({"schema": SCHEMA, **record}, separators=(",", ":")).encode() + b"\n"
 
 
 def encode_state(state: State) -> bytes:

@@ -214,7 +214,7 @@ class Containers:
             "Name": "overlay2",
             "Data": {
                 "LowerDir": ":".join(self._files.lowers(record)),
-                "MergedDir": str(folder / "rootfs"),
+                "MergedDir": str(self._core.exec_root.rootfs),
                 "UpperDir": str(folder / "upper"),
                 "WorkDir": str(folder / "work"),
             },

@@ -19,7 +19,7 @@ from vmagent.containers import logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, ContainerId
 from vmagent.containers.names import Names
-from vmagent.containers.records import CONFIG, STATE, encode_state
+from vmagent.containers.records import STATE, encode_state
 from vmagent.durable import publish
 from vmagent.engine.events import EventBus
 from vmagent.errors import EngineError, NotFound
@@ -244,11 +244,3 @@ def _write_states(states: list[tuple[Path, bytes, bool]]) -> frozenset[str]:
             log.error("container.state_not_saved", container=folder.name, error=str(e))
             unsaved.add(folder.name)
     return frozenset(unsaved)
-
-
-def has_record(folder: Path) -> bool:
-    """Whether `folder` is a container's and not what a crash left of one: a name can be on disk before its bytes."""
-    try:
-        return (folder / CONFIG).stat().st_size > 0
-    except FileNotFoundError:
-        return False

@@ -19,7 +19,7 @@ from vmagent.containers.names import Names
 from vmagent.containers.restart import should_restart, starts_with_the_engine
 from vmagent.durable import publish, sweep
 from vmagent.engine.containers import Containers
-from vmagent.engine.core import Core, has_record
+from vmagent.engine.core import Core
 from vmagent.engine.creating import Creator
 from vmagent.engine.events import EventBus
 from vmagent.engine.execs import Execs
@@ -144,6 +144,7 @@ class Engine:
             (self._data_root.trash, 0o700),
             (self._exec_root.path, 0o711),
             (self._exec_root.containers, 0o711),
+            (self._exec_root.rootfs, 0o711),
         ):
             path.mkdir(mode=mode, parents=True, exist_ok=True)
         sweep(self._data_root.path)
@@ -158,7 +159,7 @@ class Engine:
 
     async def _load_containers(self) -> None:
         for folder in await self._core.on_disk(self._container_folders):
-            if not has_record(folder):
+            if not records.is_whole(folder):
                 self._core.discard_tree(folder)  # a create that a crash cut short
                 continue
             try:

@@ -121,7 +121,7 @@ class Files:
             return {"pid": record.state.pid, "id": record.id}
         folder = self._core.folder(record.id)
         return {
-            "target": str(folder / "rootfs"),
+            "target": str(self._core.exec_root.rootfs),
             "lowers": self.lowers(record),
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),

@@ -149,7 +149,7 @@ class Launcher:
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` gets out
         cgroup = f"/{parent}/{record.id}"
         around = Surroundings(
-            rootfs=folder / "rootfs",
+            rootfs=self._core.exec_root.rootfs,
             host_files=host_files,
             cgroup_path=cgroup,
             own_network=own_network,
