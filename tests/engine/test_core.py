@@ -14,8 +14,9 @@ import pytest
 from vmagent.containers import records
 from vmagent.containers.configure import complete
 from vmagent.containers.live import Bell, Live
-from vmagent.containers.model import Container, ContainerId
+from vmagent.containers.model import Container, ContainerId, Status
 from vmagent.engine import core as core_module
+from vmagent.engine import execs as execs_module
 from vmagent.engine.containers import LogStream
 from vmagent.engine.core import Core
 from vmagent.engine.events import EventBus
@@ -112,6 +113,32 @@ def test_a_supervisor_that_refuses_one_run_does_not_keep_the_others(
             core.note_state(core.live[ContainerId(second)].record, exited_run=2)
             async with asyncio.timeout(LIMIT_S):
                 assert await supervisor.forgotten.get() == (second, 2)
+        finally:
+            await core.close()
+
+    asyncio.run(check())
+
+
+def test_execs_that_were_never_started_are_forgotten(tmp_path: Path) -> None:
+    ended, living = "a" * 64, "b" * 64
+
+    async def check() -> None:
+        core = opened(tmp_path, Forgetting(), ended, living)
+        try:
+            execs = execs_module.Execs(core)
+            for live in core.live.values():
+                core.names.add_id(live.record.id)
+                live.record.state.run, live.record.state.status = 1, Status.RUNNING
+                for _ in range(100):
+                    await execs.create(live.id, {"Cmd": ["true"]})
+            core.live[ContainerId(ended)].record.state.status = Status.EXITED
+            execs._sweep()
+            assert {exec_.live.id for exec_ in execs._execs.values()} == {living}
+            core.live[ContainerId(living)].record.state.run = 2
+            assert execs._sweep_timer is not None, "it comes by itself"
+            execs._sweep()
+            assert not execs._execs
+            assert execs._sweep_timer is None, "until the next one is made"
         finally:
             await core.close()
 

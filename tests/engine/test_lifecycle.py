@@ -231,6 +231,20 @@ class TestStreams:
             api.exec_start(made)
         assert failure.value.status_code == 409
 
+    @pytest.mark.spec("dockerd 20.10: seen")
+    def test_an_exec_that_was_never_started_goes_with_its_run(self, api: docker.APIClient) -> None:
+        container = make(api, FOREVER)
+        start(api, container)
+        made = api.exec_create(container, ["true"])["Id"]
+        assert api.exec_inspect(made)["ExitCode"] is None
+        api.stop(container, timeout=5)
+        for look in (api.exec_inspect, api.exec_start):
+            with pytest.raises(docker.errors.NotFound, match=f"No such exec instance: {made}"):
+                look(made)
+        api.start(container)
+        with pytest.raises(docker.errors.NotFound):
+            api.exec_start(made)
+
     def test_what_an_exec_leaves_behind_does_not_hold_its_stream(self, api: docker.APIClient) -> None:
         container = make(api, FOREVER)
         api.start(container)

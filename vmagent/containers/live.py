@@ -88,10 +88,15 @@ class Waiter:
 
 @dataclass(slots=True, eq=False)
 class Live:
-    """One container in the engine's memory. `lock` is held over every change of its status."""
+    """One container in the engine's memory. `lock` is held over every change of its status.
+
+    `overlay` is held, and taken before `lock`, by who mounts its root file system to write or takes it away: an upload
+    into a stopped container may take its time, and keeps a start waiting, but no other verb.
+    """
 
     record: Container
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    overlay: asyncio.Lock = field(default_factory=asyncio.Lock)
     bell: Bell = field(default_factory=Bell)  # rung at every change of status and whenever the log has grown
     is_removing: bool = False  # a removal is under way
     is_removed: bool = False
@@ -119,6 +124,12 @@ class Live:
             group.add(future)
             future.add_done_callback(group.discard)
         return Waiter(future)
+
+    async def removal(self) -> None:
+        """Wait until a removal begins."""
+        while not (self.is_removing or self.is_removed):
+            news = self.bell.next()
+            await news
 
     def died(self) -> None:
         """Tell those who wait for an exit; the status is in the record already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,21 @@ def _open_log(folder: Path, count: int | None, **options: Any) -> LogReader:
 def _close_reader(opening: asyncio.Future[LogReader]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
+
+
+async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` on a container's files; a removal does not wait for it, but ends it. Raises Conflict then."""
+    working = asyncio.create_task(work, name=f"files of {live.id[:12]}")
+    removal = asyncio.create_task(live.removal(), name=f"removal of {live.id[:12]}")
+    try:
+        await asyncio.wait((working, removal), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Conflict(f"container {live.id} is marked for removal")
+        working.result()
+    finally:
+        for task in (working, removal):
+            task.cancel()
+        await asyncio.wait((working, removal))
 
 
 class AttachedSession(AttachSession):
@@ -391,14 +406,17 @@ class Containers:
         live = self._core.find(ref)
         async with AsyncExitStack() as stack:
             if not live.record.state.running:
-                await stack.enter_async_context(live.lock)  # one overlay is never mounted twice: no start meanwhile
-            await self._files.put(
+                await stack.enter_async_context(live.overlay)  # never mounted twice: no start meanwhile
+            if live.record.state.running:
+                await stack.aclose()  # it was being started
+            putting = self._files.put(
                 live.record,
                 path,
                 chunks,
                 no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
                 copy_uid_gid=copy_uid_gid,
             )
+            await (putting if live.record.state.running else _unless_removed(live, putting))
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The whole file system as a tar stream."""

@@ -60,6 +60,11 @@ class Exec:
     def tty(self) -> bool:
         return bool(self.request.get("Tty"))
 
+    @property
+    def is_void(self) -> bool:
+        """It was never started and can't be any more."""
+        return not self.started and self.live.run_is_over(self.run)
+
     def end(self, exit_code: int) -> None:
         """Note the exit; a second word of it changes nothing."""
         if not self.ended.done():
@@ -151,6 +156,7 @@ class Execs:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._execs: dict[str, Exec] = {}
+        self._sweep_timer: asyncio.TimerHandle | None = None
 
     async def create(self, ref: str, config: JsonObject) -> str:
         """ContainerExec: the new exec's id. Raises BadRequest, Conflict, NotFound."""
@@ -162,6 +168,8 @@ class Execs:
         self._require_running(live)
         exec_ = Exec(secrets.token_hex(32), live, {**config, "Cmd": command}, live.record.state.run)
         self._execs[exec_.id] = exec_
+        if self._sweep_timer is None:
+            self._sweep_timer = asyncio.get_running_loop().call_later(KEEP_S, self._sweep)
         self._core.tell(live.record, f"exec_create: {' '.join(command)}", execID=exec_.id)
         return exec_.id
 
@@ -177,9 +185,17 @@ class Execs:
 
     def _find(self, exec_id: str) -> Exec:
         exec_ = self._execs.get(exec_id)
-        if exec_ is None:
+        if exec_ is None or exec_.is_void:
             raise NotFound(f"No such exec instance: {exec_id}")
         return exec_
+
+    def _sweep(self) -> None:
+        """Forget what was never started of runs that are over; as dockerd every five minutes, while there is any."""
+        for exec_id in [exec_id for exec_id, exec_ in self._execs.items() if exec_.is_void]:
+            del self._execs[exec_id]
+        self._sweep_timer = None
+        if any(not exec_.started for exec_ in self._execs.values()):
+            self._sweep_timer = asyncio.get_running_loop().call_later(KEEP_S, self._sweep)
 
     async def check(self, exec_id: str) -> None:
         """What `start` would refuse, before the reply's head is out. Raises NotFound, Conflict."""
@@ -187,8 +203,6 @@ class Execs:
         if exec_.started:
             words = "has already run" if exec_.ended.done() else "is already running"
             raise Conflict(f"Error: Exec command {exec_id} {words}")
-        if exec_.live.record.state.run != exec_.run:
-            raise Conflict(f"container {exec_.live.id} is not running")
         self._require_running(exec_.live)
 
     async def start(

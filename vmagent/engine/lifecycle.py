@@ -48,7 +48,7 @@ class Lifecycle:
     async def start(self, live: Live) -> None:
         """ContainerStart. Raises NotModified where it runs, Conflict where it can't, and why a start failed."""
         state = live.record.state
-        async with live.lock:
+        async with live.overlay, live.lock:
             if state.status is Status.PAUSED:
                 raise Conflict("cannot start a paused container, try unpause instead")
             if state.running:
@@ -62,7 +62,7 @@ class Lifecycle:
 
     async def start_by_policy(self, live: Live, *, counts: bool) -> None:
         """Start a container as the engine opens; a failure is told by its state. `counts`: as a restart."""
-        async with live.lock:
+        async with live.overlay, live.lock:
             state = live.record.state
             if state.running or live.is_removing or live.is_removed:
                 return
@@ -155,7 +155,7 @@ class Lifecycle:
 
     async def _restart_later(self, live: Live) -> None:
         await asyncio.sleep(live.backoff_s)
-        async with live.lock:
+        async with live.overlay, live.lock:
             state = live.record.state
             if state.status is not Status.RESTARTING or self._core.is_stopping:
                 return
@@ -321,6 +321,7 @@ class Lifecycle:
         if live.is_removing:
             raise Conflict(f"removal of container {record.name} is already in progress")
         live.is_removing = True
+        live.bell.ring()  # an upload into it ends
         try:
             async with live.lock:
                 if live.is_removed:
@@ -338,7 +339,7 @@ class Lifecycle:
                 await self._send(live, SIGKILL)
                 if not await self._over(live, run, KILL_LIMIT_S):
                     raise EngineError(f'cannot remove container "{record.name}": could not kill container')
-            async with live.lock:
+            async with live.overlay, live.lock:
                 if not live.is_removed:
                     await self._remove_locked(live, volumes=volumes)
         except EngineError as e:

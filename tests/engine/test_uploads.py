@@ -1,0 +1,101 @@
+"""A slow `docker cp` into a stopped container: who waits for it and who does not."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import socket
+import subprocess
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.engine import NativeEngine
+from tests.support.tools import docker_cli
+
+LIMIT_S = 5  # of what must not wait
+
+
+class Upload:
+    """A PUT of an archive that has come half-way."""
+
+    def __init__(self, engine: NativeEngine, name: str) -> None:
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            info = tarfile.TarInfo("uploaded")
+            info.size = 4
+            tar.addfile(info, io.BytesIO(b"here"))
+        self._rest = data.getvalue()
+        self.connection = http.client.HTTPConnection("engine", timeout=30)
+        self.connection.sock = socket.socket(socket.AF_UNIX)
+        self.connection.sock.settimeout(30)
+        self.connection.sock.connect(str(engine.socket))
+        self.connection.putrequest("PUT", f"/containers/{name}/archive?path=/tmp")
+        self.connection.putheader("Content-Type", "application/x-tar")
+        self.connection.putheader("Content-Length", str(len(self._rest)))
+        self.connection.endheaders()
+
+    def finish(self) -> int:
+        """Send it all: the status."""
+        self.connection.send(self._rest)
+        return self.status()
+
+    def status(self) -> int:
+        answer = self.connection.getresponse()
+        answer.read()
+        return answer.status
+
+
+@pytest.fixture
+def stopped(engine: NativeEngine) -> Iterator[str]:
+    name = f"up-{uuid.uuid4().hex[:8]}"
+    engine.docker("create", "--name", name, "busybox:latest", "sh", "-c", "cat /tmp/uploaded; exec sleep 1000")
+    yield name
+    engine.docker("rm", "-f", name, check=False)
+
+
+@contextlib.contextmanager
+def upload_under_way(engine: NativeEngine, name: str) -> Iterator[Upload]:
+    """Its worker is there: from here on no start can begin."""
+    upload = Upload(engine, name)
+    with contextlib.closing(upload.connection):
+        worker = ["pgrep", "-f", f"vmagent.containers.fileworker .*put.*{container_id(engine, name)}"]
+        deadline = time.monotonic() + LIMIT_S
+        while subprocess.run(worker, capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, "no file worker"
+        yield upload
+
+
+def container_id(engine: NativeEngine, name: str) -> str:
+    return str(json.loads(engine.docker("inspect", name).stdout)[0]["Id"])
+
+
+def test_no_other_verb_waits_for_an_upload(engine: NativeEngine, stopped: str) -> None:
+    with upload_under_way(engine, stopped) as upload:
+        engine.docker("inspect", stopped, timeout=LIMIT_S)
+        engine.docker("stop", stopped, timeout=LIMIT_S)
+        refused = engine.docker("kill", stopped, check=False, timeout=LIMIT_S)
+        assert "is not running" in refused.stderr
+        engine.docker("update", "--cpu-shares", "100", stopped, timeout=LIMIT_S)
+        engine.docker("rename", stopped, f"{stopped}-2", timeout=LIMIT_S)
+        engine.docker("rename", f"{stopped}-2", stopped, timeout=LIMIT_S)
+        engine.docker("rm", stopped, timeout=LIMIT_S)
+        assert upload.status() == 409
+    assert engine.docker("ps", "-aqf", f"name={stopped}").stdout == ""
+
+
+def test_a_start_waits_for_an_upload_and_finds_what_it_brought(engine: NativeEngine, stopped: str) -> None:
+    with upload_under_way(engine, stopped) as upload:
+        command = [docker_cli(), "-H", engine.host, "start", stopped]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as starting:
+            with pytest.raises(subprocess.TimeoutExpired):
+                starting.wait(0.2)
+            assert upload.finish() == 200
+            assert starting.wait(10) == 0
+    engine.docker("exec", stopped, "test", "-f", "/tmp/uploaded")
+    assert engine.docker("logs", stopped).stdout == "here"
