@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from vmagent.containers.seccomp_profile import default_profile, resolve_profile
 from vmagent.linux.process import CLONE_NEWUSER, PR_SET_NO_NEW_PRIVS, FilterProgram, prctl, unshare
+from vmagent.runtime import seccomp
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.seccomp import compile_profile, known_names
 
-_AUDIT = {"x86_64": 0xC000003E, "x86": 0x40000003, "aarch64": 0xC00000B7}
+_AUDIT = {"x86_64": 0xC000003E, "x86": 0x40000003, "x32": 0xC000003E, "aarch64": 0xC00000B7, "arm": 0x40000028}
+_X32_BIT = 0x40000000
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0
 _OPS = {
     "SCMP_CMP_EQ": pyseccomp.EQ,
@@ -70,8 +72,12 @@ def by_libseccomp(profile: Mapping[str, Any], folder: Path) -> bytes:
 
     default = action(profile["defaultAction"], profile.get("defaultErrnoRet"))
     built = pyseccomp.SyscallFilter(default)
-    if "SCMP_ARCH_X86" in profile.get("architectures", ()):
-        built.add_arch(pyseccomp.Arch.X86)
+    architectures = [name.removeprefix("SCMP_ARCH_") for name in profile.get("architectures", ["SCMP_ARCH_X86_64"])]
+    for name in architectures:
+        if name != "X86_64":
+            built.add_arch(getattr(pyseccomp.Arch, name))
+    if "X86_64" not in architectures:
+        built.remove_arch(pyseccomp.Arch.X86_64)
     for rule in profile["syscalls"]:
         verdict = action(rule["action"], rule.get("errnoRet"))
         if verdict == default:
@@ -91,6 +97,16 @@ def by_libseccomp(profile: Mapping[str, Any], folder: Path) -> bytes:
     return path.read_bytes()
 
 
+def by_ours(profile: Mapping[str, Any], machine: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """The program for a kernel of `machine`."""
+    monkeypatch.setattr(seccomp, "MACHINE", machine)
+    seccomp._compile.cache_clear()
+    try:
+        return compile_profile(profile).instructions
+    finally:
+        seccomp._compile.cache_clear()
+
+
 _SAMPLES = {
     "socket": [(family,) for family in (0, 1, 2, 16, 37, 38, 39, 40, 41, 2**32 + 38)],
     "personality": [(p,) for p in (0, 1, 8, 9, 0x20000, 0x20008, 0xFFFFFFFF, 0x40000)],
@@ -98,23 +114,84 @@ _SAMPLES = {
 }
 
 
+_PROFILES = [
+    ("x86_64", "amd64", ["x86_64", "x86"]),
+    ("x86_64", "amd64", ["x86_64", "x86", "x32"]),
+    ("aarch64", "arm64", ["aarch64", "arm"]),
+]
+
+
 @pytest.mark.parametrize("capabilities", [(), ("CAP_SYS_ADMIN",), ("CAP_SYS_PTRACE", "CAP_SYS_TIME")])
-def test_the_default_profile_decides_as_libseccomp_does(capabilities: tuple[str, ...], tmp_path: Path) -> None:
-    profile = default_profile(capabilities, "amd64")
-    ours, theirs = compile_profile(profile).instructions, by_libseccomp(profile, tmp_path)
-    differing = []
-    for arch, pyarch in (("x86_64", pyseccomp.Arch.X86_64), ("x86", pyseccomp.Arch.X86)):
-        for number in range(449):
+@pytest.mark.parametrize(("machine", "goarch", "tables"), _PROFILES)
+def test_the_default_profile_decides_as_libseccomp_does(
+    machine: str,
+    goarch: str,
+    tables: list[str],
+    capabilities: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Docker's profile on x86_64 and aarch64; and on x86_64 with x32, which Docker's own has not."""
+    profile = default_profile(capabilities, goarch)
+    profile["architectures"] = [f"SCMP_ARCH_{table.upper()}" for table in tables]
+    ours, theirs = by_ours(profile, machine, monkeypatch), by_libseccomp(profile, tmp_path)
+    differing, seen = [], 0
+    for arch in tables:
+        base = _X32_BIT if arch == "x32" else 0
+        for number in range(base, base + 549):
             try:
-                name = pyseccomp.resolve_syscall(pyarch, number).decode()
+                name = pyseccomp.resolve_syscall(getattr(pyseccomp.Arch, arch.upper()), number).decode()
             except ValueError:
                 continue  # newer than this libseccomp, or a gap
+            seen += 1
             for args in _SAMPLES.get(name, [(), (7, 7, 7, 7, 7, 7)]):
                 mine = verdict(ours, _AUDIT[arch], number, args)
                 other = verdict(theirs, _AUDIT[arch], number, args)
                 if mine != other:
                     differing.append((arch, name, number, args, hex(mine), hex(other)))
     assert differing == []
+    assert seen > 300 * len(tables)
+
+
+@pytest.mark.parametrize("through", ["socketcall", "ipc"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        [{"index": 0, "op": "SCMP_CMP_NE", "value": 40}],
+        [{"index": 2, "op": "SCMP_CMP_EQ", "value": 7}],
+        [{"index": 0, "op": "SCMP_CMP_EQ", "value": 3}, {"index": 1, "op": "SCMP_CMP_GT", "value": 6}],
+    ],
+)
+def test_calls_that_i386_multiplexes_are_ruled_there_too(
+    through: str, args: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    number = {"socketcall": 102, "ipc": 117}[through]
+    names = [name for name in seccomp._MULTIPLEXED[through].split() if name != "-"]
+    for name in names:
+        rule = {"names": [name], "action": "SCMP_ACT_LOG", "args": args}
+        known = {"names": ["fchmodat"], "action": "SCMP_ACT_LOG"}  # a later one: what is beyond the last is ENOSYS
+        architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+        profile = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures, "syscalls": [rule, known]}
+        ours, theirs = compile_profile(profile).instructions, by_libseccomp(profile, tmp_path)
+        answers = {
+            (call, rest): (verdict(ours, _AUDIT["x86"], number, given), verdict(theirs, _AUDIT["x86"], number, given))
+            for call in range(26)
+            for rest in (6, 7)
+            for given in [(call, rest, rest)]
+        }
+        assert {key: mine for key, (mine, _) in answers.items()} == {key: other for key, (_, other) in answers.items()}
+        assert any(mine != _ERRNO | 1 for mine, _ in answers.values()), name
+
+
+def test_arguments_of_x32_have_32_bits(tmp_path: Path) -> None:
+    refused = {"index": 0, "op": "SCMP_CMP_EQ", "value": 40}
+    rules = [{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": [refused]}]
+    architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"]
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures, "syscalls": rules}
+    for program in (compile_profile(profile).instructions, by_libseccomp(profile, tmp_path)):
+        assert verdict(program, _AUDIT["x32"], _X32_BIT | 41, [2**32 + 40]) == _ERRNO | 1
+        assert verdict(program, _AUDIT["x86_64"], 41, [2**32 + 40]) == _ALLOW
 
 
 def test_foreign_architectures_and_x32_are_killed() -> None:

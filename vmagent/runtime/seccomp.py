@@ -3,7 +3,8 @@
 System calls of one outcome are joined to ranges and searched by a binary tree: the kernel emulates a filter for every
 system call number when it is loaded, so depth counts there, and at run time. What decides is what libseccomp would
 decide (tests compare the two): a rule without arguments beats those with, a rule that says the default is left out,
-several conditions on one argument are alternatives, a foreign architecture is killed.
+several conditions on one argument are alternatives, a foreign architecture is killed, and on i386 a rule for a call of
+sockets or of System V IPC is one for the same call through socketcall(2) or ipc(2) too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from vmagent.runtime.failure import SPEC, LaunchError
 _ARCHITECTURES = {
     "SCMP_ARCH_X86_64": (0xC000003E, "x86_64", True),
     "SCMP_ARCH_X86": (0x40000003, "x86", False),
-    "SCMP_ARCH_X32": (0xC000003E, "x32", True),
+    "SCMP_ARCH_X32": (0xC000003E, "x32", False),
     "SCMP_ARCH_AARCH64": (0xC00000B7, "aarch64", True),
     "SCMP_ARCH_ARM": (0x40000028, "arm", False),
 }
@@ -55,6 +56,13 @@ _FOREIGN = frozenset(
 ARCHITECTURES = tuple(_ARCHITECTURES)
 NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _X32_BIT = 0x40000000
+# What i386 also has as a first argument of one call, from 1 on: linux/net.h, linux/ipc.h ("-" is none).
+_MULTIPLEXED = {
+    "socketcall": "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom "
+    "shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg",
+    "ipc": "semop semget semctl semtimedop - - - - - - msgsnd msgrcv msgget msgctl - - - - - - shmat shmdt shmget "
+    "shmctl",
+}
 
 # linux/seccomp.h
 _KILL_PROCESS = 0x80000000
@@ -190,11 +198,11 @@ def _for_tables(profile: Mapping[str, Any], tables: Sequence[tuple[str, bool]], 
     outcomes: dict[int, _Outcome] = {}
     unknown = default
     highest = -1
-    wide = any(wide for _, wide in tables)
+    wide = tables[0][1] or len(tables) > 1  # x32's own width is `_search`'s matter
     has_x32 = any(table == "x32" for table, _ in tables)
     for table, _ in tables:
         numbers = _numbers()[table]
-        found = _outcomes(profile, numbers, default)
+        found = _outcomes(profile, numbers, default, _multiplexed(numbers) if table == "x86" else {})
         outcomes.update(found)
         named = {numbers[name] for rule in profile.get("syscalls") or () for name in rule["names"] if name in numbers}
         highest = max(highest, max((n & ~_X32_BIT for n in named if n & ~_X32_BIT < 0xF0000), default=-1))
@@ -207,7 +215,22 @@ def _for_tables(profile: Mapping[str, Any], tables: Sequence[tuple[str, bool]], 
     return _search(ranges, wide)
 
 
-def _outcomes(profile: Mapping[str, Any], numbers: Mapping[str, int], default: int) -> dict[int, _Outcome]:
+def _multiplexed(numbers: Mapping[str, int]) -> dict[str, tuple[int, _Condition]]:
+    """Call → number of the call that it also goes through, and what says so there."""
+    return {
+        name: (numbers[through], _Condition(0, "SCMP_CMP_EQ", position, 0))
+        for through, names in _MULTIPLEXED.items()
+        for position, name in enumerate(names.split(), 1)
+        if name != "-"
+    }
+
+
+def _outcomes(
+    profile: Mapping[str, Any],
+    numbers: Mapping[str, int],
+    default: int,
+    multiplexed: Mapping[str, tuple[int, _Condition]],
+) -> dict[int, _Outcome]:
     plain: dict[int, int] = {}
     guarded: dict[int, list[tuple[tuple[_Condition, ...], int]]] = {}
     for rule in profile.get("syscalls") or ():
@@ -219,12 +242,16 @@ def _outcomes(profile: Mapping[str, Any], numbers: Mapping[str, int], default: i
         alternatives = _alternatives(rule.get("args") or ())
         for name in rule["names"]:
             number = numbers.get(name)
-            if number is None:
-                continue
-            if alternatives:
+            if number is not None and alternatives:
                 guarded.setdefault(number, []).extend((conditions, action) for conditions in alternatives)
-            else:
+            elif number is not None:
                 plain.setdefault(number, action)
+            if name in multiplexed:
+                number, which = multiplexed[name]
+                guarded.setdefault(number, []).extend(
+                    ((which, *(condition for condition in conditions if condition.argument)), action)
+                    for conditions in alternatives or [()]
+                )
     result = {number: _Outcome((), action) for number, action in plain.items()}
     for number, rules in guarded.items():
         if number not in result:
@@ -281,7 +308,7 @@ def _ranges(
 def _search(ranges: Sequence[tuple[int, _Outcome]], wide: bool) -> _Code:
     """A binary tree of comparisons; the number is in the accumulator until a leaf looks at arguments."""
     if len(ranges) == 1:
-        return _leaf(ranges[0][1], wide)
+        return _leaf(ranges[0][1], wide and ranges[0][0] < _X32_BIT)  # x32's arguments have 32 bits
     middle = len(ranges) // 2
     low, high = _search(ranges[:middle], wide), _search(ranges[middle:], wide)
     if len(low) <= 255:
