@@ -71,8 +71,8 @@ class Bundle:
         return subprocess.run(self.argv(*args), check=False, **{**settings, **options})
 
     def argv(self, *args: str) -> list[str]:
-        """`cove-runtime` without its second start from a protected interpreter, whose own tests are the escapes'."""
-        code = "import gc, sys; from vmagent.runtime.command import main; gc.freeze(); sys.exit(main(sys.argv[1:]))"
+        """`cove-runtime` by the tests' interpreter."""
+        code = "from vmagent.runtime.command import entry; entry()"
         return [sys.executable, "-P", "-c", code, "--root", str(self.root), *args]
 
     def refused(self, word: str) -> str:

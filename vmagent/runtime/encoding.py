@@ -95,19 +95,20 @@ def encode_start(
     joins: list[tuple[int, int]],
     shown_cgroups: list[dict[str, Any]],
     streams: tuple[int, int, int],
+    starting: tuple[int, int],
 ) -> tuple[bytes, list[int]] | None:
     """The request that starts a container's first process, and its descriptors; None where the spawner can't.
 
     `pipes`: the report's write end, go's read end, the console's socket or -1. `tasks`: the files that a process enters
-    its v1 cgroups by. `joins`: (descriptor, CLONE_* flag) of each namespace to enter. `streams` as for `launch`.
+    its v1 cgroups by. `joins`: (descriptor, CLONE_* flag) of each namespace to enter. `streams`, and `starting`
+    (start_fd, started_fd), as for `launch`.
     """
     process = plan["process"]
-    overlay = plan["overlay"]
-    if plan["extra"] is not None or process["extra"] is not None or plan["tell_outside"] or overlay is None:
+    if process["extra"] is not None or plan["tell_outside"] or not _is_known(plan["extra"]):
         return None
     request = Request()
     try:
-        _head(request, _START, clone_flags, pipes, cgroup_fd, pid_ns_fd)
+        _head(request, _START, clone_flags, (pipes[0], pipes[1], *starting, cgroup_fd, pid_ns_fd))
         _enter(request, process, tasks, plan["id"])
         request.number(unshares_cgroup)
         request.number(len(joins))
@@ -115,7 +116,7 @@ def encode_start(
             request.descriptor(fd)
             request.number(flag)
         request.number(bool(clone_flags & linux.CLONE_NEWNET))
-        _file_system(request, plan, overlay, shown_cgroups)
+        _file_system(request, plan, shown_cgroups)
         _streams(request, process, pipes[2], streams)
         has_names = "uts" in plan["private"]
         request.string(plan["hostname"] or "" if has_names else "")
@@ -127,6 +128,7 @@ def encode_start(
         request.string(process["cwd"])
         request.strings(plan["masked"])
         request.strings(plan["readonly_paths"])
+        request.number(plan["extra"] is not None and plan["extra"]["asks_for_hooks"])
         request.number(plan["readonly"])
         request.number(plan["propagation"])
         _become(request, process, kernel)
@@ -151,7 +153,7 @@ def encode_exec(
         return None
     request = Request()
     try:
-        _head(request, _EXEC, 0, pipes, cgroup_fd, container_pidfd)
+        _head(request, _EXEC, 0, (pipes[0], pipes[1], -1, -1, cgroup_fd, container_pidfd))
         _enter(request, process, tasks, "exec")
         request.descriptor(container_pidfd)
         request.number(namespaces)
@@ -162,10 +164,15 @@ def encode_exec(
         return None
 
 
-def _head(request: Request, kind: int, flags: int, pipes: tuple[int, int, int], cgroup_fd: int, pid_ns_fd: int) -> None:
+def _is_known(extra: dict[str, Any] | None) -> bool:
+    """Of what few containers ask for the spawner knows only the hooks that the runtime itself runs."""
+    return extra is None or all(value is None for key, value in extra.items() if key != "asks_for_hooks")
+
+
+def _head(request: Request, kind: int, flags: int, fds: tuple[int, ...]) -> None:
     request.number(kind)
     request.number(flags)
-    for fd in (pipes[0], pipes[1], cgroup_fd, pid_ns_fd):
+    for fd in fds:
         request.descriptor(fd)
 
 
@@ -177,9 +184,7 @@ def _enter(request: Request, process: dict[str, Any], tasks: list[str], name: st
     request.string("_ses." + name)
 
 
-def _file_system(
-    request: Request, plan: dict[str, Any], overlay: dict[str, Any], shown_cgroups: list[dict[str, Any]]
-) -> None:
+def _file_system(request: Request, plan: dict[str, Any], shown_cgroups: list[dict[str, Any]]) -> None:
     mount_list = plan["mounts"]
     binds = [mount for mount in mount_list if mount["kind"] == "bind"]
     if len(binds) > _MAX_SOURCES:
@@ -189,13 +194,8 @@ def _file_system(
         request.string(mount["source"])
         request.string(mount["destination"])
         request.number(mount["recursive"])
-    folders = list(overlay["lowers"])
-    writable = [overlay["upper"], overlay["work"]] if overlay.get("upper") else []
-    options = overlay_options(folders, writable)
-    if len(os.fsencode(options)) >= _PAGE or any(c in path for path in folders + writable for c in ":,\\"):
-        raise _NotKnown
     request.string(plan["rootfs"])
-    request.string(options)
+    request.string("" if plan["overlay"] is None else _overlay(plan["overlay"]))
     request.number(len(mount_list))
     position = 0
     for mount in mount_list:
@@ -208,6 +208,15 @@ def _file_system(
         request.string(folder)
         request.string(name)
         request.parts.append(struct.pack("<4Q", device["mode"], device["device"], device["uid"], device["gid"]))
+
+
+def _overlay(overlay: dict[str, Any]) -> str:
+    folders = list(overlay["lowers"])
+    writable = [overlay["upper"], overlay["work"]] if overlay.get("upper") else []
+    options = overlay_options(folders, writable)
+    if len(os.fsencode(options)) >= _PAGE or any(c in path for path in folders + writable for c in ":,\\"):
+        raise _NotKnown
+    return options
 
 
 def _mount(request: Request, mount: dict[str, Any], position: int, shown_cgroups: list[dict[str, Any]]) -> None:

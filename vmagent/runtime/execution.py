@@ -9,6 +9,7 @@ from pathlib import Path
 from vmagent.linux.process import CLONE_NEWTIME, CLONE_NEWUSER
 from vmagent.runtime import foreground, handover
 from vmagent.runtime.cgroups import tree
+from vmagent.runtime.exposure import is_exposed
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError
 from vmagent.runtime.launch import launch_exec
 from vmagent.runtime.log import Log
@@ -43,21 +44,24 @@ def execute(options: argparse.Namespace, log: Log) -> int:
         with_listener=True,
         exact_groups=True,
     )
-    for warning in compiled["warnings"]:
-        log.warning(warning)
     handover.keep_descriptors(compiled, options.preserve_fds)
     pidfd = container.open_pidfd()
     try:
-        launched = launch_exec(
-            compiled,
-            container_pidfd=pidfd,
-            cgroup_path=_cgroup(options, container),
-            stdin_fd=0,
-            stdout_fd=1,
-            stderr_fd=2,
-        )
+        with foreground.one_spawner() as spawner:
+            launched = launch_exec(
+                compiled,
+                container_pidfd=pidfd,
+                cgroup_path=_cgroup(options, container),
+                stdin_fd=0,
+                stdout_fd=1,
+                stderr_fd=2,
+                spawner=spawner,
+                needs_spawner=is_exposed(),
+            )
     finally:
         os.close(pidfd)
+    for warning in compiled["warnings"]:
+        log.warning(warning)
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
         state = container.state_of("running")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # Kinds: docker's exit status of a failed start hangs on them.
 NOT_FOUND = "not-found"  # 127: no such command
 PERMISSION = "permission"  # 126: it is there and can't be executed
@@ -24,6 +28,13 @@ class LaunchError(Exception):
 def failed(doing: str, error: OSError, kind: str = OTHER) -> LaunchError:
     """A LaunchError from a failed call, worded as other OCI runtimes word it: "doing: no such file or directory"."""
     return LaunchError(kind, f"{doing}: {reason(error)}")
+
+
+def told(said: dict[str, Any]) -> LaunchError:
+    """The error of a child's report: {"error", "kind"}; with "errno" the kernel's words are left to be added here."""
+    number = said.get("errno")
+    text = str(said["error"])
+    return LaunchError(str(said["kind"]), f"{text}: {reason(OSError(number, ''))}" if number else text)
 
 
 def reason(error: OSError) -> str:

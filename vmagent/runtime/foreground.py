@@ -14,14 +14,29 @@ from types import FrameType
 
 from vmagent.linux import compact_json, terminal
 from vmagent.linux.process import pidfd_send_signal
-from vmagent.runtime.failure import OTHER, LaunchError
+from vmagent.runtime.failure import OTHER, LaunchError, told
 from vmagent.runtime.launch import Launched, receive_master
+from vmagent.runtime.spawner import Spawner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@contextmanager
+def one_spawner() -> Iterator[Spawner | None]:
+    """A spawner for one process; None where its program was not built."""
+    try:
+        spawner = Spawner()
+    except FileNotFoundError:
+        spawner = None
+    try:
+        yield spawner
+    finally:
+        if spawner is not None:
+            spawner.close()
 
 
 def read_line(launched: Launched) -> dict[str, Any] | None:
@@ -37,9 +52,9 @@ def read_report(fd: int) -> dict[str, Any] | None:
         if not byte:
             return None
         line += byte
-    said: dict[str, Any] = compact_json.loads(line.decode())
+    said: dict[str, Any] = compact_json.loads(line.decode("utf-8", "surrogateescape"))
     if "error" in said:
-        raise LaunchError(str(said["kind"]), str(said["error"]))
+        raise told(said)
     return said
 
 

@@ -22,6 +22,7 @@ from vmagent.linux.mounts import OPEN_TREE_CLONE, move_mount, open_tree
 from vmagent.runtime import rootfs
 from vmagent.runtime.cgroups import tree as cgroup_tree
 from vmagent.runtime.encoding import encode_exec, encode_start
+from vmagent.runtime.exposure import Exposed
 from vmagent.runtime.failure import OTHER, LaunchError, failed
 from vmagent.runtime.process import (
     Kernel,
@@ -74,6 +75,7 @@ def launch(
     start_fd: int = -1,
     started_fd: int = -1,
     spawner: Spawner | None = None,
+    needs_spawner: bool = False,
 ) -> Launched:
     """Start the first process of a container; returns right after clone3, see `Launched`.
 
@@ -82,7 +84,8 @@ def launch(
     there is one, for a byte from `start_fd` (a FIFO open for both directions), after which its report goes to
     `started_fd` (another). Descriptors given stay the caller's. With a `spawner` the process is made by that one if the
     plan has nothing it does not know.
-    Raises LaunchError; OSError only from clone3's own limits.
+    Raises LaunchError; OSError only from clone3's own limits; Exposed if it would have to be a fork of this process,
+    and `needs_spawner` forbids it.
     """
     prepare()
     process = plan["process"]
@@ -99,18 +102,13 @@ def launch(
         clone_flags &= ~linux.CLONE_NEWCGROUP  # unshared by the child, once it is in its cgroups
     joins: list[tuple[int, int]] = []
     birth = Birth()
-    extras = _extras(plan, process)
-    prepared = None
+    extras = prepared = None
     try:
         for join in plan["joins"]:
             joins.append((_open(join["path"]), join["flag"]))
         birth.pid_ns_fd = next((fd for fd, flag in joins if flag == linux.CLONE_NEWPID), -1)
         shown = tree.mount_plan(plan["cgroup"], private=is_private_cgroup)
-        if extras is not None:
-            prepared = extras.prepare(plan, birth, joins)
-            extras.own_cgroup(cgroup)
-
-        if spawner is not None and prepared is None and start_fd < 0:
+        if spawner is not None:
 
             def encode(pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
                 inside = [(fd, flag) for fd, flag in joins if flag != linux.CLONE_NEWPID]
@@ -126,12 +124,18 @@ def launch(
                     joins=inside if netns_fd < 0 else [*inside, (netns_fd, linux.CLONE_NEWNET)],
                     shown_cgroups=shown,
                     streams=(stdin_fd, stdout_fd, stderr_fd),
+                    starting=(start_fd, started_fd),
                 )
 
             launched = spawner.launch(encode, cgroup, is_terminal=process["terminal"])
             if launched is not None:
                 return launched
-
+        if needs_spawner:
+            raise Exposed
+        extras = _extras(plan, process)
+        if extras is not None:
+            prepared = extras.prepare(plan, birth, joins)
+            extras.own_cgroup(cgroup)
         program = _filter(process)
 
         def child(report: Report) -> None:
@@ -185,6 +189,7 @@ def launch_exec(
     stdout_fd: int = -1,
     stderr_fd: int = -1,
     spawner: Spawner | None = None,
+    needs_spawner: bool = False,
 ) -> Launched:
     """Start another process in a running container, as `launch`; `process` is what `compile_exec` made.
 
@@ -212,6 +217,8 @@ def launch_exec(
             raise LaunchError(OTHER, "the container is not running") from e
         if launched is not None:
             return launched
+    if needs_spawner:
+        raise Exposed
     program = _filter(process)
     extras = _extras(None, process)
     namespaces = _EXEC_NAMESPACES | (0 if extras is None else extras.namespaces)

@@ -10,6 +10,7 @@ from pathlib import Path
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.runtime import foreground, handover
 from vmagent.runtime.cgroups import tree
+from vmagent.runtime.exposure import is_exposed
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError
 from vmagent.runtime.hooks import compile_hooks, run_hook, run_hooks
 from vmagent.runtime.launch import Launched, launch
@@ -71,12 +72,12 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
             with_listener=True,
             exact_groups=True,
         )
-        for warning in plan["process"]["warnings"]:
-            log.warning(warning)
         handover.keep_descriptors(plan["process"], options.preserve_fds)
         if options.no_new_keyring:
             plan["process"]["extra"] = {**(plan["process"]["extra"] or {}), "keeps_keyring": True}
         launched = _launch(container, plan)
+        for warning in plan["process"]["warnings"]:
+            log.warning(warning)
     except BaseException:
         container.forget()
         raise
@@ -120,7 +121,17 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
 def _launch(container: Container, plan: dict[str, Any]) -> Launched:
     fds = [os.open(path, os.O_RDWR | os.O_CLOEXEC) for path in (container.fifo, container.started_fifo)]
     try:
-        return launch(plan, stdin_fd=0, stdout_fd=1, stderr_fd=2, start_fd=fds[0], started_fd=fds[1])
+        with foreground.one_spawner() as spawner:
+            return launch(
+                plan,
+                stdin_fd=0,
+                stdout_fd=1,
+                stderr_fd=2,
+                start_fd=fds[0],
+                started_fd=fds[1],
+                spawner=spawner,
+                needs_spawner=is_exposed(),
+            )
     finally:
         for fd in fds:
             os.close(fd)

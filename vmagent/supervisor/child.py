@@ -17,7 +17,7 @@ from vmagent.linux.compact_json import loads
 from vmagent.linux.files import peek_pipe
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.linux.terminal import set_size
-from vmagent.runtime.failure import reason
+from vmagent.runtime.failure import told
 from vmagent.supervisor.loop import HANGUP, ONLY_HANGUP, READ
 from vmagent.supervisor.wire import open_socket
 
@@ -202,9 +202,8 @@ class Child:
         for line in text.splitlines():
             said = loads(line.decode("utf-8", "surrogateescape"))
             if "error" in said:
-                number = said.get("errno")  # the spawner's children leave the kernel's words to us
-                words = f": {reason(OSError(number, ''))}" if number else ""
-                self.failure = (said["kind"], said["error"] + words)
+                error = told(said)
+                self.failure = (error.kind, str(error))
             else:
                 self.timings = said
         if not text:

@@ -86,12 +86,19 @@ static void set_limits(void) {
     }
 }
 
-/* Nothing but the streams and the two pipes outlives this: no /proc/self/fd of ours leads to the host. */
+/* Nothing but the streams and the pipes outlives this: no /proc/self/fd of ours leads to the host. */
 static void close_others(void) {
-    int low = report_fd < go_fd ? report_fd : go_fd, high = report_fd < go_fd ? go_fd : report_fd;
-    if (low > 3) syscall(NR_close_range, 3, low - 1, 0);
-    if (high > low + 1) syscall(NR_close_range, low + 1, high - 1, 0);
-    if (syscall(NR_close_range, high + 1, ~0u, 0) < 0) fail(K_OTHER, errno, "error closing descriptors");
+    int kept[] = {report_fd, go_fd, start_fd, started_fd};
+    unsigned first = 3;
+    for (;;) {
+        unsigned next = ~0u;
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+            if (kept[i] >= (int)first && (unsigned)kept[i] < next) next = (unsigned)kept[i];
+        if (next > first && syscall(NR_close_range, first, next == ~0u ? next : next - 1, 0) < 0)
+            fail(K_OTHER, errno, "error closing descriptors");
+        if (next == ~0u) return;
+        first = next + 1;
+    }
 }
 
 /* The command may open /dev/stdout: the pipes are to be its user's. Not so the null device: it is everyone's. */
@@ -189,13 +196,29 @@ static const char *find_command(const char *name, const char *path) {
     fail(K_NOT_FOUND, 0, "exec: \"%s\": executable file not found in $PATH", name);
 }
 
-static void wait_for_go(void) {
-    char byte = 0;
+static int read_byte(int fd) {
+    unsigned char byte;
     ssize_t done;
     do
-        done = read(go_fd, &byte, 1);
+        done = read(fd, &byte, 1);
     while (done < 0 && errno == EINTR);
-    if (done != 1 || byte != 'g') fail(K_ABANDONED, 0, "abandoned");
+    return done == 1 ? byte : -1;
+}
+
+/* Say something that the supervisor has to do first; it answers with one line. */
+void ask(const char *line) {
+    int byte;
+    say(line);
+    do
+        if ((byte = read_byte(go_fd)) < 0) fail(K_ABANDONED, 0, "abandoned");
+    while (byte != '\n');
+}
+
+static void wait_for_go(void) {
+    if (read_byte(go_fd) != 'g') fail(K_ABANDONED, 0, "abandoned");
+    if (start_fd < 0) return;
+    read_byte(start_fd);
+    if (started_fd >= 0) report_fd = started_fd;
 }
 
 static void load_filter(const char *filter, size_t length, uint64_t flags) {

@@ -85,6 +85,7 @@ static _Noreturn void start(void) {
     close(fd);
     mask_paths(root);
     make_read_only(root);
+    if (number()) ask("{\"hooks\":true}\n");
     pivot(root);
     int64_t mounted = now_ns();
     become_and_exec(look_up(root), began, mounted);
@@ -106,6 +107,8 @@ static long make_child(int own_pid_ns) {
     uint64_t kind = number(), flags = number();
     report_fd = descriptor();
     go_fd = descriptor();
+    start_fd = descriptor();
+    started_fd = descriptor();
     int cgroup = descriptor(), pid_ns = descriptor();
     if (pid_ns >= 0 && setns(pid_ns, CLONE_NEWPID) < 0) return -errno;
     uint64_t arguments[11] = {flags | CLONE_PARENT}; /* struct clone_args, cgroup last */
@@ -130,6 +133,7 @@ int main(int argc, char **argv) {
     if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) return 125;
     fcntl(channel, F_SETFD, FD_CLOEXEC);
     prctl(PR_SET_NAME, "cove-spawner");
+    setsid(); /* what the terminal of whoever started us sends is not for us */
     /* The children inherit this until execve: nobody in a container may look into them. */
     prctl(PR_SET_DUMPABLE, 0);
     for (int n = 1; n <= 64; n++) { /* past libc, which hides 32 and 33 */

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 int fds[MAX_FDS];
-int report_fd = -1, go_fd = -1;
+int report_fd = -1, go_fd = -1, start_fd = -1, started_fd = -1;
 static const char *cursor, *end;
 
 void request_begin(const char *first, size_t length) {

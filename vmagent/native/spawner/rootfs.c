@@ -323,11 +323,19 @@ int make_root(void) {
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0 || !is_null(null_fd)) fail(K_OTHER, 0, "the host's /dev/null is not the null device");
     open_sources();
-    const char *path = string(), *overlay = string();
-    int root = -1;
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 || mount("overlay", path, "overlay", 0, overlay) < 0 ||
-        (root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
-        fail(K_MOUNT, errno, "error mounting the root file system at %s", path);
+    const char *path = string(), *overlay = string(); /* no options: the folder itself, bound onto itself */
+    int root = -1, target = -1;
+    int bad = mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+              (*overlay && mount("overlay", path, "overlay", 0, overlay) < 0) ||
+              (target = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0;
+    if (!bad && *overlay) {
+        root = target;
+    } else if (!bad) {
+        root = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
+        bad = root < 0 || sys_mount_setattr(root, 0, 0, MS_SLAVE, 1) < 0 || sys_move_mount(root, target) < 0;
+        if (!bad) close(target);
+    }
+    if (bad) fail(K_MOUNT, errno, "error mounting the root file system at %s", path);
     for (uint64_t count = number(); count; count--) mount_one(root);
     make_devices(root);
     return root;

@@ -43,7 +43,9 @@ struct identity {
 
 /* request.c */
 extern int fds[MAX_FDS];        /* what came with the request; a field names one by its position, -1 for none */
-extern int report_fd, go_fd;    /* of the child */
+/* The child's: where it reports, and where the word to go comes; then, for `start` of the runtime's command line, where
+ * another word comes, and where it reports from there on. */
+extern int report_fd, go_fd, start_fd, started_fd;
 void request_begin(const char *bytes, size_t length);
 uint64_t number(void);
 const char *string(void);
@@ -77,6 +79,7 @@ void pivot(int root);
 struct identity *look_up(int root);
 
 /* become.c */
+void ask(const char *line);
 void take_streams(int root, int binds_console);
 _Noreturn void become_and_exec(const struct identity *who, int64_t began, int64_t mounted);
 

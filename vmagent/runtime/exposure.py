@@ -1,0 +1,37 @@
+"""Whether this interpreter may itself become a container's process: only from a read-only mount (CVE-2019-5736).
+
+`cove-runtime` is started by a script, so from a plain file. As long as the spawner, which is protected, makes the
+container's process, that does no harm. Where the spawner can't, `launch` raises `Exposed`, all is undone, and the
+command runs again in a protected interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from vmagent.linux.interpreter import exec_protected, is_protected
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_MARK = "COVE_RUNTIME_PROTECTED"
+_CODE = "import sys; sys.path.append(sys.argv.pop(1)); from vmagent.runtime.command import entry; entry()"
+# The second start does not ask twice, whatever came of it; and nobody behind us is to find the mark.
+_is_second = os.environ.pop(_MARK, "") == str(os.getpid())
+
+
+class Exposed(Exception):
+    """This process would have to fork itself into a container."""
+
+
+def is_exposed() -> bool:
+    return not _is_second and not is_protected()
+
+
+def start_protected() -> NoReturn:
+    """Replace this process by one that runs the same command; without `site`: it needs this package alone."""
+    env = {**os.environ, _MARK: str(os.getpid())}
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    exec_protected([sys.executable, "-I", "-S", "-c", _CODE, root, *sys.argv[1:]], env)
