@@ -126,7 +126,9 @@ def test_a_released_container_answers_no_more_and_its_interface_goes(stack: Netw
     assert attach(stack, "b", again).ports == sandbox.ports
 
 
-def test_a_namespace_made_beforehand_becomes_the_next_containers(stack: NetworkStack, world: int) -> None:
+def test_a_namespace_made_beforehand_becomes_the_next_containers(
+    stack: NetworkStack, world: int, tmp_path: Path
+) -> None:
     before = namespaces_held()
     stack.prepare()
     stack.prepare()
@@ -139,6 +141,17 @@ def test_a_namespace_made_beforehand_becomes_the_next_containers(stack: NetworkS
     assert peer == str(sandbox.endpoints[0].gateway)
     assert len(namespaces_held() - before - made) == 0
     assert os.fstat(attach(stack, "b").netns_fd).st_ino not in made
+    assert stack.attach_prepared("c") is None
+    stack.prepare()
+    lonely = stack.attach_prepared("c")
+    assert lonely is not None
+    record = tmp_path / "exec/networks/c.json"
+    assert not record.exists()
+    stack.keep(lonely)
+    assert record.exists()
+    stack.release("c")
+    stack.keep(lonely)  # too late
+    assert not record.exists()
     stack.prepare()  # one that is never used ends with the stack
     stack.close()
     assert namespaces_held() <= before

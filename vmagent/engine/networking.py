@@ -42,6 +42,7 @@ class Networking:
         self.stack = NetworkStack(data_root, exec_root, bip)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._name_servers: dict[str, NameServer] = {}
+        self._unkept: list[Sandbox] = []
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a call of the stack in its thread."""
@@ -52,8 +53,17 @@ class Networking:
         return asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
 
     def prepare(self) -> None:
-        """Have what the next start needs made while nobody waits for it."""
-        self._thread.submit(self.stack.prepare)
+        """Have done, while nobody waits for it, what the last start has left and the next one needs."""
+        unkept, self._unkept = self._unkept, []
+        self._thread.submit(self._prepare, unkept)
+
+    def _prepare(self, unkept: list[Sandbox]) -> None:
+        for sandbox in unkept:
+            try:
+                self.stack.keep(sandbox)
+            except OSError as e:  # only the next engine would miss it
+                log.error("network.not_kept", container=sandbox.container_id, error=str(e))
+        self.stack.prepare()
 
     async def open(self, alive: Mapping[str, int]) -> None:
         """Bring the networks up, and back what living containers (id → pid) had. Raises EngineError, OSError."""
@@ -111,6 +121,9 @@ class Networking:
         if mode.startswith("container:"):
             return _ready(self._netns_of(mode.partition(":")[2]))
         requests = self._requests(record)
+        if not requests and (prepared := self.stack.attach_prepared(record.id)) is not None:
+            self._unkept.append(prepared)
+            return _ready(os.dup(prepared.netns_fd))
         ports = self._ports(record) if requests else []
         return self._attached(record, self._submit(self.stack.attach, record.id, requests, ports))
 

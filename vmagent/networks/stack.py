@@ -48,7 +48,7 @@ class NetworkStack:
     """All networks of one engine. `open` first; every method belongs to the thread that called `open`.
 
     Only what looks (`networks`, `find`, `sandbox`, `sandboxes`, `endpoints_on`) may be called from another one: it gets
-    a moment's view. So may `forget`.
+    a moment's view. So may `forget` and `attach_prepared`.
     """
 
     def __init__(self, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None = None) -> None:
@@ -62,7 +62,7 @@ class NetworkStack:
         self._leases: dict[NetworkId, Leases] = {}
         self._bridges: dict[NetworkId, int] = {}
         self._sandboxes: dict[str, Sandbox] = {}
-        self._spare: tuple[int, netlink.NetlinkSocket] | None = None  # a namespace for the next start, lo up in it
+        self._spare: list[tuple[int, netlink.NetlinkSocket]] = []  # at most one: a namespace for the next start
         self._ports = HostPorts()
         self._leaving = ExitStack()
 
@@ -101,7 +101,14 @@ class NetworkStack:
         """Close what `open` opened, and leave networks and containers as they are. It may be opened again."""
         self._leaving.close()
 
+    def _drop_spare(self) -> None:
+        while self._spare:
+            fd, inner = self._spare.pop()
+            inner.close()
+            os.close(fd)
+
     def _forget(self) -> None:
+        self._drop_spare()
         for sandbox in self._sandboxes.values():
             os.close(sandbox.netns_fd)
         self._ports.close()
@@ -113,10 +120,7 @@ class NetworkStack:
         for container_id in list(self._sandboxes):
             self.release(container_id)
         self._disposer.close()
-        if self._spare is not None:
-            (fd, inner), self._spare = self._spare, None
-            inner.close()
-            os.close(fd)
+        self._drop_spare()
         for network_id in list(self._bridges):
             self._take_down(network_id)
         self._firewall.close()
@@ -319,8 +323,7 @@ class NetworkStack:
         Raises EngineError (address or port taken, pool empty) and OSError.
         """
         with ExitStack() as undo:
-            fd, inner = self._spare or self._make_namespace()
-            self._spare = None
+            fd, inner = self._take_spare() or self._make_namespace()
             undo.callback(os.close, fd)
             undo.enter_context(inner)
             sandbox = Sandbox(container_id=container_id, netns_fd=fd)
@@ -342,11 +345,32 @@ class NetworkStack:
 
     def prepare(self) -> None:
         """Make the namespace of the next `attach` beforehand, while nobody waits for it; it ends with this process."""
-        if self._spare is None:
+        if not self._spare:
             try:
-                self._spare = self._make_namespace()
+                self._spare.append(self._make_namespace())
             except OSError as e:  # `attach` tries again, and its caller is told
                 log.warning("namespace.not_prepared", error=str(e))
+
+    def attach_prepared(self, container_id: str) -> Sandbox | None:
+        """A sandbox without endpoints, at once; None where nothing is prepared. From any thread; `keep` it then."""
+        spare = self._take_spare()
+        if spare is None:
+            return None
+        fd, inner = spare
+        inner.close()
+        sandbox = self._sandboxes[container_id] = Sandbox(container_id=container_id, netns_fd=fd)
+        return sandbox
+
+    def keep(self, sandbox: Sandbox) -> None:
+        """Write down what `attach_prepared` made, unless it was given back meanwhile. Raises OSError."""
+        if self._sandboxes.get(sandbox.container_id) is sandbox:
+            self._keep(sandbox)
+
+    def _take_spare(self) -> tuple[int, netlink.NetlinkSocket] | None:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return None
 
     def _make_namespace(self) -> tuple[int, netlink.NetlinkSocket]:
         """A namespace's descriptor and a socket inside, lo up; both the caller's. Raises OSError."""

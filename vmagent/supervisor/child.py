@@ -133,15 +133,15 @@ class Child:
 
     # Starting
 
-    def launched(self, launched: Launched) -> None:
-        """Let the keeper know the process, then let it go."""
+    def launched(self, launched: Launched, words: Mapping[str, Any] | None = None) -> None:
+        """Let the keeper know the process, then let it go. `words`: of an entry that is not made yet."""
         self.pid, self.pidfd = launched.pid, launched.pidfd
         self._report_fd, self._console_fd = launched.report_fd, launched.console_fd
         self.started_at_ns = time.time_ns()
         fds = {"pid": self.pidfd, "report": self._report_fd}
         if self._console_fd >= 0:
             fds["console"] = self._console_fd
-        self.keeping.put(self.key, {"pid": self.pid, "started_at_ns": self.started_at_ns}, fds)
+        self.keeping.put(self.key, {**(words or {}), "pid": self.pid, "started_at_ns": self.started_at_ns}, fds)
         launched.go()
         self._watch()
 

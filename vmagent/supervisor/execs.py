@@ -43,19 +43,17 @@ class Exec(Child):
 
     def start(self, container: Run, plan: dict[str, Any], streams: Mapping[str, int], spawner: Spawner | None) -> None:
         """Launch it; `streams` (stdin, stdout, stderr) stay the caller's. Raises LaunchError, OSError."""
-        self.keeping.put(self.key, self.words())
+        launched = launch_exec(
+            plan,
+            container_pidfd=container.pidfd,
+            cgroup_path=container.cgroup.path,
+            stdin_fd=streams.get("stdin", -1),
+            stdout_fd=streams.get("stdout", -1),
+            stderr_fd=streams.get("stderr", -1),
+            spawner=spawner,
+        )
         try:
-            self.launched(
-                launch_exec(
-                    plan,
-                    container_pidfd=container.pidfd,
-                    cgroup_path=container.cgroup.path,
-                    stdin_fd=streams.get("stdin", -1),
-                    stdout_fd=streams.get("stdout", -1),
-                    stderr_fd=streams.get("stderr", -1),
-                    spawner=spawner,
-                )
-            )
+            self.launched(launched, self.words())  # unlike a container's, it has nothing that must be kept before
         except BaseException:
             self.keeping.forget(self.key)
             raise
