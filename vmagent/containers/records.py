@@ -1,7 +1,7 @@
 """A container's two files in its folder of the data root.
 
 config.json  what it is; durable before create answers, rewritten by rename, update and stop-by-hand
-state.json   what became of it; written at start (not durable: a boot voids it) and at exit (made durable soon after)
+state.json   what became of it; written behind starts and exits, flushed within a second
 """
 
 from __future__ import annotations
@@ -91,11 +91,18 @@ def load(folder: Path) -> Container:
         ]
         container = Container(**{**record, "id": ContainerId(record["id"]), "mounts": mounts})
         if (folder / STATE).exists():
-            state = _checked(json.loads((folder / STATE).read_bytes()))
-            container.state = State(**{**state, "status": Status(state["status"])})
+            container.state = _decode_state((folder / STATE).read_bytes())
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UnreadableRecord(f"{folder}: {e}") from e
     return container
+
+
+def _decode_state(data: bytes) -> State:
+    """A power cut soon after the first start may leave the name alone, and no bytes or zeros: then it was running."""
+    if not data.strip(b"\0"):
+        return State(status=Status.RUNNING, run=1)
+    state = _checked(json.loads(data))
+    return State(**{**state, "status": Status(state["status"])})
 
 
 def _checked(record: Any) -> dict[str, Any]:

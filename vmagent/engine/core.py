@@ -20,7 +20,7 @@ from vmagent.containers.live import Live
 from vmagent.containers.model import Container, ContainerId
 from vmagent.containers.names import Names
 from vmagent.containers.records import STATE, encode_state
-from vmagent.durable import publish
+from vmagent.durable import fsync_dir, publish
 from vmagent.engine.events import EventBus
 from vmagent.errors import EngineError, NotFound
 from vmagent.paths import DataRoot, ExecRoot
@@ -32,6 +32,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 COMMIT_DELAY_S = 0.2  # changes of this long are written together
+FLUSH_DELAY_S = 0.8  # then states that were written without a flush get it, if their containers live that long
 COMMIT_PAUSE_S = 5.0  # before a state that could not be written is tried again
 QUIET_S = 0.25  # without an event of a container, before trees are removed
 TRASH_LIMIT_S = 5.0  # then they are removed beside other work
@@ -52,6 +53,7 @@ class Core:
         self._changed: dict[ContainerId, Container] = {}
         self._exited: dict[ContainerId, int] = {}
         self._commit_task: asyncio.Task[None] | None = None
+        self._unflushed: set[ContainerId] = set()
         self._trash: list[Path] = []
         self._trash_since = 0.0
         self._busy_at = 0.0
@@ -105,7 +107,8 @@ class Core:
     # States on their way to disk
 
     def note_state(self, record: Container, *, exited_run: int | None = None) -> None:
-        """Write the container's state soon; with `exited_run` durably, and let the supervisor forget that run then.
+        """Write the container's state soon and flush it within a second; with `exited_run` at once, and let the
+        supervisor forget that run then.
 
         Nothing is lost in between: until it may forget, the supervisor repeats to the next engine what it knows.
         """
@@ -131,12 +134,28 @@ class Core:
             for container_id, record in changed.items():
                 if container_id in unsaved:
                     self._changed.setdefault(container_id, record)
+            self._flush_later(changed.keys() - exited.keys() - unsaved)
             for container_id, run in exited.items():
                 if container_id in unsaved:  # what the supervisor knows is all there is of this exit
                     self._exited.setdefault(container_id, run)
                 else:
                     await self.acknowledge(container_id, run)
             delay_s = COMMIT_PAUSE_S if unsaved else COMMIT_DELAY_S
+
+    def _flush_later(self, written: set[ContainerId]) -> None:
+        """Flush these states in a moment: after a power cut a container that ran is to be found exited, not as made.
+
+        Who lives for less than a second is not worth a flush of its own: its exit has one.
+        """
+        if written and not self._unflushed:
+            asyncio.get_running_loop().call_later(FLUSH_DELAY_S, self._flush)
+        self._unflushed.update(written)
+
+    def _flush(self) -> None:
+        folders = [self.folder(container_id) for container_id in self._unflushed if container_id in self.live]
+        self._unflushed.clear()
+        if folders and not self._is_closed:
+            self._disk.submit(_flush_states, folders)
 
     async def acknowledge(self, container_id: str, run: int) -> None:
         """Let the supervisor forget a run; one that it keeps is told again to the next engine."""
@@ -192,6 +211,7 @@ class Core:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.supervisor.close()
+        self._flush()
         self._is_closed = True
         self._disk.submit(_remove_trees, self._trash)
         self._disk.shutdown(wait=True)
@@ -227,6 +247,22 @@ def _remove_trees(paths: list[Path]) -> None:
 
 def _remove_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)  # what can't go now goes at the next sweep
+
+
+def _flush_states(folders: list[Path]) -> None:
+    """Flush state files that were written before; those of containers that are gone need none."""
+    for folder in folders:
+        try:
+            fd = os.open(folder / STATE, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            fsync_dir(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as e:
+            log.error("container.state_not_flushed", container=folder.name, error=str(e))
 
 
 def _write_states(states: list[tuple[Path, bytes, bool]]) -> frozenset[str]:

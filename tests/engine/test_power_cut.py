@@ -1,0 +1,103 @@
+"""What a power cut leaves: the engine's disk as it was flushed, seen by an engine that boots from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import NativeEngine
+
+FLUSHED_WITHIN_S = 3.0  # a second, and what a busy machine takes; ext4 alone would take 300 here
+NEVER = "commit=300"  # the journal's own commits don't help
+IMAGE = "busybox:latest"
+
+
+class DiskEngine(NativeEngine):
+    """An engine whose data root is a disk of its own, the file system in `disk`."""
+
+    def __init__(self, disk: Path) -> None:
+        super().__init__()
+        self.data = self.root / "data"
+        self.data.mkdir()
+        subprocess.run(["mount", "-o", f"loop,{NEVER}", disk, self.data], check=True)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+        subprocess.run(["umount", self.data], check=True)
+        super().stop()
+
+
+@contextmanager
+def on_disk(disk: Path) -> Iterator[DiskEngine]:
+    engine = DiskEngine(disk)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        os.truncate(file.fileno(), 64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", path], check=True)
+    return path
+
+
+def flushed(disk: Path, mirror: Path, file: str) -> bytes:
+    """A file as it is on the disk by now, which `mirror` becomes a copy of; b"" where there is none."""
+    shutil.copyfile(disk, mirror)
+    place = mirror.with_name("place")
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", f"loop,{NEVER}", mirror, place], check=True)
+    try:
+        return (place / file).read_bytes() if (place / file).exists() else b""
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_who_ran_for_a_second_has_exited_after_a_power_cut(disk: Path, tmp_path: Path, busybox_tar: Path) -> None:
+    mirror = tmp_path / "mirror"
+    with on_disk(disk) as engine:
+        engine.docker("import", "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
+        began = time.monotonic()
+        container_id = engine.docker("run", "-d", "--name", "cut", IMAGE, "sleep", "1000").stdout.strip()
+        [told] = json.loads(engine.docker("inspect", "cut").stdout)
+        while b"running" not in flushed(disk, mirror, f"containers/{container_id}/state.json"):
+            assert time.monotonic() < began + FLUSHED_WITHIN_S
+            time.sleep(0.1)  # a disk tells nobody what it has
+        engine.docker("rm", "-f", "cut")
+    with on_disk(mirror) as engine:
+        assert engine.docker("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (255) ")
+        [found] = json.loads(engine.docker("inspect", "cut").stdout)
+        assert found["State"]["StartedAt"] == told["State"]["StartedAt"]
+        engine.docker("start", "cut")
+        engine.docker("rm", "-f", "cut")
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 100], ids=["empty", "zeros"])
+def test_a_state_whose_bytes_were_lost_is_a_run_that_was_lost(own_engine: NativeEngine, left: bytes) -> None:
+    """As file systems leave what was renamed and not flushed: ext4 an empty file, XFS zeros."""
+    container_id = own_engine.docker("run", "-d", "--name", "cut", IMAGE, "true").stdout.strip()
+    own_engine.docker("wait", "cut")
+    assert own_engine.process is not None
+    own_engine.process.send_signal(signal.SIGTERM)
+    assert own_engine.process.wait(20) == 0
+    (own_engine.root / "data" / "containers" / container_id / "state.json").write_bytes(left)
+    own_engine.start()
+    assert own_engine.docker("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (255) ")
+    own_engine.docker("start", "cut")
+    assert own_engine.docker("wait", "cut").stdout == "0\n"
