@@ -27,6 +27,7 @@ from vmagent.api.server import serve
 from vmagent.containers import logconfig
 from vmagent.engine.facade import Engine
 from vmagent.errors import EngineError
+from vmagent.linux.subids import look_up
 from vmagent.linux.title import set_title
 from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
@@ -48,6 +49,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
     parser.add_argument("--log-driver", default=logconfig.DEFAULT["Type"], metavar="NAME")
     parser.add_argument("--log-opt", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--userns-remap", metavar="USER", help="whose subordinate ids containers have")
     parser.add_argument("--listen-fd", action="append", default=[], metavar="N=ADDRESS")
     parser.add_argument("--keeper-fd", type=int, default=-1)
     parser.add_argument("--defer-open", action="store_true", help="open the data root at POST /cove/v1/open")
@@ -73,6 +75,11 @@ def set_up_logging(level: str) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Serve until told to end; the process's exit status."""
+    try:
+        remap = None if options.userns_remap is None else look_up(options.userns_remap)
+    except ValueError as e:  # it was right when the keeper started
+        sys.stderr.write(f"cove-engine: {e}\n")
+        return 1
     listeners = [socket.socket(fileno=int(text.partition("=")[0])) for text in options.listen_fd]
     keeper = socket.socket(fileno=options.keeper_fd) if options.keeper_fd >= 0 else None
     try:
@@ -85,6 +92,7 @@ async def run(options: argparse.Namespace) -> int:
         ExecRoot(options.exec_root.resolve()),
         bip=options.bip,
         insecure_registries=options.insecure_registry,
+        remap=remap,
         log_default=log_default,
     )
     ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

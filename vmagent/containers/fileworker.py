@@ -3,6 +3,7 @@
 It is one job long. The container's root is a descriptor (the running process's own root, or its overlay mounted in this
 process's private mount namespace), and every path from a client or an image is resolved below that descriptor by
 openat2(RESOLVE_IN_ROOT): links in it can't lead out (CVE-2018-15664). Nothing is loaded from inside the container.
+With a user namespace the files are seen with its ids, and tars have those of the inside.
 
     python -m vmagent.containers.fileworker REPORT_FD JOB    the tar comes on stdin or goes to stdout
 
@@ -18,11 +19,14 @@ import sys
 from typing import Any
 
 from vmagent.containers import tarring
+from vmagent.containers.ids import Ids
+from vmagent.containers.model import MountKind
 from vmagent.containers.process import open_process
 from vmagent.containers.treewalk import Tree, TreeError
-from vmagent.linux import mounts
-from vmagent.linux.process import CLONE_NEWNS, unshare
+from vmagent.linux import capabilities, mounts
+from vmagent.linux.process import CLONE_NEWNS, set_fs_ids, unshare
 from vmagent.runtime.rootfs import mount_overlay
+from vmagent.runtime.usernamespace import make_user_namespace, mount_idmapped_overlay
 
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
 
@@ -38,6 +42,8 @@ def open_root(root: dict[str, Any]) -> int:
     unshare(CLONE_NEWNS)
     mounts.mount(None, "/", None, _MS_REC | _MS_SLAVE)
     target, lowers = root["target"], root["lowers"]
+    if users := root.get("users"):
+        return _open_idmapped(root, users)
     if root["writable"]:
         mount_overlay(target, {"lowers": lowers, "upper": root["upper"], "work": root["work"]})
     else:
@@ -48,15 +54,43 @@ def open_root(root: dict[str, Any]) -> int:
     return root_fd
 
 
-def _mount_inside(root_fd: int, source: str, destination: str) -> None:
+def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
+    """As the container would have it: its own files and volumes with the ids of its user namespace, the host's as are.
+
+    Raises OSError.
+    """
+    user_ns_fd = make_user_namespace(users["uid_map"], users["gid_map"])
+    try:
+        overlay_fd = mount_idmapped_overlay(root, user_ns_fd, Ids(**users).root)
+        place = os.open(root["target"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        mounts.move_mount(overlay_fd, place)
+        os.close(place)
+        for mount in root["mounts"]:
+            is_volume = mount["kind"] == MountKind.VOLUME
+            _mount_inside(overlay_fd, mount["source"], mount["destination"], user_ns_fd if is_volume else -1)
+        return overlay_fd
+    finally:
+        os.close(user_ns_fd)
+
+
+def _become(ids: Ids) -> None:
+    """Make files as the container's root: on an idmapped mount the host's own has no id. Raises OSError."""
+    _, permitted, inheritable = capabilities.capget()
+    set_fs_ids(*ids.root)
+    capabilities.capset(permitted, permitted, inheritable)  # all files can still be reached
+
+
+def _mount_inside(root_fd: int, source: str, destination: str, user_ns_fd: int = -1) -> None:
     """Bind a volume or folder where the container would see it; a place that isn't there has nothing to hide."""
     try:
         place = mounts.open_in_root(root_fd, destination, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        tree = mounts.open_tree(-100, source)  # AT_FDCWD
+        tree = mounts.open_tree(mounts.AT_FDCWD, source)
         try:
+            if user_ns_fd >= 0:
+                mounts.mount_idmapped(tree, user_ns_fd)
             mounts.move_mount(tree, place)
         finally:
             os.close(tree)
@@ -69,7 +103,9 @@ def run(job: dict[str, Any], report: Any) -> None:
     if job["op"] == "diff":
         tarring.write_diff(job["upper"], sys.stdout.buffer)
         return
-    tree = Tree(open_root(job["root"]))
+    tree = Tree(open_root(job["root"]), Ids(**job["root"].get("users", {})))
+    if tree.ids.uid_map is not None:
+        _become(tree.ids)
     match job["op"]:
         case "stat":
             report({"stat": tree.stat(job["path"])})

@@ -16,13 +16,14 @@ from vmagent.containers import resources, security
 from vmagent.containers.configure import environment
 from vmagent.containers.model import Container, JsonObject, MountKind, MountPoint
 from vmagent.containers.seccomp_profile import default_profile, resolve_profile
+from vmagent.containers.userns import UserNamespace
 
 _HOST_FILES = ("resolv.conf", "hostname", "hosts")
 _TMPFS_FLAGS = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 
 
 # As docker has it since 20.10: whoever a container runs as may bind port 80 and send a ping, in its own network.
-_NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+_PORT_START, _PING_GROUPS = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Surroundings:
     own_network: bool  # a network namespace comes along as a descriptor
     pid_of: Mapping[str, int]  # namespace ("pid", "ipc") → pid whose namespace is shared
     shm: Path | None = None  # a mounted tmpfs to be bound on /dev/shm (IpcMode shareable and container:)
+    user: UserNamespace | None = None  # to be joined
 
 
 def build_spec(container: Container, around: Surroundings) -> JsonObject:
@@ -52,7 +54,7 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
         "cgroupsPath": around.cgroup_path,
         "maskedPaths": host["MaskedPaths"] or [],
         "readonlyPaths": host["ReadonlyPaths"] or [],
-        "sysctl": {**(_NETWORK_SYSCTLS if around.own_network else {}), **(host.get("Sysctls") or {})},
+        "sysctl": {**_network_sysctls(around), **(host.get("Sysctls") or {})},
     }
     if profile := _seccomp(options, capabilities, privileged=host["Privileged"]):
         linux["seccomp"] = profile
@@ -137,8 +139,16 @@ def _default_profile(capabilities: tuple[str, ...]) -> JsonObject:
     return default_profile(capabilities, platform.machine())
 
 
+def _network_sysctls(around: Surroundings) -> JsonObject:
+    if not around.own_network:
+        return {}
+    return {_PORT_START: "0", _PING_GROUPS: around.user.ping_group_range if around.user else "0 2147483647"}
+
+
 def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[JsonObject]:
     result: list[JsonObject] = [{"type": "mount"}]
+    if around.user is not None:
+        result.append({"type": "user", "path": around.user.path})
     if around.own_network:
         result.append({"type": "network"})
     if host["UTSMode"] != "host":
@@ -158,16 +168,13 @@ def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[JsonObjec
 def _mounts(container: Container, around: Surroundings) -> list[JsonObject]:
     host = container.host_config
     mounts = _system_mounts(host, around)
-    read_only = ["ro"] if host["ReadonlyRootfs"] else []
-    mounts += [
-        _mount(f"/etc/{name}", "bind", str(around.host_files / name), "rbind", "rprivate", *read_only)
-        for name in _HOST_FILES
-    ]
+    options = ["rbind", "rprivate", *(["ro"] if host["ReadonlyRootfs"] else []), *_idmap(around)]
+    mounts += [_mount(f"/etc/{name}", "bind", str(around.host_files / name), *options) for name in _HOST_FILES]
     tmpfs = [
         _mount(path, "tmpfs", "tmpfs", *_tmpfs_options(text.split(",") if text else []))
         for path, text in (host.get("Tmpfs") or {}).items()
     ]
-    own = [_own_mount(mount) for mount in container.mounts]
+    own = [_own_mount(mount, around) for mount in container.mounts]
     users = sorted([*own, *tmpfs], key=lambda mount: (mount["destination"].count("/"), mount["destination"]))
     taken = {mount["destination"] for mount in users}
     return [mount for mount in mounts if mount["destination"] not in taken] + users
@@ -205,13 +212,23 @@ def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonOb
     return mounts
 
 
-def _own_mount(mount: MountPoint) -> JsonObject:
+def _idmap(around: Surroundings) -> list[str]:
+    """For what is the engine's own and not the host's: the container's root owns it, on disk it stays 0's.
+
+    So a volume's files have the same owners in a container with another mapping, or none.
+    """
+    return [] if around.user is None else ["idmap"]
+
+
+def _own_mount(mount: MountPoint, around: Surroundings) -> JsonObject:
     if mount.kind is MountKind.TMPFS:
         words = list(mount.options) if mount.writable else [*mount.options, "ro"]
         return _mount(mount.destination, "tmpfs", "tmpfs", *_tmpfs_options(words))
     options = ["rbind" if mount.recursive else "bind", mount.propagation or "rprivate"]
     if not mount.writable:
         options += ["ro", "rro"] if mount.recursive else ["ro"]
+    if mount.kind is MountKind.VOLUME:
+        options += _idmap(around)
     return _mount(mount.destination, "bind", mount.source, *options)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import IO
 
-from vmagent.containers.treewalk import Tree, TreeError, split
+from vmagent.containers.ids import Ids
+from vmagent.containers.treewalk import HOST_IDS, Tree, TreeError, split
 from vmagent.linux import mounts
 
 OPAQUE = "trusted.overlay.opaque"
@@ -24,9 +25,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class _Writer:
     """A tar being written; hard links among its files are kept."""
 
-    def __init__(self, out: IO[bytes], *, as_diff: bool = False, crosses: Collection[str] = ()) -> None:
+    def __init__(
+        self, out: IO[bytes], *, as_diff: bool = False, crosses: Collection[str] = (), ids: Ids = HOST_IDS
+    ) -> None:
         """`crosses`: absolute paths of mounts whose content belongs to the tar; others are shown empty."""
-        self._crosses = crosses
+        self._crosses, self._ids = crosses, ids
         self._tar = tarfile.open(  # noqa: SIM115 - `close` ends it
             fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
         )
@@ -61,10 +64,10 @@ class _Writer:
     def _marker(self, name: str) -> None:
         self._tar.addfile(tarfile.TarInfo(name))
 
-    @staticmethod
-    def _entry(info: os.stat_result, arc_name: str) -> tarfile.TarInfo | None:
+    def _entry(self, info: os.stat_result, arc_name: str) -> tarfile.TarInfo | None:
         entry = tarfile.TarInfo(arc_name)
-        entry.mode, entry.uid, entry.gid, entry.mtime = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, 0
+        entry.mode = stat.S_IMODE(info.st_mode)
+        entry.uid, entry.gid = self._ids.inside(info.st_uid, info.st_gid)
         entry.mtime = info.st_mtime_ns // 1_000_000_000
         kinds = {
             stat.S_IFREG: tarfile.REGTYPE,
@@ -91,14 +94,14 @@ class _Writer:
         self._seen[key] = entry.name
         with open(_open_regular(folder_fd, name), "rb") as file:
             entry.size = os.fstat(file.fileno()).st_size
-            _set_xattrs(entry, file.fileno())
+            _set_xattrs(entry, file.fileno(), self._ids)
             # The file may grow or shrink meanwhile: the entry says what its header says.
             self._tar.addfile(entry, _Exactly(file, entry.size))
 
     def _add_folder(self, folder_fd: int, name: str, entry: tarfile.TarInfo, place: str) -> None:
         fd = os.open(name, _FOLDER, dir_fd=folder_fd)
         try:
-            _set_xattrs(entry, fd)
+            _set_xattrs(entry, fd, self._ids)
             self._tar.addfile(entry)
             if self._as_diff and OPAQUE in _xattr_names(fd) and os.getxattr(fd, OPAQUE) == b"y":
                 self._marker(f"{entry.name}/{_OPAQUE_NAME}")
@@ -161,12 +164,12 @@ def _is_mount_point(folder_fd: int, name: str) -> bool:
     return False
 
 
-def _set_xattrs(entry: tarfile.TarInfo, fd: int) -> None:
+def _set_xattrs(entry: tarfile.TarInfo, fd: int, ids: Ids) -> None:
     found = {}
     for name in _xattr_names(fd):
         if name.startswith(_OWN_XATTRS) or name.startswith(("system.", "security.selinux")):
             continue
-        value = os.getxattr(fd, name)
+        value = ids.xattr_inside(name, os.getxattr(fd, name))
         found[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
     if found:
         entry.pax_headers = found
@@ -179,7 +182,7 @@ def write_tree(tree: Tree, path: str, out: IO[bytes], crosses: Collection[str] =
     """
     folder, name = split(path)
     folder_fd = tree.open_folder(folder)
-    writer = _Writer(out, crosses=crosses)
+    writer = _Writer(out, crosses=crosses, ids=tree.ids)
     try:
         if name == ".":
             base = folder.rstrip("/").rpartition("/")[2]
@@ -196,7 +199,7 @@ def write_root(tree: Tree, out: IO[bytes]) -> None:
     """The tar of the whole root file system; what is mounted in it is shown empty. Names begin at the root: `etc/…`."""
     fd = tree.open_folder("/")
     try:
-        _write_children(fd, _Writer(out))
+        _write_children(fd, _Writer(out, ids=tree.ids))
     finally:
         os.close(fd)
 
@@ -267,7 +270,7 @@ def _extract_one(
     owner: tuple[int, int] | None,
 ) -> None:
     target = _target(base, member.name)
-    uid, gid = owner or (member.uid, member.gid)
+    uid, gid = tree.ids.outside(*(owner or (member.uid, member.gid)))
     if target == base or target == "/":
         return  # the extraction point stays as it is
     folder, _, name = target.rpartition("/")
@@ -291,7 +294,8 @@ def _extract_one(
             os.fchmod(fd, member.mode & 0o7777)
             for key, value in member.pax_headers.items():
                 if key.startswith("SCHILY.xattr.") and not key[13:].startswith(_OWN_XATTRS):
-                    os.setxattr(fd, key[13:], value.encode("utf-8", "surrogateescape"))
+                    raw = value.encode("utf-8", "surrogateescape")
+                    os.setxattr(fd, key[13:], tree.ids.xattr_outside(key[13:], raw))
             os.utime(fd, (member.mtime, member.mtime))
         finally:
             os.close(fd)

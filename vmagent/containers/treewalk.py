@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vmagent.containers.goio import go_mode
+from vmagent.containers.ids import Ids
 from vmagent.linux import mounts
 
+HOST_IDS = Ids()
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -33,10 +35,10 @@ def split(path: str) -> tuple[str, str]:
 
 
 class Tree:
-    """A container's file system, by a descriptor of its root that this object owns."""
+    """A container's file system, by a descriptor of its root that this object owns; `ids`: who its files belong to."""
 
-    def __init__(self, root_fd: int) -> None:
-        self.root_fd = root_fd
+    def __init__(self, root_fd: int, ids: Ids = HOST_IDS) -> None:
+        self.root_fd, self.ids = root_fd, ids
 
     def open_folder(self, path: str) -> int:
         """A descriptor of the folder at `path`, links followed within the root. Raises TreeError 404, OSError."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import structlog
 
@@ -27,6 +27,9 @@ from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor import rotation
 from vmagent.supervisor.client import SupervisorClient, SupervisorError
 
+if TYPE_CHECKING:
+    from vmagent.engine.userns import UserNamespaces
+
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +43,8 @@ TRASH_LIMIT_S = 5.0  # then they are removed beside other work
 
 class Core:
     """State of one open engine; touched on the loop only."""
+
+    users: UserNamespaces  # which containers are in one of their own; set by who puts the engine together
 
     def __init__(self, data_root: DataRoot, exec_root: ExecRoot, events: EventBus) -> None:
         self.data_root, self.exec_root, self.events = data_root, exec_root, events

@@ -53,6 +53,7 @@ class Creator:
         host = asked.host_config
         parse_security(host["SecurityOpt"])
         effective_capabilities(host)
+        self._core.users.check(host)
         self._pin_containers(host)
         mounts = requested_mounts(asked.config, host, self._volume_source)
         with ExitStack() as claims, ExitStack() as undo:

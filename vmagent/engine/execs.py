@@ -23,6 +23,8 @@ from vmagent.containers.streams import Outputs, write_all
 from vmagent.engine.core import Core
 from vmagent.engine.launching import EXIT_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.linux.process import CLONE_NEWUSER
+from vmagent.linux.subids import IdMaps
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_exec
 from vmagent.supervisor.client import ExecExited, ExecRequest, NotHeld, SpawnError, SupervisorError
@@ -241,7 +243,14 @@ class Execs:
             request = {**request, "ConsoleSize": list(console_size)}
         process, seccomp = build_exec_process(record, request)
         user = request.get("User") or record.config["User"] or None
-        plan = compile_exec(process, seccomp=seccomp, user=user, group_add=record.host_config["GroupAdd"] or ())
+        users = self._core.users.of_running(record)
+        plan = compile_exec(
+            process,
+            seccomp=seccomp,
+            user=user,
+            group_add=record.host_config["GroupAdd"] or (),
+            namespaces=CLONE_NEWUSER if users else 0,
+        )
         size = request.get("ConsoleSize")
         base: dict[str, Any] = {
             "exec_id": exec_.id,
@@ -257,14 +266,16 @@ class Execs:
             stdin = os.dup(master) if request.get("AttachStdin") and attached else None
             session = ExecSession(exec_, self._core, Outputs({master: 1}), stdin, is_terminal=True)
         else:
-            session = await self._start_piped(exec_, base, attached=attached)
+            session = await self._start_piped(exec_, base, users, attached=attached)
         if not attached:
             await session.close_stdin()
             self._core.spawn_task(session._drain(), f"drain exec {exec_.id[:12]}")
             return None
         return session
 
-    async def _start_piped(self, exec_: Exec, base: dict[str, Any], *, attached: bool) -> ExecSession:
+    async def _start_piped(
+        self, exec_: Exec, base: dict[str, Any], users: IdMaps | None, *, attached: bool
+    ) -> ExecSession:
         far: dict[str, Any] = {}
         near: dict[int, int] = {}
         stdin_fd: int | None = None
@@ -277,6 +288,9 @@ class Execs:
                 if attached and exec_.request.get(wanted):
                     read_fd, far[name] = os.pipe2(os.O_CLOEXEC)
                     near[read_fd] = stream
+            if users is not None:
+                for fd in far.values():  # a root of its own can't take them, and it may open /dev/stdout
+                    os.fchown(fd, *users.root)
             exec_.pid, _ = await self._core.supervisor.exec(ExecRequest(**base, **far))
         except BaseException:
             for fd in [*near, *([stdin_fd] if stdin_fd is not None else [])]:

@@ -31,10 +31,12 @@ from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.networking import Networking
 from vmagent.engine.networks import Networks
 from vmagent.engine.system import System
+from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import EngineError
 from vmagent.images.imagestore import ImageStore
 from vmagent.linux import mounts
+from vmagent.linux.subids import IdMaps
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import ExecExited, Exited, Held, LogGrew, NotHeld, SupervisorError, SupervisorEvent
 
@@ -55,13 +57,19 @@ class Engine:
         bip: IPv4Interface | None,
         insecure_registries: Sequence[str],
         log_default: JsonObject = logconfig.DEFAULT,
+        remap: IdMaps | None = None,
     ) -> None:
-        """Touches no disk: see `open`. `log_default`: the HostConfig.LogConfig of containers that give none."""
+        """Touches no disk: see `open`.
+
+        `log_default`: the HostConfig.LogConfig of containers that give none. `remap`: the ids that containers have in a
+        user namespace of their own; None: they are in the host's.
+        """
         self.events = EventBus()
         self.is_open = False
         self._data_root, self._exec_root = data_root, exec_root
         self._core = core = Core(data_root, exec_root, self.events)
         core.log_default = log_default
+        core.users = UserNamespaces(core, remap)
         self._store = ImageStore(
             data_root, exec_root, insecure_registries=insecure_registries, on_event=self._on_image_event
         )
@@ -103,6 +111,7 @@ class Engine:
     async def _open(self) -> None:
         async with AsyncExitStack() as undo:
             await self._core.on_disk(self._make_roots)
+            await self._core.users.open()
             undo.push_async_callback(self._store.close)
             await self._store.open()
             await self.volumes.open()
@@ -275,6 +284,7 @@ class Engine:
             else:
                 await self._networking.leave()
         await self._core.close()
+        self._core.users.close()
 
     # --- the supervisor's word
 

@@ -117,17 +117,20 @@ class Files:
             await process.wait()
 
     def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
+        users = self._core.users.of(record)
+        remapped = {"users": {"uid_map": users.uids, "gid_map": users.gids}} if users is not None else {}
         if record.state.running:
-            return {"pid": record.state.pid, "id": record.id}
+            return {"pid": record.state.pid, "id": record.id, **remapped}
         folder = self._core.folder(record.id)
         return {
+            **remapped,
             "target": str(self._core.exec_root.rootfs),
             "lowers": self.lowers(record),
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),
             "writable": writable,
             "mounts": [
-                {"source": mount.source, "destination": mount.destination}
+                {"source": mount.source, "destination": mount.destination, "kind": mount.kind}
                 for mount in record.mounts
                 if mount.kind is not MountKind.TMPFS and os.path.lexists(mount.source)
             ],

@@ -19,6 +19,7 @@ from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
 from vmagent.engine.core import Core
 from vmagent.engine.networking import Networking
+from vmagent.engine.userns import Prepared
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, Conflict, EngineError
 from vmagent.images import hello
@@ -81,16 +82,22 @@ class Launcher:
         began = time.perf_counter()
         log_limits = logconfig.limits(record.host_config["LogConfig"])
         namespace_fd = None
-        attaching = self._networking.attach(record)
+        private = await self._core.users.prepare(record) if self._core.users.is_private(record.host_config) else None
+        try:
+            attaching = self._networking.attach(record, private.network_fd if private is not None else None)
+        except BaseException:
+            if private is not None:
+                private.close()
+            raise
         try:
             try:  # beside the network thread
                 for mount in record.mounts:
-                    self._prepare_source(mount)
+                    self._prepare_source(mount, private)
                 host_files = self._core.exec_root.container(record.id)
                 host_files.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if record.host_config["IpcMode"] == "shareable":
-                    _mount_shm(host_files / "shm", record.host_config["ShmSize"])
-                plan = self._plan(record, host_files, own_network=record.network_mode != "host")
+                    _mount_shm(host_files / "shm", record.host_config["ShmSize"], private)
+                plan = self._plan(record, host_files, private, own_network=record.network_mode != "host")
             finally:
                 namespace_fd = await attaching
             self._write_host_files(record, host_files)  # which name the addresses
@@ -117,6 +124,8 @@ class Launcher:
         finally:
             if namespace_fd is not None:
                 os.close(namespace_fd)
+            if private is not None:
+                private.close()
         done = time.perf_counter()
         live.timeline.update(
             {
@@ -130,10 +139,10 @@ class Launcher:
         )
         return spawned
 
-    def _prepare_source(self, mount: MountPoint) -> None:
+    def _prepare_source(self, mount: MountPoint, private: Prepared | None) -> None:
         """What will be mounted: a volume's place now, a bind's source made where the user's form asks for it.
 
-        Raises NotFound, BadRequest, OSError.
+        A folder made here is the container's root's. Raises NotFound, BadRequest, OSError.
         """
         if mount.kind is MountKind.VOLUME:
             mount.source = str(self._volumes.path_of(mount.volume))
@@ -142,9 +151,11 @@ class Launcher:
                 raise BadRequest(
                     f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
                 )
-            os.makedirs(mount.source, mode=0o755, exist_ok=True)
+            _make_source(mount.source, private.user.maps.root if private else None)
 
-    def _plan(self, record: Container, host_files: Path, *, own_network: bool) -> dict[str, Any]:
+    def _plan(
+        self, record: Container, host_files: Path, private: Prepared | None, *, own_network: bool
+    ) -> dict[str, Any]:
         folder = self._core.folder(record.id)
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` gets out
         cgroup = f"/{parent}/{record.id}"
@@ -155,6 +166,7 @@ class Launcher:
             own_network=own_network,
             pid_of=self._joined(record),
             shm=self._shm(record),
+            user=private.user if private else None,
         )
         return compile_plan(
             build_spec(record, around),
@@ -172,6 +184,7 @@ class Launcher:
             tell_outside=record.labels.get(hello.OUTSIDE_LABEL) == "1"
             and hello.is_own(self._images.image(record.image_id).layers),
             init=str(binary("init", platform.machine())) if record.host_config.get("Init") else None,
+            joined_maps=private.user.maps if private else None,
         )
 
     def lowers(self, record: Container) -> list[str]:
@@ -268,12 +281,26 @@ class Launcher:
         return hostfiles.HostEntry(endpoint["IPAddress"], tuple(names))
 
 
-def _mount_shm(path: Path, size: int) -> None:
+def _make_source(path: str, owner: tuple[int, int] | None) -> None:
+    """Make the folder `path` and all above it that is missing, for `owner` (uid, gid) where one is given."""
+    missing = []
+    above = path
+    while not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    os.makedirs(path, mode=0o755, exist_ok=True)
+    if owner is not None:
+        for made in missing:
+            os.chown(made, *owner, follow_symlinks=False)
+
+
+def _mount_shm(path: Path, size: int, private: Prepared | None) -> None:
     """A tmpfs on the host that several containers can have as their /dev/shm. Raises OSError."""
     path.mkdir(mode=0o700, exist_ok=True)
     if not os.path.ismount(path):  # a failed stop of the last run may have left it
         flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
-        mounts.mount("shm", str(path), "tmpfs", flags, f"mode=1777,size={size}")
+        uid, gid = private.user.maps.root if private else (0, 0)
+        mounts.mount("shm", str(path), "tmpfs", flags, f"mode=1777,size={size},uid={uid},gid={gid}")
 
 
 def _size(console: list[int]) -> tuple[int, int] | None:

@@ -108,12 +108,12 @@ class Networking:
 
     # --- start and exit
 
-    def attach(self, record: Container) -> Awaitable[int | None]:
+    def attach(self, record: Container, given_fd: int | None = None) -> Awaitable[int | None]:
         """A descriptor of the network namespace that `record`'s process is to enter; None: the host's.
 
         The network thread begins at once; the caller may do other work, but must await the result. The descriptor is a
-        copy, the caller's. Raises NotFound for a missing network or container; awaited, EngineError (address or port
-        taken), OSError. Tells `connect` for each endpoint.
+        copy, the caller's; of a new namespace, or of `given_fd`. Raises NotFound for a missing network or container;
+        awaited, EngineError (address or port taken), OSError. Tells `connect` for each endpoint.
         """
         mode = record.network_mode
         if mode == "host":
@@ -121,11 +121,11 @@ class Networking:
         if mode.startswith("container:"):
             return _ready(self._netns_of(mode.partition(":")[2]))
         requests = self._requests(record)
-        if not requests and (prepared := self.stack.attach_prepared(record.id)) is not None:
+        if not requests and given_fd is None and (prepared := self.stack.attach_prepared(record.id)) is not None:
             self._unkept.append(prepared)
             return _ready(os.dup(prepared.netns_fd))
         ports = self._ports(record) if requests else []
-        return self._attached(record, self._submit(self.stack.attach, record.id, requests, ports))
+        return self._attached(record, self._submit(self.stack.attach, record.id, requests, ports, given_fd))
 
     async def _attached(self, record: Container, attaching: asyncio.Future[Sandbox]) -> int:
         sandbox = await attaching

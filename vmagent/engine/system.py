@@ -136,7 +136,10 @@ class System:
             "ContainerdCommit": COMMIT,
             "RuncCommit": COMMIT,
             "InitCommit": COMMIT,
-            "SecurityOptions": ["name=seccomp,profile=builtin"],
+            "SecurityOptions": [
+                "name=seccomp,profile=builtin",
+                *(["name=userns"] if self._core.users.maps is not None else []),
+            ],
             "Warnings": None,
         }
 

@@ -89,6 +89,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="an option of containers with that log driver, such as max-size=10m or max-file=3; may repeat",
     )
     parser.add_argument(
+        "--userns-remap",
+        metavar="USER",
+        help="default, USER[:GROUP] or UID[:GID]: containers' users are those of its ranges in /etc/subuid and subgid",
+    )
+    parser.add_argument(
         "--defer-open", action="store_true", help="leave the data root alone until POST /cove/v1/open (the VM's start)"
     )
     return parser.parse_args(argv)
@@ -102,6 +107,8 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         check_bip(options.bip)
     for registry in options.insecure_registry:
         check_registry(registry)
+    if options.userns_remap is not None:
+        check_remap(options.userns_remap)
     urls = [check_url(url) for url in options.host or [f"unix://{DEFAULT_SOCKET}"]]
     data_root = DataRoot(options.data_root.absolute())
     exec_root = ExecRoot(options.exec_root.absolute())
@@ -176,6 +183,8 @@ def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: Exe
     if options.log_driver is not None:
         args.append(f"--log-driver={options.log_driver}")
     args += [f"--log-opt={option}" for option in options.log_opt]
+    if options.userns_remap is not None:
+        args += ["--userns-remap", options.userns_remap]
     if options.defer_open:
         args.append("--defer-open")
     return args
@@ -206,6 +215,16 @@ def check_registry(text: str) -> None:
             ipaddress.ip_network(text, strict=False)
         except ValueError as e:
             raise CannotStart(f"--insecure-registry {text}: {e}") from e
+
+
+def check_remap(text: str) -> None:
+    """What --userns-remap takes, with its ranges. Raises CannotStart."""
+    from vmagent.linux.subids import look_up  # few ask for it
+
+    try:
+        look_up(text)
+    except ValueError as e:
+        raise CannotStart(str(e)) from e
 
 
 def check_url(text: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
+from fcntl import ioctl
 
 from vmagent.linux.syscall import fail, libc, syscall, syscall_with_gil
 
@@ -34,6 +36,8 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
+_NS_GET_USERNS = 0xB701  # linux/nsfs.h
+
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SECCOMP_SET_MODE_FILTER = 1
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
@@ -46,6 +50,8 @@ _SIGCHLD = 17
 libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 libc.unshare.argtypes = (ctypes.c_int,)
+libc.setfsuid.argtypes = libc.setfsgid.argtypes = (ctypes.c_uint,)
+libc.setfsuid.restype = libc.setfsgid.restype = ctypes.c_uint
 libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 libc.setdomainname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 
@@ -82,6 +88,25 @@ def setns(fd: int, flags: int) -> None:
     """Enter the namespace that `fd` is open on, or with a pidfd those of `flags` all at once. Raises OSError."""
     if libc.setns(fd, ctypes.c_int(flags)) < 0:
         fail("setns")
+
+
+def owner_of(namespace_fd: int) -> int:
+    """A descriptor of the user namespace that owns the one `namespace_fd` is open on; CLOEXEC. ioctl_nsfs(2), 4.9.
+
+    Raises OSError EPERM where that one is not below ours.
+    """
+    return ioctl(namespace_fd, _NS_GET_USERNS)
+
+
+def set_fs_ids(uid: int, gid: int) -> None:
+    """Whose files this process makes: setfsuid(2), setfsgid(2). Takes the file capabilities with it from root's.
+
+    Raises OSError EPERM for ids that may not be taken; the calls themselves never fail.
+    """
+    for call, number in ((libc.setfsgid, gid), (libc.setfsuid, uid)):
+        call(number)
+        if call(-1) != number:
+            raise OSError(errno.EPERM, f"becoming {uid}:{gid} for the file system")
 
 
 def unshare(flags: int) -> None:

@@ -315,7 +315,11 @@ class NetworkStack:
         return list(self._sandboxes.values())
 
     def attach(
-        self, container_id: str, requests: Sequence[EndpointRequest], ports: Iterable[PortRequest] = ()
+        self,
+        container_id: str,
+        requests: Sequence[EndpointRequest],
+        ports: Iterable[PortRequest] = (),
+        given_fd: int | None = None,
     ) -> Sandbox:
         """Make a namespace with an endpoint on each network, and publish `ports` to the first one's address.
 
@@ -323,7 +327,10 @@ class NetworkStack:
         Raises EngineError (address or port taken, pool empty) and OSError.
         """
         with ExitStack() as undo:
-            fd, inner = self._take_spare() or self._make_namespace()
+            if given_fd is not None:
+                fd, inner = self._enter_namespace(os.dup(given_fd))
+            else:
+                fd, inner = self._take_spare() or self._make_namespace()
             undo.callback(os.close, fd)
             undo.enter_context(inner)
             sandbox = Sandbox(container_id=container_id, netns_fd=fd)
@@ -373,9 +380,11 @@ class NetworkStack:
             return None
 
     def _make_namespace(self) -> tuple[int, netlink.NetlinkSocket]:
-        """A namespace's descriptor and a socket inside, lo up; both the caller's. Raises OSError."""
+        return self._enter_namespace(netns.create(self._home))
+
+    def _enter_namespace(self, fd: int) -> tuple[int, netlink.NetlinkSocket]:
+        """A namespace's descriptor and a socket inside, lo up; both the caller's. Raises OSError and closes `fd`."""
         with ExitStack() as undo:
-            fd = netns.create(self._home)
             undo.callback(os.close, fd)
             with netns.inside(fd, self._home):
                 inner = netlink.NetlinkSocket()

@@ -51,11 +51,20 @@ def check_supported(spec: Mapping[str, Any], linux: Mapping[str, Any], *, with_h
 
 
 def plan_extra(
-    spec: Mapping[str, Any], linux: Mapping[str, Any], private: set[str], mounts: Sequence[Mapping[str, Any]]
+    spec: Mapping[str, Any],
+    linux: Mapping[str, Any],
+    private: set[str],
+    mounts: Sequence[Mapping[str, Any]],
+    joined_maps: tuple[list[list[int]], list[list[int]]] | None = None,
 ) -> dict[str, Any] | None:
-    """None for a container that asks for nothing uncommon. Raises LaunchError (spec)."""
+    """None for a container that asks for nothing uncommon. Raises LaunchError (spec).
+
+    `joined_maps`: see `compile_plan`.
+    """
     hooks = compile_hooks(spec.get("hooks") or {})
     user = _user(linux, private)
+    if user is not None and joined_maps is not None:
+        user |= {"uid_map": joined_maps[0], "gid_map": joined_maps[1]}
     offsets = _time_offsets(linux, private)
     owner = _cgroup_owner(spec, linux, user)
     needs = any(mount["idmap"] is not None or mount["copies_up"] for mount in mounts)

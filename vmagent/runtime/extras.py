@@ -7,12 +7,17 @@ finds everything imported. Methods marked (child) run there.
 from __future__ import annotations
 
 import os
+import resource
+import stat
+from contextlib import suppress
 
 from vmagent.linux import process as linux
 from vmagent.linux import scheduling
+from vmagent.linux.idmaps import outside
 from vmagent.runtime import hooks, usernamespace
 from vmagent.runtime.copyup import copy_up
-from vmagent.runtime.failure import MOUNT, failed
+from vmagent.runtime.failure import MOUNT, LaunchError, failed
+from vmagent.runtime.process import set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +27,30 @@ if TYPE_CHECKING:
     from vmagent.runtime.spawn import Birth, Report
 
 
+def raise_limits(process: dict[str, Any]) -> None:
+    """(child, in the host's user namespace) What takes CAP_SYS_RESOURCE of the host: a hard limit above ours, and a
+    smaller oom_score_adj. The limits themselves are set later, as they may hinder what is still to do; and what this
+    process may not do either is told then, by whoever tries it again.
+    """
+    for number, _, hard in process["rlimits"]:
+        own_soft, own_hard = resource.getrlimit(number)
+        if own_hard != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > own_hard):
+            with suppress(OSError, ValueError):  # Python says ValueError for EPERM
+                resource.setrlimit(number, (own_soft, hard))
+    if process["oom_score_adj"] is not None:
+        with suppress(LaunchError):
+            set_oom_score(process["oom_score_adj"])
+
+
 class Extras:
     """`plan["extra"]` and `process["extra"]` (either may be None), and what was prepared for them."""
 
-    __slots__ = ("_plan", "_process", "_state", "devices", "is_user", "root_fd", "sources")
+    __slots__ = ("_plan", "_process", "_process_plan", "_state", "devices", "is_user", "root_fd", "sources")
 
     def __init__(self, plan: dict[str, Any] | None, process: dict[str, Any]) -> None:
         self._plan: dict[str, Any] = (plan and plan["extra"]) or {}
         self._process: dict[str, Any] = process["extra"] or {}
+        self._process_plan = process
         self._state: dict[str, Any] = {}
         self.is_user = False
         self.root_fd = -1
@@ -45,6 +66,7 @@ class Extras:
             self.is_user = True
             birth.user_ns_fd = prepared.user_ns_fd
             birth.joins = [(fd, flag) for fd, flag in joins if flag != linux.CLONE_NEWPID]
+            birth.as_host = lambda: raise_limits(plan["process"])
         return prepared
 
     def own_cgroup(self, cgroup: Cgroup) -> None:
@@ -56,8 +78,18 @@ class Extras:
             except OSError as e:
                 raise failed("error giving the cgroup to its user", e) from e
 
+    def own_streams(self, fds: tuple[int, int, int]) -> None:
+        """Give pipes to the root of a new user namespace: it can't take them, and may open /dev/stdout."""
+        user = self._plan.get("user") or {}
+        if user.get("uid_map"):
+            for fd in fds:
+                if fd >= 0 and stat.S_ISFIFO(os.fstat(fd).st_mode):
+                    os.fchown(fd, outside(0, user["uid_map"]), outside(0, user["gid_map"]))
+
     def before_cgroup(self) -> None:
-        """(child) execCPUAffinity, `initial`."""
+        """(child) execCPUAffinity, `initial`; for an exec, what a root in a user namespace may not do."""
+        if self.namespaces & linux.CLONE_NEWUSER:
+            raise_limits(self._process_plan)
         self._set_affinity("cpus_initial")
 
     def in_cgroup(self) -> None:

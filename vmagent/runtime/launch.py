@@ -136,6 +136,7 @@ def launch(
         if extras is not None:
             prepared = extras.prepare(plan, birth, joins)
             extras.own_cgroup(cgroup)
+            extras.own_streams((stdin_fd, stdout_fd, stderr_fd))
         program = _filter(process)
 
         def child(report: Report) -> None:

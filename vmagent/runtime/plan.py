@@ -125,6 +125,7 @@ def compile_plan(
     with_hooks: bool = False,
     with_listener: bool = False,
     exact_groups: bool = False,
+    joined_maps: tuple[list[list[int]], list[list[int]]] | None = None,
 ) -> dict[str, Any]:
     """Compile an OCI runtime-spec document (1.2, Linux part).
 
@@ -133,7 +134,9 @@ def compile_plan(
     `group_add` are looked up in the container's own files then. With `netns_fd` the network namespace comes as a
     descriptor to `launch`. `init` is a static program on the host that becomes process 1 and starts the command.
     Relative paths in the document are below `bundle`. `with_hooks`, `with_listener`: whoever launches runs hooks and
-    hands a seccomp listener over (see `vmagent.runtime.lifecycle`); else both are refused. Raises LaunchError (spec).
+    hands a seccomp listener over (see `vmagent.runtime.lifecycle`); else both are refused. `joined_maps`: of a user
+    namespace that is joined, its [inside, outside, count] of users and groups; an overlay needs them. Raises
+    LaunchError (spec).
     """
     linux = spec.get("linux") or {}
     check_supported(spec, linux, with_hooks=with_hooks)
@@ -191,7 +194,7 @@ def compile_plan(
             with_listener=with_listener,
             exact_groups=exact_groups,
         ),
-        "extra": plan_extra(spec, linux, private, mounts),
+        "extra": plan_extra(spec, linux, private, mounts, joined_maps),
     }
 
 

@@ -70,13 +70,13 @@ def open_bind_sources(mount_list: list[dict[str, Any]], prepared: dict[int, int]
 def enter_root(plan: dict[str, Any], root_fd: int = -1) -> int:
     """Mount the overlay at the root's path, or bind the folder onto itself; its descriptor. Raises LaunchError.
 
-    `root_fd`: a detached copy of it, where this process may not walk the path: then it is attached to the host's /dev,
-    a folder that is always there and, its devices being open, not needed any more.
+    `root_fd`: a detached copy of it, or the overlay, where this process may not walk the path: then it is attached to
+    the host's /dev, a folder that is always there and, its devices being open, not needed any more.
     """
     path, overlay = plan["rootfs"], plan["overlay"]
     try:
         m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE)
-        if overlay is not None:
+        if overlay is not None and root_fd < 0:
             mount_overlay(path, overlay)
             return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         target = os.open(path if root_fd < 0 else "/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -87,12 +87,13 @@ class Report:
 class Birth:
     """Which namespaces that clone3 does not make itself the child is born in; -1 for none."""
 
-    __slots__ = ("joins", "pid_ns_fd", "time_offsets", "user_ns_fd")
+    __slots__ = ("as_host", "joins", "pid_ns_fd", "time_offsets", "user_ns_fd")
 
     def __init__(self, pid_ns_fd: int = -1) -> None:
         self.pid_ns_fd = pid_ns_fd
         self.user_ns_fd = -1
         self.joins: list[tuple[int, int]] = []  # with a user namespace: what has to be joined before it
+        self.as_host: Callable[[], None] | None = None  # … and done
         self.time_offsets: str | None = None  # a new time namespace, as /proc/self/timens_offsets takes it
 
 
@@ -120,7 +121,7 @@ def spawn(
             ours.append(first.detach())
             theirs.append(second.detach())
         cgroup_fd = cgroup.clone_fd()
-        if birth.pid_ns_fd >= 0:
+        if birth.pid_ns_fd >= 0 and birth.user_ns_fd < 0:
             own_ns.append((os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC), linux.CLONE_NEWPID))
             linux.setns(birth.pid_ns_fd, linux.CLONE_NEWPID)  # for children only
         if birth.time_offsets is not None:
@@ -174,8 +175,12 @@ def _clone_in(birth: Birth, flags: int, cgroup_fd: int) -> tuple[int, int]:
         if between == 0:
             code = 0
             try:
+                if birth.as_host is not None:
+                    birth.as_host()
                 for fd, flag in birth.joins:
                     linux.setns(fd, flag)
+                if birth.pid_ns_fd >= 0:  # here, so that clone3 says the child's number as we have it
+                    linux.setns(birth.pid_ns_fd, linux.CLONE_NEWPID)
                 linux.setns(birth.user_ns_fd, linux.CLONE_NEWUSER)
                 code, _ = linux.clone3(flags | linux.CLONE_PARENT, cgroup_fd)
                 if code == 0:

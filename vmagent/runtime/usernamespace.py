@@ -2,6 +2,10 @@
 
 Runs in the parent, before clone3: only there may a file system be idmapped, a device node be made, and a path be walked
 that the container's root could not walk. The child finds the results as descriptors. Loaded only where a plan asks.
+
+An overlay in a user namespace lies on idmapped mounts of its folders (mount_setattr, 5.12; below an overlay, 5.19): the
+layers stay as they are, none is copied or given away, and what the container's root writes is 0's on disk too. So the
+same layers, and the same writable one, serve a container with whatever mapping, or none.
 """
 
 from __future__ import annotations
@@ -10,16 +14,17 @@ import errno
 import os
 import stat
 
+from vmagent.linux import capabilities
 from vmagent.linux import mounts as m
 from vmagent.linux import process as linux
-from vmagent.runtime.failure import MOUNT, OTHER, SPEC, LaunchError, failed
+from vmagent.linux.idmaps import outside
+from vmagent.runtime.failure import MOUNT, OTHER, failed
 from vmagent.runtime.spawn import close_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
-
-_OVERFLOW_ID = 65534
 
 
 class Prepared:
@@ -43,17 +48,15 @@ class Prepared:
 
 
 def prepare(plan: dict[str, Any], user: dict[str, Any] | None) -> Prepared:
-    """`user`: {"path"} of a namespace to join, or {"uid_map", "gid_map"} of a new one. Raises LaunchError."""
+    """`user`: {"path"} of a namespace to join, {"uid_map", "gid_map"} of a new one, or all three. Raises LaunchError.
+
+    With a path the maps say what that namespace has; an overlay can't do without them.
+    """
     prepared = Prepared()
     try:
         if user is not None:
-            if plan["overlay"] is not None:
-                raise LaunchError(SPEC, "an overlay in a user namespace is not supported")
             prepared.user_ns_fd = _open_user_namespace(user)
-            try:
-                prepared.root_fd = m.open_tree(m.AT_FDCWD, plan["rootfs"], m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
-            except OSError as e:
-                raise failed(f"error opening the root file system at {plan['rootfs']}", e, MOUNT) from e
+            prepared.root_fd = _open_root(plan, prepared.user_ns_fd, user)
             prepared.devices = _make_devices(plan["devices"], user)
         for position, mount in enumerate(plan["mounts"]):
             if mount["kind"] == "bind" and (user is not None or mount["idmap"] is not None):
@@ -62,6 +65,114 @@ def prepare(plan: dict[str, Any], user: dict[str, Any] | None) -> Prepared:
         prepared.close()
         raise
     return prepared
+
+
+def _open_root(plan: dict[str, Any], user_ns_fd: int, user: dict[str, Any]) -> int:
+    """The root file system as a detached mount. Raises LaunchError."""
+    overlay, path = plan["overlay"], plan["rootfs"]
+    try:
+        if overlay is not None:
+            root = outside(0, user["uid_map"]), outside(0, user["gid_map"])
+            return mount_idmapped_overlay(overlay, user_ns_fd, root)
+        return m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
+    except OSError as e:
+        raise failed(f"error mounting the root file system at {path}", e, MOUNT) from e
+
+
+def mount_idmapped_overlay(overlay: dict[str, Any], user_ns_fd: int, root: tuple[int, int]) -> int:
+    """A detached overlay whose files on disk are seen with the ids of a user namespace; the caller's descriptor.
+
+    `overlay`: "lowers", "upper", "work" as `rootfs.mount_overlay` takes them, the latter two in one folder and never
+    missing. `root`: the host's uid and gid of the namespace's root. Raises OSError; EINVAL where a file system can't be
+    idmapped. The caller has one thread.
+    """
+    parent, upper = os.path.split(overlay["upper"])
+    other, work = os.path.split(overlay["work"])
+    if parent != other:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), overlay["work"])  # two mounts, which overlayfs refuses
+    folders: list[int] = []
+    try:
+        for path in (*overlay["lowers"], parent):
+            folders.append(open_idmapped(path, user_ns_fd))
+        return _of_child(
+            linux.CLONE_NEWNS,
+            lambda: _assemble(folders, upper, work, root),
+            lambda _, pidfd, made: linux.pidfd_getfd(pidfd, made),
+        )
+    finally:
+        close_all(folders)
+
+
+def open_idmapped(path: str, user_ns_fd: int) -> int:
+    """A detached mount of the folder or file `path` with the mapping of a user namespace. Raises OSError."""
+    fd = m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE)
+    try:
+        m.mount_idmapped(fd, user_ns_fd)
+    except OSError as e:
+        os.close(fd)
+        raise OSError(e.errno, f"{path} cannot be idmapped: {os.strerror(e.errno or 0)}", path) from e
+    return fd
+
+
+def _assemble(folders: list[int], upper: str, work: str, root: tuple[int, int]) -> int:
+    """In a mount namespace of its own, which goes with this process: the folders attached (an overlay takes detached
+    ones only since 6.15), and the overlay on them."""
+    m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE)
+    place = m.new_mount("tmpfs", "tmpfs", [("mode", "755")])
+    target = os.open("/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # is always there
+    m.move_mount(place, target)
+    os.fchdir(place)
+    names = [str(number) for number in range(len(folders))]  # short: mount(2) takes one page of options
+    for name, fd in zip(names, folders, strict=True):
+        os.mkdir(name, 0o755)
+        folder = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        m.move_mount(fd, folder)
+    os.mkdir("root", 0o755)
+    own = names.pop()
+    # The overlay's own work (copying up, whiteouts, work/work) is done with the ids and capabilities of who mounts it.
+    # The host's root has no id on an idmapped mount (EOVERFLOW): it has to be the container's, but with our rights.
+    _, permitted, inheritable = capabilities.capget()
+    linux.set_fs_ids(*root)
+    capabilities.capset(permitted, permitted, inheritable)
+    options = f"index=off,lowerdir={':'.join(names)},upperdir={own}/{upper},workdir={own}/{work}"
+    m.mount("overlay", "root", "overlay", 0, options)
+    return m.open_tree(m.AT_FDCWD, "root", m.OPEN_TREE_CLONE)
+
+
+def _of_child(flags: int, make: Callable[[], int], take: Callable[[int, int, int], int]) -> int:
+    """What `take` gets from a child in namespaces of its own (`flags`), which ends right after that. Raises OSError.
+
+    The child runs `make`; `take` is given its pid, its pidfd and what `make` returned, none below 0.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    hold_reader, hold_writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid, pidfd = linux.clone3(flags)
+        if pid == 0:
+            code = -errno.EIO
+            try:
+                os.close(hold_writer)
+                code = make()
+            except OSError as e:
+                code = -(e.errno or errno.EIO)
+            finally:
+                os.write(writer, b"%d" % code)
+                os.read(hold_reader, 1)  # until the parent has what it wants, or is gone
+                os._exit(0)
+        try:
+            os.close(writer)
+            writer = -1
+            made = int(os.read(reader, 16) or b"-5")
+            if made < 0:
+                raise OSError(-made, os.strerror(-made))
+            return take(pid, pidfd, made)
+        finally:
+            os.close(hold_writer)
+            hold_writer = -1
+            os.waitpid(pid, 0)
+            os.close(pidfd)
+    finally:
+        close_all(fd for fd in (reader, writer, hold_reader, hold_writer) if fd >= 0)
 
 
 def _open_user_namespace(user: dict[str, Any]) -> int:
@@ -76,30 +187,28 @@ def _open_user_namespace(user: dict[str, Any]) -> int:
 
 def make_user_namespace(uid_map: list[list[int]], gid_map: list[list[int]]) -> int:
     """A new user namespace with these [inside, outside, count] maps; the caller's descriptor. Raises OSError."""
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    try:
-        pid, pidfd = linux.clone3(linux.CLONE_NEWUSER)
-        if pid == 0:
+
+    def take(pid: int) -> int:
+        for name, entries in (("uid_map", uid_map), ("gid_map", gid_map)):
+            fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
             try:
-                os.close(writer)
-                os.read(reader, 1)  # lives until the parent has what it wants
+                os.write(fd, "".join(f"{a} {b} {c}\n" for a, b, c in entries).encode())
             finally:
-                os._exit(0)
-        os.close(pidfd)
-        try:
-            for name, entries in (("uid_map", uid_map), ("gid_map", gid_map)):
-                fd = os.open(f"/proc/{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.write(fd, "".join(f"{a} {b} {c}\n" for a, b, c in entries).encode())
-                finally:
-                    os.close(fd)
-            return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.write(writer, b"x")
-            os.waitpid(pid, 0)
-    finally:
-        os.close(reader)
-        os.close(writer)
+                os.close(fd)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+    return _of_child(linux.CLONE_NEWUSER, lambda: 0, lambda pid, *_: take(pid))
+
+
+def make_network_namespace(user_ns_fd: int) -> int:
+    """A new network namespace that belongs to a user namespace; the caller's descriptor. Raises OSError."""
+
+    def make() -> int:
+        linux.setns(user_ns_fd, linux.CLONE_NEWUSER)
+        linux.unshare(linux.CLONE_NEWNET)
+        return 0
+
+    return _of_child(0, make, lambda pid, *_: os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC))
 
 
 def _open_source(mount: dict[str, Any], user_ns_fd: int) -> int:
@@ -124,7 +233,11 @@ def _open_source(mount: dict[str, Any], user_ns_fd: int) -> int:
 
 
 def _make_devices(devices: list[dict[str, Any]], user: dict[str, Any]) -> dict[str, int]:
-    """Each device as a detached mount of its node, on a tmpfs that the host's root made: mknod is refused inside."""
+    """Each device as a detached mount of its node, on a tmpfs that the host's root made: mknod is refused inside.
+
+    A namespace that is joined may have maps we don't know: then they are nobody's.
+    """
+    uid_map, gid_map = user.get("uid_map") or [], user.get("gid_map") or []
     result: dict[str, int] = {}
     folder = m.new_mount("tmpfs", "tmpfs", [("mode", "755")])
     before = os.umask(0)
@@ -134,7 +247,7 @@ def _make_devices(devices: list[dict[str, Any]], user: dict[str, Any]) -> dict[s
                 continue
             name = str(number)
             os.mknod(name, device["mode"], device["device"], dir_fd=folder)
-            uid, gid = _outside(device["uid"], user.get("uid_map")), _outside(device["gid"], user.get("gid_map"))
+            uid, gid = outside(device["uid"], uid_map), outside(device["gid"], gid_map)
             os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
             result[device["path"]] = _detach(folder, name, device)
     except OSError as e:
@@ -158,11 +271,3 @@ def _detach(folder_fd: int, name: str, device: dict[str, Any]) -> int:
     if stat.S_IFMT(info.st_mode) != stat.S_IFMT(device["mode"]) or info.st_rdev != device["device"]:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), device["path"])
     return m.open_tree(m.AT_FDCWD, device["path"], m.OPEN_TREE_CLONE)
-
-
-def _outside(number: int, entries: list[list[int]] | None) -> int:
-    """The host's id for one of the container's. A namespace that is joined has maps we don't know: nobody's there."""
-    for inside, outside, count in entries or ():
-        if inside <= number < inside + count:
-            return outside + number - inside
-    return _OVERFLOW_ID

@@ -1,0 +1,253 @@
+"""`--userns-remap`: which containers have a user namespace of their own, and with what ids.
+
+The namespace is made before the start (a network namespace has to be made inside it, else the container's root has no
+say over its own network) and handed to the runtime as one to be joined. Where a container shares namespaces with
+another one, it shares the user namespace too, as under dockerd: it owns the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vmagent.containers.model import Container
+from vmagent.containers.process import open_process
+from vmagent.containers.userns import UserNamespace
+from vmagent.engine.core import Core
+from vmagent.errors import BadRequest, Conflict, EngineError
+from vmagent.linux.subids import IdMaps
+from vmagent.runtime.usernamespace import open_idmapped
+
+log = structlog.get_logger(__name__)
+
+ANSWER_LIMIT_S = 10.0
+_ANSWER_BYTES = 4096
+
+
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """The namespaces of a container that is about to start; `close` once it has. `network_fd`: None where it joins."""
+
+    user: UserNamespace
+    user_fd: int
+    network_fd: int | None
+
+    def close(self) -> None:
+        os.close(self.user_fd)
+        if self.network_fd is not None:
+            os.close(self.network_fd)
+
+
+class UserNamespaces:
+    """`maps`: what containers get; None: they are in the host's user namespace. Lives on the loop."""
+
+    def __init__(self, core: Core, maps: IdMaps | None) -> None:
+        self._core, self.maps = core, maps
+        self._maker = _Maker()
+
+    async def open(self) -> None:
+        """Find out now what would keep every container from starting. Raises EngineError."""
+        if self.maps is None:
+            return
+        for path in (self._core.data_root.path, self._core.exec_root.path):
+            await self._core.on_disk(self._try_idmapping, path)
+
+    def _try_idmapping(self, path: Path) -> None:
+        assert self.maps is not None
+        user_fd, _ = self._maker.make(self.maps, None, with_network=False)
+        try:
+            os.close(open_idmapped(str(path), user_fd))
+        except OSError as e:
+            raise EngineError(f"--userns-remap: the file system of {e}") from e
+        finally:
+            os.close(user_fd)
+
+    def close(self) -> None:
+        self._maker.close()
+
+    # --- create and start
+
+    def is_private(self, host: Mapping[str, Any]) -> bool:
+        """Whether a container of this HostConfig gets a user namespace."""
+        return self.maps is not None and host["UsernsMode"] != "host"
+
+    def check(self, host: Mapping[str, Any]) -> None:
+        """Raises BadRequest for what a container with a user namespace can't have, in docker's words and order."""
+        if not self.is_private(host):
+            return
+        if host["Privileged"]:
+            raise BadRequest(
+                "privileged mode is incompatible with user namespaces.  You must run the container in the host "
+                "namespace when running privileged mode"
+            )
+        if host["NetworkMode"] == "host":
+            raise BadRequest("cannot share the host's network namespace when user namespaces are enabled")
+        if host["PidMode"] == "host":
+            raise BadRequest("cannot share the host PID namespace when user namespaces are enabled")
+
+    async def prepare(self, record: Container) -> Prepared | None:
+        """The namespaces for a start of `record`; None where it gets the host's user namespace.
+
+        Raises BadRequest (see `check`), Conflict for containers that can't share, EngineError.
+        """
+        if not self.is_private(record.host_config):
+            return None
+        self.check(record.host_config)
+        shared_fd, maps = self._shared(record)
+        assert maps is not None
+        with_network = not record.network_mode.startswith("container:")
+        try:
+            user_fd, network_fd = await self._core.on_disk(self._maker.make, maps, shared_fd, with_network=with_network)
+        finally:
+            if shared_fd is not None:
+                os.close(shared_fd)
+        # As the runtime finds it: by a descriptor of ours, which is open until the container runs.
+        return Prepared(UserNamespace(f"/proc/{os.getpid()}/fd/{user_fd}", maps), user_fd, network_fd)
+
+    def _shared(self, record: Container) -> tuple[int | None, IdMaps | None]:
+        """The user namespace of the containers that `record` shares others with, if it does."""
+        host = record.host_config
+        found: dict[int, tuple[int, IdMaps]] = {}  # by inode
+        try:
+            for name, mode in (("network", host["NetworkMode"]), ("IPC", host["IpcMode"]), ("PID", host["PidMode"])):
+                kind, _, ref = mode.partition(":")
+                if kind != "container":
+                    continue
+                other = self._core.find(ref).record
+                maps = self.of_running(other)
+                if maps is None and other.state.running:
+                    raise Conflict(
+                        f"cannot join {name} namespace of container {other.name}: it is in the host's user namespace; "
+                        "use --userns=host to share it"
+                    )
+                if maps is None:
+                    raise Conflict(
+                        f"cannot join {name} namespace of a non running container: container {other.name} is "
+                        f"{other.state.status}"
+                    )
+                fd = _open_namespace(other, "user")
+                inode = os.fstat(fd).st_ino
+                if inode in found:
+                    os.close(fd)
+                found.setdefault(inode, (fd, maps))
+            if len(found) > 1:
+                raise Conflict("cannot join namespaces of containers that are in different user namespaces")
+        except BaseException:
+            for fd, _ in found.values():
+                os.close(fd)
+            raise
+        return next(iter(found.values()), (None, self.maps))
+
+    # --- while it runs
+
+    def of_running(self, record: Container) -> IdMaps | None:
+        """The maps of a running container's user namespace; None: the host's, or it has just ended.
+
+        Asked of the kernel, not of the settings: the engine may have been started anew with others.
+        """
+        if not record.state.running:
+            return None
+        with suppress(OSError):
+            fd = _open_namespace(record, "user")
+            try:
+                if os.fstat(fd).st_ino != _own_inode():
+                    return IdMaps.of_process(record.state.pid)
+            finally:
+                os.close(fd)
+        return None
+
+    def of(self, record: Container) -> IdMaps | None:
+        """Those of the files of a container, running or not."""
+        if record.state.running:
+            return self.of_running(record)
+        return self.maps if self.is_private(record.host_config) else None
+
+
+def _own_inode() -> int:
+    return os.stat("/proc/self/ns/user").st_ino
+
+
+def _open_namespace(record: Container, name: str) -> int:
+    """Raises ProcessLookupError where the container has ended."""
+    process_fd = open_process(record.state.pid, record.id)
+    try:
+        return os.open(f"ns/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd)
+    finally:
+        os.close(process_fd)
+
+
+class _Maker:
+    """The process that makes the namespaces (`vmagent.runtime.nsmaker`): started when first asked, and again if lost.
+
+    For any thread, one at a time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sock: socket.socket | None = None
+
+    def make(self, maps: IdMaps, user_fd: int | None, *, with_network: bool) -> tuple[int, int | None]:
+        """(user namespace, network namespace): a new one with `maps`, or that of `user_fd`. The caller's.
+
+        Raises EngineError.
+        """
+        request = json.dumps({"uid_map": maps.uids, "gid_map": maps.gids, "network": with_network}).encode()
+        with self._lock:
+            try:
+                answer, fds = self._ask(request, user_fd)
+            except OSError:  # it was killed since it was last asked
+                self._end()
+                try:
+                    answer, fds = self._ask(request, user_fd)
+                except OSError as e:
+                    self._end()
+                    raise EngineError(f"error making a user namespace: {e.strerror or e}") from e
+        if answer["errno"]:
+            raise EngineError(f"{answer['doing']}: {os.strerror(answer['errno']).lower()}")
+        return fds[0], fds[1] if with_network else None
+
+    def _ask(self, request: bytes, user_fd: int | None) -> tuple[dict[str, Any], list[int]]:
+        if self._sock is None:
+            self._start()
+        assert self._sock is not None
+        socket.send_fds(self._sock, [request], [] if user_fd is None else [user_fd])
+        data, fds, _, _ = socket.recv_fds(self._sock, _ANSWER_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            raise BrokenPipeError("the maker of namespaces has ended")
+        return json.loads(data), list(fds)
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "vmagent.runtime.nsmaker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+            )
+        ours.settimeout(ANSWER_LIMIT_S)
+        self._sock = ours
+
+    def _end(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        if self._process is not None:
+            self._process.kill()  # its children end with their pipes
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        with self._lock:
+            self._end()

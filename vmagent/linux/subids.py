@@ -1,0 +1,122 @@
+"""Subordinate ids: which of the host's users and groups a user namespace may be filled with (subuid(5), subgid(5)).
+
+What `--userns-remap` takes: `default` (the user dockremap), USER[:GROUP] or UID[:GID]. As in dockerd, the ranges of
+/etc/subuid and /etc/subgid are those of the user, by name or number; a group is only checked to be there. Unlike
+dockerd, no user is made: an engine does not write the host's user database.
+"""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from pathlib import Path
+from typing import NamedTuple
+
+from vmagent.linux.idmaps import outside
+
+DEFAULT_USER = "dockremap"
+SUBUID, SUBGID = Path("/etc/subuid"), Path("/etc/subgid")
+_LAST_ID = (1 << 32) - 2
+_MAX_RANGES = 340  # user_namespaces(7)
+_HINT = (
+    f"make it by: useradd --system --user-group --shell /bin/false {DEFAULT_USER}; "
+    f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {DEFAULT_USER}"
+)
+
+Entries = list[list[int]]
+
+
+class IdMaps(NamedTuple):
+    """What a user namespace maps: [inside, outside, count] each, as /proc/PID/uid_map has it."""
+
+    uids: Entries
+    gids: Entries
+
+    @property
+    def root(self) -> tuple[int, int]:
+        """The host's uid and gid of the root inside; nobody's where there is none."""
+        return outside(0, self.uids), outside(0, self.gids)
+
+    @classmethod
+    def of_process(cls, pid: int) -> IdMaps:
+        """Those of the user namespace of process `pid`, as seen from ours. Raises OSError."""
+        return cls(*(_parse_map(Path(f"/proc/{pid}/{name}").read_text()) for name in ("uid_map", "gid_map")))
+
+
+def look_up(text: str) -> IdMaps:
+    """The maps that `--userns-remap=text` means. Raises ValueError with one line for the user."""
+    user, colon, group = text.partition(":")
+    if not user or ":" in group or (colon and not group):
+        raise ValueError(f'Invalid user/group specification in --userns-remap: "{text}"')
+    is_default = user == "default" and not colon
+    entry = _user(DEFAULT_USER if is_default else user, is_default=is_default)
+    if colon:
+        _require_group(group)
+    if entry.pw_uid == 0:
+        raise ValueError("--userns-remap: root cannot be remapped with itself")
+    hint = f"; {_HINT}" if is_default else ""
+    maps = []
+    for path in (SUBUID, SUBGID):
+        ranges = _ranges(path, entry)
+        if not ranges:
+            kind = path.name
+            raise ValueError(f'Can\'t create ID mappings: no {kind} ranges found for user "{entry.pw_name}"{hint}')
+        maps.append(ranges)
+    return IdMaps(*maps)
+
+
+def _user(text: str, *, is_default: bool) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(int(text)) if text.isdigit() else pwd.getpwnam(text)
+    except (KeyError, OverflowError):
+        if is_default:
+            raise ValueError(f"--userns-remap=default: there is no user {DEFAULT_USER}; {_HINT}") from None
+        if text.isdigit():
+            raise ValueError(f"--userns-remap: Uid {text} has no entry in /etc/passwd") from None
+        raise ValueError(f'--userns-remap: Error during uid lookup for "{text}": there is no such user') from None
+
+
+def _require_group(text: str) -> None:
+    try:
+        if text.isdigit():
+            grp.getgrgid(int(text))
+        else:
+            grp.getgrnam(text)
+    except (KeyError, OverflowError):
+        if text.isdigit():
+            raise ValueError(f"--userns-remap: Gid {text} has no entry in /etc/group") from None
+        raise ValueError(
+            f'--userns-remap: Error during groupname lookup for "{text}": there is no such group'
+        ) from None
+
+
+def _ranges(path: Path, user: pwd.struct_passwd) -> Entries:
+    """The user's ranges one after the other, from 0 inside. Raises ValueError for what no namespace may have."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as e:
+        raise ValueError(f"Can't create ID mappings: {path}: {e.strerror}") from e
+    found: Entries = []
+    first = 0
+    for line in lines:
+        owner, *numbers = line.strip().split(":")
+        if owner not in (user.pw_name, str(user.pw_uid)):
+            continue
+        if len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+            raise ValueError(f"Can't create ID mappings: {path}: cannot parse {line!r}")
+        start, count = map(int, numbers)
+        if start == 0 or count == 0 or start + count - 1 > _LAST_ID:
+            raise ValueError(f"Can't create ID mappings: {path}: {line!r} is no range of unprivileged ids")
+        if any(start < there + size and there < start + count for _, there, size in found):
+            raise ValueError(f"Can't create ID mappings: {path}: {line!r} overlaps another range of {owner}")
+        found.append([first, start, count])
+        first += count
+    if len(found) > _MAX_RANGES:
+        raise ValueError(f"Can't create ID mappings: {path}: more than {_MAX_RANGES} ranges for {user.pw_name}")
+    return found
+
+
+def _parse_map(text: str) -> Entries:
+    return [[int(number) for number in line.split()] for line in text.splitlines()]
