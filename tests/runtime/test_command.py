@@ -108,3 +108,14 @@ def test_spec_writes_an_example_that_validates(tmp_path: Path, bundle: Bundle) -
     assert bundle.command("spec", "--bundle", str(tmp_path)).returncode == 0
     assert json.loads((tmp_path / "config.json").read_text())["process"]["args"] == ["sh"]
     assert "File exists" in bundle.command("spec", "--bundle", str(tmp_path)).stderr
+
+
+def test_an_update_by_all_resources_leaves_the_devices(bundle: Bundle) -> None:
+    """Podman and containerd's CRI send along the specification's resources, which deny every device."""
+    bundle.start("sleep", "60")
+    resources = {**bundle.linux["resources"], "pids": {"limit": 33}, "memory": {"limit": 0}}
+    assert resources["devices"] == [{"allow": False, "access": "rwm"}]
+    done = bundle.command("update", "--resources", "-", bundle.id, stdin=None, input=json.dumps(resources))
+    assert done.returncode == 0, done.stderr
+    done = bundle.command("exec", bundle.id, "sh", "-c", "echo >/dev/null && cat /sys/fs/cgroup/pids*/pids.max")
+    assert done.stdout == "33\n", done.stderr

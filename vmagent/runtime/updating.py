@@ -56,9 +56,9 @@ def _resources(options: argparse.Namespace) -> dict[str, Any]:
             given = json.load(sys.stdin)
         except ValueError as e:
             raise LaunchError(SPEC, f"resources: {e}") from e
-        return _without_zeros(given)
+        return _changes(given)
     if options.resources:
-        return _without_zeros(read_json(Path(options.resources)))
+        return _changes(read_json(Path(options.resources)))
     resources: dict[str, Any] = {}
     for flag, (controller, key, is_size) in FLAGS.items():
         value = getattr(options, flag)
@@ -73,9 +73,14 @@ def _resources(options: argparse.Namespace) -> dict[str, Any]:
     return resources
 
 
-def _without_zeros(given: dict[str, Any]) -> dict[str, Any]:
-    """runc's format writes 0 for what is to stay; a limit of no processes at all, no memory at all, nobody asks for."""
-    result = dict(given)
+def _changes(given: dict[str, Any]) -> dict[str, Any]:
+    """What of `given` is a change.
+
+    runc's format writes 0 for what is to stay; a limit of no processes at all, no memory at all, nobody asks for.
+    Devices stay as they are, as with runc: engines send along all resources of the specification, in which the
+    devices that every container has are not listed, and a running one would lose those.
+    """
+    result = {controller: values for controller, values in given.items() if controller != "devices"}
     for controller in ("memory", "pids", "blockIO"):
         if isinstance(values := result.get(controller), dict):
             result[controller] = {key: value for key, value in values.items() if value != 0}
