@@ -32,7 +32,7 @@ class DataRoot(NamedTuple):
         return self.path / "containers"
 
     def container(self, container_id: str) -> Path:
-        """One container's folder: config.json, log files, upper/ and work/ of its overlay."""
+        """One container's folder: records, log files, hosts, hostname, resolv.conf, upper/ and work/ of its overlay."""
         return self.containers / container_id
 
     @property
@@ -85,7 +85,7 @@ class ExecRoot(NamedTuple):
         return self.path / "rootfs"
 
     def container(self, container_id: str) -> Path:
-        """Run-time state of one container: exit status, hosts, hostname, resolv.conf."""
+        """Run-time state of one container: the supervisor's records, and shm/ where others share it."""
         return self.containers / container_id
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import NativeEngine
+from tests.support.engine import MountedEngine, NativeEngine, running
 
 IMAGE = "busybox:latest"
 NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
@@ -88,3 +88,20 @@ def test_a_host_s_device_and_kernel_knobs_are_out_of_reach(engine: NativeEngine)
     done = engine.docker("run", "--rm", IMAGE, "sh", "-c", script, check=False)
     assert done.stdout == ""
     assert Path("/proc/sys/kernel/core_pattern").read_text() == before
+
+
+def test_no_container_fills_the_engine_s_run_time_files(busybox_tar: Path) -> None:
+    """Its root may write /etc/hosts without end; on a small /run nobody else could be started then."""
+    with running(MountedEngine("exec", "-t", "tmpfs", "-o", "size=2m", "tmpfs")) as engine:
+        engine.docker("import", "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
+        files = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+        script = "; ".join(f"head -c 4000000 /dev/zero >>{file}" for file in files)
+        engine.docker("run", "--name", "greedy", IMAGE, "sh", "-c", script)
+        assert engine.docker("run", "--rm", IMAGE, "echo", "ran").stdout == "ran\n"
+        engine.docker("start", "-a", "greedy")
+        engine.docker("commit", "greedy", "bound")
+        assert int(engine.docker("inspect", "-s", "-f", "{{.SizeRw}}", "greedy").stdout) < 1000
+        reader = engine.docker("run", "--rm", "--network", "container:greedy", IMAGE, "true", check=False)
+        assert "non running container" in reader.stderr
+        engine.docker("rm", "greedy")
+        assert not list((engine.root / "data" / "containers").iterdir())

@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.engine import NativeEngine
+from tests.support.engine import MountedEngine, NativeEngine, running
 
 FLUSHED_WITHIN_S = 3.0  # a second, and what a busy machine takes; ext4 alone would take 300 here
 NEVER = "commit=300"  # the journal's own commits don't help
 IMAGE = "busybox:latest"
 
 
-class DiskEngine(NativeEngine):
-    """An engine whose data root is a disk of its own, the file system in `disk`."""
-
-    def __init__(self, disk: Path) -> None:
-        super().__init__()
-        self.data = self.root / "data"
-        self.data.mkdir()
-        subprocess.run(["mount", "-o", f"loop,{NEVER}", disk, self.data], check=True)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
-        subprocess.run(["umount", self.data], check=True)
-        super().stop()
-
-
-@contextmanager
-def on_disk(disk: Path) -> Iterator[DiskEngine]:
-    engine = DiskEngine(disk)
-    try:
-        engine.start()
-        yield engine
-    finally:
-        engine.stop()
+def on_disk(disk: Path) -> contextlib.AbstractContextManager[NativeEngine]:
+    """An engine whose data root is the file system in `disk`."""
+    return running(MountedEngine("data", "-o", f"loop,{NEVER}", disk))
 
 
 @pytest.fixture

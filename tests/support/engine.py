@@ -105,6 +105,23 @@ class NativeEngine:
         shutil.rmtree(self.root)
 
 
+class MountedEngine(NativeEngine):
+    """One whose `part`, "data" or "exec", is a file system of its own: `what` are mount's arguments for it."""
+
+    def __init__(self, part: str, *what: str | Path) -> None:
+        super().__init__()
+        self.place = self.root / part
+        self.place.mkdir()
+        subprocess.run(["mount", *what, self.place], check=True)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+        subprocess.run(["umount", self.place], check=True)
+        super().stop()
+
+
 def run(
     command: list[str | Path], environment: Mapping[str, str], check: bool, **kwargs: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -122,7 +139,13 @@ def run(
 @contextlib.contextmanager
 def native_engine(*flags: str) -> Iterator[NativeEngine]:
     """A running engine; stopped in order at the end."""
-    engine = NativeEngine(*flags)
+    with running(NativeEngine(*flags)) as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def running(engine: NativeEngine) -> Iterator[NativeEngine]:
+    """Start `engine`; stopped in order at the end."""
     try:
         engine.start()
         yield engine

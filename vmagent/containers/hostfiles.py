@@ -1,7 +1,7 @@
 """The three files that docker mounts over the image's own: /etc/hosts, /etc/hostname, /etc/resolv.conf.
 
-They lie under the exec root and are written anew at each start; they are rewritten in place later (same inode, as the
-running container has it mounted).
+They lie in the container's folder of the data root and are written anew at each start, not flushed; they are rewritten
+in place later (same inode, as the running container has it mounted).
 """
 
 from __future__ import annotations
@@ -108,9 +108,16 @@ def _read(path: str) -> str:
 
 
 def write_in_place(path: Path, text: str) -> None:
-    """Write `text` keeping the inode: a running container has this very file mounted. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    """Write `text` keeping the inode: a running container has this very file mounted. Raises OSError.
+
+    Cut off at its end alone: ext4 sends a file that was truncated to nothing to the disk when it is closed.
+    """
+    data = text.encode()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, text.encode())
+        at = 0
+        while at < len(data):  # a disk takes a part only, and then says that it is full
+            at += os.write(fd, data[at:])
+        os.ftruncate(fd, len(data))
     finally:
         os.close(fd)

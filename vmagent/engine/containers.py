@@ -221,9 +221,9 @@ class Containers:
         """ContainerInspect."""
         live = self._core.find(ref)
         record = live.record
-        folder, host_files = self._core.folder(record.id), self._core.exec_root.container(record.id)
+        folder = self._core.folder(record.id)
         has_started = record.state.started_ns != 0
-        paths = {name: str(host_files / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
+        paths = {name: str(folder / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
         paths["log"] = str(latest_payload(folder))
         graph = {
             "Name": "overlay2",

@@ -93,10 +93,12 @@ class Launcher:
             try:  # beside the network thread
                 for mount in record.mounts:
                     self._prepare_source(mount, private)
-                host_files = self._core.exec_root.container(record.id)
-                host_files.mkdir(mode=0o711, parents=True, exist_ok=True)
+                # On the data root, as under dockerd: their owner inside may write them without end.
+                host_files = self._core.folder(record.id)
                 if record.host_config["IpcMode"] == "shareable":
-                    _mount_shm(host_files / "shm", record.host_config["ShmSize"], private)
+                    _mount_shm(
+                        self._core.exec_root.container(record.id) / "shm", record.host_config["ShmSize"], private
+                    )
                 plan = self._plan(record, host_files, private, own_network=record.network_mode != "host")
             finally:
                 namespace_fd = await attaching
@@ -224,7 +226,7 @@ class Launcher:
 
     def _write_host_files(self, record: Container, folder: Path) -> None:
         if record.network_mode.startswith("container:"):
-            other = self._core.exec_root.container(self._core.find(record.network_mode.partition(":")[2]).record.id)
+            other = self._core.folder(self._core.find(record.network_mode.partition(":")[2]).record.id)
             for name in ("hosts", "hostname", "resolv.conf"):
                 with suppress(FileNotFoundError):
                     (folder / name).unlink()
@@ -240,7 +242,7 @@ class Launcher:
 
         Raises OSError.
         """
-        path = self._core.exec_root.container(record.id) / "resolv.conf"
+        path = self._core.folder(record.id) / "resolv.conf"
         hostfiles.write_in_place(path, self._resolv_text(record))
 
     def _resolv_text(self, record: Container) -> str:
@@ -296,6 +298,7 @@ def _make_source(path: str, owner: tuple[int, int] | None) -> None:
 
 def _mount_shm(path: Path, size: int, private: Prepared | None) -> None:
     """A tmpfs on the host that several containers can have as their /dev/shm. Raises OSError."""
+    path.parent.mkdir(mode=0o711, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
     if not os.path.ismount(path):  # a failed stop of the last run may have left it
         flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
