@@ -127,3 +127,13 @@ def test_copy_up_fills_a_tmpfs_with_what_lay_below(bundle: Bundle) -> None:
     assert said.startswith("kept 5 6 640\ntmpfs /data tmpfs ro,nosuid")
     assert "Read-only" in said
     shutil.rmtree(folder)
+
+
+def test_a_read_only_tmpfs_holds_what_is_mounted_and_made_in_it(bundle: Bundle) -> None:
+    """podman --read-only-tmpfs=false has such a /dev; and podman 5 has empty options."""
+    dev = next(mount for mount in bundle.spec["mounts"] if mount["destination"] == "/dev")
+    dev["options"] = [*dev["options"], "ro", ""]
+    bundle.mount("/t", "tmpfs", "ro", "size=1m", kind="tmpfs")
+    bundle.mount("/t/inner", "tmpfs", "size=1m", kind="tmpfs")
+    said = bundle.shell("echo >/dev/null; ls -d /dev/pts /dev/fd; touch /t/inner/x; touch /dev/x /t/x 2>&1 || true")
+    assert said == ("/dev/fd\n/dev/pts\ntouch: /dev/x: Read-only file system\ntouch: /t/x: Read-only file system\n")

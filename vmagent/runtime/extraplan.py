@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vmagent.linux import scheduling
+from vmagent.linux.mounts import MOUNT_ATTR_RDONLY
 from vmagent.runtime.failure import SPEC, LaunchError
 from vmagent.runtime.hooks import compile_hooks
 from vmagent.runtime.mountspec import id_map
@@ -54,12 +55,12 @@ def plan_extra(
     spec: Mapping[str, Any],
     linux: Mapping[str, Any],
     private: set[str],
-    mounts: Sequence[Mapping[str, Any]],
+    mounts: Sequence[dict[str, Any]],
     joined_maps: tuple[list[list[int]], list[list[int]]] | None = None,
 ) -> dict[str, Any] | None:
     """None for a container that asks for nothing uncommon. Raises LaunchError (spec).
 
-    `joined_maps`: see `compile_plan`.
+    `joined_maps`: see `compile_plan`. Of `mounts` those that can't be read-only yet are made writable.
     """
     hooks = compile_hooks(spec.get("hooks") or {})
     user = _user(linux, private)
@@ -70,9 +71,23 @@ def plan_extra(
     needs = any(mount["idmap"] is not None or mount["copies_up"] for mount in mounts)
     in_child: dict[str, Any] = {kind: hooks[kind] for kind in ("createContainer", "startContainer") if kind in hooks}
     asks = bool(in_child) or bool(hooks.keys() & {"prestart", "createRuntime"})
-    if not (asks or user or offsets is not None or owner is not None or needs):
+    late = _late_read_only(mounts)
+    if not (asks or user or offsets is not None or owner is not None or needs or late):
         return None
-    return {"user": user, "time_offsets": offsets, "cgroup_owner": owner, "asks_for_hooks": asks, **in_child}
+    common = {"user": user, "time_offsets": offsets, "cgroup_owner": owner, "late_read_only": late}
+    return {**common, "asks_for_hooks": asks, **in_child}
+
+
+def _late_read_only(mounts: Sequence[dict[str, Any]]) -> list[str] | None:
+    """Where a tmpfs becomes read-only at the very end: devices, or what is mounted there, have to be made in it."""
+    late = []
+    for mount in mounts:
+        inner = mount["destination"].rstrip("/") + "/"
+        is_read_only = mount["kind"] == "new" and mount["fstype"] == "tmpfs" and mount["set"] & MOUNT_ATTR_RDONLY
+        if is_read_only and (inner == "/dev/" or any(other["destination"].startswith(inner) for other in mounts)):
+            mount["set"] &= ~MOUNT_ATTR_RDONLY
+            late.append(mount["destination"])
+    return late or None
 
 
 def _entry(linux: Mapping[str, Any], name: str) -> Mapping[str, Any]:

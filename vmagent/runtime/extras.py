@@ -11,8 +11,8 @@ import resource
 import stat
 from contextlib import suppress
 
+from vmagent.linux import mounts, scheduling
 from vmagent.linux import process as linux
-from vmagent.linux import scheduling
 from vmagent.linux.idmaps import outside
 from vmagent.runtime import hooks, usernamespace
 from vmagent.runtime.copyup import copy_up
@@ -145,11 +145,21 @@ class Extras:
         except OSError as e:
             raise failed(f"error copying {mount['destination']} into its tmpfs", e, MOUNT) from e
 
-    def before_pivot(self, report: Report) -> None:
-        """(child) Let the runtime run its hooks, then run createContainer's: host's paths, container's namespaces."""
+    def before_pivot(self, report: Report, root_fd: int) -> None:
+        """(child) Let the runtime run its hooks, then run createContainer's: host's paths, container's namespaces.
+
+        Then what was to be read-only from the start, but for what had to be made in it. Raises LaunchError.
+        """
         if self._plan.get("asks_for_hooks"):
             self._state = report.ask({"hooks": True})
             hooks.run_hooks("createContainer", self._plan.get("createContainer") or (), self._state)
+        for destination in self._plan.get("late_read_only") or ():
+            try:
+                target = mounts.open_in_root(root_fd, destination)
+                mounts.mount_setattr(target, set_=mounts.MOUNT_ATTR_RDONLY)
+                os.close(target)
+            except OSError as e:
+                raise failed(f"error making {destination} read-only", e, MOUNT) from e
 
     def before_command(self) -> None:
         """(child) startContainer's hooks, in the container."""

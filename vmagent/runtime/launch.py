@@ -313,7 +313,7 @@ def _make_container(
     rootfs.mask(root_fd, plan["masked"], null_fd, trees)
     rootfs.make_read_only(root_fd, plan["readonly_paths"], trees)
     if extras is not None:
-        extras.before_pivot(report)
+        extras.before_pivot(report, root_fd)
     rootfs.pivot(root_fd, readonly=plan["readonly"], propagation=plan["propagation"])
     _finish(process, root_fd, program, report, began, time.monotonic_ns(), outside, extras)
 

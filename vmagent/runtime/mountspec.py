@@ -53,7 +53,7 @@ def compile_mount(mount: dict[str, Any], *, has_user: bool = False) -> dict[str,
     Raises LaunchError (spec) for what makes no sense or is not done here.
     """
     destination, source = mount["destination"], mount.get("source")
-    options: list[str] = mount.get("options") or []
+    options: list[str] = [option for option in mount.get("options") or () if option]  # podman 5 has empty ones
     if not destination.startswith("/"):
         destination = "/" + destination
     is_bind = "bind" in options or "rbind" in options or mount.get("type") == "bind"
