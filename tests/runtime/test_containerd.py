@@ -90,7 +90,8 @@ def containerd(busybox_tar: Path) -> Iterator[Containerd]:
     config = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
     config += f'root = "{root}/root"\nstate = "{root}/state"\n[grpc]\naddress = "{root}/s"\n'
     (root / "config").write_text(config)
-    script = 'ip link set lo up; exec containerd --config "$1"'
+    # runc would leave folders in a tree of cgroup v2 beside those of v1.
+    script = 'ip link set lo up; umount /sys/fs/cgroup/unified 2>/dev/null; exec containerd --config "$1"'
     argv = ["unshare", "--net", "--mount", "--propagation", "private", "--", "bash", "-c", script, "bash"]
     call = Containerd(root)
     try:
@@ -108,7 +109,7 @@ def containerd(busybox_tar: Path) -> Iterator[Containerd]:
             finally:
                 daemon.send_signal(signal.SIGTERM)
                 daemon.communicate(timeout=30)
-        assert list(Path("/sys/fs/cgroup").glob(f"*{call.cgroups}/subject")) == []
+        assert list(Path("/sys/fs/cgroup").glob(f"*{call.cgroups}/*/")) == []
     finally:
         tree().at(call.cgroups).remove()
         shutil.rmtree(root)
