@@ -27,6 +27,7 @@ START_LIMIT_S = 20
 class NativeEngine:
     """`cove-agent` as a child of the test. `docker(...)` and `cove(...)` run the real programs against it."""
 
+    prefix: tuple[str | Path, ...] = ()  # a command that executes the agent
     answers = 200  # what a ping gets once it is there
 
     def __init__(self, *flags: str) -> None:
@@ -44,6 +45,7 @@ class NativeEngine:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *self.prefix,
                     Path(sys.executable).with_name("cove-agent"),
                     *("-H", self.host, "--pidfile", self.pidfile, "--bip", self._bip),
                     *("--data-root", self.root / "data", "--exec-root", self.root / "exec"),

@@ -14,12 +14,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from vmagent.containers.model import Container
 from vmagent.containers.process import open_process
@@ -28,8 +25,6 @@ from vmagent.engine.core import Core
 from vmagent.errors import BadRequest, Conflict, EngineError
 from vmagent.linux.subids import IdMaps
 from vmagent.runtime.usernamespace import open_idmapped
-
-log = structlog.get_logger(__name__)
 
 ANSWER_LIMIT_S = 10.0
 _ANSWER_BYTES = 4096
@@ -125,18 +120,18 @@ class UserNamespaces:
                 if kind != "container":
                     continue
                 other = self._core.find(ref).record
-                maps = self.of_running(other)
-                if maps is None and other.state.running:
-                    raise Conflict(
-                        f"cannot join {name} namespace of container {other.name}: it is in the host's user namespace; "
-                        "use --userns=host to share it"
-                    )
-                if maps is None:
+                if not other.state.running:
                     raise Conflict(
                         f"cannot join {name} namespace of a non running container: container {other.name} is "
                         f"{other.state.status}"
                     )
-                fd = _open_namespace(other, "user")
+                maps = self.of_running(other)
+                if maps is None:
+                    raise Conflict(
+                        f"cannot join {name} namespace of container {other.name}: it is in the host's user namespace; "
+                        "use --userns=host to share it"
+                    )
+                fd = _open_user_namespace(other)
                 inode = os.fstat(fd).st_ino
                 if inode in found:
                     os.close(fd)
@@ -151,21 +146,23 @@ class UserNamespaces:
 
     # --- while it runs
 
-    def of_running(self, record: Container) -> IdMaps | None:
-        """The maps of a running container's user namespace; None: the host's, or it has just ended.
+    @staticmethod
+    def of_running(record: Container) -> IdMaps | None:
+        """The maps of a running container's user namespace; None: it is the host's.
 
-        Asked of the kernel, not of the settings: the engine may have been started anew with others.
+        Asked of the kernel, not of the settings: the engine may have been started anew with others. Raises Conflict if
+        it has ended; any other failure too must not be taken for the host's: OSError.
         """
-        if not record.state.running:
-            return None
-        with suppress(OSError):
-            fd = _open_namespace(record, "user")
+        try:
+            process_fd = open_process(record.state.pid, record.id)
             try:
-                if os.fstat(fd).st_ino != _own_inode():
-                    return IdMaps.of_process(record.state.pid)
+                if os.stat("ns/user", dir_fd=process_fd).st_ino == os.stat("/proc/self/ns/user").st_ino:
+                    return None
+                return IdMaps.of_process(process_fd)
             finally:
-                os.close(fd)
-        return None
+                os.close(process_fd)
+        except (ProcessLookupError, FileNotFoundError) as e:
+            raise Conflict(f"container {record.id} is not running") from e
 
     def of(self, record: Container) -> IdMaps | None:
         """Those of the files of a container, running or not."""
@@ -174,17 +171,16 @@ class UserNamespaces:
         return self.maps if self.is_private(record.host_config) else None
 
 
-def _own_inode() -> int:
-    return os.stat("/proc/self/ns/user").st_ino
-
-
-def _open_namespace(record: Container, name: str) -> int:
-    """Raises ProcessLookupError where the container has ended."""
-    process_fd = open_process(record.state.pid, record.id)
+def _open_user_namespace(record: Container) -> int:
+    """Raises Conflict where the container has ended."""
     try:
-        return os.open(f"ns/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd)
-    finally:
-        os.close(process_fd)
+        process_fd = open_process(record.state.pid, record.id)
+        try:
+            return os.open("ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd)
+        finally:
+            os.close(process_fd)
+    except (ProcessLookupError, FileNotFoundError) as e:
+        raise Conflict(f"container {record.id} is not running") from e
 
 
 class _Maker:

@@ -8,6 +8,7 @@ dockerd, no user is made: an engine does not write the host's user database.
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 from pathlib import Path
 from typing import NamedTuple
@@ -38,9 +39,9 @@ class IdMaps(NamedTuple):
         return outside(0, self.uids), outside(0, self.gids)
 
     @classmethod
-    def of_process(cls, pid: int) -> IdMaps:
-        """Those of the user namespace of process `pid`, as seen from ours. Raises OSError."""
-        return cls(*(_parse_map(Path(f"/proc/{pid}/{name}").read_text()) for name in ("uid_map", "gid_map")))
+    def of_process(cls, process_fd: int) -> IdMaps:
+        """Those of the user namespace of the process of a /proc/PID, as seen from ours. Raises OSError."""
+        return cls(*(_read_map(process_fd, name) for name in ("uid_map", "gid_map")))
 
 
 def look_up(text: str) -> IdMaps:
@@ -118,5 +119,6 @@ def _ranges(path: Path, user: pwd.struct_passwd) -> Entries:
     return found
 
 
-def _parse_map(text: str) -> Entries:
-    return [[int(number) for number in line.split()] for line in text.splitlines()]
+def _read_map(process_fd: int, name: str) -> Entries:
+    with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd), encoding="ascii") as file:
+        return [[int(number) for number in line.split()] for line in file]

@@ -38,6 +38,7 @@ from vmagent.networks.model import (
     new_id,
     now,
 )
+from vmagent.networks.namespace import open_namespace
 from vmagent.networks.ports import HostPorts
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
@@ -327,10 +328,7 @@ class NetworkStack:
         Raises EngineError (address or port taken, pool empty) and OSError.
         """
         with ExitStack() as undo:
-            if given_fd is not None:
-                fd, inner = self._enter_namespace(os.dup(given_fd))
-            else:
-                fd, inner = self._take_spare() or self._make_namespace()
+            fd, inner = (given_fd is None and self._take_spare()) or open_namespace(self._home, given_fd)
             undo.callback(os.close, fd)
             undo.enter_context(inner)
             sandbox = Sandbox(container_id=container_id, netns_fd=fd)
@@ -354,7 +352,7 @@ class NetworkStack:
         """Make the namespace of the next `attach` beforehand, while nobody waits for it; it ends with this process."""
         if not self._spare:
             try:
-                self._spare.append(self._make_namespace())
+                self._spare.append(open_namespace(self._home))
             except OSError as e:  # `attach` tries again, and its caller is told
                 log.warning("namespace.not_prepared", error=str(e))
 
@@ -378,20 +376,6 @@ class NetworkStack:
             return self._spare.pop()
         except IndexError:
             return None
-
-    def _make_namespace(self) -> tuple[int, netlink.NetlinkSocket]:
-        return self._enter_namespace(netns.create(self._home))
-
-    def _enter_namespace(self, fd: int) -> tuple[int, netlink.NetlinkSocket]:
-        """A namespace's descriptor and a socket inside, lo up; both the caller's. Raises OSError and closes `fd`."""
-        with ExitStack() as undo:
-            undo.callback(os.close, fd)
-            with netns.inside(fd, self._home):
-                inner = netlink.NetlinkSocket()
-            undo.enter_context(inner)
-            inner.send(netlink.set_link(1, up=True))
-            undo.pop_all()
-        return fd, inner
 
     def _join(
         self,

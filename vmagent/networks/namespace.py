@@ -1,0 +1,24 @@
+"""A container's network namespace, as the stack begins with it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from vmagent.linux import netlink, netns
+
+
+def open_namespace(home: int, given_fd: int | None = None) -> tuple[int, netlink.NetlinkSocket]:
+    """(descriptor, socket inside) of a new namespace, or of a copy of `given_fd`, lo up; both the caller's.
+
+    `home`: the calling thread's own namespace. Raises OSError.
+    """
+    with ExitStack() as undo:
+        fd = netns.create(home) if given_fd is None else os.dup(given_fd)
+        undo.callback(os.close, fd)
+        with netns.inside(fd, home):
+            inner = netlink.NetlinkSocket()
+        undo.enter_context(inner)
+        inner.send(netlink.set_link(1, up=True))
+        undo.pop_all()
+    return fd, inner
