@@ -32,8 +32,17 @@ class DataRoot(NamedTuple):
         return self.path / "containers"
 
     def container(self, container_id: str) -> Path:
-        """One container's folder: records, log files, hosts, hostname, resolv.conf, upper/ and work/ of its overlay."""
+        """One container's folder: records, log files, etc/, upper/ and work/ of its overlay."""
         return self.containers / container_id
+
+    def host_files(self, container_id: str) -> Path:
+        """The files that are bound over the container's own /etc: hosts, hostname, resolv.conf."""
+        return self.containers / container_id / "etc"
+
+    @property
+    def spares(self) -> Path:
+        """Folders such as `host_files` gives, for containers to come; made anew at start."""
+        return self.path / "spares"
 
     @property
     def blobs(self) -> Path:

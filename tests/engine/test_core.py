@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vmagent.containers import records
+from vmagent.containers import hostfiles, records
 from vmagent.containers.configure import complete
 from vmagent.containers.live import Bell, Live
 from vmagent.containers.model import Container, ContainerId, Status
@@ -143,6 +143,28 @@ def test_execs_that_were_never_started_are_forgotten(tmp_path: Path) -> None:
             await core.close()
 
     asyncio.run(check())
+
+
+def test_host_files_are_prepared_and_never_shared(tmp_path: Path) -> None:
+    (tmp_path / "spares" / "left" / "by").mkdir(parents=True)
+    spares = hostfiles.Spares(tmp_path / "spares")
+    spares.open()
+    prepared = {path.stat().st_ino for path in (tmp_path / "spares").iterdir()}
+    assert len(prepared) == hostfiles.SPARES
+    spares.make()
+    assert len(os.listdir(tmp_path / "spares")) == hostfiles.SPARES, "enough is enough"
+    made = [tmp_path / str(number) for number in range(hostfiles.SPARES + 2)]
+    for folder in made:
+        spares.place(folder)
+        spares.place(folder)  # at its next start it is there
+        for name in hostfiles.NAMES:
+            hostfiles.write_in_place(folder / name, folder.name * 5)
+            hostfiles.write_in_place(folder / name, folder.name)
+    assert {folder.stat().st_ino for folder in made[: hostfiles.SPARES]} == prepared
+    for name in hostfiles.NAMES:
+        assert [(folder / name).read_text() for folder in made] == [folder.name for folder in made]
+        assert {(folder / name).stat().st_mode & 0o777 for folder in made} == {0o644}
+    assert not os.listdir(tmp_path / "spares")
 
 
 @contextlib.contextmanager

@@ -227,7 +227,7 @@ def test_a_user_of_the_host_s_reaches_no_file_of_a_container_s(attacker: Attacke
     container_id = attacker.engine.docker("inspect", "-f", "{{.Id}}", name).stdout.strip()
     root = attacker.engine.root
     files = [
-        *(root / "data" / "containers" / container_id / file for file in ("upper/suid", "hosts")),
+        *(root / "data" / "containers" / container_id / file for file in ("upper/suid", "etc/hosts")),
         root / "exec" / "containers" / container_id / "shm" / "x",
     ]
     assert files[0].stat().st_mode & stat.S_ISUID

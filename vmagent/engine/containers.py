@@ -222,8 +222,9 @@ class Containers:
         live = self._core.find(ref)
         record = live.record
         folder = self._core.folder(record.id)
+        host_files = self._core.data_root.host_files(record.id)
         has_started = record.state.started_ns != 0
-        paths = {name: str(folder / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
+        paths = {name: str(host_files / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
         paths["log"] = str(latest_payload(folder))
         graph = {
             "Name": "overlay2",

@@ -91,6 +91,11 @@ class Core:
         """Run `function` in a disk thread."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *args, **kwargs))
 
+    def in_background(self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run `function` in a disk thread; nobody waits for it, so it logs its failures itself."""
+        if not self._is_closed:
+            self._disk.submit(function, *args, **kwargs)
+
     def spawn_task(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A task that belongs to the engine: its failure is logged, `close` ends it."""
         task = asyncio.get_running_loop().create_task(work, name=name)

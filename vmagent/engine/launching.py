@@ -75,6 +75,7 @@ class Launcher:
     def __init__(self, core: Core, images: ImageStore, networking: Networking, volumes: Volumes) -> None:
         self._core, self._images, self._networking = core, images, networking
         self._volumes = volumes
+        self.spares = hostfiles.Spares(core.data_root.spares)
 
     async def launch(self, live: Live) -> Spawned:
         """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
@@ -94,7 +95,8 @@ class Launcher:
                 for mount in record.mounts:
                     self._prepare_source(mount, private)
                 # On the data root, as under dockerd: their owner inside may write them without end.
-                host_files = self._core.folder(record.id)
+                host_files = self._core.data_root.host_files(record.id)
+                self.spares.place(host_files)
                 if record.host_config["IpcMode"] == "shareable":
                     _mount_shm(
                         self._core.exec_root.container(record.id) / "shm", record.host_config["ShmSize"], private
@@ -104,7 +106,7 @@ class Launcher:
                 namespace_fd = await attaching
             self._write_host_files(record, host_files)  # which name the addresses
             planned = time.perf_counter()
-            asyncio.get_running_loop().call_soon(self._networking.prepare)  # while the supervisor starts this one
+            asyncio.get_running_loop().call_soon(self._prepare_next)  # while the supervisor starts this one
             spawned = await self._core.supervisor.spawn(
                 SpawnRequest(
                     id=record.id,
@@ -140,6 +142,10 @@ class Launcher:
             }
         )
         return spawned
+
+    def _prepare_next(self) -> None:
+        self._networking.prepare()
+        self._core.in_background(self.spares.make)
 
     def _prepare_source(self, mount: MountPoint, private: Prepared | None) -> None:
         """What will be mounted: a volume's place now, a bind's source made where the user's form asks for it.
@@ -226,8 +232,8 @@ class Launcher:
 
     def _write_host_files(self, record: Container, folder: Path) -> None:
         if record.network_mode.startswith("container:"):
-            other = self._core.folder(self._core.find(record.network_mode.partition(":")[2]).record.id)
-            for name in ("hosts", "hostname", "resolv.conf"):
+            other = self._core.data_root.host_files(self._core.find(record.network_mode.partition(":")[2]).record.id)
+            for name in hostfiles.NAMES:
                 with suppress(FileNotFoundError):
                     (folder / name).unlink()
                 os.link(other / name, folder / name)
@@ -242,7 +248,7 @@ class Launcher:
 
         Raises OSError.
         """
-        path = self._core.folder(record.id) / "resolv.conf"
+        path = self._core.data_root.host_files(record.id) / "resolv.conf"
         hostfiles.write_in_place(path, self._resolv_text(record))
 
     def _resolv_text(self, record: Container) -> str:
