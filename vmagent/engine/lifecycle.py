@@ -21,7 +21,7 @@ from vmagent.engine.health import HealthMonitors
 from vmagent.engine.launching import Launcher, start_error
 from vmagent.engine.networking import Networking
 from vmagent.engine.volumes import Volumes
-from vmagent.errors import Conflict, EngineError, NotModified
+from vmagent.errors import Conflict, EngineError, NotFound, NotModified
 from vmagent.runtime.failure import LaunchError
 from vmagent.supervisor.client import Exited, NotHeld
 
@@ -318,6 +318,8 @@ class Lifecycle:
 
     async def _remove(self, live: Live, *, force: bool, volumes: bool) -> None:
         record, state = live.record, live.record.state
+        if live.is_removed:  # by another request, since this one has found it
+            raise NotFound(f"No such container: {record.id}")
         if live.is_removing:
             raise Conflict(f"removal of container {record.name} is already in progress")
         live.is_removing = True
