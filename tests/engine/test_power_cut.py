@@ -76,5 +76,6 @@ def test_a_state_whose_bytes_were_lost_is_a_run_that_was_lost(own_engine: Native
     (own_engine.root / "data" / "containers" / container_id / "state.json").write_bytes(left)
     own_engine.start()
     assert own_engine.docker("ps", "-a", "--format", "{{.Status}}").stdout.startswith("Exited (255) ")
+    assert own_engine.docker("inspect", "-f", "{{.State.StartedAt}}", "cut").stdout[:2] == "20", "about then"
     own_engine.docker("start", "cut")
     assert own_engine.docker("wait", "cut").stdout == "0\n"

@@ -91,16 +91,17 @@ def load(folder: Path) -> Container:
         ]
         container = Container(**{**record, "id": ContainerId(record["id"]), "mounts": mounts})
         if (folder / STATE).exists():
-            container.state = _decode_state((folder / STATE).read_bytes())
+            container.state = _read_state(folder / STATE)
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UnreadableRecord(f"{folder}: {e}") from e
     return container
 
 
-def _decode_state(data: bytes) -> State:
+def _read_state(path: Path) -> State:
     """A power cut soon after the first start may leave the name alone, and no bytes or zeros: then it was running."""
+    data = path.read_bytes()
     if not data.strip(b"\0"):
-        return State(status=Status.RUNNING, run=1)
+        return State(status=Status.RUNNING, run=1, started_ns=path.stat().st_mtime_ns)
     state = _checked(json.loads(data))
     return State(**{**state, "status": Status(state["status"])})
 

@@ -149,6 +149,7 @@ class Core:
                 if container_id in unsaved:  # what the supervisor knows is all there is of this exit
                     self._exited.setdefault(container_id, run)
                 else:
+                    self._unflushed.discard(container_id)
                     await self.acknowledge(container_id, run)
             delay_s = COMMIT_PAUSE_S if unsaved else COMMIT_DELAY_S
 
