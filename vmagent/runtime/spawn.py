@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.cgroups import Cgroup
 
+_MAX_TEXT = 8191  # escaped it still fits into a pipe, which nobody reads before this end is closed
+
 
 class Launched:
     """A child under way. The caller owns all descriptors; -1 where there is none.
@@ -175,6 +177,8 @@ def _clone_in(birth: Birth, flags: int, cgroup_fd: int) -> tuple[int, int]:
         if between == 0:
             code = 0
             try:
+                # Where the namespaces are another container's, its root could trace the child before it says so itself.
+                linux.prctl(linux.PR_SET_DUMPABLE, 0)
                 if birth.as_host is not None:
                     birth.as_host()
                 for fd, flag in birth.joins:
@@ -214,7 +218,7 @@ def _be_child(child: Callable[[Report], None], report: Report) -> NoReturn:
     except BaseException as e:  # noqa: BLE001  (it is reported, and the process ends)
         text = f"{type(e).__name__}: {e}"
     try:
-        report.say({"error": text, "kind": kind})
+        report.say({"error": text[:_MAX_TEXT], "kind": kind})
     finally:
         os._exit(1)
 
