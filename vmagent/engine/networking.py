@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+GIVE_BACK_DELAY_S = 0.001
 UNBRIDGED = ("host", "none")  # modes that are networks by name but have no bridge
 
 
@@ -43,6 +44,7 @@ class Networking:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._name_servers: dict[str, NameServer] = {}
         self._unkept: list[Sandbox] = []
+        self._leaving: tuple[list[Sandbox], asyncio.Future[None]] | None = None
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a call of the stack in its thread."""
@@ -50,6 +52,7 @@ class Networking:
 
     def _submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         """Have a call of the stack run in its thread, after those submitted before."""
+        self._give_back_now()
         return asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
 
     def prepare(self) -> None:
@@ -208,24 +211,44 @@ class Networking:
         """Give back what a container held; tells `disconnect` for each endpoint. Nothing held is fine.
 
         The network thread does it before any call that comes later, so who asks it for the same address or network
-        need not wait; the result is for who needs to know when that is done (None: nothing was held). What the kernel
-        refuses is logged: an exit or a removal goes on without it.
+        need not wait; the result is for who needs to know when that is done (None: nothing was held). Without ports it
+        begins a moment later: the thread would want the interpreter while the exit is told. What the kernel refuses is
+        logged: an exit or a removal goes on without it.
         """
         self._drop_name_server(record.id)
         sandbox = self.stack.forget(record.id)
         if sandbox is None:
             return None
-        endpoints = list(sandbox.endpoints)
-        released = self._submit(self._give_back, sandbox)
+        endpoints, has_ports = list(sandbox.endpoints), bool(sandbox.ports)
+        loop = asyncio.get_running_loop()
+        if self._leaving is None:
+            self._leaving = ([], loop.create_future())
+            loop.call_later(GIVE_BACK_DELAY_S, self._give_back_now)
+        sandboxes, released = self._leaving
+        sandboxes.append(sandbox)
+        if has_ports:
+            self._give_back_now()
         for endpoint in endpoints:
             self._tell("disconnect", record, endpoint)
-        return released
+        return asyncio.shield(released)  # it is others' too
 
-    def _give_back(self, sandbox: Sandbox) -> None:
-        try:
-            self.stack.give_back(sandbox)
-        except OSError as e:
-            log.error("network.not_released", container=sandbox.container_id, error=str(e))
+    def _give_back_now(self) -> None:
+        if self._leaving is None:
+            return
+        (sandboxes, released), self._leaving = self._leaving, None
+        done = asyncio.get_running_loop().run_in_executor(self._thread, self._give_back, sandboxes)
+
+        def tell(_: asyncio.Future[None]) -> None:
+            released.set_result(None)
+
+        done.add_done_callback(tell)
+
+    def _give_back(self, sandboxes: list[Sandbox]) -> None:
+        for sandbox in sandboxes:
+            try:
+                self.stack.give_back(sandbox)
+            except OSError as e:
+                log.error("network.not_released", container=sandbox.container_id, error=str(e))
 
     def _tell(self, action: str, record: Container, endpoint: Endpoint) -> None:
         attributes = {"container": record.id, "name": endpoint.network_name, "type": "bridge"}
