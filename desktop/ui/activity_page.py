@@ -31,9 +31,10 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.ui.buttons import Segments
-from desktop.ui.cards import Card, EmptyPage, Field, Label
+from desktop.ui.cards import Card, EmptyPage, Field
 from desktop.ui.facts import Happening
 from desktop.ui.icons import Icons
+from desktop.ui.page_head import PageHead
 from desktop.ui.theme import Theme
 from desktop.ui.words import ago, clock_ms, counted, short_id, tr
 
@@ -237,15 +238,8 @@ class ActivityPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 0, 24, 16)
         column.setSpacing(0)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 5, 0, 0)
-        head.setSpacing(13)
-        title = Label(theme, tr("Activity"), "title")
-        title.setFixedHeight(50)
-        self.summary = Label(theme, "", "body", "text2")
-        head.addWidget(title)
-        head.addWidget(self.summary)
-        head.addStretch(1)
+        head = PageHead(theme, tr("Activity"))
+        self.summary = head.summary
         column.addLayout(head)
         tools = QHBoxLayout()
         tools.setContentsMargins(0, 0, 0, 12)

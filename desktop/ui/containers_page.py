@@ -23,6 +23,7 @@ from desktop.ui.container_model import ContainerModel, Segment, segment_of
 from desktop.ui.container_table import ContainerTable, RoundedView
 from desktop.ui.facts import Container, EngineFacts, EnginePhase, State
 from desktop.ui.icons import Icons
+from desktop.ui.page_head import PageHead
 from desktop.ui.theme import Theme
 from desktop.ui.words import clock, counted, memory, sentence, tr
 
@@ -91,15 +92,8 @@ class ContainersPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 0, 24, 0)
         column.setSpacing(0)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 5, 0, 0)
-        head.setSpacing(13)
-        self.title = Label(theme, tr("Containers"), "title")
-        self.summary = Label(theme, "", "body", "text2")
-        self.title.setFixedHeight(50)
-        head.addWidget(self.title)
-        head.addWidget(self.summary)
-        head.addStretch(1)
+        head = PageHead(theme, tr("Containers"))
+        self.title, self.summary = head.title, head.summary
         column.addLayout(head)
         self.banner = Banner(theme, icons)
         self.banner.button.clicked.connect(self._on_banner)

@@ -29,6 +29,7 @@ from desktop.ui.facts import ImageLayer
 from desktop.ui.icons import Icons
 from desktop.ui.image_model import ImageFilter, ImageModel, ImageSegment, Index, NamedImage, segments_of
 from desktop.ui.layer_stack import LayerStack
+from desktop.ui.page_head import PageHead
 from desktop.ui.session import EngineSession
 from desktop.ui.theme import Theme
 from desktop.ui.words import counted, disk, short_id, tr
@@ -287,15 +288,8 @@ class ImagesPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 0, 24, 16)
         column.setSpacing(0)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 5, 0, 0)
-        head.setSpacing(13)
-        title = Label(theme, tr("Images"), "title")
-        title.setFixedHeight(50)
-        self.summary = Label(theme, "", "body", "text2")
-        head.addWidget(title)
-        head.addWidget(self.summary)
-        head.addStretch(1)
+        head = PageHead(theme, tr("Images"))
+        self.summary = head.summary
         column.addLayout(head)
         tools = QHBoxLayout()
         tools.setContentsMargins(0, 0, 0, 12)

@@ -1,0 +1,23 @@
+"""The line above a page: what the page is called, and in a few words what there is."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QHBoxLayout
+
+from desktop.ui.cards import Label
+from desktop.ui.theme import Theme
+
+
+class PageHead(QHBoxLayout):
+    """`title` and `summary` are labels; the summary begins empty."""
+
+    def __init__(self, theme: Theme, title: str) -> None:
+        super().__init__()
+        self.setContentsMargins(0, 5, 0, 0)
+        self.setSpacing(13)
+        self.title = Label(theme, title, "title")
+        self.title.setFixedHeight(50)
+        self.summary = Label(theme, "", "body", "text2")
+        self.addWidget(self.title)
+        self.addWidget(self.summary)
+        self.addStretch(1)
