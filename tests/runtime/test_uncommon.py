@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,10 +73,46 @@ def test_exec_and_another_container_join_a_user_namespace(new_bundle: Callable[[
     assert said_second.split() == [own, os.readlink(f"/proc/{pid}/ns/net"), "0", "1"]
 
 
+@pytest.mark.spec("config-linux.md, Namespaces: path")
+def test_who_joins_user_and_pid_namespaces_is_known_by_its_own_number(new_bundle: Callable[[], Bundle]) -> None:
+    """Not by the one it has inside, which outside is somebody else's."""
+    first, second = new_bundle(), new_bundle()
+    map_users(first)
+    pid = first.start("sleep", "60")
+    map_users(second)
+    del second.linux["uidMappings"], second.linux["gidMappings"]
+    for name, file in (("user", "user"), ("network", "net"), ("pid", "pid")):
+        second.drop_namespace(name, f"/proc/{pid}/ns/{file}")
+    started = second.start("sleep", "61")
+    assert Path(f"/proc/{started}/cmdline").read_bytes().split(b"\0")[:2] == [b"sleep", b"61"]
+    assert os.readlink(f"/proc/{started}/ns/pid") == os.readlink(f"/proc/{pid}/ns/pid")
+
+
 def test_a_terminal_works_in_a_user_namespace(bundle: Bundle) -> None:
     map_users(bundle)
     bundle.process["terminal"] = True
     assert bundle.shell("tty; stat -c %u /dev/console").split() == ["/dev/pts/0", "0"]
+
+
+@pytest.mark.spec("config-linux.md, Namespaces: user; mount_namespaces(7), less privileged mount namespaces")
+def test_a_bind_shared_in_a_user_namespace_mounts_nothing_outside(bundle: Bundle, tmp_path: Path) -> None:
+    map_users(bundle)
+    for sets in bundle.process["capabilities"].values():
+        sets.append("CAP_SYS_ADMIN")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "shared", shared], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", shared], check=True)
+        (shared / "place").mkdir()
+        bundle.mount("/m", shared, "rbind", "rshared")
+        said = bundle.shell(
+            "mount -t tmpfs t /m/place && touch /m/place/x && grep -o ' /m .* shared:' /proc/self/mountinfo"
+        )
+        assert said.endswith("shared:\n")
+        assert not list((shared / "place").iterdir())
+    finally:
+        subprocess.run(["umount", "-R", shared], check=True)
 
 
 @pytest.mark.parametrize("option", ["idmap", "ridmap"])

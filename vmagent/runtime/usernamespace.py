@@ -216,9 +216,13 @@ def _open_source(mount: dict[str, Any], user_ns_fd: int) -> int:
     try:
         fd = m.open_tree(m.AT_FDCWD, mount["source"], m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if mount["recursive"] else 0))
         idmap = mount["idmap"]
-        if idmap is None:
-            return fd
         try:
+            if user_ns_fd >= 0:
+                # Whatever is `shared` inside is so among the container's own: by a peer of the host's its root could
+                # mount there (mount_namespaces(7): a namespace of less privileges gets slaves).
+                m.mount_setattr(fd, propagation=m.MS_SLAVE, recursive=True)
+            if idmap is None:
+                return fd
             own_fd = make_user_namespace(idmap["uid_map"], idmap["gid_map"]) if idmap["uid_map"] else os.dup(user_ns_fd)
             try:
                 m.mount_idmapped(fd, own_fd, recursive=idmap["recursive"])
