@@ -41,7 +41,7 @@ class DataRoot(NamedTuple):
 
     @property
     def spares(self) -> Path:
-        """Folders such as `host_files` gives, for containers to come; made anew at start."""
+        """Folders such as `container` gives, for containers to come; made anew at start."""
         return self.path / "spares"
 
     @property

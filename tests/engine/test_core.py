@@ -15,6 +15,7 @@ from vmagent.containers import hostfiles, records
 from vmagent.containers.configure import complete
 from vmagent.containers.live import Bell, Live
 from vmagent.containers.model import Container, ContainerId, Status
+from vmagent.containers.spares import SPARES, Spares
 from vmagent.engine import core as core_module
 from vmagent.engine import execs as execs_module
 from vmagent.engine.containers import LogStream
@@ -145,25 +146,26 @@ def test_execs_that_were_never_started_are_forgotten(tmp_path: Path) -> None:
     asyncio.run(check())
 
 
-def test_host_files_are_prepared_and_never_shared(tmp_path: Path) -> None:
+def test_folders_are_prepared_and_never_shared(tmp_path: Path) -> None:
     (tmp_path / "spares" / "left" / "by").mkdir(parents=True)
-    spares = hostfiles.Spares(tmp_path / "spares")
+    spares = Spares(tmp_path / "spares", records.make_folder)
     spares.open()
     prepared = {path.stat().st_ino for path in (tmp_path / "spares").iterdir()}
-    assert len(prepared) == hostfiles.SPARES
+    assert len(prepared) == SPARES
     spares.make()
-    assert len(os.listdir(tmp_path / "spares")) == hostfiles.SPARES, "enough is enough"
-    made = [tmp_path / str(number) for number in range(hostfiles.SPARES + 2)]
+    assert len(os.listdir(tmp_path / "spares")) == SPARES, "enough is enough"
+    made = [tmp_path / str(number) for number in range(SPARES + 2)]
     for folder in made:
-        spares.place(folder)
-        spares.place(folder)  # at its next start it is there
+        records.save_new(folder, container(folder.name.zfill(64)), spares.place)
         for name in hostfiles.NAMES:
-            hostfiles.write_in_place(folder / name, folder.name * 5)
-            hostfiles.write_in_place(folder / name, folder.name)
-    assert {folder.stat().st_ino for folder in made[: hostfiles.SPARES]} == prepared
+            hostfiles.write_in_place(folder / "etc" / name, folder.name * 5)
+            hostfiles.write_in_place(folder / "etc" / name, folder.name)
+    assert {folder.stat().st_ino for folder in made[:SPARES]} == prepared
+    assert [records.load(folder).id for folder in made] == [folder.name.zfill(64) for folder in made]
     for name in hostfiles.NAMES:
-        assert [(folder / name).read_text() for folder in made] == [folder.name for folder in made]
-        assert {(folder / name).stat().st_mode & 0o777 for folder in made} == {0o644}
+        assert [(folder / "etc" / name).read_text() for folder in made] == [folder.name for folder in made]
+        assert {(folder / "etc" / name).stat().st_mode & 0o777 for folder in made} == {0o644}
+    assert {oct(path.stat().st_mode) for folder in made for path in folder.glob("*er")} == {oct(0o40755)}
     assert not os.listdir(tmp_path / "spares")
 
 

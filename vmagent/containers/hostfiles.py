@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import shutil
-from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
 from vmagent.errors import BadRequest
 
-log = structlog.get_logger(__name__)
-
 NAMES = ("hosts", "hostname", "resolv.conf")
-SPARES = 16  # as many starts in a row need no new file
 FALLBACK_NAMESERVERS = ("8.8.8.8", "8.8.4.4")  # docker's, where the host has only loopback resolvers
 _OWN_LINES = (
     "127.0.0.1\tlocalhost",
@@ -129,50 +122,3 @@ def write_in_place(path: Path, text: str) -> None:
         os.ftruncate(fd, len(data))
     finally:
         os.close(fd)
-
-
-class Spares:
-    """Folders with the three files, made while nobody waits: `place` gives one to a container.
-
-    Where many files have just been deleted, ext4 takes up to 0.7 ms to find an inode for a new one, and a rename 0.02.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._made: deque[Path] = deque()  # its calls are atomic: one thread makes, another takes
-
-    def open(self) -> None:
-        """Make as many as there should be; what an earlier engine left goes. Failures as those of `make`."""
-        try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            for left in set(self._folder.iterdir()) - set(self._made):
-                shutil.rmtree(left)
-        except OSError as e:
-            log.warning("host_files.not_prepared", error=str(e))
-            return
-        for _ in range(SPARES):
-            self.make()
-
-    def make(self) -> None:
-        """Make one if there are too few; what keeps it from that is logged, and met again by who needs the files."""
-        if len(self._made) >= SPARES:
-            return
-        path = self._folder / os.urandom(8).hex()
-        try:
-            path.mkdir(mode=0o711)
-            for name in NAMES:
-                write_in_place(path / name, "")
-        except OSError as e:
-            log.warning("host_files.not_prepared", error=str(e))
-            shutil.rmtree(path, ignore_errors=True)
-            return
-        self._made.append(path)
-
-    def place(self, folder: Path) -> None:
-        """Have `folder` there; where none is prepared, its files are made as they are written. Raises OSError."""
-        if folder.exists():
-            return
-        try:
-            os.rename(self._made.popleft(), folder)
-        except (IndexError, FileNotFoundError):
-            folder.mkdir(mode=0o711)

@@ -8,32 +8,43 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from vmagent.containers import hostfiles
 from vmagent.containers.model import Container, ContainerId, MountKind, MountPoint, State, Status
 from vmagent.durable import fsync_dir, publish
 
 SCHEMA = 1
-CONFIG, STATE = "config.json", "state.json"
+CONFIG, STATE, ETC = "config.json", "state.json", "etc"
 
 
 class UnreadableRecord(Exception):
     """A record that this engine can't read: damaged, or of a newer engine. It is left alone on disk."""
 
 
-def save_new(folder: Path, container: Container) -> None:
-    """Make `folder` with its overlay directories and a durable config.json. Blocks for one flush (about 1 ms).
+def make_folder(folder: Path) -> None:
+    """A container's folder with all that every container has in it, its files empty. Raises OSError."""
+    folder.mkdir(mode=0o710)
+    for name in ("upper", "work"):
+        os.mkdir(folder / name, 0o755)
+    os.mkdir(folder / ETC, 0o711)
+    for name in hostfiles.NAMES:
+        hostfiles.write_in_place(folder / ETC / name, "")
+    os.close(os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def save_new(folder: Path, container: Container, place: Callable[[Path], None] = make_folder) -> None:
+    """Have `place` make `folder`, and write a durable config.json. Blocks for one flush (about 1 ms).
 
     Under its own name at once: with a rename after the first flush, the file system would have two transactions to
     write. `is_whole` knows what a crash leaves meanwhile. Raises OSError; what is half-made then is the caller's to
     remove.
     """
-    folder.mkdir(mode=0o710)
-    for name in ("upper", "work"):
-        os.mkdir(folder / name, 0o755)
-    fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    place(folder)
+    fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CLOEXEC)
     with open(fd, "wb") as file:  # which writes on where the disk takes a part only, and then says that it is full
         file.write(encode(container))
         file.flush()

@@ -19,7 +19,8 @@ from vmagent.containers import logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, ContainerId
 from vmagent.containers.names import Names
-from vmagent.containers.records import STATE, encode_state
+from vmagent.containers.records import STATE, encode_state, make_folder
+from vmagent.containers.spares import Spares
 from vmagent.durable import fsync_dir, publish
 from vmagent.engine.events import EventBus
 from vmagent.errors import EngineError, NotFound
@@ -51,6 +52,7 @@ class Core:
         self.supervisor = SupervisorClient()
         self.log_default = logconfig.DEFAULT  # HostConfig.LogConfig of those who give none
         self.names = Names()
+        self.spares = Spares(data_root.spares, make_folder)
         self.live: dict[ContainerId, Live] = {}
         self.is_stopping = False
         self._disk = ThreadPoolExecutor(3, thread_name_prefix="disk")

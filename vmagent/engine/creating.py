@@ -79,7 +79,7 @@ class Creator:
             record.mounts = await self._claim_volumes(record, claims)
             folder = self._core.folder(container_id)
             undo.callback(self._core.discard_tree, folder)
-            await self._core.on_disk(records.save_new, folder, record)
+            await self._core.on_disk(records.save_new, folder, record, self._core.spares.place)
             undo.pop_all()
             live = Live(record)  # from here on the volumes count as used by it
             self._core.names.add_id(container_id)

@@ -209,7 +209,7 @@ class Engine:
 
     async def _after_open(self) -> None:
         """What may take its time: late exits, lost restarts, policies, leftovers."""
-        self._core.in_background(self._launcher.spares.open)
+        self._core.in_background(self._core.spares.open)
         early, self._early = self._early, None
         for event in early or ():
             self._on_supervisor_event(event)

@@ -75,7 +75,6 @@ class Launcher:
     def __init__(self, core: Core, images: ImageStore, networking: Networking, volumes: Volumes) -> None:
         self._core, self._images, self._networking = core, images, networking
         self._volumes = volumes
-        self.spares = hostfiles.Spares(core.data_root.spares)
 
     async def launch(self, live: Live) -> Spawned:
         """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
@@ -96,7 +95,7 @@ class Launcher:
                     self._prepare_source(mount, private)
                 # On the data root, as under dockerd: their owner inside may write them without end.
                 host_files = self._core.data_root.host_files(record.id)
-                self.spares.place(host_files)
+                host_files.mkdir(mode=0o711, exist_ok=True)  # those of earlier versions have none
                 if record.host_config["IpcMode"] == "shareable":
                     _mount_shm(
                         self._core.exec_root.container(record.id) / "shm", record.host_config["ShmSize"], private
@@ -145,7 +144,7 @@ class Launcher:
 
     def _prepare_next(self) -> None:
         self._networking.prepare()
-        self._core.in_background(self.spares.make)
+        self._core.in_background(self._core.spares.make)
 
     def _prepare_source(self, mount: MountPoint, private: Prepared | None) -> None:
         """What will be mounted: a volume's place now, a bind's source made where the user's form asks for it.
