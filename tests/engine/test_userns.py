@@ -247,6 +247,26 @@ def test_a_volume_has_the_same_owners_with_and_without_a_mapping(engine: Remappe
     engine.docker("volume", "rm", "uvol", "wvol")
 
 
+def test_a_volume_that_binds_a_folder_of_the_host_gives_no_right_to_it(engine: RemappedEngine, tmp_path: Path) -> None:
+    host, empty = tmp_path / "host", tmp_path / "empty"
+    host.mkdir()
+    empty.mkdir()
+    (host / "secret").write_text("of the host")
+    (host / "secret").chmod(0o600)
+    engine.docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={host}", "hvol")
+    try:
+        script = "stat -c %u /h; cat /h/secret 2>/dev/null || touch /h/x 2>/dev/null || echo refused"
+        assert run(engine, "-v", "hvol:/h", script).split() == ["65534", "refused"]
+        # What the image has there is copied into a new volume, as under dockerd: for the container's users.
+        options = ",".join(f"volume-opt={option}" for option in ("type=none", "o=bind", f"device={empty}"))
+        script = "stat -c %u /etc /etc/passwd; echo >>/etc/passwd && echo wrote"
+        mount = f"type=volume,src=evol,dst=/etc,{options}"
+        assert run(engine, "--mount", mount, script).split() == ["0", "0", "wrote"]
+        assert [path.stat().st_uid for path in (empty, empty / "passwd")] == [UIDS, UIDS]
+    finally:
+        engine.docker("volume", "rm", "hvol", "evol", check=False)
+
+
 def test_a_folder_that_is_made_for_a_bind_is_the_containers(engine: RemappedEngine, tmp_path: Path) -> None:
     assert run(engine, "-v", f"{tmp_path}/a/b:/n", "stat -c %u /n; touch /n/x && echo wrote").split() == ["0", "wrote"]
     assert [(tmp_path / path).stat().st_uid for path in ("", "a", "a/b", "a/b/x")] == [0, UIDS, UIDS, UIDS]

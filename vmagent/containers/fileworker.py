@@ -20,7 +20,6 @@ from typing import Any
 
 from vmagent.containers import tarring
 from vmagent.containers.ids import Ids
-from vmagent.containers.model import MountKind
 from vmagent.containers.process import open_process
 from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import capabilities, mounts
@@ -66,8 +65,7 @@ def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
         mounts.move_mount(overlay_fd, place)
         os.close(place)
         for mount in root["mounts"]:
-            is_volume = mount["kind"] == MountKind.VOLUME
-            _mount_inside(overlay_fd, mount["source"], mount["destination"], user_ns_fd if is_volume else -1)
+            _mount_inside(overlay_fd, mount["source"], mount["destination"], user_ns_fd if mount["is_own"] else -1)
         return overlay_fd
     finally:
         os.close(user_ns_fd)
@@ -121,7 +119,7 @@ def run(job: dict[str, Any], report: Any) -> None:
             )
             report({"done": True})
         case "copy_up":
-            tarring.copy_up(tree, job["path"], job["target"])
+            tarring.copy_up(tree, job["path"], job["target"], Ids(**job["target_users"]))
             report({"done": True})
 
 

@@ -37,6 +37,7 @@ class Surroundings:
     pid_of: Mapping[str, int]  # namespace ("pid", "ipc") → pid whose namespace is shared
     shm: Path | None = None  # a mounted tmpfs to be bound on /dev/shm (IpcMode shareable and container:)
     user: UserNamespace | None = None  # to be joined
+    idmapped: frozenset[str] = frozenset()  # destinations of the mounts that it applies to: of the engine's own volumes
 
 
 def build_spec(container: Container, around: Surroundings) -> JsonObject:
@@ -227,7 +228,7 @@ def _own_mount(mount: MountPoint, around: Surroundings) -> JsonObject:
     options = ["rbind" if mount.recursive else "bind", mount.propagation or "rprivate"]
     if not mount.writable:
         options += ["ro", "rro"] if mount.recursive else ["ro"]
-    if mount.kind is MountKind.VOLUME:
+    if mount.destination in around.idmapped:
         options += _idmap(around)
     return _mount(mount.destination, "bind", mount.source, *options)
 

@@ -364,8 +364,11 @@ def _make_special(
     os.chown(name, uid, gid, dir_fd=folder_fd, follow_symlinks=False)
 
 
-def copy_up(tree: Tree, path: str, target: str) -> None:
-    """Fill the empty folder `target` with what the image has at `path`: content, owner, mode. Nothing is fine."""
+def copy_up(tree: Tree, path: str, target: str, ids: Ids) -> None:
+    """Fill the empty folder `target` with what the image has at `path`: content, owner, mode. Nothing is fine.
+
+    `ids`: whose the files are there.
+    """
     try:
         source_fd = tree.open_folder(path)
     except TreeError:
@@ -379,7 +382,7 @@ def copy_up(tree: Tree, path: str, target: str) -> None:
             try:
                 os.close(write_fd)
                 with open(read_fd, "rb") as source:
-                    inside = Tree(os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+                    inside = Tree(os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), ids)
                     extract(inside, "/", source, keeps_kind=False, owner=None)
                 status = 0
             finally:
@@ -390,7 +393,7 @@ def copy_up(tree: Tree, path: str, target: str) -> None:
         _, wait_status = os.waitpid(pid, 0)
         if wait_status:
             raise OSError(errno.EIO, "copying the image's files into the volume failed", target)
-        os.chown(target, info.st_uid, info.st_gid)
+        os.chown(target, *ids.outside(info.st_uid, info.st_gid))
         os.chmod(target, stat.S_IMODE(info.st_mode))
     finally:
         os.close(source_fd)

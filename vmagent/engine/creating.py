@@ -137,5 +137,6 @@ class Creator:
             claims.callback(claimed.release)
             mounts.append(replace(mount, volume=claimed.name, source=str(claimed.path)))
             if claimed.is_new and mount.copy:
-                await self._files.copy_up(record, mount.destination, claimed.path)
+                is_own = self._volumes.is_own(claimed.name)
+                await self._files.copy_up(record, mount.destination, claimed.path, is_own=is_own)
         return mounts

@@ -130,7 +130,7 @@ class Files:
             "work": str(folder / "work"),
             "writable": writable,
             "mounts": [
-                {"source": mount.source, "destination": mount.destination, "kind": mount.kind}
+                {"source": mount.source, "destination": mount.destination, "is_own": self._launcher.owns(mount)}
                 for mount in record.mounts
                 if mount.kind is not MountKind.TMPFS and os.path.lexists(mount.source)
             ],
@@ -196,8 +196,11 @@ class Files:
             async for data in job.output():
                 yield data
 
-    async def copy_up(self, record: Container, path: str, target: Path) -> None:
-        """Fill the new volume at `target` with what the image of `record` has at `path`."""
+    async def copy_up(self, record: Container, path: str, target: Path, *, is_own: bool) -> None:
+        """Fill the new volume at `target` with what the image of `record` has at `path`.
+
+        In a folder of the host's (not `is_own`) the files are those of the container's users.
+        """
         folder = self._core.exec_root.path / "image-root"
         folder.mkdir(mode=0o700, exist_ok=True)
         lowers = self.lowers(record)
@@ -211,7 +214,9 @@ class Files:
             "writable": False,
             "mounts": [],
         }
-        async with self._job(record, "copy_up", path, root=root, target=str(target)) as job:
+        users = None if is_own else self._core.users.of(record)
+        ids = {"uid_map": users.uids, "gid_map": users.gids} if users is not None else {}
+        async with self._job(record, "copy_up", path, root=root, target=str(target), target_users=ids) as job:
             await job.answer()
 
     # --- diff, sizes, commit

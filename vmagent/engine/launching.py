@@ -174,6 +174,7 @@ class Launcher:
             pid_of=self._joined(record),
             shm=self._shm(record),
             user=private.user if private else None,
+            idmapped=frozenset(mount.destination for mount in record.mounts if private and self.owns(mount)),
         )
         return compile_plan(
             build_spec(record, around),
@@ -193,6 +194,10 @@ class Launcher:
             init=str(binary("init", platform.machine())) if record.host_config.get("Init") else None,
             joined_maps=private.user.maps if private else None,
         )
+
+    def owns(self, mount: MountPoint) -> bool:
+        """Whether what is mounted is the engine's, so that a container's user namespace applies to it."""
+        return mount.kind is MountKind.VOLUME and self._volumes.is_own(mount.volume)
 
     def lowers(self, record: Container) -> list[str]:
         """The overlay's lower folders, top first: ours with the mount points, then the image's. Raises OSError."""

@@ -85,6 +85,11 @@ class Volumes:
         """What to mount for volume `name`. Raises NotFound."""
         return self._find(name).source
 
+    def is_own(self, name: str) -> bool:
+        """Whether the files of volume `name` are the engine's own, and not a folder of the host's that it binds."""
+        volume = self._volumes.get(name)
+        return volume is not None and volume.source == volume.data
+
     async def remove_anonymous(self, container_id: str, names: Iterable[str]) -> None:
         """Remove those of `names` that no other container uses, as their container `container_id` goes."""
         for name in names:
