@@ -15,7 +15,6 @@ import fcntl
 import re
 import socket
 import struct
-from collections import deque
 from typing import Protocol
 
 import httptools
@@ -69,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._parsing: HttpExchange | None = None
         self._current: HttpExchange | None = None
-        self._queue: deque[HttpExchange] = deque()
+        self._queue: list[HttpExchange] = []  # seldom more than none
         self._task: asyncio.Task[None] | None = None
         self._raw: Inflow | None = None  # what follows a request that hijacks
         self._refusal: Response | None = None
@@ -125,6 +124,7 @@ class Connection(asyncio.Protocol):
         if self._current is not None and self._task is not None and self._current.route.streams:
             self._task.cancel()
         self._app.closed(self)
+        del self._parser  # which points back, with a method for each of its callbacks
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -310,6 +310,7 @@ class Connection(asyncio.Protocol):
     def _end(self, exchange: HttpExchange) -> None:
         """The handler is done: go on with the next request, or close."""
         self._current = self._task = None
+        del exchange.request.exchange  # which points back: it would take the collector to be rid of them
         if self._is_lost:
             return
         if exchange.hijacked is not None:
@@ -335,7 +336,7 @@ class Connection(asyncio.Protocol):
                 self._close()
             return
         if self._queue:
-            self._begin(self._queue.popleft())
+            self._begin(self._queue.pop(0))
         elif self._got_eof:
             self._close()
             return

@@ -38,7 +38,7 @@ class Inflow:
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[bytes] | None = None  # made when first needed: an empty one has 760 bytes
         self._wake: asyncio.Future[None] | None = None
         self._error: Disconnected | None = None
         self._is_discarding = False
@@ -59,6 +59,8 @@ class Inflow:
         """More bytes came."""
         if self._is_discarding:
             return
+        if self._chunks is None:
+            self._chunks = deque()
         self._chunks.append(data)
         self.size += len(data)
         self._notify()
@@ -81,11 +83,16 @@ class Inflow:
 
     def take(self) -> bytes:
         """Everything buffered, without waiting."""
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        self.size = 0
+        data = self._all()
         self._flow.update_reading()
         return data
+
+    def _all(self) -> bytes:
+        chunks, self._chunks = self._chunks, None
+        self.size = 0
+        if chunks is None:
+            return b""
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -116,10 +123,7 @@ class Body(Inflow):
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge past `limit` bytes, Disconnected if it was cut short."""
         if self.has_ended and self.size <= limit:  # nearly always: a small body comes with its head
-            data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
-            self._chunks.clear()
-            self.size = 0
-            return data
+            return self._all()
         parts: list[bytes] = []
         total = 0
         while data := await self.next():
