@@ -19,14 +19,15 @@ from vmagent.runtime.spawn import Launched, close_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from vmagent.runtime.cgroups import Cgroup
 
     # (report's write end, go's read end, console's socket or -1), the cgroup's descriptor or -1 → `encoding`'s result
     Encode = Callable[[tuple[int, int, int], int], tuple[bytes, list[int]] | None]
 
-_ANSWER_LIMIT_MS = 20_000
+_ANSWER_LIMIT_MS = 5_000  # a fork takes 0.1 ms; whoever asks does nothing else meanwhile
+_NAME = "cove-spawner"  # of its children too, until execve
 _PROGRAM = os.path.dirname(os.path.dirname(__file__)) + "/native/bin/spawner-" + os.uname().machine
 
 
@@ -37,10 +38,15 @@ class SpawnerLost(Exception):
 class Spawner:
     """Started on construction, again by `launch` if it has died. One request at a time."""
 
-    __slots__ = ("_channel", "_pid")
+    __slots__ = ("_channel", "_known", "_pid")
 
-    def __init__(self) -> None:
-        """Raises OSError: FileNotFoundError where the program was not built."""
+    def __init__(self, known: Callable[[], Collection[int]] = tuple) -> None:
+        """`known`: the processes that `launch` has made for its caller and that are not reaped yet.
+
+        Raises OSError: FileNotFoundError where the program was not built.
+        """
+        self._known = known
+        self._pid = 0  # 0: there is none
         self._start()
 
     def _start(self) -> None:
@@ -49,7 +55,7 @@ class Spawner:
             ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
             fd = theirs.fileno()
             os.set_inheritable(fd, True)
-            arguments = ["cove-spawner", str(fd)]
+            arguments = [_NAME, str(fd)]
             self._pid = os.posix_spawn(f"/proc/self/fd/{program_fd}", arguments, {})
             theirs.close()
         finally:
@@ -58,16 +64,21 @@ class Spawner:
 
     def close(self) -> None:
         """End it, and wait for that."""
+        if self._pid == 0:
+            return
         self._channel.close()
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        pid, self._pid = self._pid, 0  # reaped, its number may be anybody's
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
     def launch(self, encode: Encode, cgroup: Cgroup, *, is_terminal: bool) -> Launched | None:
         """Make the process that `encode` asks for, born in `cgroup` where that is possible.
 
-        None if `encode` gave None, or if the spawner died over this (then a new one stands ready). Raises OSError of
-        clone3.
+        None if `encode` gave None, if the spawner died over this (then a new one stands ready), or if there is none any
+        more. Raises OSError of clone3, or of starting the spawner again.
         """
+        if self._pid == 0 and not self._is_started_again():
+            return None
         ours: list[int] = []
         theirs: list[int] = []
         cgroup_fd = -1
@@ -90,15 +101,18 @@ class Spawner:
             request = encode((report_end, go_end, console_end), cgroup_fd)
             if request is not None:
                 pid = self._ask(*request)
-                return Launched(pid, linux.pidfd_open(pid), report_fd, go_fd, console_fd)
+                launched = Launched(pid, linux.pidfd_open(pid), report_fd, go_fd, console_fd)
+                pid, ours = -1, []  # the caller's from here on
+                return launched
         except SpawnerLost:
             self._restart()
         finally:
             close_all(theirs)
-            if pid < 0:
-                close_all(ours)
+            close_all(ours)
             if cgroup_fd >= 0:
                 os.close(cgroup_fd)
+            if pid > 0:
+                _end(pid)
         return None
 
     def _ask(self, message: bytes, fds: list[int]) -> int:
@@ -125,6 +139,42 @@ class Spawner:
         poll.register(self._channel.fileno(), select.POLLIN)
         return bool(poll.poll(_ANSWER_LIMIT_MS))
 
+    def _is_started_again(self) -> bool:
+        """False where the program is gone, as it is for a moment in an upgrade. Raises OSError."""
+        try:
+            self._start()
+        except FileNotFoundError:
+            return False
+        return True
+
     def _restart(self) -> None:
         self.close()
-        self._start()
+        self._end_orphan()
+        self._is_started_again()
+
+    def _end_orphan(self) -> None:
+        """Had it forked before it died without an answer, that child is ours, and nobody else would ever reap it."""
+        known = self._known()
+        for pid in _children():
+            if pid not in known and _name_of(pid) == _NAME:
+                _end(pid)
+
+
+def _children() -> list[int]:
+    """The numbers of this process's children, dead ones too; none where the kernel does not tell."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:  # CONFIG_PROC_CHILDREN
+        return []
+
+
+def _name_of(pid: int) -> str:
+    with open(f"/proc/{pid}/comm", "rb") as file:
+        return file.read().decode("ascii", "replace").rstrip("\n")
+
+
+def _end(pid: int) -> None:
+    """Kill a child of ours that has not come to its command, and wait the moment until it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

@@ -53,7 +53,7 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._execs: dict[str, Exec] = {}
         self._is_ending = False
-        self._spawner = _start_spawner()
+        self._spawner = _start_spawner(self._pids_of_children)
         self._cgroup_parents: set[str] = set()
         self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "list": self._list,
@@ -81,6 +81,9 @@ class Supervisor:
             self._spawner.close()
         for path in self._cgroup_parents:
             containers.remove_empty_cgroup(path)
+
+    def _pids_of_children(self) -> set[int]:
+        return {child.pid for child in (*self._runs.values(), *self._execs.values())}
 
     # The keeper
 
@@ -491,10 +494,10 @@ def _exited(run: Run) -> dict[str, Any]:
     }
 
 
-def _start_spawner() -> Spawner | None:
+def _start_spawner(known: Callable[[], set[int]]) -> Spawner | None:
     """None where its program was not built: then this process forks itself, slower."""
     try:
-        return Spawner()
+        return Spawner(known)
     except OSError as e:
         say(f"cove-supervisor: no spawner, containers start slower: {e}")
         return None

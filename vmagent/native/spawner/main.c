@@ -103,7 +103,7 @@ static _Noreturn void execute(void) {
 }
 
 /* clone3 for the supervisor, in the pid namespace of `pid_ns` (or of that process) where there is one. */
-static long make_child(int own_pid_ns) {
+static long make_child(int channel, int own_pid_ns) {
     uint64_t kind = number(), flags = number();
     report_fd = descriptor();
     go_fd = descriptor();
@@ -118,6 +118,8 @@ static long make_child(int own_pid_ns) {
     }
     long child = syscall(NR_clone3, arguments, sizeof arguments);
     if (child == 0) {
+        close(channel); /* so that its end is the spawner's end, whatever becomes of us */
+        close(own_pid_ns);
         if (kind == START) start();
         if (kind == EXEC) execute();
         fail(K_OTHER, 0, "an unknown request to the spawner");
@@ -128,10 +130,13 @@ static long make_child(int own_pid_ns) {
 }
 
 int main(int argc, char **argv) {
-    int channel = argc == 2 ? atoi(argv[1]) : -1, type = 0;
+    int channel = argc == 2 ? atoi(argv[1]) : -1, type = 0, fd;
     socklen_t size = sizeof type;
     if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) return 125;
     fcntl(channel, F_SETFD, FD_CLOEXEC);
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd < 3) continue; /* no descriptor of a request is to be below 3 */
+    if (fd < 0) return 125;
+    close(fd);
     prctl(PR_SET_NAME, "cove-spawner");
     setsid(); /* what the terminal of whoever started us sends is not for us */
     /* The children inherit this until execve: nobody in a container may look into them. */
@@ -164,10 +169,11 @@ int main(int argc, char **argv) {
             memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
         }
         for (int i = count; i < MAX_FDS; i++) fds[i] = -1;
-        long answer = -EMSGSIZE;
+        long answer = message.msg_flags & MSG_CTRUNC ? -EMFILE : -EMSGSIZE;
         if (!(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
             request_begin(request, (size_t)length);
-            answer = make_child(own_pid_ns);
+            answer = make_child(channel, own_pid_ns);
+            explicit_bzero(request, (size_t)length); /* the next child is another container's */
         }
         for (int i = 0; i < count; i++) close(fds[i]);
         if (send(channel, &answer, sizeof answer, MSG_NOSIGNAL) < 0) return 0;
