@@ -243,12 +243,11 @@ def test_a_networks_event_is_found_by_its_container() -> None:
 def test_a_subscriber_misses_nothing_from_its_call_on_and_may_look_back() -> None:
     async def main() -> None:
         bus = EventBus()
-        for number in range(5):
-            bus.publish("container", str(number), "x")
+        told = [bus.publish("container", str(number), "x", {"n": str(number // 2)}) for number in range(5)]
         late = bus.subscribe()
-        third = bus._ring[2].time_ns
-        past = [e.action async for e in bus.subscribe(since_ns=third, until_ns=bus._ring[3].time_ns)]
-        assert past == ["2", "3"]
+        third = told[2].time_ns
+        past = [e async for e in bus.subscribe(since_ns=third, until_ns=told[3].time_ns)]
+        assert past == told[2:4]
         assert [e.action async for e in bus.subscribe(until_ns=third)] == ["0", "1", "2"]
         waiting = asyncio.ensure_future(anext(late))
         await asyncio.sleep(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from vmagent.containers import records, shapes
 from vmagent.containers.configure import complete, discard_unsupported, environment, signal_number
+from vmagent.containers.defaults import FilledHostConfig, plain
 from vmagent.containers.hostfiles import extra_hosts, resolv_text
 from vmagent.containers.live import Condition, Live
 from vmagent.containers.model import (
@@ -67,6 +69,45 @@ def test_a_request_is_completed_from_the_image_and_docker_s_defaults() -> None:
     assert host["Binds"] is None
     assert host["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
     assert "HOSTNAME=" + ID[:12] in environment(made.config)
+
+
+def test_a_record_keeps_no_more_than_differs_and_shows_all() -> None:
+    given = {"Memory": 8 << 20, "Sysctls": {"a": "b"}, "Dns": [], "MemorySwap": -1}
+    whole = complete({"Image": "x", "HostConfig": given}, IMAGE_CONFIG, ID, api_version=(1, 44)).host_config
+    kept = FilledHostConfig(whole)
+    assert list(plain(kept).items()) == list(whole.items())
+    assert dict(kept) == whole
+    assert FilledHostConfig(kept) == kept
+    assert (kept["Memory"], kept.get("MemorySwap"), kept["ShmSize"]) == (8 << 20, -1, 64 << 20)
+    assert kept.get("Init") is None
+    with pytest.raises(KeyError):
+        kept["Init"]
+    assert sys.getsizeof(kept._values) < 100
+
+
+def test_a_container_s_lock_admits_one_at_a_time_and_is_gone_afterwards() -> None:
+    async def main() -> None:
+        live = Live(container())
+        inside: list[int] = []
+        most = 0
+
+        async def work(number: int) -> None:
+            nonlocal most
+            async with live.overlay, live.lock:
+                inside.append(number)
+                most = max(most, len(inside))
+                await asyncio.sleep(0)
+                inside.remove(number)
+
+        tasks = [asyncio.ensure_future(work(number)) for number in range(5)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()  # while it waits
+        await asyncio.wait(tasks)
+        assert most == 1
+        assert sum(task.cancelled() for task in tasks) == 1
+        assert live._lock is live._overlay is None
+
+    asyncio.run(main())
 
 
 def test_an_entrypoint_of_the_request_drops_the_image_s_command() -> None:

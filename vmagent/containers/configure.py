@@ -55,7 +55,7 @@ def complete(
         if body.get("Hostname"):
             raise BadRequest("conflicting options: hostname and the network mode")
         config["Hostname"] = ""
-    argv = [*(config["Entrypoint"] or ()), *(config["Cmd"] or ())]
+    argv = [*config["Entrypoint"], *(config["Cmd"] or ())] if config["Entrypoint"] else config["Cmd"]
     if not argv:
         raise BadRequest("no command specified")
     endpoints = _endpoints(body, mode, config.get("MacAddress"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import TracebackType
 from typing import Any
 
 from vmagent.containers.model import Container, Status
@@ -15,14 +16,16 @@ from vmagent.errors import BadRequest
 class Bell:
     """Wakes everyone who asked since the last ring. Take `next()` before looking at the state, then await it."""
 
+    __slots__ = ("_rings", "_sleepers")
+
     def __init__(self) -> None:
         self._rings = 0
-        self._sleepers: set[asyncio.Future[None]] = set()
+        self._sleepers: set[asyncio.Future[None]] | None = None  # made for the first: most containers have none
 
     @property
     def sleepers(self) -> int:
         """How many wait now."""
-        return len(self._sleepers)
+        return len(self._sleepers or ())
 
     def next(self) -> News:
         """The next ring from here on. Who never awaits it leaves nothing behind."""
@@ -30,21 +33,24 @@ class Bell:
 
     def ring(self) -> None:
         self._rings += 1
-        for sleeper in self._sleepers:
+        sleepers, self._sleepers = self._sleepers, None
+        for sleeper in sleepers or ():
             if not sleeper.done():
                 sleeper.set_result(None)
-        self._sleepers.clear()
 
     async def after(self, rings: int) -> None:
         """Wait until it has rung more than `rings` times."""
         if self._rings > rings:
             return
         sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._sleepers is None:
+            self._sleepers = set()
         self._sleepers.add(sleeper)
         try:
             await sleeper
         finally:
-            self._sleepers.discard(sleeper)
+            if self._sleepers is not None:
+                self._sleepers.discard(sleeper)
 
 
 class News:
@@ -86,28 +92,120 @@ class Waiter:
         return await self._future
 
 
-@dataclass(slots=True, eq=False)
+class _CountedLock(asyncio.Lock):
+    """Knows by how many it is held or waited for."""
+
+    users = 0
+
+
+class Locking:
+    """One use of a lock that is there only while somebody uses it: two for each idle container were 220 bytes."""
+
+    __slots__ = ("_live", "_lock", "_name")
+
+    def __init__(self, live: Live, name: str) -> None:
+        self._live, self._name = live, name
+        self._lock: _CountedLock
+
+    async def __aenter__(self) -> None:
+        lock: _CountedLock | None = getattr(self._live, self._name)
+        if lock is None:
+            lock = _CountedLock()
+            setattr(self._live, self._name, lock)
+        lock.users += 1
+        self._lock = lock
+        try:
+            await lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._lock.users -= 1
+        if not self._lock.users:
+            setattr(self._live, self._name, None)
+
+
+# Of a start: milliseconds to prepare it, of mounts, of the rest inside, of all; layers; pid.
+_TIMES = struct.Struct("<ffffHI")
+
+
 class Live:
-    """One container in the engine's memory. `lock` is held over every change of its status.
+    """One container in the engine's memory: what is no part of its record."""
 
-    `overlay` is held, and taken before `lock`, by who mounts its root file system to write or takes it away: an upload
-    into a stopped container may take its time, and keeps a start waiting, but no other verb.
-    """
+    __slots__ = (
+        "_create_ms",
+        "_lock",
+        "_overlay",
+        "_times",
+        "_waiters",
+        "backoff_s",
+        "bell",
+        "exec_ids",
+        "health",
+        "is_removed",
+        "is_removing",
+        "keeps_on_exit",
+        "record",
+        "restart_task",
+        "sessions",
+    )
 
-    record: Container
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    overlay: asyncio.Lock = field(default_factory=asyncio.Lock)
-    bell: Bell = field(default_factory=Bell)  # rung at every change of status and whenever the log has grown
-    is_removing: bool = False  # a removal is under way
-    is_removed: bool = False
-    keeps_on_exit: bool = False  # stopped to be started again at once: --rm does not remove it now
-    exec_ids: list[str] = field(default_factory=list)  # of running execs
-    timeline: dict[str, Any] = field(default_factory=dict)
-    restart_task: asyncio.Task[None] | None = None
-    backoff_s: float = 0.0
-    sessions: int = 0  # attached clients that have not seen all output yet
-    health: Any = None  # the engine's health monitor while the container runs
-    _waiters: dict[Condition, set[asyncio.Future[dict[str, Any]]]] = field(default_factory=dict)
+    def __init__(self, record: Container) -> None:
+        self.record = record
+        self._lock: _CountedLock | None = None
+        self._overlay: _CountedLock | None = None
+        self.bell = Bell()  # rung at every change of status and whenever the log has grown
+        self.is_removing = False  # a removal is under way
+        self.is_removed = False
+        self.keeps_on_exit = False  # stopped to be started again at once: --rm does not remove it now
+        self.exec_ids: tuple[str, ...] = ()  # of running execs
+        self.restart_task: asyncio.Task[None] | None = None
+        self.backoff_s = 0.0
+        self.sessions = 0  # attached clients that have not seen all output yet
+        self.health: Any = None  # the engine's health monitor while the container runs
+        self._create_ms = 0.0
+        self._times = b""  # `_TIMES` of the last start
+        self._waiters: dict[Condition, set[asyncio.Future[dict[str, Any]]]] | None = None
+
+    @property
+    def lock(self) -> Locking:
+        """`async with` it over every change of the container's status."""
+        return Locking(self, "_lock")
+
+    @property
+    def overlay(self) -> Locking:
+        """`async with` it, before `lock`, while its root file system is mounted to write, or taken away.
+
+        An upload into a stopped container may take its time, and keeps a start waiting, but no other verb.
+        """
+        return Locking(self, "_overlay")
+
+    def note_create(self, create_ms: float) -> None:
+        """How long its creation took."""
+        self._create_ms = create_ms
+
+    def note_start(self, *, prepare_ms: float, mount_ms: float, setup_ms: float, start_ms: float, pid: int) -> None:
+        """How long a start took, step by step."""
+        self._times = _TIMES.pack(prepare_ms, mount_ms, setup_ms, start_ms, self.record.layers, pid)
+
+    def timeline(self) -> dict[str, float]:
+        """What the last start and the creation (by this engine) took in milliseconds, with `layers` and `pid`."""
+        result: dict[str, float] = {}
+        if self._create_ms:
+            result["create_ms"] = round(self._create_ms, 3)
+        if self._times:
+            *times, layers, pid = _TIMES.unpack(self._times)
+            for name, took in zip(("prepare_ms", "mount_ms", "setup_ms", "start_ms"), times, strict=True):
+                result[name] = round(took, 3)
+            result |= {"layers": layers, "pid": pid}
+        return result
 
     @property
     def id(self) -> str:
@@ -120,6 +218,8 @@ class Live:
         if condition is Condition.NOT_RUNNING and not waits:
             future.set_result({"StatusCode": state.exit_code})
         else:
+            if self._waiters is None:
+                self._waiters = {}
             group = self._waiters.setdefault(condition, set())
             group.add(future)
             future.add_done_callback(group.discard)
@@ -147,7 +247,7 @@ class Live:
 
     def _answer(self, answer: dict[str, Any], *conditions: Condition) -> None:
         for condition in conditions:
-            for future in list(self._waiters.get(condition, ())):
+            for future in list((self._waiters or {}).get(condition, ())):
                 if not future.done():
                     future.set_result(dict(answer))
 

@@ -1,8 +1,8 @@
 """What a container is: its record (kept on disk), its state, and the words for both.
 
 `config` and `host_config` are the Engine API's objects with every default filled in: docker echoes them unchanged in
-inspect, so they are kept as they are and read by `spec`, `mounts` and `shapes`. Everything the engine itself decides on
-has a typed field.
+inspect, so they are kept and read by `spec`, `mounts` and `shapes`. Everything the engine itself decides on has a typed
+field.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from sys import intern
 from typing import Any, NewType
 
+from vmagent.containers.defaults import FilledConfig, FilledHostConfig
 from vmagent.errors import Conflict
 
 ContainerId = NewType("ContainerId", str)  # 64 hex digits: never the short form, never a name
@@ -155,12 +157,17 @@ class Container:
     image_ref: str  # as the user wrote it
     platform: str
     argv: list[str]  # entrypoint and command, resolved
-    config: JsonObject
-    host_config: JsonObject
+    config: Mapping[str, Any]  # made compact, as the next: a change puts a new one in its place
+    host_config: Mapping[str, Any]
     endpoints: dict[str, JsonObject]  # network name → EndpointSettings as asked for
     mounts: list[MountPoint]
     layers: int = 0
     state: State = field(default_factory=State)
+
+    def __post_init__(self) -> None:
+        self.config = FilledConfig(self.config)
+        self.host_config = FilledHostConfig(self.host_config)
+        self.image_id, self.image_ref = intern(self.image_id), intern(self.image_ref)
 
     @property
     def tty(self) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.containers import hostfiles
+from vmagent.containers.defaults import plain
 from vmagent.containers.model import Container, ContainerId, MountKind, MountPoint, State, Status
 from vmagent.durable import fsync_dir, publish
 
@@ -84,6 +85,7 @@ def save_state(folder: Path, state: State, *, durable: bool) -> None:
 
 def encode(container: Container) -> bytes:
     record = {field.name: getattr(container, field.name) for field in fields(container) if field.name != "state"}
+    record["config"], record["host_config"] = plain(container.config), plain(container.host_config)
     record["mounts"] = [asdict(mount) for mount in container.mounts]
     return json.dumps({"schema": SCHEMA, **record}, separators=(",", ":")).encode() + b"\n"
 

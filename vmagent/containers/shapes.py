@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vmagent.containers.defaults import plain
 from vmagent.containers.model import Container, JsonObject, MountKind, MountPoint, Status, rfc3339
 
 
@@ -87,10 +88,10 @@ def inspect_json(
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": list(exec_ids) or None,
-        "HostConfig": container.host_config,
+        "HostConfig": plain(container.host_config),
         "GraphDriver": graph,
         "Mounts": mounts_json(container.mounts),
-        "Config": container.config,
+        "Config": plain(container.config),
         "NetworkSettings": network_settings,
     }
     if sizes is not None:

@@ -145,7 +145,7 @@ class Containers:
         """ContainerCreate: (id, warnings)."""
         began = asyncio.get_running_loop().time()
         live, warnings = await self._creator.create(config, name=name, platform=platform, api_version=api_version)
-        live.timeline["create_ms"] = round((asyncio.get_running_loop().time() - began) * 1000, 3)
+        live.note_create((asyncio.get_running_loop().time() - began) * 1000)
         return live.record.id, warnings
 
     async def start(self, ref: str) -> None:
@@ -272,7 +272,7 @@ class Containers:
 
     async def timeline(self, ref: str) -> JsonObject:
         """How long the last start took, step by step, in milliseconds."""
-        return dict(self._core.find(ref).timeline)
+        return self._core.find(ref).timeline()
 
     # --- streams
 

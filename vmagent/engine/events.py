@@ -2,6 +2,9 @@
 
 A subscriber is a cursor into the ring, not a queue: a slow one costs no memory, and one that falls behind the whole
 ring is told so instead of silently missing events. Engine API, SystemEvents.
+
+The ring is most of what an engine remembers of a container that is gone, so an event lies in it as a tuple, and has its
+attributes in common with earlier ones of the same object: half of what it takes as an object.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+_ALIKE = 8  # how far to look back for an event of the same object
 RING = 2048  # docker keeps 256; a burst of 50 containers started and removed makes 400
 
 EVENT_FILTERS = frozenset(
@@ -122,11 +126,19 @@ def matches(event: Event, filters: Mapping[str, Sequence[str]]) -> bool:
     return True
 
 
+_Kept = tuple[str, str, str, int, tuple[str, ...]]  # type, action, actor, time, attributes: name, value, name, …
+
+
+def _event(kept: _Kept) -> Event:
+    type_, action, actor_id, time_ns, flat = kept
+    return Event(type_, action, actor_id, dict(zip(flat[::2], flat[1::2], strict=True)), time_ns)
+
+
 @dataclass(slots=True)
 class EventBus:
     """All events of one engine. Lives on the event loop's thread; `publish` never waits."""
 
-    _ring: deque[Event] = field(default_factory=lambda: deque(maxlen=RING))
+    _ring: deque[_Kept] = field(default_factory=lambda: deque(maxlen=RING))
     _published: int = 0  # events ever published; the ring holds numbers [_published - len(ring), _published)
     _last_ns: int = 0
     _news: set[asyncio.Future[None]] = field(default_factory=set)
@@ -136,13 +148,22 @@ class EventBus:
         now = max(time.time_ns(), self._last_ns + 1)  # strictly increasing, so `since` can resume exactly
         self._last_ns = now
         event = Event(type_, action, actor_id, dict(attributes or {}), now)
-        self._ring.append(event)
+        self._ring.append((type_, action, actor_id, now, self._attributes(actor_id, event.attributes)))
         self._published += 1
         for waiting in self._news:
             if not waiting.done():
                 waiting.set_result(None)
         self._news.clear()
         return event
+
+    def _attributes(self, actor_id: str, attributes: Mapping[str, str]) -> tuple[str, ...]:
+        """Names and values in turn; those of a late event of the same actor where they are equal."""
+        flat = tuple(word for pair in attributes.items() for word in pair)
+        for back in range(1, min(_ALIKE, len(self._ring)) + 1):
+            kept = self._ring[-back]
+            if kept[2] == actor_id and kept[4] == flat:
+                return kept[4]
+        return flat
 
     def subscribe(
         self,
@@ -158,8 +179,8 @@ class EventBus:
         """
         cursor = self._published
         if since_ns is not None:
-            for event in reversed(self._ring):
-                if event.time_ns < since_ns:
+            for kept in reversed(self._ring):
+                if kept[3] < since_ns:
                     break
                 cursor -= 1
         elif until_ns is not None:  # an end without a beginning: all that is still known
@@ -174,7 +195,7 @@ class EventBus:
                 oldest = self._published - len(self._ring)
                 if cursor < oldest:
                     raise EventsLost(f"{oldest - cursor} events were dropped: the reader is too slow")
-                event = self._ring[cursor - oldest]
+                event = _event(self._ring[cursor - oldest])
                 cursor += 1
                 if until_ns is not None and event.time_ns > until_ns:
                     return

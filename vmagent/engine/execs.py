@@ -226,7 +226,7 @@ class Execs:
             raise
         exec_.begun.set()
         exec_.asked_at = asyncio.get_running_loop().time()
-        exec_.live.exec_ids.append(exec_.id)
+        exec_.live.exec_ids += (exec_.id,)
         self._core.spawn_task(self._settle(exec_), f"exec {exec_.id[:12]}")
         return session
 
@@ -304,8 +304,7 @@ class Execs:
     async def _settle(self, exec_: Exec) -> None:
         """After the exit: tell of it, and forget the exec in five minutes."""
         await exec_.ended
-        with suppress(ValueError):
-            exec_.live.exec_ids.remove(exec_.id)
+        exec_.live.exec_ids = tuple(exec_id for exec_id in exec_.live.exec_ids if exec_id != exec_.id)
         self._core.tell(exec_.live.record, "exec_die", execID=exec_.id, exitCode=str(exec_.exit_code))
         self._forget_later(exec_)
 

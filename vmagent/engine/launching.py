@@ -130,15 +130,12 @@ class Launcher:
             if private is not None:
                 private.close()
         done = time.perf_counter()
-        live.timeline.update(
-            {
-                "prepare_ms": round((planned - began) * 1000, 3),
-                "mount_ms": spawned.timings.get("mount_ms", 0.0),
-                "setup_ms": spawned.timings.get("setup_ms", 0.0),
-                "start_ms": round((done - began) * 1000, 3),
-                "layers": record.layers,
-                "pid": spawned.pid,
-            }
+        live.note_start(
+            prepare_ms=(planned - began) * 1000,
+            mount_ms=spawned.timings.get("mount_ms", 0.0),
+            setup_ms=spawned.timings.get("setup_ms", 0.0),
+            start_ms=(done - began) * 1000,
+            pid=spawned.pid,
         )
         return spawned
 

@@ -58,6 +58,8 @@ class Image:
 class Hold:
     """Keeps an image's config and layers, even when it is removed by force. Released once."""
 
+    __slots__ = ("_store", "image_id")
+
     def __init__(self, store: Store, image_id: str) -> None:
         self._store: Store | None = store
         self.image_id = image_id
