@@ -7,16 +7,59 @@ from sys import intern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
 
+_rows: dict[tuple[str, ...], tuple[str, ...]] = {}  # of names, each once: entries have the same few
+_SHORT = 16  # characters: words that many entries have in common are no longer
+
+
 class Entry:
-    __slots__ = ("data", "fds")
+    """Words and descriptors by name, in a quarter of the memory of two dicts: there may be thousands."""
+
+    __slots__ = ("_fd_names", "_fds", "_values", "_words")
 
     def __init__(self) -> None:
-        self.data: dict[str, Any] = {}
-        self.fds: dict[str, int] = {}
+        self._words = self._fd_names = _row(())
+        self._values: tuple[Any, ...] = ()
+        self._fds = b""  # 4 bytes each
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """A copy."""
+        return dict(zip(self._words, self._values, strict=True))
+
+    def add(self, data: dict[str, Any]) -> None:
+        """Put `data` over its words."""
+        if data:
+            whole = {**self.data, **data}
+            self._words = _row(whole)
+            self._values = tuple(_shared(value) for value in whole.values())
+
+    @property
+    def fds(self) -> dict[str, int]:
+        """A copy."""
+        numbers = (int.from_bytes(self._fds[at : at + 4], "little") for at in range(0, len(self._fds), 4))
+        return dict(zip(self._fd_names, numbers, strict=True))
+
+    @fds.setter
+    def fds(self, fds: dict[str, int]) -> None:
+        self._fd_names = _row(fds)
+        self._fds = b"".join(fd.to_bytes(4, "little") for fd in fds.values())
+
+    @property
+    def has_fds(self) -> bool:
+        return bool(self._fds)
+
+
+def _row(names: Iterable[str]) -> tuple[str, ...]:
+    row = tuple(names)
+    return _rows.setdefault(row, row)
+
+
+def _shared(value: Any) -> Any:
+    return intern(value) if type(value) is str and len(value) <= _SHORT else value
 
 
 class Store:
@@ -29,35 +72,42 @@ class Store:
 
     def __len__(self) -> int:
         """How many entries hold descriptors: those of processes, and not those of words alone."""
-        return sum(bool(entry.fds) for entry in self._entries.values())
+        return sum(entry.has_fds for entry in self._entries.values())
 
     def put(self, key: str, data: dict[str, Any], names: Sequence[str], fds: Sequence[int]) -> None:
         """Make or extend an entry; takes `fds` over. One that has the name already is replaced."""
-        entry = self._entries.setdefault(key, Entry())
-        for word, value in data.items():
-            entry.data[intern(word)] = value  # the same few words in each entry
-        for name, fd in zip(names, fds, strict=True):
-            self._close(entry, name)
-            entry.fds[intern(name)] = fd
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = Entry()
+        entry.add(data)
+        if names:
+            held = entry.fds
+            for name, fd in zip(names, fds, strict=True):
+                _close(held, name)
+                held[name] = fd
+            entry.fds = held
 
     def take(self, key: str, names: Sequence[str]) -> None:
         """Close those descriptors."""
         entry = self._entries.get(key)
         if entry is not None:
+            held = entry.fds
             for name in names:
-                self._close(entry, name)
+                _close(held, name)
+            entry.fds = held
 
     def forget(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            for name in [*entry.fds]:
-                self._close(entry, name)
+            for fd in entry.fds.values():
+                os.close(fd)
 
     def note_status(self, pid: int, status: int) -> bool:
         """The process `pid` was reaped here; False if no entry knows it."""
         for entry in self._entries.values():
-            if entry.data.get("pid") == pid and "pid" in entry.fds and "status" not in entry.data:
-                entry.data["status"] = status
+            data = entry.data
+            if data.get("pid") == pid and "pid" in entry.fds and "status" not in data:
+                entry.add({"status": status})
                 return True
         return False
 
@@ -69,10 +119,10 @@ class Store:
                 yield key, entry
 
     def pidfds(self) -> list[int]:
-        return [entry.fds["pid"] for entry in self._entries.values() if "pid" in entry.fds]
+        return [fds["pid"] for entry in self._entries.values() if "pid" in (fds := entry.fds)]
 
-    @staticmethod
-    def _close(entry: Entry, name: str) -> None:
-        fd = entry.fds.pop(name, -1)
-        if fd >= 0:
-            os.close(fd)
+
+def _close(fds: dict[str, int], name: str) -> None:
+    fd = fds.pop(name, -1)
+    if fd >= 0:
+        os.close(fd)

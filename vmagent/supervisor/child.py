@@ -52,7 +52,11 @@ class NotHeld(Exception):
 
 
 class Child:
-    """What containers and execs have in common. `key` names it in the keeper's store."""
+    """What containers and execs have in common.
+
+    There may be thousands: words that can be put together from others are not held, and who is called by the loop is
+    the object itself. A method bound to it, or a list, takes as much as eight fields.
+    """
 
     __slots__ = (
         "_console_fd",
@@ -61,7 +65,6 @@ class Child:
         "failure",
         "is_restored",
         "keeping",
-        "key",
         "loop",
         "master_fd",
         "pid",
@@ -74,8 +77,7 @@ class Child:
         "waiters",
     )
 
-    def __init__(self, key: str, loop: Loop, keeping: Keeping) -> None:
-        self.key = key
+    def __init__(self, loop: Loop, keeping: Keeping) -> None:
         self.loop = loop
         self.keeping = keeping
         self.pid = 0
@@ -86,7 +88,7 @@ class Child:
         self.failure: tuple[str, str] | None = None  # kind and message
         self.exit_code: int | None = None
         self.told: int | None = None  # the status, from the keeper
-        self.waiters: list[tuple[Connection, int]] = []  # requests that are answered when it runs or has failed
+        self.waiters: tuple[tuple[Connection, int], ...] = ()  # requests that are answered when it runs or has failed
         self.is_restored = False
         self.retry: tuple[dict[str, Any], list[int]] | None = None  # the request again, while it may be abandoned
 
@@ -96,6 +98,11 @@ class Child:
         return self.state == FAILED and self.failure is not None and self.failure[0] == ABANDONED
 
     # For the heirs
+
+    @property
+    def key(self) -> str:
+        """Names it in the keeper's store."""
+        raise NotImplementedError
 
     def words(self) -> dict[str, Any]:
         """What the keeper's entry says from the beginning, enough to make this object again."""
@@ -166,7 +173,7 @@ class Child:
             self.loop.add(self._report_fd, ONLY_HANGUP, self._on_report)
         if self._console_fd >= 0:
             self.loop.add(self._console_fd, READ, self._on_console)
-        self.loop.add(self.pidfd, READ, self._on_pidfd)
+        self.loop.add(self.pidfd, READ, self)
 
     def _on_console(self, _events: int) -> None:
         """Take the terminal's master: looked at (MSG_PEEK copies descriptors) and stored before the message goes."""
@@ -219,7 +226,8 @@ class Child:
 
     # Ending
 
-    def _on_pidfd(self, _events: int) -> None:
+    def __call__(self, _events: int) -> None:
+        """The pidfd is readable: the process has ended."""
         if self.state == STARTING:
             self._on_report(HANGUP)
         status = self._status()
@@ -260,7 +268,7 @@ class Child:
         """The keeper has reaped the process."""
         self.told = status
         if self.state in (STARTING, RUNNING, FAILED):
-            self._on_pidfd(READ)
+            self(READ)
 
     def reap(self) -> None:
         """Let the kernel forget the process, after its status is on record."""
@@ -300,7 +308,7 @@ class Child:
 
     def answer(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         """Answer every request that waits for this start."""
-        waiters, self.waiters = self.waiters, []
+        waiters, self.waiters = self.waiters, ()
         for connection, number in waiters:
             connection.send({**message, "a": number}, fds)
         self.timings = _NO_TIMINGS

@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import time
-from _functools import partial  # type: ignore[import-not-found]  # functools loads much
+from sys import intern
 
 from vmagent.runtime.cgroups import tree as cgroup_tree
 from vmagent.runtime.cgroups.v1 import TreeV1
@@ -39,14 +39,15 @@ class Run(Child):
     """A container's run. `events` is called with what the engine is to be told."""
 
     __slots__ = (
-        "_folder",
+        "_cgroup_name",
+        "_cgroup_parent",
+        "_exec_containers",
         "_is_cgroup_gone",
         "_is_window",
         "_pumps",
         "_rotation",
         "_tell",
         "at_ns",
-        "cgroup",
         "id",
         "last_ns",
         "oom_killed",
@@ -58,21 +59,28 @@ class Run(Child):
     )
 
     def __init__(
-        self, data: Mapping[str, Any], folder: str, loop: Loop, keeping: Keeping, tell: Callable[[Run, str], None]
+        self,
+        data: Mapping[str, Any],
+        exec_containers: str,
+        loop: Loop,
+        keeping: Keeping,
+        tell: Callable[[Run, str], None],
     ) -> None:
-        """`data`: id, run, tty, cgroup, window, rotation; `folder`: the container's in the exec root.
+        """`data`: id, run, tty, cgroup, window, rotation; `exec_containers`: where its folder in the exec root is.
 
         `tell(self, what)` is called with "running", "failed", "grew", "exited" or "cgroup-busy".
         """
-        super().__init__("container " + data["id"], loop, keeping)
+        super().__init__(loop, keeping)
         self.id: str = data["id"]
         self.run: int = data["run"]
         self.tty: bool = data["tty"]
-        self.cgroup: Cgroup = cgroup_tree().at(data["cgroup"])
+        parent, _, name = data["cgroup"].rpartition("/")
+        self._cgroup_parent = intern(parent)
+        self._cgroup_name = self.id if name == self.id else name
         self._is_window: bool = data["window"]
-        self._folder = folder
+        self._exec_containers = exec_containers
         self._tell = tell
-        self._pumps: list[Pump] = []
+        self._pumps: tuple[Pump, ...] = ()
         rotation = data.get("rotation")  # not there without limits
         self._rotation = Rotation(rotation, self.key, keeping) if rotation else None
         self.stdin_fd = -1
@@ -82,6 +90,18 @@ class Run(Child):
         self.at_ns: int | None = None
         self.tries_left = _REMOVE_TRIES
         self._is_cgroup_gone = False
+
+    @property
+    def key(self) -> str:
+        return "container " + self.id
+
+    @property
+    def _folder(self) -> str:
+        return f"{self._exec_containers}/{self.id}"
+
+    @property
+    def cgroup(self) -> Cgroup:
+        return cgroup_tree().at(f"{self._cgroup_parent}/{self._cgroup_name}")
 
     def words(self) -> dict[str, Any]:
         words = {
@@ -147,7 +167,7 @@ class Run(Child):
             for stream, name in ((STDERR, "stderr"), (STDOUT, "stdout")):
                 reader, theirs[name] = _pipe()
                 self._add_pump(Pump(stream, reader, self._writer(log_dir, stream), is_window=self._is_window))
-            self._pumps.reverse()
+            self._pumps = self._pumps[::-1]
             if open_stdin:
                 theirs["stdin"], self.stdin_fd = os.pipe2(os.O_CLOEXEC)
         if self._rotation is not None:
@@ -157,7 +177,7 @@ class Run(Child):
         return open_writer(log_dir, stream) if self._rotation is None else self._rotation.open_writer(stream)
 
     def _add_pump(self, pump: Pump) -> None:
-        self._pumps.append(pump)
+        self._pumps += (pump,)
         self.last_ns = max(self.last_ns, pump.writer.last_ns)
 
     def restore(self, data: Mapping[str, Any], fds: dict[str, int]) -> None:
@@ -202,14 +222,16 @@ class Run(Child):
 
     def _watch_pump(self, pump: Pump) -> None:
         if pump.source_fd >= 0:
-            self.loop.add(pump.source_fd, READ, partial(self._on_output, pump))
+            pump.owner = self
+            self.loop.add(pump.source_fd, READ, pump)
 
     def on_master(self) -> None:
         for pump in self._pumps:
             pump.source_fd = self.master_fd
             self._watch_pump(pump)
 
-    def _on_output(self, pump: Pump, _events: int) -> None:
+    def on_output(self, pump: Pump) -> None:
+        """The source of one of the pumps is readable."""
         state, last_ns = pump.run(self.last_ns)
         if last_ns != self.last_ns:
             self.last_ns = last_ns
@@ -268,7 +290,7 @@ class Run(Child):
             if self.tty:
                 pump.source_fd = -1  # the master is Child's
             pump.close()
-        self._pumps = []
+        self._pumps = ()
         if self.stdin_fd >= 0:
             os.close(self.stdin_fd)
             self.stdin_fd = -1

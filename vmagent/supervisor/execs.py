@@ -31,11 +31,15 @@ class Exec(Child):
         self, data: Mapping[str, Any], loop: Loop, keeping: Keeping, tell: Callable[[Exec, str], None]
     ) -> None:
         """`data`: exec_id, id (the container's), tty."""
-        super().__init__("exec " + data["exec_id"], loop, keeping)
+        super().__init__(loop, keeping)
         self.exec_id: str = data["exec_id"]
         self.container_id: str = data["id"]
         self.tty: bool = data["tty"]
         self._tell = tell
+
+    @property
+    def key(self) -> str:
+        return "exec " + self.exec_id
 
     def words(self) -> dict[str, Any]:
         words = {"kind": KIND, "exec_id": self.exec_id, "id": self.container_id, "tty": self.tty}

@@ -15,6 +15,7 @@ from vmagent.supervisor.stderr import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from vmagent.supervisor.containers import Run
     from vmagent.supervisor.logwriter import StreamWriter
     from vmagent.supervisor.rotation import Rotation
 
@@ -29,7 +30,18 @@ MORE, IDLE, ENDED = range(3)
 class Pump:
     """One stream. Owns its descriptors: `source_fd` (pipe or master), the relay's ends (-1 without), the writer's."""
 
-    __slots__ = ("_null_fd", "_punched", "is_window", "relay_r", "relay_w", "rotation", "source_fd", "stream", "writer")
+    __slots__ = (
+        "_null_fd",
+        "_punched",
+        "is_window",
+        "owner",
+        "relay_r",
+        "relay_w",
+        "rotation",
+        "source_fd",
+        "stream",
+        "writer",
+    )
 
     def __init__(
         self,
@@ -45,9 +57,15 @@ class Pump:
         self.writer = writer
         self.relay_r, self.relay_w = relay
         self.is_window = is_window
+        self.owner: Run | None = None
         self.rotation: Rotation | None = None  # of a log with limits: it may replace `writer`
         self._punched = 0
         self._null_fd = -1
+
+    def __call__(self, _events: int) -> None:
+        """The source is readable. The loop has this object itself: methods bound to something take much more."""
+        if self.owner is not None:
+            self.owner.on_output(self)
 
     def fds(self) -> dict[str, int]:
         """What the keeper stores of it, by name."""
@@ -125,4 +143,4 @@ class Pump:
             if fd >= 0:
                 os.close(fd)
         self.writer.close()
-        self.rotation = None  # which knows this pump
+        self.owner = self.rotation = None  # which know this pump

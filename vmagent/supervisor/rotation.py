@@ -30,7 +30,7 @@ from vmagent.supervisor.stderr import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from vmagent.supervisor.keeping import Keeping
@@ -61,7 +61,7 @@ class Rotation:
         self.generation: int = words["generation"]
         self._key = key
         self._keeping = keeping
-        self._pumps: list[Pump] = []
+        self._pumps: Sequence[Pump] = ()
         self._oldest = 1
         self._left = 0  # bytes until this generation is full, its index included
 
@@ -82,7 +82,7 @@ class Rotation:
         self._find_oldest()
         self._delete_old()
 
-    def watch(self, pumps: list[Pump]) -> None:
+    def watch(self, pumps: Sequence[Pump]) -> None:
         """From here on the pumps ask for `room`, and get new writers when it is used up."""
         self._pumps = pumps
         for pump in pumps:

@@ -51,6 +51,7 @@ class Supervisor:
         self._listener_fd = -1
         self._connections: list[Connection] = []
         self._runs: dict[str, Run] = {}
+        self._tell_of_run = self._on_run  # one for all: each look at a method makes an object
         self._execs: dict[str, Exec] = {}
         self._is_ending = False
         self._spawner = _start_spawner(self._pids_of_children)
@@ -160,8 +161,7 @@ class Supervisor:
                 self._make_run(words).lose()
 
     def _make_run(self, data: dict[str, Any]) -> Run:
-        folder = f"{self._exec_containers}/{data['id']}"
-        run = self._runs[data["id"]] = Run(data, folder, self.loop, self.keeping, self._on_run)
+        run = self._runs[data["id"]] = Run(data, self._exec_containers, self.loop, self.keeping, self._tell_of_run)
         self._note_cgroup_parent(data["cgroup"].rpartition("/")[0])
         return run
 
@@ -283,7 +283,7 @@ class Supervisor:
         known = self._runs.get(container_id)
         if known is not None and known.run == number and known.state != FAILED:
             if known.state == STARTING:
-                known.waiters.append((connection, message["q"]))
+                known.waiters += ((connection, message["q"]),)
                 if known.is_restored and known.retry is None:
                     known.retry = (message, [os.dup(fd) for fd in fds])
             else:
@@ -320,7 +320,7 @@ class Supervisor:
         except BaseException:
             del self._runs[container_id]
             raise
-        run.waiters.append((connection, message["q"]))
+        run.waiters += ((connection, message["q"]),)
 
     def _on_run(self, run: Run, what: str) -> None:
         match what:
@@ -352,7 +352,7 @@ class Supervisor:
         """Answer the requests for a start that failed; one that an earlier supervisor left undone is done again."""
         if child.is_abandoned and child.retry is not None:
             message, fds = child.retry
-            waiters, child.waiters = child.waiters, []
+            waiters, child.waiters = child.waiters, ()
             for connection, number in waiters:
                 self._dispatch(connection, {**message, "q": number}, [os.dup(fd) for fd in fds])
             child.forget_retry()
@@ -363,7 +363,7 @@ class Supervisor:
         known = self._execs.get(message["exec_id"])
         if known is not None:
             if known.state == STARTING:
-                known.waiters.append((connection, message["q"]))
+                known.waiters += ((connection, message["q"]),)
                 if known.is_restored and known.retry is None:
                     known.retry = (message, [os.dup(fd) for fd in fds])
             else:
@@ -379,7 +379,7 @@ class Supervisor:
         except BaseException:
             del self._execs[child.exec_id]
             raise
-        child.waiters.append((connection, message["q"]))
+        child.waiters += ((connection, message["q"]),)
 
     def _on_exec(self, child: Exec, what: str) -> None:
         match what:
