@@ -135,6 +135,15 @@ def test_a_hostile_passwd_does_not_hold_the_start_up(bundle: Bundle) -> None:
     assert bundle.run("true").returncode == 0
 
 
+def test_a_long_line_does_not_hold_the_start_up(bundle: Bundle) -> None:
+    """A member list of millions is read once, not once for each member."""
+    (bundle.rootfs / "etc" / "passwd").write_text("guest:x:5:6::/:\n")
+    (bundle.rootfs / "etc" / "group").write_text("many:x:7:" + "m," * 4_000_000 + "guest\n")
+    bundle.start("sleep", "100")
+    done = bundle.command("exec", "--user", "guest", bundle.id, "id", "-G", timeout=10)
+    assert done.stdout == "6 7\n"
+
+
 @pytest.mark.spec("CVE-2022-0492: release_agent of cgroup v1")
 def test_the_release_agent_is_out_of_reach(bundle: Bundle) -> None:
     said = bundle.shell(

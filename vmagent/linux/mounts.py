@@ -159,15 +159,15 @@ def mount_idmapped(fd: int, user_ns_fd: int, *, recursive: bool = False) -> None
 
 def fsopen(fstype: str) -> int:
     """Begin a new file system of type `fstype`: a configuration context, CLOEXEC. Raises OSError ENODEV if unknown."""
-    return syscall("fsopen", fstype, fstype.encode(), FSOPEN_CLOEXEC)
+    return syscall("fsopen", fstype, os.fsencode(fstype), FSOPEN_CLOEXEC)
 
 
 def fsconfig_set(context_fd: int, key: str, value: str | None) -> None:
     """Set one option: `value` None for a flag, else at most 255 bytes. Raises OSError EINVAL for one not known."""
     if value is None:
-        syscall("fsconfig", key, context_fd, FSCONFIG_SET_FLAG, key.encode(), None, 0)
+        syscall("fsconfig", key, context_fd, FSCONFIG_SET_FLAG, os.fsencode(key), None, 0)
     else:
-        syscall("fsconfig", key, context_fd, FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
+        syscall("fsconfig", key, context_fd, FSCONFIG_SET_STRING, os.fsencode(key), os.fsencode(value), 0)
 
 
 def fsconfig_create(context_fd: int) -> None:

@@ -40,6 +40,10 @@ class _NotKnown(Exception):
     """The spawner can't do this."""
 
 
+# The last three: what is no number or has no bytes. It is the interpreter's to say what is wrong with that.
+_UNFIT = (_NotKnown, struct.error, TypeError, UnicodeEncodeError)
+
+
 class Request:
     """The bytes so far, and the descriptors that go with them."""
 
@@ -51,6 +55,12 @@ class Request:
 
     def number(self, value: int) -> None:
         self.parts.append(_number(value & _MASK))
+
+    def word(self, value: int, bits: int = 32) -> None:
+        """A number that C has in `bits`: nothing of a greater one is to be lost there."""
+        if not 0 <= value < 1 << bits:
+            raise _NotKnown
+        self.number(value)
 
     def string(self, text: str) -> None:
         raw = os.fsencode(text)
@@ -133,7 +143,7 @@ def encode_start(
         request.number(plan["propagation"])
         _become(request, process, kernel)
         return request.done()
-    except _NotKnown:
+    except _UNFIT:
         return None
 
 
@@ -160,7 +170,7 @@ def encode_exec(
         _streams(request, process, pipes[2], streams)
         _become(request, process, kernel)
         return request.done()
-    except _NotKnown:
+    except _UNFIT:
         return None
 
 
@@ -204,10 +214,15 @@ def _file_system(request: Request, plan: dict[str, Any], shown_cgroups: list[dic
     request.number(len(plan["devices"]))
     request.number(plan["default_links"])
     for device in plan["devices"]:
-        folder, _, name = device["path"].rpartition("/")
+        folder, slash, name = device["path"].rpartition("/")
+        if not slash:
+            raise _NotKnown
         request.string(folder)
         request.string(name)
-        request.parts.append(struct.pack("<4Q", device["mode"], device["device"], device["uid"], device["gid"]))
+        request.word(device["mode"])
+        request.word(device["device"], 64)
+        request.word(device["uid"])
+        request.word(device["gid"])
 
 
 def _overlay(overlay: dict[str, Any]) -> str:
@@ -225,7 +240,7 @@ def _mount(request: Request, mount: dict[str, Any], position: int, shown_cgroups
         raise _NotKnown
     destination = mount["destination"]
     place = os.path.normpath(destination)
-    flags = {"/proc": _ON_PROC, "/sys": _ON_SYS}.get(place, 0)
+    flags = {"/proc": _ON_PROC, "/sys": _ON_SYS}.get(place, 0) if kind != _CGROUPS else 0
     if mount["fstype"] in ("proc", "sysfs"):
         flags |= _ORDINARY
     elif place == "/proc":
@@ -298,8 +313,8 @@ def _streams(request: Request, process: dict[str, Any], console_fd: int, streams
     if process["terminal"]:
         request.descriptor(console_fd)
         rows, columns = process["console_size"] or (0, 0)
-        request.number(rows)
-        request.number(columns)
+        request.word(rows, 16)
+        request.word(columns, 16)
         return
     for fd in streams:
         request.descriptor(fd)
@@ -311,8 +326,8 @@ def _become(request: Request, process: dict[str, Any], kernel: Kernel) -> None:
     request.number(bool(user))
     request.string(name)
     request.string(group)
-    request.number(process["uid"])
-    request.number(process["gid"])
+    request.word(process["uid"])
+    request.word(process["gid"])
     request.number(process["exact_groups"])
     groups = process["groups"]
     if any(not 0 <= gid <= 0xFFFFFFFF for gid in groups):
@@ -329,7 +344,7 @@ def _become(request: Request, process: dict[str, Any], kernel: Kernel) -> None:
     request.number(wanted is not None)
     for kind in ("bounding", "effective", "permitted", "inheritable", "ambient"):
         request.number(0 if wanted is None else wanted[kind])
-    request.number(process["umask"])
+    request.word(process["umask"])
     request.string(process["cwd"])
     request.strings(process["args"])
     environment = {}

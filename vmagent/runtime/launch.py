@@ -147,9 +147,9 @@ def launch(
             if not birth.joins:
                 for fd, flag in joins:
                     if flag != linux.CLONE_NEWPID:
-                        linux.setns(fd, flag)
+                        _join(fd, flag)
             if netns_fd >= 0:
-                linux.setns(netns_fd, linux.CLONE_NEWNET)
+                _join(netns_fd, linux.CLONE_NEWNET)
             elif clone_flags & linux.CLONE_NEWNET:
                 _loopback_up()
             given = (stdin_fd, stdout_fd, stderr_fd)
@@ -227,7 +227,10 @@ def launch_exec(
     def child(report: Report) -> None:
         began = time.monotonic_ns()
         _enter_cgroup(cgroup, process, "exec", extras)
-        linux.setns(container_pidfd, namespaces)  # also changes root and working folder to the container's
+        try:
+            linux.setns(container_pidfd, namespaces)  # also changes root and working folder to the container's
+        except OSError as e:
+            raise failed("error joining the container's namespaces", e) from e
         if extras is not None and namespaces & linux.CLONE_NEWUSER:
             extras.become_root()
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -301,10 +304,7 @@ def _make_container(
     rootfs.make_devices(root_fd, plan["devices"], made, with_links=plan["default_links"])
     _take_streams(process, root_fd, given, report, bind_console=True)
     if "uts" in plan["private"]:
-        if plan["hostname"]:
-            linux.sethostname(plan["hostname"])
-        if plan["domainname"]:
-            linux.setdomainname(plan["domainname"])
+        _set_names(plan)
     rootfs.write_sysctls(plan["sysctl"])
     try:
         os.close(rootfs.ensure(root_fd, process["cwd"], is_folder=True))
@@ -316,6 +316,23 @@ def _make_container(
         extras.before_pivot(report, root_fd)
     rootfs.pivot(root_fd, readonly=plan["readonly"], propagation=plan["propagation"])
     _finish(process, root_fd, program, report, began, time.monotonic_ns(), outside, extras)
+
+
+def _set_names(plan: dict[str, Any]) -> None:
+    try:
+        if plan["hostname"]:
+            linux.sethostname(plan["hostname"])
+        if plan["domainname"]:
+            linux.setdomainname(plan["domainname"])
+    except OSError as e:
+        raise failed("error setting the host name", e) from e
+
+
+def _join(fd: int, flag: int) -> None:
+    try:
+        linux.setns(fd, flag)
+    except OSError as e:
+        raise failed("error joining a namespace", e) from e
 
 
 def _take_streams(

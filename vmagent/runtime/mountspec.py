@@ -54,8 +54,7 @@ def compile_mount(mount: dict[str, Any], *, has_user: bool = False) -> dict[str,
     """
     destination, source = mount["destination"], mount.get("source")
     options: list[str] = [option for option in mount.get("options") or () if option]  # podman 5 has empty ones
-    if not destination.startswith("/"):
-        destination = "/" + destination
+    destination = "/" + destination.lstrip("/")  # normpath keeps "//proc" as it is
     is_bind = "bind" in options or "rbind" in options or mount.get("type") == "bind"
     fstype = mount.get("type") or ("bind" if is_bind else "")
     if not fstype:

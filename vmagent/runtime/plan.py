@@ -66,6 +66,7 @@ _RLIMITS = {
     )
 }
 _RLIM_INFINITY = (1 << 64) - 1
+_MAX_ID = (1 << 32) - 2  # -1 means "no change" to setresuid(2): root would stay root
 # Nodes and links that every container with a /dev of its own has: config-linux.md, "Default Devices", runtime-linux.md.
 _DEFAULT_DEVICES = (
     ("/dev/null", 1, 3),
@@ -228,6 +229,9 @@ def compile_exec(
         if "\0" in text:
             raise LaunchError(SPEC, "a null byte in args, env or cwd")
     ids = process.get("user") or {}
+    for value in (ids.get("uid", 0), ids.get("gid", 0), *(ids.get("additionalGids") or ())):
+        if not (isinstance(value, int) and 0 <= value <= _MAX_ID):
+            raise LaunchError(SPEC, f"user: {value!r} is not in range 0-{_MAX_ID}")
     size = process.get("consoleSize")
     warnings: list[str] = []
     compiled_filter = _seccomp(seccomp, with_listener=with_listener)
@@ -299,11 +303,14 @@ def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> li
             raise LaunchError(SPEC, f"device {path}: type {kind!r} is not known")
         if with_defaults and path == "/dev/ptmx":
             continue  # who gives away all devices of the host names it too; but this one is the container's own
+        major, minor = (0, 0) if kind == "p" else (entry["major"], entry["minor"])
+        if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):  # the kernel would make another one of it
+            raise LaunchError(SPEC, f"device {path}: there is no {major}:{minor}")
         mode = entry.get("fileMode")
         nodes[path] = {
             "path": path,
             "mode": _DEVICE_TYPES[kind] | (0o666 if mode is None else mode & 0o7777),
-            "device": 0 if kind == "p" else os.makedev(entry["major"], entry["minor"]),
+            "device": os.makedev(major, minor),
             "uid": entry.get("uid") or 0,
             "gid": entry.get("gid") or 0,
         }

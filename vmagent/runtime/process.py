@@ -66,11 +66,18 @@ def set_limits(process: dict[str, Any]) -> None:
     """Resource limits. Raises LaunchError."""
     for number, soft, hard in process["rlimits"]:
         try:
-            resource.setrlimit(number, (soft, hard))
+            # The module takes a signed number and means its 64 bits.
+            resource.setrlimit(number, (_signed(soft), _signed(hard)))
         except (OSError, ValueError) as e:
-            # Python says ValueError for a limit that may not be raised; the kernel said EPERM.
-            text = reason(e) if isinstance(e, OSError) else "operation not permitted"
+            # Python says ValueError where the kernel said EINVAL or EPERM.
+            is_mad = soft % 2**64 > hard % 2**64  # -1, no limit, is the greatest
+            number_of = errno.EINVAL if is_mad else errno.EPERM
+            text = reason(e if isinstance(e, OSError) else OSError(number_of, ""))
             raise LaunchError(OTHER, f"error setting rlimit type {number}: {text}") from e
+
+
+def _signed(limit: int) -> int:
+    return limit - 2**64 if limit >= 2**63 else limit
 
 
 def set_oom_score(value: int | None) -> None:
@@ -95,6 +102,7 @@ def environment(process: dict[str, Any], identity: Identity) -> dict[str, str]:
         if equals and key:
             env[key] = value
     if not env.get("HOME"):
+        env.pop("HOME", None)
         env["HOME"] = identity.home
     return env
 

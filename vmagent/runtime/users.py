@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAX_BYTES = 16 << 20
-_MAX_ID = 2**31 - 1
+_MAX_ID = 2**31 - 1  # of a number that is nobody's name, as docker has it
+_MAX_KERNEL_ID = 2**32 - 2  # -1 means "no change" to setresuid(2): root would stay root
 
 
 class Identity:
@@ -49,9 +50,9 @@ def look_up(root_fd: int, process: dict[str, Any]) -> Identity:
             gid = _find_group(_records(root_fd, "/etc/group"), group)
         elif known_as:
             extra += [
-                int(record[2])
+                _to_number(record[2])
                 for record in _records(root_fd, "/etc/group")
-                if len(record) > 3 and known_as in record[3].split(",") and record[2].isdigit()
+                if len(record) > 3 and known_as in record[3].split(",") and _is_id(record[2])
             ]
     else:
         for record in passwd:
@@ -61,38 +62,46 @@ def look_up(root_fd: int, process: dict[str, Any]) -> Identity:
     if group_add:
         records = _records(root_fd, "/etc/group")
         extra += [_find_group(records, name) for name in group_add]
-    ordered = [] if process["exact_groups"] and not user else [gid]
-    for number in extra:
-        if number not in ordered:
-            ordered.append(number)
-    return Identity(uid, gid, ordered, home or "/")
+    first = [] if process["exact_groups"] and not user else [gid]
+    return Identity(uid, gid, list(dict.fromkeys([*first, *extra])), home or "/")
 
 
 def _find_user(records: list[list[str]], name: str) -> tuple[int, int, str, str]:
     """(uid, gid, home, name in the file or "")."""
     for record in records:
-        if len(record) > 3 and (record[0] == name or record[2] == name) and record[2].isdigit() and record[3].isdigit():
-            return int(record[2]), int(record[3]), record[5] if len(record) > 5 else "", record[0]
+        if len(record) > 3 and name in (record[0], record[2]) and _is_id(record[2]) and _is_id(record[3]):
+            return _to_number(record[2]), _to_number(record[3]), record[5] if len(record) > 5 else "", record[0]
     if not name:
         return 0, 0, "", ""
-    if not name.isdigit():
-        raise LaunchError(USER, f"unable to find user {name}: no matching entries in passwd file")
-    return _checked(name), 0, "", ""
+    return _typed_id("user", "passwd", name), 0, "", ""
 
 
 def _find_group(records: list[list[str]], name: str) -> int:
     for record in records:
-        if len(record) > 2 and (record[0] == name or record[2] == name) and record[2].isdigit():
-            return int(record[2])
-    if not name.isdigit():
-        raise LaunchError(USER, f"unable to find group {name}: no matching entries in group file")
-    return _checked(name)
+        if len(record) > 2 and name in (record[0], record[2]) and _is_id(record[2]):
+            return _to_number(record[2])
+    return _typed_id("group", "group", name)
 
 
-def _checked(digits: str) -> int:
-    if int(digits) > _MAX_ID:
+def _to_number(text: str) -> int:
+    """A number, at most ten digits long without its zeros; -1 if it is none or longer."""
+    if not (text.isascii() and text.isdigit()):
+        return -1
+    digits = text.lstrip("0")
+    return int(digits or "0") if len(digits) <= 10 else -1
+
+
+def _is_id(field: str) -> bool:
+    return 0 <= _to_number(field) <= _MAX_KERNEL_ID
+
+
+def _typed_id(what: str, file: str, name: str) -> int:
+    """What the user has typed, and no file knows. Raises LaunchError."""
+    if not (name.isascii() and name.isdigit()):
+        raise LaunchError(USER, f"unable to find {what} {name}: no matching entries in {file} file")
+    if not 0 <= _to_number(name) <= _MAX_ID:
         raise LaunchError(USER, f"uids and gids must be in range 0-{_MAX_ID}")
-    return int(digits)
+    return _to_number(name)
 
 
 def _records(root_fd: int, path: str) -> list[list[str]]:
@@ -106,11 +115,11 @@ def _records(root_fd: int, path: str) -> list[list[str]]:
         if not stat.S_ISREG(info.st_mode) or info.st_size > _MAX_BYTES:
             return []
         parts = []
-        left = _MAX_BYTES
+        left = info.st_size
         while left > 0 and (part := os.read(fd, min(left, 1 << 18))):
             parts.append(part)
             left -= len(part)
     finally:
         os.close(fd)
     text = b"".join(parts).decode("utf-8", "surrogateescape")
-    return [line.split(":") for line in text.split("\n") if line and not line.startswith("#")]
+    return [line.split(":") for line in text.split("\n") if line and line[0] != "#" and "\0" not in line]

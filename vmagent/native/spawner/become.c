@@ -187,7 +187,7 @@ static const char *find_command(const char *name, const char *path) {
     }
     int is_name = *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
     for (; is_name; path++) {
-        int length = (int)strcspn(path, ":");
+        int length = (int)until(path, ':');
         int used = snprintf(candidate, sizeof candidate, "%.*s/%s", length ? length : 1, length ? path : ".", name);
         if (used < (int)sizeof candidate && check_command(candidate) == FINE) return candidate;
         path += length;
@@ -252,7 +252,7 @@ static void confine(const struct sets *s, uint64_t no_new_privileges) {
 /* A vector of strings with room for one more and the NULL. */
 static const char **read_vector(uint64_t *count) {
     *count = number();
-    const char **vector = malloc((*count + 2) * sizeof *vector);
+    const char **vector = *count < MAX_REQUEST ? malloc((*count + 2) * sizeof *vector) : NULL;
     if (vector == NULL) fail(K_OTHER, ENOMEM, "error reading the command");
     for (uint64_t i = 0; i < *count; i++) vector[i] = string();
     vector[*count] = vector[*count + 1] = NULL;
@@ -270,6 +270,7 @@ void become_and_exec(const struct identity *who, int64_t began, int64_t mounted)
     change_user(who, &sets, (mode_t)number());
     change_folder(string());
     const char **arguments = read_vector(&args_count), **environment = read_vector(&env_count);
+    if (args_count == 0) fail(K_OTHER, 0, "the request to the spawner has no command");
     if (number()) {
         char *home = malloc(strlen(who->home) + 6);
         if (home == NULL) fail(K_OTHER, ENOMEM, "error reading the command");

@@ -55,7 +55,7 @@ int sys_mount_setattr(int fd, uint64_t set, uint64_t clear, uint64_t propagation
 int new_mount(const char *type, const char *source, const char *const *options, unsigned attributes) {
     int context = (int)syscall(NR_fsopen, type, 1), fd = -1;
     if (context < 0) return -1;
-    if (*source && syscall(NR_fsconfig, context, SET_STRING, "source", source, 0) < 0) goto out;
+    if (syscall(NR_fsconfig, context, SET_STRING, "source", source, 0) < 0) goto out;
     for (; *options; options += 2) {
         int kind = options[1] ? SET_STRING : SET_FLAG;
         if (syscall(NR_fsconfig, context, kind, options[0], options[1], 0) < 0) goto out;

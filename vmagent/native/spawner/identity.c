@@ -4,6 +4,7 @@
 #include "spawner.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,7 +12,8 @@
 #include <unistd.h>
 
 enum { MAX_FILE = 16 << 20, MAX_FIELDS = 8 };
-#define MAX_ID INT64_C(0x7fffffff)
+#define MAX_ID INT64_C(0x7fffffff)          /* of a number that is nobody's name, as docker has it */
+#define MAX_KERNEL_ID INT64_C(0xfffffffe) /* -1 means "no change" to setresuid(2): root would stay root */
 
 struct table {
     char *text, *end;
@@ -49,7 +51,7 @@ static int next_record(char **at, char *end, char **fields, char **line, size_t 
         if (stop == NULL) stop = end;
         *at = stop < end ? stop + 1 : end;
         size_t length = (size_t)(stop - start);
-        if (length == 0 || *start == '#') continue;
+        if (length == 0 || *start == '#' || memchr(start, 0, length) != NULL) continue;
         if (length + 1 > *room) {
             *room = 2 * length + 64;
             free(*line);
@@ -76,13 +78,25 @@ static int next_record(char **at, char *end, char **fields, char **line, size_t 
     size_t room_ = 0;                                                                                   \
     for (int count; (count = next_record(&at_, (table).end, fields, &line_, &room_)) > 0;)
 
-static int is_digits(const char *text) { return *text && text[strspn(text, "0123456789")] == 0; }
+/* A number, at most ten digits long without its zeros; -1 if it is none or longer. */
+static int64_t to_number(const char *text) {
+    if (!*text || text[strspn(text, "0123456789")]) return -1;
+    text += strspn(text, "0");
+    return strlen(text) > 10 ? -1 : strtoll(text, NULL, 10);
+}
 
-static int64_t to_id(const char *digits) {
-    while (*digits == '0' && digits[1]) digits++;
-    int64_t value = strlen(digits) > 10 ? MAX_ID + 1 : strtoll(digits, NULL, 10);
-    if (value > MAX_ID) fail(K_USER, 0, "uids and gids must be in range 0-%lld", (long long)MAX_ID);
-    return value;
+static int is_id(const char *field) {
+    int64_t value = to_number(field);
+    return value >= 0 && value <= MAX_KERNEL_ID;
+}
+
+/* What the user has typed, and no file knows. */
+static uint32_t typed_id(const char *what, const char *file, const char *name) {
+    if (!*name || name[strspn(name, "0123456789")])
+        fail(K_USER, 0, "unable to find %s %s: no matching entries in %s file", what, name, file);
+    int64_t value = to_number(name);
+    if (value < 0 || value > MAX_ID) fail(K_USER, 0, "uids and gids must be in range 0-%lld", (long long)MAX_ID);
+    return (uint32_t)value;
 }
 
 static void add_group(gid_t gid) {
@@ -94,17 +108,16 @@ static void add_group(gid_t gid) {
 
 static gid_t find_group(struct table groups, const char *name) {
     each_record(groups) {
-        if (count > 2 && (strcmp(fields[0], name) == 0 || strcmp(fields[2], name) == 0) && is_digits(fields[2]))
-            return (gid_t)to_id(fields[2]);
+        if (count > 2 && (strcmp(fields[0], name) == 0 || strcmp(fields[2], name) == 0) && is_id(fields[2]))
+            return (gid_t)to_number(fields[2]);
     }
-    if (!is_digits(name)) fail(K_USER, 0, "unable to find group %s: no matching entries in group file", name);
-    return (gid_t)to_id(name);
+    return typed_id("group", "group", name);
 }
 
 static int is_member(const char *members, const char *name) {
     size_t length = strlen(name);
     for (;; members++) {
-        size_t own = strcspn(members, ",");
+        size_t own = until(members, ',');
         if (own == length && memcmp(members, name, length) == 0) return 1;
         members += own;
         if (!*members) return 0;
@@ -115,25 +128,23 @@ static int is_member(const char *members, const char *name) {
 static const char *find_user(struct table passwd, const char *name) {
     each_record(passwd) {
         if (count <= 3 || (strcmp(fields[0], name) != 0 && strcmp(fields[2], name) != 0)) continue;
-        if (!is_digits(fields[2]) || !is_digits(fields[3])) continue;
-        found.uid = (uid_t)to_id(fields[2]);
-        found.gid = (gid_t)to_id(fields[3]);
+        if (!is_id(fields[2]) || !is_id(fields[3])) continue;
+        found.uid = (uid_t)to_number(fields[2]);
+        found.gid = (gid_t)to_number(fields[3]);
         found.home = count > 5 ? fields[5] : "";
         return fields[0];
     }
     found.gid = 0;
     found.uid = 0;
-    if (!*name) return "";
-    if (!is_digits(name)) fail(K_USER, 0, "unable to find user %s: no matching entries in passwd file", name);
-    found.uid = (uid_t)to_id(name);
+    if (*name) found.uid = typed_id("user", "passwd", name);
     return "";
 }
 
 static const char *find_home(struct table passwd) {
+    char uid[16];
+    snprintf(uid, sizeof uid, "%u", found.uid);
     each_record(passwd) {
-        if (count > 5 && is_digits(fields[2]) && (fields[2][0] != '0' || !fields[2][1]) &&
-            strlen(fields[2]) <= 10 && strtoll(fields[2], NULL, 10) == (int64_t)found.uid)
-            return fields[5];
+        if (count > 5 && strcmp(fields[2], uid) == 0) return fields[5];
     }
     return "";
 }
@@ -149,6 +160,7 @@ struct identity *look_up(int root) {
     uint64_t is_exact = number(), given = number();
     size_t given_size;
     const char *given_ids = bytes(&given_size);
+    if (given > given_size / sizeof(gid_t)) fail(K_OTHER, 0, "the request to the spawner has too few groups");
     uint64_t added = number();
     struct table passwd = read_table(root, "/etc/passwd"), group_table = {NULL, NULL};
     if (is_named)
@@ -165,7 +177,8 @@ struct identity *look_up(int root) {
     }
     if (is_named && !*group && *known_as) {
         each_record(group_table) {
-            if (count > 3 && is_digits(fields[2]) && is_member(fields[3], known_as)) add_group((gid_t)to_id(fields[2]));
+            if (count > 3 && is_id(fields[2]) && is_member(fields[3], known_as))
+                add_group((gid_t)to_number(fields[2]));
         }
     }
     for (; added; added--) add_group(find_group(group_table, string()));

@@ -26,7 +26,7 @@ static int path_step(const char **rest, char *part) {
     for (;;) {
         while (**rest == '/') ++*rest;
         if (!**rest) return 0;
-        size_t length = strcspn(*rest, "/");
+        size_t length = until(*rest, '/');
         if (length > NAME_MAX) return errno = ENAMETOOLONG, -1;
         memcpy(part, *rest, length);
         part[length] = 0;
@@ -258,7 +258,9 @@ static void mount_one(int root) {
         return;
     }
     struct stat info;
-    int fd = sources[number()];
+    uint64_t position = number();
+    if (position >= MAX_SOURCES) fail(K_OTHER, 0, "the request to the spawner names no source");
+    int fd = sources[position];
     must(fstat(fd, &info), &m);
     if (m.all_set || m.all_clear) must(sys_mount_setattr(fd, m.all_set, m.all_clear, 0, 1), &m);
     if (m.set || m.clear) must(sys_mount_setattr(fd, m.set, m.clear, 0, 0), &m);
@@ -291,7 +293,11 @@ static void make_devices(int root) {
         uid_t uid = (uid_t)number();
         gid_t gid = (gid_t)number();
         int parent = strcmp(folder, "/dev") == 0 ? dev : ensure(root, folder, 1);
-        int result = parent < 0 ? -1 : mknodat(parent, name, mode, device);
+        int result = -1;
+        if (parent >= 0) { /* the kernel takes 32 bits and would make another device of what has more */
+            errno = EINVAL;
+            result = device > UINT32_MAX ? -1 : mknodat(parent, name, mode, device);
+        }
         if (result < 0 && parent >= 0 && errno == EEXIST) {
             struct stat info;
             result = fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW);
