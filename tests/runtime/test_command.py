@@ -119,3 +119,27 @@ def test_an_update_by_all_resources_leaves_the_devices(bundle: Bundle) -> None:
     assert done.returncode == 0, done.stderr
     done = bundle.command("exec", bundle.id, "sh", "-c", "echo >/dev/null && cat /sys/fs/cgroup/pids*/pids.max")
     assert done.stdout == "33\n", done.stderr
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 70_000], ids=["spawner", "interpreter"])
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_the_null_device(bundle: Bundle, padding: str, closed: str) -> None:
+    """Not the next file of the host's that the command line opens, whose number that would be."""
+    bundle.process["env"] += [f"PAD_A={padding}", f"PAD_B={padding}"]
+    bundle.process["args"] = ["sh", "-c", "for n in 0 1 2; do readlink /proc/self/fd/$n >>/streams; done; exit 3"]
+    bundle.write()
+    argv = bundle.argv("run", "--bundle", str(bundle.folder), bundle.id)
+    done = bundle.external(["sh", "-c", f'exec "$@" {closed}', "sh", *argv])
+    assert (done.returncode, done.stderr) == (3, "")
+    expected = ["/dev/null" if sign in closed else "pipe" for sign in ("<&-", "2>&-")]
+    streams = [line.partition(":")[0] for line in (bundle.rootfs / "streams").read_text().splitlines()]
+    assert [streams[0], streams[2]] == expected
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 70_000], ids=["spawner", "interpreter"])
+def test_a_cgroup_that_the_caller_has_made_keeps_its_settings(bundle: Bundle, padding: str) -> None:
+    """Also where the command starts a second time, since the spawner can't make the process."""
+    tree().create(bundle.cgroup_path, {"pids": {"limit": 55}})
+    bundle.process["env"] += [f"PAD_A={padding}", f"PAD_B={padding}"]
+    bundle.linux.pop("resources")
+    assert bundle.shell("cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null || true") == "55\n"

@@ -15,6 +15,15 @@ import pytest
 from tests.runtime.conftest import Bundle
 from vmagent.linux.interpreter import open_protected
 
+PADDING = [f"PAD_{letter}={'x' * 70_000}" for letter in "AB"]  # too long for the spawner
+
+
+@pytest.fixture(params=["spawner", "interpreter"], autouse=True)
+def _maker(request: pytest.FixtureRequest, bundle: Bundle) -> None:
+    """Everything here is tried on either; `exec` takes the environment of the bundle's own process."""
+    if request.param == "interpreter":
+        bundle.process["env"] += PADDING
+
 
 @pytest.mark.spec("CVE-2021-30465: a mount's destination is resolved inside the root")
 def test_links_in_destinations_stay_inside(bundle: Bundle, tmp_path: Path) -> None:
@@ -119,6 +128,7 @@ def test_an_exec_is_out_of_sight_until_it_is_the_command(bundle: Bundle) -> None
     seen = (bundle.rootfs / "seen").read_text() if (bundle.rootfs / "seen").exists() else ""
     assert "python" not in seen
     assert str(Path(sys.prefix)) not in seen
+    assert "/" not in seen.splitlines(), "so is called what lies on a mount of its own: the spawner, the interpreter"
 
 
 @pytest.mark.spec("engine-facts: the user database is parsed by us and may not block us")

@@ -1,8 +1,8 @@
 """Whether this interpreter may itself become a container's process: only from a read-only mount (CVE-2019-5736).
 
 `cove-runtime` is started by a script, so from a plain file. As long as the spawner, which is protected, makes the
-container's process, that does no harm. Where the spawner can't, `launch` raises `Exposed`, all is undone, and the
-command runs again in a protected interpreter.
+container's process, that does no harm. Where the spawner can't, `launch` raises `Exposed`, all is undone but the
+cgroup, and the command runs again in a protected interpreter.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def launch(
     `started_fd` (another). Descriptors given stay the caller's. With a `spawner` the process is made by that one if the
     plan has nothing it does not know.
     Raises LaunchError; OSError only from clone3's own limits; Exposed if it would have to be a fork of this process,
-    and `needs_spawner` forbids it.
+    and `needs_spawner` forbids it (then the cgroup stays: it may be the caller's own, with settings of theirs).
     """
     prepare()
     process = plan["process"]
@@ -157,6 +157,8 @@ def launch(
 
         starting = (start_fd, started_fd)
         return spawn(child, clone_flags, cgroup, birth, is_terminal=process["terminal"], starting=starting)
+    except Exposed:
+        raise
     except BaseException:
         cgroup.remove()
         raise
