@@ -64,6 +64,22 @@ static int hunt(void) {
   }
 }
 
+/* Trace whatever else appears in this pid namespace from its first moment on, and say what program each is by then. */
+static int seize(void) {
+  char path[64], target[4096];
+  puts("hunting");
+  for (pid_t next = getpid() + 1;; next++) {
+    while (kill(next, 0) < 0 && kill(next + 1, 0) < 0) continue;
+    while (ptrace(PTRACE_SEIZE, next, 0, 0) < 0 && kill(next, 0) == 0) continue;
+    snprintf(path, sizeof path, "/proc/%d/exe", next);
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    target[length < 0 ? 0 : length] = 0;
+    printf("seized: %s\n", target);
+    ptrace(PTRACE_INTERRUPT, next, 0, 0);
+    while (waitpid(next, NULL, __WALL) > 0 && ptrace(PTRACE_DETACH, next, 0, 0) < 0) continue;
+  }
+}
+
 /* Put a character into a terminal's input, and take the terminal over. */
 static int terminal(int fd) {
   int taken = ioctl(fd, TIOCSCTTY, 1);
@@ -132,6 +148,7 @@ int main(int argc, char **argv) {
   if (argc < 2 || !strcmp(argv[0], "/proc/self/exe")) return take_the_runtime();
   if (!strcmp(argv[1], "overwrite")) return overwrite(argv[2]);
   if (!strcmp(argv[1], "hunt")) return hunt();
+  if (!strcmp(argv[1], "seize")) return seize();
   if (!strcmp(argv[1], "terminal")) return terminal(atoi(argv[2]));
   if (!strcmp(argv[1], "process")) return process(atoi(argv[2]));
   if (!strcmp(argv[1], "keyrings")) return keyrings(argv[2]);

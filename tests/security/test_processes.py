@@ -134,6 +134,21 @@ def test_the_spawner_is_read_only_for_those_it_starts(
     assert (after.st_mode, after.st_ctime_ns) == (before[1].st_mode, before[1].st_ctime_ns)
 
 
+@pytest.mark.spec("CVE-2016-9962: an exec is traced by the container that it enters")
+@pytest.mark.parametrize("padding", [0, 70_000], ids=["spawner", "interpreter"])
+@pytest.mark.parametrize("may_trace", [False, True])
+def test_nobody_traces_an_exec_before_it_is_the_command(attacker: Attacker, may_trace: bool, padding: int) -> None:
+    """But for who was given SYS_PTRACE: that shows that the attack is real, and that capability what it is worth."""
+    options = ("--cap-add", "SYS_PTRACE") if may_trace else ()
+    name = attacker.start_until("hunting", "/attack", "seize", options=options)
+    padded = ("-e", f"PAD_A={'x' * padding}", "-e", f"PAD_B={'x' * padding}")
+    for _ in range(20):
+        attacker.engine.docker("exec", *padded, name, "sleep", "0.05")
+    seized = [line for line in attacker.engine.docker("logs", name).stdout.splitlines() if "seized: /" in line]
+    assert seized
+    assert ("seized: /" in seized) == may_trace, "a program on a mount of its own: the spawner, the interpreter"
+
+
 def test_a_container_is_born_with_all_signals_as_usual(target: NativeEngine, on_target: Attacker) -> None:
     name = on_target.start("sleep", "60")
     for done in (on_target.run("cat", "/proc/self/status"), target.docker("exec", name, "cat", "/proc/self/status")):
