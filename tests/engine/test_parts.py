@@ -33,7 +33,12 @@ from vmagent.containers.names import Names, checked_name
 from vmagent.containers.process import open_process
 from vmagent.containers.restart import next_delay_s, should_restart, starts_with_the_engine
 from vmagent.containers.security import effective_capabilities, parse_security
+from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.engine import warming
 from vmagent.errors import BadRequest, Conflict, NotFound
+from vmagent.paths import DataRoot, ExecRoot
+from vmagent.runtime import seccomp
+from vmagent.runtime.plan import compile_plan
 
 ID = ContainerId("ab" * 32)
 IMAGE_CONFIG = {"Cmd": ["sh"], "Entrypoint": None, "Env": ["PATH=/bin", "A=image"], "Labels": {"i": "1"}}
@@ -83,6 +88,20 @@ def test_a_record_keeps_no_more_than_differs_and_shows_all() -> None:
     with pytest.raises(KeyError):
         kept["Init"]
     assert sys.getsizeof(kept._values) < 100
+
+
+def test_an_engine_that_was_warmed_has_nothing_to_compile_for_an_ordinary_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warming.log, "warning", lambda *_, **said: pytest.fail(str(said)))
+    seccomp._compile.cache_clear()
+    warming.warm(DataRoot(tmp_path), ExecRoot(tmp_path))
+    assert not list(tmp_path.iterdir())
+    compiled = seccomp._compile.cache_info().misses
+    assert compiled
+    around = Surroundings(rootfs=tmp_path, host_files=tmp_path, cgroup_path="/c", own_network=True, pid_of={})
+    compile_plan(build_spec(container(), around), container_id=ID, cgroup_path="/c", netns_fd=True)
+    assert seccomp._compile.cache_info().misses == compiled
 
 
 def test_a_container_s_lock_admits_one_at_a_time_and_is_gone_afterwards() -> None:

@@ -33,6 +33,7 @@ from vmagent.engine.networks import Networks
 from vmagent.engine.system import System
 from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.volumes import Volumes
+from vmagent.engine.warming import warm
 from vmagent.errors import EngineError
 from vmagent.images.imagestore import ImageStore
 from vmagent.linux import mounts
@@ -210,6 +211,7 @@ class Engine:
     async def _after_open(self) -> None:
         """What may take its time: late exits, lost restarts, policies, leftovers."""
         self._core.in_background(self._core.spares.open)
+        self._core.in_background(warm, self._data_root, self._exec_root)
         early, self._early = self._early, None
         for event in early or ():
             self._on_supervisor_event(event)
