@@ -34,7 +34,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.spawner = Spawner(lambda: self.running)
-        self.cgroup = tree().create(f"{CGROUPS}/spawner", {})
+        self.cgroup = tree().create(f"{CGROUPS}-spawner", {})
         self.running: set[int] = set()
         self.pidfd = os.pidfd_open(os.getpid())
 
@@ -200,7 +200,7 @@ def test_out_of_descriptors_or_processes_it_says_so_and_lives(bench: Bench) -> N
     with pytest.raises(OSError, match="Too many open files"):
         bench.launch("true")
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
-    full = tree().create(f"{CGROUPS}/full", {"pids": {"limit": 1}})
+    full = tree().create(f"{CGROUPS}-full", {"pids": {"limit": 1}})
     try:
         _move(pid, full.entrances())
         with pytest.raises(OSError, match="Resource temporarily unavailable"):

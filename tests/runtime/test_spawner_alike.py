@@ -405,7 +405,7 @@ def lower(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (source / "dl").symlink_to("nowhere")
     os.mkfifo(source / "p")
     yield root
-    tree().at(f"{CGROUPS}/alike").remove()
+    tree().at(f"{CGROUPS}-alike").remove()
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -421,7 +421,7 @@ def test_either_makes_the_same(group: str, lower: Path) -> None:
         change(spec)
         text = json.dumps({"spec": spec, "plan": arguments, "lower": str(lower)})
         lines.append(text.replace("@SOURCE@", str(lower.parent / "source")))
-    argv = [sys.executable, "-m", "tests.runtime.alike", f"{CGROUPS}/alike", str(lower.parent / "run")]
+    argv = [sys.executable, "-m", "tests.runtime.alike", f"{CGROUPS}-alike", str(lower.parent / "run")]
     done = subprocess.run(argv, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True, timeout=120)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(lines)
