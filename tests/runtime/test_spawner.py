@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,6 +217,15 @@ def test_out_of_descriptors_or_processes_it_says_so_and_lives(bench: Bench) -> N
 def _move(pid: int, entrances: list[str]) -> None:
     for path in entrances:
         Path(path).write_text(str(pid))
+
+
+def test_a_request_too_long_for_the_host_s_sockets_is_not_its_own(bench: Bench) -> None:
+    """net.core.wmem_default may be small: then the interpreter makes the process, and the spawner stays."""
+    pid = bench.pid
+    bench.spawner._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    assert bench.launch("true", "x" * 100_000) is None
+    assert bench.end(bench.launch("true")) == (0, "")
+    assert bench.pid == pid
 
 
 def test_no_word_to_go_no_command(bench: Bench, tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ class Spawner:
     def launch(self, encode: Encode, cgroup: Cgroup, *, is_terminal: bool) -> Launched | None:
         """Make the process that `encode` asks for, born in `cgroup` where that is possible.
 
-        None if `encode` gave None, if the spawner died over this (then a new one stands ready), or if there is none any
-        more. Raises OSError of clone3, or of starting the spawner again.
+        None if `encode` gave None or too much, if the spawner died over this (then a new one stands ready), or if there
+        is none any more. Raises OSError of clone3, or of starting the spawner again.
         """
         if self._pid == 0 and not self._is_started_again():
             return None
@@ -99,8 +99,7 @@ class Spawner:
                 theirs.append(console_end)
             cgroup_fd = cgroup.clone_fd()
             request = encode((report_end, go_end, console_end), cgroup_fd)
-            if request is not None:
-                pid = self._ask(*request)
+            if request is not None and (pid := self._ask(*request)) > 0:
                 launched = Launched(pid, linux.pidfd_open(pid), report_fd, go_fd, console_fd)
                 pid, ours = -1, []  # the caller's from here on
                 return launched
@@ -116,7 +115,10 @@ class Spawner:
         return None
 
     def _ask(self, message: bytes, fds: list[int]) -> int:
-        """The new process's number. Raises SpawnerLost, OSError."""
+        """The new process's number; -1 where the message is too long for a socket of this host's (wmem_default).
+
+        Raises SpawnerLost, OSError.
+        """
         try:
             ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))]
             self._channel.sendmsg([message], ancillary, _socket.MSG_NOSIGNAL)
@@ -124,6 +126,8 @@ class Spawner:
                 raise SpawnerLost
             answer = self._channel.recv(8)
         except OSError as e:
+            if e.errno == errno.EMSGSIZE:
+                return -1
             if e.errno in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS, errno.ENOMEM):
                 raise
             raise SpawnerLost from e
