@@ -1,6 +1,6 @@
 """What an idle engine takes, and what each idle container adds to keeper, engine, supervisor and spawner.
 
-    sudo .venv/bin/python tests/bench/memory.py [CONTAINERS]
+    sudo .venv/bin/python tests/bench/memory.py [CONTAINERS [NETWORK]]
 
 PSS and private dirty of /proc/PID/smaps_rollup (proc(5)). Counted twice: from a cold engine, which has imported an
 image and nothing else, so that all is in it that the first starts load; and from a warm one, which has started and
@@ -55,12 +55,12 @@ def show(engine: NativeEngine, title: str) -> None:
         print(f"  {name:16} RSS {held['Rss']:6} kB  PSS {held['Pss']:6} kB  private dirty {held['Private_Dirty']:6} kB")
 
 
-def start(engine: NativeEngine, count: int, threads: int = 8) -> None:
+def start(engine: NativeEngine, count: int, threads: int = 8, network: str = "none") -> None:
     """`count` sleeping containers, from so many threads."""
 
     def one(_: int) -> None:
         with closing(engine.client()) as client:
-            config = {"Image": IMAGE, "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none"}}
+            config = {"Image": IMAGE, "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": network}}
             client.start(client.create(config)["Id"])
 
     with ThreadPoolExecutor(threads) as pool:
@@ -73,12 +73,12 @@ def remove_all(engine: NativeEngine) -> None:
             client.remove(container["Id"], force=True)
 
 
-def measure(engine: NativeEngine, count: int, title: str, threads: int) -> None:
+def measure(engine: NativeEngine, count: int, network: str, title: str, threads: int) -> None:
     """What `count` containers add to the engine as it is now. They are removed again."""
     time.sleep(SETTLE_S)
     show(engine, title)
     before = dirty(engine)
-    start(engine, count, threads)
+    start(engine, count, threads, network)
     time.sleep(SETTLE_S)
     show(engine, f"{count} idle containers")
     after = dirty(engine)
@@ -95,18 +95,19 @@ def prepared(folder: Path, engine: NativeEngine) -> None:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    network = sys.argv[2] if len(sys.argv) > 2 else "none"
     with tempfile.TemporaryDirectory() as folder:
         with native_engine() as engine:
             prepared(Path(folder), engine)
-            measure(engine, count, "cold, one start after the other", 1)
+            measure(engine, count, network, "cold, one start after the other", 1)
         with native_engine() as engine:
             prepared(Path(folder), engine)
-            measure(engine, count, "cold, from 8 threads", 8)
+            measure(engine, count, network, "cold, from 8 threads", 8)
         with native_engine() as engine:  # another one: what 200 have left behind would be used again
             prepared(Path(folder), engine)
-            start(engine, 60)
+            start(engine, 60, network=network)
             remove_all(engine)
-            measure(engine, count, "warm, from 8 threads", 8)
+            measure(engine, count, network, "warm, from 8 threads", 8)
 
 
 if __name__ == "__main__":

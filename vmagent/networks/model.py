@@ -52,7 +52,9 @@ class Network:
     def interface(self, address: IPv4Address) -> IPv4Interface:
         """`address` with the subnet's prefix length."""
         assert self.subnet is not None
-        return IPv4Interface((address, self.subnet.prefixlen))
+        interface = IPv4Interface((address, self.subnet.prefixlen))
+        interface.network = self.subnet  # equal to its own, which each endpoint would keep: 0.4 kB
+        return interface
 
     def to_record(self) -> dict[str, Any]:
         return {
