@@ -19,6 +19,7 @@ from tests.support.engine import NativeEngine
 
 MAX_PSS_KB = 45 << 10  # keeper, engine, supervisor and spawner together
 MAX_SUPERVISOR_KB = 14 << 10
+MAX_IDLE_KB = 10  # private dirty of all four for each idle container
 IMAGE = "busybox:latest"
 # Of one container's life by the API: its record (2 folders and the file), and what became of it, soon after.
 MAX_FLUSHES_OF_CREATE = 3
@@ -106,6 +107,29 @@ def test_an_idle_engine_is_small(own_engine: NativeEngine) -> None:
     assert sum(pss.values()) <= MAX_PSS_KB, pss
     own_engine.docker("run", "--rm", IMAGE, "true")
     assert rollup(supervisor, "Rss") <= MAX_SUPERVISOR_KB
+
+
+def test_an_idle_container_adds_kilobytes(own_engine: NativeEngine) -> None:
+    """tests/bench/memory.py has the figures; here is what a list or a bound method too much in each would break."""
+
+    made = []
+
+    def start(count: int) -> None:
+        for _ in range(count):
+            made.append(client.create({"Image": IMAGE, "Cmd": ["sleep", "1000"]})["Id"])
+            client.start(made[-1])
+
+    def dirty() -> int:
+        return sum(rollup(pid, "Private_Dirty") for pid in processes(own_engine))
+
+    with closing(own_engine.client()) as client:
+        start(5)  # what the first ones load
+        before = dirty()
+        start(40)
+        added = dirty() - before
+        for container in made:
+            client.remove(container, force=True)
+    assert added <= 40 * MAX_IDLE_KB
 
 
 def processes(engine: NativeEngine) -> list[int]:
