@@ -64,6 +64,23 @@ static int hunt(void) {
   }
 }
 
+/* Whether a process has its own view of files and nothing of the host's that leads on: the same mount namespace as ours,
+ * and no descriptor of a socket (the spawner's channel), a namespace or a process. */
+static int is_inside(pid_t pid) {
+  char path[64], ours[64] = "", theirs[4096] = "";
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
+  if (readlink("/proc/self/ns/mnt", ours, sizeof ours - 1) < 0 || readlink(path, theirs, sizeof theirs - 1) < 0) return 0;
+  int inside = !strcmp(ours, theirs);
+  for (int fd = 0; fd < 64; fd++) {
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
+    ssize_t length = readlink(path, theirs, sizeof theirs - 1);
+    if (length < 0) continue;
+    theirs[length] = 0;
+    if (strstr(theirs, ":[") && strncmp(theirs, "pipe:", 5)) inside = 0; /* socket:[…], mnt:[…] */
+  }
+  return inside;
+}
+
 /* Trace whatever else appears in this pid namespace from its first moment on, and say what program each is by then. */
 static int seize(void) {
   char path[64], target[4096];
@@ -74,7 +91,7 @@ static int seize(void) {
     snprintf(path, sizeof path, "/proc/%d/exe", next);
     ssize_t length = readlink(path, target, sizeof target - 1);
     target[length < 0 ? 0 : length] = 0;
-    printf("seized: %s\n", target);
+    printf("seized: %s %s\n", target, is_inside(next) ? "inside" : "outside");
     ptrace(PTRACE_INTERRUPT, next, 0, 0);
     while (waitpid(next, NULL, __WALL) > 0 && ptrace(PTRACE_DETACH, next, 0, 0) < 0) continue;
   }

@@ -163,7 +163,7 @@ def encode_exec(
         return None
     request = Request()
     try:
-        _head(request, _EXEC, 0, (pipes[0], pipes[1], -1, -1, cgroup_fd, container_pidfd))
+        _head(request, _EXEC, 0, (pipes[0], pipes[1], -1, -1, cgroup_fd, -1))
         _enter(request, process, tasks, "exec")
         request.descriptor(container_pidfd)
         request.number(namespaces)

@@ -12,6 +12,7 @@ import errno
 import os
 import select
 import signal
+import struct
 
 from vmagent.linux import process as linux
 from vmagent.linux.interpreter import open_protected
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     # (report's write end, go's read end, console's socket or -1), the cgroup's descriptor or -1 → `encoding`'s result
     Encode = Callable[[tuple[int, int, int], int], tuple[bytes, list[int]] | None]
 
+_ANSWER = struct.Struct("<qq")  # the new process or -errno; a helper of its making that has ended, or 0
 _ANSWER_LIMIT_MS = 5_000  # a fork takes 0.1 ms; whoever asks does nothing else meanwhile
 _NAME = "cove-spawner"  # of its children too, until execve
 _PROGRAM = os.path.dirname(os.path.dirname(__file__)) + "/native/bin/spawner-" + os.uname().machine
@@ -124,19 +126,21 @@ class Spawner:
             self._channel.sendmsg([message], ancillary, _socket.MSG_NOSIGNAL)
             if not self._is_answered():
                 raise SpawnerLost
-            answer = self._channel.recv(8)
+            answer = self._channel.recv(16)
         except OSError as e:
             if e.errno == errno.EMSGSIZE:
                 return -1
             if e.errno in (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS, errno.ENOMEM):
                 raise
             raise SpawnerLost from e
-        if len(answer) < 8:
+        if len(answer) < 16:
             raise SpawnerLost
-        number = int.from_bytes(answer, "little", signed=True)
+        number, helper = _ANSWER.unpack(answer)
+        if helper:
+            os.waitpid(helper, 0)
         if number < 0:
             raise OSError(-number, f"clone3: {os.strerror(-number)}")
-        return number
+        return int(number)
 
     def _is_answered(self) -> bool:
         poll = select.poll()

@@ -78,13 +78,3 @@ int is_null(int fd) {
     struct stat info;
     return fstat(fd, &info) == 0 && S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3);
 }
-
-int write_file(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return -1;
-    ssize_t done = write(fd, text, strlen(text));
-    int error = errno;
-    close(fd);
-    errno = error;
-    return done < 0 ? -1 : 0;
-}

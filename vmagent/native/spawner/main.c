@@ -1,7 +1,7 @@
 /* The spawner: a small process beside the supervisor that makes containers' processes for it.
  *   spawner CHANNEL        (the number of a SOCK_SEQPACKET socket)
- * Each request is one message with its descriptors; the answer is the new process's number, or -errno. The process is
- * the supervisor's own child (CLONE_PARENT). A fork of this small memory costs a tenth of a fork of the interpreter's,
+ * Each request is one message with its descriptors; the answer is the new process's number, or -errno, and the number of
+ * a helper that has ended and is to be reaped, or 0. They are the supervisor's own children (CLONE_PARENT). A fork of this small memory costs a tenth of a fork of the interpreter's,
  * and the child meets no page fault on every reference count; nothing is decided here. At the end of the channel, which
  * is the supervisor's end, the spawner ends. It keeps no state. */
 #define _GNU_SOURCE
@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -23,8 +25,22 @@
 
 enum { NR_clone3 = 435 };
 enum { START = 1, EXEC = 2 };
+enum { MAX_ENTRANCES = 32 };
 
 static char request[MAX_REQUEST];
+static pid_t *sibling; /* shared with the children */
+
+/* A fork that is the supervisor's child too; `cgroup`: a descriptor, or -1. */
+static long clone_sibling(uint64_t flags, int cgroup, pid_t *number_at, int *pidfd) {
+    uint64_t arguments[11] = {flags | CLONE_PARENT}; /* struct clone_args: pidfd second, parent_tid fourth, cgroup last */
+    arguments[1] = (uint64_t)(uintptr_t)pidfd;
+    arguments[3] = (uint64_t)(uintptr_t)number_at;
+    if (cgroup >= 0) {
+        arguments[0] |= UINT64_C(0x200000000); /* CLONE_INTO_CGROUP */
+        arguments[10] = (uint64_t)cgroup;
+    }
+    return syscall(NR_clone3, arguments, sizeof arguments);
+}
 
 static void set_oom_score(int64_t wanted) {
     char text[32] = "", path[] = "/proc/self/oom_score_adj";
@@ -47,13 +63,29 @@ static void loopback_up(void) {
     close(fd);
 }
 
-/* What comes before any namespace of the host's is left. */
-static void enter_cgroup(void) {
-    for (uint64_t count = number(); count; count--) {
+static int entrances[MAX_ENTRANCES];
+static size_t entrance_count;
+
+/* The files by which a process enters its cgroups (v1), opened while the host's paths are there. */
+static void open_entrances(void) {
+    uint64_t count = number();
+    if (count > MAX_ENTRANCES) fail(K_OTHER, 0, "too many cgroup hierarchies");
+    for (entrance_count = 0; entrance_count < count; entrance_count++) {
         const char *tasks = string();
-        if (write_file(tasks, "0") < 0) fail(K_OTHER, errno, "error entering the cgroup %s", tasks);
+        entrances[entrance_count] = open(tasks, O_WRONLY | O_CLOEXEC);
+        if (entrances[entrance_count] < 0) fail(K_OTHER, errno, "error entering the cgroup %s", tasks);
     }
-    setsid();
+}
+
+static void enter_cgroups(void) {
+    for (size_t i = 0; i < entrance_count; i++) {
+        if (write(entrances[i], "0", 1) < 0) fail(K_OTHER, errno, "error entering the cgroup");
+        close(entrances[i]);
+    }
+}
+
+/* What is done by the host's paths and before any namespace of the host's is left. */
+static void settle(void) {
     if (number())
         set_oom_score((int64_t)number());
     else
@@ -66,7 +98,10 @@ static void enter_cgroup(void) {
 
 static _Noreturn void start(void) {
     int64_t began = now_ns();
-    enter_cgroup();
+    open_entrances();
+    enter_cgroups();
+    setsid();
+    settle();
     if (number() && unshare(CLONE_NEWCGROUP) < 0) fail(K_OTHER, errno, "error making a cgroup namespace");
     for (uint64_t count = number(); count; count--) {
         int fd = descriptor();
@@ -91,42 +126,66 @@ static _Noreturn void start(void) {
     become_and_exec(look_up(root), began, mounted);
 }
 
+/* Into the container, in two steps. Whoever has SYS_PTRACE in there may trace what it sees from its birth on, with all
+ * that it holds then. So this process, which the container can't see, leaves the host's namespaces first, and its sibling
+ * is born into the container's pid namespace with nothing of the host but the request's own descriptors. The sibling's
+ * number goes to the spawner through memory that the sibling itself does not have. */
 static _Noreturn void execute(void) {
     int64_t began = now_ns();
-    enter_cgroup();
+    open_entrances();
+    settle();
     int container = descriptor(); /* a pidfd: root and working folder become the container's too */
-    if (setns(container, (int)number()) < 0) fail(K_OTHER, errno, "error joining the container's namespaces");
+    if (setns(container, (int)number() | CLONE_NEWPID) < 0) {
+        if (errno == ESRCH) fail(K_OTHER, 0, "the container is not running");
+        fail(K_OTHER, errno, "error joining the container's namespaces");
+    }
+    close(container);
+    if (madvise(sibling, sizeof *sibling, MADV_DONTFORK) < 0) fail(K_OTHER, errno, "error hiding the spawner's memory");
+    long child = clone_sibling(CLONE_PARENT_SETTID, -1, sibling, NULL); /* in this one's cgroup */
+    if (child < 0) fail(K_OTHER, errno, "error making a process in the container");
+    if (child > 0) _exit(0);
+    enter_cgroups();
+    setsid();
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) fail(K_OTHER, errno, "error opening the container's root");
     take_streams(root, 0);
     become_and_exec(look_up(root), began, 0);
 }
 
-/* clone3 for the supervisor, in the pid namespace of `pid_ns` (or of that process) where there is one. */
-static long make_child(int channel, int own_pid_ns) {
+/* clone3 for the supervisor; `answer`: the new process's number or -errno, and that of a helper that has ended. */
+static void make_child(int channel, int own_pid_ns, long answer[2]) {
     uint64_t kind = number(), flags = number();
     report_fd = descriptor();
     go_fd = descriptor();
     start_fd = descriptor();
     started_fd = descriptor();
-    int cgroup = descriptor(), pid_ns = descriptor();
-    if (pid_ns >= 0 && setns(pid_ns, CLONE_NEWPID) < 0) return -errno;
-    uint64_t arguments[11] = {flags | CLONE_PARENT}; /* struct clone_args, cgroup last */
-    if (cgroup >= 0) {
-        arguments[0] |= UINT64_C(0x200000000); /* CLONE_INTO_CGROUP */
-        arguments[10] = (uint64_t)cgroup;
+    int cgroup = descriptor(), pid_ns = descriptor(), helper = -1;
+    *sibling = 0;
+    answer[1] = 0;
+    if (pid_ns >= 0 && setns(pid_ns, CLONE_NEWPID) < 0) {
+        answer[0] = -errno;
+        return;
     }
-    long child = syscall(NR_clone3, arguments, sizeof arguments);
-    if (child == 0) {
+    answer[0] = kind == EXEC ? clone_sibling(CLONE_PIDFD, cgroup, NULL, &helper)
+                             : clone_sibling(flags, cgroup, NULL, NULL);
+    if (answer[0] == 0) {
         close(channel); /* so that its end is the spawner's end, whatever becomes of us */
         close(own_pid_ns);
+        if (cgroup >= 0) close(cgroup);
         if (kind == START) start();
         if (kind == EXEC) execute();
         fail(K_OTHER, 0, "an unknown request to the spawner");
     }
-    long result = child < 0 ? -errno : child;
+    if (answer[0] < 0) answer[0] = -errno;
     if (pid_ns >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0) _exit(1); /* else the next child would be in there too */
-    return result;
+    if (helper < 0) return;
+    struct pollfd end = {.fd = helper, .events = POLLIN};
+    while (poll(&end, 1, -1) < 0 && errno == EINTR) continue;
+    close(helper);
+    if (*sibling) { /* else the helper failed, and its report says why */
+        answer[1] = answer[0];
+        answer[0] = *sibling;
+    }
 }
 
 int main(int argc, char **argv) {
@@ -148,7 +207,8 @@ int main(int argc, char **argv) {
     uint64_t none = 0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
     int own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if (own_pid_ns < 0 || chdir("/") < 0) return 125;
+    sibling = mmap(NULL, sizeof *sibling, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (own_pid_ns < 0 || sibling == MAP_FAILED || chdir("/") < 0) return 125;
     for (;;) {
         union {
             char space[CMSG_SPACE(sizeof fds)];
@@ -169,13 +229,13 @@ int main(int argc, char **argv) {
             memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
         }
         for (int i = count; i < MAX_FDS; i++) fds[i] = -1;
-        long answer = message.msg_flags & MSG_CTRUNC ? -EMFILE : -EMSGSIZE;
+        long answer[2] = {message.msg_flags & MSG_CTRUNC ? -EMFILE : -EMSGSIZE, 0};
         if (!(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
             request_begin(request, (size_t)length);
-            answer = make_child(channel, own_pid_ns);
+            make_child(channel, own_pid_ns, answer);
             explicit_bzero(request, (size_t)length); /* the next child is another container's */
         }
         for (int i = 0; i < count; i++) close(fds[i]);
-        if (send(channel, &answer, sizeof answer, MSG_NOSIGNAL) < 0) return 0;
+        if (send(channel, answer, sizeof answer, MSG_NOSIGNAL) < 0) return 0;
     }
 }

@@ -71,7 +71,6 @@ int sys_mount_setattr(int fd, uint64_t set, uint64_t clear, uint64_t propagation
 int new_mount(const char *type, const char *source, const char *const *options, unsigned attributes);
 long filesystem_type(int fd);
 int is_null(int fd);
-int write_file(const char *path, const char *text);
 
 /* rootfs.c */
 int ensure(int root, const char *path, int is_folder);
