@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,55 @@ def test_a_second_engine_on_the_same_root_is_refused(keeper: Keeper) -> None:
     assert "another engine runs on the exec root" in says
 
 
+@pytest.fixture
+def shm_folder() -> Iterator[Path]:
+    """One that lies in memory."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def mounts_at(path: Path) -> list[str]:
+    """The file systems mounted there, as /proc/mounts has them: source and type."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [" ".join(line.split()[0:3:2]) for line in lines if line.split()[1] == str(path)]
+
+
+@pytest.mark.usefixtures("adopting_orphans")
+def test_the_run_time_root_lies_in_memory() -> None:
+    """On a disk it would outlive a boot. It has a file system of its own there, from the first start to the stop."""
+    keeper = Keeper()
+    root = keeper.root / "exec"
+    try:
+        assert mounts_at(root) == ["cove-exec-root tmpfs"]
+        keeper.orphans += [keeper.pid_of("cove-supervisor"), keeper.pid_of("cove-engine")]
+        keeper.process.kill()
+        keeper.process.wait()
+        keeper.start()
+        assert mounts_at(root) == ["cove-exec-root tmpfs"], "the one that the killed one left"
+        says = one_line(agent(keeper.root, "--data-root", f"{keeper.root}/data2"))
+        assert "another engine runs on the exec root" in says
+        assert mounts_at(root) == ["cove-exec-root tmpfs"]
+    finally:
+        keeper.close()
+    assert mounts_at(root) == []
+
+
+def test_who_can_t_start_leaves_no_mount(tmp_path: Path) -> None:
+    (tmp_path / "e.sock").mkdir()
+    assert "e.sock" in one_line(agent(tmp_path, "-H", f"unix://{tmp_path}/e.sock"))
+    assert (tmp_path / "exec").is_dir()
+    assert mounts_at(tmp_path / "exec") == []
+
+
+def test_a_run_time_root_in_memory_is_taken_as_it_is(shm_folder: Path) -> None:
+    keeper = Keeper("--exec-root", str(shm_folder))
+    try:
+        assert mounts_at(shm_folder) == []
+        assert (shm_folder / "supervisor.sock").exists()
+    finally:
+        keeper.close()
+
+
 def test_a_lock_names_the_engine_that_holds_it_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed keeper's pid may be another process's by now: that one is neither named nor taken for an engine."""
     path = tmp_path / "engine.lock"
@@ -122,18 +172,21 @@ def test_a_lock_names_the_engine_that_holds_it_and_nobody_else(tmp_path: Path, m
     os.close(take_lock(path, "it"))
 
 
-def test_whoever_can_not_start_leaves_no_socket(tmp_path: Path, busy_socket: Path) -> None:
+def test_whoever_can_not_start_leaves_no_socket(tmp_path: Path, busy_socket: Path, shm_folder: Path) -> None:
     listen = ("-H", f"unix://{tmp_path}/first.sock", "-H")
     assert "in use" in one_line(agent(tmp_path, *listen, f"unix://{busy_socket}"))
     assert not (tmp_path / "first.sock").exists()
-    (tmp_path / "exec" / "supervisor.sock").touch()
     pidfile = tmp_path / "folder"
     pidfile.mkdir()
+    root = shm_folder / "exec"
+    root.mkdir()
+    (root / "supervisor.sock").touch()
+    listen = (*listen, f"unix://{tmp_path}/second.sock", "--exec-root", str(root))
     for why in ("is no socket", "Is a directory"):
-        assert why in one_line(agent(tmp_path, *listen, f"unix://{tmp_path}/second.sock", "--pidfile", str(pidfile)))
-        assert {path.name for path in tmp_path.rglob("*.sock")} <= {"busy.sock", "supervisor.sock"}
-        (tmp_path / "exec" / "supervisor.sock").unlink(missing_ok=True)
-    assert os.listdir(tmp_path / "exec") == ["containers"]
+        assert why in one_line(agent(tmp_path, *listen, "--pidfile", str(pidfile)))
+        assert {path.name for path in tmp_path.rglob("*.sock")} == {"busy.sock"}
+        (root / "supervisor.sock").unlink(missing_ok=True)
+    assert os.listdir(root) == ["containers"]
 
 
 @pytest.fixture
@@ -207,7 +260,7 @@ def test_an_engine_that_cannot_start_ends_the_agent_with_its_reason(tmp_path: Pa
         check=False,
     )
     assert one_line(done) == "cove-engine: the records are of a newer version\n"
-    assert {path.name for path in tmp_path.rglob("*")} == {"data", "engine.lock", "exec", "containers"}
+    assert {path.name for path in tmp_path.rglob("*")} == {"data", "engine.lock", "exec"}
 
 
 def test_with_defer_open_the_data_root_is_left_alone() -> None:

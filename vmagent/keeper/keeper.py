@@ -396,6 +396,10 @@ class Keeper:
                 os.unlink(path)
             except FileNotFoundError:
                 continue
+        if self._config["unmount"]:
+            from vmagent.linux.mounts import MNT_DETACH, umount  # not needed before, and large
+
+            umount(self._config["unmount"], MNT_DETACH)
         self._stage = "done"
 
 

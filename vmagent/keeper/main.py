@@ -25,6 +25,16 @@ import vmagent
 from vmagent.durable import publish, sweep
 from vmagent.keeper.keeper import descriptors
 from vmagent.linux.interpreter import open_protected
+from vmagent.linux.mounts import (
+    MNT_DETACH,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOSUID,
+    TMPFS_MAGIC,
+    filesystem_type,
+    move_mount,
+    new_mount,
+    umount,
+)
 from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
 from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_SOCKET, DataRoot, ExecRoot
 
@@ -38,6 +48,7 @@ _ENGINE_CODE = (
     "from vmagent.main import main; sys.exit(main())"
 )
 _BACKLOG = 512
+_EXEC_ROOT_SOURCE = "cove-exec-root"  # as /proc/mounts shows it
 _SOCKET_PATH_BYTES = 107  # struct sockaddr_un
 _OLD_ENGINE_LIMIT_S = 10.0  # how long an engine whose keeper was killed may take to go
 _PAUSE_S = 0.02
@@ -120,12 +131,13 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
     else:
         data_root.path.mkdir(mode=0o710, parents=True, exist_ok=True)
         lock_fd = take_lock(data_root.lock, f"the data root {data_root.path}")
-    # Locked by itself, without a file: the exec root may be shared by mistake with an engine of another data root.
-    exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
-    if exec_lock_fd is None:
-        raise CannotStart(f"another engine runs on the exec root {exec_root.path}")
-    exec_root.containers.mkdir(mode=0o700, exist_ok=True)  # /dev/shm of some lies there, for all inside to write
-    with ExitStack() as undo:  # whoever can't start leaves no socket and no pid file
+    with ExitStack() as undo:  # whoever can't start leaves no mount, no socket and no pid file
+        has_own_mount = mount_exec_root(exec_root.path, undo)
+        # Locked by itself, without a file: the exec root may be shared by mistake with an engine of another data root.
+        exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
+        if exec_lock_fd is None:
+            raise CannotStart(f"another engine runs on the exec root {exec_root.path}")
+        exec_root.containers.mkdir(mode=0o700, exist_ok=True)  # /dev/shm of some lies there, for all inside to write
         listeners = []
         for url in urls:
             listeners.append((listen(url), url))
@@ -155,6 +167,7 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
             str(exec_root.supervisor_socket),
             *([str(pidfile)] if pidfile is not None else []),
         ],
+        "unmount": str(exec_root.path) if has_own_mount else "",
         # Descriptors, -1 where there is none; the locks are only held.
         "interpreter_fd": interpreter_fd,
         "lock_fd": lock_fd,
@@ -162,6 +175,25 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         "adopt_fd": adopt_fd,
         "supervisor_listener_fd": supervisor_listener_fd,
     }
+
+
+def mount_exec_root(path: Path, undo: ExitStack) -> bool:
+    """Have the run-time root in memory, as /run is: what lies there ends with the boot, and is written at each start.
+
+    Whether there is a mount of ours now, made here or by an earlier keeper. Raises OSError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if filesystem_type(fd) == TMPFS_MAGIC:
+            lines = Path("/proc/self/mountinfo").read_text().splitlines()
+            return any(line.split()[4] == str(path) and f" {_EXEC_ROOT_SOURCE} " in line for line in lines)
+        mount_fd = new_mount("tmpfs", _EXEC_ROOT_SOURCE, [("mode", "711")], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+        move_mount(mount_fd, fd)
+        os.close(mount_fd)
+        undo.callback(umount, str(path), MNT_DETACH)
+    finally:
+        os.close(fd)
+    return True
 
 
 def execute(config: dict[str, Any]) -> NoReturn:
