@@ -17,6 +17,7 @@ from vmagent.containers import hostfiles
 from vmagent.containers.defaults import plain
 from vmagent.containers.model import Container, ContainerId, MountKind, MountPoint, State, Status
 from vmagent.durable import fsync_dir, publish
+from vmagent.supervisor.logwriter import STDERR, STDOUT, index_name, open_writer, payload_name
 
 SCHEMA = 1
 CONFIG, STATE, ETC = "config.json", "state.json", "etc"
@@ -34,6 +35,8 @@ def make_folder(folder: Path) -> None:
     os.mkdir(folder / ETC, 0o711)
     for name in hostfiles.NAMES:
         hostfiles.write_in_place(folder / ETC / name, "")
+    for stream in (STDERR, STDOUT):
+        open_writer(str(folder), stream).close()
     os.close(os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
@@ -45,6 +48,9 @@ def save_new(folder: Path, container: Container, place: Callable[[Path], None] =
     remove.
     """
     place(folder)
+    if container.tty:  # which has one stream: whoever reads the log knows it by the files
+        for name in (payload_name(STDERR), index_name(STDERR)):
+            os.unlink(folder / name)
     fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CLOEXEC)
     with open(fd, "wb") as file:  # which writes on where the disk takes a part only, and then says that it is full
         file.write(encode(container))

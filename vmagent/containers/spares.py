@@ -35,7 +35,14 @@ class Spares:
         except OSError as e:
             log.warning("folders.not_prepared", error=str(e))
             return
-        for _ in range(SPARES):
+        self.fill_up()
+
+    @property
+    def is_low(self) -> bool:
+        return len(self._made) < SPARES // 4
+
+    def fill_up(self) -> None:
+        for _ in range(SPARES - len(self._made)):
             self.make()
 
     def make(self) -> None:

@@ -38,8 +38,8 @@ R = TypeVar("R")
 COMMIT_DELAY_S = 0.2  # changes of this long are written together
 FLUSH_DELAY_S = 0.8  # then states that were written without a flush get it, if their containers live that long
 COMMIT_PAUSE_S = 5.0  # before a state that could not be written is tried again
-QUIET_S = 0.25  # without an event of a container, before trees are removed
-TRASH_LIMIT_S = 5.0  # then they are removed beside other work
+QUIET_S = 0.1  # without an event of a container, before trees are removed and folders are made beforehand
+TIDY_LIMIT_S = 5.0  # then that is done beside other work
 
 
 class Core:
@@ -62,7 +62,7 @@ class Core:
         self._commit_task: asyncio.Task[None] | None = None
         self._unflushed: set[ContainerId] = set()
         self._trash: list[Path] = []
-        self._trash_since = 0.0
+        self._untidy_since = 0.0  # 0: nothing waits for a quiet moment
         self._busy_at = 0.0
         self._is_closed = False
 
@@ -187,26 +187,35 @@ class Core:
             self.remove_later(target)
 
     def remove_later(self, path: Path) -> None:
-        """Remove a tree that nobody looks at any more; gone already is fine.
-
-        It waits for a quiet moment: a thread that removes files asks for the interpreter's lock at each of its calls,
-        and beside a start the two kept each other waiting for milliseconds.
-        """
-        if not self._trash:
-            loop = asyncio.get_running_loop()
-            self._trash_since = loop.time()
-            loop.call_later(QUIET_S, self._empty_trash)
+        """Remove a tree that nobody looks at any more, in a quiet moment; gone already is fine."""
         self._trash.append(path)
+        self._tidy_later()
 
-    def _empty_trash(self) -> None:
+    # What waits for a quiet moment: a thread that makes or removes files asks for the interpreter's lock at each of its
+    # calls, and beside a start the two kept each other waiting for milliseconds.
+
+    def replace_spare(self) -> None:
+        """A container has taken one of the folders made beforehand: make another, at once if they run out."""
+        if self.spares.is_low:
+            self.in_background(self.spares.make)
+        self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        if not self._untidy_since:
+            loop = asyncio.get_running_loop()
+            self._untidy_since = loop.time()
+            loop.call_later(QUIET_S, self._tidy)
+
+    def _tidy(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        if not self._trash or self._is_closed:
+        if self._is_closed:
             return
-        if now < min(self._busy_at + QUIET_S, self._trash_since + TRASH_LIMIT_S):
-            loop.call_later(QUIET_S, self._empty_trash)
+        if loop.time() < min(self._busy_at + QUIET_S, self._untidy_since + TIDY_LIMIT_S):
+            loop.call_later(QUIET_S, self._tidy)
             return
+        self._untidy_since = 0.0
         trash, self._trash = self._trash, []
+        self._disk.submit(self.spares.fill_up)  # first: where much was just removed, new files take longer
         self._disk.submit(_remove_trees, trash)
 
     async def sweep_trash(self) -> None:

@@ -141,7 +141,7 @@ class Launcher:
 
     def _prepare_next(self) -> None:
         self._networking.prepare()
-        self._core.in_background(self._core.spares.make)
+        self._core.replace_spare()
 
     def _prepare_source(self, mount: MountPoint, private: Prepared | None) -> None:
         """What will be mounted: a volume's place now, a bind's source made where the user's form asks for it.
