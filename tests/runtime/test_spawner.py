@@ -33,7 +33,8 @@ PTRACE_SEIZE, TRACE_CLONE = 0x4206, 1 << 3  # linux/ptrace.h
 class Bench:
     """A spawner whose children enter the test's own namespaces: the least that it does."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: set[int]) -> None:
+        self._others = others
         self.spawner = Spawner(lambda: self.running)
         self.cgroup = tree().create(f"{CGROUPS}-spawner", {})
         self.running: set[int] = set()
@@ -42,6 +43,10 @@ class Bench:
     @property
     def pid(self) -> int:
         return self.spawner._pid
+
+    def children(self) -> set[int]:
+        """Of this process, but for `others`."""
+        return set(module._children()) - self._others
 
     def launch(
         self, *args: str, tasks: list[str] | None = None, namespaces: int = linux.CLONE_NEWUTS
@@ -88,11 +93,12 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     before = set(os.listdir("/proc/self/fd"))
-    made = Bench()
+    others = set(module._children())  # of other tests' fixtures
+    made = Bench(others)
     yield made
     made.spawner.close()
     os.close(made.pidfd)
-    assert module._children() == [], "a child is left"
+    assert made.children() == set(), "a child is left"
     assert set(os.listdir("/proc/self/fd")) == before
     made.cgroup.remove()
 
@@ -163,7 +169,7 @@ def test_a_child_that_cannot_be_held_is_ended(bench: Bench, monkeypatch: pytest.
     with pytest.raises(OSError, match="too many"):
         bench.launch("true")
     assert descriptors(os.getpid()) == ours
-    assert module._children() == [bench.pid]
+    assert bench.children() == {bench.pid}
 
 
 def test_without_its_program_it_comes_back_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +178,7 @@ def test_without_its_program_it_comes_back_later(bench: Bench, monkeypatch: pyte
     os.kill(bench.pid, signal.SIGKILL)
     assert [bench.launch("true") for _ in range(3)] == [None] * 3
     assert bench.pid == 0
-    assert module._children() == []
+    assert bench.children() == set()
     monkeypatch.undo()
     assert bench.end(bench.launch("true")) == (0, "")
 
