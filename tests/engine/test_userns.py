@@ -387,6 +387,7 @@ def test_containers_live_through_the_end_of_engine_and_maker(own_engine: Remappe
     assert run(engine, "cat /proc/self/uid_map").split() == ["0", str(UIDS), str(COUNT)]
     engine.docker("restart", "-t0", "lives")
     assert engine.docker("exec", "lives", "cat", "/proc/self/uid_map").stdout.split() == ["0", str(UIDS), str(COUNT)]
+    engine.docker("rm", "-f", "lives")  # a stop would wait for it
 
 
 def test_many_at_once_have_each_their_own(engine: RemappedEngine) -> None:

@@ -37,8 +37,9 @@ def test_no_name_becomes_a_path(attacker: Attacker) -> None:
     data = attacker.engine.root / "data"
 
     def files() -> set[str]:
-        """What a name could have made: all but the containers' own folders and the networks' records."""
-        return {str(path) for path in data.rglob("*") if not {"containers", "networks"} & set(path.parts)}
+        """What a name could have made: all but what the engine makes by itself, under names of its own."""
+        own = {"containers", "networks", "spares", "trash"}
+        return {str(path) for path in data.rglob("*") if not own & set(path.parts)}
 
     before = files()
     body = json.dumps({"Image": IMAGE, "Cmd": ["true"]}).encode()
