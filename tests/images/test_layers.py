@@ -77,10 +77,8 @@ def tree_of(root: Path) -> dict[str, object]:
     return tree
 
 
-def test_both_kinds_show_the_tree_that_the_tar_describes(
-    new_store: NewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mkfs_erofs: Path
-) -> None:
-    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
+@pytest.mark.usefixtures("with_erofs")
+def test_both_kinds_show_the_tree_that_the_tar_describes(new_store: NewStore, tmp_path: Path) -> None:
     trees = {}
     for kind in Kind:
         driver = new_store(tmp_path / kind, kind)
