@@ -74,12 +74,13 @@ def test_a_relative_cgroups_path_is_always_at_the_same_place(bundle: Bundle) -> 
         assert bundle.command("delete", bundle.id).returncode == 0
         assert not folder(bundle, "memory").exists()
     tree().at("/cove-runtime/relative").remove()
+    tree().at("/cove-runtime").remove()
 
 
 @pytest.mark.spec("config-linux.md, Cgroups Path")
 def test_without_a_cgroups_path_there_is_a_place_by_the_id(bundle: Bundle) -> None:
     del bundle.linux["cgroupsPath"]
-    bundle.cgroup_path = f"/cove-runtime/{bundle.id}"
+    bundle.cgroup_path = f"/cove-runtime-{bundle.id}"
     apply(bundle, {})
     assert folder(bundle, "memory").is_dir()
 

@@ -250,7 +250,7 @@ def cgroup_path_of(spec: dict[str, Any], container_id: str) -> str:
     if ":" in path:
         raise LaunchError(SPEC, f"cgroupsPath {path!r}: systemd's own cgroups are not supported")
     if not path:
-        return f"/cove-runtime/{container_id}"
+        return f"/cove-runtime-{container_id}"  # not below a common one: nobody could say when that is to go
     return os.path.normpath(path if path.startswith("/") else f"/cove-runtime/{path}")
 
 
