@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.terminal import on_terminal
 from vmagent.linux.syscall import MACHINE
 from vmagent.runtime.cgroups import tree
 
@@ -188,18 +187,10 @@ def test_a_life_goes_as_with_runc(containerd: Containerd, name: str) -> None:
 def test_a_terminal_goes_through_the_shim(containerd: Containerd) -> None:
     command = ["sh", "-c", "sleep 0.3; tty; stty size; echo end; exit 3"]
     run = ["run", "--rm", "--tty", "--runc-binary", OURS, "--cgroup", f"{containerd.cgroups}/t", IMAGE, "t", *command]
-    master, slave = pty.openpty()
     argv = ["sh", "-c", 'stty rows 33 cols 99; exec "$@"', "sh", *containerd.argv(*run)]
-    with subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave) as inner:
-        os.close(slave)
-        said = b""
-        with contextlib.suppress(OSError):  # EIO: its other end is closed
-            while b"end" not in said:
-                said += os.read(master, 4096)
-        inner.wait(20)
-    os.close(master)
+    said, code = on_terminal(argv, until=b"end")
     assert said.decode().split()[:3] == ["/dev/pts/0", "33", "99"]
-    assert inner.returncode == 3
+    assert code == 3
 
 
 def test_what_is_not_supported_is_told(containerd: Containerd, name: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -14,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.terminal import on_terminal
 
 RUNTIME = Path(sys.executable).with_name("cove-runtime")
 START_LIMIT_S = 60
@@ -110,16 +110,7 @@ def test_a_terminal_goes_through_containerd(docker: Docker, name: str) -> None:
     script = ["sh", "-c", "tty; stty size; sleep 60"]
     done = docker("run", "-d", "-t", "--name", name, "--runtime", "cove", "busybox", *script)
     assert done.returncode == 0, done.stderr
-    master, slave = pty.openpty()
-    argv = ["docker", "exec", "-it", name, "sh", "-c", "tty; echo end"]
-    with subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=docker.env) as inner:
-        os.close(slave)
-        said = b""
-        with contextlib.suppress(OSError):  # EIO: its other end is closed
-            while b"end" not in said:
-                said += os.read(master, 4096)
-        inner.wait(20)
-    os.close(master)
+    said, _ = on_terminal(["docker", "exec", "-it", name, "sh", "-c", "tty; echo end"], until=b"end", env=docker.env)
     assert b"/dev/pts/1" in said
     assert docker("logs", name).stdout.split()[0] == "/dev/pts/0"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 
 from tests.support.podman import RUNTIME, Podman
 from tests.support.podman import podman as start_podman
+from tests.support.terminal import on_terminal
 
 OURS = str(RUNTIME)
 ALONE = ("--rm", "--network", "none")
@@ -175,18 +175,10 @@ def test_a_terminal_goes_through_conmon(podman: Podman, name: str) -> None:
         (("exec", "-it", name, "sh", "-c", inside), "/dev/pts/1"),
         (("run", "--rm", "-it", "--network", "none", "busybox", "sh", "-c", f"sleep 0.3; {inside}"), "/dev/pts/0"),
     ):
-        master, slave = pty.openpty()
         argv = ["sh", "-c", 'stty rows 33 cols 99; exec "$@"', "sh", *podman.argv(OURS, *words)]
-        with subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave) as inner:
-            os.close(slave)
-            said = b""
-            with contextlib.suppress(OSError):  # EIO: its other end is closed
-                while b"end" not in said:
-                    said += os.read(master, 4096)
-            inner.wait(20)
-        os.close(master)
+        said, code = on_terminal(argv, until=b"end")
         assert terminal in said.decode()
-        assert inner.returncode == 5
+        assert code == 5
     assert podman(OURS, "logs", name).stdout.split() == ["/dev/pts/0"]
 
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from tests.supervisor.conftest import LIMIT_S, Engine, Keeper
 from vmagent.keeper import main
 from vmagent.keeper.main import CannotStart, open_all, parse, take_lock
+from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SpawnError
 
 BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
@@ -142,6 +144,28 @@ def test_the_run_time_root_lies_in_memory() -> None:
         keeper.close()
     assert mounts_at(root) == []
     root.rmdir()
+
+
+def test_nothing_that_lies_there_is_hidden(tmp_path: Path) -> None:
+    """A data root in the run-time root's folder, and a supervisor of an engine that mounted nothing."""
+    root = ExecRoot(Path(tempfile.mkdtemp(dir="/var/tmp")))
+    if filesystem_of(root.path) == "tmpfs":
+        pytest.skip("no disk here")
+    link = tmp_path / "with a space"
+    link.symlink_to(root.path)
+    with ExitStack() as undo:
+        undo.callback(root.path.rmdir)
+        assert not main.mount_exec_root(root, DataRoot(link / "data"), undo)
+        root.supervisor_socket.touch()
+        assert not main.mount_exec_root(root, DataRoot(tmp_path), undo)
+        root.supervisor_socket.unlink()
+        assert mounts_at(root.path) == []
+        # Known again by whatever name.
+        assert main.mount_exec_root(ExecRoot(link), DataRoot(tmp_path), undo)
+        assert mounts_at(root.path) == ["cove-exec-root tmpfs"]
+        assert main.mount_exec_root(ExecRoot(link), DataRoot(tmp_path), undo)
+        (root.path / "below").mkdir()
+        assert not main.mount_exec_root(ExecRoot(root.path / "below"), DataRoot(tmp_path), undo)
 
 
 def test_who_can_t_start_leaves_no_mount(tmp_path: Path) -> None:

@@ -215,8 +215,12 @@ class Core:
             return
         self._untidy_since = 0.0
         trash, self._trash = self._trash, []
-        self._disk.submit(self.spares.fill_up)  # first: where much was just removed, new files take longer
-        self._disk.submit(_remove_trees, trash)
+        self._disk.submit(self._tidy_now, trash)
+
+    def _tidy_now(self, trash: list[Path]) -> None:
+        """In a disk thread. Folders first: where much was just removed, new files take longer."""
+        self.spares.fill_up()
+        _remove_trees(trash)
 
     async def sweep_trash(self) -> None:
         """Remove what an earlier engine left there."""

@@ -80,6 +80,7 @@ class Creator:
             folder = self._core.folder(container_id)
             undo.callback(self._core.discard_tree, folder)
             await self._core.on_disk(records.save_new, folder, record, self._core.spares.place)
+            self._core.replace_spare()
             undo.pop_all()
             live = Live(record)  # from here on the volumes count as used by it
             self._core.names.add_id(container_id)

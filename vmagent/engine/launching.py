@@ -105,7 +105,7 @@ class Launcher:
                 namespace_fd = await attaching
             self._write_host_files(record, host_files)  # which name the addresses
             planned = time.perf_counter()
-            asyncio.get_running_loop().call_soon(self._prepare_next)  # while the supervisor starts this one
+            asyncio.get_running_loop().call_soon(self._networking.prepare)  # while the supervisor starts this one
             spawned = await self._core.supervisor.spawn(
                 SpawnRequest(
                     id=record.id,
@@ -138,10 +138,6 @@ class Launcher:
             pid=spawned.pid,
         )
         return spawned
-
-    def _prepare_next(self) -> None:
-        self._networking.prepare()
-        self._core.replace_spare()
 
     def _prepare_source(self, mount: MountPoint, private: Prepared | None) -> None:
         """What will be mounted: a volume's place now, a bind's source made where the user's form asks for it.

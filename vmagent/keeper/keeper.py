@@ -399,7 +399,10 @@ class Keeper:
         if self._config["unmount"]:
             from vmagent.linux.mounts import MNT_DETACH, umount  # not needed before, and large
 
-            umount(self._config["unmount"], MNT_DETACH)
+            try:
+                umount(self._config["unmount"], MNT_DETACH)
+            except OSError as e:  # somebody else has done it
+                say(f"cove-keeper: {e.filename}: {e.strerror}")
         self._stage = "done"
 
 

@@ -132,7 +132,7 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         data_root.path.mkdir(mode=0o710, parents=True, exist_ok=True)
         lock_fd = take_lock(data_root.lock, f"the data root {data_root.path}")
     with ExitStack() as undo:  # whoever can't start leaves no mount, no socket and no pid file
-        has_own_mount = mount_exec_root(exec_root.path, undo)
+        has_own_mount = mount_exec_root(exec_root, data_root, undo)
         # Locked by itself, without a file: the exec root may be shared by mistake with an engine of another data root.
         exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
         if exec_lock_fd is None:
@@ -177,16 +177,19 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def mount_exec_root(path: Path, undo: ExitStack) -> bool:
+def mount_exec_root(exec_root: ExecRoot, data_root: DataRoot, undo: ExitStack) -> bool:
     """Have the run-time root in memory, as /run is: what lies there ends with the boot, and is written at each start.
 
-    Whether there is a mount of ours now, made here or by an earlier keeper. Raises OSError.
+    Not where that would hide something: a data root below it, the socket of a supervisor that an engine without this
+    has left there. Whether there is a mount of ours now, made here or by an earlier keeper. Raises OSError.
     """
+    path = exec_root.path
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if filesystem_type(fd) == TMPFS_MAGIC:
-            lines = Path("/proc/self/mountinfo").read_text().splitlines()
-            return any(line.split()[4] == str(path) and f" {_EXEC_ROOT_SOURCE} " in line for line in lines)
+            return os.path.ismount(path.resolve()) and _source_of(os.fstat(fd).st_dev) == _EXEC_ROOT_SOURCE
+        if data_root.path.resolve().is_relative_to(path.resolve()) or exec_root.supervisor_socket.exists():
+            return False
         mount_fd = new_mount("tmpfs", _EXEC_ROOT_SOURCE, [("mode", "711")], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
         move_mount(mount_fd, fd)
         os.close(mount_fd)
@@ -194,6 +197,15 @@ def mount_exec_root(path: Path, undo: ExitStack) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _source_of(device: int) -> str:
+    """Of the mount whose files have this st_dev, by its number: a name may be a link, or have spaces. proc(5)."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if line.split()[2] == number:
+            return line.partition(" - ")[2].split()[1]
+    return ""
 
 
 def execute(config: dict[str, Any]) -> NoReturn:

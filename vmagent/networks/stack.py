@@ -38,7 +38,7 @@ from vmagent.networks.model import (
     new_id,
     now,
 )
-from vmagent.networks.namespace import open_namespace
+from vmagent.networks.namespace import SpareNamespace, open_namespace
 from vmagent.networks.ports import HostPorts
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
@@ -63,7 +63,7 @@ class NetworkStack:
         self._leases: dict[NetworkId, Leases] = {}
         self._bridges: dict[NetworkId, int] = {}
         self._sandboxes: dict[str, Sandbox] = {}
-        self._spare: list[tuple[int, netlink.NetlinkSocket]] = []  # at most one: a namespace for the next start
+        self._spare = SpareNamespace()
         self._ports = HostPorts()
         self._leaving = ExitStack()
 
@@ -102,14 +102,8 @@ class NetworkStack:
         """Close what `open` opened, and leave networks and containers as they are. It may be opened again."""
         self._leaving.close()
 
-    def _drop_spare(self) -> None:
-        while self._spare:
-            fd, inner = self._spare.pop()
-            inner.close()
-            os.close(fd)
-
     def _forget(self) -> None:
-        self._drop_spare()
+        self._spare.drop()
         for sandbox in self._sandboxes.values():
             os.close(sandbox.netns_fd)
         self._ports.close()
@@ -121,7 +115,7 @@ class NetworkStack:
         for container_id in list(self._sandboxes):
             self.release(container_id)
         self._disposer.close()
-        self._drop_spare()
+        self._spare.drop()
         for network_id in list(self._bridges):
             self._take_down(network_id)
         self._firewall.close()
@@ -328,7 +322,7 @@ class NetworkStack:
         Raises EngineError (address or port taken, pool empty) and OSError.
         """
         with ExitStack() as undo:
-            fd, inner = (given_fd is None and self._take_spare()) or open_namespace(self._home, given_fd)
+            fd, inner = (given_fd is None and self._spare.take()) or open_namespace(self._home, given_fd)
             undo.callback(os.close, fd)
             undo.enter_context(inner)
             sandbox = Sandbox(container_id=container_id, netns_fd=fd)
@@ -350,15 +344,14 @@ class NetworkStack:
 
     def prepare(self) -> None:
         """Make the namespace of the next `attach` beforehand, while nobody waits for it; it ends with this process."""
-        if not self._spare:
-            try:
-                self._spare.append(open_namespace(self._home))
-            except OSError as e:  # `attach` tries again, and its caller is told
-                log.warning("namespace.not_prepared", error=str(e))
+        try:
+            self._spare.make(self._home)
+        except OSError as e:  # `attach` tries again, and its caller is told
+            log.warning("namespace.not_prepared", error=str(e))
 
     def attach_prepared(self, container_id: str) -> Sandbox | None:
         """A sandbox without endpoints, at once; None where nothing is prepared. From any thread; `keep` it then."""
-        spare = self._take_spare()
+        spare = self._spare.take()
         if spare is None:
             return None
         fd, inner = spare
@@ -370,12 +363,6 @@ class NetworkStack:
         """Write down what `attach_prepared` made, unless it was given back meanwhile. Raises OSError."""
         if self._sandboxes.get(sandbox.container_id) is sandbox:
             self._keep(sandbox)
-
-    def _take_spare(self) -> tuple[int, netlink.NetlinkSocket] | None:
-        try:
-            return self._spare.pop()
-        except IndexError:
-            return None
 
     def _join(
         self,

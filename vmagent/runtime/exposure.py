@@ -22,6 +22,11 @@ _CODE = "import sys; sys.path.append(sys.argv.pop(1)); from vmagent.runtime.comm
 _is_second = os.environ.pop(_MARK, "") == str(os.getpid())
 
 
+def is_second_start() -> bool:
+    """The spawner could not make this command's process, or there is none."""
+    return _is_second
+
+
 class Exposed(Exception):
     """This process would have to fork itself into a container."""
 

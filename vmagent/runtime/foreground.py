@@ -14,6 +14,7 @@ from types import FrameType
 
 from vmagent.linux import compact_json, terminal
 from vmagent.linux.process import pidfd_send_signal
+from vmagent.runtime.exposure import is_second_start
 from vmagent.runtime.failure import OTHER, LaunchError, told
 from vmagent.runtime.launch import Launched, receive_master
 from vmagent.runtime.spawner import Spawner
@@ -27,9 +28,9 @@ _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, sign
 
 @contextmanager
 def one_spawner() -> Iterator[Spawner | None]:
-    """A spawner for one process; None where its program was not built."""
+    """A spawner for one process; None where its program was not built, or where one has refused already."""
     try:
-        spawner = Spawner()
+        spawner = None if is_second_start() else Spawner()
     except FileNotFoundError:
         spawner = None
     try:

@@ -18,7 +18,7 @@ from _socket import SO_PEERCRED, SOL_SOCKET
 
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.spawner import Spawner
-from vmagent.supervisor import containers, execs, records, rotation
+from vmagent.supervisor import containers, execs, records, rotation, words
 from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
 from vmagent.supervisor.connections import Connection
 from vmagent.supervisor.containers import Run
@@ -154,11 +154,11 @@ class Supervisor:
 
     def _find_lost(self) -> None:
         """Runs that neither the keeper nor an exit record knows: theirs were killed together."""
-        for words in records.read_all(self._exec_containers, records.RUNNING):
-            known = self._runs.get(words["id"])
-            if known is None or known.run != words["run"]:
-                say(f"cove-supervisor: container {words['id']} was lost with keeper and supervisor; ending it")
-                self._make_run(words).lose()
+        for record in records.read_all(self._exec_containers, records.RUNNING):
+            known = self._runs.get(record["id"])
+            if known is None or known.run != record["run"]:
+                say(f"cove-supervisor: container {record['id']} was lost with keeper and supervisor; ending it")
+                self._make_run(record).lose()
 
     def _make_run(self, data: dict[str, Any]) -> Run:
         run = self._runs[data["id"]] = Run(data, self._exec_containers, self.loop, self.keeping, self._tell_of_run)
@@ -231,12 +231,12 @@ class Supervisor:
         self._connections.append(connection)
         for run in self._runs.values():
             if run.state == EXITED:
-                connection.send(_exited(run))
+                connection.send(words.exited(run))
             else:
                 connection.grew(run.id)
         for child in self._execs.values():
             if child.state == EXITED:
-                connection.send(_exec_exited(child))
+                connection.send(words.exec_exited(child))
 
     def _drop(self, connection: Connection) -> None:
         if connection in self._connections:
@@ -287,7 +287,7 @@ class Supervisor:
                 if known.is_restored and known.retry is None:
                     known.retry = (message, [os.dup(fd) for fd in fds])
             else:
-                connection.send({**_spawned(known), "a": message["q"]})
+                connection.send({**words.spawned(known), "a": message["q"]})
             return
         if known is not None:
             if known.state != EXITED:
@@ -330,7 +330,7 @@ class Supervisor:
             case "cgroup-busy":
                 self.loop.later(_CGROUP_PAUSE_S, lambda: self._remove_cgroup(run))
             case "running":
-                run.answer(_spawned(run))
+                run.answer(words.spawned(run))
                 if self._is_ending:
                     run.signal(signal.SIGKILL)
             case "failed":
@@ -338,8 +338,8 @@ class Supervisor:
                 self._answer_failed(run)
                 self._end_if_done()
             case "exited":
-                run.answer(_spawned(run))
-                self._tell_all(_exited(run))
+                run.answer(words.spawned(run))
+                self._tell_all(words.exited(run))
                 self._end_if_alone()
                 self._end_if_done()
 
@@ -367,7 +367,7 @@ class Supervisor:
                 if known.is_restored and known.retry is None:
                     known.retry = (message, [os.dup(fd) for fd in fds])
             else:
-                connection.send({"pid": known.pid, "a": message["q"]}, _master(known))
+                connection.send({"pid": known.pid, "a": message["q"]}, words.master(known))
             return
         run = self._running(message)
         child = Exec({**message, "tty": message["tty"]}, self.loop, self.keeping, self._on_exec)
@@ -384,13 +384,13 @@ class Supervisor:
     def _on_exec(self, child: Exec, what: str) -> None:
         match what:
             case "running":
-                child.answer({"pid": child.pid}, _master(child))
+                child.answer({"pid": child.pid}, words.master(child))
             case "failed":
                 del self._execs[child.exec_id]
                 self._answer_failed(child)
             case "exited":
                 child.answer({"pid": child.pid})
-                self._tell_all(_exec_exited(child))
+                self._tell_all(words.exec_exited(child))
 
     # Verbs
 
@@ -479,21 +479,6 @@ class Supervisor:
         return {}, ()
 
 
-def _spawned(run: Run) -> dict[str, Any]:
-    return {"pid": run.pid, "started_at_ns": run.started_at_ns, "timings": run.timings}
-
-
-def _exited(run: Run) -> dict[str, Any]:
-    return {
-        "e": "exited",
-        "id": run.id,
-        "run": run.run,
-        "exit_code": run.exit_code,
-        "oom_killed": run.oom_killed,
-        "at_ns": run.at_ns,
-    }
-
-
 def _start_spawner(known: Callable[[], set[int]]) -> Spawner | None:
     """None where its program was not built: then this process forks itself, slower."""
     try:
@@ -501,11 +486,3 @@ def _start_spawner(known: Callable[[], set[int]]) -> Spawner | None:
     except OSError as e:
         say(f"cove-supervisor: no spawner, containers start slower: {e}")
         return None
-
-
-def _exec_exited(child: Exec) -> dict[str, Any]:
-    return {"e": "exec_exited", "exec_id": child.exec_id, "exit_code": child.exit_code}
-
-
-def _master(child: Exec) -> tuple[int, ...]:
-    return (child.master_fd,) if child.master_fd >= 0 else ()

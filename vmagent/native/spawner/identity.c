@@ -1,5 +1,5 @@
 /* Users and groups from the container's own /etc/passwd and /etc/group, by the rules of vmagent/runtime/users.py. The
- * files are the image's, so hostile: opened below the root, regular files only, bounded; lines are cut in place. */
+ * files are the image's, so hostile: opened below the root, regular files only, bounded; lines are cut in a copy. */
 #define _GNU_SOURCE
 #include "spawner.h"
 

@@ -1,9 +1,10 @@
 /* The spawner: a small process beside the supervisor that makes containers' processes for it.
  *   spawner CHANNEL        (the number of a SOCK_SEQPACKET socket)
  * Each request is one message with its descriptors; the answer is the new process's number, or -errno, and the number of
- * a helper that has ended and is to be reaped, or 0. They are the supervisor's own children (CLONE_PARENT). A fork of this small memory costs a tenth of a fork of the interpreter's,
- * and the child meets no page fault on every reference count; nothing is decided here. At the end of the channel, which
- * is the supervisor's end, the spawner ends. It keeps no state. */
+ * a helper that has ended and is to be reaped, or 0. They are the supervisor's own children (CLONE_PARENT). A fork of
+ * this small memory costs a tenth of a fork of the interpreter's, and the child meets no page fault on every reference
+ * count; nothing is decided here. At the end of the channel, which is the supervisor's end, the spawner ends. It keeps no
+ * state. */
 #define _GNU_SOURCE
 #include "spawner.h"
 
