@@ -18,7 +18,7 @@ SERVICE_LABEL = "com.docker.compose.service"
 
 
 class State(StrEnum):
-    """What a row's glyph says (the design's section 6), from best to worst."""
+    """What a row's glyph says, from best to worst."""
 
     RUNNING = "running"
     WORKING = "starting"

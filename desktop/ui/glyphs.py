@@ -1,4 +1,4 @@
-"""States and Cove's mark, painted: shape first, then colour (the design's section 6)."""
+"""States and Cove's mark, painted: shape first, then colour."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from desktop.ui.theme import Theme
 
 
 class Icons:
-    """`ph` icons of QtAwesome in the theme's colours; `name` without the set's prefix, as in the design's section 7."""
+    """`ph` icons of QtAwesome in the theme's colours; `name` without the set's prefix."""
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme

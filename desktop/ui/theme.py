@@ -178,7 +178,7 @@ class Theme(QObject):
         return max(MIN_BASE_PX, min(_system_px(), 16)) + self.zoom
 
     def font(self, role: str) -> QFont:
-        """The font of `role` (the design's section 4), with tabular figures."""
+        """The font of `role`, with tabular figures."""
         if role not in self._fonts:
             mono = role in MONO_ROLES
             above, weight = (MONO_ROLES if mono else ROLES)[role]

@@ -1,4 +1,4 @@
-"""Every colour of the window, by name, for both themes (the design's section 5), and the arithmetic of contrast.
+"""Every colour of the window, by name, for both themes, and the arithmetic of contrast.
 
 The style sheet, the palette and everything that paints read these dicts; a test recomputes the ratios that the design
 promises, so that a colour can't be changed without its contrast being looked at.

@@ -1,4 +1,4 @@
-"""Words and figures as the window says them (the design's section 12).
+"""Words and figures as the window says them.
 
 Every string passes `tr` or `counted` as a whole sentence, so that a translation can turn it around.
 """

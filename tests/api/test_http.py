@@ -89,7 +89,7 @@ def create(api: Running, *argv: str, **config: object) -> str:
         return str(json.loads(body)["Id"])
 
 
-# --- api.md, section 1
+# --- heads, versions and errors
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nope"), ("PUT", "/containers/json"), ("GET", "/v1.41/nope")])
@@ -243,7 +243,7 @@ def test_a_peer_that_closes_its_half_still_gets_its_answer(api: Running) -> None
         assert read_all(sock).endswith(b"OK")
 
 
-# --- api.md, section 6
+# --- answers that wait
 
 
 def test_waits_head_comes_before_the_start(api: Running) -> None:
@@ -262,7 +262,7 @@ def test_waits_head_comes_before_the_start(api: Running) -> None:
         assert Reader(sock).answer()[0] == 400
 
 
-# --- api.md, section 5
+# --- connections that become a stream
 
 
 def hijack(sock: socket.socket, path: str, *, upgrade: bool = True, more: bytes = b"") -> Reader:

@@ -1,7 +1,7 @@
 """Containers started from 8 threads and killed at random, engine and supervisor killed with SIGKILL meanwhile.
 
 At the end nothing may be left of them, and every exit status must be the one that its process had. COVE_CHAOS sets how
-many containers there are (issue 4 asks for 200: some 60 s); without it there are fewer, so that the suite stays short.
+many containers there are (200 take some 60 s); without it there are fewer, so that the suite stays short.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def opened(root: Path, supervisor: Forgetting, *container_ids: str) -> Core:
     return core
 
 
-@pytest.mark.spec("engine-facts §7: acknowledged once the status is on disk")
+@pytest.mark.spec("an exit status is acknowledged once the status is on disk")
 def test_an_exit_that_can_not_be_saved_is_told_to_nobody_until_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ def start(api: docker.APIClient, container: str) -> None:
 
 
 class TestOrders:
-    @pytest.mark.spec("api.md §8: stop is kill, die, stop; a restart is kill, die, stop, start, restart")
+    @pytest.mark.spec("Engine API: stop is kill, die, stop; a restart is kill, die, stop, start, restart")
     def test_events_come_in_the_order_that_clients_count_on(self, api: docker.APIClient) -> None:
         container = make(api, FOREVER)
         start(api, container)
@@ -77,7 +77,7 @@ class TestOrders:
             ]
         )
 
-    @pytest.mark.spec("api.md §6: stop's 204 comes when inspect says exited")
+    @pytest.mark.spec("Engine API: stop's 204 comes when inspect says exited")
     def test_after_stop_inspect_says_exited(self, api: docker.APIClient) -> None:
         container = make(api, FOREVER)
         start(api, container)
@@ -85,7 +85,7 @@ class TestOrders:
         state = api.inspect_container(container)["State"]
         assert (state["Status"], state["Running"], state["Pid"], state["ExitCode"]) == ("exited", False, 0, 0)
 
-    @pytest.mark.spec("api.md §6: a failed start leaves the container created, with its exit code and no start event")
+    @pytest.mark.spec("Engine API: a failed start leaves the container created, with its exit code and no start event")
     def test_a_failed_start_says_why_and_leaves_it_created(self, api: docker.APIClient) -> None:
         container = make(api, ["nosuch"])
         with pytest.raises(docker.errors.APIError, match="executable file not found") as failure:

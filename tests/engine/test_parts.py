@@ -61,7 +61,7 @@ def container(**body: Any) -> Container:
     )
 
 
-@pytest.mark.spec("Engine API, ContainerCreate; api.md §12")
+@pytest.mark.spec("Engine API, ContainerCreate")
 def test_a_request_is_completed_from_the_image_and_docker_s_defaults() -> None:
     made = container(Env=["A=own", "B=2"], Labels={"r": "2"})
     assert made.argv == ["sh"]
@@ -180,7 +180,7 @@ def test_mounts_of_all_forms_are_read_and_a_target_is_used_once() -> None:
         requested_mounts({}, {**host, "Binds": None, "Mounts": [mount]}, lambda ref: container())
 
 
-@pytest.mark.spec("api.md §11, lookup")
+@pytest.mark.spec("Engine API: a container by id, name or the beginning of an id")
 def test_a_name_beats_the_beginning_of_an_id_and_an_ambiguous_one_is_refused() -> None:
     names = Names()
     first, second = ContainerId("a1" + "0" * 62), ContainerId("a2" + "0" * 62)

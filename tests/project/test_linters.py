@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.project.tree import ROOT
+
 BIN = Path(sys.executable).parent
 
 
@@ -49,16 +50,3 @@ def test_the_lock_file_holds_every_dependency_with_hashes() -> None:
             name = requirement.split(">")[0].split("[")[0].strip()
             assert name == "cove" or f"\n{name.lower().replace('.', '-')}==" in lock, name
     assert lock.count("--hash=sha256:") > lock.count("\n") // 2
-
-
-def test_the_project_stands_alone() -> None:
-    """Nothing of the workplace it was written in: a clone anywhere must do."""
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    own = Path(__file__).relative_to(ROOT)
-    for name in tracked.decode().split("\0"):
-        path = ROOT / name
-        if not name or Path(name) == own or path.suffix in {".png", ".lock"} or not path.is_file():
-            continue
-        text = path.read_text(errors="replace")
-        for word in ("/work/", "../shared", ".library"):
-            assert word not in text, f"{name} mentions {word}"

@@ -131,7 +131,7 @@ def test_an_exec_is_out_of_sight_until_it_is_the_command(bundle: Bundle) -> None
     assert "/" not in seen.splitlines(), "so is called what lies on a mount of its own: the spawner, the interpreter"
 
 
-@pytest.mark.spec("engine-facts: the user database is parsed by us and may not block us")
+@pytest.mark.spec("the user database is parsed by us and may not block us")
 def test_a_hostile_passwd_does_not_hold_the_start_up(bundle: Bundle) -> None:
     passwd = bundle.rootfs / "etc" / "passwd"
     passwd.unlink()

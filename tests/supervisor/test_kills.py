@@ -36,7 +36,7 @@ async def kill(keeper: Keeper, name: str) -> float:
 
 
 def test_engine_and_supervisor_killed_ten_times_each_lose_nothing(with_engine: WithEngine, keeper: Keeper) -> None:
-    """Issue 3, point 4: a line every 10 ms, each killed in turn, back within a second, status right."""
+    """A line every 10 ms, each process killed in turn: no line is lost, and the exit status is right."""
 
     async def scenario() -> None:
         async with with_engine() as engine:

@@ -25,7 +25,7 @@ from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SpawnError
 
 BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
-MAX_RSS_KB = 16_000  # engine-facts, section 9: every MB costs 18 µs at each clone3
+MAX_RSS_KB = 16_000  # every MB costs 18 µs at each clone3
 
 
 @pytest.mark.parametrize("module", ["vmagent.supervisor.main, vmagent.supervisor.supervisor", "vmagent.keeper.keeper"])

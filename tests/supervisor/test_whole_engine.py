@@ -1,4 +1,4 @@
-"""Issue 3, point 4, with the real engine and the real docker client."""
+"""Engine and supervisor killed under a container, with the real engine and the real docker client."""
 
 from __future__ import annotations
 

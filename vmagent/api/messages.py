@@ -38,7 +38,7 @@ _REASONS = {
     503: "Service Unavailable",
 }
 STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason in _REASONS.items()}
-# On every answer that reached a handler, whatever version was asked for (api.md, section 1).
+# On every answer that reached a handler, whatever version was asked for.
 COMMON_HEADERS = f"Api-Version: {API_VERSION}\r\nOstype: linux\r\nServer: Docker/{ENGINE_VERSION} (linux)\r\n".encode()
 
 

@@ -1,4 +1,4 @@
-"""Go's os.FileMode, which docker's archive calls tell modes in (api.md §15)."""
+"""Go's os.FileMode, which docker's archive calls tell modes in."""
 
 from __future__ import annotations
 

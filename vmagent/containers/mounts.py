@@ -1,4 +1,4 @@
-"""Which mounts a create request asks for: Binds, Mounts, Volumes, VolumesFrom and Tmpfs (api.md §12).
+"""Which mounts a create request asks for: Binds, Mounts, Volumes, VolumesFrom and Tmpfs.
 
 Volumes are named here and made by the engine; the names of anonymous ones are left empty for it to fill in.
 """

@@ -1,4 +1,4 @@
-"""Which container a word means: full id, then exact name, then the beginning of an id (api.md's lookup order).
+"""Which container a word means: full id, then exact name, then the beginning of an id, as docker's daemon looks it up.
 
 Names are unique, ids too; a name is reserved before the container exists, so that of two creates one gets the 409.
 """

@@ -1,6 +1,6 @@
 """Attach and logs: a container's output read back from its log files, and its stdin.
 
-The supervisor writes every byte of output to the log files first (engine-facts §4); whoever is attached reads them from
+The supervisor writes every byte of output to the log files first; whoever is attached reads them from
 there as they grow. So any number of clients get all output, a slow one holds nobody back, and a client that comes after
 the process has ended still gets everything.
 """

@@ -1,4 +1,4 @@
-"""Containers as the Engine API shows them: the objects of ContainerInspect and ContainerList (api.md §12, §13)."""
+"""Containers as the Engine API shows them: the objects of ContainerInspect and ContainerList."""
 
 from __future__ import annotations
 

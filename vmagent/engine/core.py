@@ -82,7 +82,7 @@ class Core:
         return (live.record for live in self.live.values() if live.record.image_id == image_id)
 
     def tell(self, record: Container, action: str, **extra: str) -> None:
-        """Publish a container event: all labels, image, name and `extra` (api.md §8)."""
+        """Publish a container event: all labels, image, name and `extra`."""
         self._busy_at = asyncio.get_running_loop().time()
         attributes = {**record.labels, "image": record.image_ref, "name": record.name, **extra}
         self.events.publish("container", action, record.id, attributes)

@@ -32,7 +32,7 @@ from vmagent.supervisor.client import Spawned, SpawnError, SpawnRequest
 
 log = structlog.get_logger(__name__)
 
-# Docker's chain of prefixes before the runtime's own words; clients match on the tail (api.md §6).
+# Docker's chain of prefixes before the runtime's own words; clients match on the tail.
 PREFIX = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: "

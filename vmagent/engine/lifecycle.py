@@ -1,7 +1,7 @@
 """Start, stop, kill, exit, restart and removal: every change of a container's status happens here.
 
 `live.lock` is held over a change, never over a wait for the process. State first, then waiters, then events: clients
-inspect as soon as they are told (api.md §6, §8).
+inspect as soon as they are told.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Lifecycle:
         return None if chosen < 0 else float(chosen)
 
     async def _mark_stopped(self, record: Container) -> None:
-        """Stopped by hand must survive a boot where the policy looks at it: engine-facts §7."""
+        """Stopped by hand must survive a boot where the policy looks at it, as with docker's daemon."""
         durable = record.host_config["RestartPolicy"]["Name"] in ("always", "unless-stopped")
         if durable:
             await self._core.on_disk(records.save_state, self._core.folder(record.id), record.state, durable=True)

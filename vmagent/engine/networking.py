@@ -96,7 +96,7 @@ class Networking:
     # --- create
 
     def complete_endpoints(self, record_endpoints: dict[str, JsonObject]) -> dict[str, JsonObject]:
-        """Networks by their names where the user gave ids; unknown ones stay: only start refuses them (api.md §6)."""
+        """Networks by their names where the user gave ids; unknown ones stay: only start refuses them."""
         result = {}
         for name, settings in record_endpoints.items():
             known = self._find(name)
@@ -325,7 +325,7 @@ class Networking:
     # --- shapes
 
     def settings_json(self, record: Container) -> JsonObject:
-        """inspect's `NetworkSettings` (api.md §13)."""
+        """inspect's `NetworkSettings`."""
         sandbox = self.stack.sandbox(record.id)
         networks = self.endpoints_json(record)
         bridge = networks.get("bridge", {})

@@ -1,4 +1,4 @@
-"""Which containers a list or prune is about: Engine API, ContainerList and ContainerPrune, `filters` (api.md §16)."""
+"""Which containers a list or prune is about: Engine API, ContainerList and ContainerPrune, `filters`."""
 
 from __future__ import annotations
 

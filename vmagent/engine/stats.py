@@ -1,4 +1,4 @@
-"""Samples of a container's use of the machine, in the shape of ContainerStats (api.md §14)."""
+"""Samples of a container's use of the machine, in the shape of ContainerStats."""
 
 from __future__ import annotations
 

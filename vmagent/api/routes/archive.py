@@ -1,4 +1,4 @@
-"""docker cp: files in and out of a container as tar. Engine API, ContainerArchive; api.md, section 15."""
+"""docker cp: files in and out of a container as tar. Engine API, ContainerArchive."""
 
 from __future__ import annotations
 
