@@ -217,6 +217,10 @@ class EngineClient(ApiClient):
         """How long the engine took for the steps of a start (milliseconds); ours only, else ApiError 404."""
         return self.json_object("GET", f"/cove/v1/containers/{path_part(container)}/timeline")
 
+    def usage(self, interval_ms: int | None = None) -> JsonStream:
+        """What all running containers use, an object each interval (ours only, else ApiError 404)."""
+        return self.stream("GET", "/cove/v1/stats", {"interval_ms": interval_ms})
+
     # --- exec
 
     def exec_create(self, container: str, config: Mapping[str, object]) -> str:

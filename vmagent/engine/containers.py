@@ -15,6 +15,7 @@ from vmagent.containers.names import checked_name
 from vmagent.containers.resources import resources
 from vmagent.containers.session import AttachSession, follow
 from vmagent.engine import stats as statistics
+from vmagent.engine import usage
 from vmagent.engine.core import Core, log_files, trim_log
 from vmagent.engine.creating import Creator
 from vmagent.engine.files import Files
@@ -269,6 +270,10 @@ class Containers:
         endpoints = self._networking.stack.sandbox(record.id)
         interfaces = {e.interface: e.host_interface for e in endpoints.endpoints} if endpoints else {}
         return statistics.sample(record, sample, interfaces)
+
+    def usage(self, *, interval_s: float) -> AsyncIterator[JsonObject]:
+        """What all running containers use: a sample now, then one every `interval_s` seconds."""
+        return usage.samples(self._core, interval_s)
 
     async def timeline(self, ref: str) -> JsonObject:
         """How long the last start took, step by step, in milliseconds."""

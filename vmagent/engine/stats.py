@@ -44,7 +44,7 @@ def sample(record: Container, counters: Mapping[str, Any], interfaces: Mapping[s
     memory_stats: JsonObject = {
         "usage": memory["usage"],
         "stats": memory["stats"],
-        "limit": min(memory["limit"] or _total_memory(), _total_memory()),
+        "limit": min(memory["limit"] or total_memory(), total_memory()),
     }
     for key in ("max_usage", "failcnt"):
         if memory[key]:
@@ -109,5 +109,6 @@ def system_cpu_ns() -> int:
     return sum(int(word) for word in words[1:8]) * _TICKS_NS
 
 
-def _total_memory() -> int:
+def total_memory() -> int:
+    """Bytes of memory of this machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

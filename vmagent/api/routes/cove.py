@@ -6,10 +6,12 @@ from pathlib import Path
 
 import vmagent.api
 from vmagent.api.facade import Engine
-from vmagent.api.messages import NO_CONTENT, Request, Response, json_response
+from vmagent.api.messages import JSON, NO_CONTENT, Request, Response, dump_json, json_response
 from vmagent.api.router import Router
+from vmagent.errors import BadRequest
 
 DESCRIPTION = Path(vmagent.api.__file__).with_name("openapi.yaml")
+STATS_INTERVAL_MS = range(100, 60_001)
 
 
 def add(router: Router, engine: Engine) -> None:
@@ -17,6 +19,7 @@ def add(router: Router, engine: Engine) -> None:
     routes = _Cove(engine)
     router.add("POST", "/cove/v1/open", routes.open, before_open=True)
     router.add("GET", "/cove/v1/containers/{id}/timeline", routes.timeline)
+    router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
     router.add("GET", "/cove/v1/openapi.yaml", routes.describe, before_open=True)
 
 
@@ -31,6 +34,19 @@ class _Cove:
 
     async def timeline(self, request: Request) -> Response:
         return json_response(await self._engine.containers.timeline(request.params["id"]))
+
+    async def stats(self, request: Request) -> None:
+        """A JSON line for each sample, until the client leaves."""
+        interval_ms = 1000
+        if "interval_ms" in request.query:
+            interval_ms = request.query.integer("interval_ms") or 0
+        if interval_ms not in STATS_INTERVAL_MS:
+            least, most = STATS_INTERVAL_MS[0], STATS_INTERVAL_MS[-1]
+            raise BadRequest(f'invalid value for "interval_ms": {interval_ms} is not between {least} and {most}')
+        samples = self._engine.containers.usage(interval_s=interval_ms / 1000)
+        stream = request.exchange.stream(content_type=JSON)
+        async for sample in samples:
+            await stream.write(dump_json(sample))
 
     async def describe(self, _: Request) -> Response:
         return Response(200, DESCRIPTION.read_bytes(), content_type="application/yaml")

@@ -1,0 +1,68 @@
+"""What all running containers use, sampled again and again: the source of `GET /cove/v1/stats`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from vmagent.containers.model import Container, JsonObject, now_ns, rfc3339
+from vmagent.engine.core import Core
+from vmagent.engine.stats import total_memory
+from vmagent.supervisor.client import NotHeld, SupervisorUnavailable
+
+AT_ONCE = 16  # requests to the supervisor under way, so that a start need not wait for a sample of many containers
+
+
+async def samples(core: Core, interval_s: float) -> AsyncIterator[JsonObject]:
+    """One `UsageSample` (openapi.yaml) now, then one every `interval_s` seconds, for ever.
+
+    A caller that takes longer than the interval gets the next sample when it asks for it; none are kept for it.
+    """
+    clock = asyncio.get_running_loop().time
+    due = clock()
+    while True:
+        yield await _sample(core)
+        due = max(due + interval_s, clock())
+        await asyncio.sleep(due - clock())
+
+
+async def _sample(core: Core) -> JsonObject:
+    running = [live.record for live in core.live.values() if live.record.state.running]
+    found: list[JsonObject] = []
+    for begin in range(0, len(running), AT_ONCE):
+        part = running[begin : begin + AT_ONCE]
+        found += [entry for entry in await asyncio.gather(*(_entry(core, record) for record in part)) if entry]
+    return {"containers": found}
+
+
+async def _entry(core: Core, record: Container) -> JsonObject | None:
+    """None: the container has ended meanwhile, or the supervisor is being replaced and nothing is known now."""
+    try:
+        counters = await core.supervisor.stats(record.id)
+    except (NotHeld, SupervisorUnavailable):
+        return None
+    memory = counters["memory"]
+    return {
+        "id": record.id,
+        "name": record.name,
+        "read": rfc3339(now_ns()),
+        "cpu_ns": counters["cpu"]["usage_ns"],
+        "memory_bytes": _memory_in_use(memory),
+        "memory_limit_bytes": min(memory["limit"] or total_memory(), total_memory()),
+        "pids": counters["pids"]["current"],
+        "read_bytes": _blocks(counters["blkio"].get("bytes") or (), "read"),
+        "written_bytes": _blocks(counters["blkio"].get("bytes") or (), "write"),
+    }
+
+
+def _memory_in_use(memory: Mapping[str, Any]) -> int:
+    """The cgroup's memory without the file cache that the kernel can drop, as docker's clients count it."""
+    detail = memory["stats"]
+    cache = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)  # cgroup v1, v2
+    usage = int(memory["usage"])
+    return usage - cache if cache < usage else usage
+
+
+def _blocks(entries: Sequence[Mapping[str, Any]], operation: str) -> int:
+    return sum(int(entry["value"]) for entry in entries if str(entry["op"]).lower() == operation)
