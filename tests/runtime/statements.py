@@ -162,6 +162,10 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("path is absolute.", "a_hooks_path_must_be_absolute"),
         _is("args have execv's meaning.", "a_hooks_args_are_its_argv"),
         _is("env has environ's meaning.", "a_hooks_environment_is_only_what_is_given"),
+        _is(
+            "env is optional: without it a hook inherits the runtime's environment; an empty list is empty.",
+            "a_hook_without_an_environment_has_the_runtimes_and_an_empty_one_has_none",
+        ),
         _is("timeout is when a hook is aborted.", "a_hook_past_its_timeout_is_aborted"),
         _is("timeout is greater than zero.", "a_timeout_is_greater_than_zero"),
         _is("Hooks are called in the order of the list.", "hooks_run_in_the_order_of_the_list_and_of_the_lifecycle"),
@@ -184,8 +188,24 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
             "create_container_hooks_run_in_the_containers_namespaces_before_the_root_is_changed",
         ),
         _is(
+            "createContainer hooks begin in the container's root, with the umask of the runtime's caller (as runc's).",
+            "create_container_hooks_begin_in_the_root_that_is_to_be",
+        ),
+        _is(
+            "So they do with a user namespace.",
+            "create_container_hooks_begin_in_the_root_of_a_user_namespace_too",
+        ),
+        _is(
             "startContainer hooks run in the container's namespace and are found there.",
             "start_container_hooks_run_in_the_container_and_their_path_is_its_own",
+        ),
+        _is(
+            "startContainer hooks have the rights of the program and no more.",
+            "start_container_hooks_have_the_rights_of_the_command_and_no_more",
+        ),
+        _is(
+            "A filter that refuses what only the runtime calls does not hinder them.",
+            "start_container_hooks_run_under_a_filter_that_refuses_what_only_the_runtime_needs",
         ),
         _is(
             "startContainer hooks are called in start, before the program.",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +90,30 @@ def test_the_verbs_go_as_with_the_peer(bundle: Bundle, peer: str) -> None:
     ours = course(bundle.argv())
     theirs = course([*_ALONE, peer, "--root", str(bundle.folder / "peer")])
     assert ours == theirs
+
+
+def test_hooks_have_the_surroundings_that_the_peer_gives_them(bundle: Bundle, peer: str) -> None:
+    """Rights, umask and environment of startContainer hooks; runc's folder and umask of createContainer hooks."""
+    _ordinary(bundle)
+    bundle.rootfs.chmod(0o777)
+    rule = {"names": ["mkdirat"], "action": "SCMP_ACT_ERRNO"}
+    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    look = "id; umask; pwd; echo $A; ulimit -n; grep -E 'Cap|NoNew|Seccomp:|Groups' /proc/self/status"
+    host = f"{bundle.folder}/host"
+    script = f"pwd >{host}; umask >>{host}; echo ${{MARK-none}} >>{host}"
+    start = {"path": "/bin/sh", "args": ["sh", "-c", f"({look}) >>/out"]}
+    bundle.spec["hooks"] = {
+        "startContainer": [start, {**start, "env": []}],
+        "createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": []}],
+    }
+    bundle.process["args"] = ["sh", "-c", f"({look}) >>/out; cat /out; rm /out"]
+    bundle.write()
+    words = ["run", "--bundle", str(bundle.folder), bundle.id]
+    env = {**os.environ, "MARK": "runtime"}
+    theirs = bundle.external([*_ALONE, peer, "--root", str(bundle.folder / "peer"), *words], env=env)
+    of_peer = Path(host).read_text()
+    ours = bundle.command(*words, env=env)
+    assert theirs.stdout.count("Seccomp:\t2") == 3, theirs.stderr
+    assert ours.stdout == theirs.stdout
+    if peer == "runc":  # crun has its hook begin in the bundle
+        assert Path(host).read_text() == of_peer

@@ -216,3 +216,78 @@ def test_a_failing_poststop_hook_is_a_warning_and_the_others_run(bundle: Bundle)
 def test_a_kind_of_hook_that_is_not_known_is_an_error(bundle: Bundle) -> None:
     bundle.spec["hooks"] = {"whenever": [hook("true")]}
     bundle.refused("hooks.whenever is not known")
+
+
+# What of a process decides what it may do, and where and how it does it.
+LOOK = "id -u; id -g; umask; pwd; grep -E '^(Cap|NoNew|Seccomp:|Groups)' /proc/self/status; ulimit -n"
+FILTER = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdirat", "mkdir"], "action": "SCMP_ACT_ERRNO"}]}
+
+
+@pytest.mark.parametrize("has_privileges", [False, True], ids=["no_new_privs", "new privileges"])
+@pytest.mark.spec("config.md, startContainer Hooks")
+def test_start_container_hooks_have_the_rights_of_the_command_and_no_more(bundle: Bundle, has_privileges: bool) -> None:
+    """Their program comes from the image, as the command does."""
+    bundle.rootfs.chmod(0o777)
+    bundle.process.update(
+        user={"uid": 5, "gid": 6, "additionalGids": [7], "umask": 0o27},
+        noNewPrivileges=not has_privileges,
+        cwd="/tmp",
+        capabilities={name: ["CAP_CHOWN"] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")},
+        rlimits=[{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 111}],
+    )
+    bundle.linux["seccomp"] = FILTER
+    bundle.spec["hooks"] = {"startContainer": [hook(f"({LOOK}) >/out; mkdir /made || true"), hook(f"({LOOK}) >>/out")]}
+    said = bundle.shell(LOOK)
+    assert "Seccomp:\t2" in said
+    assert inside(bundle, "out").read_text() == 2 * said
+    assert not inside(bundle, "made").exists(), "the filter holds for the hook too"
+
+
+@pytest.mark.parametrize("refused", ["memfd_create", "pidfd_open"])
+@pytest.mark.spec("config.md, startContainer Hooks")
+def test_start_container_hooks_run_under_a_filter_that_refuses_what_only_the_runtime_needs(
+    bundle: Bundle, refused: str
+) -> None:
+    rule = {"names": [refused], "action": "SCMP_ACT_ERRNO"}
+    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    bundle.spec["hooks"] = {"startContainer": [hook("echo one >>/out; cat >/state"), hook("echo two >>/out")]}
+    assert bundle.shell("cat /out") == "one\ntwo\n"
+    assert json.loads(inside(bundle, "state").read_text())["id"] == bundle.id
+    bundle.spec["hooks"] = {"startContainer": [hook("echo no luck; exit 3")]}
+    done = bundle.run("true")
+    assert "error running startContainer hook #0: exit status 3, output: no luck" in done.stderr
+
+
+@pytest.mark.spec("config.md, createContainer Hooks")
+def test_create_container_hooks_begin_in_the_root_that_is_to_be(bundle: Bundle) -> None:
+    """As with runc: a relative path of theirs is the container's, and the umask is the caller's own."""
+    bundle.spec["hooks"] = {"createContainer": [hook("pwd >out; umask >>out; mkdir made; echo x >made/file")]}
+    assert bundle.run("true", umask=0o026).returncode == 0
+    assert inside(bundle, "out").read_text().split() == [str(bundle.rootfs), "0026"]
+    assert (inside(bundle, "made").stat().st_mode & 0o777, inside(bundle, "made/file").stat().st_mode & 0o777) == (
+        0o751,
+        0o640,
+    )
+
+
+@pytest.mark.spec("config.md, createContainer Hooks")
+def test_create_container_hooks_begin_in_the_root_of_a_user_namespace_too(bundle: Bundle) -> None:
+    mapping = [{"containerID": 0, "hostID": 0, "size": 1000}]
+    bundle.linux.update(uidMappings=mapping, gidMappings=mapping)
+    bundle.linux["namespaces"].append({"type": "user"})
+    bundle.spec["hooks"] = {"createContainer": [hook("umask >out; test -e proc/self && echo mounted >>out")]}
+    assert bundle.run("true", umask=0o026).returncode == 0
+    assert inside(bundle, "out").read_text().split() == ["0026", "mounted"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.spec("config.md, POSIX-platform Hooks: env")
+def test_a_hook_without_an_environment_has_the_runtimes_and_an_empty_one_has_none(bundle: Bundle, kind: str) -> None:
+    """startContainer's is in the container already: there the runtime's environment is the command's."""
+    out = "/out" if kind == "startContainer" else f"{bundle.rootfs}/out"
+    programs = {"path": "/bin/sh", "args": ["sh", "-c", f'echo "${{MARK-none}} ${{OWN-none}}" >>{out}']}
+    bundle.process["env"] = ["PATH=/bin", "OWN=command"]
+    bundle.spec["hooks"] = {kind: [programs, {**programs, "env": []}, {**programs, "env": ["MARK=given"]}]}
+    assert bundle.run("true", env={**os.environ, "MARK": "runtime"}).returncode == 0
+    inherited = "none command" if kind == "startContainer" else "runtime none"
+    assert inside(bundle, "out").read_text().splitlines() == [inherited, "none none", "given none"]

@@ -21,6 +21,7 @@ from vmagent.runtime.process import set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from vmagent.runtime.cgroups import Cgroup
@@ -45,13 +46,24 @@ def raise_limits(process: dict[str, Any]) -> None:
 class Extras:
     """`plan["extra"]` and `process["extra"]` (either may be None), and what was prepared for them."""
 
-    __slots__ = ("_plan", "_process", "_process_plan", "_state", "devices", "is_user", "root_fd", "sources")
+    __slots__ = (
+        "_plan",
+        "_process",
+        "_process_plan",
+        "_start_hooks",
+        "_state",
+        "devices",
+        "is_user",
+        "root_fd",
+        "sources",
+    )
 
     def __init__(self, plan: dict[str, Any] | None, process: dict[str, Any]) -> None:
         self._plan: dict[str, Any] = (plan and plan["extra"]) or {}
         self._process: dict[str, Any] = process["extra"] or {}
         self._process_plan = process
         self._state: dict[str, Any] = {}
+        self._start_hooks: list[hooks.PreparedHook] = []
         self.is_user = False
         self.root_fd = -1
         self.sources: dict[int, int] = {}
@@ -145,14 +157,21 @@ class Extras:
         except OSError as e:
             raise failed(f"error copying {mount['destination']} into its tmpfs", e, MOUNT) from e
 
-    def before_pivot(self, report: Report, root_fd: int) -> None:
+    def before_pivot(self, report: Report, root_fd: int, caller_umask: int) -> None:
         """(child) Let the runtime run its hooks, then run createContainer's: host's paths, container's namespaces.
 
-        Then what was to be read-only from the start, but for what had to be made in it. Raises LaunchError.
+        Those begin in the container's root, with the umask of the runtime's caller, as with runc: what they make by a
+        relative path is in the container and not on the host. Then make read-only what was asked to be so from the
+        start but had to be written to first. Raises LaunchError.
         """
         if self._plan.get("asks_for_hooks"):
             self._state = report.ask({"hooks": True})
-            hooks.run_hooks("createContainer", self._plan.get("createContainer") or (), self._state)
+            if found := self._plan.get("createContainer"):
+                os.fchdir(root_fd)
+                own_umask = os.umask(caller_umask)
+                hooks.run_hooks("createContainer", found, self._state)
+                os.umask(own_umask)
+                os.chdir("/")
         for destination in self._plan.get("late_read_only") or ():
             try:
                 target = mounts.open_in_root(root_fd, destination)
@@ -161,10 +180,18 @@ class Extras:
             except OSError as e:
                 raise failed(f"error making {destination} read-only", e, MOUNT) from e
 
-    def before_command(self) -> None:
-        """(child) startContainer's hooks, in the container."""
-        if found := self._plan.get("startContainer"):
-            hooks.run_hooks("startContainer", found, {**self._state, "status": "created"})
+    def prepare_start_hooks(self) -> None:
+        """(child) Open what the startContainer hooks need, before a seccomp filter could refuse it. LaunchError."""
+        state = {**self._state, "status": "created"}
+        for number, hook in enumerate(self._plan.get("startContainer") or ()):
+            self._start_hooks.append(hooks.PreparedHook("startContainer", number, hook, state))
+
+    def run_start_hooks(self, env: Mapping[str, str]) -> None:
+        """(child) Run the startContainer hooks with exactly the rights of the command, since the image decides what
+        they are; `env`: the command's environment. Raises LaunchError.
+        """
+        for hook in self._start_hooks:  # their descriptors are CLOEXEC: execve closes them
+            hook.run(env)
 
     def add_environment(self, env: dict[str, str]) -> None:
         """(child) What goes with descriptors that a service manager handed down: sd_listen_fds(3)."""

@@ -292,7 +292,7 @@ def _make_container(
     extras: Extras | None,
 ) -> None:
     outside = f"pid={os.readlink('/proc/self')} {_outside[0]}" if plan["tell_outside"] else None
-    os.umask(0)
+    caller_umask = os.umask(0)
     null_fd = rootfs.open_null()  # opened in this mount namespace: only then can it be bound
     mount_list = plan["mounts"]
     if extras is None:
@@ -315,7 +315,7 @@ def _make_container(
     rootfs.mask(root_fd, plan["masked"], null_fd, trees)
     rootfs.make_read_only(root_fd, plan["readonly_paths"], trees)
     if extras is not None:
-        extras.before_pivot(report, root_fd)
+        extras.before_pivot(report, root_fd, caller_umask)
     rootfs.pivot(root_fd, readonly=plan["readonly"], propagation=plan["propagation"])
     _finish(process, root_fd, program, report, began, time.monotonic_ns(), outside, extras)
 
@@ -396,6 +396,8 @@ def _finish(
         first += extras.preserved_fds
     set_limits(process)
     _close_all_but(first, [report.fd, report.go_fd, report.start_fd, report.started_fd])
+    if extras is not None:
+        extras.prepare_start_hooks()
 
     def ready(listener_fd: int) -> None:
         if extras is not None and listener_fd >= 0:
@@ -403,10 +405,12 @@ def _finish(
         now = time.monotonic_ns()
         report.say({"mount_ms": (mounted - began) / 1e6, "setup_ms": (now - began) / 1e6})
         report.wait()
-        if extras is not None:
-            extras.before_command()
 
-    become_and_exec(process, identity, env, _kernel[0], program, ready)
+    def before_command() -> None:
+        if extras is not None:
+            extras.run_start_hooks(env)
+
+    become_and_exec(process, identity, env, _kernel[0], program, ready, before_command)
 
 
 def _close_all_but(first: int, keep: list[int]) -> None:

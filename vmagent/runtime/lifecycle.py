@@ -12,7 +12,7 @@ from vmagent.runtime import foreground, handover
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.exposure import is_exposed
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError
-from vmagent.runtime.hooks import compile_hooks, run_hook, run_hooks
+from vmagent.runtime.hooks import Hook, compile_hooks, run_hook, run_hooks
 from vmagent.runtime.launch import Launched, launch
 from vmagent.runtime.log import Log
 from vmagent.runtime.plan import compile_plan
@@ -142,7 +142,7 @@ def _run_hooks(spec: dict[str, Any], kind: str, state: dict[str, Any]) -> None:
     run_hooks(kind, compiled_hooks(spec).get(kind) or (), state)
 
 
-def compiled_hooks(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def compiled_hooks(spec: dict[str, Any]) -> dict[str, list[Hook]]:
     return compile_hooks(spec.get("hooks") or {})
 
 
@@ -239,7 +239,7 @@ def destroy(container: Container, log: Log) -> None:
     container.forget()
     for number, hook in enumerate(compiled_hooks(spec).get("poststop") or ()):
         try:
-            run_hook(f"error running poststop hook #{number}", hook, state)
+            run_hook("poststop", number, hook, state)
         except LaunchError as e:
             log.warning(str(e))
 

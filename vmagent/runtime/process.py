@@ -114,12 +114,14 @@ def become_and_exec(
     kernel: Kernel,
     program: linux.FilterProgram | None,
     ready: Callable[[int], None],
+    before_command: Callable[[], None],
 ) -> None:
     """Give up what the process must not have and run the command; comes back only by LaunchError.
 
     `ready` is called when nothing but seccomp, the last capabilities and execve is left to do: it reports, and waits
     for the word to go. A filter with a listener is loaded before that, since the listener has to be handed over while
-    `create` still waits: `ready` gets its descriptor, else -1.
+    `create` still waits: `ready` gets its descriptor, else -1. `before_command` is called right before execve, when
+    this process has exactly the rights of the command.
     """
     _give_stdio_to(identity)
     wanted = process["capabilities"]
@@ -145,6 +147,7 @@ def become_and_exec(
     else:
         ready(-1)
         _apply(process, program, final, kernel)
+    before_command()
     try:
         os.execve(path, process["args"], env)
     except OSError as e:
