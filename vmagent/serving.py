@@ -25,7 +25,7 @@ import structlog
 
 from vmagent.api.server import serve
 from vmagent.containers import logconfig
-from vmagent.engine.facade import Engine
+from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
 from vmagent.linux.subids import look_up
 from vmagent.linux.title import set_title

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from vmagent.engine.core import Core
+from tests.engine.test_states import container
+from vmagent.containers.live import Live
+from vmagent.containers.model import MountKind, MountPoint
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.events import EventBus
+from vmagent.engine.registry import Registry
+from vmagent.engine.tidying import Tidying
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, Conflict, NotFound, NotImplementedHere
-from vmagent.paths import DataRoot, ExecRoot
+from vmagent.paths import DataRoot
 from vmagent.volumes.store import VolumeStore
-
-Test = Callable[[Core, Volumes], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
-async def opened(root: Path) -> AsyncIterator[tuple[Core, Volumes]]:
-    core = Core(DataRoot(root), ExecRoot(root / "exec"), EventBus())
-    volumes = Volumes(core)
+async def opened(root: Path) -> AsyncIterator[tuple[Registry, EventBus, Volumes]]:
+    data_root, bus, background = DataRoot(root), EventBus(), Background()
+    registry = Registry(data_root)
+    volumes = Volumes(data_root, registry, bus, background, Tidying(data_root, background, ContainerEvents(bus)))
     try:
         await volumes.open()
-        yield core, volumes
+        yield registry, bus, volumes
     finally:
-        await core.close()
+        await background.end_tasks()
+        background.close()
 
 
-def use(core: Core, container_id: str, volume: str) -> None:
-    """A container's record, as far as volumes look at it."""
-    record = SimpleNamespace(id=container_id, mounts=[SimpleNamespace(volume=volume)])
-    core.live[container_id] = SimpleNamespace(record=record)  # type: ignore[index,assignment]
+def use(registry: Registry, container_id: str, volume: str) -> None:
+    """Have a container that has the volume."""
+    record = container(container_id)
+    record.mounts = [MountPoint(kind=MountKind.VOLUME, source="", destination="/data", volume=volume)]
+    registry.add(Live(record))
 
 
 def write(volume: dict[str, Any], data: bytes) -> None:
@@ -49,8 +55,8 @@ def read(volume: dict[str, Any]) -> bytes:
 
 def test_a_volume_is_made_once_and_survives_a_restart(tmp_path: Path) -> None:
     async def first() -> None:
-        async with opened(tmp_path) as (core, volumes):
-            stream = core.events.subscribe(since_ns=0)
+        async with opened(tmp_path) as (_registry, bus, volumes):
+            stream = bus.subscribe(since_ns=0)
             made = await volumes.create({"Name": "data", "Labels": {"k": "v"}})
             again = await volumes.create({"Name": "data", "Labels": {"k": "other"}})
             assert made == again
@@ -58,7 +64,7 @@ def test_a_volume_is_made_once_and_survives_a_restart(tmp_path: Path) -> None:
             write(made, b"here")
 
     async def second() -> None:
-        async with opened(tmp_path) as (_, volumes):
+        async with opened(tmp_path) as (*_, volumes):
             found = await volumes.inspect("data")
             assert found["Labels"] == {"k": "v"}
             assert read(found) == b"here"
@@ -71,7 +77,7 @@ def test_a_volume_is_made_once_and_survives_a_restart(tmp_path: Path) -> None:
 
 def test_fifty_claims_at_once_make_one_volume(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as (_, volumes):
+        async with opened(tmp_path) as (*_, volumes):
             claims = await asyncio.gather(*(volumes.claim("shared") for _ in range(50)))
             assert sum(claim.is_new for claim in claims) == 1
 
@@ -80,16 +86,16 @@ def test_fifty_claims_at_once_make_one_volume(tmp_path: Path) -> None:
 
 def test_a_used_volume_is_kept_and_a_claimed_one_too(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as (core, volumes):
+        async with opened(tmp_path) as (registry, _bus, volumes):
             claimed = await volumes.claim("held")
             with pytest.raises(Conflict, match="being created"):
                 await volumes.remove("held", force=True)
-            use(core, "c" * 64, "held")
+            use(registry, "c" * 64, "held")
             claimed.release()
             with pytest.raises(Conflict, match=r"volume is in use - \[c{64}\]"):
                 await volumes.remove("held", force=False)
             assert (await volumes.prune({}, anonymous_only=False))["VolumesDeleted"] is None
-            core.live.clear()
+            registry.clear()
             await volumes.remove("held", force=False)
             assert not (tmp_path / "volumes" / "held").exists()
             with pytest.raises(NotFound, match="get held: no such volume"):
@@ -101,14 +107,14 @@ def test_a_used_volume_is_kept_and_a_claimed_one_too(tmp_path: Path) -> None:
 
 def test_anonymous_volumes_go_with_their_last_container(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as (core, volumes):
+        async with opened(tmp_path) as (registry, _bus, volumes):
             claimed = await volumes.claim("")
-            use(core, "one", claimed.name)
-            use(core, "two", claimed.name)
+            use(registry, "one", claimed.name)
+            use(registry, "two", claimed.name)
             claimed.release()
             await volumes.remove_anonymous("one", [claimed.name])
             assert (await volumes.inspect(claimed.name))["Labels"] == {"com.docker.volume.anonymous": ""}
-            del core.live["one"]  # type: ignore[arg-type]
+            registry.remove(registry.find("one").record)
             await volumes.remove_anonymous("two", [claimed.name])
             assert await volumes.list({}) == []
 
@@ -117,7 +123,7 @@ def test_anonymous_volumes_go_with_their_last_container(tmp_path: Path) -> None:
 
 def test_prune_spares_named_volumes_unless_told(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as (_, volumes):
+        async with opened(tmp_path) as (*_, volumes):
             named = await volumes.create({"Name": "named"})
             write(named, b"x" * 10_000)
             nameless = (await volumes.create({}))["Name"]
@@ -131,10 +137,10 @@ def test_prune_spares_named_volumes_unless_told(tmp_path: Path) -> None:
 
 def test_lists_filter_by_name_label_and_use(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as (core, volumes):
+        async with opened(tmp_path) as (registry, _bus, volumes):
             for name in ("alpha", "beta"):
                 await volumes.create({"Name": name, "Labels": {"is": name}})
-            use(core, "one", "alpha")
+            use(registry, "one", "alpha")
 
             async def names(**filters: list[str]) -> list[str]:
                 return [volume["Name"] for volume in await volumes.list(filters)]
@@ -151,7 +157,7 @@ def test_lists_filter_by_name_label_and_use(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a", "../x", "a/b", ".hidden", "a" * 300, "a\0b"])
 def test_names_that_are_no_file_names_are_refused(tmp_path: Path, name: str) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as (_, volumes):
+        async with opened(tmp_path) as (*_, volumes):
             with pytest.raises(BadRequest):
                 await volumes.create({"Name": name})
 
@@ -160,7 +166,7 @@ def test_names_that_are_no_file_names_are_refused(tmp_path: Path, name: str) -> 
 
 def test_options_bind_a_folder_or_are_refused(tmp_path: Path) -> None:
     async def main() -> None:
-        async with opened(tmp_path) as (_, volumes):
+        async with opened(tmp_path) as (*_, volumes):
             options = {"type": "none", "o": "bind", "device": "/srv"}
             await volumes.create({"Name": "bound", "DriverOpts": options})
             assert volumes.path_of("bound") == Path("/srv")

@@ -28,7 +28,6 @@ _CIRCLES = {
     frozenset({"vmagent.api.exchange", "vmagent.api.http"}),
     frozenset({"vmagent.api.messages", "vmagent.api.streams"}),
     frozenset({"vmagent.containers.defaults", "vmagent.containers.model"}),
-    frozenset({"vmagent.engine.core", "vmagent.engine.userns"}),
     frozenset({"vmagent.runtime.extras", "vmagent.runtime.process", "vmagent.runtime.rootfs"}),
     frozenset({"vmagent.supervisor.containers", "vmagent.supervisor.pump", "vmagent.supervisor.rotation"}),
 }

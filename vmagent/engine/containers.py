@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 from vmagent.containers import configure, records, shapes
@@ -13,22 +12,25 @@ from vmagent.containers.live import Condition, Live, Waiter
 from vmagent.containers.model import JsonObject, Status
 from vmagent.containers.names import checked_name
 from vmagent.containers.resources import resources
-from vmagent.containers.session import AttachSession, follow
 from vmagent.engine import stats as statistics
 from vmagent.engine import usage
-from vmagent.engine.core import Core, log_files, trim_log
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.creating import Creator
 from vmagent.engine.files import Files
 from vmagent.engine.health import health_json, health_status
 from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.logs import AttachedSession, Logs, LogStream
 from vmagent.engine.networking import Networking
 from vmagent.engine.options import LogOptions, PathStat
 from vmagent.engine.processes import process_table
+from vmagent.engine.registry import Registry
 from vmagent.engine.selecting import implies_all, passes
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound, NotImplementedHere
 from vmagent.images.imagestore import ImageStore
-from vmagent.supervisor.client import NotHeld
-from vmagent.supervisor.logfile import LogReader, latest_payload
+from vmagent.paths import ExecRoot
+from vmagent.supervisor.client import NotHeld, SupervisorClient
+from vmagent.supervisor.logfile import latest_payload
 
 Filters = Mapping[str, Sequence[str]]
 Warnings = list[str]
@@ -37,58 +39,6 @@ UPDATABLE = (
     "BlkioWeight", "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus",
     "CpusetMems", "Memory", "MemoryReservation", "MemorySwap", "NanoCpus", "PidsLimit",
 )  # fmt: skip
-
-
-class LogStream:
-    """A container's log: `batches` gives its lines. Until then it holds nothing."""
-
-    def __init__(self, core: Core, live: Live, options: LogOptions) -> None:
-        self._core, self._live, self._options = core, live, options
-        self._follows = options.follow and live.record.state.running
-
-    @property
-    def tty(self) -> bool:
-        return self._live.record.tty
-
-    async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
-        """Lines in order of time, many at once where many are there. Raises OSError."""
-        try:
-            async for entries in follow(self._live, await self._open(), follows=self._follows):
-                yield entries
-        finally:
-            self._core.trim_log(self._live.record)
-
-    async def _open(self) -> LogReader:
-        """The reader at its first line: to find that may take reading all of a long log."""
-        options = self._options
-        opening = asyncio.ensure_future(
-            self._core.on_disk(
-                _open_log,
-                self._core.folder(self._live.id),
-                log_files(self._live.record),
-                streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
-                since_ns=options.since_ns or 0,
-                until_ns=options.until_ns,
-                tail=options.tail,
-            )
-        )
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close_reader)  # the thread goes on, and nobody takes what it opens
-            raise
-
-
-def _open_log(folder: Path, count: int | None, **options: Any) -> LogReader:
-    """Begins within the limits even where an attached client that has just left had more kept."""
-    if count is not None:
-        trim_log(folder, count)
-    return LogReader(folder, **options)
-
-
-def _close_reader(opening: asyncio.Future[LogReader]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
 
 
 async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
@@ -106,36 +56,26 @@ async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait((working, removal))
 
 
-class AttachedSession(AttachSession):
-    """An attach whose leaving by the detach keys is told as an event, and whose log keeps nothing more for it then."""
-
-    def __init__(self, core: Core, live: Live, **options: Any) -> None:
-        super().__init__(live, core.supervisor, core.folder(live.id), **options)
-        self._core = core
-
-    def on_closed(self) -> None:
-        self._core.trim_log(self._live.record)
-
-    async def detach(self, *, keys: bool = False) -> None:
-        await super().detach(keys=keys)
-        if keys:
-            self._core.tell(self._live.record, "detach")
-
-
 class Containers:
     """The verbs. All raise vmagent.errors."""
 
     def __init__(
         self,
-        core: Core,
+        registry: Registry,
+        events: ContainerEvents,
+        background: Background,
+        supervisor: SupervisorClient,
+        logs: Logs,
         images: ImageStore,
         networking: Networking,
         creator: Creator,
         lifecycle: Lifecycle,
         files: Files,
+        exec_root: ExecRoot,
     ) -> None:
-        self._core, self._images, self._networking = core, images, networking
-        self._creator, self._lifecycle, self._files = creator, lifecycle, files
+        self._registry, self._events, self._background = registry, events, background
+        self._supervisor, self._logs, self._images, self._networking = supervisor, logs, images, networking
+        self._creator, self._lifecycle, self._files, self._exec_root = creator, lifecycle, files, exec_root
         self._pruning = asyncio.Lock()
 
     # --- create, start, stop
@@ -150,29 +90,29 @@ class Containers:
         return live.record.id, warnings
 
     async def start(self, ref: str) -> None:
-        await self._lifecycle.start(self._core.find(ref))
+        await self._lifecycle.start(self._registry.find(ref))
 
     async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
-        await self._lifecycle.stop(self._core.find(ref), timeout_s=timeout_s, signal=signal)
+        await self._lifecycle.stop(self._registry.find(ref), timeout_s=timeout_s, signal=signal)
 
     async def restart(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
-        await self._lifecycle.restart(self._core.find(ref), timeout_s=timeout_s, signal=signal)
+        await self._lifecycle.restart(self._registry.find(ref), timeout_s=timeout_s, signal=signal)
 
     async def kill(self, ref: str, *, signal: str) -> None:
-        await self._lifecycle.kill(self._core.find(ref), signal=signal)
+        await self._lifecycle.kill(self._registry.find(ref), signal=signal)
 
     async def pause(self, ref: str) -> None:
-        await self._lifecycle.pause(self._core.find(ref))
+        await self._lifecycle.pause(self._registry.find(ref))
 
     async def unpause(self, ref: str) -> None:
-        await self._lifecycle.unpause(self._core.find(ref))
+        await self._lifecycle.unpause(self._registry.find(ref))
 
     async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
-        await self._lifecycle.remove(self._core.find(ref), force=force, volumes=volumes)
+        await self._lifecycle.remove(self._registry.find(ref), force=force, volumes=volumes)
 
     async def waiter(self, ref: str, condition: str) -> Waiter:
         """ContainerWait, registered when this returns."""
-        return self._core.find(ref).wait_for(Condition.parse(condition))
+        return self._registry.find(ref).wait_for(Condition.parse(condition))
 
     # --- looking in
 
@@ -180,11 +120,11 @@ class Containers:
         """ContainerList: newest first."""
         shows_all = all or limit > 0 or implies_all(filters)
         found = []
-        for live in sorted(self._core.live.values(), key=lambda live: live.record.created_ns, reverse=True):
+        for live in sorted(self._registry, key=lambda live: live.record.created_ns, reverse=True):
             state = live.record.state
             if not (shows_all or state.running or state.status is Status.RESTARTING):
                 continue
-            if not passes(live, filters, find=self._core.find, is_descendant=self._is_descendant):
+            if not passes(live, filters, find=self._registry.find, is_descendant=self._is_descendant):
                 continue
             found.append(live)
             if limit > 0 and len(found) == limit:
@@ -220,10 +160,10 @@ class Containers:
 
     async def inspect(self, ref: str, *, size: bool = False) -> JsonObject:
         """ContainerInspect."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         record = live.record
-        folder = self._core.folder(record.id)
-        host_files = self._core.data_root.host_files(record.id)
+        folder = self._registry.folder(record.id)
+        host_files = folder / records.ETC
         has_started = record.state.started_ns != 0
         paths = {name: str(host_files / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
         paths["log"] = str(latest_payload(folder))
@@ -231,7 +171,7 @@ class Containers:
             "Name": "overlay2",
             "Data": {
                 "LowerDir": ":".join(self._files.lowers(record)),
-                "MergedDir": str(self._core.exec_root.rootfs),
+                "MergedDir": str(self._exec_root.rootfs),
                 "UpperDir": str(folder / "upper"),
                 "WorkDir": str(folder / "work"),
             },
@@ -253,18 +193,18 @@ class Containers:
 
     async def _pids(self, live: Live) -> Sequence[int]:
         try:
-            return await self._core.supervisor.pids(live.id)
+            return await self._supervisor.pids(live.id)
         except NotHeld as e:
             raise Conflict(f"container {live.id} is not running") from e
 
     async def stats(self, ref: str) -> JsonObject:
         """One sample: ContainerStats without precpu."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         record = live.record
         if not record.state.running:
             return statistics.empty(record)
         try:
-            sample = await self._core.supervisor.stats(record.id)
+            sample = await self._supervisor.stats(record.id)
         except NotHeld:
             return statistics.empty(record)
         endpoints = self._networking.stack.sandbox(record.id)
@@ -273,11 +213,11 @@ class Containers:
 
     def usage(self, *, interval_s: float) -> AsyncIterator[JsonObject]:
         """What all running containers use: a sample now, then one every `interval_s` seconds."""
-        return usage.samples(self._core, interval_s)
+        return usage.samples(self._registry, self._supervisor, interval_s)
 
     async def timeline(self, ref: str) -> JsonObject:
         """How long the last start took, step by step, in milliseconds."""
-        return self._core.find(ref).timeline()
+        return self._registry.find(ref).timeline()
 
     # --- streams
 
@@ -285,19 +225,21 @@ class Containers:
         self, ref: str, *, logs: bool, stream: bool, stdin: bool, stdout: bool, stderr: bool
     ) -> AttachedSession:
         """ContainerAttach. Raises Conflict where it is paused or restarting."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         if live.record.state.status is Status.PAUSED:
             raise Conflict(f"container {live.id} is paused, unpause the container before attach")
         if live.record.state.status is Status.RESTARTING:
             raise Conflict(f"container {live.id} is restarting, wait until the container is running")
         streams = tuple(number for number, wanted in ((1, stdout), (2, stderr)) if wanted)
-        session = AttachedSession(self._core, live, logs=logs, stream=stream, stdin=stdin, streams=streams)
-        self._core.tell(live.record, "attach")
+        session = AttachedSession(
+            self._logs, self._events, self._supervisor, live, logs=logs, stream=stream, stdin=stdin, streams=streams
+        )
+        self._events.publish(live.record, "attach")
         return session
 
     async def logs(self, ref: str, options: LogOptions) -> LogStream:
         """ContainerLogs. Raises BadRequest, Conflict, NotImplementedHere (driver none)."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         record = live.record
         if not (options.stdout or options.stderr):
             raise BadRequest("Bad parameters: you must choose at least one stream")
@@ -305,19 +247,19 @@ class Containers:
             raise Conflict("can not get logs from container which is dead or marked for removal")
         if record.host_config["LogConfig"]["Type"] == "none":
             raise NotImplementedHere("configured logging driver does not support reading")
-        return LogStream(self._core, live, options)
+        return LogStream(self._logs, live, options)
 
     async def resize(self, ref: str, *, height: int, width: int) -> None:
         """ContainerResize. Raises Conflict where it does not run."""
         live = self._running(ref)
         try:
-            await self._core.supervisor.resize(live.id, height, width)
+            await self._supervisor.resize(live.id, height, width)
         except NotHeld as e:
             raise Conflict(f"container {live.id} is not running") from e
-        self._core.tell(live.record, "resize", height=str(height), width=str(width))
+        self._events.publish(live.record, "resize", height=str(height), width=str(width))
 
     def _running(self, ref: str) -> Live:
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         if not live.record.state.running:
             raise Conflict(f"container {live.id} is not running")
         return live
@@ -326,25 +268,25 @@ class Containers:
 
     async def rename(self, ref: str, name: str) -> None:
         """ContainerRename. Raises BadRequest, Conflict."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         new, old = checked_name(name), live.record.name
         if new == old:
             raise BadRequest("Renaming a container with the same name as its current name")
         async with live.lock:
-            self._core.names.reserve(new, live.record.id)
+            self._registry.names.reserve(new, live.record.id)
             live.record.name = new
             try:
-                await self._core.on_disk(records.save_config, self._core.folder(live.id), live.record)
+                await self._background.on_disk(records.save_config, self._registry.folder(live.id), live.record)
             except OSError as e:
                 live.record.name = old
-                self._core.names.release(new)
+                self._registry.names.release(new)
                 raise EngineError(f"rename of {old}: {e.strerror}") from e
-            self._core.names.release(old)
-        self._core.tell(live.record, "rename", oldName=f"/{old}")
+            self._registry.names.release(old)
+        self._events.publish(live.record, "rename", oldName=f"/{old}")
 
     async def update(self, ref: str, body: JsonObject) -> Warnings:
         """ContainerUpdate: limits and the restart policy, at once where it runs."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         async with live.lock:
             record = live.record
             changed = {**record.host_config, **{k: body[k] for k in UPDATABLE if body.get(k) not in (None, 0, "")}}
@@ -363,10 +305,10 @@ class Containers:
                 changed["RestartPolicy"] = policy
             if record.state.running:
                 with suppress(NotHeld):
-                    await self._core.supervisor.update(record.id, resources(changed))
+                    await self._supervisor.update(record.id, resources(changed))
             record.host_config = changed
-            await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
-        self._core.tell(live.record, "update")
+            await self._background.on_disk(records.save_config, self._registry.folder(record.id), record)
+        self._events.publish(live.record, "update")
         return []
 
     async def prune(self, filters: Filters) -> JsonObject:
@@ -375,30 +317,30 @@ class Containers:
             raise Conflict("a prune operation is already running")
         async with self._pruning:
             deleted, reclaimed = [], 0
-            for live in list(self._core.live.values()):
+            for live in self._registry:
                 state = live.record.state
                 if state.running or state.status is Status.RESTARTING:
                     continue
-                if not passes(live, filters, find=self._core.find, is_descendant=self._is_descendant):
+                if not passes(live, filters, find=self._registry.find, is_descendant=self._is_descendant):
                     continue
                 size, _ = await self._files.sizes(live.record)
                 with suppress(Conflict, NotFound):  # started or removed meanwhile
                     await self._lifecycle.remove(live, force=False, volumes=False)
                     deleted.append(live.id)
                     reclaimed += size
-            self._core.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
+            self._events.pruned(reclaimed)
             return {"ContainersDeleted": deleted or None, "SpaceReclaimed": reclaimed}
 
     # --- files
 
     async def changes(self, ref: str) -> Sequence[JsonObject]:
-        return await self._files.changes(self._core.find(ref).record)
+        return await self._files.changes(self._registry.find(ref).record)
 
     async def archive_stat(self, ref: str, path: str) -> PathStat:
-        return await self._files.stat(self._core.find(ref).record, path)
+        return await self._files.stat(self._registry.find(ref).record, path)
 
     async def archive_get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
-        return await self._files.get(self._core.find(ref).record, path)
+        return await self._files.get(self._registry.find(ref).record, path)
 
     async def archive_put(
         self,
@@ -409,7 +351,7 @@ class Containers:
         no_overwrite_dir_non_dir: bool,
         copy_uid_gid: bool,
     ) -> None:
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         async with AsyncExitStack() as stack:
             if not live.record.state.running:
                 await stack.enter_async_context(live.overlay)  # never mounted twice: no start meanwhile
@@ -426,8 +368,8 @@ class Containers:
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The whole file system as a tar stream."""
-        live = self._core.find(ref)
-        self._core.tell(live.record, "export")
+        live = self._registry.find(ref)
+        self._events.publish(live.record, "export")
         return self._files.export(live.record)
 
     async def commit(
@@ -443,10 +385,10 @@ class Containers:
         changes: Sequence[str],
     ) -> str:
         """ImageCommit: the new image's id."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         pauses = pause and live.record.state.status is Status.RUNNING
         if pauses:
-            await self._core.supervisor.pause(live.id)
+            await self._supervisor.pause(live.id)
         try:
             image_id = await self._files.commit(
                 live.record, config, repo=repo, tag=tag, comment=comment, author=author, changes=changes
@@ -454,6 +396,6 @@ class Containers:
         finally:
             if pauses and live.record.state.status is Status.RUNNING:  # paused by hand meanwhile, it stays so
                 with suppress(NotHeld):
-                    await self._core.supervisor.resume(live.id)
-        self._core.tell(live.record, "commit", comment=comment, imageID=image_id, imageRef=repo)
+                    await self._supervisor.resume(live.id)
+        self._events.publish(live.record, "commit", comment=comment, imageID=image_id, imageRef=repo)
         return image_id

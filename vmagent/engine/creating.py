@@ -8,14 +8,18 @@ from typing import Any
 
 from vmagent.containers import configure, records
 from vmagent.containers.live import Live
-from vmagent.containers.model import Container, MountKind, MountPoint, new_container_id, now_ns
+from vmagent.containers.model import Container, JsonObject, MountKind, MountPoint, new_container_id, now_ns
 from vmagent.containers.mounts import requested_mounts
 from vmagent.containers.names import checked_name
 from vmagent.containers.security import effective_capabilities, parse_security
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.files import Files
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.networking import Networking
+from vmagent.engine.registry import Registry
+from vmagent.engine.tidying import Tidying
+from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, NotFound
 from vmagent.images.imagestore import ImageStore, platform_of
@@ -27,15 +31,24 @@ class Creator:
 
     def __init__(
         self,
-        core: Core,
+        registry: Registry,
+        events: ContainerEvents,
+        background: Background,
+        tidying: Tidying,
+        users: UserNamespaces,
         images: ImageStore,
         networking: Networking,
         volumes: Volumes,
         files: Files,
         lifecycle: Lifecycle,
+        *,
+        log_default: JsonObject,
     ) -> None:
-        self._core, self._images, self._networking = core, images, networking
+        """`log_default`: the HostConfig.LogConfig of containers that give none."""
+        self._registry, self._events, self._background, self._tidying = registry, events, background, tidying
+        self._users, self._images, self._networking = users, images, networking
         self._volumes, self._files, self._lifecycle = volumes, files, lifecycle
+        self._log_default = log_default
 
     async def create(
         self, body: dict[str, Any], *, name: str, platform: str, api_version: tuple[int, int]
@@ -48,18 +61,18 @@ class Creator:
         image = self._images.resolve(image_ref)
         warnings = self._platform_warnings(image.config, platform, image_ref)
         asked = configure.complete(
-            body, image.defaults, container_id, api_version=api_version, log_default=self._core.log_default
+            body, image.defaults, container_id, api_version=api_version, log_default=self._log_default
         )
         host = asked.host_config
         parse_security(host["SecurityOpt"])
         effective_capabilities(host)
-        self._core.users.check(host)
+        self._users.check(host)
         self._pin_containers(host)
         mounts = requested_mounts(asked.config, host, self._volume_source)
         with ExitStack() as claims, ExitStack() as undo:
-            chosen = checked_name(name) if name else self._core.names.generate()
-            self._core.names.reserve(chosen, container_id)
-            undo.callback(self._core.names.release, chosen)
+            chosen = checked_name(name) if name else self._registry.names.generate()
+            self._registry.names.reserve(chosen, container_id)
+            undo.callback(self._registry.names.release, chosen)
             hold = self._images.hold(image.id)
             undo.callback(hold.release)
             record = Container(
@@ -77,16 +90,15 @@ class Creator:
                 layers=len(image.layers),
             )
             record.mounts = await self._claim_volumes(record, claims)
-            folder = self._core.folder(container_id)
-            undo.callback(self._core.discard_tree, folder)
-            await self._core.on_disk(records.save_new, folder, record, self._core.spares.place)
-            self._core.replace_spare()
+            folder = self._registry.folder(container_id)
+            undo.callback(self._tidying.discard_tree, folder)
+            await self._background.on_disk(records.save_new, folder, record, self._tidying.place)
+            self._tidying.replace_spare()
             undo.pop_all()
             live = Live(record)  # from here on the volumes count as used by it
-            self._core.names.add_id(container_id)
-            self._core.live[container_id] = live
+            self._registry.add(live)
             self._lifecycle.image_holds[container_id] = hold
-        self._core.tell(record, "create")
+        self._events.publish(record, "create")
         return live, [*warnings, *asked.warnings]
 
     @staticmethod
@@ -118,7 +130,7 @@ class Creator:
     def _find(self, ref: str) -> Container:
         """Raises BadRequest: a 404 here would make clients pull the image."""
         try:
-            return self._core.find(ref).record
+            return self._registry.find(ref).record
         except NotFound as e:
             raise BadRequest(str(e)) from e
 

@@ -20,14 +20,17 @@ from vmagent.containers.live import Live
 from vmagent.containers.model import JsonObject, Status
 from vmagent.containers.spec import build_exec_process
 from vmagent.containers.streams import Outputs, write_all
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.launching import EXIT_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
+from vmagent.engine.registry import Registry
+from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.linux.process import CLONE_NEWUSER
 from vmagent.linux.subids import IdMaps
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_exec
-from vmagent.supervisor.client import ExecExited, ExecRequest, NotHeld, SpawnError, SupervisorError
+from vmagent.supervisor.client import ExecExited, ExecRequest, NotHeld, SpawnError, SupervisorClient, SupervisorError
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +80,18 @@ class Exec:
 class ExecSession:
     """The streams of one attached exec. Left by its client, the process goes on and its output is read to nowhere."""
 
-    def __init__(self, exec_: Exec, core: Core, outputs: Outputs, stdin_fd: int | None, *, is_terminal: bool) -> None:
+    def __init__(
+        self,
+        exec_: Exec,
+        events: ContainerEvents,
+        background: Background,
+        outputs: Outputs,
+        stdin_fd: int | None,
+        *,
+        is_terminal: bool,
+    ) -> None:
         """Owns `outputs` and `stdin_fd`; with a terminal stdin's descriptor is a copy of the master."""
-        self._exec, self._core, self._outputs = exec_, core, outputs
+        self._exec, self._events, self._background, self._outputs = exec_, events, background, outputs
         self._stdin_fd, self._is_terminal = stdin_fd, is_terminal
         if stdin_fd is not None:
             os.set_blocking(stdin_fd, False)
@@ -99,7 +111,7 @@ class ExecSession:
             if self._exec.ended.done():
                 self._outputs.close()
             else:
-                self._core.spawn_task(self._drain(), f"drain exec {self._exec.id[:12]}")
+                self._background.spawn(self._drain(), f"drain exec {self._exec.id[:12]}")
 
     async def _read(self) -> AsyncIterator[tuple[int, bytes]]:
         deadline: float | None = None
@@ -144,7 +156,7 @@ class ExecSession:
         """The client leaves; the process goes on."""
         self._close_stdin_fd()
         if keys:
-            self._core.tell(self._exec.live.record, "exec_detach", execID=self._exec.id)
+            self._events.publish(self._exec.live.record, "exec_detach", execID=self._exec.id)
 
     def _close_stdin_fd(self) -> None:
         if self._stdin_fd is not None:
@@ -155,14 +167,22 @@ class ExecSession:
 class Execs:
     """`engine.execs`."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(
+        self,
+        registry: Registry,
+        events: ContainerEvents,
+        background: Background,
+        supervisor: SupervisorClient,
+        users: UserNamespaces,
+    ) -> None:
+        self._registry, self._events, self._background = registry, events, background
+        self._supervisor, self._users = supervisor, users
         self._execs: dict[str, Exec] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     async def create(self, ref: str, config: JsonObject) -> str:
         """ContainerExec: the new exec's id. Raises BadRequest, Conflict, NotFound."""
-        live = self._core.find(ref)
+        live = self._registry.find(ref)
         command = config.get("Cmd")
         command = [command] if isinstance(command, str) else command
         if not command:
@@ -172,7 +192,7 @@ class Execs:
         self._execs[exec_.id] = exec_
         if self._sweep_timer is None:
             self._sweep_timer = asyncio.get_running_loop().call_later(KEEP_S, self._sweep)
-        self._core.tell(live.record, f"exec_create: {' '.join(command)}", execID=exec_.id)
+        self._events.publish(live.record, f"exec_create: {' '.join(command)}", execID=exec_.id)
         return exec_.id
 
     @staticmethod
@@ -227,7 +247,7 @@ class Execs:
         exec_.begun.set()
         exec_.asked_at = asyncio.get_running_loop().time()
         exec_.live.exec_ids += (exec_.id,)
-        self._core.spawn_task(self._settle(exec_), f"exec {exec_.id[:12]}")
+        self._background.spawn(self._settle(exec_), f"exec {exec_.id[:12]}")
         return session
 
     def _failed(self, exec_: Exec, exit_code: int) -> None:
@@ -243,7 +263,7 @@ class Execs:
             request = {**request, "ConsoleSize": list(console_size)}
         process, seccomp = build_exec_process(record, request)
         user = request.get("User") or record.config["User"] or None
-        users = self._core.users.of_running(record)
+        users = self._users.of_running(record)
         plan = compile_exec(
             process,
             seccomp=seccomp,
@@ -259,17 +279,17 @@ class Execs:
             "tty": exec_.tty,
             "tty_size": tuple(size) if size and all(size) else None,
         }
-        self._core.tell(record, f"exec_start: {' '.join(request['Cmd'])}", execID=exec_.id)
+        self._events.publish(record, f"exec_start: {' '.join(request['Cmd'])}", execID=exec_.id)
         if exec_.tty:
-            exec_.pid, master = await self._core.supervisor.exec(ExecRequest(**base))
+            exec_.pid, master = await self._supervisor.exec(ExecRequest(**base))
             assert master is not None
             stdin = os.dup(master) if request.get("AttachStdin") and attached else None
-            session = ExecSession(exec_, self._core, Outputs({master: 1}), stdin, is_terminal=True)
+            session = ExecSession(exec_, self._events, self._background, Outputs({master: 1}), stdin, is_terminal=True)
         else:
             session = await self._start_piped(exec_, base, users, attached=attached)
         if not attached:
             await session.close_stdin()
-            self._core.spawn_task(session._drain(), f"drain exec {exec_.id[:12]}")
+            self._background.spawn(session._drain(), f"drain exec {exec_.id[:12]}")
             return None
         return session
 
@@ -291,7 +311,7 @@ class Execs:
             if users is not None:
                 for fd in far.values():  # a root of its own can't take them, and it may open /dev/stdout
                     os.fchown(fd, *users.root)
-            exec_.pid, _ = await self._core.supervisor.exec(ExecRequest(**base, **far))
+            exec_.pid, _ = await self._supervisor.exec(ExecRequest(**base, **far))
         except BaseException:
             for fd in [*near, *([stdin_fd] if stdin_fd is not None else [])]:
                 os.close(fd)
@@ -299,13 +319,13 @@ class Execs:
         finally:
             for fd in far.values():
                 os.close(fd)
-        return ExecSession(exec_, self._core, Outputs(near), stdin_fd, is_terminal=False)
+        return ExecSession(exec_, self._events, self._background, Outputs(near), stdin_fd, is_terminal=False)
 
     async def _settle(self, exec_: Exec) -> None:
         """After the exit: tell of it, and forget the exec in five minutes."""
         await exec_.ended
         exec_.live.exec_ids = tuple(exec_id for exec_id in exec_.live.exec_ids if exec_id != exec_.id)
-        self._core.tell(exec_.live.record, "exec_die", execID=exec_.id, exitCode=str(exec_.exit_code))
+        self._events.publish(exec_.live.record, "exec_die", execID=exec_.id, exitCode=str(exec_.exit_code))
         self._forget_later(exec_)
 
     def _forget_later(self, exec_: Exec) -> None:
@@ -322,7 +342,7 @@ class Execs:
         try:
             async with asyncio.timeout(RESIZE_LIMIT_S):
                 await exec_.begun.wait()
-            await self._core.supervisor.resize_exec(exec_id, height, width)
+            await self._supervisor.resize_exec(exec_id, height, width)
         except (TimeoutError, NotHeld) as e:
             raise Conflict(f"exec {exec_id} is not running") from e
 
@@ -376,7 +396,7 @@ class Execs:
                     collected += data[: output_bytes - len(collected)]
         except TimeoutError:
             with suppress(SupervisorError):
-                await self._core.supervisor.signal_exec(exec_id, 9)
+                await self._supervisor.signal_exec(exec_id, 9)
             raise
         assert exec_.exit_code is not None
         return exec_.exit_code, bytes(collected)

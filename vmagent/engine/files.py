@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.containers.model import Container, JsonObject, MountKind, now_ns, rfc3339
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
 from vmagent.engine.launching import Launcher
 from vmagent.engine.options import PathStat
+from vmagent.engine.registry import Registry
+from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images.config import apply_changes
 from vmagent.images.imagestore import ImageStore
+from vmagent.paths import ExecRoot
 
 CHUNK = 256 << 10
 CHANGED, ADDED, DELETED = 0, 1, 2
@@ -73,8 +76,17 @@ class _Job:
 class Files:
     """The file verbs."""
 
-    def __init__(self, core: Core, launcher: Launcher, images: ImageStore) -> None:
-        self._core, self._launcher, self._images = core, launcher, images
+    def __init__(
+        self,
+        registry: Registry,
+        background: Background,
+        users: UserNamespaces,
+        launcher: Launcher,
+        images: ImageStore,
+        exec_root: ExecRoot,
+    ) -> None:
+        self._registry, self._background, self._users = registry, background, users
+        self._launcher, self._images, self._exec_root = launcher, images, exec_root
 
     def lowers(self, record: Container) -> list[str]:
         return self._launcher.lowers(record)
@@ -117,14 +129,14 @@ class Files:
             await process.wait()
 
     def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
-        users = self._core.users.of(record)
+        users = self._users.of(record)
         remapped = {"users": {"uid_map": users.uids, "gid_map": users.gids}} if users is not None else {}
         if record.state.running:
             return {"pid": record.state.pid, "id": record.id, **remapped}
-        folder = self._core.folder(record.id)
+        folder = self._registry.folder(record.id)
         return {
             **remapped,
-            "target": str(self._core.exec_root.rootfs),
+            "target": str(self._exec_root.rootfs),
             "lowers": self.lowers(record),
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),
@@ -201,10 +213,10 @@ class Files:
 
         In a folder of the host's (not `is_own`) the files are those of the container's users.
         """
-        folder = self._core.exec_root.path / "image-root"
+        folder = self._exec_root.path / "image-root"
         folder.mkdir(mode=0o700, exist_ok=True)
         lowers = self.lowers(record)
-        if not await self._core.on_disk(_exists_in, lowers, path):
+        if not await self._background.on_disk(_exists_in, lowers, path):
             return
         root = {
             "target": str(folder),
@@ -214,7 +226,7 @@ class Files:
             "writable": False,
             "mounts": [],
         }
-        users = None if is_own else self._core.users.of(record)
+        users = None if is_own else self._users.of(record)
         ids = {"uid_map": users.uids, "gid_map": users.gids} if users is not None else {}
         async with self._job(record, "copy_up", path, root=root, target=str(target), target_users=ids) as job:
             await job.answer()
@@ -223,12 +235,12 @@ class Files:
 
     async def changes(self, record: Container) -> Sequence[JsonObject]:
         """What differs from the image."""
-        upper = self._core.folder(record.id) / "upper"
-        return await self._core.on_disk(_changes, str(upper), self.lowers(record))
+        upper = self._registry.folder(record.id) / "upper"
+        return await self._background.on_disk(_changes, str(upper), self.lowers(record))
 
     async def sizes(self, record: Container) -> tuple[int, int]:
         """(bytes of the container's own layer, bytes in all)."""
-        own = await self._core.on_disk(_tree_size, str(self._core.folder(record.id) / "upper"))
+        own = await self._background.on_disk(_tree_size, str(self._registry.folder(record.id) / "upper"))
         try:
             image = int((await self._images.inspect(record.image_id))["Size"])
         except NotFound:
@@ -259,7 +271,7 @@ class Files:
             *(whole.get("history") or ()),
             {"created": now, "created_by": command, "author": author, "comment": comment},
         ]
-        async with self._job(record, "diff", "/", upper=str(self._core.folder(record.id) / "upper")) as job:
+        async with self._job(record, "diff", "/", upper=str(self._registry.folder(record.id) / "upper")) as job:
             return await self._images.commit(job.output(), parent=image.id, config=whole, repo=repo, tag=tag)
 
 

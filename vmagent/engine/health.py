@@ -12,7 +12,8 @@ import structlog
 
 from vmagent.containers.live import Live
 from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.execs import Execs
 from vmagent.errors import EngineError
 
@@ -51,8 +52,8 @@ class Monitor:
 class HealthMonitors:
     """Runs the checks of all containers that have one."""
 
-    def __init__(self, core: Core, execs: Execs) -> None:
-        self._core, self._execs = core, execs
+    def __init__(self, events: ContainerEvents, background: Background, execs: Execs) -> None:
+        self._events, self._background, self._execs = events, background, execs
 
     def start(self, live: Live) -> None:
         """Begin checking, if the container has a check."""
@@ -63,7 +64,7 @@ class HealthMonitors:
             return
         monitor = Monitor()
         live.health = monitor
-        monitor.task = self._core.spawn_task(self._watch(live, monitor, config, command), f"health {live.id[:12]}")
+        monitor.task = self._background.spawn(self._watch(live, monitor, config, command), f"health {live.id[:12]}")
 
     def stop(self, live: Live) -> None:
         """The run is over; what was found stays to be inspected."""
@@ -88,7 +89,7 @@ class HealthMonitors:
             result = await self._probe(live, command, timeout_s)
             monitor.log.append(result)
             if monitor.note(result["ExitCode"], retries=retries, in_start_period=in_start_period):
-                self._core.tell(live.record, f"health_status: {monitor.status}")
+                self._events.publish(live.record, f"health_status: {monitor.status}")
                 live.bell.ring()
 
     async def _probe(self, live: Live, command: list[str], timeout_s: float) -> JsonObject:

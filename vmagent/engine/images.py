@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from vmagent.containers.model import JsonObject
-from vmagent.engine.core import Core
+from vmagent.engine.events import EventBus
+from vmagent.engine.registry import Registry
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.removal import ImageUser
 
@@ -16,8 +17,8 @@ Filters = Mapping[str, Sequence[str]]
 class Images:
     """Thin glue on the image store."""
 
-    def __init__(self, core: Core, store: ImageStore) -> None:
-        self._core, self._store = core, store
+    def __init__(self, registry: Registry, bus: EventBus, store: ImageStore) -> None:
+        self._registry, self._bus, self._store = registry, bus, store
 
     def pull(self, from_image: str, *, tag: str, platform: str, auth: JsonObject | None) -> AsyncIterator[JsonObject]:
         return self._store.pull(from_image, tag, platform, auth)
@@ -39,7 +40,7 @@ class Images:
     async def list(self, *, all: bool, filters: Filters) -> list[JsonObject]:
         """ImageList. There are no intermediate images that `all` would add."""
         del all
-        users = Counter(live.record.image_id for live in self._core.live.values())
+        users = Counter(live.record.image_id for live in self._registry)
         return await self._store.list(filters, users=users)
 
     async def inspect(self, ref: str) -> JsonObject:
@@ -55,10 +56,10 @@ class Images:
         return await self._store.remove(ref, force=force, noprune=noprune, users=self._users)
 
     def _users(self, image_id: str) -> Sequence[ImageUser]:
-        return [ImageUser(record.id, record.state.running) for record in self._core.users_of_image(image_id)]
+        return [ImageUser(record.id, record.state.running) for record in self._registry.users_of_image(image_id)]
 
     async def prune(self, filters: Filters) -> JsonObject:
-        used = {live.record.image_id for live in self._core.live.values()}
+        used = {live.record.image_id for live in self._registry}
         answer = await self._store.prune(filters, in_use=used)
-        self._core.events.publish("image", "prune", "", {"reclaimed": str(answer["SpaceReclaimed"])})
+        self._bus.publish("image", "prune", "", {"reclaimed": str(answer["SpaceReclaimed"])})
         return answer

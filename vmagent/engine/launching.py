@@ -17,18 +17,19 @@ from vmagent.containers import hostfiles, logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
-from vmagent.engine.core import Core
 from vmagent.engine.networking import Networking
-from vmagent.engine.userns import Prepared
+from vmagent.engine.registry import Registry
+from vmagent.engine.userns import Prepared, UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, Conflict, EngineError
 from vmagent.images import hello
 from vmagent.images.imagestore import ImageStore
 from vmagent.linux import mounts
 from vmagent.native import binary
+from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_plan
-from vmagent.supervisor.client import Spawned, SpawnError, SpawnRequest
+from vmagent.supervisor.client import Spawned, SpawnError, SpawnRequest, SupervisorClient
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +73,19 @@ def start_error(error: Exception) -> tuple[EngineError, int]:
 class Launcher:
     """Starts containers. The caller holds the container's lock."""
 
-    def __init__(self, core: Core, images: ImageStore, networking: Networking, volumes: Volumes) -> None:
-        self._core, self._images, self._networking = core, images, networking
-        self._volumes = volumes
+    def __init__(
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        registry: Registry,
+        supervisor: SupervisorClient,
+        users: UserNamespaces,
+        images: ImageStore,
+        networking: Networking,
+        volumes: Volumes,
+    ) -> None:
+        self._data_root, self._exec_root, self._registry, self._supervisor = data_root, exec_root, registry, supervisor
+        self._users, self._images, self._networking, self._volumes = users, images, networking, volumes
 
     async def launch(self, live: Live) -> Spawned:
         """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
@@ -82,7 +93,7 @@ class Launcher:
         began = time.perf_counter()
         log_limits = logconfig.limits(record.host_config["LogConfig"])
         namespace_fd = None
-        private = await self._core.users.prepare(record) if self._core.users.is_private(record.host_config) else None
+        private = await self._users.prepare(record) if self._users.is_private(record.host_config) else None
         try:
             attaching = self._networking.attach(record, private.network_fd if private is not None else None)
         except BaseException:
@@ -94,24 +105,22 @@ class Launcher:
                 for mount in record.mounts:
                     self._prepare_source(mount, private)
                 # On the data root, as under dockerd: their owner inside may write them without end.
-                host_files = self._core.data_root.host_files(record.id)
+                host_files = self._data_root.host_files(record.id)
                 host_files.mkdir(mode=0o711, exist_ok=True)  # those of earlier versions have none
                 if record.host_config["IpcMode"] == "shareable":
-                    _mount_shm(
-                        self._core.exec_root.container(record.id) / "shm", record.host_config["ShmSize"], private
-                    )
+                    _mount_shm(self._exec_root.container(record.id) / "shm", record.host_config["ShmSize"], private)
                 plan = self._plan(record, host_files, private, own_network=record.network_mode != "host")
             finally:
                 namespace_fd = await attaching
             self._write_host_files(record, host_files)  # which name the addresses
             planned = time.perf_counter()
             asyncio.get_running_loop().call_soon(self._networking.prepare)  # while the supervisor starts this one
-            spawned = await self._core.supervisor.spawn(
+            spawned = await self._supervisor.spawn(
                 SpawnRequest(
                     id=record.id,
                     run=record.state.run,
                     plan=plan,
-                    log_dir=str(self._core.folder(record.id)),
+                    log_dir=str(self._registry.folder(record.id)),
                     log_limits=log_limits,
                     open_stdin=record.open_stdin,
                     tty=record.tty,
@@ -156,11 +165,11 @@ class Launcher:
     def _plan(
         self, record: Container, host_files: Path, private: Prepared | None, *, own_network: bool
     ) -> dict[str, Any]:
-        folder = self._core.folder(record.id)
+        folder = self._registry.folder(record.id)
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` gets out
         cgroup = f"/{parent}/{record.id}"
         around = Surroundings(
-            rootfs=self._core.exec_root.rootfs,
+            rootfs=self._exec_root.rootfs,
             host_files=host_files,
             cgroup_path=cgroup,
             own_network=own_network,
@@ -195,14 +204,14 @@ class Launcher:
     def lowers(self, record: Container) -> list[str]:
         """The overlay's lower folders, top first: ours with the mount points, then the image's. Raises OSError."""
         found = self._images.lowers(self._images.image(record.image_id))
-        return [str(self._core.exec_root.path / "init-layer"), *found]
+        return [str(self._exec_root.path / "init-layer"), *found]
 
     def _joined(self, record: Container) -> Mapping[str, int]:
         """Namespaces of other containers that this one shares. Raises NotFound, Conflict."""
         found = {}
         for name, mode in (("pid", record.host_config["PidMode"]), ("ipc", record.host_config["IpcMode"])):
             if mode.startswith("container:"):
-                other = self._core.find(mode.partition(":")[2]).record
+                other = self._registry.find(mode.partition(":")[2]).record
                 if not other.state.running:
                     raise Conflict(
                         f"cannot join {name.upper()} namespace of a non running container: container {other.name} is "
@@ -215,21 +224,21 @@ class Launcher:
         """The folder bound on /dev/shm where it is shared with other containers."""
         mode = record.host_config["IpcMode"]
         if mode == "shareable":
-            return self._core.exec_root.container(record.id) / "shm"
+            return self._exec_root.container(record.id) / "shm"
         if mode.startswith("container:"):
-            other = self._core.find(mode.partition(":")[2]).record
-            return self._core.exec_root.container(other.id) / "shm"
+            other = self._registry.find(mode.partition(":")[2]).record
+            return self._exec_root.container(other.id) / "shm"
         return None
 
     def unmount_shm(self, record: Container) -> None:
         """Take away what `launch` mounted for IpcMode shareable; others that share it keep it."""
-        path = self._core.exec_root.container(record.id) / "shm"
+        path = self._exec_root.container(record.id) / "shm"
         if record.host_config["IpcMode"] == "shareable" and os.path.ismount(path):
             mounts.umount(str(path), mounts.MNT_DETACH)
 
     def _write_host_files(self, record: Container, folder: Path) -> None:
         if record.network_mode.startswith("container:"):
-            other = self._core.data_root.host_files(self._core.find(record.network_mode.partition(":")[2]).record.id)
+            other = self._data_root.host_files(self._registry.find(record.network_mode.partition(":")[2]).record.id)
             for name in hostfiles.NAMES:
                 with suppress(FileNotFoundError):
                     (folder / name).unlink()
@@ -245,7 +254,7 @@ class Launcher:
 
         Raises OSError.
         """
-        path = self._core.data_root.host_files(record.id) / "resolv.conf"
+        path = self._data_root.host_files(record.id) / "resolv.conf"
         hostfiles.write_in_place(path, self._resolv_text(record))
 
     def _resolv_text(self, record: Container) -> str:
@@ -278,7 +287,7 @@ class Launcher:
 
     def _link(self, text: str) -> hostfiles.HostEntry:
         name, _, alias = text.partition(":")
-        other = self._core.find(name).record
+        other = self._registry.find(name).record
         endpoint = self._networking.endpoints_json(other).get("bridge", {})
         if not other.state.running or not endpoint.get("IPAddress"):
             raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{alias or name}")

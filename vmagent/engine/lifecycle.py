@@ -7,7 +7,9 @@ inspect as soon as they are told.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -16,14 +18,20 @@ from vmagent.containers.configure import signal_number
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, ContainerId, Event, MountKind, Status, now_ns
 from vmagent.containers.restart import next_delay_s, should_restart
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.health import HealthMonitors
 from vmagent.engine.launching import Launcher, start_error
 from vmagent.engine.networking import Networking
+from vmagent.engine.registry import Registry
+from vmagent.engine.states import StateWriter
+from vmagent.engine.tidying import Tidying
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import Conflict, EngineError, NotFound, NotModified
+from vmagent.images.store import Hold
+from vmagent.paths import ExecRoot
 from vmagent.runtime.failure import LaunchError
-from vmagent.supervisor.client import Exited, NotHeld
+from vmagent.supervisor.client import Exited, NotHeld, SupervisorClient
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +45,24 @@ class Lifecycle:
     """The verbs that change a container's status."""
 
     def __init__(
-        self, core: Core, launcher: Launcher, networking: Networking, volumes: Volumes, health: HealthMonitors
+        self,
+        registry: Registry,
+        events: ContainerEvents,
+        background: Background,
+        supervisor: SupervisorClient,
+        states: StateWriter,
+        tidying: Tidying,
+        launcher: Launcher,
+        networking: Networking,
+        volumes: Volumes,
+        health: HealthMonitors,
+        exec_root: ExecRoot,
     ) -> None:
-        self._core, self._launcher, self._networking = core, launcher, networking
-        self._volumes, self._health = volumes, health
-        self.image_holds: dict[ContainerId, object] = {}
+        self._registry, self._events, self._background, self._supervisor = registry, events, background, supervisor
+        self._states, self._tidying, self._launcher, self._networking = states, tidying, launcher, networking
+        self._volumes, self._health, self._exec_root = volumes, health, exec_root
+        self._is_stopping = False
+        self.image_holds: dict[ContainerId, Hold] = {}
 
     # --- start
 
@@ -85,7 +106,7 @@ class Lifecycle:
             if state.status is Status.RESTARTING:
                 state.move(Event.GIVE_UP)
             live.bell.ring()
-            self._core.note_state(record)
+            self._states.note(record)
             log.info("container.start_failed", container=record.id, error=state.error)
             if record.auto_remove:
                 await self._remove_locked(live, volumes=True)
@@ -94,8 +115,8 @@ class Lifecycle:
         state.pid, state.started_ns, state.exit_code = spawned.pid, spawned.started_at_ns, 0
         state.finished_ns = state.finished_ns if state.restart_count else 0
         live.bell.ring()
-        self._core.note_state(record)
-        self._core.tell(record, "start")
+        self._states.note(record)
+        self._events.publish(record, "start")
         self._health.start(live)
 
     def watch_health(self, live: Live) -> None:
@@ -106,20 +127,20 @@ class Lifecycle:
 
     def on_exited(self, event: Exited) -> None:
         """The supervisor's word that a process ended; may be repeated."""
-        live = self._core.live.get(ContainerId(event.id))
+        live = self._registry.get(event.id)
         if live is None:
-            self._core.spawn_task(self._core.acknowledge(event.id, event.run), "forget unknown exit")
+            self._background.spawn(self._states.acknowledge(event.id, event.run), "forget unknown exit")
             return
-        self._core.spawn_task(self._exited(live, event), f"exit of {event.id[:12]}")
+        self._background.spawn(self._exited(live, event), f"exit of {event.id[:12]}")
 
     async def _exited(self, live: Live, event: Exited) -> None:
         async with live.lock:
             record, state = live.record, live.record.state
             if live.is_removed:
-                await self._core.acknowledge(event.id, event.run)
+                await self._states.acknowledge(event.id, event.run)
                 return
             if event.run != state.run or not state.running:
-                self._core.note_state(record, exited_run=event.run)  # known already
+                self._states.note(record, exited_run=event.run)  # known already
                 return
             await self._settle(live, event)
 
@@ -134,30 +155,30 @@ class Lifecycle:
             await released  # who waits for the exit may want the same port at once
         state.pid, state.exit_code, state.finished_ns = 0, event.exit_code, event.at_ns
         state.oom_killed = event.oom_killed
-        again = not self._core.is_stopping and should_restart(record.host_config["RestartPolicy"], state)
+        again = not self._is_stopping and should_restart(record.host_config["RestartPolicy"], state)
         state.move(Event.AWAIT_RESTART if again and not live.is_removing else Event.DIE)
         live.bell.ring()
         live.died()
         if event.oom_killed:
-            self._core.tell(record, "oom")
+            self._events.publish(record, "oom")
         lived_s = (state.finished_ns - state.started_ns) / 1e9
-        self._core.tell(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
+        self._events.publish(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
         self._networking.release(record)
         self._launcher.unmount_shm(record)
         if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
             await self._remove_locked(live, volumes=True)
-            await self._core.acknowledge(event.id, event.run)
+            await self._states.acknowledge(event.id, event.run)
             return
-        self._core.note_state(record, exited_run=event.run)
+        self._states.note(record, exited_run=event.run)
         if state.status is Status.RESTARTING:
             live.backoff_s = next_delay_s(live.backoff_s, lived_s)
-            live.restart_task = self._core.spawn_task(self._restart_later(live), f"restart {record.id[:12]}")
+            live.restart_task = self._background.spawn(self._restart_later(live), f"restart {record.id[:12]}")
 
     async def _restart_later(self, live: Live) -> None:
         await asyncio.sleep(live.backoff_s)
         async with live.overlay, live.lock:
             state = live.record.state
-            if state.status is not Status.RESTARTING or self._core.is_stopping:
+            if state.status is not Status.RESTARTING or self._is_stopping:
                 return
             live.restart_task = None
             state.restart_count += 1
@@ -173,7 +194,7 @@ class Lifecycle:
             return False
         live.record.state.move(Event.GIVE_UP)
         live.bell.ring()
-        self._core.note_state(live.record)
+        self._states.note(live.record)
         return True
 
     # --- stop, kill, restart
@@ -204,7 +225,7 @@ class Lifecycle:
                 raise EngineError(
                     f"cannot stop container: {record.id}: tried to kill container, but did not receive an exit event"
                 )
-        self._core.tell(record, "stop")
+        self._events.publish(record, "stop")
 
     @staticmethod
     def _stop_limit(record: Container, timeout_s: int | None) -> float | None:
@@ -220,9 +241,11 @@ class Lifecycle:
         """Stopped by hand must survive a boot where the policy looks at it, as with docker's daemon."""
         durable = record.host_config["RestartPolicy"]["Name"] in ("always", "unless-stopped")
         if durable:
-            await self._core.on_disk(records.save_state, self._core.folder(record.id), record.state, durable=True)
+            await self._background.on_disk(
+                records.save_state, self._registry.folder(record.id), record.state, durable=True
+            )
         else:
-            self._core.note_state(record)
+            self._states.note(record)
 
     async def _over(self, live: Live, run: int, limit_s: float | None) -> bool:
         """Wait until the run has ended and its state says so; False: the limit came first."""
@@ -241,10 +264,10 @@ class Lifecycle:
     async def _send(self, live: Live, number: int, *, wake: bool = False) -> None:
         """Send a signal; tells `kill`. An ended process is fine. `wake`: a frozen one must see it."""
         with suppress(NotHeld):
-            await self._core.supervisor.signal(live.id, number)
-            self._core.tell(live.record, "kill", signal=str(number))
+            await self._supervisor.signal(live.id, number)
+            self._events.publish(live.record, "kill", signal=str(number))
             if (wake or number == SIGKILL) and live.record.state.status is Status.PAUSED:
-                await self._core.supervisor.resume(live.id)
+                await self._supervisor.resume(live.id)
                 if live.record.state.status is Status.PAUSED:
                     live.record.state.move(Event.UNPAUSE)
 
@@ -282,7 +305,7 @@ class Lifecycle:
         finally:
             live.keeps_on_exit = False
         await self.start(live)
-        self._core.tell(live.record, "restart")
+        self._events.publish(live.record, "restart")
 
     async def pause(self, live: Live) -> None:
         """ContainerPause. Raises Conflict."""
@@ -292,11 +315,11 @@ class Lifecycle:
                 raise Conflict(f"container {live.id} is already paused")
             if state.status is not Status.RUNNING:
                 raise Conflict(f"container {live.id} is not running")
-            await self._core.supervisor.pause(live.id)
+            await self._supervisor.pause(live.id)
             state.move(Event.PAUSE)
-            self._core.note_state(live.record)
+            self._states.note(live.record)
             live.bell.ring()
-            self._core.tell(live.record, "pause")
+            self._events.publish(live.record, "pause")
 
     async def unpause(self, live: Live) -> None:
         """ContainerUnpause. Raises EngineError (500) where it is not paused, as docker does."""
@@ -304,11 +327,11 @@ class Lifecycle:
             state = live.record.state
             if state.status is not Status.PAUSED:
                 raise EngineError(f"Container {live.id} is not paused")
-            await self._core.supervisor.resume(live.id)
+            await self._supervisor.resume(live.id)
             state.move(Event.UNPAUSE)
-            self._core.note_state(live.record)
+            self._states.note(live.record)
             live.bell.ring()
-            self._core.tell(live.record, "unpause")
+            self._events.publish(live.record, "unpause")
 
     # --- removal
 
@@ -357,22 +380,20 @@ class Lifecycle:
         await self._drained(live)
         self._networking.release(record)
         try:
-            self._core.discard_tree(self._core.folder(record.id))
+            self._tidying.discard_tree(self._registry.folder(record.id))
         except OSError as e:
             record.state.move(Event.KEEP)
             raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e
-        self._core.remove_later(self._core.exec_root.container(record.id))
-        self._core.names.release(record.name)
-        self._core.names.drop_id(record.id)
-        self._core.live.pop(record.id, None)
+        self._tidying.remove_later(self._exec_root.container(record.id))
+        self._registry.remove(record)
         hold = self.image_holds.pop(record.id, None)
         if hold is not None:
-            hold.release()  # type: ignore[attr-defined]  # an images.store.Hold
+            hold.release()
         used = [mount for mount in record.mounts if mount.kind is MountKind.VOLUME]
         if volumes and used:
             await self._volumes.remove_anonymous(record.id, [mount.volume for mount in used if mount.anonymous])
         live.removed()
-        self._core.tell(record, "destroy")
+        self._events.publish(record, "destroy")
 
     async def _drained(self, live: Live) -> None:
         """Let attached clients read the last output, within the limit."""
@@ -388,16 +409,15 @@ class Lifecycle:
 
     # --- helpers
 
-    async def _shielded(self, work: object, name: str) -> None:
+    async def _shielded(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Wait for `work`, which goes on where the caller is cancelled (its client left)."""
-        task = self._core.spawn_task(work, name)  # type: ignore[arg-type]
-        await asyncio.shield(task)
+        await asyncio.shield(self._background.spawn(work, name))
 
     async def stop_all(self, limit_s: float) -> None:
         """At the engine's end: stop every container as dockerd does. Policies don't start them again now."""
-        self._core.is_stopping = True
-        running = [live for live in self._core.live.values() if live.record.state.running]
-        for live in self._core.live.values():
+        self._is_stopping = True
+        running = [live for live in self._registry if live.record.state.running]
+        for live in self._registry:
             if live.restart_task is not None:
                 live.restart_task.cancel()
         stops = [self._stop_for_shutdown(live, limit_s) for live in running]
@@ -419,4 +439,4 @@ class Lifecycle:
         state = live.record.state
         state.pid, state.exit_code, state.finished_ns = 0, 255, now_ns()
         state.status = Status.EXITED
-        self._core.note_state(live.record)
+        self._states.note(live.record)

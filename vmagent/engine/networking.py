@@ -19,7 +19,8 @@ from vmagent.containers.hostfiles import host_resolv
 from vmagent.containers.model import Container, JsonObject
 from vmagent.containers.process import open_process
 from vmagent.containers.shapes import endpoint_json
-from vmagent.engine.core import Core
+from vmagent.engine.events import EventBus
+from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.networks.dns import NameServer, upstream_resolvers
 from vmagent.networks.model import Endpoint, EndpointRequest, Network, PortRequest, Sandbox
@@ -38,8 +39,15 @@ UNBRIDGED = ("host", "none")  # modes that are networks by name but have no brid
 class Networking:
     """The network thread, and every container's place on the networks."""
 
-    def __init__(self, core: Core, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None) -> None:
-        self._core = core
+    def __init__(
+        self,
+        registry: Registry,
+        bus: EventBus,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        bip: IPv4Interface | None,
+    ) -> None:
+        self._registry, self._bus = registry, bus
         self.stack = NetworkStack(data_root, exec_root, bip)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._name_servers: dict[str, NameServer] = {}
@@ -144,7 +152,7 @@ class Networking:
         return fd
 
     def _netns_of(self, ref: str) -> int:
-        other = self._core.find(ref).record
+        other = self._registry.find(ref).record
         if not other.state.running:
             raise Conflict(
                 f"cannot join network namespace of a non running container: container {other.name} is "
@@ -252,7 +260,7 @@ class Networking:
 
     def _tell(self, action: str, record: Container, endpoint: Endpoint) -> None:
         attributes = {"container": record.id, "name": endpoint.network_name, "type": "bridge"}
-        self._core.events.publish("network", action, endpoint.network_id, attributes)
+        self._bus.publish("network", action, endpoint.network_id, attributes)
 
     # --- names
 
@@ -274,7 +282,7 @@ class Networking:
         await server.start()
 
     def _upstream(self, sandbox: Sandbox) -> list[str]:
-        live = self._core.live.get(sandbox.container_id)  # type: ignore[call-overload]  # ids are plain text there
+        live = self._registry.get(sandbox.container_id)
         servers: list[str] = list(live.record.host_config["Dns"] or ()) if live else []
         return servers or upstream_resolvers(host_resolv())
 

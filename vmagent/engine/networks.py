@@ -12,10 +12,12 @@ import structlog
 from vmagent.containers import records
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, JsonObject
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
+from vmagent.engine.events import EventBus
 from vmagent.engine.labels import has_labels
 from vmagent.engine.launching import Launcher
 from vmagent.engine.networking import Networking
+from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.networks.model import Network
 
@@ -27,8 +29,16 @@ PREDEFINED = ("bridge", "host", "none", "default")
 class Networks:
     """`engine.networks`."""
 
-    def __init__(self, core: Core, networking: Networking, launcher: Launcher) -> None:
-        self._core, self._networking, self._launcher = core, networking, launcher
+    def __init__(
+        self,
+        registry: Registry,
+        bus: EventBus,
+        background: Background,
+        networking: Networking,
+        launcher: Launcher,
+    ) -> None:
+        self._registry, self._bus, self._background = registry, bus, background
+        self._networking, self._launcher = networking, launcher
         self._pruning = asyncio.Lock()
 
     async def list(self, filters: Mapping[str, Sequence[str]]) -> list[JsonObject]:
@@ -39,7 +49,7 @@ class Networks:
         network = self._networking.stack.find(ref)
         shown = self._json(network)
         for container_id, endpoint in self._networking.stack.endpoints_on(network.id).items():
-            live = self._core.live.get(container_id)  # type: ignore[call-overload]
+            live = self._registry.get(container_id)
             shown["Containers"][container_id] = {
                 "Name": live.record.name if live else container_id[:12],
                 "EndpointID": endpoint.id,
@@ -92,7 +102,7 @@ class Networks:
 
     async def open(self) -> None:
         """Take up what an engine that was killed in a connect or disconnect had recorded and not done yet."""
-        for live in self._core.live.values():
+        for live in self._registry:
             if live.record.state.running and await self._networking.align(live.record):
                 log.info("container.networks_aligned", container=live.id)
                 try:
@@ -102,9 +112,9 @@ class Networks:
 
     async def connect(self, ref: str, container: str, endpoint: JsonObject) -> None:
         """NetworkConnect: at once where the container runs, at its next start else. Goes on when the client leaves."""
-        network, live = self._networking.stack.find(ref), self._core.find(container)
+        network, live = self._networking.stack.find(ref), self._registry.find(container)
         connecting = self._connect(network, live, dict(endpoint or {}))
-        await asyncio.shield(self._core.spawn_task(connecting, f"connect {live.id[:12]}"))
+        await asyncio.shield(self._background.spawn(connecting, f"connect {live.id[:12]}"))
 
     async def _connect(self, network: Network, live: Live, asked: JsonObject) -> None:
         record = live.record
@@ -122,9 +132,9 @@ class Networks:
 
     async def disconnect(self, ref: str, container: str, *, force: bool) -> None:
         """NetworkDisconnect. Raises EngineError (500) where it is not on the network, as docker does."""
-        network, live = self._networking.stack.find(ref), self._core.find(container)
+        network, live = self._networking.stack.find(ref), self._registry.find(container)
         disconnecting = self._disconnect(network, live, force=force)
-        await asyncio.shield(self._core.spawn_task(disconnecting, f"disconnect {live.id[:12]}"))
+        await asyncio.shield(self._background.spawn(disconnecting, f"disconnect {live.id[:12]}"))
 
     async def _disconnect(self, network: Network, live: Live, *, force: bool) -> None:
         record = live.record
@@ -157,7 +167,7 @@ class Networks:
     async def _save(self, record: Container, endpoints: dict[str, JsonObject]) -> None:
         before, record.endpoints = record.endpoints, endpoints
         try:
-            await self._core.on_disk(records.save_config, self._core.folder(record.id), record)
+            await self._background.on_disk(records.save_config, self._registry.folder(record.id), record)
         except OSError as e:
             record.endpoints = before
             raise EngineError(f"record the networks of container {record.name}: {e.strerror}") from e
@@ -167,7 +177,7 @@ class Networks:
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
-            used = {name for live in self._core.live.values() for name in live.record.endpoints}
+            used = {name for live in self._registry for name in live.record.endpoints}
             deleted = []
             for network in self._networking.stack.networks():
                 if network.predefined or network.name in used or not has_labels(network.labels, filters):
@@ -178,7 +188,7 @@ class Networks:
             return {"NetworksDeleted": deleted or None}
 
     def _tell(self, network: Network, action: str) -> None:
-        self._core.events.publish("network", action, network.id, {"name": network.name, "type": network.driver})
+        self._bus.publish("network", action, network.id, {"name": network.name, "type": network.driver})
 
     @staticmethod
     def _json(network: Network) -> JsonObject:
@@ -223,7 +233,7 @@ class Networks:
                 case "type":
                     passed = ("builtin" if network.predefined else "custom") in values
                 case "dangling":
-                    used = any(network.name in live.record.endpoints for live in self._core.live.values())
+                    used = any(network.name in live.record.endpoints for live in self._registry)
                     passed = (not used and not network.predefined) == (values[0].lower() in ("1", "true"))
                 case "label":
                     passed = has_labels(network.labels, {"label": values})

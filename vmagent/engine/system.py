@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 from pathlib import Path
 
 from vmagent.containers import logconfig
 from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
-from vmagent.engine.core import Core
+from vmagent.durable import publish
+from vmagent.engine.background import Background
 from vmagent.engine.files import Files
 from vmagent.engine.images import Images
+from vmagent.engine.registry import Registry
+from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest
 from vmagent.images.imagestore import ImageStore
+from vmagent.paths import DataRoot
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -25,10 +30,27 @@ class System:
     """The verbs about the engine as a whole."""
 
     def __init__(
-        self, core: Core, images: Images, store: ImageStore, files: Files, volumes: Volumes, engine_id: str
+        self,
+        data_root: DataRoot,
+        registry: Registry,
+        background: Background,
+        users: UserNamespaces,
+        images: Images,
+        store: ImageStore,
+        files: Files,
+        volumes: Volumes,
+        *,
+        log_driver: str,
     ) -> None:
-        self._core, self._images, self._store = core, images, store
-        self._files, self._volumes, self._engine_id = files, volumes, engine_id
+        """`log_driver`: that of containers that give none."""
+        self._data_root, self._registry, self._background, self._users = data_root, registry, background, users
+        self._images, self._store, self._files, self._volumes = images, store, files, volumes
+        self._log_driver = log_driver
+        self._engine_id = ""
+
+    async def open(self) -> None:
+        """Read the engine's id, or make it. Raises OSError."""
+        self._engine_id = await self._background.on_disk(_engine_id, self._data_root.engine_id)
 
     async def version(self) -> JsonObject:
         """SystemVersion."""
@@ -52,7 +74,7 @@ class System:
 
     async def info(self) -> JsonObject:
         """SystemInfo."""
-        states = [live.record.state for live in self._core.live.values()]
+        states = [live.record.state for live in self._registry]
         paused = sum(state.status is Status.PAUSED for state in states)
         running = sum(state.running for state in states) - paused
         version = cgroup_tree().version
@@ -66,7 +88,7 @@ class System:
             "Images": len(await self._store.list()),
             "Driver": "overlay2",
             "DriverStatus": [
-                ["Backing Filesystem", _filesystem(self._core.data_root.path)],
+                ["Backing Filesystem", _filesystem(self._data_root.path)],
                 ["Layers", str(self._store.kind)],
             ],
             "Plugins": {
@@ -90,7 +112,7 @@ class System:
             "NFd": len(os.listdir("/proc/self/fd")),
             "NGoroutines": 1,
             "SystemTime": rfc3339(now_ns()),
-            "LoggingDriver": self._core.log_default["Type"],
+            "LoggingDriver": self._log_driver,
             "CgroupDriver": "cgroupfs",
             "CgroupVersion": str(version),
             "NEventsListener": 0,
@@ -112,7 +134,7 @@ class System:
             "NCPU": os.cpu_count() or 1,
             "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
             "GenericResources": None,
-            "DockerRootDir": str(self._core.data_root.path),
+            "DockerRootDir": str(self._data_root.path),
             "HttpProxy": "",
             "HttpsProxy": "",
             "NoProxy": "",
@@ -138,7 +160,7 @@ class System:
             "InitCommit": COMMIT,
             "SecurityOptions": [
                 "name=seccomp,profile=builtin",
-                *(["name=userns"] if self._core.users.maps is not None else []),
+                *(["name=userns"] if self._users.maps is not None else []),
             ],
             "Warnings": None,
         }
@@ -146,7 +168,7 @@ class System:
     async def df(self) -> JsonObject:
         """SystemDataUsage in the shape below 1.52."""
         containers = []
-        for live in self._core.live.values():
+        for live in self._registry:
             record = live.record
             own, total = await self._files.sizes(record)
             containers.append(
@@ -183,6 +205,15 @@ class System:
             if not isinstance(given.get(key) or "", str):
                 raise BadRequest(f"invalid JSON: {key} must be a string")
         return {"Status": "Login Succeeded", "IdentityToken": await self._store.log_in(given)}
+
+
+def _engine_id(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        made = secrets.token_hex(16)
+        publish(path, made.encode())
+        return made
 
 
 def _os_release() -> dict[str, str]:

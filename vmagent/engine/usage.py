@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from vmagent.containers.model import Container, JsonObject, now_ns, rfc3339
-from vmagent.engine.core import Core
+from vmagent.engine.registry import Registry
 from vmagent.engine.stats import total_memory
-from vmagent.supervisor.client import NotHeld, SupervisorUnavailable
+from vmagent.supervisor.client import NotHeld, SupervisorClient, SupervisorUnavailable
 
 AT_ONCE = 16  # requests to the supervisor under way, so that a start need not wait for a sample of many containers
 
 
-async def samples(core: Core, interval_s: float) -> AsyncIterator[JsonObject]:
+async def samples(registry: Registry, supervisor: SupervisorClient, interval_s: float) -> AsyncIterator[JsonObject]:
     """One `UsageSample` (openapi.yaml) now, then one every `interval_s` seconds, for ever.
 
     A caller that takes longer than the interval gets the next sample when it asks for it; none are kept for it.
@@ -22,24 +22,24 @@ async def samples(core: Core, interval_s: float) -> AsyncIterator[JsonObject]:
     clock = asyncio.get_running_loop().time
     due = clock()
     while True:
-        yield await _sample(core)
+        yield await _sample(registry, supervisor)
         due = max(due + interval_s, clock())
         await asyncio.sleep(due - clock())
 
 
-async def _sample(core: Core) -> JsonObject:
-    running = [live.record for live in core.live.values() if live.record.state.running]
+async def _sample(registry: Registry, supervisor: SupervisorClient) -> JsonObject:
+    running = [live.record for live in registry if live.record.state.running]
     found: list[JsonObject] = []
     for begin in range(0, len(running), AT_ONCE):
         part = running[begin : begin + AT_ONCE]
-        found += [entry for entry in await asyncio.gather(*(_entry(core, record) for record in part)) if entry]
+        found += [entry for entry in await asyncio.gather(*(_entry(supervisor, record) for record in part)) if entry]
     return {"containers": found}
 
 
-async def _entry(core: Core, record: Container) -> JsonObject | None:
+async def _entry(supervisor: SupervisorClient, record: Container) -> JsonObject | None:
     """None: the container has ended meanwhile, or the supervisor is being replaced and nothing is known now."""
     try:
-        counters = await core.supervisor.stats(record.id)
+        counters = await supervisor.stats(record.id)
     except (NotHeld, SupervisorUnavailable):
         return None
     memory = counters["memory"]

@@ -21,9 +21,11 @@ from typing import Any
 from vmagent.containers.model import Container
 from vmagent.containers.process import open_process
 from vmagent.containers.userns import UserNamespace
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
+from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError
 from vmagent.linux.subids import IdMaps
+from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.usernamespace import open_idmapped
 
 ANSWER_LIMIT_S = 10.0
@@ -47,16 +49,24 @@ class Prepared:
 class UserNamespaces:
     """`maps`: what containers get; None: they are in the host's user namespace. Lives on the loop."""
 
-    def __init__(self, core: Core, maps: IdMaps | None) -> None:
-        self._core, self.maps = core, maps
+    def __init__(
+        self,
+        registry: Registry,
+        background: Background,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        maps: IdMaps | None,
+    ) -> None:
+        self._registry, self._background, self.maps = registry, background, maps
+        self._roots = (data_root.path, exec_root.path)
         self._maker = _Maker()
 
     async def open(self) -> None:
         """Find out now what would keep every container from starting. Raises EngineError."""
         if self.maps is None:
             return
-        for path in (self._core.data_root.path, self._core.exec_root.path):
-            await self._core.on_disk(self._try_idmapping, path)
+        for path in self._roots:
+            await self._background.on_disk(self._try_idmapping, path)
 
     def _try_idmapping(self, path: Path) -> None:
         assert self.maps is not None
@@ -103,7 +113,9 @@ class UserNamespaces:
         assert maps is not None
         with_network = not record.network_mode.startswith("container:")
         try:
-            user_fd, network_fd = await self._core.on_disk(self._maker.make, maps, shared_fd, with_network=with_network)
+            user_fd, network_fd = await self._background.on_disk(
+                self._maker.make, maps, shared_fd, with_network=with_network
+            )
         finally:
             if shared_fd is not None:
                 os.close(shared_fd)
@@ -119,7 +131,7 @@ class UserNamespaces:
                 kind, _, ref = mode.partition(":")
                 if kind != "container":
                     continue
-                other = self._core.find(ref).record
+                other = self._registry.find(ref).record
                 if not other.state.running:
                     raise Conflict(
                         f"cannot join {name} namespace of a non running container: container {other.name} is "

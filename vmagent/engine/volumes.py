@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmagent.engine.core import Core
+from vmagent.engine.background import Background
+from vmagent.engine.events import EventBus
 from vmagent.engine.labels import has_labels
+from vmagent.engine.registry import Registry
+from vmagent.engine.tidying import Tidying
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.paths import DataRoot
 from vmagent.volumes.model import ANONYMOUS_LABEL, Volume, check_name, check_options
 from vmagent.volumes.store import VolumeStore
 
@@ -39,9 +43,11 @@ class ClaimedVolume:
 class Volumes:
     """All volumes of an open engine, in memory and on disk. Lives on the loop; the disk is touched in its threads."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._store = VolumeStore(core.data_root.volumes, core.data_root.trash)
+    def __init__(
+        self, data_root: DataRoot, registry: Registry, bus: EventBus, background: Background, tidying: Tidying
+    ) -> None:
+        self._registry, self._bus, self._background, self._tidying = registry, bus, background, tidying
+        self._store = VolumeStore(data_root.volumes, data_root.trash)
         self._volumes: dict[str, Volume] = {}
         self._claims: Counter[str] = Counter()
         self._changing = asyncio.Lock()  # creation and removal on disk don't overlap
@@ -49,7 +55,7 @@ class Volumes:
 
     async def open(self) -> None:
         """Load the records. Raises OSError."""
-        self._volumes = {volume.name: volume for volume in await self._core.on_disk(self._store.load)}
+        self._volumes = {volume.name: volume for volume in await self._background.on_disk(self._store.load)}
 
     # --- for containers
 
@@ -138,7 +144,7 @@ class Volumes:
                     continue
                 if volume.name in self._claims or self._users(volume.name):
                     continue
-                size = await self._core.on_disk(self._store.size_bytes, volume.name)
+                size = await self._background.on_disk(self._store.size_bytes, volume.name)
                 try:
                     await self._discard(volume.name)
                 except Conflict:
@@ -147,14 +153,14 @@ class Volumes:
                 reclaimed += size
         finally:
             self._is_pruning = False
-        self._core.events.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
+        self._bus.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
         return {"VolumesDeleted": removed or None, "SpaceReclaimed": reclaimed}
 
     async def usage(self) -> Sequence[Json]:
         """Every volume with `UsageData`, for /system/df."""
         usage = []
         for volume in list(self._volumes.values()):
-            size = await self._core.on_disk(self._store.size_bytes, volume.name)
+            size = await self._background.on_disk(self._store.size_bytes, volume.name)
             ref_count = len(self._users(volume.name))
             usage.append(volume.to_json() | {"UsageData": {"Size": size, "RefCount": ref_count}})
         return usage
@@ -169,11 +175,7 @@ class Volumes:
 
     def _users(self, name: str) -> Sequence[str]:
         """IDs of the containers that have it, running or not."""
-        return [
-            live.record.id
-            for live in self._core.live.values()
-            if any(mount.volume == name for mount in live.record.mounts)
-        ]
+        return [live.record.id for live in self._registry if any(mount.volume == name for mount in live.record.mounts)]
 
     def _refuse_if_used(self, name: str, leaving: str) -> None:
         if users := [user for user in self._users(name) if user != leaving]:
@@ -196,11 +198,11 @@ class Volumes:
             if (volume := self._volumes.get(name)) is not None:
                 return volume, False
             try:
-                volume = await self._core.on_disk(self._store.create, name, labels, options)
+                volume = await self._background.on_disk(self._store.create, name, labels, options)
             except OSError as e:
                 raise EngineError(f"create {name}: {e.strerror or e}") from e
             self._volumes[name] = volume
-        self._core.events.publish("volume", "create", name, {"driver": volume.driver})
+        self._bus.publish("volume", "create", name, {"driver": volume.driver})
         return volume, True
 
     async def _discard(self, name: str, *, leaving: str = "") -> None:
@@ -211,12 +213,12 @@ class Volumes:
             self._refuse_if_used(name, leaving)
             del self._volumes[name]  # from here on no container can claim it
             try:
-                left = await self._core.on_disk(self._store.remove, name)
+                left = await self._background.on_disk(self._store.remove, name)
             except OSError as e:
                 self._volumes[name] = volume
                 raise EngineError(f"remove {name}: {e.strerror or e}") from e
-        self._core.remove_later(left)
-        self._core.events.publish("volume", "destroy", name, {"driver": volume.driver})
+        self._tidying.remove_later(left)
+        self._bus.publish("volume", "destroy", name, {"driver": volume.driver})
 
     def _passes(self, volume: Volume, filters: Filters) -> bool:
         for key, values in filters.items():

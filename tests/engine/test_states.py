@@ -16,12 +16,16 @@ from vmagent.containers.configure import complete
 from vmagent.containers.live import Bell, Live
 from vmagent.containers.model import Container, ContainerId, Status
 from vmagent.containers.spares import SPARES, Spares
-from vmagent.engine import core as core_module
-from vmagent.engine import execs as execs_module
-from vmagent.engine.containers import LogStream
-from vmagent.engine.core import Core
+from vmagent.engine import states as states_module
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.events import EventBus
+from vmagent.engine.execs import Execs
+from vmagent.engine.logs import Logs, LogStream
 from vmagent.engine.options import LogOptions
+from vmagent.engine.registry import Registry
+from vmagent.engine.states import StateWriter
+from vmagent.engine.userns import UserNamespaces
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SupervisorClient, SupervisorError
 from vmagent.supervisor.logfile import LogEntry
@@ -61,41 +65,56 @@ def container(container_id: str) -> Container:
     )
 
 
-def opened(root: Path, supervisor: Forgetting, *container_ids: str) -> Core:
-    core = Core(DataRoot(root / "data"), ExecRoot(root / "exec"), EventBus())
-    core.supervisor = supervisor
-    core.data_root.containers.mkdir(parents=True)
-    for container_id in container_ids:
-        live = Live(container(container_id))
-        records.save_new(core.folder(container_id), live.record)
-        core.live[live.record.id] = live
-    return core
+class Parts:
+    """The parts of an engine that are under test, with containers that have folders."""
+
+    def __init__(self, root: Path, supervisor: Forgetting, *container_ids: str) -> None:
+        data_root, exec_root = DataRoot(root / "data"), ExecRoot(root / "exec")
+        data_root.containers.mkdir(parents=True)
+        self.supervisor = supervisor
+        self.background = Background()
+        self.registry = Registry(data_root)
+        self.states = StateWriter(self.registry, self.background, supervisor)
+        self.users = UserNamespaces(self.registry, self.background, data_root, exec_root, None)
+        for container_id in container_ids:
+            live = Live(container(container_id))
+            records.save_new(self.registry.folder(container_id), live.record)
+            self.registry.add(live)
+
+    def live(self, container_id: str) -> Live:
+        return self.registry.find(container_id)
+
+    async def close(self) -> None:
+        await self.states.settle()
+        await self.background.end_tasks()
+        await self.supervisor.close()
+        self.background.close()
 
 
 @pytest.mark.spec("an exit status is acknowledged once the status is on disk")
 def test_an_exit_that_can_not_be_saved_is_told_to_nobody_until_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core_module, "COMMIT_DELAY_S", 0.0)
-    monkeypatch.setattr(core_module, "COMMIT_PAUSE_S", 0.0)
+    monkeypatch.setattr(states_module, "COMMIT_DELAY_S", 0.0)
+    monkeypatch.setattr(states_module, "COMMIT_PAUSE_S", 0.0)
     bad, good = "a" * 64, "b" * 64
 
     async def check() -> None:
         supervisor = Forgetting()
-        core = opened(tmp_path, supervisor, bad, good)
-        in_the_way = core.folder(bad) / records.STATE
+        parts = Parts(tmp_path, supervisor, bad, good)
+        in_the_way = parts.registry.folder(bad) / records.STATE
         in_the_way.mkdir()  # a file can't take its name: EISDIR
         try:
-            core.note_state(core.live[ContainerId(bad)].record, exited_run=3)
-            core.note_state(core.live[ContainerId(good)].record, exited_run=1)
+            parts.states.note(parts.live(bad).record, exited_run=3)
+            parts.states.note(parts.live(good).record, exited_run=1)
             async with asyncio.timeout(LIMIT_S):
                 assert await supervisor.forgotten.get() == (good, 1)
                 assert supervisor.forgotten.empty()
                 in_the_way.rmdir()
                 assert await supervisor.forgotten.get() == (bad, 3)
-            assert records.load(core.folder(bad)).id == bad
+            assert records.load(parts.registry.folder(bad)).id == bad
         finally:
-            await core.close()
+            await parts.close()
 
     asyncio.run(check())
 
@@ -103,19 +122,19 @@ def test_an_exit_that_can_not_be_saved_is_told_to_nobody_until_it_is(
 def test_a_supervisor_that_refuses_one_run_does_not_keep_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core_module, "COMMIT_DELAY_S", 0.0)
+    monkeypatch.setattr(states_module, "COMMIT_DELAY_S", 0.0)
     first, second = "a" * 64, "b" * 64
 
     async def check() -> None:
         supervisor = Forgetting(refused=(first,))
-        core = opened(tmp_path, supervisor, first, second)
+        parts = Parts(tmp_path, supervisor, first, second)
         try:
-            core.note_state(core.live[ContainerId(first)].record, exited_run=1)
-            core.note_state(core.live[ContainerId(second)].record, exited_run=2)
+            parts.states.note(parts.live(first).record, exited_run=1)
+            parts.states.note(parts.live(second).record, exited_run=2)
             async with asyncio.timeout(LIMIT_S):
                 assert await supervisor.forgotten.get() == (second, 2)
         finally:
-            await core.close()
+            await parts.close()
 
     asyncio.run(check())
 
@@ -124,24 +143,24 @@ def test_execs_that_were_never_started_are_forgotten(tmp_path: Path) -> None:
     ended, living = "a" * 64, "b" * 64
 
     async def check() -> None:
-        core = opened(tmp_path, Forgetting(), ended, living)
+        parts = Parts(tmp_path, Forgetting(), ended, living)
         try:
-            execs = execs_module.Execs(core)
-            for live in core.live.values():
-                core.names.add_id(live.record.id)
+            events = ContainerEvents(EventBus())
+            execs = Execs(parts.registry, events, parts.background, parts.supervisor, parts.users)
+            for live in parts.registry:
                 live.record.state.run, live.record.state.status = 1, Status.RUNNING
                 for _ in range(100):
                     await execs.create(live.id, {"Cmd": ["true"]})
-            core.live[ContainerId(ended)].record.state.status = Status.EXITED
+            parts.live(ended).record.state.status = Status.EXITED
             execs._sweep()
             assert {exec_.live.id for exec_ in execs._execs.values()} == {living}
-            core.live[ContainerId(living)].record.state.run = 2
+            parts.live(living).record.state.run = 2
             assert execs._sweep_timer is not None, "it comes by itself"
             execs._sweep()
             assert not execs._execs
             assert execs._sweep_timer is None, "until the next one is made"
         finally:
-            await core.close()
+            await parts.close()
 
     asyncio.run(check())
 
@@ -199,14 +218,14 @@ def test_a_name_without_bytes_is_what_a_crash_left(tmp_path: Path) -> None:
 
 def test_who_leaves_a_log_before_its_first_line_leaves_no_descriptor(tmp_path: Path) -> None:
     async def check() -> None:
-        core = opened(tmp_path, Forgetting(), "a" * 64)
-        live = core.live[ContainerId("a" * 64)]
-        writer = open_writer(str(core.folder(live.id)), STDOUT)
+        parts = Parts(tmp_path, Forgetting(), "a" * 64)
+        live = parts.live("a" * 64)
+        writer = open_writer(str(parts.registry.folder(live.id)), STDOUT)
         try:
             os.write(writer.payload_fd, b"line\n")
             writer.record(5, 0)
             options = LogOptions(stdout=True, stderr=True, since_ns=1, tail=1)
-            log = LogStream(core, live, options)
+            log = LogStream(Logs(parts.registry, parts.background), live, options)
             assert [batch async for batch in log.batches()] == [[LogEntry(STDOUT, writer.last_ns, b"line\n")]]
             before = set(os.listdir("/proc/self/fd"))
             reading = asyncio.ensure_future(anext(log.batches()))
@@ -214,7 +233,7 @@ def test_who_leaves_a_log_before_its_first_line_leaves_no_descriptor(tmp_path: P
             reading.cancel()
             await asyncio.wait([reading])
             assert reading.cancelled()
-            await core.close()  # which waits for its threads
+            await parts.close()  # which waits for its threads
             for _ in range(10):
                 await asyncio.sleep(0)  # their answers come over some turns of the loop
             assert set(os.listdir("/proc/self/fd")) <= before

@@ -1,0 +1,61 @@
+"""Work of the engine that does not belong to one request: disk threads for blocking calls, and tasks on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+
+from vmagent.errors import EngineError
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DISK_THREADS = 3
+
+
+class Background:
+    """The engine's disk threads and tasks. Its methods are called on the event loop."""
+
+    def __init__(self) -> None:
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
+
+    async def on_disk(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `function` in a disk thread and return its result. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *args, **kwargs))
+
+    def submit(self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run `function` in a disk thread without a result: it must log its own failures. Ignored after `close`."""
+        if not self._is_closed:
+            self._disk.submit(function, *args, **kwargs)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that belongs to the engine: its failure is logged, `end_tasks` cancels it."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, EngineError):  # an EngineError went to the client
+            log.error("task.failed", task=task.get_name(), exc_info=error)
+
+    async def end_tasks(self) -> None:
+        """Cancel all tasks and wait for their end."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Wait for what is in the disk threads; later work is ignored."""
+        self._is_closed = True
+        self._disk.shutdown(wait=True)

@@ -1,0 +1,202 @@
+"""The engine as one object: its parts put together, opened and closed. The api package serves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from ipaddress import IPv4Interface
+
+import structlog
+
+from vmagent.containers import logconfig
+from vmagent.containers.model import JsonObject
+from vmagent.durable import sweep
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.containers import Containers
+from vmagent.engine.creating import Creator
+from vmagent.engine.events import EventBus
+from vmagent.engine.execs import Execs
+from vmagent.engine.files import Files
+from vmagent.engine.health import HealthMonitors
+from vmagent.engine.images import Images
+from vmagent.engine.launching import Launcher, make_init_layer
+from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.logs import Logs
+from vmagent.engine.networking import Networking
+from vmagent.engine.networks import Networks
+from vmagent.engine.recovery import Recovery
+from vmagent.engine.registry import Registry
+from vmagent.engine.states import StateWriter
+from vmagent.engine.system import System
+from vmagent.engine.tidying import Tidying
+from vmagent.engine.userns import UserNamespaces
+from vmagent.engine.volumes import Volumes
+from vmagent.engine.warming import warm
+from vmagent.images.imagestore import ImageStore
+from vmagent.linux.subids import IdMaps
+from vmagent.paths import DataRoot, ExecRoot
+from vmagent.supervisor.client import SupervisorClient
+
+log = structlog.get_logger(__name__)
+
+SHUTDOWN_LIMIT_S = 10.0
+
+
+class Engine:
+    """All of the engine. `open` once; then the parts below serve the verbs of the Engine API."""
+
+    def __init__(
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        *,
+        bip: IPv4Interface | None,
+        insecure_registries: Sequence[str],
+        log_default: JsonObject = logconfig.DEFAULT,
+        remap: IdMaps | None = None,
+    ) -> None:
+        """Does not touch the disk: see `open`.
+
+        `log_default`: the HostConfig.LogConfig of containers that give none. `remap`: the ids of containers in a user
+        namespace of their own; None: containers are in the host's.
+        """
+        self.is_open = False
+        self._opening: asyncio.Task[None] | None = None
+        self._data_root, self._exec_root = data_root, exec_root
+
+        self.events = bus = EventBus()
+        events = ContainerEvents(bus)
+        self._supervisor = supervisor = SupervisorClient()
+        self._background = background = Background()
+        self._registry = registry = Registry(data_root)
+        self._states = states = StateWriter(registry, background, supervisor)
+        self._tidying = tidying = Tidying(data_root, background, events)
+        self._users = users = UserNamespaces(registry, background, data_root, exec_root, remap)
+        self._store = store = ImageStore(
+            data_root, exec_root, insecure_registries=insecure_registries, on_event=self._on_image_event
+        )
+        self._networking = networking = Networking(registry, bus, data_root, exec_root, bip)
+        self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
+        launcher = Launcher(data_root, exec_root, registry, supervisor, users, store, networking, volumes)
+        files = Files(registry, background, users, launcher, store, exec_root)
+        self.execs = Execs(registry, events, background, supervisor, users)
+        health = HealthMonitors(events, background, self.execs)
+        self._lifecycle = Lifecycle(
+            registry, events, background, supervisor, states, tidying, launcher, networking, volumes, health, exec_root
+        )
+        creator = Creator(
+            registry,
+            events,
+            background,
+            tidying,
+            users,
+            store,
+            networking,
+            volumes,
+            files,
+            self._lifecycle,
+            log_default=log_default,
+        )
+        logs = Logs(registry, background)
+        self.containers = Containers(
+            registry,
+            events,
+            background,
+            supervisor,
+            logs,
+            store,
+            networking,
+            creator,
+            self._lifecycle,
+            files,
+            exec_root,
+        )
+        self.images = Images(registry, bus, store)
+        self.networks = Networks(registry, bus, background, networking, launcher)
+        self.system = System(
+            data_root, registry, background, users, self.images, store, files, volumes, log_driver=log_default["Type"]
+        )
+        self._recovery = Recovery(
+            data_root, exec_root, registry, background, supervisor, tidying, store, self._lifecycle, self.execs
+        )
+
+    def _on_image_event(self, action: str, actor: str, attributes: dict[str, str]) -> None:
+        self.events.publish("image", action, actor, attributes)
+
+    # --- opening
+
+    async def open(self) -> None:
+        """Open the data root: records, images, networks; take over what runs; start what policies say.
+
+        Idempotent, and after a failure it may be tried again. It goes on when the caller is cancelled (its client
+        left). Raises OSError, EngineError, ValueError where the data root can't be used.
+        """
+        if self.is_open:
+            return
+        if self._opening is None or self._opening.done():
+            self._opening = self._background.spawn(self._open(), "open")
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        async with AsyncExitStack() as undo:
+            await self._background.on_disk(self._make_roots)
+            await self._users.open()
+            undo.push_async_callback(self._store.close)
+            await self._store.open()
+            await self.volumes.open()
+            await self._supervisor.connect(self._exec_root.supervisor_socket, self._recovery.on_event)
+            undo.callback(self._recovery.forget)
+            alive = await self._recovery.load()
+            undo.push_async_callback(self._networking.abandon)
+            await self._networking.open(alive)
+            await self.networks.open()
+            await self.system.open()
+            # Last: this folder also tells a restarted engine that it need not wait for the host to open it (`serving`).
+            await self._background.on_disk(make_init_layer, self._exec_root.path / "init-layer")
+            undo.pop_all()
+        self.is_open = True
+        log.info("engine.opened", containers=len(self._registry), running=len(alive))
+        self._background.spawn(self._after_open(), "after open")
+
+    def _make_roots(self) -> None:
+        for path, mode in (
+            (self._data_root.path, 0o711),
+            (self._data_root.containers, 0o710),
+            (self._data_root.trash, 0o700),
+            (self._exec_root.path, 0o711),
+            (self._exec_root.containers, 0o711),
+            (self._exec_root.rootfs, 0o711),
+        ):
+            path.mkdir(mode=mode, parents=True, exist_ok=True)
+        sweep(self._data_root.path)
+
+    async def _after_open(self) -> None:
+        """What need not be done before the first request is served."""
+        self._tidying.open_spares()
+        self._background.submit(warm, self._data_root, self._exec_root)
+        await self._recovery.resume()
+        await self._store.collect()
+        await self._tidying.sweep_trash()
+        self._recovery.sweep()
+
+    # --- closing
+
+    async def close(self, *, stop_containers: bool) -> None:
+        """Stop serving. With `stop_containers` as dockerd ends; without, containers go on with the supervisor."""
+        if self.is_open:
+            self.is_open = False
+            if stop_containers:
+                await self._lifecycle.stop_all(SHUTDOWN_LIMIT_S)
+                await self._networking.close()
+                await self._store.close()
+            else:
+                await self._networking.leave()
+        await self._states.settle()
+        await self._background.end_tasks()
+        await self._supervisor.close()
+        self._states.flush()
+        self._tidying.finish()
+        self._background.close()
+        self._users.close()

@@ -1,0 +1,133 @@
+"""Container logs for clients: reading their lines, and trimming what was kept for a reader."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vmagent.containers import logconfig
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container
+from vmagent.containers.session import AttachSession, follow
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.options import LogOptions
+from vmagent.engine.registry import Registry
+from vmagent.errors import EngineError
+from vmagent.supervisor import rotation
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.logfile import LogReader
+
+log = structlog.get_logger(__name__)
+
+
+class Logs:
+    """Opens and trims the log files of containers in the disk threads."""
+
+    def __init__(self, registry: Registry, background: Background) -> None:
+        self._registry, self._background = registry, background
+
+    def folder(self, record: Container) -> Path:
+        return self._registry.folder(record.id)
+
+    async def open(self, record: Container, **options: Any) -> LogReader:
+        """A reader at its first line; to find that may take reading all of a long log. Raises OSError."""
+        opening = asyncio.ensure_future(
+            self._background.on_disk(_open_log, self.folder(record), log_files(record), **options)
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_reader)  # the thread still opens a reader that has no owner any more
+            raise
+
+    def trim_later(self, record: Container) -> None:
+        """A reader of the log has left: soon delete what is kept beyond the limits, unless there is another reader."""
+        if (count := log_files(record)) is not None:
+            self._background.submit(trim_log, self.folder(record), count)
+
+
+class LogStream:
+    """A container's log: `batches` gives its lines. Until then it holds nothing."""
+
+    def __init__(self, logs: Logs, live: Live, options: LogOptions) -> None:
+        self._logs, self._live, self._options = logs, live, options
+        self._follows = options.follow and live.record.state.running
+
+    @property
+    def tty(self) -> bool:
+        return self._live.record.tty
+
+    async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
+        """Lines in order of time, many at once where many are there. Raises OSError."""
+        options = self._options
+        try:
+            reader = await self._logs.open(
+                self._live.record,
+                streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
+                since_ns=options.since_ns or 0,
+                until_ns=options.until_ns,
+                tail=options.tail,
+            )
+            async for entries in follow(self._live, reader, follows=self._follows):
+                yield entries
+        finally:
+            self._logs.trim_later(self._live.record)
+
+
+class AttachedSession(AttachSession):
+    """An attach session that publishes its end by the detach keys, and has the log trimmed when it ends."""
+
+    def __init__(
+        self, logs: Logs, events: ContainerEvents, supervisor: SupervisorClient, live: Live, /, **options: Any
+    ) -> None:
+        super().__init__(live, supervisor, logs.folder(live.record), **options)
+        self._logs, self._events = logs, events
+
+    def on_closed(self) -> None:
+        self._logs.trim_later(self._live.record)
+
+    async def detach(self, *, keys: bool = False) -> None:
+        await super().detach(keys=keys)
+        if keys:
+            self._events.publish(self._live.record, "detach")
+
+
+def log_files(record: Container) -> int | None:
+    """How many generations of its log are to stay; None where there is no limit."""
+    try:
+        limits = logconfig.limits(record.host_config["LogConfig"])
+    except EngineError:  # it can't have been started
+        return None
+    return None if limits is None else limits[1]
+
+
+_trimming = threading.Lock()  # two of them would take each other for readers
+
+
+def trim_log(folder: Path, count: int) -> None:
+    """Delete what the log in `folder` has beyond `count` generations, unless it has a reader. Logs its failures."""
+    try:
+        with _trimming:
+            rotation.trim(str(folder), count)
+    except FileNotFoundError:  # removed meanwhile, with its container
+        return
+    except OSError as e:
+        log.error("log.not_trimmed", folder=str(folder), error=str(e))
+
+
+def _open_log(folder: Path, count: int | None, **options: Any) -> LogReader:
+    """Begins within the limits even where an attached client that has just left had more kept."""
+    if count is not None:
+        trim_log(folder, count)
+    return LogReader(folder, **options)
+
+
+def _close_reader(opening: asyncio.Future[LogReader]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -1,0 +1,196 @@
+"""What an engine does as it opens with the containers of an earlier one: load, take over, resume.
+
+An engine may be killed at any moment while its containers go on. The records say what the containers are, the
+supervisor knows which of them run.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from vmagent.containers import records
+from vmagent.containers.live import Live
+from vmagent.containers.model import Status
+from vmagent.containers.restart import should_restart, starts_with_the_engine
+from vmagent.durable import sweep
+from vmagent.engine.background import Background
+from vmagent.engine.execs import Execs
+from vmagent.engine.lifecycle import SIGKILL, Lifecycle
+from vmagent.engine.registry import Registry
+from vmagent.engine.tidying import Tidying
+from vmagent.errors import EngineError
+from vmagent.images.imagestore import ImageStore
+from vmagent.linux import mounts
+from vmagent.paths import DataRoot, ExecRoot
+from vmagent.supervisor.client import (
+    ExecExited,
+    Exited,
+    Held,
+    LogGrew,
+    NotHeld,
+    SupervisorClient,
+    SupervisorError,
+    SupervisorEvent,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Recovery:
+    """`load` while the engine opens, `resume` once it is open; `on_event` takes the supervisor's events all along."""
+
+    def __init__(
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        registry: Registry,
+        background: Background,
+        supervisor: SupervisorClient,
+        tidying: Tidying,
+        images: ImageStore,
+        lifecycle: Lifecycle,
+        execs: Execs,
+    ) -> None:
+        self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
+        self._background, self._supervisor, self._tidying = background, supervisor, tidying
+        self._images, self._lifecycle, self._execs = images, lifecycle, execs
+        self._held: dict[str, Held] = {}
+        self._early: list[SupervisorEvent] | None = []  # events before the records were loaded; None afterwards
+        self._interrupted: set[str] = set()  # containers whose life or pending restart ended with the last engine
+
+    # --- load and take over
+
+    async def load(self) -> dict[str, int]:
+        """Load all records and bring them in line with the supervisor. Returns the running containers: id → pid.
+
+        Raises OSError, SupervisorError.
+        """
+        self._held = {held.id: held for held in await self._supervisor.list()}
+        for folder in await self._background.on_disk(self._container_folders):
+            if not records.is_whole(folder):
+                self._tidying.discard_tree(folder)  # a create that a crash cut short
+                continue
+            try:
+                record = records.load(folder)
+                self._registry.names.reserve(record.name, record.id)
+            except (records.UnreadableRecord, EngineError) as e:
+                log.error("container.unreadable", folder=str(folder), error=str(e))
+                continue
+            live = Live(record)
+            self._registry.add(live)
+            with suppress(EngineError):  # the image's record is damaged: the image store has logged it
+                self._lifecycle.image_holds[record.id] = self._images.hold(record.image_id)
+            self._take_over(live)
+        return {live.id: live.record.state.pid for live in self._registry if live.record.state.running}
+
+    def forget(self) -> None:
+        """Undo `load`. The interrupted containers are remembered: their records don't show it any more."""
+        self._registry.clear()
+        self._lifecycle.image_holds.clear()
+
+    def _container_folders(self) -> list[Path]:
+        folders = [Path(entry.path) for entry in os.scandir(self._data_root.containers) if entry.is_dir()]
+        for folder in folders:
+            sweep(folder)
+        return folders
+
+    def _take_over(self, live: Live) -> None:
+        """Bring a record's state in line with what the supervisor holds."""
+        state = live.record.state
+        held = self._held.get(live.record.id)
+        if held is not None and held.run >= state.run:
+            # The supervisor knows better: the engine may have been killed between a start and the write of its state.
+            state.run, state.pid, state.started_ns = held.run, held.pid, held.started_at_ns
+            state.status = Status.PAUSED if held.paused else Status.RUNNING
+        elif state.running:
+            self._lifecycle.lost(live)
+            self._interrupted.add(live.record.id)
+        elif state.status is Status.RESTARTING:
+            state.status = Status.EXITED  # `_resume` starts it again
+            self._interrupted.add(live.record.id)
+        elif state.status is Status.REMOVING:
+            state.status = Status.DEAD
+
+    # --- resume
+
+    async def resume(self) -> None:
+        """Handle the exits that came meanwhile, then go on with interrupted removals, restarts and restart policies."""
+        early, self._early = self._early, None
+        for event in early or ():
+            self.on_event(event)
+        for held in self._held.values():
+            if held.id not in self._registry:
+                await self._forget_stranger(held)
+            elif held.state == "exited" and held.exit_code is not None:
+                self._lifecycle.on_exited(
+                    Exited(
+                        id=held.id,
+                        run=held.run,
+                        exit_code=held.exit_code,
+                        oom_killed=held.oom_killed,
+                        at_ns=held.exited_at_ns or held.started_at_ns,
+                    )
+                )
+        for live in self._registry:
+            try:
+                await self._resume(live)
+            except Exception:  # a failure of one container must not keep the others from being resumed
+                log.exception("container.not_resumed", container=live.id)
+
+    def sweep(self) -> None:
+        """Remove run-time files of containers whose removal was cut short."""
+        for entry in os.scandir(self._exec_root.containers):
+            if entry.name not in self._registry:
+                with suppress(OSError):
+                    mounts.umount(f"{entry.path}/shm", mounts.MNT_DETACH)
+                self._tidying.remove_later(Path(entry.path))
+
+    async def _forget_stranger(self, held: Held) -> None:
+        """End a process whose container has no record: the removal of the container was cut short."""
+        log.warning("container.stranger", container=held.id, run=held.run)
+        try:
+            if held.state == "exited":
+                await self._supervisor.acknowledge(held.id, held.run)
+            else:
+                await self._supervisor.signal(held.id, SIGKILL)  # its exit is acknowledged when it is reported
+        except NotHeld:
+            pass  # it ended meanwhile; its exit is on the way
+        except SupervisorError as e:
+            log.error("container.stranger_stays", container=held.id, error=str(e))
+
+    async def _resume(self, live: Live) -> None:
+        """Go on with what the last engine was about to do for a container."""
+        record, state = live.record, live.record.state
+        policy = record.host_config["RestartPolicy"]
+        if state.running:
+            self._lifecycle.watch_health(live)
+            return
+        if state.status is Status.DEAD or (record.auto_remove and state.started_ns):
+            with suppress(EngineError):
+                await self._lifecycle.remove(live, force=True, volumes=record.auto_remove)
+            return
+        if record.id in self._interrupted and should_restart(policy, state):
+            await self._lifecycle.start_by_policy(live, counts=True)
+        elif starts_with_the_engine(policy, state):
+            await self._lifecycle.start_by_policy(live, counts=False)
+
+    # --- the supervisor's events
+
+    def on_event(self, event: SupervisorEvent) -> None:
+        """An event of the supervisor. Before `resume` it is kept: without the records every container is unknown."""
+        if self._early is not None:
+            if not isinstance(event, LogGrew):  # nobody reads a log yet, and there may be many of them until then
+                self._early.append(event)
+            return
+        match event:
+            case LogGrew():
+                if (live := self._registry.get(event.id)) is not None:
+                    live.bell.ring()
+            case Exited():
+                self._lifecycle.on_exited(event)
+            case ExecExited():
+                self._execs.on_exited(event)

@@ -1,0 +1,69 @@
+"""The containers of an open engine: by id, name or the beginning of an id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container, ContainerId
+from vmagent.containers.names import Names
+from vmagent.errors import NotFound
+from vmagent.paths import DataRoot
+
+
+class Registry:
+    """All containers in memory. Used on the event loop only.
+
+    A name is reserved before its container exists (`names.reserve`); `add` makes the container visible.
+    """
+
+    def __init__(self, data_root: DataRoot) -> None:
+        self._data_root = data_root
+        self.names = Names()
+        self._live: dict[ContainerId, Live] = {}
+
+    def __iter__(self) -> Iterator[Live]:
+        """The containers at the moment of the call, in order of creation: the caller may await in between."""
+        return iter(list(self._live.values()))
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __contains__(self, container_id: str) -> bool:
+        return ContainerId(container_id) in self._live
+
+    def find(self, ref: str) -> Live:
+        """By id, name or the beginning of an id. Raises NotFound, BadRequest."""
+        live = self._live.get(self.names.resolve(ref))
+        if live is None:
+            raise NotFound(f"No such container: {ref}")
+        return live
+
+    def get(self, container_id: str) -> Live | None:
+        """By full id; None where there is no such container."""
+        return self._live.get(ContainerId(container_id))
+
+    def add(self, live: Live) -> None:
+        """Register a container whose name is reserved already."""
+        self.names.add_id(live.record.id)
+        self._live[live.record.id] = live
+
+    def remove(self, record: Container) -> None:
+        """Forget a container, its name and its id."""
+        self.names.release(record.name)
+        self.names.drop_id(record.id)
+        self._live.pop(record.id, None)
+
+    def clear(self) -> None:
+        """Forget all containers and names."""
+        self._live.clear()
+        self.names = Names()
+
+    def folder(self, container_id: str) -> Path:
+        """The container's folder under the data root."""
+        return self._data_root.container(container_id)
+
+    def users_of_image(self, image_id: str) -> Iterator[Container]:
+        """The records of the containers that were made of an image."""
+        return (live.record for live in self._live.values() if live.record.image_id == image_id)

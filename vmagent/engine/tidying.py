@@ -1,0 +1,106 @@
+"""Files that are removed or made in quiet moments: trees in the trash, and spare container folders.
+
+A thread that makes or removes files requests the interpreter's lock at each of its system calls. Beside a start, the
+two delayed each other by milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from vmagent.containers.records import make_folder
+from vmagent.containers.spares import Spares
+from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
+from vmagent.paths import DataRoot
+
+QUIET_S = 0.1  # without an event of a container, before the work is done
+TIDY_LIMIT_S = 5.0  # after this time it is done beside other work
+
+
+class Tidying:
+    """The trash and the spare folders. Used on the event loop only, but for `place`."""
+
+    def __init__(self, data_root: DataRoot, background: Background, events: ContainerEvents) -> None:
+        self._background, self._events = background, events
+        self._trash_folder = data_root.trash
+        self._spares = Spares(data_root.spares, make_folder)
+        self._trash: list[Path] = []
+        self._untidy_since = 0.0  # loop time; 0: nothing waits for a quiet moment
+
+    # Trees
+
+    def discard_tree(self, path: Path) -> None:
+        """Move `path` into the trash now, remove its files later. Raises OSError."""
+        target = self._trash_folder / f"{path.name}.{os.urandom(4).hex()}"
+        with suppress(FileNotFoundError):
+            os.rename(path, target)
+            self.remove_later(target)
+
+    def remove_later(self, path: Path) -> None:
+        """Remove a tree that nothing uses any more, in a quiet moment. It may be missing."""
+        self._trash.append(path)
+        self._later()
+
+    async def sweep_trash(self) -> None:
+        """Remove what an earlier engine left in the trash."""
+        for entry in await self._background.on_disk(os.listdir, self._trash_folder):
+            await self._background.on_disk(_remove_tree, self._trash_folder / entry)
+
+    # Spare folders
+
+    def open_spares(self) -> None:
+        """Begin to make the first spare folders."""
+        self._background.submit(self._spares.open)
+
+    def place(self, folder: Path) -> None:
+        """Put a container's new folder at `folder`, from the spares where there is one. For any thread.
+
+        Raises OSError.
+        """
+        self._spares.place(folder)
+
+    def replace_spare(self) -> None:
+        """A container has taken a spare folder: make another one, at once if few are left."""
+        if self._spares.is_low:
+            self._background.submit(self._spares.make)
+        self._later()
+
+    # When
+
+    def _later(self) -> None:
+        if not self._untidy_since:
+            loop = asyncio.get_running_loop()
+            self._untidy_since = loop.time()
+            loop.call_later(QUIET_S, self._tidy)
+
+    def _tidy(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < min(self._events.last_at + QUIET_S, self._untidy_since + TIDY_LIMIT_S):
+            loop.call_later(QUIET_S, self._tidy)
+            return
+        self._untidy_since = 0.0
+        trash, self._trash = self._trash, []
+        self._background.submit(self._tidy_now, trash)
+
+    def _tidy_now(self, trash: list[Path]) -> None:
+        """In a disk thread. Folders first: where many files were just removed, new ones take longer."""
+        self._spares.fill_up()
+        _remove_trees(trash)
+
+    def finish(self) -> None:
+        """At the engine's end: begin to remove what waits."""
+        self._background.submit(_remove_trees, self._trash)
+
+
+def _remove_trees(paths: list[Path]) -> None:
+    for path in paths:
+        _remove_tree(path)
+
+
+def _remove_tree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)  # what can't be removed now is removed by the next engine's sweep
