@@ -21,8 +21,10 @@ apt() {
 apt update
 if [ -n "${NEEDED:-}" ]; then
   set -- $(apt install --print-uris --no-install-recommends "$@" | sed -nE "s/^'[^']*' ([^_]+)_.*/\\1/p")
-  [ $# -gt 0 ]
+  # None where this system has them all: the folder stays empty.
 fi
-(cd "$work/debs" && apt download "$@")
-for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$into"; done
+if [ $# -gt 0 ]; then
+  (cd "$work/debs" && apt download "$@")
+  for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$into"; done
+fi
 touch "$stamp"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.podman import RUNTIME, Podman
+from tests.support.podman import RUNTIME, Podman, PodmanUnusable
 from tests.support.podman import podman as start_podman
 from tests.support.terminal import on_terminal
 
@@ -45,9 +45,8 @@ def podman(busybox_tar: Path) -> Iterator[Podman]:
     with contextlib.ExitStack() as stack:
         try:
             made = stack.enter_context(start_podman(root, busybox_tar))
-        except subprocess.CalledProcessError as e:
-            root.rmdir()
-            pytest.skip(f"Debian's package of podman can't be had: {e.stderr}")
+        except PodmanUnusable as e:
+            pytest.skip(str(e))
         yield made
 
 

@@ -43,6 +43,10 @@ network_backend = "netavark"
 """
 
 
+class PodmanUnusable(Exception):
+    """Podman cannot be run on this machine; str() is the reason."""
+
+
 class Podman:
     """Podman with its files below `root`, its containers' cgroups below `cgroups`, in the namespaces of `init`."""
 
@@ -67,8 +71,12 @@ class Podman:
 
 @contextmanager
 def podman(root: Path, busybox_tar: Path) -> Iterator[Podman]:
-    """Podman with the image `busybox`. Raises CalledProcessError where its packages can't be had."""
-    packages = podman_tree()
+    """Podman with the image `busybox`. `root` must exist and is removed. Raises PodmanUnusable."""
+    try:
+        packages = podman_tree()
+    except subprocess.CalledProcessError as e:
+        root.rmdir()
+        raise PodmanUnusable(f"Debian's package of podman can't be had: {e.stderr}") from e
     config = root / "etc" / "containers"
     config.mkdir(parents=True)
     (config / "policy.json").write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
@@ -81,9 +89,13 @@ def podman(root: Path, busybox_tar: Path) -> Iterator[Podman]:
             try:
                 assert outside.stdout is not None
                 assert outside.stderr is not None
-                assert outside.stdout.readline() == "ready\n", outside.stderr.read()
+                if outside.stdout.readline() != "ready\n":
+                    raise PodmanUnusable(f"its namespaces can't be made: {outside.stderr.read()}")
                 init = int(Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text())
                 made = Podman(root, cgroups, init)
+                tried = made("crun", "--version")
+                if tried.returncode:
+                    raise PodmanUnusable(f"podman --version: {tried.stderr}")
                 words = ["import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), "busybox"]
                 imported = made(str(RUNTIME), *words)
                 assert imported.returncode == 0, imported.stderr

@@ -29,12 +29,21 @@ def docker_cli() -> Path:
 
 @functools.cache
 def podman() -> Path:
-    """The tree of this Debian's podman, with all that it needs and the system lacks. Raises CalledProcessError."""
+    """A tree to lay over the system's own: this Debian's podman, and of what it needs only what the system lacks.
+
+    It has `etc` and `usr` in any case; both are empty where podman is installed. Raises CalledProcessError.
+    """
+    wanted = ("podman", "catatonit", "netavark")
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    folder = CACHE / f"podman-{suite}"
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *wanted]  # fails where it knows one not
+    known = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    present = sorted(line.split()[1] for line in known if line.startswith("installed "))
+    folder = CACHE / "-".join(["podman", suite, *(["beside", *present] if present else [])])
     env = {**os.environ, "SUITE": suite, "NEEDED": "1"}
-    argv = [str(ROOT / "packaging" / "trixie.sh"), str(folder), "podman", "catatonit", "netavark"]
-    subprocess.run(argv, check=True, timeout=300, env=env, capture_output=True)
+    argv = [str(ROOT / "packaging" / "trixie.sh"), str(folder), *wanted]
+    subprocess.run(argv, check=True, timeout=300, env=env, capture_output=True, text=True)
+    for name in ("etc", "usr"):
+        (folder / name).mkdir(exist_ok=True)
     return folder
 
 
