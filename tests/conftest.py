@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import erofs
 from tests.support.engine import NativeEngine, native_engine
 from tests.support.registry import registry as start_registry
 from tests.support.tools import busybox_tar as write_busybox_tar
@@ -58,3 +59,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """HOST:PORT of an empty docker-registry on loopback."""
     with start_registry(tmp_path_factory.mktemp("registry")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def mkfs_erofs() -> Iterator[Path]:
+    """An mkfs.erofs that can index a tar, executable by the user `nobody`."""
+    with erofs.mkfs_erofs() as path:
+        yield path

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,36 +10,8 @@ import pytest
 
 from tests.images.kit import BadRegistry, Driver, bad_registry
 from tests.support.registry import registry as start_registry
-from tests.support.tools import CACHE, ROOT
 from vmagent.images import erofs
 from vmagent.images.layer import Kind
-
-# erofs-utils 1.8 and what it is linked with: Debian 12 has 1.5.
-_LIBRARIES = (
-    "libc6 libdeflate0 libfuse3-4 liblz4-1 liblzma5 libselinux1 libuuid1 libzstd1 zlib1g libpcre2-8-0 libxxhash0"
-)
-_PACKAGES = ("erofs-utils", "libgcc-s1", *_LIBRARIES.split(" "))
-
-
-@pytest.fixture(scope="session")
-def mkfs_erofs() -> Iterator[Path]:
-    """An mkfs.erofs 1.8 that `nobody` may run: the system's, or trixie's unpacked beside it."""
-    if (own := erofs.tool()) is not None:
-        yield Path(own)
-        return
-    subprocess.run([ROOT / "packaging" / "trixie.sh", CACHE / "erofs-utils", *_PACKAGES], check=True, timeout=300)
-    # nobody may look neither into root's cache nor into pytest's folders
-    folder = Path(tempfile.mkdtemp(prefix="cvt-erofs-", dir="/tmp"))
-    try:
-        folder.chmod(0o755)
-        shutil.copytree(CACHE / "erofs-utils" / "usr", folder / "usr", symlinks=True)
-        [loader] = (folder / "usr" / "lib").glob("*-linux-gnu/ld-linux-*")
-        script = folder / "mkfs.erofs"
-        script.write_text(f'#!/bin/sh\nexec {loader} --library-path {loader.parent} {folder}/usr/bin/mkfs.erofs "$@"\n')
-        script.chmod(0o755)
-        yield script
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

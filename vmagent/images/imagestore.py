@@ -16,7 +16,7 @@ from vmagent.images import hello, removal, views
 from vmagent.images.config import apply_changes, timestamp
 from vmagent.images.faults import ImageFault
 from vmagent.images.filters import LIST_KEYS, Filters, Wanted
-from vmagent.images.layer import hex_of
+from vmagent.images.layer import hex_of, top_first
 from vmagent.images.platforms import Platform
 from vmagent.images.pool import run_with_input, run_with_output
 from vmagent.images.pull import pull
@@ -111,7 +111,7 @@ class ImageStore(Store):
     async def inspect(self, ref: str) -> dict[str, Any]:
         """ImageInspect. Raises NotFound."""
         record = self.images[self.find(ref)[0]]
-        paths = [str(self.lower_path(diff_id)) for diff_id in reversed(record.layers)]
+        paths = [str(self.lower_path(diff_id)) for diff_id in top_first(record.layers)]
         return views.inspect(record, self.configs[record.id], self.references_of(record.id), self.layers, paths)
 
     async def history(self, ref: str) -> Shapes:

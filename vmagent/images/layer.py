@@ -8,6 +8,7 @@ itself as `layer.tar` with an EROFS index `layer.erofs` beside it; nothing is un
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,15 @@ class Kind(StrEnum):
 def hex_of(digest: str) -> str:
     """The file name of `sha256:…`."""
     return digest.removeprefix("sha256:")
+
+
+def top_first(diff_ids: Iterable[str]) -> list[str]:
+    """The layers of a stack given bottom first, topmost first and each once, as overlayfs needs its lower folders.
+
+    An image may name a layer several times; overlayfs refuses a folder that is listed twice (ELOOP). The topmost
+    occurrence is the one to keep: what a lower occurrence shows or hides, the upper one shows or hides as well.
+    """
+    return list(dict.fromkeys(reversed(list(diff_ids))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from vmagent.images import config as image_config
 from vmagent.images import erofs, records
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import ImageFault
-from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, Blob, Kind, Layer, hex_of
+from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, Blob, Kind, Layer, hex_of, top_first
 from vmagent.images.pool import WorkerPool
 from vmagent.images.records import ImageRecord, Pointer, References
 from vmagent.images.reference import Reference, is_digest
@@ -192,10 +192,11 @@ class Store:
         return self._image(image_id)
 
     def lowers(self, image: Image) -> list[str]:
-        """Absolute paths of the layers' folders, top first, as overlay's lowers; layers of kind tar are mounted first.
+        """Absolute paths of the layers' folders, top first and each once, as the lower folders of an overlay.
 
-        Raises OSError."""
-        return [str(self._lower(diff_id)) for diff_id in reversed(image.layers)]
+        Mounts layers of kind tar that are not mounted yet. Raises OSError.
+        """
+        return [str(self._lower(diff_id)) for diff_id in top_first(image.layers)]
 
     def hold(self, image_id: str) -> Hold:
         """Keep an image's layers for a container. Raises NotFound."""
