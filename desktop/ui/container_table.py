@@ -203,6 +203,11 @@ class ContainerTable(QTreeView):
         shown = self._painted(node, index)
         painter.drawPixmap(0, option.rect.y(), shown.pixmap)
 
+    def places(self, index: Index) -> tuple[Place, ...]:
+        """The parts of a row that answer to the pointer now, measured from the row's top left corner."""
+        node = self.filter.node(index)
+        return self._painted(node, index).places if node is not None else ()
+
     def _painted(self, node: Group | Row, index: Index) -> Painted:
         index = self.filter.index(index.row(), 0, index.parent())
         below = self.indexBelow(index)
@@ -279,8 +284,7 @@ class ContainerTable(QTreeView):
         if node is None:
             return None
         at = QPoint(pos.x(), pos.y() - self.visualRect(index).y())
-        places = self._painted(node, index).places
-        return node, index, next((place for place in places if place.box.contains(at)), None)
+        return node, index, next((place for place in self.places(index) if place.box.contains(at)), None)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         pos = event.position().toPoint()

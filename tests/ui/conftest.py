@@ -7,7 +7,7 @@ import os
 os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is loaded
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from desktop.client.engine import Endpoint
+from desktop.client.engine import ApiError, Endpoint
 from desktop.context import Context
 from desktop.paths import host_paths
 from desktop.ui.app import Cove
@@ -59,3 +59,19 @@ def open_window(
             return window
 
         yield open_on
+
+
+@pytest.fixture
+def named(engine: NativeEngine) -> Iterator[Callable[..., str]]:
+    """Run a container with the docker CLI; all of them are removed in the end."""
+    made: list[str] = []
+
+    def run(name: str, *command: str, flags: tuple[str, ...] = ()) -> str:
+        made.append(name)
+        engine.docker("run", "-d", "--name", name, *flags, "busybox", *command)
+        return name
+
+    yield run
+    for name in made:
+        with suppress(ApiError), engine.client() as client:
+            client.remove(name, force=True, volumes=True)

@@ -1,21 +1,25 @@
-"""What a user sees and does in the window. Tests know these classes and no widget."""
+"""What a user sees and does in the window. Tests know these classes and no widget; all that is done is done by hand."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPoint, Qt
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QApplication, QLabel, QLineEdit, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
 from desktop.ui.app import Cove
-from desktop.ui.buttons import Button
 from desktop.ui.container_model import Row
 from desktop.ui.dialogs import Dialog
 from desktop.ui.facts import EnginePhase
 from desktop.ui.run_options import RunWish
-from desktop.ui.window import Place
+from tests.ui.hands import CONTROL, LIMIT_MS, NONE, RIGHT, Hands
 
-LIMIT_MS = 15_000
+PAGES = {"containers": "Containers", "images": "Images", "activity": "Activity"}
+TABS = {"logs": "Logs", "terminal": "Terminal", "overview": "Overview", "inspect": "Inspect"}
 
 
 def indexes(model: QAbstractItemModel, parent: QModelIndex | None = None) -> list[QModelIndex]:
@@ -27,18 +31,38 @@ def indexes(model: QAbstractItemModel, parent: QModelIndex | None = None) -> lis
     return found
 
 
+def button(parent: QWidget, text: str) -> QAbstractButton:
+    """The visible button that says `text`, or has it as its accessible name. Raises AssertionError."""
+    shown = [b for b in parent.findChildren(QAbstractButton) if b.isVisible()]
+    found = next((b for b in shown if text in (b.text(), b.accessibleName())), None)
+    assert found is not None, f"no button says {text!r}, but {[b.text() or b.accessibleName() for b in shown]}"
+    return found
+
+
+def field(parent: QWidget, name: str) -> QLineEdit:
+    """The visible line to type in whose accessible name is `name`. Raises AssertionError."""
+    shown = [f for f in parent.findChildren(QLineEdit) if f.isVisible()]
+    found = next((f for f in shown if f.accessibleName() == name), None)
+    assert found is not None, f"no field is called {name!r}, but {[f.accessibleName() for f in shown]}"
+    return found
+
+
 class Window:
     """The whole window on one engine."""
 
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
-        self._cove, self._qtbot = cove, qtbot
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self.containers = ContainersPage(cove, qtbot)
         self.images = ImagesPage(cove, qtbot)
         self.container = ContainerPage(cove, qtbot)
         self.run_page = RunPage(cove, qtbot)
+        self.activity = ActivityPage(cove, qtbot)
+        self.palette = PalettePage(cove, qtbot)
 
     def wait_until_connected(self) -> None:
         self._qtbot.waitUntil(lambda: self.phase is EnginePhase.RUNNING, timeout=LIMIT_MS)
+        self._cove.window.activateWindow()
+        self._qtbot.waitUntil(self._cove.window.isActiveWindow, timeout=LIMIT_MS)
 
     def wait_until_lost(self) -> None:
         self._qtbot.waitUntil(lambda: self.phase is EnginePhase.LOST, timeout=LIMIT_MS)
@@ -52,55 +76,128 @@ class Window:
         page = self._cove.containers_page
         return page.banner.title.text() if page.banner.isVisible() else ""
 
+    @property
+    def page(self) -> str:
+        """The page in sight."""
+        return self._cove.window.place.page
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._cove.window.width(), self._cove.window.height()
+
+    def resize(self, width: int, height: int) -> None:
+        self._cove.window.resize(width, height)
+        self._qtbot.waitUntil(lambda: self.size == (width, height), timeout=LIMIT_MS)
+
+    def key(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self._hands.key(self._cove.window, key, modifiers)
+
     def go(self, page: str) -> None:
-        self._cove.window.go(Place(page))
+        """Click a page in the sidebar."""
+        view = self._cove.window.sidebar.view
+        index = next(i for i in indexes(view.model()) if str(i.data()).startswith(PAGES[page]))
+        self._hands.click(view.viewport(), view.visualRect(index).center())
+        assert self.page == page
+
+    def press_button(self, name: str) -> None:
+        """Click a button of the top bar."""
+        self._hands.click(button(self._cove.window.top, name))
 
     def open_container(self, name: str, tab: str) -> ContainerPage:
-        container = next(c for c in self._cove.model.containers() if c.name == name)
-        self._cove.window.go(Place("container", container.id, tab))
+        if self.page != "containers":
+            self.go("containers")
+        self.containers.click(name, "name")
+        self.container.choose_tab(TABS[tab])
         return self.container
 
     def run(self, wish: RunWish) -> RunPage:
-        self._cove.run(wish)
+        """Fill in the run dialog and press Run."""
+        before = len(self._cove.run_page.runs())
+        self.press_button("Run…")
+        dialog = self.dialog()
+        self._hands.fill(field(dialog, "Image"), wish.image)
+        self._hands.fill(field(dialog, "Name"), wish.name)
+        self._hands.fill(field(dialog, "Command"), wish.command)
+        for port in wish.ports:
+            self._hands.click(button(dialog, "Add a port"))
+            self._hands.type(port.host_port)
+            self._hands.key(self._cove.window, Qt.Key.Key_Tab)
+            self._hands.type(port.port)
+        self.press("Run")
+        self._qtbot.waitUntil(lambda: len(self._cove.run_page.runs()) > before, timeout=LIMIT_MS)
         return self.run_page
 
     def dialog(self) -> Dialog:
         """The one that is open."""
         return next(d for d in self._cove.window.findChildren(Dialog) if d.isVisible())
 
+    @property
+    def has_dialog(self) -> bool:
+        return any(d.isVisible() for d in self._cove.window.findChildren(Dialog))
+
     def dialog_words(self) -> list[str]:
         return [label.text() for label in self.dialog().findChildren(QLabel)]
 
     def press(self, text: str) -> None:
         """Click the button of the open dialog that says `text`."""
-        self._qtbot.mouseClick(button(self.dialog(), text), Qt.MouseButton.LeftButton)
+        self._hands.click(button(self.dialog(), text))
+
+    @property
+    def clipboard(self) -> str:
+        return QGuiApplication.clipboard().text()
 
     def toasts(self) -> list[str]:
         return [message.title for message in self._cove.window.toasts.shown()]
 
-    def palette(self, text: str) -> list[tuple[str, str]]:
-        """What is offered for a typed text: (section, title)."""
-        self._cove.palette.open_over(self._cove.window, text)
-        return [(entry.section, entry.title) for entry in self._cove.palette.entries()]
 
-    def press_in_palette(self, key: Qt.Key) -> None:
-        self._qtbot.keyClick(self._cove.palette.field, key)
+class PalettePage:
+    """The palette, opened by its key."""
 
-    def activity(self) -> list[str]:
-        model = self._cove.activity
-        return [str(model.index(n).data()).split(" ", 1)[1] for n in range(model.rowCount())]
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
+
+    def type(self, text: str) -> list[tuple[str, str]]:
+        """Open it with Ctrl+K and type `text`; returns what is offered as (section, title)."""
+        palette = self._cove.palette
+        if not palette.isVisible():
+            self._hands.key(self._cove.window, Qt.Key.Key_K, CONTROL)
+        self._qtbot.waitUntil(palette.field.hasFocus, timeout=LIMIT_MS)
+        self._hands.fill(palette.field, text)
+        return [(entry.section, entry.title) for entry in palette.entries()]
+
+    @property
+    def preselected(self) -> str:
+        """The title of the row that Enter would take; empty where Enter takes none."""
+        index = self._cove.palette.view.currentIndex()
+        return str(index.data()) if index.isValid() else ""
+
+    def press(self, key: Qt.Key) -> None:
+        self._hands.key(self._cove.window, key)
+
+    @property
+    def is_open(self) -> bool:
+        return self._cove.palette.isVisible()
+
+
+class ActivityPage:
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
+        self._page = cove.activity_page
+
+    def lines(self) -> list[str]:
+        model = self._page.view.model()
+        return [str(index.data()).split(" ", 1)[1] for index in indexes(model)]
 
     def wait_until_happened(self, text: str) -> None:
-        self._qtbot.waitUntil(lambda: text in self.activity(), timeout=LIMIT_MS)
+        self._qtbot.waitUntil(lambda: text in self.lines(), timeout=LIMIT_MS)
 
-
-def button(parent: QWidget, text: str) -> Button:
-    return next(b for b in parent.findChildren(Button) if b.text() == text and b.isVisible())
+    def choose_segment(self, name: str) -> None:
+        self._hands.click(button(self._page.segments, name))
 
 
 class ContainersPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
-        self._cove, self._qtbot = cove, qtbot
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self._page = cove.containers_page
         self._table = cove.containers_page.table
 
@@ -127,37 +224,69 @@ class ContainersPage:
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)
 
     def filter(self, text: str) -> None:
-        self._page.search.setText(text)
+        """Type into the page's filter."""
+        self._hands.fill(self._page.search, text)
 
-    def counts(self) -> list[int | None]:
-        return [b.count for b in self._page.segments._group.buttons()]  # type: ignore[attr-defined]
+    def choose_segment(self, name: str) -> None:
+        self._hands.click(button(self._page.segments, name))
 
     def _index(self, name: str) -> QModelIndex:
-        return next(i for i in indexes(self._table.filter) if i.data() == name)
+        index = next((i for i in indexes(self._table.filter) if i.data() == name), None)
+        assert index is not None, f"{name} is not among the rows {list(self.rows())}"
+        return index
 
-    def click_action(self, name: str, key: str) -> None:
-        """Move the pointer over the row and click one of its actions, as a user does."""
+    def click(self, name: str, what: str, value: str = "", modifiers: Qt.KeyboardModifier = NONE) -> None:
+        """Click a part of the row `name`: check, name, port, why, expand or action (`value` names which)."""
         index = self._index(name)
+        self._table.scrollTo(index)
         rect = self._table.visualRect(index)
         viewport = self._table.viewport()
-        self._qtbot.mouseMove(viewport, rect.center())
-        self._table._set_hover(index)  # the offscreen platform has no pointer to move
-        node = self._table.filter.node(index)
-        assert node is not None
-        place = next(p for p in self._table._painted(node, index).places if p.value == key)
-        where = QPoint(place.box.center().x(), rect.y() + place.box.center().y())
-        self._qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=where)
+        self._hands.move(viewport, rect.center())  # the actions appear below the pointer
+        places = self._table.places(index)
+        place = next((p for p in places if p.what == what and value in ("", p.value)), None)
+        assert place is not None, f"the row has no {what} {value}, but {[(p.what, p.value) for p in places]}"
+        at = QPoint(place.box.center().x(), rect.y() + place.box.center().y())
+        self._hands.click(viewport, at, modifiers=modifiers)
 
     def check(self, *names: str) -> None:
+        """Click the boxes of these rows."""
         for name in names:
-            node = self._table.filter.node(self._index(name))
-            assert node is not None
-            self._table.toggle_check(node)
+            self.click(name, "check")
 
-    def press_on(self, name: str, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-        self._table.setFocus()
-        self._table.setCurrentIndex(self._index(name))
-        self._qtbot.keyClick(self._table, key, modifier)
+    def check_all(self) -> None:
+        """Click the box in the head."""
+        self._hands.click(self._table.header().viewport(), QPoint(19, self._table.header().height() // 2))
+
+    def menu_on(self, name: str) -> list[str]:
+        """Right-click the row; returns what its menu offers."""
+        index = self._index(name)
+        self._table.scrollTo(index)
+        at = self._table.visualRect(index).center()
+        viewport = self._table.viewport()
+        self._hands.click(viewport, at, RIGHT)
+        _send_context_menu(viewport, at)
+        return [entry.text() for entry in self._hands.open_menu().actions() if not entry.isSeparator()]
+
+    def choose(self, text: str) -> None:
+        """Click an entry of the open menu."""
+        self._hands.choose(self._hands.open_menu(), text)
+
+    def press_on(self, name: str, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        """Click the row (its image, where nothing else is), then press `key`."""
+        index = self._index(name)
+        self._table.scrollTo(index)
+        rect = self._table.visualRect(index)
+        x = self._table.header().sectionPosition(1) + 20
+        self._hands.click(self._table.viewport(), QPoint(x, rect.center().y()))
+        self._qtbot.waitUntil(self._table.hasFocus, timeout=LIMIT_MS)
+        self.press(key, modifiers)
+
+    def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self._hands.key(self._cove.window, key, modifiers)
+
+    def press_in_bar(self, text: str) -> None:
+        """Click a button of the bar for several."""
+        self._hands.click(button(self._page.bulk, text))
 
     @property
     def bulk_text(self) -> str:
@@ -168,12 +297,22 @@ class ContainersPage:
         return [str(i.data(Qt.ItemDataRole.AccessibleTextRole)) for i in indexes(self._table.filter)]
 
 
+def _send_context_menu(viewport: QWidget, at: QPoint) -> None:
+    """What follows a right click: the platform sends it on Linux at the press, which the offscreen one leaves out."""
+    from PySide6.QtGui import QContextMenuEvent
+
+    if QApplication.activePopupWidget() is None:
+        event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, viewport.mapToGlobal(at))
+        QApplication.sendEvent(viewport, event)
+
+
 class ImagesPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
-        self._cove, self._qtbot = cove, qtbot
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
+        self._page = cove.images_page
 
     def names(self) -> list[str]:
-        return self._cove.images_page.names()
+        return self._page.names()
 
     def wait_until_shown(self, name: str) -> None:
         self._qtbot.waitUntil(lambda: name in self.names(), timeout=LIMIT_MS)
@@ -181,27 +320,40 @@ class ImagesPage:
     def wait_until_gone(self, name: str) -> None:
         self._qtbot.waitUntil(lambda: name not in self.names(), timeout=LIMIT_MS)
 
-    def pull(self, reference: str) -> None:
-        self._cove.pulls.start(reference)
-
     def choose(self, name: str) -> None:
-        self._cove.images_page.show_place(name, "")
+        """Click the row of the image `name`."""
+        view: QAbstractItemView = self._page.view
+        index = next(i for i in indexes(view.model()) if i.data() == name)
+        view.scrollTo(index)
+        self._hands.click(view.viewport(), view.visualRect(index).center())
+        self._qtbot.waitUntil(view.hasFocus, timeout=LIMIT_MS)
+
+    def press(self, key: Qt.Key) -> None:
+        self._hands.key(self._cove.window, key)
 
     def wait_until_layers(self) -> list[str]:
-        layers = self._cove.images_page.detail.layers
+        layers = self._page.detail.layers
         self._qtbot.waitUntil(lambda: bool(layers.layers), timeout=LIMIT_MS)
         return [layer.step for layer in layers.layers]
 
-    def delete(self) -> None:
-        row = self._cove.images_page.detail.row
-        assert row is not None
-        self._cove.images_page.delete_asked.emit(row)
+    def delete_by_menu(self) -> None:
+        """Delete… in the menu of the image that is shown."""
+        self._hands.click(self._page.detail.more)
+        self._hands.choose(self._hands.open_menu(), "Delete…")
 
 
 class ContainerPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
-        self._cove, self._qtbot = cove, qtbot
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self._page = cove.detail_page
+
+    def choose_tab(self, name: str) -> None:
+        tabs: QTabBar = self._page.tabs
+        number = next(n for n in range(tabs.count()) if tabs.tabText(n) == name)
+        self._hands.click(tabs, tabs.tabRect(number).center())
+
+    def click_port(self, port: int) -> None:
+        self._hands.click(button(self._page, str(port)))
 
     def log(self) -> list[str]:
         return self._page.logs.view.shown_texts()
@@ -210,14 +362,15 @@ class ContainerPage:
         self._qtbot.waitUntil(lambda: any(text in line for line in self.log()), timeout=LIMIT_MS)
 
     def find_in_log(self, text: str) -> tuple[int, int]:
-        """Which hit is shown, of how many."""
-        with self._qtbot.waitSignal(self._page.logs.view.found) as told:
-            self._page.logs.search.setText(text)
-        at, of = told.args
-        return int(at), int(of)
+        """Which hit is shown, of how many, once the whole text is typed."""
+        found: list[tuple[int, int]] = []
+        self._page.logs.view.found.connect(lambda at, of: found.append((at, of)))
+        self._hands.fill(self._page.logs.search, text)
+        self._qtbot.waitUntil(lambda: bool(found), timeout=LIMIT_MS)
+        return found[-1]
 
-    def choose_stream(self, number: int) -> None:
-        self._page.logs.streams.choose(number)
+    def choose_stream(self, name: str) -> None:
+        self._hands.click(button(self._page.logs.streams, name))
 
     @property
     def why(self) -> str:
@@ -225,8 +378,9 @@ class ContainerPage:
         return card.title.text() if card.isVisible() else ""
 
     def type(self, text: str) -> None:
-        self._qtbot.keyClicks(self._page.terminal.view, text)
-        self._qtbot.keyClick(self._page.terminal.view, Qt.Key.Key_Return)
+        self._hands.click(self._page.terminal.view)
+        self._hands.type(text)
+        self._hands.key(self._cove.window, Qt.Key.Key_Return)
 
     def wait_until_terminal_shows(self, text: str) -> None:
         self._qtbot.waitUntil(lambda: text in self._page.terminal.view.text(), timeout=LIMIT_MS)
@@ -238,14 +392,20 @@ class ContainerPage:
         self._qtbot.waitUntil(lambda: bool(self._page.inspect.text.toPlainText()), timeout=LIMIT_MS)
         return self._page.inspect.text.toPlainText()
 
-    @property
-    def command(self) -> str:
-        return self._page.overview.well.text()
+    def copied_command(self, begins: str) -> list[str]:
+        """Click Copy beside the command, once it begins as said; returns the words that a shell makes of it."""
+        well = self._page.overview.well
+        self._qtbot.waitUntil(lambda: begins in well.text(), timeout=LIMIT_MS)
+        self._hands.click(button(well, "Copy"))
+        copied = QGuiApplication.clipboard().text()
+        shown = shlex.split(well.text().replace("\\\n", ""))
+        assert shown == shlex.split(copied), "what is shown is not what is copied"
+        return shown
 
 
 class RunPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
-        self._cove, self._qtbot = cove, qtbot
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self._page = cove.run_page
 
     def wait_until_over(self) -> None:
@@ -268,9 +428,10 @@ class RunPage:
     def error(self) -> str:
         return self._page.error.title.text() if self._page.error.isVisible() else ""
 
-    def remedies(self) -> list[str]:
+    def remedies(self) -> Sequence[str]:
         return self._page.error.button_texts()
 
     def choose_remedy(self, text: str) -> None:
-
-        self._qtbot.mouseClick(next(b for b in self._page.error.buttons if b.text() == text), Qt.MouseButton.LeftButton)
+        shown = self._page.error.buttons
+        self._qtbot.waitUntil(lambda: any(b.text() == text and b.isVisible() for b in shown), timeout=LIMIT_MS)
+        self._hands.click(button(self._page.error, text))

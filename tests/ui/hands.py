@@ -1,0 +1,92 @@
+"""A user's hands: mouse and keyboard events that enter Qt where the platform delivers them, at the window.
+
+Qt then finds the widget below the pointer and the widget with the focus, so a control that is covered, hidden or out
+of focus does not react here either.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
+from pytestqt.qtbot import QtBot
+
+LIMIT_MS = 15_000
+NONE = Qt.KeyboardModifier.NoModifier
+CONTROL = Qt.KeyboardModifier.ControlModifier
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
+
+
+class Hands:
+    """Points, clicks and types in the top-level window of a widget."""
+
+    def __init__(self, qtbot: QtBot) -> None:
+        self._qtbot = qtbot
+
+    def move(self, widget: QWidget, at: QPoint | None = None) -> QPoint:
+        """Move the pointer to `at` of `widget` (its middle by default); returns the place in its window."""
+        assert widget.isVisible(), f"{widget} cannot be pointed at: it is hidden"
+        window = widget.window()
+        place = widget.mapTo(window, at if at is not None else widget.rect().center())
+        QTest.mouseMove(window.windowHandle(), place)
+        QApplication.processEvents()
+        return place
+
+    def click(
+        self,
+        widget: QWidget,
+        at: QPoint | None = None,
+        button: Qt.MouseButton = LEFT,
+        modifiers: Qt.KeyboardModifier = NONE,
+    ) -> None:
+        place = self.move(widget, at)
+        QTest.mouseClick(widget.window().windowHandle(), button, modifiers, place)
+
+    def double_click(self, widget: QWidget, at: QPoint) -> None:
+        place = self.move(widget, at)
+        QTest.mouseDClick(widget.window().windowHandle(), LEFT, NONE, place)
+
+    def key(self, window: QWidget, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        """Press and release `key` in `window`; the widget with the focus gets it."""
+        QTest.keyClick(window.windowHandle(), key, modifiers)
+
+    def type(self, text: str) -> None:
+        """Type into whatever has the focus."""
+        focused = QApplication.focusWidget()
+        assert focused is not None, "nothing has the focus"
+        QTest.keyClicks(focused, text)
+
+    def fill(self, field: QLineEdit, text: str) -> None:
+        """Click into `field` and replace what it holds. Closes the list of completions."""
+        self.click(field)
+        self._qtbot.waitUntil(field.hasFocus, timeout=LIMIT_MS)
+        self.key(field.window(), Qt.Key.Key_A, CONTROL)
+        self.key(field.window(), Qt.Key.Key_Delete)
+        self.type(text)
+        if (completer := field.completer()) is not None and completer.popup().isVisible():
+            QTest.keyClick(completer.popup(), Qt.Key.Key_Escape)
+            field.window().activateWindow()  # the offscreen platform gives the activation to the popup
+        assert field.text() == text
+
+    def choose(self, menu: QMenu, text: str) -> None:
+        """Click the entry `text` of an open menu."""
+        self.click(menu, self._place_of(menu, text).center())
+
+    @staticmethod
+    def _place_of(menu: QMenu, text: str) -> QRect:
+        return menu.actionGeometry(action(menu, text))
+
+    def open_menu(self) -> QMenu:
+        """Wait for a menu to open."""
+        self._qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu), timeout=LIMIT_MS)
+        menu = QApplication.activePopupWidget()
+        assert isinstance(menu, QMenu)
+        return menu
+
+
+def action(menu: QMenu, text: str) -> QAction:
+    """The entry of `menu` that says `text`. Raises AssertionError."""
+    said = [entry.text().replace("&&", "&") for entry in menu.actions()]
+    assert text in said, f"{text!r} is not in the menu {said}"
+    return menu.actions()[said.index(text)]
