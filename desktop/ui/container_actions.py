@@ -150,3 +150,15 @@ class ContainerActions:
         items += [None, ("copyid", "copy-simple", tr("Copy id"), "Ctrl+C"), None]
         items.append(("delete", "trash", tr("Delete…"), "Del"))
         return items
+
+    def menu_of_several(self, containers: Sequence[Container]) -> list[MenuItem | None]:
+        """The context menu of `containers` together: only what can be done to all of them at once."""
+        items: list[MenuItem | None] = []
+        if any(not container.is_running for container in containers):
+            items.append(("start", "play", tr("Start"), ""))
+        if any(container.is_running for container in containers):
+            items.append(("stop", "stop", tr("Stop"), ""))
+            items.append(("restart", "arrow-clockwise", tr("Restart"), "Ctrl+Shift+R"))
+        items += [None, ("copy", "copy-simple", tr("Copy as text"), "Ctrl+C"), None]
+        items.append(("delete", "trash", tr("Delete {n}…", n=len(containers)), "Del"))
+        return items

@@ -42,7 +42,6 @@ class Row:
     container: Container
     haystack: str = ""
     usage: deque[tuple[float, Usage]] = field(default_factory=lambda: deque(maxlen=HISTORY_S))
-    checked: bool = False
     version: int = 0
 
     @property
@@ -83,12 +82,6 @@ class Group:
         return _sum(row.latest.memory_bytes for row in self.rows if row.latest)
 
     @property
-    def checked(self) -> int:
-        """0: none of the members, 1: some, 2: all."""
-        count = sum(row.checked for row in self.rows)
-        return 2 if count == len(self.rows) else 1 if count else 0
-
-    @property
     def version(self) -> int:
         return sum(row.version for row in self.rows) * 1_000 + len(self.rows)
 
@@ -112,7 +105,7 @@ class ContainerModel(QAbstractItemModel):
     # what the engine told --------------------------------------------------------------------------------------------
 
     def load(self, containers: Iterable[Container]) -> None:
-        """Make the model hold exactly `containers`; what stays keeps its history and its check."""
+        """Make the model hold exactly `containers`; what stays keeps its history."""
         fresh = {container.id: container for container in containers}
         self.drop([known for known in self._row_of if known not in fresh])
         self.put(fresh.values())
@@ -147,7 +140,7 @@ class ContainerModel(QAbstractItemModel):
                 self.endRemoveRows()
             else:
                 place = group.rows.index(row)
-                parent = self._index_of_group(group)
+                parent = self.index_of(group)
                 self.beginRemoveRows(parent, place, place)
                 del group.rows[place]
                 self.endRemoveRows()
@@ -190,9 +183,6 @@ class ContainerModel(QAbstractItemModel):
     def rows(self) -> Iterator[Row]:
         yield from self._row_of.values()
 
-    def checked(self) -> list[Container]:
-        return [row.container for row in self._row_of.values() if row.checked]
-
     def node(self, index: Index) -> Group | Row | None:
         """What `index` stands for."""
         if not index.isValid():
@@ -208,19 +198,6 @@ class ContainerModel(QAbstractItemModel):
             return self._tops[row] if row < len(self._tops) else None
         group = self._tops[parent.row()] if not parent.internalId() else None
         return group.rows[row] if isinstance(group, Group) and row < len(group.rows) else None
-
-    def check(self, node: Group | Row, on: bool) -> None:
-        for row in node.rows if isinstance(node, Group) else [node]:
-            if row.checked != on:
-                row.checked = on
-                self._tell(row)
-        group = node if isinstance(node, Group) else self._group_of(node)
-        if group:
-            self._tell_group(group)
-
-    def check_all(self, on: bool) -> None:
-        for node in self._tops:
-            self.check(node, on)
 
     # inside ----------------------------------------------------------------------------------------------------------
 
@@ -244,7 +221,7 @@ class ContainerModel(QAbstractItemModel):
             self.endInsertRows()
             return
         place = len(group.rows)
-        self.beginInsertRows(self._index_of_group(group), place, place)
+        self.beginInsertRows(self.index_of(group), place, place)
         group.rows.append(row)
         self.endInsertRows()
         self._tell_group(group)
@@ -265,14 +242,15 @@ class ContainerModel(QAbstractItemModel):
         self.dataChanged.emit(index, index.siblingAtColumn(Column.SINCE))
 
     def _tell_group(self, group: Group) -> None:
-        index = self._index_of_group(group)
+        index = self.index_of(group)
         self.dataChanged.emit(index, index.siblingAtColumn(Column.SINCE))
 
     def _group_of(self, row: Row) -> Group | None:
         project = row.container.project
         return next((g for g in self._groups.values() if g.project == project), None) if project else None
 
-    def _index_of_group(self, group: Group) -> QModelIndex:
+    def index_of(self, group: Group) -> QModelIndex:
+        """The index of a project's row."""
         return self.createIndex(self._tops.index(group), 0, 0)
 
     def _index_of_row(self, row: Row) -> QModelIndex:
@@ -298,7 +276,7 @@ class ContainerModel(QAbstractItemModel):
         if not index.isValid() or not (serial := index.internalId()):
             return QModelIndex()
         group = self._groups.get(serial)
-        return self._index_of_group(group) if group else QModelIndex()
+        return self.index_of(group) if group else QModelIndex()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         if not parent.isValid():
@@ -432,6 +410,21 @@ class ContainerFilter(QSortFilterProxyModel):
         self.beginFilterChange()
         self._text, self._segment = text.strip().lower(), segment
         self.endFilterChange(QSortFilterProxyModel.Direction.Rows)  # the order stays: nothing is sorted anew
+
+    def rows(self) -> Iterator[Row]:
+        """The containers that the filter lets through, in order; those of collapsed projects too."""
+        for number in range(self.rowCount()):
+            node = self.node(self.index(number, 0))
+            if isinstance(node, Group):
+                yield from self.rows_of(node)
+            elif node is not None:
+                yield node
+
+    def rows_of(self, group: Group) -> list[Row]:
+        """The rows of a project that the filter lets through, in order."""
+        parent = self.mapFromSource(self._source.index_of(group))
+        nodes = (self.node(self.index(number, 0, parent)) for number in range(self.rowCount(parent)))
+        return [node for node in nodes if isinstance(node, Row)] if parent.isValid() else []
 
     def _accepts(self, row: Row) -> bool:
         if self._segment is not Segment.ALL and segment_of(row.container) is not self._segment:

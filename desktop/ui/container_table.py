@@ -24,6 +24,7 @@ from desktop.ui.facts import Container, State
 from desktop.ui.glyphs import FRAMES_PER_S, motion_allowed
 from desktop.ui.icons import Icons
 from desktop.ui.row_painter import INSET, NAME_X, ROW_HEIGHT, Look, Painted, Place, RowPainter, actions_of
+from desktop.ui.selection import Selection
 from desktop.ui.theme import Theme
 from desktop.ui.words import tr
 
@@ -71,7 +72,7 @@ class TableHeader(QHeaderView):
         if section == Column.NAME:
             left = NAME_X
             paint_check(
-                painter, theme, QRect(rect.x() + 11, (rect.height() - 16) // 2, 16, 16), self._table.all_checked
+                painter, theme, QRect(rect.x() + 11, (rect.height() - 16) // 2, 16, 16), self._table.selection.of_all
             )
         sorted_by = self.sortIndicatorSection() == section
         painter.setFont(theme.font("smallname"))
@@ -111,31 +112,31 @@ class ContainerTable(QTreeView):
     """Rows of containers under their projects.
 
     Signals: `asked(key, container)` for start, stop, restart, logs, terminal, delete, open, inspect, why, resume;
-    `menu_asked(container, place)`, `port_asked(container, number, copy)`, `checks_changed()`.
+    `menu_asked(container, place)`, `port_asked(container, number, copy)`. `selection` holds the checked rows.
     """
 
     asked = Signal(str, object)
     group_asked = Signal(str, object)
     menu_asked = Signal(object, QPoint)
     port_asked = Signal(object, int, bool)
-    checks_changed = Signal()
 
     def __init__(self, theme: Theme, icons: Icons, model: ContainerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme, self._icons, self._source = theme, icons, model
+        self._theme, self._icons = theme, icons
         self._painter = RowPainter(theme, icons)
         self._hover = QModelIndex()
         self._by_keyboard = False
         self._turn = 0
         self._waves: dict[int, Painted] = {}
         self.filter = ContainerFilter(model, self)
+        self.selection = Selection(self.filter, self)
         self.setModel(self.filter)
         header = TableHeader(theme, icons, self)
         self.setHeader(header)
         self.setItemDelegate(_RowHeight(self))
         header.setSortIndicator(Column.NAME, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
-        header.all_toggled.connect(self._on_all_toggled)
+        header.all_toggled.connect(self.selection.toggle_all)
         self.setUniformRowHeights(True)
         self.setRootIsDecorated(False)
         self.setIndentation(0)
@@ -157,14 +158,10 @@ class ContainerTable(QTreeView):
         self.filter.rowsInserted.connect(self._on_rows_inserted)
         self.filter.modelReset.connect(self.expandAll)
         model.dataChanged.connect(self._on_changed)
+        self.selection.changed.connect(self._on_changed)
         theme.changed.connect(self.viewport().update)
 
     # what the page asks ----------------------------------------------------------------------------------------------
-
-    @property
-    def all_checked(self) -> int:
-        rows = [row.checked for row in self._source.rows()]
-        return 0 if not any(rows) else 2 if all(rows) else 1
 
     def current(self) -> Group | Row | None:
         return self.filter.node(self.currentIndex())
@@ -217,7 +214,8 @@ class ContainerTable(QTreeView):
         look = Look(
             hovered=hovered,
             focused=current,
-            shows_check=hovered or current or self.all_checked > 0,
+            shows_check=hovered or current or len(self.selection) > 0,
+            selected=self.selection.of(node),
             expanded=isinstance(node, Group) and self.isExpanded(index),
             is_child=index.parent().isValid(),
             next_is_child=below.isValid() and below.parent().isValid(),
@@ -315,7 +313,7 @@ class ContainerTable(QTreeView):
         self.setCurrentIndex(index)
         what = place.what if place else ""
         if what == "check":
-            self.toggle_check(node)
+            self.selection.toggle(node)
         elif isinstance(node, Group):
             self.setExpanded(index, not self.isExpanded(index))
         elif what == "port" and place:
@@ -386,22 +384,11 @@ class ContainerTable(QTreeView):
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(node, Group):
             self.setExpanded(self.currentIndex(), not self.isExpanded(self.currentIndex()))
         elif key == Qt.Key.Key_Space and node is not None:
-            self.toggle_check(node)
+            self.selection.toggle(node)
         elif key == Qt.Key.Key_A and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self._source.check_all(True)
-            self.checks_changed.emit()
+            self.selection.select_all()
         else:
             super().keyPressEvent(event)
-        self.viewport().update()
-
-    def toggle_check(self, node: Group | Row) -> None:
-        self._source.check(node, node.checked != 2 if isinstance(node, Group) else not node.checked)
-        self.checks_changed.emit()
-        self.viewport().update()
-
-    def _on_all_toggled(self) -> None:
-        self._source.check_all(self.all_checked != 2)
-        self.checks_changed.emit()
         self.viewport().update()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QAction,
@@ -31,7 +33,7 @@ HELLO = "cove/hello"
 
 
 class BulkBar(QWidget):
-    """Floats over the table's foot while rows are checked."""
+    """Floats over the table's foot while rows are selected."""
 
     asked = Signal(str)
 
@@ -154,7 +156,7 @@ class ContainersPage(QWidget):
         self.table.asked.connect(self._on_asked)
         self.table.menu_asked.connect(self._on_menu)
         self.table.port_asked.connect(self._on_port)
-        self.table.checks_changed.connect(self._show_bulk)
+        self.table.selection.changed.connect(self._show_bulk)
         self.table.verticalScrollBar().valueChanged.connect(self.sight_changed)
         self._later = QTimer(self)  # one refresh of the counts for a burst of changes
         self._later.setSingleShot(True)
@@ -298,13 +300,13 @@ class ContainersPage(QWidget):
         return [i for i in ids if (c := self._model.container(i)) and c.status == "running" and not c.lost]
 
     def _show_bulk(self) -> None:
-        checked = self._model.checked()
-        self.bulk.setVisible(bool(checked) and not self._model.lost_at_s)
-        if checked:
-            self.bulk.count.setText(counted(len(checked), "{n} selected", "{n} selected"))
+        count = len(self.table.selection)
+        self.bulk.setVisible(count > 0 and not self._model.lost_at_s)
+        if count:
+            self.bulk.count.setText(counted(count, "{n} selected", "{n} selected"))
             self.bulk.adjustSize()
             self._place_bulk()
-        below = 60 if checked else 0
+        below = 60 if count else 0
         if self.table.viewportMargins().bottom() != below:
             self.table.setViewportMargins(0, 35, 0, below)
 
@@ -343,16 +345,17 @@ class ContainersPage(QWidget):
         else:
             self._actions.ask(key, [container])
 
+    def _targets(self) -> list[Container]:
+        """What a command acts on: the selected containers, else the one of the current row; none of a lost engine."""
+        current = self.table.current_container()
+        targets = self.table.selection.containers() or ([current] if current is not None else [])
+        return [container for container in targets if not container.lost]
+
     def _on_bulk(self, key: str) -> None:
-        checked = self._model.checked()
-        if key == "none" or not checked:
-            self._model.check_all(False)
-            self._show_bulk()
-            return
-        self._actions.ask(key, checked)
-        if key != "delete":
-            self._model.check_all(False)
-            self._show_bulk()
+        if key == "none":
+            self.table.selection.clear()
+        else:
+            self._actions.ask(key, self._targets())
 
     def _on_port(self, container: Container, number: int, copy: bool) -> None:
         port = container.ports[number]
@@ -362,29 +365,45 @@ class ContainersPage(QWidget):
             QDesktopServices.openUrl(QUrl(port.url))
 
     def _on_key(self, verb: str) -> None:
+        """Looking at something needs one container, the current row's; all else acts on the targets."""
         container = self.table.current_container()
-        if container is None or container.lost:
-            return
         match verb:
+            case "port" | "terminal" | "logs" if container is not None and not container.lost:
+                self._on_single_key(verb, container)
             case "copy":
-                rows = self._model.checked()
-                text = "\n".join(f"{c.name}\t{c.image}\t{c.state_word}" for c in rows) if rows else container.id[:12]
-                QGuiApplication.clipboard().setText(text)
-            case "port":
-                if container.ports:
-                    self._on_port(container, 0, False)
+                self._copy(self._targets())
             case "startstop":
-                self._on_asked("stop" if container.is_running else "start", container)
-            case "terminal":
-                if container.status == "running":
-                    self._on_asked(verb, container)
-            case _:
-                self._on_asked(verb, container)
+                targets = self._targets()
+                self._actions.ask("stop" if any(c.is_running for c in targets) else "start", targets)
+            case "restart" | "delete":
+                self._actions.ask(verb, self._targets())
+
+    def _on_single_key(self, verb: str, container: Container) -> None:
+        if verb == "port":
+            if container.ports:
+                self._on_port(container, 0, False)
+        elif verb == "logs" or container.status == "running":
+            self._on_asked(verb, container)
+
+    def _copy(self, containers: Sequence[Container]) -> None:
+        """One container's id; the rows of selected ones as text."""
+        if len(self.table.selection):
+            text = "\n".join(f"{c.name}\t{c.image}\t{c.state_word}" for c in containers)
+        else:
+            text = "\n".join(c.id[:12] for c in containers)
+        if text:
+            QGuiApplication.clipboard().setText(text)
 
     def _on_menu(self, container: Container, place: QPoint) -> None:
+        """The menu of the selected containers on one of their rows; on another row the selection is given up first."""
+        selection = self.table.selection
+        if container.id not in selection:
+            selection.clear()
+        several = self._targets() if len(selection) > 1 else []
+        items = self._actions.menu_of_several(several) if several else self._actions.menu_items(container)
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for item in self._actions.menu_items(container):
+        for item in items:
             if item is None:
                 menu.addSeparator()
                 continue
@@ -392,8 +411,17 @@ class ContainersPage(QWidget):
             action = menu.addAction(self._icons.icon(icon, "bad" if key == "delete" else "text2"), text)
             if shortcut:
                 action.setShortcut(QKeySequence(shortcut))
-            action.triggered.connect(lambda _=False, k=key: self._on_menu_item(k, container))
+            if several:
+                action.triggered.connect(lambda _=False, k=key: self._on_several(k, several))
+            else:
+                action.triggered.connect(lambda _=False, k=key: self._on_menu_item(k, container))
         menu.popup(place)
+
+    def _on_several(self, key: str, containers: Sequence[Container]) -> None:
+        if key == "copy":
+            self._copy(containers)
+        else:
+            self._actions.ask(key, containers)
 
     def _on_menu_item(self, key: str, container: Container) -> None:
         if key.startswith("port:"):

@@ -36,6 +36,7 @@ class Look:
     hovered: bool
     focused: bool
     shows_check: bool
+    selected: int  # how much of the row: NONE, SOME or ALL of `selection`
     expanded: bool
     is_child: bool
     next_is_child: bool
@@ -90,7 +91,7 @@ class RowPainter:
 
     def painted(self, node: Group | Row, look: Look, columns: tuple[int, ...], ratio: float) -> Painted:
         since = node.container.since(time.time()) if isinstance(node, Row) else ""
-        key = (id(node), node.version, look, columns, ratio, since, node.checked)
+        key = (id(node), node.version, look, columns, ratio, since)
         if (found := self._kept.get(key)) is not None:
             return found
         if len(self._kept) > 400:
@@ -103,7 +104,7 @@ class RowPainter:
         self._ground(painter, node, look, columns[-1])
         if look.shows_check:
             box = QRect(CHECK_X, (ROW_HEIGHT - 16) // 2, 16, 16)
-            paint_check(painter, self._theme, box, node.checked if isinstance(node, Group) else 2 * node.checked)
+            paint_check(painter, self._theme, box, look.selected)
         places.append(Place(QRect(0, 0, NAME_X - 4, ROW_HEIGHT), "check"))
         if isinstance(node, Group):
             self._group(painter, node, look, columns, places)
@@ -118,8 +119,8 @@ class RowPainter:
 
     def _ground(self, painter: QPainter, node: Group | Row, look: Look, width: int) -> None:
         theme = self._theme
-        checked = isinstance(node, Row) and node.checked
-        if checked:
+        selected = isinstance(node, Row) and look.selected > 0
+        if selected:
             token = "sel"
         elif isinstance(node, Group):
             token = "hover" if look.hovered else "sunken"
@@ -129,7 +130,7 @@ class RowPainter:
         painter.setPen(theme.pen("line"))
         left = NAME_X if look.is_child and look.next_is_child else 0
         painter.drawLine(QLineF(left + 0.5, ROW_HEIGHT - 0.5, width, ROW_HEIGHT - 0.5))
-        if checked:
+        if selected:
             painter.fillRect(QRect(0, 0, 3, ROW_HEIGHT), theme.colour("indicator"))
 
     def _group(
