@@ -40,6 +40,7 @@ class EngineControl(QObject):
         self._state: HostState | None = None
         self._engine = self.facts = session.now
         session.facts.connect(self._on_engine)
+        session.unread.connect(self._on_unread)
         if self.host is not None:
             self.host.state.connect(self._on_state)
             self.host.failed.connect(self._on_no_agent)
@@ -63,6 +64,10 @@ class EngineControl(QObject):
     def _on_engine(self, facts: EngineFacts) -> None:
         self._engine = facts
         self._tell()
+
+    def _on_unread(self, what: str, why: str) -> None:
+        title = tr("{what} could not be read", what=what)
+        self._window.toasts.tell(title, tr("{why} It is tried again.", why=sentence(why)), State.PROBLEM)
 
     def _on_state(self, state: HostState) -> None:
         before, self._state = self._state, state

@@ -1,39 +1,94 @@
-"""The window's contact to one engine: what is there, what changes, what things use; and the verbs.
+"""The window's contact to one engine: what is there, what changes, what it uses; and the verbs.
 
-Three threads, each blocking in its own call: the watcher reads the event stream, the looker inspects what the events
-named, the meter reads figures of the rows in sight. All they find is emitted here and arrives on the GUI thread in
-batches. When the stream ends the engine is lost: the watcher says so, and tries again until it is told to stop.
+Threads, each blocking in its own call: the watcher reads the stream of events, a few readers read again what the events
+named, the meter reads the usage of the rows in sight. What they find is queued and applied on the GUI thread, in the
+order in which it was found; all that comes within `BATCH_S` is one change of the models. When the stream ends, contact
+is lost: the watcher publishes that, and tries again until it is told to stop.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from desktop.client.api import JsonStream
 from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineClient, ProtocolError
 from desktop.ui.facts import Container, EngineFacts, EnginePhase, Happening, Image
+from desktop.ui.inventory import Inventory
+from desktop.ui.refresher import Refresher
 from desktop.ui.usage import Meter
+from desktop.ui.words import tr
 from desktop.ui.workers import Workers
 
-BATCH_S = 0.012  # events that come within this are told together, so that a burst is one change of the model
+BATCH_S = 0.012
 RETRY_S = (0.2, 0.4, 0.8, 1.5)
 CALL_LIMIT_S = 20.0
+READERS = 4  # as many as connections that the client keeps
 LOST = (ConnectionFailed, ProtocolError, OSError)
 # Events of a container after which there is nothing new to see in its row.
-QUIET_ACTIONS = ("exec_", "attach", "resize", "top", "archive-path", "export", "copy")
+QUIET_ACTIONS = (
+    "exec_",
+    "attach",
+    "detach",
+    "resize",
+    "top",
+    "archive-path",
+    "extract-to-dir",
+    "export",
+    "copy",
+    "kill",
+)
+IMAGES = "images"  # the key of the list of images, among ids of containers
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    containers: list[Container]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    key: str
+    error: Exception
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Changes that are emitted together."""
+
+    happened: list[Happening] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    changed: dict[str, Container] = field(default_factory=dict)
+    unread: list[_Unread] = field(default_factory=list)
+
+    def clear(self) -> None:
+        self.happened, self.dropped, self.changed, self.unread = [], [], {}, []
+
+
+_News = _Loaded | _Found | _Gone | _Unread | list[Image] | Happening | EngineFacts
 
 
 class EngineSession(QObject):
     """One engine, as the window follows it.
 
     Signals: loaded(list[Container]) everything at once; changed(list[Container]), dropped(list[str]); images(list
-    [Image]); happened(list[Happening]); facts(EngineFacts) at each change of contact; measured(dict[str, Usage]).
+    [Image]); happened(list[Happening]); facts(EngineFacts) at each change of contact; measured(dict[str, Usage]);
+    unread(what, why): something could not be read and is tried again.
     """
 
     loaded = Signal(object)
@@ -43,6 +98,8 @@ class EngineSession(QObject):
     happened = Signal(object)
     facts = Signal(object)
     measured = Signal(object)
+    unread = Signal(str, str)
+    _has_news = Signal()
 
     def __init__(self, endpoint: Endpoint, kind: str, workers: Workers, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -53,14 +110,18 @@ class EngineSession(QObject):
         self._wanted = threading.Event()
         self._poke = threading.Event()
         self._stream_lock = threading.Lock()
-        self._stream: Any = None
-        self._looks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._meter = Meter(self.client, self._closed, self.measured.emit)
-        self._last_id = ""
-        self.facts.connect(self._on_facts, Qt.ConnectionType.DirectConnection)
-
-    def _on_facts(self, facts: EngineFacts) -> None:
-        self.now = facts
+        self._stream: JsonStream | None = None
+        self._contact = 0  # counts the contacts; changed by the watcher only
+        self._refresher = Refresher(self._read, self._on_unread)
+        self._meter = Meter(self.client, self.measured.emit)
+        self._inventory = Inventory()  # on the GUI thread
+        self._applied_contact, self._in_contact = 0, False
+        self._news: deque[tuple[int, _News]] = deque()
+        self._batch = QTimer(self)
+        self._batch.setSingleShot(True)
+        self._batch.setInterval(int(BATCH_S * 1000))
+        self._batch.timeout.connect(self._apply)
+        self._has_news.connect(self._on_news, Qt.ConnectionType.QueuedConnection)
 
     # life ------------------------------------------------------------------------------------------------------------
 
@@ -68,7 +129,8 @@ class EngineSession(QObject):
         """Start to follow the engine."""
         self._wanted.set()
         self.workers.lasting("watcher", self._watch)
-        self.workers.lasting("looker", self._look)
+        for number in range(READERS):
+            self.workers.lasting(f"reader-{number}", self._refresher.run)
         self.workers.lasting("meter", self._meter.run)
 
     def retry(self) -> None:
@@ -82,21 +144,21 @@ class EngineSession(QObject):
         self._poke.set()
 
     def close(self) -> None:
-        """Have the threads end: their streams are cut. `client` is closed by who has waited for them."""
+        """Have the threads end: their streams are cut. The caller closes `client` when it has waited for them."""
         self._closed.set()
         self._wanted.set()
         self._poke.set()
-        self._looks.put(None)
-        self._meter.wake()
+        self._refresher.close()
+        self._meter.close()
         with self._stream_lock:
             if self._stream is not None:
                 self._stream.close()
 
     def measure(self, ids: Iterable[str]) -> None:
-        """Which containers' figures are wanted from now on; none stops the meter."""
+        """Which containers' usage is wanted from now on; none stops the meter."""
         self._meter.want(ids)
 
-    # threads ---------------------------------------------------------------------------------------------------------
+    # the watcher -----------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         failures, told_lost, seen_once = 0, False, False
@@ -118,7 +180,7 @@ class EngineSession(QObject):
                 failures, told_lost = 0, False
             if not told_lost:
                 phase = EnginePhase.LOST if seen_once else EnginePhase.STOPPED
-                self.facts.emit(replace(self.now, phase=phase, problem=problem, since_s=time.time()))
+                self._set_facts(replace(self.now, phase=phase, problem=problem, since_s=time.time()))
                 told_lost = True
             self._poke.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
             self._poke.clear()
@@ -136,9 +198,9 @@ class EngineSession(QObject):
                 return
             containers = [Container.from_list(entry) for entry in self.client.containers(all=True)]
             info = self.client.info()
-            engine_id = str(info.get("ID", ""))
-            self._last_id = engine_id
-            self.facts.emit(
+            self._contact += 1
+            self._meter.expect_stream()
+            self._set_facts(
                 EngineFacts(
                     phase=EnginePhase.RUNNING,
                     kind=self.kind,
@@ -150,74 +212,121 @@ class EngineSession(QObject):
                     since_s=since,
                 )
             )
-            self.loaded.emit(containers)
-            self._looks.put("images:")
-            for container in containers:
-                self._looks.put(container.id)
+            self._publish(_Loaded(containers))
+            self._refresher.want(IMAGES)
+            # The list has neither times nor reasons of an end. Those follow, behind what events ask for.
+            self._refresher.want_later([container.id for container in containers])
             for event in stream:
                 self._take(Happening.from_event(event))
                 if self._closed.is_set():
                     return
         finally:
+            self._refresher.clear()
             with self._stream_lock:
                 self._stream = None
             stream.close()
 
     def _take(self, happening: Happening) -> None:
-        self.happened.emit([happening])
+        self._publish(happening)
         if happening.kind == "container":
             if happening.action == "destroy":
-                self.dropped.emit([happening.object_id])
-                self._looks.put("images:")
+                self._refresher.forget(happening.object_id)
+                self._publish(_Gone(happening.object_id))
+            elif happening.action == "commit":
+                self._refresher.want(IMAGES)
             elif not happening.action.startswith(QUIET_ACTIONS):
-                self._looks.put(happening.object_id)
-                if happening.action in ("create", "die"):
-                    self._looks.put("images:")
+                self._refresher.want(happening.object_id)
         elif happening.kind == "image":
-            self._looks.put("images:")
+            self._refresher.want(IMAGES)
 
-    def _look(self) -> None:
-        while (first := self._looks.get()) is not None:
-            asked = {first}
-            limit = time.monotonic() + BATCH_S
-            while len(asked) < 50 and (left := limit - time.monotonic()) > 0:
-                try:
-                    more = self._looks.get(timeout=left)
-                except queue.Empty:
-                    break
-                if more is None:
-                    return
-                asked.add(more)
-            wants_images = "images:" in asked
-            asked.discard("images:")
-            found: list[Container] = []
-            gone: list[str] = []
-            try:
-                for container_id in asked:
-                    try:
-                        found.append(Container.from_inspect(self.client.inspect(container_id)))
-                    except ApiError as e:
-                        if e.status != 404:
-                            raise
-                        gone.append(container_id)
-                if wants_images:
-                    self.images.emit(self._read_images())
-            except (*LOST, ApiError):
-                continue  # the watcher sees the same loss, tells it, and asks for everything anew afterwards
-            finally:
-                if found:
-                    self.changed.emit(found)
-                if gone:
-                    self.dropped.emit(gone)
+    # the readers -----------------------------------------------------------------------------------------------------
 
-    def _read_images(self) -> list[Image]:
-        users: dict[str, list[str]] = {}
-        for entry in self.client.containers(all=True):
-            users.setdefault(str(entry.get("ImageID", "")), []).append(str((entry.get("Names") or [""])[0]).lstrip("/"))
-        return [
-            replace(image, used_by=tuple(users.get(image.id, ())))
-            for image in (Image.from_list(entry) for entry in self.client.images())
-        ]
+    def _read(self, key: str) -> None:
+        """Read what `key` names and publish it. Raises what the client raises."""
+        contact = self._contact
+        try:
+            if key == IMAGES:
+                self._publish([Image.from_list(entry) for entry in self.client.images()], contact)
+            else:
+                self._publish(_Found(Container.from_inspect(self.client.inspect(key))), contact)
+        except ApiError as e:
+            if e.status != 404 or key == IMAGES:
+                raise
+            self._publish(_Gone(key), contact)
+        except (KeyError, ValueError, TypeError, AttributeError) as e:
+            raise ProtocolError(f"the engine's answer has another shape than it should: {e!r}") from e
+
+    def _on_unread(self, key: str, error: Exception, attempts: int) -> None:
+        # Where contact is lost, the watcher publishes that, and nothing is tried a second time.
+        if attempts == (1 if isinstance(error, ApiError) else 2):
+            self._publish(_Unread(key, error))
+
+    # news, to the GUI thread -----------------------------------------------------------------------------------------
+
+    def _set_facts(self, facts: EngineFacts) -> None:
+        self.now = facts
+        self._publish(facts)
+
+    def _publish(self, news: _News, contact: int | None = None) -> None:
+        """Queue `news`, which was found in `contact` (the present one if None)."""
+        self._news.append((self._contact if contact is None else contact, news))
+        self._has_news.emit()
+
+    @Slot()
+    def _on_news(self) -> None:
+        if self._news and not self._batch.isActive():
+            self._batch.start()
+
+    def _apply(self) -> None:
+        """Apply what has been queued, and emit each kind of change once."""
+        if self._closed.is_set():
+            return
+        batch = _Batch()
+        while self._news:
+            contact, news = self._news.popleft()
+            if isinstance(news, Happening):
+                batch.happened.append(news)
+            elif isinstance(news, EngineFacts):
+                self._emit(batch)
+                self._in_contact = news.phase is EnginePhase.RUNNING
+                self.facts.emit(news)
+            elif isinstance(news, _Loaded):
+                self._emit(batch)
+                self._applied_contact = contact
+                self._inventory.load(news.containers)
+                self.loaded.emit(news.containers)
+            elif self._in_contact and contact == self._applied_contact:
+                self._apply_one(news, batch)
+        self._emit(batch)
+
+    def _apply_one(self, news: _Found | _Gone | _Unread | list[Image], batch: _Batch) -> None:
+        if isinstance(news, _Found):
+            if self._inventory.put(news.container):
+                batch.changed[news.container.id] = news.container
+        elif isinstance(news, _Gone):
+            self._inventory.drop(news.container_id)
+            batch.changed.pop(news.container_id, None)
+            batch.dropped.append(news.container_id)
+        elif isinstance(news, _Unread):
+            batch.unread.append(news)
+        else:
+            self._inventory.set_images(news)
+
+    def _emit(self, batch: _Batch) -> None:
+        """Emit what `batch` holds and empty it."""
+        if batch.happened:
+            self.happened.emit(batch.happened)
+        if batch.dropped:
+            self.dropped.emit(batch.dropped)
+        if batch.changed:
+            self.changed.emit(list(batch.changed.values()))
+        if (images := self._inventory.changed_images()) is not None:
+            self.images.emit(images)
+        for each in batch.unread:
+            name = self._inventory.name_of(each.key)
+            what = tr("The list of images") if each.key == IMAGES else tr("Container {name}", name=name)
+            self.unread.emit(what, str(each.error))
+        batch.clear()
 
     # verbs -----------------------------------------------------------------------------------------------------------
 
@@ -255,7 +364,7 @@ class EngineSession(QObject):
 
         def answered(fresh: Container | None) -> None:
             done()
-            if fresh is not None:
+            if fresh is not None and self._in_contact and self._inventory.put(fresh):
                 self.changed.emit([fresh])
 
         self.workers.run(job, answered, failed)

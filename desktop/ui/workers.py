@@ -7,6 +7,7 @@ caller there. After `close` nothing is delivered any more.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -81,9 +82,10 @@ class Workers(QObject):
             call()
 
     def close(self, limit_s: float = 2.0) -> None:
-        """Deliver nothing more; wait up to `limit_s` for the jobs and each thread, whose streams are closed by now."""
+        """Deliver nothing more; wait up to `limit_s` for all jobs and threads, whose streams are closed by now."""
         self._closed = True
+        deadline = time.monotonic() + limit_s
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait(self._jobs, limit_s)
         for thread in self._threads:
-            thread.join(limit_s)
+            thread.join(max(0.0, deadline - time.monotonic()))
