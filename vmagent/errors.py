@@ -37,6 +37,12 @@ class Conflict(EngineError):
     status = 409
 
 
+class TooLarge(EngineError):
+    """A request's body is over its limit."""
+
+    status = 413
+
+
 class NotImplementedHere(EngineError):
     status = 501
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 
@@ -210,6 +212,33 @@ def test_a_json_body_without_end_is_refused_early(api: Running) -> None:
         assert Reader(sock).answer()[0] == 413
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["behind a request that waits", "whose replies nobody reads"])
+def test_a_client_that_pipelines_without_end_is_not_read_without_end(api: Running, waits: bool) -> None:
+    """The server reads a bounded number of requests ahead, and holds a bounded number of replies; none is lost."""
+    container_id = create(api, "true")
+    ping, limit = b"GET /_ping HTTP/1.1\r\nHost: x\r\nX-Padding: " + b"x" * 4000 + b"\r\n\r\n", 8_000
+    with api.connect() as sock:
+        reader = Reader(sock)
+        if waits:
+            sock.sendall(post(f"/containers/{container_id}/wait?condition=next-exit"))
+            assert reader.head()[0] == 200
+        sent, wire = 0, ping * 50
+        while sent < limit * len(ping) and select.select([], [sock], [], 1.0)[1]:
+            sent += sock.send(wire[sent % len(ping) :], socket.MSG_DONTWAIT)
+        assert sent < limit * len(ping), f"the server has read {sent} bytes of requests"
+        rest = ping[sent % len(ping) :] if sent % len(ping) else b""
+        sender = threading.Thread(target=sock.sendall, args=(rest,))
+        sender.start()  # the socket takes the rest of the last request once the server reads again
+        if waits:
+            start(api, container_id)
+            size = int(reader.until(b"\r\n"), 16)
+            assert json.loads(reader.exactly(size)) == {"StatusCode": 0}
+            assert reader.until(b"0\r\n\r\n") == b"\r\n"
+        for _ in range(-(-sent // len(ping))):
+            assert reader.answer() == (200, b"OK")
+        sender.join()
+
+
 def test_an_answer_before_the_bodys_end_leaves_the_connection_usable(api: Running) -> None:
     with api.connect() as sock:
         size = 20_000_000
@@ -297,6 +326,21 @@ def test_input_in_the_heads_segment_and_output_after_half_close(api: Running, up
         frames = list(reader.frames())
         assert b"".join(data for stream, data in frames if stream == 1) == b"GET / HTTP/1.1\r\n\r\n"
         assert (2, b"done\n") in frames
+
+
+def test_output_does_not_share_a_read_with_the_head(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that parse the head through a buffered reader lose what they read along with it."""
+    monkeypatch.setattr("vmagent.api.hijacked.HEAD_POLLS", 1_000_000)  # until the head is read, however long it takes
+    container_id = create(api, "sh", "-c", "echo output")
+    start(api, container_id)
+    with api.connect() as sock, api.connect() as other:
+        hijack(sock, f"/containers/{container_id}/attach?logs=1&stream=1&stdout=1")
+        assert select.select([sock], [], [], LIMIT_S)[0]
+        for _ in range(50):  # rounds in which the server could have sent the output
+            other.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert Reader(other).answer() == (200, b"OK")
+        assert sock.recv(65536).endswith(b"\r\n\r\n")
+        assert [data for _, data in Reader(sock).frames()] == [b"output\n"]
 
 
 def test_old_clients_hear_of_a_raw_stream_and_get_frames(api: Running) -> None:
@@ -408,7 +452,7 @@ def test_events_answer_at_once_and_end_with_the_client(api: Running) -> None:
         assert (event["Type"], event["Action"], event["status"]) == ("container", "create", "create")
         assert event["Actor"]["Attributes"]["a"] == "b"
     deadline = time.monotonic() + LIMIT_S
-    while any(c.is_endless for c in list(api.server._connections)):
+    while any(c.is_endless for c in list(api.server.connections)):
         assert time.monotonic() < deadline
 
 

@@ -25,8 +25,6 @@ _LONG = {
 }
 # Still circles by imports for types alone: the modules of each. A circle that is cut leaves this table.
 _CIRCLES = {
-    frozenset({"vmagent.api.exchange", "vmagent.api.http"}),
-    frozenset({"vmagent.api.messages", "vmagent.api.streams"}),
     frozenset({"vmagent.containers.defaults", "vmagent.containers.model"}),
     frozenset({"vmagent.runtime.extras", "vmagent.runtime.process", "vmagent.runtime.rootfs"}),
     frozenset({"vmagent.supervisor.containers", "vmagent.supervisor.pump", "vmagent.supervisor.rotation"}),

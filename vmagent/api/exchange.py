@@ -1,19 +1,21 @@
-"""One request and its answer on a connection: heads, whole and streamed answers, hijacks."""
+"""One request and its reply on a connection: heads, whole and streamed replies, and the ways to end HTTP/1.1.
+
+There is one way for a connection to leave HTTP/1.1: `hand_over` gives its transport to another asyncio protocol. What
+docker calls a hijack is a hand-over to `HijackedConnection`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from vmagent.api.hangup import HangupWatch
+from vmagent.api.hijacked import HijackedConnection
 from vmagent.api.messages import COMMON_HEADERS, STATUS_LINES, Request, Response
-from vmagent.api.streams import Inflow, Stream
-
-if TYPE_CHECKING:
-    from vmagent.api.http import Connection
-    from vmagent.api.router import Route
+from vmagent.api.router import Route
+from vmagent.api.streams import P, Sink, Stream
 
 _NO_BODY = frozenset((101, 204, 304))
 
@@ -52,12 +54,22 @@ def encode_head(
     return head + extra + b"\r\n"
 
 
+class Carrier(Sink, Protocol):
+    """What an exchange needs of its connection."""
+
+    @property
+    def hangups(self) -> HangupWatch: ...
+
+    def hand_over(self, head: bytes, factory: Callable[[], P]) -> P:
+        """Send `head` and give the transport to `factory()`. Raises Disconnected, BadRequest."""
+
+
 class HttpExchange:
-    """One request and its answer (`streams.Exchange`)."""
+    """One request and its reply (`streams.Exchange`)."""
 
     __slots__ = ("connection", "has_answered", "has_failed", "hijacked", "is_http11", "keep_alive", "request", "route")
 
-    def __init__(self, connection: Connection, request: Request, *, is_http11: bool, keep_alive: bool) -> None:
+    def __init__(self, connection: Carrier, request: Request, *, is_http11: bool, keep_alive: bool) -> None:
         self.connection = connection
         self.request = request
         self.is_http11 = is_http11
@@ -100,7 +112,6 @@ class HttpExchange:
         return Stream(self.connection, chunked=self.is_http11)
 
     def hijack(self, content_type: str, *, common_headers: bool) -> HijackedConnection:
-        self.has_answered = True
         if "x-upgrade" in self.request.headers:
             # Go's client takes nothing but 101, and says "tcp".
             head = encode_head(
@@ -111,38 +122,18 @@ class HttpExchange:
             )
         else:
             head = encode_head(200, content_type="application/vnd.docker.raw-stream", bare=not common_headers)
-        self.hijacked = self.connection.hijack(head)
-        return self.hijacked
+        return self._hijack(head)
 
     def switch_protocols(self, headers: Mapping[str, str]) -> HijackedConnection:
+        return self._hijack(encode_head(101, headers=headers, bare=True))
+
+    def hand_over(self, factory: Callable[[], P], *, upgrade: str) -> P:
+        head = encode_head(101, headers={"Connection": "Upgrade", "Upgrade": upgrade}, bare=True)
+        protocol = self.connection.hand_over(head, factory)
         self.has_answered = True
-        self.hijacked = self.connection.hijack(encode_head(101, headers=headers, bare=True))
+        return protocol
+
+    def _hijack(self, head: bytes) -> HijackedConnection:
+        self.hijacked = self.connection.hand_over(head, lambda: HijackedConnection(self.connection.hangups))
+        self.has_answered = True
         return self.hijacked
-
-
-class HijackedConnection:
-    """A connection that a handler has taken over (`streams.Hijacked`)."""
-
-    def __init__(self, connection: Connection, inflow: Inflow) -> None:
-        self._connection = connection
-        self._inflow = inflow
-        self.read = inflow.next
-
-    async def write(self, data: bytes) -> None:
-        self._connection.send(data)
-        await self._connection.drain()
-
-    async def head_was_read(self) -> None:
-        # docker-py, dockerode and Portainer parse the head through a buffered reader and then read the bare socket:
-        # output that sits in the socket together with the head is lost to them. The kernel tells when it was taken.
-        for _ in range(20):
-            if not self._connection.unread_by_peer():
-                return
-            await asyncio.sleep(0.001)
-
-    async def hung_up(self) -> None:
-        await asyncio.shield(self._connection.hang_up)
-
-    def finish(self) -> None:
-        self._inflow.discard()
-        self._connection.finish_output()

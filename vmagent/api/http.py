@@ -1,37 +1,38 @@
 """HTTP/1.1 on an asyncio.Protocol of our own, over httptools.
 
-What aiohttp and h11 lack and docker's API needs: a connection that a handler takes over (hijack), half-close in both
-directions, and heads sent long before bodies. Requests on one connection are answered in order.
+What aiohttp and h11 lack and docker's API needs: a connection that a handler hands over to another protocol,
+half-close in both directions, and heads sent long before bodies. Requests on one connection are answered in order.
 
-A head is gathered whole before it is parsed. So its size is bounded, and the bytes after it can be told apart: after
-a request that hijacks they are the process's input, and nothing but the route says so (an `Upgrade` header is
-optional). The parser must not see `Upgrade` at all: it would stop before the body, which exec start has.
+A head is gathered whole before it is parsed. This bounds its size and separates it from the bytes that follow: after
+a request that hijacks they are the process's input, and only the route says so (an `Upgrade` header is optional). The
+parser must not see `Upgrade` at all: it would stop before the body, which exec start has.
+
+A connection that begins with the preface of HTTP/2 (RFC 9113, section 3.4) is handed to the server's HTTP/2 protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import re
-import socket
-import struct
+from collections.abc import Callable
 from typing import Protocol
 
 import httptools
 
 from vmagent.api.chunked import ChunkError, ChunkScanner
-from vmagent.api.exchange import HijackedConnection, HttpExchange, encode_head
+from vmagent.api.exchange import HttpExchange, encode_head
 from vmagent.api.hangup import HangupWatch
 from vmagent.api.messages import Request, Response, error_response
 from vmagent.api.router import Route
-from vmagent.api.streams import Body, Disconnected, Inflow
+from vmagent.api.streams import Body, Disconnected, Inflow, Outflow, P
+from vmagent.errors import BadRequest
 
 MAX_HEAD = 64 * 1024  # bytes of request line and headers
 MAX_URL = 32 * 1024  # bytes; compose's label filters make some hundred
 MAX_PIPELINED = 16  # requests waiting on one connection before its socket is paused
 WRITE_BUFFER = 256 * 1024  # bytes per connection, then the writer waits
 LINGER_S = 10.0  # how long a finished peer may take to close its half
-_SIOCOUTQ = 0x5411  # linux/sockios.h: bytes the peer has not taken yet
+_HTTP2_HEAD = b"PRI * HTTP/2.0\r\n\r\n"  # RFC 9113, 3.4: the preface's part that looks like a head
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
 
@@ -40,6 +41,7 @@ class App(Protocol):
 
     hangups: HangupWatch
     is_stopping: bool
+    http2: Callable[[], asyncio.Protocol] | None  # serves connections that begin with the preface of HTTP/2
 
     def match(self, request: Request) -> Route: ...
 
@@ -51,6 +53,31 @@ class App(Protocol):
     def closed(self, connection: Connection) -> None: ...
 
 
+class _HandedOver(asyncio.Protocol):
+    """Passes a transport's callbacks to the protocol that took it over, and reports the connection's end."""
+
+    def __init__(self, protocol: asyncio.Protocol, on_lost: Callable[[Exception | None], None]) -> None:
+        self._protocol, self._on_lost = protocol, on_lost
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._protocol.eof_received()
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        try:
+            self._protocol.connection_lost(exc)
+        finally:
+            self._on_lost(exc)
+
+
 class Connection(asyncio.Protocol):
     """One client's connection: parses, queues, and runs one exchange after the other."""
 
@@ -58,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._app = app
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._socket: socket.socket
+        self._outflow: Outflow
         self._parser = httptools.HttpRequestParser(self)
         self._head = bytearray()  # an incomplete head
         self._in_head = True
@@ -70,23 +97,21 @@ class Connection(asyncio.Protocol):
         self._current: HttpExchange | None = None
         self._queue: list[HttpExchange] = []  # seldom more than none
         self._task: asyncio.Task[None] | None = None
-        self._raw: Inflow | None = None  # what follows a request that hijacks
+        self._raw: Inflow | None = None  # what follows a request that may hand the connection over
+        self._is_first = True  # no head has arrived yet
+        self._is_handed_over = False
         self._refusal: Response | None = None
         self._is_deaf = False  # input is dropped: the connection ends once its output is out
         self._got_eof = False
         self._is_lost = False
         self._reading_paused = False
-        self._writing_paused = False
-        self._drainers: list[asyncio.Future[None]] = []
-        self.hang_up: asyncio.Future[None]
 
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._socket = transport.get_extra_info("socket")
-        self.hang_up = self._loop.create_future()
+        self._outflow = Outflow(transport)
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self._app.opened(self)
 
@@ -103,53 +128,67 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             return False
         if self._raw is not None:
-            self._raw.feed_end()
-            self._app.hangups.watch(self._socket.fileno(), self._on_hangup)
             return True
         exchange = self._current
         return exchange is not None and exchange.request.body.has_ended and not exchange.route.streams
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
-        self._app.hangups.forget(self._socket.fileno())
-        self._on_hangup()
         error = Disconnected("the client has closed the connection")
         if (inflow := self._inflow()) is not None:
             inflow.fail(error)
-        for drainer in self._drainers:
-            if not drainer.done():
-                drainer.set_exception(error)
-        self._drainers.clear()
+        self._outflow.fail(error)
         self._queue.clear()
         if self._current is not None and self._task is not None and self._current.route.streams:
             self._task.cancel()
         self._app.closed(self)
-        del self._parser  # which points back, with a method for each of its callbacks
+        del self._parser  # a reference cycle: the parser holds a bound method of this object for each callback
 
     def pause_writing(self) -> None:
-        self._writing_paused = True
+        self._outflow.pause()
 
     def resume_writing(self) -> None:
-        self._writing_paused = False
-        for drainer in self._drainers:
-            if not drainer.done():
-                drainer.set_result(None)
-        self._drainers.clear()
+        self._outflow.resume()
 
-    # --- streams.Flow
+    # --- exchange.Carrier
+
+    @property
+    def hangups(self) -> HangupWatch:
+        return self._app.hangups
 
     def send(self, data: bytes) -> None:
-        if self._is_lost or self._transport.is_closing():
-            raise Disconnected("the client has closed the connection")
-        self._transport.write(data)
+        self._outflow.send(data)
 
     async def drain(self) -> None:
-        if self._is_lost:
-            raise Disconnected("the client has closed the connection")
-        if self._writing_paused:
-            drainer: asyncio.Future[None] = self._loop.create_future()
-            self._drainers.append(drainer)
-            await drainer
+        await self._outflow.drain()
+
+    def hand_over(self, head: bytes, factory: Callable[[], P]) -> P:
+        """Send `head`, then give the transport and what was received behind the request to `factory()`.
+
+        Raises Disconnected, and BadRequest where the request's body has not arrived whole: what comes next would be
+        taken for the other protocol's.
+        """
+        if self._raw is None:
+            raise BadRequest("the request's body must be sent before the connection changes its protocol")
+        self.send(head)
+        raw, self._raw = self._raw, None
+        return self._give_transport(raw.take(), factory())
+
+    def _give_transport(self, received: bytes, protocol: P) -> P:
+        """Make `protocol` the transport's; `received` are the bytes that it would have got already."""
+        assert isinstance(protocol, asyncio.Protocol), "a protocol of plain, unbuffered callbacks"
+        self._is_handed_over = True
+        if self._reading_paused and not self._got_eof:
+            self._transport.resume_reading()
+        self._transport.set_protocol(_HandedOver(protocol, self.connection_lost))
+        protocol.connection_made(self._transport)
+        if self._outflow.is_paused:
+            protocol.pause_writing()
+        if received:
+            protocol.data_received(received)
+        if self._got_eof and not protocol.eof_received():
+            self._transport.close()
+        return protocol
 
     def _inflow(self) -> Inflow | None:
         """Where bytes from the peer go now, if they aren't a head."""
@@ -158,7 +197,7 @@ class Connection(asyncio.Protocol):
         return None if self._parsing is None else self._parsing.request.body
 
     def update_reading(self) -> None:
-        if self._got_eof or self._is_lost:
+        if self._got_eof or self._is_lost or self._is_handed_over:
             return
         inflow = self._inflow()
         pause = (inflow is not None and inflow.is_full) or len(self._queue) >= MAX_PIPELINED
@@ -173,7 +212,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         try:
-            while data and self._raw is None and not self._is_deaf:
+            while data and self._raw is None and not self._is_deaf and not self._is_handed_over:
                 if self._in_head:
                     data = self._feed_head(data)
                 elif self._chunks is not None:
@@ -213,6 +252,10 @@ class Connection(asyncio.Protocol):
             return b""
         self._head.clear()
         head = data[:size]
+        is_first, self._is_first = self._is_first, False
+        if is_first and head == _HTTP2_HEAD and self._app.http2 is not None:
+            self._give_transport(data, self._app.http2())
+            return b""
         if b"upgrade" in head.lower():
             head = _UPGRADE.sub(b"\r\nx-upgrade:", head)
         self._parser.feed_data(head)
@@ -298,6 +341,7 @@ class Connection(asyncio.Protocol):
             response = await self._app.respond(exchange.request, exchange.route)
             if response is not None and not exchange.has_answered:
                 exchange.send(response)
+                await self.drain()  # a client that does not read its replies gets no further ones
         except Disconnected:
             pass  # nobody is left to be told
         except asyncio.CancelledError:
@@ -313,8 +357,9 @@ class Connection(asyncio.Protocol):
         del exchange.request.exchange  # which points back: it would take the collector to be rid of them
         if self._is_lost:
             return
-        if exchange.hijacked is not None:
-            exchange.hijacked.finish()
+        if self._is_handed_over:
+            if exchange.hijacked is not None:
+                exchange.hijacked.finish()
             return
         rest = b""
         if self._raw is not None:  # it could have hijacked and didn't: these are requests after all
@@ -347,54 +392,6 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         self._is_deaf = True
         self._transport.close()
-
-    # --- hijacking
-
-    def hijack(self, head: bytes) -> HijackedConnection:
-        """Send `head` by itself and hand the connection over."""
-        assert self._raw is not None, "the route is not marked as hijacking"
-        self.send(head)
-        return HijackedConnection(self, self._raw)
-
-    def unread_by_peer(self) -> int:
-        """Bytes we sent that the peer's process has not read (unix sockets), or its kernel not received (TCP)."""
-        if self._is_lost:
-            return 0
-        try:
-            answer = fcntl.ioctl(self._socket.fileno(), _SIOCOUTQ, b"\0\0\0\0")
-        except OSError:
-            return 0
-        return self._transport.get_write_buffer_size() + int(struct.unpack("i", answer)[0])
-
-    def _on_hangup(self) -> None:
-        if not self.hang_up.done():
-            self.hang_up.set_result(None)
-
-    def finish_output(self) -> None:
-        """Close our half when all is written; the whole once the peer has closed its own.
-
-        Closing at once would turn input that nobody read into ECONNRESET at the peer.
-        """
-        if self._is_lost or self._transport.is_closing():
-            return
-        if self._got_eof or self.hang_up.done():
-            self._close()
-            return
-        self._is_deaf = True
-        self._raw = None
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
-        self._transport.write_eof()
-        self._loop.call_later(LINGER_S, self._close_when_written)
-
-    def _close_when_written(self) -> None:
-        if self._is_lost:
-            return
-        if self._transport.get_write_buffer_size():  # a reader that takes its time still gets all
-            self._loop.call_later(LINGER_S, self._close_when_written)
-        else:
-            self._transport.close()
 
     # --- the server's end
 

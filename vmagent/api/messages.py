@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from vmagent.api.streams import Body, Exchange
 from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
-from vmagent.errors import BadRequest, EngineError
-
-if TYPE_CHECKING:
-    from vmagent.api.streams import Body, Exchange
+from vmagent.errors import BadRequest
 
 MAX_JSON_BODY = 4 << 20  # bytes; docker's largest JSON bodies (a create with many mounts) are some 100 kB
 
@@ -40,10 +38,6 @@ _REASONS = {
 STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason in _REASONS.items()}
 # On every answer that reached a handler, whatever version was asked for.
 COMMON_HEADERS = f"Api-Version: {API_VERSION}\r\nOstype: linux\r\nServer: Docker/{ENGINE_VERSION} (linux)\r\n".encode()
-
-
-class TooLarge(EngineError):
-    status = 413
 
 
 class Version(NamedTuple):

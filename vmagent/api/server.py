@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -26,15 +26,16 @@ log = structlog.get_logger(__name__)
 class Server:
     """Serves one engine on any number of listening sockets. Made by `serve`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, http2: Callable[[], asyncio.Protocol] | None = None) -> None:
+        self.http2 = http2
         self.hangups = HangupWatch(asyncio.get_running_loop())
         self.is_stopping = False
         self._engine = engine
-        self._router = Router()
-        self._connections: set[Connection] = set()
+        self.router = Router()
+        self.connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
-        self.match = self._router.match
-        add_all(self._router, engine)
+        self.match = self.router.match
+        add_all(self.router, engine)
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections on `listener`, which the keeper owns: its path is not removed at the end."""
@@ -53,10 +54,10 @@ class Server:
         self._servers.append(server)
 
     def opened(self, connection: Connection) -> None:
-        self._connections.add(connection)
+        self.connections.add(connection)
 
     def closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        self.connections.discard(connection)
 
     async def respond(self, request: Request, route: Route) -> Response | None:
         try:
@@ -86,27 +87,32 @@ class Server:
         self.is_stopping = True
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             if connection.is_idle:
                 connection.close()
             elif connection.is_endless:
                 connection.cancel()
-        tasks = [task for connection in self._connections if (task := connection.task) is not None]
+        tasks = [task for connection in self.connections if (task := connection.task) is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace_s)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=1.0)
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.abort()
         await asyncio.sleep(0)  # lets connection_lost run
         self.hangups.close()
 
 
-async def serve(engine: Engine, listeners: Sequence[socket.socket]) -> Server:
-    """Serve `engine` on `listeners`. Raises OSError if one can't listen."""
-    server = Server(engine)
+async def serve(
+    engine: Engine, listeners: Sequence[socket.socket], *, http2: Callable[[], asyncio.Protocol] | None = None
+) -> Server:
+    """Serve `engine` on `listeners`, and by `http2()` connections that begin with the preface of HTTP/2.
+
+    Raises OSError if a listener can't listen.
+    """
+    server = Server(engine, http2=http2)
     for listener in listeners:
         await server.listen(listener)
     return server

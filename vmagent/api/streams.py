@@ -1,4 +1,4 @@
-"""Bytes that flow in and out of a request: its body, a chunked answer, a hijacked connection.
+"""Bytes that flow in and out of a request: its body, a chunked reply, a hijacked connection.
 
 Everything here is bounded: a reader that lags pauses the socket, a writer waits in `write` until the peer has read.
 """
@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol, TypeVar
 
-from vmagent.api.messages import TooLarge
+from vmagent.errors import TooLarge
 
 HIGH_WATER = 512 * 1024  # bytes of input buffered before the socket is paused
 LOW_WATER = 128 * 1024
 
 
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
 class Disconnected(ConnectionError):
-    """The peer is gone."""
+    """The peer has closed the connection, or it broke."""
 
 
-class Flow(Protocol):
-    """What a stream needs of its connection."""
+class Source(Protocol):
+    """Where an `Inflow` gets its bytes from."""
 
     def update_reading(self) -> None:
-        """Pause or resume the socket by what is buffered now."""
+        """Pause or resume the socket according to how much is buffered now."""
+
+
+class Sink(Protocol):
+    """Where a `Stream` writes to."""
 
     def send(self, data: bytes) -> None:
         """Hand bytes to the transport. Raises Disconnected."""
@@ -33,11 +40,58 @@ class Flow(Protocol):
         """Wait until the transport's buffer is below its limit. Raises Disconnected."""
 
 
+class Outflow:
+    """Bytes to the peer: a `Sink` over a transport, whose protocol calls `pause`, `resume` and `fail`."""
+
+    __slots__ = ("_drainers", "_error", "_transport", "is_paused")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.is_paused = False  # the transport's buffer is above its limit
+        self._error: Disconnected | None = None
+        self._drainers: list[asyncio.Future[None]] = []
+
+    def send(self, data: bytes) -> None:
+        """Hand bytes to the transport. Raises Disconnected."""
+        if self._error is not None or self._transport.is_closing():
+            raise Disconnected("the client has closed the connection")
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the transport's buffer is below its limit. Raises Disconnected."""
+        if self._error is not None:
+            raise self._error
+        if self.is_paused:
+            drainer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._drainers.append(drainer)
+            await drainer
+
+    def pause(self) -> None:
+        """The transport's buffer is above its limit."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """The transport's buffer is below its limit again."""
+        self.is_paused = False
+        for drainer in self._drainers:
+            if not drainer.done():
+                drainer.set_result(None)
+        self._drainers.clear()
+
+    def fail(self, error: Disconnected) -> None:
+        """The connection is lost: every writer, now and later, gets `error`."""
+        self._error = error
+        for drainer in self._drainers:
+            if not drainer.done():
+                drainer.set_exception(error)
+        self._drainers.clear()
+
+
 class Inflow:
     """Bytes from the peer, in order, with an end. One reader."""
 
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._chunks: deque[bytes] | None = None  # made when first needed: an empty one has 760 bytes
         self._wake: asyncio.Future[None] | None = None
         self._error: Disconnected | None = None
@@ -84,7 +138,7 @@ class Inflow:
     def take(self) -> bytes:
         """Everything buffered, without waiting."""
         data = self._all()
-        self._flow.update_reading()
+        self._source.update_reading()
         return data
 
     def _all(self) -> bytes:
@@ -113,7 +167,7 @@ class Inflow:
         data = self._chunks.popleft()
         self.size -= len(data)
         if self._is_full:
-            self._flow.update_reading()
+            self._source.update_reading()
         return data
 
 
@@ -141,21 +195,21 @@ class Body(Inflow):
 class Stream:
     """An answer of unknown length. Its head went out when this was made; chunked for HTTP/1.1."""
 
-    def __init__(self, flow: Flow, *, chunked: bool) -> None:
-        self._flow = flow
+    def __init__(self, sink: Sink, *, chunked: bool) -> None:
+        self._sink = sink
         self._chunked = chunked
 
     async def write(self, data: bytes) -> None:
         """Send `data` as one chunk; waits while the peer is slow. Raises Disconnected."""
         if not data:
             return
-        self._flow.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        await self._flow.drain()
+        self._sink.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await self._sink.drain()
 
     def finish(self) -> None:
         """The answer is complete."""
         if self._chunked:
-            self._flow.send(b"0\r\n\r\n")
+            self._sink.send(b"0\r\n\r\n")
 
 
 class Hijacked(Protocol):
@@ -188,6 +242,13 @@ class Exchange(Protocol):
 
     def switch_protocols(self, headers: Mapping[str, str]) -> Hijacked:
         """Answer 101 with these headers and take the connection over."""
+
+    def hand_over(self, factory: Callable[[], P], *, upgrade: str) -> P:
+        """Answer 101 `Upgrade: upgrade`, and make `factory()` the protocol of the connection's transport.
+
+        The new protocol gets `connection_made`, then the bytes that arrived after the request, then whatever follows.
+        Raises Disconnected, and BadRequest if the request's body has not arrived whole.
+        """
 
     @property
     def has_answered(self) -> bool:
