@@ -70,7 +70,7 @@ def run_server(path: Path, engine: FakeEngine) -> Iterator[Running]:
     async def main() -> None:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
-            server = await serve(engine, [listener])  # type: ignore[arg-type]  # the fake lacks what no test calls
+            server = await serve(engine, [listener])
             end = asyncio.Event()
             ready.set_result((asyncio.get_running_loop(), server, end))
             await end.wait()

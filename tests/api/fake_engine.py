@@ -1,6 +1,7 @@
 """A small engine of plain host processes, so that the API can be tested by real clients without namespaces.
 
-It keeps the facade's promises (order of events, waiters, sessions that end after the last output); what it starts are
+Its parts are subclasses of the real ones, so their signatures are checked against them, and replace what the tests
+call. They keep the promises (order of events, waiters, sessions that end after the last output); what they start are
 ordinary children of the test.
 """
 
@@ -13,12 +14,17 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
+from vmagent.containers.live import Waiter
+from vmagent.engine import containers, creating, files, lifecycle, streams, system
+from vmagent.engine import execs as real_execs
+from vmagent.engine.engine import Engine
 from vmagent.engine.events import EventBus
 from vmagent.engine.options import LogOptions, PathStat
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.images import imagestore
 from vmagent.supervisor.logfile import LogEntry
 
 Json = dict[str, Any]
@@ -36,6 +42,7 @@ class Process:
         self.child: asyncio.subprocess.Process | None = None
         self.held_input = b""
         self.is_stdin_closed = False
+        self.task: asyncio.Task[None] | None = None  # that follows the child
 
     async def run(self) -> None:
         pipe = asyncio.subprocess.PIPE
@@ -112,30 +119,25 @@ class Session:
         self.detached.set_result(keys)
 
 
-class Waiter:
-    def __init__(self) -> None:
-        self.done: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-
-    async def result(self) -> Json:
-        return await self.done
-
-
 class Container(Process):
     def __init__(self, name: str, config: Json) -> None:
         super().__init__([*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])], bool(config.get("OpenStdin")))
         self.tty = bool(config.get("Tty"))  # only what it says: there is no terminal behind it
         self.id = secrets.token_hex(32)
         self.name, self.config = name or f"fake_{self.id[:6]}", config
-        self.waiters: list[tuple[str, Waiter]] = []
-        self.task: asyncio.Task[None] | None = None
+        self.waiters: list[tuple[str, asyncio.Future[Json]]] = []
         self.is_running = False
 
 
-class LogStream:
+class LogStream(streams.LogStream):
     def __init__(self, container: Container, options: LogOptions) -> None:
-        self.container, self.options, self.tty = container, options, False
+        self.container, self.options = container, options
 
-    async def batches(self) -> AsyncIterator[Sequence[LogEntry]]:
+    @property
+    def tty(self) -> bool:
+        return False
+
+    async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
         options = self.options
         streams = {1} if options.stdout else set()
         streams |= {2} if options.stderr else set()
@@ -154,7 +156,9 @@ class LogStream:
                     await self.container.news.wait()
 
 
-class Containers:
+class World:
+    """All containers of a fake engine, and what the tests look at."""
+
     def __init__(self, events: EventBus) -> None:
         self.all: dict[str, Container] = {}
         self.events = events
@@ -172,13 +176,82 @@ class Containers:
         attributes = (container.config.get("Labels") or {}) | {"image": container.config["Image"]}
         self.events.publish("container", action, container.id, attributes | {"name": container.name} | extra)
 
+
+class Creator(creating.Creator):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
     async def create(self, config: Json, *, name: str, platform: str, api_version: tuple[int, int]) -> tuple[str, Any]:
         if config.get("Image") == "missing":
             raise NotFound("No such image: missing:latest")
         container = Container(name, config)
-        self.all[container.id] = container
-        self.publish(container, "create")
+        self.world.all[container.id] = container
+        self.world.publish(container, "create")
         return container.id, []
+
+
+class Lifecycle(lifecycle.Lifecycle):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def start(self, ref: str) -> None:
+        c = self.world.find(ref)
+        try:
+            await c.run()
+        except EngineError:
+            await self.ended(c)
+            raise
+        c.is_running = True
+        self.world.publish(c, "start")
+        c.task = asyncio.create_task(self.reap(c))
+
+    async def reap(self, c: Container) -> None:
+        await c.follow()
+        c.is_running = False
+        self.world.publish(c, "die", exitCode=str(c.exit_code))
+        await self.ended(c)
+
+    async def ended(self, c: Container) -> None:
+        removed = bool((c.config.get("HostConfig") or {}).get("AutoRemove"))
+        for condition, waiter in c.waiters:
+            if (condition != "removed" or removed) and not waiter.done():
+                waiter.set_result({"StatusCode": c.exit_code or 0})
+        if removed:
+            del self.world.all[c.id]
+            self.world.publish(c, "destroy")
+
+    async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
+        await self.kill(ref, signal=signal or "TERM")
+
+    async def kill(self, ref: str, *, signal: str) -> None:
+        c = self.world.find(ref)
+        if not c.is_running or c.child is None:
+            raise Conflict(f"container {c.id} is not running")
+        name = signal.removeprefix("SIG")
+        c.child.send_signal(getattr(__import__("signal").Signals, f"SIG{name}"))
+        self.world.publish(c, "kill", signal=name)
+
+    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
+        c = self.world.find(ref)
+        if c.is_running and c.child is not None and c.task is not None:
+            c.child.kill()
+            await c.task
+        self.world.all.pop(c.id, None)
+        self.world.publish(c, "destroy")
+
+    async def waiter(self, ref: str, condition: str) -> Waiter:
+        c = self.world.find(ref)
+        waiter: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        if condition == "not-running" and not c.is_running:
+            waiter.set_result({"StatusCode": c.exit_code or 0})
+        else:
+            c.waiters.append((condition, waiter))
+        return Waiter(waiter)
+
+
+class Containers(containers.Containers):
+    def __init__(self, world: World) -> None:
+        self.world = world
 
     async def list(self, *, all: bool, limit: int, size: bool, filters: Any) -> Any:
         return [
@@ -193,12 +266,12 @@ class Containers:
                 "State": "running" if c.is_running else "exited",
                 "Status": "Up 1 second" if c.is_running else "Exited (0)",
             }
-            for c in self.all.values()
+            for c in self.world.all.values()
             if all or c.is_running
         ]
 
     async def inspect(self, ref: str, *, size: bool = False) -> Json:
-        c = self.find(ref)
+        c = self.world.find(ref)
         state = {"Running": c.is_running, "ExitCode": c.exit_code or 0, "Status": "running", "StartedAt": ZERO}
         log_config = {"Type": "json-file", "Config": {}}
         config = c.config | {"Tty": False, "Labels": {}}
@@ -212,96 +285,52 @@ class Containers:
             "NetworkSettings": {},
         }
 
-    async def start(self, ref: str) -> None:
-        c = self.find(ref)
-        try:
-            await c.run()
-        except EngineError:
-            await self.ended(c)
-            raise
-        c.is_running = True
-        self.publish(c, "start")
-        c.task = asyncio.create_task(self.reap(c))
-
-    async def reap(self, c: Container) -> None:
-        await c.follow()
-        c.is_running = False
-        self.publish(c, "die", exitCode=str(c.exit_code))
-        await self.ended(c)
-
-    async def ended(self, c: Container) -> None:
-        removed = bool((c.config.get("HostConfig") or {}).get("AutoRemove"))
-        for condition, waiter in c.waiters:
-            if (condition != "removed" or removed) and not waiter.done.done():
-                waiter.done.set_result({"StatusCode": c.exit_code or 0})
-        if removed:
-            del self.all[c.id]
-            self.publish(c, "destroy")
-
-    async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
-        await self.kill(ref, signal=signal or "TERM")
-
-    async def kill(self, ref: str, *, signal: str) -> None:
-        c = self.find(ref)
-        if not c.is_running or c.child is None:
-            raise Conflict(f"container {c.id} is not running")
-        name = signal.removeprefix("SIG")
-        c.child.send_signal(getattr(__import__("signal").Signals, f"SIG{name}"))
-        self.publish(c, "kill", signal=name)
-
-    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
-        c = self.find(ref)
-        if c.is_running and c.child is not None and c.task is not None:
-            c.child.kill()
-            await c.task
-        self.all.pop(c.id, None)
-        self.publish(c, "destroy")
-
-    async def waiter(self, ref: str, condition: str) -> Waiter:
-        c = self.find(ref)
-        waiter = Waiter()
-        if condition == "not-running" and not c.is_running:
-            waiter.done.set_result({"StatusCode": c.exit_code or 0})
-        else:
-            c.waiters.append((condition, waiter))
-        return waiter
-
-    async def attach(self, ref: str, *, logs: bool, stream: bool, stdin: bool, stdout: bool, stderr: bool) -> Session:
-        c = self.find(ref)
-        streams = ({1} if stdout else set()) | ({2} if stderr else set())
-        session = Session(c, streams, replay=logs, stdin=stdin and c.open_stdin)
-        self.sessions.append(session)
-        return session
-
-    async def logs(self, ref: str, options: LogOptions) -> LogStream:
-        return LogStream(self.find(ref), options)
-
-    async def archive_stat(self, ref: str, path: str) -> PathStat:
-        self.find(ref)
-        return PathStat("f", 3, 0o644, "2024-01-01T00:00:00Z", "")
-
-    async def archive_put(self, ref: str, path: str, chunks: AsyncIterator[bytes], **_: Any) -> None:
-        async for chunk in chunks:
-            self.put += chunk[:1]
-            self.most_held = max(self.most_held, len(chunk))
-
     async def usage(self, *, interval_s: float) -> AsyncIterator[Json]:
         while True:
             yield {"containers": []}
             await asyncio.sleep(interval_s)
 
     async def stats(self, ref: str) -> Json:
-        c = self.find(ref)
+        c = self.world.find(ref)
         return {"id": c.id, "name": "/" + c.name, "read": ZERO, "cpu_stats": {}, "memory_stats": {}}
 
 
-class Execs:
-    def __init__(self, containers: Containers) -> None:
-        self.containers = containers
+class Streams(streams.Streams):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def attach(self, ref: str, *, logs: bool, stream: bool, stdin: bool, stdout: bool, stderr: bool) -> Session:
+        c = self.world.find(ref)
+        streams = ({1} if stdout else set()) | ({2} if stderr else set())
+        session = Session(c, streams, replay=logs, stdin=stdin and c.open_stdin)
+        self.world.sessions.append(session)
+        return session
+
+    async def logs(self, ref: str, options: LogOptions) -> LogStream:
+        return LogStream(self.world.find(ref), options)
+
+
+class Files(files.Files):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def stat(self, ref: str, path: str) -> PathStat:
+        self.world.find(ref)
+        return PathStat("f", 3, 0o644, "2024-01-01T00:00:00Z", "")
+
+    async def put(self, ref: str, path: str, chunks: AsyncIterator[bytes], **_: Any) -> None:
+        async for chunk in chunks:
+            self.world.put += chunk[:1]
+            self.world.most_held = max(self.world.most_held, len(chunk))
+
+
+class Execs(real_execs.Execs):
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.all: dict[str, Process] = {}
 
     async def create(self, ref: str, config: Json) -> str:
-        if not self.containers.find(ref).is_running:
+        if not self.world.find(ref).is_running:
             raise Conflict(f"container {ref} is not running")
         exec_id = secrets.token_hex(32)
         self.all[exec_id] = Process(config["Cmd"], bool(config.get("AttachStdin")))
@@ -315,7 +344,7 @@ class Execs:
         process = self.all[exec_id]
         await process.run()
         session = Session(process, {1, 2}, replay=True, stdin=process.open_stdin)
-        process.following = asyncio.create_task(process.follow())  # type: ignore[attr-defined]
+        process.task = asyncio.create_task(process.follow())
         return None if detach else session
 
     async def inspect(self, exec_id: str) -> Json:
@@ -325,10 +354,13 @@ class Execs:
         return {"ID": exec_id, "Running": running, "ExitCode": process.exit_code, "Pid": 1, "ContainerID": "x"}
 
 
-class Images:
-    loaded = 0
+class Images(imagestore.ImageStore):
+    def __init__(self) -> None:
+        self.loaded = 0
 
-    async def pull(self, from_image: str, *, tag: str, platform: str, auth: Any) -> AsyncIterator[Json]:
+    async def pull(
+        self, from_image: str, tag: str = "", platform: str | None = None, auth: Any = None
+    ) -> AsyncGenerator[Json, None]:
         if from_image.endswith("nowhere"):
             raise NotFound("manifest for nowhere:latest not found: manifest unknown: manifest unknown")
         yield {"status": f"Pulling from {from_image}", "id": tag}
@@ -336,12 +368,14 @@ class Images:
             raise EngineError("the <registry> & its blobs")
         yield {"status": f"Status: Downloaded newer image for {from_image}:{tag}"}
 
-    async def load(self, chunks: AsyncIterator[bytes], *, quiet: bool) -> AsyncIterator[Json]:
+    async def load(
+        self, chunks: AsyncIterator[bytes], quiet: bool = True, platform: str | None = None
+    ) -> AsyncGenerator[Json, None]:
         async for chunk in chunks:
             self.loaded += len(chunk)
         yield {"stream": "Loaded image: x:1\n"}
 
-    async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+    async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
         if refs == ["nope"]:
             raise NotFound("No such image: nope")
         for _ in range(64):
@@ -351,7 +385,10 @@ class Images:
         return {"Id": "sha256:0", "RepoTags": [ref], "Size": 1}
 
 
-class System:
+class System(system.System):
+    def __init__(self) -> None:
+        pass
+
     async def version(self) -> Json:
         return {"Version": "0.1.0", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
 
@@ -359,25 +396,23 @@ class System:
         return {"ID": "x", "OSType": "linux", "ServerVersion": "0.1.0", "Swarm": {"LocalNodeState": "inactive"}}
 
 
-class FakeEngine:
+class FakeEngine(Engine):
     def __init__(self, *, is_open: bool = True) -> None:
         self.is_open = is_open
         self.events = EventBus()
-        self.containers = Containers(self.events)
-        self.execs = Execs(self.containers)
-        self.images = Images()
-        self.system = System()
-        self.networks = self.volumes = None
+        self.world = world = World(self.events)
+        self.creator, self.lifecycle, self.containers = Creator(world), Lifecycle(world), Containers(world)
+        self.streams, self.files, self.fake_execs = Streams(world), Files(world), Execs(world)
+        self.execs, self.images, self.system = self.fake_execs, Images(), System()
 
     async def open(self) -> None:
         self.is_open = True
 
-    async def close(self) -> None:
+    async def close(self, *, stop_containers: bool = True) -> None:
         """Kill and reap what still runs."""
-        for process in [*self.containers.all.values(), *self.execs.all.values()]:
+        for process in [*self.world.all.values(), *self.fake_execs.all.values()]:
             if process.child is not None and process.child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.child.pid, signal.SIGKILL)
-            for task in (getattr(process, "task", None), getattr(process, "following", None)):
-                if task is not None:
-                    await task
+            if process.task is not None:
+                await process.task

@@ -261,8 +261,8 @@ def test_bodies_are_streamed_and_never_held(api: Running) -> None:
         for _ in range(64):
             sock.sendall(bytes(size // 64))
         assert Reader(sock).answer()[0] == 200
-    assert api.engine.containers.most_held <= 256 * 1024
-    assert len(api.engine.containers.put) >= 64_000_000 // (256 * 1024)
+    assert api.engine.world.most_held <= 256 * 1024
+    assert len(api.engine.world.put) >= 64_000_000 // (256 * 1024)
 
 
 def test_a_peer_that_closes_its_half_still_gets_its_answer(api: Running) -> None:
@@ -365,7 +365,7 @@ def test_a_client_that_vanishes_after_half_close_is_noticed(api: Running) -> Non
     with api.connect() as sock:
         hijack(sock, f"/containers/{container_id}/attach?stream=1&stdout=1").head()
         sock.shutdown(socket.SHUT_WR)
-    assert api.engine.containers.sessions[0].detached.result(LIMIT_S) is False
+    assert api.engine.world.sessions[0].detached.result(LIMIT_S) is False
 
 
 def test_detach_keys_leave_the_process_alone(api: Running) -> None:
@@ -377,11 +377,11 @@ def test_detach_keys_leave_the_process_alone(api: Running) -> None:
         assert reader.head()[0] == 101
         sock.sendall(b"ab\x01")
         sock.sendall(b"y\x01x later")
-        session = api.engine.containers.sessions[0]
+        session = api.engine.world.sessions[0]
         assert session.detached.result(LIMIT_S) is True
         assert session.written == b"ab\x01y"
         read_all(sock)
-        assert api.engine.containers.all[container_id].is_running
+        assert api.engine.world.all[container_id].is_running
     with api.connect() as sock:
         status, body = hijack(sock, f"/containers/{container_id}/attach?detachKeys=nonsense").answer()
         assert (status, b"Invalid detach keys (nonsense) provided" in body) == (400, True)
@@ -396,7 +396,7 @@ def test_a_slow_reader_is_waited_for_and_disturbs_nobody(api: Running) -> None:
         start(api, container_id)
         lines = b"".join(data for _, data in quick_reader.frames())
         assert lines.endswith(b"\n300000\n")
-        session = api.engine.containers.sessions[0]
+        session = api.engine.world.sessions[0]
         assert session.at < 200_000, "the slow one's output piled up in the server"
         assert b"".join(data for _, data in slow_reader.frames()) == lines
 

@@ -21,10 +21,11 @@ from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.events import EventBus
 from vmagent.engine.execs import Execs
-from vmagent.engine.logs import Logs, LogStream
+from vmagent.engine.logs import Logs
 from vmagent.engine.options import LogOptions
 from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
+from vmagent.engine.streams import LogStream
 from vmagent.engine.userns import UserNamespaces
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SupervisorClient, SupervisorError

@@ -1,4 +1,4 @@
-"""Volumes on disk and through the engine's facade."""
+"""Volumes on disk and through the engine's volume verbs."""
 
 from __future__ import annotations
 

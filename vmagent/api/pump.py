@@ -10,9 +10,10 @@ import structlog
 
 from vmagent.api import stdcopy
 from vmagent.api.detach import DetachScanner
-from vmagent.api.facade import Json, Session
 from vmagent.api.messages import JSON, Request, dump_progress
 from vmagent.api.streams import Disconnected, Hijacked
+from vmagent.containers.model import JsonObject
+from vmagent.engine.options import Session
 from vmagent.errors import EngineError
 
 RAW_STREAM = "application/vnd.docker.raw-stream"
@@ -102,7 +103,7 @@ async def first_of(source: AsyncIterator[T]) -> tuple[T | None, bool]:
         return None, False
 
 
-async def send_progress(request: Request, source: AsyncIterator[Json]) -> None:
+async def send_progress(request: Request, source: AsyncIterator[JsonObject]) -> None:
     """Stream progress lines. The head is held back until the first one, so that an early failure has its status;
     a later one becomes the last line, with both keys that clients look for."""
     first, has_first = await first_of(source)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from vmagent.api.facade import Engine
 from vmagent.api.hangup import HangupWatch
 from vmagent.api.http import Connection
 from vmagent.api.messages import Request, Response, error_response
 from vmagent.api.router import Route, Router
 from vmagent.api.routes import add_all
 from vmagent.api.streams import Disconnected
+from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
 
 BACKLOG = 512  # 50 clients connecting at once must not see EAGAIN

@@ -1,14 +1,13 @@
-"""`engine.containers`: the Engine API's container verbs, each handed on to the part that does it."""
+"""`engine.containers`: the Engine API's verbs that show containers, change their records, or prune them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 
 from vmagent.containers import configure, records, shapes
-from vmagent.containers.live import Condition, Live, Waiter
+from vmagent.containers.live import Live
 from vmagent.containers.model import JsonObject, Status
 from vmagent.containers.names import checked_name
 from vmagent.containers.resources import resources
@@ -16,17 +15,14 @@ from vmagent.engine import stats as statistics
 from vmagent.engine import usage
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
-from vmagent.engine.creating import Creator
 from vmagent.engine.files import Files
 from vmagent.engine.health import health_json, health_status
 from vmagent.engine.lifecycle import Lifecycle
-from vmagent.engine.logs import AttachedSession, Logs, LogStream
 from vmagent.engine.networking import Networking
-from vmagent.engine.options import LogOptions, PathStat
 from vmagent.engine.processes import process_table
 from vmagent.engine.registry import Registry
 from vmagent.engine.selecting import implies_all, passes
-from vmagent.errors import BadRequest, Conflict, EngineError, NotFound, NotImplementedHere
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images.imagestore import ImageStore
 from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import NotHeld, SupervisorClient
@@ -41,23 +37,8 @@ UPDATABLE = (
 )  # fmt: skip
 
 
-async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` on a container's files; a removal does not wait for it, but ends it. Raises Conflict then."""
-    working = asyncio.create_task(work, name=f"files of {live.id[:12]}")
-    removal = asyncio.create_task(live.removal(), name=f"removal of {live.id[:12]}")
-    try:
-        await asyncio.wait((working, removal), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Conflict(f"container {live.id} is marked for removal")
-        working.result()
-    finally:
-        for task in (working, removal):
-            task.cancel()
-        await asyncio.wait((working, removal))
-
-
 class Containers:
-    """The verbs. All raise vmagent.errors."""
+    """The verbs. All raise vmagent.errors. Those that change a status are in `lifecycle`, those on files in `files`."""
 
     def __init__(
         self,
@@ -65,54 +46,16 @@ class Containers:
         events: ContainerEvents,
         background: Background,
         supervisor: SupervisorClient,
-        logs: Logs,
         images: ImageStore,
         networking: Networking,
-        creator: Creator,
         lifecycle: Lifecycle,
         files: Files,
         exec_root: ExecRoot,
     ) -> None:
         self._registry, self._events, self._background = registry, events, background
-        self._supervisor, self._logs, self._images, self._networking = supervisor, logs, images, networking
-        self._creator, self._lifecycle, self._files, self._exec_root = creator, lifecycle, files, exec_root
+        self._supervisor, self._images, self._networking = supervisor, images, networking
+        self._lifecycle, self._files, self._exec_root = lifecycle, files, exec_root
         self._pruning = asyncio.Lock()
-
-    # --- create, start, stop
-
-    async def create(
-        self, config: JsonObject, *, name: str, platform: str, api_version: tuple[int, int]
-    ) -> tuple[str, list[str]]:
-        """ContainerCreate: (id, warnings)."""
-        began = asyncio.get_running_loop().time()
-        live, warnings = await self._creator.create(config, name=name, platform=platform, api_version=api_version)
-        live.note_create((asyncio.get_running_loop().time() - began) * 1000)
-        return live.record.id, warnings
-
-    async def start(self, ref: str) -> None:
-        await self._lifecycle.start(self._registry.find(ref))
-
-    async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
-        await self._lifecycle.stop(self._registry.find(ref), timeout_s=timeout_s, signal=signal)
-
-    async def restart(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
-        await self._lifecycle.restart(self._registry.find(ref), timeout_s=timeout_s, signal=signal)
-
-    async def kill(self, ref: str, *, signal: str) -> None:
-        await self._lifecycle.kill(self._registry.find(ref), signal=signal)
-
-    async def pause(self, ref: str) -> None:
-        await self._lifecycle.pause(self._registry.find(ref))
-
-    async def unpause(self, ref: str) -> None:
-        await self._lifecycle.unpause(self._registry.find(ref))
-
-    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
-        await self._lifecycle.remove(self._registry.find(ref), force=force, volumes=volumes)
-
-    async def waiter(self, ref: str, condition: str) -> Waiter:
-        """ContainerWait, registered when this returns."""
-        return self._registry.find(ref).wait_for(Condition.parse(condition))
 
     # --- looking in
 
@@ -191,6 +134,12 @@ class Containers:
         live = self._running(ref)
         return await process_table(await self._pids(live), ps_args)
 
+    def _running(self, ref: str) -> Live:
+        live = self._registry.find(ref)
+        if not live.record.state.running:
+            raise Conflict(f"container {live.id} is not running")
+        return live
+
     async def _pids(self, live: Live) -> Sequence[int]:
         try:
             return await self._supervisor.pids(live.id)
@@ -218,51 +167,6 @@ class Containers:
     async def timeline(self, ref: str) -> JsonObject:
         """How long the last start took, step by step, in milliseconds."""
         return self._registry.find(ref).timeline()
-
-    # --- streams
-
-    async def attach(
-        self, ref: str, *, logs: bool, stream: bool, stdin: bool, stdout: bool, stderr: bool
-    ) -> AttachedSession:
-        """ContainerAttach. Raises Conflict where it is paused or restarting."""
-        live = self._registry.find(ref)
-        if live.record.state.status is Status.PAUSED:
-            raise Conflict(f"container {live.id} is paused, unpause the container before attach")
-        if live.record.state.status is Status.RESTARTING:
-            raise Conflict(f"container {live.id} is restarting, wait until the container is running")
-        streams = tuple(number for number, wanted in ((1, stdout), (2, stderr)) if wanted)
-        session = AttachedSession(
-            self._logs, self._events, self._supervisor, live, logs=logs, stream=stream, stdin=stdin, streams=streams
-        )
-        self._events.publish(live.record, "attach")
-        return session
-
-    async def logs(self, ref: str, options: LogOptions) -> LogStream:
-        """ContainerLogs. Raises BadRequest, Conflict, NotImplementedHere (driver none)."""
-        live = self._registry.find(ref)
-        record = live.record
-        if not (options.stdout or options.stderr):
-            raise BadRequest("Bad parameters: you must choose at least one stream")
-        if record.state.status in (Status.REMOVING, Status.DEAD):
-            raise Conflict("can not get logs from container which is dead or marked for removal")
-        if record.host_config["LogConfig"]["Type"] == "none":
-            raise NotImplementedHere("configured logging driver does not support reading")
-        return LogStream(self._logs, live, options)
-
-    async def resize(self, ref: str, *, height: int, width: int) -> None:
-        """ContainerResize. Raises Conflict where it does not run."""
-        live = self._running(ref)
-        try:
-            await self._supervisor.resize(live.id, height, width)
-        except NotHeld as e:
-            raise Conflict(f"container {live.id} is not running") from e
-        self._events.publish(live.record, "resize", height=str(height), width=str(width))
-
-    def _running(self, ref: str) -> Live:
-        live = self._registry.find(ref)
-        if not live.record.state.running:
-            raise Conflict(f"container {live.id} is not running")
-        return live
 
     # --- changes of the record
 
@@ -325,77 +229,8 @@ class Containers:
                     continue
                 size, _ = await self._files.sizes(live.record)
                 with suppress(Conflict, NotFound):  # started or removed meanwhile
-                    await self._lifecycle.remove(live, force=False, volumes=False)
+                    await self._lifecycle.remove(live.id, force=False, volumes=False)
                     deleted.append(live.id)
                     reclaimed += size
             self._events.pruned(reclaimed)
             return {"ContainersDeleted": deleted or None, "SpaceReclaimed": reclaimed}
-
-    # --- files
-
-    async def changes(self, ref: str) -> Sequence[JsonObject]:
-        return await self._files.changes(self._registry.find(ref).record)
-
-    async def archive_stat(self, ref: str, path: str) -> PathStat:
-        return await self._files.stat(self._registry.find(ref).record, path)
-
-    async def archive_get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
-        return await self._files.get(self._registry.find(ref).record, path)
-
-    async def archive_put(
-        self,
-        ref: str,
-        path: str,
-        chunks: AsyncIterator[bytes],
-        *,
-        no_overwrite_dir_non_dir: bool,
-        copy_uid_gid: bool,
-    ) -> None:
-        live = self._registry.find(ref)
-        async with AsyncExitStack() as stack:
-            if not live.record.state.running:
-                await stack.enter_async_context(live.overlay)  # never mounted twice: no start meanwhile
-            if live.record.state.running:
-                await stack.aclose()  # it was being started
-            putting = self._files.put(
-                live.record,
-                path,
-                chunks,
-                no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
-                copy_uid_gid=copy_uid_gid,
-            )
-            await (putting if live.record.state.running else _unless_removed(live, putting))
-
-    def export(self, ref: str) -> AsyncIterator[bytes]:
-        """The whole file system as a tar stream."""
-        live = self._registry.find(ref)
-        self._events.publish(live.record, "export")
-        return self._files.export(live.record)
-
-    async def commit(
-        self,
-        ref: str,
-        config: JsonObject,
-        *,
-        repo: str,
-        tag: str,
-        comment: str,
-        author: str,
-        pause: bool,
-        changes: Sequence[str],
-    ) -> str:
-        """ImageCommit: the new image's id."""
-        live = self._registry.find(ref)
-        pauses = pause and live.record.state.status is Status.RUNNING
-        if pauses:
-            await self._supervisor.pause(live.id)
-        try:
-            image_id = await self._files.commit(
-                live.record, config, repo=repo, tag=tag, comment=comment, author=author, changes=changes
-            )
-        finally:
-            if pauses and live.record.state.status is Status.RUNNING:  # paused by hand meanwhile, it stays so
-                with suppress(NotHeld):
-                    await self._supervisor.resume(live.id)
-        self._events.publish(live.record, "commit", comment=comment, imageID=image_id, imageRef=repo)
-        return image_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -52,8 +53,9 @@ class Creator:
 
     async def create(
         self, body: dict[str, Any], *, name: str, platform: str, api_version: tuple[int, int]
-    ) -> tuple[Live, list[str]]:
-        """(the new container, warnings). Raises BadRequest, Conflict (name), NotFound only for a missing image."""
+    ) -> tuple[str, list[str]]:
+        """ContainerCreate: (id, warnings). Raises BadRequest, Conflict (name), NotFound only for a missing image."""
+        began = asyncio.get_running_loop().time()
         container_id = new_container_id()
         image_ref = body.get("Image") or ""
         if not image_ref:
@@ -99,7 +101,8 @@ class Creator:
             self._registry.add(live)
             self._lifecycle.image_holds[container_id] = hold
         self._events.publish(record, "create")
-        return live, [*warnings, *asked.warnings]
+        live.note_create((asyncio.get_running_loop().time() - began) * 1000)
+        return container_id, [*warnings, *asked.warnings]
 
     @staticmethod
     def _platform_warnings(config: dict[str, Any], platform: str, image_ref: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import IPv4Interface
 
 import structlog
@@ -20,7 +21,6 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.execs import Execs
 from vmagent.engine.files import Files
 from vmagent.engine.health import HealthMonitors
-from vmagent.engine.images import Images
 from vmagent.engine.launching import Launcher, make_init_layer
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.logs import Logs
@@ -29,6 +29,7 @@ from vmagent.engine.networks import Networks
 from vmagent.engine.recovery import Recovery
 from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
+from vmagent.engine.streams import Streams
 from vmagent.engine.system import System
 from vmagent.engine.tidying import Tidying
 from vmagent.engine.userns import UserNamespaces
@@ -74,56 +75,46 @@ class Engine:
         self._states = states = StateWriter(registry, background, supervisor)
         self._tidying = tidying = Tidying(data_root, background, events)
         self._users = users = UserNamespaces(registry, background, data_root, exec_root, remap)
-        self._store = store = ImageStore(
-            data_root, exec_root, insecure_registries=insecure_registries, on_event=self._on_image_event
+        self.images = images = ImageStore(
+            data_root,
+            exec_root,
+            insecure_registries=insecure_registries,
+            on_event=partial(bus.publish, "image"),
+            users=registry.image_users,
         )
         self._networking = networking = Networking(registry, bus, data_root, exec_root, bip)
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
-        launcher = Launcher(data_root, exec_root, registry, supervisor, users, store, networking, volumes)
-        files = Files(registry, background, users, launcher, store, exec_root)
+        launcher = Launcher(data_root, exec_root, registry, supervisor, users, images, networking, volumes)
+        self.files = files = Files(registry, events, background, supervisor, users, launcher, images, exec_root)
         self.execs = Execs(registry, events, background, supervisor, users)
         health = HealthMonitors(events, background, self.execs)
-        self._lifecycle = Lifecycle(
+        self.lifecycle = lifecycle = Lifecycle(
             registry, events, background, supervisor, states, tidying, launcher, networking, volumes, health, exec_root
         )
-        creator = Creator(
+        self.creator = Creator(
             registry,
             events,
             background,
             tidying,
             users,
-            store,
+            images,
             networking,
             volumes,
             files,
-            self._lifecycle,
+            lifecycle,
             log_default=log_default,
         )
-        logs = Logs(registry, background)
+        self.streams = Streams(registry, events, supervisor, Logs(registry, background))
         self.containers = Containers(
-            registry,
-            events,
-            background,
-            supervisor,
-            logs,
-            store,
-            networking,
-            creator,
-            self._lifecycle,
-            files,
-            exec_root,
+            registry, events, background, supervisor, images, networking, lifecycle, files, exec_root
         )
-        self.images = Images(registry, bus, store)
         self.networks = Networks(registry, bus, background, networking, launcher)
         self.system = System(
-            data_root, registry, background, users, self.images, store, files, volumes, log_driver=log_default["Type"]
+            data_root, registry, background, users, images, files, volumes, log_driver=log_default["Type"]
         )
         self._recovery = Recovery(
-            data_root, exec_root, registry, background, supervisor, tidying, store, self._lifecycle, self.execs
+            data_root, exec_root, registry, background, supervisor, tidying, images, lifecycle, self.execs
         )
-
-    def _on_image_event(self, action: str, actor: str, attributes: dict[str, str]) -> None:
-        self.events.publish("image", action, actor, attributes)
 
     # --- opening
 
@@ -143,8 +134,8 @@ class Engine:
         async with AsyncExitStack() as undo:
             await self._background.on_disk(self._make_roots)
             await self._users.open()
-            undo.push_async_callback(self._store.close)
-            await self._store.open()
+            undo.push_async_callback(self.images.close)
+            await self.images.open()
             await self.volumes.open()
             await self._supervisor.connect(self._exec_root.supervisor_socket, self._recovery.on_event)
             undo.callback(self._recovery.forget)
@@ -177,7 +168,7 @@ class Engine:
         self._tidying.open_spares()
         self._background.submit(warm, self._data_root, self._exec_root)
         await self._recovery.resume()
-        await self._store.collect()
+        await self.images.collect()
         await self._tidying.sweep_trash()
         self._recovery.sweep()
 
@@ -188,9 +179,9 @@ class Engine:
         if self.is_open:
             self.is_open = False
             if stop_containers:
-                await self._lifecycle.stop_all(SHUTDOWN_LIMIT_S)
+                await self.lifecycle.stop_all(SHUTDOWN_LIMIT_S)
                 await self._networking.close()
-                await self._store.close()
+                await self.images.close()
             else:
                 await self._networking.leave()
         await self._states.settle()

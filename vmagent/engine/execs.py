@@ -23,6 +23,7 @@ from vmagent.containers.streams import Outputs, write_all
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.launching import EXIT_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
+from vmagent.engine.options import Session
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
@@ -229,7 +230,7 @@ class Execs:
 
     async def start(
         self, exec_id: str, *, detach: bool, tty: bool, console_size: tuple[int, int] | None
-    ) -> ExecSession | None:
+    ) -> Session | None:
         """ExecStart: the session, None where detached. Raises what `check` does, and EngineError if it can't start."""
         await self.check(exec_id)
         exec_ = self._find(exec_id)

@@ -10,14 +10,16 @@ import json
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from vmagent.containers.model import Container, JsonObject, MountKind, now_ns, rfc3339
+from vmagent.containers.live import Live
+from vmagent.containers.model import Container, JsonObject, MountKind, Status, now_ns, rfc3339
 from vmagent.engine.background import Background
+from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.launching import Launcher
 from vmagent.engine.options import PathStat
 from vmagent.engine.registry import Registry
@@ -26,6 +28,7 @@ from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images.config import apply_changes
 from vmagent.images.imagestore import ImageStore
 from vmagent.paths import ExecRoot
+from vmagent.supervisor.client import NotHeld, SupervisorClient
 
 CHUNK = 256 << 10
 CHANGED, ADDED, DELETED = 0, 1, 2
@@ -73,20 +76,37 @@ class _Job:
             await self.process.stdin.wait_closed()
 
 
+async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` on a container's files; a removal does not wait for it, but ends it. Raises Conflict then."""
+    working = asyncio.create_task(work, name=f"files of {live.id[:12]}")
+    removal = asyncio.create_task(live.removal(), name=f"removal of {live.id[:12]}")
+    try:
+        await asyncio.wait((working, removal), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Conflict(f"container {live.id} is marked for removal")
+        working.result()
+    finally:
+        for task in (working, removal):
+            task.cancel()
+        await asyncio.wait((working, removal))
+
+
 class Files:
     """The file verbs."""
 
     def __init__(
         self,
         registry: Registry,
+        events: ContainerEvents,
         background: Background,
+        supervisor: SupervisorClient,
         users: UserNamespaces,
         launcher: Launcher,
         images: ImageStore,
         exec_root: ExecRoot,
     ) -> None:
-        self._registry, self._background, self._users = registry, background, users
-        self._launcher, self._images, self._exec_root = launcher, images, exec_root
+        self._registry, self._events, self._background, self._supervisor = registry, events, background, supervisor
+        self._users, self._launcher, self._images, self._exec_root = users, launcher, images, exec_root
 
     def lowers(self, record: Container) -> list[str]:
         return self._launcher.lowers(record)
@@ -150,14 +170,15 @@ class Files:
 
     # --- docker cp
 
-    async def stat(self, record: Container, path: str) -> PathStat:
+    async def stat(self, ref: str, path: str) -> PathStat:
         """Raises NotFound."""
+        record = self._registry.find(ref).record
         async with self._job(record, "stat", path, root=self._root(record)) as job:
             return _path_stat((await job.answer())["stat"])
 
-    async def get(self, record: Container, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+    async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
         """The stat, and the tar of what is there. Raises NotFound."""
-        stream = self._get(record, path)
+        stream = self._get(self._registry.find(ref).record, path)
         found = await anext(stream)
         assert isinstance(found, PathStat)
         return found, stream  # type: ignore[return-value]  # from here on it gives bytes alone
@@ -171,7 +192,7 @@ class Files:
 
     async def put(
         self,
-        record: Container,
+        ref: str,
         path: str,
         chunks: AsyncIterator[bytes],
         *,
@@ -179,6 +200,30 @@ class Files:
         copy_uid_gid: bool,
     ) -> None:
         """Unpack a tar into a folder of the container. Raises NotFound, BadRequest."""
+        live = self._registry.find(ref)
+        async with AsyncExitStack() as stack:
+            if not live.record.state.running:
+                await stack.enter_async_context(live.overlay)  # never mounted twice: no start meanwhile
+            if live.record.state.running:
+                await stack.aclose()  # it was being started
+            putting = self._put(
+                live.record,
+                path,
+                chunks,
+                no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+                copy_uid_gid=copy_uid_gid,
+            )
+            await (putting if live.record.state.running else _unless_removed(live, putting))
+
+    async def _put(
+        self,
+        record: Container,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        no_overwrite_dir_non_dir: bool,
+        copy_uid_gid: bool,
+    ) -> None:
         self._require_writable(record, path)
         owner = _numeric_owner(record.config["User"]) if copy_uid_gid else None
         async with self._job(
@@ -202,8 +247,13 @@ class Files:
         elif record.host_config["ReadonlyRootfs"]:
             raise BadRequest("container rootfs is marked read-only")
 
-    async def export(self, record: Container) -> AsyncIterator[bytes]:
+    def export(self, ref: str) -> AsyncIterator[bytes]:
         """The tar of the whole file system."""
+        live = self._registry.find(ref)
+        self._events.publish(live.record, "export")
+        return self._export(live.record)
+
+    async def _export(self, record: Container) -> AsyncIterator[bytes]:
         async with self._job(record, "export", "/", root=self._root(record)) as job:
             async for data in job.output():
                 yield data
@@ -233,8 +283,9 @@ class Files:
 
     # --- diff, sizes, commit
 
-    async def changes(self, record: Container) -> Sequence[JsonObject]:
+    async def changes(self, ref: str) -> Sequence[JsonObject]:
         """What differs from the image."""
+        record = self._registry.find(ref).record
         upper = self._registry.folder(record.id) / "upper"
         return await self._background.on_disk(_changes, str(upper), self.lowers(record))
 
@@ -248,6 +299,34 @@ class Files:
         return own, own + image
 
     async def commit(
+        self,
+        ref: str,
+        config: JsonObject,
+        *,
+        repo: str,
+        tag: str,
+        comment: str,
+        author: str,
+        pause: bool,
+        changes: Sequence[str],
+    ) -> str:
+        """ImageCommit: the new image's id."""
+        live = self._registry.find(ref)
+        pauses = pause and live.record.state.status is Status.RUNNING
+        if pauses:
+            await self._supervisor.pause(live.id)
+        try:
+            image_id = await self._commit(
+                live.record, config, repo=repo, tag=tag, comment=comment, author=author, changes=changes
+            )
+        finally:
+            if pauses and live.record.state.status is Status.RUNNING:  # paused by hand meanwhile, it stays so
+                with suppress(NotHeld):
+                    await self._supervisor.resume(live.id)
+        self._events.publish(live.record, "commit", comment=comment, imageID=image_id, imageRef=repo)
+        return image_id
+
+    async def _commit(
         self,
         record: Container,
         config: JsonObject,

@@ -15,7 +15,7 @@ import structlog
 
 from vmagent.containers import records
 from vmagent.containers.configure import signal_number
-from vmagent.containers.live import Live
+from vmagent.containers.live import Condition, Live, Waiter
 from vmagent.containers.model import Container, ContainerId, Event, MountKind, Status, now_ns
 from vmagent.containers.restart import next_delay_s, should_restart
 from vmagent.engine.background import Background
@@ -66,8 +66,11 @@ class Lifecycle:
 
     # --- start
 
-    async def start(self, live: Live) -> None:
+    async def start(self, ref: str) -> None:
         """ContainerStart. Raises NotModified where it runs, Conflict where it can't, and why a start failed."""
+        await self._start(self._registry.find(ref))
+
+    async def _start(self, live: Live) -> None:
         state = live.record.state
         async with live.overlay, live.lock:
             if state.status is Status.PAUSED:
@@ -124,6 +127,10 @@ class Lifecycle:
         self._health.start(live)
 
     # --- exit
+
+    async def waiter(self, ref: str, condition: str) -> Waiter:
+        """ContainerWait, registered when this returns. Raises BadRequest."""
+        return self._registry.find(ref).wait_for(Condition.parse(condition))
 
     def on_exited(self, event: Exited) -> None:
         """The supervisor's word that a process ended; may be repeated."""
@@ -199,8 +206,9 @@ class Lifecycle:
 
     # --- stop, kill, restart
 
-    async def stop(self, live: Live, *, timeout_s: int | None, signal: str | None) -> None:
+    async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
         """ContainerStop. Raises NotModified where it does not run. Goes on when the client leaves."""
+        live = self._registry.find(ref)
         await self._shielded(self._stop(live, timeout_s, signal), f"stop {live.id[:12]}")
 
     async def _stop(self, live: Live, timeout_s: int | None, signal: str | None) -> None:
@@ -271,8 +279,9 @@ class Lifecycle:
                 if live.record.state.status is Status.PAUSED:
                     live.record.state.move(Event.UNPAUSE)
 
-    async def kill(self, live: Live, *, signal: str) -> None:
+    async def kill(self, ref: str, *, signal: str) -> None:
         """ContainerKill. SIGKILL waits for the exit, others do not."""
+        live = self._registry.find(ref)
         await self._shielded(self._kill(live, signal), f"kill {live.id[:12]}")
 
     async def _kill(self, live: Live, signal: str) -> None:
@@ -293,8 +302,9 @@ class Lifecycle:
         if number == SIGKILL and not await self._over(live, run, KILL_LIMIT_S):
             raise EngineError(f"cannot kill container: {record.name}: no exit event after {KILL_LIMIT_S:g} s")
 
-    async def restart(self, live: Live, *, timeout_s: int | None, signal: str | None) -> None:
+    async def restart(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
         """ContainerRestart; starts a stopped one. --rm does not remove in between."""
+        live = self._registry.find(ref)
         await self._shielded(self._restart(live, timeout_s, signal), f"restart {live.id[:12]}")
 
     async def _restart(self, live: Live, timeout_s: int | None, signal: str | None) -> None:
@@ -304,11 +314,12 @@ class Lifecycle:
                 await self._stop(live, timeout_s, signal)
         finally:
             live.keeps_on_exit = False
-        await self.start(live)
+        await self._start(live)
         self._events.publish(live.record, "restart")
 
-    async def pause(self, live: Live) -> None:
+    async def pause(self, ref: str) -> None:
         """ContainerPause. Raises Conflict."""
+        live = self._registry.find(ref)
         async with live.lock:
             state = live.record.state
             if state.status is Status.PAUSED:
@@ -321,8 +332,9 @@ class Lifecycle:
             live.bell.ring()
             self._events.publish(live.record, "pause")
 
-    async def unpause(self, live: Live) -> None:
+    async def unpause(self, ref: str) -> None:
         """ContainerUnpause. Raises EngineError (500) where it is not paused, as docker does."""
+        live = self._registry.find(ref)
         async with live.lock:
             state = live.record.state
             if state.status is not Status.PAUSED:
@@ -335,8 +347,9 @@ class Lifecycle:
 
     # --- removal
 
-    async def remove(self, live: Live, *, force: bool, volumes: bool) -> None:
+    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
         """ContainerDelete. Raises Conflict where it runs (without `force`) or is being removed already."""
+        live = self._registry.find(ref)
         await self._shielded(self._remove(live, force=force, volumes=volumes), f"remove {live.id[:12]}")
 
     async def _remove(self, live: Live, *, force: bool, volumes: bool) -> None:

@@ -1,26 +1,20 @@
-"""Container logs for clients: reading their lines, and trimming what was kept for a reader."""
+"""Log files of containers: opened for a reader and trimmed behind it, in the disk threads."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from vmagent.containers import logconfig
-from vmagent.containers.live import Live
 from vmagent.containers.model import Container
-from vmagent.containers.session import AttachSession, follow
 from vmagent.engine.background import Background
-from vmagent.engine.container_events import ContainerEvents
-from vmagent.engine.options import LogOptions
 from vmagent.engine.registry import Registry
 from vmagent.errors import EngineError
 from vmagent.supervisor import rotation
-from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.logfile import LogReader
 
 log = structlog.get_logger(__name__)
@@ -50,52 +44,6 @@ class Logs:
         """A reader of the log has left: soon delete what is kept beyond the limits, unless there is another reader."""
         if (count := log_files(record)) is not None:
             self._background.submit(trim_log, self.folder(record), count)
-
-
-class LogStream:
-    """A container's log: `batches` gives its lines. Until then it holds nothing."""
-
-    def __init__(self, logs: Logs, live: Live, options: LogOptions) -> None:
-        self._logs, self._live, self._options = logs, live, options
-        self._follows = options.follow and live.record.state.running
-
-    @property
-    def tty(self) -> bool:
-        return self._live.record.tty
-
-    async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
-        """Lines in order of time, many at once where many are there. Raises OSError."""
-        options = self._options
-        try:
-            reader = await self._logs.open(
-                self._live.record,
-                streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
-                since_ns=options.since_ns or 0,
-                until_ns=options.until_ns,
-                tail=options.tail,
-            )
-            async for entries in follow(self._live, reader, follows=self._follows):
-                yield entries
-        finally:
-            self._logs.trim_later(self._live.record)
-
-
-class AttachedSession(AttachSession):
-    """An attach session that publishes its end by the detach keys, and has the log trimmed when it ends."""
-
-    def __init__(
-        self, logs: Logs, events: ContainerEvents, supervisor: SupervisorClient, live: Live, /, **options: Any
-    ) -> None:
-        super().__init__(live, supervisor, logs.folder(live.record), **options)
-        self._logs, self._events = logs, events
-
-    def on_closed(self) -> None:
-        self._logs.trim_later(self._live.record)
-
-    async def detach(self, *, keys: bool = False) -> None:
-        await super().detach(keys=keys)
-        if keys:
-            self._events.publish(self._live.record, "detach")
 
 
 def log_files(record: Container) -> int | None:

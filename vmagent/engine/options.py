@@ -1,9 +1,10 @@
-"""Arguments and results that cross the engine's facade and are more than plain JSON."""
+"""Arguments and results of the engine's verbs that are more than plain JSON."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +27,21 @@ class PathStat(NamedTuple):
     mode: int
     mtime: str
     link_target: str
+
+
+class Session(Protocol):
+    """A process's streams: those of a container or of an exec."""
+
+    @property
+    def tty(self) -> bool: ...
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """(1 or 2, bytes) until the process has ended and all its output was given."""
+
+    async def write(self, data: bytes) -> None:
+        """To the process's stdin; waits while the process does not read. Raises OSError once the process has ended."""
+
+    async def close_stdin(self) -> None: ...
+
+    async def detach(self, *, keys: bool = False) -> None:
+        """The client leaves before the process ends; `keys`: by the detach keys."""

@@ -171,7 +171,7 @@ class Recovery:
             return
         if state.status is Status.DEAD or (record.auto_remove and state.started_ns):
             with suppress(EngineError):
-                await self._lifecycle.remove(live, force=True, volumes=record.auto_remove)
+                await self._lifecycle.remove(live.id, force=True, volumes=record.auto_remove)
             return
         if record.id in self._interrupted and should_restart(policy, state):
             await self._lifecycle.start_by_policy(live, counts=True)

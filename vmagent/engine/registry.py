@@ -9,6 +9,7 @@ from vmagent.containers.live import Live
 from vmagent.containers.model import Container, ContainerId
 from vmagent.containers.names import Names
 from vmagent.errors import NotFound
+from vmagent.images.removal import ImageUser
 from vmagent.paths import DataRoot
 
 
@@ -64,6 +65,6 @@ class Registry:
         """The container's folder under the data root."""
         return self._data_root.container(container_id)
 
-    def users_of_image(self, image_id: str) -> Iterator[Container]:
-        """The records of the containers that were made of an image."""
-        return (live.record for live in self._live.values() if live.record.image_id == image_id)
+    def image_users(self) -> Iterator[ImageUser]:
+        """Every container with the image that it was made of."""
+        return (ImageUser(live.record.image_id, live.id, live.record.state.running) for live in self._live.values())

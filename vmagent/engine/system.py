@@ -12,7 +12,6 @@ from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
 from vmagent.durable import publish
 from vmagent.engine.background import Background
 from vmagent.engine.files import Files
-from vmagent.engine.images import Images
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
@@ -35,8 +34,7 @@ class System:
         registry: Registry,
         background: Background,
         users: UserNamespaces,
-        images: Images,
-        store: ImageStore,
+        images: ImageStore,
         files: Files,
         volumes: Volumes,
         *,
@@ -44,7 +42,7 @@ class System:
     ) -> None:
         """`log_driver`: that of containers that give none."""
         self._data_root, self._registry, self._background, self._users = data_root, registry, background, users
-        self._images, self._store, self._files, self._volumes = images, store, files, volumes
+        self._images, self._files, self._volumes = images, files, volumes
         self._log_driver = log_driver
         self._engine_id = ""
 
@@ -85,11 +83,11 @@ class System:
             "ContainersRunning": running,
             "ContainersPaused": paused,
             "ContainersStopped": len(states) - running - paused,
-            "Images": len(await self._store.list()),
+            "Images": len(await self._images.list()),
             "Driver": "overlay2",
             "DriverStatus": [
                 ["Backing Filesystem", _filesystem(self._data_root.path)],
-                ["Layers", str(self._store.kind)],
+                ["Layers", str(self._images.kind)],
             ],
             "Plugins": {
                 "Volume": ["local"],
@@ -191,8 +189,8 @@ class System:
                 }
             )
         return {
-            "LayersSize": self._store.disk_usage(),
-            "Images": await self._images.list(all=True, filters={}),
+            "LayersSize": self._images.disk_usage(),
+            "Images": await self._images.list(),
             "Containers": containers,
             "Volumes": await self._volumes.usage(),
             "BuildCache": [],
@@ -204,7 +202,7 @@ class System:
         for key in ("username", "password", "auth", "serveraddress", "identitytoken", "registrytoken"):
             if not isinstance(given.get(key) or "", str):
                 raise BadRequest(f"invalid JSON: {key} must be a string")
-        return {"Status": "Login Succeeded", "IdentityToken": await self._store.log_in(given)}
+        return {"Status": "Login Succeeded", "IdentityToken": await self._images.log_in(given)}
 
 
 def _engine_id(path: Path) -> str:

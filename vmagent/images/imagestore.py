@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from vmagent.images import hello, removal, views
 from vmagent.images.config import apply_changes, timestamp
 from vmagent.images.faults import ImageFault
 from vmagent.images.filters import LIST_KEYS, Filters, Wanted
-from vmagent.images.layer import hex_of, top_first
+from vmagent.images.layer import Kind, hex_of, top_first
 from vmagent.images.platforms import Platform
 from vmagent.images.pool import run_with_input, run_with_output
 from vmagent.images.pull import pull
@@ -24,8 +24,9 @@ from vmagent.images.push import Push
 from vmagent.images.records import ImageRecord
 from vmagent.images.reference import Reference, registry_of
 from vmagent.images.removal import Users
-from vmagent.images.store import Store
+from vmagent.images.store import OnEvent, Store
 from vmagent.native import binary
+from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
 
@@ -43,7 +44,7 @@ def platform_of(text: str | None) -> Platform:
         raise BadRequest(str(e)) from e
 
 
-def _nobody(_image_id: str) -> tuple[()]:
+def _no_users() -> tuple[()]:
     return ()
 
 
@@ -52,6 +53,20 @@ class ImageStore(Store):
     later where docker ends its stream with an error."""
 
     _pruning = False
+
+    def __init__(
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        *,
+        insecure_registries: Sequence[str] = (),
+        kind: Kind | None = None,
+        on_event: OnEvent | None = None,
+        users: Users = _no_users,
+    ) -> None:
+        """As Store; `users` gives all containers with the images that they were made of."""
+        super().__init__(data_root, exec_root, insecure_registries=insecure_registries, kind=kind, on_event=on_event)
+        self.users = users
 
     async def open(self) -> None:
         """As Store.open; a data root opened for the first time gets the image cove/hello."""
@@ -76,10 +91,9 @@ class ImageStore(Store):
             record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
             await self.publish(folder, [record], {reference.key: record.id})
 
-    async def list(
-        self, filters: Filters | None = None, *, shared_size: bool = False, users: Counter[str] | None = None
-    ) -> Shapes:
-        """ImageSummary objects, newest first. `users` counts the containers of each image. Raises BadRequest."""
+    async def list(self, filters: Filters | None = None, *, shared_size: bool = False) -> Shapes:
+        """ImageSummary objects, newest first. Raises BadRequest."""
+        containers = Counter(user.image_id for user in self.users())
         wanted = Wanted.parse(filters or {}, LIST_KEYS, self.created_of)
         naming: Counter[str] = Counter()
         for record in self.shown():
@@ -102,7 +116,7 @@ class ImageStore(Store):
                     [item for item in references if wanted.takes_reference(item[0])],
                     self.layers,
                     shared_size=shared,
-                    containers=users[record.id] if users is not None else -1,
+                    containers=containers[record.id],
                 )
             )
         listed.sort(key=lambda item: item["Created"], reverse=True)
@@ -132,13 +146,15 @@ class ImageStore(Store):
             await self.point({reference.key: image_id})
         self.emit("tag", image_id, reference.familiar)
 
-    async def remove(self, ref: str, *, force: bool = False, noprune: bool = False, users: Users = _nobody) -> Shapes:
-        """Untagged and Deleted items. `users` tells the containers made of an image. There are no untagged parents to
-        keep, so `noprune` changes nothing. Raises NotFound, Conflict."""
-        return [dict(item) for item in await removal.remove(self, ref, force=force, users=users)]
+    async def remove(self, ref: str, *, force: bool = False, noprune: bool = False) -> Shapes:
+        """Untagged and Deleted items. There are no untagged parents to keep, so `noprune` changes nothing.
 
-    async def prune(self, filters: Filters | None = None, *, in_use: Collection[str] = ()) -> dict[str, Any]:
-        """The API's answer to a prune; `in_use` are ids of images that containers were made of.
+        Raises NotFound, Conflict.
+        """
+        return [dict(item) for item in await removal.remove(self, ref, force=force, users=self.users)]
+
+    async def prune(self, filters: Filters | None = None) -> dict[str, Any]:
+        """The API's reply to a prune.
 
         Raises Conflict while another prune runs, BadRequest.
         """
@@ -146,9 +162,12 @@ class ImageStore(Store):
             raise Conflict("a prune operation is already running")
         self._pruning = True
         try:
-            return await removal.prune(self, filters or {}, in_use)
+            reply = await removal.prune(self, filters or {}, self.users)
         finally:
             self._pruning = False
+        if self._on_event is not None:
+            self._on_event("prune", "", {"reclaimed": str(reply["SpaceReclaimed"])})
+        return reply
 
     async def import_(
         self,

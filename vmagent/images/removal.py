@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,12 @@ from vmagent.images.store import Store
 class ImageUser:
     """A container made of an image."""
 
+    image_id: str
     container_id: str
     is_running: bool
 
 
-Users = Callable[[str], Sequence[ImageUser]]  # from an image's id
+Users = Callable[[], Iterable[ImageUser]]
 Deleted = list[dict[str, str]]
 
 
@@ -50,7 +51,7 @@ async def remove(store: Store, ref: str, *, force: bool, users: Users) -> Delete
     Raises NotFound, Conflict (in use, or named in several repositories).
     """
     image_id, key = store.find(ref)
-    using = users(image_id)
+    using = [user for user in users() if user.image_id == image_id]
     names = [name for name, _ in store.references_of(image_id)]
     if key is None:
         repositories = {Reference.parse(name).name for name in names}
@@ -108,8 +109,9 @@ async def _delete(store: Store, image_id: str) -> Deleted:
     return [{"Deleted": image_id}] + [{"Deleted": chain_id} for diff_id, chain_id in reversed(chain) if diff_id in gone]
 
 
-async def prune(store: Store, filters: Filters, in_use: Collection[str]) -> dict[str, Any]:
-    """Remove images without a name, or with `dangling=false` all that are not in use (ids in `in_use`)."""
+async def prune(store: Store, filters: Filters, users: Users) -> dict[str, Any]:
+    """Remove images without a name, or with `dangling=false` all that have no `users`."""
+    in_use = {user.image_id for user in users()}
     wanted = Wanted.parse(filters, PRUNE_KEYS, store.created_of)
     deleted: Deleted = []
     before = store.disk_usage()

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 _GIVEN_UP = "image-"  # what the store throws into the trash, which it shares with containers and volumes
 _HEX = frozenset("0123456789abcdef")
-OnEvent = Callable[[str, str, dict[str, str]], None]  # action, actor's id, attributes
+OnEvent = Callable[[str, str, dict[str, str]], object]  # action, actor's id, attributes
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vmagent.api.facade import Engine
 from vmagent.api.router import Router
 from vmagent.api.routes import (
     archive,
@@ -18,6 +17,7 @@ from vmagent.api.routes import (
     system,
     volumes,
 )
+from vmagent.engine.engine import Engine
 
 
 def add_all(router: Router, engine: Engine) -> None:

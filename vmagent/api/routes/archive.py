@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 
-from vmagent.api.facade import Engine
 from vmagent.api.messages import EMPTY_OK, Request, Response
 from vmagent.api.pump import send_bytes
 from vmagent.api.router import Router
+from vmagent.engine.engine import Engine
 from vmagent.engine.options import PathStat
 from vmagent.errors import BadRequest
 
@@ -26,15 +26,15 @@ class _Archive:
         self._engine = engine
 
     async def stat(self, request: Request) -> Response:
-        stat = await self._engine.containers.archive_stat(request.params["id"], _path(request))
+        stat = await self._engine.files.stat(request.params["id"], _path(request))
         return Response(200, headers=_stat_header(stat))
 
     async def get(self, request: Request) -> None:
-        stat, chunks = await self._engine.containers.archive_get(request.params["id"], _path(request))
+        stat, chunks = await self._engine.files.get(request.params["id"], _path(request))
         await send_bytes(request, chunks, content_type="application/x-tar", **_stat_header(stat))
 
     async def put(self, request: Request) -> Response:
-        await self._engine.containers.archive_put(
+        await self._engine.files.put(
             request.params["id"],
             _path(request),
             aiter(request.body),

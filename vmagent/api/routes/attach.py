@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vmagent.api import detach
-from vmagent.api.facade import Engine
 from vmagent.api.messages import Request, Response, Version
 from vmagent.api.pump import MULTIPLEXED_STREAM, RAW_STREAM, join
 from vmagent.api.router import Router
 from vmagent.api.websocket import WebSocket, handshake
+from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
 
 
@@ -27,7 +27,7 @@ class _Attach:
         keys = detach.parse(query.get("detachKeys"))
         stdin = query.flag("stdin")
         try:
-            session = await self._engine.containers.attach(
+            session = await self._engine.streams.attach(
                 request.params["id"],
                 logs=query.flag("logs"),
                 stream=query.flag("stream"),
@@ -62,7 +62,7 @@ class _Attach:
         keys = detach.parse(query.get("detachKeys"))
         reply = handshake(request.headers)
         stdin = query.flag("stdin") or not has_choice
-        session = await self._engine.containers.attach(
+        session = await self._engine.streams.attach(
             request.params["id"],
             logs=query.flag("logs"),
             stream=query.flag("stream"),

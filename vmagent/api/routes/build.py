@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vmagent.api.facade import Engine
 from vmagent.api.messages import Request, Response, json_response
 from vmagent.api.router import Router
+from vmagent.engine.engine import Engine
 from vmagent.errors import NotImplementedHere
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from vmagent.api import bodies
-from vmagent.api.facade import Engine, Json
 from vmagent.api.messages import (
     EMPTY_OK,
     JSON,
@@ -19,6 +18,8 @@ from vmagent.api.messages import (
 from vmagent.api.parameters import filters, terminal_size
 from vmagent.api.pump import send_bytes
 from vmagent.api.router import Router
+from vmagent.containers.model import JsonObject
+from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotFound
 
 LIST_FILTERS = frozenset(
@@ -76,7 +77,7 @@ class _Containers:
 
     async def create(self, request: Request) -> Response:
         config = bodies.container_create(await request.json(), "")
-        container_id, warnings = await self._engine.containers.create(
+        container_id, warnings = await self._engine.creator.create(
             config,
             name=request.query.get("name"),
             platform=request.query.get("platform") if request.version >= Version(1, 41) else "",
@@ -104,19 +105,19 @@ class _Containers:
             raise BadRequest(
                 "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
             )
-        await self._engine.containers.start(request.params["id"])
+        await self._engine.lifecycle.start(request.params["id"])
         return NO_CONTENT
 
     async def stop(self, request: Request) -> Response:
-        await self._engine.containers.stop(request.params["id"], **_stop_options(request))
+        await self._engine.lifecycle.stop(request.params["id"], **_stop_options(request))
         return NO_CONTENT
 
     async def restart(self, request: Request) -> Response:
-        await self._engine.containers.restart(request.params["id"], **_stop_options(request))
+        await self._engine.lifecycle.restart(request.params["id"], **_stop_options(request))
         return NO_CONTENT
 
     async def kill(self, request: Request) -> Response:
-        await self._engine.containers.kill(request.params["id"], signal=request.query.get("signal") or "KILL")
+        await self._engine.lifecycle.kill(request.params["id"], signal=request.query.get("signal") or "KILL")
         return NO_CONTENT
 
     async def wait(self, request: Request) -> Response | None:
@@ -125,7 +126,7 @@ class _Containers:
             condition = request.query.get("condition") or "not-running"
             if condition not in WAIT_CONDITIONS:
                 raise BadRequest(f'invalid condition: "{condition}"')
-        waiter = await self._engine.containers.waiter(request.params["id"], condition)
+        waiter = await self._engine.lifecycle.waiter(request.params["id"], condition)
         if request.version < Version(1, 30):
             return json_response(await waiter.result())
         stream = request.exchange.stream(content_type=JSON)  # at once: clients start only after they have this
@@ -137,20 +138,20 @@ class _Containers:
         query = request.query
         if query.flag("link"):
             raise BadRequest("removing a link is not supported: remove the container that has it")
-        await self._engine.containers.remove(request.params["id"], force=query.flag("force"), volumes=query.flag("v"))
+        await self._engine.lifecycle.remove(request.params["id"], force=query.flag("force"), volumes=query.flag("v"))
         return NO_CONTENT
 
     async def resize(self, request: Request) -> Response:
         height, width = terminal_size(request.query)
-        await self._engine.containers.resize(request.params["id"], height=height, width=width)
+        await self._engine.streams.resize(request.params["id"], height=height, width=width)
         return EMPTY_OK
 
     async def pause(self, request: Request) -> Response:
-        await self._engine.containers.pause(request.params["id"])
+        await self._engine.lifecycle.pause(request.params["id"])
         return NO_CONTENT
 
     async def unpause(self, request: Request) -> Response:
-        await self._engine.containers.unpause(request.params["id"])
+        await self._engine.lifecycle.unpause(request.params["id"])
         return NO_CONTENT
 
     async def rename(self, request: Request) -> Response:
@@ -171,18 +172,18 @@ class _Containers:
         return json_response(await self._engine.containers.top(request.params["id"], ps_args))
 
     async def changes(self, request: Request) -> Response:
-        return json_response(await self._engine.containers.changes(request.params["id"]) or None)
+        return json_response(await self._engine.files.changes(request.params["id"]) or None)
 
     async def prune(self, request: Request) -> Response:
         return json_response(await self._engine.containers.prune(filters(request.query, PRUNE_FILTERS)))
 
     async def export(self, request: Request) -> None:
-        source = self._engine.containers.export(request.params["id"])
+        source = self._engine.files.export(request.params["id"])
         await send_bytes(request, source, content_type="application/octet-stream")
 
     async def commit(self, request: Request) -> Response:
         query = request.query
-        image_id = await self._engine.containers.commit(
+        image_id = await self._engine.files.commit(
             query.get("container"),
             bodies.container_config(await request.json(optional=True), ""),
             repo=query.get("repo"),
@@ -208,7 +209,7 @@ class _Containers:
                 return json_response(_with_previous(sample, before))
             return json_response(_with_previous(sample, None))
         stream = request.exchange.stream(content_type=JSON)
-        before_or_none: Json | None = None
+        before_or_none: JsonObject | None = None
         while True:
             await stream.write(dump_json(_with_previous(sample, before_or_none)))
             before_or_none = sample if _is_running(sample) else None
@@ -220,23 +221,23 @@ class _Containers:
                 return None
 
 
-def _stop_options(request: Request) -> Json:
+def _stop_options(request: Request) -> JsonObject:
     signal = request.query.get("signal") if request.version >= Version(1, 42) else ""
     return {"timeout_s": request.query.integer("t"), "signal": signal or None}
 
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
-ZERO_CPU: Json = {
+ZERO_CPU: JsonObject = {
     "cpu_usage": {"total_usage": 0, "usage_in_kernelmode": 0, "usage_in_usermode": 0},
     "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0},
 }
 
 
-def _is_running(sample: Json) -> bool:
+def _is_running(sample: JsonObject) -> bool:
     return bool(sample.get("read", ZERO_TIME) != ZERO_TIME)
 
 
-def _with_previous(sample: Json, before: Json | None) -> Json:
+def _with_previous(sample: JsonObject, before: JsonObject | None) -> JsonObject:
     if before is None or not _is_running(sample):
         return sample | {"preread": ZERO_TIME, "precpu_stats": ZERO_CPU}
     return sample | {"preread": before["read"], "precpu_stats": before["cpu_stats"]}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import vmagent.api
-from vmagent.api.facade import Engine
 from vmagent.api.messages import JSON, NO_CONTENT, Request, Response, dump_json, json_response
 from vmagent.api.router import Router
+from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest
 
 DESCRIPTION = Path(vmagent.api.__file__).with_name("openapi.yaml")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vmagent.api import bodies, detach, stdcopy
-from vmagent.api.facade import Engine
 from vmagent.api.messages import EMPTY_OK, Request, Response, Version, json_response
 from vmagent.api.parameters import console_size, terminal_size
 from vmagent.api.pump import MULTIPLEXED_STREAM, RAW_STREAM, join
 from vmagent.api.router import Router
+from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, EngineError
 
 

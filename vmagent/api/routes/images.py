@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from vmagent.api.facade import Engine, Json
 from vmagent.api.messages import CREATED, Request, Response, Version, json_response
 from vmagent.api.parameters import filters, registry_auth
 from vmagent.api.pump import send_bytes, send_progress
 from vmagent.api.router import Router
+from vmagent.containers.model import JsonObject
+from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotImplementedHere
 
 LIST_FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
@@ -38,9 +39,7 @@ class _Images:
         self._engine = engine
 
     async def list(self, request: Request) -> Response:
-        images = await self._engine.images.list(
-            all=request.query.flag("all"), filters=filters(request.query, LIST_FILTERS)
-        )
+        images = await self._engine.images.list(filters(request.query, LIST_FILTERS))
         return json_response([_adapted(image, request.version) for image in images])
 
     async def inspect(self, request: Request) -> Response:
@@ -53,7 +52,7 @@ class _Images:
         """Pull (`fromImage`) or import (`fromSrc`)."""
         query, images = request.query, self._engine.images
         platform = query.get("platform") if request.version >= Version(1, 32) else ""
-        source: AsyncIterator[Json]
+        source: AsyncIterator[JsonObject]
         if from_image := query.get("fromImage"):
             source = images.pull(from_image, tag=query.get("tag"), platform=platform, auth=registry_auth(request))
         elif from_src := query.get("fromSrc"):
@@ -110,7 +109,7 @@ class _Images:
         raise NotImplementedHere("asking a registry about an image without pulling it is not supported yet")
 
 
-def _adapted(image: Json, version: Version) -> Json:
+def _adapted(image: JsonObject, version: Version) -> JsonObject:
     """What older versions had in an image, list or inspect (CHANGELOG.md of the API, 1.43 and 1.44)."""
     if version < Version(1, 44):
         image = image | {"VirtualSize": image.get("Size", 0)}

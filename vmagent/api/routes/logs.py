@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from vmagent.api import stdcopy
-from vmagent.api.facade import Engine
 from vmagent.api.messages import Query, Request, Version
 from vmagent.api.parameters import time_ns
 from vmagent.api.pump import MULTIPLEXED_STREAM, RAW_STREAM
 from vmagent.api.router import Router
+from vmagent.engine.engine import Engine
 from vmagent.engine.options import LogOptions
 from vmagent.errors import BadRequest
 
@@ -29,7 +29,7 @@ class _Logs:
     async def logs(self, request: Request) -> None:
         query = request.query
         options = _options(query)
-        log = await self._engine.containers.logs(request.params["id"], options)
+        log = await self._engine.streams.logs(request.params["id"], options)
         multiplexed = not log.tty
         says_frames = multiplexed and request.version >= Version(1, 42)
         stream = request.exchange.stream(content_type=MULTIPLEXED_STREAM if says_frames else RAW_STREAM)

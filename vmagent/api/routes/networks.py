@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from vmagent.api import bodies
-from vmagent.api.facade import Engine, Json
 from vmagent.api.messages import EMPTY_OK, NO_CONTENT, Request, Response, json_response
 from vmagent.api.parameters import filters
 from vmagent.api.router import Router
+from vmagent.containers.model import JsonObject
+from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest
 
 LIST_FILTERS = frozenset(("dangling", "driver", "id", "label", "name", "scope", "type"))
@@ -58,7 +59,7 @@ class _Networks:
         return json_response(await self._engine.networks.prune(filters(request.query, PRUNE_FILTERS)))
 
 
-def _container(body: Json) -> str:
+def _container(body: JsonObject) -> str:
     """The container that a body names. Raises BadRequest."""
     name = body.get("Container")
     if not name:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from vmagent.api.facade import Engine, Json
 from vmagent.api.messages import JSON, Request, Response, Version, dump_json, json_response
 from vmagent.api.parameters import filters, time_ns
 from vmagent.api.router import Router
+from vmagent.containers.model import JsonObject
+from vmagent.engine.engine import Engine
 from vmagent.engine.events import EVENT_FILTERS, EventsLost
 from vmagent.errors import BadRequest
 
@@ -85,8 +86,8 @@ _DF_PARTS = {
 }
 
 
-def _only(usage: Json, wanted: list[str]) -> Json:
-    kept: Json = {}
+def _only(usage: JsonObject, wanted: list[str]) -> JsonObject:
+    kept: JsonObject = {}
     for kind in wanted:
         if kind not in _DF_PARTS:
             raise BadRequest(f"unknown object type: {kind}")

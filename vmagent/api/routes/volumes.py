@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vmagent.api import bodies
-from vmagent.api.facade import Engine
 from vmagent.api.messages import NO_CONTENT, Request, Response, Version, json_response
 from vmagent.api.parameters import filters, is_anonymous_only
 from vmagent.api.router import Router
+from vmagent.engine.engine import Engine
 from vmagent.errors import Unavailable
 
 LIST_FILTERS = frozenset(("dangling", "driver", "label", "name"))
