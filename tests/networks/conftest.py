@@ -1,4 +1,4 @@
-"""A network namespace that plays the host, and a stack in it."""
+"""A network namespace that plays the host, and a controller in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmagent.linux import netlink, netns
-from vmagent.networks.stack import NetworkStack
+from vmagent.networks.controller import NetworkController
 from vmagent.paths import DataRoot, ExecRoot
 
 BIP = IPv4Interface("10.201.0.1/24")
@@ -33,8 +33,8 @@ def world() -> Iterator[int]:
 
 
 @pytest.fixture
-def stack(world: int, tmp_path: Path) -> Iterator[NetworkStack]:
-    made = NetworkStack(DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec"), BIP)
+def controller(world: int, tmp_path: Path) -> Iterator[NetworkController]:
+    made = NetworkController(DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec"), BIP)
     made.open({})
     yield made
     made.close()

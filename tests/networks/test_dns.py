@@ -9,14 +9,14 @@ from ipaddress import IPv4Address, IPv4Network
 from dnslib import QTYPE, RCODE, DNSRecord
 
 from vmagent.linux import netns
+from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
 from vmagent.networks.model import EndpointRequest, Sandbox
 from vmagent.networks.names import lookup_of, open_sockets
-from vmagent.networks.stack import NetworkStack
 
 
-def attach(stack: NetworkStack, name: str, network: str, *aliases: str) -> Sandbox:
-    return stack.attach(name, [EndpointRequest(network_id=stack.find(network).id, aliases=aliases)])
+def attach(controller: NetworkController, name: str, network: str, *aliases: str) -> Sandbox:
+    return controller.attach(name, [EndpointRequest(network_id=controller.find(network).id, aliases=aliases)])
 
 
 def ask(asker: Sandbox, world: int, name: str, kind: str = "A", *, over_tcp: bool = False) -> DNSRecord:
@@ -34,11 +34,13 @@ def ask(asker: Sandbox, world: int, name: str, kind: str = "A", *, over_tcp: boo
         return DNSRecord.parse(sock.recv(4096))
 
 
-def served(stack: NetworkStack, world: int, asker: Sandbox, *questions: tuple[str, str, bool]) -> list[DNSRecord]:
+def served(
+    controller: NetworkController, world: int, asker: Sandbox, *questions: tuple[str, str, bool]
+) -> list[DNSRecord]:
     """Serve the asker while it asks, with no upstream."""
 
     async def main() -> list[DNSRecord]:
-        server = NameServer(*open_sockets(asker), lookup_of(stack, asker.container_id), [])
+        server = NameServer(*open_sockets(asker), lookup_of(controller, asker.container_id), [])
         await server.start()
         try:
             return [
@@ -56,14 +58,14 @@ def _in_world(world: int, asker: Sandbox, name: str, kind: str, over_tcp: bool) 
     return ask(asker, world, name, kind, over_tcp=over_tcp)
 
 
-def test_names_and_aliases_resolve_on_a_shared_network_only(stack: NetworkStack, world: int) -> None:
+def test_names_and_aliases_resolve_on_a_shared_network_only(controller: NetworkController, world: int) -> None:
     for name, subnet in (("one", "10.202.0.0/24"), ("two", "10.203.0.0/24")):
-        stack.create(name, subnet=IPv4Network(subnet))
-    asker, web = attach(stack, "a", "one", "a"), attach(stack, "b", "one", "web", "www")
-    attach(stack, "c", "two", "far")
+        controller.create(name, subnet=IPv4Network(subnet))
+    asker, web = attach(controller, "a", "one", "a"), attach(controller, "b", "one", "web", "www")
+    attach(controller, "c", "two", "far")
     by_name, by_alias, tcp, v6, far = served(
-        stack, world, asker, ("web.", "A", False), ("WWW.", "A", False), ("web.", "A", True), ("web.", "AAAA", False),
-        ("far.", "A", False),
+        controller, world, asker, ("web.", "A", False), ("WWW.", "A", False), ("web.", "A", True),
+        ("web.", "AAAA", False), ("far.", "A", False),
     )  # fmt: skip
     wanted = [str(web.endpoints[0].address.ip)]
     for reply in (by_name, by_alias, tcp):
@@ -73,12 +75,12 @@ def test_names_and_aliases_resolve_on_a_shared_network_only(stack: NetworkStack,
     assert far.header.rcode == RCODE.SERVFAIL  # not ours, and there is nobody else to ask
 
 
-def test_what_is_no_query_is_dropped_and_the_next_is_answered(stack: NetworkStack, world: int) -> None:
-    stack.create("one", subnet=IPv4Network("10.202.0.0/24"))
-    asker = attach(stack, "a", "one", "self")
+def test_what_is_no_query_is_dropped_and_the_next_is_answered(controller: NetworkController, world: int) -> None:
+    controller.create("one", subnet=IPv4Network("10.202.0.0/24"))
+    asker = attach(controller, "a", "one", "self")
 
     async def main() -> DNSRecord:
-        server = NameServer(*open_sockets(asker), lookup_of(stack, "a"), [])
+        server = NameServer(*open_sockets(asker), lookup_of(controller, "a"), [])
         await server.start()
         try:
             with netns.inside(asker.netns_fd, world):

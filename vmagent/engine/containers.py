@@ -15,10 +15,10 @@ from vmagent.engine import stats as statistics
 from vmagent.engine import usage
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.files import Files
 from vmagent.engine.health import health_json, health_status
 from vmagent.engine.lifecycle import Lifecycle
-from vmagent.engine.networking import Networking
 from vmagent.engine.processes import process_table
 from vmagent.engine.registry import Registry
 from vmagent.engine.selecting import implies_all, passes
@@ -47,13 +47,13 @@ class Containers:
         background: Background,
         supervisor: SupervisorClient,
         images: ImageStore,
-        networking: Networking,
+        endpoints: Endpoints,
         lifecycle: Lifecycle,
         files: Files,
         exec_root: ExecRoot,
     ) -> None:
         self._registry, self._events, self._background = registry, events, background
-        self._supervisor, self._images, self._networking = supervisor, images, networking
+        self._supervisor, self._images, self._endpoints = supervisor, images, endpoints
         self._lifecycle, self._files, self._exec_root = lifecycle, files, exec_root
         self._pruning = asyncio.Lock()
 
@@ -89,8 +89,8 @@ class Containers:
             record,
             image=self._shown_image(record.image_ref, record.image_id),
             health_status=health_status(live),
-            networks=self._networking.endpoints_json(record),
-            ports=self._networking.ports_list(record),
+            networks=self._endpoints.endpoints_json(record),
+            ports=self._endpoints.ports_list(record),
             sizes=await self._files.sizes(record) if size else None,
         )
 
@@ -122,7 +122,7 @@ class Containers:
         return shapes.inspect_json(
             record,
             health=health_json(live),
-            network_settings=self._networking.settings_json(record),
+            network_settings=self._endpoints.settings_json(record),
             exec_ids=live.exec_ids,
             paths=paths,
             graph=graph,
@@ -156,7 +156,7 @@ class Containers:
             sample = await self._supervisor.stats(record.id)
         except NotHeld:
             return statistics.empty(record)
-        endpoints = self._networking.stack.sandbox(record.id)
+        endpoints = self._endpoints.controller.sandbox(record.id)
         interfaces = {e.interface: e.host_interface for e in endpoints.endpoints} if endpoints else {}
         return statistics.sample(record, sample, interfaces)
 

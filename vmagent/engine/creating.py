@@ -15,9 +15,9 @@ from vmagent.containers.names import checked_name
 from vmagent.containers.security import effective_capabilities, parse_security
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.files import Files
 from vmagent.engine.lifecycle import Lifecycle
-from vmagent.engine.networking import Networking
 from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
 from vmagent.engine.userns import UserNamespaces
@@ -38,7 +38,7 @@ class Creator:
         tidying: Tidying,
         users: UserNamespaces,
         images: ImageStore,
-        networking: Networking,
+        endpoints: Endpoints,
         volumes: Volumes,
         files: Files,
         lifecycle: Lifecycle,
@@ -47,7 +47,7 @@ class Creator:
     ) -> None:
         """`log_default`: the HostConfig.LogConfig of containers that give none."""
         self._registry, self._events, self._background, self._tidying = registry, events, background, tidying
-        self._users, self._images, self._networking = users, images, networking
+        self._users, self._images, self._endpoints = users, images, endpoints
         self._volumes, self._files, self._lifecycle = volumes, files, lifecycle
         self._log_default = log_default
 
@@ -87,7 +87,7 @@ class Creator:
                 argv=asked.argv,
                 config=asked.config,
                 host_config=host,
-                endpoints=self._networking.complete_endpoints(asked.endpoints),
+                endpoints=self._endpoints.complete_endpoints(asked.endpoints),
                 mounts=mounts,
                 layers=len(image.layers),
             )

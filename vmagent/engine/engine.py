@@ -17,6 +17,7 @@ from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.containers import Containers
 from vmagent.engine.creating import Creator
+from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.events import EventBus
 from vmagent.engine.execs import Execs
 from vmagent.engine.files import Files
@@ -24,7 +25,6 @@ from vmagent.engine.health import HealthMonitors
 from vmagent.engine.launching import Launcher, make_init_layer
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.logs import Logs
-from vmagent.engine.networking import Networking
 from vmagent.engine.networks import Networks
 from vmagent.engine.recovery import Recovery
 from vmagent.engine.registry import Registry
@@ -82,14 +82,14 @@ class Engine:
             on_event=partial(bus.publish, "image"),
             users=registry.image_users,
         )
-        self._networking = networking = Networking(registry, bus, data_root, exec_root, bip)
+        self._endpoints = endpoints = Endpoints(registry, bus, data_root, exec_root, bip)
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
-        launcher = Launcher(data_root, exec_root, registry, supervisor, users, images, networking, volumes)
+        launcher = Launcher(data_root, exec_root, registry, supervisor, users, images, endpoints, volumes)
         self.files = files = Files(registry, events, background, supervisor, users, launcher, images, exec_root)
         self.execs = Execs(registry, events, background, supervisor, users)
         health = HealthMonitors(events, background, self.execs)
         self.lifecycle = lifecycle = Lifecycle(
-            registry, events, background, supervisor, states, tidying, launcher, networking, volumes, health, exec_root
+            registry, events, background, supervisor, states, tidying, launcher, endpoints, volumes, health, exec_root
         )
         self.creator = Creator(
             registry,
@@ -98,7 +98,7 @@ class Engine:
             tidying,
             users,
             images,
-            networking,
+            endpoints,
             volumes,
             files,
             lifecycle,
@@ -106,9 +106,9 @@ class Engine:
         )
         self.streams = Streams(registry, events, supervisor, Logs(registry, background))
         self.containers = Containers(
-            registry, events, background, supervisor, images, networking, lifecycle, files, exec_root
+            registry, events, background, supervisor, images, endpoints, lifecycle, files, exec_root
         )
-        self.networks = Networks(registry, bus, background, networking, launcher)
+        self.networks = Networks(registry, bus, background, endpoints, launcher)
         self.system = System(
             data_root, registry, background, users, images, files, volumes, log_driver=log_default["Type"]
         )
@@ -140,8 +140,8 @@ class Engine:
             await self._supervisor.connect(self._exec_root.supervisor_socket, self._recovery.on_event)
             undo.callback(self._recovery.forget)
             alive = await self._recovery.load()
-            undo.push_async_callback(self._networking.abandon)
-            await self._networking.open(alive)
+            undo.push_async_callback(self._endpoints.abandon)
+            await self._endpoints.open(alive)
             await self.networks.open()
             await self.system.open()
             # Last: this folder also tells a restarted engine that it need not wait for the host to open it (`serving`).
@@ -180,10 +180,10 @@ class Engine:
             self.is_open = False
             if stop_containers:
                 await self.lifecycle.stop_all(SHUTDOWN_LIMIT_S)
-                await self._networking.close()
+                await self._endpoints.close()
                 await self.images.close()
             else:
-                await self._networking.leave()
+                await self._endpoints.leave()
         await self._states.settle()
         await self._background.end_tasks()
         await self._supervisor.close()

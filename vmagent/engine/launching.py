@@ -17,7 +17,7 @@ from vmagent.containers import hostfiles, logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
-from vmagent.engine.networking import Networking
+from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import Prepared, UserNamespaces
 from vmagent.engine.volumes import Volumes
@@ -81,11 +81,11 @@ class Launcher:
         supervisor: SupervisorClient,
         users: UserNamespaces,
         images: ImageStore,
-        networking: Networking,
+        endpoints: Endpoints,
         volumes: Volumes,
     ) -> None:
         self._data_root, self._exec_root, self._registry, self._supervisor = data_root, exec_root, registry, supervisor
-        self._users, self._images, self._networking, self._volumes = users, images, networking, volumes
+        self._users, self._images, self._endpoints, self._volumes = users, images, endpoints, volumes
 
     async def launch(self, live: Live) -> Spawned:
         """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
@@ -95,7 +95,7 @@ class Launcher:
         namespace_fd = None
         private = await self._users.prepare(record) if self._users.is_private(record.host_config) else None
         try:
-            attaching = self._networking.attach(record, private.network_fd if private is not None else None)
+            attaching = self._endpoints.attach(record, private.network_fd if private is not None else None)
         except BaseException:
             if private is not None:
                 private.close()
@@ -114,7 +114,7 @@ class Launcher:
                 namespace_fd = await attaching
             self._write_host_files(record, host_files)  # which name the addresses
             planned = time.perf_counter()
-            asyncio.get_running_loop().call_soon(self._networking.prepare)  # while the supervisor starts this one
+            asyncio.get_running_loop().call_soon(self._endpoints.prepare)  # while the supervisor starts this one
             spawned = await self._supervisor.spawn(
                 SpawnRequest(
                     id=record.id,
@@ -129,7 +129,7 @@ class Launcher:
                 )
             )
         except BaseException:
-            if (released := self._networking.release(record)) is not None:
+            if (released := self._endpoints.release(record)) is not None:
                 await released
             self.unmount_shm(record)
             raise
@@ -259,7 +259,7 @@ class Launcher:
 
     def _resolv_text(self, record: Container) -> str:
         host = record.host_config
-        if self._networking.has_name_server(record.id):
+        if self._endpoints.has_name_server(record.id):
             servers, options = ["127.0.0.11"], host["DnsOptions"] or ["ndots:0"]
         else:
             servers, options = host["Dns"], host["DnsOptions"]
@@ -273,13 +273,13 @@ class Launcher:
 
     def hosts_text(self, record: Container) -> str:
         """The text of /etc/hosts: the container's own addresses, --add-host and links. Raises BadRequest."""
-        endpoints = self._networking.endpoints_json(record)
+        endpoints = self._endpoints.endpoints_json(record)
         own = []
         names = (f"{record.config['Hostname']}.{record.config['Domainname']}",) if record.config["Domainname"] else ()
         for endpoint in endpoints.values():
             if endpoint["IPAddress"]:
                 own.append(hostfiles.HostEntry(endpoint["IPAddress"], (*names, record.config["Hostname"])))
-        gateway = next((e["Gateway"] for e in endpoints.values() if e["Gateway"]), "") or self._networking.gateway()
+        gateway = next((e["Gateway"] for e in endpoints.values() if e["Gateway"]), "") or self._endpoints.gateway()
         others = hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway)
         for link in record.host_config["Links"] or ():
             others.append(self._link(link))
@@ -288,7 +288,7 @@ class Launcher:
     def _link(self, text: str) -> hostfiles.HostEntry:
         name, _, alias = text.partition(":")
         other = self._registry.find(name).record
-        endpoint = self._networking.endpoints_json(other).get("bridge", {})
+        endpoint = self._endpoints.endpoints_json(other).get("bridge", {})
         if not other.state.running or not endpoint.get("IPAddress"):
             raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{alias or name}")
         names = dict.fromkeys((alias.rpartition("/")[2] or name, other.config["Hostname"], other.name))

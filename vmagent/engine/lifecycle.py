@@ -20,9 +20,9 @@ from vmagent.containers.model import Container, ContainerId, Event, MountKind, S
 from vmagent.containers.restart import next_delay_s, should_restart
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.health import HealthMonitors
 from vmagent.engine.launching import Launcher, start_error
-from vmagent.engine.networking import Networking
 from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
 from vmagent.engine.tidying import Tidying
@@ -53,13 +53,13 @@ class Lifecycle:
         states: StateWriter,
         tidying: Tidying,
         launcher: Launcher,
-        networking: Networking,
+        endpoints: Endpoints,
         volumes: Volumes,
         health: HealthMonitors,
         exec_root: ExecRoot,
     ) -> None:
         self._registry, self._events, self._background, self._supervisor = registry, events, background, supervisor
-        self._states, self._tidying, self._launcher, self._networking = states, tidying, launcher, networking
+        self._states, self._tidying, self._launcher, self._endpoints = states, tidying, launcher, endpoints
         self._volumes, self._health, self._exec_root = volumes, health, exec_root
         self._is_stopping = False
         self.image_holds: dict[ContainerId, Hold] = {}
@@ -155,9 +155,9 @@ class Lifecycle:
         """Take over an exit: state, waiters, events, network, then removal or restart. The lock is held."""
         record, state = live.record, live.record.state
         self._health.stop(live)
-        sandbox = self._networking.stack.sandbox(record.id)
+        sandbox = self._endpoints.controller.sandbox(record.id)
         if sandbox is not None and sandbox.ports:
-            released = self._networking.release(record)
+            released = self._endpoints.release(record)
             assert released is not None
             await released  # who waits for the exit may want the same port at once
         state.pid, state.exit_code, state.finished_ns = 0, event.exit_code, event.at_ns
@@ -170,7 +170,7 @@ class Lifecycle:
             self._events.publish(record, "oom")
         lived_s = (state.finished_ns - state.started_ns) / 1e9
         self._events.publish(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
-        self._networking.release(record)
+        self._endpoints.release(record)
         self._launcher.unmount_shm(record)
         if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
             await self._remove_locked(live, volumes=True)
@@ -391,7 +391,7 @@ class Lifecycle:
         record = live.record
         record.state.move(Event.REMOVE)
         await self._drained(live)
-        self._networking.release(record)
+        self._endpoints.release(record)
         try:
             self._tidying.discard_tree(self._registry.folder(record.id))
         except OSError as e:

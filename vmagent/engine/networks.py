@@ -1,4 +1,4 @@
-"""The networks verbs of the Engine API on top of the network stack."""
+"""The networks verbs of the Engine API on top of the network controller."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vmagent.containers import records
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, JsonObject
 from vmagent.engine.background import Background
+from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.events import EventBus
 from vmagent.engine.labels import has_labels
 from vmagent.engine.launching import Launcher
-from vmagent.engine.networking import Networking
 from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.networks.model import Network
@@ -34,21 +34,21 @@ class Networks:
         registry: Registry,
         bus: EventBus,
         background: Background,
-        networking: Networking,
+        endpoints: Endpoints,
         launcher: Launcher,
     ) -> None:
         self._registry, self._bus, self._background = registry, bus, background
-        self._networking, self._launcher = networking, launcher
+        self._endpoints, self._launcher = endpoints, launcher
         self._pruning = asyncio.Lock()
 
     async def list(self, filters: Mapping[str, Sequence[str]]) -> list[JsonObject]:
         """NetworkList; `Containers` is only in single inspects."""
-        return [self._json(n) for n in self._networking.stack.networks() if self._passes(n, filters)]
+        return [self._json(n) for n in self._endpoints.controller.networks() if self._passes(n, filters)]
 
     async def inspect(self, ref: str) -> JsonObject:
-        network = self._networking.stack.find(ref)
+        network = self._endpoints.controller.find(ref)
         shown = self._json(network)
-        for container_id, endpoint in self._networking.stack.endpoints_on(network.id).items():
+        for container_id, endpoint in self._endpoints.controller.endpoints_on(network.id).items():
             live = self._registry.get(container_id)
             shown["Containers"][container_id] = {
                 "Name": live.record.name if live else container_id[:12],
@@ -79,8 +79,8 @@ class Networks:
         if subnet is None and (gateway or ip_range):
             raise BadRequest("invalid network config: a gateway or range needs a subnet")
         options = {str(key): str(value) for key, value in (body.get("Options") or {}).items()}
-        network = await self._networking.call(
-            self._networking.stack.create,
+        network = await self._endpoints.call(
+            self._endpoints.controller.create,
             name,
             subnet=subnet,
             gateway=gateway,
@@ -96,14 +96,14 @@ class Networks:
 
     async def remove(self, ref: str) -> None:
         """NetworkDelete. Raises NotFound, Forbidden."""
-        network = self._networking.stack.find(ref)
-        await self._networking.call(self._networking.stack.remove, network.id)
+        network = self._endpoints.controller.find(ref)
+        await self._endpoints.call(self._endpoints.controller.remove, network.id)
         self._tell(network, "destroy")
 
     async def open(self) -> None:
         """Take up what an engine that was killed in a connect or disconnect had recorded and not done yet."""
         for live in self._registry:
-            if live.record.state.running and await self._networking.align(live.record):
+            if live.record.state.running and await self._endpoints.align(live.record):
                 log.info("container.networks_aligned", container=live.id)
                 try:
                     self._launcher.refresh_resolv(live.record)
@@ -112,7 +112,7 @@ class Networks:
 
     async def connect(self, ref: str, container: str, endpoint: JsonObject) -> None:
         """NetworkConnect: at once where the container runs, at its next start else. Goes on when the client leaves."""
-        network, live = self._networking.stack.find(ref), self._registry.find(container)
+        network, live = self._endpoints.controller.find(ref), self._registry.find(container)
         connecting = self._connect(network, live, dict(endpoint or {}))
         await asyncio.shield(self._background.spawn(connecting, f"connect {live.id[:12]}"))
 
@@ -127,12 +127,12 @@ class Networks:
                 raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
             async with self._recorded(record, {**record.endpoints, network.name: asked}):
                 if record.state.running:
-                    await self._networking.connect_running(record, network, asked)
+                    await self._endpoints.connect_running(record, network, asked)
                     self._launcher.refresh_resolv(record)
 
     async def disconnect(self, ref: str, container: str, *, force: bool) -> None:
         """NetworkDisconnect. Raises EngineError (500) where it is not on the network, as docker does."""
-        network, live = self._networking.stack.find(ref), self._registry.find(container)
+        network, live = self._endpoints.controller.find(ref), self._registry.find(container)
         disconnecting = self._disconnect(network, live, force=force)
         await asyncio.shield(self._background.spawn(disconnecting, f"disconnect {live.id[:12]}"))
 
@@ -146,7 +146,7 @@ class Networks:
             rest = {name: asked for name, asked in record.endpoints.items() if name != network.name}
             async with self._recorded(record, rest):
                 if record.state.running:
-                    await self._networking.disconnect_running(record, network)
+                    await self._endpoints.disconnect_running(record, network)
                     self._launcher.refresh_resolv(record)
 
     @asynccontextmanager
@@ -161,7 +161,7 @@ class Networks:
             yield
         except BaseException:
             await self._save(record, before)
-            await self._networking.align(record)
+            await self._endpoints.align(record)
             raise
 
     async def _save(self, record: Container, endpoints: dict[str, JsonObject]) -> None:
@@ -179,7 +179,7 @@ class Networks:
         async with self._pruning:
             used = {name for live in self._registry for name in live.record.endpoints}
             deleted = []
-            for network in self._networking.stack.networks():
+            for network in self._endpoints.controller.networks():
                 if network.predefined or network.name in used or not has_labels(network.labels, filters):
                     continue
                 with suppress(NotFound, Forbidden):  # removed or used meanwhile

@@ -1,7 +1,7 @@
 """The name server at 127.0.0.11 that every container on a network of the user's sees.
 
-Its sockets are made inside the container's network namespace (by `stack.py`, in the network thread) and served by the
-engine's loop: a socket stays where it was made. It answers for the names of the containers that share a network with
+Its sockets are made inside the container's network namespace (in the network thread) and served by the engine's loop: a
+socket stays in the namespace where it was made. It answers for the names of the containers that share a network with
 the one that asks, and passes everything else on to the host's own resolvers. RFC 1035; packets by dnslib.
 """
 

@@ -202,7 +202,7 @@ class Endpoint:
 
 @dataclass(slots=True, kw_only=True)
 class Sandbox:
-    """A container's network namespace with its endpoints and published ports. `netns_fd` is the stack's."""
+    """A container's network namespace with its endpoints and published ports. `netns_fd` is the controller's."""
 
     container_id: str
     netns_fd: int

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address
 
 from vmagent.linux import netns
 from vmagent.linux.nft import Nft
+from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import ADDRESS, Lookup
 from vmagent.networks.model import Sandbox
-from vmagent.networks.stack import NetworkStack
 
 
 def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
@@ -51,20 +51,20 @@ def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
         return udp, tcp
 
 
-def lookup_of(stack: NetworkStack, container_id: str) -> Lookup:
+def lookup_of(controller: NetworkController, container_id: str) -> Lookup:
     """The names that `container_id` may ask for: those of containers on the networks it is on now.
 
-    Reads the stack from the engine's loop while its thread may change it: each answer is a moment's view.
+    Reads the controller from the engine's loop while its thread may change it: each answer is a moment's view.
     """
 
     def lookup(name: str) -> Sequence[IPv4Address] | None:
-        own = stack.sandbox(container_id)
+        own = controller.sandbox(container_id)
         if own is None:
             return None
         shared = {e.network_id for e in own.endpoints}
         found = [
             endpoint.address.ip
-            for sandbox in stack.sandboxes()
+            for sandbox in controller.sandboxes()
             for endpoint in list(sandbox.endpoints)
             if endpoint.network_id in shared and name in endpoint.aliases
         ]

@@ -1,4 +1,4 @@
-"""A container's network namespace, as the stack begins with it."""
+"""A container's network namespace, as the controller begins with it."""
 
 from __future__ import annotations
 

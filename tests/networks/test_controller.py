@@ -1,4 +1,4 @@
-"""The network stack in a network namespace of the test's own, with real bridges, real NAT and real TCP."""
+"""The network controller in a network namespace of the test's own, with real bridges, real NAT and real TCP."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ import pytest
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
 from vmagent.linux.nft import Nft, NftError
+from vmagent.networks.controller import NetworkController
 from vmagent.networks.disposer import Disposer
 from vmagent.networks.ipam import Leases
 from vmagent.networks.model import EndpointRequest, PortRequest, Sandbox
-from vmagent.networks.stack import NetworkStack
 from vmagent.paths import DataRoot, ExecRoot
 
 BIP = IPv4Interface("10.201.0.1/24")
 
 
-def attach(stack: NetworkStack, name: str, *ports: PortRequest, network: str = "bridge", **kwargs: object) -> Sandbox:
-    request = EndpointRequest(network_id=stack.find(network).id, **kwargs)  # type: ignore[arg-type]
-    return stack.attach(name, [request], ports)
+def attach(
+    controller: NetworkController, name: str, *ports: PortRequest, network: str = "bridge", **kwargs: object
+) -> Sandbox:
+    request = EndpointRequest(network_id=controller.find(network).id, **kwargs)  # type: ignore[arg-type]
+    return controller.attach(name, [request], ports)
 
 
 def server(sandbox: Sandbox, world: int, port: int) -> socket.socket:
@@ -63,8 +65,8 @@ def any_port(container_port: int, host_ip: str = "127.0.0.1") -> PortRequest:
     return PortRequest.from_api(f"{container_port}/tcp", {"HostIp": host_ip, "HostPort": ""})
 
 
-def test_an_endpoint_has_its_address_mac_and_default_route(stack: NetworkStack, world: int) -> None:
-    sandbox = attach(stack, "a")
+def test_an_endpoint_has_its_address_mac_and_default_route(controller: NetworkController, world: int) -> None:
+    sandbox = attach(controller, "a")
     (endpoint,) = sandbox.endpoints
     assert endpoint.address == IPv4Interface("10.201.0.2/24")
     assert endpoint.mac == "02:42:0a:c9:00:02"
@@ -73,8 +75,8 @@ def test_an_endpoint_has_its_address_mac_and_default_route(stack: NetworkStack, 
         assert (2, endpoint.address) in inner.addresses()
 
 
-def test_two_containers_and_the_host_reach_each_other(stack: NetworkStack, world: int) -> None:
-    one, two = attach(stack, "a"), attach(stack, "b")
+def test_two_containers_and_the_host_reach_each_other(controller: NetworkController, world: int) -> None:
+    one, two = attach(controller, "a"), attach(controller, "b")
     with server(one, world, 80) as listener:
         target = (str(one.endpoints[0].address.ip), 80)
         assert reach(listener, socket.socket(), target) == "10.201.0.1"
@@ -84,78 +86,78 @@ def test_two_containers_and_the_host_reach_each_other(stack: NetworkStack, world
 
 
 @pytest.mark.parametrize("host_ip", ["127.0.0.1", "0.0.0.0"])
-def test_a_published_port_answers_on_loopback(stack: NetworkStack, world: int, host_ip: str) -> None:
-    sandbox = attach(stack, "a", any_port(80, host_ip))
+def test_a_published_port_answers_on_loopback(controller: NetworkController, world: int, host_ip: str) -> None:
+    sandbox = attach(controller, "a", any_port(80, host_ip))
     with server(sandbox, world, 80) as listener:
         assert reach(listener, socket.socket(), ("127.0.0.1", sandbox.ports[0].host_port)) == "10.201.0.1"
 
 
-def test_a_container_reaches_itself_by_its_published_port(stack: NetworkStack, world: int) -> None:
-    sandbox = attach(stack, "a", any_port(80, "0.0.0.0"))
+def test_a_container_reaches_itself_by_its_published_port(controller: NetworkController, world: int) -> None:
+    sandbox = attach(controller, "a", any_port(80, "0.0.0.0"))
     with server(sandbox, world, 80) as listener:
         with netns.inside(sandbox.netns_fd, world):
             client = socket.socket()
         reach(listener, client, (str(BIP.ip), sandbox.ports[0].host_port))
 
 
-def test_a_port_that_is_taken_is_refused_and_nothing_stays_behind(stack: NetworkStack, world: int) -> None:
-    first = attach(stack, "a", any_port(80))
+def test_a_port_that_is_taken_is_refused_and_nothing_stays_behind(controller: NetworkController, world: int) -> None:
+    first = attach(controller, "a", any_port(80))
     taken = first.ports[0].host_port
     again = PortRequest.from_api("80/tcp", {"HostIp": "127.0.0.1", "HostPort": str(taken)})
     with pytest.raises(EngineError, match=rf"Bind for 127\.0\.0\.1:{taken} failed: port is already allocated"):
-        attach(stack, "b", again)
+        attach(controller, "b", again)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         foreign = PortRequest.from_api("80/tcp", {"HostIp": "127.0.0.1", "HostPort": str(other.getsockname()[1])})
         with pytest.raises(EngineError, match="address already in use"):
-            attach(stack, "c", foreign)
-    assert list(stack.endpoints_on(stack.find("bridge").id)) == ["a"]
-    assert attach(stack, "d").endpoints  # the addresses of b and c were given back
+            attach(controller, "c", foreign)
+    assert list(controller.endpoints_on(controller.find("bridge").id)) == ["a"]
+    assert attach(controller, "d").endpoints  # the addresses of b and c were given back
 
 
-def test_a_released_container_answers_no_more_and_its_interface_goes(stack: NetworkStack, world: int) -> None:
-    sandbox = attach(stack, "a", any_port(80))
+def test_a_released_container_answers_no_more_and_its_interface_goes(controller: NetworkController, world: int) -> None:
+    sandbox = attach(controller, "a", any_port(80))
     with server(sandbox, world, 80):
-        stack.release("a")
+        controller.release("a")
         with socket.socket() as client:
             client.settimeout(0.5)
             with pytest.raises(OSError):  # noqa: PT011 - refused or unreachable, as timing has it
                 client.connect((str(sandbox.endpoints[0].address.ip), 80))
     again = PortRequest.from_api("80/tcp", {"HostIp": "127.0.0.1", "HostPort": str(sandbox.ports[0].host_port)})
-    assert attach(stack, "b", again).ports == sandbox.ports
+    assert attach(controller, "b", again).ports == sandbox.ports
 
 
 def test_a_namespace_made_beforehand_becomes_the_next_containers(
-    stack: NetworkStack, world: int, tmp_path: Path
+    controller: NetworkController, world: int, tmp_path: Path
 ) -> None:
     before = namespaces_held()
-    stack.prepare()
-    stack.prepare()
+    controller.prepare()
+    controller.prepare()
     made = namespaces_held() - before
     assert len(made) == 1
-    sandbox = attach(stack, "a")
+    sandbox = attach(controller, "a")
     assert {os.fstat(sandbox.netns_fd).st_ino} == made
     with server(sandbox, world, 80) as listener:
         peer = reach(listener, socket.socket(), (str(sandbox.endpoints[0].address.ip), 80))
     assert peer == str(sandbox.endpoints[0].gateway)
     assert len(namespaces_held() - before - made) == 0
-    assert os.fstat(attach(stack, "b").netns_fd).st_ino not in made
-    assert stack.attach_prepared("c") is None
-    stack.prepare()
-    lonely = stack.attach_prepared("c")
+    assert os.fstat(attach(controller, "b").netns_fd).st_ino not in made
+    assert controller.attach_prepared("c") is None
+    controller.prepare()
+    lonely = controller.attach_prepared("c")
     assert lonely is not None
     record = tmp_path / "exec/networks/c.json"
     assert not record.exists()
-    stack.keep(lonely)
+    controller.keep(lonely)
     assert record.exists()
-    stack.release("c")
-    stack.keep(lonely)  # too late
+    controller.release("c")
+    controller.keep(lonely)  # too late
     assert not record.exists()
-    stack.prepare()  # one that is never used ends with the stack
-    stack.close()
+    controller.prepare()  # one that is never used ends with the controller
+    controller.close()
     assert namespaces_held() <= before
-    stack.open({})  # for the fixture to close
+    controller.open({})  # for the fixture to close
 
 
 def namespaces_held() -> set[int]:
@@ -168,9 +170,9 @@ def namespaces_held() -> set[int]:
     return held
 
 
-def test_networks_are_walled_off_from_each_other(stack: NetworkStack, world: int) -> None:
-    other = stack.create("other", subnet=IPv4Network("10.202.0.0/24"))
-    one, two = attach(stack, "a"), attach(stack, "b", network=other.name)
+def test_networks_are_walled_off_from_each_other(controller: NetworkController, world: int) -> None:
+    other = controller.create("other", subnet=IPv4Network("10.202.0.0/24"))
+    one, two = attach(controller, "a"), attach(controller, "b", network=other.name)
     with server(one, world, 80), netns.inside(two.netns_fd, world):
         client = socket.socket()
     with client:
@@ -179,47 +181,47 @@ def test_networks_are_walled_off_from_each_other(stack: NetworkStack, world: int
             client.connect((str(one.endpoints[0].address.ip), 80))
 
 
-def test_a_running_container_is_connected_and_disconnected(stack: NetworkStack, world: int) -> None:
-    other = stack.create("other", subnet=IPv4Network("10.202.0.0/24"))
-    sandbox = attach(stack, "a")
-    added = stack.connect("a", EndpointRequest(network_id=other.id))
+def test_a_running_container_is_connected_and_disconnected(controller: NetworkController, world: int) -> None:
+    other = controller.create("other", subnet=IPv4Network("10.202.0.0/24"))
+    sandbox = attach(controller, "a")
+    added = controller.connect("a", EndpointRequest(network_id=other.id))
     assert added.interface == "eth1"
     with pytest.raises(Forbidden, match="already exists in network other"):
-        stack.connect("a", EndpointRequest(network_id=other.id))
+        controller.connect("a", EndpointRequest(network_id=other.id))
     with pytest.raises(Forbidden, match="active endpoints"):
-        stack.remove(other.id)
-    stack.disconnect("a", other.id)
+        controller.remove(other.id)
+    controller.disconnect("a", other.id)
     assert [e.interface for e in sandbox.endpoints] == ["eth0"]
-    stack.remove(other.id)
+    controller.remove(other.id)
     with pytest.raises(NotFound):
-        stack.find("other")
+        controller.find("other")
 
 
-def test_names_and_subnets_are_taken_once(stack: NetworkStack) -> None:
-    stack.create("one", subnet=IPv4Network("10.202.0.0/24"))
+def test_names_and_subnets_are_taken_once(controller: NetworkController) -> None:
+    controller.create("one", subnet=IPv4Network("10.202.0.0/24"))
     with pytest.raises(Conflict, match="network with name one already exists"):
-        stack.create("one")
+        controller.create("one")
     with pytest.raises(Forbidden, match="Pool overlaps"):
-        stack.create("two", subnet=IPv4Network("10.202.0.128/25"))
+        controller.create("two", subnet=IPv4Network("10.202.0.128/25"))
     with pytest.raises(Forbidden, match="pre-defined"):
-        stack.remove(stack.find("host").id)
+        controller.remove(controller.find("host").id)
 
 
-def test_a_network_that_is_gone_meanwhile_is_not_found(stack: NetworkStack, world: int) -> None:
-    gone = stack.create("gone")
-    stack.remove(gone.id)
+def test_a_network_that_is_gone_meanwhile_is_not_found(controller: NetworkController, world: int) -> None:
+    gone = controller.create("gone")
+    controller.remove(gone.id)
     with pytest.raises(NotFound, match=f"network {gone.id} not found"):
-        stack.remove(gone.id)
+        controller.remove(gone.id)
     with pytest.raises(NotFound, match=f"network {gone.id} not found"):
-        stack.attach("a", [EndpointRequest(network_id=gone.id)])
+        controller.attach("a", [EndpointRequest(network_id=gone.id)])
     with netlink.NetlinkSocket() as sock:
-        assert {link.name for link in sock.links()} == {"lo", stack.find("bridge").bridge}
+        assert {link.name for link in sock.links()} == {"lo", controller.find("bridge").bridge}
 
 
 def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_path: Path) -> None:
     """The living container is this process: its namespace is what /proc/PID/ns/net says."""
     roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")
-    killed = NetworkStack(*roots, BIP)
+    killed = NetworkController(*roots, BIP)
     killed.open({})
     living, dead = attach(killed, "living", any_port(80), any_port(81)), attach(killed, "dead")
     half_made = roots[1].networks / ".x.json.abc_def1.tmp"
@@ -232,7 +234,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
         squatter.bind(("127.0.0.1", living.ports[1].host_port))
         squatter.listen()
         netns.enter(living.netns_fd)
-        heir = NetworkStack(*roots, BIP)
+        heir = NetworkController(*roots, BIP)
         pid = os.getpid()
         # `alive` is read by pid: the main thread stands in the container's namespace while the heir opens elsewhere.
         errors: list[BaseException] = []
@@ -265,37 +267,39 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
         assert [link.name for link in sock.links()] == ["lo"]
 
 
-def test_the_beginning_of_several_ids_is_ambiguous(stack: NetworkStack) -> None:
+def test_the_beginning_of_several_ids_is_ambiguous(controller: NetworkController) -> None:
     def digits() -> list[str]:
-        return [network.id[0] for network in stack.networks()]
+        return [network.id[0] for network in controller.networks()]
 
     while len(set(digits())) == len(digits()):  # at the latest the 17th has a first digit that another has too
-        stack.create(f"n{len(digits())}")
+        controller.create(f"n{len(digits())}")
     shared = next(digit for digit in digits() if digits().count(digit) > 1)
     with pytest.raises(BadRequest, match=f"network {shared} is ambiguous"):
-        stack.find(shared)
+        controller.find(shared)
 
 
-def test_what_a_container_held_is_given_back_whatever_the_kernel_says(stack: NetworkStack, world: int) -> None:
+def test_what_a_container_held_is_given_back_whatever_the_kernel_says(
+    controller: NetworkController, world: int
+) -> None:
     port = any_port(80)
-    sandbox = attach(stack, "a", port)
+    sandbox = attach(controller, "a", port)
     number = sandbox.ports[0].host_port
     nft = Nft()  # a hand has put something else in the place of our map
     nft.run(
         f"""
-        delete table ip {stack._table}
-        add table ip {stack._table}
-        add map ip {stack._table} one_address {{ type ipv4_addr : ipv4_addr; }}
+        delete table ip {controller._table}
+        add table ip {controller._table}
+        add map ip {controller._table} one_address {{ type ipv4_addr : ipv4_addr; }}
         """
     )
     nft.close()
     with pytest.raises(NftError):
-        stack.release("a")
-    assert stack.sandbox("a") is None
+        controller.release("a")
+    assert controller.sandbox("a") is None
     with socket.socket() as free:
         free.bind(("127.0.0.1", number))
-    assert stack.endpoints_on(stack.find("bridge").id) == {}
-    assert not (stack._exec_root.networks / "a.json").exists()
+    assert controller.endpoints_on(controller.find("bridge").id) == {}
+    assert not (controller._exec_root.networks / "a.json").exists()
 
 
 def test_the_disposer_goes_on_after_what_the_kernel_refuses(world: int) -> None:
@@ -313,11 +317,11 @@ def test_the_disposer_goes_on_after_what_the_kernel_refuses(world: int) -> None:
 
 def test_one_damaged_record_takes_no_other_network_down(world: int, tmp_path: Path) -> None:
     roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")
-    with closed_at_end(NetworkStack(*roots, BIP)) as first:
+    with closed_at_end(NetworkController(*roots, BIP)) as first:
         damaged, whole = first.create("damaged"), first.create("whole")
     record = tmp_path / "data" / "networks" / f"{damaged.id}.json"
     record.write_bytes(record.read_bytes()[:20])
-    with closed_at_end(NetworkStack(*roots, BIP)) as second:
+    with closed_at_end(NetworkController(*roots, BIP)) as second:
         assert second.find("whole").id == whole.id
         with pytest.raises(NotFound):
             second.find("damaged")
@@ -325,12 +329,12 @@ def test_one_damaged_record_takes_no_other_network_down(world: int, tmp_path: Pa
 
 
 @contextmanager
-def closed_at_end(stack: NetworkStack) -> Iterator[NetworkStack]:
-    stack.open({})
+def closed_at_end(controller: NetworkController) -> Iterator[NetworkController]:
+    controller.open({})
     try:
-        yield stack
+        yield controller
     finally:
-        stack.close()
+        controller.close()
 
 
 def test_addresses_are_leased_in_turn_and_only_from_the_subnet() -> None:

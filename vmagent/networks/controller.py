@@ -45,7 +45,7 @@ from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 log = structlog.get_logger(__name__)
 
 
-class NetworkStack:
+class NetworkController:
     """All networks of one engine. `open` first; every method belongs to the thread that called `open`.
 
     Only what looks (`networks`, `find`, `sandbox`, `sandboxes`, `endpoints_on`) may be called from another one: it gets
@@ -318,7 +318,7 @@ class NetworkStack:
     ) -> Sandbox:
         """Make a namespace with an endpoint on each network, and publish `ports` to the first one's address.
 
-        The sandbox's `netns_fd` stays the stack's until `release`. On any failure the host is left as it was.
+        The sandbox's `netns_fd` stays the controller's until `release`. On any failure the host is left as it was.
         Raises EngineError (address or port taken, pool empty) and OSError.
         """
         with ExitStack() as undo:

@@ -1,6 +1,6 @@
-"""Containers on networks: what a start takes from the network stack and what inspect shows of it.
+"""Containers on networks: what a start takes from the network controller and what inspect shows of it.
 
-The stack blocks for about a millisecond per call and belongs to one thread; everything here goes through that thread.
+A call of the controller blocks for about a millisecond. All calls run in one thread, which owns the controller.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from vmagent.containers.shapes import endpoint_json
 from vmagent.engine.events import EventBus
 from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
 from vmagent.networks.model import Endpoint, EndpointRequest, Network, PortRequest, Sandbox
 from vmagent.networks.names import lookup_of, open_sockets
-from vmagent.networks.stack import NetworkStack
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ GIVE_BACK_DELAY_S = 0.001
 UNBRIDGED = ("host", "none")  # modes that are networks by name but have no bridge
 
 
-class Networking:
+class Endpoints:
     """The network thread, and every container's place on the networks."""
 
     def __init__(
@@ -48,18 +48,18 @@ class Networking:
         bip: IPv4Interface | None,
     ) -> None:
         self._registry, self._bus = registry, bus
-        self.stack = NetworkStack(data_root, exec_root, bip)
+        self.controller = NetworkController(data_root, exec_root, bip)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._name_servers: dict[str, NameServer] = {}
         self._unkept: list[Sandbox] = []
         self._leaving: tuple[list[Sandbox], asyncio.Future[None]] | None = None
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a call of the stack in its thread."""
+        """Run a call of the controller in its thread."""
         return await self._submit(function, *args, **kwargs)
 
     def _submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
-        """Have a call of the stack run in its thread, after those submitted before."""
+        """Have a call of the controller run in its thread, after those submitted before."""
         self._give_back_now()
         return asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
 
@@ -71,15 +71,15 @@ class Networking:
     def _prepare(self, unkept: list[Sandbox]) -> None:
         for sandbox in unkept:
             try:
-                self.stack.keep(sandbox)
+                self.controller.keep(sandbox)
             except OSError as e:  # only the next engine would miss it
                 log.error("network.not_kept", container=sandbox.container_id, error=str(e))
-        self.stack.prepare()
+        self.controller.prepare()
 
     async def open(self, alive: Mapping[str, int]) -> None:
         """Bring the networks up, and back what living containers (id → pid) had. Raises EngineError, OSError."""
-        await self.call(self.stack.open, alive)
-        for sandbox in self.stack.sandboxes():
+        await self.call(self.controller.open, alive)
+        for sandbox in self.controller.sandboxes():
             if self._needs_names(sandbox):
                 await self._serve_names(sandbox)
 
@@ -87,13 +87,13 @@ class Networking:
         for server in self._name_servers.values():
             server.close()
         self._name_servers.clear()
-        await self.call(self.stack.close)
+        await self.call(self.controller.close)
         self._thread.shutdown(wait=True)
 
     async def abandon(self) -> None:
         """After an `open`, whole or half: close all that is open here. It may be opened again."""
         await self.leave()
-        await self.call(self.stack.leave)
+        await self.call(self.controller.leave)
 
     async def leave(self) -> None:
         """Stop serving without taking anything away: containers go on without this engine."""
@@ -113,7 +113,7 @@ class Networking:
 
     def _find(self, ref: str) -> Network | None:
         try:
-            return self.stack.find(ref)
+            return self.controller.find(ref)
         except EngineError:
             return None
 
@@ -132,11 +132,11 @@ class Networking:
         if mode.startswith("container:"):
             return _ready(self._netns_of(mode.partition(":")[2]))
         requests = self._requests(record)
-        if not requests and given_fd is None and (prepared := self.stack.attach_prepared(record.id)) is not None:
+        if not requests and given_fd is None and (prepared := self.controller.attach_prepared(record.id)) is not None:
             self._unkept.append(prepared)
             return _ready(os.dup(prepared.netns_fd))
         ports = self._ports(record) if requests else []
-        return self._attached(record, self._submit(self.stack.attach, record.id, requests, ports, given_fd))
+        return self._attached(record, self._submit(self.controller.attach, record.id, requests, ports, given_fd))
 
     async def _attached(self, record: Container, attaching: asyncio.Future[Sandbox]) -> int:
         sandbox = await attaching
@@ -224,7 +224,7 @@ class Networking:
         logged: an exit or a removal goes on without it.
         """
         self._drop_name_server(record.id)
-        sandbox = self.stack.forget(record.id)
+        sandbox = self.controller.forget(record.id)
         if sandbox is None:
             return None
         endpoints, has_ports = list(sandbox.endpoints), bool(sandbox.ports)
@@ -254,7 +254,7 @@ class Networking:
     def _give_back(self, sandboxes: list[Sandbox]) -> None:
         for sandbox in sandboxes:
             try:
-                self.stack.give_back(sandbox)
+                self.controller.give_back(sandbox)
             except OSError as e:
                 log.error("network.not_released", container=sandbox.container_id, error=str(e))
 
@@ -277,7 +277,7 @@ class Networking:
 
     async def _serve_names(self, sandbox: Sandbox) -> None:
         udp, tcp = await self.call(open_sockets, sandbox)
-        server = NameServer(udp, tcp, lookup_of(self.stack, sandbox.container_id), self._upstream(sandbox))
+        server = NameServer(udp, tcp, lookup_of(self.controller, sandbox.container_id), self._upstream(sandbox))
         self._name_servers[sandbox.container_id] = server
         await server.start()
 
@@ -290,16 +290,16 @@ class Networking:
 
     async def connect_running(self, record: Container, network: Network, asked: Mapping[str, Any]) -> None:
         """Raises EngineError."""
-        endpoint = await self.call(self.stack.connect, record.id, self.request(record, network, asked))
-        sandbox = self.stack.sandbox(record.id)
+        endpoint = await self.call(self.controller.connect, record.id, self.request(record, network, asked))
+        sandbox = self.controller.sandbox(record.id)
         if sandbox and self._needs_names(sandbox) and not self.has_name_server(record.id):
             await self._serve_names(sandbox)
         self._tell("connect", record, endpoint)
 
     async def disconnect_running(self, record: Container, network: Network) -> None:
         """Raises EngineError."""
-        endpoint = await self.call(self.stack.disconnect, record.id, network.id)
-        sandbox = self.stack.sandbox(record.id)
+        endpoint = await self.call(self.controller.disconnect, record.id, network.id)
+        sandbox = self.controller.sandbox(record.id)
         if sandbox is None or not self._needs_names(sandbox):
             self._drop_name_server(record.id)
         self._tell("disconnect", record, endpoint)
@@ -309,14 +309,14 @@ class Networking:
 
         What the kernel refuses is logged: the record says what is wanted, and the next start brings it.
         """
-        sandbox = self.stack.sandbox(record.id)
+        sandbox = self.controller.sandbox(record.id)
         if sandbox is None:
             return False
         wanted = {network.id: name for name in record.endpoints if (network := self._find(name)) and network.has_bridge}
         held = {endpoint.network_id for endpoint in sandbox.endpoints}
         for network_id in held ^ wanted.keys():
             try:
-                network = self.stack.find(network_id)
+                network = self.controller.find(network_id)
                 if network_id in held:
                     await self.disconnect_running(record, network)
                 else:
@@ -334,7 +334,7 @@ class Networking:
 
     def settings_json(self, record: Container) -> JsonObject:
         """inspect's `NetworkSettings`."""
-        sandbox = self.stack.sandbox(record.id)
+        sandbox = self.controller.sandbox(record.id)
         networks = self.endpoints_json(record)
         bridge = networks.get("bridge", {})
         return {
@@ -360,7 +360,7 @@ class Networking:
 
     def endpoints_json(self, record: Container) -> dict[str, JsonObject]:
         """Network name → EndpointSettings, with addresses while the container runs."""
-        sandbox = self.stack.sandbox(record.id)
+        sandbox = self.controller.sandbox(record.id)
         live = {endpoint.network_name: endpoint for endpoint in sandbox.endpoints} if sandbox else {}
         result = {}
         for name, asked in record.endpoints.items():
@@ -387,7 +387,7 @@ class Networking:
         result: list[JsonObject] = []
         if not record.state.running:
             return result
-        for key, bindings in self._ports_map(record, self.stack.sandbox(record.id)).items():
+        for key, bindings in self._ports_map(record, self.controller.sandbox(record.id)).items():
             number, _, protocol = key.partition("/")
             if not bindings:
                 result.append({"PrivatePort": int(number), "Type": protocol})
