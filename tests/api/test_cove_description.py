@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
+import signal
+import socket
 from typing import Any
 
-import jsonschema
 import yaml
 
-import vmagent.api
-from desktop.client.engine import EngineClient
-from tests.api.conftest import Running
+from tests.api.conftest import Running, read_all
+from tests.support.description import DESCRIPTION, conforms, object_schemas
 from tests.support.engine import NativeEngine
 from vmagent.api.router import Router
 from vmagent.api.routes import add_all
-
-DESCRIPTION: dict[str, Any] = yaml.safe_load(Path(vmagent.api.__file__).with_name("openapi.yaml").read_text())
 
 
 def test_every_described_call_is_served_and_the_reverse(api: Running) -> None:
@@ -29,16 +27,59 @@ def test_every_described_call_is_served_and_the_reverse(api: Running) -> None:
     assert yaml.safe_load(answer.partition(b"\r\n\r\n")[2]) == DESCRIPTION
 
 
-def test_the_timeline_of_a_start_has_its_described_shape(engine: NativeEngine) -> None:
-    name = engine.docker("run", "-d", "busybox:latest", "true").stdout.strip()
-    try:
-        client: EngineClient = engine.client()
-        timeline = client.request("GET", f"/cove/v1/containers/{name}/timeline")
-        client.close()
-    finally:
-        engine.docker("rm", "-f", name)
-    schema = json.loads(json.dumps(DESCRIPTION["components"]["schemas"]["Timeline"]).replace('"nullable": true, ', ""))
-    schema["required"] = list(schema["properties"])
-    jsonschema.validate(timeline, schema)
-    assert timeline["start_ms"] > 0
-    assert timeline["layers"] == 1
+def test_the_description_allows_nothing_that_it_does_not_name() -> None:
+    """Otherwise a reply with an absent or an extra field would pass for described."""
+    for schema in object_schemas():
+        assert schema["additionalProperties"] is False, schema
+        assert sorted(schema["required"]) == sorted(schema["properties"]), schema
+
+
+TIMELINE = "/cove/v1/containers/{id}/timeline"
+
+
+def test_the_timeline_has_its_described_shape_in_every_state(own_engine: NativeEngine) -> None:
+    docker = own_engine.docker
+
+    def timeline() -> dict[str, Any]:
+        with own_engine.client() as client:
+            told = client.timeline("one")
+        conforms(told, "GET", TIMELINE, 200)
+        return told
+
+    docker("create", "--name", "one", "busybox:latest", "sleep", "1000")
+    created = timeline()
+    assert created["create_ms"] > 0
+    assert [name for name, value in created.items() if value is None] == [
+        "prepare_ms", "mount_ms", "setup_ms", "start_ms",
+    ]  # fmt: skip
+    assert (created["layers"], created["pid"]) == (1, 0)
+
+    docker("start", "one")
+    running = timeline()
+    assert running["start_ms"] > running["mount_ms"] > 0
+    assert running["pid"] == int(docker("inspect", "-f", "{{.State.Pid}}", "one").stdout)
+    docker("pause", "one")
+    assert timeline() == running
+
+    os.kill(own_engine.pid_of("cove-engine"), signal.SIGKILL)
+    own_engine.wait_until_answering()
+    assert timeline() == dict.fromkeys(running, None) | {"layers": 1, "pid": running["pid"]}
+
+    docker("rm", "-f", "one")
+    docker("run", "--name", "one", "busybox:latest", "true")
+    ended = timeline()
+    assert None not in ended.values()
+    assert ended["pid"] == 0
+
+
+def test_errors_have_their_described_shape(engine: NativeEngine) -> None:
+    for path, described, status in (
+        ("/cove/v1/containers/none/timeline", TIMELINE, 404),
+        ("/cove/v1/stats?interval_ms=1", "/cove/v1/stats", 400),
+    ):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(engine.socket))
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            reply = read_all(sock)
+        assert reply.startswith(b"HTTP/1.1 %d " % status)
+        conforms(json.loads(reply.partition(b"\r\n\r\n")[2]), "GET", described, status)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Generator
 from enum import StrEnum
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmagent.containers.model import Container, Status
 from vmagent.errors import BadRequest
@@ -132,8 +132,20 @@ class Locking:
             setattr(self._live, self._name, None)
 
 
-# Of a start: milliseconds to prepare it, of mounts, of the rest inside, of all; layers; pid.
-_TIMES = struct.Struct("<ffffHI")
+# Milliseconds of a start's steps: `prepare_ms`, `mount_ms`, `setup_ms`, `start_ms` of `Timeline`.
+_TIMES = struct.Struct("<ffff")
+
+
+class Timeline(NamedTuple):
+    """Milliseconds of each step of a creation and a start; None: the step has not happened, or under another engine."""
+
+    create_ms: float | None  # from the request until the record was on disk
+    prepare_ms: float | None  # network, volumes and the plan
+    mount_ms: float | None  # layers and the file systems around them
+    setup_ms: float | None  # what the container's first process did after the mounts, until it could execute
+    start_ms: float | None  # all of the start, until the command was executed
+    layers: int  # of the image
+    pid: int  # of the first process, in the engine's pid namespace; 0: it does not run
 
 
 class Live:
@@ -191,21 +203,23 @@ class Live:
         """How long its creation took."""
         self._create_ms = create_ms
 
-    def note_start(self, *, prepare_ms: float, mount_ms: float, setup_ms: float, start_ms: float, pid: int) -> None:
-        """How long a start took, step by step."""
-        self._times = _TIMES.pack(prepare_ms, mount_ms, setup_ms, start_ms, self.record.layers, pid)
+    def note_start(self, *, prepare_ms: float, mount_ms: float, setup_ms: float, start_ms: float) -> None:
+        """How long each step of a start took."""
+        self._times = _TIMES.pack(prepare_ms, mount_ms, setup_ms, start_ms)
 
-    def timeline(self) -> dict[str, float]:
-        """What the last start and the creation (by this engine) took in milliseconds, with `layers` and `pid`."""
-        result: dict[str, float] = {}
-        if self._create_ms:
-            result["create_ms"] = round(self._create_ms, 3)
-        if self._times:
-            *times, layers, pid = _TIMES.unpack(self._times)
-            for name, took in zip(("prepare_ms", "mount_ms", "setup_ms", "start_ms"), times, strict=True):
-                result[name] = round(took, 3)
-            result |= {"layers": layers, "pid": pid}
-        return result
+    def timeline(self) -> Timeline:
+        """How long the steps of the creation and of the last start took, as far as this engine saw them."""
+        state = self.record.state
+        steps = [round(took, 3) for took in _TIMES.unpack(self._times)] if self._times else [None] * 4
+        return Timeline(
+            create_ms=round(self._create_ms, 3) if self._create_ms else None,
+            prepare_ms=steps[0],
+            mount_ms=steps[1],
+            setup_ms=steps[2],
+            start_ms=steps[3],
+            layers=self.record.layers,
+            pid=state.pid if state.running else 0,
+        )
 
     @property
     def id(self) -> str:

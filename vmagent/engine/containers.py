@@ -165,8 +165,8 @@ class Containers:
         return usage.samples(self._registry, self._supervisor, interval_s)
 
     async def timeline(self, ref: str) -> JsonObject:
-        """How long the last start took, step by step, in milliseconds."""
-        return self._registry.find(ref).timeline()
+        """How long each step of the last start took, in milliseconds (`live.Timeline`)."""
+        return self._registry.find(ref).timeline()._asdict()
 
     # --- changes of the record
 

@@ -144,7 +144,6 @@ class Launcher:
             mount_ms=spawned.timings.get("mount_ms", 0.0),
             setup_ms=spawned.timings.get("setup_ms", 0.0),
             start_ms=(done - began) * 1000,
-            pid=spawned.pid,
         )
         return spawned
 
