@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.api.fake_engine import FakeEngine
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 from vmagent.api.server import Server, serve
 
 T = TypeVar("T")
-LIMIT_S = 20.0
+LIMIT_S = HANG_S
 
 
 class Running:

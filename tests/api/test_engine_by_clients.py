@@ -20,16 +20,17 @@ import pytest
 from docker.models.containers import Container
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 
 IMAGE = "busybox:latest"
-LIMIT_S = 20.0
+LIMIT_S = HANG_S
 
 
 @pytest.fixture
 def client(engine: NativeEngine) -> Iterator[docker.DockerClient]:
     """docker-py on the session's engine; its containers go with it."""
-    with contextlib.closing(docker.DockerClient(base_url=engine.host, timeout=30)) as made:
+    with contextlib.closing(docker.DockerClient(base_url=engine.host, timeout=HANG_S)) as made:
         yield made
         for container in made.containers.list(all=True, filters={"label": "api-test"}):
             container.remove(force=True, v=True)
@@ -248,7 +249,7 @@ def test_a_reader_that_stops_reading_stops_nobody(engine: NativeEngine, client: 
     container = client.containers.create(IMAGE, ["sh", "-c", "seq 400000; echo all"], labels=["api-test"])
     with bare(container.attach_socket(params={"stdout": 1, "stream": 1})) as lazy:
         container.start()
-        assert container.wait(timeout=30)["StatusCode"] == 0
+        assert container.wait(timeout=HANG_S)["StatusCode"] == 0
         logs = container.logs()
         assert logs.endswith(b"400000\nall\n")
         got = read_all(lazy)

@@ -13,6 +13,7 @@ import pytest
 from desktop.cli import flags
 from desktop.cli.main import COMMANDS
 from desktop.cli.version import VERSION
+from tests.support.limits import HANG_S
 
 BANNED = {
     "PySide6", "paramiko", "requests", "qemu", "argparse", "dataclasses", "inspect", "subprocess", "asyncio", "logging",
@@ -30,7 +31,7 @@ def _loaded(*argv: str) -> set[str]:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=True,
         env={**os.environ, "COVE_HOST": "unix:///nonexistent.sock"},
     )

@@ -15,6 +15,7 @@ import pytest
 from desktop.cli.terminal import DetachKeys, parse_detach_keys
 from tests.support.clients import Client, cove_of
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 
 IMAGE = "busybox:latest"
 NAME = "cvt-terminal"
@@ -83,7 +84,7 @@ def test_sigterm_is_passed_on(cove: Client) -> None:
         assert runner.stdout.readline() == "ready\n"
         runner.send_signal(signal.SIGTERM)
         assert runner.stdout.read() == "term\n"
-        assert runner.wait(30) == 7
+        assert runner.wait(HANG_S) == 7
 
 
 def test_a_terminal_is_asked_for_where_the_container_wants_one(cove: Client) -> None:
@@ -103,7 +104,7 @@ def test_a_reader_that_goes_ends_us_by_sigpipe(cove: Client) -> None:
         assert runner.stderr is not None
         assert runner.stdout.read(4) == b"y\ny\n"
         runner.stdout.close()
-        assert runner.wait(30) == -signal.SIGPIPE
+        assert runner.wait(HANG_S) == -signal.SIGPIPE
         assert runner.stderr.read() == b""
 
 
@@ -117,7 +118,7 @@ def test_a_closed_or_full_output_is_no_traceback(cove: Client) -> None:
                 stderr=subprocess.PIPE,
                 stdin=subprocess.DEVNULL,
                 text=True,
-                timeout=60,
+                timeout=HANG_S,
                 check=False,
             )
             assert done.returncode == status, done.stderr
@@ -130,7 +131,7 @@ def test_stdin_s_end_reaches_the_process_after_fifty_megabytes(cove: Client) -> 
         env={**os.environ, **cove.environment},
         input=bytes(50 << 20),
         capture_output=True,
-        timeout=90,
+        timeout=HANG_S,
         check=True,
     )
     assert done.stdout == b"52428800\n"
@@ -172,5 +173,5 @@ def test_the_steps_are_plain_lines_when_piped(cove: Client) -> None:
 
 def test_the_console_script_is_the_module(tmp_path: Path) -> None:
     for command in ([Path(sys.executable).with_name("cove")], [sys.executable, "-m", "desktop.cli.main"]):
-        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=HANG_S, check=True)
         assert done.stdout.startswith("cove version ")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.clients import Client, cove_of
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 
 IMAGE = "busybox:latest"
 NAME = "cvt-verbs"
@@ -55,7 +56,7 @@ def test_files_go_in_and_come_out_by_docker_s_rules(cove: Client, running: str, 
         [cove.program, "cp", f"{NAME}:/tmp/tree", "-"],
         env={**os.environ, **cove.environment},
         capture_output=True,
-        timeout=60,
+        timeout=HANG_S,
         check=True,
     ).stdout
     assert "tree/sub/file" in _names(io.BytesIO(tar))

@@ -13,6 +13,7 @@ from desktop.client.http import HijackedStream
 from desktop.client.reference import InvalidReference
 from desktop.client.run import Pipeline, Pull, RunOptions, Step, StepState
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 
 IMAGE = "busybox:latest"
 
@@ -79,11 +80,11 @@ def test_a_stream_is_ended_from_another_thread(client: EngineClient) -> None:
         threads = [threading.Thread(target=follow), threading.Thread(target=watch)]
         for thread in threads:
             thread.start()
-        assert seen.wait(20)
+        assert seen.wait(HANG_S)
         logs.close()
         events.close()
         for thread in threads:
-            thread.join(20)
+            thread.join(HANG_S)
             assert not thread.is_alive()
     assert got == [b"here\n"]
 

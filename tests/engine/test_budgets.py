@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support.engine import NativeEngine
+from tests.support.waiting import wait_until
 
 MAX_PSS_KB = 45 << 10  # keeper, engine, supervisor and spawner together
 MAX_SUPERVISOR_KB = 14 << 10
@@ -66,7 +67,7 @@ def test_no_wait_for_rcu_and_one_group_of_flushes(own_engine: NativeEngine, tmp_
                 continue
             started = time.time()
             client.remove(made, force=True)
-            time.sleep(2)  # the disposer, and the commit of what became of it
+            wait_until(lambda: any(rtm_dellinks(file.read_text(errors="replace")) for file in tmp_path.glob("trace.*")))
     everything = "\n".join(calls.values())
     assert "clone3(" in everything  # the trace did see a start
     assert not re.search(r'open(?:at)?\([^\n]*cgroup\.procs"[^\n]*O_(WRONLY|RDWR)', everything)

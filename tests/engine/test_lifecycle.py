@@ -17,6 +17,7 @@ import requests
 from docker.utils.socket import frames_iter
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 
 IMAGE = "busybox:latest"
 FOREVER = ["sh", "-c", "trap 'rm /ready; exit 0' TERM; touch /ready; while :; do sleep 0.02; done"]
@@ -25,7 +26,7 @@ FOREVER = ["sh", "-c", "trap 'rm /ready; exit 0' TERM; touch /ready; while :; do
 @pytest.fixture
 def api(engine: NativeEngine) -> Iterator[docker.APIClient]:
     """A low-level client; whatever containers the test leaves are removed."""
-    client = docker.APIClient(base_url=engine.host, version="1.44", timeout=30)
+    client = docker.APIClient(base_url=engine.host, version="1.44", timeout=HANG_S)
     yield client
     for left in client.containers(all=True, filters={"label": "cvt"}):
         client.remove_container(left["Id"], force=True, v=True)
@@ -108,16 +109,16 @@ class TestOrders:
 
         def wait() -> None:
             url = f"{api.base_url}/v1.44/containers/{container}/wait?condition=removed"
-            with api.post(url, stream=True, timeout=30) as answer:
+            with api.post(url, stream=True, timeout=HANG_S) as answer:
                 waiting.set()  # its headers are here: it is registered
                 answers.append(answer.json())
 
         thread = threading.Thread(target=wait)
         thread.start()
-        assert waiting.wait(10)
+        assert waiting.wait(HANG_S)
         with pytest.raises(docker.errors.APIError):
             api.start(container)
-        thread.join(10)
+        thread.join(HANG_S)
         assert answers == [{"StatusCode": 127}]
         with pytest.raises(docker.errors.NotFound):
             api.inspect_container(container)
@@ -154,7 +155,7 @@ class TestRefusals:
         statuses: list[int] = []
 
         def remove() -> None:
-            with docker.APIClient(base_url=engine.host, version="1.44", timeout=30) as own:
+            with docker.APIClient(base_url=engine.host, version="1.44", timeout=HANG_S) as own:
                 try:
                     own.remove_container(container, force=True)
                     statuses.append(204)
@@ -165,7 +166,7 @@ class TestRefusals:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(HANG_S)
         assert statuses.count(204) == 1
         assert set(statuses) <= {204, 404, 409}
 
@@ -198,10 +199,10 @@ class TestStreams:
         container = make(api, ["seq", "20000"])
         expected = "".join(f"{number}\n" for number in range(1, 20001)).encode()
         outputs: list[bytes] = []
-        ready = threading.Barrier(4, timeout=20)
+        ready = threading.Barrier(4, timeout=HANG_S)
 
         def attach() -> None:
-            with docker.APIClient(base_url=engine.host, version="1.44", timeout=30) as own:
+            with docker.APIClient(base_url=engine.host, version="1.44", timeout=HANG_S) as own:
                 sock = own.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
                 ready.wait()
                 outputs.append(b"".join(data for _, data in frames_iter(sock, tty=False)))
@@ -214,7 +215,7 @@ class TestStreams:
         ready.wait()
         api.start(container)
         for thread in threads:
-            thread.join(30)
+            thread.join(HANG_S)
         assert outputs == [expected] * 3
         assert api.attach(container, stdout=True, logs=True, stream=False) == expected
         assert api.logs(container) == expected

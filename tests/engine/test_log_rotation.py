@@ -15,6 +15,7 @@ import pytest
 
 from tests.supervisor.test_whole_engine import kill
 from tests.support.engine import NativeEngine, native_engine
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 from vmagent.containers.logconfig import DEFAULT, checked, limits
 from vmagent.errors import BadRequest, EngineError
@@ -82,7 +83,7 @@ def test_a_follower_goes_over_rotations_while_the_supervisor_is_killed(own_engin
         engine.docker("exec", "told", "touch", "/go")
         for _ in range(5):
             kill(engine, "cove-supervisor")
-        out, err = follower.communicate(timeout=60)
+        out, err = follower.communicate(timeout=HANG_S)
     assert engine.docker("wait", "told").stdout == "5\n"
     assert out.splitlines() == [b"out %d" % number for number in range(1, 6001)]
     assert err.splitlines() == [b"err %d" % number for number in range(1, 6001)]
@@ -177,5 +178,5 @@ def test_the_agent_s_own_options_count_where_a_container_says_nothing(busybox_ta
     with pytest.raises(AssertionError, match="failed to set log opts: unknown log opt 'foo' for json-file log driver"):
         unable.start()
     assert unable.process is not None
-    assert unable.process.wait(20) == 1
+    assert unable.process.wait(HANG_S) == 1
     shutil.rmtree(unable.root)

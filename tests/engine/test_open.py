@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 
 
 def post_open(engine: NativeEngine) -> tuple[int, str]:
     """POST /cove/v1/open: status and message."""
-    with closing(http.client.HTTPConnection("engine", timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("engine", timeout=HANG_S)) as connection:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(engine.socket))
         connection.request("POST", "/cove/v1/open")
@@ -76,7 +77,7 @@ def test_an_open_that_failed_half_way_may_be_tried_again(deferred: NativeEngine,
     assert deferred.docker("ps", "-q", "--no-trunc").stdout == port.stdout
     assert deferred.docker("exec", "kept", "echo", "lives").stdout == "lives\n"
     with pytest.raises(urllib.error.HTTPError, match="404"):  # it answers: there is no page
-        urllib.request.urlopen(f"http://{published}", timeout=10)
+        urllib.request.urlopen(f"http://{published}", timeout=HANG_S)
     deferred.docker("run", "--rm", "--name", "new", "busybox:latest", "true")
     deferred.docker("rm", "-f", "kept")
     assert deferred.docker("ps", "-aq").stdout == ""
@@ -88,7 +89,7 @@ def test_half_made_records_of_a_kill_are_swept_everywhere(own_engine: NativeEngi
     container, [layer, *_] = data / "containers" / made, [*(data / "layers").iterdir()]
     assert own_engine.process is not None
     own_engine.process.send_signal(signal.SIGTERM)
-    assert own_engine.process.wait(20) == 0
+    assert own_engine.process.wait(HANG_S) == 0
     half_made = [
         *(data / ".engine-id.abcd_123.tmp", data / "networks" / ".x.json.abcd_123.tmp", layer / ".x.abcd_123.tmp"),
         *(data / "images" / f".{name}.abcd_123.tmp" for name in ("references.json", "0a.json")),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import HANG_S
 from vmagent.containers import hostfiles, records
 from vmagent.containers.configure import complete
 from vmagent.containers.live import Bell, Live
@@ -32,7 +33,7 @@ from vmagent.supervisor.client import SupervisorClient, SupervisorError
 from vmagent.supervisor.logfile import LogEntry
 from vmagent.supervisor.logwriter import STDOUT, open_writer
 
-LIMIT_S = 5.0
+LIMIT_S = HANG_S
 
 
 class Forgetting(SupervisorClient):

@@ -10,6 +10,7 @@ from typing import Any
 import docker
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from vmagent.engine.lifecycle import STOP_TIMEOUT_S
 
 IMAGE = "busybox:latest"
@@ -76,7 +77,7 @@ def test_policies_outlive_a_stop_of_the_whole_agent(own_engine: NativeEngine) ->
     engine.process.send_signal(signal.SIGTERM)
     assert engine.process.wait(STOP_TIMEOUT_S - 1) == 0  # no container has the ten seconds of those that ask nothing
     engine.start()
-    client = docker.APIClient(base_url=engine.host, version="1.44", timeout=30)
+    client = docker.APIClient(base_url=engine.host, version="1.44", timeout=HANG_S)
     events = client.events(since=1, decode=True, filters={"container": "always", "event": "start"})
     assert next(iter(events))["Actor"]["Attributes"]["name"] == "always"  # the new engine's ring begins with it
     events.close()

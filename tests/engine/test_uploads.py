@@ -16,9 +16,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 
-LIMIT_S = 5  # of what must not wait
+LIMIT_S = HANG_S  # of what must not wait
 
 
 class Upload:
@@ -31,9 +32,9 @@ class Upload:
             info.size = 4
             tar.addfile(info, io.BytesIO(b"here"))
         self._rest = data.getvalue()
-        self.connection = http.client.HTTPConnection("engine", timeout=30)
+        self.connection = http.client.HTTPConnection("engine", timeout=HANG_S)
         self.connection.sock = socket.socket(socket.AF_UNIX)
-        self.connection.sock.settimeout(30)
+        self.connection.sock.settimeout(HANG_S)
         self.connection.sock.connect(str(engine.socket))
         self.connection.putrequest("PUT", f"/containers/{name}/archive?path=/tmp")
         self.connection.putheader("Content-Type", "application/x-tar")
@@ -96,6 +97,6 @@ def test_a_start_waits_for_an_upload_and_finds_what_it_brought(engine: NativeEng
             with pytest.raises(subprocess.TimeoutExpired):
                 starting.wait(0.2)
             assert upload.finish() == 200
-            assert starting.wait(10) == 0
+            assert starting.wait(HANG_S) == 0
     engine.docker("exec", stopped, "test", "-f", "/tmp/uploaded")
     assert engine.docker("logs", stopped).stdout == "here"

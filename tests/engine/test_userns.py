@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 
 IMAGE = "busybox:latest"
@@ -332,7 +333,7 @@ def test_its_network_is_its_own_to_change(engine: RemappedEngine, name: str) -> 
         server = "echo told | nc -l -p 80; sleep 60"
         engine.docker("run", "-d", "--name", name, "--net", "unet", "-p", "127.0.0.1::80", IMAGE, "sh", "-c", server)
         port = int(engine.docker("port", name, "80").stdout.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as sock:
             assert sock.recv(10) == b"told\n"
         assert run(engine, "--net", "unet", f"ping -c1 -q {name} >/dev/null && echo reached").split() == ["reached"]
         engine.docker("network", "connect", "bridge", name)
@@ -391,17 +392,26 @@ def test_containers_live_through_the_end_of_engine_and_maker(own_engine: Remappe
 
 
 def test_many_at_once_have_each_their_own(engine: RemappedEngine) -> None:
+    """All of them exist at one time: a namespace that is gone may leave its inode number to the next one."""
+    count = 8
     found: list[str] = []
+    folder = engine.root / "meeting"
+    folder.mkdir()
+    folder.chmod(0o777)
+    script = (
+        f"touch /m/$HOSTNAME; until [ $(ls /m | wc -l) = {count} ]; do usleep 20000; done; "
+        "readlink /proc/self/ns/user; cat /proc/self/uid_map"
+    )
 
     def one() -> None:
-        found.extend(run(engine, "readlink /proc/self/ns/user; cat /proc/self/uid_map").split())
+        found.extend(run(engine, "-v", f"{folder}:/m", script).split())
 
-    threads = [threading.Thread(target=one) for _ in range(8)]
+    threads = [threading.Thread(target=one) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
-    assert len(set(found[::4])) == 8
+        thread.join(HANG_S)
+    assert len(set(found[::4])) == count
     assert set(found[2::4]) == {str(UIDS)}
 
 
@@ -422,7 +432,7 @@ def test_a_user_without_ids_keeps_the_agent_from_starting(tmp_path: Path, remap:
     agent = Path(sys.executable).with_name("cove-agent")
     roots = ("--data-root", tmp_path / "d", "--exec-root", tmp_path / "e", "-H", f"unix://{tmp_path}/s")
     command = [*hosted(tmp_path), agent, *roots, "--userns-remap", remap]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG_S)
     assert done.returncode == 1
     assert done.stderr.startswith("cove-agent: ")
     assert words in done.stderr

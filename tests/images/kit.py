@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.limits import HANG_S
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.layer import Kind
 from vmagent.paths import DataRoot, ExecRoot
@@ -141,7 +142,7 @@ def index_of(*images: MadeImage) -> bytes:
 
 def upload(address: str, method: str, path: str, body: bytes, auth: str = "", kind: str = "") -> str:
     """One call; the Location it answers with."""
-    with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=HANG_S)) as connection:
         headers = {"Content-Type": kind or "application/octet-stream"}
         if auth:
             headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
@@ -249,7 +250,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(status, body[: len(body) // 2], Content_Length=str(length))
             self.wfile.flush()
             server.reached.set()
-            event.wait(30)
+            event.wait(HANG_S)
             self.wfile.write(body[len(body) // 2 :])
         elif (cut := server.cut_at.pop(name, None)) is not None:
             self._answer(status, body[:cut], Content_Length=str(length))

@@ -14,6 +14,7 @@ from typing import Any
 from tests.images.kit import BadRegistry, Entry, MadeImage, tar_of
 from tests.support.clients import docker_of
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 
 Json = dict[str, Any]
 
@@ -22,7 +23,7 @@ def request(
     engine: NativeEngine, method: str, path: str, body: bytes, headers: dict[str, str] | None = None
 ) -> tuple[int, bytes]:
     """One call of the API: status and body."""
-    with contextlib.closing(http.client.HTTPConnection("engine", timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("engine", timeout=HANG_S)) as connection:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(engine.socket))
         connection.request(method, path, body, headers or {})

@@ -30,6 +30,7 @@ from tests.images.kit import (
     symlink,
     tar_of,
 )
+from tests.support.limits import HANG_S
 from vmagent.errors import EngineError, NotFound, Unauthorized
 from vmagent.images.layer import Kind
 from vmagent.linux import mounts
@@ -315,7 +316,7 @@ def test_an_engine_killed_in_a_pull_leaves_nothing_to_the_next_one(
     with engine:
         assert engine.stdout is not None
         assert "one layer\n" in iter(engine.stdout.readline, "")  # after lines of the log
-        assert bad.reached.wait(20)
+        assert bad.reached.wait(HANG_S)
         children = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text().split()
         workers = [os.pidfd_open(int(pid)) for pid in children]
         engine.kill()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, tar_of
+from tests.support.limits import HANG_S
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images import imagestore, records
 from vmagent.images.config import apply_changes
@@ -116,7 +117,7 @@ def test_who_leaves_while_an_image_is_published_leaves_a_whole_one(
 
     def slowly(*args: Any) -> None:
         is_writing.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(HANG_S)
         write_image(*args)
 
     monkeypatch.setattr(records, "write_image", slowly)
@@ -273,7 +274,7 @@ def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewSto
 
     for source in (f"docker-archive:{path}:two:2", f"oci-archive:{path}:2"):
         subprocess.run(
-            ["skopeo", "copy", "-q", "--insecure-policy", source, f"dir:{tmp_path / 'out'}"], check=True, timeout=60
+            ["skopeo", "copy", "-q", "--insecure-policy", source, f"dir:{tmp_path / 'out'}"], check=True, timeout=HANG_S
         )
         manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
         assert manifest["config"]["digest"] == top
@@ -287,7 +288,7 @@ def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewSto
             f"docker-archive:{tmp_path}/sk.tar:n:3",
         ],
         check=True,
-        timeout=60,
+        timeout=HANG_S,
     )
     third = new_store(tmp_path / "c", kind)
     lines = third.load((tmp_path / "sk.tar").read_bytes(), quiet=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import HANG_S
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
 from vmagent.linux.nft import Nft, NftError
@@ -37,7 +38,7 @@ def server(sandbox: Sandbox, world: int, port: int) -> socket.socket:
         sock = socket.socket()
     sock.bind(("0.0.0.0", port))
     sock.listen()
-    sock.settimeout(5)
+    sock.settimeout(HANG_S)
     return sock
 
 
@@ -54,10 +55,10 @@ def reach(listener: socket.socket, client: socket.socket, address: tuple[str, in
     thread = threading.Thread(target=serve)
     thread.start()
     with client:
-        client.settimeout(5)
+        client.settimeout(HANG_S)
         client.connect(address)
         assert client.recv(5) == b"hello"
-    thread.join(5)
+    thread.join(HANG_S)
     return seen[0]
 
 
@@ -248,7 +249,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
 
         thread = threading.Thread(target=open_heir)
         thread.start()
-        thread.join(20)
+        thread.join(HANG_S)
         netns.enter(world)
         assert not errors
         taken = heir.sandbox("living")

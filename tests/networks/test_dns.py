@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from dnslib import QTYPE, RCODE, DNSRecord
 
+from tests.support.limits import HANG_S
 from vmagent.linux import netns
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
@@ -24,7 +25,7 @@ def ask(asker: Sandbox, world: int, name: str, kind: str = "A", *, over_tcp: boo
     with netns.inside(asker.netns_fd, world):
         sock = socket.socket(type=socket.SOCK_STREAM if over_tcp else socket.SOCK_DGRAM)
     with sock:
-        sock.settimeout(5)
+        sock.settimeout(HANG_S)
         sock.connect(("127.0.0.11", 53))
         wire = bytes(DNSRecord.question(name, kind).pack())
         if over_tcp:

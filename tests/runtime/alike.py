@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.support.limits import HANG_S
 from vmagent.linux import compact_json
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.failure import LaunchError, told
@@ -26,7 +27,7 @@ from vmagent.runtime.launch import launch, prepare, receive_master
 from vmagent.runtime.plan import compile_plan
 from vmagent.runtime.spawner import Spawner
 
-LIMIT_S = 20
+LIMIT_S = HANG_S
 
 
 def outcome(case: dict[str, Any], cgroup: str, folder: Path, spawner: Spawner | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.limits import HANG_S
 from tests.support.tools import unpack_tar
 from vmagent.linux import capabilities
 from vmagent.runtime.cgroups import tree
@@ -67,7 +68,12 @@ class Bundle:
 
     def command(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `cove-runtime`."""
-        settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "stdin": subprocess.DEVNULL}
+        settings: dict[str, Any] = {
+            "capture_output": True,
+            "text": True,
+            "timeout": HANG_S,
+            "stdin": subprocess.DEVNULL,
+        }
         return subprocess.run(self.argv(*args), check=False, **{**settings, **options})
 
     def argv(self, *args: str) -> list[str]:
@@ -102,7 +108,12 @@ class Bundle:
     @staticmethod
     def external(argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """Another program, its output as text."""
-        settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "stdin": subprocess.DEVNULL}
+        settings: dict[str, Any] = {
+            "capture_output": True,
+            "text": True,
+            "timeout": HANG_S,
+            "stdin": subprocess.DEVNULL,
+        }
         return subprocess.run(argv, check=False, **{**settings, **options})
 
     def run(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.conftest import Bundle
+from tests.support.limits import HANG_S
 from vmagent.runtime.cgroups import tree
 
 
@@ -78,7 +79,7 @@ def test_a_terminal_is_handed_to_the_console_socket(bundle: Bundle) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen(1)
-        listener.settimeout(20)
+        listener.settimeout(HANG_S)
         words = ["create", "--bundle", str(bundle.folder), "--console-socket", path, bundle.id]
         assert bundle.command(*words).returncode == 0
         peer, _ = listener.accept()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.conftest import DEFAULT_CAPABILITIES, Bundle
+from tests.support.limits import HANG_S
 from vmagent.containers.seccomp_profile import default_profile
 
 
@@ -166,7 +167,7 @@ def test_mounts_propagate_as_asked(
         ["unshare", "--mount", "bash", "-c", script, "bash", *argv],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG_S,
         check=True,
     )
     assert f"in={int(not inward)}" in done.stdout, done.stderr

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import HANG_S
 from tests.support.terminal import on_terminal
 from vmagent.linux.syscall import MACHINE
 from vmagent.runtime.cgroups import tree
@@ -48,7 +49,9 @@ class Containerd:
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = self.argv(*words)
-        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=HANG_S, check=False, stdin=subprocess.DEVNULL
+        )
 
     def run(self, runtime: str, flags: str, *command: str, name: str = "subject") -> subprocess.CompletedProcess[str]:
         cgroup = ["--cgroup", f"{self.cgroups}/{name}"]
@@ -107,7 +110,7 @@ def containerd(busybox_tar: Path) -> Iterator[Containerd]:
                 yield call
             finally:
                 daemon.send_signal(signal.SIGTERM)
-                daemon.communicate(timeout=30)
+                daemon.communicate(timeout=HANG_S)
         assert list(Path("/sys/fs/cgroup").glob(f"*{call.cgroups}/*/")) == []
     finally:
         tree().at(call.cgroups).remove()
@@ -149,7 +152,7 @@ def test_a_life_goes_as_with_runc(containerd: Containerd, name: str) -> None:
             seen.append((words, done.returncode, re.sub(r"\d+|time=\S+|[ \t]+", " ", text)))
 
         def stopped() -> None:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + HANG_S
             while "STOPPED" not in containerd("task", "ls").stdout:
                 assert time.monotonic() < deadline, "the task does not stop"
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import HANG_S
 from tests.support.terminal import on_terminal
 
 RUNTIME = Path(sys.executable).with_name("cove-runtime")
-START_LIMIT_S = 60
+START_LIMIT_S = HANG_S
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dockerd") is None or shutil.which("docker") is None, reason="no dockerd is installed here"
@@ -31,7 +32,7 @@ class Docker:
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = ["docker", *words]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=self.env, check=False)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=HANG_S, env=self.env, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def docker(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield run
     finally:
         daemon.send_signal(signal.SIGTERM)
-        daemon.wait(60)
+        daemon.wait(HANG_S)
         shutil.rmtree(root, ignore_errors=True)
 
 

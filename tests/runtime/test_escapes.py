@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.conftest import Bundle
+from tests.support.limits import HANG_S
 from vmagent.linux.interpreter import open_protected
 
 PADDING = [f"PAD_{letter}={'x' * 70_000}" for letter in "AB"]  # too long for the spawner
@@ -150,7 +151,7 @@ def test_a_long_line_does_not_hold_the_start_up(bundle: Bundle) -> None:
     (bundle.rootfs / "etc" / "passwd").write_text("guest:x:5:6::/:\n")
     (bundle.rootfs / "etc" / "group").write_text("many:x:7:" + "m," * 4_000_000 + "guest\n")
     bundle.start("sleep", "100")
-    done = bundle.command("exec", "--user", "guest", bundle.id, "id", "-G", timeout=10)
+    done = bundle.command("exec", "--user", "guest", bundle.id, "id", "-G", timeout=HANG_S)
     assert done.stdout == "6 7\n"
 
 

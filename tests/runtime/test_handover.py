@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.conftest import Bundle
+from tests.support.limits import HANG_S
 from vmagent.runtime.hooks import KINDS
 
 
@@ -73,7 +74,7 @@ def test_readiness_is_passed_on_with_the_hosts_pid(bundle: Bundle, tmp_path: Pat
     """A container's own socket; what it says goes to the host's, where the manager learns the main pid."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "manager"))
-        manager.settimeout(20)
+        manager.settimeout(HANG_S)
         tool = bundle.rootfs / "say"
         tool.write_bytes(b"")
         bundle.process["args"] = ["sh", "-c", "test -S $NOTIFY_SOCKET && touch /up; sleep 60"]
@@ -90,7 +91,7 @@ def test_readiness_is_passed_on_with_the_hosts_pid(bundle: Bundle, tmp_path: Pat
                 own.sendto(b"STATUS=half way", str(inside))
                 own.sendto(b"STATUS=done\nREADY=1", str(inside))
             assert manager.recv(4096).split() == [f"MAINPID={pid}".encode(), b"READY=1"]
-            assert started.wait(20) == 0
+            assert started.wait(HANG_S) == 0
 
 
 def test_features_tell_what_is_known(bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import HANG_S
 from tests.support.podman import RUNTIME, Podman, PodmanUnusable
 from tests.support.podman import podman as start_podman
 from tests.support.terminal import on_terminal
@@ -222,6 +223,6 @@ def test_systemds_cgroups_are_refused_and_said_so(podman: Podman) -> None:
     argv.remove("--cgroup-parent")
     argv.remove(podman.cgroups)
     argv.insert(argv.index("run"), "--cgroup-manager=systemd")
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=40, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 126
     assert "--systemd-cgroup: systemd's own cgroups are not supported, only cgroupfs" in done.stderr

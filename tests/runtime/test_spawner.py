@@ -139,7 +139,6 @@ def test_a_stopped_one_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch
 
 def test_a_child_whose_number_never_came_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The spawner is killed right after its fork. Nobody would know the child, nor ever reap it."""
-    monkeypatch.setattr(module, "_ANSWER_LIMIT_MS", 300)  # the child, traced too, keeps the channel open
     waiting = bench.launch("true")  # of the same name, but known
     spawner = bench.pid
     assert _libc.ptrace(PTRACE_SEIZE, spawner, None, TRACE_CLONE) == 0
@@ -151,7 +150,15 @@ def test_a_child_whose_number_never_came_is_ended(bench: Bench, monkeypatch: pyt
         os._exit(0)
     bench.running.add(killer)
     children = set(module._children())
+
+    def killed_unanswered(_spawner: Spawner) -> bool:
+        """In place of the limit: the child, traced too, keeps the channel open, so nothing else would end the wait."""
+        os.waitid(os.P_PID, killer, os.WEXITED | os.WNOWAIT)
+        return False
+
+    monkeypatch.setattr(Spawner, "_is_answered", killed_unanswered)
     assert bench.launch("true") is None
+    monkeypatch.undo()
     os.waitpid(killer, 0)
     bench.running.remove(killer)
     assert set(module._children()) - children == {bench.pid}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.runtime.conftest import CGROUPS, DEFAULT_CAPABILITIES
+from tests.support.limits import HANG_S
 from tests.support.tools import unpack_tar
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
@@ -422,7 +423,7 @@ def test_either_makes_the_same(group: str, lower: Path) -> None:
         text = json.dumps({"spec": spec, "plan": arguments, "lower": str(lower)})
         lines.append(text.replace("@SOURCE@", str(lower.parent / "source")))
     argv = [sys.executable, "-m", "tests.runtime.alike", f"{CGROUPS}-alike", str(lower.parent / "run")]
-    done = subprocess.run(argv, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+    done = subprocess.run(argv, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True, timeout=HANG_S)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(lines)
     different = {}

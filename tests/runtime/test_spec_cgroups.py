@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.runtime.conftest import Bundle
+from tests.support.limits import HANG_S
 from vmagent.runtime.cgroups import Tree, tree
 from vmagent.runtime.cgroups.v1 import TreeV1
 from vmagent.runtime.cgroups.v2 import TreeV2
@@ -488,4 +489,4 @@ def test_events_tell_statistics_and_kills_for_want_of_memory(bundle: Bundle) -> 
             kinds.add(json.loads(told.stdout.readline())["type"])
         bundle.command("delete", "--force", bundle.id)
         told.stdout.read()
-        assert told.wait(20) == 0
+        assert told.wait(HANG_S) == 0

@@ -19,6 +19,7 @@ import pytest
 
 from tests.runtime.conftest import Bundle
 from tests.runtime.test_seccomp import verdict
+from tests.support.limits import HANG_S
 from vmagent.linux.syscall import MACHINE, libc
 from vmagent.runtime import seccomp
 from vmagent.runtime.seccomp import compile_profile
@@ -188,12 +189,12 @@ class Agent:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
         self._socket.listen()
-        self._socket.settimeout(20)
+        self._socket.settimeout(HANG_S)
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def close(self) -> None:
-        self._thread.join(20)
+        self._thread.join(HANG_S)
         self._socket.close()
 
     def _serve(self) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.security.probing import image_tar, program
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
@@ -39,12 +40,12 @@ class _Connection(http.client.HTTPConnection):
     """HTTP over a Unix socket, for requests that no client would make."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("engine", timeout=30)
+        super().__init__("engine", timeout=HANG_S)
         self._path = str(path)
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
+        self.sock.settimeout(HANG_S)
         self.sock.connect(self._path)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.security.probing import Report, image_tar, parse, program
 from tests.support.engine import native_engine
+from tests.support.limits import HANG_S
 from tests.support.tools import ROOT, docker_cli
 
 IMAGE = "probe:latest"
@@ -31,7 +32,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
     "user": ("-t", "-u", "1000:1000"),
     "read-only": ("--read-only", "--security-opt", "no-new-privileges"),
 }
-_START_LIMIT_S = 30
+_START_LIMIT_S = HANG_S
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 
 
@@ -54,7 +55,7 @@ def dockerd(folder: Path) -> Iterator[str]:
         yield f"unix://{address}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(HANG_S)
 
 
 def probe(host: str, tar: Path, folder: Path, name: str) -> None:
@@ -62,7 +63,7 @@ def probe(host: str, tar: Path, folder: Path, name: str) -> None:
     environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_CLI_HINTS": "false"}
 
     def docker(*args: str) -> str:
-        done = subprocess.run([docker_cli(), *args], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([docker_cli(), *args], env=environment, capture_output=True, text=True, timeout=HANG_S)
         assert done.returncode == 0, f"docker {' '.join(args)} on {host}: {done.stderr}"
         return done.stdout
 
@@ -105,7 +106,7 @@ def reports(folder: Path) -> dict[str, tuple[Report, Report]]:
     """way → (dockerd's, ours), made by a process of its own that writes to `folder`."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.security.peers", str(folder)],
-        cwd=ROOT, capture_output=True, text=True, timeout=200,
+        cwd=ROOT, capture_output=True, text=True, timeout=HANG_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     host = dict(line.split("\t") for line in (folder / "host.txt").read_text().splitlines())

@@ -14,6 +14,7 @@ import pytest
 
 from tests.security.conftest import Attacker
 from tests.security.probing import program
+from tests.support.limits import HANG_S
 from tests.support.tools import ROOT
 
 
@@ -154,7 +155,7 @@ def test_no_library_of_the_container_is_opened(attacker: Attacker) -> None:
     name = attacker.start_until("ready", "sh", "-c", script)
     assert attacker.get_archive(name, "/bin/busybox")[0] == 200
     assert attacker.put_archive(name, "/tmp", [_file("x")])[0] == 200
-    assert attacker.engine.docker("exec", "-u", "0", name, "cat", "/tmp/x", timeout=30).stdout == "evil"
+    assert attacker.engine.docker("exec", "-u", "0", name, "cat", "/tmp/x", timeout=HANG_S).stdout == "evil"
 
 
 @pytest.mark.spec("CVE-2021-30465: destinations of volumes through links of the image")
@@ -213,7 +214,7 @@ def test_masks_are_on_the_mounted_proc_even_if_it_moves(tmp_path: Path, runtime:
     seen = set()
     with subprocess.Popen([program("attack"), "swap", "proc", "other"], cwd=tmp_path / "rootfs") as swapper:
         for _ in range(6):
-            done = subprocess.run(words, capture_output=True, text=True, timeout=30, cwd=ROOT)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=ROOT)
             seen |= set(done.stdout.splitlines())
         swapper.kill()
     assert seen == {"ran"}

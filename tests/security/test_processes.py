@@ -19,6 +19,7 @@ import pytest
 
 from tests.security.conftest import IMAGE, LOADER, Attacker
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.support.tools import ROOT
 from vmagent.native import binary
 
@@ -250,7 +251,7 @@ def test_no_group_and_no_capability_comes_along(attacker: Attacker) -> None:
 
 def test_groups_of_the_runtime_are_not_the_container_s(runtime: Callable[..., list[str]]) -> None:
     done = subprocess.run(
-        runtime("id", "-G"), extra_groups=[4242, 4243], capture_output=True, text=True, timeout=30, cwd=ROOT
+        runtime("id", "-G"), extra_groups=[4242, 4243], capture_output=True, text=True, timeout=HANG_S, cwd=ROOT
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
 
@@ -263,7 +264,7 @@ def test_the_terminal_of_who_starts_it_stays_his(runtime: Callable[..., list[str
         words, stdin=slave, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),
     ) as process:  # fmt: skip
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=HANG_S)
         answers = dict(line.split(": ", 1) for line in said.splitlines())
     waiting = fcntl.ioctl(slave, termios.FIONREAD, bytes(4))
     os.close(master)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.supervisor.conftest import LIMIT_S, Engine, Keeper
+from tests.support.limits import HANG_S
 from vmagent.keeper import main
 from vmagent.keeper.main import CannotStart, open_all, parse, take_lock
 from vmagent.paths import DataRoot, ExecRoot
@@ -67,7 +68,7 @@ def agent(root: Path, *args: str) -> subprocess.CompletedProcess[str]:
         [Path(sys.executable).with_name("cove-agent"), *roots, *args],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG_S,
         check=False,
     )
 
@@ -256,7 +257,7 @@ def test_the_supervisor_says_what_it_is_by_hand() -> None:
 def test_a_hangup_does_not_stop_the_engine_and_int_does(keeper: Keeper) -> None:
     keeper.process.send_signal(signal.SIGHUP)
     keeper.process.send_signal(signal.SIGINT)
-    assert keeper.process.wait(20) == 0
+    assert keeper.process.wait(HANG_S) == 0
 
 
 def test_nobody_reading_its_standard_error_does_not_stop_it(tmp_path: Path) -> None:
@@ -288,7 +289,7 @@ def test_an_engine_that_cannot_start_ends_the_agent_with_its_reason(tmp_path: Pa
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG_S,
         check=False,
     )
     assert one_line(done) == "cove-engine: the records are of a newer version\n"

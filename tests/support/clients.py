@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.engine import run
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 
-LIMIT_S = 90
+LIMIT_S = HANG_S
 
 
 @dataclass(frozen=True)

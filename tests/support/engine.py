@@ -18,10 +18,11 @@ from typing import Any
 
 from desktop.client.engine import EngineClient
 from desktop.client.http import Endpoint
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 
 _SUBNETS = itertools.count(1)
-START_LIMIT_S = 20
+START_LIMIT_S = HANG_S
 
 
 class NativeEngine:
@@ -81,7 +82,7 @@ class NativeEngine:
                     return int(child)
         raise AssertionError(f"no {name} among the children {children}")
 
-    def client(self, timeout_s: float = 60) -> EngineClient:
+    def client(self, timeout_s: float = HANG_S) -> EngineClient:
         return EngineClient(Endpoint.parse(self.host), timeout_s=timeout_s)
 
     def docker(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
@@ -97,7 +98,7 @@ class NativeEngine:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                status = self.process.wait(60)
+                status = self.process.wait(HANG_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 raise AssertionError(f"the keeper did not stop:\n{self.log.read_text()[-4000:]}") from None
@@ -119,7 +120,7 @@ class MountedEngine(NativeEngine):
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(HANG_S)
         subprocess.run(["umount", self.place], check=True)
         super().stop()
 
@@ -127,7 +128,7 @@ class MountedEngine(NativeEngine):
 def run(
     command: list[str | Path], environment: Mapping[str, str], check: bool, **kwargs: Any
 ) -> subprocess.CompletedProcess[str]:
-    kwargs.setdefault("timeout", 60)
+    kwargs.setdefault("timeout", HANG_S)
     if "input" not in kwargs:
         kwargs.setdefault("stdin", subprocess.DEVNULL)
     done = subprocess.run(

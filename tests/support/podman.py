@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.limits import HANG_S
 from tests.support.tools import podman as podman_tree
 from vmagent.runtime.cgroups import tree
 
@@ -65,7 +66,12 @@ class Podman:
         return [*enter, "env", "CONTAINERS_CONF=/etc/containers/cove.conf", "podman", *flags, *words]
 
     def __call__(self, runtime: str, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 40, "stdin": subprocess.DEVNULL}
+        settings: dict[str, Any] = {
+            "capture_output": True,
+            "text": True,
+            "timeout": HANG_S,
+            "stdin": subprocess.DEVNULL,
+        }
         return subprocess.run(self.argv(runtime, *words), check=False, **{**settings, **options})
 
 
@@ -102,7 +108,7 @@ def podman(root: Path, busybox_tar: Path) -> Iterator[Podman]:
                 yield made
                 assert made(str(RUNTIME), "ps", "--all", "--quiet").stdout == ""
                 os.kill(init, signal.SIGKILL)  # and with it all that is in its PID namespace
-                outside.wait(20)
+                outside.wait(HANG_S)
             finally:
                 outside.kill()
         left = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*{cgroups}/**/libpod-*")]

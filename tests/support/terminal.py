@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_LIMIT_S = 20
+from tests.support.limits import HANG_S
+
+_LIMIT_S = HANG_S
 
 
 def on_terminal(argv: Sequence[str | Path], *, until: bytes, env: Mapping[str, str] | None = None) -> tuple[bytes, int]:

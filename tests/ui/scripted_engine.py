@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.limits import HANG_S
+
 Json = dict[str, Any]
 IMAGE = "sha256:" + "1" * 64
-LIMIT_S = 60.0
+LIMIT_S = HANG_S
 
 
 class ScriptedEngine:

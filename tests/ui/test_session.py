@@ -15,9 +15,10 @@ from desktop.ui import usage
 from desktop.ui.facts import Container, Image, Usage
 from desktop.ui.session import EngineSession
 from desktop.ui.workers import Workers
+from tests.support.limits import HANG_S
 from tests.ui.scripted_engine import IMAGE, ScriptedEngine, scripted_engine
 
-LIMIT_MS = 30_000  # for broken code; nothing here waits for a time
+LIMIT_MS = int(HANG_S * 1000)
 
 
 class Followed:

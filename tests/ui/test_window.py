@@ -12,6 +12,7 @@ from desktop.client.run import StepState
 from desktop.ui.facts import EnginePhase
 from desktop.ui.run_options import PortWish, RunWish
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
 
 # Menus and completions open as windows of their own, which the offscreen platform can neither raise nor grab for.
@@ -166,7 +167,7 @@ def test_a_lost_engine_leaves_unknown_states_and_comes_back(own_engine: NativeEn
     assert own_engine.process is not None
     own_engine.process.terminate()
     window.wait_until_lost()
-    own_engine.process.wait(30)
+    own_engine.process.wait(HANG_S)
     assert window.phase is EnginePhase.LOST
     assert "does not answer" in window.banner
     own_engine.start()

@@ -20,10 +20,11 @@ from desktop.client.host import HostClient, HostState
 from desktop.client.http import ConnectionFailed, Endpoint
 from desktop.client.starting import ensure_vm, host_client
 from desktop.paths import HostPaths, host_paths
+from tests.support.limits import HANG_S
 from tests.support.tools import ROOT, docker_cli
 
 BUILD_LIMIT_S = 240
-COMMAND_LIMIT_S = 120
+COMMAND_LIMIT_S = HANG_S
 
 
 class Vm:
@@ -77,7 +78,7 @@ class Vm:
             return client.state()
 
     def engine(self) -> EngineClient:
-        return EngineClient(Endpoint.local(self.paths.engine_socket), timeout_s=60)
+        return EngineClient(Endpoint.local(self.paths.engine_socket), timeout_s=HANG_S)
 
     def cove(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self._run([str(Path(sys.executable).with_name("cove")), "--context", "vm", *map(str, words)], check)
@@ -108,7 +109,7 @@ class Vm:
                 qemu = self.state().qemu_pid
             self.agent.terminate()
             try:
-                status = self.agent.wait(60)
+                status = self.agent.wait(HANG_S)
             except subprocess.TimeoutExpired:
                 self.agent.kill()
                 self.agent.wait()

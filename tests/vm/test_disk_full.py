@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.limits import HANG_S
 from tests.vm.conftest import Vm
 
 pytestmark = pytest.mark.vm
@@ -51,4 +52,4 @@ def test_a_full_disk_pauses_the_vm_says_so_and_lets_it_go_on(vm: Vm, small_vm: V
             assert full.state == "running"
             subprocess.run(["mount", "-o", "remount,size=400m", small_vm.home.parent], check=True)
             assert next(states).error is None
-            assert writer.communicate(timeout=60)[0] == "written\n", "nothing was lost"
+            assert writer.communicate(timeout=HANG_S)[0] == "written\n", "nothing was lost"

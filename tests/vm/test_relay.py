@@ -17,8 +17,9 @@ from desktop.hostagent.proxy import EngineProxy
 from desktop.platform import platform_for
 from desktop.tunnel.transport import CHUNK, Stream, TunnelError
 from desktop.vm.errors import VmError
+from tests.support.limits import HANG_S
 
-LIMIT_S = 10
+LIMIT_S = HANG_S
 
 
 class SocketStream:

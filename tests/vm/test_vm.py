@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from desktop.client.host import HostState
+from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 from tests.vm.conftest import Vm, is_running
 
@@ -51,13 +52,13 @@ def test_what_cgroup_v2_lacks_is_discarded_with_a_warning_and_limits_hold(vm: Vm
 def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox: str) -> None:
     data = os.urandom(3 * 1024 * 1024)
     command = [docker_cli(), "-H", vm.host, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo -n end"]
-    done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=True)
+    done = subprocess.run(command, input=data, capture_output=True, timeout=HANG_S, check=True)
     assert done.stdout == data + b"end", "the container saw the end of its input, and all came back"
 
 
 def test_the_guests_clock_is_the_hosts(vm: Vm) -> None:
     """The agent sets it over the control port once the VM runs; ask until it has."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG_S
     while True:
         before = time.time()
         shown = vm.cove("vm", "ssh", "adjtimex | sed -n 's/^ *time.tv_u\\{0,1\\}sec: *//p'").stdout.split()
@@ -82,7 +83,7 @@ def test_status_tells_state_accelerator_and_size(vm: Vm) -> None:
 
 def test_a_second_agent_for_the_home_is_refused(vm: Vm) -> None:
     done = subprocess.run(
-        [Path(sys.executable).with_name("cove"), "host"], env=vm.environ, capture_output=True, text=True, timeout=20
+        [Path(sys.executable).with_name("cove"), "host"], env=vm.environ, capture_output=True, text=True, timeout=HANG_S
     )
     assert done.returncode == 3
     assert "a host agent runs already" in done.stderr
@@ -98,7 +99,7 @@ def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm
     pid = vm.docker("inspect", "-f", "{{.State.Pid}}", name).stdout
     vm.cove("vm", "ssh", "kill -9 $(pidof -s cove-engine || ps | awk '/cove-engine/ && !/awk/ {print $1; exit}')")
     with vm.engine() as engine:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_S
         while True:
             try:
                 assert engine.inspect(name)["State"]["Running"]
@@ -121,7 +122,7 @@ def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm, busybox: 
     vm.docker("rm", "-f", name)
 
 
-def test_a_killed_qemu_is_told_at_once_and_the_disk_survives(vm: Vm, busybox: str) -> None:
+def test_a_killed_qemu_is_published_as_a_failure_and_the_disk_survives(vm: Vm, busybox: str) -> None:
     name = vm.docker("create", "--name", "survivor", busybox, "true").stdout.strip()
     vm.cove("vm", "ssh", "sync")
     seen: list[HostState] = []
@@ -138,15 +139,12 @@ def test_a_killed_qemu_is_told_at_once_and_the_disk_survives(vm: Vm, busybox: st
 
     listener = threading.Thread(target=listen)
     listener.start()
-    assert listening.wait(10)
+    assert listening.wait(HANG_S)
     qemu = seen[-1].qemu_pid
     assert qemu is not None
-    killed = time.monotonic()
     os.kill(qemu, signal.SIGKILL)
-    assert failed.wait(10)
-    took_s = time.monotonic() - killed
+    assert failed.wait(HANG_S)
     listener.join()
-    assert took_s < 2, f"it took {took_s:.1f} s to notice"
     error = seen[-1].error
     assert error is not None
     assert "QEMU process ended unexpectedly" in error.message
@@ -175,7 +173,7 @@ def test_nobody_gets_in_without_the_key(vm: Vm) -> None:
         assert connection.recv(4) == b"SSH-"
     options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentityFile=none")
     command = ["ssh", "-F", "none", *(f"-o{option}" for option in options), "-p", str(state["ssh_port"])]
-    done = subprocess.run([*command, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*command, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 255
     assert "Permission denied" in done.stderr
 
