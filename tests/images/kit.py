@@ -23,6 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.limits import HANG_S
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.layer import Kind
+from vmagent.images.removal import ImageUser
+from vmagent.images.store import Store
 from vmagent.paths import DataRoot, ExecRoot
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -286,14 +288,16 @@ class Driver:
         self.root = DataRoot(root / "data")
         self.events: list[tuple[str, str, dict[str, str]]] = []
         self.runner = asyncio.Runner(debug=False)
-        self.store = ImageStore(
+        self.users: list[ImageUser] = []
+        self.store = Store(
             self.root,
             ExecRoot(root / "exec"),
             kind=kind,
             on_event=lambda action, actor, attributes: self.events.append((action, actor, attributes)),
             **options,
         )
-        self.run(self.store.open())
+        self.images = ImageStore(self.store, lambda: self.users)
+        self.run(self.images.open())
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(coroutine)
@@ -312,14 +316,14 @@ class Driver:
         name, _, tag = ref.rpartition(":")
         if "@" in ref:
             name, _, tag = ref.partition("@")
-        return self.all(self.store.pull(name, tag, **options))
+        return self.all(self.images.pull(name, tag=tag, **options))
 
     def import_(self, tar: bytes, repo: str = "x", **options: Any) -> str:
-        last = self.all(self.store.import_(chunks(tar), repo, **options))[-1]
+        last = self.all(self.images.import_(chunks(tar), repo=repo, **options))[-1]
         return str(last["status"])
 
     def load(self, archive: bytes, *, quiet: bool = True) -> list[dict[str, Any]]:
-        return self.all(self.store.load(chunks(archive), quiet))
+        return self.all(self.images.load(chunks(archive), quiet=quiet))
 
     def left(self) -> dict[str, list[str]]:
         """What lies in the folders that a failure must leave as they were. Removal in the background is over."""
@@ -337,9 +341,9 @@ class Driver:
     def tags(self) -> list[str]:
         """All names of all images but the one that every store is born with."""
         return sorted(
-            tag for shape in self.run(self.store.list()) for tag in shape["RepoTags"] if tag != "cove/hello:latest"
+            tag for shape in self.run(self.images.list()) for tag in shape["RepoTags"] if tag != "cove/hello:latest"
         )
 
     def close(self) -> None:
-        self.run(self.store.close())
+        self.run(self.images.close())
         self.runner.close()

@@ -81,7 +81,7 @@ def test_a_pull_brings_the_image_and_says_so_in_dockers_words(
         assert said[-4:] == ["Verifying Checksum", "Download complete", "Extracting", "Pull complete"]
     files = seen_through_overlay(driver, ref, tmp_path)
     assert files == {"etc/os": b"top", "keep": b"kept" * 5000, "link": b"top"}
-    shape = driver.run(driver.store.inspect(ref))
+    shape = driver.run(driver.images.inspect(ref))
     assert (shape["Id"], shape["RepoTags"]) == (image.id, [ref])
     assert shape["RepoDigests"] == [f"{registry}/some/image@{digest(image.manifest)}"]
     assert shape["RootFS"]["Layers"] == [digest(BASE), digest(TOP)]
@@ -92,7 +92,7 @@ def test_a_pull_brings_the_image_and_says_so_in_dockers_words(
     assert statuses(again, image.packed[0]) == ["Already exists"]
 
     by_digest = f"{registry}/some/image@{digest(image.manifest)}"
-    driver.run(driver.store.remove(ref))
+    driver.run(driver.images.remove(ref))
     assert driver.left() == fresh
     assert driver.pull(by_digest)[-1]["status"].startswith("Status: Downloaded newer image for")
     assert driver.store.resolve(by_digest).id == image.id
@@ -102,7 +102,7 @@ def test_a_pull_brings_the_image_and_says_so_in_dockers_words(
 def test_a_tag_that_moved_moves_here_too_and_shared_layers_are_kept(registry: str, new_store: NewStore) -> None:
     old, new = MadeImage(BASE), MadeImage(BASE, TOP)
     driver = new_store()
-    driver.run(driver.store.remove("cove/hello"))
+    driver.run(driver.images.remove("cove/hello"))
     ref = f"{registry}/moving:1"
     old.put(registry, "moving", "1")
     driver.pull(ref)
@@ -111,8 +111,8 @@ def test_a_tag_that_moved_moves_here_too_and_shared_layers_are_kept(registry: st
     assert statuses(lines, new.packed[0]) == ["Already exists"]
     assert lines[-1]["status"] == f"Status: Downloaded newer image for {ref}"
     assert driver.store.resolve(ref).id == new.id
-    assert driver.run(driver.store.inspect(old.id))["RepoTags"] == []
-    driver.run(driver.store.remove(old.id))
+    assert driver.run(driver.images.inspect(old.id))["RepoTags"] == []
+    driver.run(driver.images.remove(old.id))
     assert driver.left()["layers"] == sorted(digest(tar).removeprefix("sha256:") for tar in (BASE, TOP))
 
 
@@ -124,7 +124,7 @@ def test_an_index_gives_the_image_for_the_platform(bad: BadRegistry, new_store: 
     driver = new_store()
     driver.pull(f"{bad.address}/x:multi", platform="linux/arm64")
     assert driver.store.resolve(f"{bad.address}/x:multi").id == arm.id
-    found = driver.run(driver.store.inspect(f"{bad.address}/x:multi"))
+    found = driver.run(driver.images.inspect(f"{bad.address}/x:multi"))
     assert found["RepoDigests"] == [f"{bad.address}/x@{digest(bad.manifests['multi'])}"]
     with pytest.raises(NotFound, match="no matching manifest for linux/s390x in the manifest list entries"):
         driver.pull(f"{bad.address}/x:multi", platform="linux/s390x")
@@ -267,7 +267,7 @@ def test_layers_come_plain_as_zstd_and_as_many_gzip_members(
         bad.add(MadeImage(BASE, TOP, pack=pack))
         driver.pull(f"{bad.address}/x:latest")
         assert seen_through_overlay(driver, f"{bad.address}/x", tmp_path)["etc/os"] == b"top"
-        driver.run(driver.store.remove(f"{bad.address}/x"))
+        driver.run(driver.images.remove(f"{bad.address}/x"))
 
 
 def test_a_client_that_leaves_ends_the_pull_and_nothing_stays(bad: BadRegistry, new_store: NewStore) -> None:
@@ -278,7 +278,10 @@ def test_a_client_that_leaves_ends_the_pull_and_nothing_stays(bad: BadRegistry, 
     fresh = driver.left()
 
     async def leave() -> None:
-        async with asyncio.timeout(20), contextlib.aclosing(driver.store.pull(f"{bad.address}/x", "latest")) as lines:
+        async with (
+            asyncio.timeout(20),
+            contextlib.aclosing(driver.images.pull(f"{bad.address}/x", tag="latest")) as lines,
+        ):
             async for line in lines:
                 if line["status"] == "Pull complete":
                     break
@@ -291,13 +294,15 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from vmagent.images.imagestore import ImageStore
+from vmagent.images.store import Store
 from vmagent.images.layer import Kind
 from vmagent.paths import DataRoot, ExecRoot
 async def main():
     root = Path(sys.argv[1])
-    store = ImageStore(DataRoot(root / "data"), ExecRoot(root / "exec"), kind=Kind(sys.argv[2]))
-    await store.open()
-    async for line in store.pull(sys.argv[3], "latest"):
+    store = Store(DataRoot(root / "data"), ExecRoot(root / "exec"), kind=Kind(sys.argv[2]))
+    images = ImageStore(store, None)
+    await images.open()
+    async for line in images.pull(sys.argv[3], tag="latest"):
         if line["status"] == "Pull complete":
             print("one layer", flush=True)
 asyncio.run(main())
@@ -362,7 +367,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(kind: Kind, registry: str, new_s
             driver.import_(tar)
         assert driver.left() == fresh
         driver.import_(BASE)  # and it goes on
-        driver.run(driver.store.close())
+        driver.run(driver.images.close())
     finally:
         subprocess.run(["umount", small], check=True)
 
@@ -372,7 +377,7 @@ def test_a_pull_without_a_tag_brings_all_of_them(registry: str, new_store: NewSt
     for number, image in enumerate(images):
         image.put(registry, "all", str(number))
     driver = new_store()
-    lines = driver.all(driver.store.pull(f"{registry}/all"))
+    lines = driver.all(driver.images.pull(f"{registry}/all"))
     assert sorted(line["id"] for line in lines if line["status"] == "Pulling from all") == ["0", "1"]
     assert {driver.store.resolve(f"{registry}/all:{n}").id for n in (0, 1)} == {image.id for image in images}
     assert json.loads(images[0].manifest)["schemaVersion"] == 2

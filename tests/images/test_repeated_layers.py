@@ -132,7 +132,7 @@ def test_a_stack_with_repeats_shows_what_a_plain_unpack_gives(kind: Kind, new_st
             apply(expected, entries)
         with merged(driver.store.lowers(driver.store.resolve("x:1"))) as root:
             assert seen(root) == expected
-        driver.run(driver.store.remove("x:1"))
+        driver.run(driver.images.remove("x:1"))
 
     check()
 
@@ -150,18 +150,18 @@ def check_image(driver: Driver, ref: str, expected: Tree, *, count: int) -> None
     assert len(image.layers) == count
     with merged(driver.store.lowers(image)) as root:
         assert seen(root) == expected
-    shape = driver.run(driver.store.inspect(ref))
+    shape = driver.run(driver.images.inspect(ref))
     assert shape["RootFS"]["Layers"] == list(image.layers)
     assert shape["Size"] == sum(driver.store.layers[diff_id].size for diff_id in image.layers)
-    assert [line for line in driver.run(driver.store.history(ref)) if line["Id"] == image.id]
-    saved = b"".join(driver.all(driver.store.save([ref])))
+    assert [line for line in driver.run(driver.images.history(ref)) if line["Id"] == image.id]
+    saved = b"".join(driver.all(driver.images.save([ref])))
     with tarfile.open(fileobj=io.BytesIO(saved)) as tar:
         names = tar.getnames()
         found = tar.extractfile("manifest.json")
         assert found is not None
         assert len(json.loads(found.read())[0]["Layers"]) == count
     assert len(names) == len(set(names))
-    driver.run(driver.store.remove(ref))
+    driver.run(driver.images.remove(ref))
     driver.load(saved)
     assert driver.store.resolve(ref).id == image.id
     with merged(driver.store.lowers(driver.store.resolve(ref))) as root:
@@ -174,7 +174,7 @@ def test_two_commits_of_no_change_make_an_image_that_mounts(kind: Kind, new_stor
     for number in (1, 2, 3):
         config = dict(driver.store.resolve(image_id).config)
         image_id = driver.run(
-            driver.store.commit(chunks(EMPTY), parent=image_id, config=config, repo="x", tag=str(number))
+            driver.images.commit(chunks(EMPTY), parent=image_id, config=config, repo="x", tag=str(number))
         )
     check_image(driver, "x:3", BACK, count=4)
 
@@ -183,7 +183,7 @@ def test_a_loaded_image_may_name_a_layer_below_and_above_another(kind: Kind, new
     driver = new_store(kind=kind)
     driver.load(archive([LAYER, HIDE, LAYER]))
     check_image(driver, "x:1", BACK, count=3)
-    driver.run(driver.store.remove("x:1"))
+    driver.run(driver.images.remove("x:1"))
     driver.load(archive([HIDE, LAYER, HIDE, EMPTY, EMPTY]))
     check_image(driver, "x:1", {"d": None, "d/kept": b"hidden"}, count=5)
 
@@ -196,11 +196,11 @@ def test_such_an_image_is_pushed_and_pulled(order: str, registry: str, kind: Kin
     ref = f"{registry}/repeated/{kind}-{order.lower()}:1"
     driver.load(archive([layers[name] for name in order], ref))
     image_id = driver.store.resolve(ref).id
-    driver.all(driver.store.push(ref.removesuffix(":1"), "1"))
-    driver.run(driver.store.remove(image_id, force=True))
+    driver.all(driver.images.push(ref.removesuffix(":1"), tag="1"))
+    driver.run(driver.images.remove(image_id, force=True))
     assert driver.tags() == []
     driver.pull(ref)
     assert driver.store.resolve(ref).id == image_id
     check_image(driver, ref, {**BACK, "by": f"{kind} {order}".encode()}, count=3)
-    driver.run(driver.store.remove(image_id, force=True))
+    driver.run(driver.images.remove(image_id, force=True))
     assert os.listdir(driver.root.ingest) == []

@@ -24,6 +24,7 @@ from vmagent.images.config import apply_changes
 from vmagent.images.layer import Kind
 from vmagent.images.reference import Reference
 from vmagent.images.removal import ImageUser
+from vmagent.images.roots import Reachable
 
 NewStore = Callable[..., Driver]
 
@@ -123,7 +124,7 @@ def test_who_leaves_while_an_image_is_published_leaves_a_whole_one(
     monkeypatch.setattr(records, "write_image", slowly)
 
     async def leave() -> None:
-        lines = driver.store.import_(chunks(BASE), "left:1")
+        lines = driver.images.import_(chunks(BASE), repo="left:1")
         task = asyncio.ensure_future(anext(lines))
         await asyncio.to_thread(is_writing.wait, 10)
         task.cancel()
@@ -136,7 +137,7 @@ def test_who_leaves_while_an_image_is_published_leaves_a_whole_one(
     monkeypatch.setattr(records, "write_image", write_image)
     assert driver.tags() == ["left:1"]
     assert driver.left()["ingest"] == []
-    driver.run(driver.store.close())
+    driver.run(driver.images.close())
     again = new_store()
     assert again.tags() == ["left:1"]
     assert again.store.lowers(again.store.resolve("left:1"))
@@ -147,7 +148,7 @@ def test_an_image_that_two_remove_at_once_goes_once(new_store: NewStore) -> None
     image_id = driver.import_(BASE, "one:1")
 
     async def both() -> list[Any]:
-        return await asyncio.gather(driver.store.remove(image_id), driver.store.remove(image_id))
+        return await asyncio.gather(driver.images.remove(image_id), driver.images.remove(image_id))
 
     said = [item for items in driver.run(both()) for item in items]
     assert said.count({"Deleted": image_id}) == 1
@@ -158,17 +159,17 @@ def test_the_last_name_takes_the_image_with_it(new_store: NewStore) -> None:
     driver = new_store()
     fresh = driver.left()
     image_id = driver.import_(BASE, "a:1")
-    run, store = driver.run, driver.store
-    run(store.tag("a:1", "a", "2"))
-    run(store.tag("a:1", "b"))
+    run, images = driver.run, driver.images
+    run(images.tag("a:1", repo="a", tag="2"))
+    run(images.tag("a:1", repo="b"))
     assert driver.tags() == ["a:1", "a:2", "b:latest"]
     with pytest.raises(
         Conflict, match=f"conflict: unable to delete {image_id[7:19]} .must be forced. - image is referen"
     ):
-        run(store.remove(image_id))
-    assert run(store.remove("a:2")) == [{"Untagged": "a:2"}]
-    run(store.remove("b"))
-    removed = run(store.remove("a:1"))
+        run(images.remove(image_id))
+    assert run(images.remove("a:2")) == [{"Untagged": "a:2"}]
+    run(images.remove("b"))
+    removed = run(images.remove("a:1"))
     assert removed == [{"Untagged": "a:1"}, {"Deleted": image_id}, {"Deleted": digest(BASE)}]
     assert driver.left() == fresh
     assert [event[0] for event in driver.events] == ["import", "tag", "tag", "untag", "untag", "untag", "delete"]
@@ -176,19 +177,19 @@ def test_the_last_name_takes_the_image_with_it(new_store: NewStore) -> None:
 
 def test_an_image_in_use_is_kept_for_its_user(kind: Kind, new_store: NewStore) -> None:
     driver = new_store(kind=kind)
-    run, store = driver.run, driver.store
+    run, store, images = driver.run, driver.store, driver.images
     fresh = driver.left()
     image_id = driver.import_(BASE)
     hold = store.hold(image_id)
-    store.users = lambda: [ImageUser(image_id, "c" * 64, is_running=True)]
+    driver.users = [ImageUser(image_id, "c" * 64, is_running=True)]
     with pytest.raises(Conflict, match=f"cannot be forced. - image is being used by running container {'c' * 12}"):
-        run(store.remove(image_id, force=True))
+        run(images.remove(image_id, force=True))
     with pytest.raises(Conflict, match=r'unable to remove repository reference "x" .must force.'):
-        run(store.remove("x"))
-    store.users = lambda: [ImageUser(image_id, "c" * 64, is_running=False)]
+        run(images.remove("x"))
+    driver.users = [ImageUser(image_id, "c" * 64, is_running=False)]
     with pytest.raises(Conflict, match=r"must be forced. - image is being used by stopped container"):
-        run(store.remove(image_id))
-    assert {"Deleted": image_id} in run(store.remove("x", force=True))
+        run(images.remove(image_id))
+    assert {"Deleted": image_id} in run(images.remove("x", force=True))
     with pytest.raises(NotFound):
         store.resolve(image_id)
     [lower] = store.lowers(store.image(image_id))  # a stopped container can still start
@@ -208,31 +209,50 @@ def test_an_image_in_use_is_kept_for_its_user(kind: Kind, new_store: NewStore) -
     assert driver.left() == fresh
 
 
+def test_a_layer_stays_as_long_as_any_named_root_reaches_it(kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    run, store = driver.run, driver.store
+    fresh = driver.left()
+    image_id = driver.import_(BASE)
+    cached = set(store.image(image_id).layers)
+    store.roots.add("cache", lambda: Reachable.of(cached))
+    with pytest.raises(ValueError, match="a root named cache already"):
+        store.roots.add("cache", Reachable.of)
+    blobs = set(driver.left()["blobs"]) - set(fresh["blobs"]) - {image_id[7:]}
+    assert {"Deleted": digest(BASE)} not in run(driver.images.remove("x"))
+    left = driver.left()
+    assert set(store.layers) > cached
+    assert set(left["blobs"]) - set(fresh["blobs"]) == blobs  # the layer's own blob stays with it; the config is gone
+    cached.clear()
+    run(store.collect())
+    assert driver.left() == fresh
+
+
 def test_lists_filter_and_prunes_take_what_has_no_name(new_store: NewStore) -> None:
     driver = new_store()
-    run, store = driver.run, driver.store
+    run, store, images = driver.run, driver.store, driver.images
     driver.import_(BASE, "a/x:1", changes=["LABEL tier=web"])
     old = driver.import_(TOP, "b:1")
     driver.import_(tar_of(Entry("other")), "b:1")
 
     def ids(**filters: Any) -> set[str]:
-        return {shape["Id"] for shape in run(store.list({key: [value] for key, value in filters.items()}))}
+        return {shape["Id"] for shape in run(images.list({key: [value] for key, value in filters.items()}))}
 
     assert ids(dangling="true") == {old}
     assert ids(label="tier=web") == ids(reference="a/*") == {store.resolve("a/x:1").id}
     assert ids(reference="*") == {store.resolve("b:1").id}  # no slash is crossed
     with pytest.raises(BadRequest, match="invalid filter 'x'"):
         ids(x="y")
-    store.users = lambda: [ImageUser(old, "c" * 64, is_running=False)] * 2
-    assert {shape["Id"]: shape["Containers"] for shape in run(store.list())}[old] == 2
-    answer = run(store.prune({}))
+    driver.users = [ImageUser(old, "c" * 64, is_running=False)] * 2
+    assert {shape["Id"]: shape["Containers"] for shape in run(images.list())}[old] == 2
+    answer = run(images.prune({}))
     assert answer == {"ImagesDeleted": None, "SpaceReclaimed": 0}
     used = store.resolve("a/x:1").id
-    store.users = lambda: [ImageUser(used, "c" * 64, is_running=True)]
-    answer = run(store.prune({}))
+    driver.users = [ImageUser(used, "c" * 64, is_running=True)]
+    answer = run(images.prune({}))
     assert answer["ImagesDeleted"][0] == {"Deleted": old}
     assert answer["SpaceReclaimed"] == 4
-    answer = run(store.prune({"dangling": ["false"]}))
+    answer = run(images.prune({"dangling": ["false"]}))
     assert {"Untagged": "b:1"} in answer["ImagesDeleted"]
     assert driver.tags() == ["a/x:1"]
 
@@ -240,11 +260,11 @@ def test_lists_filter_and_prunes_take_what_has_no_name(new_store: NewStore) -> N
 def test_everything_is_there_again_after_a_reopening(new_store: NewStore, tmp_path: Path) -> None:
     driver = new_store()
     image_id = driver.import_(BASE, "x:1", message="from a tar")
-    shape, history = driver.run(driver.store.inspect("x:1")), driver.run(driver.store.history("x:1"))
+    shape, history = driver.run(driver.images.inspect("x:1")), driver.run(driver.images.history("x:1"))
     again = new_store()
     again.run(again.store.collect())
-    assert again.run(again.store.inspect("x:1")) == shape
-    assert again.run(again.store.history("x:1")) == history
+    assert again.run(again.images.inspect("x:1")) == shape
+    assert again.run(again.images.history("x:1")) == history
     assert history[0] == {
         "Id": image_id, "Created": history[0]["Created"], "CreatedBy": "", "Tags": ["x:1"], "Size": 2004,
         "Comment": "from a tar",
@@ -258,9 +278,9 @@ def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewSto
     driver = new_store(tmp_path / "a", kind)
     image_id = driver.import_(BASE, "one:1")
     config = dict(driver.store.resolve(image_id).config)
-    top = driver.run(driver.store.commit(chunks(TOP), parent=image_id, config=config, repo="two", tag="2"))
-    driver.run(driver.store.tag("two:2", "127.0.0.1:5000/other/two", "x"))
-    archive = b"".join(driver.all(driver.store.save(["one:1", "two:2", "127.0.0.1:5000/other/two:x"])))
+    top = driver.run(driver.images.commit(chunks(TOP), parent=image_id, config=config, repo="two", tag="2"))
+    driver.run(driver.images.tag("two:2", repo="127.0.0.1:5000/other/two", tag="x"))
+    archive = b"".join(driver.all(driver.images.save(["one:1", "two:2", "127.0.0.1:5000/other/two:x"])))
     path = tmp_path / "saved.tar"
     path.write_bytes(archive)
 
@@ -339,7 +359,7 @@ def test_a_client_that_does_not_read_how_a_load_goes_fills_no_memory(
     archive = tar_of(Entry("manifest.json", manifest), Entry("config.json", image.config), *layers)
 
     async def late() -> list[str]:
-        lines = driver.store.load(chunks(archive), False)
+        lines = driver.images.load(chunks(archive), quiet=False)
         shown = [await anext(lines)]
         [work] = [task for task in asyncio.all_tasks() if task.get_name() == "load an image"]
         await asyncio.wait([work])
@@ -358,7 +378,7 @@ def test_an_upload_that_breaks_off_makes_no_image(new_store: NewStore) -> None:
         raise ConnectionResetError("the client went away")
 
     with pytest.raises(ConnectionResetError):
-        driver.all(driver.store.import_(broken(), "x"))
+        driver.all(driver.images.import_(broken(), repo="x"))
     assert driver.left() == fresh
 
 
@@ -368,35 +388,35 @@ def test_what_was_pushed_can_be_pulled_and_keeps_its_digest(registry: str, kind:
     image_id = driver.import_(content, "x")
     repository, mounted_at = f"pushed/{kind}", f"{registry}/mounted/{kind}"
     ref = f"{registry}/{repository}:1"
-    driver.run(driver.store.tag("x", ref))
-    lines = driver.all(driver.store.push(f"{registry}/{repository}", "1"))
+    driver.run(driver.images.tag("x", repo=ref))
+    lines = driver.all(driver.images.push(f"{registry}/{repository}", tag="1"))
     assert lines[0] == {"status": f"The push refers to repository [{registry}/{repository}]"}
     layer = [line["status"] for line in lines if line.get("id") == digest(content)[7:19]]
     assert (layer[0], layer[-1]) == ("Preparing", "Pushed")
     told = lines[-1]["aux"]
     assert lines[-2] == {"status": f"1: digest: {told['Digest']} size: {told['Size']}"}
-    assert driver.run(driver.store.inspect(ref))["RepoDigests"] == [f"{registry}/{repository}@{told['Digest']}"]
-    again = driver.all(driver.store.push(f"{registry}/{repository}", "1"))
+    assert driver.run(driver.images.inspect(ref))["RepoDigests"] == [f"{registry}/{repository}@{told['Digest']}"]
+    again = driver.all(driver.images.push(f"{registry}/{repository}", tag="1"))
     assert "Layer already exists" in [line["status"] for line in again if "status" in line]
     assert again[-1]["aux"] == told
-    driver.run(driver.store.tag("x", mounted_at, "1"))
-    mounted = driver.all(driver.store.push(mounted_at, "1"))
+    driver.run(driver.images.tag("x", repo=mounted_at, tag="1"))
+    mounted = driver.all(driver.images.push(mounted_at, tag="1"))
     assert f"Mounted from {repository}" in [line["status"] for line in mounted if "status" in line]
 
-    driver.run(driver.store.remove(image_id, force=True))
+    driver.run(driver.images.remove(image_id, force=True))
     assert driver.tags() == []
     driver.pull(ref)
     assert driver.store.resolve(ref).id == image_id
-    driver.run(driver.store.tag(ref, f"{registry}/third/{kind}", "1"))
-    assert driver.all(driver.store.push(f"{registry}/third/{kind}", "1"))[-1]["aux"]["Digest"] == told["Digest"]
+    driver.run(driver.images.tag(ref, repo=f"{registry}/third/{kind}", tag="1"))
+    assert driver.all(driver.images.push(f"{registry}/third/{kind}", tag="1"))[-1]["aux"]["Digest"] == told["Digest"]
     with pytest.raises(NotFound, match="does not exist locally with the tag"):
-        driver.all(driver.store.push(f"{registry}/fourth/x"))
+        driver.all(driver.images.push(f"{registry}/fourth/x"))
 
 
 def test_a_whole_saved_tar_is_plain_enough_for_any_reader(new_store: NewStore) -> None:
     driver = new_store()
     driver.import_(BASE, "x:1")
-    archive = b"".join(driver.all(driver.store.save(["x"])))
+    archive = b"".join(driver.all(driver.images.save(["x"])))
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         names = tar.getnames()
         layer = tar.extractfile(f"blobs/sha256/{digest(BASE)[7:]}")

@@ -23,7 +23,7 @@ from vmagent.engine.processes import process_table
 from vmagent.engine.registry import Registry
 from vmagent.engine.selecting import implies_all, passes
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
-from vmagent.images.imagestore import ImageStore
+from vmagent.images.store import Store
 from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import NotHeld, SupervisorClient
 from vmagent.supervisor.logfile import latest_payload
@@ -46,7 +46,7 @@ class Containers:
         events: ContainerEvents,
         background: Background,
         supervisor: SupervisorClient,
-        images: ImageStore,
+        images: Store,
         endpoints: Endpoints,
         lifecycle: Lifecycle,
         files: Files,

@@ -23,8 +23,9 @@ from vmagent.engine.tidying import Tidying
 from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, NotFound
-from vmagent.images.imagestore import ImageStore, platform_of
+from vmagent.images.imagestore import platform_of
 from vmagent.images.platforms import Platform
+from vmagent.images.store import Store
 
 
 class Creator:
@@ -37,7 +38,7 @@ class Creator:
         background: Background,
         tidying: Tidying,
         users: UserNamespaces,
-        images: ImageStore,
+        images: Store,
         endpoints: Endpoints,
         volumes: Volumes,
         files: Files,

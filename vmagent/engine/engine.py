@@ -36,6 +36,7 @@ from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.engine.warming import warm
 from vmagent.images.imagestore import ImageStore
+from vmagent.images.store import Store
 from vmagent.linux.subids import IdMaps
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SupervisorClient
@@ -75,17 +76,14 @@ class Engine:
         self._states = states = StateWriter(registry, background, supervisor)
         self._tidying = tidying = Tidying(data_root, background, events)
         self._users = users = UserNamespaces(registry, background, data_root, exec_root, remap)
-        self.images = images = ImageStore(
-            data_root,
-            exec_root,
-            insecure_registries=insecure_registries,
-            on_event=partial(bus.publish, "image"),
-            users=registry.image_users,
+        self._store = store = Store(
+            data_root, exec_root, insecure_registries=insecure_registries, on_event=partial(bus.publish, "image")
         )
+        self.images = images = ImageStore(store, registry.image_users)
         self._endpoints = endpoints = Endpoints(registry, bus, data_root, exec_root, bip)
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
-        launcher = Launcher(data_root, exec_root, registry, supervisor, users, images, endpoints, volumes)
-        self.files = files = Files(registry, events, background, supervisor, users, launcher, images, exec_root)
+        launcher = Launcher(data_root, exec_root, registry, supervisor, users, store, endpoints, volumes)
+        self.files = files = Files(registry, events, background, supervisor, users, launcher, store, images, exec_root)
         self.execs = Execs(registry, events, background, supervisor, users)
         health = HealthMonitors(events, background, self.execs)
         self.lifecycle = lifecycle = Lifecycle(
@@ -97,7 +95,7 @@ class Engine:
             background,
             tidying,
             users,
-            images,
+            store,
             endpoints,
             volumes,
             files,
@@ -106,14 +104,14 @@ class Engine:
         )
         self.streams = Streams(registry, events, supervisor, Logs(registry, background))
         self.containers = Containers(
-            registry, events, background, supervisor, images, endpoints, lifecycle, files, exec_root
+            registry, events, background, supervisor, store, endpoints, lifecycle, files, exec_root
         )
         self.networks = Networks(registry, bus, background, endpoints, launcher)
         self.system = System(
-            data_root, registry, background, users, images, files, volumes, log_driver=log_default["Type"]
+            data_root, registry, background, users, store, images, files, volumes, log_driver=log_default["Type"]
         )
         self._recovery = Recovery(
-            data_root, exec_root, registry, background, supervisor, tidying, images, lifecycle, self.execs
+            data_root, exec_root, registry, background, supervisor, tidying, store, lifecycle, self.execs
         )
 
     # --- opening
@@ -168,7 +166,7 @@ class Engine:
         self._tidying.open_spares()
         self._background.submit(warm, self._data_root, self._exec_root)
         await self._recovery.resume()
-        await self.images.collect()
+        await self._store.collect()
         await self._tidying.sweep_trash()
         self._recovery.sweep()
 

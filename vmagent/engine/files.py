@@ -27,6 +27,7 @@ from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images.config import apply_changes
 from vmagent.images.imagestore import ImageStore
+from vmagent.images.store import Store
 from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import NotHeld, SupervisorClient
 
@@ -102,11 +103,13 @@ class Files:
         supervisor: SupervisorClient,
         users: UserNamespaces,
         launcher: Launcher,
+        store: Store,
         images: ImageStore,
         exec_root: ExecRoot,
     ) -> None:
         self._registry, self._events, self._background, self._supervisor = registry, events, background, supervisor
-        self._users, self._launcher, self._images, self._exec_root = users, launcher, images, exec_root
+        self._users, self._launcher, self._exec_root = users, launcher, exec_root
+        self._store, self._images = store, images
 
     def lowers(self, record: Container) -> list[str]:
         return self._launcher.lowers(record)
@@ -338,7 +341,7 @@ class Files:
         changes: Sequence[str],
     ) -> str:
         """A new image: the container's image and its own layer on top. Returns the id."""
-        image = self._images.image(record.image_id)
+        image = self._store.image(record.image_id)
         whole = deepcopy(dict(image.config))
         whole.pop("rootfs", None)
         inner = {key: record.config[key] for key in _COMMITTED if record.config.get(key)}

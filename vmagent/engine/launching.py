@@ -23,7 +23,7 @@ from vmagent.engine.userns import Prepared, UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest, Conflict, EngineError
 from vmagent.images import hello
-from vmagent.images.imagestore import ImageStore
+from vmagent.images.store import Store
 from vmagent.linux import mounts
 from vmagent.native import binary
 from vmagent.paths import DataRoot, ExecRoot
@@ -80,7 +80,7 @@ class Launcher:
         registry: Registry,
         supervisor: SupervisorClient,
         users: UserNamespaces,
-        images: ImageStore,
+        images: Store,
         endpoints: Endpoints,
         volumes: Volumes,
     ) -> None:

@@ -23,7 +23,7 @@ from vmagent.engine.lifecycle import SIGKILL, Lifecycle
 from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
 from vmagent.errors import EngineError
-from vmagent.images.imagestore import ImageStore
+from vmagent.images.store import Store
 from vmagent.linux import mounts
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import (
@@ -51,7 +51,7 @@ class Recovery:
         background: Background,
         supervisor: SupervisorClient,
         tidying: Tidying,
-        images: ImageStore,
+        images: Store,
         lifecycle: Lifecycle,
         execs: Execs,
     ) -> None:

@@ -18,6 +18,7 @@ from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest
 from vmagent.images.imagestore import ImageStore
+from vmagent.images.store import Store
 from vmagent.paths import DataRoot
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
@@ -34,6 +35,7 @@ class System:
         registry: Registry,
         background: Background,
         users: UserNamespaces,
+        store: Store,
         images: ImageStore,
         files: Files,
         volumes: Volumes,
@@ -42,7 +44,7 @@ class System:
     ) -> None:
         """`log_driver`: that of containers that give none."""
         self._data_root, self._registry, self._background, self._users = data_root, registry, background, users
-        self._images, self._files, self._volumes = images, files, volumes
+        self._store, self._images, self._files, self._volumes = store, images, files, volumes
         self._log_driver = log_driver
         self._engine_id = ""
 
@@ -87,7 +89,7 @@ class System:
             "Driver": "overlay2",
             "DriverStatus": [
                 ["Backing Filesystem", _filesystem(self._data_root.path)],
-                ["Layers", str(self._images.kind)],
+                ["Layers", str(self._store.kind)],
             ],
             "Plugins": {
                 "Volume": ["local"],
@@ -189,7 +191,7 @@ class System:
                 }
             )
         return {
-            "LayersSize": self._images.disk_usage(),
+            "LayersSize": self._store.disk_usage(),
             "Images": await self._images.list(),
             "Containers": containers,
             "Volumes": await self._volumes.usage(),

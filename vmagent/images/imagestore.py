@@ -1,4 +1,4 @@
-"""What the engine asks of images: the Engine API's verbs on the store. Progress comes as the API's own dicts."""
+"""The Engine API's image verbs on the store. Progress and answers have the API's own shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmagent.images import hello, removal, views
 from vmagent.images.config import apply_changes, timestamp
 from vmagent.images.faults import ImageFault
 from vmagent.images.filters import LIST_KEYS, Filters, Wanted
-from vmagent.images.layer import Kind, hex_of, top_first
+from vmagent.images.layer import hex_of, top_first
 from vmagent.images.platforms import Platform
 from vmagent.images.pool import run_with_input, run_with_output
 from vmagent.images.pull import pull
@@ -24,9 +24,8 @@ from vmagent.images.push import Push
 from vmagent.images.records import ImageRecord
 from vmagent.images.reference import Reference, registry_of
 from vmagent.images.removal import Users
-from vmagent.images.store import OnEvent, Store
+from vmagent.images.store import Store
 from vmagent.native import binary
-from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
 
@@ -36,7 +35,7 @@ Progress = dict[str, Any]
 Shapes = list[dict[str, Any]]
 
 
-def platform_of(text: str | None) -> Platform:
+def platform_of(text: str) -> Platform:
     """`os/arch[/variant]`, or the host's where nothing is asked. Raises BadRequest."""
     try:
         return Platform.parse(text) if text else Platform.host()
@@ -44,35 +43,24 @@ def platform_of(text: str | None) -> Platform:
         raise BadRequest(str(e)) from e
 
 
-def _no_users() -> tuple[()]:
-    return ()
-
-
-class ImageStore(Store):
+class ImageStore:
     """The verbs. All raise vmagent.errors; generators raise before their first item where docker has a status for it,
     later where docker ends its stream with an error."""
 
-    _pruning = False
-
-    def __init__(
-        self,
-        data_root: DataRoot,
-        exec_root: ExecRoot,
-        *,
-        insecure_registries: Sequence[str] = (),
-        kind: Kind | None = None,
-        on_event: OnEvent | None = None,
-        users: Users = _no_users,
-    ) -> None:
-        """As Store; `users` gives all containers with the images that they were made of."""
-        super().__init__(data_root, exec_root, insecure_registries=insecure_registries, kind=kind, on_event=on_event)
-        self.users = users
+    def __init__(self, store: Store, users: Users) -> None:
+        """`store`: the state, which others read too. `users` gives all containers with the images they were made of."""
+        self._store, self._users = store, users
+        self._pruning = False
 
     async def open(self) -> None:
-        """As Store.open; a data root opened for the first time gets the image cove/hello."""
-        await super().open()
-        if self.is_new:
+        """Open the store; a data root opened for the first time gets the image cove/hello. Raises as Store.open."""
+        await self._store.open()
+        if self._store.is_new:
             await self._make_hello()
+
+    async def close(self) -> None:
+        """Close the store."""
+        await self._store.close()
 
     async def _make_hello(self) -> None:
         try:
@@ -85,36 +73,36 @@ class ImageStore(Store):
             yield hello.layer(program)
 
         reference = Reference.parse(hello.NAME).with_default_tag()
-        async with self.ingest() as folder:
+        async with self._store.ingest() as folder:
             job = {**self._job("import", folder), "below": [], "config": hello.config(Platform.host())}
-            done = await run_with_input(self.pool, job, chunks())
+            done = await run_with_input(self._store.pool, job, chunks())
             record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
-            await self.publish(folder, [record], {reference.key: record.id})
+            await self._store.publish(folder, [record], {reference.key: record.id})
 
     async def list(self, filters: Filters | None = None, *, shared_size: bool = False) -> Shapes:
         """ImageSummary objects, newest first. Raises BadRequest."""
-        containers = Counter(user.image_id for user in self.users())
-        wanted = Wanted.parse(filters or {}, LIST_KEYS, self.created_of)
+        containers = Counter(user.image_id for user in self._users())
+        wanted = Wanted.parse(filters or {}, LIST_KEYS, self._store.created_of)
         naming: Counter[str] = Counter()
-        for record in self.shown():
+        for record in self._store.shown():
             naming.update(set(record.layers))
         listed = []
-        for record in self.shown():
-            references = self.references_of(record.id)
-            config = self.configs[record.id]
+        for record in self._store.shown():
+            references = self._store.references_of(record.id)
+            config = self._store.configs[record.id]
             if wanted.dangling is not None and wanted.dangling == bool(references):
                 continue
             if not wanted.takes(config, references):
                 continue
             shared = -1
             if shared_size:
-                shared = sum(self.layers[one].size for one in set(record.layers) if naming[one] > 1)
+                shared = sum(self._store.layers[one].size for one in set(record.layers) if naming[one] > 1)
             listed.append(
                 views.summary(
                     record,
                     config,
                     [item for item in references if wanted.takes_reference(item[0])],
-                    self.layers,
+                    self._store.layers,
                     shared_size=shared,
                     containers=containers[record.id],
                 )
@@ -124,37 +112,43 @@ class ImageStore(Store):
 
     async def inspect(self, ref: str) -> dict[str, Any]:
         """ImageInspect. Raises NotFound."""
-        record = self.images[self.find(ref)[0]]
-        paths = [str(self.lower_path(diff_id)) for diff_id in top_first(record.layers)]
-        return views.inspect(record, self.configs[record.id], self.references_of(record.id), self.layers, paths)
+        record = self._store.images[self._store.find(ref)[0]]
+        paths = [str(self._store.lower_path(diff_id)) for diff_id in top_first(record.layers)]
+        return views.inspect(
+            record, self._store.configs[record.id], self._store.references_of(record.id), self._store.layers, paths
+        )
 
     async def history(self, ref: str) -> Shapes:
         """ImageHistory items, newest first. Raises NotFound."""
-        record = self.images[self.find(ref)[0]]
-        return views.history(record, self.configs[record.id], self.references_of(record.id), self.layers)
+        record = self._store.images[self._store.find(ref)[0]]
+        return views.history(
+            record, self._store.configs[record.id], self._store.references_of(record.id), self._store.layers
+        )
 
-    async def tag(self, ref: str, repo: str, tag: str = "") -> None:
+    async def tag(self, ref: str, *, repo: str, tag: str = "") -> None:
         """Let `repo:tag` point to the image. Raises NotFound, BadRequest."""
-        image_id = self.find(ref)[0]
+        image_id = self._store.find(ref)[0]
         reference = Reference.parse(repo)
         if reference.digest:
             raise BadRequest("refusing to create a tag with a digest reference")
         reference = reference.tagged(tag) if tag else reference.with_default_tag()
-        async with self.change:
-            if image_id not in self.images:
+        async with self._store.change:
+            if image_id not in self._store.images:
                 raise NotFound(f"No such image: {ref}")
-            await self.point({reference.key: image_id})
-        self.emit("tag", image_id, reference.familiar)
+            await self._store.point({reference.key: image_id})
+        self._store.emit("tag", image_id, reference.familiar)
 
     async def remove(self, ref: str, *, force: bool = False, noprune: bool = False) -> Shapes:
         """Untagged and Deleted items. There are no untagged parents to keep, so `noprune` changes nothing.
 
         Raises NotFound, Conflict.
         """
-        return [dict(item) for item in await removal.remove(self, ref, force=force, users=self.users)]
+        del noprune
+        removed = await removal.remove(self._store, ref, force=force, users=self._users)
+        return [dict(item) for item in removed]
 
     async def prune(self, filters: Filters | None = None) -> dict[str, Any]:
-        """The API's reply to a prune.
+        """The API's answer to a prune; images that containers were made of stay.
 
         Raises Conflict while another prune runs, BadRequest.
         """
@@ -162,22 +156,21 @@ class ImageStore(Store):
             raise Conflict("a prune operation is already running")
         self._pruning = True
         try:
-            reply = await removal.prune(self, filters or {}, self.users)
+            answer = await removal.prune(self._store, filters or {}, self._users)
         finally:
             self._pruning = False
-        if self._on_event is not None:
-            self._on_event("prune", "", {"reclaimed": str(reply["SpaceReclaimed"])})
-        return reply
+        self._store.publish_event("prune", "", {"reclaimed": str(answer["SpaceReclaimed"])})
+        return answer
 
     async def import_(
         self,
         chunks: AsyncIterator[bytes],
+        *,
         repo: str = "",
         tag: str = "",
         changes: Sequence[str] = (),
         message: str = "",
-        platform: str | None = None,
-        source: str = "-",
+        platform: str = "",
     ) -> AsyncGenerator[Progress, None]:
         """An image of one layer from a root file system's tar, packed or not; the last item's status is its id."""
         reference = None
@@ -192,20 +185,20 @@ class ImageStore(Store):
             "architecture": wanted.architecture,
             "os": wanted.os,
             "config": inner,
-            "history": [{"created": now, "comment": message or f"Imported from {source}"}],
+            "history": [{"created": now, "comment": message or "Imported from -"}],
         }
         if wanted.variant:
             config["variant"] = wanted.variant
-        async with self.ingest() as folder:
+        async with self._store.ingest() as folder:
             job = {**self._job("import", folder), "below": [], "config": config}
-            done = await run_with_input(self.pool, job, chunks)
+            done = await run_with_input(self._store.pool, job, chunks)
             record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
-            await self.publish(folder, [record], {reference.key: record.id} if reference else {})
-        self.emit("import", record.id, reference.familiar if reference else record.id)
+            await self._store.publish(folder, [record], {reference.key: record.id} if reference else {})
+        self._store.emit("import", record.id, reference.familiar if reference else record.id)
         yield {"status": record.id}
 
     async def load(
-        self, chunks: AsyncIterator[bytes], quiet: bool = True, platform: str | None = None
+        self, chunks: AsyncIterator[bytes], *, quiet: bool = True, platform: str = ""
     ) -> AsyncGenerator[Progress, None]:
         """The images of a `docker save` archive or an OCI layout, packed or not."""
         events: asyncio.Queue[Progress | None] = asyncio.Queue()
@@ -220,9 +213,9 @@ class ImageStore(Store):
                     }
                 )
 
-        async with self.ingest() as folder:
-            job = {**self._job("load", folder), "platform": platform or ""}
-            work = asyncio.create_task(run_with_input(self.pool, job, chunks, on_event), name="load an image")
+        async with self._store.ingest() as folder:
+            job = {**self._job("load", folder), "platform": platform}
+            work = asyncio.create_task(run_with_input(self._store.pool, job, chunks, on_event), name="load an image")
             work.add_done_callback(lambda _: events.put_nowait(None))
             try:
                 while (event := await events.get()) is not None:
@@ -239,7 +232,7 @@ class ImageStore(Store):
                 made.append(ImageRecord(id=image["id"], layers=tuple(image["layers"])))
                 for key in image["references"]:
                     familiar = Reference.parse(key).familiar
-                    old = names.get(key) or (self.references[key].id if key in self.references else None)
+                    old = names.get(key) or (self._store.references[key].id if key in self._store.references else None)
                     if old is not None and old != image["id"]:
                         said.append(
                             f"The image {familiar} already exists, renaming the old one with ID {old} to empty string\n"
@@ -248,16 +241,16 @@ class ImageStore(Store):
                     said.append(f"Loaded image: {familiar}\n")
                 if not image["references"]:
                     said.append(f"Loaded image ID: {image['id']}\n")
-            await self.publish(folder, made, names)
+            await self._store.publish(folder, made, names)
         for image in done["images"]:
             familiars = [Reference.parse(key).familiar for key in image["references"]]
             for name in familiars or [image["id"]]:
-                self.emit("load", image["id"], name)
+                self._store.emit("load", image["id"], name)
         for text in said:
             yield {"stream": text}
 
     async def pull(
-        self, from_image: str, tag: str = "", platform: str | None = None, auth: Mapping[str, Any] | None = None
+        self, from_image: str, *, tag: str = "", platform: str = "", auth: Mapping[str, Any] | None = None
     ) -> AsyncGenerator[Progress, None]:
         """Fetch an image from its registry; without a tag or digest, every tag of the repository."""
         reference = Reference.parse(from_image)
@@ -265,12 +258,12 @@ class ImageStore(Store):
             reference = reference.tagged(tag)
         asked = str(platform_of(platform)) if platform else ""
         all_tags = not (reference.tag or reference.digest)
-        async with contextlib.aclosing(pull(self, reference, asked, auth, all_tags=all_tags)) as lines:
+        async with contextlib.aclosing(pull(self._store, reference, asked, auth, all_tags=all_tags)) as lines:
             async for line in lines:
                 yield line
 
     async def push(
-        self, ref: str, tag: str = "", auth: Mapping[str, Any] | None = None
+        self, ref: str, *, tag: str = "", auth: Mapping[str, Any] | None = None
     ) -> AsyncGenerator[Progress, None]:
         """Send an image to the registry in its name; without a tag, every tag of the repository."""
         reference = Reference.parse(ref)
@@ -279,16 +272,18 @@ class ImageStore(Store):
         if reference.digest:
             raise BadRequest("cannot push a digest reference")
         if reference.tag:
-            self.find(reference.familiar)
+            self._store.find(reference.familiar)
             tags = [reference]
         else:
-            tags = [one for one in map(Reference.parse, self.references) if one.name == reference.name and one.tag]
+            tags = [
+                one for one in map(Reference.parse, self._store.references) if one.name == reference.name and one.tag
+            ]
             if not tags:
                 raise NotFound(f"An image does not exist locally with the tag: {reference.familiar}")
         yield {"status": f"The push refers to repository [{reference.name}]"}
         for one in tags:
-            image_id = self.references[one.key].id
-            async with contextlib.aclosing(Push(self, one, image_id, auth).run()) as lines:
+            image_id = self._store.references[one.key].id
+            async with contextlib.aclosing(Push(self._store, one, image_id, auth).run()) as lines:
                 async for line in lines:
                     yield line
 
@@ -296,8 +291,14 @@ class ImageStore(Store):
         """Have a registry check an AuthConfig: the identity token that it gave, or "". Raises Unauthorized, BadRequest,
         EngineError in docker's words."""
         domain = registry_of(auth.get("serveraddress") or "")
-        job = {"op": "login", "domain": domain, "path": "", "insecure": self.insecure_registries, "auth": dict(auth)}
-        token: str = (await self.pool.run(job))["identity_token"]
+        job = {
+            "op": "login",
+            "domain": domain,
+            "path": "",
+            "insecure": self._store.insecure_registries,
+            "auth": dict(auth),
+        }
+        token: str = (await self._store.pool.run(job))["identity_token"]
         return token
 
     async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
@@ -310,13 +311,13 @@ class ImageStore(Store):
                     names[image_id].append(key)
         with contextlib.ExitStack() as stack:
             for image_id in names:
-                stack.callback(self.hold(image_id).release)
+                stack.callback(self._store.hold(image_id).release)
             images = [
-                {"id": image_id, "layers": self.images[image_id].layers, "names": keys}
+                {"id": image_id, "layers": self._store.images[image_id].layers, "names": keys}
                 for image_id, keys in names.items()
             ]
-            job = {"op": "save", "data_root": str(self.root.path), "images": images}
-            async with contextlib.aclosing(run_with_output(self.pool, job)) as chunks:
+            job = {"op": "save", "data_root": str(self._store.root.path), "images": images}
+            async with contextlib.aclosing(run_with_output(self._store.pool, job)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
@@ -327,12 +328,12 @@ class ImageStore(Store):
             if not reference.tag and not reference.digest:
                 own = [
                     (pointer.id, key)
-                    for key, pointer in self.references.items()
+                    for key, pointer in self._store.references.items()
                     if Reference.parse(key).name == reference.name and Reference.parse(key).tag
                 ]
                 if own:
                     return own
-        image_id, key = self.find(ref)
+        image_id, key = self._store.find(ref)
         return [(image_id, key if key and Reference.parse(key).tag else None)]
 
     async def commit(
@@ -346,21 +347,21 @@ class ImageStore(Store):
         if repo:
             reference = Reference.parse(repo)
             reference = reference.tagged(tag) if tag else reference.with_default_tag()
-        hold = self.hold(parent)
+        hold = self._store.hold(parent)
         try:
-            async with self.ingest() as folder:
-                below = list(self.images[parent].layers)
+            async with self._store.ingest() as folder:
+                below = list(self._store.images[parent].layers)
                 job = {**self._job("import", folder), "below": below, "config": dict(config)}
-                done = await run_with_input(self.pool, job, chunks)
+                done = await run_with_input(self._store.pool, job, chunks)
                 record = ImageRecord(id=done["id"], layers=tuple(done["layers"]), parent=parent)
-                await self.publish(folder, [record], {reference.key: record.id} if reference else {})
+                await self._store.publish(folder, [record], {reference.key: record.id} if reference else {})
         finally:
             hold.release()
         if reference:
-            self.emit("tag", record.id, reference.familiar)
+            self._store.emit("tag", record.id, reference.familiar)
         return record.id
 
     # --- jobs
 
     def _job(self, op: str, folder: Any) -> dict[str, Any]:
-        return {"op": op, "ingest": str(folder), "data_root": str(self.root.path), "kind": str(self.kind)}
+        return {"op": op, "ingest": str(folder), "data_root": str(self._store.root.path), "kind": str(self._store.kind)}

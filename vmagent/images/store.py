@@ -1,8 +1,8 @@
-"""The image store: what images there are, what they are called, where their layers lie, and who holds them.
+"""The image store's state: which images there are, their names, their layers, and what keeps them.
 
-State is in memory, read once at open; every change is on disk before it shows. One lock serializes changes. Layers are
-shared by diff_id and go when no image names them, never while a pull, load, import or commit may count on them.
-The store knows nothing of containers: who uses an image is told by `hold` and by the `users` of a removal.
+State is in memory, read once at open; a change is on disk before it is visible. One lock serializes changes. Layers are
+shared by diff_id. A layer or blob is deleted when no root reaches it (roots.py). Three roots are the store's own:
+images, holds, and the jobs (pull, load, import, commit, push) that are running.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from typing import Any
 import structlog
 
 from vmagent.durable import fsync_dir, publish, sweep
-from vmagent.errors import BadRequest, EngineError, NotFound
+from vmagent.errors import BadRequest, NotFound
 from vmagent.images import config as image_config
 from vmagent.images import erofs, records
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import ImageFault
-from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, Blob, Kind, Layer, hex_of, top_first
+from vmagent.images.folders import LayerFolders
+from vmagent.images.layer import RECORD, Blob, Kind, Layer, hex_of, top_first
 from vmagent.images.pool import WorkerPool
 from vmagent.images.records import ImageRecord, Pointer, References
 from vmagent.images.reference import Reference, is_digest
+from vmagent.images.roots import Reachable, Roots
+from vmagent.images.trash import Trash
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
 
-_GIVEN_UP = "image-"  # what the store throws into the trash, which it shares with containers and volumes
 _HEX = frozenset("0123456789abcdef")
 OnEvent = Callable[[str, str, dict[str, str]], object]  # action, actor's id, attributes
 
@@ -72,7 +74,7 @@ class Hold:
 
 
 class Store:
-    """The state and its changes, on one event loop, after `open`. The API's verbs are ImageStore's (imagestore.py)."""
+    """The state and its changes, used on one event loop after `open`. The API's verbs are in imagestore.py."""
 
     def __init__(
         self,
@@ -90,8 +92,12 @@ class Store:
         self.kind = kind or Kind.DIR
         self.is_new = False  # after open: nothing was ever named in this data root
         self._wanted_kind = kind
-        self._mounts = exec_root.path / "layers"
-        self._janitor: WorkerPool
+        self._folders = LayerFolders(data_root.layers, exec_root.path / "layers")
+        self._trash = Trash(data_root.trash)
+        self.roots = Roots()  # others may add theirs
+        self.roots.add("images", self._of_images)
+        self.roots.add("holds", self._of_holds)
+        self.roots.add("jobs", self._of_jobs)
         self._on_event = on_event
         self.images: dict[str, ImageRecord] = {}
         self.configs: dict[str, Config] = {}
@@ -99,7 +105,7 @@ class Store:
         self.references: References = {}
         self._holds: Counter[str] = Counter()
         self.change: asyncio.Lock
-        self._keepers = 0
+        self._jobs = 0  # how many are running
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life
@@ -112,7 +118,7 @@ class Store:
         for known in (self.images, self.configs, self.layers, self.references, self._holds):
             known.clear()
         self.pool = WorkerPool()
-        self._janitor = WorkerPool(1, nice=10)
+        self._trash.open()
         self.change = asyncio.Lock()
         await asyncio.to_thread(self._load)
         log.info("images.opened", images=len(self.images), layers=len(self.layers), kind=str(self.kind))
@@ -123,15 +129,15 @@ class Store:
         while self._tasks:
             await asyncio.gather(*self._tasks)
         await self.pool.close()
-        await self._janitor.close()
-        await asyncio.to_thread(self._unmount_all)
+        await self._trash.close()
+        await asyncio.to_thread(self._folders.unmount_all)
 
     def _load(self) -> None:
         root = self.root
         for folder in (root.path, root.blobs.parent, root.blobs, root.layers, root.images, root.ingest, root.trash):
             folder.mkdir(mode=0o711 if folder == root.path else 0o700, parents=True, exist_ok=True)
         self.is_new = not (root.images / records.REFERENCES).exists()
-        self._trash(root.ingest.iterdir())
+        self._trash.move(root.ingest.iterdir())
         sweep(root.images)
         if self._wanted_kind is None:
             self.kind = Kind.TAR if erofs.usable(root.ingest, root.ingest) else Kind.DIR
@@ -162,18 +168,17 @@ class Store:
         }
 
     async def collect(self) -> None:
-        """Drop hidden images that nobody holds, and layers and blobs that no image names.
+        """Delete hidden images that nobody holds, and all layers and blobs that no root reaches.
 
-        The engine calls it once after `open`, when every container has its hold again.
+        Call it once after `open`, when every container has its hold again.
         """
         for record in [record for record in self.images.values() if record.hidden]:
             if not self._holds[record.id]:
                 await self.forget(record.id)
         async with self.change:
-            await self._collect_layers()
-            named = self._named_blobs()
-            unnamed = [path for path in self.root.blobs.iterdir() if path.name not in named]
-            await asyncio.to_thread(self._trash, unnamed)
+            await self._collect()
+            kept = self.roots.reachable().blobs | self._layer_blobs()
+            await asyncio.to_thread(self._trash_other_blobs, kept)
         self._empty_trash()
 
     # --- questions
@@ -196,7 +201,7 @@ class Store:
 
         Mounts layers of kind tar that are not mounted yet. Raises OSError.
         """
-        return [str(self._lower(diff_id)) for diff_id in top_first(image.layers)]
+        return [str(self._folders.ready(self.layers[diff_id])) for diff_id in top_first(image.layers)]
 
     def hold(self, image_id: str) -> Hold:
         """Keep an image's layers for a container. Raises NotFound."""
@@ -212,27 +217,31 @@ class Store:
     # --- for the siblings of this module
 
     def emit(self, action: str, actor: str, name: str) -> None:
-        """Publish an image event. Pull and push carry the reference as id, the others the image's id."""
+        """Publish an event about one image. Pull and push carry the reference as id, the others the image's id."""
+        self.publish_event(action, actor, {"name": name})
+
+    def publish_event(self, action: str, actor: str, attributes: dict[str, str]) -> None:
+        """Publish an event of type image."""
         if self._on_event is not None:
-            self._on_event(action, actor, {"name": name})
+            self._on_event(action, actor, attributes)
 
     @contextlib.asynccontextmanager
     async def ingest(self) -> AsyncIterator[Path]:
-        """A new ingest folder's path, for one job. What is there afterwards is removed before this ends; until then
-        no layer that the job may count on goes away."""
+        """The path of a new ingest folder, for one job. On exit what is left in it is deleted; until then no layer is
+        collected, as the job may rely on any."""
         folder = self.root.ingest / uuid.uuid4().hex
-        self._keepers += 1
+        self._jobs += 1
         try:
             yield folder
         finally:
-            self._keepers -= 1
+            self._jobs -= 1
             await asyncio.shield(self._after_ingest(folder))
 
     async def _after_ingest(self, folder: Path) -> None:
         await asyncio.to_thread(_remove_tree, folder)
-        if not self._keepers:
+        if not self._jobs:
             async with self.change:
-                await self._collect_layers()
+                await self._collect()
 
     async def publish(self, folder: Path, made: Iterable[ImageRecord], references: Mapping[str, str]) -> None:
         """Take a finished ingest folder into the store: layers, blobs, image records, then names, in that order.
@@ -347,34 +356,9 @@ class Store:
                 return found[0], None
         raise NotFound(f"No such image: {shown}")
 
-    # --- layers
-
     def lower_path(self, diff_id: str) -> Path:
-        layer = self.layers[diff_id]
-        if layer.kind is Kind.DIR:
-            return self.root.layers / hex_of(diff_id) / DIFF
-        return self._mounts / hex_of(diff_id)
-
-    def _lower(self, diff_id: str) -> Path:
-        path = self.lower_path(diff_id)
-        if self.layers[diff_id].kind is Kind.TAR and not os.path.ismount(path):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder = self.root.layers / hex_of(diff_id)
-            erofs.mount(folder / INDEX, folder / TAR, path)
-        return path
-
-    def _unmount_all(self) -> None:
-        if self._mounts.is_dir():
-            for path in self._mounts.iterdir():
-                self._unmount(path)
-            self._mounts.rmdir()
-
-    @staticmethod
-    def _unmount(path: Path) -> None:
-        if os.path.ismount(path):
-            erofs.unmount(path)
-        with contextlib.suppress(FileNotFoundError):
-            path.rmdir()
+        """Where a layer is seen while it is mounted."""
+        return self._folders.path(self.layers[diff_id])
 
     # --- removal
 
@@ -391,9 +375,8 @@ class Store:
         return self._holds[image_id]
 
     async def forget(self, image_id: str) -> list[str] | None:
-        """Delete an image's record, or hide it while it is held; the layers that went with it, bottom first.
-
-        None: there is no such image any more.
+        """Delete an image's record, or hide it while it is held. Returns the layers deleted with it, bottom first;
+        None if there is no such image any more.
         """
         async with self.change:
             record = self.images.get(image_id)
@@ -407,58 +390,68 @@ class Store:
             await asyncio.to_thread(records.delete_image, self.root, image_id)
             del self.images[image_id]
             del self.configs[image_id]
-            gone = await self._collect_layers()
-            named = self._named_blobs()
-            blobs = [hex_of(image_id)] + ([hex_of(record.manifest)] if record.manifest else [])
-            await asyncio.to_thread(self._trash, [self.root.blobs / name for name in blobs if name not in named])
+            gone = await self._collect()
+            kept = self.roots.reachable().blobs | self._layer_blobs()
+            blobs = [digest for digest in (image_id, record.manifest) if digest and digest not in kept]
+            await asyncio.to_thread(self._trash.move, [self._blob(digest) for digest in blobs])
         self._empty_trash()
         return [diff_id for diff_id in record.layers if diff_id in gone]
 
-    def _named_blobs(self) -> set[str]:
-        names = {hex_of(record.id) for record in self.images.values()}
-        names |= {hex_of(record.manifest) for record in self.images.values() if record.manifest}
-        return names | {hex_of(layer.blob.digest) for layer in self.layers.values() if layer.blob}
+    # --- garbage collection
 
-    async def _collect_layers(self) -> set[str]:
-        """Move layers that no image names into the trash; the lock is held. Not while a job may count on them."""
-        if self._keepers:
-            return set()
-        named = {diff_id for record in self.images.values() for diff_id in record.layers}
-        gone = {diff_id: layer for diff_id, layer in self.layers.items() if diff_id not in named}
+    def _reached_by(self, found: Iterable[ImageRecord]) -> Reachable:
+        found = list(found)
+        return Reachable.of(
+            (diff_id for record in found for diff_id in record.layers),
+            (digest for record in found for digest in (record.id, record.manifest) if digest),
+        )
+
+    def _of_images(self) -> Reachable:
+        return self._reached_by(self.shown())
+
+    def _of_holds(self) -> Reachable:
+        """Hidden images too: they exist for holds, which after `open` come back one by one."""
+        return self._reached_by(
+            record for record in self.images.values() if record.hidden or self._holds.get(record.id)
+        )
+
+    def _of_jobs(self) -> Reachable:
+        """A running job may rely on any layer."""
+        return Reachable.of(self.layers if self._jobs else ())
+
+    async def _collect(self) -> set[str]:
+        """Move the layers that no root reaches into the trash, with their blobs; the lock is held. Returns them."""
+        reachable = self.roots.reachable()
+        gone = {diff_id: layer for diff_id, layer in self.layers.items() if diff_id not in reachable.layers}
         for diff_id in gone:
             del self.layers[diff_id]
         if gone:
-            blobs = self._named_blobs()
+            kept = reachable.blobs | self._layer_blobs()
+            blobs = {layer.blob.digest for layer in gone.values() if layer.blob}
             paths = [self.root.layers / hex_of(diff_id) for diff_id in gone]
-            paths += [
-                self.root.blobs / hex_of(layer.blob.digest)
-                for layer in gone.values()
-                if layer.blob and hex_of(layer.blob.digest) not in blobs
-            ]
-            await asyncio.to_thread(self._drop_layers, list(gone), paths)
+            paths += [self._blob(digest) for digest in blobs - kept]
+            await asyncio.to_thread(self._drop, list(gone), paths)
             self._empty_trash()
         return set(gone)
 
-    def _drop_layers(self, diff_ids: Iterable[str], paths: Iterable[Path]) -> None:
+    def _drop(self, diff_ids: Iterable[str], paths: Iterable[Path]) -> None:
         for diff_id in diff_ids:
-            self._unmount(self._mounts / hex_of(diff_id))
-        self._trash(paths)
+            self._folders.unmount(diff_id)
+        self._trash.move(paths)
 
-    def _trash(self, paths: Iterable[Path]) -> None:
-        """Out of the way in one rename each; emptied later. No record names them any more, so no flush is needed."""
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(path, self.root.trash / f"{_GIVEN_UP}{uuid.uuid4().hex}")
+    def _trash_other_blobs(self, kept: frozenset[str]) -> None:
+        names = {hex_of(digest) for digest in kept}
+        self._trash.move([path for path in self.root.blobs.iterdir() if path.name not in names])
+
+    def _layer_blobs(self) -> frozenset[str]:
+        return frozenset(layer.blob.digest for layer in self.layers.values() if layer.blob)
+
+    def _blob(self, digest: str) -> Path:
+        return self.root.blobs / hex_of(digest)
 
     def _empty_trash(self) -> None:
-        if any(self.root.trash.glob(f"{_GIVEN_UP}*")):
-            self._in_background(self._remove_trash(), "empty the trash")
-
-    async def _remove_trash(self) -> None:
-        try:
-            await self._janitor.run({"op": "remove", "folder": str(self.root.trash), "names": f"{_GIVEN_UP}*"})
-        except EngineError as e:
-            log.error("trash.stays", error=str(e))
+        if not self._trash.is_empty:
+            self._in_background(self._trash.empty(), "empty the trash")
 
     def _in_background(self, coroutine: Any, name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)

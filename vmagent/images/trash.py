@@ -1,0 +1,54 @@
+"""What the image store has given up: moved away by one rename each, deleted later by a worker at low priority."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from vmagent.errors import EngineError
+from vmagent.images.pool import WorkerPool
+
+log = structlog.get_logger()
+
+_OWN = "image-"  # begins the names of the store's files: it shares the folder with containers and volumes
+
+
+class Trash:
+    """The store's part of the data root's trash. Deletion runs in a worker of its own, so that no job waits for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._janitor: WorkerPool
+
+    def open(self) -> None:
+        """Be ready to delete; on the event loop."""
+        self._janitor = WorkerPool(1, nice=10)
+
+    async def close(self) -> None:
+        """End the worker. No deletion may be running."""
+        await self._janitor.close()
+
+    def move(self, paths: Iterable[Path]) -> None:
+        """Move files and folders away; a missing one is skipped. Blocks. Raises OSError.
+
+        No record names them any more, so the rename need not be flushed.
+        """
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, self._folder / f"{_OWN}{uuid.uuid4().hex}")
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self._folder.glob(f"{_OWN}*"))
+
+    async def empty(self) -> None:
+        """Delete everything. A failure is logged; the next call tries again."""
+        try:
+            await self._janitor.run({"op": "remove", "folder": str(self._folder), "names": f"{_OWN}*"})
+        except EngineError as e:
+            log.error("trash.stays", error=str(e))
