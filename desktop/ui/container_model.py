@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -41,6 +41,8 @@ class Row:
 
     container: Container
     haystack: str = ""
+    group: Group | None = None
+    place: int = 0  # below `group`, or among the nodes at the top
     usage: deque[tuple[float, Usage]] = field(default_factory=lambda: deque(maxlen=HISTORY_S))
     version: int = 0
 
@@ -56,6 +58,7 @@ class Group:
     serial: int
     project: str
     rows: list[Row] = field(default_factory=list)
+    place: int = 0  # among the nodes at the top
 
     @property
     def running(self) -> int:
@@ -91,18 +94,41 @@ def _sum(values: Iterable[float]) -> float | None:
     return sum(found) if found else None
 
 
+def _renumber(siblings: Sequence[Group | Row], first: int) -> None:
+    """Set the places of `siblings` from `first` on."""
+    for place in range(first, len(siblings)):
+        siblings[place].place = place
+
+
+def _runs(places: Iterable[int]) -> list[tuple[int, int]]:
+    """Runs of neighbouring numbers among `places`, in order: first and last of each."""
+    runs: list[tuple[int, int]] = []
+    for place in sorted(places):
+        if runs and runs[-1][1] == place - 1:
+            runs[-1] = runs[-1][0], place
+        else:
+            runs.append((place, place))
+    return runs
+
+
 class ContainerModel(QAbstractItemModel):
-    """All containers of the engine: `put`, `drop`, `load` take what the engine told; `ask` what a click asked for."""
+    """All containers of the engine: `put`, `drop`, `load` take the engine's facts; `ask` takes what a click asked for.
+
+    Every node knows its place below its parent, so that nothing is searched for. What changes in one call is emitted as
+    one `dataChanged` for each run of neighbouring rows, and only for the columns concerned: views that are sorted by
+    another column need not sort.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._tops: list[Group | Row] = []
         self._groups: dict[int, Group] = {}
+        self._group_of_project: dict[str, Group] = {}
         self._row_of: dict[str, Row] = {}
         self._serial = 0
         self.lost_at_s: float | None = None
 
-    # what the engine told --------------------------------------------------------------------------------------------
+    # the engine's facts ----------------------------------------------------------------------------------------------
 
     def load(self, containers: Iterable[Container]) -> None:
         """Make the model hold exactly `containers`; what stays keeps its history."""
@@ -112,61 +138,62 @@ class ContainerModel(QAbstractItemModel):
 
     def put(self, containers: Iterable[Container]) -> None:
         """Add or change `containers`."""
+        changes: list[tuple[Row, Container]] = []
+        fresh: dict[str, Container] = {}
         for container in containers:
             row = self._row_of.get(container.id)
             if row is None:
-                self._add(container)
-            else:
-                if container.doing is None and row.container.doing is not None:
-                    container = replace(container, doing=row.container.doing)
-                self._change(row, container)
+                fresh[container.id] = container
+                continue
+            if container.doing is None and row.container.doing is not None:
+                container = replace(container, doing=row.container.doing)
+            changes.append((row, container))
+        self._change(changes)
+        self._insert([Row(container, container.haystack) for container in fresh.values()])
 
     def drop(self, ids: Iterable[str]) -> None:
-        """Take `ids` out; unknown ones are no error, for a deletion may be told twice."""
+        """Remove `ids`; unknown ones are no error, for a deletion may be reported twice."""
+        going: dict[Group | None, list[Row]] = {}
         for container_id in ids:
-            if (row := self._row_of.pop(container_id, None)) is None:
+            if (row := self._row_of.pop(container_id, None)) is not None:
+                going.setdefault(row.group, []).append(row)
+        tops: list[Group | Row] = [*going.pop(None, [])]
+        for group, rows in going.items():
+            assert group is not None
+            if len(rows) == len(group.rows):
+                tops.append(group)
                 continue
-            group = self._group_of(row)
-            if group is None:
-                place = self._tops.index(row)
-                self.beginRemoveRows(QModelIndex(), place, place)
-                del self._tops[place]
-                self.endRemoveRows()
-            elif len(group.rows) == 1:
-                place = self._tops.index(group)
-                self.beginRemoveRows(QModelIndex(), place, place)
-                del self._tops[place]
-                del self._groups[group.serial]
-                self.endRemoveRows()
-            else:
-                place = group.rows.index(row)
-                parent = self.index_of(group)
-                self.beginRemoveRows(parent, place, place)
-                del group.rows[place]
-                self.endRemoveRows()
-                self._tell_group(group)
+            self._remove(group.rows, [row.place for row in rows], self.index_of(group))
+            self._emit_changed([group], Column.NAME, Column.SINCE)
+        self._remove(self._tops, [node.place for node in tops], QModelIndex())
+        for node in tops:
+            if isinstance(node, Group):
+                del self._groups[node.serial]
+                del self._group_of_project[node.project]
 
     def set_lost(self, at_s: float | None) -> None:
         """Contact was lost at `at_s`: what ran is unknown from now on. None: contact is back."""
         self.lost_at_s = at_s
-        for row in list(self._row_of.values()):
-            self._change(row, replace(row.container, lost=at_s is not None, doing=None))
+        lost = at_s is not None
+        rows = [row for row in self._row_of.values() if row.container.lost != lost or row.container.doing]
+        for row in rows:
+            row.container = replace(row.container, lost=lost, doing=None)
+            if not row.container.is_running:
+                row.usage.clear()
+        self._emit_changed(rows, Column.CPU, Column.SINCE)
 
     def set_usage(self, usage: Mapping[str, Usage]) -> None:
-        """Take one look at each container's use, by id."""
+        """Take one reading of each container's usage, by id."""
         now = time.monotonic()
-        touched: set[int] = set()
-        for container_id, look in usage.items():
-            if row := self._row_of.get(container_id):
-                row.usage.append((now, look))
-                self._tell(row)
-                if group := self._group_of(row):
-                    touched.add(group.serial)
+        rows = [row for container_id in usage if (row := self._row_of.get(container_id))]
+        for row in rows:
+            row.usage.append((now, usage[row.container.id]))
+        self._emit_changed(rows, Column.CPU, Column.MEMORY)
 
     def ask(self, container_id: str, doing: Doing | None) -> None:
-        """Show what was asked of a container; None when the answer is here."""
+        """Show what was asked of a container; None when the engine has answered."""
         if row := self._row_of.get(container_id):
-            self._change(row, replace(row.container, doing=doing))
+            self._change([(row, replace(row.container, doing=doing))])
 
     # what others look up ---------------------------------------------------------------------------------------------
 
@@ -182,6 +209,11 @@ class ContainerModel(QAbstractItemModel):
 
     def rows(self) -> Iterator[Row]:
         yield from self._row_of.values()
+
+    def index_of(self, node: Group | Row) -> QModelIndex:
+        """The index of a node's first column."""
+        group = node.group if isinstance(node, Row) else None
+        return self.createIndex(node.place, 0, group.serial if group else 0)
 
     def node(self, index: Index) -> Group | Row | None:
         """What `index` stands for."""
@@ -201,62 +233,81 @@ class ContainerModel(QAbstractItemModel):
 
     # inside ----------------------------------------------------------------------------------------------------------
 
-    def _add(self, container: Container) -> None:
-        row = Row(container, container.haystack)
-        self._row_of[container.id] = row
-        if not container.project:
-            place = len(self._tops)
-            self.beginInsertRows(QModelIndex(), place, place)
-            self._tops.append(row)
-            self.endInsertRows()
+    def _insert(self, rows: Sequence[Row]) -> None:
+        """Append `rows`: to their projects, which are made where they do not exist, or to the top."""
+        tops: list[Group | Row] = []
+        new: dict[str, Group] = {}
+        members: dict[int, list[Row]] = {}
+        for row in rows:
+            self._row_of[row.container.id] = row
+            project = row.container.project
+            if not project:
+                tops.append(row)
+            elif group := self._group_of_project.get(project):
+                members.setdefault(group.serial, []).append(row)
+            else:
+                if (group := new.get(project)) is None:
+                    self._serial += 1
+                    group = new[project] = Group(self._serial, project)
+                    tops.append(group)
+                group.rows.append(row)
+                _renumber(group.rows, len(group.rows) - 1)
+            row.group = group if project else None
+        for serial, joining in members.items():
+            group = self._groups[serial]
+            self._append(group.rows, joining, self.index_of(group))
+            self._emit_changed([group], Column.NAME, Column.SINCE)
+        self._groups |= {group.serial: group for group in new.values()}
+        self._group_of_project |= new
+        self._append(self._tops, tops, QModelIndex())
+
+    def _append(self, siblings: list[Any], nodes: Sequence[Group | Row], parent: QModelIndex) -> None:
+        if not nodes:
             return
-        group = next((g for g in self._groups.values() if g.project == container.project), None)
-        if group is None:
-            self._serial += 1
-            group = Group(self._serial, container.project, [row])
-            place = len(self._tops)
-            self.beginInsertRows(QModelIndex(), place, place)
-            self._groups[group.serial] = group
-            self._tops.append(group)
-            self.endInsertRows()
-            return
-        place = len(group.rows)
-        self.beginInsertRows(self.index_of(group), place, place)
-        group.rows.append(row)
+        first = len(siblings)
+        self.beginInsertRows(parent, first, first + len(nodes) - 1)
+        siblings.extend(nodes)
+        _renumber(siblings, first)
         self.endInsertRows()
-        self._tell_group(group)
 
-    def _change(self, row: Row, container: Container) -> None:
-        if container == row.container:
-            return
-        if not container.is_running:
-            row.usage.clear()
-        row.container, row.haystack = container, container.haystack
-        self._tell(row)
-        if group := self._group_of(row):
-            self._tell_group(group)
+    def _remove(self, siblings: list[Any], places: Sequence[int], parent: QModelIndex) -> None:
+        for first, last in reversed(_runs(places)):
+            self.beginRemoveRows(parent, first, last)
+            del siblings[first : last + 1]
+            _renumber(siblings, first)
+            self.endRemoveRows()
 
-    def _tell(self, row: Row) -> None:
-        row.version += 1
-        index = self._index_of_row(row)
-        self.dataChanged.emit(index, index.siblingAtColumn(Column.SINCE))
+    def _change(self, changes: Iterable[tuple[Row, Container]]) -> None:
+        """Give each row its new facts, and emit all that has changed."""
+        changed: list[Row] = []
+        first = Column.CPU
+        for row, container in changes:
+            before = row.container
+            if container == before:
+                continue
+            if not container.is_running:
+                row.usage.clear()
+            row.container = container
+            if (container.name, container.image, container.ports) != (before.name, before.image, before.ports):
+                row.haystack = container.haystack
+                first = Column.NAME
+            changed.append(row)
+        self._emit_changed(changed, first, Column.SINCE)
 
-    def _tell_group(self, group: Group) -> None:
-        index = self.index_of(group)
-        self.dataChanged.emit(index, index.siblingAtColumn(Column.SINCE))
-
-    def _group_of(self, row: Row) -> Group | None:
-        project = row.container.project
-        return next((g for g in self._groups.values() if g.project == project), None) if project else None
-
-    def index_of(self, group: Group) -> QModelIndex:
-        """The index of a project's row."""
-        return self.createIndex(self._tops.index(group), 0, 0)
-
-    def _index_of_row(self, row: Row) -> QModelIndex:
-        if group := self._group_of(row):
-            return self.createIndex(group.rows.index(row), 0, group.serial)
-        return self.createIndex(self._tops.index(row), 0, 0)
+    def _emit_changed(self, nodes: Iterable[Group | Row], first: Column, last: Column) -> None:
+        """Emit that the columns `first` to `last` of `nodes` have changed, and those of the projects around them."""
+        places: dict[int, set[int]] = {}
+        for node in nodes:
+            group = node.group if isinstance(node, Row) else None
+            if isinstance(node, Row):
+                node.version += 1
+            if group is not None:
+                places.setdefault(group.serial, set()).add(node.place)
+                node = group
+            places.setdefault(0, set()).add(node.place)
+        for serial, found in places.items():
+            for begin, end in _runs(found):
+                self.dataChanged.emit(self.createIndex(begin, first, serial), self.createIndex(end, last, serial))
 
     # QAbstractItemModel ----------------------------------------------------------------------------------------------
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import FrameType
+from typing import Any
 
 import pytest
-from PySide6.QtCore import QAbstractItemModel
+from PySide6.QtCore import QAbstractItemModel, QModelIndex
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import PullProgress
 from desktop.ui.activity_page import ActivityModel
-from desktop.ui.container_model import ContainerFilter, ContainerModel, Group, Segment
+from desktop.ui.container_model import Column, ContainerFilter, ContainerModel, Group, Segment
 from desktop.ui.facts import Container, Doing, Happening, Image, Port, State, Usage, ports_of_inspect, ports_of_list
 from desktop.ui.image_model import ImageFilter, ImageModel, ImageSegment
 from desktop.ui.run import LayerModel
@@ -79,6 +83,8 @@ def test_the_containers_keep_qts_rules_through_every_change(keeps_rules: Callabl
     rows.choose("", Segment.STOPPED)
     rows.choose("", Segment.ALL)
     model.drop(["cron" * 8, "db" * 8, "never there"])
+    model.put([container("a", "shop"), container("b"), container("c", "new"), container("d", "new"), container("e")])
+    model.drop(["a" * 8, "b" * 8, "c" * 8, "d" * 8])
     model.set_lost(time.time())
     model.set_lost(None)
     model.load([container("mail")])
@@ -112,6 +118,87 @@ def test_what_was_asked_is_shown_until_the_answer(qtbot: QtBot) -> None:
     shown = model.container("a" * 8)
     assert shown is not None
     assert shown.note == "Exited 0"
+
+
+class Counted:
+    """Signals that `model` emits, and calls of `list.index`, while something is done."""
+
+    def __init__(self, model: ContainerModel) -> None:
+        self.changes: list[tuple[int, int, int, int]] = []  # first and last row, first and last column
+        self.insertions = self.removals = self.searches = 0
+        model.dataChanged.connect(self._on_changed)
+        model.rowsInserted.connect(self._on_inserted)
+        model.rowsRemoved.connect(self._on_removed)
+
+    def during(self, work: Callable[[], object]) -> Counted:
+        """Count anew while `work` runs."""
+        self.changes, self.insertions, self.removals, self.searches = [], 0, 0, 0
+        sys.setprofile(self._on_call)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
+        return self
+
+    def _on_call(self, _frame: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and function.__name__ == "index" and isinstance(function.__self__, list):
+            self.searches += 1
+
+    def _on_changed(self, first: QModelIndex, last: QModelIndex) -> None:
+        self.changes.append((first.row(), last.row(), first.column(), last.column()))
+
+    def _on_inserted(self) -> None:
+        self.insertions += 1
+
+    def _on_removed(self) -> None:
+        self.removals += 1
+
+
+def test_a_change_of_many_rows_is_one_signal_and_searches_for_none(qtbot: QtBot) -> None:
+    model = ContainerModel()
+    rows = ContainerFilter(model)
+    counted = Counted(model)
+    many = [container(f"c{n}") for n in range(400)]
+    usage = {each.id: Usage(cpu_percent=1.0, memory_bytes=1, memory_limit=0) for each in many}
+    assert counted.during(lambda: model.load(many)).insertions == 1
+    counted.during(lambda: model.set_usage(usage))
+    assert counted.changes == [(0, 399, Column.CPU, Column.MEMORY)], "the names are not sorted anew"
+    counted.during(lambda: model.set_usage({each.id: usage[each.id] for each in (*many[3:6], many[9])}))
+    assert counted.changes == [(3, 5, Column.CPU, Column.MEMORY), (9, 9, Column.CPU, Column.MEMORY)]
+    assert len(counted.during(lambda: model.set_lost(1.0)).changes) == 1
+    assert all(c.lost for c in model.containers())
+    assert len(counted.during(lambda: model.set_lost(None)).changes) == 1
+    counted.during(lambda: model.put([replace(each, status="exited") for each in many]))
+    assert (len(counted.changes), counted.searches) == (1, 0)
+    counted.during(lambda: model.drop([each.id for each in many[100:300]]))
+    assert (counted.removals, counted.searches) == (1, 0)
+    assert [model.container(each.id) is not None for each in many] == [not 100 <= n < 300 for n in range(400)]
+    assert rows.rowCount() == model.rowCount() == 200
+
+
+def test_members_of_projects_are_found_without_a_search_too(qtbot: QtBot) -> None:
+    model = ContainerModel()
+    rows = ContainerFilter(model)
+    counted = Counted(model)
+    many = [container(f"c{n}", f"p{n % 10}") for n in range(200)]
+    assert counted.during(lambda: model.load(many)).insertions == 1
+    usage = {each.id: Usage(cpu_percent=1.0, memory_bytes=1, memory_limit=0) for each in many}
+    for change in (
+        lambda: model.set_usage(usage),
+        lambda: model.set_lost(1.0),
+        lambda: model.set_lost(None),
+        lambda: model.put([replace(each, status="exited") for each in many]),
+    ):
+        counted.during(change)
+        assert (len(counted.changes), counted.searches) == (11, 0), "the projects, and the members of each"
+    counted.during(lambda: indexes(rows))
+    assert counted.searches == 0
+    counted.during(lambda: model.drop([each.id for each in many if each.project != "p3"]))
+    assert counted.searches == 0
+    assert [str(i.data()) for i in indexes(rows)] == [
+        "p3",
+        *sorted(each.title for each in many if each.project == "p3"),
+    ]
 
 
 def test_images_pages_layers_and_activity_keep_qts_rules(
