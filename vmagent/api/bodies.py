@@ -59,7 +59,7 @@ def _list(item: Kind) -> Kind:
 
 
 def _map(item: Kind) -> Kind:
-    """Any keys; the values are of one kind."""
+    """An object with any keys, whose values are all of one kind."""
 
     def check(value: Any, where: str) -> Json:
         if not isinstance(value, dict):
@@ -70,7 +70,7 @@ def _map(item: Kind) -> Kind:
 
 
 def _object(fields: Mapping[str, Kind]) -> Kind:
-    """Known fields checked and respelled, `null` ones left out; unknown ones are nobody's concern."""
+    """Check known fields and spell them as docker does; drop `null` ones and ignore unknown ones."""
     names = {name.lower(): name for name in fields}
 
     def check(value: Any, where: str) -> Json:
@@ -103,7 +103,7 @@ def _words(value: Any, where: str) -> list[str]:
 
 
 def _ports(value: Any, where: str) -> list[Json]:
-    """One port's bindings; null is none."""
+    """One port's bindings; null means no binding."""
     return [] if value is None else _list(_object(_fields(_string, "HostIp HostPort")))(value, where)
 
 

@@ -1,4 +1,4 @@
-"""Finds where a chunked body ends, so that what follows it is not given to the parser of this message.
+"""Finds where a chunked body ends, so that the bytes behind it do not go to the parser of this message.
 
 RFC 9112, section 7.1. Only the framing is looked at; the parser behind checks it strictly.
 """

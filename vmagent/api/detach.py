@@ -26,22 +26,25 @@ def parse(text: str) -> bytes:
 
 
 class DetachScanner:
-    """Finds the keys in what is typed, also when they come one by one. Keys of a beginning that turns out to be
-    something else are passed on late but in order."""
+    """Finds the detach keys in typed input, also when they arrive one by one.
+
+    Input that may be the beginning of the sequence is held back. If it turns out to be something else, it is passed on
+    in order.
+    """
 
     def __init__(self, keys: bytes) -> None:
         self._keys = keys
-        self._seen = 0  # how many of the keys the input so far ends in
+        self._seen = 0  # how many keys of the sequence the input so far ends with
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """(what is for the process, whether the keys are complete). After True the scanner is done."""
+        """(input for the process, whether the sequence is complete). After True the scanner must not be used again."""
         keys = self._keys
         if not self._seen and keys[0] not in data:
             return data, False
         out = bytearray()
         for byte in data:
             while self._seen and byte != keys[self._seen]:
-                # The longest shorter beginning that the input still ends in, as in Knuth-Morris-Pratt.
+                # Fall back to the longest shorter prefix that the input still ends with (Knuth-Morris-Pratt).
                 held = keys[: self._seen]
                 keep = next(n for n in range(self._seen - 1, -1, -1) if held.endswith(keys[:n]))
                 out += held[: self._seen - keep]
@@ -55,7 +58,7 @@ class DetachScanner:
         return bytes(out), False
 
     def rest(self) -> bytes:
-        """What was held back, at the input's end."""
+        """The input that is still held back, once no more will come."""
         held = self._keys[: self._seen]
         self._seen = 0
         return held

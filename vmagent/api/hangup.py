@@ -1,7 +1,7 @@
-"""Tells when a peer that has closed its sending half closes the other half too.
+"""Notices when a peer that has closed its sending half closes the other half too.
 
-asyncio stops watching a socket once end-of-file was read, so a client that goes away silently afterwards would be
-noticed only by the next write. The kernel reports EPOLLHUP when both halves are shut, and EPOLLHUP can't be masked: a
+asyncio stops watching a socket once end-of-file was read, so a client that disappears afterwards would be noticed
+only by the next write. The kernel reports EPOLLHUP when both halves are shut, and EPOLLHUP can't be masked: a
 second epoll, itself watched by the loop, costs one descriptor for all connections. epoll_ctl(2), unix(7).
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 
 class HangupWatch:
-    """Owns one epoll descriptor; `close` gives it back."""
+    """Owns one epoll descriptor, until `close`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -39,7 +39,7 @@ class HangupWatch:
             callback()
 
     def close(self) -> None:
-        """Give the descriptor back; a second call does nothing."""
+        """Close the descriptor; a second call does nothing."""
         if self._epoll.closed:
             return
         self._loop.remove_reader(self._epoll.fileno())

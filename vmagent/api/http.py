@@ -1,7 +1,7 @@
 """HTTP/1.1 on an asyncio.Protocol of our own, over httptools.
 
 What aiohttp and h11 lack and docker's API needs: a connection that a handler hands over to another protocol,
-half-close in both directions, and heads sent long before bodies. Requests on one connection are answered in order.
+half-close in both directions, and heads sent long before bodies. Replies on one connection keep the order of requests.
 
 A head is gathered whole before it is parsed. This bounds its size and separates it from the bytes that follow: after
 a request that hijacks they are the process's input, and only the route says so (an `Upgrade` header is optional). The
@@ -31,7 +31,7 @@ MAX_HEAD = 64 * 1024  # bytes of request line and headers
 MAX_URL = 32 * 1024  # bytes; compose's label filters make some hundred
 MAX_PIPELINED = 16  # requests waiting on one connection before its socket is paused
 WRITE_BUFFER = 256 * 1024  # bytes per connection, then the writer waits
-LINGER_S = 10.0  # how long a finished peer may take to close its half
+LINGER_S = 10.0  # how long a client may take to finish a body that is no longer needed
 _HTTP2_HEAD = b"PRI * HTTP/2.0\r\n\r\n"  # RFC 9113, 3.4: the preface's part that looks like a head
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._is_first = True  # no head has arrived yet
         self._is_handed_over = False
         self._refusal: Response | None = None
-        self._is_deaf = False  # input is dropped: the connection ends once its output is out
+        self._is_deaf = False  # input is dropped: the connection closes once all output is written
         self._got_eof = False
         self._is_lost = False
         self._reading_paused = False
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._feed(data)
 
     def eof_received(self) -> bool:
-        """True keeps our sending half open: the answer may still be on its way."""
+        """True keeps our sending half open: the reply may still be due."""
         self._got_eof = True
         if self._is_deaf:
             return False
@@ -312,10 +312,10 @@ class Connection(asyncio.Protocol):
         if exchange.route.hijacks:
             self._raw = Inflow(self)
         if exchange is not self._current and exchange not in self._queue and not exchange.keep_alive:
-            self._close()  # it was answered before its body had come
+            self._close()  # the reply was sent before the whole body had arrived
 
     def _refuse(self, response: Response) -> None:
-        """The peer doesn't speak HTTP, or too much of it: answer what runs, then this, then close."""
+        """Malformed or oversized input: finish the running exchange, then send `response`, then close."""
         self._is_deaf = True
         if self._parsing is not None:
             self._parsing.request.body.fail(Disconnected("malformed request body"))
@@ -323,7 +323,7 @@ class Connection(asyncio.Protocol):
         if self._current is not None:
             self._current.keep_alive = False
             self._queue.clear()
-            self._refusal = response  # in place of its answer, if it was the body that broke
+            self._refusal = response  # sent in place of its reply if the broken part was its body
         elif not self._transport.is_closing():
             extra = b"Content-Length: %d\r\nConnection: close\r\n" % len(response.body)
             head = encode_head(response.status, content_type=response.content_type, bare=True, extra=extra)
@@ -343,9 +343,9 @@ class Connection(asyncio.Protocol):
                 exchange.send(response)
                 await self.drain()  # a client that does not read its replies gets no further ones
         except Disconnected:
-            pass  # nobody is left to be told
+            pass  # the client cannot receive a reply
         except asyncio.CancelledError:
-            if not self._is_lost:  # the server stops
+            if not self._is_lost:  # the server is stopping
                 exchange.has_failed = True
                 self._end(exchange)
                 raise
@@ -354,7 +354,7 @@ class Connection(asyncio.Protocol):
     def _end(self, exchange: HttpExchange) -> None:
         """The handler is done: go on with the next request, or close."""
         self._current = self._task = None
-        del exchange.request.exchange  # which points back: it would take the collector to be rid of them
+        del exchange.request.exchange  # breaks a reference cycle, so that both are freed without the garbage collector
         if self._is_lost:
             return
         if self._is_handed_over:
@@ -362,7 +362,7 @@ class Connection(asyncio.Protocol):
                 exchange.hijacked.finish()
             return
         rest = b""
-        if self._raw is not None:  # it could have hijacked and didn't: these are requests after all
+        if self._raw is not None:  # the handler did not hijack: these bytes are further requests
             rest = self._raw.take()
             self._raw = None
         if self._refusal is not None and not exchange.has_answered and not self._transport.is_closing():
@@ -372,7 +372,7 @@ class Connection(asyncio.Protocol):
             return
         is_body_pending = self._parsing is exchange
         if is_body_pending:
-            exchange.request.body.discard()  # clients send it to its end before they read the answer
+            exchange.request.body.discard()  # clients send the whole body before they read the reply
         if not exchange.keep_alive or self._app.is_stopping:
             if is_body_pending and not self._got_eof:
                 exchange.keep_alive = False

@@ -1,4 +1,4 @@
-"""Requests and responses as the routes see them. No I/O: the body and the streams live in `streams`."""
+"""Requests and responses as the routes see them. No I/O: bodies and streams are in `streams`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _REASONS = {
     503: "Service Unavailable",
 }
 STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason in _REASONS.items()}
-# On every answer that reached a handler, whatever version was asked for.
+# In every reply of a handler, whatever version the client asked for.
 COMMON_HEADERS = f"Api-Version: {API_VERSION}\r\nOstype: linux\r\nServer: Docker/{ENGINE_VERSION} (linux)\r\n".encode()
 
 
@@ -61,12 +61,12 @@ OLDEST = Version.parse(MIN_API_VERSION)
 
 
 def is_true(value: str) -> bool:
-    """Docker's reading of a boolean in a query: all but a few words is true (httputils/form.go)."""
+    """Docker's reading of a boolean in a query: every value is true except a few words (httputils/form.go)."""
     return value.lower() not in _FALSE
 
 
 class Query:
-    """A query string, parsed at the first look."""
+    """A query string, parsed when it is first used."""
 
     __slots__ = ("_raw", "_values")
 
@@ -155,7 +155,7 @@ class Request:
 
 
 class Response:
-    """A whole answer. `bare` leaves out the common headers, as docker does where no handler was reached."""
+    """A whole reply. `bare` leaves out the common headers, as docker does where no handler was reached."""
 
     __slots__ = ("bare", "body", "close", "content_type", "headers", "status")
 

@@ -36,7 +36,7 @@ def filters(query: Query, known: Collection[str]) -> dict[str, list[str]]:
     for key, values in value.items():
         if key not in known:
             raise BadRequest(f"invalid filter '{key}'")
-        if isinstance(values, str | int):  # docker-py's callers pass bare values now and then
+        if isinstance(values, str | int):  # callers of docker-py sometimes pass a bare value
             values = [values]
         if not isinstance(values, dict | list):
             raise BadRequest(f"invalid filter '{key}'")
@@ -59,8 +59,8 @@ def time_ns(query: Query, key: str) -> int | None:
 
 
 def registry_auth(request: Request) -> dict[str, Any] | None:
-    """X-Registry-Auth: base64 JSON in either alphabet, padded or not. What can't be decoded counts as absent, as in
-    moby: a broken login must not stop the pull of a public image."""
+    """X-Registry-Auth: base64 JSON in either alphabet, padded or not. A header that cannot be decoded counts as
+    absent, as in moby: a broken login must not stop the pull of a public image."""
     text = request.headers.get("x-registry-auth", "").rstrip("=")
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""Joins a hijacked connection to a process's streams, and iterators to chunked answers."""
+"""Joins a hijacked connection to a process's streams, and iterators to chunked replies."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def join(peer: Hijacked, session: Session, *, multiplexed: bool, stdin: bo
         is_heard = stdin
         while data := await peer.read():
             if not is_heard:
-                continue  # still read, so that the end is seen and a writing client does not block
+                continue  # keep reading: the end of input must be noticed, and a client that writes must not block
             if scanner is not None:
                 data, is_detached = scanner.feed(data)
                 if data and not await _write(session, data):
@@ -87,7 +87,7 @@ async def join(peer: Hijacked, session: Session, *, multiplexed: bool, stdin: bo
 
 
 async def _write(session: Session, data: bytes) -> bool:
-    """Give `data` to the process; False once it can't be given any more (it closed its stdin or ended)."""
+    """Write `data` to the process; False once it takes no more input (it closed its stdin, or ended)."""
     try:
         await session.write(data)
     except (OSError, EngineError):
@@ -96,7 +96,7 @@ async def _write(session: Session, data: bytes) -> bool:
 
 
 async def first_of(source: AsyncIterator[T]) -> tuple[T | None, bool]:
-    """(the first item, True), or (None, False) if there is none. What it raises still becomes a status."""
+    """(the first item, True), or (None, False) for an empty iterator. An error here can still become a status."""
     try:
         return await anext(source), True
     except StopAsyncIteration:
@@ -104,8 +104,10 @@ async def first_of(source: AsyncIterator[T]) -> tuple[T | None, bool]:
 
 
 async def send_progress(request: Request, source: AsyncIterator[JsonObject]) -> None:
-    """Stream progress lines. The head is held back until the first one, so that an early failure has its status;
-    a later one becomes the last line, with both keys that clients look for."""
+    """Stream progress lines. The head is held back until the first line, so that an early failure becomes a status.
+
+    A later failure becomes the last line, with both keys that clients look for.
+    """
     first, has_first = await first_of(source)
     stream = request.exchange.stream(content_type=JSON)
     if has_first:

@@ -23,11 +23,11 @@ _PARAM = re.compile(r"\{(\w+)(\.\.\.)?\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A handler, and what the connection has to know of it before it runs.
+    """A handler, and what the connection must know of it before it runs.
 
-    `streams`: it lives only as long as the client is connected. Others run to their end without it: a container half
-    stopped or created helps nobody. `endless`: nothing but the client ends it, so a stopping server does not wait for
-    it. `hijacks`: bytes after the request are not the next request.
+    `streams`: the handler is cancelled when the client disconnects. All others run to their end, so that no container
+    is left half stopped or half created. `endless`: only the client ends it, so a stopping server does not wait for it.
+    `hijacks`: bytes after the request are not the next request.
     """
 
     handler: Handler
@@ -85,7 +85,10 @@ class Router:
         self._patterns.setdefault((method, first), []).append((re.compile(pattern), route))
 
     def match(self, request: Request) -> Route:
-        """The route of `request`; sets its `path`, `params` and `version`. Always answers: errors are routes too."""
+        """The route of `request`; sets its `path`, `params` and `version`.
+
+        Never fails: an unknown path or an unsupported version gives a route that replies with the error.
+        """
         if request.method == "OPTIONS":
             return _OPTIONS
         path = request.path

@@ -1,4 +1,4 @@
-"""The API server: listening sockets, connections, and the one place where failures become answers."""
+"""The API server: listening sockets, connections, and the one place where failures become replies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vmagent.api.streams import Disconnected
 from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
 
-BACKLOG = 512  # 50 clients connecting at once must not see EAGAIN
+BACKLOG = 512  # connections that wait to be accepted: 50 clients at once must not get EAGAIN
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Server:
             return error_response(e.status, str(e))
         except Disconnected:
             return None
-        except Exception as e:  # what nobody foresaw is a 500 and a log entry, not a dead connection
+        except Exception as e:  # an unexpected error is a 500 and a log record; the connection goes on
             log.exception("request.failed", method=request.method, path=request.path)
             if request.exchange.has_answered:
                 request.exchange.break_off()
@@ -82,7 +82,7 @@ class Server:
     async def stop(self, *, grace_s: float) -> None:
         """Accept no more, let running requests finish for up to `grace_s`, then drop what is left.
 
-        Who waits for a container or reads its output thus hears of its end, if containers are stopped meanwhile.
+        Containers that are stopped meanwhile thus end the requests that wait for them or read their output.
         """
         self.is_stopping = True
         for server in self._servers:

@@ -11,7 +11,7 @@ _HEADER = struct.Struct(">B3xI")
 
 
 class _Heads(dict[int, bytes]):
-    """The headers of one stream's short pieces by their length: there are few, and each is asked for very often."""
+    """The frame headers of one stream's short pieces, by length: few values, looked up once per log line."""
 
     def __init__(self, stream: int) -> None:
         super().__init__()

@@ -193,7 +193,7 @@ class Body(Inflow):
 
 
 class Stream:
-    """An answer of unknown length. Its head went out when this was made; chunked for HTTP/1.1."""
+    """A reply of unknown length. Its head was sent when this was made; chunked for HTTP/1.1."""
 
     def __init__(self, sink: Sink, *, chunked: bool) -> None:
         self._sink = sink
@@ -207,7 +207,7 @@ class Stream:
         await self._sink.drain()
 
     def finish(self) -> None:
-        """The answer is complete."""
+        """The reply is complete."""
         if self._chunked:
             self._sink.send(b"0\r\n\r\n")
 
@@ -232,10 +232,10 @@ class Hijacked(Protocol):
 
 
 class Exchange(Protocol):
-    """One request and its answer on a connection."""
+    """One request and its reply on a connection."""
 
     def stream(self, status: int = 200, *, content_type: str = "", headers: Mapping[str, str] | None = None) -> Stream:
-        """Send the head of an answer of unknown length at once."""
+        """Send the head of a reply of unknown length at once."""
 
     def hijack(self, content_type: str, *, common_headers: bool) -> Hijacked:
         """Answer 101 (if the client asked to upgrade; else 200) and take the connection over."""

@@ -18,7 +18,7 @@ _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 def handshake(headers: dict[str, str]) -> dict[str, str]:
     """The reply's headers to the opening handshake. Raises BadRequest, Forbidden.
 
-    Browsers ask nobody before they open a WebSocket to another site, so a foreign Origin is refused here.
+    A browser lets any page open a WebSocket to any site, so a foreign Origin is refused here.
     """
     key = headers.get("sec-websocket-key", "")
     if headers.get("x-upgrade", "").lower() != "websocket" or headers.get("sec-websocket-version") != "13" or not key:
@@ -107,7 +107,7 @@ class WebSocket:
         await self._raw.head_was_read()
 
     async def hung_up(self) -> None:
-        # A close frame is a goodbye, not a half-close: the client waits for ours.
+        # A close frame ends both directions: the client waits for ours.
         waits = [asyncio.ensure_future(self._closed.wait()), asyncio.ensure_future(self._raw.hung_up())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -115,8 +115,8 @@ class WebSocket:
             for wait in waits:
                 wait.cancel()
 
-    async def say_goodbye(self) -> None:
-        """The close frame, status 1000: the process has ended."""
+    async def send_close(self) -> None:
+        """Send a close frame with status 1000, normal closure: the process has ended."""
         await self._raw.write(encode(_CLOSE, struct.pack(">H", 1000)))
 
     def finish(self) -> None:

@@ -36,12 +36,12 @@ class _Attach:
                 stderr=query.flag("stderr"),
             )
         except EngineError as e:
-            # docker takes the connection over before it looks, so this error is text with the stream's type.
+            # docker hijacks before it looks for the container, so this error is text with the stream's type.
             text = f"{e}\r\n".encode()
             return Response(e.status, text, content_type=RAW_STREAM, bare=True, close=True)
         multiplexed = not session.tty
         try:
-            # 1.42 clients learn from the type whether to expect frames; older ones look at the container's Tty.
+            # Clients since 1.42 learn from the type whether frames follow; older ones look at the container's Tty.
             says_frames = multiplexed and request.version >= Version(1, 42)
             peer = request.exchange.hijack(MULTIPLEXED_STREAM if says_frames else RAW_STREAM, common_headers=False)
         except ConnectionError:
@@ -57,7 +57,7 @@ class _Attach:
         return None
 
     async def attach_websocket(self, request: Request) -> None:
-        """The same in binary frames, the streams never multiplexed."""
+        """Attach over a WebSocket: output in binary frames, stdout and stderr not told apart."""
         query, has_choice = request.query, request.version >= Version(1, 42)  # before, all streams were on
         keys = detach.parse(query.get("detachKeys"))
         reply = handshake(request.headers)
@@ -76,4 +76,4 @@ class _Attach:
             await session.detach()
             raise
         await join(peer, session, multiplexed=False, stdin=stdin, detach_keys=keys if session.tty and stdin else None)
-        await peer.say_goodbye()
+        await peer.send_close()

@@ -1,4 +1,4 @@
-"""Builds. There is no builder yet: these say so instead of pretending."""
+"""Builds. There is no builder yet: every call that would need one is refused with 501."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ async def _no_builder(_: Request) -> Response:
 
 
 async def _prune(_: Request) -> Response:
-    return json_response({"CachesDeleted": None, "SpaceReclaimed": 0})  # true: without builds there is no cache
+    return json_response({"CachesDeleted": None, "SpaceReclaimed": 0})  # without builds there is no cache to prune

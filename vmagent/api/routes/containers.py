@@ -129,7 +129,9 @@ class _Containers:
         waiter = await self._engine.lifecycle.waiter(request.params["id"], condition)
         if request.version < Version(1, 30):
             return json_response(await waiter.result())
-        stream = request.exchange.stream(content_type=JSON)  # at once: clients start only after they have this
+        stream = request.exchange.stream(
+            content_type=JSON
+        )  # at once: clients start the container only after they have this head
         await stream.write(dump_json(await waiter.result()))
         stream.finish()
         return None
@@ -216,7 +218,7 @@ class _Containers:
             await asyncio.sleep(STATS_INTERVAL_S)
             try:
                 sample = await self._engine.containers.stats(container_id)
-            except NotFound:  # removed: the stream has an end
+            except NotFound:  # the container was removed: end the stream
                 stream.finish()
                 return None
 

@@ -1,4 +1,4 @@
-"""What docker's API has no word for, beside it under /cove/v1 (openapi.yaml in this package's parent)."""
+"""Calls that the Docker Engine API lacks, served beside it under /cove/v1 (openapi.yaml in this package's parent)."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class _Execs:
             try:
                 await execs.start(exec_id, detach=True, tty=tty, console_size=size)
             except EngineError as e:
-                raise BadRequest(str(e)) from e  # docker answers a detached exec that can't start so
+                raise BadRequest(str(e)) from e  # docker's status for a detached exec that cannot start
             return EMPTY_OK
         says_frames = not tty and request.version >= Version(1, 42)
         # The head goes out before the process exists, so that no output can share its segment.

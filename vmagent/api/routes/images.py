@@ -110,7 +110,7 @@ class _Images:
 
 
 def _adapted(image: JsonObject, version: Version) -> JsonObject:
-    """What older versions had in an image, list or inspect (CHANGELOG.md of the API, 1.43 and 1.44)."""
+    """Add the fields that API versions before 1.44 had in lists and inspect (the API's change log, 1.43 and 1.44)."""
     if version < Version(1, 44):
         image = image | {"VirtualSize": image.get("Size", 0)}
         if version < Version(1, 43) and not image.get("RepoTags") and not image.get("RepoDigests"):

@@ -1,4 +1,4 @@
-"""Logs: what a container has written, and is still writing."""
+"""Logs: a container's output so far and, with `follow`, as it is written."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _encoder(multiplexed: bool, *, timestamps: bool, details: bool) -> Callable[
 
     def line_of(time_ns: int, line: bytes) -> bytes:
         if details:
-            line = b" " + line  # the separator stands even without attributes
+            line = b" " + line  # docker writes the separator even without attributes
         return stamp(time_ns) + line if timestamps else line
 
     if multiplexed:

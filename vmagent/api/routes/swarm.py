@@ -1,4 +1,4 @@
-"""Swarm and plugins, which this engine has not. Docker outside a swarm answers the same."""
+"""Swarm and plugins, which this engine does not have. The replies are those of a docker outside a swarm."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class _System:
             async for event in source:
                 await stream.write(dump_json(event.to_json()))
         except EventsLost:
-            request.exchange.break_off()  # an honest end: the client subscribes again
+            request.exchange.break_off()  # break the connection, so that the client notices and subscribes again
             return
         stream.finish()
 
