@@ -360,6 +360,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     "config-linux.md, Sysctl": (
         _is("Parameters are set for the container.", "kernel_parameters_of_the_containers_namespaces_are_set"),
         _is("Those of the host are not for a container.", "a_kernel_parameter_of_the_host_is_an_error"),
+        _is("kernel.hostname has a field of its own.", "the_host_name_is_no_kernel_parameter_of_the_list"),
     ),
     "config-linux.md, Seccomp": (
         _is("defaultAction is required.", "the_default_action_is_what_is_given"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -114,6 +115,26 @@ def test_list_and_ps_tell_of_what_runs(bundle: Bundle) -> None:
     assert json.loads(bundle.command("ps", "--format", "json", bundle.id).stdout) == [pid]
     header, line = bundle.command("ps", bundle.id, "-o", "pid,args", "-e").stdout.splitlines()
     assert (header.split()[0], line.split()) == ("PID", [str(pid), "sleep", "60"])
+
+
+def test_json_in_one_line_has_no_spaces_and_a_container_an_owner_and_its_moment(bundle: Bundle) -> None:
+    """As runc writes it, whose text some readers compare."""
+    bundle.start("sleep", "60")
+    for words in (
+        ["list", "--format", "json"],
+        ["events", "--stats", bundle.id],
+        ["ps", "--format", "json", bundle.id],
+    ):
+        text = bundle.command(*words).stdout
+        assert text == json.dumps(json.loads(text), separators=(",", ":")) + "\n"
+    [listed] = json.loads(bundle.command("list", "--format", "json").stdout)
+    for told in (listed, bundle.state()):
+        assert told["owner"] == "root"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z", told["created"])
+        assert told["created"] == listed["created"]
+    assert bundle.command("list").stdout.splitlines()[1].split()[-2:] == [listed["created"], "root"]
+    os.chown(bundle.root / bundle.id, 4321, 4321)
+    assert bundle.state()["owner"] == "#4321", "a uid without a name"
 
 
 def test_exec_has_runcs_flags(bundle: Bundle) -> None:

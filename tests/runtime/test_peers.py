@@ -117,3 +117,42 @@ def test_hooks_have_the_surroundings_that_the_peer_gives_them(bundle: Bundle, pe
     assert ours.stdout == theirs.stdout
     if peer == "runc":  # crun has its hook begin in the bundle
         assert Path(host).read_text() == of_peer
+
+
+def test_the_host_name_is_no_kernel_parameter_for_the_peer_either(bundle: Bundle, peer: str) -> None:
+    _ordinary(bundle)
+    bundle.linux["sysctl"] = {"kernel.hostname": "x"}
+    bundle.process["args"] = ["true"]
+    bundle.write()
+    words = ["run", "--bundle", str(bundle.folder), bundle.id]
+    theirs = bundle.external([*_ALONE, peer, "--root", str(bundle.folder / "peer"), *words])
+    ours = bundle.command(*words)
+    assert ("conflicts with" in ours.stderr, ours.returncode) == ("conflicts with" in theirs.stderr, theirs.returncode)
+
+
+def test_a_second_container_in_a_cgroup_ends_as_with_runc(bundle: Bundle) -> None:
+    """A warning, and the first one goes on."""
+    if shutil.which("runc") is None:
+        pytest.skip("runc is not installed here")
+    _ordinary(bundle)
+    bundle.process["args"] = ["sleep", "60"]
+    bundle.write()
+
+    def course(argv: list[str]) -> list[object]:
+        def call(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+            return bundle.external([*argv, *words], **options)
+
+        quiet = {"capture_output": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        log = bundle.folder / f"log-{len(argv)}"
+        run = ["run", "--detach", "--bundle", str(bundle.folder)]
+        seen: list[object] = [call(*run, bundle.id, **quiet).returncode]
+        seen.append(call("--log", str(log), *run, bundle.id + "b", **quiet).returncode)
+        seen.append("container's cgroup is not empty: 1 process(es) found" in log.read_text())
+        seen.append(call("delete", "--force", bundle.id + "b").returncode)
+        seen.append(json.loads(call("state", bundle.id).stdout)["status"])
+        seen.append(call("delete", "--force", bundle.id).returncode)
+        return seen
+
+    ours = course(bundle.argv())
+    theirs = course([*_ALONE, "runc", "--root", str(bundle.folder / "peer")])
+    assert ours == theirs == [0, 0, True, 0, "running", 0]

@@ -239,6 +239,15 @@ def test_a_kernel_parameter_of_the_host_is_an_error(bundle: Bundle, name: str) -
     assert re.search("not in a separate kernel namespace|is not a name", said)
 
 
+@pytest.mark.spec("config-linux.md, Sysctl")
+def test_the_host_name_is_no_kernel_parameter_of_the_list(bundle: Bundle) -> None:
+    """It has its own field, with which it would be in conflict: refused as with runc and crun."""
+    bundle.linux["sysctl"] = {"kernel.hostname": "x"}
+    bundle.refused('sysctl "kernel.hostname" is not allowed as it conflicts with the "hostname" field')
+    bundle.linux["sysctl"] = {"kernel.domainname": "x"}
+    assert bundle.shell("cat /proc/sys/kernel/domainname") == "x\n"
+
+
 @pytest.mark.parametrize(
     ("word", "field"),
     [("shared", "shared:"), ("slave", ""), ("private", ""), ("unbindable", "unbindable")],

@@ -37,6 +37,7 @@ PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _NS_GET_USERNS = 0xB701  # linux/nsfs.h
+_NS_GET_PARENT = 0xB702
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SECCOMP_SET_MODE_FILTER = 1
@@ -96,6 +97,24 @@ def owner_of(namespace_fd: int) -> int:
     Raises OSError EPERM where that one is not below ours.
     """
     return ioctl(namespace_fd, _NS_GET_USERNS)
+
+
+def pid_namespaces_of(pid: int) -> list[int]:
+    """The inode numbers of the PID namespace of `pid` and of those above it, up to ours. ioctl_nsfs(2), 4.9.
+
+    Raises OSError: FileNotFoundError if the process is gone.
+    """
+    found: list[int] = []
+    fd = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    while True:
+        try:
+            found.append(os.fstat(fd).st_ino)
+            above = ioctl(fd, _NS_GET_PARENT)
+        except PermissionError:  # the next one is not below ours
+            return found
+        finally:
+            os.close(fd)
+        fd = above
 
 
 def set_fs_ids(uid: int, gid: int) -> None:

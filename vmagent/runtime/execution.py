@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vmagent.linux.process import CLONE_NEWTIME, CLONE_NEWUSER
 from vmagent.runtime import foreground, handover
-from vmagent.runtime.cgroups import tree
 from vmagent.runtime.exposure import is_exposed
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError
 from vmagent.runtime.launch import launch_exec
@@ -19,6 +18,8 @@ from vmagent.runtime.state import Container
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from vmagent.runtime.cgroups import Cgroup
 
 _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
@@ -51,7 +52,7 @@ def execute(options: argparse.Namespace, log: Log) -> int:
             launched = launch_exec(
                 compiled,
                 container_pidfd=pidfd,
-                cgroup_path=_cgroup(options, container),
+                cgroup=_cgroup(options.cgroup, container),
                 stdin_fd=0,
                 stdout_fd=1,
                 stderr_fd=2,
@@ -119,15 +120,39 @@ def _namespaces(linux: dict[str, Any]) -> int:
     return (CLONE_NEWUSER if "user" in names else 0) | (CLONE_NEWTIME if "time" in names else 0)
 
 
-def _cgroup(options: argparse.Namespace, container: Container) -> str:
-    """--cgroup: one that is there already, below the container's own. Raises LaunchError."""
-    path = container.cgroup_path
-    for below in options.cgroup:
-        if ":" in below:
-            raise LaunchError(SPEC, f"--cgroup {below}: one path for all controllers is supported")
-        path = os.path.normpath(f"{container.cgroup_path}/{below}")
-        if not path.startswith(container.cgroup_path):
+def _cgroup(given: list[str], container: Container) -> Cgroup:
+    """The container's cgroup, entered where --cgroup says. Raises LaunchError."""
+    own = container.cgroup_path
+    paths = {}
+    for controller, below in _sub_cgroups(given).items():
+        path = os.path.normpath(f"{own}/{below}")
+        if path != own and not path.startswith(own + "/"):
             raise LaunchError(SPEC, f"{below} is not a sub cgroup path")
-        if not tree().at(path).exists():
-            raise LaunchError(OTHER, f"the cgroup {path} does not exist")
-    return path
+        paths[controller] = path
+    try:
+        return container.cgroup.redirected(paths)
+    except ValueError as e:
+        raise LaunchError(SPEC, f"--cgroup: {e}") from e
+    except FileNotFoundError as e:
+        raise LaunchError(OTHER, f"--cgroup: {e.strerror}") from e
+
+
+def _sub_cgroups(given: list[str]) -> dict[str, str]:
+    """Paths below the container's cgroup by controller ("" for all) from "path" or "controller,…:path", as runc has it.
+
+    Raises LaunchError.
+    """
+    result = {}
+    for argument in given:
+        controllers, colon, path = argument.partition(":")
+        if ":" in path:
+            raise LaunchError(SPEC, f"invalid --cgroup argument: {argument}")
+        if not colon:
+            if len(given) > 1:
+                raise LaunchError(SPEC, f"invalid --cgroup argument: {argument} (missing <controller>: prefix)")
+            return {"": argument}
+        for controller in controllers.split(","):
+            if not controller:
+                raise LaunchError(SPEC, f"invalid --cgroup argument: {argument}")
+            result[controller] = path
+    return result

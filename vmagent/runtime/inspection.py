@@ -27,6 +27,11 @@ def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def _line(value: object) -> str:
+    """JSON in one line without spaces, as Go writes it: some readers compare text."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def state(options: argparse.Namespace, log: Log) -> int:
     _say(json.dumps(Container.load(options.root, options.id).state(), indent=2))
     return 0
@@ -42,9 +47,9 @@ def list_all(options: argparse.Namespace, log: Log) -> int:
     if options.quiet:
         sys.stdout.write("".join(f"{found['id']}\n" for found in states))
     elif options.format == "json":
-        _say(json.dumps(states))
+        _say(_line(states))
     else:
-        row = "{:<24} {:<8} {:<9} {:<32} {:<21} {}"
+        row = "{:<24} {:<8} {:<9} {:<32} {:<30} {}"
         _say(row.format("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"))
         for found in states:
             _say(row.format(*(found[key] for key in ("id", "pid", "status", "bundle", "created", "owner"))))
@@ -55,7 +60,7 @@ def ps(options: argparse.Namespace, log: Log) -> int:
     """The lines of the host's ps(1) that are the container's, or the pids as JSON."""
     pids = Container.load(options.root, options.id).cgroup.pids()
     if options.format == "json":
-        _say(json.dumps(pids))
+        _say(_line(pids))
         return 0
     listed = subprocess.run(["ps", *(options.args or ["-ef"])], capture_output=True, text=True, check=False)
     if listed.returncode:
@@ -133,7 +138,7 @@ def events(options: argparse.Namespace, log: Log) -> int:
 
 def _event(container: Container, kind: str, data: dict[str, Any] | None) -> None:
     event = {"type": kind, "id": container.id}
-    _say(json.dumps(event if data is None else {**event, "data": data}))
+    _say(_line(event if data is None else {**event, "data": data}))
     sys.stdout.flush()
 
 

@@ -160,7 +160,7 @@ def launch(
     except Exposed:
         raise
     except BaseException:
-        cgroup.remove()
+        cgroup.remove_unless_in_use()
         raise
     finally:
         close_all(fd for fd, _ in joins)
@@ -187,7 +187,7 @@ def launch_exec(
     process: dict[str, Any],
     *,
     container_pidfd: int,
-    cgroup_path: str,
+    cgroup: Cgroup,
     stdin_fd: int = -1,
     stdout_fd: int = -1,
     stderr_fd: int = -1,
@@ -199,7 +199,6 @@ def launch_exec(
     Raises LaunchError, also when the container has ended meanwhile.
     """
     prepare()
-    cgroup = cgroup_tree().at(cgroup_path)
     if spawner is not None:
 
         def encode(pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.runtime import foreground, handover
 from vmagent.runtime.cgroups import tree
+from vmagent.runtime.cgroups.base import check_path
+from vmagent.runtime.ending import end_all, signal_all, thaw_for_kill
 from vmagent.runtime.exposure import is_exposed
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError
 from vmagent.runtime.hooks import Hook, compile_hooks, run_hook, run_hooks
@@ -60,6 +62,7 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
     in_front = is_run and not options.detach
     handover.check_console(options, is_terminal=bool(process.get("terminal")), in_front=in_front)
     cgroup_path = cgroup_path_of(spec, container.id)
+    others = tree().at(cgroup_path).pids()
     container.claim()
     try:
         notify_socket = handover.offer_notify_socket(spec, container)
@@ -76,14 +79,35 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
         if options.no_new_keyring:
             plan["process"]["extra"] = {**(plan["process"]["extra"] or {}), "keeps_keyring": True}
         launched = _launch(container, plan)
+        if others:
+            warning = f"container's cgroup is not empty: {len(others)} process(es) found"
+            log.warning(warning)
         for warning in plan["process"]["warnings"]:
             log.warning(warning)
     except BaseException:
         container.forget()
         raise
     kept: dict[str, Any] = {"pid": launched.pid, "bundle": bundle, "cgroup_path": cgroup_path, "spec": spec}
-    kept["notify_socket"] = notify_socket
-    master = -1
+    kept |= {"notify_socket": notify_socket, "shares_cgroup": bool(others)}
+    try:
+        container.save(is_creating=True, **kept)
+        master = _set_up(container, launched, spec, options)
+        container.save(**kept)
+        launched.go()
+    except BaseException:
+        end_all(container)
+        os.waitpid(launched.pid, 0)
+        foreground.close(launched)
+        destroy(container, log)
+        raise
+    return container, launched, master
+
+
+def _set_up(container: Container, launched: Launched, spec: dict[str, Any], options: argparse.Namespace) -> int:
+    """Do for the first process what it asks for, until only the command is missing; the terminal's master or -1.
+
+    Raises LaunchError, OSError.
+    """
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
         """What the container's first process can't do from where it is."""
@@ -96,26 +120,17 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
         handover.give_listener(seccomp, launched.pid, launched.pidfd, asked["listener"], state)
         return {}
 
-    try:
-        container.save(is_creating=True, **kept)
-        foreground.await_ready(launched, answer)
-        if process.get("terminal"):
-            master = foreground.take_master(launched)
-            if options.console_socket:
-                handover.send_terminal(options.console_socket, master)
-                os.close(master)
-                master = -1
-        if options.pid_file:
-            handover.write_pid(options.pid_file, launched.pid)
-        container.save(**kept)
-        launched.go()
-    except BaseException:
-        tree().at(cgroup_path).kill_all()
-        os.waitpid(launched.pid, 0)
-        foreground.close(launched)
-        destroy(container, log)
-        raise
-    return container, launched, master
+    foreground.await_ready(launched, answer)
+    master = -1
+    if spec["process"].get("terminal"):
+        master = foreground.take_master(launched)
+        if options.console_socket:
+            handover.send_terminal(options.console_socket, master)
+            os.close(master)
+            master = -1
+    if options.pid_file:
+        handover.write_pid(options.pid_file, launched.pid)
+    return master
 
 
 def _launch(container: Container, plan: dict[str, Any]) -> Launched:
@@ -200,7 +215,7 @@ def kill(options: argparse.Namespace, log: Log) -> int:
     container = Container.load(options.root, options.id)
     number = signal_number(options.signal)
     if options.all:
-        container.cgroup.signal_all(number)
+        signal_all(container, number)
     else:
         if container.status() == "stopped":
             raise LaunchError(OTHER, "container not running")
@@ -211,8 +226,8 @@ def kill(options: argparse.Namespace, log: Log) -> int:
             raise LaunchError(OTHER, "container not running") from e
         finally:
             os.close(pidfd)
-    if number == signal.SIGKILL and container.cgroup.exists() and container.cgroup.is_frozen():
-        container.cgroup.thaw()  # on v1, SIGKILL waits for the thaw
+    if number == signal.SIGKILL:
+        thaw_for_kill(container)
     return 0
 
 
@@ -234,8 +249,10 @@ def delete(options: argparse.Namespace, log: Log) -> int:
 def destroy(container: Container, log: Log) -> None:
     """Undo `create`; then the poststop hooks, whose failures are warnings (runtime.md, "Lifecycle", 12 and 13)."""
     spec, state = container.spec(), container.state_of("stopped")
-    container.cgroup.kill_all()
-    container.cgroup.remove()
+    end_all(container)
+    if not container.cgroup.remove_unless_in_use():
+        warning = f"the cgroup {container.cgroup_path} is not removed: it has processes of another container"
+        log.warning(warning)
     container.forget()
     for number, hook in enumerate(compiled_hooks(spec).get("poststop") or ()):
         try:
@@ -245,13 +262,16 @@ def destroy(container: Container, log: Log) -> None:
 
 
 def cgroup_path_of(spec: dict[str, Any], container_id: str) -> str:
-    """Raises LaunchError for the form that asks systemd."""
+    """Raises LaunchError for the form that asks systemd, and for what is no path."""
     path = (spec.get("linux") or {}).get("cgroupsPath") or ""
     if ":" in path:
         raise LaunchError(SPEC, f"cgroupsPath {path!r}: systemd's own cgroups are not supported")
     if not path:
         return f"/cove-runtime-{container_id}"  # not below a common one: nobody could say when that is to go
-    return os.path.normpath(path if path.startswith("/") else f"/cove-runtime/{path}")
+    try:
+        return check_path(os.path.normpath(path if path.startswith("/") else f"/cove-runtime/{path}"))
+    except ValueError as e:
+        raise LaunchError(SPEC, f"cgroupsPath: {e}") from e
 
 
 def signal_number(word: str) -> int:

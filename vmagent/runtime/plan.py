@@ -334,6 +334,8 @@ def _sysctls(values: Mapping[str, str], private: set[str]) -> list[list[str]]:
             raise LaunchError(SPEC, f'sysctl "{key}" is not in a separate kernel namespace')
         if namespace not in private:
             raise LaunchError(SPEC, f'sysctl "{key}" is not allowed in the hosts {namespace} namespace')
+        if key == "kernel.hostname":
+            raise LaunchError(SPEC, 'sysctl "kernel.hostname" is not allowed as it conflicts with the "hostname" field')
         if any(part in ("", ".", "..") for part in path.split("/")):
             raise LaunchError(SPEC, f"sysctl {key!r} is not a name")
         result.append([path, str(value)])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import string
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ class Container:
         self.fifo = self.folder / "start"
         self.started_fifo = self.folder / "started"
         self.notify_folder = self.folder / "notify"
+        self._created_ns = time.time_ns()
         self._record: dict[str, Any] = {}
 
     @classmethod
@@ -67,9 +69,14 @@ class Container:
         cgroup_path: str,
         spec: dict[str, Any],
         notify_socket: str = "",
+        shares_cgroup: bool = False,
         is_creating: bool = False,
     ) -> None:
-        """Write the record. `is_creating`: hooks are being run, `create` has not ended."""
+        """Write the record. `is_creating`: hooks are being run, `create` has not ended.
+
+        `shares_cgroup`: processes of another container were in the cgroup before this one's.
+        """
+        namespaces = (spec.get("linux") or {}).get("namespaces") or ()
         self._record = {
             "schema": 1,
             "creating": is_creating,
@@ -80,7 +87,9 @@ class Container:
             "bundle": str(bundle),
             "rootfs": str(bundle / ((spec.get("root") or {}).get("path") or "rootfs")),
             "cgroup": cgroup_path,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "shares_cgroup": shares_cgroup,
+            "pid_namespace": any(entry["type"] == "pid" and not entry.get("path") for entry in namespaces),
+            "created": _timestamp(self._created_ns),
             "annotations": spec.get("annotations") or {},
         }
         _replace(self.folder / "config.json", json.dumps(spec))
@@ -97,6 +106,15 @@ class Container:
     @property
     def cgroup_path(self) -> str:
         return str(self._record["cgroup"])
+
+    @property
+    def shares_cgroup(self) -> bool:
+        return bool(self._record.get("shares_cgroup"))
+
+    @property
+    def has_pid_namespace(self) -> bool:
+        """Whether the PID namespace was made for this container."""
+        return bool(self._record.get("pid_namespace"))
 
     @property
     def bundle(self) -> Path:
@@ -133,8 +151,22 @@ class Container:
             "rootfs": self._record["rootfs"],
             "created": self._record["created"],
             "annotations": self._record["annotations"],
-            "owner": "",
+            "owner": self._owner(),
         }
+
+    def _owner(self) -> str:
+        """The name of the user whose container this is, "#" and the uid where there is no name, as with runc.
+
+        Raises LaunchError if the container has been deleted meanwhile.
+        """
+        try:
+            uid = self.folder.stat().st_uid
+        except FileNotFoundError as e:
+            raise LaunchError(OTHER, "container does not exist") from e
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return f"#{uid}"
 
     def state_of(self, status: str) -> dict[str, Any]:
         """What a hook gets: the state's five words, with the status that holds at its point of the lifecycle."""
@@ -155,6 +187,13 @@ class Container:
 
     def forget(self) -> None:
         _remove_tree(self.folder)
+
+
+def _timestamp(time_ns: int) -> str:
+    """RFC 3339 in UTC, with as many digits of the second as are needed: Go's RFC3339Nano."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    digits = f".{fraction:09d}".rstrip("0").rstrip(".")
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + digits + "Z"
 
 
 def _replace(path: Path, text: str) -> None:

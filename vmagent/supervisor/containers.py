@@ -10,7 +10,6 @@ import time
 from sys import intern
 
 from vmagent.runtime.cgroups import tree as cgroup_tree
-from vmagent.runtime.cgroups.v1 import TreeV1
 from vmagent.runtime.launch import launch
 from vmagent.supervisor import records
 from vmagent.supervisor.child import EXITED, RUNNING, UNKNOWN, Child, NotHeld, Refused
@@ -411,8 +410,6 @@ def _pipe() -> tuple[int, int]:
 
 def remove_empty_cgroup(path: str) -> None:
     """Remove the cgroup `path` of all hierarchies where nothing is below it. Another engine's stay as they are."""
-    tree = cgroup_tree()
-    roots = [mount_point for mount_point, _ in tree.hierarchies] if isinstance(tree, TreeV1) else ["/sys/fs/cgroup"]
-    for root in roots if path else ():
+    for root in cgroup_tree().mount_points if path else ():
         with contextlib.suppress(OSError):
             os.rmdir(root + path)

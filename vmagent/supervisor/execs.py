@@ -50,7 +50,7 @@ class Exec(Child):
         launched = launch_exec(
             plan,
             container_pidfd=container.pidfd,
-            cgroup_path=container.cgroup.path,
+            cgroup=container.cgroup,
             stdin_fd=streams.get("stdin", -1),
             stdout_fd=streams.get("stdout", -1),
             stderr_fd=streams.get("stderr", -1),

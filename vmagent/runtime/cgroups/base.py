@@ -30,17 +30,24 @@ class Cgroup:
         self.path = path
 
     def clone_fd(self) -> int:
-        """A descriptor for CLONE_INTO_CGROUP, the caller's; -1 where the child enters by itself (v1)."""
+        """A descriptor of the v2 folder for CLONE_INTO_CGROUP, the caller's; -1 where no v2 tree is mounted."""
         return -1
 
     def entrances(self) -> list[str]:
-        """The files that a process writes 0 to in order to enter, where `clone_fd` is -1."""
+        """The files of v1 that a child writes 0 to in order to enter; with both versions, beside `clone_fd`."""
         return []
 
     def enter(self) -> None:
-        """Put the calling process (one thread) into the cgroup, where `clone_fd` is -1. Raises OSError."""
+        """Put the calling process (one thread) into the v1 hierarchies. Raises OSError."""
         for path in self.entrances():
             write(path, 0)
+
+    def redirected(self, paths: Mapping[str, str]) -> Cgroup:
+        """The same cgroup, which a child enters elsewhere: for each controller of `paths` at that path, "" for all.
+
+        Raises ValueError for a controller without a hierarchy of its own, FileNotFoundError for a missing cgroup.
+        """
+        raise NotImplementedError
 
     def update(self, resources: Mapping[str, Any]) -> None:
         """Apply the limits that `resources` names, leave the others. Raises OSError."""
@@ -64,6 +71,7 @@ class Cgroup:
         raise NotImplementedError
 
     def is_frozen(self) -> bool:
+        """Whether its processes are stopped, or about to be: by its own freezer or by that of a cgroup above."""
         raise NotImplementedError
 
     def stats(self) -> dict[str, Any]:
@@ -108,6 +116,23 @@ class Cgroup:
         """Remove the cgroup and those that the container made below; fine if it is gone. Raises OSError EBUSY."""
         raise NotImplementedError
 
+    def remove_unless_in_use(self) -> bool:
+        """`remove` and return True; False if live processes are inside, which belong to another container.
+
+        Processes that have been killed may take a moment to leave. Raises OSError EBUSY if none is alive and the cgroup
+        cannot be removed for 5 s.
+        """
+        deadline = time.monotonic() + KILL_LIMIT_S
+        while all(is_zombie(pid) for pid in self.pids()):
+            try:
+                self.remove()
+                return True
+            except OSError as e:
+                if e.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+            pause()
+        return False
+
     def exists(self) -> bool:
         raise NotImplementedError
 
@@ -118,20 +143,32 @@ class Tree:
     version: int
     __slots__ = ()
 
+    @property
+    def mount_points(self) -> list[str]:
+        """Where the hierarchies are mounted in which a container has a cgroup; without a slash at the end."""
+        raise NotImplementedError
+
     def at(self, path: str) -> Cgroup:
         """The cgroup at `path`, there or not."""
         raise NotImplementedError
 
     def create(self, path: str, resources: Mapping[str, Any]) -> Cgroup:
-        """Make the cgroup and set its limits before a process is in it; an old empty one is used again.
+        """Make the cgroup and set its limits before the container's process is in it; one that exists is used.
 
-        Raises OSError; then nothing stays behind.
+        Raises OSError, then what was made is removed again; EBUSY for a frozen cgroup: a process born there would stop
+        before it could report anything.
         """
         raise NotImplementedError
 
     def mount_plan(self, path: str, *, private: bool) -> list[dict[str, Any]]:
         """How a mount of type `cgroup` shows this tree: see `vmagent.runtime.rootfs`."""
         raise NotImplementedError
+
+
+def refuse_frozen(cgroup: Cgroup) -> None:
+    """Raises OSError EBUSY, in runc's words."""
+    if cgroup.is_frozen():
+        raise OSError(errno.EBUSY, "container's cgroup unexpectedly frozen", cgroup.path)
 
 
 def check_path(path: str) -> str:

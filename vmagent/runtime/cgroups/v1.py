@@ -1,7 +1,8 @@
 """cgroup v1 and hybrid: one folder per hierarchy (Documentation/admin-guide/cgroup-v1/).
 
 The child enters by writing 0 to each `tasks`: for its own only thread the kernel takes no lock that waits for RCU,
-as a write to cgroup.procs by the parent does (5 to 20 ms after a quiet moment).
+as a write to cgroup.procs by the parent does (5 to 20 ms after a quiet moment). Where a v2 tree is mounted beside the
+hierarchies (hybrid), the container has a cgroup of the same path there, as with runc, and is born in it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vmagent.runtime.cgroups.base import (
     rdma_line,
     read,
     read_or,
+    refuse_frozen,
     remove_tree,
     write,
 )
@@ -58,19 +60,22 @@ class TreeV1(Tree):
     """The hierarchies mounted, found in /proc/self/mountinfo."""
 
     version = 1
-    __slots__ = ("_prepared", "controllers", "hierarchies")
+    __slots__ = ("_prepared", "controllers", "hierarchies", "unified")
 
     def __init__(self) -> None:
         self.hierarchies: list[tuple[str, list[str]]] = []  # (mount point, its controllers or name=…)
         self.controllers: dict[str, str] = {}  # controller → mount point
+        self.unified = ""  # where the v2 tree is mounted, "" if it is not or cannot be written to
         self._prepared: set[str] = set()
         for line in read("/proc/self/mountinfo").splitlines():
             left, _, right = line.partition(" - ")
             fields = right.split(" ")
+            mount_point = left.split(" ")[4]
+            if fields[0] == "cgroup2" and not self.unified and os.access(mount_point, os.W_OK):
+                self.unified = mount_point
             if fields[0] != "cgroup":
                 continue
             names = [word for word in fields[2].split(",") if word in _CONTROLLERS or word.startswith("name=")]
-            mount_point = left.split(" ")[4]
             if names and not any(name in self.controllers for name in names):
                 self.hierarchies.append((mount_point, names))
                 for name in names:
@@ -78,29 +83,37 @@ class TreeV1(Tree):
         if not self.hierarchies:
             raise OSError(errno.ENOENT, "no cgroup hierarchy is mounted", "/sys/fs/cgroup")
 
+    @property
+    def mount_points(self) -> list[str]:
+        found = [mount_point for mount_point, _ in self.hierarchies]
+        return [*found, self.unified] if self.unified else found
+
     def at(self, path: str) -> Cgroup:
         return CgroupV1(self, check_path(path))
 
     def create(self, path: str, resources: Mapping[str, Any]) -> Cgroup:
         cgroup = CgroupV1(self, check_path(path))
         parent = path.rpartition("/")[0]
+        made: list[str] = []
         try:
             if parent and parent not in self._prepared:
                 self._prepare(parent)
             try:
-                self._make(path)
+                self._make(path, made)
             except FileNotFoundError:  # somebody removed our parent
                 self._prepare(parent)
-                self._make(path)
+                self._make(path, made)
+            refuse_frozen(cgroup)
             cgroup.update(resources)
         except BaseException:
-            cgroup.remove()
+            for directory in made:
+                remove_tree(directory)
             raise
         return cgroup
 
     def _prepare(self, parent: str) -> None:
         """Make `parent` and all above it."""
-        for mount_point, _ in self.hierarchies:
+        for mount_point in self.mount_points:
             os.makedirs(mount_point + parent, 0o755, exist_ok=True)
         at = ""
         for part in parent.split("/")[1:]:
@@ -110,12 +123,14 @@ class TreeV1(Tree):
             write(f"{root}{parent}/cgroup.clone_children", 1)
         self._prepared.add(parent)
 
-    def _make(self, path: str) -> None:
-        for mount_point, _ in self.hierarchies:
+    def _make(self, path: str, made: list[str]) -> None:
+        """Make the folders that are missing; their names are added to `made`. Raises OSError."""
+        for mount_point in self.mount_points:
             try:
                 os.mkdir(mount_point + path, 0o755)
             except FileExistsError:
                 continue
+            made.append(mount_point + path)
         self._init_cpuset(path.rpartition("/")[0], path)
 
     def _init_cpuset(self, parent: str, path: str) -> None:
@@ -157,11 +172,12 @@ def _mount_options(names: list[str]) -> list[list[str | None]]:
 class CgroupV1(Cgroup):
     """One path in every hierarchy."""
 
-    __slots__ = ("_tree",)
+    __slots__ = ("_elsewhere", "_tree")
 
     def __init__(self, tree: TreeV1, path: str) -> None:
         super().__init__(path)
         self._tree = tree
+        self._elsewhere: dict[str, str] = {}  # mount point → path, where a child is to enter another cgroup
 
     def _file(self, controller: str, name: str) -> str:
         """Raises OSError ENODEV where the controller is not mounted."""
@@ -173,11 +189,35 @@ class CgroupV1(Cgroup):
     def _has(self, controller: str) -> bool:
         return controller in self._tree.controllers
 
+    def clone_fd(self) -> int:
+        if not self._tree.unified:
+            return -1
+        try:
+            path = self._elsewhere.get(self._tree.unified, self.path)
+            return os.open(self._tree.unified + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # a container made by a version of this program that did not join the v2 tree
+            return -1
+
     def entrances(self) -> list[str]:
-        return [f"{mount_point}{self.path}/tasks" for mount_point, _ in self._tree.hierarchies]
+        return [
+            f"{mount_point}{self._elsewhere.get(mount_point, self.path)}/tasks"
+            for mount_point, _ in self._tree.hierarchies
+        ]
+
+    def redirected(self, paths: Mapping[str, str]) -> Cgroup:
+        result = CgroupV1(self._tree, self.path)
+        for controller, path in paths.items():
+            if controller and controller not in self._tree.controllers:
+                raise ValueError(f"unknown controller {controller}")
+            mount_points = [self._tree.controllers[controller]] if controller else self._tree.mount_points
+            for mount_point in mount_points:
+                if not os.path.isdir(mount_point + check_path(path)):
+                    raise FileNotFoundError(errno.ENOENT, f"the cgroup {path} does not exist", mount_point + path)
+                result._elsewhere[mount_point] = path
+        return result
 
     def exists(self) -> bool:
-        return any(os.path.isdir(mount_point + self.path) for mount_point, _ in self._tree.hierarchies)
+        return any(os.path.isdir(mount_point + self.path) for mount_point in self._tree.mount_points)
 
     def update(self, resources: Mapping[str, Any]) -> None:
         self._update_memory(resources.get("memory") or {})
@@ -235,6 +275,9 @@ class CgroupV1(Cgroup):
         pairs = []
         if limit:
             pairs.append((self._file("memory", "memory.limit_in_bytes"), limit))
+            both = self._file("memory", "memory.memsw.limit_in_bytes")
+            if limit < 0 and not swap and os.path.exists(both):
+                swap = -1  # memory alone cannot be unlimited: the kernel keeps memory ≤ memory+swap
         if swap:
             pairs.append((self._file("memory", "memory.memsw.limit_in_bytes"), swap))
         # memory ≤ memory+swap holds at every moment: going up, the second has to be written first.
@@ -349,7 +392,9 @@ class CgroupV1(Cgroup):
         write(self._file("freezer", "freezer.state"), "THAWED")
 
     def is_frozen(self) -> bool:
-        return self._has("freezer") and read_or(self._file("freezer", "freezer.state"), "").strip() != "THAWED"
+        if not self._has("freezer"):
+            return False
+        return read_or(self._file("freezer", "freezer.state"), "").strip() in ("FREEZING", "FROZEN")
 
     def oom_kills(self) -> int:
         if not self._has("memory"):
@@ -367,7 +412,7 @@ class CgroupV1(Cgroup):
         super().kill_all()
 
     def remove(self) -> None:
-        for mount_point, _ in self._tree.hierarchies:
+        for mount_point in self._tree.mount_points:
             remove_tree(mount_point + self.path)
 
     def stats(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from vmagent.runtime.cgroups.base import (
     rdma_line,
     read,
     read_or,
+    refuse_frozen,
     remove_tree,
     write,
 )
@@ -41,30 +42,40 @@ class TreeV2(Tree):
         self.mount_point = mount_point
         self._prepared: set[str] = set()
 
+    @property
+    def mount_points(self) -> list[str]:
+        return [self.mount_point]
+
     def at(self, path: str) -> Cgroup:
         return CgroupV2(self.mount_point, check_path(path))
 
     def create(self, path: str, resources: Mapping[str, Any]) -> Cgroup:
         cgroup = CgroupV2(self.mount_point, check_path(path))
         parent = path.rpartition("/")[0]
+        is_ours = False
         try:
             if parent not in self._prepared:
                 self._prepare(parent)
             try:
-                os.mkdir(self.mount_point + path, 0o755)
-            except FileExistsError:
-                if cgroup.pids():
-                    raise
+                is_ours = self._make(path)
             except FileNotFoundError:  # somebody removed our parent
                 self._prepare(parent)
-                os.mkdir(self.mount_point + path, 0o755)
+                is_ours = self._make(path)
+            refuse_frozen(cgroup)
             cgroup.update(resources)
-        except FileExistsError as e:
-            raise OSError(errno.EBUSY, "the cgroup has processes already", path) from e
         except BaseException:
-            cgroup.remove()
+            if is_ours:
+                cgroup.remove()
             raise
         return cgroup
+
+    def _make(self, path: str) -> bool:
+        """Make the folder; whether it was missing. Raises OSError."""
+        try:
+            os.mkdir(self.mount_point + path, 0o755)
+        except FileExistsError:
+            return False
+        return True
 
     def _prepare(self, parent: str) -> None:
         """Make `parent` and let each folder from the root down to it hand its controllers on."""
@@ -109,10 +120,11 @@ class TreeV2(Tree):
 
 
 class CgroupV2(Cgroup):
-    __slots__ = ("_directory",)
+    __slots__ = ("_directory", "_mount_point")
 
     def __init__(self, mount_point: str, path: str) -> None:
         super().__init__(path)
+        self._mount_point = mount_point
         self._directory = mount_point + path
 
     def _file(self, name: str) -> str:
@@ -120,6 +132,16 @@ class CgroupV2(Cgroup):
 
     def clone_fd(self) -> int:
         return os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def redirected(self, paths: Mapping[str, str]) -> Cgroup:
+        result: Cgroup = self
+        for controller, path in paths.items():
+            if controller:
+                raise ValueError(f"unknown controller {controller}")  # one tree for all of them
+            result = CgroupV2(self._mount_point, check_path(path))
+            if not result.exists():
+                raise FileNotFoundError(errno.ENOENT, f"the cgroup {path} does not exist", path)
+        return result
 
     def exists(self) -> bool:
         return os.path.isdir(self._directory)
@@ -191,6 +213,8 @@ class CgroupV2(Cgroup):
 
     def _update_memory(self, memory: Mapping[str, Any]) -> None:
         limit, swap = memory.get("limit"), memory.get("swap")
+        if limit and limit < 0 and not swap:
+            swap = -1  # as on v1, where memory alone cannot be unlimited
         if memory.get("checkBeforeUpdate") and limit and 0 < limit < number(read(self._file("memory.current"))):
             raise OSError(errno.EBUSY, f"more than {limit} bytes are in use", self.path)
         if swap:
@@ -269,7 +293,9 @@ class CgroupV2(Cgroup):
         write(self._file("cgroup.freeze"), 0)
 
     def is_frozen(self) -> bool:
-        return number(read_or(self._file("cgroup.freeze"), "0")) == 1
+        if number(read_or(self._file("cgroup.freeze"), "0")) == 1:
+            return True
+        return keyed(read_or(self._file("cgroup.events"), "")).get("frozen") == 1
 
     def oom_kills(self) -> int:
         return keyed(read_or(self._file("memory.events"), "")).get("oom_kill", 0)
