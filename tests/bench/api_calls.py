@@ -93,6 +93,20 @@ def execs(client: EngineClient, times: Times) -> None:
     client.remove(container, force=True)
 
 
+def attached_execs(client: EngineClient, times: Times) -> None:
+    container = make(client, "sleep", "100")
+    client.start(container)
+    for _ in range(20):
+        watch = Stopwatch(times)
+        execution = client.exec_create(container, {"Cmd": ["echo", "hi"], "AttachStdout": True, "AttachStderr": True})
+        with client.exec_start(execution) as stream:
+            while stream.read() is not None:
+                continue
+        watch.lap("exec's output read")
+        assert client.exec_inspect(execution)["ExitCode"] == 0
+    client.remove(container, force=True)
+
+
 def burst(client: EngineClient, times: Times) -> None:
     """50 containers from 8 threads."""
 
@@ -130,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=URL")
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure only what has this text in its title")
     options = parser.parse_args()
     kinds: dict[str, tuple[Callable[[EngineClient, Times], None], int]] = {
         "life, bridge": (lambda client, times: life(client, times, "bridge"), options.rounds),
@@ -137,6 +152,7 @@ def main() -> None:
         f"life, bridge, after {QUIET_S} s of quiet": (after_quiet, options.rounds // 2),
         "life, bridge, while 20 networks go": (in_teardown, options.rounds // 5),
         "execs": (execs, options.rounds // 20),
+        "execs, attached": (attached_execs, options.rounds // 20),
         "burst": (burst, options.rounds // 10),
         "log": (log, options.rounds // 10),
     }
@@ -150,6 +166,8 @@ def main() -> None:
             for name, url in peers.items()
         }
         for title, (work, rounds) in kinds.items():
+            if options.only not in title:
+                continue
             results: dict[str, Times] = {name: {} for name in clients}
             for number in range(max(2, rounds) + 1):
                 for name, client in clients.items():

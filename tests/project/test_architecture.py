@@ -27,7 +27,6 @@ _LONG = {
 _CIRCLES = {
     frozenset({"vmagent.containers.defaults", "vmagent.containers.model"}),
     frozenset({"vmagent.runtime.extras", "vmagent.runtime.process", "vmagent.runtime.rootfs"}),
-    frozenset({"vmagent.supervisor.containers", "vmagent.supervisor.pump", "vmagent.supervisor.rotation"}),
 }
 
 

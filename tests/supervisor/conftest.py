@@ -27,12 +27,14 @@ from vmagent.runtime.plan import compile_exec, compile_plan
 from vmagent.supervisor.client import (
     ExecExited,
     ExecRequest,
+    ExecStreams,
     Exited,
     SpawnRequest,
     SupervisorClient,
     SupervisorEvent,
 )
 from vmagent.supervisor.logfile import LogEntry, LogReader
+from vmagent.supervisor.windowreader import WindowReader
 
 LIMIT_S = HANG_S
 
@@ -231,11 +233,13 @@ class Container:
     async def start(self) -> int:
         return (await self.engine.client.spawn(self.request())).pid
 
-    async def exec(self, *args: str, tty: bool = False, **fds: int) -> tuple[str, int, int | None]:
+    async def exec(self, *args: str, tty: bool = False, streams: tuple[str, ...] = ()) -> RunningExec:
         exec_id = uuid.uuid4().hex
         plan = compile_exec(self.process(*args, tty=tty))
-        request = ExecRequest(exec_id=exec_id, container_id=self.id, plan=plan, tty=tty, **fds)
-        return exec_id, *(await self.engine.client.exec(request))
+        request = ExecRequest(
+            exec_id=exec_id, container_id=self.id, plan=plan, tty=tty, streams=streams, facts={"asked": args}
+        )
+        return RunningExec(self.engine, exec_id, *(await self.engine.client.exec(request)))
 
     async def end(self) -> Exited:
         """Wait for the exit and acknowledge it."""
@@ -245,6 +249,52 @@ class Container:
 
     def log(self) -> list[LogEntry]:
         return read_all(self.folder)
+
+
+class RunningExec:
+    """An exec as the engine sees it."""
+
+    def __init__(self, engine: Engine, exec_id: str, pid: int, streams: ExecStreams) -> None:
+        self.engine, self.id, self.pid, self.streams = engine, exec_id, pid, streams
+        self.reader = WindowReader(*streams.window) if streams.window is not None else None
+        self.output = b""  # of both streams, as far as it was read
+
+    def write(self, data: bytes) -> None:
+        assert self.streams.stdin_fd is not None
+        os.write(self.streams.stdin_fd, data)
+
+    def read(self) -> list[tuple[int, bytes]]:
+        """What has come meanwhile."""
+        assert self.reader is not None
+        parts = []
+        while (part := self.reader.read(1 << 16)) is not None:
+            parts.append(part)
+            self.output += part[1]
+            if self.reader.note_delivered():
+                self.engine.client.exec_read(self.id)
+        return parts
+
+    async def read_until(self, wanted: bytes) -> bytes:
+        """All output so far, once `wanted` is in it."""
+
+        def found() -> bool:
+            self.read()
+            return wanted in self.output
+
+        await self.engine.wait_for(found)
+        return self.output
+
+    async def end(self) -> int:
+        """Wait for the exit, read the rest, close it."""
+        code = await self.engine.exec_exit_of(self.id)
+        if self.reader is not None:
+            self.read()
+        self.close()
+        self.engine.client.close_exec(self.id)
+        return code
+
+    def close(self) -> None:
+        self.streams.close()
 
 
 def cgroups_of(container: Container) -> list[Path]:

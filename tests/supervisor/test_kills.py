@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.supervisor.conftest import LIMIT_S, Engine, Keeper, cgroups_of, comm
-from tests.supervisor.test_supervisor import read_until
-from vmagent.supervisor.client import SupervisorError
+from tests.supervisor.conftest import LIMIT_S, Engine, Keeper, RunningExec, cgroups_of, comm
+from vmagent.supervisor.client import ExecExited, SupervisorError
 
 WithEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 TICKER = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo $i; usleep 10000; done; printf tail; exit 7"
@@ -79,8 +78,10 @@ def test_what_ends_without_a_supervisor_has_its_status(with_engine: WithEngine, 
         async with with_engine() as engine:
             container = engine.container("sh", "-c", "read x; echo last words; exit 5", stdin=True)
             await container.start()
-            exec_id, exec_pid, _ = await container.exec("sh", "-c", "sleep 0.3; exit 6")
-            exec_pidfd = os.pidfd_open(exec_pid)
+            running = await container.exec(
+                "sh", "-c", "sleep 0.3; echo out; echo err >&2; exit 6", streams=("stdout", "stderr")
+            )
+            exec_pidfd = os.pidfd_open(running.pid)
             stdin = await engine.client.stdin_fd(container.id)
             supervisor = keeper.pid_of("cove-supervisor")
             os.kill(supervisor, signal.SIGSTOP)
@@ -89,7 +90,8 @@ def test_what_ends_without_a_supervisor_has_its_status(with_engine: WithEngine, 
             os.write(stdin, b"now\n")
             os.close(stdin)
             os.kill(supervisor, signal.SIGKILL)
-            assert await engine.exec_exit_of(exec_id) == 6
+            assert await running.end() == 6
+            assert running.output in (b"out\nerr\n", b"err\nout\n")
             assert (await container.end()).exit_code == 5
             assert [entry.data for entry in container.log()] == [b"last words\n"]
 
@@ -134,18 +136,16 @@ def test_stdin_and_terminal_outlive_the_supervisor(with_engine: WithEngine, keep
             shell = engine.container("sh", "-c", "read x; stty size; exec sleep 60", tty=True)
             await container.start()
             await shell.start()
-            exec_id, _, master = await container.exec("sh", "-c", "read x; echo exec $x", tty=True)
+            running = await container.exec("sh", "-c", "read x; echo exec $x", tty=True)
             await kill(keeper, "cove-supervisor")
             assert [held.stdin_open for held in await engine.client.list()] == [True, True]
             await engine.client.resize(shell.id, 7, 9)
             for one in (shell, container):
                 fd = await engine.client.stdin_fd(one.id)
                 if one is container:
-                    assert master is not None
-                    os.write(master, b"it\n")
-                    assert b"exec it" in read_until(master, b"exec it")
-                    os.close(master)
-                    assert await engine.exec_exit_of(exec_id) == 0
+                    running.write(b"it\n")
+                    assert b"exec it" in await running.read_until(b"exec it")
+                    assert await running.end() == 0
                 os.write(fd, b"it\n")
                 os.close(fd)
             assert (await container.end()).exit_code == 0
@@ -290,3 +290,74 @@ def test_a_supervisor_that_never_saw_a_run_still_removes_their_cgroup_at_the_end
     assert any((root / name).exists() for root in roots)
     keeper.stop()
     assert not any((root / name).exists() for root in roots)
+
+
+def test_an_execs_output_is_whole_after_kills(with_engine: WithEngine, keeper: Keeper) -> None:
+    """The supervisor is killed again and again while pipes and terminals are full; nothing is lost or doubled."""
+    count = 30_000
+    script = f"i=0; while [ $i -lt {count} ]; do echo out $i; i=$((i+1)); [ $((i%100)) = 0 ] && echo err $i >&2; done"
+
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("sleep", "100")
+            await container.start()
+            with_pipes = await container.exec("sh", "-c", script + "; exit 4", streams=("stdout", "stderr"))
+            with_terminal = await container.exec("sh", "-c", script + "; exit 5", tty=True)
+            parts: dict[int, bytes] = {1: b"", 2: b""}
+            for number in range(5):
+                wanted = b"out %d" % (number * 5000 + 1)
+                await with_terminal.read_until(wanted)
+                for stream, data in with_pipes.read():
+                    parts[stream] += data
+                await kill(keeper, "cove-supervisor")
+            while True:
+                for stream, data in with_pipes.read():
+                    parts[stream] += data
+                if any(isinstance(e, ExecExited) and e.exec_id == with_pipes.id for e in engine.events):
+                    break
+                await asyncio.sleep(0)
+            for stream, data in with_pipes.read():
+                parts[stream] += data
+            while not any(isinstance(e, ExecExited) and e.exec_id == with_terminal.id for e in engine.events):
+                with_terminal.read()
+                await asyncio.sleep(0)
+            assert (await with_pipes.end(), await with_terminal.end()) == (4, 5)
+            assert parts[1] == b"".join(b"out %d\n" % i for i in range(count))
+            assert parts[2] == b"".join(b"err %d\n" % i for i in range(100, count + 1, 100))
+            assert with_terminal.output.count(b"out ") == count
+            assert with_terminal.output.count(b"err ") == count // 100
+            await engine.client.signal(container.id, signal.SIGKILL)
+            await container.end()
+
+    asyncio.run(scenario())
+
+
+def test_an_exec_is_listed_with_its_facts(with_engine: WithEngine, keeper: Keeper) -> None:
+    """What the next engine asks for: also of an ended exec, and also from a supervisor that never saw it run."""
+
+    async def scenario() -> None:
+        async with with_engine() as engine:
+            container = engine.container("sleep", "100")
+            await container.start()
+            ended = await container.exec("sh", "-c", "exit 3")
+            running = await container.exec("cat", streams=("stdin", "stdout"))
+            running.write(b"first\n")
+            await running.read_until(b"first\n")
+            assert await ended.end() == 3
+            running.close()  # as an engine that is killed
+            await kill(keeper, "cove-supervisor")
+            held = {one.exec_id: one for one in await engine.client.list_execs()}
+            assert held[ended.id].exit_code == 3
+            assert held[running.id].exit_code is None
+            assert (held[running.id].pid, held[running.id].facts) == (running.pid, {"asked": ["cat"]})
+            assert held[running.id].has_output
+            again = RunningExec(engine, running.id, running.pid, await engine.client.exec_streams(running.id))
+            again.write(b"second\n")
+            assert await again.read_until(b"second\n") == b"second\n"
+            again.close()
+            await engine.client.close_exec_stdin(running.id)
+            assert await again.engine.exec_exit_of(running.id) == 0
+            await engine.client.signal(container.id, signal.SIGKILL)
+            await container.end()
+
+    asyncio.run(scenario())

@@ -311,10 +311,10 @@ def test_nothing_piles_up_in_keeper_and_supervisor(keeper: Keeper, rootfs: Path)
         for _ in range(5):
             container = engine.container("cat", tty=True)
             await container.start()
-            exec_id, _, master = await container.exec("true", tty=True)
-            assert master is not None
-            os.close(master)
-            await engine.exec_exit_of(exec_id)
+            for tty in (False, True):
+                running = await container.exec("echo", "hi", tty=tty, streams=("stdin", "stdout", "stderr"))
+                await running.end()
+                assert running.output.strip() == b"hi"
             await engine.client.signal(container.id, signal.SIGKILL)
             await container.end()
             with pytest.raises(SpawnError):

@@ -18,12 +18,12 @@ from typing import Any, cast
 import pytest
 
 from tests.supervisor.conftest import Container, Engine, Keeper, read_all
-from vmagent.supervisor import logwriter, pump, rotation
+from vmagent.supervisor import logwriter, rotation, splicing
 from vmagent.supervisor.keeping import Keeping
 from vmagent.supervisor.logfile import LogEntry, LogReader, latest_payload
 from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter
-from vmagent.supervisor.pump import Pump
 from vmagent.supervisor.rotation import Rotation
+from vmagent.supervisor.splicing import LogSplicer
 
 WithEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 KEY = "container x"
@@ -64,16 +64,16 @@ class Supervised:
         self.keeper = KeeperOfOne()
         self.inputs: dict[int, int] = {}
         self.last_ns = 0
-        self.rotation = self._rotation(rotation.words_of(str(folder), SIZE, files))
+        self.rotation = self._rotation(rotation.new_entry(str(folder), SIZE, files))
         self.rotation.begin()
-        self.pumps = []
+        self.splicers = []
         for stream in reversed(streams):
             reader, self.inputs[stream] = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            self.pumps.append(Pump(stream, reader, self.rotation.open_writer(stream)))
-        self.pumps.reverse()
-        self.rotation.watch(self.pumps)
-        fds = {name: fd for one in self.pumps for name, fd in one.fds().items()}
-        self.keeper.put(KEY, {"rotation": self.rotation.words()}, fds)
+            self.splicers.append(LogSplicer(stream, reader, self.rotation.open_writer(stream)))
+        self.splicers.reverse()
+        self.rotation.watch(self.splicers)
+        fds = {name: fd for one in self.splicers for name, fd in one.fds().items()}
+        self.keeper.put(KEY, {"rotation": self.rotation.entry()}, fds)
 
     def _rotation(self, words: Mapping[str, Any]) -> Rotation:
         return Rotation(words, KEY, cast("Keeping", self.keeper))
@@ -82,22 +82,22 @@ class Supervised:
         assert os.write(self.inputs[stream], data) == len(data)
 
     def move(self) -> None:
-        for one in self.pumps:
+        for one in self.splicers:
             _, self.last_ns = one.run(self.last_ns)
 
     def kill(self) -> None:
-        for one in self.pumps:
+        for one in self.splicers:
             one.close()
 
     def take_over(self) -> None:
         fds = {name: os.dup(fd) for name, fd in self.keeper.fds.items()}
         self.rotation = self._rotation(self.keeper.words["rotation"])
-        self.pumps, self.last_ns = [], 0
+        self.splicers, self.last_ns = [], 0
         for stream in sorted(self.inputs):
             writer = StreamWriter(fds[f"log{stream}"], fds[f"idx{stream}"])
-            self.pumps.append(Pump(stream, fds[f"src{stream}"], writer))
+            self.splicers.append(LogSplicer(stream, fds[f"src{stream}"], writer))
             self.last_ns = max(self.last_ns, writer.last_ns)
-        self.rotation.watch(self.pumps)
+        self.rotation.watch(self.splicers)
         self.rotation.resume()
 
     def generations(self) -> list[int]:
@@ -168,7 +168,7 @@ def test_a_supervisor_killed_before_any_call_of_a_rotation_loses_and_doubles_not
             LogReader(log.folder) as reader,
         ):
             log.keeper.budget = budget
-            for module in (pump, logwriter, rotation):
+            for module in (splicing, logwriter, rotation):
                 patch.setattr(module, "os", Counted(os, budget))
             patch.setattr(rotation, "fcntl", Counted(fcntl, budget))
             followed: list[LogEntry] = []
@@ -235,7 +235,7 @@ def test_lines_of_deleted_beginnings_are_left_out_and_all_others_whole(tmp_path:
         for one in (STDOUT, STDERR):
             assert text(raw, one) == lines[one]
         assert len(log.generations()) == 3
-        assert latest_payload(log.folder).stat().st_ino == os.fstat(log.pumps[0].writer.payload_fd).st_ino
+        assert latest_payload(log.folder).stat().st_ino == os.fstat(log.splicers[0].writer.payload_fd).st_ino
 
 
 def test_who_reads_keeps_what_comes_after_and_no_longer_than_there_is_room(

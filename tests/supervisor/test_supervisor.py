@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from tests.supervisor.conftest import LIMIT_S, Container, Engine, Keeper, cgroups_of, read_all
+from tests.supervisor.conftest import Container, Engine, Keeper, cgroups_of, read_all
 from vmagent.supervisor.client import Exited, LogGrew, NotHeld, SpawnError, SupervisorError
 
 WithEngine = Callable[[], AbstractAsyncContextManager[Engine]]
-
-
-def read_until(fd: int, wanted: bytes) -> bytes:
-    """Read a terminal's master or a pipe until `wanted` has come, or its end."""
-    got = b""
-    while wanted not in got:
-        assert select.select([fd], [], [], LIMIT_S)[0], got
-        try:
-            part = os.read(fd, 4096)
-        except OSError:  # EIO: the terminal was hung up
-            part = b""
-        if not part:
-            break
-        got += part
-    return got
 
 
 def test_a_container_gives_its_output_and_status(with_engine: WithEngine) -> None:
@@ -157,40 +141,32 @@ def test_execs_have_their_own_streams_statuses_and_terminals(with_engine: WithEn
         async with with_engine() as engine:
             container = engine.container("sleep", "60")
             await container.start()
-            in_r, in_w = os.pipe()
-            out_r, out_w = os.pipe()
-            exec_id, pid, master = await container.exec(
-                "sh", "-c", "read x; echo $x $$; exit 9", stdin_fd=in_r, stdout_fd=out_w
+            piped = await container.exec(
+                "sh", "-c", "read x; echo $x $$; echo no >&2; exit 9", streams=("stdin", "stdout")
             )
-            os.close(in_r)
-            os.close(out_w)
-            assert master is None
-            assert pid in await engine.client.pids(container.id)
-            os.write(in_w, b"line\n")
-            assert await engine.exec_exit_of(exec_id) == 9
-            assert read_until(out_r, b"never").startswith(b"line ")  # the end came: no copy of the pipe is left
-            os.close(in_w)
-            os.close(out_r)
+            assert piped.pid in await engine.client.pids(container.id)
+            piped.write(b"line\n")
+            assert await piped.end() == 9
+            assert piped.output.startswith(b"line ")
+            assert piped.output.count(b"\n") == 1
 
-            exec_id, pid, master = await container.exec("sh", "-c", "tty; stty size; read x; stty size", tty=True)
-            assert master is not None
-            assert read_until(master, b"\r\n").startswith(b"/dev/pts/")
-            await engine.client.resize_exec(exec_id, 12, 34)
-            os.write(master, b"\n")
-            assert b"12 34" in read_until(master, b"12 34")
-            os.close(master)
-            assert await engine.exec_exit_of(exec_id) == 0
+            shell = await container.exec("sh", "-c", "tty; stty size; read x; stty size", tty=True)
+            assert (await shell.read_until(b"\r\n")).startswith(b"/dev/pts/")
+            await engine.client.resize_exec(shell.id, 12, 34)
+            shell.write(b"\n")
+            assert b"12 34" in await shell.read_until(b"12 34")
+            assert await shell.end() == 0
 
             with pytest.raises(SpawnError) as raised:
                 await container.exec("nosuch")
             assert raised.value.kind == "not-found"
 
-            exec_id, _, _ = await container.exec("sleep", "60")
-            await engine.client.signal_exec(exec_id, signal.SIGTERM)
-            assert await engine.exec_exit_of(exec_id) == 143
-            exec_id, _, _ = await container.exec("sleep", "60")
+            sleeper = await container.exec("sleep", "60")
+            await engine.client.signal_exec(sleeper.id, signal.SIGTERM)
+            assert await sleeper.end() == 143
+            sleeper = await container.exec("sleep", "60")
             await engine.client.signal(container.id, signal.SIGKILL)
-            assert await engine.exec_exit_of(exec_id) == 137  # the container's end is its end
+            assert await sleeper.end() == 137  # the container's end is its end
             assert (await container.end()).exit_code == 137
             with pytest.raises(NotHeld):
                 await container.exec("true")

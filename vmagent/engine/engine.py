@@ -145,6 +145,7 @@ class Engine:
             # Last: this folder also tells a restarted engine that it need not wait for the host to open it (`serving`).
             await self._background.on_disk(make_init_layer, self._exec_root.path / "init-layer")
             undo.pop_all()
+        self._recovery.take_over_execs()
         self.is_open = True
         log.info("engine.opened", containers=len(self._registry), running=len(alive))
         self._background.spawn(self._after_open(), "after open")

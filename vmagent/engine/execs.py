@@ -1,6 +1,8 @@
 """Further processes in running containers: the Engine API's exec verbs.
 
-The engine makes the pipes and hands their far ends to the supervisor; it reads and writes the near ends on its loop.
+The supervisor makes the pipes and keeps the output in a window; an attached client reads that window, and writes to a
+copy of the input pipe. So an exec outlives the engine: the next one rebuilds its `Exec` from what the supervisor
+repeats, and the client whose connection was lost may start it again to attach to the rest of the output.
 The exit code is known before the stream ends: the CLI reads it right after.
 """
 
@@ -9,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from signal import SIGKILL
 
 import structlog
 
-from vmagent.containers.live import Live
+from vmagent.containers.live import Bell, Live
 from vmagent.containers.model import JsonObject, Status
 from vmagent.containers.spec import build_exec_process
-from vmagent.containers.streams import Outputs, write_all
+from vmagent.containers.streams import write_all
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.launching import EXIT_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND
@@ -28,21 +31,34 @@ from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.linux.process import CLONE_NEWUSER
-from vmagent.linux.subids import IdMaps
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_exec
-from vmagent.supervisor.client import ExecExited, ExecRequest, NotHeld, SpawnError, SupervisorClient, SupervisorError
+from vmagent.supervisor.client import (
+    ExecExited,
+    ExecGrew,
+    ExecRequest,
+    ExecStreams,
+    HeldExec,
+    NotHeld,
+    SpawnError,
+    SupervisorClient,
+    SupervisorError,
+)
+from vmagent.supervisor.execs import KEEP_S
+from vmagent.supervisor.windowreader import WindowReader
 
 log = structlog.get_logger(__name__)
 
-KEEP_S = 300.0  # an ended exec stays to be inspected, as docker keeps it
-TERMINAL_DRAIN_S = 0.5  # from a terminal's process's exit to the end of its output
+ATTACH_AGAIN_S = 10.0  # after a take-over: then the output is kept for the lost client no longer
+READ_BYTES = 128 << 10  # given to the client at once
 RESIZE_LIMIT_S = 10.0  # a resize may come before the start
 # A client that waits for an exec's end can only ask again and again (the API has no wait for execs). One that asked
 # or started it so short a time ago is answered when the exec ends, or a moment later: else the two of them keep both
 # processors busy, and what is waited for gets none.
 POLL_S = 0.05
 POLL_PAUSE_S = 0.005
+_ATTACHABLE = ("AttachStdin", "AttachStdout", "AttachStderr")
+_SHOWN = ("Cmd", "Tty", "Privileged", "User", "DetachKeys", *_ATTACHABLE)  # of a request, when it is inspected
 PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
@@ -59,8 +75,12 @@ class Exec:
     exit_code: int | None = None
     pid: int = 0
     asked_at: float = -1000.0  # loop time of the start, then of the last inspect
+    is_probe: bool = False  # a health check
+    lost_client: bool = False  # the engine that it was attached to was killed: a client may attach again
+    session: ExecSession | None = None
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     begun: asyncio.Event = field(default_factory=asyncio.Event)
+    bell: Bell = field(default_factory=Bell)  # rung when there is more output, and at the end
 
     @property
     def tty(self) -> bool:
@@ -71,98 +91,116 @@ class Exec:
         """It was never started and can't be any more."""
         return not self.started and self.live.run_is_over(self.run)
 
+    def facts(self) -> JsonObject:
+        """What the next engine must know of it, see `from_held`."""
+        shown = {name: self.request[name] for name in _SHOWN if self.request.get(name)}
+        return {"request": shown, "run": self.run, "is_probe": self.is_probe}
+
+    @classmethod
+    def from_held(cls, held: HeldExec, live: Live) -> Exec:
+        """An exec that an earlier engine started."""
+        exec_ = cls(held.exec_id, live, dict(held.facts["request"]), held.facts["run"], started=True, running=True)
+        exec_.pid = held.pid
+        exec_.is_probe = held.facts["is_probe"]
+        exec_.lost_client = held.has_output and held.is_attended
+        exec_.begun.set()
+        if held.exit_code is not None:
+            exec_.end(held.exit_code)
+        return exec_
+
     def end(self, exit_code: int) -> None:
-        """Note the exit; a second word of it changes nothing."""
+        """Note the exit; a repeated report changes nothing."""
         if not self.ended.done():
             self.exit_code, self.running = exit_code, False
             self.ended.set_result(None)
+            self.bell.ring()
 
 
 class ExecSession:
-    """The streams of one attached exec. Left by its client, the process goes on and its output is read to nowhere."""
+    """One client attached to an exec. After it has left, the process goes on and only the last output is kept."""
 
     def __init__(
         self,
         exec_: Exec,
         events: ContainerEvents,
         background: Background,
-        outputs: Outputs,
-        stdin_fd: int | None,
-        *,
-        is_terminal: bool,
+        supervisor: SupervisorClient,
+        streams: ExecStreams,
     ) -> None:
-        """Owns `outputs` and `stdin_fd`; with a terminal stdin's descriptor is a copy of the master."""
-        self._exec, self._events, self._background, self._outputs = exec_, events, background, outputs
-        self._stdin_fd, self._is_terminal = stdin_fd, is_terminal
-        if stdin_fd is not None:
-            os.set_blocking(stdin_fd, False)
+        """Takes the descriptors of `streams` over."""
+        self._exec, self._events, self._background = exec_, events, background
+        self._supervisor, self._streams = supervisor, streams
+        self._reader = WindowReader(*streams.window) if streams.window is not None else None
+        self._is_left = self._is_closed = False
+        exec_.session = self
+        if streams.stdin_fd is not None:
+            os.set_blocking(streams.stdin_fd, False)
 
     @property
     def tty(self) -> bool:
-        return self._is_terminal
+        return self._exec.tty
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """(stream, bytes) until the process has ended and everything it wrote was given."""
         try:
-            async for part in self._read():
-                yield part
-            await self._exec.ended
-        finally:
-            self._close_stdin_fd()
-            if self._exec.ended.done():
-                self._outputs.close()
-            else:
-                self._background.spawn(self._drain(), f"drain exec {self._exec.id[:12]}")
-
-    async def _read(self) -> AsyncIterator[tuple[int, bytes]]:
-        deadline: float | None = None
-        while not self._outputs.at_end:
-            has_ended = self._exec.ended.done()  # first this, then what it wrote
-            if parts := self._outputs.take():
-                for part in parts:
+            while not self._is_left:
+                news = self._exec.bell.next()
+                has_ended = self._exec.ended.done()  # first this, then what it wrote
+                while self._reader is not None and (part := self._reader.read(READ_BYTES)) is not None:
                     yield part
-                continue
-            if not has_ended:
-                await self._outputs.wait(self._exec.ended)
-                continue
-            # What the process itself wrote has been read; a child of its may keep a pipe open for ever. A terminal's
-            # bytes come through a work queue of the kernel, so its end (EIO) is waited for a moment.
-            now = asyncio.get_running_loop().time()
-            deadline = deadline or now + TERMINAL_DRAIN_S
-            if not self._is_terminal or now >= deadline:
-                return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(deadline - now):
-                    await self._outputs.wait()
-
-    async def _drain(self) -> None:
-        """Read to nowhere, so that the process is never stopped by a client that left."""
-        try:
-            async for _ in self._read():
-                pass
+                    self._note_delivered()
+                if has_ended:
+                    return
+                await news
         finally:
-            self._outputs.close()
+            self._close()
+
+    def _note_delivered(self) -> None:
+        if self._reader is not None and self._reader.note_delivered():
+            self._supervisor.exec_read(self._exec.id)
 
     async def write(self, data: bytes) -> None:
         """To the process's stdin, waiting while it doesn't read. Raises BrokenPipeError at its end."""
-        if self._stdin_fd is not None:
-            await write_all(self._stdin_fd, data)
+        if self._streams.stdin_fd is not None:
+            await write_all(self._streams.stdin_fd, data)
 
     async def close_stdin(self) -> None:
         """The process sees the end of its input. A terminal has none."""
-        if not self._is_terminal:
+        if not self.tty and self._streams.stdin_fd is not None:
             self._close_stdin_fd()
+            with suppress(SupervisorError):  # it has ended
+                await self._supervisor.close_exec_stdin(self._exec.id)
 
     async def detach(self, *, keys: bool = False) -> None:
         """The client leaves; the process goes on."""
-        self._close_stdin_fd()
+        self._is_left = True
+        self._close()
+        self._exec.bell.ring()
         if keys:
             self._events.publish(self._exec.live.record, "exec_detach", execID=self._exec.id)
 
     def _close_stdin_fd(self) -> None:
-        if self._stdin_fd is not None:
-            os.close(self._stdin_fd)
-            self._stdin_fd = None
+        fd, self._streams.stdin_fd = self._streams.stdin_fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._reader = None
+        self._streams.close()
+        self._exec.session = None
+        if self._exec.ended.done():
+            self._supervisor.close_exec(self._exec.id)
+        else:
+            self._background.spawn(leave(self._supervisor, self._exec.id), f"leave exec {self._exec.id[:12]}")
+
+
+async def leave(supervisor: SupervisorClient, exec_id: str) -> None:
+    """Let the command write on without a reader, and see the end of its input."""
+    with suppress(NotHeld):  # it has ended, or was never started
+        await supervisor.leave_exec(exec_id)
 
 
 class Execs:
@@ -224,16 +262,23 @@ class Execs:
         """What `start` would refuse, before the reply's head is out. Raises NotFound, Conflict."""
         exec_ = self._find(exec_id)
         if exec_.started:
-            words = "has already run" if exec_.ended.done() else "is already running"
-            raise Conflict(f"Error: Exec command {exec_id} {words}")
+            if not exec_.lost_client:
+                state = "has already run" if exec_.ended.done() else "is already running"
+                raise Conflict(f"Error: Exec command {exec_id} {state}")
+            return
         self._require_running(exec_.live)
 
     async def start(
         self, exec_id: str, *, detach: bool, tty: bool, console_size: tuple[int, int] | None
     ) -> Session | None:
-        """ExecStart: the session, None where detached. Raises what `check` does, and EngineError if it can't start."""
+        """ExecStart: the session, None where detached. Raises what `check` does, and EngineError if it can't start.
+
+        Of an exec whose client was lost with an earlier engine: attach to it again, see `take_over`.
+        """
         await self.check(exec_id)
         exec_ = self._find(exec_id)
+        if exec_.started:
+            return await self._attach_again(exec_)
         exec_.started = exec_.running = True
         del tty  # decided when the exec was made, as docker's own client sends the same here
         try:
@@ -244,6 +289,7 @@ class Execs:
             raise failure from e
         except BaseException:
             self._failed(exec_, EXIT_FAILED)
+            self._background.spawn(leave(self._supervisor, exec_id), f"leave exec {exec_id[:12]}")  # it may be running
             raise
         exec_.begun.set()
         exec_.asked_at = asyncio.get_running_loop().time()
@@ -273,69 +319,107 @@ class Execs:
             namespaces=CLONE_NEWUSER if users else 0,
         )
         size = request.get("ConsoleSize")
-        base: dict[str, Any] = {
-            "exec_id": exec_.id,
-            "container_id": record.id,
-            "plan": plan,
-            "tty": exec_.tty,
-            "tty_size": tuple(size) if size and all(size) else None,
-        }
+        streams = [name.removeprefix("Attach").lower() for name in _ATTACHABLE if attached and request.get(name)]
         self._events.publish(record, f"exec_start: {' '.join(request['Cmd'])}", execID=exec_.id)
-        if exec_.tty:
-            exec_.pid, master = await self._supervisor.exec(ExecRequest(**base))
-            assert master is not None
-            stdin = os.dup(master) if request.get("AttachStdin") and attached else None
-            session = ExecSession(exec_, self._events, self._background, Outputs({master: 1}), stdin, is_terminal=True)
-        else:
-            session = await self._start_piped(exec_, base, users, attached=attached)
-        if not attached:
-            await session.close_stdin()
-            self._background.spawn(session._drain(), f"drain exec {exec_.id[:12]}")
-            return None
-        return session
+        exec_.pid, opened = await self._supervisor.exec(
+            ExecRequest(
+                exec_id=exec_.id,
+                container_id=record.id,
+                plan=plan,
+                facts=exec_.facts(),
+                tty=exec_.tty,
+                tty_size=tuple(size) if size and all(size) else None,
+                streams=streams,
+                pipe_owner=users.root if users is not None and streams else None,
+            )
+        )
+        if exec_.tty and "stdin" not in streams and opened.stdin_fd is not None:
+            os.close(opened.stdin_fd)
+            opened.stdin_fd = None
+        if attached:
+            return self._session(exec_, opened)
+        opened.close()
+        if exec_.tty:  # a terminal has output that must be read
+            await leave(self._supervisor, exec_.id)
+        return None
 
-    async def _start_piped(
-        self, exec_: Exec, base: dict[str, Any], users: IdMaps | None, *, attached: bool
-    ) -> ExecSession:
-        far: dict[str, Any] = {}
-        near: dict[int, int] = {}
-        stdin_fd: int | None = None
-        try:
-            if attached and exec_.request.get("AttachStdin"):
-                far["stdin_fd"], stdin_fd = os.pipe2(os.O_CLOEXEC)
-            for name, stream, wanted in (
-                ("stdout_fd", 1, "AttachStdout"), ("stderr_fd", 2, "AttachStderr"),
-            ):  # fmt: skip
-                if attached and exec_.request.get(wanted):
-                    read_fd, far[name] = os.pipe2(os.O_CLOEXEC)
-                    near[read_fd] = stream
-            if users is not None:
-                for fd in far.values():  # a root of its own can't take them, and it may open /dev/stdout
-                    os.fchown(fd, *users.root)
-            exec_.pid, _ = await self._supervisor.exec(ExecRequest(**base, **far))
-        except BaseException:
-            for fd in [*near, *([stdin_fd] if stdin_fd is not None else [])]:
-                os.close(fd)
-            raise
-        finally:
-            for fd in far.values():
-                os.close(fd)
-        return ExecSession(exec_, self._events, self._background, Outputs(near), stdin_fd, is_terminal=False)
+    def _session(self, exec_: Exec, streams: ExecStreams) -> ExecSession:
+        return ExecSession(exec_, self._events, self._background, self._supervisor, streams)
+
+    async def _attach_again(self, exec_: Exec) -> ExecSession:
+        exec_.lost_client = False
+        streams = await self._supervisor.exec_streams(exec_.id)
+        if not exec_.request.get("AttachStdin") and streams.stdin_fd is not None:
+            os.close(streams.stdin_fd)
+            streams.stdin_fd = None
+        return self._session(exec_, streams)
+
+    def take_over(self, held: Iterable[HeldExec]) -> None:
+        """Rebuild the execs of an earlier engine; the containers are loaded.
+
+        A client that was attached has lost its connection. It may start the exec again and gets what it has not got
+        yet; after `ATTACH_AGAIN_S` the command is no longer held back for it. A health check is ended: its result
+        would be for the earlier engine.
+        """
+        for one in held:
+            live = self._registry.get(one.container_id)
+            if live is None:
+                log.warning("exec.of_unknown_container", exec=one.exec_id, container=one.container_id)
+                self._background.spawn(self._kill(one.exec_id), f"kill exec {one.exec_id[:12]}")
+                continue
+            exec_ = self._execs[one.exec_id] = Exec.from_held(one, live)
+            if one.exit_code is None:
+                live.exec_ids += (exec_.id,)
+                self._background.spawn(self._settle(exec_), f"exec {exec_.id[:12]}")
+                if exec_.is_probe:
+                    self._background.spawn(self._kill(exec_.id), f"kill exec {exec_.id[:12]}")
+                else:
+                    asyncio.get_running_loop().call_later(ATTACH_AGAIN_S, self._give_up_client, exec_)
+            else:
+                self._forget_later(exec_, KEEP_S - (time.time() - one.ended_at))
+                if not one.is_closed:
+                    self._publish_end(exec_)
+                    self._close_unless_wanted(exec_)
+
+    def _give_up_client(self, exec_: Exec) -> None:
+        if exec_.session is None and exec_.running:
+            self._background.spawn(leave(self._supervisor, exec_.id), f"leave exec {exec_.id[:12]}")
+
+    async def _kill(self, exec_id: str) -> None:
+        with suppress(SupervisorError):  # it has ended
+            await self._supervisor.signal_exec(exec_id, SIGKILL)
 
     async def _settle(self, exec_: Exec) -> None:
-        """After the exit: tell of it, and forget the exec in five minutes."""
+        """After the exit: publish it, and forget the exec in five minutes."""
         await exec_.ended
         exec_.live.exec_ids = tuple(exec_id for exec_id in exec_.live.exec_ids if exec_id != exec_.id)
-        self._events.publish(exec_.live.record, "exec_die", execID=exec_.id, exitCode=str(exec_.exit_code))
+        self._publish_end(exec_)
         self._forget_later(exec_)
 
-    def _forget_later(self, exec_: Exec) -> None:
-        asyncio.get_running_loop().call_later(KEEP_S, self._execs.pop, exec_.id, None)
+    def _publish_end(self, exec_: Exec) -> None:
+        self._events.publish(exec_.live.record, "exec_die", execID=exec_.id, exitCode=str(exec_.exit_code))
+
+    def _forget_later(self, exec_: Exec, delay_s: float = KEEP_S) -> None:
+        asyncio.get_running_loop().call_later(max(0.0, delay_s), self._execs.pop, exec_.id, None)
+
+    def _close_unless_wanted(self, exec_: Exec) -> None:
+        """Let the supervisor give the streams back, unless a client reads them or may attach again."""
+        if exec_.session is None and not exec_.lost_client:
+            self._supervisor.close_exec(exec_.id)
 
     def on_exited(self, event: ExecExited) -> None:
-        """The supervisor's word; may be repeated, and may speak of an exec of an engine that is gone."""
-        if (exec_ := self._execs.get(event.exec_id)) is not None:
+        """The supervisor reports an exit; repeated until `close_exec`."""
+        exec_ = self._execs.get(event.exec_id)
+        if exec_ is None:
+            self._supervisor.close_exec(event.exec_id)
+        else:
             exec_.end(event.exit_code)
+            self._close_unless_wanted(exec_)
+
+    def on_grew(self, event: ExecGrew) -> None:
+        """There is more output."""
+        if (exec_ := self._execs.get(event.exec_id)) is not None:
+            exec_.bell.ring()
 
     async def resize(self, exec_id: str, *, height: int, width: int) -> None:
         """ExecResize: waits for the start, as clients send it right after. Raises NotFound, Conflict."""
@@ -388,6 +472,7 @@ class Execs:
         config = {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
         exec_id = await self.create(live.id, config)
         exec_ = self._find(exec_id)
+        exec_.is_probe = True
         collected = bytearray()
         try:
             async with asyncio.timeout(limit_s):
@@ -396,8 +481,7 @@ class Execs:
                 async for _, data in session.output():
                     collected += data[: output_bytes - len(collected)]
         except TimeoutError:
-            with suppress(SupervisorError):
-                await self._supervisor.signal_exec(exec_id, 9)
+            await self._kill(exec_id)
             raise
         assert exec_.exit_code is not None
         return exec_.exit_code, bytes(collected)

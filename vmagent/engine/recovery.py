@@ -7,6 +7,7 @@ supervisor knows which of them run.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,8 +29,10 @@ from vmagent.linux import mounts
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import (
     ExecExited,
+    ExecGrew,
     Exited,
     Held,
+    HeldExec,
     LogGrew,
     NotHeld,
     SupervisorClient,
@@ -59,6 +62,7 @@ class Recovery:
         self._background, self._supervisor, self._tidying = background, supervisor, tidying
         self._images, self._lifecycle, self._execs = images, lifecycle, execs
         self._held: dict[str, Held] = {}
+        self._held_execs: Sequence[HeldExec] = ()
         self._early: list[SupervisorEvent] | None = []  # events before the records were loaded; None afterwards
         self._interrupted: set[str] = set()  # containers whose life or pending restart ended with the last engine
 
@@ -70,6 +74,7 @@ class Recovery:
         Raises OSError, SupervisorError.
         """
         self._held = {held.id: held for held in await self._supervisor.list()}
+        self._held_execs = await self._supervisor.list_execs()
         for folder in await self._background.on_disk(self._container_folders):
             if not records.is_whole(folder):
                 self._tidying.discard_tree(folder)  # a create that a crash cut short
@@ -114,6 +119,11 @@ class Recovery:
             self._interrupted.add(live.record.id)
         elif state.status is Status.REMOVING:
             state.status = Status.DEAD
+
+    def take_over_execs(self) -> None:
+        """Make the execs known that an earlier engine started. After the last step of opening that can fail."""
+        self._execs.take_over(self._held_execs)
+        self._held_execs = ()
 
     # --- resume
 
@@ -183,7 +193,9 @@ class Recovery:
     def on_event(self, event: SupervisorEvent) -> None:
         """An event of the supervisor. Before `resume` it is kept: without the records every container is unknown."""
         if self._early is not None:
-            if not isinstance(event, LogGrew):  # nobody reads a log yet, and there may be many of them until then
+            if not isinstance(
+                event, LogGrew | ExecGrew
+            ):  # nobody reads a log yet, and there may be many of them until then
                 self._early.append(event)
             return
         match event:
@@ -194,3 +206,5 @@ class Recovery:
                 self._lifecycle.on_exited(event)
             case ExecExited():
                 self._execs.on_exited(event)
+            case ExecGrew():
+                self._execs.on_grew(event)

@@ -104,8 +104,8 @@ class Child:
         """Names it in the keeper's store."""
         raise NotImplementedError
 
-    def words(self) -> dict[str, Any]:
-        """What the keeper's entry says from the beginning, enough to make this object again."""
+    def entry(self) -> dict[str, Any]:
+        """The data of the keeper's entry: enough to make this object again."""
         raise NotImplementedError
 
     def kept_fds(self) -> dict[str, int]:
@@ -131,24 +131,26 @@ class Child:
 
     def put_all(self) -> None:
         """Tell a new keeper everything that the old one held. A run whose exit is on record needs nothing."""
-        if self.state == EXITED and "exit_code" not in self.words():
+        if self.state == EXITED and "exit_code" not in self.entry():
             return
-        data = {"pid": self.pid, "started_at_ns": self.started_at_ns, **self.words()}
+        data = {"pid": self.pid, "started_at_ns": self.started_at_ns, **self.entry()}
         fds = {"pid": self.pidfd, "report": self._report_fd, "console": self._console_fd, "master": self.master_fd}
         fds.update(self.kept_fds())
         self.keeping.put(self.key, data, {name: fd for name, fd in fds.items() if fd >= 0})
 
     # Starting
 
-    def launched(self, launched: Launched, words: Mapping[str, Any] | None = None) -> None:
-        """Let the keeper know the process, then let it go. `words`: of an entry that is not made yet."""
+    def launched(
+        self, launched: Launched, entry: Mapping[str, Any] | None = None, kept_fds: Mapping[str, int] | None = None
+    ) -> None:
+        """Let the keeper know the process, then let it go. `entry`, `kept_fds`: of an entry that is not made yet."""
         self.pid, self.pidfd = launched.pid, launched.pidfd
         self._report_fd, self._console_fd = launched.report_fd, launched.console_fd
         self.started_at_ns = time.time_ns()
-        fds = {"pid": self.pidfd, "report": self._report_fd}
+        fds = {**(kept_fds or {}), "pid": self.pidfd, "report": self._report_fd}
         if self._console_fd >= 0:
             fds["console"] = self._console_fd
-        self.keeping.put(self.key, {**(words or {}), "pid": self.pid, "started_at_ns": self.started_at_ns}, fds)
+        self.keeping.put(self.key, {**(entry or {}), "pid": self.pid, "started_at_ns": self.started_at_ns}, fds)
         launched.go()
         self._watch()
 

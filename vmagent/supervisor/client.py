@@ -24,7 +24,7 @@ from vmagent.supervisor.wire import Link, PeerLost
 
 REQUEST_LIMIT_S = 30.0
 SPAWN_LIMIT_S = 120.0
-_FORGET_S = 0.01
+_CLOSE_S = 0.01
 _RETRY_S = 0.05  # only when even connecting fails: the keeper is gone or not yet there
 
 
@@ -92,11 +92,43 @@ class ExecRequest:
     exec_id: str
     container_id: str
     plan: Mapping[str, Any]  # of vmagent.runtime.plan.compile_exec; its "terminal" decides about a tty
+    facts: Mapping[str, Any] = field(default_factory=dict)  # returned in `HeldExec`
     tty: bool = False
     tty_size: tuple[int, int] | None = None
-    stdin_fd: int | None = None  # stay the caller's; None: the null device
-    stdout_fd: int | None = None
-    stderr_fd: int | None = None
+    # Which of stdin, stdout, stderr are attached; the others are the null device. A terminal is always attached.
+    streams: Sequence[str] = ()
+    pipe_owner: tuple[int, int] | None = None  # uid and gid of the pipes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldExec:
+    """What the supervisor knows of one exec that was started, up to five minutes after its end."""
+
+    exec_id: str
+    container_id: str
+    pid: int
+    tty: bool
+    facts: Mapping[str, Any]
+    exit_code: int | None  # None while it runs
+    ended_at: float  # seconds since 1970; 0.0 while it runs
+    has_output: bool  # a client can attach to its streams
+    is_attended: bool  # output is kept for a client
+    is_closed: bool  # an engine has noted the exit and sent `close_exec`
+
+
+@dataclass(slots=True, kw_only=True)
+class ExecStreams:
+    """The engine's descriptors of an attached exec, the holder's; input is the terminal's master with a tty."""
+
+    window: tuple[int, int] | None = None  # of `vmagent.supervisor.windowreader`
+    stdin_fd: int | None = None
+
+    def close(self) -> None:
+        """Idempotent."""
+        for fd in (*(self.window or ()), self.stdin_fd):
+            if fd is not None:
+                os.close(fd)
+        self.window = self.stdin_fd = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +153,14 @@ class LogGrew:
     id: str
 
 
-SupervisorEvent = Exited | ExecExited | LogGrew
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecGrew:
+    """Look at the exec's window again."""
+
+    exec_id: str
+
+
+SupervisorEvent = Exited | ExecExited | LogGrew | ExecGrew
 _Answer = tuple[dict[str, Any], list[int]]  # the message and its descriptors
 
 
@@ -252,24 +291,53 @@ class SupervisorClient:
 
     # Execs
 
-    async def exec(self, request: ExecRequest) -> tuple[int, int | None]:
-        """Start another process in a container: (pid, master of its pty or None); the caller closes the master.
+    async def exec(self, request: ExecRequest) -> tuple[int, ExecStreams]:
+        """Start another process in a container: its pid and streams. Raises SpawnError; NotHeld if that does not run.
 
-        Raises SpawnError; NotHeld if the container does not run.
+        The output is kept for a client: read it, or send `leave_exec`.
         """
-        streams = {"stdin": request.stdin_fd, "stdout": request.stdout_fd, "stderr": request.stderr_fd}
-        given = {name: fd for name, fd in streams.items() if fd is not None}
         message = {
             "op": "exec",
             "exec_id": request.exec_id,
             "id": request.container_id,
             "plan": request.plan,
+            "facts": request.facts,
             "tty": request.tty,
             "tty_size": request.tty_size,
-            "streams": [*given],
+            "streams": [*request.streams],
+            "owner": request.pipe_owner,
         }
-        answer, fds = await self._request(message, [*given.values()], limit_s=SPAWN_LIMIT_S)
-        return answer["pid"], (fds[0] if fds else None)
+        reply, fds = await self._request(message, limit_s=SPAWN_LIMIT_S)
+        return reply["pid"], _streams(reply, fds)
+
+    async def list_execs(self) -> Sequence[HeldExec]:
+        """Every exec that runs, or has ended not long ago."""
+        reply, _ = await self._request({"op": "list_execs"})
+        return [HeldExec(**entry) for entry in reply["execs"]]
+
+    async def exec_streams(self, exec_id: str) -> ExecStreams:
+        """The streams again, for a client that attaches to an exec of an earlier engine. Raises NotHeld."""
+        reply, fds = await self._request({"op": "exec_streams", "exec_id": exec_id})
+        return _streams(reply, fds)
+
+    def exec_read(self, exec_id: str) -> None:
+        """The client has read output that the supervisor waited for."""
+        self._tell({"op": "exec_read", "exec_id": exec_id, "q": 0})
+
+    async def leave_exec(self, exec_id: str) -> None:
+        """No client reads the output any more: keep only the last of it, close the input. Raises NotHeld."""
+        await self._request({"op": "leave_exec", "exec_id": exec_id})
+
+    async def close_exec_stdin(self, exec_id: str) -> None:
+        """Let the command see the end of its input once the engine's copy is closed. Raises NotHeld."""
+        await self._request({"op": "close_exec_stdin", "exec_id": exec_id})
+
+    def close_exec(self, exec_id: str) -> None:
+        """Its exit is known and its output delivered: give its streams back."""
+        # Delayed so that the waiting client is answered first. If the message is lost with the connection, the exit
+        # is reported again, and the engine closes the exec again.
+        message = {"op": "close_exec", "exec_id": exec_id, "q": 0}
+        asyncio.get_running_loop().call_later(_CLOSE_S, self._tell, message)
 
     async def signal_exec(self, exec_id: str, signum: int) -> None:
         """Send a signal to an exec's process. Raises NotHeld if it has ended."""
@@ -369,12 +437,11 @@ class SupervisorClient:
                 )
             case "exec_exited":
                 self._on_event(ExecExited(exec_id=message["exec_id"], exit_code=message["exit_code"]))
-                # Not now: who waits for the exec is answered first. Lost with the link, it is told and forgotten again.
-                forget = {"op": "forget_exec", "exec_id": message["exec_id"], "q": 0}
-                asyncio.get_running_loop().call_later(_FORGET_S, self._tell, forget)
             case "grew":
                 for container_id in message["ids"]:
                     self._on_event(LogGrew(id=container_id))
+                for exec_id in message["execs"]:
+                    self._on_event(ExecGrew(exec_id=exec_id))
 
     def _tell(self, message: dict[str, Any]) -> None:
         """Send something that needs no answer and no repetition."""
@@ -421,6 +488,12 @@ class SupervisorClient:
                     self._send(self._pending[number])  # a loss in here leaves no link: once more
         finally:
             self._is_opening = False
+
+
+def _streams(reply: Mapping[str, Any], fds: Sequence[int]) -> ExecStreams:
+    rest = [*fds]
+    window = (rest.pop(0), rest.pop(0)) if reply["has_output"] else None
+    return ExecStreams(window=window, stdin_fd=rest[0] if rest else None)
 
 
 def _error(message: Mapping[str, Any]) -> SupervisorError:

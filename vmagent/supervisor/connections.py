@@ -23,7 +23,17 @@ _GREW_PAUSE_S = 0.004  # LogGrew is sent at most this often: a chatty container 
 class Connection:
     """One peer. While it does not read, no request of it is taken; far behind, it is dropped."""
 
-    __slots__ = ("_dispatch", "_drop", "_events", "_grew_at", "_grown", "_is_timer_set", "_loop", "link")
+    __slots__ = (
+        "_dispatch",
+        "_drop",
+        "_events",
+        "_execs_grown",
+        "_grew_at",
+        "_grown",
+        "_is_timer_set",
+        "_loop",
+        "link",
+    )
 
     def __init__(self, link: Link, loop: Loop, dispatch: Dispatch, drop: Callable[[Connection], None]) -> None:
         self.link = link
@@ -32,6 +42,7 @@ class Connection:
         self._drop = drop
         self._events = READ
         self._grown: dict[str, None] = {}  # containers whose log has grown, in order
+        self._execs_grown: dict[str, None] = {}
         self._grew_at = 0.0
         self._is_timer_set = False
         loop.add(link.fd, READ, self._on_event)
@@ -65,6 +76,17 @@ class Connection:
     def grew(self, container_id: str) -> None:
         """The log of the container has grown."""
         self._grown[container_id] = None
+        self._flush_soon()
+
+    def exec_grew(self, exec_id: str, *, at_once: bool) -> None:
+        """The output of the exec has grown; `at_once`: its reader waits for that, so that a pause would be seen."""
+        self._execs_grown[exec_id] = None
+        if at_once:
+            self.flush_grown()
+        else:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._is_timer_set:
             return
         wait_s = self._grew_at + _GREW_PAUSE_S - time.monotonic()
@@ -80,11 +102,12 @@ class Connection:
 
     def flush_grown(self) -> None:
         """Tell of all growth now; it must arrive before the exit that follows it."""
-        if self._grown:
-            ids = [*self._grown]
+        if self._grown or self._execs_grown:
+            ids, exec_ids = [*self._grown], [*self._execs_grown]
             self._grown.clear()
+            self._execs_grown.clear()
             self._grew_at = time.monotonic()
-            self.send({"e": "grew", "ids": ids})
+            self.send({"e": "grew", "ids": ids, "execs": exec_ids})
 
     def _choose_events(self) -> None:
         events = WRITE if self.link.is_behind else READ

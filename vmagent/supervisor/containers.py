@@ -15,8 +15,8 @@ from vmagent.supervisor import records
 from vmagent.supervisor.child import EXITED, RUNNING, UNKNOWN, Child, NotHeld, Refused
 from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, index_name, open_writer, payload_name
 from vmagent.supervisor.loop import READ
-from vmagent.supervisor.pump import ENDED, IDLE, Pump
 from vmagent.supervisor.rotation import Rotation
+from vmagent.supervisor.splicing import ENDED, IDLE, LogOwner, LogSplicer, output_pipe
 from vmagent.supervisor.stderr import say
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ _DRAIN_TURNS = 16  # after the end only what the pipe still holds is there, unle
 _REMOVE_TRIES = 100
 
 
-class Run(Child):
+class Run(Child, LogOwner):
     """A container's run. `events` is called with what the engine is to be told."""
 
     __slots__ = (
@@ -43,8 +43,8 @@ class Run(Child):
         "_exec_containers",
         "_is_cgroup_gone",
         "_is_window",
-        "_pumps",
         "_rotation",
+        "_splicers",
         "_tell",
         "at_ns",
         "id",
@@ -79,7 +79,7 @@ class Run(Child):
         self._is_window: bool = data["window"]
         self._exec_containers = exec_containers
         self._tell = tell
-        self._pumps: tuple[Pump, ...] = ()
+        self._splicers: tuple[LogSplicer, ...] = ()
         rotation = data.get("rotation")  # not there without limits
         self._rotation = Rotation(rotation, self.key, keeping) if rotation else None
         self.stdin_fd = -1
@@ -102,8 +102,8 @@ class Run(Child):
     def cgroup(self) -> Cgroup:
         return cgroup_tree().at(f"{self._cgroup_parent}/{self._cgroup_name}")
 
-    def words(self) -> dict[str, Any]:
-        words = {
+    def entry(self) -> dict[str, Any]:
+        entry = {
             "kind": KIND,
             "id": self.id,
             "run": self.run,
@@ -112,11 +112,11 @@ class Run(Child):
             "window": self._is_window,
         }
         if self._rotation is not None:
-            words["rotation"] = self._rotation.words()
-        return words
+            entry["rotation"] = self._rotation.entry()
+        return entry
 
     def kept_fds(self) -> dict[str, int]:
-        fds = {name: fd for pump in self._pumps for name, fd in pump.fds().items()}
+        fds = {name: fd for splicer in self._splicers for name, fd in splicer.fds().items()}
         if self.tty:
             fds.pop(f"src{STDOUT}", None)  # the terminal's master, which has its own name
         if self.stdin_fd >= 0:
@@ -134,8 +134,8 @@ class Run(Child):
             if self._is_window:
                 os.makedirs(log_dir, mode=0o711, exist_ok=True)
             self._open_streams(log_dir, theirs, open_stdin=open_stdin)
-            self.keeping.put(self.key, self.words(), self.kept_fds())
-            records.write(self._folder, records.RUNNING, self.words())
+            self.keeping.put(self.key, self.entry(), self.kept_fds())
+            records.write(self._folder, records.RUNNING, self.entry())
             self.launched(
                 launch(
                     plan,
@@ -152,62 +152,64 @@ class Run(Child):
         finally:
             for fd in theirs.values():
                 os.close(fd)
-        for pump in self._pumps:
-            self._watch_pump(pump)
+        for splicer in self._splicers:
+            self._watch_splicer(splicer)
 
     def _open_streams(self, log_dir: str, theirs: dict[str, int], *, open_stdin: bool) -> None:
         if self._rotation is not None:
             self._rotation.begin()
         if self.tty:
-            relay = _pipe()
-            self._add_pump(Pump(STDOUT, -1, self._writer(log_dir, STDOUT), relay=relay, is_window=self._is_window))
+            relay = output_pipe()
+            self._add_splicer(
+                LogSplicer(STDOUT, -1, self._writer(log_dir, STDOUT), relay=relay, is_window=self._is_window)
+            )
         else:
             # Stdout's files last: a reader that finds those alone knows that there will be no others.
             for stream, name in ((STDERR, "stderr"), (STDOUT, "stdout")):
-                reader, theirs[name] = _pipe()
-                self._add_pump(Pump(stream, reader, self._writer(log_dir, stream), is_window=self._is_window))
-            self._pumps = self._pumps[::-1]
+                reader, theirs[name] = output_pipe()
+                self._add_splicer(LogSplicer(stream, reader, self._writer(log_dir, stream), is_window=self._is_window))
+            self._splicers = self._splicers[::-1]
             if open_stdin:
                 theirs["stdin"], self.stdin_fd = os.pipe2(os.O_CLOEXEC)
         if self._rotation is not None:
-            self._rotation.watch(self._pumps)
+            self._rotation.watch(self._splicers)
 
     def _writer(self, log_dir: str, stream: int) -> StreamWriter:
         return open_writer(log_dir, stream) if self._rotation is None else self._rotation.open_writer(stream)
 
-    def _add_pump(self, pump: Pump) -> None:
-        self._pumps += (pump,)
-        self.last_ns = max(self.last_ns, pump.writer.last_ns)
+    def _add_splicer(self, splicer: LogSplicer) -> None:
+        self._splicers += (splicer,)
+        self.last_ns = max(self.last_ns, splicer.writer.last_ns)
 
     def restore(self, data: Mapping[str, Any], fds: dict[str, int]) -> None:
-        self._rebuild_pumps(fds)
+        self._rebuild_splicers(fds)
         super().restore(data, fds)
         with contextlib.suppress(OSError):
             self.paused = self.cgroup.is_frozen()
-        for pump in self._pumps:
+        for splicer in self._splicers:
             if self.tty:
-                pump.source_fd = self.master_fd
-            self._watch_pump(pump)
+                splicer.source_fd = self.master_fd
+            self._watch_splicer(splicer)
 
-    def _rebuild_pumps(self, fds: dict[str, int]) -> None:
+    def _rebuild_splicers(self, fds: dict[str, int]) -> None:
         self.stdin_fd = fds.pop("stdin", -1)
         for stream in (STDOUT, STDERR):
             if f"log{stream}" not in fds or f"idx{stream}" not in fds:
                 continue
             writer = StreamWriter(fds.pop(f"log{stream}"), fds.pop(f"idx{stream}"))
             relay = (fds.pop("relay_r", -1), fds.pop("relay_w", -1))
-            pump = Pump(stream, fds.pop(f"src{stream}", -1), writer, relay=relay, is_window=self._is_window)
-            for fd in (pump.source_fd, *relay):
+            splicer = LogSplicer(stream, fds.pop(f"src{stream}", -1), writer, relay=relay, is_window=self._is_window)
+            for fd in (splicer.source_fd, *relay):
                 if fd >= 0:
                     os.set_blocking(fd, False)
-            self._add_pump(pump)
+            self._add_splicer(splicer)
         if self._rotation is not None:
-            self._rotation.watch(self._pumps)
+            self._rotation.watch(self._splicers)
             self._rotation.resume()
 
     def finish_restored(self, fds: dict[str, int]) -> None:
         """The run was over already, or never began, when its supervisor died: save the output, drop the rest."""
-        self._rebuild_pumps(fds)
+        self._rebuild_splicers(fds)
         self._drain()
         for fd in fds.values():
             os.close(fd)
@@ -219,29 +221,31 @@ class Run(Child):
 
     # Output
 
-    def _watch_pump(self, pump: Pump) -> None:
-        if pump.source_fd >= 0:
-            pump.owner = self
-            self.loop.add(pump.source_fd, READ, pump)
+    def _watch_splicer(self, splicer: LogSplicer) -> None:
+        if splicer.source_fd >= 0:
+            splicer.owner = self
+            self.loop.add(splicer.source_fd, READ, splicer)
 
     def on_master(self) -> None:
-        for pump in self._pumps:
-            pump.source_fd = self.master_fd
-            self._watch_pump(pump)
+        for splicer in self._splicers:
+            splicer.source_fd = self.master_fd
+            self._watch_splicer(splicer)
 
-    def on_output(self, pump: Pump) -> None:
-        """The source of one of the pumps is readable."""
-        state, last_ns = pump.run(self.last_ns)
+    def on_output(self, splicer: LogSplicer) -> None:
+        """The source of one of the streams is readable."""
+        state, last_ns = splicer.run(self.last_ns)
         if last_ns != self.last_ns:
             self.last_ns = last_ns
             self._tell(self, "grew")
         if state == ENDED:
-            self.loop.remove(pump.source_fd)  # a pipe without writers, a terminal hung up: both would be ready for ever
+            self.loop.remove(
+                splicer.source_fd
+            )  # a pipe without writers, a terminal hung up: both would be ready for ever
 
     def _drain(self) -> None:
-        for pump in self._pumps:
+        for splicer in self._splicers:
             for _ in range(_DRAIN_TURNS):
-                state, self.last_ns = pump.run(self.last_ns)
+                state, self.last_ns = splicer.run(self.last_ns)
                 if state in (IDLE, ENDED):
                     break
 
@@ -283,13 +287,13 @@ class Run(Child):
 
     def _close_all(self) -> None:
         """Give back descriptors, cgroup and the keeper's entry."""
-        for pump in self._pumps:
-            if pump.source_fd >= 0:
-                self.loop.remove(pump.source_fd)
+        for splicer in self._splicers:
+            if splicer.source_fd >= 0:
+                self.loop.remove(splicer.source_fd)
             if self.tty:
-                pump.source_fd = -1  # the master is Child's
-            pump.close()
-        self._pumps = ()
+                splicer.source_fd = -1  # the master is Child's
+            splicer.close()
+        self._splicers = ()
         if self.stdin_fd >= 0:
             os.close(self.stdin_fd)
             self.stdin_fd = -1
@@ -399,13 +403,6 @@ class Run(Child):
         if fd < 0:
             raise Refused(f"{self.key} has no open standard input")
         return fd
-
-
-def _pipe() -> tuple[int, int]:
-    """A pipe whose read end does not block; the write end's own flag is the container's to choose."""
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(reader, False)
-    return reader, writer
 
 
 def remove_empty_cgroup(path: str) -> None:

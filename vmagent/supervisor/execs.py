@@ -1,17 +1,25 @@
-"""Another process in a running container. Its streams are the engine's; here are its start and its exit status.
+"""Another process in a running container: its streams, its start, its exit status, and what is known of it afterwards.
 
-The status is told, then put into the keeper's entry, then the process is reaped; it stays there until the engine has
-taken it.
+Output goes to a window (`vmagent.supervisor.window`) that outlives engine and supervisor; input and output pipes are
+held here and by the keeper. After the end the streams stay until the engine sends `close_exec`, and the entry (what was
+requested, pid, exit code) for `KEEP_S`, so that an engine that starts in between can answer for the exec.
 """
 
 from __future__ import annotations
 
+import os
+import time
+
 from vmagent.runtime.launch import launch_exec
-from vmagent.supervisor.child import EXITED, Child
+from vmagent.supervisor.child import EXITED, Child, Refused
+from vmagent.supervisor.logwriter import STDERR, STDOUT
+from vmagent.supervisor.loop import READ
+from vmagent.supervisor.splicing import ENDED, FULL, IDLE, WindowOwner, WindowSplicer, output_pipe
+from vmagent.supervisor.window import Window, new_window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from vmagent.runtime.spawner import Spawner
@@ -20,52 +28,234 @@ if TYPE_CHECKING:
     from vmagent.supervisor.loop import Loop
 
 KIND = "exec"
+KEEP_S = 300.0  # an ended exec can be inspected for this long
+_DRAIN_TURNS = 16
+# From the exit of a terminal's process to the end of its output: the bytes come through a work queue of the kernel.
+_TERMINAL_DRAIN_S = 0.5
 
 
-class Exec(Child):
-    """`tell(self, what)` is called with "running", "failed" or "exited"."""
+class Exec(Child, WindowOwner):
+    """`tell(self, what)` is called with "running", "failed", "grew" or "exited"."""
 
-    __slots__ = ("_tell", "container_id", "exec_id", "tty")
+    __slots__ = (
+        "_code",
+        "_splicers",
+        "_tell",
+        "container_id",
+        "ended_at",
+        "exec_id",
+        "facts",
+        "is_closed",
+        "is_read_up",
+        "stdin_fd",
+        "tty",
+        "window",
+    )
 
     def __init__(
         self, data: Mapping[str, Any], loop: Loop, keeping: Keeping, tell: Callable[[Exec, str], None]
     ) -> None:
-        """`data`: exec_id, id (the container's), tty."""
+        """`data`: exec_id, id (the container's), tty, facts (the engine's, returned to the next engine)."""
         super().__init__(loop, keeping)
         self.exec_id: str = data["exec_id"]
         self.container_id: str = data["id"]
         self.tty: bool = data["tty"]
+        self.facts: dict[str, Any] = data["facts"]
+        self.window: Window | None = None
+        self.stdin_fd = -1
+        self.ended_at = 0.0  # seconds since 1970
+        self.is_closed = False  # the engine needs neither its streams nor the report of its exit any more
+        self.is_read_up = False  # the reader had everything when the last bytes came: it waits for a message
+        self._splicers: tuple[WindowSplicer, ...] = ()
+        self._code: int | None = None  # the exit code while a terminal's last output is waited for
         self._tell = tell
 
     @property
     def key(self) -> str:
         return "exec " + self.exec_id
 
-    def words(self) -> dict[str, Any]:
-        words = {"kind": KIND, "exec_id": self.exec_id, "id": self.container_id, "tty": self.tty}
-        return words if self.exit_code is None else {**words, "exit_code": self.exit_code}
+    def entry(self) -> dict[str, Any]:
+        entry = {
+            "kind": KIND,
+            "exec_id": self.exec_id,
+            "id": self.container_id,
+            "tty": self.tty,
+            "facts": self.facts,
+        }
+        return entry if self.exit_code is None else {**entry, "exit_code": self.exit_code, "ended_at": self.ended_at}
 
-    def start(self, container: Run, plan: dict[str, Any], streams: Mapping[str, int], spawner: Spawner | None) -> None:
-        """Launch it; `streams` (stdin, stdout, stderr) stay the caller's. Raises LaunchError, OSError."""
-        launched = launch_exec(
-            plan,
-            container_pidfd=container.pidfd,
-            cgroup=container.cgroup,
-            stdin_fd=streams.get("stdin", -1),
-            stdout_fd=streams.get("stdout", -1),
-            stderr_fd=streams.get("stderr", -1),
-            spawner=spawner,
-        )
+    def record(self) -> dict[str, Any]:
+        """What `HeldExec` is made of."""
+        return {
+            "exec_id": self.exec_id,
+            "container_id": self.container_id,
+            "pid": self.pid,
+            "tty": self.tty,
+            "facts": self.facts,
+            "exit_code": self.exit_code,
+            "ended_at": self.ended_at,
+            "has_output": self.window is not None,
+            "is_attended": self.window is not None and self.window.is_attended,
+            "is_closed": self.is_closed,
+        }
+
+    def kept_fds(self) -> dict[str, int]:
+        fds = {"stdin": self.stdin_fd}
+        if self.window is not None:
+            fds["window"], fds["index"] = self.window.payload_fd, self.window.index_fd
+        for splicer in self._splicers:
+            if not self.tty:
+                fds[f"src{splicer.stream}"] = splicer.source_fd
+            fds["relay_r"], fds["relay_w"] = splicer.relay_r, splicer.relay_w
+        return {name: fd for name, fd in fds.items() if fd >= 0}
+
+    # Start
+
+    def start(
+        self,
+        container: Run,
+        plan: dict[str, Any],
+        streams: Sequence[str],
+        owner: tuple[int, int] | None,
+        spawner: Spawner | None,
+    ) -> None:
+        """Make the pipes and launch. Raises LaunchError, OSError; nothing stays behind then.
+
+        `streams`: which of stdin, stdout and stderr are attached; the others are the null device, but a terminal
+        always has its output read. `owner`: uid and gid of the pipes, for a container in a user namespace of its own.
+        """
+        theirs: dict[str, int] = {}
         try:
-            self.launched(launched, self.words())  # unlike a container's, it has nothing that must be kept before
+            self._open_streams(streams, theirs)
+            if owner is not None:  # so that the command can open /dev/stdout
+                for fd in theirs.values():
+                    os.fchown(fd, *owner)
+            launched = launch_exec(
+                plan,
+                container_pidfd=container.pidfd,
+                cgroup=container.cgroup,
+                stdin_fd=theirs.get("stdin", -1),
+                stdout_fd=theirs.get("stdout", -1),
+                stderr_fd=theirs.get("stderr", -1),
+                spawner=spawner,
+            )
+            # In one message: until the child is let go, nothing was executed that a new supervisor must know of.
+            self.launched(launched, self.entry(), self.kept_fds())
         except BaseException:
+            self.close()
             self.keeping.forget(self.key)
             raise
+        finally:
+            for fd in theirs.values():
+                os.close(fd)
+        self._watch_output()
 
-    def take_status(self, code: int) -> None:
-        """The exit status stood in the keeper's entry."""
-        self.exit_code = code
+    def _open_streams(self, streams: Sequence[str], theirs: dict[str, int]) -> None:
+        if self.tty:
+            self.window = new_window()
+            self._splicers = (WindowSplicer(STDOUT, -1, self.window, self, relay=output_pipe()),)
+            return
+        if "stdin" in streams:
+            theirs["stdin"], self.stdin_fd = os.pipe2(os.O_CLOEXEC)
+        for name, stream in (("stdout", STDOUT), ("stderr", STDERR)):
+            if name in streams:
+                if self.window is None:
+                    self.window = new_window()
+                reader, theirs[name] = output_pipe()
+                self._splicers += (WindowSplicer(stream, reader, self.window, self),)
+
+    def restore(self, data: Mapping[str, Any], fds: dict[str, int]) -> None:
+        """Take over a running process."""
+        self._restore_streams(fds)
+        super().restore(data, fds)
+        self._set_master()
+        self._watch_output()
+
+    def restore_ended(self, data: Mapping[str, Any], fds: dict[str, int]) -> None:
+        """Take over the record of one that has ended."""
+        self._restore_streams(fds)
+        self.pid = data["pid"]
+        self.exit_code = data["exit_code"]
+        self.ended_at = data["ended_at"]
         self.state = EXITED
+        self._close_sources()
+
+    def _restore_streams(self, fds: dict[str, int]) -> None:
+        self.stdin_fd = fds.pop("stdin", -1)
+        if "window" not in fds or "index" not in fds:
+            return
+        self.window = Window(fds.pop("window"), fds.pop("index"))
+        relay = (fds.pop("relay_r", -1), fds.pop("relay_w", -1))
+        for stream in (STDOUT, STDERR):
+            source_fd = fds.pop(f"src{stream}", -1)
+            if source_fd >= 0:
+                os.set_blocking(source_fd, False)
+                self._splicers += (WindowSplicer(stream, source_fd, self.window, self),)
+        if relay[0] >= 0:
+            self._splicers = (WindowSplicer(STDOUT, -1, self.window, self, relay=relay),)
+
+    # Streams
+
+    def _set_master(self) -> None:
+        if self.tty:
+            for splicer in self._splicers:
+                splicer.source_fd = self.master_fd
+
+    def on_master(self) -> None:
+        self._set_master()
+        self._watch_output()
+
+    def _watch_output(self) -> None:
+        for splicer in self._splicers:
+            if splicer.source_fd >= 0 and not self.loop.has(splicer.source_fd):
+                self.loop.add(splicer.source_fd, READ, splicer)
+
+    def on_output(self, splicer: WindowSplicer) -> None:
+        """The source of one of the streams is readable."""
+        assert self.window is not None
+        before = self.window.end
+        state = splicer.move()
+        if state == FULL and self.window.wait_for_reader():
+            self.loop.remove(splicer.source_fd)  # until `read_on`
+        elif state == ENDED:
+            self.loop.remove(splicer.source_fd)
+        if self.window.end != before:
+            self._tell(self, "grew")
+        if self._code is not None and state == ENDED:
+            self._finish()
+
+    def on_read_up(self) -> None:
+        self.is_read_up = True
+
+    def read_on(self) -> None:
+        """The reader has read more, or there is none any more: go on with what was held back."""
+        if self.window is not None and self.exit_code is None:
+            self.window.resume()
+            self._watch_output()
+
+    def set_attended(self, is_attended: bool) -> None:
+        """Whether a client reads the output. Without one the command is not held back."""
+        if self.window is not None:
+            self.window.set_attended(is_attended)
+            self.read_on()
+
+    def input_fd(self) -> int:
+        """Where the engine writes the command's input, still ours; -1 if there is none."""
+        return self.master_fd if self.tty else self.stdin_fd
+
+    def stream_fds(self) -> tuple[int, ...]:
+        """For the engine, still ours: the window's two files if there is one, then the input."""
+        fds = () if self.window is None else (self.window.payload_fd, self.window.index_fd)
+        return (*fds, self.input_fd()) if self.input_fd() >= 0 else fds
+
+    def close_stdin(self) -> None:
+        """The command sees the end of its input once the engine has closed its copy. Idempotent."""
+        if self.stdin_fd >= 0:
+            os.close(self.stdin_fd)
+            self.stdin_fd = -1
+            self.keeping.take(self.key, "stdin")
+
+    # Life
 
     def on_running(self) -> None:
         self.forget_retry()
@@ -77,11 +267,60 @@ class Exec(Child):
         self._tell(self, "failed")
 
     def on_exited(self, code: int) -> None:
-        self.exit_code = code
+        self._code = code
+        state = ENDED
+        for splicer in self._splicers:
+            for _ in range(_DRAIN_TURNS):
+                state = splicer.move(is_end=True)
+                if state in (IDLE, ENDED):
+                    break
+        if self.tty and state == IDLE and self.master_fd >= 0:
+            self._watch_output()
+            self.loop.later(_TERMINAL_DRAIN_S, self._finish)
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Everything it wrote is in the window: report the exit, put it on record, reap. Idempotent."""
+        if self._code is None or self.exit_code is not None:
+            return
+        self.exit_code = self._code
+        self.ended_at = time.time()
         self.state = EXITED
-        self._tell(self, "exited")  # somebody waits for this; until the reaping an heir would find out the same
-        self.keeping.put(self.key, {"exit_code": code})
+        self._tell(self, "exited")  # a client waits for this; until the reaping a new supervisor finds the same
+        self.keeping.put(self.key, {"exit_code": self.exit_code, "ended_at": self.ended_at})
         self.reap()
-        # The terminal's master goes with it: its last output is in the engine's copy.
-        self.close()
-        self.keeping.take_later(self.key, "pid", "report", "console", "master")
+        self._close_sources()
+        super().close()
+        self.keeping.take_later(
+            self.key, "pid", "report", "console", "master", "stdin", "src1", "src2", "relay_r", "relay_w"
+        )
+
+    def _close_sources(self) -> None:
+        for splicer in self._splicers:
+            if splicer.source_fd >= 0:
+                self.loop.remove(splicer.source_fd)
+            if self.tty:
+                splicer.source_fd = -1  # the master is Child's
+            splicer.close()
+        self._splicers = ()
+        if self.stdin_fd >= 0:
+            os.close(self.stdin_fd)
+            self.stdin_fd = -1
+
+    def close_streams(self) -> None:
+        """The engine has delivered the output, or nobody wants it. Raises Refused before the end."""
+        if self.state != EXITED:
+            raise Refused(f"{self.key} has not ended")
+        self.is_closed = True
+        if self.window is not None:
+            self.window.close()
+            self.window = None
+            self.keeping.take_later(self.key, "window", "index")
+
+    def close(self) -> None:
+        self._close_sources()
+        if self.window is not None:
+            self.window.close()
+            self.window = None
+        super().close()

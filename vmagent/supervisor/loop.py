@@ -34,6 +34,9 @@ class Loop:
     def change(self, fd: int, events: int) -> None:
         self._epoll.modify(fd, events)
 
+    def has(self, fd: int) -> bool:
+        return fd in self._handlers
+
     def remove(self, fd: int) -> None:
         """Before the close: the keeper's copy of the open file would keep it in the epoll. Idempotent."""
         if self._handlers.pop(fd, None) is not None:

@@ -26,6 +26,7 @@ from vmagent.supervisor.logwriter import (
     open_writer,
     payload_name,
 )
+from vmagent.supervisor.splicing import LogLimits
 from vmagent.supervisor.stderr import say
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vmagent.supervisor.keeping import Keeping
-    from vmagent.supervisor.pump import Pump
+    from vmagent.supervisor.splicing import LogSplicer
 
 _FIONREAD = 0x541B  # asm-generic/ioctls.h
 _SMALLEST_BYTES = 1024  # below that a log would be all files and no lines
@@ -43,29 +44,29 @@ _HELD_GENERATIONS = 4096
 _STREAMS = (STDERR, STDOUT)  # stdout's files are made last, see `Run._open_streams`
 
 
-def words_of(folder: str, max_size: int, max_file: int) -> dict[str, Any]:
+def new_entry(folder: str, max_size: int, max_file: int) -> dict[str, Any]:
     """What a `Rotation` is made of at the start of a run: `max_size` bytes in each of `max_file` generations."""
     return {"folder": folder, "max_size": max_size, "max_file": max_file, "generation": 0}
 
 
-class Rotation:
+class Rotation(LogLimits):
     """The generations of one container's log. Both its streams are of the same generation, and fill it together."""
 
-    __slots__ = ("_folder", "_keeping", "_key", "_left", "_max_file", "_max_size", "_oldest", "_pumps", "generation")
+    __slots__ = ("_folder", "_keeping", "_key", "_left", "_max_file", "_max_size", "_oldest", "_splicers", "generation")
 
-    def __init__(self, words: Mapping[str, Any], key: str, keeping: Keeping) -> None:
-        """`words`: see `words_of`; `key`: of the run's entry with the keeper."""
-        self._folder: str = words["folder"]
-        self._max_size: int = words["max_size"]
-        self._max_file: int = words["max_file"]
-        self.generation: int = words["generation"]
+    def __init__(self, entry: Mapping[str, Any], key: str, keeping: Keeping) -> None:
+        """`entry`: see `new_entry`; `key`: of the run's entry with the keeper."""
+        self._folder: str = entry["folder"]
+        self._max_size: int = entry["max_size"]
+        self._max_file: int = entry["max_file"]
+        self.generation: int = entry["generation"]
         self._key = key
         self._keeping = keeping
-        self._pumps: Sequence[Pump] = ()
+        self._splicers: Sequence[LogSplicer] = ()
         self._oldest = 1
         self._left = 0  # bytes until this generation is full, its index included
 
-    def words(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, Any]:
         """For the keeper, beside the descriptors of this generation."""
         return {
             "folder": self._folder,
@@ -82,11 +83,11 @@ class Rotation:
         self._find_oldest()
         self._delete_old()
 
-    def watch(self, pumps: Sequence[Pump]) -> None:
-        """From here on the pumps ask for `room`, and get new writers when it is used up."""
-        self._pumps = pumps
-        for pump in pumps:
-            pump.rotation = self
+    def watch(self, splicers: Sequence[LogSplicer]) -> None:
+        """From here on the splicers ask for `room`, and get new writers when it is used up."""
+        self._splicers = splicers
+        for splicer in splicers:
+            splicer.rotation = self
         self._measure()
 
     def resume(self) -> None:
@@ -112,7 +113,7 @@ class Rotation:
         self._oldest = min(_numbers(self._folder), default=self.generation)
 
     def _measure(self) -> None:
-        self._left = max(self._max_size, _SMALLEST_BYTES) - sum(pump.writer.size() for pump in self._pumps)
+        self._left = max(self._max_size, _SMALLEST_BYTES) - sum(splicer.writer.size() for splicer in self._splicers)
 
     # While output comes
 
@@ -133,7 +134,7 @@ class Rotation:
 
     def _rotate(self) -> None:
         try:
-            if all(pump.writer.written == pump.writer.end for pump in self._pumps):
+            if all(splicer.writer.written == splicer.writer.end for splicer in self._splicers):
                 self._switch(self.generation + 1)
         except OSError as e:
             say(f"cove-supervisor: {self._key}: the log can't be rotated: {e}")
@@ -142,22 +143,22 @@ class Rotation:
 
     def _switch(self, generation: int) -> None:
         """Go on in `generation`, whose files may be there already. Raises OSError."""
-        opened: list[tuple[Pump, StreamWriter]] = []
+        opened: list[tuple[LogSplicer, StreamWriter]] = []
         try:
-            for pump in reversed(self._pumps):
-                opened.append((pump, self._open(pump.stream, generation)))
+            for splicer in reversed(self._splicers):
+                opened.append((splicer, self._open(splicer.stream, generation)))
         except BaseException:
             for _, writer in opened:
                 writer.close()
             raise
         self.generation = generation
         fds = {}
-        for pump, writer in opened:
-            fds[f"log{pump.stream}"], fds[f"idx{pump.stream}"] = writer.payload_fd, writer.index_fd
-        self._keeping.put(self._key, {"rotation": self.words()}, fds)
-        for pump, writer in opened:
-            pump.writer.close()
-            pump.writer = writer
+        for splicer, writer in opened:
+            fds[f"log{splicer.stream}"], fds[f"idx{splicer.stream}"] = writer.payload_fd, writer.index_fd
+        self._keeping.put(self._key, {"rotation": self.entry()}, fds)
+        for splicer, writer in opened:
+            splicer.writer.close()
+            splicer.writer = writer
         self._measure()
         self._delete_old()
 

@@ -14,15 +14,16 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import time
 from _socket import SO_PEERCRED, SOL_SOCKET
 
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.spawner import Spawner
-from vmagent.supervisor import containers, execs, records, rotation, words
+from vmagent.supervisor import containers, execs, records, replies, rotation
 from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
 from vmagent.supervisor.connections import Connection
 from vmagent.supervisor.containers import Run
-from vmagent.supervisor.execs import Exec
+from vmagent.supervisor.execs import KEEP_S, Exec
 from vmagent.supervisor.keeping import Keeping
 from vmagent.supervisor.loop import READ, Loop
 from vmagent.supervisor.stderr import say
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     Answer = tuple[dict[str, Any], tuple[int, ...]]
 
 _STOP_LIMIT_S = 10.0
+_MAX_ENDED = 1024  # ended execs whose record is kept
 _CGROUP_PAUSE_S = 0.02
 _UCRED = struct.Struct("iII")  # struct ucred: pid, uid, gid
 _PARENT_KIND = "cgroup-parent"  # of an entry with the keeper
@@ -53,6 +55,7 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._tell_of_run = self._on_run  # one for all: each look at a method makes an object
         self._execs: dict[str, Exec] = {}
+        self._is_sweeping = False  # a timer is set that forgets ended execs
         self._is_ending = False
         self._spawner = _start_spawner(self._pids_of_children)
         self._cgroup_parents: set[str] = set()
@@ -70,7 +73,12 @@ class Supervisor:
             "stdin_fd": self._stdin_fd,
             "close_stdin": self._close_stdin,
             "acknowledge": self._acknowledge,
-            "forget_exec": self._forget_exec,
+            "list_execs": self._list_execs,
+            "exec_streams": self._exec_streams,
+            "exec_read": self._exec_read,
+            "leave_exec": self._leave_exec,
+            "close_exec_stdin": self._close_exec_stdin,
+            "close_exec": self._close_exec,
         }
         self.loop.add(keeper.fd, READ, self._on_keeper)
 
@@ -130,7 +138,8 @@ class Supervisor:
         elif data["kind"] == execs.KIND:
             child = self._execs[data["exec_id"]] = Exec(data, self.loop, self.keeping, self._on_exec)
             if "exit_code" in data:
-                child.take_status(data["exit_code"])
+                child.restore_ended(data, fds)
+                self._forget_later(child)
             elif "pid" in fds:
                 child.restore(data, fds)
             else:
@@ -231,12 +240,12 @@ class Supervisor:
         self._connections.append(connection)
         for run in self._runs.values():
             if run.state == EXITED:
-                connection.send(words.exited(run))
+                connection.send(replies.exited(run))
             else:
                 connection.grew(run.id)
         for child in self._execs.values():
-            if child.state == EXITED:
-                connection.send(words.exec_exited(child))
+            if child.state == EXITED and not child.is_closed:
+                connection.send(replies.exec_exited(child))
 
     def _drop(self, connection: Connection) -> None:
         if connection in self._connections:
@@ -287,7 +296,7 @@ class Supervisor:
                 if known.is_restored and known.retry is None:
                     known.retry = (message, [os.dup(fd) for fd in fds])
             else:
-                connection.send({**words.spawned(known), "a": message["q"]})
+                connection.send({**replies.spawned(known), "a": message["q"]})
             return
         if known is not None:
             if known.state != EXITED:
@@ -304,7 +313,7 @@ class Supervisor:
             "window": log_dir is None,
         }
         if log_dir is not None and message.get("log_limits"):
-            data["rotation"] = rotation.words_of(log_dir, *message["log_limits"])
+            data["rotation"] = rotation.new_entry(log_dir, *message["log_limits"])
         run = self._make_run(data)
         plan = message["plan"]
         if message["tty_size"]:
@@ -330,7 +339,7 @@ class Supervisor:
             case "cgroup-busy":
                 self.loop.later(_CGROUP_PAUSE_S, lambda: self._remove_cgroup(run))
             case "running":
-                run.answer(words.spawned(run))
+                run.answer(replies.spawned(run))
                 if self._is_ending:
                     run.signal(signal.SIGKILL)
             case "failed":
@@ -338,8 +347,8 @@ class Supervisor:
                 self._answer_failed(run)
                 self._end_if_done()
             case "exited":
-                run.answer(words.spawned(run))
-                self._tell_all(words.exited(run))
+                run.answer(replies.spawned(run))
+                self._tell_all(replies.exited(run))
                 self._end_if_alone()
                 self._end_if_done()
 
@@ -367,15 +376,15 @@ class Supervisor:
                 if known.is_restored and known.retry is None:
                     known.retry = (message, [os.dup(fd) for fd in fds])
             else:
-                connection.send({"pid": known.pid, "a": message["q"]}, words.master(known))
+                connection.send({**replies.exec_started(known), "a": message["q"]}, known.stream_fds())
             return
         run = self._running(message)
-        child = Exec({**message, "tty": message["tty"]}, self.loop, self.keeping, self._on_exec)
+        child = Exec(message, self.loop, self.keeping, self._on_exec)
         if message["tty_size"]:
             message["plan"]["console_size"] = message["tty_size"]
         self._execs[child.exec_id] = child
         try:
-            child.start(run, message["plan"], dict(zip(message["streams"], fds, strict=True)), self._spawner)
+            child.start(run, message["plan"], message["streams"], message["owner"], self._spawner)
         except BaseException:
             del self._execs[child.exec_id]
             raise
@@ -384,13 +393,21 @@ class Supervisor:
     def _on_exec(self, child: Exec, what: str) -> None:
         match what:
             case "running":
-                child.answer({"pid": child.pid}, words.master(child))
+                child.answer(replies.exec_started(child), child.stream_fds())
             case "failed":
                 del self._execs[child.exec_id]
+                is_awaited = any(connection.is_open for connection, _ in child.waiters)
                 self._answer_failed(child)
+                if not is_awaited and child.exec_id not in self._execs:  # an engine that was killed had requested it
+                    self._tell_all(replies.exec_failed(child))
+            case "grew":
+                is_read_up, child.is_read_up = child.is_read_up, False
+                for connection in [*self._connections]:
+                    connection.exec_grew(child.exec_id, at_once=is_read_up)
             case "exited":
-                child.answer({"pid": child.pid})
-                self._tell_all(words.exec_exited(child))
+                child.answer(replies.exec_started(child), child.stream_fds())
+                self._tell_all(replies.exec_exited(child))
+                self._forget_later(child)
 
     # Verbs
 
@@ -471,12 +488,58 @@ class Supervisor:
             run.forget()
         return {}, ()
 
-    def _forget_exec(self, message: dict[str, Any]) -> Answer:
-        child = self._execs.get(message["exec_id"])
-        if child is not None and child.state == EXITED:
-            del self._execs[child.exec_id]
-            self.keeping.forget_later(child.key)
+    # Execs after their start
+
+    def _list_execs(self, _message: dict[str, Any]) -> Answer:
+        return {"execs": [child.record() for child in self._execs.values()]}, ()
+
+    def _exec_streams(self, message: dict[str, Any]) -> Answer:
+        """A client attaches again."""
+        child = self._held_exec(message)
+        child.set_attended(True)
+        return replies.exec_started(child), child.stream_fds()
+
+    def _exec_read(self, message: dict[str, Any]) -> Answer:
+        self._held_exec(message).read_on()
         return {}, ()
+
+    def _leave_exec(self, message: dict[str, Any]) -> Answer:
+        child = self._held_exec(message)
+        child.set_attended(False)
+        child.close_stdin()
+        return {}, ()
+
+    def _close_exec_stdin(self, message: dict[str, Any]) -> Answer:
+        self._held_exec(message).close_stdin()
+        return {}, ()
+
+    def _close_exec(self, message: dict[str, Any]) -> Answer:
+        self._held_exec(message).close_streams()
+        return {}, ()
+
+    def _forget_later(self, child: Exec) -> None:
+        """Keep its record for a while, but not more than `_MAX_ENDED` of them."""
+        ended = [one for one in self._execs.values() if one.state == EXITED] if len(self._execs) > _MAX_ENDED else []
+        for one in ended[: len(ended) - _MAX_ENDED]:
+            self._forget_exec(one)
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            self.loop.later(max(0.0, child.ended_at + KEEP_S - time.time()), self._forget_old)
+
+    def _forget_exec(self, child: Exec) -> None:
+        del self._execs[child.exec_id]
+        child.close()
+        self.keeping.forget_later(child.key)
+
+    def _forget_old(self) -> None:
+        self._is_sweeping = False
+        ended = [child for child in self._execs.values() if child.state == EXITED]
+        for child in ended:
+            if child.ended_at + KEEP_S <= time.time():
+                self._forget_exec(child)
+        left = [child for child in ended if child.exec_id in self._execs]
+        if left:
+            self._forget_later(min(left, key=lambda child: child.ended_at))
 
 
 def _start_spawner(known: Callable[[], set[int]]) -> Spawner | None:

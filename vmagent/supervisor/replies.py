@@ -1,4 +1,4 @@
-"""What the supervisor tells the engine of runs and execs, see `vmagent.supervisor.supervisor` for the wire."""
+"""Replies to the engine and events about runs and execs; `vmagent.supervisor.supervisor` describes the wire."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def exec_exited(child: Exec) -> dict[str, Any]:
     return {"e": "exec_exited", "exec_id": child.exec_id, "exit_code": child.exit_code}
 
 
-def master(child: Exec) -> tuple[int, ...]:
-    """The descriptors that go with the answer to a start: its terminal's master, where it has one."""
-    return (child.master_fd,) if child.master_fd >= 0 else ()
+def exec_started(child: Exec) -> dict[str, Any]:
+    """With it go `Exec.stream_fds`."""
+    return {"pid": child.pid, "has_output": child.window is not None}
+
+
+def exec_failed(child: Exec) -> dict[str, Any]:
+    """An exec never came to its command: as if that had ended with the status that docker reports then."""
+    kind = child.failure[0] if child.failure is not None else ""
+    exit_code = 127 if kind == "not-found" else 126
+    return {"e": "exec_exited", "exec_id": child.exec_id, "exit_code": exit_code}

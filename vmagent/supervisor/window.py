@@ -1,0 +1,156 @@
+"""The output of an exec between its pipes and its reader: two anonymous files (memfd_create(2)) with a bounded content.
+
+The supervisor writes both files; the engine reads them through descriptors of its own. They have no name, so they
+vanish with the last descriptor, and the keeper holds one for the next supervisor.
+
+The payload holds the bytes of both streams in the order in which they arrived. The index begins with a header of three
+little-endian 64-bit numbers, followed by records of 64 bits:
+
+- `delivered`: the offset up to which the client has everything; the reader writes it;
+- `waiting`: 1 while the writer is out of room. A reader that finds it set sends `exec_read` to the supervisor;
+- `attended`: 1 while output is kept for a client; the supervisor writes it on the engine's request;
+- each record is `offset << 2 | stream`: from that offset on the bytes belong to that stream (1 stdout, 2 stderr).
+
+A record is written before its first byte, and only where the stream changes. The end of the payload is its size. So a
+supervisor that is killed between any two calls leaves files that are complete, and an ordinary write costs one splice.
+
+The writer takes at most `WINDOW_BYTES` beyond `delivered`; what was delivered is given back to the kernel (a hole).
+Unattended, the oldest output is dropped instead, and the command is never held back.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from vmagent.linux.files import punch_hole
+
+WINDOW_BYTES = 1 << 20
+HEADER = struct.Struct("<QQQ")
+WORD = struct.Struct("<Q")
+STREAM_MASK = 3
+_MAX_RECORDS = 16384  # in the window; a command that alternates between its streams byte by byte needs many
+_FREE_BYTES = WINDOW_BYTES // 4  # give storage back in steps of this size
+_PAGE = 4096
+
+
+class Window:
+    """The writer's side. Raises OSError where a file takes no more."""
+
+    __slots__ = ("_first_record", "_freed", "_records", "_stream", "end", "index_fd", "is_attended", "payload_fd")
+
+    def __init__(self, payload_fd: int, index_fd: int) -> None:
+        """Takes both descriptors over; an earlier supervisor may have written to the files."""
+        self.payload_fd, self.index_fd = payload_fd, index_fd
+        self.is_attended = bool(HEADER.unpack(os.pread(index_fd, HEADER.size, 0))[2])
+        self.end = os.lseek(payload_fd, 0, os.SEEK_END)
+        self._records = max(0, os.fstat(index_fd).st_size - HEADER.size) // WORD.size
+        self._first_record = 0  # records before this one are given back
+        self._freed = 0
+        self._stream = read_records(index_fd, self._records - 1, 1)[0] & STREAM_MASK if self._records else 0
+
+    @property
+    def delivered(self) -> int:
+        return int(WORD.unpack(os.pread(self.index_fd, WORD.size, 0))[0])
+
+    def room(self) -> int:
+        """How many bytes may be added now; 0: wait for the reader, see `wait_for_reader`."""
+        delivered = self.delivered
+        if not self.is_attended and self._is_full(delivered):
+            delivered = max(delivered, self.end - WINDOW_BYTES // 2)
+            if self._records - self._first_record >= _MAX_RECORDS:
+                delivered = self.end
+            os.pwrite(self.index_fd, WORD.pack(delivered), 0)
+        if delivered - self._freed >= _FREE_BYTES or self._records - self._first_record >= _MAX_RECORDS:
+            self._free(delivered)
+        return 0 if self._is_full(delivered) else WINDOW_BYTES - (self.end - delivered)
+
+    def _is_full(self, delivered: int) -> bool:
+        return self.end - delivered >= WINDOW_BYTES or self._records - self._first_record >= _MAX_RECORDS
+
+    def wait_for_reader(self) -> bool:
+        """Ask the reader for a message when it has read more. False: it has done so meanwhile, and there is room."""
+        self._set_waiting(1)
+        if self.room():
+            self._set_waiting(0)
+            return False
+        return True
+
+    def _set_waiting(self, value: int) -> None:
+        os.pwrite(self.index_fd, WORD.pack(value), WORD.size)
+
+    def resume(self) -> None:
+        """The reader has read more."""
+        self._set_waiting(0)
+
+    def set_attended(self, is_attended: bool) -> None:
+        """Whether output is kept for a client."""
+        self.is_attended = is_attended
+        os.pwrite(self.index_fd, WORD.pack(is_attended), 2 * WORD.size)
+
+    def begin(self, stream: int) -> None:
+        """The next bytes belong to `stream`."""
+        if stream != self._stream:
+            where = HEADER.size + self._records * WORD.size
+            os.pwrite(self.index_fd, WORD.pack(self.end << 2 | stream), where)
+            self._records += 1
+            self._stream = stream
+
+    def took(self, count: int) -> bool:
+        """`count` bytes were added; whether the reader had everything before, and so waits for a message."""
+        before = self.end
+        self.end += count
+        return self.delivered >= before
+
+    def _free(self, delivered: int) -> None:
+        """Give back what lies before `delivered`, and the records that only speak of that."""
+        upto = delivered // _PAGE * _PAGE
+        if upto > self._freed:
+            punch_hole(self.payload_fd, self._freed, upto - self._freed)
+            self._freed = upto
+        self._first_record = last_record(self.index_fd, self._first_record, self._records, delivered)
+        first = (HEADER.size + self._first_record * WORD.size) // _PAGE * _PAGE
+        if first > _PAGE:  # the first page has the header
+            punch_hole(self.index_fd, _PAGE, first - _PAGE)
+
+    def close(self) -> None:
+        os.close(self.payload_fd)
+        os.close(self.index_fd)
+
+
+def new_window() -> Window:
+    """An empty window that keeps its content for a client. Raises OSError."""
+    payload_fd = os.memfd_create("cove-exec", os.MFD_CLOEXEC)
+    try:
+        index_fd = os.memfd_create("cove-exec-index", os.MFD_CLOEXEC)
+    except OSError:
+        os.close(payload_fd)
+        raise
+    try:
+        os.pwrite(index_fd, HEADER.pack(0, 0, 1), 0)
+    except OSError:
+        os.close(payload_fd)
+        os.close(index_fd)
+        raise
+    return Window(payload_fd, index_fd)
+
+
+def read_records(index_fd: int, first: int, count: int) -> list[int]:
+    """At most `count` records from number `first` on."""
+    raw = os.pread(index_fd, count * WORD.size, HEADER.size + first * WORD.size)
+    return [word for (word,) in WORD.iter_unpack(raw[: len(raw) // WORD.size * WORD.size])]
+
+
+def last_record(index_fd: int, low: int, high: int, offset: int) -> int:
+    """The number of the last record from `low` to `high` that begins at or before `offset`; `low` if there is none.
+
+    Records that were given back to the kernel read as zero.
+    """
+    first = low
+    while low < high:
+        middle = (low + high) // 2
+        if read_records(index_fd, middle, 1)[0] >> 2 <= offset:
+            low = middle + 1
+        else:
+            high = middle
+    return max(first, low - 1)

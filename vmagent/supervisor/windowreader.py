@@ -1,0 +1,51 @@
+"""The engine's side of an exec's output; `vmagent.supervisor.window` describes the files. Its calls never block."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+from vmagent.supervisor.window import HEADER, STREAM_MASK, WORD, last_record, read_records
+
+_RECORDS = 512  # read at once
+
+
+class WindowReader:
+    """Gives out what the client has not got yet, from the first byte that was never `delivered`."""
+
+    def __init__(self, payload_fd: int, index_fd: int) -> None:
+        """Takes both descriptors over."""
+        self._payload_fd, self._index_fd = payload_fd, index_fd
+        self._at = int(WORD.unpack(os.pread(index_fd, WORD.size, 0))[0])
+        self._records: deque[int] = deque()  # those from number `_number` on that were read from the index
+        self._number = last_record(index_fd, 0, self._count(), self._at)
+        self._stream = 0  # of the byte at `_at`, once the record that says so was read
+
+    def _count(self) -> int:
+        return max(0, os.fstat(self._index_fd).st_size - HEADER.size) // WORD.size
+
+    def read(self, limit_bytes: int) -> tuple[int, bytes] | None:
+        """(stream, at most `limit_bytes`); None if nothing more has come yet. Raises OSError."""
+        size = os.fstat(self._payload_fd).st_size  # before the index: a record is written before its first byte
+        if size <= self._at:
+            return None
+        if not self._records:
+            self._records.extend(read_records(self._index_fd, self._number, _RECORDS))
+        while self._records and self._records[0] >> 2 <= self._at:
+            self._stream = self._records.popleft() & STREAM_MASK
+            self._number += 1
+            if not self._records:
+                self._records.extend(read_records(self._index_fd, self._number, _RECORDS))
+        end = min(size, self._at + limit_bytes, self._records[0] >> 2 if self._records else size)
+        data = os.pread(self._payload_fd, end - self._at, self._at)
+        self._at += len(data)
+        return self._stream, data
+
+    def note_delivered(self) -> bool:
+        """The client has all that was read. Whether the writer waits for room: tell the supervisor then."""
+        os.pwrite(self._index_fd, WORD.pack(self._at), 0)
+        return bool(WORD.unpack(os.pread(self._index_fd, WORD.size, WORD.size))[0])
+
+    def close(self) -> None:
+        os.close(self._payload_fd)
+        os.close(self._index_fd)
