@@ -13,6 +13,7 @@ run=(
 test=(
   busybox-static docker-registry                    # an image's content and a real registry
   xvfb xauth x11-utils fonts-inter fonts-jetbrains-mono # a screen, and the fonts of the pictures
+  dbus libxtst6                                     # a tray, and keys pressed in a real process
   crun runc skopeo                                  # peers that the runtime and the store are compared with
   openssh-client libseccomp2 strace util-linux e2fsprogs mount
 )

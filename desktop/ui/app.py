@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
-from PySide6.QtWidgets import QApplication, QMenu
+from PySide6.QtWidgets import QMenu
 
 from desktop.context import NATIVE, VM, Context
 from desktop.paths import HostPaths
 from desktop.ui.activity_page import ActivityModel, ActivityPage
+from desktop.ui.application import Application
 from desktop.ui.container_actions import ContainerActions
 from desktop.ui.container_model import ContainerModel
 from desktop.ui.containers_page import ContainersPage
@@ -40,7 +41,7 @@ class Cove(QObject):
     """The application: one engine, one window, one tray icon. `open` follows the engine, `close` ends all threads."""
 
     def __init__(
-        self, app: QApplication, theme: Theme, context: Context, paths: HostPaths, settings: QSettings
+        self, app: Application, theme: Theme, context: Context, paths: HostPaths, settings: QSettings
     ) -> None:
         super().__init__()
         self.app, self.theme, self.context, self.paths = app, theme, context, paths
@@ -125,6 +126,7 @@ class Cove(QObject):
         window.placed.connect(self._on_placed)
         window.seen.connect(lambda _seen: self._sight.start())
         window.closing.connect(self.app.quit)
+        self.app.quitting.connect(self._on_quitting)
         window.hidden_to_tray.connect(self._on_hidden)
         window.sidebar.switch.opening.connect(self.control.build_menu)
         window.status.task.clicked.connect(self._on_task)
@@ -148,6 +150,9 @@ class Cove(QObject):
             self.quick_run()
         else:
             self.show_window()
+
+    def _on_quitting(self) -> None:
+        self.window.keeps_alive = False
 
     def close(self) -> None:
         """End every thread and stream; the window stays until Qt drops it."""

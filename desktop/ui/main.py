@@ -28,11 +28,11 @@ def main(argv: Sequence[str]) -> int:
     """Returns the exit status: 0 after quitting, 1 where no engine can be addressed, 2 for bad arguments."""
     options = parser().parse_args(argv)
     from PySide6.QtCore import QSettings, QTimer
-    from PySide6.QtWidgets import QApplication
 
     from desktop.context import ContextError, resolve
     from desktop.paths import host_paths
     from desktop.ui.app import Cove
+    from desktop.ui.application import Application
     from desktop.ui.single import SingleWindow, hand_over
     from desktop.ui.theme import Theme
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     except (ContextError, ValueError) as e:
         sys.stderr.write(f"cove-desktop: {e}\n")
         return 1
-    app = QApplication(["cove-desktop"])
+    app = Application(["cove-desktop"])
     app.setApplicationName("cove-desktop")
     app.setApplicationDisplayName("Cove")
     app.setDesktopFileName("cove-desktop")

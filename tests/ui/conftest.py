@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QSettings
-from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import ApiError, Endpoint
 from desktop.context import Context
 from desktop.paths import host_paths
 from desktop.ui.app import Cove
+from desktop.ui.application import Application
 from desktop.ui.icons import Icons
 from desktop.ui.theme import Theme
 from tests.support.engine import NativeEngine
@@ -27,8 +27,14 @@ from tests.ui.pages import Window
 OpenWindow = Callable[[NativeEngine], Window]
 
 
+@pytest.fixture(scope="session")
+def qapp_cls() -> type[Application]:
+    """The class of the application that pytest-qt makes."""
+    return Application
+
+
 @pytest.fixture
-def theme(qapp: QApplication) -> Theme:
+def theme(qapp: Application) -> Theme:
     theme = Theme("light")
     theme.apply(qapp)
     return theme
@@ -41,7 +47,7 @@ def icons(theme: Theme) -> Icons:
 
 @pytest.fixture
 def open_window(
-    qapp: QApplication, qtbot: QtBot, theme: Theme, tmp_path: Path
+    qapp: Application, qtbot: QtBot, theme: Theme, tmp_path: Path
 ) -> Iterator[Callable[[NativeEngine], Window]]:
     """Open Cove's window on an engine; it is closed, and its threads have ended, when the test is over."""
     with ExitStack() as closing:

@@ -1,0 +1,172 @@
+"""`cove-desktop` as a process on a desktop with a tray: Quit ends it, and its tray does what it offers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from tests.support.engine import NativeEngine
+from tests.ui.screen import LIMIT_MS, NotifierTray, Screen, Tray, XembedTray, open_notifier_tray, open_screen
+
+END_LIMIT_S = 60
+STOPS_WITH_3 = [
+    "sh",
+    "-c",
+    "trap 'exit 3' TERM; while :; do sleep 0.05; done",
+]  # its stop is a problem: the tray keeps it
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    with open_screen() as opened:
+        yield opened
+
+
+@pytest.fixture
+def notifier(qapp: QApplication) -> Iterator[NotifierTray]:
+    with open_notifier_tray() as opened:
+        yield opened
+
+
+@pytest.fixture(params=["notifier", "xembed"])
+def tray(request: pytest.FixtureRequest, screen: Screen, qtbot: QtBot) -> Tray:
+    """A tray of either kind that Linux has."""
+    made: Tray = XembedTray(screen, qtbot) if request.param == "xembed" else request.getfixturevalue("notifier")
+    return made
+
+
+class Program:
+    """`cove-desktop` with its window in sight and its icon in the tray."""
+
+    def __init__(self, screen: Screen, tray: Tray, engine: NativeEngine, home: Path, qtbot: QtBot) -> None:
+        self.screen, self.tray, self._qtbot = screen, tray, qtbot
+        icons = tray.count()
+        command = [Path(sys.executable).with_name("cove-desktop"), "-H", engine.host]
+        desktop = {"DISPLAY": screen.name, "QT_QPA_PLATFORM": "xcb", **tray.environment}
+        self.process = subprocess.Popen(command, env={**os.environ, **desktop, "COVE_HOME": str(home)})
+        try:
+            qtbot.waitUntil(lambda: tray.count() > icons and bool(self.windows()), timeout=LIMIT_MS)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self.window = next(iter(self.windows()))
+        screen.focus(self.window)
+
+    def windows(self) -> dict[int, tuple[int, int]]:
+        """The main window where it is in sight; the desktop has no other program."""
+        return {window: size for window, size in self.screen.windows().items() if size[0] >= 960}
+
+    def hide(self) -> None:
+        """Close the window to the tray."""
+        self.screen.key("w", "Control_L")
+        self._qtbot.waitUntil(lambda: not self.windows(), timeout=LIMIT_MS)
+
+    def wait_until_ended(self) -> int:
+        """The exit status. Raises TimeoutExpired where it goes on."""
+        return self.process.wait(END_LIMIT_S)
+
+
+@pytest.fixture
+def started() -> Iterator[list[Program]]:
+    """Programs that are killed when the test is over."""
+    programs: list[Program] = []
+    yield programs
+    for program in programs:
+        program.process.kill()
+        program.process.wait()
+
+
+@pytest.fixture
+def start(
+    started: list[Program], screen: Screen, engine: NativeEngine, tmp_path: Path, qtbot: QtBot
+) -> Callable[[Tray], Program]:
+    def start_it(tray: Tray) -> Program:
+        started.append(Program(screen, tray, engine, tmp_path, qtbot))
+        return started[-1]
+
+    return start_it
+
+
+def by_key(program: Program) -> None:
+    program.screen.key("q", "Control_L")
+
+
+def by_tray(program: Program) -> None:
+    program.tray.choose_quit()
+
+
+def by_palette(program: Program) -> None:
+    program.screen.key("k", "Control_L")
+    for name in ("greater", "q", "u", "i", "t", "Return"):
+        program.screen.key(name)
+
+
+def by_signal(program: Program) -> None:
+    program.process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("quit_it", [by_key, by_tray, by_palette, by_signal])
+def test_quit_ends_the_process_where_there_is_a_tray(
+    start: Callable[[Tray], Program], tray: Tray, quit_it: Callable[[Program], None]
+) -> None:
+    program = start(tray)
+    quit_it(program)
+    assert program.wait_until_ended() == 0
+
+
+@pytest.mark.parametrize("quit_it", [by_tray, by_signal])
+def test_quit_ends_the_process_whose_window_is_closed_to_the_tray(
+    start: Callable[[Tray], Program], tray: Tray, quit_it: Callable[[Program], None]
+) -> None:
+    program = start(tray)
+    program.hide()
+    assert program.process.poll() is None
+    quit_it(program)
+    assert program.wait_until_ended() == 0
+
+
+def test_the_windows_size_is_kept_until_the_next_start(
+    start: Callable[[Tray], Program], notifier: NotifierTray, qtbot: QtBot
+) -> None:
+    program = start(notifier)
+    program.screen.resize(program.window, 1111, 666)
+    qtbot.waitUntil(lambda: list(program.windows().values()) == [(1111, 666)], timeout=LIMIT_MS)
+    program.hide()
+    by_signal(program)
+    program.wait_until_ended()
+    assert list(start(notifier).windows().values()) == [(1111, 666)]
+
+
+def test_the_tray_stops_and_starts_a_container(
+    start: Callable[[Tray], Program],
+    notifier: NotifierTray,
+    engine: NativeEngine,
+    named: Callable[..., str],
+    qtbot: QtBot,
+) -> None:
+    named("ui-tray", *STOPS_WITH_3)
+    start(notifier)
+
+    def wait_until(status: str, entry: str) -> None:
+        """The engine says `status`, and the tray's menu has `entry` again."""
+
+        def look() -> bool:
+            said = engine.docker("inspect", "--format", "{{.State.Status}}", "ui-tray").stdout.strip()
+            return said == status and entry in notifier.menu()
+
+        qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    wait_until("running", "Stop")
+    notifier.choose("Stop")
+    wait_until("exited", "Start")
+    notifier.choose("Start")
+    wait_until("running", "Stop")
