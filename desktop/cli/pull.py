@@ -46,13 +46,5 @@ def main(argv: Sequence[str], app: App) -> int:
         finally:
             with contextlib.suppress(BrokenPipeError):
                 view.finish()
-    print(full_name(wanted))
+    print(wanted.full_name)
     return 0
-
-
-def full_name(wanted: reference.Reference) -> str:
-    """With the registry that a short name means: docker.io, and `library/` before a lone component."""
-    first, slash, _ = wanted.repository.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        return str(wanted)
-    return f"docker.io/{'' if slash else 'library/'}{wanted}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.progress import PullView
-from desktop.cli.pull import full_name
 from desktop.client import reference
 from desktop.client.api import path_part
 from desktop.client.engine import PullStream
@@ -48,5 +47,5 @@ def main(argv: Sequence[str], app: App) -> int:
         finally:
             view.finish()
     if quiet:
-        print(full_name(wanted))
+        print(wanted.full_name)
     return 0

@@ -14,6 +14,7 @@ _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}
 _REFERENCE = re.compile(rf"({_NAME})(?::({_TAG}))?(?:@({_DIGEST}))?", re.ASCII)
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _MAX_NAME = 255
+HUB = "docker.io"
 
 
 class InvalidReference(ValueError):
@@ -31,6 +32,17 @@ class Reference(NamedTuple):
     def version(self) -> str:
         """What the API's `tag` parameter takes: the digest where there is one, else the tag, else `latest`."""
         return self.digest or self.tag or "latest"
+
+    @property
+    def full_name(self) -> str:
+        """With the registry that a short name means: docker.io, and `library/` before a lone component there."""
+        first, slash, rest = self.repository.partition("/")
+        if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+            first, rest = HUB, self.repository
+        elif first == f"index.{HUB}":
+            first = HUB
+        library = "library/" if first == HUB and "/" not in rest else ""
+        return str(self._replace(repository=f"{first}/{library}{rest}"))
 
     def __str__(self) -> str:
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag or 'latest'}"

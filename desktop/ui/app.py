@@ -40,9 +40,7 @@ from desktop.ui.workers import Workers
 class Cove(QObject):
     """The application: one engine, one window, one tray icon. `open` follows the engine, `close` ends all threads."""
 
-    def __init__(
-        self, app: Application, theme: Theme, context: Context, paths: HostPaths, settings: QSettings
-    ) -> None:
+    def __init__(self, app: Application, theme: Theme, context: Context, paths: HostPaths, settings: QSettings) -> None:
         super().__init__()
         self.app, self.theme, self.context, self.paths = app, theme, context, paths
         self.icons = icons = Icons(theme)

@@ -51,7 +51,11 @@ EntryRole = Qt.ItemDataRole.UserRole + 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing that Enter does. `command` is shown in the footer; `wish` is what Tab opens in the run dialog."""
+    """One thing that Enter does. `command` is shown in the footer; `wish` is what Tab opens in the run dialog.
+
+    `names` are the whole names, in lower case, by which it is meant when one of them is typed. An entry that `pulls`
+    fetches an image from its registry before it runs it.
+    """
 
     section: str
     title: str
@@ -62,6 +66,8 @@ class Entry:
     command: str = ""
     wish: RunWish | None = None
     call: Callable[[], None] | None = None
+    names: frozenset[str] = frozenset()
+    pulls: bool = False
     is_heading: bool = False
 
 
@@ -79,52 +85,74 @@ class Offer:
 
 
 def find(offer: Offer, text: str) -> list[Entry]:
-    """The entries for what was typed, section by section, the likeliest first. `>`: only actions, `@`: only objects."""
+    """The entries for what was typed, section by section. `>`: only actions, `@`: only objects.
+
+    Images that are here come first, unless the whole name of a container, page or action was typed: its section comes
+    first then, and it first there. What would be pulled comes last.
+    """
     only = text[:1] if text[:1] in (">", "@") else ""
     needle = text.removeprefix(only).strip()
     low = needle.lower()
-    found: list[Entry] = []
+    runs: list[Entry] = []
+    pulls: list[Entry] = []
     if not only:
-        found += _runs(offer, needle, low)
-    if only != ">":
-        found += _places(offer, low, with_pages=not only)
-    if only != "@":
-        found += _actions(offer, low, needed=bool(only))
-    return found
+        runs, pulls = _images(offer, needle, low)
+    places = _places(offer, low, with_pages=not only) if only != ">" else []
+    actions = _actions(offer, low, needed=bool(only)) if only != "@" else []
+    sections = sorted((runs, places, actions), key=lambda entries: not any(low in e.names for e in entries))
+    return [*(entry for section in sections for entry in section), *pulls]
 
 
-def _runs(offer: Offer, needle: str, low: str) -> list[Entry]:
-    entries: list[Entry] = []
-    known = set()
-    for wish in offer.recent:
-        if low in wish.image.lower() and wish.image not in known:
-            known.add(wish.image)
-            options = [tr("as last time")]
-            ports = ", ".join(p.host_port or p.port for p in wish.ports)
-            if ports:
-                options.append(tr("on {ports}", ports=ports))
-            if wish.mounts:
-                options.append(tr("with volume {name}", name=wish.mounts[0].source))
-            entries.append(_run_entry(wish, ", ".join(options), "clock-counter-clockwise"))
-    for image in offer.images:
-        if low in image.lower() and image not in known:
-            known.add(image)
-            entries.append(_run_entry(RunWish(image=image), tr("on this computer"), "stack"))
-    entries.sort(key=lambda e: not e.title.lower().startswith(low))
-    entries = entries[:MOST_PER_SECTION]
-    names = {entry.title for entry in entries}
-    if needle and needle not in names and f"{needle}:latest" not in names:
-        name, _, command = needle.partition(" ")
-        try:
-            parse(name)
-        except InvalidReference:
-            return entries
-        here = name in known or f"{name}:latest" in known
-        fact = tr("on this computer") if here else tr("not on this computer, pulls it first")
+def preselected(entries: Sequence[Entry]) -> Entry | None:
+    """The entry that Enter takes before another is chosen: the first, but never one that pulls an image."""
+    return entries[0] if entries and not entries[0].pulls else None
+
+
+def _images(offer: Offer, needle: str, low: str) -> tuple[list[Entry], list[Entry]]:
+    """The entries that run an image that is here, and those that pull one first."""
+    here = {_full_name(image) for image in offer.images}
+    runs: list[Entry] = []
+    pulls: list[Entry] = []
+    known: set[str] = set()
+    last = [(wish, _as_last_time(wish), "clock-counter-clockwise") for wish in offer.recent]
+    local = [(RunWish(image=image), tr("on this computer"), "stack") for image in offer.images]
+    for wish, fact, icon in (*last, *local):
+        full = _full_name(wish.image)
+        if low not in wish.image.lower() or full in known:
+            continue
+        known.add(full)
+        if full in here:
+            runs.append(_run_entry(wish, fact, icon))
+        else:
+            pulls.append(_pull_entry(wish, full))
+    runs.sort(key=lambda e: not e.title.lower().startswith(low))
+    name, _, command = needle.partition(" ")
+    full = _full_name(name)
+    if full and (command or full not in known):
         wish = RunWish(image=name, command=command.strip())
-        entry = _run_entry(wish, fact, "stack" if here else "download-simple", title=needle)
-        entries = [entry, *entries] if command or here else [*entries, entry]
-    return entries[: MOST_PER_SECTION + 1]
+        if full in here:
+            runs.insert(0, _run_entry(wish, tr("on this computer"), "stack", title=needle))
+        else:
+            pulls.append(_pull_entry(wish, full))
+    return runs[: MOST_PER_SECTION + 1], pulls[:MOST_PER_SECTION]
+
+
+def _full_name(name: str) -> str:
+    """An image's name with its registry and tag; empty where `name` is no reference."""
+    try:
+        return parse(name).full_name
+    except InvalidReference:
+        return ""
+
+
+def _as_last_time(wish: RunWish) -> str:
+    options = [tr("as last time")]
+    ports = ", ".join(p.host_port or p.port for p in wish.ports)
+    if ports:
+        options.append(tr("on {ports}", ports=ports))
+    if wish.mounts:
+        options.append(tr("with volume {name}", name=wish.mounts[0].source))
+    return ", ".join(options)
 
 
 def _run_entry(wish: RunWish, fact: str, icon: str, title: str = "") -> Entry:
@@ -134,12 +162,23 @@ def _run_entry(wish: RunWish, fact: str, icon: str, title: str = "") -> Entry:
     )  # fmt: skip
 
 
+def _pull_entry(wish: RunWish, full_name: str) -> Entry:
+    return Entry(
+        section=tr("Pull and run"), title=f"{full_name} {wish.command}".strip(), fact=tr("not on this computer"),
+        icon="download-simple", verb=tr("Pull and run"), command=wish.command_line(), wish=wish, pulls=True,
+    )  # fmt: skip
+
+
+def _names(*names: str) -> frozenset[str]:
+    return frozenset(name.lower().removesuffix("…") for name in names if name)
+
+
 def _places(offer: Offer, low: str, *, with_pages: bool) -> list[Entry]:
     entries: list[Entry] = []
     matching = [c for c in offer.containers if low in c.haystack] if low else list(offer.containers)[:3]
-    for container in sorted(matching, key=lambda c: (not c.title.lower().startswith(low), not c.is_running))[
-        :MOST_PER_SECTION
-    ]:
+    for container in sorted(
+        matching, key=lambda c: (c.name.lower() != low, not c.title.lower().startswith(low), not c.is_running)
+    )[:MOST_PER_SECTION]:
         title = f"{container.project} / {container.title}" if container.project else container.title
         ports = ", ".join(str(p.host_port) for p in container.ports)
         word = container.state_word.lower()
@@ -152,13 +191,18 @@ def _places(offer: Offer, low: str, *, with_pages: bool) -> list[Entry]:
             Entry(
                 section=tr("Go to"), title=title, fact=fact, state=container.state, verb=tr("Container"),
                 command=f"cove inspect {container.name}", call=partial(offer.open_container, container.id),
+                names=_names(container.name, container.title, title),
             )
         )  # fmt: skip
     if with_pages:
         for title, icon, call in offer.pages:
             if low and low in title.lower():
-                entries.append(Entry(section=tr("Go to"), title=title, icon=icon, verb=tr("Page"), call=call))
-    return entries
+                entries.append(
+                    Entry(
+                        section=tr("Go to"), title=title, icon=icon, verb=tr("Page"), call=call, names=_names(title),
+                    )
+                )  # fmt: skip
+    return sorted(entries, key=lambda entry: low not in entry.names)
 
 
 def _actions(offer: Offer, low: str, *, needed: bool) -> list[Entry]:
@@ -175,13 +219,14 @@ def _actions(offer: Offer, low: str, *, needed: bool) -> list[Entry]:
         entries.append(
             Entry(
                 section=tr("Do"), title=title, fact=fact, icon=icon, command=f"cove {verb} {container.name}",
-                call=partial(offer.act, verb, container),
+                call=partial(offer.act, verb, container), names=_names(title),
             )
         )  # fmt: skip
     entries = entries[:3]
     for title, fact, icon, call in offer.actions:
         if (needed or low) and low in title.lower():
-            entries.append(Entry(section=tr("Do"), title=title, fact=fact, icon=icon, call=call))
+            entries.append(Entry(section=tr("Do"), title=title, fact=fact, icon=icon, call=call, names=_names(title)))
+    entries.sort(key=lambda entry: low not in entry.names)
     return entries[: 8 if needed else MOST_PER_SECTION + 1]
 
 
@@ -402,11 +447,14 @@ class Palette(QWidget):
         if self._offer is None:
             return
         self.needle = text.lstrip(">@").strip().lower()
-        self._model.load(find(self._offer, text))
-        first = next((n for n, entry in enumerate(self._model.rows) if not entry.is_heading), -1)
-        self.view.setCurrentIndex(self._model.index(first) if first >= 0 else QModelIndex())
-        if first < 0:
-            self.command.set_text("")
+        entries = find(self._offer, text)
+        self._model.load(entries)
+        first = preselected(entries)
+        if first is not None:
+            self.view.setCurrentIndex(self._model.index(self._model.rows.index(first)))
+        else:
+            self.view.setCurrentIndex(QModelIndex())
+            self.command.set_text(tr("↓ and Enter pull and run it") if entries else "")
         self._fit()
 
     def _fit(self) -> None:
@@ -447,7 +495,7 @@ class Palette(QWidget):
         rows = [n for n, entry in enumerate(self._model.rows) if not entry.is_heading]
         here = self.view.currentIndex().row()
         if rows:
-            place = rows.index(here) if here in rows else -1
+            place = rows.index(here) if here in rows else -1 if by > 0 else 0
             self.view.setCurrentIndex(self._model.index(rows[(place + by) % len(rows)]))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -459,7 +507,7 @@ class Palette(QWidget):
             elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
                 self._choose(follow=control)
             elif key == Qt.Key.Key_Tab:
-                if (entry := self._entry()) and entry.wish is not None:
+                if (entry := self._entry() or next(iter(self.entries()), None)) and entry.wish is not None:
                     self.hide()
                     self.options_asked.emit(entry.wish)
             elif key == Qt.Key.Key_Escape:

@@ -15,6 +15,7 @@ from desktop.ui.app import Cove
 from desktop.ui.container_model import Row
 from desktop.ui.dialogs import Dialog
 from desktop.ui.facts import EnginePhase
+from desktop.ui.palette import Palette
 from desktop.ui.run_options import RunWish
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, RIGHT, Hands
 
@@ -57,7 +58,7 @@ class Window:
         self.container = ContainerPage(cove, qtbot)
         self.run_page = RunPage(cove, qtbot)
         self.activity = ActivityPage(cove, qtbot)
-        self.palette = PalettePage(cove, qtbot)
+        self.palette = PalettePage(qtbot, cove.palette)
 
     def wait_until_connected(self) -> None:
         self._qtbot.waitUntil(lambda: self.phase is EnginePhase.RUNNING, timeout=LIMIT_MS)
@@ -127,6 +128,17 @@ class Window:
         self._qtbot.waitUntil(lambda: len(self._cove.run_page.runs()) > before, timeout=LIMIT_MS)
         return self.run_page
 
+    def open_quick_run(self) -> None:
+        """Open the palette that stands alone, as a second start with `--quick-run` does."""
+        self._cove.on_wish("quick-run")
+        assert self._cove.quick is not None
+        self._cove.quick.activateWindow()
+
+    @property
+    def quick_run(self) -> PalettePage:
+        assert self._cove.quick is not None
+        return PalettePage(self._qtbot, self._cove.quick)
+
     def dialog(self) -> Dialog:
         """The one that is open."""
         return next(d for d in self._cove.window.findChildren(Dialog) if d.isVisible())
@@ -151,16 +163,16 @@ class Window:
 
 
 class PalettePage:
-    """The palette, opened by its key."""
+    """The palette of the window, opened by its key, or the one that stands alone."""
 
-    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
-        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
+    def __init__(self, qtbot: QtBot, palette: Palette) -> None:
+        self._qtbot, self._hands, self._palette = qtbot, Hands(qtbot), palette
 
     def type(self, text: str) -> list[tuple[str, str]]:
-        """Open it with Ctrl+K and type `text`; returns what is offered as (section, title)."""
-        palette = self._cove.palette
+        """Type `text` in place of what is there; opened with Ctrl+K. Returns what is offered as (section, title)."""
+        palette = self._palette
         if not palette.isVisible():
-            self._hands.key(self._cove.window, Qt.Key.Key_K, CONTROL)
+            self._hands.key(palette.window(), Qt.Key.Key_K, CONTROL)
         self._qtbot.waitUntil(palette.field.hasFocus, timeout=LIMIT_MS)
         self._hands.fill(palette.field, text)
         return [(entry.section, entry.title) for entry in palette.entries()]
@@ -168,15 +180,15 @@ class PalettePage:
     @property
     def preselected(self) -> str:
         """The title of the row that Enter would take; empty where Enter takes none."""
-        index = self._cove.palette.view.currentIndex()
+        index = self._palette.view.currentIndex()
         return str(index.data()) if index.isValid() else ""
 
     def press(self, key: Qt.Key) -> None:
-        self._hands.key(self._cove.window, key)
+        self._hands.key(self._palette.window(), key)
 
     @property
     def is_open(self) -> bool:
-        return self._cove.palette.isVisible()
+        return self._palette.isVisible()
 
 
 class ActivityPage:
@@ -346,6 +358,11 @@ class ContainerPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self._page = cove.detail_page
+
+    @property
+    def name(self) -> str:
+        """The name in the head."""
+        return self._page.name.text()
 
     def choose_tab(self, name: str) -> None:
         tabs: QTabBar = self._page.tabs
