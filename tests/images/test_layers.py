@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
 import stat
 import tarfile
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,9 @@ from vmagent.errors import EngineError
 from vmagent.images.compression import Gzip, decompress
 from vmagent.images.faults import ImageFault
 from vmagent.images.layer import Compression, Kind
+from vmagent.images.links import Links, clamped
 from vmagent.images.tarstream import ByteSource, members
+from vmagent.linux.mounts import open_in_root
 
 NewStore = Callable[..., Driver]
 
@@ -97,28 +101,25 @@ def test_both_kinds_show_the_tree_that_the_tar_describes(new_store: NewStore, tm
 
 
 OUT = "leads out of the layer"
+NO_FILE = "no such file in this layer"
+LOOP = "too many levels of symbolic links"
 ATTACKS = {
     "a parent in the name": ([Entry("../escaped", b"x")], OUT),
     "a parent deep in the name": ([Entry("a/../../escaped", b"x")], OUT),
-    "a link out, then a file through it": ([symlink("a", "../../.."), Entry("a/escaped", b"x")], OUT),
-    "an absolute link, then a file through it": ([symlink("a", "/OUTSIDE"), Entry("a/escaped", b"x")], OUT),
-    "a link to a link out": ([symlink("a", "b"), symlink("b", "/OUTSIDE"), Entry("a/escaped", b"x")], OUT),
-    "a folder swapped for a link": (
-        [folder("a"), Entry("a/in", b"1"), symlink("a", "/OUTSIDE"), Entry("a/escaped", b"x")],
-        OUT,
-    ),
-    "a hard link out": ([hard_link("a", "../../../../../../../OUTSIDE/secret")], OUT),
-    "a hard link through a link out": ([symlink("a", "/OUTSIDE"), hard_link("b", "a/secret")], OUT),
-    "a hard link to nothing": ([hard_link("b", "missing/secret")], "no such file in this layer"),
+    "a hard link out": ([hard_link("a", "../../../../../../../OUTSIDE/secret")], NO_FILE),
+    "a hard link to an absolute path": ([hard_link("a", "/OUTSIDE/secret")], NO_FILE),
+    "a hard link through a link out": ([symlink("a", "/OUTSIDE"), hard_link("b", "a/secret")], NO_FILE),
+    "a hard link to nothing": ([hard_link("b", "missing/secret")], NO_FILE),
+    "a hard link to the root": ([hard_link("b", "/..")], NO_FILE),
     "a whiteout outside": ([Entry("../.wh.secret")], OUT),
     "a whiteout of the parent": ([Entry(".wh...")], OUT),
     "a whiteout of the folder itself": ([Entry("a/.wh..")], OUT),
     "an opaque mark outside": ([Entry("../.wh..wh..opq")], OUT),
-    "a whiteout through a link out": ([symlink("a", "/OUTSIDE"), Entry("a/.wh.secret")], OUT),
-    "a loop of links": ([symlink("a", "b"), symlink("b", "a"), Entry("a/x", b"x")], OUT),
-    "a folder through a link out": ([symlink("a", "/OUTSIDE"), folder("a/escaped")], OUT),
+    "a loop of links": ([symlink("a", "b"), symlink("b", "a"), Entry("a/x", b"x")], LOOP),
+    "a link into itself": ([symlink("a", "a/b"), Entry("a/x", b"x")], LOOP),
     "a root that is a file": ([Entry(".", b"x")], "not a name in the layer"),
     "a bottomless folder": ([Entry("a/" * 600 + "x", b"x")], "folders deep"),
+    "a bottomless link": ([symlink("a", "b/" * 500), Entry("a/" + "c/" * 20 + "x", b"x")], "folders deep"),
 }
 
 
@@ -139,6 +140,112 @@ def test_a_tar_that_reaches_outside_is_refused_and_leaves_nothing(
         assert driver.left() == fresh, attack
         assert (tree_of(outside), os.stat(tmp_path).st_mode) == before, attack
         assert not list(tmp_path.rglob("escaped")), attack
+
+
+# Members of a tar, and what is where in the image's root then: a file's content, None for a folder.
+INSIDE: dict[str, tuple[list[Entry], dict[str, bytes | None]]] = {
+    "an absolute link": ([folder("run"), symlink("v", "/run"), Entry("v/x", b"1")], {"run/x": b"1"}),
+    "an absolute link to nothing yet": ([symlink("v", "/OUTSIDE"), Entry("v/x", b"1")], {"OUTSIDE/x": b"1"}),
+    "a link that climbs too far": (
+        [folder("a/b"), symlink("a/b/c", "../../../../run"), Entry("a/b/c/x", b"1")],
+        {"run/x": b"1"},
+    ),
+    "a link that climbs out and back by name": ([symlink("a", "../OUTSIDE"), Entry("a/x", b"1")], {"OUTSIDE/x": b"1"}),
+    "a link to the root": ([symlink("a", "/.."), Entry("a/x", b"1")], {"x": b"1"}),
+    "a link to a link": ([symlink("a", "b"), symlink("b", "/OUTSIDE"), Entry("a/x", b"1")], {"OUTSIDE/x": b"1"}),
+    "a folder swapped for a link": (
+        [folder("a"), Entry("a/in", b"1"), symlink("a", "/OUTSIDE"), Entry("a/x", b"2")],
+        {"OUTSIDE/x": b"2"},
+    ),
+    "a link swapped for a folder": (
+        [symlink("a", "/b"), Entry("a/x", b"1"), folder("a"), Entry("a/x", b"2")],
+        {"a/x": b"2", "b/x": b"1"},
+    ),
+    "a link whose target is swapped": (
+        [folder("b"), symlink("a", "/b"), Entry("a/x", b"1"), symlink("b", "c"), Entry("a/y", b"2")],
+        {"c/y": b"2"},
+    ),
+    "a link's other name": ([symlink("a", "/b"), hard_link("c", "a"), Entry("c/x", b"1")], {"b/x": b"1"}),
+    "a folder through a link": ([symlink("a", "/OUTSIDE"), folder("a/sub")], {"OUTSIDE/sub": None}),
+    "a hard link to an absolute path": (
+        [folder("bin"), Entry("bin/x", b"1"), hard_link("y", "/bin/x")],
+        {"bin/x": b"1", "y": b"1"},
+    ),
+    "a hard link that climbs too far": (
+        [folder("bin"), Entry("bin/x", b"1"), hard_link("bin/y", "../../../bin/x")],
+        {"bin/x": b"1", "bin/y": b"1"},
+    ),
+    "a hard link through an absolute link": (
+        [folder("run"), symlink("v", "/run"), Entry("run/y", b"1"), hard_link("run/x", "v/y")],
+        {"run/x": b"1", "run/y": b"1"},
+    ),
+    "a hard link below a link that climbs too far": (
+        [folder("run"), symlink("v", "../../run"), Entry("y", b"1"), hard_link("v/x", "../y")],
+        {"run/x": b"1", "y": b"1"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INSIDE)
+def test_links_are_resolved_in_the_images_root(case: str, kind: Kind, new_store: NewStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    driver = new_store(kind=kind)
+    entries, expected = INSIDE[case]
+    aimed = [replace(entry, link=entry.link.replace("OUTSIDE", str(outside)[1:])) for entry in entries]
+    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(*aimed))))
+    for name, content in expected.items():
+        path = Path(lower, name.replace("OUTSIDE", str(outside)[1:]))
+        assert not path.is_symlink()
+        assert path.is_dir() if content is None else path.read_bytes() == content
+    assert os.listdir(outside) == []
+
+
+def test_a_whiteout_through_an_absolute_link_hides_a_name_in_the_images_root(kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    tar = tar_of(folder("run"), symlink("v", "/run"), Entry("v/.wh.gone"), Entry("v/.wh..wh..opq"))
+    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar)))
+    assert Path(lower, "run", "gone").stat().st_rdev == 0
+    assert os.getxattr(Path(lower, "run"), "trusted.overlay.opaque") == b"y"
+
+
+def test_a_hard_link_between_folders_of_many_is_made_in_its_own(new_store: NewStore) -> None:
+    driver = new_store()
+    files = [Entry(f"{number}/f", b"%d" % number) for number in range(257)]  # one more than are kept open
+    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(*files, hard_link("1/link", "0/f")))))
+    assert Path(lower, "1", "link").read_bytes() == b"0"
+
+
+NAMES = st.sampled_from(("a", "b", "c", "..", ".", ""))
+PATHS = st.lists(NAMES, min_size=1, max_size=5).map("/".join)
+
+
+@given(st.dictionaries(st.sampled_from(("a", "b", "c", "a/b", "b/c", "a/b/c")), PATHS), PATHS)
+def test_links_resolve_as_the_kernel_resolves_them(made: dict[str, str], path: str) -> None:
+    links = Links()
+    path = "/".join(clamped(path, "path"))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, target in sorted(made.items()):
+            place = Path(folder, name)
+            if any(str(parent) in links for parent in Path(name).parents):
+                continue  # a link's own path leads through no link
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if target:
+                place.symlink_to(target)
+                links.add(name, target)
+        root = os.open(folder, os.O_PATH)
+        try:
+            fd = open_in_root(root, path or ".", os.O_PATH)
+        except OSError as e:
+            if e.errno == errno.ELOOP:
+                with pytest.raises(ImageFault, match=LOOP):
+                    links.folder(path)
+            return
+        finally:
+            os.close(root)
+        shown = os.readlink(f"/proc/self/fd/{fd}")
+        os.close(fd)
+        assert Path(folder, links.folder(path)).resolve() == Path(shown)
 
 
 def test_overlays_own_attributes_are_not_a_layers_to_set(kind: Kind, new_store: NewStore) -> None:

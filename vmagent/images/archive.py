@@ -21,11 +21,11 @@ from vmagent.images.config import MAX_CONFIG_BYTES, diff_ids, parse
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected, Job, file_blocks, write_all
 from vmagent.images.layer import Layer, hex_of
+from vmagent.images.links import clamped, components
 from vmagent.images.manifests import descriptor, document, objects
 from vmagent.images.platforms import INDEX_TYPES, Platform, choose
 from vmagent.images.reference import Reference
 from vmagent.images.tarstream import ByteSource
-from vmagent.images.unpack import components
 from vmagent.paths import DataRoot
 
 _MAX_FILES = 100_000
@@ -70,10 +70,10 @@ class Archive:
                     os.close(out)
                 self._files[name] = path
             elif member.type == tarstream.SYMLINK:  # docker before 25 saved a layer once and linked to it
-                folder = name.rpartition("/")[0]
-                self._links[name] = "/".join(components(f"{folder}/{member.link}", "link to"))
+                folder = "" if member.link.startswith("/") else name.rpartition("/")[0]
+                self._links[name] = "/".join(clamped(f"{folder}/{member.link}", "link to"))
             elif member.type == tarstream.HARD_LINK:
-                self._links[name] = "/".join(components(member.link, "link to"))
+                self._links[name] = "/".join(clamped(member.link, "link to"))
         source.drain()
 
     def find(self, name: str) -> Path | None:

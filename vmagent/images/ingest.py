@@ -22,8 +22,9 @@ from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
 from vmagent.images.flush import flush_file, syncfs
 from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Compression, Kind, Layer, hex_of
+from vmagent.images.links import clamped, components
 from vmagent.images.tarstream import ByteSource
-from vmagent.images.unpack import AUFS_OWN, FORBIDDEN_XATTRS, OPAQUE, WHITEOUT, Unpacker, components, whiteout_of
+from vmagent.images.unpack import AUFS_OWN, FORBIDDEN_XATTRS, OPAQUE, WHITEOUT, Unpacker, whiteout_of
 
 _RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
 _PLAIN_DEPTH = 4  # blocks of up to 1 MiB between decompressing and unpacking
@@ -285,7 +286,10 @@ def _check_members(source: ByteSource, layering: _Layering) -> set[str] | None:
     for member in tarstream.members(source):
         parts = components(member.name, "path")
         if member.type == tarstream.HARD_LINK:
-            components(member.link, f"the hard link {member.name!r} to")
+            target = clamped(member.link, f"the hard link {member.name!r} to")
+            # Only unpacking follows the links on the way to the target, and climbs no higher than the root.
+            if ".." in member.link or not others.isdisjoint("/".join(target[:i]) for i in range(1, len(target))):
+                is_plain = False
         elif member.type == tarstream.REGULAR:
             layering.count(member.size)
         if member.sparse is not None or any(name.startswith(FORBIDDEN_XATTRS) for name in member.xattrs):

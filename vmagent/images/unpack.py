@@ -1,8 +1,9 @@
 """A layer's tar into a folder that overlayfs takes as a lower: nothing in the tar can reach outside that folder.
 
-The safety is in the descriptors. A parent folder is opened by openat2 below the layer's root with RESOLVE_BENEATH:
-the kernel refuses every way out, by `..`, by an absolute link or by a magic link, and what is open cannot move out
-whatever later members do. In a parent, only its last name is used, created with O_EXCL and never followed.
+A member's folder is resolved in the layer's root first, through the links that earlier members made (links.py). The
+safety does not depend on that: the resolved folder is opened by openat2 below the layer's root with RESOLVE_BENEATH and
+RESOLVE_NO_SYMLINKS, so the kernel refuses every way out, and a descriptor stays inside whatever later members do. In a
+folder only the member's last name is used; it is created with O_EXCL and never followed.
 
 OCI image-spec, layer.md: "Applying Changesets", "Whiteouts". Whiteouts become overlayfs' own marks (character device
 0/0, trusted.overlay.opaque): Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
@@ -19,8 +20,9 @@ from typing import Self
 
 from vmagent.images import tarstream
 from vmagent.images.faults import ImageFault
+from vmagent.images.links import Links, clamped, components
 from vmagent.images.tarstream import ByteSource, Member
-from vmagent.linux.mounts import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
+from vmagent.linux.mounts import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -29,27 +31,8 @@ OPAQUE_XATTR = "trusted.overlay.opaque"
 # overlayfs' own attributes, out of a layer's hands: a redirect or metacopy in one would rewire the stack.
 FORBIDDEN_XATTRS = ("trusted.overlay.", "user.overlay.")
 _MAX_OPEN_DIRS = 256
-_MAX_DEPTH = 512  # removal walks down with one descriptor and one call per level
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def components(name: str, what: str) -> list[str]:
-    """`name` as a list of plain names below the layer's root; `.` and a leading slash count for nothing.
-
-    Raises ImageFault if it leads above the root.
-    """
-    parts: list[str] = []
-    for part in name.split("/"):
-        if part == "..":
-            if not parts:
-                raise ImageFault(f"{what} {name!r} leads out of the layer", "invalid")
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    if len(parts) > _MAX_DEPTH:
-        raise ImageFault(f"{what} {name[:80]!r}… is more than {_MAX_DEPTH} folders deep", "invalid")
-    return parts
 
 
 def whiteout_of(base: str, name: str) -> str:
@@ -67,6 +50,7 @@ class Unpacker:
         self._root = root_fd
         self._dirs: dict[str, int] = {}
         self._dir_times: dict[str, int] = {}
+        self._links = Links()
         self.file_bytes = 0  # sum of the sizes of regular files, docker's "size" of a layer
 
     def __enter__(self) -> Self:
@@ -88,24 +72,19 @@ class Unpacker:
                     raise
                 raise ImageFault(f"cannot unpack {member.name!r}: {e.strerror or e}", "invalid") from e
         for path, mtime_ns in self._dir_times.items():
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # replaced by a later member
-                os.utime(self._dir(path, create=False), ns=(mtime_ns, mtime_ns))
+            os.utime(self._dir(path, create=False), ns=(mtime_ns, mtime_ns))
 
-    # --- folders
+    # --- folders: all paths here are free of links
 
     def _open_dir(self, path: str) -> int:
-        try:
-            return openat2(self._root, path, _DIR_FLAGS, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
-        except OSError as e:
-            if e.errno in (errno.EXDEV, errno.ELOOP):
-                raise ImageFault(f"{path!r} leads out of the layer through a symbolic link", "invalid") from e
-            raise
+        return openat2(self._root, path, _DIR_FLAGS, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
 
     def _dir(self, path: str, *, create: bool = True) -> int:
         """A descriptor of folder `path` ("" is the root), from the cache, or made with mode 0755 if it is not there."""
         if not path:
             return self._root
-        if (fd := self._dirs.get(path)) is not None:
+        if (fd := self._dirs.pop(path, None)) is not None:
+            self._dirs[path] = fd  # the oldest is closed first; the caller may hold this one while it opens another
             return fd
         try:
             fd = self._open_dir(path)
@@ -113,11 +92,7 @@ class Unpacker:
             if not create:
                 raise
             parent, _, base = path.rpartition("/")
-            parent_fd = self._dir(parent)
-            try:
-                os.mkdir(base, 0o755, dir_fd=parent_fd)
-            except FileExistsError:  # a link that leads nowhere
-                raise ImageFault(f"{path!r} is a link to nothing, not a folder", "invalid") from None
+            os.mkdir(base, 0o755, dir_fd=self._dir(parent))
             fd = self._open_dir(path)
         if len(self._dirs) >= _MAX_OPEN_DIRS:
             oldest = next(iter(self._dirs))
@@ -133,6 +108,10 @@ class Unpacker:
     def _remove(self, parent_fd: int, base: str, path: str) -> None:
         """Take away what an earlier member of this layer made under this name."""
         self._forget(path)
+        self._links.remove(path)
+        below = path + "/"
+        for known in [known for known in self._dir_times if known == path or known.startswith(below)]:
+            del self._dir_times[known]
         try:
             os.unlink(base, dir_fd=parent_fd)
         except IsADirectoryError:
@@ -149,7 +128,7 @@ class Unpacker:
             self._dir_times[""] = member.mtime_ns
             return
         base = parts.pop()
-        parent = "/".join(parts)
+        parent = self._links.folder("/".join(parts))
         path = f"{parent}/{base}" if parent else base
         if base.startswith(WHITEOUT):
             self._whiteout(parent, base, member)
@@ -181,7 +160,6 @@ class Unpacker:
                 was_whiteout = _is_whiteout(found)
                 self._remove(parent_fd, base, path)
                 os.mkdir(base, member.mode, dir_fd=parent_fd)
-        self._forget(path)  # the name may have been reached through a link before
         fd = os.open(base, _DIR_FLAGS | os.O_NOFOLLOW, dir_fd=parent_fd)
         try:
             self._dress(fd, member)
@@ -216,12 +194,10 @@ class Unpacker:
         self.file_bytes += member.size
 
     def _hard_link(self, parent_fd: int, base: str, path: str, member: Member) -> None:
-        target = components(member.link, f"the hard link {member.name!r} to")
-        if not target:
-            raise ImageFault(f"the hard link {member.name!r} to {member.link!r} leads out of the layer", "invalid")
-        target_base = target.pop()
+        *folder, target_base = clamped(member.link, f"the hard link {member.name!r} to") or [""]
+        target_parent = self._links.folder("/".join(folder))
         try:
-            target_fd = self._dir("/".join(target), create=False)
+            target_fd = self._dir(target_parent, create=False)
             found = os.stat(target_base, dir_fd=target_fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             raise ImageFault(
@@ -233,6 +209,7 @@ class Unpacker:
                 return  # the name already is that file
             self._remove(parent_fd, base, path)
         os.link(target_base, base, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+        self._links.copy(f"{target_parent}/{target_base}" if target_parent else target_base, path)
 
     def _special(self, parent_fd: int, base: str, path: str, member: Member) -> None:
         try:
@@ -240,6 +217,8 @@ class Unpacker:
         except FileExistsError:
             self._remove(parent_fd, base, path)
             self._make_special(parent_fd, base, member)
+        if member.type == tarstream.SYMLINK:
+            self._links.add(path, member.link)
         if member.uid or member.gid:
             os.chown(base, member.uid, member.gid, dir_fd=parent_fd, follow_symlinks=False)
         if member.type != tarstream.SYMLINK and member.mode & 0o7000:
