@@ -34,7 +34,8 @@ $(LOCKED): requirements.lock
 	@rm -f $(VENV)/.locked-* && touch $@
 
 # The static programs, compiled by PyPI's ziglang.
-vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/spawner/*) vmagent/native/build.py
+vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/*.py vmagent/native/spawner/*) \
+  vmagent/runtime/fields.py vmagent/runtime/plantypes.py
 	@echo "Compiling hello, init and the spawner"
 	@$(BIN)/python -m vmagent.native.build
 	@touch $@

@@ -14,8 +14,15 @@ from tests.support import erofs
 from tests.support.engine import NativeEngine, native_engine
 from tests.support.registry import registry as start_registry
 from tests.support.tools import busybox_tar as write_busybox_tar
+from vmagent.native.build import main as build_native
 
 IMAGE = "busybox:latest"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def native_programs() -> None:
+    """The programs are built from the sources as they are: a spawner of other sources would be refused."""
+    build_native()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,6 +34,7 @@ from vmagent.containers.spec import Surroundings, build_spec
 from vmagent.engine.launching import make_init_layer
 from vmagent.runtime import cgroups, launch, rootfs
 from vmagent.runtime.plan import compile_plan
+from vmagent.runtime.plantypes import Overlay, Plan
 from vmagent.runtime.spawn import Report
 from vmagent.runtime.spawner import Spawner
 
@@ -79,7 +80,7 @@ def instrument() -> None:
     Report.say = say_more  # type: ignore[assignment,method-assign]
 
 
-def plan(work: Path, image: Path, number: int, laps: Laps) -> dict[str, Any]:
+def plan(work: Path, image: Path, number: int, laps: Laps) -> Plan:
     """What the engine sends to the supervisor for one start."""
     folder = work / str(number)
     for name in ("upper", "work", "rootfs", "host"):
@@ -115,11 +116,7 @@ def plan(work: Path, image: Path, number: int, laps: Laps) -> dict[str, Any]:
         build_spec(record, around),
         container_id=container_id,
         cgroup_path=f"{PARENT}/{container_id}",
-        overlay={
-            "lowers": [str(work / "init"), str(image)],
-            "upper": str(folder / "upper"),
-            "work": str(folder / "work"),
-        },
+        overlay=Overlay((str(work / "init"), str(image)), str(folder / "upper"), str(folder / "work")),
         netns_fd=True,
     )
     laps.setdefault("engine: the request completed", []).append((completed - began) * 1000)
@@ -127,7 +124,7 @@ def plan(work: Path, image: Path, number: int, laps: Laps) -> dict[str, Any]:
     return compiled
 
 
-def start(compiled: dict[str, Any], netns_fd: int, spawner: Spawner | None, laps: Laps) -> None:
+def start(compiled: Plan, netns_fd: int, spawner: Spawner | None, laps: Laps) -> None:
     """One whole start, until nothing is left of it: by the spawner, or by a fork of this process."""
     began = last = time.perf_counter()
 
@@ -147,7 +144,7 @@ def start(compiled: dict[str, Any], netns_fd: int, spawner: Spawner | None, laps
     select.select([launched.pidfd], [], [])
     os.waitid(os.P_PIDFD, launched.pidfd, os.WEXITED)
     lap("`true` runs, exits and is reaped")
-    cgroups.tree().at(compiled["cgroup"]).remove()
+    cgroups.tree().at(compiled.cgroup).remove()
     lap("supervisor: cgroups removed")
     laps.setdefault("all of it", []).append((time.perf_counter() - began) * 1000)
     os.close(launched.pidfd)

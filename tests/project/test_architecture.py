@@ -21,12 +21,10 @@ _LONG = {
     "desktop/ui/run_dialog.py:__init__",
     "vmagent/engine/system.py:info",
     "vmagent/runtime/launch.py:launch",
-    "vmagent/runtime/plan.py:compile_plan",
 }
 # Still circles by imports for types alone: the modules of each. A circle that is cut leaves this table.
 _CIRCLES = {
     frozenset({"vmagent.containers.defaults", "vmagent.containers.model"}),
-    frozenset({"vmagent.runtime.extras", "vmagent.runtime.process", "vmagent.runtime.rootfs"}),
 }
 
 

@@ -25,6 +25,7 @@ from vmagent.runtime.cgroups import tree
 from vmagent.runtime.failure import LaunchError, told
 from vmagent.runtime.launch import launch, prepare, receive_master
 from vmagent.runtime.plan import compile_plan
+from vmagent.runtime.plantypes import Overlay
 from vmagent.runtime.spawner import Spawner
 
 LIMIT_S = HANG_S
@@ -34,7 +35,7 @@ def outcome(case: dict[str, Any], cgroup: str, folder: Path, spawner: Spawner | 
     """Start it, let it end; its output, status, or failure, and the files that it or its set-up made."""
     for name in ("root", "upper", "work"):
         (folder / name).mkdir(parents=True)
-    overlay = {"lowers": [case["lower"]], "upper": str(folder / "upper"), "work": str(folder / "work")}
+    overlay = Overlay((case["lower"],), str(folder / "upper"), str(folder / "work"))
     spec = json.loads(json.dumps(case["spec"]).replace("@SCRATCH@", str(folder)))
     spec["root"]["path"] = str(folder / "root")
     reader, writer = os.pipe2(os.O_CLOEXEC)

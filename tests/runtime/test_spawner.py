@@ -15,13 +15,14 @@ import pytest
 
 from tests.runtime.conftest import CGROUPS
 from vmagent.linux import process as linux
+from vmagent.native import binary
 from vmagent.runtime import spawner as module
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.encoding import encode_exec
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.foreground import read_line
 from vmagent.runtime.plan import compile_exec
-from vmagent.runtime.process import Kernel
+from vmagent.runtime.process import kernel_facts
 from vmagent.runtime.spawn import Launched
 from vmagent.runtime.spawner import Spawner
 
@@ -58,7 +59,7 @@ class Bench:
             entrances = self.cgroup.entrances() if tasks is None else tasks
             return encode_exec(
                 process,
-                Kernel(),
+                kernel_facts(),
                 namespaces=namespaces,
                 pipes=pipes,
                 cgroup_fd=cgroup_fd,
@@ -278,3 +279,33 @@ def _memory(pid: int) -> bytes:
                 memory.seek(first)
                 found.append(memory.read(last - first))
     return b"".join(found)
+
+
+def test_a_program_of_another_version_is_refused_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table of fields may differ, so none of its requests would mean what is meant here."""
+    reasons: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_VERSION", b"\1\2\3\4")
+        old = Spawner(refuse=reasons.append)
+        launch = bench.spawner
+        bench.spawner = old
+        assert bench.launch("true") is None
+        assert bench.launch("true") is None, "it was started again"
+        assert old._pid == 0
+        bench.spawner = launch
+    assert len(reasons) == 1
+    assert "is of another version of Cove: its requests have version" in reasons[0]
+    assert reasons[0].endswith(", ours 01020304")
+    assert bench.end(bench.launch("true")) == (0, "")
+
+
+def test_a_program_that_sends_no_version_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_PROGRAM", str(binary("hello", os.uname().machine)))
+        other, own = Spawner(refuse=reasons.append), bench.spawner
+        bench.spawner = other
+        assert bench.launch("true") is None
+        bench.spawner = own
+    assert len(reasons) == 1
+    assert reasons[0].endswith("is of another version of Cove: it ended at once")

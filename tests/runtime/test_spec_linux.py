@@ -315,6 +315,6 @@ def test_no_uncommon_word_is_in_the_plan_of_an_ordinary_container(bundle: Bundle
     plan = compile_plan(
         {**bundle.spec, "process": {**bundle.process, "args": ["x"]}}, container_id="x", cgroup_path="/x"
     )
-    assert plan["extra"] is None
-    assert plan["process"]["extra"] is None
-    assert Path(plan["rootfs"]).is_absolute()
+    assert plan.extra is None
+    assert plan.process.extra is None
+    assert Path(plan.rootfs.path).is_absolute()

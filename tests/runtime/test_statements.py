@@ -53,8 +53,8 @@ def test_the_cgroups_owner_is_known_from_the_document(bundle: Bundle) -> None:
     mount = next(mount for mount in bundle.spec["mounts"] if mount["destination"] == "/sys/fs/cgroup")
 
     def owner() -> int | None:
-        extra = compile_plan(bundle.spec, container_id="x", cgroup_path="/x")["extra"]
-        return extra["cgroup_owner"] if extra else None
+        extra = compile_plan(bundle.spec, container_id="x", cgroup_path="/x").extra
+        return extra.cgroup_owner if extra else None
 
     assert owner() is None, "a read-only mount"
     mount["options"].remove("ro")

@@ -235,9 +235,9 @@ class Container:
 
     async def exec(self, *args: str, tty: bool = False, streams: tuple[str, ...] = ()) -> RunningExec:
         exec_id = uuid.uuid4().hex
-        plan = compile_exec(self.process(*args, tty=tty))
+        process = compile_exec(self.process(*args, tty=tty))
         request = ExecRequest(
-            exec_id=exec_id, container_id=self.id, plan=plan, tty=tty, streams=streams, facts={"asked": args}
+            exec_id=exec_id, container_id=self.id, process=process, tty=tty, streams=streams, facts={"asked": args}
         )
         return RunningExec(self.engine, exec_id, *(await self.engine.client.exec(request)))
 

@@ -24,6 +24,7 @@ from vmagent.containers.process import open_process
 from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import capabilities, mounts
 from vmagent.linux.process import CLONE_NEWNS, set_fs_ids, unshare
+from vmagent.runtime.plantypes import Overlay
 from vmagent.runtime.rootfs import mount_overlay
 from vmagent.runtime.usernamespace import make_user_namespace, mount_idmapped_overlay
 
@@ -44,9 +45,9 @@ def open_root(root: dict[str, Any]) -> int:
     if users := root.get("users"):
         return _open_idmapped(root, users)
     if root["writable"]:
-        mount_overlay(target, {"lowers": lowers, "upper": root["upper"], "work": root["work"]})
+        mount_overlay(target, Overlay(tuple(lowers), root["upper"], root["work"]))
     else:
-        mount_overlay(target, {"lowers": [root["upper"], *lowers]})
+        mount_overlay(target, Overlay((root["upper"], *lowers), "", ""))
     root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for mount in root["mounts"]:
         _mount_inside(root_fd, mount["source"], mount["destination"])
@@ -60,7 +61,8 @@ def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
     """
     user_ns_fd = make_user_namespace(users["uid_map"], users["gid_map"])
     try:
-        overlay_fd = mount_idmapped_overlay(root, user_ns_fd, Ids(**users).root)
+        overlay = Overlay(tuple(root["lowers"]), root["upper"], root["work"])
+        overlay_fd = mount_idmapped_overlay(overlay, user_ns_fd, Ids(**users).root)
         place = os.open(root["target"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         mounts.move_mount(overlay_fd, place)
         os.close(place)

@@ -311,7 +311,7 @@ class Execs:
         process, seccomp = build_exec_process(record, request)
         user = request.get("User") or record.config["User"] or None
         users = self._users.of_running(record)
-        plan = compile_exec(
+        compiled = compile_exec(
             process,
             seccomp=seccomp,
             user=user,
@@ -325,7 +325,7 @@ class Execs:
             ExecRequest(
                 exec_id=exec_.id,
                 container_id=record.id,
-                plan=plan,
+                process=compiled,
                 facts=exec_.facts(),
                 tty=exec_.tty,
                 tty_size=tuple(size) if size and all(size) else None,

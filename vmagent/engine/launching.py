@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -29,6 +28,7 @@ from vmagent.native import binary
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_plan
+from vmagent.runtime.plantypes import Overlay, Plan
 from vmagent.supervisor.client import Spawned, SpawnError, SpawnRequest, SupervisorClient
 
 log = structlog.get_logger(__name__)
@@ -161,9 +161,7 @@ class Launcher:
                 )
             _make_source(mount.source, private.user.maps.root if private else None)
 
-    def _plan(
-        self, record: Container, host_files: Path, private: Prepared | None, *, own_network: bool
-    ) -> dict[str, Any]:
+    def _plan(self, record: Container, host_files: Path, private: Prepared | None, *, own_network: bool) -> Plan:
         folder = self._registry.folder(record.id)
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` gets out
         cgroup = f"/{parent}/{record.id}"
@@ -181,11 +179,7 @@ class Launcher:
             build_spec(record, around),
             container_id=record.id,
             cgroup_path=cgroup,
-            overlay={
-                "lowers": self.lowers(record),
-                "upper": str(folder / "upper"),
-                "work": str(folder / "work"),
-            },
+            overlay=Overlay(tuple(self.lowers(record)), str(folder / "upper"), str(folder / "work")),
             user=record.config["User"] or None,
             group_add=record.host_config["GroupAdd"] or (),
             netns_fd=own_network,

@@ -15,6 +15,7 @@ from vmagent.errors import EngineError
 from vmagent.linux import compact_json
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
+from vmagent.runtime.fields import to_wire
 from vmagent.runtime.plan import compile_plan
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,6 @@ def warm(data_root: DataRoot, exec_root: ExecRoot) -> None:
         plan = compile_plan(
             build_spec(record, around), container_id=container_id, cgroup_path="/cove/none", netns_fd=True
         )
-        compact_json.dumps(plan)
+        compact_json.dumps(to_wire(plan))
     except (EngineError, LaunchError, OSError) as e:
         log.warning("engine.not_warmed", error=str(e))

@@ -5,10 +5,14 @@ Light: the supervisor loads it.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 OVERFLOW_ID = 65534  # /proc/sys/kernel/overflowuid
 
 
-def outside(number: int, entries: list[list[int]]) -> int:
+def outside(number: int, entries: Sequence[Sequence[int]]) -> int:
     """The host's id of one inside; the overflow id where it has none."""
     for first, there, count in entries:
         if first <= number < first + count:
@@ -16,7 +20,7 @@ def outside(number: int, entries: list[list[int]]) -> int:
     return OVERFLOW_ID
 
 
-def inside(number: int, entries: list[list[int]]) -> int:
+def inside(number: int, entries: Sequence[Sequence[int]]) -> int:
     """How the host's id `number` is seen inside."""
     for first, there, count in entries:
         if there <= number < there + count:

@@ -45,7 +45,7 @@ def execute(options: argparse.Namespace, log: Log) -> int:
         with_listener=True,
         exact_groups=True,
     )
-    handover.keep_descriptors(compiled, options.preserve_fds)
+    compiled = handover.keep_descriptors(compiled, options.preserve_fds)
     pidfd = container.open_pidfd()
     try:
         with foreground.one_spawner() as spawner:
@@ -61,7 +61,7 @@ def execute(options: argparse.Namespace, log: Log) -> int:
             )
     finally:
         os.close(pidfd)
-    for warning in compiled["warnings"]:
+    for warning in compiled.warnings:
         log.warning(warning)
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,21 @@ from vmagent.linux.mounts import MOUNT_ATTR_RDONLY
 from vmagent.runtime.failure import SPEC, LaunchError
 from vmagent.runtime.hooks import compile_hooks
 from vmagent.runtime.mountspec import id_map
+from vmagent.runtime.plantypes import (
+    IdRange,
+    IoPriority,
+    NewMount,
+    PlanExtra,
+    ProcessExtra,
+    Scheduler,
+    UserNamespace,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from vmagent.runtime.plantypes import Mount
 
 # What this project or its kernels do not have: refused, so that nobody believes in a protection that is not there.
 _ABSENT = {
@@ -55,46 +66,52 @@ def plan_extra(
     spec: Mapping[str, Any],
     linux: Mapping[str, Any],
     private: set[str],
-    mounts: Sequence[dict[str, Any]],
     joined_maps: tuple[list[list[int]], list[list[int]]] | None = None,
-) -> dict[str, Any] | None:
-    """None for a container that asks for nothing uncommon. Raises LaunchError (spec).
+) -> PlanExtra | None:
+    """None for a container that asks for nothing uncommon. `joined_maps`: see `compile_plan`.
 
-    `joined_maps`: see `compile_plan`. Of `mounts` those that can't be read-only yet are made writable.
+    Raises LaunchError (spec).
     """
     hooks = compile_hooks(spec.get("hooks") or {})
     user = _user(linux, private)
     if user is not None and joined_maps is not None:
-        user |= {"uid_map": joined_maps[0], "gid_map": joined_maps[1]}
-    offsets = _time_offsets(linux, private)
-    owner = _cgroup_owner(spec, linux, user)
-    needs = any(mount["idmap"] is not None or mount["copies_up"] for mount in mounts)
+        uids, gids = (tuple(IdRange(*entry) for entry in entries) for entries in joined_maps)
+        user = user._replace(uids=uids, gids=gids)
     in_child: dict[str, Any] = {kind: hooks[kind] for kind in ("createContainer", "startContainer") if kind in hooks}
-    asks = bool(in_child) or bool(hooks.keys() & {"prestart", "createRuntime"})
-    late = _late_read_only(mounts)
-    if not (asks or user or offsets is not None or owner is not None or needs or late):
-        return None
-    common = {"user": user, "time_offsets": offsets, "cgroup_owner": owner, "late_read_only": late}
-    return {**common, "asks_for_hooks": asks, **in_child}
+    extra = PlanExtra(
+        user=user,
+        time_offsets=_time_offsets(linux, private),
+        cgroup_owner=_cgroup_owner(spec, linux, user),
+        asks_for_hooks=bool(in_child) or bool(hooks.keys() & {"prestart", "createRuntime"}),
+        hooks=in_child or None,
+    )
+    return None if extra == PlanExtra() else extra
 
 
-def _late_read_only(mounts: Sequence[dict[str, Any]]) -> list[str] | None:
-    """Where a tmpfs becomes read-only at the very end: devices, or what is mounted there, have to be made in it."""
+def late_read_only(mounts: Sequence[Mount]) -> tuple[list[Mount], tuple[str, ...]]:
+    """`mounts` with every tmpfs writable in which devices or mount points are to be made; where those are."""
+    result: list[Mount] = []
     late = []
     for mount in mounts:
-        inner = mount["destination"].rstrip("/") + "/"
-        is_read_only = mount["kind"] == "new" and mount["fstype"] == "tmpfs" and mount["set"] & MOUNT_ATTR_RDONLY
-        if is_read_only and (inner == "/dev/" or any(other["destination"].startswith(inner) for other in mounts)):
-            mount["set"] &= ~MOUNT_ATTR_RDONLY
-            late.append(mount["destination"])
-    return late or None
+        inner = mount.destination.rstrip("/") + "/"
+        if (
+            isinstance(mount, NewMount)
+            and mount.fstype == "tmpfs"
+            and mount.attributes & MOUNT_ATTR_RDONLY
+            and (inner == "/dev/" or any(other.destination.startswith(inner) for other in mounts))
+        ):
+            result.append(mount._replace(attributes=mount.attributes & ~MOUNT_ATTR_RDONLY))
+            late.append(mount.destination)
+        else:
+            result.append(mount)
+    return result, tuple(late)
 
 
 def _entry(linux: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return next((entry for entry in linux.get("namespaces") or () if entry["type"] == name), {})
 
 
-def _user(linux: Mapping[str, Any], private: set[str]) -> dict[str, Any] | None:
+def _user(linux: Mapping[str, Any], private: set[str]) -> UserNamespace | None:
     uids, gids = id_map(linux.get("uidMappings")), id_map(linux.get("gidMappings"))
     if "user" not in private:
         if uids or gids:
@@ -103,10 +120,10 @@ def _user(linux: Mapping[str, Any], private: set[str]) -> dict[str, Any] | None:
     if path := _entry(linux, "user").get("path"):
         if uids or gids:
             raise LaunchError(SPEC, "id mappings for a user namespace that is joined")
-        return {"path": path}
+        return UserNamespace(path, (), ())
     if not uids or not gids:
         raise LaunchError(SPEC, "a new user namespace needs uidMappings and gidMappings")
-    return {"uid_map": uids, "gid_map": gids}
+    return UserNamespace(None, uids, gids)
 
 
 def _time_offsets(linux: Mapping[str, Any], private: set[str]) -> str | None:
@@ -123,7 +140,7 @@ def _time_offsets(linux: Mapping[str, Any], private: set[str]) -> str | None:
     return "".join(lines) if is_new else None
 
 
-def _cgroup_owner(spec: Mapping[str, Any], linux: Mapping[str, Any], user: dict[str, Any] | None) -> int | None:
+def _cgroup_owner(spec: Mapping[str, Any], linux: Mapping[str, Any], user: UserNamespace | None) -> int | None:
     """The host's uid that gets the cgroup on v2: with a cgroup namespace of its own and a writable cgroup mount."""
     if not _entry(linux, "cgroup") or _entry(linux, "cgroup").get("path"):
         return None
@@ -134,7 +151,7 @@ def _cgroup_owner(spec: Mapping[str, Any], linux: Mapping[str, Any], user: dict[
         for mount in spec.get("mounts") or ()
     )
     uid = int(((spec.get("process") or {}).get("user") or {}).get("uid", 0))
-    for inside, outside, count in (user or {}).get("uid_map") or ():
+    for inside, outside, count in () if user is None else user.uids:
         if inside <= uid < inside + count:
             uid = outside + uid - inside
             break
@@ -142,26 +159,24 @@ def _cgroup_owner(spec: Mapping[str, Any], linux: Mapping[str, Any], user: dict[
 
 
 def process_extra(
-    process: Mapping[str, Any], *, personality: Mapping[str, Any] | None, namespaces: int
-) -> dict[str, Any] | None:
+    process: Mapping[str, Any], *, personality: Mapping[str, Any] | None, namespaces: int, has_listener: bool
+) -> ProcessExtra | None:
     """None for a process that asks for nothing uncommon. Raises LaunchError (spec)."""
-    extra: dict[str, Any] = {}
-    if scheduler := process.get("scheduler"):
-        extra["scheduler"] = _scheduler(scheduler)
-    if io_priority := process.get("ioPriority"):
-        extra["io_priority"] = _io_priority(io_priority)
-    if personality:
-        extra["personality"] = _personality(personality)
+    scheduler, io_priority = process.get("scheduler"), process.get("ioPriority")
     affinity = process.get("execCPUAffinity") or {}
-    for key in ("initial", "final"):
-        if affinity.get(key):
-            extra[f"cpus_{key}"] = _cpus(affinity[key])
-    if namespaces:
-        extra["namespaces"] = namespaces
-    return extra or None
+    extra = ProcessExtra(
+        scheduler=_scheduler(scheduler) if scheduler else None,
+        io_priority=_io_priority(io_priority) if io_priority else None,
+        personality=_personality(personality) if personality else None,
+        cpus_initial=_cpus(affinity.get("initial") or ""),
+        cpus_final=_cpus(affinity.get("final") or ""),
+        namespaces=namespaces,
+        has_listener=has_listener,
+    )
+    return None if extra == ProcessExtra() else extra
 
 
-def _scheduler(given: Mapping[str, Any]) -> list[int]:
+def _scheduler(given: Mapping[str, Any]) -> Scheduler:
     policy = given["policy"]
     if policy not in scheduling.POLICIES:
         raise LaunchError(SPEC, f"scheduler.policy {policy!r} is not known")
@@ -178,16 +193,16 @@ def _scheduler(given: Mapping[str, Any]) -> list[int]:
     times = [given.get(key) or 0 for key in ("runtime", "deadline", "period")]
     if any(times) and policy != "SCHED_DEADLINE":
         raise LaunchError(SPEC, "scheduler.runtime, deadline and period are for SCHED_DEADLINE")
-    return [scheduling.POLICIES[policy], flags, nice, priority, *times]
+    return Scheduler(scheduling.POLICIES[policy], flags, nice, priority, *times)
 
 
-def _io_priority(given: Mapping[str, Any]) -> list[int]:
+def _io_priority(given: Mapping[str, Any]) -> IoPriority:
     word, priority = given["class"], given.get("priority", 0)
     if word not in scheduling.IO_CLASSES:
         raise LaunchError(SPEC, f"ioPriority.class {word!r} is not known")
     if not 0 <= priority <= 7:
         raise LaunchError(SPEC, f"ioPriority.priority {priority} is not between 0 and 7")
-    return [scheduling.IO_CLASSES[word], priority]
+    return IoPriority(scheduling.IO_CLASSES[word], priority)
 
 
 def _personality(given: Mapping[str, Any]) -> int:
@@ -198,8 +213,10 @@ def _personality(given: Mapping[str, Any]) -> int:
     return scheduling.PERSONALITIES[given["domain"]]
 
 
-def _cpus(text: str) -> list[int]:
-    """ "0-2, 5" as numbers."""
+def _cpus(text: str) -> tuple[int, ...]:
+    """ "0-2, 5" as numbers; none for no text."""
+    if not text:
+        return ()
     found: set[int] = set()
     try:
         for part in text.replace(" ", "").split(","):
@@ -207,4 +224,4 @@ def _cpus(text: str) -> list[int]:
             found.update(range(int(first), int(last or first) + 1))
     except ValueError as e:
         raise LaunchError(SPEC, f"execCPUAffinity: {text!r} is no list of CPUs") from e
-    return sorted(found)
+    return tuple(sorted(found))

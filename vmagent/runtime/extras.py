@@ -1,4 +1,4 @@
-"""What few containers ask for: user and time namespaces, idmapped mounts, copy-up, hooks, scheduling, kept descriptors.
+"""What few containers ask for: user and time namespaces, idmapped mounts, hooks, scheduling, kept descriptors.
 
 Loaded by `launch` before clone3 and only for a plan that asks, so that an ordinary start pays for none of it; the child
 finds everything imported. Methods marked (child) run there.
@@ -11,40 +11,42 @@ import resource
 import stat
 from contextlib import suppress
 
-from vmagent.linux import mounts, scheduling
 from vmagent.linux import process as linux
+from vmagent.linux import scheduling
 from vmagent.linux.idmaps import outside
 from vmagent.runtime import hooks, usernamespace
-from vmagent.runtime.copyup import copy_up
-from vmagent.runtime.failure import MOUNT, LaunchError, failed
-from vmagent.runtime.process import set_oom_score
+from vmagent.runtime.failure import LaunchError, failed
+from vmagent.runtime.plantypes import PlanExtra, ProcessExtra
+from vmagent.runtime.process import set_oom_score, signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from vmagent.runtime.cgroups import Cgroup
+    from vmagent.runtime.plantypes import Plan, Process
     from vmagent.runtime.spawn import Birth, Report
 
 
-def raise_limits(process: dict[str, Any]) -> None:
-    """(child, in the host's user namespace) What takes CAP_SYS_RESOURCE of the host: a hard limit above ours, and a
-    smaller oom_score_adj. The limits themselves are set later, as they may hinder what is still to do; and what this
-    process may not do either is told then, by whoever tries it again.
+def raise_limits(process: Process) -> None:
+    """(child, in the host's user namespace) Raise what needs the host's CAP_SYS_RESOURCE: hard limits above this
+    process's own, and a smaller oom_score_adj.
+
+    The limits themselves are set later, because they may prevent the remaining set-up. A failure is not reported here:
+    the later attempt reports it.
     """
-    for number, _, hard in process["rlimits"]:
+    for number, _, hard in process.rlimits:
         own_soft, own_hard = resource.getrlimit(number)
-        if own_hard != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > own_hard):
+        if own_hard != resource.RLIM_INFINITY and hard > own_hard:
             with suppress(OSError, ValueError):  # Python says ValueError for EPERM
-                resource.setrlimit(number, (own_soft, hard))
-    if process["oom_score_adj"] is not None:
-        with suppress(LaunchError):
-            set_oom_score(process["oom_score_adj"])
+                resource.setrlimit(number, (own_soft, signed(hard)))
+    with suppress(LaunchError):
+        set_oom_score(process.oom_score_adj)
 
 
 class Extras:
-    """`plan["extra"]` and `process["extra"]` (either may be None), and what was prepared for them."""
+    """The `extra` of a plan and of its process, and what was prepared for them. `plan` is None for an exec."""
 
     __slots__ = (
         "_plan",
@@ -58,9 +60,9 @@ class Extras:
         "sources",
     )
 
-    def __init__(self, plan: dict[str, Any] | None, process: dict[str, Any]) -> None:
-        self._plan: dict[str, Any] = (plan and plan["extra"]) or {}
-        self._process: dict[str, Any] = process["extra"] or {}
+    def __init__(self, plan: Plan | None, process: Process) -> None:
+        self._plan = (plan and plan.extra) or PlanExtra()
+        self._process = process.extra or ProcessExtra()
         self._process_plan = process
         self._state: dict[str, Any] = {}
         self._start_hooks: list[hooks.PreparedHook] = []
@@ -69,55 +71,54 @@ class Extras:
         self.sources: dict[int, int] = {}
         self.devices: dict[str, int] = {}
 
-    def prepare(self, plan: dict[str, Any], birth: Birth, joins: list[tuple[int, int]]) -> usernamespace.Prepared:
+    def prepare(self, plan: Plan, birth: Birth, joins: list[tuple[int, int]]) -> usernamespace.Prepared:
         """Before clone3: everything that needs the host's root. The caller closes the result. Raises LaunchError."""
-        birth.time_offsets = self._plan.get("time_offsets")
-        prepared = usernamespace.prepare(plan, self._plan.get("user"))
+        birth.time_offsets = self._plan.time_offsets
+        prepared = usernamespace.prepare(plan.rootfs, self._plan.user)
         self.root_fd, self.sources, self.devices = prepared.root_fd, prepared.sources, prepared.devices
         if prepared.user_ns_fd >= 0:
             self.is_user = True
             birth.user_ns_fd = prepared.user_ns_fd
             birth.joins = [(fd, flag) for fd, flag in joins if flag != linux.CLONE_NEWPID]
-            birth.as_host = lambda: raise_limits(plan["process"])
+            birth.as_host = lambda: raise_limits(plan.process)
         return prepared
 
     def own_cgroup(self, cgroup: Cgroup) -> None:
         """cgroup v2: give the container's own cgroup to its user (config-linux.md, "Cgroup ownership")."""
-        owner = self._plan.get("cgroup_owner")
-        if owner is not None:
+        if self._plan.cgroup_owner is not None:
             try:
-                cgroup.give_to(owner)
+                cgroup.give_to(self._plan.cgroup_owner)
             except OSError as e:
                 raise failed("error giving the cgroup to its user", e) from e
 
     def own_streams(self, fds: tuple[int, int, int]) -> None:
-        """Give pipes to the root of a new user namespace: it can't take them, and may open /dev/stdout."""
-        user = self._plan.get("user") or {}
-        if user.get("uid_map"):
+        """Give pipes to the root of a new user namespace: it cannot change their owner, and may open /dev/stdout."""
+        user = self._plan.user
+        if user is not None and user.uids:
             for fd in fds:
                 if fd >= 0 and stat.S_ISFIFO(os.fstat(fd).st_mode):
-                    os.fchown(fd, outside(0, user["uid_map"]), outside(0, user["gid_map"]))
+                    os.fchown(fd, outside(0, user.uids), outside(0, user.gids))
 
     def before_cgroup(self) -> None:
         """(child) execCPUAffinity, `initial`; for an exec, what a root in a user namespace may not do."""
         if self.namespaces & linux.CLONE_NEWUSER:
             raise_limits(self._process_plan)
-        self._set_affinity("cpus_initial")
+        _set_affinity(self._process.cpus_initial)
 
     def in_cgroup(self) -> None:
         """(child) Scheduling, as the host's root; then root of the user namespace."""
         process = self._process
-        self._set_affinity("cpus_final")
+        _set_affinity(self._process.cpus_final)
         doing = "error setting the I/O priority"
         try:
-            if process.get("io_priority"):
-                scheduling.ioprio_set(*process["io_priority"])
+            if process.io_priority is not None:
+                scheduling.ioprio_set(*process.io_priority)
             doing = "error setting the scheduler"
-            if process.get("scheduler"):
-                scheduling.sched_setattr(*process["scheduler"])
+            if process.scheduler is not None:
+                scheduling.sched_setattr(*process.scheduler)
             doing = "error setting the personality"
-            if process.get("personality") is not None:
-                scheduling.personality(process["personality"])
+            if process.personality is not None:
+                scheduling.personality(process.personality)
             doing = "error becoming root of the user namespace"
             if self.is_user:
                 self.become_root()
@@ -129,61 +130,39 @@ class Extras:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
 
-    def _set_affinity(self, key: str) -> None:
-        if cpus := self._process.get(key):
-            try:
-                os.sched_setaffinity(0, cpus)
-            except OSError as e:
-                raise failed("error setting the CPU affinity", e) from e
-
     @property
     def namespaces(self) -> int:
         """Which a process that joins the container enters beyond the usual ones."""
-        return int(self._process.get("namespaces") or 0)
+        return self._process.namespaces
 
     @property
     def keeps_keyring(self) -> bool:
-        return bool(self._process.get("keeps_keyring"))
+        return self._process.keeps_keyring
 
     @property
     def preserved_fds(self) -> int:
         """How many descriptors after the standard streams stay open."""
-        return int(self._process.get("preserved_fds") or 0)
-
-    def copy_up(self, root_fd: int, mount: dict[str, Any], fd: int) -> None:
-        """(child) Raises LaunchError (mount)."""
-        try:
-            copy_up(root_fd, mount["destination"], fd)
-        except OSError as e:
-            raise failed(f"error copying {mount['destination']} into its tmpfs", e, MOUNT) from e
+        return self._process.preserved_fds
 
     def before_pivot(self, report: Report, root_fd: int, caller_umask: int) -> None:
-        """(child) Let the runtime run its hooks, then run createContainer's: host's paths, container's namespaces.
+        """(child) Let the launcher run its hooks, then run createContainer's: host's paths, container's namespaces.
 
         Those begin in the container's root, with the umask of the runtime's caller, as with runc: what they make by a
-        relative path is in the container and not on the host. Then make read-only what was asked to be so from the
-        start but had to be written to first. Raises LaunchError.
+        relative path is in the container and not on the host. Raises LaunchError.
         """
-        if self._plan.get("asks_for_hooks"):
+        if self._plan.asks_for_hooks:
             self._state = report.ask({"hooks": True})
-            if found := self._plan.get("createContainer"):
+            if found := self._hooks("createContainer"):
                 os.fchdir(root_fd)
                 own_umask = os.umask(caller_umask)
                 hooks.run_hooks("createContainer", found, self._state)
                 os.umask(own_umask)
                 os.chdir("/")
-        for destination in self._plan.get("late_read_only") or ():
-            try:
-                target = mounts.open_in_root(root_fd, destination)
-                mounts.mount_setattr(target, set_=mounts.MOUNT_ATTR_RDONLY)
-                os.close(target)
-            except OSError as e:
-                raise failed(f"error making {destination} read-only", e, MOUNT) from e
 
     def prepare_start_hooks(self) -> None:
         """(child) Open what the startContainer hooks need, before a seccomp filter could refuse it. LaunchError."""
         state = {**self._state, "status": "created"}
-        for number, hook in enumerate(self._plan.get("startContainer") or ()):
+        for number, hook in enumerate(self._hooks("startContainer")):
             self._start_hooks.append(hooks.PreparedHook("startContainer", number, hook, state))
 
     def run_start_hooks(self, env: Mapping[str, str]) -> None:
@@ -193,16 +172,27 @@ class Extras:
         for hook in self._start_hooks:  # their descriptors are CLOEXEC: execve closes them
             hook.run(env)
 
+    def _hooks(self, kind: str) -> Sequence[hooks.Hook]:
+        return (self._plan.hooks or {}).get(kind) or ()
+
     def add_environment(self, env: dict[str, str]) -> None:
-        """(child) What goes with descriptors that a service manager handed down: sd_listen_fds(3)."""
-        if self._process.get("listen_fds"):
-            env["LISTEN_FDS"] = str(self._process["listen_fds"])
+        """(child) The variables that describe descriptors handed down by a service manager: sd_listen_fds(3)."""
+        if self._process.listen_fds:
+            env["LISTEN_FDS"] = str(self._process.listen_fds)
             env["LISTEN_PID"] = str(os.getpid())
-            if names := self._process.get("listen_fdnames"):
-                env["LISTEN_FDNAMES"] = names
+            if self._process.listen_fdnames:
+                env["LISTEN_FDNAMES"] = self._process.listen_fdnames
 
     @staticmethod
     def hand_over(report: Report, listener_fd: int) -> None:
         """(child) seccomp's listener: the runtime takes its copy and gives it to the agent. Raises LaunchError."""
         report.ask({"listener": listener_fd})
         os.close(listener_fd)
+
+
+def _set_affinity(cpus: tuple[int, ...]) -> None:
+    if cpus:
+        try:
+            os.sched_setaffinity(0, cpus)
+        except OSError as e:
+            raise failed("error setting the CPU affinity", e) from e

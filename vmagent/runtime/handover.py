@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vmagent.linux.process import pidfd_getfd
 from vmagent.runtime.failure import OTHER, SPEC, LaunchError, failed
+from vmagent.runtime.plantypes import ProcessExtra
 from vmagent.runtime.state import Container
 from vmagent.runtime.version import SPEC_VERSION
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     import socket
     from typing import Any
 
+    from vmagent.runtime.plantypes import Process
+
 _INSIDE = "/run/notify"
 _MAX_DATAGRAM = 4096
 
 
-def keep_descriptors(process: dict[str, Any], preserved: int) -> None:
-    """Let the process of a plan have the sockets of LISTEN_FDS and `preserved` descriptors more.
+def keep_descriptors(process: Process, preserved: int) -> Process:
+    """The process with the sockets of LISTEN_FDS and `preserved` descriptors more, which are made inheritable.
 
     Raises LaunchError if one of them is not open.
     """
@@ -37,14 +40,15 @@ def keep_descriptors(process: dict[str, Any], preserved: int) -> None:
         listening = int(os.environ["LISTEN_FDS"])
     total = listening + preserved
     if not total:
-        return
+        return process
     for fd in range(3, 3 + total):
         try:
             os.set_inheritable(fd, True)
         except OSError as e:
             raise failed(f"please check that the preserved-fd {fd} (of {total}) is present", e) from e
-    extra = {"preserved_fds": total, "listen_fds": listening, "listen_fdnames": os.environ.get("LISTEN_FDNAMES")}
-    process["extra"] = {**(process["extra"] or {}), **extra}
+    names = os.environ.get("LISTEN_FDNAMES")
+    extra = (process.extra or ProcessExtra())._replace(preserved_fds=total, listen_fds=listening, listen_fdnames=names)
+    return process._replace(extra=extra)
 
 
 def offer_notify_socket(spec: dict[str, Any], container: Container) -> str:

@@ -24,10 +24,12 @@ from vmagent.runtime.cgroups import tree as cgroup_tree
 from vmagent.runtime.encoding import encode_exec, encode_start
 from vmagent.runtime.exposure import Exposed
 from vmagent.runtime.failure import OTHER, LaunchError, failed
+from vmagent.runtime.plantypes import has_extras
 from vmagent.runtime.process import (
-    Kernel,
     become_and_exec,
+    born_ignored,
     environment,
+    kernel_facts,
     open_terminal,
     reset_signals,
     set_limits,
@@ -39,10 +41,9 @@ from vmagent.runtime.users import look_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from vmagent.runtime.cgroups import Cgroup
     from vmagent.runtime.extras import Extras
+    from vmagent.runtime.plantypes import KernelFacts, Plan, Process, Rootfs, ShownCgroup
     from vmagent.runtime.spawner import Spawner
 
 __all__ = ["Launched", "launch", "launch_exec", "prepare", "receive_master"]
@@ -53,20 +54,22 @@ _EXEC_NAMESPACES = (
 _NAMESPACE_FILES = ("mnt", "pid", "net", "ipc", "uts", "cgroup", "user", "time")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
-_kernel: list[Kernel] = []
+_kernel: list[KernelFacts] = []
+_ignored: list[int] = []
 _outside: list[str] = []
 
 
 def prepare() -> None:
     """Find out what every child needs to know. `launch` does so by itself; called early it spares the first start."""
     if not _kernel:
-        _kernel.append(Kernel())
+        _kernel.append(kernel_facts())
+        _ignored.extend(born_ignored())
         words = [f"{name}_ns={os.stat(f'/proc/self/ns/{name}').st_ino}" for name in _NAMESPACE_FILES]
         _outside.append(" ".join(words))
 
 
 def launch(
-    plan: dict[str, Any],
+    plan: Plan,
     *,
     stdin_fd: int = -1,
     stdout_fd: int = -1,
@@ -88,15 +91,15 @@ def launch(
     and `needs_spawner` forbids it (then the cgroup stays: it may be the caller's own, with settings of theirs).
     """
     prepare()
-    process = plan["process"]
+    process = plan.process
     tree = cgroup_tree()
     try:
-        cgroup = tree.create(plan["cgroup"], plan["resources"])
+        cgroup = tree.create(plan.cgroup, plan.resources)
     except OSError as e:
-        raise _cgroup_failure(plan["cgroup"], e) from e
+        raise _cgroup_failure(plan.cgroup, e) from e
     except ValueError as e:
         raise LaunchError(OTHER, str(e)) from e
-    clone_flags = plan["clone_flags"]
+    clone_flags = plan.clone_flags
     is_private_cgroup = bool(clone_flags & linux.CLONE_NEWCGROUP)
     if tree.version == 1:
         clone_flags &= ~linux.CLONE_NEWCGROUP  # unshared by the child, once it is in its cgroups
@@ -104,10 +107,10 @@ def launch(
     birth = Birth()
     extras = prepared = None
     try:
-        for join in plan["joins"]:
-            joins.append((_open(join["path"]), join["flag"]))
+        for join in plan.joins:
+            joins.append((_open(join.path), join.flag))
         birth.pid_ns_fd = next((fd for fd, flag in joins if flag == linux.CLONE_NEWPID), -1)
-        shown = tree.mount_plan(plan["cgroup"], private=is_private_cgroup)
+        shown = tree.mount_plan(plan.cgroup, private=is_private_cgroup)
         if spawner is not None:
 
             def encode(pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
@@ -127,7 +130,7 @@ def launch(
                     starting=(start_fd, started_fd),
                 )
 
-            launched = spawner.launch(encode, cgroup, is_terminal=process["terminal"])
+            launched = spawner.launch(encode, cgroup, is_terminal=process.terminal)
             if launched is not None:
                 return launched
         if needs_spawner:
@@ -141,7 +144,7 @@ def launch(
 
         def child(report: Report) -> None:
             began = time.monotonic_ns()
-            _enter_cgroup(cgroup, process, plan["id"], extras)
+            _enter_cgroup(cgroup, process, plan.id, extras)
             if tree.version == 1 and is_private_cgroup:
                 linux.unshare(linux.CLONE_NEWCGROUP)
             if not birth.joins:
@@ -156,7 +159,7 @@ def launch(
             _make_container(plan, process, program, shown, report, began, given, extras)
 
         starting = (start_fd, started_fd)
-        return spawn(child, clone_flags, cgroup, birth, is_terminal=process["terminal"], starting=starting)
+        return spawn(child, clone_flags, cgroup, birth, is_terminal=process.terminal, starting=starting)
     except Exposed:
         raise
     except BaseException:
@@ -174,9 +177,9 @@ def _cgroup_failure(path: str, error: OSError) -> LaunchError:
     return failed(f"{doing}: {own_words}" if own_words else doing, error)
 
 
-def _extras(plan: dict[str, Any] | None, process: dict[str, Any]) -> Extras | None:
+def _extras(plan: Plan | None, process: Process) -> Extras | None:
     """What few ask for is loaded only for them; here, because the child can't."""
-    if process["extra"] is None and (plan is None or plan["extra"] is None):
+    if process.extra is None and (plan is None or not has_extras(plan)):
         return None
     from vmagent.runtime.extras import Extras
 
@@ -184,7 +187,7 @@ def _extras(plan: dict[str, Any] | None, process: dict[str, Any]) -> Extras | No
 
 
 def launch_exec(
-    process: dict[str, Any],
+    process: Process,
     *,
     container_pidfd: int,
     cgroup: Cgroup,
@@ -214,7 +217,7 @@ def launch_exec(
             )
 
         try:
-            launched = spawner.launch(encode, cgroup, is_terminal=process["terminal"])
+            launched = spawner.launch(encode, cgroup, is_terminal=process.terminal)
         except ProcessLookupError as e:
             raise LaunchError(OTHER, "the container is not running") from e
         if launched is not None:
@@ -240,7 +243,7 @@ def launch_exec(
         _finish(process, root_fd, program, report, began, began, None, extras)
 
     try:
-        return spawn(child, 0, cgroup, Birth(container_pidfd), is_terminal=process["terminal"])
+        return spawn(child, 0, cgroup, Birth(container_pidfd), is_terminal=process.terminal)
     except ProcessLookupError as e:
         raise LaunchError(OTHER, "the container is not running") from e
 
@@ -260,16 +263,16 @@ def receive_master(console_fd: int) -> int:
     raise EOFError("no terminal came" if not data else "a message without a terminal came")
 
 
-def _enter_cgroup(cgroup: Cgroup, process: dict[str, Any], name: str, extras: Extras | None) -> None:
+def _enter_cgroup(cgroup: Cgroup, process: Process, name: str, extras: Extras | None) -> None:
     """What comes before any namespace of the host's is left."""
     if extras is not None:
         extras.before_cgroup()
     cgroup.enter()
     # The container must not look into this process while it still holds the host's descriptors (CVE-2019-5736 and kin).
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    reset_signals(_kernel[0])
+    reset_signals(_ignored)
     os.setsid()
-    set_oom_score(process["oom_score_adj"])
+    set_oom_score(process.oom_score_adj)
     try:
         if extras is None or not extras.keeps_keyring:
             linux.join_session_keyring("_ses." + name)
@@ -281,50 +284,50 @@ def _enter_cgroup(cgroup: Cgroup, process: dict[str, Any], name: str, extras: Ex
 
 
 def _make_container(
-    plan: dict[str, Any],
-    process: dict[str, Any],
+    plan: Plan,
+    process: Process,
     program: linux.FilterProgram | None,
-    shown_cgroups: list[dict[str, Any]],
+    shown_cgroups: list[ShownCgroup],
     report: Report,
     began: int,
     given: tuple[int, int, int],
     extras: Extras | None,
 ) -> None:
-    outside = f"pid={os.readlink('/proc/self')} {_outside[0]}" if plan["tell_outside"] else None
+    outside = f"pid={os.readlink('/proc/self')} {_outside[0]}" if plan.tell_outside else None
+    tree = plan.rootfs
     caller_umask = os.umask(0)
     null_fd = rootfs.open_null()  # opened in this mount namespace: only then can it be bound
-    mount_list = plan["mounts"]
     if extras is None:
-        sources = rootfs.open_bind_sources(mount_list, {})
-        root_fd = rootfs.enter_root(plan)
+        sources = rootfs.open_bind_sources(tree.mounts, {})
+        root_fd = rootfs.enter_root(tree)
     else:
-        sources = rootfs.open_bind_sources(mount_list, extras.sources)
-        root_fd = rootfs.enter_root(plan, extras.root_fd)
-    trees = rootfs.mount_all(root_fd, mount_list, sources, shown_cgroups, extras)
+        sources = rootfs.open_bind_sources(tree.mounts, extras.sources)
+        root_fd = rootfs.enter_root(tree, extras.root_fd)
+    trees = rootfs.mount_all(root_fd, tree.mounts, sources, shown_cgroups)
     made = {} if extras is None else extras.devices
-    rootfs.make_devices(root_fd, plan["devices"], made, with_links=plan["default_links"])
+    rootfs.make_devices(root_fd, tree.devices, made, with_links=tree.default_links)
     _take_streams(process, root_fd, given, report, bind_console=True)
-    if "uts" in plan["private"]:
-        _set_names(plan)
-    rootfs.write_sysctls(plan["sysctl"])
+    _set_names(tree)
+    rootfs.write_sysctls(tree.sysctls)
     try:
-        os.close(rootfs.ensure(root_fd, process["cwd"], is_folder=True))
+        os.close(rootfs.ensure(root_fd, process.cwd, is_folder=True))
     except OSError as e:
-        raise failed(f"mkdir {process['cwd']}", e) from e
-    rootfs.mask(root_fd, plan["masked"], null_fd, trees)
-    rootfs.make_read_only(root_fd, plan["readonly_paths"], trees)
+        raise failed(f"mkdir {process.cwd}", e) from e
+    rootfs.mask(root_fd, tree.masked, null_fd, trees)
+    rootfs.make_read_only(root_fd, tree.readonly_paths, trees)
     if extras is not None:
         extras.before_pivot(report, root_fd, caller_umask)
-    rootfs.pivot(root_fd, readonly=plan["readonly"], propagation=plan["propagation"])
+    rootfs.finish_tmpfs(root_fd, tree.late_read_only)
+    rootfs.pivot(root_fd, readonly=tree.readonly, propagation=tree.propagation)
     _finish(process, root_fd, program, report, began, time.monotonic_ns(), outside, extras)
 
 
-def _set_names(plan: dict[str, Any]) -> None:
+def _set_names(plan: Rootfs) -> None:
     try:
-        if plan["hostname"]:
-            linux.sethostname(plan["hostname"])
-        if plan["domainname"]:
-            linux.setdomainname(plan["domainname"])
+        if plan.hostname:
+            linux.sethostname(plan.hostname)
+        if plan.domainname:
+            linux.setdomainname(plan.domainname)
     except OSError as e:
         raise failed("error setting the host name", e) from e
 
@@ -337,7 +340,7 @@ def _join(fd: int, flag: int) -> None:
 
 
 def _take_streams(
-    process: dict[str, Any],
+    process: Process,
     root_fd: int,
     given: tuple[int, int, int],
     report: Report,
@@ -345,14 +348,14 @@ def _take_streams(
     bind_console: bool,
 ) -> None:
     """Standard streams from a terminal of the container's own, whose master is sent back, or from those given."""
-    if not process["terminal"]:
+    if not process.terminal:
         is_absent = [fd < 0 or rootfs.is_null(fd) for fd in given]
         null_fd = rootfs.open_own_null(root_fd) if any(is_absent) else -1
         streams = [null_fd if absent else fd for fd, absent in zip(given, is_absent, strict=True)]
         # Copies above 2, so that none is overwritten before it is used.
         take_stdio(_three([fcntl(fd, F_DUPFD_CLOEXEC, 3) for fd in streams]))
         return
-    master, slave = open_terminal(root_fd, process["console_size"])
+    master, slave = open_terminal(root_fd, process.rows, process.columns)
     console = _socket.socket(fileno=report.console_fd)
     console.sendmsg([b"c"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [master]))])
     console.detach()
@@ -376,7 +379,7 @@ def _bind_console(root_fd: int, slave: int) -> None:
 
 
 def _finish(
-    process: dict[str, Any],
+    process: Process,
     root_fd: int,
     program: linux.FilterProgram | None,
     report: Report,
@@ -430,11 +433,10 @@ def _loopback_up() -> None:
     control.close()
 
 
-def _filter(process: dict[str, Any]) -> linux.FilterProgram | None:
-    seccomp = process["seccomp"]
-    if seccomp is None:
+def _filter(process: Process) -> linux.FilterProgram | None:
+    if process.seccomp is None:
         return None
-    return linux.FilterProgram(binascii.a2b_base64(seccomp["filter"]), seccomp["flags"])
+    return linux.FilterProgram(binascii.a2b_base64(process.seccomp.instructions), process.seccomp.flags)
 
 
 def _open(path: str) -> int:

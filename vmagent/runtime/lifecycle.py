@@ -18,6 +18,7 @@ from vmagent.runtime.hooks import Hook, compile_hooks, run_hook, run_hooks
 from vmagent.runtime.launch import Launched, launch
 from vmagent.runtime.log import Log
 from vmagent.runtime.plan import compile_plan
+from vmagent.runtime.plantypes import Plan, ProcessExtra
 from vmagent.runtime.state import Container
 
 TYPE_CHECKING = False
@@ -75,14 +76,14 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
             with_listener=True,
             exact_groups=True,
         )
-        handover.keep_descriptors(plan["process"], options.preserve_fds)
+        first = handover.keep_descriptors(plan.process, options.preserve_fds)
         if options.no_new_keyring:
-            plan["process"]["extra"] = {**(plan["process"]["extra"] or {}), "keeps_keyring": True}
-        launched = _launch(container, plan)
+            first = first._replace(extra=(first.extra or ProcessExtra())._replace(keeps_keyring=True))
+        launched = _launch(container, plan._replace(process=first))
         if others:
             warning = f"container's cgroup is not empty: {len(others)} process(es) found"
             log.warning(warning)
-        for warning in plan["process"]["warnings"]:
+        for warning in plan.process.warnings:
             log.warning(warning)
     except BaseException:
         container.forget()
@@ -133,7 +134,7 @@ def _set_up(container: Container, launched: Launched, spec: dict[str, Any], opti
     return master
 
 
-def _launch(container: Container, plan: dict[str, Any]) -> Launched:
+def _launch(container: Container, plan: Plan) -> Launched:
     fds = [os.open(path, os.O_RDWR | os.O_CLOEXEC) for path in (container.fifo, container.started_fifo)]
     try:
         with foreground.one_spawner() as spawner:

@@ -1,13 +1,33 @@
-"""An OCI mount (config.md, "Mounts") as flags that the container's first process carries out as they stand."""
+"""An OCI mount (config.md, "Mounts") compiled to the mount operation that the container's first process carries out."""
 
 from __future__ import annotations
 
+import os
+
 from vmagent.linux import mounts as m
 from vmagent.runtime.failure import SPEC, LaunchError
+from vmagent.runtime.plantypes import (
+    MAY_COVER_PROC,
+    MUST_BE_PROC,
+    ON_PROC,
+    ON_SYS,
+    ORDINARY,
+    BindMount,
+    CgroupMount,
+    IdMapping,
+    IdRange,
+    NewMount,
+    Option,
+    Propagation,
+    Remount,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from vmagent.runtime.plantypes import Mount
 
 # option → (attributes to set, attributes to clear): mount_setattr(2)
 _ATTRIBUTES: dict[str, tuple[int, int]] = {
@@ -44,13 +64,29 @@ _PROPAGATION = {
 _SUPERBLOCK = frozenset(("sync", "dirsync", "lazytime", "mand", "async", "nolazytime", "nomand"))
 _UNNAMED = frozenset(("defaults", "newinstance", "loud", "silent", "iversion", "noiversion", "bind", "rbind", "nofail"))
 _OWN = frozenset(("remount", "idmap", "ridmap", "tmpcopyup"))  # carried out here, unknown to the kernel as words
+# What lxcfs and its like may put over files of /proc; anything else there would fool the container's tools, or ours.
+_PROC_OVERLAYS = frozenset(
+    [
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "net/dev",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    ]
+)
 OPTIONS = sorted({*_ATTRIBUTES, *("r" + name for name in _ATTRIBUTES), *_PROPAGATION, *_SUPERBLOCK, *_UNNAMED, *_OWN})
 
 
-def compile_mount(mount: dict[str, Any], *, has_user: bool = False) -> dict[str, Any]:
+def compile_mount(mount: Mapping[str, Any], *, bundle: str = "/", has_user: bool = False) -> Mount:
     """One entry of `mounts`; `has_user`: the container has a user namespace, whose mapping `idmap` alone means.
 
-    Raises LaunchError (spec) for what makes no sense or is not done here.
+    A relative source is below `bundle`. Raises LaunchError (spec) for what makes no sense or is not done here.
     """
     destination, source = mount["destination"], mount.get("source")
     options: list[str] = [option for option in mount.get("options") or () if option]  # podman 5 has empty ones
@@ -59,56 +95,77 @@ def compile_mount(mount: dict[str, Any], *, has_user: bool = False) -> dict[str,
     fstype = mount.get("type") or ("bind" if is_bind else "")
     if not fstype:
         raise LaunchError(SPEC, f"mount {destination} has no type")
-    set_, clear, rec_set, rec_clear = 0, 0, 0, 0
-    propagation: list[list[Any]] = []
-    data: list[list[str | None]] = []
-    for option in options:
-        if option in _ATTRIBUTES:
-            more, less = _ATTRIBUTES[option]
-            set_, clear = (set_ & ~less) | more, (clear & ~more) | less
-        elif option.startswith("r") and option[1:] in _ATTRIBUTES:
-            more, less = _ATTRIBUTES[option[1:]]
-            rec_set, rec_clear = (rec_set & ~less) | more, (rec_clear & ~more) | less
-        elif option in _PROPAGATION:
-            propagation.append(list(_PROPAGATION[option]))
-        elif option == "move":
-            raise LaunchError(SPEC, f"mount {destination}: option {option} is not supported")
-        elif option in _UNNAMED or option in _OWN:
-            continue
-        elif option in _SUPERBLOCK or not is_bind:
-            key, equals, value = option.partition("=")
-            data.append([key, value if equals else None])
+    given = _Options(destination, options, is_bind=is_bind)
     copies_up = "tmpcopyup" in options
     if copies_up and fstype != "tmpfs":
         raise LaunchError(SPEC, f"mount {destination}: tmpcopyup is for tmpfs alone")
-    is_remount = "remount" in options
-    if is_remount and data and not is_bind:
-        raise LaunchError(SPEC, f"mount {destination}: a remount changes flags of the mount, not {data[0][0]!r}")
-    return {
-        "destination": destination,
-        "kind": "remount"
-        if is_remount
-        else "bind"
-        if is_bind
-        else "cgroup"
-        if fstype in ("cgroup", "cgroup2")
-        else "new",
-        "fstype": fstype,
-        "source": source,
-        "recursive": "rbind" in options or not options,
-        "set": set_,
-        "clear": clear,
-        "recursive_set": rec_set,
-        "recursive_clear": rec_clear,
-        "propagation": propagation,
-        "data": [] if is_bind else data,
-        "copies_up": copies_up,
-        "idmap": _id_mapping(mount, options, is_bind=is_bind, has_user=has_user),
-    }
+    idmap = _id_mapping(mount, options, is_bind=is_bind, has_user=has_user)
+    label, place = source or fstype, _place(destination, fstype)
+    attributes, recursive = (given.set, given.cleared), (given.all_set, given.all_cleared)
+    if "remount" in options:
+        if given.data and not is_bind:
+            key = given.data[0].key
+            raise LaunchError(SPEC, f"mount {destination}: a remount changes flags of the mount, not {key!r}")
+        return Remount(label, destination, place, *attributes, *recursive, tuple(given.propagation))
+    if is_bind:
+        if not source:
+            raise LaunchError(SPEC, f"bind mount {destination} has no source")
+        path = os.path.join(bundle, source)
+        is_recursive = "rbind" in options or not options
+        # Without a word about it what the host mounts below goes on to appear inside, and not the reverse.
+        propagation = tuple(given.propagation) or (Propagation(m.MS_SLAVE, recursive=True),)
+        return BindMount(path, destination, place, is_recursive, *attributes, *recursive, propagation, idmap)
+    if fstype in ("cgroup", "cgroup2"):
+        everything = given.set | given.all_set  # nothing is mounted below any of them
+        propagation = tuple(given.propagation)
+        return CgroupMount(label, destination, place, everything, m.to_mount_flags(everything), propagation)
+    name = source if source not in (None, "none") else fstype
+    propagation = tuple(given.propagation)
+    return NewMount(
+        *(label, destination, place, fstype, name, tuple(given.data), given.set, *recursive, propagation, copies_up)
+    )
 
 
-def _id_mapping(mount: dict[str, Any], options: list[str], *, is_bind: bool, has_user: bool) -> dict[str, Any] | None:
-    """{"uid_map", "gid_map", "recursive"} of an idmapped mount; empty maps: those of the container."""
+class _Options:
+    """The options of one mount, sorted by what carries them out."""
+
+    def __init__(self, destination: str, options: list[str], *, is_bind: bool) -> None:
+        self.set = self.cleared = self.all_set = self.all_cleared = 0
+        self.propagation: list[Propagation] = []
+        self.data: list[Option] = []
+        for option in options:
+            if option in _ATTRIBUTES:
+                more, less = _ATTRIBUTES[option]
+                self.set, self.cleared = (self.set & ~less) | more, (self.cleared & ~more) | less
+            elif option.startswith("r") and option[1:] in _ATTRIBUTES:
+                more, less = _ATTRIBUTES[option[1:]]
+                self.all_set, self.all_cleared = (self.all_set & ~less) | more, (self.all_cleared & ~more) | less
+            elif option in _PROPAGATION:
+                self.propagation.append(Propagation(*_PROPAGATION[option]))
+            elif option == "move":
+                raise LaunchError(SPEC, f"mount {destination}: option {option} is not supported")
+            elif option in _UNNAMED or option in _OWN:
+                continue
+            elif option in _SUPERBLOCK or not is_bind:
+                key, equals, value = option.partition("=")
+                self.data.append(Option(key, value if equals else None))
+
+
+def _place(destination: str, fstype: str) -> int:
+    place = os.path.normpath(destination)
+    flags = {"/proc": ON_PROC, "/sys": ON_SYS}.get(place, 0)
+    if fstype in ("cgroup", "cgroup2"):
+        flags = 0
+    if fstype in ("proc", "sysfs"):
+        flags |= ORDINARY
+    elif place == "/proc":
+        flags |= MUST_BE_PROC
+    if place.removeprefix("/proc/") in _PROC_OVERLAYS:
+        flags |= MAY_COVER_PROC
+    return flags
+
+
+def _id_mapping(mount: Mapping[str, Any], options: list[str], *, is_bind: bool, has_user: bool) -> IdMapping | None:
     uids, gids = id_map(mount.get("uidMappings")), id_map(mount.get("gidMappings"))
     destination = mount["destination"]
     wanted = "idmap" in options or "ridmap" in options
@@ -120,18 +177,17 @@ def _id_mapping(mount: dict[str, Any], options: list[str], *, is_bind: bool, has
         raise LaunchError(SPEC, f"mount {destination}: id-mapped mounts are for bind mounts alone")
     if not uids and not has_user:
         raise LaunchError(SPEC, f"mount {destination}: idmap needs mappings, or a container with a user namespace")
-    return {"uid_map": uids, "gid_map": gids, "recursive": "ridmap" in options}
+    return IdMapping(uids, gids, "ridmap" in options)
 
 
-def id_map(entries: list[dict[str, int]] | None) -> list[list[int]]:
-    """uidMappings or gidMappings as [inside, outside, count]. Raises LaunchError (spec)."""
-    result = []
-    for entry in entries or ():
-        try:
-            result.append([int(entry["containerID"]), int(entry["hostID"]), int(entry["size"])])
-        except KeyError as e:
-            raise LaunchError(SPEC, f"an id mapping without {e.args[0]}") from e
-    return result
+def id_map(entries: Sequence[Mapping[str, int]] | None) -> tuple[IdRange, ...]:
+    """uidMappings or gidMappings of a specification. Raises LaunchError (spec)."""
+    try:
+        return tuple(
+            IdRange(int(entry["containerID"]), int(entry["hostID"]), int(entry["size"])) for entry in entries or ()
+        )
+    except KeyError as e:
+        raise LaunchError(SPEC, f"an id mapping without {e.args[0]}") from e
 
 
 def propagation_flags(word: str | None) -> int:

@@ -1,7 +1,7 @@
-"""An OCI runtime-spec document, checked and compiled to a plan: plain data that the supervisor executes as it stands.
+"""An OCI runtime-spec document, checked and compiled to a `Plan` that the supervisor executes as it stands.
 
-The engine does this work, so that the process that forks stays small and decides nothing. What the specification asks
-for and this runtime does not do is refused here, never ignored.
+The engine does this work, so that the process that forks stays small and decides nothing. A part of the specification
+that this runtime does not implement is refused here, never ignored.
 """
 
 from __future__ import annotations
@@ -23,13 +23,28 @@ from vmagent.linux.process import (
     CLONE_NEWUTS,
     SECCOMP_FILTER_FLAG_NEW_LISTENER,
 )
-from vmagent.runtime.extraplan import check_supported, plan_extra, process_extra
+from vmagent.runtime.extraplan import check_supported, late_read_only, plan_extra, process_extra
 from vmagent.runtime.failure import SPEC, LaunchError
 from vmagent.runtime.mountspec import compile_mount, propagation_flags
+from vmagent.runtime.plantypes import (
+    RLIM_INFINITY,
+    BindMount,
+    Capabilities,
+    Device,
+    Filter,
+    Join,
+    Plan,
+    Process,
+    Rlimit,
+    Rootfs,
+    Sysctl,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from vmagent.runtime.plantypes import Mount, Overlay
 
 _NAMESPACES = {
     "mount": CLONE_NEWNS,
@@ -65,7 +80,6 @@ _RLIMITS = {
         ]
     )
 }
-_RLIM_INFINITY = (1 << 64) - 1
 _MAX_ID = (1 << 32) - 2  # -1 means "no change" to setresuid(2): root would stay root
 # Nodes and links that every container with a /dev of its own has: config-linux.md, "Default Devices", runtime-linux.md.
 _DEFAULT_DEVICES = (
@@ -116,7 +130,7 @@ def compile_plan(
     *,
     container_id: str,
     cgroup_path: str,
-    overlay: Mapping[str, Any] | None = None,
+    overlay: Overlay | None = None,
     user: str | None = None,
     group_add: Sequence[str] = (),
     netns_fd: bool = False,
@@ -127,66 +141,40 @@ def compile_plan(
     with_listener: bool = False,
     exact_groups: bool = False,
     joined_maps: tuple[list[list[int]], list[list[int]]] | None = None,
-) -> dict[str, Any]:
+) -> Plan:
     """Compile an OCI runtime-spec document (1.2, Linux part).
 
-    `overlay` {"lowers": [absolute paths, topmost first], "upper", "work"} is mounted at `root.path` by the container's
-    first process in its own mount namespace. `user` ("name", "uid:gid", …, as docker's --user) and the names of
-    `group_add` are looked up in the container's own files then. With `netns_fd` the network namespace comes as a
-    descriptor to `launch`. `init` is a static program on the host that becomes process 1 and starts the command.
-    Relative paths in the document are below `bundle`. `with_hooks`, `with_listener`: whoever launches runs hooks and
-    hands a seccomp listener over (see `vmagent.runtime.lifecycle`); else both are refused. `joined_maps`: of a user
-    namespace that is joined, its [inside, outside, count] of users and groups; an overlay needs them. Raises
-    LaunchError (spec).
+    `overlay` is mounted at `root.path` by the container's first process in its own mount namespace. `user` ("name",
+    "uid:gid", …, as docker's --user) and the names of `group_add` are looked up in the container's own files then. With
+    `netns_fd` the network namespace comes as a descriptor to `launch`. `init` is a static program on the host that
+    becomes process 1 and starts the command. Relative paths in the document are below `bundle`. `with_hooks`,
+    `with_listener`: the launcher runs hooks and hands a seccomp listener over (see `vmagent.runtime.lifecycle`);
+    otherwise both are refused. `joined_maps`: of a user namespace that is joined, its [inside, outside, count] of users
+    and groups; an overlay needs them. Raises LaunchError (spec).
     """
     linux = spec.get("linux") or {}
     check_supported(spec, linux, with_hooks=with_hooks)
     clone_flags, joins, private = _namespaces(linux.get("namespaces") or [], with_netns_fd=netns_fd)
-    root = spec.get("root") or {}
     process = spec.get("process")
     if process is None:
         raise LaunchError(SPEC, "the specification has no process")
-    mounts = [compile_mount(mount, has_user="user" in private) for mount in spec.get("mounts") or ()]
-    for mount in mounts:
-        if mount["kind"] == "bind":
-            if not mount["source"]:
-                raise LaunchError(SPEC, f"bind mount {mount['destination']} has no source")
-            mount["source"] = os.path.join(bundle, mount["source"])
+    mounts = [compile_mount(mount, bundle=bundle, has_user="user" in private) for mount in spec.get("mounts") or ()]
     if init is not None:
         options = ["bind", "ro"]
         mounts.append(compile_mount({"destination": _INIT_PATH, "type": "bind", "source": init, "options": options}))
         process = {**process, "args": [_INIT_PATH, "--", *process["args"]]}
-    has_own_dev = not any(m["destination"] == "/dev" and m["kind"] == "bind" for m in mounts) and any(
-        m["destination"] == "/dev" for m in mounts
-    )
     resources = dict(linux.get("resources") or {})
     if rules := resources.get("devices"):
         resources["devices"] = [*rules, *_ALLOWED_DEVICES]
-    hostname, domainname = spec.get("hostname"), spec.get("domainname")
-    if (hostname or domainname) and "uts" not in private:
-        raise LaunchError(SPEC, "unable to set hostname without a private UTS namespace")
-    return {
-        "id": container_id,
-        "cgroup": cgroup_path,
-        "resources": resources,
-        "clone_flags": clone_flags,
-        "joins": joins,
-        "private": sorted(private),
-        "netns_fd": netns_fd,
-        "rootfs": os.path.join(bundle, root.get("path") or "rootfs"),
-        "readonly": bool(root.get("readonly")),
-        "overlay": dict(overlay) if overlay else None,
-        "propagation": propagation_flags(linux.get("rootfsPropagation")),
-        "mounts": mounts,
-        "devices": _devices(linux.get("devices") or (), with_defaults=has_own_dev),
-        "default_links": has_own_dev,
-        "masked": list(linux.get("maskedPaths") or ()),
-        "readonly_paths": list(linux.get("readonlyPaths") or ()),
-        "hostname": hostname,
-        "domainname": domainname,
-        "sysctl": _sysctls(linux.get("sysctl") or {}, private),
-        "tell_outside": tell_outside,
-        "process": compile_exec(
+    return Plan(
+        id=container_id,
+        cgroup=cgroup_path,
+        resources=resources,
+        clone_flags=clone_flags,
+        joins=joins,
+        tell_outside=tell_outside,
+        rootfs=_rootfs(spec, linux, mounts, private, bundle, overlay),
+        process=compile_exec(
             process,
             seccomp=linux.get("seccomp"),
             user=user,
@@ -195,8 +183,41 @@ def compile_plan(
             with_listener=with_listener,
             exact_groups=exact_groups,
         ),
-        "extra": plan_extra(spec, linux, private, mounts, joined_maps),
-    }
+        extra=plan_extra(spec, linux, private, joined_maps),
+    )
+
+
+def _rootfs(
+    spec: Mapping[str, Any],
+    linux: Mapping[str, Any],
+    mounts: list[Mount],
+    private: set[str],
+    bundle: str,
+    overlay: Overlay | None,
+) -> Rootfs:
+    root = spec.get("root") or {}
+    has_own_dev = not any(m.destination == "/dev" and isinstance(m, BindMount) for m in mounts) and any(
+        m.destination == "/dev" for m in mounts
+    )
+    hostname, domainname = spec.get("hostname") or "", spec.get("domainname") or ""
+    if (hostname or domainname) and "uts" not in private:
+        raise LaunchError(SPEC, "unable to set hostname without a private UTS namespace")
+    mounts, late = late_read_only(mounts)
+    return Rootfs(
+        path=os.path.join(bundle, root.get("path") or "rootfs"),
+        overlay=overlay,
+        readonly=bool(root.get("readonly")),
+        propagation=propagation_flags(linux.get("rootfsPropagation")),
+        mounts=tuple(mounts),
+        late_read_only=late,
+        devices=_devices(linux.get("devices") or (), with_defaults=has_own_dev),
+        default_links=has_own_dev,
+        masked=tuple(linux.get("maskedPaths") or ()),
+        readonly_paths=tuple(linux.get("readonlyPaths") or ()),
+        hostname=hostname,
+        domainname=domainname,
+        sysctls=_sysctls(linux.get("sysctl") or {}, private),
+    )
 
 
 def compile_exec(
@@ -209,63 +230,82 @@ def compile_exec(
     namespaces: int = 0,
     with_listener: bool = False,
     exact_groups: bool = False,
-) -> dict[str, Any]:
+) -> Process:
     """Compile an OCI `process` object (config.md, "Process") for `launch_exec`, or as the process of a plan.
 
-    `namespaces`: CLONE_NEWUSER and CLONE_NEWTIME where the container has them, to be entered by an exec. A key
-    "warnings" lists what could not be done and is no error. `exact_groups`: the primary group is no supplementary one
-    unless additionalGids says so, as runc has it; an engine puts it there itself. Raises LaunchError (spec).
+    `namespaces`: CLONE_NEWUSER and CLONE_NEWTIME where the container has them, to be entered by an exec.
+    `exact_groups`: the primary group is no supplementary one unless additionalGids says so, as runc has it; an engine
+    puts it there itself. Raises LaunchError (spec).
     """
+    _check_process(process)
+    ids = process.get("user") or {}
+    size = process.get("consoleSize") or {}
+    warnings: list[str] = []
+    environment = _environment(process.get("env") or ())
+    name, _, group = (user or "").partition(":")
+    compiled_filter = _seccomp(seccomp, with_listener=with_listener)
+    has_listener = compiled_filter is not None and bool(compiled_filter.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    return Process(
+        args=tuple(process["args"]),
+        environment=tuple(f"{key}={value}" for key, value in environment.items()),
+        has_home="HOME" in environment,
+        path=environment.get("PATH", ""),
+        cwd=process.get("cwd") or "/",
+        terminal=bool(process.get("terminal")),
+        rows=size.get("height", 0),
+        columns=size.get("width", 0),
+        user=name if user else None,
+        group=group,
+        uid=ids.get("uid", 0),
+        gid=ids.get("gid", 0),
+        groups=tuple(ids.get("additionalGids") or ()),
+        group_add=tuple(group_add),
+        exact_groups=exact_groups,
+        umask=ids.get("umask", 0o022),
+        capabilities=_capabilities(process.get("capabilities"), warnings),
+        no_new_privileges=bool(process.get("noNewPrivileges")),
+        rlimits=_rlimits(process.get("rlimits") or ()),
+        oom_score_adj=process.get("oomScoreAdj"),
+        seccomp=compiled_filter,
+        extra=process_extra(process, personality=personality, namespaces=namespaces, has_listener=has_listener),
+        warnings=tuple(warnings),
+    )
+
+
+def _check_process(process: Mapping[str, Any]) -> None:
     for key in ("apparmorProfile", "selinuxLabel"):
         if process.get(key) not in (None, "", "unconfined"):
             raise LaunchError(SPEC, f"{key}: this project has neither AppArmor nor SELinux")
-    args = list(process.get("args") or ())
-    if not args:
+    if not process.get("args"):
         raise LaunchError(SPEC, "args must not be empty")
     cwd = process.get("cwd") or "/"
     if not cwd.startswith("/"):
         raise LaunchError(SPEC, f"cwd must be an absolute path: {cwd!r}")
-    for text in (*args, *(process.get("env") or ()), cwd):
+    for text in (*process["args"], *(process.get("env") or ()), cwd):
         if "\0" in text:
             raise LaunchError(SPEC, "a null byte in args, env or cwd")
     ids = process.get("user") or {}
     for value in (ids.get("uid", 0), ids.get("gid", 0), *(ids.get("additionalGids") or ())):
         if not (isinstance(value, int) and 0 <= value <= _MAX_ID):
             raise LaunchError(SPEC, f"user: {value!r} is not in range 0-{_MAX_ID}")
-    size = process.get("consoleSize")
-    warnings: list[str] = []
-    compiled_filter = _seccomp(seccomp, with_listener=with_listener)
-    extra = process_extra(process, personality=personality, namespaces=namespaces)
-    if compiled_filter and compiled_filter["flags"] & SECCOMP_FILTER_FLAG_NEW_LISTENER:
-        extra = {**(extra or {}), "has_listener": True}
-    return {
-        "args": args,
-        "env": list(process.get("env") or ()),
-        "cwd": cwd,
-        "terminal": bool(process.get("terminal")),
-        "console_size": [size["height"], size["width"]] if size else None,
-        "user": user,
-        "uid": ids.get("uid", 0),
-        "gid": ids.get("gid", 0),
-        "groups": list(ids.get("additionalGids") or ()),
-        "group_add": list(group_add),
-        "exact_groups": exact_groups,
-        "umask": ids.get("umask", 0o022),
-        "capabilities": _capabilities(process.get("capabilities"), warnings),
-        "no_new_privileges": bool(process.get("noNewPrivileges")),
-        "rlimits": _rlimits(process.get("rlimits") or ()),
-        "oom_score_adj": process.get("oomScoreAdj"),
-        "seccomp": compiled_filter,
-        "extra": extra,
-        "warnings": warnings,
-    }
 
 
-def _namespaces(
-    entries: Sequence[Mapping[str, Any]], *, with_netns_fd: bool
-) -> tuple[int, list[dict[str, Any]], set[str]]:
+def _environment(entries: Sequence[str]) -> dict[str, str]:
+    """The last of each name; an empty HOME counts as none."""
+    result = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if equals and key:
+            result[key] = value
+    if not result.get("HOME"):
+        result.pop("HOME", None)
+    return result
+
+
+def _namespaces(entries: Sequence[Mapping[str, Any]], *, with_netns_fd: bool) -> tuple[int, tuple[Join, ...], set[str]]:
     """(flags for clone3, namespaces to join by path, names of those that are not the host's)."""
-    clone_flags, joins, private = 0, [], set()
+    clone_flags, private = 0, set()
+    joins: list[Join] = []
     for entry in entries:
         name, path = entry["type"], entry.get("path")
         if name not in _NAMESPACES:
@@ -279,7 +319,7 @@ def _namespaces(
             if not path.startswith("/"):
                 raise LaunchError(SPEC, f"namespace {name}: path {path!r} is not absolute")
             if name != "user":  # that one is entered by its own means, see `vmagent.runtime.usernamespace`
-                joins.append({"name": name, "flag": _NAMESPACES[name], "path": path})
+                joins.append(Join(name, _NAMESPACES[name], path))
         elif name in ("user", "time"):
             continue
         elif not (name == "network" and with_netns_fd):
@@ -288,38 +328,37 @@ def _namespaces(
         private.add("network")
     if "mount" not in private:
         raise LaunchError(SPEC, "a container without a mount namespace is not supported")
-    return clone_flags, joins, private
+    return clone_flags, tuple(joins), private
 
 
-def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> list[dict[str, Any]]:
-    nodes: dict[str, dict[str, Any]] = {}
+def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> tuple[Device, ...]:
+    nodes: dict[str, Device] = {}
     if with_defaults:
         for path, major, minor in _DEFAULT_DEVICES:
-            device = os.makedev(major, minor)
-            nodes[path] = {"path": path, "mode": stat.S_IFCHR | 0o666, "device": device, "uid": 0, "gid": 0}
+            nodes[path] = _device(path, stat.S_IFCHR | 0o666, os.makedev(major, minor))
     for entry in entries:
         kind, path = entry["type"], os.path.normpath(entry["path"])
         if kind not in _DEVICE_TYPES:
             raise LaunchError(SPEC, f"device {path}: type {kind!r} is not known")
         if with_defaults and path == "/dev/ptmx":
-            continue  # who gives away all devices of the host names it too; but this one is the container's own
+            continue  # part of a list of all the host's devices; but this one is the container's own
         major, minor = (0, 0) if kind == "p" else (entry["major"], entry["minor"])
         if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):  # the kernel would make another one of it
             raise LaunchError(SPEC, f"device {path}: there is no {major}:{minor}")
-        mode = entry.get("fileMode")
-        nodes[path] = {
-            "path": path,
-            "mode": _DEVICE_TYPES[kind] | (0o666 if mode is None else mode & 0o7777),
-            "device": os.makedev(major, minor),
-            "uid": entry.get("uid") or 0,
-            "gid": entry.get("gid") or 0,
-        }
-    return list(nodes.values())
+        given = entry.get("fileMode")
+        mode = _DEVICE_TYPES[kind] | (0o666 if given is None else given & 0o7777)
+        nodes[path] = _device(path, mode, os.makedev(major, minor), entry.get("uid") or 0, entry.get("gid") or 0)
+    return tuple(nodes.values())
 
 
-def _sysctls(values: Mapping[str, str], private: set[str]) -> list[list[str]]:
-    """[[path below /proc/sys, value]]; only for namespaces that are the container's own."""
-    result = []
+def _device(path: str, mode: int, number: int, uid: int = 0, gid: int = 0) -> Device:
+    folder, _, name = path.rpartition("/")
+    return Device(folder, name, mode, number, uid, gid)
+
+
+def _sysctls(values: Mapping[str, str], private: set[str]) -> tuple[Sysctl, ...]:
+    """Only for namespaces that are the container's own."""
+    result: list[Sysctl] = []
     for given, value in values.items():
         # sysctl(8): the first separator decides; then the other of the two is part of a name (eth0.1).
         slash, dot = given.find("/"), given.find(".")
@@ -338,11 +377,11 @@ def _sysctls(values: Mapping[str, str], private: set[str]) -> list[list[str]]:
             raise LaunchError(SPEC, 'sysctl "kernel.hostname" is not allowed as it conflicts with the "hostname" field')
         if any(part in ("", ".", "..") for part in path.split("/")):
             raise LaunchError(SPEC, f"sysctl {key!r} is not a name")
-        result.append([path, str(value)])
-    return result
+        result.append(Sysctl(path, str(value)))
+    return tuple(result)
 
 
-def _capabilities(sets: Mapping[str, Any] | None, warnings: list[str]) -> dict[str, int] | None:
+def _capabilities(sets: Mapping[str, Any] | None, warnings: list[str]) -> Capabilities | None:
     if sets is None:
         return None
     result = {}
@@ -351,24 +390,23 @@ def _capabilities(sets: Mapping[str, Any] | None, warnings: list[str]) -> dict[s
         unknown = [name for name in names if name not in capabilities.NUMBERS]
         warnings += [f"unknown capability {name!r} in {kind} is left out" for name in unknown]
         result[kind] = capabilities.mask([name for name in names if name not in unknown])
-    return result
+    return Capabilities(**result)
 
 
-def _rlimits(entries: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    result: list[list[int]] = []
+def _rlimits(entries: Sequence[Mapping[str, Any]]) -> tuple[Rlimit, ...]:
+    result: list[Rlimit] = []
     for entry in entries:
         name = str(entry["type"]).removeprefix("RLIMIT_")
         if name not in _RLIMITS:
             raise LaunchError(SPEC, f"rlimit {entry['type']!r} is not known")
-        # Python's resource module takes -1 for no limit; JSON carries 2^64-1.
-        if any(_RLIMITS[name] == number for number, *_ in result):
+        if any(_RLIMITS[name] == limit.number for limit in result):
             raise LaunchError(SPEC, f"rlimit {entry['type']!r} is given twice")
-        pair = [-1 if limit >= _RLIM_INFINITY or limit < 0 else limit for limit in (entry["soft"], entry["hard"])]
-        result.append([_RLIMITS[name], *pair])
-    return result
+        pair = [limit if 0 <= limit < RLIM_INFINITY else RLIM_INFINITY for limit in (entry["soft"], entry["hard"])]
+        result.append(Rlimit(_RLIMITS[name], *pair))
+    return tuple(result)
 
 
-def _seccomp(profile: Mapping[str, Any] | None, *, with_listener: bool) -> dict[str, Any] | None:
+def _seccomp(profile: Mapping[str, Any] | None, *, with_listener: bool) -> Filter | None:
     if not profile:
         return None
     from vmagent.runtime import seccomp as seccomp_compiler  # a large table comes with it
@@ -376,4 +414,4 @@ def _seccomp(profile: Mapping[str, Any] | None, *, with_listener: bool) -> dict[
     program = seccomp_compiler.compile_profile(profile)
     if program.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER and not with_listener:
         raise LaunchError(SPEC, "seccomp notify listeners are not supported here")
-    return {"filter": base64.b64encode(program.instructions).decode("ascii"), "flags": program.flags}
+    return Filter(base64.b64encode(program.instructions).decode("ascii"), program.flags)

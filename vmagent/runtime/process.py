@@ -14,43 +14,42 @@ import stat
 from vmagent.linux import capabilities, mounts, terminal
 from vmagent.linux import process as linux
 from vmagent.runtime.failure import NOT_FOUND, OTHER, PERMISSION, LaunchError, failed, reason
+from vmagent.runtime.plantypes import KernelFacts
 from vmagent.runtime.rootfs import is_null
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
+    from vmagent.runtime.plantypes import Capabilities, Process
     from vmagent.runtime.users import Identity
 
 
 _RESET = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD, _signal.SIGHUP)
 
 
-class Kernel:
-    """What the parent found out once, so that no child has to.
+def kernel_facts() -> KernelFacts:
+    """What the parent finds out once, so that no child has to: this process's capabilities, the system's last one."""
+    return KernelFacts(capabilities.capget()[1], capabilities.last_capability())
 
-    `permitted`: this process's capabilities; `last_capability` of the system; `ignored`: the signals that it was born
-    ignoring, as what is started with `&` does with SIGQUIT and whatever glibc's posix_spawn starts with 32 and 33.
+
+def born_ignored() -> list[int]:
+    """The signals that this process was started with as ignored and that Python has left so.
+
+    A shell ignores SIGQUIT for what it starts with `&`; a parent that uses glibc's posix_spawn ignores 32 and 33.
     """
-
-    __slots__ = ("ignored", "last_capability", "permitted")
-
-    def __init__(self) -> None:
-        self.ignored = [number for number in linux.ignored_signals() if number not in _RESET]
-        self.permitted = capabilities.capget()[1]
-        self.last_capability = capabilities.last_capability()
+    return [number for number in linux.ignored_signals() if number not in _RESET]
 
 
-def open_terminal(root_fd: int, size: list[int] | None) -> tuple[int, int]:
+def open_terminal(root_fd: int, rows: int, columns: int) -> tuple[int, int]:
     """(master, slave) of a new terminal of the container's own devpts. Raises LaunchError."""
     try:
         master = mounts.open_in_root(root_fd, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
         if mounts.filesystem_type(master) != mounts.DEVPTS_SUPER_MAGIC:
             raise LaunchError(OTHER, "/dev/pts in the container is not a devpts file system")
         slave = terminal.unlock_and_open_peer(master)
-        if size:
-            terminal.set_size(master, size[0], size[1])
+        if rows or columns:
+            terminal.set_size(master, rows, columns)
     except OSError as e:
         raise failed("error opening a terminal in the container's /dev/pts", e) from e
     return master, slave
@@ -62,21 +61,20 @@ def take_stdio(fds: tuple[int, int, int]) -> None:
         os.dup2(fd, number, inheritable=True)
 
 
-def set_limits(process: dict[str, Any]) -> None:
+def set_limits(process: Process) -> None:
     """Resource limits. Raises LaunchError."""
-    for number, soft, hard in process["rlimits"]:
+    for number, soft, hard in process.rlimits:
         try:
-            # The module takes a signed number and means its 64 bits.
-            resource.setrlimit(number, (_signed(soft), _signed(hard)))
+            resource.setrlimit(number, (signed(soft), signed(hard)))
         except (OSError, ValueError) as e:
             # Python says ValueError where the kernel said EINVAL or EPERM.
-            is_mad = soft % 2**64 > hard % 2**64  # -1, no limit, is the greatest
-            number_of = errno.EINVAL if is_mad else errno.EPERM
+            number_of = errno.EINVAL if soft > hard else errno.EPERM
             text = reason(e if isinstance(e, OSError) else OSError(number_of, ""))
             raise LaunchError(OTHER, f"error setting rlimit type {number}: {text}") from e
 
 
-def _signed(limit: int) -> int:
+def signed(limit: int) -> int:
+    """A limit as Python's resource module takes it: its 64 bits as a signed number, -1 for no limit."""
     return limit - 2**64 if limit >= 2**63 else limit
 
 
@@ -94,24 +92,19 @@ def set_oom_score(value: int | None) -> None:
         raise failed(f"error setting oom_score_adj to {value}", e) from e
 
 
-def environment(process: dict[str, Any], identity: Identity) -> dict[str, str]:
+def environment(process: Process, identity: Identity) -> dict[str, str]:
     """The environment of the command, HOME included."""
-    env = {}
-    for entry in process["env"]:
-        key, equals, value = entry.partition("=")
-        if equals and key:
-            env[key] = value
-    if not env.get("HOME"):
-        env.pop("HOME", None)
+    env = dict(entry.split("=", 1) for entry in process.environment)
+    if not process.has_home:
         env["HOME"] = identity.home
     return env
 
 
 def become_and_exec(
-    process: dict[str, Any],
+    process: Process,
     identity: Identity,
     env: dict[str, str],
-    kernel: Kernel,
+    kernel: KernelFacts,
     program: linux.FilterProgram | None,
     ready: Callable[[int], None],
     before_command: Callable[[], None],
@@ -124,24 +117,24 @@ def become_and_exec(
     this process has exactly the rights of the command.
     """
     _give_stdio_to(identity)
-    wanted = process["capabilities"]
+    wanted = process.capabilities
     try:
         if wanted is not None:
-            capabilities.drop_bounding(wanted["bounding"], kernel.last_capability)
+            capabilities.drop_bounding(wanted.bounding, kernel.last_capability)
         linux.prctl(linux.PR_SET_KEEPCAPS, 1)
         os.setgroups(identity.groups)
         os.setresgid(identity.gid, identity.gid, identity.gid)
         os.setresuid(identity.uid, identity.uid, identity.uid)
         linux.prctl(linux.PR_SET_KEEPCAPS, 0)
-        os.umask(process["umask"])
+        os.umask(process.umask)
         final = _final_sets(wanted, identity, kernel)
         # SYS_ADMIN stays until the filter is loaded (without no_new_privs the kernel asks for it); for the lookups
         # below the others count already as the command will have them.
         capabilities.capset(final[0] | capabilities.SYS_ADMIN, kernel.permitted, final[2])
     except OSError as e:
         raise failed(f"error changing to user {identity.uid}:{identity.gid}", e) from e
-    _change_folder(process["cwd"])
-    path = find_command(process["args"][0], env.get("PATH", ""))
+    _change_folder(process.cwd)
+    path = find_command(process.args[0], env.get("PATH", ""))
     if program is not None and program.flags & linux.SECCOMP_FILTER_FLAG_NEW_LISTENER:
         ready(_apply(process, program, final, kernel))
     else:
@@ -149,7 +142,7 @@ def become_and_exec(
         _apply(process, program, final, kernel)
     before_command()
     try:
-        os.execve(path, process["args"], env)
+        os.execve(path, process.args, env)
     except OSError as e:
         kind = PERMISSION if e.errno in (errno.EACCES, errno.ENOEXEC, errno.EPERM) else OTHER
         kind = NOT_FOUND if e.errno == errno.ENOENT else kind
@@ -157,33 +150,33 @@ def become_and_exec(
 
 
 def _apply(
-    process: dict[str, Any], program: linux.FilterProgram | None, final: tuple[int, int, int], kernel: Kernel
+    process: Process, program: linux.FilterProgram | None, final: tuple[int, int, int], kernel: KernelFacts
 ) -> int:
     """The last capabilities and seccomp; the filter's listener, if it has one. Raises LaunchError."""
     listener_fd = -1
-    wanted = process["capabilities"]
+    wanted = process.capabilities
     try:
-        if process["no_new_privileges"]:
+        if process.no_new_privileges:
             linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         elif program is not None:
             listener_fd = program.load()
         capabilities.capset(*final)
         if wanted is not None:
-            capabilities.raise_ambient(wanted["ambient"] & final[1] & final[2], kernel.last_capability)
-        if process["no_new_privileges"] and program is not None:
+            capabilities.raise_ambient(wanted.ambient & final[1] & final[2], kernel.last_capability)
+        if process.no_new_privileges and program is not None:
             listener_fd = program.load()
     except OSError as e:
         raise failed("error applying capabilities and seccomp", e) from e
     return listener_fd
 
 
-def _final_sets(wanted: dict[str, int] | None, identity: Identity, kernel: Kernel) -> tuple[int, int, int]:
+def _final_sets(wanted: Capabilities | None, identity: Identity, kernel: KernelFacts) -> tuple[int, int, int]:
     """(effective, permitted, inheritable). What this kernel or this process does not have is left out, as runc does."""
     if wanted is None:
         everything = kernel.permitted if identity.uid == 0 else 0
         return everything, everything, 0
-    permitted = wanted["permitted"] & kernel.permitted
-    return wanted["effective"] & permitted, permitted, wanted["inheritable"] & kernel.permitted
+    permitted = wanted.permitted & kernel.permitted
+    return wanted.effective & permitted, permitted, wanted.inheritable & kernel.permitted
 
 
 def _give_stdio_to(identity: Identity) -> None:
@@ -245,10 +238,10 @@ def _executable(path: str) -> tuple[str, str] | None:
     return None
 
 
-def reset_signals(kernel: Kernel) -> None:
-    """Python ignores SIGPIPE and SIGXFSZ, and ignored is inherited through execve, as a blocked signal is."""
+def reset_signals(ignored: list[int]) -> None:
+    """Default actions for what Python ignores and for `ignored`: both would be inherited through execve."""
     for number in _RESET:
         _signal.signal(number, _signal.SIG_DFL)
-    for number in kernel.ignored:
+    for number in ignored:
         linux.default_signal(number)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

@@ -13,13 +13,27 @@ import os
 import stat
 
 from vmagent.linux import mounts as m
+from vmagent.runtime.copyup import copy_up
 from vmagent.runtime.failure import MOUNT, OTHER, LaunchError, failed
+from vmagent.runtime.plantypes import (
+    MAY_COVER_PROC,
+    MUST_BE_PROC,
+    ON_PROC,
+    ON_SYS,
+    ORDINARY,
+    BindMount,
+    CgroupBind,
+    CgroupHierarchy,
+    CgroupLink,
+    CgroupMount,
+    CgroupRoot,
+    CgroupWhole,
+    Remount,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from vmagent.runtime.extras import Extras
+    from vmagent.runtime.plantypes import Device, Mount, NewMount, Overlay, Rootfs, ShownCgroup, Sysctl
 
 _PAGE = 4096
 _MAX_LINKS = 40  # as the kernel's own limit of a path resolution
@@ -30,50 +44,32 @@ _LINKS = (
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 )
-# What lxcfs and its like may put over files of /proc; anything else there would fool the container's tools, or ours.
-PROC_OVERLAYS = frozenset(
-    [
-        "cpuinfo",
-        "diskstats",
-        "meminfo",
-        "stat",
-        "swaps",
-        "uptime",
-        "loadavg",
-        "slabinfo",
-        "net/dev",
-        "sys/kernel/ns_last_pid",
-        "sys/crypto/fips_enabled",
-    ]
-)
 
 
-def open_bind_sources(mount_list: list[dict[str, Any]], prepared: dict[int, int]) -> dict[int, int]:
-    """Detached copies of what is bound in, by the mount's position; `prepared`: those already there.
-
-    Raises LaunchError (mount).
+def open_bind_sources(mount_list: tuple[Mount, ...], prepared: dict[int, int]) -> dict[int, int]:
+    """Detached copies of the sources of bind mounts, by the mount's position; `prepared`: those opened already.
 
     To be called before the tree is made a slave of the host's: a copy made now stays a peer of its source, which is
-    what `rshared` and `rslave` mean.
+    what `rshared` and `rslave` mean. Raises LaunchError (mount).
     """
     sources = dict(prepared)
     for position, mount in enumerate(mount_list):
-        if mount["kind"] == "bind" and position not in prepared:
-            flags = m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if mount["recursive"] else 0)
+        if isinstance(mount, BindMount) and position not in prepared:
+            flags = m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if mount.recursive else 0)
             try:
-                sources[position] = m.open_tree(m.AT_FDCWD, mount["source"], flags)
+                sources[position] = m.open_tree(m.AT_FDCWD, mount.label, flags)
             except OSError as e:
-                raise failed(_doing(mount), e, MOUNT) from e
+                raise failed(doing(mount), e, MOUNT) from e
     return sources
 
 
-def enter_root(plan: dict[str, Any], root_fd: int = -1) -> int:
+def enter_root(plan: Rootfs, root_fd: int = -1) -> int:
     """Mount the overlay at the root's path, or bind the folder onto itself; its descriptor. Raises LaunchError.
 
     `root_fd`: a detached copy of it, or the overlay, where this process may not walk the path: then it is attached to
     the host's /dev, a folder that is always there and, its devices being open, not needed any more.
     """
-    path, overlay = plan["rootfs"], plan["overlay"]
+    path, overlay = plan.path, plan.overlay
     try:
         m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE)
         if overlay is not None and root_fd < 0:
@@ -90,17 +86,17 @@ def enter_root(plan: dict[str, Any], root_fd: int = -1) -> int:
         raise failed(f"error mounting the root file system at {path}", e, MOUNT) from e
 
 
-def mount_overlay(target: str, overlay: dict[str, Any]) -> None:
-    """An overlay of `lowers` (topmost first) at `target`; writable with `upper` and `work`. Raises OSError."""
-    folders = list(overlay["lowers"])
-    writable = [overlay["upper"], overlay["work"]] if overlay.get("upper") else []
-    data = overlay_options(folders, writable)
+def mount_overlay(target: str, overlay: Overlay) -> None:
+    """Mount an overlay at `target`. Raises OSError."""
+    folders = list(overlay.lowers)
+    writable = [overlay.upper, overlay.work] if overlay.upper else []
+    data = _overlay_options(folders, writable)
     descriptors: list[int] = []
     if len(os.fsencode(data)) >= _PAGE or any(c in path for path in folders + writable for c in ":,\\"):
         # mount(2) takes one page of options, and these characters are separators there: short names instead.
         descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in folders + writable]
         names = [f"/proc/self/fd/{fd}" for fd in descriptors]
-        data = overlay_options(names[: len(folders)], names[len(folders) :])
+        data = _overlay_options(names[: len(folders)], names[len(folders) :])
     try:
         m.mount("overlay", target, "overlay", 0, data)
     finally:
@@ -108,7 +104,7 @@ def mount_overlay(target: str, overlay: dict[str, Any]) -> None:
             os.close(fd)
 
 
-def overlay_options(lowers: list[str], writable: list[str]) -> str:
+def _overlay_options(lowers: list[str], writable: list[str]) -> str:
     # index=off: a second mount of an upper whose first one lingers in a dying namespace must not be refused as busy.
     options = "index=off,lowerdir=" + ":".join(lowers)
     return f"{options},upperdir={writable[0]},workdir={writable[1]}" if writable else options
@@ -116,86 +112,90 @@ def overlay_options(lowers: list[str], writable: list[str]) -> str:
 
 def mount_all(
     root_fd: int,
-    mount_list: list[dict[str, Any]],
+    mount_list: tuple[Mount, ...],
     sources: dict[int, int],
-    cgroups: list[Any],
-    extras: Extras | None,
+    cgroups: list[ShownCgroup],
 ) -> dict[str, int]:
-    """Carry out `mounts` in their order. `cgroups`: what a mount of type cgroup shows. Raises LaunchError (mount).
+    """Carry out the mounts in their order. `cgroups`: what a mount of type cgroup shows. Raises LaunchError (mount).
 
-    Gives descriptors of what was mounted at /proc and /sys, for `mask` and `make_read_only`.
+    Returns descriptors of what was mounted at /proc and /sys, for `mask` and `make_read_only`.
     """
     trees: dict[str, int] = {}
     for position, mount in enumerate(mount_list):
         try:
-            if mount["kind"] == "bind":
+            if isinstance(mount, BindMount):
                 _attach_bind(root_fd, mount, sources[position], trees)
-            elif mount["kind"] == "cgroup":
+            elif isinstance(mount, CgroupMount):
                 _mount_cgroups(root_fd, mount, cgroups)
-            elif mount["kind"] == "remount":
+            elif isinstance(mount, Remount):
                 _remount(root_fd, mount)
             else:
-                options = [(key, value) for key, value in mount["data"]]
-                source = mount["source"] if mount["source"] not in (None, "none") else mount["fstype"]
-                copies = mount["copies_up"] and extras is not None
-                fd = m.new_mount(mount["fstype"], source, options, 0 if copies else mount["set"])
-                if copies and extras is not None:
-                    extras.copy_up(root_fd, mount, fd)
-                    m.mount_setattr(fd, set_=mount["set"])
-                if mount["recursive_set"] or mount["recursive_clear"]:
-                    m.mount_setattr(fd, set_=mount["recursive_set"], clear=mount["recursive_clear"])
-                _attach(root_fd, mount, fd, trees, is_folder=True)
+                _mount_new(root_fd, mount, trees)
         except OSError as e:
-            raise failed(_doing(mount), e, MOUNT) from e
+            raise failed(doing(mount), e, MOUNT) from e
     return trees
 
 
-def _doing(mount: dict[str, Any]) -> str:
-    source = mount["source"] or mount["fstype"]
-    return f'error mounting "{source}" to rootfs at "{mount["destination"]}"'
+def doing(mount: Mount) -> str:
+    """The beginning of the error message of a mount that failed."""
+    return f'error mounting "{mount.label}" to rootfs at "{mount.destination}"'
 
 
-def _attach_bind(root_fd: int, mount: dict[str, Any], fd: int, trees: dict[str, int]) -> None:
+def _mount_new(root_fd: int, mount: NewMount, trees: dict[str, int]) -> None:
+    attributes = 0 if mount.copies_up else mount.attributes
+    fd = m.new_mount(mount.fstype, mount.source, list(mount.options), attributes)
+    if mount.copies_up:
+        try:
+            copy_up(root_fd, mount.destination, fd)
+        except OSError as e:
+            raise failed(f"error copying {mount.destination} into its tmpfs", e, MOUNT) from e
+        m.mount_setattr(fd, set_=mount.attributes)
+    if mount.all_set or mount.all_cleared:
+        m.mount_setattr(fd, set_=mount.all_set, clear=mount.all_cleared)
+    _attach(root_fd, mount, fd, trees, is_folder=True)
+
+
+def _attach_bind(root_fd: int, mount: BindMount, fd: int, trees: dict[str, int]) -> None:
     is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
-    if mount["recursive_set"] or mount["recursive_clear"]:
-        m.mount_setattr(fd, set_=mount["recursive_set"], clear=mount["recursive_clear"], recursive=True)
-    if mount["set"] or mount["clear"]:
-        m.mount_setattr(fd, set_=mount["set"], clear=mount["clear"])
+    if mount.all_set or mount.all_cleared:
+        m.mount_setattr(fd, set_=mount.all_set, clear=mount.all_cleared, recursive=True)
+    if mount.attributes or mount.cleared:
+        m.mount_setattr(fd, set_=mount.attributes, clear=mount.cleared)
     _attach(root_fd, mount, fd, trees, is_folder=is_folder)
 
 
-def _remount(root_fd: int, mount: dict[str, Any]) -> None:
+def _remount(root_fd: int, mount: Remount) -> None:
     """Change the attributes of the mount that already is at the destination."""
-    target = m.open_in_root(root_fd, mount["destination"])
+    target = m.open_in_root(root_fd, mount.destination)
     try:
-        m.mount_setattr(target, set_=mount["set"], clear=mount["clear"])
-        if mount["recursive_set"] or mount["recursive_clear"]:
-            m.mount_setattr(target, set_=mount["recursive_set"], clear=mount["recursive_clear"], recursive=True)
-        for flag, recursive in mount["propagation"]:
+        m.mount_setattr(target, set_=mount.attributes, clear=mount.cleared)
+        if mount.all_set or mount.all_cleared:
+            m.mount_setattr(target, set_=mount.all_set, clear=mount.all_cleared, recursive=True)
+        for flag, recursive in mount.propagation:
             m.mount_setattr(target, propagation=flag, recursive=recursive)
     finally:
         os.close(target)
 
 
-def _attach(root_fd: int, mount: dict[str, Any], fd: int, trees: dict[str, int], *, is_folder: bool) -> None:
+def _attach(
+    root_fd: int, mount: NewMount | BindMount | CgroupMount, fd: int, trees: dict[str, int], *, is_folder: bool
+) -> None:
     """Put the detached mount `fd` on its destination, made if it is missing; closes `fd`, or keeps it in `trees`."""
-    destination = mount["destination"]
-    if mount["kind"] == "bind" and not mount["propagation"]:
-        m.mount_setattr(fd, propagation=m.MS_SLAVE, recursive=True)
-    for flag, recursive in mount["propagation"]:
-        if flag == m.MS_SLAVE or flag == m.MS_PRIVATE or flag == m.MS_UNBINDABLE or flag == m.MS_SHARED:
-            m.mount_setattr(fd, propagation=flag, recursive=recursive)
-    if mount["fstype"] in ("proc", "sysfs"):
+    destination = mount.destination
+    for flag, recursive in mount.propagation:
+        m.mount_setattr(fd, propagation=flag, recursive=recursive)
+    if mount.place & ORDINARY:
         target = _ordinary_folder(root_fd, destination)
     else:
         target = ensure(root_fd, destination, is_folder=is_folder)
-        if os.path.normpath(destination) == "/proc" and m.filesystem_type(fd) != m.PROC_SUPER_MAGIC:
+        if mount.place & MUST_BE_PROC and m.filesystem_type(fd) != m.PROC_SUPER_MAGIC:
             raise LaunchError(MOUNT, f'"{destination}" cannot be mounted because it is not of type proc')
-        _refuse_in_proc(target, destination)
+        if not mount.place & MAY_COVER_PROC and m.filesystem_type(target) == m.PROC_SUPER_MAGIC:
+            raise LaunchError(MOUNT, f'"{destination}" cannot be mounted because it is inside /proc')
     m.move_mount(fd, target)
     os.close(target)
-    if (place := os.path.normpath(destination)) in ("/proc", "/sys"):
-        trees[place] = fd
+    if mount.place & (ON_PROC | ON_SYS):
+        trees["/proc" if mount.place & ON_PROC else "/sys"] = fd
     else:
         os.close(fd)
 
@@ -208,90 +208,83 @@ def _ordinary_folder(root_fd: int, path: str) -> int:
     )
 
 
-def _refuse_in_proc(target: int, destination: str) -> None:
-    if m.filesystem_type(target) == m.PROC_SUPER_MAGIC:
-        inside = os.path.normpath(destination).removeprefix("/proc/")
-        if inside not in PROC_OVERLAYS:
-            raise LaunchError(MOUNT, f'"{destination}" cannot be mounted because it is inside /proc')
-
-
-def _mount_cgroups(root_fd: int, mount: dict[str, Any], cgroups: list[Any]) -> None:
+def _mount_cgroups(root_fd: int, mount: CgroupMount, cgroups: list[ShownCgroup]) -> None:
     """Show the container's cgroups: one cgroup2 mount, or a tmpfs with one folder for each v1 hierarchy."""
-    hierarchies = [entry for entry in cgroups if entry.get("folder")]
-    if hierarchies:
-        tmpfs = m.new_mount("tmpfs", "tmpfs", [("mode", "755")], mount["set"] & ~m.MOUNT_ATTR_RDONLY)
+    if isinstance(cgroups[0], (CgroupRoot, CgroupWhole)):
         for entry in cgroups:
-            if "link" in entry:
-                os.symlink(entry["to"], entry["link"], dir_fd=tmpfs)
+            if isinstance(entry, CgroupRoot):
+                fd = m.new_mount(entry.fstype, "cgroup", list(entry.options), mount.attributes)
             else:
-                os.mkdir(entry["folder"], 0o755, dir_fd=tmpfs)
-        _attach(root_fd, mount, os.dup(tmpfs), {}, is_folder=True)
-        os.fchdir(tmpfs)  # attached now; its folders are ours alone, so a mount(2) by name finds no link
-    for entry in cgroups:
-        if "link" in entry:
-            continue
-        if hierarchies and "bind" not in entry:
-            # One call each instead of the ten of a mount by descriptors: there are nine hierarchies.
-            words = ",".join(key if value is None else f"{key}={value}" for key, value in entry["options"])
-            m.mount("cgroup", entry["folder"], entry["fstype"], m.to_mount_flags(mount["set"]), words)
-            continue
-        if "bind" in entry:
-            fd = m.open_tree(m.AT_FDCWD, entry["bind"], m.OPEN_TREE_CLONE)
-            m.mount_setattr(fd, set_=mount["set"], propagation=m.MS_PRIVATE)
-        else:
-            options = [(key, value) for key, value in entry["options"]]
-            fd = m.new_mount(entry["fstype"], "cgroup", options, mount["set"])
-        if not hierarchies:
+                assert isinstance(entry, CgroupWhole)
+                fd = _bound_cgroup(entry.source, mount)
             _attach(root_fd, mount, fd, {}, is_folder=True)
+        return
+    tmpfs = m.new_mount("tmpfs", "tmpfs", [("mode", "755")], mount.attributes & ~m.MOUNT_ATTR_RDONLY)
+    _attach(root_fd, mount, os.dup(tmpfs), {}, is_folder=True)
+    os.fchdir(tmpfs)  # attached now; its folders are ours alone, so a mount(2) by name finds no link
+    for entry in cgroups:
+        if isinstance(entry, CgroupLink):
+            os.symlink(entry.target, entry.name, dir_fd=tmpfs)
             continue
-        target = os.open(entry["folder"], os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmpfs)
+        assert isinstance(entry, (CgroupHierarchy, CgroupBind))
+        os.mkdir(entry.folder, 0o755, dir_fd=tmpfs)
+        if isinstance(entry, CgroupHierarchy):
+            # One call each instead of the ten of a mount by descriptors: there are nine hierarchies.
+            m.mount("cgroup", entry.folder, "cgroup", mount.mount_flags, entry.options)
+            continue
+        fd = _bound_cgroup(entry.source, mount)
+        target = os.open(entry.folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmpfs)
         m.move_mount(fd, target)
         os.close(target)
         os.close(fd)
-    if hierarchies:
-        if mount["set"] & m.MOUNT_ATTR_RDONLY:
-            m.mount_setattr(tmpfs, set_=m.MOUNT_ATTR_RDONLY)
-        os.close(tmpfs)
-        os.chdir("/")
+    if mount.attributes & m.MOUNT_ATTR_RDONLY:
+        m.mount_setattr(tmpfs, set_=m.MOUNT_ATTR_RDONLY)
+    os.close(tmpfs)
+    os.chdir("/")
 
 
-def make_devices(root_fd: int, devices: list[dict[str, Any]], made: dict[str, int], *, with_links: bool) -> None:
+def _bound_cgroup(source: str, mount: CgroupMount) -> int:
+    fd = m.open_tree(m.AT_FDCWD, source, m.OPEN_TREE_CLONE)
+    m.mount_setattr(fd, set_=mount.attributes, propagation=m.MS_PRIVATE)
+    return fd
+
+
+def make_devices(root_fd: int, devices: tuple[Device, ...], made: dict[str, int], *, with_links: bool) -> None:
     """Nodes, and the links that every /dev has. `made`: nodes to be bound, not made. Raises LaunchError."""
     if not devices and not with_links:
         return
-    doing = "error creating device nodes"
+    step = "error creating device nodes"
     try:
         dev_fd = ensure(root_fd, "/dev", is_folder=True)
         for device in devices:
-            doing = f"error creating device {device['path']}"
-            folder, _, name = device["path"].rpartition("/")
-            parent = dev_fd if folder == "/dev" else ensure(root_fd, folder, is_folder=True)
-            if device["path"] in made:
-                _bind_node(root_fd, device["path"], made[device["path"]])
+            step = f"error creating device {device.path}"
+            parent = dev_fd if device.folder == "/dev" else ensure(root_fd, device.folder, is_folder=True)
+            if device.path in made:
+                _bind_node(root_fd, device.path, made[device.path])
             else:
-                _make_node(parent, name, device)
+                _make_node(parent, device)
             if parent != dev_fd:
                 os.close(parent)
         if with_links:
-            doing = "error creating the links of /dev"
+            step = "error creating the links of /dev"
             for name, target in _LINKS:
                 _make_link(dev_fd, name, target)
             if os.path.exists("/proc/kcore"):
                 _make_link(dev_fd, "core", "/proc/kcore")
         os.close(dev_fd)
     except OSError as e:
-        raise failed(doing, e) from e
+        raise failed(step, e) from e
 
 
-def _make_node(parent: int, name: str, device: dict[str, Any]) -> None:
+def _make_node(parent: int, device: Device) -> None:
     try:
-        os.mknod(name, device["mode"], device["device"], dir_fd=parent)
+        os.mknod(device.name, device.mode, device.device, dir_fd=parent)
     except FileExistsError:
-        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if stat.S_IFMT(info.st_mode) != stat.S_IFMT(device["mode"]) or info.st_rdev != device["device"]:
+        info = os.stat(device.name, dir_fd=parent, follow_symlinks=False)
+        if stat.S_IFMT(info.st_mode) != stat.S_IFMT(device.mode) or info.st_rdev != device.device:
             raise
-    if device["uid"] or device["gid"]:
-        os.chown(name, device["uid"], device["gid"], dir_fd=parent, follow_symlinks=False)
+    if device.uid or device.gid:
+        os.chown(device.name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
 
 
 def _bind_node(root_fd: int, path: str, fd: int) -> None:
@@ -307,7 +300,7 @@ def _make_link(parent: int, name: str, target: str) -> None:
         return  # the image's own, on a /dev that is no fresh tmpfs
 
 
-def mask(root_fd: int, paths: list[str], null_fd: int, trees: dict[str, int]) -> None:
+def mask(root_fd: int, paths: tuple[str, ...], null_fd: int, trees: dict[str, int]) -> None:
     """Hide `paths`: a file behind /dev/null (the host's own, `null_fd`), a folder behind an empty read-only tmpfs.
 
     Those of /proc and /sys are looked up in what was mounted there, `trees`: who shares the root file system may have
@@ -332,7 +325,7 @@ def mask(root_fd: int, paths: list[str], null_fd: int, trees: dict[str, int]) ->
         os.close(target)
 
 
-def make_read_only(root_fd: int, paths: list[str], trees: dict[str, int]) -> None:
+def make_read_only(root_fd: int, paths: tuple[str, ...], trees: dict[str, int]) -> None:
     """Bind each of `paths`, looked up as by `mask`, onto itself, read-only with all below. Raises LaunchError."""
     for path in paths:
         target = _open_existing(root_fd, path, trees)
@@ -346,6 +339,17 @@ def make_read_only(root_fd: int, paths: list[str], trees: dict[str, int]) -> Non
             raise failed(f"error making {path} read-only", e, MOUNT) from e
         os.close(copy)
         os.close(target)
+
+
+def finish_tmpfs(root_fd: int, destinations: tuple[str, ...]) -> None:
+    """Make read-only each tmpfs that had to stay writable until all was made in it. Raises LaunchError."""
+    for destination in destinations:
+        try:
+            target = m.open_in_root(root_fd, destination)
+            m.mount_setattr(target, set_=m.MOUNT_ATTR_RDONLY)
+            os.close(target)
+        except OSError as e:
+            raise failed(f"error making {destination} read-only", e, MOUNT) from e
 
 
 def _open_existing(root_fd: int, path: str, trees: dict[str, int]) -> int:
@@ -408,8 +412,8 @@ def is_null(fd: int) -> bool:
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == os.makedev(1, 3)
 
 
-def write_sysctls(values: list[list[str]]) -> None:
-    """Write [path below /proc/sys, value] through a procfs of our own that nothing can be mounted over."""
+def write_sysctls(values: tuple[Sysctl, ...]) -> None:
+    """Write them through a procfs of our own that nothing can be mounted over."""
     if not values:
         return
     proc = m.new_mount("proc", "proc", [])

@@ -16,6 +16,7 @@ import struct
 
 from vmagent.linux import process as linux
 from vmagent.linux.interpreter import open_protected
+from vmagent.runtime.plantypes import VERSION
 from vmagent.runtime.spawn import Launched, close_all
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _ANSWER = struct.Struct("<qq")  # the new process or -errno; a helper of its making that has ended, or 0
 _ANSWER_LIMIT_MS = 5_000  # a fork takes 0.1 ms; whoever asks does nothing else meanwhile
+_VERSION = VERSION.to_bytes(4, "little")
 _NAME = "cove-spawner"  # of its children too, until execve
 _PROGRAM = os.path.dirname(os.path.dirname(__file__)) + "/native/bin/spawner-" + os.uname().machine
 
@@ -40,14 +42,20 @@ class SpawnerLost(Exception):
 class Spawner:
     """Started on construction, again by `launch` if it has died. One request at a time."""
 
-    __slots__ = ("_channel", "_known", "_pid")
+    __slots__ = ("_channel", "_is_checked", "_known", "_pid", "_refuse", "_refused")
 
-    def __init__(self, known: Callable[[], Collection[int]] = tuple) -> None:
+    def __init__(
+        self, known: Callable[[], Collection[int]] = tuple, refuse: Callable[[str], object] = lambda _: None
+    ) -> None:
         """`known`: the processes that `launch` has made for its caller and that are not reaped yet.
 
+        `refuse` is called with the reason when the program turns out to be of another version than this process: it is
+        not used then, and `launch` returns None until a program of this version can be started.
         Raises OSError: FileNotFoundError where the program was not built.
         """
         self._known = known
+        self._refuse = refuse
+        self._refused = (0, 0)  # the program that was refused: it is not started again
         self._pid = 0  # 0: there is none
         self._start()
 
@@ -57,12 +65,41 @@ class Spawner:
             ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
             fd = theirs.fileno()
             os.set_inheritable(fd, True)
-            arguments = [_NAME, str(fd)]
+            arguments = [_NAME, str(fd), str(VERSION)]
             self._pid = os.posix_spawn(f"/proc/self/fd/{program_fd}", arguments, {})
             theirs.close()
         finally:
             os.close(program_fd)
         self._channel = ours
+        self._is_checked = False
+
+    def _is_of_this_version(self) -> bool:
+        """Read the version word that a new spawner sends first: the checksum of its table of fields.
+
+        One that sends another word, or ends without one, is refused. Raises SpawnerLost if it was killed or does not
+        answer.
+        """
+        if not self._is_answered():
+            raise SpawnerLost
+        try:
+            word = self._channel.recv(16)
+        except OSError as e:
+            raise SpawnerLost from e
+        if word == _VERSION:
+            self._is_checked = True
+            return True
+        if word:
+            found = f"its requests have version {word.hex()}, ours {_VERSION.hex()}"
+        else:
+            pid, self._pid = self._pid, 0
+            self._channel.close()
+            if os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
+                raise SpawnerLost
+            found = "it ended at once"
+        self._refused = _identity()
+        self._refuse(f"{_PROGRAM} is of another version of Cove: {found}")
+        self.close()
+        return False
 
     def close(self) -> None:
         """End it, and wait for that."""
@@ -76,8 +113,8 @@ class Spawner:
     def launch(self, encode: Encode, cgroup: Cgroup, *, is_terminal: bool) -> Launched | None:
         """Make the process that `encode` asks for, born in `cgroup` where that is possible.
 
-        None if `encode` gave None or too much, if the spawner died over this (then a new one stands ready), or if there
-        is none any more. Raises OSError of clone3, or of starting the spawner again.
+        None if `encode` gave None or too much, if the spawner died meanwhile (then a new one is ready), or if there is
+        none of this version. Raises OSError of clone3, or of starting the spawner again.
         """
         if self._pid == 0 and not self._is_started_again():
             return None
@@ -100,6 +137,8 @@ class Spawner:
                 ours.append(console_fd)
                 theirs.append(console_end)
             cgroup_fd = cgroup.clone_fd()
+            if not self._is_checked and not self._is_of_this_version():
+                return None
             request = encode((report_end, go_end, console_end), cgroup_fd)
             if request is not None and (pid := self._ask(*request)) > 0:
                 launched = Launched(pid, linux.pidfd_open(pid), report_fd, go_fd, console_fd)
@@ -148,8 +187,10 @@ class Spawner:
         return bool(poll.poll(_ANSWER_LIMIT_MS))
 
     def _is_started_again(self) -> bool:
-        """False where the program is gone, as it is for a moment in an upgrade. Raises OSError."""
+        """False where the program is gone, as it is for a moment in an upgrade, or was refused. Raises OSError."""
         try:
+            if _identity() == self._refused:
+                return False
             self._start()
         except FileNotFoundError:
             return False
@@ -166,6 +207,12 @@ class Spawner:
         for pid in _children():
             if pid not in known and _name_of(pid) == _NAME:
                 _end(pid)
+
+
+def _identity() -> tuple[int, int]:
+    """Changes when the program is replaced. Raises OSError."""
+    info = os.stat(_PROGRAM)
+    return info.st_ino, info.st_mtime_ns
 
 
 def _children() -> list[int]:

@@ -19,12 +19,15 @@ from vmagent.linux import mounts as m
 from vmagent.linux import process as linux
 from vmagent.linux.idmaps import outside
 from vmagent.runtime.failure import MOUNT, OTHER, failed
+from vmagent.runtime.plantypes import BindMount
+from vmagent.runtime.rootfs import doing
 from vmagent.runtime.spawn import close_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Sequence
+
+    from vmagent.runtime.plantypes import Device, Overlay, Rootfs, UserNamespace
 
 
 class Prepared:
@@ -47,19 +50,19 @@ class Prepared:
         close_all(self.devices.values())
 
 
-def prepare(plan: dict[str, Any], user: dict[str, Any] | None) -> Prepared:
-    """`user`: {"path"} of a namespace to join, {"uid_map", "gid_map"} of a new one, or all three. Raises LaunchError.
+def prepare(plan: Rootfs, user: UserNamespace | None) -> Prepared:
+    """Open or make what the container's first process cannot. Raises LaunchError.
 
-    With a path the maps say what that namespace has; an overlay can't do without them.
+    An overlay needs the maps of `user` also where the namespace is joined.
     """
     prepared = Prepared()
     try:
         if user is not None:
             prepared.user_ns_fd = _open_user_namespace(user)
             prepared.root_fd = _open_root(plan, prepared.user_ns_fd, user)
-            prepared.devices = _make_devices(plan["devices"], user)
-        for position, mount in enumerate(plan["mounts"]):
-            if mount["kind"] == "bind" and (user is not None or mount["idmap"] is not None):
+            prepared.devices = _make_devices(plan.devices, user)
+        for position, mount in enumerate(plan.mounts):
+            if isinstance(mount, BindMount) and (user is not None or mount.idmap is not None):
                 prepared.sources[position] = _open_source(mount, prepared.user_ns_fd)
     except BaseException:
         prepared.close()
@@ -67,32 +70,31 @@ def prepare(plan: dict[str, Any], user: dict[str, Any] | None) -> Prepared:
     return prepared
 
 
-def _open_root(plan: dict[str, Any], user_ns_fd: int, user: dict[str, Any]) -> int:
+def _open_root(plan: Rootfs, user_ns_fd: int, user: UserNamespace) -> int:
     """The root file system as a detached mount. Raises LaunchError."""
-    overlay, path = plan["overlay"], plan["rootfs"]
+    overlay, path = plan.overlay, plan.path
     try:
         if overlay is not None:
-            root = outside(0, user["uid_map"]), outside(0, user["gid_map"])
+            root = outside(0, user.uids), outside(0, user.gids)
             return mount_idmapped_overlay(overlay, user_ns_fd, root)
         return m.open_tree(m.AT_FDCWD, path, m.OPEN_TREE_CLONE | m.AT_RECURSIVE)
     except OSError as e:
         raise failed(f"error mounting the root file system at {path}", e, MOUNT) from e
 
 
-def mount_idmapped_overlay(overlay: dict[str, Any], user_ns_fd: int, root: tuple[int, int]) -> int:
+def mount_idmapped_overlay(overlay: Overlay, user_ns_fd: int, root: tuple[int, int]) -> int:
     """A detached overlay whose files on disk are seen with the ids of a user namespace; the caller's descriptor.
 
-    `overlay`: "lowers", "upper", "work" as `rootfs.mount_overlay` takes them, the latter two in one folder and never
-    missing. `root`: the host's uid and gid of the namespace's root. Raises OSError; EINVAL where a file system can't be
-    idmapped. The caller has one thread.
+    The upper and work folders of `overlay` are in one folder and never missing. `root`: the host's uid and gid of the
+    namespace's root. Raises OSError; EINVAL where a file system can't be idmapped. The caller has one thread.
     """
-    parent, upper = os.path.split(overlay["upper"])
-    other, work = os.path.split(overlay["work"])
+    parent, upper = os.path.split(overlay.upper)
+    other, work = os.path.split(overlay.work)
     if parent != other:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), overlay["work"])  # two mounts, which overlayfs refuses
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), overlay.work)  # two mounts, which overlayfs refuses
     folders: list[int] = []
     try:
-        for path in (*overlay["lowers"], parent):
+        for path in (*overlay.lowers, parent):
             folders.append(open_idmapped(path, user_ns_fd))
         return _of_child(
             linux.CLONE_NEWNS,
@@ -175,17 +177,17 @@ def _of_child(flags: int, make: Callable[[], int], take: Callable[[int, int, int
         close_all(fd for fd in (reader, writer, hold_reader, hold_writer) if fd >= 0)
 
 
-def _open_user_namespace(user: dict[str, Any]) -> int:
-    path = user.get("path")
+def _open_user_namespace(user: UserNamespace) -> int:
+    path = user.path
     try:
         if path:
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return make_user_namespace(user["uid_map"], user["gid_map"])
+        return make_user_namespace(user.uids, user.gids)
     except OSError as e:
         raise failed(f"error opening the user namespace {path}" if path else "error making a user namespace", e) from e
 
 
-def make_user_namespace(uid_map: list[list[int]], gid_map: list[list[int]]) -> int:
+def make_user_namespace(uid_map: Sequence[Sequence[int]], gid_map: Sequence[Sequence[int]]) -> int:
     """A new user namespace with these [inside, outside, count] maps; the caller's descriptor. Raises OSError."""
 
     def take(pid: int) -> int:
@@ -211,11 +213,10 @@ def make_network_namespace(user_ns_fd: int) -> int:
     return _of_child(0, make, lambda pid, *_: os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC))
 
 
-def _open_source(mount: dict[str, Any], user_ns_fd: int) -> int:
-    doing = f'error mounting "{mount["source"]}" to rootfs at "{mount["destination"]}"'
+def _open_source(mount: BindMount, user_ns_fd: int) -> int:
     try:
-        fd = m.open_tree(m.AT_FDCWD, mount["source"], m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if mount["recursive"] else 0))
-        idmap = mount["idmap"]
+        fd = m.open_tree(m.AT_FDCWD, mount.label, m.OPEN_TREE_CLONE | (m.AT_RECURSIVE if mount.recursive else 0))
+        idmap = mount.idmap
         try:
             if user_ns_fd >= 0:
                 # Whatever is `shared` inside is so among the container's own: by a peer of the host's its root could
@@ -223,9 +224,9 @@ def _open_source(mount: dict[str, Any], user_ns_fd: int) -> int:
                 m.mount_setattr(fd, propagation=m.MS_SLAVE, recursive=True)
             if idmap is None:
                 return fd
-            own_fd = make_user_namespace(idmap["uid_map"], idmap["gid_map"]) if idmap["uid_map"] else os.dup(user_ns_fd)
+            own_fd = make_user_namespace(idmap.uids, idmap.gids) if idmap.uids else os.dup(user_ns_fd)
             try:
-                m.mount_idmapped(fd, own_fd, recursive=idmap["recursive"])
+                m.mount_idmapped(fd, own_fd, recursive=idmap.recursive)
             finally:
                 os.close(own_fd)
         except BaseException:
@@ -233,27 +234,26 @@ def _open_source(mount: dict[str, Any], user_ns_fd: int) -> int:
             raise
         return fd
     except OSError as e:
-        raise failed(doing, e, MOUNT) from e
+        raise failed(doing(mount), e, MOUNT) from e
 
 
-def _make_devices(devices: list[dict[str, Any]], user: dict[str, Any]) -> dict[str, int]:
+def _make_devices(devices: tuple[Device, ...], user: UserNamespace) -> dict[str, int]:
     """Each device as a detached mount of its node, on a tmpfs that the host's root made: mknod is refused inside.
 
     A namespace that is joined may have maps we don't know: then they are nobody's.
     """
-    uid_map, gid_map = user.get("uid_map") or [], user.get("gid_map") or []
     result: dict[str, int] = {}
     folder = m.new_mount("tmpfs", "tmpfs", [("mode", "755")])
     before = os.umask(0)
     try:
         for number, device in enumerate(devices):
-            if stat.S_ISFIFO(device["mode"]):
+            if stat.S_ISFIFO(device.mode):
                 continue
             name = str(number)
-            os.mknod(name, device["mode"], device["device"], dir_fd=folder)
-            uid, gid = outside(device["uid"], uid_map), outside(device["gid"], gid_map)
+            os.mknod(name, device.mode, device.device, dir_fd=folder)
+            uid, gid = outside(device.uid, user.uids), outside(device.gid, user.gids)
             os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
-            result[device["path"]] = _detach(folder, name, device)
+            result[device.path] = _detach(folder, name, device)
     except OSError as e:
         close_all(result.values())
         raise failed("error making device nodes", e, OTHER) from e
@@ -263,7 +263,7 @@ def _make_devices(devices: list[dict[str, Any]], user: dict[str, Any]) -> dict[s
     return result
 
 
-def _detach(folder_fd: int, name: str, device: dict[str, Any]) -> int:
+def _detach(folder_fd: int, name: str, device: Device) -> int:
     """A detached mount of the node made; before 6.15 nothing is cloned from a mount that is detached itself (EINVAL),
     so there it is the host's own node, with the host's owner and mode."""
     try:
@@ -271,7 +271,7 @@ def _detach(folder_fd: int, name: str, device: dict[str, Any]) -> int:
     except OSError as e:
         if e.errno != errno.EINVAL:
             raise
-    info = os.stat(device["path"])
-    if stat.S_IFMT(info.st_mode) != stat.S_IFMT(device["mode"]) or info.st_rdev != device["device"]:
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), device["path"])
-    return m.open_tree(m.AT_FDCWD, device["path"], m.OPEN_TREE_CLONE)
+    info = os.stat(device.path)
+    if stat.S_IFMT(info.st_mode) != stat.S_IFMT(device.mode) or info.st_rdev != device.device:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), device.path)
+    return m.open_tree(m.AT_FDCWD, device.path, m.OPEN_TREE_CLONE)

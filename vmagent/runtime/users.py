@@ -14,7 +14,7 @@ from vmagent.runtime.failure import USER, LaunchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from vmagent.runtime.plantypes import Process
 
 _MAX_BYTES = 16 << 20
 _MAX_ID = 2**31 - 1  # of a number that is nobody's name, as docker has it
@@ -33,18 +33,16 @@ class Identity:
         self.home = home
 
 
-def look_up(root_fd: int, process: dict[str, Any]) -> Identity:
+def look_up(root_fd: int, process: Process) -> Identity:
     """Resolve docker's user string ("name", "uid", "name:group", "uid:gid") of a compiled process below `root_fd`.
 
     Without one the numbers stand as they are. Raises LaunchError (user) with docker's wording.
     """
-    user, uid, gid, groups = process["user"], process["uid"], process["gid"], process["groups"]
-    group_add = process["group_add"]
+    name, group, uid, gid = process.user, process.group, process.uid, process.gid
     passwd = _records(root_fd, "/etc/passwd")
-    extra = list(groups)
+    extra = list(process.groups)
     home = ""
-    if user:
-        name, _, group = user.partition(":")
+    if name is not None:
         uid, gid, home, known_as = _find_user(passwd, name)
         if group:
             gid = _find_group(_records(root_fd, "/etc/group"), group)
@@ -59,10 +57,10 @@ def look_up(root_fd: int, process: dict[str, Any]) -> Identity:
             if len(record) > 5 and record[2] == str(uid):
                 home = record[5]
                 break
-    if group_add:
+    if process.group_add:
         records = _records(root_fd, "/etc/group")
-        extra += [_find_group(records, name) for name in group_add]
-    first = [] if process["exact_groups"] and not user else [gid]
+        extra += [_find_group(records, added) for added in process.group_add]
+    first = [] if process.exact_groups and name is None else [gid]
     return Identity(uid, gid, list(dict.fromkeys([*first, *extra])), home or "/")
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.errors import EngineError
+from vmagent.runtime.fields import to_wire
+from vmagent.runtime.plantypes import VERSION, Plan, Process
 from vmagent.supervisor.wire import Link, PeerLost
 
 REQUEST_LIMIT_S = 30.0
@@ -71,7 +73,7 @@ class Held:
 class SpawnRequest:
     id: str
     run: int  # counts the container's starts; the same (id, run) is never started twice
-    plan: Mapping[str, Any]  # of vmagent.runtime.plan.compile_plan
+    plan: Plan
     log_dir: str | None  # where log.1 … go; None: the exec root keeps a window of the output for who is attached
     log_limits: tuple[int, int] | None = None  # bytes of a generation of the log, and how many generations stay
     open_stdin: bool = False
@@ -91,7 +93,7 @@ class Spawned:
 class ExecRequest:
     exec_id: str
     container_id: str
-    plan: Mapping[str, Any]  # of vmagent.runtime.plan.compile_exec; its "terminal" decides about a tty
+    process: Process  # its `terminal` decides about a tty
     facts: Mapping[str, Any] = field(default_factory=dict)  # returned in `HeldExec`
     tty: bool = False
     tty_size: tuple[int, int] | None = None
@@ -234,7 +236,8 @@ class SupervisorClient:
             "op": "spawn",
             "id": request.id,
             "run": request.run,
-            "plan": request.plan,
+            "version": VERSION,
+            "plan": to_wire(request.plan),
             "log_dir": request.log_dir,
             "log_limits": request.log_limits,
             "open_stdin": request.open_stdin,
@@ -300,7 +303,8 @@ class SupervisorClient:
             "op": "exec",
             "exec_id": request.exec_id,
             "id": request.container_id,
-            "plan": request.plan,
+            "version": VERSION,
+            "process": to_wire(request.process),
             "facts": request.facts,
             "tty": request.tty,
             "tty_size": request.tty_size,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vmagent.runtime.cgroups import Cgroup
+    from vmagent.runtime.plantypes import Plan
     from vmagent.runtime.spawner import Spawner
     from vmagent.supervisor.keeping import Keeping
     from vmagent.supervisor.loop import Loop
@@ -125,9 +126,7 @@ class Run(Child, LogOwner):
 
     # Start
 
-    def start(
-        self, plan: dict[str, Any], log_dir: str, netns_fd: int, spawner: Spawner | None, *, open_stdin: bool
-    ) -> None:
+    def start(self, plan: Plan, log_dir: str, netns_fd: int, spawner: Spawner | None, *, open_stdin: bool) -> None:
         """Make pipes and logs, store them, launch. Raises LaunchError, OSError; nothing stays behind then."""
         theirs: dict[str, int] = {}
         try:

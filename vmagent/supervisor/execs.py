@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from vmagent.runtime.plantypes import Process
     from vmagent.runtime.spawner import Spawner
     from vmagent.supervisor.containers import Run
     from vmagent.supervisor.keeping import Keeping
@@ -114,7 +115,7 @@ class Exec(Child, WindowOwner):
     def start(
         self,
         container: Run,
-        plan: dict[str, Any],
+        process: Process,
         streams: Sequence[str],
         owner: tuple[int, int] | None,
         spawner: Spawner | None,
@@ -131,7 +132,7 @@ class Exec(Child, WindowOwner):
                 for fd in theirs.values():
                     os.fchown(fd, *owner)
             launched = launch_exec(
-                plan,
+                process,
                 container_pidfd=container.pidfd,
                 cgroup=container.cgroup,
                 stdin_fd=theirs.get("stdin", -1),

@@ -18,6 +18,8 @@ import time
 from _socket import SO_PEERCRED, SOL_SOCKET
 
 from vmagent.runtime.failure import LaunchError
+from vmagent.runtime.fields import from_wire
+from vmagent.runtime.plantypes import VERSION, Plan, Process
 from vmagent.runtime.spawner import Spawner
 from vmagent.supervisor import containers, execs, records, replies, rotation
 from vmagent.supervisor.child import EXITED, FAILED, RUNNING, STARTING, Child, NotHeld, Refused
@@ -305,19 +307,18 @@ class Supervisor:
         if self._is_ending:
             raise Refused("the supervisor is stopping")
         log_dir = message["log_dir"]
+        plan = _read(Plan, message, message["plan"])
+        plan = plan._replace(process=_sized(plan.process, message["tty_size"]))
         data = {
             "id": container_id,
             "run": number,
             "tty": message["tty"],
-            "cgroup": message["plan"]["cgroup"],
+            "cgroup": plan.cgroup,
             "window": log_dir is None,
         }
         if log_dir is not None and message.get("log_limits"):
             data["rotation"] = rotation.new_entry(log_dir, *message["log_limits"])
         run = self._make_run(data)
-        plan = message["plan"]
-        if message["tty_size"]:
-            plan["process"]["console_size"] = message["tty_size"]
         try:
             run.start(
                 plan,
@@ -379,12 +380,11 @@ class Supervisor:
                 connection.send({**replies.exec_started(known), "a": message["q"]}, known.stream_fds())
             return
         run = self._running(message)
+        process = _sized(_read(Process, message, message["process"]), message["tty_size"])
         child = Exec(message, self.loop, self.keeping, self._on_exec)
-        if message["tty_size"]:
-            message["plan"]["console_size"] = message["tty_size"]
         self._execs[child.exec_id] = child
         try:
-            child.start(run, message["plan"], message["streams"], message["owner"], self._spawner)
+            child.start(run, process, message["streams"], message["owner"], self._spawner)
         except BaseException:
             del self._execs[child.exec_id]
             raise
@@ -542,10 +542,21 @@ class Supervisor:
             self._forget_later(min(left, key=lambda child: child.ended_at))
 
 
+def _read(record: Any, message: dict[str, Any], values: list[Any]) -> Any:
+    """The plan or process of a request. Raises Refused where its sender has another table of fields."""
+    if message["version"] != VERSION:
+        raise Refused("the engine and the supervisor are of different versions: start cove-agent again")
+    return from_wire(record, values)
+
+
+def _sized(process: Process, size: list[int] | None) -> Process:
+    return process._replace(rows=size[0], columns=size[1]) if size else process
+
+
 def _start_spawner(known: Callable[[], set[int]]) -> Spawner | None:
     """None where its program was not built: then this process forks itself, slower."""
     try:
-        return Spawner(known)
+        return Spawner(known, lambda reason: say(f"cove-supervisor: no spawner, containers start slower: {reason}"))
     except OSError as e:
         say(f"cove-supervisor: no spawner, containers start slower: {e}")
         return None

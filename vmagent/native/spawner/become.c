@@ -21,14 +21,14 @@ enum { MAX_FILTER = 4096 };
 #define CAP_SYS_ADMIN_BIT (UINT64_C(1) << 21)
 
 /* A terminal of the container's own devpts; its master is sent to the supervisor. */
-static int open_terminal(int root, int console, uint64_t rows, uint64_t columns) {
+static int open_terminal(int root, int console, unsigned short rows, unsigned short columns) {
     const char *doing = "error opening a terminal in the container's /dev/pts";
     int master = open_in_root(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY), unlocked = 0;
     if (master < 0) fail(K_OTHER, errno, "%s", doing);
     if (filesystem_type(master) != DEVPTS_SUPER)
         fail(K_OTHER, 0, "/dev/pts in the container is not a devpts file system");
     int slave = ioctl(master, TIOCSPTLCK, &unlocked) < 0 ? -1 : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
+    struct winsize size = {.ws_row = rows, .ws_col = columns};
     if (slave < 0 || ((rows || columns) && ioctl(master, TIOCSWINSZ, &size) < 0)) fail(K_OTHER, errno, "%s", doing);
     char byte = 'c';
     struct iovec vector = {&byte, 1};
@@ -58,35 +58,31 @@ static void bind_console(int root, int slave) {
     close(target);
 }
 
-void take_streams(int root, int binds_console) {
-    int null_fd = -1;
-    if (number()) {
-        int console = descriptor();
-        uint64_t rows = number(), columns = number();
-        int slave = open_terminal(root, console, rows, columns);
+void take_streams(int root, const struct process *process, const struct streams *streams, int binds_console) {
+    int given[] = {streams->stdin_, streams->stdout_, streams->stderr_}, null_fd = -1;
+    if (process->terminal) {
+        int slave = open_terminal(root, streams->console, process->rows, process->columns);
         if (binds_console) bind_console(root, slave);
         if (ioctl(slave, TIOCSCTTY, 0) < 0) fail(K_OTHER, errno, "error taking the terminal");
-        for (int i = 0; i < 3; i++)
-            if (dup2(slave, i) < 0) fail(K_OTHER, errno, "error taking the standard streams");
-        return;
+        given[0] = given[1] = given[2] = slave;
     }
     for (int i = 0; i < 3; i++) {
-        int fd = descriptor();
+        int fd = given[i];
         if (fd < 0 || is_null(fd)) fd = null_fd >= 0 ? null_fd : (null_fd = open_own_null(root));
         if (dup2(fd, i) < 0) fail(K_OTHER, errno, "error taking the standard streams");
     }
 }
 
-static void set_limits(void) {
-    for (uint64_t count = number(); count; count--) {
-        uint64_t which = number(), pair[2] = {number(), 0}; /* struct rlimit64: soft, hard */
-        pair[1] = number();
-        if (syscall(SYS_prlimit64, 0, which, pair, NULL) < 0)
-            fail(K_OTHER, errno, "error setting rlimit type %d", (int)which);
+static void set_limits(const struct process *process) {
+    for (size_t i = 0; i < process->rlimits_count; i++) {
+        const struct rlimit *limit = &process->rlimits[i];
+        uint64_t pair[2] = {limit->soft, limit->hard}; /* struct rlimit64 */
+        if (syscall(SYS_prlimit64, 0, limit->number, pair, NULL) < 0)
+            fail(K_OTHER, errno, "error setting rlimit type %d", (int)limit->number);
     }
 }
 
-/* Nothing but the streams and the pipes outlives this: no /proc/self/fd of ours leads to the host. */
+/* Close everything but the streams and the pipes, so that no /proc/self/fd of this process leads to the host. */
 static void close_others(void) {
     int kept[] = {report_fd, go_fd, start_fd, started_fd};
     unsigned first = 3;
@@ -124,32 +120,28 @@ static int capset3(uint64_t effective, uint64_t permitted, uint64_t inheritable)
 }
 
 struct sets {
-    uint64_t wanted, bounding, effective, permitted, inheritable, ambient, own, last;
+    uint64_t bounding, effective, permitted, inheritable, ambient, own, last;
+    int are_given;
 };
 
-/* What this kernel or this process does not have is left out. */
-static void read_sets(struct sets *s, uid_t uid) {
-    s->own = number();
-    s->last = number();
-    s->wanted = number();
-    s->bounding = number();
-    s->effective = number();
-    s->permitted = number();
-    s->inheritable = number();
-    s->ambient = number();
-    if (s->wanted) {
-        s->permitted &= s->own;
-        s->inheritable &= s->own;
-        s->effective &= s->permitted;
-    } else {
-        s->effective = s->permitted = uid == 0 ? s->own : 0;
-        s->inheritable = 0;
+/* Leave out what this kernel or this process does not have. */
+static struct sets choose_sets(const struct capabilities *given, const struct kernel_facts *kernel, uid_t uid) {
+    struct sets s = {.own = kernel->permitted, .last = kernel->last_capability, .are_given = given != NULL};
+    if (given == NULL) {
+        s.effective = s.permitted = uid == 0 ? s.own : 0;
+        return s;
     }
+    s.bounding = given->bounding;
+    s.permitted = given->permitted & s.own;
+    s.inheritable = given->inheritable & s.own;
+    s.effective = given->effective & s.permitted;
+    s.ambient = given->ambient & s.permitted & s.inheritable;
+    return s;
 }
 
 static void change_user(const struct identity *who, const struct sets *s, mode_t mask) {
     int bad = 0;
-    for (uint64_t n = 0; s->wanted && !bad && n <= s->last; n++)
+    for (uint64_t n = 0; s->are_given && !bad && n <= s->last; n++)
         if (!(s->bounding >> n & 1)) bad = prctl(PR_CAPBSET_DROP, n, 0, 0, 0) < 0;
     bad = bad || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || syscall(SYS_setgroups, who->count, who->groups) < 0 ||
           syscall(SYS_setresgid, who->gid, who->gid, who->gid) < 0 ||
@@ -160,7 +152,7 @@ static void change_user(const struct identity *who, const struct sets *s, mode_t
         fail(K_OTHER, errno, "error changing to user %u:%u", who->uid, who->gid);
 }
 
-/* Make sure that the working folder lies inside (CVE-2024-21626). */
+/* Make sure that the working directory lies inside (CVE-2024-21626). */
 static void change_folder(const char *cwd) {
     static char place[PATH_MAX];
     if (chdir(cwd) < 0) fail(K_PERMISSION, errno, "chdir to cwd (\"%s\") set in config.json failed", cwd);
@@ -221,71 +213,69 @@ static void wait_for_go(void) {
     if (started_fd >= 0) report_fd = started_fd;
 }
 
-static void load_filter(const char *filter, size_t length, uint64_t flags) {
-    static uint64_t instructions[MAX_FILTER];
+static void load_filter(const struct filter *filter) {
+    static uint64_t instructions[MAX_FILTER]; /* aligned, as the request's bytes are not */
+    size_t length = filter->instructions_size;
     if (length > sizeof instructions) fail(K_OTHER, 0, "the seccomp filter is too long");
-    memcpy(instructions, filter, length);
+    memcpy(instructions, filter->instructions, length);
     struct {
         unsigned short count;
         void *filter;
     } program = {(unsigned short)(length / 8), instructions};
-    if (syscall(SYS_seccomp, 1, flags, &program) < 0) fail(K_OTHER, errno, "error applying capabilities and seccomp");
+    if (syscall(SYS_seccomp, 1, filter->flags, &program) < 0) fail(K_OTHER, errno, "error applying capabilities and seccomp");
 }
 
-static void confine(const struct sets *s, uint64_t no_new_privileges) {
-    uint64_t flags = number();
-    size_t length;
-    const char *filter = bytes(&length);
+static void confine(const struct sets *s, const struct filter *filter, int no_new_privileges) {
     int bad = no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0;
-    if (!bad && !no_new_privileges && length) load_filter(filter, length, flags);
+    if (!bad && !no_new_privileges && filter) load_filter(filter);
     bad = bad || capset3(s->effective, s->permitted, s->inheritable) < 0;
-    if (!bad && s->wanted) {
+    if (!bad && s->are_given) {
         bad = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0;
-        uint64_t ambient = s->ambient & s->permitted & s->inheritable;
         for (uint64_t n = 0; !bad && n <= s->last; n++)
-            if (ambient >> n & 1) bad = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, 0, 0) < 0;
+            if (s->ambient >> n & 1) bad = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, 0, 0) < 0;
     }
     if (bad) fail(K_OTHER, errno, "error applying capabilities and seccomp");
-    if (no_new_privileges && length) load_filter(filter, length, flags);
+    if (no_new_privileges && filter) load_filter(filter);
 }
 
-/* A vector of strings with room for one more and the NULL. */
-static const char **read_vector(uint64_t *count) {
-    *count = number();
-    const char **vector = *count < MAX_REQUEST ? malloc((*count + 2) * sizeof *vector) : NULL;
-    if (vector == NULL) fail(K_OTHER, ENOMEM, "error reading the command");
-    for (uint64_t i = 0; i < *count; i++) vector[i] = string();
-    vector[*count] = vector[*count + 1] = NULL;
+/* The strings with room for one more, and NULL behind them. */
+static const char **vector_of(const char **strings, size_t count) {
+    const char **vector = allocate(count + 2, sizeof *vector);
+    memcpy(vector, strings, count * sizeof *vector);
     return vector;
 }
 
-void become_and_exec(const struct identity *who, int64_t began, int64_t mounted) {
+static const char **environment_of(const struct process *process, const struct identity *who) {
+    const char **environment = vector_of(process->environment, process->environment_count);
+    if (!process->has_home) {
+        char *home = allocate(strlen(who->home) + 6, 1);
+        sprintf(home, "HOME=%s", who->home);
+        environment[process->environment_count] = home;
+    }
+    return environment;
+}
+
+void become_and_exec(int root, const struct process *process, const struct kernel_facts *kernel, int64_t began,
+                     int64_t mounted) {
     char line[128];
-    struct sets sets;
-    uint64_t args_count, env_count;
-    set_limits();
+    if (process->args_count == 0) fail(K_OTHER, 0, "the request to the spawner has no command");
+    const struct identity *who = look_up(root, process);
+    const struct sets sets = choose_sets(process->capabilities, kernel, who->uid);
+    const char **arguments = vector_of(process->args, process->args_count);
+    const char **environment = environment_of(process, who);
+    set_limits(process);
     close_others();
     give_streams_to(who->uid);
-    read_sets(&sets, who->uid);
-    change_user(who, &sets, (mode_t)number());
-    change_folder(string());
-    const char **arguments = read_vector(&args_count), **environment = read_vector(&env_count);
-    if (args_count == 0) fail(K_OTHER, 0, "the request to the spawner has no command");
-    if (number()) {
-        char *home = malloc(strlen(who->home) + 6);
-        if (home == NULL) fail(K_OTHER, ENOMEM, "error reading the command");
-        sprintf(home, "HOME=%s", who->home);
-        environment[env_count] = home;
-    }
-    const char *path = find_command(arguments[0], string());
-    uint64_t no_new_privileges = number();
+    change_user(who, &sets, (mode_t)process->umask);
+    change_folder(process->cwd);
+    const char *path = find_command(arguments[0], process->path);
     int64_t now = now_ns();
     if (mounted == 0) mounted = began;
     snprintf(line, sizeof line, "{\"mount_ms\":%.3f,\"setup_ms\":%.3f}\n", (double)(mounted - began) / 1e6,
              (double)(now - began) / 1e6);
     say(line);
     wait_for_go();
-    confine(&sets, no_new_privileges);
+    confine(&sets, process->seccomp, process->no_new_privileges);
     execve(path, (char *const *)arguments, (char *const *)environment);
     const char *kind = errno == EACCES || errno == ENOEXEC || errno == EPERM ? K_PERMISSION : K_OTHER;
     fail(errno == ENOENT ? K_NOT_FOUND : kind, errno, "exec %s", path);

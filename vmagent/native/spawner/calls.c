@@ -51,17 +51,17 @@ int sys_mount_setattr(int fd, uint64_t set, uint64_t clear, uint64_t propagation
     return (int)syscall(NR_mount_setattr, fd, "", flags, attributes, sizeof attributes);
 }
 
-/* `options`: key, value (NULL for a flag), …, NULL. A detached mount. */
-int new_mount(const char *type, const char *source, const char *const *options, unsigned attributes) {
+/* A detached mount of a new file system. */
+int new_mount(const char *type, const char *source, const struct option *options, size_t count, uint64_t attributes) {
     int context = (int)syscall(NR_fsopen, type, 1), fd = -1;
     if (context < 0) return -1;
     if (syscall(NR_fsconfig, context, SET_STRING, "source", source, 0) < 0) goto out;
-    for (; *options; options += 2) {
-        int kind = options[1] ? SET_STRING : SET_FLAG;
-        if (syscall(NR_fsconfig, context, kind, options[0], options[1], 0) < 0) goto out;
+    for (size_t i = 0; i < count; i++) {
+        int kind = options[i].value ? SET_STRING : SET_FLAG;
+        if (syscall(NR_fsconfig, context, kind, options[i].key, options[i].value, 0) < 0) goto out;
     }
     if (syscall(NR_fsconfig, context, CMD_CREATE, NULL, NULL, 0) < 0) goto out;
-    fd = (int)syscall(NR_fsmount, context, 1, attributes);
+    fd = (int)syscall(NR_fsmount, context, 1, (unsigned)attributes);
 out:;
     int error = errno;
     close(context);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum { MAX_FILE = 16 << 20, MAX_FIELDS = 8 };
-#define MAX_ID INT64_C(0x7fffffff)          /* of a number that is nobody's name, as docker has it */
+#define MAX_ID INT64_C(0x7fffffff)        /* of a number that is no name in the file; docker's limit */
 #define MAX_KERNEL_ID INT64_C(0xfffffffe) /* -1 means "no change" to setresuid(2): root would stay root */
 
 struct table {
@@ -149,39 +149,30 @@ static const char *find_home(struct table passwd) {
     return "";
 }
 
-struct identity *look_up(int root) {
+struct identity *look_up(int root, const struct process *process) {
     static gid_t groups[MAX_GROUPS];
     found.groups = groups;
     found.home = "";
-    uint64_t is_named = number();
-    const char *name = string(), *group = string(), *known_as = "";
-    found.uid = (uid_t)number();
-    found.gid = (gid_t)number();
-    uint64_t is_exact = number(), given = number();
-    size_t given_size;
-    const char *given_ids = bytes(&given_size);
-    if (given > given_size / sizeof(gid_t)) fail(K_OTHER, 0, "the request to the spawner has too few groups");
-    uint64_t added = number();
+    found.uid = process->uid;
+    found.gid = process->gid;
+    const char *known_as = "", *group = process->group;
+    int is_named = process->user != NULL;
     struct table passwd = read_table(root, "/etc/passwd"), group_table = {NULL, NULL};
     if (is_named)
-        known_as = find_user(passwd, name);
+        known_as = find_user(passwd, process->user);
     else
         found.home = find_home(passwd);
-    if (added || *group || *known_as) group_table = read_table(root, "/etc/group");
+    if (process->group_add_count || *group || *known_as) group_table = read_table(root, "/etc/group");
     if (is_named && *group) found.gid = find_group(group_table, group);
-    if (!is_exact || is_named) add_group(found.gid);
-    for (uint64_t i = 0; i < given; i++) {
-        uint32_t gid;
-        memcpy(&gid, given_ids + i * sizeof gid, sizeof gid);
-        add_group(gid);
-    }
+    if (!process->exact_groups || is_named) add_group(found.gid);
+    for (size_t i = 0; i < process->groups_count; i++) add_group(process->groups[i]);
     if (is_named && !*group && *known_as) {
         each_record(group_table) {
             if (count > 3 && is_id(fields[2]) && is_member(fields[3], known_as))
                 add_group((gid_t)to_number(fields[2]));
         }
     }
-    for (; added; added--) add_group(find_group(group_table, string()));
+    for (size_t i = 0; i < process->group_add_count; i++) add_group(find_group(group_table, process->group_add[i]));
     if (!*found.home) found.home = "/";
     return &found;
 }

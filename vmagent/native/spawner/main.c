@@ -1,5 +1,6 @@
 /* The spawner: a small process beside the supervisor that makes containers' processes for it.
- *   spawner CHANNEL        (the number of a SOCK_SEQPACKET socket)
+ *   spawner CHANNEL VERSION        (the number of a SOCK_SEQPACKET socket; the version of the requests)
+ * Its first message is the version of the requests that it reads; if that differs from VERSION it ends.
  * Each request is one message with its descriptors; the answer is the new process's number, or -errno, and the number of
  * a helper that has ended and is to be reaped, or 0. They are the supervisor's own children (CLONE_PARENT). A fork of
  * this small memory costs a tenth of a fork of the interpreter's, and the child meets no page fault on every reference
@@ -25,7 +26,6 @@
 #include <unistd.h>
 
 enum { NR_clone3 = 435 };
-enum { START = 1, EXEC = 2 };
 enum { MAX_ENTRANCES = 32 };
 
 static char request[MAX_REQUEST];
@@ -68,11 +68,10 @@ static int entrances[MAX_ENTRANCES];
 static size_t entrance_count;
 
 /* The files by which a process enters its cgroups (v1), opened while the host's paths are there. */
-static void open_entrances(void) {
-    uint64_t count = number();
-    if (count > MAX_ENTRANCES) fail(K_OTHER, 0, "too many cgroup hierarchies");
-    for (entrance_count = 0; entrance_count < count; entrance_count++) {
-        const char *tasks = string();
+static void open_entrances(const struct entry *entry) {
+    if (entry->tasks_count > MAX_ENTRANCES) fail(K_OTHER, 0, "too many cgroup hierarchies");
+    for (entrance_count = 0; entrance_count < entry->tasks_count; entrance_count++) {
+        const char *tasks = entry->tasks[entrance_count];
         entrances[entrance_count] = open(tasks, O_WRONLY | O_CLOEXEC);
         if (entrances[entrance_count] < 0) fail(K_OTHER, errno, "error entering the cgroup %s", tasks);
     }
@@ -85,62 +84,66 @@ static void enter_cgroups(void) {
     }
 }
 
-/* What is done by the host's paths and before any namespace of the host's is left. */
-static void settle(void) {
-    if (number())
-        set_oom_score((int64_t)number());
-    else
-        number();
-    const char *keyring = string();
+/* To be done by the host's paths, before a namespace of the host is left. */
+static void settle(const struct entry *entry, const struct process *process) {
+    if (process->has_oom_score_adj) set_oom_score(process->oom_score_adj);
     /* ENOSYS: a kernel without keyrings; EPERM: an outer seccomp forbids them */
-    if (syscall(SYS_keyctl, 1, keyring) < 0 && errno != ENOSYS && errno != EPERM)
+    if (syscall(SYS_keyctl, 1, entry->keyring) < 0 && errno != ENOSYS && errno != EPERM)
         fail(K_OTHER, errno, "error joining a session keyring");
+}
+
+static void set_names(const struct rootfs *plan) {
+    const char *host = plan->hostname, *domain = plan->domainname;
+    if ((*host && sethostname(host, strlen(host)) < 0) || (*domain && setdomainname(domain, strlen(domain)) < 0))
+        fail(K_OTHER, errno, "error setting the host name");
 }
 
 static _Noreturn void start(void) {
     int64_t began = now_ns();
-    open_entrances();
+    struct start_request request;
+    read_start_request(&request);
+    const struct process *process = &request.process;
+    open_entrances(&request.entry);
     enter_cgroups();
     setsid();
-    settle();
-    if (number() && unshare(CLONE_NEWCGROUP) < 0) fail(K_OTHER, errno, "error making a cgroup namespace");
-    for (uint64_t count = number(); count; count--) {
-        int fd = descriptor();
-        if (setns(fd, (int)number()) < 0) fail(K_OTHER, errno, "error joining a namespace");
-    }
-    if (number()) loopback_up();
-    int root = make_root();
-    take_streams(root, 1);
-    const char *host = string(), *domain = string();
-    if ((*host && sethostname(host, strlen(host)) < 0) || (*domain && setdomainname(domain, strlen(domain)) < 0))
-        fail(K_OTHER, errno, "error setting the host name");
-    write_sysctls();
-    const char *cwd = string();
-    int fd = ensure(root, cwd, 1);
-    if (fd < 0) fail(K_OTHER, errno, "mkdir %s", cwd);
+    settle(&request.entry, process);
+    if (request.unshares_cgroup && unshare(CLONE_NEWCGROUP) < 0)
+        fail(K_OTHER, errno, "error making a cgroup namespace");
+    for (size_t i = 0; i < request.joins_count; i++)
+        if (setns(request.joins[i].fd, (int)request.joins[i].flag) < 0)
+            fail(K_OTHER, errno, "error joining a namespace");
+    if (request.has_new_network) loopback_up();
+    int root = make_root(&request);
+    take_streams(root, process, &request.streams, 1);
+    set_names(&request.rootfs);
+    write_sysctls(&request.rootfs);
+    int fd = ensure(root, process->cwd, 1);
+    if (fd < 0) fail(K_OTHER, errno, "mkdir %s", process->cwd);
     close(fd);
-    mask_paths(root);
-    make_read_only(root);
-    if (number()) ask("{\"hooks\":true}\n");
-    pivot(root);
-    int64_t mounted = now_ns();
-    become_and_exec(look_up(root), began, mounted);
+    mask_paths(root, &request.rootfs);
+    make_read_only(root, &request.rootfs);
+    if (request.asks_for_hooks) ask("{\"hooks\":true}\n");
+    finish_tmpfs(root, &request.rootfs);
+    pivot(root, &request.rootfs);
+    become_and_exec(root, process, &request.kernel, began, now_ns());
 }
 
-/* Into the container, in two steps. Whoever has SYS_PTRACE in there may trace what it sees from its birth on, with all
- * that it holds then. So this process, which the container can't see, leaves the host's namespaces first, and its sibling
- * is born into the container's pid namespace with nothing of the host but the request's own descriptors. The sibling's
- * number goes to the spawner through memory that the sibling itself does not have. */
+/* Into the container, in two steps. A process of the container that has SYS_PTRACE may trace what it sees from its
+ * birth on, with all that it holds then. So this process, which the container cannot see, leaves the host's namespaces
+ * first, and its sibling is born into the container's pid namespace with nothing of the host but the request's own
+ * descriptors. The sibling's number goes to the spawner through memory that the sibling itself does not have. */
 static _Noreturn void execute(void) {
     int64_t began = now_ns();
-    open_entrances();
-    settle();
-    int container = descriptor(); /* a pidfd: root and working folder become the container's too */
-    if (setns(container, (int)number() | CLONE_NEWPID) < 0) {
+    struct exec_request request;
+    read_exec_request(&request);
+    open_entrances(&request.entry);
+    settle(&request.entry, &request.process);
+    /* by a pidfd: root and working directory become the container's too */
+    if (setns(request.container, (int)request.namespaces | CLONE_NEWPID) < 0) {
         if (errno == ESRCH) fail(K_OTHER, 0, "the container is not running");
         fail(K_OTHER, errno, "error joining the container's namespaces");
     }
-    close(container);
+    close(request.container);
     if (madvise(sibling, sizeof *sibling, MADV_DONTFORK) < 0) fail(K_OTHER, errno, "error hiding the spawner's memory");
     long child = clone_sibling(CLONE_PARENT_SETTID, -1, sibling, NULL); /* in this one's cgroup */
     if (child < 0) fail(K_OTHER, errno, "error making a process in the container");
@@ -149,36 +152,38 @@ static _Noreturn void execute(void) {
     setsid();
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) fail(K_OTHER, errno, "error opening the container's root");
-    take_streams(root, 0);
-    become_and_exec(look_up(root), began, 0);
+    take_streams(root, &request.process, &request.streams, 0);
+    become_and_exec(root, &request.process, &request.kernel, began, 0);
 }
 
 /* clone3 for the supervisor; `answer`: the new process's number or -errno, and that of a helper that has ended. */
 static void make_child(int channel, int own_pid_ns, long answer[2]) {
-    uint64_t kind = number(), flags = number();
-    report_fd = descriptor();
-    go_fd = descriptor();
-    start_fd = descriptor();
-    started_fd = descriptor();
-    int cgroup = descriptor(), pid_ns = descriptor(), helper = -1;
+    struct head head;
+    read_head(&head);
+    report_fd = head.report;
+    go_fd = head.go;
+    start_fd = head.start;
+    started_fd = head.started;
+    int helper = -1;
     *sibling = 0;
     answer[1] = 0;
-    if (pid_ns >= 0 && setns(pid_ns, CLONE_NEWPID) < 0) {
+    if (head.pid_namespace >= 0 && setns(head.pid_namespace, CLONE_NEWPID) < 0) {
         answer[0] = -errno;
         return;
     }
-    answer[0] = kind == EXEC ? clone_sibling(CLONE_PIDFD, cgroup, NULL, &helper)
-                             : clone_sibling(flags, cgroup, NULL, NULL);
+    answer[0] = head.kind == EXEC ? clone_sibling(CLONE_PIDFD, head.cgroup, NULL, &helper)
+                                  : clone_sibling(head.clone_flags, head.cgroup, NULL, NULL);
     if (answer[0] == 0) {
         close(channel); /* so that its end is the spawner's end, whatever becomes of us */
         close(own_pid_ns);
-        if (cgroup >= 0) close(cgroup);
-        if (kind == START) start();
-        if (kind == EXEC) execute();
+        if (head.cgroup >= 0) close(head.cgroup);
+        if (head.kind == START) start();
+        if (head.kind == EXEC) execute();
         fail(K_OTHER, 0, "an unknown request to the spawner");
     }
     if (answer[0] < 0) answer[0] = -errno;
-    if (pid_ns >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0) _exit(1); /* else the next child would be in there too */
+    /* without this the next child would be born in that namespace too */
+    if (head.pid_namespace >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0) _exit(1);
     if (helper < 0) return;
     struct pollfd end = {.fd = helper, .events = POLLIN};
     while (poll(&end, 1, -1) < 0 && errno == EINTR) continue;
@@ -190,7 +195,7 @@ static void make_child(int channel, int own_pid_ns, long answer[2]) {
 }
 
 int main(int argc, char **argv) {
-    int channel = argc == 2 ? atoi(argv[1]) : -1, type = 0, fd;
+    int channel = argc == 3 ? atoi(argv[1]) : -1, type = 0, fd;
     socklen_t size = sizeof type;
     if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) return 125;
     fcntl(channel, F_SETFD, FD_CLOEXEC);
@@ -210,6 +215,8 @@ int main(int argc, char **argv) {
     int own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     sibling = mmap(NULL, sizeof *sibling, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (own_pid_ns < 0 || sibling == MAP_FAILED || chdir("/") < 0) return 125;
+    uint32_t version = REQUEST_VERSION;
+    if (send(channel, &version, sizeof version, MSG_NOSIGNAL) < 0 || strtoull(argv[2], NULL, 10) != version) return 125;
     for (;;) {
         union {
             char space[CMSG_SPACE(sizeof fds)];

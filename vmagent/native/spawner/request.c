@@ -1,4 +1,4 @@
-/* The request's fields one after another, and the report that goes back. */
+/* Reading a request, and reporting. */
 #define _GNU_SOURCE
 #include "spawner.h"
 
@@ -27,26 +27,43 @@ static const char *take(size_t length) {
     return at;
 }
 
-uint64_t number(void) {
+void read_number(void *at, size_t size) { memcpy(at, take(size), size); }
+
+int read_flag(void) { return *take(1); }
+
+static uint64_t read_size(void) {
     uint64_t value;
-    memcpy(&value, take(sizeof value), sizeof value);
+    read_number(&value, sizeof value);
     return value;
 }
 
-const char *string(void) {
+const char *read_string(void) {
     const char *nul = memchr(cursor, 0, (size_t)(end - cursor));
     if (nul == NULL) fail(K_OTHER, 0, "a string of the request to the spawner has no end");
     return take((size_t)(nul - cursor) + 1);
 }
 
-const char *bytes(size_t *length) {
-    *length = number();
+const char *read_bytes(size_t *length) {
+    *length = read_size();
     return take(*length);
 }
 
-int descriptor(void) {
-    int64_t position = (int64_t)number();
+int read_descriptor(void) {
+    int32_t position;
+    read_number(&position, sizeof position);
     return position < 0 || position >= MAX_FDS ? -1 : fds[position];
+}
+
+void *allocate(size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size);
+    if (memory == NULL) fail(K_OTHER, ENOMEM, "error reading the request to the spawner");
+    return memory;
+}
+
+void *read_array(size_t *count, size_t size) {
+    *count = read_size();
+    if (*count > (size_t)(end - cursor)) fail(K_OTHER, 0, "the request to the spawner is too short");
+    return allocate(*count, size);
 }
 
 void say(const char *line) {
@@ -78,6 +95,9 @@ void fail(const char *kind, int error, const char *format, ...) {
     say(line);
     _exit(1);
 }
+
+#define SPAWNER_READERS
+#include "spawner_fields.h"
 
 int64_t now_ns(void) {
     struct timespec now;

@@ -14,13 +14,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { NEW = 0, BIND = 1, CGROUPS = 2 };               /* kinds of mounts */
-enum { LINK = 0, HIERARCHY = 1, SHOWN = 2, WHOLE = 3 }; /* what a mount of cgroups is made of */
-enum { ON_PROC = 1, ON_SYS = 2, ORDINARY = 4, MAY_COVER_PROC = 8, MUST_BE_PROC = 16 };
-enum { MAX_LINKS = 40, MAX_OPTIONS = 64 };
+enum { MAX_LINKS = 40, PAGE = 4096 };
 
 static int null_fd, proc_fd = -1, sys_fd = -1;
-static int sources[MAX_SOURCES];
+static int *sources; /* detached copies for the bind mounts, by the position of the mount */
 
 static int path_step(const char **rest, char *part) {
     for (;;) {
@@ -120,8 +117,8 @@ int open_own_null(int root) {
             close(fd);
         }
     }
-    const char *options[] = {"nr_inodes", "2", "mode", "755", NULL};
-    int folder = new_mount("tmpfs", "tmpfs", options, 0);
+    const struct option options[] = {{"nr_inodes", "2"}, {"mode", "755"}};
+    int folder = new_mount("tmpfs", "tmpfs", options, 2, 0);
     if (folder < 0 || mknodat(folder, "null", S_IFCHR | 0666, makedev(1, 3)) < 0 ||
         (fd = openat(folder, "null", O_RDWR | O_CLOEXEC)) < 0)
         fail(K_OTHER, errno, "error making a null device");
@@ -129,221 +126,263 @@ int open_own_null(int root) {
     return fd;
 }
 
-struct mount {
+/* What all kinds of mounts have in common. */
+struct target {
     const char *label, *destination;
-    uint64_t flags, set, clear, all_set, all_clear;
+    uint32_t place;
 };
 
-static _Noreturn void mount_failed(const struct mount *m) {
-    fail(K_MOUNT, errno, "error mounting \"%s\" to rootfs at \"%s\"", m->label, m->destination);
+#define target_of(mount) ((struct target){(mount)->label, (mount)->destination, (mount)->place})
+
+static void must(int result, struct target t) {
+    if (result < 0) fail(K_MOUNT, errno, "error mounting \"%s\" to rootfs at \"%s\"", t.label, t.destination);
 }
 
-static void must(int result, const struct mount *m) {
-    if (result < 0) mount_failed(m);
-}
-
-static void set_propagation(int fd, const struct mount *m) {
-    for (uint64_t left = number(); left; left--) {
-        uint64_t flag = number(), recursive = number();
-        must(sys_mount_setattr(fd, 0, 0, flag, (int)recursive), m);
-    }
+static void set_propagation(int fd, const struct propagation *changes, size_t count, struct target t) {
+    for (size_t i = 0; i < count; i++) must(sys_mount_setattr(fd, 0, 0, changes[i].flag, changes[i].recursive), t);
 }
 
 /* Put the detached mount on its destination, made if it is missing; closes it unless it is /proc or /sys. */
-static void attach(int root, const struct mount *m, int fd, int is_folder) {
-    int target = ensure(root, m->destination, is_folder);
-    must(target, m);
-    if (m->flags & ORDINARY) {
+static void attach(int root, struct target t, int fd, int is_folder) {
+    int target = ensure(root, t.destination, is_folder);
+    must(target, t);
+    if (t.place & ORDINARY) {
         /* /proc and /sys are folders of the root, never links: what is looked up below must be the kernel's. */
         close(target);
         uint64_t how = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
-        target = sys_openat2(root, m->destination, O_PATH | O_DIRECTORY | O_NOFOLLOW, how);
-        must(target, m);
+        target = sys_openat2(root, t.destination, O_PATH | O_DIRECTORY | O_NOFOLLOW, how);
+        must(target, t);
     } else {
-        if (m->flags & MUST_BE_PROC && filesystem_type(fd) != PROC_SUPER)
-            fail(K_MOUNT, 0, "\"%s\" cannot be mounted because it is not of type proc", m->destination);
-        if (!(m->flags & MAY_COVER_PROC) && filesystem_type(target) == PROC_SUPER)
-            fail(K_MOUNT, 0, "\"%s\" cannot be mounted because it is inside /proc", m->destination);
+        if (t.place & MUST_BE_PROC && filesystem_type(fd) != PROC_SUPER)
+            fail(K_MOUNT, 0, "\"%s\" cannot be mounted because it is not of type proc", t.destination);
+        if (!(t.place & MAY_COVER_PROC) && filesystem_type(target) == PROC_SUPER)
+            fail(K_MOUNT, 0, "\"%s\" cannot be mounted because it is inside /proc", t.destination);
     }
-    must(sys_move_mount(fd, target), m);
+    must(sys_move_mount(fd, target), t);
     close(target);
-    if (m->flags & ON_PROC)
+    if (t.place & ON_PROC)
         proc_fd = fd;
-    else if (m->flags & ON_SYS)
+    else if (t.place & ON_SYS)
         sys_fd = fd;
     else
         close(fd);
 }
 
-static int read_new(const struct mount *m, unsigned attributes) {
-    const char *type = string(), *source = string(), *options[2 * MAX_OPTIONS + 1];
-    uint64_t count = number();
-    if (count > MAX_OPTIONS) fail(K_OTHER, 0, "too many mount options at %s", m->destination);
-    for (uint64_t i = 0; i < count; i++) {
-        options[2 * i] = string();
-        options[2 * i + 1] = number() ? string() : NULL;
-    }
-    options[2 * count] = NULL;
-    int fd = new_mount(type, source, options, attributes);
-    must(fd, m);
+static void attach_cgroup(int root, const struct cgroup_mount *m, int fd) {
+    set_propagation(fd, m->propagation, m->propagation_count, target_of(m));
+    attach(root, target_of(m), fd, 1);
+}
+
+static int bound_cgroup(const char *source, const struct cgroup_mount *m) {
+    int fd = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE);
+    must(fd, target_of(m));
+    must(sys_mount_setattr(fd, m->attributes, 0, MS_PRIVATE, 0), target_of(m));
     return fd;
 }
 
+static void mount_hierarchy(int tmpfs, const struct cgroup_mount *m, const struct shown_cgroup *shown) {
+    struct target t = target_of(m);
+    if (shown->kind == CGROUP_LINK) {
+        must(symlinkat(shown->cgroup_link.target, tmpfs, shown->cgroup_link.name), t);
+        return;
+    }
+    const char *folder = shown->kind == CGROUP_HIERARCHY ? shown->cgroup_hierarchy.folder : shown->cgroup_bind.folder;
+    must(mkdirat(tmpfs, folder, 0755), t);
+    if (shown->kind == CGROUP_HIERARCHY) { /* relative to the tmpfs, see mount_cgroups */
+        must(mount("cgroup", folder, "cgroup", m->mount_flags, shown->cgroup_hierarchy.options), t);
+        return;
+    }
+    int fd = bound_cgroup(shown->cgroup_bind.source, m);
+    int target = openat(tmpfs, folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    must(target, t);
+    must(sys_move_mount(fd, target), t);
+    close(target);
+    close(fd);
+}
+
 /* One cgroup2 mount, or a tmpfs with one folder for each v1 hierarchy. */
-static void mount_cgroups(int root, const struct mount *m) {
-    uint64_t mount_flags = number(), count = number();
-    const char *options[] = {"mode", "755", NULL};
+static void mount_cgroups(int root, const struct cgroup_mount *m, const struct shown_cgroup *shown, size_t count) {
+    struct target t = target_of(m);
+    const struct option options[] = {{"mode", "755"}};
     int tmpfs = -1;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t kind = number();
-        if (kind == WHOLE) {
-            int fd = number() ? sys_open_tree(AT_FDCWD, string(), OPEN_TREE_CLONE) : read_new(m, (unsigned)m->set);
-            must(fd, m);
-            must(sys_mount_setattr(fd, m->set, 0, MS_PRIVATE, 0), m);
-            attach(root, m, fd, 1);
+    for (size_t i = 0; i < count; i++) {
+        if (shown[i].kind == CGROUP_ROOT) {
+            const struct cgroup_root *whole = &shown[i].cgroup_root;
+            int fd = new_mount(whole->fstype, "cgroup", whole->options, whole->options_count, m->attributes);
+            must(fd, t);
+            attach_cgroup(root, m, fd);
+            continue;
+        }
+        if (shown[i].kind == CGROUP_WHOLE) {
+            attach_cgroup(root, m, bound_cgroup(shown[i].cgroup_whole.source, m));
             continue;
         }
         if (tmpfs < 0) {
-            tmpfs = new_mount("tmpfs", "tmpfs", options, (unsigned)m->set & ~ATTR_RDONLY);
-            must(tmpfs, m);
+            tmpfs = new_mount("tmpfs", "tmpfs", options, 1, m->attributes & ~(uint64_t)ATTR_RDONLY);
+            must(tmpfs, t);
             int copy = fcntl(tmpfs, F_DUPFD_CLOEXEC, 3);
-            must(copy, m);
-            attach(root, m, copy, 1);
-            must(fchdir(tmpfs), m); /* its folders are ours alone, so a mount(2) by name finds no link */
+            must(copy, t);
+            attach_cgroup(root, m, copy);
+            must(fchdir(tmpfs), t); /* its folders are this process's alone, so a mount(2) by name finds no link */
         }
-        const char *name = string(), *what = string();
-        if (kind == LINK) {
-            must(symlinkat(what, tmpfs, name), m);
-            continue;
-        }
-        must(mkdirat(tmpfs, name, 0755), m);
-        if (kind == HIERARCHY) {
-            must(mount("cgroup", name, "cgroup", mount_flags, what), m);
-            continue;
-        }
-        int fd = sys_open_tree(AT_FDCWD, what, OPEN_TREE_CLONE);
-        must(fd, m);
-        must(sys_mount_setattr(fd, m->set, 0, MS_PRIVATE, 0), m);
-        int target = openat(tmpfs, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        must(target, m);
-        must(sys_move_mount(fd, target), m);
-        close(target);
-        close(fd);
+        mount_hierarchy(tmpfs, m, &shown[i]);
     }
     if (tmpfs < 0) return;
-    if (m->set & ATTR_RDONLY) must(sys_mount_setattr(tmpfs, ATTR_RDONLY, 0, 0, 0), m);
+    if (m->attributes & ATTR_RDONLY) must(sys_mount_setattr(tmpfs, ATTR_RDONLY, 0, 0, 0), t);
     close(tmpfs);
-    must(chdir("/"), m);
+    must(chdir("/"), t);
 }
 
-static void mount_one(int root) {
-    struct mount m;
-    uint64_t kind = number();
-    m.label = string();
-    m.destination = string();
-    m.flags = number();
-    m.set = number();
-    m.clear = number();
-    m.all_set = number();
-    m.all_clear = number();
-    if (kind == CGROUPS) {
-        mount_cgroups(root, &m);
-        return;
-    }
-    if (kind == NEW) {
-        int fd = read_new(&m, (unsigned)m.set);
-        if (m.all_set || m.all_clear) must(sys_mount_setattr(fd, m.all_set, m.all_clear, 0, 0), &m);
-        set_propagation(fd, &m);
-        attach(root, &m, fd, 1);
-        return;
-    }
+static void mount_new(int root, const struct new_mount *m) {
+    struct target t = target_of(m);
+    int fd = new_mount(m->fstype, m->source, m->options, m->options_count, m->attributes);
+    must(fd, t);
+    if (m->all_set || m->all_cleared) must(sys_mount_setattr(fd, m->all_set, m->all_cleared, 0, 0), t);
+    set_propagation(fd, m->propagation, m->propagation_count, t);
+    attach(root, t, fd, 1);
+}
+
+static void mount_bound(int root, const struct bind_mount *m, int fd) {
+    struct target t = target_of(m);
     struct stat info;
-    uint64_t position = number();
-    if (position >= MAX_SOURCES) fail(K_OTHER, 0, "the request to the spawner names no source");
-    int fd = sources[position];
-    must(fstat(fd, &info), &m);
-    if (m.all_set || m.all_clear) must(sys_mount_setattr(fd, m.all_set, m.all_clear, 0, 1), &m);
-    if (m.set || m.clear) must(sys_mount_setattr(fd, m.set, m.clear, 0, 0), &m);
-    set_propagation(fd, &m);
-    attach(root, &m, fd, S_ISDIR(info.st_mode));
+    must(fstat(fd, &info), t);
+    if (m->all_set || m->all_cleared) must(sys_mount_setattr(fd, m->all_set, m->all_cleared, 0, 1), t);
+    if (m->attributes || m->cleared) must(sys_mount_setattr(fd, m->attributes, m->cleared, 0, 0), t);
+    set_propagation(fd, m->propagation, m->propagation_count, t);
+    attach(root, t, fd, S_ISDIR(info.st_mode));
 }
 
-static void open_sources(void) {
-    uint64_t count = number();
-    if (count > MAX_SOURCES) fail(K_OTHER, 0, "too many bind mounts");
-    for (uint64_t i = 0; i < count; i++) {
-        struct mount m = {0};
-        m.label = string();
-        m.destination = string();
-        unsigned recursive = number() ? AT_RECURSIVE : 0;
-        sources[i] = sys_open_tree(AT_FDCWD, m.label, OPEN_TREE_CLONE | recursive);
-        must(sources[i], &m);
+/* Change the attributes of what is mounted at the destination already. */
+static void change_mount(int root, const struct remount *m) {
+    struct target t = target_of(m);
+    int fd = open_in_root(root, m->destination, O_PATH);
+    must(fd, t);
+    must(sys_mount_setattr(fd, m->attributes, m->cleared, 0, 0), t);
+    if (m->all_set || m->all_cleared) must(sys_mount_setattr(fd, m->all_set, m->all_cleared, 0, 1), t);
+    set_propagation(fd, m->propagation, m->propagation_count, t);
+    close(fd);
+}
+
+static void mount_all(int root, const struct start_request *request) {
+    for (size_t i = 0; i < request->rootfs.mounts_count; i++) {
+        const struct mount *m = &request->rootfs.mounts[i];
+        if (m->kind == NEW_MOUNT) mount_new(root, &m->new_mount);
+        if (m->kind == BIND_MOUNT) mount_bound(root, &m->bind_mount, sources[i]);
+        if (m->kind == CGROUP_MOUNT)
+            mount_cgroups(root, &m->cgroup_mount, request->shown_cgroups, request->shown_cgroups_count);
+        if (m->kind == REMOUNT) change_mount(root, &m->remount);
     }
 }
 
-static void make_devices(int root) {
-    uint64_t count = number(), with_links = number();
-    if (!count && !with_links) return;
-    int dev = ensure(root, "/dev", 1);
-    if (dev < 0) fail(K_OTHER, errno, "error creating device nodes");
-    for (; count; count--) {
-        const char *folder = string(), *name = string();
-        mode_t mode = (mode_t)number();
-        dev_t device = (dev_t)number();
-        uid_t uid = (uid_t)number();
-        gid_t gid = (gid_t)number();
-        int parent = strcmp(folder, "/dev") == 0 ? dev : ensure(root, folder, 1);
-        int result = -1;
-        if (parent >= 0) { /* the kernel takes 32 bits and would make another device of what has more */
-            errno = EINVAL;
-            result = device > UINT32_MAX ? -1 : mknodat(parent, name, mode, device);
-        }
-        if (result < 0 && parent >= 0 && errno == EEXIST) {
-            struct stat info;
-            result = fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW);
-            if (result == 0 && ((info.st_mode & S_IFMT) != (mode & S_IFMT) || info.st_rdev != device)) {
-                errno = EEXIST;
-                result = -1;
-            }
-        }
-        if (result == 0 && (uid || gid)) result = fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW);
-        if (result < 0) fail(K_OTHER, errno, "error creating device %s/%s", folder, name);
-        if (parent != dev) close(parent);
+/* Before the tree is made a slave of the host's: a copy made now stays a peer of its source, as `rshared` and `rslave`
+ * mean it. */
+static void open_sources(const struct rootfs *plan) {
+    sources = allocate(plan->mounts_count, sizeof *sources);
+    for (size_t i = 0; i < plan->mounts_count; i++) {
+        const struct bind_mount *m = &plan->mounts[i].bind_mount;
+        if (plan->mounts[i].kind != BIND_MOUNT) continue;
+        sources[i] = sys_open_tree(AT_FDCWD, m->label, OPEN_TREE_CLONE | (m->recursive ? AT_RECURSIVE : 0));
+        must(sources[i], target_of(m));
     }
+}
+
+static int make_node(int parent, const struct device *d) {
+    int result = -1;
+    errno = EINVAL; /* the kernel takes 32 bits and would make another device of a number that has more */
+    if (d->device <= UINT32_MAX) result = mknodat(parent, d->name, d->mode, d->device);
+    if (result < 0 && errno == EEXIST) {
+        struct stat info;
+        result = fstatat(parent, d->name, &info, AT_SYMLINK_NOFOLLOW);
+        if (result == 0 && ((info.st_mode & S_IFMT) != (d->mode & S_IFMT) || info.st_rdev != d->device)) {
+            errno = EEXIST;
+            result = -1;
+        }
+    }
+    if (result == 0 && (d->uid || d->gid)) result = fchownat(parent, d->name, d->uid, d->gid, AT_SYMLINK_NOFOLLOW);
+    return result;
+}
+
+static void make_devices(int root, const struct rootfs *plan) {
     static const char *const links[][2] = {{"fd", "/proc/self/fd"},
                                            {"stdin", "/proc/self/fd/0"},
                                            {"stdout", "/proc/self/fd/1"},
                                            {"stderr", "/proc/self/fd/2"},
                                            {"ptmx", "pts/ptmx"},
                                            {"core", "/proc/kcore"}};
-    size_t made = with_links ? sizeof links / sizeof *links - (access("/proc/kcore", F_OK) != 0) : 0;
+    if (!plan->devices_count && !plan->default_links) return;
+    int dev = ensure(root, "/dev", 1);
+    if (dev < 0) fail(K_OTHER, errno, "error creating device nodes");
+    for (size_t i = 0; i < plan->devices_count; i++) {
+        const struct device *d = &plan->devices[i];
+        int parent = strcmp(d->folder, "/dev") == 0 ? dev : ensure(root, d->folder, 1);
+        if (parent < 0 || make_node(parent, d) < 0)
+            fail(K_OTHER, errno, "error creating device %s/%s", d->folder, d->name);
+        if (parent != dev) close(parent);
+    }
+    size_t made = plan->default_links ? sizeof links / sizeof *links - (access("/proc/kcore", F_OK) != 0) : 0;
     for (size_t i = 0; i < made; i++)
         if (symlinkat(links[i][1], dev, links[i][0]) < 0 && errno != EEXIST)
             fail(K_OTHER, errno, "error creating the links of /dev");
     close(dev);
 }
 
+static const char *overlay_options(const char *const *lowers, size_t count, const char *upper, const char *work) {
+    size_t size = 64 + strlen(upper) + strlen(work);
+    for (size_t i = 0; i < count; i++) size += strlen(lowers[i]) + 1;
+    char *options = allocate(size, 1), *at = options;
+    /* index=off: a second mount of an upper whose first one lingers in a dying namespace must not be refused as busy */
+    at += sprintf(at, "index=off,lowerdir=");
+    for (size_t i = 0; i < count; i++) at += sprintf(at, i ? ":%s" : "%s", lowers[i]);
+    if (*upper) sprintf(at, ",upperdir=%s,workdir=%s", upper, work);
+    return options;
+}
+
+static const char *short_name(const char *path) {
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return NULL;
+    char *name = allocate(32, 1);
+    snprintf(name, 32, "/proc/self/fd/%d", fd);
+    return name;
+}
+
+static int mount_overlay(const char *target, const struct overlay *overlay) {
+    size_t count = overlay->lowers_count;
+    const char **names = allocate(count + 2, sizeof *names);
+    memcpy(names, overlay->lowers, count * sizeof *names);
+    names[count] = overlay->upper;
+    names[count + 1] = overlay->work;
+    const char *options = overlay_options(names, count, names[count], names[count + 1]);
+    int is_special = strlen(options) >= PAGE;
+    for (size_t i = 0; i < count + 2; i++) is_special = is_special || names[i][strcspn(names[i], ":,\\")];
+    if (is_special) { /* mount(2) takes one page of options, and these characters are separators there */
+        for (size_t i = 0; i < count + (*overlay->upper ? 2 : 0); i++)
+            if ((names[i] = short_name(names[i])) == NULL) return -1;
+        options = overlay_options(names, count, names[count], names[count + 1]);
+    }
+    return mount("overlay", target, "overlay", 0, options);
+}
+
 /* Binds' sources, the root, its mounts and devices; the root's descriptor. */
-int make_root(void) {
+int make_root(const struct start_request *request) {
+    const struct rootfs *plan = &request->rootfs;
     umask(0);
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0 || !is_null(null_fd)) fail(K_OTHER, 0, "the host's /dev/null is not the null device");
-    open_sources();
-    const char *path = string(), *overlay = string(); /* no options: the folder itself, bound onto itself */
+    open_sources(plan);
     int root = -1, target = -1;
     int bad = mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
-              (*overlay && mount("overlay", path, "overlay", 0, overlay) < 0) ||
-              (target = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0;
-    if (!bad && *overlay) {
+              (plan->overlay && mount_overlay(plan->path, plan->overlay) < 0) ||
+              (target = open(plan->path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0;
+    if (!bad && plan->overlay) {
         root = target;
-    } else if (!bad) {
-        root = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
+    } else if (!bad) { /* the folder itself, bound onto itself */
+        root = sys_open_tree(AT_FDCWD, plan->path, OPEN_TREE_CLONE | AT_RECURSIVE);
         bad = root < 0 || sys_mount_setattr(root, 0, 0, MS_SLAVE, 1) < 0 || sys_move_mount(root, target) < 0;
         if (!bad) close(target);
     }
-    if (bad) fail(K_MOUNT, errno, "error mounting the root file system at %s", path);
-    for (uint64_t count = number(); count; count--) mount_one(root);
-    make_devices(root);
+    if (bad) fail(K_MOUNT, errno, "error mounting the root file system at %s", plan->path);
+    mount_all(root, request);
+    make_devices(root, plan);
     return root;
 }
 
@@ -361,11 +400,11 @@ static int open_existing(int root, const char *path) {
 
 /* Hide a file behind /dev/null, a folder behind an empty read-only tmpfs. The first cover of a kind is made, the others
  * are copies of it: a copy of an attached mount is one call. */
-void mask_paths(int root) {
+void mask_paths(int root, const struct rootfs *plan) {
     int covers[2] = {-1, -1};
-    const char *options[] = {"nr_blocks", "1", "nr_inodes", "1", NULL};
-    for (uint64_t count = number(); count; count--) {
-        const char *path = string();
+    const struct option options[] = {{"nr_blocks", "1"}, {"nr_inodes", "1"}};
+    for (size_t n = 0; n < plan->masked_count; n++) {
+        const char *path = plan->masked[n];
         int target = open_existing(root, path), cover = -1;
         if (target < 0) continue;
         struct stat info;
@@ -373,7 +412,7 @@ void mask_paths(int root) {
         if (result == 0 && covers[is_folder] >= 0) {
             cover = sys_open_tree(covers[is_folder], "", OPEN_TREE_CLONE);
         } else if (result == 0 && is_folder) {
-            cover = new_mount("tmpfs", "tmpfs", options, ATTR_RDONLY);
+            cover = new_mount("tmpfs", "tmpfs", options, 2, ATTR_RDONLY);
         } else if (result == 0) {
             cover = sys_open_tree(null_fd, "", OPEN_TREE_CLONE);
             uint64_t flags = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC;
@@ -391,9 +430,9 @@ void mask_paths(int root) {
         if (covers[i] >= 0) close(covers[i]);
 }
 
-void make_read_only(int root) {
-    for (uint64_t count = number(); count; count--) {
-        const char *path = string();
+void make_read_only(int root, const struct rootfs *plan) {
+    for (size_t i = 0; i < plan->readonly_paths_count; i++) {
+        const char *path = plan->readonly_paths[i];
         int target = open_existing(root, path);
         if (target < 0) continue;
         int copy = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_RECURSIVE);
@@ -404,27 +443,37 @@ void make_read_only(int root) {
     }
 }
 
-/* Through a procfs of our own that nothing can be mounted over. */
-void write_sysctls(void) {
-    const char *none[] = {NULL};
-    int proc = -1;
-    for (uint64_t count = number(); count; count--) {
-        const char *path = string(), *value = string(); /* path: sys/… */
-        if (proc < 0 && (proc = new_mount("proc", "proc", none, 0)) < 0)
-            fail(K_OTHER, errno, "error mounting a procfs for sysctls");
-        int fd = sys_openat2(proc, path, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
-        if (fd < 0 || write(fd, value, strlen(value)) < 0)
-            fail(K_OTHER, errno, "error writing '%s' to /proc/%s", value, path);
-        close(fd);
+/* Make read-only each tmpfs that had to stay writable until all was made in it. */
+void finish_tmpfs(int root, const struct rootfs *plan) {
+    for (size_t i = 0; i < plan->late_read_only_count; i++) {
+        int target = open_in_root(root, plan->late_read_only[i], O_PATH);
+        if (target < 0 || sys_mount_setattr(target, ATTR_RDONLY, 0, 0, 0) < 0)
+            fail(K_MOUNT, errno, "error making %s read-only", plan->late_read_only[i]);
+        close(target);
     }
-    if (proc >= 0) close(proc);
 }
 
-void pivot(int root) {
-    uint64_t is_readonly = number(), propagation = number();
-    if ((is_readonly && sys_mount_setattr(root, ATTR_RDONLY, 0, 0, 0) < 0) || fchdir(root) < 0 ||
+/* Through a procfs of this process's own that nothing can be mounted over. */
+void write_sysctls(const struct rootfs *plan) {
+    if (!plan->sysctls_count) return;
+    int proc = new_mount("proc", "proc", NULL, 0, 0);
+    int sys = proc < 0 ? -1 : sys_openat2(proc, "sys", O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    if (sys < 0) fail(K_OTHER, errno, "error mounting a procfs for sysctls");
+    for (size_t i = 0; i < plan->sysctls_count; i++) {
+        const struct sysctl *setting = &plan->sysctls[i];
+        int fd = sys_openat2(sys, setting->path, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+        if (fd < 0 || write(fd, setting->value, strlen(setting->value)) < 0)
+            fail(K_OTHER, errno, "error writing '%s' to /proc/sys/%s", setting->value, setting->path);
+        close(fd);
+    }
+    close(sys);
+    close(proc);
+}
+
+void pivot(int root, const struct rootfs *plan) {
+    if ((plan->readonly && sys_mount_setattr(root, ATTR_RDONLY, 0, 0, 0) < 0) || fchdir(root) < 0 ||
         /* the old root now lies over the new one, at the same place */
         syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
-        (propagation && mount(NULL, "/", NULL, propagation, NULL) < 0))
+        (plan->propagation && mount(NULL, "/", NULL, plan->propagation, NULL) < 0))
         fail(K_MOUNT, errno, "error changing the root");
 }

@@ -1,13 +1,16 @@
-/* What the parts of the spawner share: the request's reader, failure, the system calls that libc does not know.
+/* Shared by the parts of the spawner: reading a request, failure, the system calls that libc has no function for.
  *
- * A request is read in the order in which it is carried out: numbers as 8 bytes little endian, strings ended by NUL.
- * vmagent/runtime/encoding.py writes it; a field here is a line there. */
+ * A request is a struct head, which the spawner itself reads before it forks, and a struct start_request or
+ * exec_request, which the child reads. spawner_fields.h, generated from vmagent/runtime/plantypes.py, has these structs
+ * and their readers. vmagent/runtime/encoding.py writes the request. */
 #ifndef SPAWNER_H
 #define SPAWNER_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "spawner_fields.h"
 
 enum { MAX_FDS = 16, MAX_REQUEST = 160 << 10, MAX_SOURCES = 256, MAX_GROUPS = 65536 };
 
@@ -49,15 +52,18 @@ static inline size_t until(const char *text, char stop) {
 }
 
 /* request.c */
-extern int fds[MAX_FDS];        /* what came with the request; a field names one by its position, -1 for none */
-/* The child's: where it reports, and where the word to go comes; then, for `start` of the runtime's command line, where
- * another word comes, and where it reports from there on. */
+extern int fds[MAX_FDS]; /* the descriptors of the request; a field names one by its position, -1 for none */
+/* The child's: where it reports, and where the word to go on comes; then, for `start` of the runtime's command line,
+ * where a second word comes, and where it reports from then on. */
 extern int report_fd, go_fd, start_fd, started_fd;
 void request_begin(const char *bytes, size_t length);
-uint64_t number(void);
-const char *string(void);
-const char *bytes(size_t *length);
-int descriptor(void);
+void read_number(void *at, size_t size); /* numbers are little endian, as both architectures have them in memory */
+int read_flag(void);
+const char *read_string(void);
+const char *read_bytes(size_t *length);
+int read_descriptor(void);
+void *read_array(size_t *count, size_t size); /* the number of elements, and room for them */
+void *allocate(size_t count, size_t size);    /* never freed: a child reads one request */
 _Noreturn void fail(const char *kind, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void say(const char *line);
 int64_t now_ns(void);
@@ -68,25 +74,27 @@ int open_in_root(int root, const char *path, uint64_t flags);
 int sys_open_tree(int dir, const char *path, unsigned flags);
 int sys_move_mount(int mount, int target);
 int sys_mount_setattr(int fd, uint64_t set, uint64_t clear, uint64_t propagation, int recursive);
-int new_mount(const char *type, const char *source, const char *const *options, unsigned attributes);
+int new_mount(const char *type, const char *source, const struct option *options, size_t count, uint64_t attributes);
 long filesystem_type(int fd);
 int is_null(int fd);
 
 /* rootfs.c */
 int ensure(int root, const char *path, int is_folder);
 int open_own_null(int root);
-int make_root(void);
-void mask_paths(int root);
-void make_read_only(int root);
-void write_sysctls(void);
-void pivot(int root);
+int make_root(const struct start_request *request);
+void mask_paths(int root, const struct rootfs *plan);
+void make_read_only(int root, const struct rootfs *plan);
+void finish_tmpfs(int root, const struct rootfs *plan);
+void write_sysctls(const struct rootfs *plan);
+void pivot(int root, const struct rootfs *plan);
 
 /* identity.c */
-struct identity *look_up(int root);
+struct identity *look_up(int root, const struct process *process);
 
 /* become.c */
 void ask(const char *line);
-void take_streams(int root, int binds_console);
-_Noreturn void become_and_exec(const struct identity *who, int64_t began, int64_t mounted);
+void take_streams(int root, const struct process *process, const struct streams *streams, int binds_console);
+_Noreturn void become_and_exec(int root, const struct process *process, const struct kernel_facts *kernel,
+                               int64_t began, int64_t mounted);
 
 #endif

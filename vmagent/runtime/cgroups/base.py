@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from vmagent.runtime.plantypes import ShownCgroup
+
 KILL_LIMIT_S = 5.0
 FREEZE_LIMIT_S = 2.0
 _SIGKILL = 9
@@ -160,7 +162,7 @@ class Tree:
         """
         raise NotImplementedError
 
-    def mount_plan(self, path: str, *, private: bool) -> list[dict[str, Any]]:
+    def mount_plan(self, path: str, *, private: bool) -> list[ShownCgroup]:
         """How a mount of type `cgroup` shows this tree: see `vmagent.runtime.rootfs`."""
         raise NotImplementedError
 

@@ -28,11 +28,14 @@ from vmagent.runtime.cgroups.base import (
     remove_tree,
     write,
 )
+from vmagent.runtime.plantypes import CgroupBind, CgroupHierarchy, CgroupLink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from vmagent.runtime.plantypes import ShownCgroup
 
 # Controllers that a container's processes are put under wherever they are mounted; a name=… hierarchy too.
 _CONTROLLERS = frozenset(
@@ -145,28 +148,17 @@ class TreeV1(Tree):
             if not read(f"{root}{path}/{name}").strip():
                 write(f"{root}{path}/{name}", read(f"{root}{parent}/{name}").strip())
 
-    def mount_plan(self, path: str, *, private: bool) -> list[dict[str, Any]]:
-        plan: list[dict[str, Any]] = []
+    def mount_plan(self, path: str, *, private: bool) -> list[ShownCgroup]:
+        plan: list[ShownCgroup] = []
         for mount_point, names in self.hierarchies:
             folder = mount_point.rpartition("/")[2]
             if private:
-                plan.append({"folder": folder, "fstype": "cgroup", "options": _mount_options(names)})
+                words = ["none," + name if name.startswith("name=") else name for name in names]
+                plan.append(CgroupHierarchy(folder, ",".join(words)))
             else:
-                plan.append({"folder": folder, "bind": mount_point + path})
-            plan.extend(
-                {"link": name, "to": folder} for name in names if name != folder and not name.startswith("name=")
-            )
+                plan.append(CgroupBind(folder, mount_point + path))
+            plan.extend(CgroupLink(name, folder) for name in names if name != folder and not name.startswith("name="))
         return plan
-
-
-def _mount_options(names: list[str]) -> list[list[str | None]]:
-    options: list[list[str | None]] = []
-    for name in names:
-        if name.startswith("name="):
-            options += [["none", None], ["name", name[5:]]]
-        else:
-            options.append([name, None])
-    return options
 
 
 class CgroupV1(Cgroup):

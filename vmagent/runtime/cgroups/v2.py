@@ -24,11 +24,14 @@ from vmagent.runtime.cgroups.base import (
     remove_tree,
     write,
 )
+from vmagent.runtime.plantypes import CgroupRoot, CgroupWhole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from vmagent.runtime.plantypes import ShownCgroup
 
 _WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
 _OWN_LEAF = "cove.host"  # where our own processes go when they sit in the way of handing controllers down
@@ -113,10 +116,8 @@ class TreeV2(Tree):
             except ProcessLookupError:
                 continue
 
-    def mount_plan(self, path: str, *, private: bool) -> list[dict[str, Any]]:
-        if private:
-            return [{"folder": "", "fstype": "cgroup2", "options": []}]
-        return [{"folder": "", "bind": self.mount_point + path}]
+    def mount_plan(self, path: str, *, private: bool) -> list[ShownCgroup]:
+        return [CgroupRoot("cgroup2", ()) if private else CgroupWhole(self.mount_point + path)]
 
 
 class CgroupV2(Cgroup):
