@@ -24,6 +24,8 @@ _SCRIPT = """
     grep -c . /proc/self/uid_map; all=$(ps); echo "$all" | wc -l; exit 7
 """
 
+_NOTHING: dict[str, list[str]] = {kind: [] for kind in ("bounding", "effective", "permitted")}
+
 
 @pytest.fixture(params=["crun", "runc"])
 def peer(request: pytest.FixtureRequest) -> str:
@@ -156,3 +158,66 @@ def test_a_second_container_in_a_cgroup_ends_as_with_runc(bundle: Bundle) -> Non
     ours = course(bundle.argv())
     theirs = course([*_ALONE, "runc", "--root", str(bundle.folder / "peer")])
     assert ours == theirs == [0, 0, True, 0, "running", 0]
+
+
+def _private_folder(bundle: Bundle) -> None:
+    """/private: only user 7 may enter it."""
+    folder = bundle.rootfs / "private"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 7, 7)
+
+
+@pytest.mark.parametrize("uid", [0, 5])
+def test_a_working_directory_of_another_user_is_entered_as_with_the_peer(bundle: Bundle, peer: str, uid: int) -> None:
+    """`docker run --cap-drop ALL -w DIR`: neither the user nor a capability would let the command itself in."""
+    _ordinary(bundle)
+    _private_folder(bundle)
+    command = ["readlink", "/proc/self/cwd"]
+    bundle.process.update(user={"uid": uid, "gid": uid}, cwd="/private", capabilities=dict(_NOTHING), args=command)
+    bundle.write()
+    words = ["run", "--bundle", str(bundle.folder), bundle.id]
+    theirs = bundle.external([*_ALONE, peer, "--root", str(bundle.folder / "peer"), *words])
+    ours = bundle.command(*words)
+    assert (theirs.returncode, theirs.stdout) == (0, "/private\n"), theirs.stderr
+    assert (ours.returncode, ours.stdout) == (0, "/private\n"), ours.stderr
+
+
+def test_exec_enters_a_working_directory_of_another_user_as_with_the_peer(bundle: Bundle, peer: str) -> None:
+    _private_folder(bundle)
+    bundle.process["capabilities"] = dict(_NOTHING)
+    wanted = ["--user", "5:5", "--cwd", "/private"]
+    theirs, ours = _execs(bundle, peer, *wanted, command=["readlink", "/proc/self/cwd"])
+    assert (theirs.returncode, theirs.stdout) == (0, "/private\n"), theirs.stderr
+    assert (ours.returncode, ours.stdout) == (0, "/private\n"), ours.stderr
+
+
+@pytest.mark.parametrize("user", ["0:0", "5:5"])
+def test_exec_gives_a_capability_as_runc_does(bundle: Bundle, user: str) -> None:
+    """To root it is given; not to another user, for whom it would have to be ambient (CVE-2022-29162)."""
+    if shutil.which("runc") is None:
+        pytest.skip("runc is not installed here")
+    wanted = ["--user", user, "--cap", "CAP_SYS_TIME"]
+    theirs, ours = _execs(bundle, "runc", *wanted, command=["grep", "Cap", "/proc/self/status"])
+    assert ours.stdout == theirs.stdout, ours.stderr + theirs.stderr
+    sets = dict(line.split(":\t") for line in ours.stdout.splitlines())
+    has_it = {kind: int(mask, 16) >> 25 & 1 for kind, mask in sets.items()}
+    is_root = int(user == "0:0")
+    assert has_it == {"CapInh": 0, "CapPrm": is_root, "CapEff": is_root, "CapBnd": 1, "CapAmb": 0}
+
+
+def _execs(
+    bundle: Bundle, peer: str, *wanted: str, command: list[str]
+) -> tuple[subprocess.CompletedProcess[str], subprocess.CompletedProcess[str]]:
+    """What an exec says in a container of the peer's, and in one of ours."""
+    _ordinary(bundle)
+    bundle.process.update(user={"uid": 0, "gid": 0}, cwd="/", args=["sleep", "100"], noNewPrivileges=False)
+    bundle.write()
+    quiet = {"capture_output": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    said = []
+    for argv in ([*_ALONE, peer, "--root", str(bundle.folder / "peer")], bundle.argv()):
+        create = [*argv, "create", "--bundle", str(bundle.folder), bundle.id]
+        assert bundle.external(create, **quiet).returncode == 0
+        bundle.external([*argv, "start", bundle.id])
+        said.append(bundle.external([*argv, "exec", *wanted, bundle.id, *command]))
+        bundle.external([*argv, "delete", "--force", bundle.id])
+    return said[0], said[1]

@@ -409,10 +409,10 @@ def lower(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     tree().at(f"{CGROUPS}-alike").remove()
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_either_makes_the_same(group: str, lower: Path) -> None:
+def answers(cases: list[Case], lower: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """For each case what the spawner's child did and what the interpreter's did."""
     lines = []
-    for _, change, arguments in GROUPS[group]:
+    for _, change, arguments in cases:
         spec = example_spec()
         spec["root"]["readonly"] = False
         sets = {name: list(DEFAULT_CAPABILITIES) for name in ("bounding", "effective", "permitted")}
@@ -424,14 +424,32 @@ def test_either_makes_the_same(group: str, lower: Path) -> None:
         lines.append(text.replace("@SOURCE@", str(lower.parent / "source")))
     argv = [sys.executable, "-m", "tests.runtime.alike", f"{CGROUPS}-alike", str(lower.parent / "run")]
     done = subprocess.run(argv, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True, timeout=HANG_S)
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(lines)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(lines)
+    return [(mine, others) for mine, others in found]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_either_makes_the_same(group: str, lower: Path) -> None:
     different = {}
     made = 0
-    for (name, _, _), (mine, others) in zip(GROUPS[group], answers, strict=True):
+    for (name, _, _), (mine, others) in zip(GROUPS[group], answers(GROUPS[group], lower), strict=True):
         made += "status" in mine
         if mine != others and mine != {"exception": "Exposed()"}:
             different[name] = {key: (mine.get(key), others.get(key)) for key in mine.keys() | others.keys()}
             different[name] = {key: pair for key, pair in different[name].items() if pair[0] != pair[1]}
     assert different == {}
-    assert made > len(lines) / 3, "most of these are not the spawner's at all"
+    assert made > len(GROUPS[group]) / 3, "most of these are not the spawner's at all"
+
+
+def test_either_enters_a_working_directory_that_the_command_may_not_enter(lower: Path) -> None:
+    nothing: dict[str, list[str]] = {kind: [] for kind in ("bounding", "effective", "permitted")}
+    cases: list[Case] = [
+        (name, process(cwd="/closed", args=["readlink", "/proc/self/cwd"], capabilities=nothing), {"user": name})
+        for name in ("root", "guest")
+    ]
+    (lower / "closed").chmod(0o700)
+    os.chown(lower / "closed", 7, 7)
+    for mine, others in answers(cases, lower):
+        assert (mine.get("failure"), mine["status"], mine["output"]) == (None, 0, "/closed\n")
+        assert mine == others

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.cgroups import Cgroup
 
-_CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+# What --cap adds to. Not to the inheritable and ambient sets: another user than root would get the capability by them
+# (CVE-2022-29162).
+_CAPABILITY_SETS = ("bounding", "effective", "permitted")
 
 
 def execute(options: argparse.Namespace, log: Log) -> int:
@@ -111,7 +113,8 @@ def _process(options: argparse.Namespace, base: dict[str, Any]) -> dict[str, Any
     if options.cap:
         sets = process.get("capabilities") or {}
         names = [name.upper() for name in options.cap]
-        process["capabilities"] = {kind: [*(sets.get(kind) or ()), *names] for kind in _CAPABILITY_SETS}
+        more = {kind: [*(sets.get(kind) or ()), *names] for kind in _CAPABILITY_SETS}
+        process["capabilities"] = {**sets, **more}
     return process
 
 

@@ -118,6 +118,7 @@ def become_and_exec(
     """
     _give_stdio_to(identity)
     wanted = process.capabilities
+    is_there = _change_folder(process.cwd, may_fail=True)
     try:
         if wanted is not None:
             capabilities.drop_bounding(wanted.bounding, kernel.last_capability)
@@ -133,7 +134,8 @@ def become_and_exec(
         capabilities.capset(final[0] | capabilities.SYS_ADMIN, kernel.permitted, final[2])
     except OSError as e:
         raise failed(f"error changing to user {identity.uid}:{identity.gid}", e) from e
-    _change_folder(process.cwd)
+    if not is_there:
+        _change_folder(process.cwd, may_fail=False)
     path = find_command(process.args[0], env.get("PATH", ""))
     if program is not None and program.flags & linux.SECCOMP_FILTER_FLAG_NEW_LISTENER:
         ready(_apply(process, program, final, kernel))
@@ -196,11 +198,18 @@ def _may_be_given(info: os.stat_result) -> bool:
     return stat.S_ISFIFO(info.st_mode) or stat.S_ISCHR(info.st_mode) or stat.S_ISSOCK(info.st_mode)
 
 
-def _change_folder(cwd: str) -> None:
-    """Go to the working folder, and make sure that it lies inside (CVE-2024-21626)."""
+def _change_folder(cwd: str, *, may_fail: bool) -> bool:
+    """Enter the working directory, and make sure that it lies inside (CVE-2024-21626). Raises LaunchError.
+
+    Called before the user changes: the command need not have the right to enter it. On a file system where root has
+    less rights than the user (NFS) that is refused, so with `may_fail` such a refusal returns False, and the caller
+    tries again as the user.
+    """
     try:
         os.chdir(cwd)
     except OSError as e:
+        if may_fail and e.errno in (errno.EACCES, errno.EPERM):
+            return False
         raise failed(f'chdir to cwd ("{cwd}") set in config.json failed', e, PERMISSION) from e
     try:
         inside = os.getcwd().startswith("/")
@@ -208,6 +217,7 @@ def _change_folder(cwd: str) -> None:
         inside = False
     if not inside:
         raise LaunchError(OTHER, "the working directory is outside of the container's file system")
+    return True
 
 
 def find_command(name: str, path: str) -> str:

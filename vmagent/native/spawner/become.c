@@ -152,12 +152,17 @@ static void change_user(const struct identity *who, const struct sets *s, mode_t
         fail(K_OTHER, errno, "error changing to user %u:%u", who->uid, who->gid);
 }
 
-/* Make sure that the working directory lies inside (CVE-2024-21626). */
-static void change_folder(const char *cwd) {
+/* Enter the working directory, and make sure that it lies inside (CVE-2024-21626). The first call comes before the user
+ * changes: the command need not have the right to enter it. On a file system where root has less rights than the user
+ * (NFS) that is refused, so a refusal is no failure then (0), and the second call tries it as the user. */
+static int change_folder(const char *cwd, int may_fail) {
     static char place[PATH_MAX];
-    if (chdir(cwd) < 0) fail(K_PERMISSION, errno, "chdir to cwd (\"%s\") set in config.json failed", cwd);
+    int result = chdir(cwd);
+    if (result < 0 && may_fail && (errno == EACCES || errno == EPERM)) return 0;
+    if (result < 0) fail(K_PERMISSION, errno, "chdir to cwd (\"%s\") set in config.json failed", cwd);
     if (syscall(SYS_getcwd, place, sizeof place) < 0 || place[0] != '/')
         fail(K_OTHER, 0, "the working directory is outside of the container's file system");
+    return 1;
 }
 
 enum { FINE, NO_STAT, NO_RIGHT };
@@ -266,8 +271,9 @@ void become_and_exec(int root, const struct process *process, const struct kerne
     set_limits(process);
     close_others();
     give_streams_to(who->uid);
+    int is_there = change_folder(process->cwd, 1);
     change_user(who, &sets, (mode_t)process->umask);
-    change_folder(process->cwd);
+    if (!is_there) change_folder(process->cwd, 0);
     const char *path = find_command(arguments[0], process->path);
     int64_t now = now_ns();
     if (mounted == 0) mounted = began;
