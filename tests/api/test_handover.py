@@ -47,7 +47,7 @@ class Site:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.health = grpclib.server.Server([Health()])
-        self.server = Server(FakeEngine(), http2=self.health._protocol_factory)  # type: ignore[arg-type]
+        self.server = Server(FakeEngine(), http2=self.health._protocol_factory)
         self.server.router.add("POST", "/test/grpc", self._grpc, hijacks=True)
         self.server.router.add("POST", "/test/session", self._session, hijacks=True)
         self.answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()

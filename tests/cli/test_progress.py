@@ -13,7 +13,7 @@ from desktop.client.engine import PullProgress
 
 
 class Screen(io.StringIO):
-    encoding = "utf-8"  # type: ignore[assignment]  # a terminal's
+    encoding = "utf-8"  # a terminal's
 
     def isatty(self) -> bool:
         return True

@@ -51,8 +51,10 @@ def test_an_open_that_failed_half_way_may_be_tried_again(deferred: NativeEngine,
     data, exec_root = deferred.root / "data", deferred.root / "exec"
     data.mkdir()
     for part in ("images", "networks", "engine-id"):
-        made_by = {"images": Path.touch, "networks": Path.touch, "engine-id": Path.mkdir}[part]
-        made_by(data / part)
+        if part == "engine-id":
+            (data / part).mkdir()
+        else:
+            (data / part).touch()
         status, message = post_open(deferred)
         assert status == 500, part
         assert part in message

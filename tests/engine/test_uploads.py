@@ -12,6 +12,7 @@ import tarfile
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_no_other_verb_waits_for_an_upload(engine: NativeEngine, stopped: str) -
 
 def test_a_start_waits_for_an_upload_and_finds_what_it_brought(engine: NativeEngine, stopped: str) -> None:
     with upload_under_way(engine, stopped) as upload:
-        command = [docker_cli(), "-H", engine.host, "start", stopped]
+        command: list[str | Path] = [docker_cli(), "-H", engine.host, "start", stopped]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as starting:
             with pytest.raises(subprocess.TimeoutExpired):
                 starting.wait(0.2)

@@ -96,14 +96,14 @@ def owners(archive: bytes) -> dict[str, tuple[int, int]]:
 
 
 def copied_out(engine: NativeEngine, path: str) -> bytes:
-    command = [docker_cli(), "cp", path, "-"]
+    command: list[str | Path] = [docker_cli(), "cp", path, "-"]
     return subprocess.run(
         command, env={**os.environ, "DOCKER_HOST": engine.host}, check=True, stdout=subprocess.PIPE
     ).stdout
 
 
 def copied_in(engine: NativeEngine, path: str, archive: bytes) -> None:
-    command = [docker_cli(), "cp", "-", path]
+    command: list[str | Path] = [docker_cli(), "cp", "-", path]
     subprocess.run(command, env={**os.environ, "DOCKER_HOST": engine.host}, check=True, input=archive)
 
 
@@ -226,8 +226,8 @@ def test_cp_export_and_commit_have_the_ids_of_the_inside(engine: RemappedEngine,
     assert said == ["0 640 /running", "0 640 /stopped", "0 640 /v/stopped", "0 640 /shared/stopped", "65534"]
     engine.docker("commit", name, "committed")
     for flags in ((), ("--userns", "host")):
-        said = engine.docker("run", "--rm", *flags, "committed", "stat", "-c", "%u %g", "/mine", "/stopped").stdout
-        assert said.splitlines() == ["7 8", "0 0"]
+        found = engine.docker("run", "--rm", *flags, "committed", "stat", "-c", "%u %g", "/mine", "/stopped").stdout
+        assert found.splitlines() == ["7 8", "0 0"]
     engine.docker("rmi", "committed")
 
 

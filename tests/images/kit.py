@@ -185,7 +185,7 @@ class BadRegistry(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: BadRegistry
+    server: BadRegistry  # type: ignore[mutable-override]  # never assigned again
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -147,7 +147,7 @@ def test_an_image_that_two_remove_at_once_goes_once(new_store: NewStore) -> None
     driver = new_store()
     image_id = driver.import_(BASE, "one:1")
 
-    async def both() -> list[Any]:
+    async def both() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         return await asyncio.gather(driver.images.remove(image_id), driver.images.remove(image_id))
 
     said = [item for items in driver.run(both()) for item in items]

@@ -65,7 +65,8 @@ def _circles(graph: Mapping[str, set[str]]) -> set[frozenset[str]]:
     """The strongly connected components of more than one module (by what is reachable from each)."""
     reached: dict[str, set[str]] = {}
     for start in graph:
-        found, pending = set(), [start]
+        found: set[str] = set()
+        pending = [start]
         while pending:
             for name in graph[pending.pop()] - found:
                 found.add(name)

@@ -37,3 +37,7 @@ def test_the_desktop_side_is_typed_on(platform: str) -> None:
 
 def test_the_engine_is_typed() -> None:
     check("mypy", "--platform", "linux", "-p", "vmagent")
+
+
+def test_the_tests_are_typed() -> None:
+    check("mypy", "--platform", "linux", "tests")

@@ -104,7 +104,7 @@ def main() -> int:
             case = json.loads(line)
             outcomes = []
             for name, who in (("spawner", spawner), ("interpreter", None)):
-                signal.alarm(2 * LIMIT_S)
+                signal.alarm(int(LIMIT_S))
                 folder = scratch / f"{number}-{name}"
                 try:
                     outcomes.append(outcome(case, f"{cgroup}/{number}", folder, who))

@@ -224,7 +224,7 @@ _values = st.sampled_from([0, 1, 4, 5, 6, 2**31, 2**32 - 1, 2**32, 2**32 + 5, 2*
 
 def _holds(condition: Mapping[str, Any], args: list[int]) -> bool:
     have, value = args[condition["index"]], condition["value"]
-    return {
+    holds = {
         "SCMP_CMP_EQ": have == value,
         "SCMP_CMP_NE": have != value,
         "SCMP_CMP_LT": have < value,
@@ -232,7 +232,8 @@ def _holds(condition: Mapping[str, Any], args: list[int]) -> bool:
         "SCMP_CMP_GT": have > value,
         "SCMP_CMP_GE": have >= value,
         "SCMP_CMP_MASKED_EQ": have & value == condition["valueTwo"] & value,
-    }[condition["op"]]
+    }
+    return bool(holds[condition["op"]])
 
 
 @settings(deadline=None, max_examples=300)

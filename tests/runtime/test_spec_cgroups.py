@@ -199,7 +199,7 @@ def test_the_memory_reservation_is_what_is_given(bundle: Bundle) -> None:
 @pytest.mark.spec("config-linux.md, Memory: swap")
 def test_the_limit_of_memory_and_swap_is_what_is_given_or_an_error(bundle: Bundle) -> None:
     file = "memory.memsw.limit_in_bytes" if IS_V1 else "memory.swap.max"
-    root = tree().controllers["memory"] if isinstance(tree(), TreeV1) else "/sys/fs/cgroup/init.scope"
+    root = hierarchy.controllers["memory"] if isinstance(hierarchy := tree(), TreeV1) else "/sys/fs/cgroup/init.scope"
     bundle.linux["resources"]["memory"] = {"limit": 32 * MEBIBYTE, "swap": 48 * MEBIBYTE}
     if IS_V1 and not Path(root, file).exists():
         bundle.refused("this kernel counts no swap per cgroup")

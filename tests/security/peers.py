@@ -40,7 +40,15 @@ _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 def dockerd(folder: Path) -> Iterator[str]:
     """The address of a dockerd of our own with its roots below `folder`; ended at the end."""
     address = folder / "d.sock"
-    words = ["dockerd", "--data-root", folder / "d", "--exec-root", folder / "dx", "--pidfile", folder / "d.pid"]
+    words: list[str | Path] = [
+        "dockerd",
+        "--data-root",
+        folder / "d",
+        "--exec-root",
+        folder / "dx",
+        "--pidfile",
+        folder / "d.pid",
+    ]
     with (folder / "dockerd.log").open("wb") as log:
         process = subprocess.Popen([*words, "-H", f"unix://{address}"], stdout=log, stderr=log)
     try:

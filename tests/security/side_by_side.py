@@ -74,22 +74,22 @@ def document(reports: dict[str, tuple[Report, Report]]) -> str:
     rest = [(way, one) for way in reports for one in compare(*reports[way]) if one[:4] not in known and way != "run"]
     if rest:
         parts += ["\nIn the other ways:\n\n"]
-        rows = ((_WAYS[way], one.name, one.dockers, one.ours, one.verdict, one.reason) for way, one in rest)
-        parts += _table(("Way", "What", "dockerd", "Cove", "", "Why"), rows)
+        others = ((_WAYS[way], one.name, one.dockers, one.ours, one.verdict, one.reason) for way, one in rest)
+        parts += _table(("Way", "What", "dockerd", "Cove", "", "Why"), others)
     parts += ["\n## The whole, in the words of the probe\n"]
     for section in ("process", "rlimits", "descriptors", "namespaces", "mounts", "dev"):
         parts += [f"\n### {_SECTIONS[section]}\n\n"]
         names = sorted({name for at, name in dockers.keys() | ours.keys() if at == section})
-        rows = ((name, dockers.get((section, name), "—"), ours.get((section, name), "—")) for name in names)
-        parts += _table(("", "dockerd", "Cove"), rows)
+        facts = ((name, dockers.get((section, name), "—"), ours.get((section, name), "—")) for name in names)
+        parts += _table(("", "dockerd", "Cove"), facts)
     parts += ["\n### Files of /proc and /sys that open for writing, or are masked\n\n"]
-    rows = (
+    opened = (
         (name, dockers.get((section, name), "—"), ours.get((section, name), "—"))
         for section, name in sorted(dockers.keys() | ours.keys())
         if section in ("proc", "sys") and any("w" in report.get((section, name), "") for report in (dockers, ours))
     )
     parts += ["d: a folder, f: a file, r: opens for reading, b: a byte could be read, w: opens for writing.\n\n"]
-    parts += _table(("", "dockerd", "Cove"), rows)
+    parts += _table(("", "dockerd", "Cove"), opened)
     parts += ["\n### System calls that are refused (x86_64)\n\n", *_refusals(dockers, ours)]
     return "".join(parts)
 

@@ -236,7 +236,7 @@ def test_a_user_of_the_host_s_reaches_no_file_of_a_container_s(attacker: Attacke
     try:
         for path in files:
             assert path.exists()
-            words = ["busybox", "stat", path]
+            words: list[str | Path] = ["busybox", "stat", path]
             done = subprocess.run(words, user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
             assert "Permission denied" in done.stderr, path
     finally:

@@ -62,14 +62,13 @@ class Keeper:
         return self.root / "exec" / "supervisor.sock"
 
     def start(self) -> None:
+        command: list[str | Path] = [sys.executable, "-m", "tests.supervisor.harness"]
+        command += ["-H", f"unix://{self.root}/e.sock", "--pidfile", self.root / "pid", *self._flags]
+        command += ["--data-root", self.root / "data", "--exec-root", self.root / "exec"]
         with self.log.open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
-                    [
-                        *(sys.executable, "-m", "tests.supervisor.harness", "-H", f"unix://{self.root}/e.sock"),
-                        *("--data-root", self.root / "data", "--exec-root", self.root / "exec"),
-                        *("--pidfile", self.root / "pid", *self._flags),
-                    ],
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log if self._stderr is None else self._stderr,

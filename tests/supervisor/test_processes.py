@@ -206,7 +206,7 @@ def test_a_lock_names_the_engine_that_holds_it_and_nobody_else(tmp_path: Path, m
 
 
 def test_whoever_can_not_start_leaves_no_socket(tmp_path: Path, busy_socket: Path, shm_folder: Path) -> None:
-    listen = ("-H", f"unix://{tmp_path}/first.sock", "-H")
+    listen: tuple[str, ...] = ("-H", f"unix://{tmp_path}/first.sock", "-H")
     assert "in use" in one_line(agent(tmp_path, *listen, f"unix://{busy_socket}"))
     assert not (tmp_path / "first.sock").exists()
     pidfile = tmp_path / "folder"

@@ -66,8 +66,8 @@ class Hands:
         self.key(field.window(), Qt.Key.Key_A, CONTROL)
         self.key(field.window(), Qt.Key.Key_Delete)
         self.type(text)
-        if (completer := field.completer()) is not None and completer.popup().isVisible():
-            QTest.keyClick(completer.popup(), Qt.Key.Key_Escape)
+        if (completer := field.completer()) is not None and (popup := completer.popup()) and popup.isVisible():
+            QTest.keyClick(popup, Qt.Key.Key_Escape)
             field.window().activateWindow()  # the offscreen platform gives the activation to the popup
         assert field.text() == text
 

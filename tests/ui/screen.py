@@ -27,8 +27,8 @@ WATCHER = "org.kde.StatusNotifierWatcher"
 MENU = "com.canonical.dbusmenu"
 
 
-@ClassInfo({"D-Bus Interface": WATCHER})
-class _Watcher(QObject):
+@ClassInfo({"D-Bus Interface": WATCHER})  # type: ignore[call-arg]  # PySide's types lack the decorator
+class _Watcher(QObject):  # type: ignore[operator]
     """The tray of the session bus. `items` are the bus names of the icons in it."""
 
     StatusNotifierItemRegistered = Signal(str)
@@ -57,7 +57,7 @@ class _Watcher(QObject):
 class _Attributes(ctypes.Structure):
     """XWindowAttributes: the fields up to `map_state`, and room for the rest."""
 
-    _fields_ = (
+    _fields_ = [  # type: ignore[mutable-override]  # the names by loops
         *[(name, ctypes.c_int) for name in ("x", "y", "width", "height", "border_width", "depth")],
         ("visual", ctypes.c_void_p),
         ("root", ctypes.c_ulong),
@@ -67,7 +67,7 @@ class _Attributes(ctypes.Structure):
         ("colormap", ctypes.c_ulong),
         *[(name, ctypes.c_int) for name in ("map_installed", "map_state")],
         ("rest", ctypes.c_byte * 128),
-    )
+    ]
 
 
 class Screen:
@@ -173,7 +173,8 @@ class Screen:
 class Tray(Protocol):
     """Where a program's icon is. Environment: what a program needs to find it."""
 
-    environment: Mapping[str, str]
+    @property
+    def environment(self) -> Mapping[str, str]: ...
 
     def count(self) -> int:
         """How many icons have come until now."""

@@ -116,7 +116,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: _Server  # type: ignore[mutable-override]  # never assigned again
 
     def address_string(self) -> str:
         return "unix"

@@ -30,18 +30,18 @@ def keeps_rules(request: pytest.FixtureRequest) -> Iterator[Callable[[QAbstractI
     testers: list[ModelTester] = []
 
     def watch(model: QAbstractItemModel) -> None:
-        testers.append(ModelTester(request.config))
-        testers[-1].check(model, force_py=True)
+        testers.append(ModelTester(request.config))  # type: ignore[no-untyped-call]  # pytest-qt has no types here
+        testers[-1].check(model, force_py=True)  # type: ignore[no-untyped-call]
 
     yield watch
     for tester in testers:
-        tester._cleanup()
+        tester._cleanup()  # type: ignore[no-untyped-call]
 
 
-def container(name: str, project: str = "", **facts: object) -> Container:
+def container(name: str, project: str = "", **facts: Any) -> Container:
     labels = {"com.docker.compose.project": project, "com.docker.compose.service": name} if project else {}
     given = {"id": name * 8, "name": name, "image": "busybox", "status": "running", "labels": labels, **facts}
-    return Container(**given)  # type: ignore[arg-type]
+    return Container(**given)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def container(name: str, project: str = "", **facts: object) -> Container:
         ({"lost": True, "status": "exited"}, State.STOPPED, "Exited 0"),
     ],
 )
-def test_a_row_says_its_state(facts: dict[str, object], state: State, note: str) -> None:
+def test_a_row_says_its_state(facts: dict[str, Any], state: State, note: str) -> None:
     shown = container("a", **facts)
     assert (shown.state, shown.note) == (state, note)
 

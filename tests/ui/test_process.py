@@ -49,7 +49,7 @@ class Program:
     def __init__(self, screen: Screen, tray: Tray, engine: NativeEngine, home: Path, qtbot: QtBot) -> None:
         self.screen, self.tray, self._qtbot = screen, tray, qtbot
         icons = tray.count()
-        command = [Path(sys.executable).with_name("cove-desktop"), "-H", engine.host]
+        command: list[str | Path] = [Path(sys.executable).with_name("cove-desktop"), "-H", engine.host]
         desktop = {"DISPLAY": screen.name, "QT_QPA_PLATFORM": "xcb", **tray.environment}
         self.process = subprocess.Popen(command, env={**os.environ, **desktop, "COVE_HOME": str(home)})
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,9 @@ class Followed:
 
     def _on_images(self, images: list[Image]) -> None:
         self.images = images
+
+    def has_measured(self, count: int) -> bool:
+        return self.measured == count
 
     def _on_measured(self, found: dict[str, Usage]) -> None:
         self.measured += 1
@@ -175,7 +180,7 @@ def test_one_stream_measures_all_rows_in_sight(follow: Follow) -> None:
     followed.session.measure(seen)
     for round_number in range(1, 4):
         followed.engine.usage_rounds.release(2 if round_number == 1 else 1)  # a rate needs two
-        followed.wait(lambda n=round_number: followed.measured == n)
+        followed.wait(partial(followed.has_measured, round_number))
     assert followed.usage.keys() == set(seen)
     assert followed.usage[seen[0]].memory_bytes == 7
     assert followed.new_requests() == ["/cove/v1/stats"]
@@ -184,7 +189,7 @@ def test_one_stream_measures_all_rows_in_sight(follow: Follow) -> None:
 def test_an_engine_without_the_stream_is_asked_by_one_pool(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
     made = 0
 
-    class CountedPool(usage.ThreadPoolExecutor):
+    class CountedPool(ThreadPoolExecutor):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             nonlocal made
             made += 1

@@ -51,7 +51,18 @@ def test_what_cgroup_v2_lacks_is_discarded_with_a_warning_and_limits_hold(vm: Vm
 
 def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox: str) -> None:
     data = os.urandom(3 * 1024 * 1024)
-    command = [docker_cli(), "-H", vm.host, "run", "--rm", "-i", "busybox", "sh", "-c", "cat; echo -n end"]
+    command: list[str | Path] = [
+        docker_cli(),
+        "-H",
+        vm.host,
+        "run",
+        "--rm",
+        "-i",
+        "busybox",
+        "sh",
+        "-c",
+        "cat; echo -n end",
+    ]
     done = subprocess.run(command, input=data, capture_output=True, timeout=HANG_S, check=True)
     assert done.stdout == data + b"end", "the container saw the end of its input, and all came back"
 
