@@ -161,7 +161,8 @@ def nested(bundle: Bundle) -> Bundle:
     """A running container that sees its cgroups' paths from the root, with a cgroup `sub` below its own."""
     bundle.drop_namespace("cgroup")
     bundle.start("sleep", "60")
-    tree().create(f"{bundle.cgroup_path}/sub", {})
+    for mount_point in tree().mount_points:  # no controllers: on v2 the cgroup above has processes
+        os.mkdir(f"{mount_point}{bundle.cgroup_path}/sub")
     return bundle
 
 
@@ -169,7 +170,9 @@ def nested(bundle: Bundle) -> Bundle:
 def test_exec_takes_a_sub_cgroup(nested: Bundle, padding: str) -> None:
     words = ["exec", "--env", f"PAD_A={padding}", "--env", f"PAD_B={padding}", "--cgroup", "sub", nested.id]
     done = nested.command(*words, "cat", "/proc/self/cgroup")
-    assert set(_paths(done.stdout).values()) == {f"{nested.cgroup_path}/sub"}, done.stderr
+    paths = _paths(done.stdout)
+    entered = set(paths.values()) if isinstance(tree(), TreeV1) else {paths[""]}
+    assert entered == {f"{nested.cgroup_path}/sub"}, done.stderr
 
 
 @pytest.mark.skipif(not isinstance(tree(), TreeV1), reason="v2 has one tree for all controllers")

@@ -77,6 +77,16 @@ def _spawn(cgroup: Cgroup, *argv: str, stdout_fd: int = 1) -> int:
     return pid
 
 
+def _spawn_inside(cgroup: Cgroup) -> int:
+    """A process that sleeps, and has entered the cgroup by now."""
+    reader, writer = os.pipe()
+    pid = _spawn(cgroup, "sh", "-c", "echo; exec sleep 60", stdout_fd=writer)
+    os.close(writer)
+    os.read(reader, 1)
+    os.close(reader)
+    return pid
+
+
 def test_a_process_is_inside_frozen_killed_and_gone(cgroup: Cgroup, any_tree: Tree) -> None:
     ready_read, ready_write = os.pipe()
     pid = _spawn(cgroup, "sh", "-c", "echo; while :; do :; done", stdout_fd=ready_write)
@@ -107,6 +117,42 @@ def test_cgroups_made_below_go_with_it(any_tree: Tree) -> None:
     outer.remove()
     assert not outer.exists()
     any_tree.at("/cove-test-cg").remove()
+
+
+def test_a_frozen_cgroup_is_not_made_again_nor_one_below_it(cgroup: Cgroup, any_tree: Tree) -> None:
+    cgroup.freeze()
+    for path in (cgroup.path, f"{cgroup.path}/inner"):
+        with pytest.raises(OSError, match="container's cgroup unexpectedly frozen"):
+            any_tree.create(path, {})
+    assert cgroup.is_frozen()
+    assert not any_tree.at(f"{cgroup.path}/inner").exists()
+    cgroup.thaw()
+    assert any_tree.create(cgroup.path, {}).path == cgroup.path
+
+
+def test_a_cgroup_with_processes_is_used_and_left_when_limits_cannot_be_set(cgroup: Cgroup, any_tree: Tree) -> None:
+    pid = _spawn_inside(cgroup)
+    with pytest.raises(OSError, match="hugetlb"):
+        any_tree.create(cgroup.path, {"hugepageLimits": [{"pageSize": "9MB", "limit": 1}]})
+    assert any_tree.create(cgroup.path, {}).pids() == [pid]
+    assert not cgroup.remove_unless_in_use()
+    assert cgroup.exists()
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    assert cgroup.remove_unless_in_use()
+    assert not cgroup.exists()
+
+
+def test_a_child_enters_another_cgroup_where_it_is_redirected(cgroup: Cgroup, any_tree: Tree) -> None:
+    below = any_tree.create(f"{cgroup.path}/below", {})
+    pid = _spawn_inside(cgroup.redirected({"": below.path}))
+    assert below.pids() == [pid]
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    with pytest.raises(ValueError, match="unknown controller nothing"):
+        cgroup.redirected({"nothing": below.path})
+    with pytest.raises(FileNotFoundError, match=r"missing does not exist"):
+        cgroup.redirected({"": f"{cgroup.path}/missing"})
 
 
 @pytest.mark.skipif(tree().version != 1, reason="the machine has cgroup v2 only: the next tests say the same of it")

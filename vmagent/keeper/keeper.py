@@ -1,11 +1,11 @@
 """The keeper: parent of engine and supervisor, subreaper, store of descriptors. It restarts whichever of them dies.
 
-It is small on purpose (no asyncio, ctypes, re), does nothing that can fail for outer reasons once it runs, and is never
-replaced while containers run. `vmagent.keeper.main` has checked and opened everything and then become this process by
-execve, so that nothing of that remains in memory. Its one argument is its configuration as JSON.
+It is small on purpose (no asyncio, ctypes, re), depends on nothing outside once it runs, and is never replaced while
+containers run. `vmagent.keeper.main` checks and opens everything and then becomes this process by execve, so that its
+imports leave no memory behind. The only argument is the configuration as JSON.
 
-Why a third process: a container that the supervisor has launched becomes, when that dies, the child of the nearest
-subreaper above. If that were the engine, a kill of both would give the exit status to init, which drops it.
+Why a third process: when the supervisor dies, the containers that it launched become children of the nearest subreaper
+above it. If that were the engine, a kill of both processes would pass the exit statuses to init, which drops them.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 _SUPERVISOR_CODE = (
     "import sys; sys.path.append(sys.argv[1]); from vmagent.supervisor.main import run; run(int(sys.argv[2]))"
 )
-_STEADY_S = 1.0  # whoever lived as long did not die of its start
+_STEADY_S = 1.0  # a child that ran for this long did not fail at its start
 _FIRST_PAUSE_S = 0.02
 _PAUSE_LIMIT_S = 5.0
-_PAUSE_LIMIT_KILLED_S = 0.1  # SIGKILL comes from outside: no reason to keep the user waiting
-_ENGINE_STOP_LIMIT_S = 180.0  # the engine's own limits are far below
+_PAUSE_LIMIT_KILLED_S = 0.1  # SIGKILL comes from outside: restart soon, the program itself is not at fault
+_ENGINE_STOP_LIMIT_S = 180.0  # far above the limits that the engine sets itself
 _SUPERVISOR_STOP_LIMIT_S = 20.0
 _HANDED_SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGQUIT]
 
 
 class Child:
-    """Engine or supervisor: who it is now, and how its starts have gone."""
+    """Engine or supervisor: its current process, and when to start it next."""
 
     __slots__ = ("began", "link", "name", "next_start", "pause_s", "pid", "pidfd")
 
@@ -54,7 +54,7 @@ class Child:
         self.next_start: float | None = 0.0  # None: not to be started
 
     def plan_restart(self, *, was_killed: bool) -> None:
-        """At once; later if it keeps dying young."""
+        """Restart at once, or after a growing pause if it keeps dying soon after its start."""
         now = time.monotonic()
         if now - self.began >= _STEADY_S:
             self.pause_s = 0.0
@@ -68,7 +68,7 @@ class Keeper:
 
     def __init__(self, config: dict[str, Any]) -> None:
         for fd in descriptors(config):
-            os.set_inheritable(fd, False)  # it was, for the execve that made this process
+            os.set_inheritable(fd, False)  # inheritable only for the execve that made this process
         self._config = config
         self._store = Store()
         self._engine = Child("engine")
@@ -81,7 +81,7 @@ class Keeper:
         self._deadline = 0.0
         self._status = 0
         self._is_ready = False
-        self._is_adopting = False  # until an earlier keeper's supervisor has handed over
+        self._is_adopting = False  # True until the supervisor of an earlier keeper has handed over
         self._wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
@@ -90,7 +90,7 @@ class Keeper:
         self._add(self._wake_r, self._on_signal)
 
     def run(self) -> int:
-        """Until everything has stopped; returns the exit status."""
+        """Run until everything has stopped; returns the exit status."""
         if self._config["adopt_fd"] >= 0:
             self._adopt_supervisor(self._config["adopt_fd"])
         while self._stage != "done":
@@ -123,7 +123,7 @@ class Keeper:
 
     def _start_what_is_due(self) -> None:
         now = time.monotonic()
-        # The supervisor first: the engine asks it at once what runs.
+        # The supervisor first: the engine asks it at its start which containers run.
         for child, start in ((self._supervisor, self._start_supervisor), (self._engine, self._start_engine)):
             if child.next_start is not None and child.next_start <= now:
                 child.next_start = None
@@ -144,7 +144,7 @@ class Keeper:
         self._flush_supervisor()
 
     def _restore(self) -> Iterator[None]:
-        """Hand everything over, a message a step, as fast as the supervisor reads."""
+        """Send the new supervisor all entries, one message per step, as fast as it reads."""
         link = self._supervisor.link
         assert link is not None
         link.send({"k": "config", "containers": self._config["containers"]}, [self._listener_fd])
@@ -163,7 +163,7 @@ class Keeper:
         listeners: list[list[Any]] = config["listeners"]
         listen_args = [word for fd, url in listeners for word in ("--listen-fd", f"{fd}={url}")]
         argv: list[str] = [*config["engine_argv"], *listen_args, "--keeper-fd", str(theirs)]
-        # It also holds the lock of the data root: until it is gone too, no other engine may have that.
+        # The engine holds the lock of the data root too: no other engine gets the lock while this one still runs.
         lock_fds = [config["lock_fd"]] if config["lock_fd"] >= 0 else []
         fds = [theirs, *lock_fds, *(fd for fd, _ in listeners)]
         self._engine.pid = _spawn(argv[0], argv, fds)
@@ -172,9 +172,9 @@ class Keeper:
         self._add(ours, self._on_engine)
 
     def _adopt_supervisor(self, fd: int) -> None:
-        """An earlier keeper was killed and its supervisor went on: become its keeper.
+        """Become the keeper of a supervisor whose own keeper was killed.
 
-        Who it is stands in its last message (SO_PEERCRED would name the dead keeper, which had called listen).
+        Its pid comes in its last message: SO_PEERCRED would name the dead keeper, which had called listen.
         """
         self._supervisor.link = Link(open_socket(fd))
         self._supervisor.next_start = None
@@ -187,7 +187,7 @@ class Keeper:
             self._on_adoption_failed()
 
     def _on_adoption_failed(self) -> None:
-        """It died, or was older than this word, and with it went what it held: the next start begins anew."""
+        """The supervisor died, or its version does not know the request: stop. What it held is lost."""
         self._is_adopting = False
         say("cove-keeper: the supervisor that was found ended before it had handed over; start again")
         link = self._supervisor.link
@@ -218,7 +218,7 @@ class Keeper:
     # Messages
 
     def _on_engine(self) -> None:
-        """The engine says b"ready" once; else its end of the socket only tells it that we live."""
+        """Read b"ready", which the engine sends once. Otherwise its end of the socket only shows that we live."""
         link = self._engine.link
         if link is None:
             return
@@ -229,7 +229,7 @@ class Keeper:
         except BlockingIOError:
             return
         except OSError:
-            pass  # as good as closed
+            pass  # treated as closed
         self._remove(link.fd)  # SIGCHLD follows
 
     def _on_supervisor(self) -> None:
@@ -237,7 +237,7 @@ class Keeper:
         self._flush_supervisor()
 
     def _drain_supervisor(self) -> None:
-        """Take every message that is there: also those of a supervisor that is dead."""
+        """Handle all messages that have arrived, also from a supervisor that has died meanwhile."""
         link = self._supervisor.link
         if link is None:
             return
@@ -304,16 +304,16 @@ class Keeper:
                 self._on_adopted(info.si_pid, status)
 
     def _on_adopted(self, pid: int, status: int) -> None:
-        """A process of a container whose supervisor has died. Its pid may stand in a message not read yet."""
+        """Note the exit of a container's process whose supervisor has died; its pid may be in an unread message."""
         self._drain_supervisor()
         if not self._store.note_status(pid, status):
-            return  # something that a container's process left behind
+            return  # an orphan of a container's process, not a process that the supervisor launched
         link = self._supervisor.link
         if link is not None and link.fd in self._handlers and self._restoring is None:
             try:
                 link.send({"k": "reaped", "pid": pid, "status": status})
             except PeerLost:
-                return  # the next one gets it with the entry
+                return  # the next supervisor gets the status with the entry
             self._flush_supervisor()
 
     def _on_died(self, child: Child, status: int) -> None:
@@ -328,7 +328,7 @@ class Keeper:
         was_killed = status == 128 + signal.SIGKILL
         if self._stage == "running":
             if child is self._engine and not self._is_ready and not was_killed and not len(self._store):
-                self._status = status or 1  # it could not start and has said why; nothing runs that needs it
+                self._status = status or 1  # it could not start and has printed the reason; no container needs it
                 self._stop()
                 return
             say(f"cove-keeper: {child.name} {_how(status)}; starting it again")
@@ -347,7 +347,7 @@ class Keeper:
     # Stopping
 
     def _stop(self) -> None:
-        """The first time: in order. Once more: the engine has had its time."""
+        """First request: stop everything in order. Second request: kill an engine that still stops."""
         if self._stage == "running":
             self._stage = "engine-stops"
             self._deadline = time.monotonic() + _ENGINE_STOP_LIMIT_S
@@ -385,7 +385,7 @@ class Keeper:
             self._finish()
 
     def _finish(self) -> None:
-        """Nothing of ours runs any more, or it is made so; take away the files."""
+        """Kill what still runs, and remove sockets, the pid file and the mount."""
         for pidfd in self._store.pidfds():
             try:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -401,13 +401,13 @@ class Keeper:
 
             try:
                 umount(self._config["unmount"], MNT_DETACH)
-            except OSError as e:  # somebody else has done it
+            except OSError as e:  # it was unmounted by somebody else
                 say(f"cove-keeper: {e.filename}: {e.strerror}")
         self._stage = "done"
 
 
 def descriptors(config: dict[str, Any]) -> list[int]:
-    """Those that a configuration names."""
+    """All descriptors that a configuration names."""
     named = [value for name, value in config.items() if name.endswith("_fd") and value >= 0]
     return [*named, *(fd for fd, _ in config["listeners"])]
 
@@ -430,7 +430,7 @@ def _spawn(path: str, argv: list[str], fds: list[int]) -> int:
 
 
 def _noted(_signum: int, _frame: object) -> None:
-    """The wakeup descriptor has its number already."""
+    """Do nothing: Python has written the signal's number to the wakeup descriptor."""
 
 
 def _how(status: int) -> str:
@@ -438,6 +438,6 @@ def _how(status: int) -> str:
 
 
 def run(config_json: str) -> int:
-    """Be the keeper; returns the exit status."""
+    """Run the keeper with its configuration as JSON; returns the exit status."""
     set_title("cove-keeper")
     return Keeper(loads(config_json)).run()

@@ -1,6 +1,6 @@
-"""`cove-agent`: look at the arguments, open what must be open, become the keeper.
+"""`cove-agent`: check the arguments, open locks, sockets and the interpreter, become the keeper.
 
-Everything that can be wrong is found here and said in one line; then this process executes the interpreter again with
+All errors of a start are found here and printed in one line. Then this process executes the interpreter again with
 `vmagent.keeper.keeper` alone, so that argument parsing and its imports leave no memory behind. The pid stays.
 """
 
@@ -42,7 +42,7 @@ _KEEPER_CODE = (
     "import sys; sys.path.append(sys.argv[1]); from vmagent.keeper.keeper import run; sys.exit(run(sys.argv[2]))"
 )
 # `python -m vmagent.main`, but named before the long imports, and without `rich`: structlog loads that where it is
-# installed, for colours that nobody sees here, and it takes 0.14 of 0.35 s of CPU.
+# installed, for colours that a log file does not show, and it takes 0.14 of 0.35 s of CPU.
 _ENGINE_CODE = (
     "import sys; from vmagent.linux.title import set_title; set_title('cove-engine'); sys.modules['rich'] = None; "
     "from vmagent.main import main; sys.exit(main())"
@@ -50,16 +50,16 @@ _ENGINE_CODE = (
 _BACKLOG = 512
 _EXEC_ROOT_SOURCE = "cove-exec-root"  # as /proc/mounts shows it
 _SOCKET_PATH_BYTES = 107  # struct sockaddr_un
-_OLD_ENGINE_LIMIT_S = 10.0  # how long an engine whose keeper was killed may take to go
+_OLD_ENGINE_LIMIT_S = 10.0  # how long an engine whose keeper was killed may take to end
 _PAUSE_S = 0.02
 
 
 class CannotStart(Exception):
-    """`str(self)` is the one line that the user reads."""
+    """The engine cannot start; `str(self)` is the line that the user reads."""
 
 
 def entry() -> int:
-    """The console script. Exit status: 0 stopped in order, 1 could not start."""
+    """The console script. Returns only if the engine cannot start: exit status 1."""
     try:
         execute(open_all(parse(sys.argv[1:])))
     except (CannotStart, OSError) as e:
@@ -111,7 +111,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def open_all(options: argparse.Namespace) -> dict[str, Any]:
-    """Check everything, open what must be open: the keeper's configuration. Raises CannotStart, OSError."""
+    """Check the options, open all that the keeper needs; returns its configuration. Raises CannotStart, OSError."""
     if os.geteuid() != 0:
         raise CannotStart("the engine needs root (namespaces, cgroups, mounts): start it with sudo")
     if options.bip is not None:
@@ -131,13 +131,15 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
     else:
         data_root.path.mkdir(mode=0o710, parents=True, exist_ok=True)
         lock_fd = take_lock(data_root.lock, f"the data root {data_root.path}")
-    with ExitStack() as undo:  # whoever can't start leaves no mount, no socket and no pid file
+    with ExitStack() as undo:  # a start that fails leaves no mount, no socket and no pid file
         has_own_mount = mount_exec_root(exec_root, data_root, undo)
-        # Locked by itself, without a file: the exec root may be shared by mistake with an engine of another data root.
+        # The folder itself is locked: by mistake the exec root may be that of an engine with another data root.
         exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
         if exec_lock_fd is None:
             raise CannotStart(f"another engine runs on the exec root {exec_root.path}")
-        exec_root.containers.mkdir(mode=0o700, exist_ok=True)  # /dev/shm of some lies there, for all inside to write
+        exec_root.containers.mkdir(
+            mode=0o700, exist_ok=True
+        )  # closed to users: some containers' /dev/shm lies below, writable for all
         listeners = []
         for url in urls:
             listeners.append((listen(url), url))
@@ -168,7 +170,7 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
             *([str(pidfile)] if pidfile is not None else []),
         ],
         "unmount": str(exec_root.path) if has_own_mount else "",
-        # Descriptors, -1 where there is none; the locks are only held.
+        # Descriptors, -1 where there is none. The keeper does nothing with the locks but hold them.
         "interpreter_fd": interpreter_fd,
         "lock_fd": lock_fd,
         "exec_lock_fd": exec_lock_fd,
@@ -178,10 +180,10 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def mount_exec_root(exec_root: ExecRoot, data_root: DataRoot, undo: ExitStack) -> bool:
-    """Have the run-time root in memory, as /run is: what lies there ends with the boot, and is written at each start.
+    """Mount a tmpfs at the run-time root if it is on a disk: its files are written at each start and end at boot.
 
-    Not where that would hide something: a data root below it, the socket of a supervisor that an engine without this
-    has left there. Whether there is a mount of ours now, made here or by an earlier keeper. Raises OSError.
+    It is not mounted where it would hide a data root below it, or the socket of a supervisor that an older version has
+    left there. Returns whether a mount of ours is there now, made here or by an earlier keeper. Raises OSError.
     """
     path = exec_root.path
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -200,7 +202,10 @@ def mount_exec_root(exec_root: ExecRoot, data_root: DataRoot, undo: ExitStack) -
 
 
 def _source_of(device: int) -> str:
-    """Of the mount whose files have this st_dev, by its number: a name may be a link, or have spaces. proc(5)."""
+    """The source of the mount whose files have this st_dev, "" if there is none. proc(5), mountinfo.
+
+    Looked up by device number, because a path may contain links or spaces.
+    """
     number = f"{os.major(device)}:{os.minor(device)}"
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if line.split()[2] == number:
@@ -209,7 +214,7 @@ def _source_of(device: int) -> str:
 
 
 def execute(config: dict[str, Any]) -> NoReturn:
-    """Become the keeper. Raises OSError."""
+    """Become the keeper by execve. Raises OSError."""
     for fd in descriptors(config):
         os.set_inheritable(fd, True)
     os.chdir("/")
@@ -262,8 +267,8 @@ def check_registry(text: str) -> None:
 
 
 def check_remap(text: str) -> None:
-    """What --userns-remap takes, with its ranges. Raises CannotStart."""
-    from vmagent.linux.subids import look_up  # few ask for it
+    """Check the value of --userns-remap and its ranges. Raises CannotStart."""
+    from vmagent.linux.subids import look_up  # only imported where it is needed
 
     try:
         look_up(text)
@@ -272,7 +277,7 @@ def check_remap(text: str) -> None:
 
 
 def check_url(text: str) -> str:
-    """`text` in its one spelling. Raises CannotStart."""
+    """Check a URL of --host; returns its canonical form. Raises CannotStart."""
     if text.startswith("unix://"):
         path = Path(text.removeprefix("unix://"))
         if not path.is_absolute():
@@ -307,7 +312,7 @@ def check_socket_path(path: Path) -> None:
 
 
 def lock(fd: int) -> int | None:
-    """Lock `fd` by flock(2) and return it; None, and closed, if somebody else has it."""
+    """Lock `fd` by flock(2) and return it. If another process has the lock, close `fd` and return None."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -317,10 +322,10 @@ def lock(fd: int) -> int | None:
 
 
 def take_lock(path: Path, what: str) -> int:
-    """The lock file, locked, with our pid and its start in it. It is free when the keeper and its engine are gone.
+    """Open and lock the lock file, and write our pid and start time into it; returns the descriptor.
 
-    If only the keeper is gone (killed), its engine notices and ends in a moment: that is waited for.
-    Raises CannotStart if another keeper lives.
+    The lock is free when keeper and engine have both ended. If only the keeper was killed, its engine notices and ends
+    soon: wait for that. Raises CannotStart if another keeper lives.
     """
     deadline = time.monotonic() + _OLD_ENGINE_LIMIT_S
     while True:
@@ -338,9 +343,9 @@ def take_lock(path: Path, what: str) -> int:
 
 
 def start_of(pid: int) -> str:
-    """When `pid` was started, in the kernel's ticks: with it a pid means one process for ever. "": it has ended.
+    """When `pid` was started, in clock ticks after boot; "" if it has ended. proc(5), stat: fields 3 and 22.
 
-    proc(5), stat: fields 3 and 22. It stays over execve.
+    Pid and start time together identify a process for good; both stay over execve.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -350,7 +355,7 @@ def start_of(pid: int) -> str:
 
 
 def listen(url: str) -> int:
-    """A listening socket for `url`. Raises CannotStart if somebody answers there already."""
+    """A listening socket for `url`. Raises CannotStart if another process listens there."""
     if url.startswith("tcp://"):
         parts = urlsplit(url)
         assert parts.hostname is not None
@@ -372,7 +377,7 @@ def listen(url: str) -> int:
 
 
 def probe(path: Path, kind: socket.SocketKind) -> socket.socket | None:
-    """A connection to whoever listens at `path`; None: nobody, and a socket left behind there is removed.
+    """A connection to the process that listens at `path`. If none listens, remove a socket file and return None.
 
     Raises CannotStart if `path` is something else.
     """
@@ -395,7 +400,7 @@ def probe(path: Path, kind: socket.SocketKind) -> socket.socket | None:
 
 
 def bind_unix(path: Path, kind: socket.SocketKind, *, mode: int) -> int:
-    """Listen at `path`, whose folder is made if needed. Raises OSError."""
+    """Listen at `path`, whose folder is made if needed; returns the descriptor. Raises OSError, CannotStart."""
     path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     sock = socket.socket(socket.AF_UNIX, kind)
     before = os.umask(0o777 & ~mode)

@@ -1,4 +1,4 @@
-"""What the keeper holds for the supervisor (`vmagent.supervisor.keeping`): entries of words and named descriptors."""
+"""What the keeper holds for the supervisor (`vmagent.supervisor.keeping`): entries of data and named descriptors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_rows: dict[tuple[str, ...], tuple[str, ...]] = {}  # of names, each once: entries have the same few
-_SHORT = 16  # characters: words that many entries have in common are no longer
+_rows: dict[tuple[str, ...], tuple[str, ...]] = {}  # tuples of names, each stored once: most entries share a few
+_SHORT = 16  # characters: only strings up to this length are interned, since longer ones are rarely equal
 
 
 class Entry:
-    """Words and descriptors by name, in a quarter of the memory of two dicts: there may be thousands."""
+    """Data and descriptors by name, in a quarter of the memory of two dicts: there may be thousands of entries."""
 
     __slots__ = ("_fd_names", "_fds", "_values", "_words")
 
@@ -31,7 +31,7 @@ class Entry:
         return dict(zip(self._words, self._values, strict=True))
 
     def add(self, data: dict[str, Any]) -> None:
-        """Put `data` over its words."""
+        """Add the items of `data`; a key that exists gets the new value."""
         if data:
             whole = {**self.data, **data}
             self._words = _row(whole)
@@ -63,7 +63,7 @@ def _shared(value: Any) -> Any:
 
 
 class Store:
-    """Owns the descriptors in it."""
+    """All entries by key. The store owns their descriptors."""
 
     __slots__ = ("_entries",)
 
@@ -71,11 +71,11 @@ class Store:
         self._entries: dict[str, Entry] = {}
 
     def __len__(self) -> int:
-        """How many entries hold descriptors: those of processes, and not those of words alone."""
+        """How many entries hold descriptors: those of processes, not those that only have data."""
         return sum(entry.has_fds for entry in self._entries.values())
 
     def put(self, key: str, data: dict[str, Any], names: Sequence[str], fds: Sequence[int]) -> None:
-        """Make or extend an entry; takes `fds` over. One that has the name already is replaced."""
+        """Make or extend an entry and take ownership of `fds`. A descriptor of the same name is closed and replaced."""
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = Entry()
@@ -88,7 +88,7 @@ class Store:
             entry.fds = held
 
     def take(self, key: str, names: Sequence[str]) -> None:
-        """Close those descriptors."""
+        """Close the named descriptors of an entry; unknown keys and names are ignored."""
         entry = self._entries.get(key)
         if entry is not None:
             held = entry.fds
@@ -103,7 +103,7 @@ class Store:
                 os.close(fd)
 
     def note_status(self, pid: int, status: int) -> bool:
-        """The process `pid` was reaped here; False if no entry knows it."""
+        """Store the exit status of the process `pid`; False if no entry is of that process."""
         for entry in self._entries.values():
             data = entry.data
             if data.get("pid") == pid and "pid" in entry.fds and "status" not in data:
@@ -112,7 +112,7 @@ class Store:
         return False
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
-        """As they are now; those that vanish while the caller goes through them are left out."""
+        """All entries; those that are forgotten during the iteration are left out."""
         for key in [*self._entries]:
             entry = self._entries.get(key)
             if entry is not None:

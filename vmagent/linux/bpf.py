@@ -1,6 +1,6 @@
 """bpf(2), as far as cgroup v2 needs it: the program that decides which devices a container may use.
 
-cgroup v2 has no device lists; a BPF_PROG_TYPE_CGROUP_DEVICE program (4.15) is asked at every mknod and open.
+cgroup v2 has no device lists; the kernel runs a BPF_PROG_TYPE_CGROUP_DEVICE program (4.15) at every mknod and open.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ALL_ACCESS = 7
 
 
 def device_program(rules: Sequence[Mapping[str, Any]]) -> bytes:
-    """OCI device rules as BPF instructions: the last rule that fits decides; where none fits, access is granted.
+    """OCI device rules as BPF instructions: the last rule that matches decides; without a match, access is granted.
 
     Registers: r2 type, r3 access wanted, r4 major, r5 minor (struct bpf_cgroup_dev_ctx).
     """
@@ -58,14 +58,14 @@ def device_program(rules: Sequence[Mapping[str, Any]]) -> bytes:
     ]
     for rule in reversed(rules):
         if not _add_rule(code, rule):
-            break  # a rule for everything: what stands before it is never asked
+            break  # this rule matches everything, so the rules before it have no effect
     else:
         code += [_INSN.pack(_MOVE_IMM, 0, 0, 1), _INSN.pack(_EXIT, 0, 0, 0)]
     return b"".join(code)
 
 
 def _add_rule(code: list[bytes], rule: Mapping[str, Any]) -> bool:
-    """Append the test of one rule; False if it fits everything. Each failed test jumps behind the rule."""
+    """Append the tests of one rule; False if it matches everything. A failed test jumps to the next rule."""
     allow = bool(rule.get("allow"))
     kind, access = rule.get("type") or "a", 0
     for letter in rule.get("access") or "rwm":
@@ -75,7 +75,7 @@ def _add_rule(code: list[bytes], rule: Mapping[str, Any]) -> bool:
         tests.append((_JUMP_NOT_EQUAL_IMM, 2, _TYPES["c" if kind == "u" else kind]))
     if access != _ALL_ACCESS:
         tests += [(_MOVE, 1 | 3 << 4, 0), (_AND_IMM, 1, access)]
-        # Allowed is what asks for nothing beyond the rule; denied what asks for anything of it.
+        # An "allow" rule matches if no access beyond the rule's is wanted, a "deny" rule if any of the rule's is.
         tests.append((_JUMP_NOT_EQUAL, 1 | 3 << 4, 0) if allow else (_JUMP_EQUAL_IMM, 1, 0))
     for register, key in ((4, "major"), (5, "minor")):
         value = rule.get(key)
@@ -90,7 +90,7 @@ def _add_rule(code: list[bytes], rule: Mapping[str, Any]) -> bool:
 
 
 def attach_device_rules(cgroup_fd: int, rules: Sequence[Mapping[str, Any]]) -> None:
-    """Let `rules` decide for the cgroup; programs that were attached before go. Raises OSError."""
+    """Attach a program of `rules` to the cgroup, then detach those that were attached before. Raises OSError."""
     program_fd = _load(device_program(rules))
     try:
         before = _attached(cgroup_fd)

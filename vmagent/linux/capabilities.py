@@ -70,7 +70,7 @@ _DATA = struct.Struct("=6I")  # twice struct __user_cap_data_struct: effective, 
 
 
 def mask(names: list[str]) -> int:
-    """The bit mask of capability `names`. Raises KeyError with the name that is none."""
+    """The bit mask of capability `names`. Raises KeyError for an unknown name."""
     result = 0
     for name in names:
         result |= 1 << NUMBERS[name]
@@ -116,7 +116,7 @@ def last_capability() -> int:
 
 
 def drop_bounding(keep: int, last: int) -> None:
-    """Take every capability but those of `keep` out of the bounding set. Raises OSError."""
+    """Drop all capabilities from the bounding set except those in the mask `keep`. Raises OSError."""
     for number in range(last + 1):
         if not keep >> number & 1:
             prctl(PR_CAPBSET_DROP, number)

@@ -1,6 +1,6 @@
-"""JSON by CPython's accelerator without the `json` package, which loads `re`: the supervisor must not hold that.
+"""JSON by CPython's accelerator without the `json` package, which loads `re`: too much memory for the supervisor.
 
-Same results as json.dumps(separators=(",", ":")) and json.loads for what peers of ours exchange.
+Same results as json.dumps(separators=(",", ":")) and json.loads for what our processes send each other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Context:
-    """What make_scanner asks its decoder for (json/decoder.py's JSONDecoder has the same names)."""
+    """The attributes that make_scanner reads from its decoder (json/decoder.py's JSONDecoder has the same)."""
 
     strict = True
     object_hook = None
@@ -32,12 +32,12 @@ _encode: Any = make_encoder(None, _refuse, encode_basestring_ascii, None, ":", "
 
 
 def dumps(value: object) -> str:
-    """`value` as compact JSON, ASCII only. Raises TypeError for what JSON has no word for."""
+    """`value` as compact JSON, ASCII only. Raises TypeError for a type that JSON does not have."""
     return "".join(_encode(value, 0))
 
 
 def loads(text: str) -> Any:
-    """The value at the beginning of `text`, which has no space before it. Raises ValueError."""
+    """Parse the value at the beginning of `text`, without leading space. Raises ValueError."""
     try:
         return _scan(text, 0)[0]
     except StopIteration as e:

@@ -1,4 +1,4 @@
-"""Files and pipes: what Python's `os` has no word for."""
+"""System calls on files and pipes that Python's `os` does not offer."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_
 
 
 def punch_hole(fd: int, offset: int, length: int) -> None:
-    """Give the storage of that range back; it reads as zeros, the size stays. Raises OSError EOPNOTSUPP."""
+    """Free the storage of a range of bytes; it reads as zeros, the size stays. Raises OSError EOPNOTSUPP."""
     if libc.fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, offset, length) < 0:
         fail("fallocate")
 
 
 def peek_pipe(fd: int, length: int = 65536) -> bytes:
-    """What waits in the pipe `fd`, at most `length` bytes, which stay there: tee(2). Empty at its end.
+    """Read up to `length` bytes of the pipe `fd` without consuming them: tee(2). b"" at its end.
 
-    Raises BlockingIOError if the pipe is empty and somebody may still write.
+    Raises BlockingIOError if the pipe is empty and still has a writer.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
@@ -43,7 +43,7 @@ def peek_pipe(fd: int, length: int = 65536) -> bytes:
 
 
 def watch(path: str) -> int:
-    """An inotify descriptor (CLOEXEC, the caller's) that gets readable when the file changes. Raises OSError."""
+    """An inotify descriptor that becomes readable when the file changes; CLOEXEC, the caller's. Raises OSError."""
     fd: int = libc.inotify_init1(_IN_CLOEXEC)
     if fd < 0:
         fail("inotify_init1")

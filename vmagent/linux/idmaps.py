@@ -1,6 +1,6 @@
 """Id maps of user namespaces as lists of [inside, outside, count], the lines of /proc/PID/uid_map.
 
-Light: the supervisor loads it.
+It imports nothing: the supervisor loads it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ OVERFLOW_ID = 65534  # /proc/sys/kernel/overflowuid
 
 
 def outside(number: int, entries: Sequence[Sequence[int]]) -> int:
-    """The host's id of one inside; the overflow id where it has none."""
+    """The host's id of the id `number` inside the namespace; the overflow id if it is not mapped."""
     for first, there, count in entries:
         if first <= number < first + count:
             return there + number - first
@@ -21,7 +21,7 @@ def outside(number: int, entries: Sequence[Sequence[int]]) -> int:
 
 
 def inside(number: int, entries: Sequence[Sequence[int]]) -> int:
-    """How the host's id `number` is seen inside."""
+    """The id inside the namespace of the host's id `number`; the overflow id if it is not mapped."""
     for first, there, count in entries:
         if there <= number < there + count:
             return first + number - there

@@ -1,9 +1,9 @@
 """The Python interpreter, protected from what it starts (CVE-2019-5736).
 
-A process inside a container can reach, through /proc/PID/exe, the executable of whoever has just entered its
-namespaces. For runc that was runc; for us it is the interpreter: overwritten, it would run as root on the host at the
-next start. So a process that starts containers runs from a read-only detached mount of the interpreter: the handle
-leads to that mount, and writing gives EROFS.
+A process inside a container can open, through /proc/PID/exe, the executable of a process that has just entered the
+container's namespaces. In the CVE that was runc; here it is the interpreter, and if it were overwritten, the attacker's
+code would run as root on the host at the next start. So a process that starts containers runs from a read-only detached
+mount of the interpreter: /proc/PID/exe leads to that mount, and writing gives EROFS.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def open_protected(path: str | None = None) -> int:
 
 
 def exec_protected(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Replace this process by the protected interpreter; by `argv[0]`, sys.executable, it finds its prefix.
+    """Replace this process by the protected interpreter, which finds its library by `argv[0]`, sys.executable.
 
     Raises OSError.
     """

@@ -116,7 +116,7 @@ def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> 
 
 
 def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
-    """Open `path` as a process with root `root_fd` would: no link leads out of it. Raises OSError."""
+    """Open `path` as a process whose root is `root_fd` would: no link leads out of it. Raises OSError."""
     while True:
         try:
             return openat2(root_fd, path, flags, RESOLVE_IN_ROOT, mode)
@@ -134,7 +134,7 @@ def open_tree(dir_fd: int, path: str, flags: int = OPEN_TREE_CLONE) -> int:
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:
-    """Attach the detached mount `mount_fd` on what `target_fd` is open on. Raises OSError."""
+    """Attach the detached mount `mount_fd` to the file or folder that `target_fd` is open on. Raises OSError."""
     syscall("move_mount", None, mount_fd, b"", target_fd, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
 
 
@@ -171,12 +171,12 @@ def fsconfig_set(context_fd: int, key: str, value: str | None) -> None:
 
 
 def fsconfig_create(context_fd: int) -> None:
-    """Make the superblock that was configured. Raises OSError."""
+    """Create the superblock with the options that were set. Raises OSError."""
     syscall("fsconfig", None, context_fd, FSCONFIG_CMD_CREATE, None, None, 0)
 
 
 def fsmount(context_fd: int, attributes: int = 0) -> int:
-    """A detached mount of the file system made; CLOEXEC, the caller's. Raises OSError."""
+    """A detached mount of the file system that was created; CLOEXEC, the caller's. Raises OSError."""
     return syscall("fsmount", None, context_fd, FSMOUNT_CLOEXEC, attributes)
 
 

@@ -1,7 +1,7 @@
-"""A dozen rtnetlink messages, written by hand: what container networks need and no more.
+"""The dozen rtnetlink messages that container networks need, encoded by hand.
 
-A socket stays bound to the network namespace it was opened in, so one made inside a container's namespace keeps
-configuring that namespace from anywhere. Messages of one `send` are answered one acknowledgement each.
+A socket stays bound to the network namespace it was opened in: one made inside a container's namespace configures that
+namespace from anywhere. The kernel acknowledges each message of a `send` separately.
 Rests on rtnetlink(7), <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>, <linux/veth.h>.
 """
 
@@ -68,7 +68,7 @@ ETH_ALEN = 6
 
 
 class Link(NamedTuple):
-    """A network interface as a dump tells it; `number` is its index."""
+    """A network interface as a dump lists it; `number` is its index."""
 
     number: int
     name: str
@@ -108,7 +108,7 @@ def mac_bytes(mac: str) -> bytes:
 
 
 class Request(NamedTuple):
-    """One message ready to be sent, and what to say if the kernel refuses it."""
+    """One message ready to be sent; `doing` begins the error text if the kernel refuses it."""
 
     doing: str
     type: int
@@ -126,8 +126,8 @@ def add_bridge(name: str, mtu: int = 1500) -> Request:
 def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, mtu: int = 1500) -> Request:
     """A veth pair in one message: `name` here, up and on bridge `master` (index); `peer` in namespace fd `peer_ns`.
 
-    The peer must not be asked to be up here: the kernel answers ENOTCONN. Its index is the namespace's next one: one
-    that is given is passed over where the other end has none.
+    Do not set IFF_UP on the peer here: the kernel answers ENOTCONN. The peer's index is the next free one of its
+    namespace: the kernel ignores a given index if the other end has none.
     """
     peer_info = (
         _IFINFO.pack(0, 0, 0, 0, 0)
@@ -158,9 +158,9 @@ def set_link(index: int, *, up: bool | None = None, group: int | None = None) ->
 
 
 def set_hairpin(index: int) -> Request:
-    """Let bridge port `index` send frames back where they came from: so a container reaches its own published port.
+    """Let bridge port `index` send frames back to where they came from, so a container reaches its published port.
 
-    RTM_SETLINK of family AF_BRIDGE: RTM_NEWLINK is acknowledged and does nothing.
+    RTM_SETLINK of family AF_BRIDGE: the kernel acknowledges an RTM_NEWLINK but ignores it.
     """
     body = _IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0)
     body += _attribute(_Ifla.PROTINFO | _NESTED, _attribute(_Ifla.BRPORT_MODE, b"\1"))
@@ -168,7 +168,7 @@ def set_hairpin(index: int) -> Request:
 
 
 def delete_link(index: int) -> Request:
-    """RTM_DELLINK of one interface: waits for an RCU grace period (20 ms), so never on the path of a request."""
+    """RTM_DELLINK of one interface. It waits for an RCU grace period (20 ms): do not call it while a client waits."""
     return Request(f"delete link {index}", _Type.RTM_DELLINK, 0, _IFINFO.pack(0, 0, index, 0, 0))
 
 
@@ -189,7 +189,7 @@ def add_address(index: int, address: IPv4Interface) -> Request:
 
 
 def set_default_route(gateway: IPv4Address) -> Request:
-    """RTM_NEWROUTE: everything by `gateway`, in the main table, in place of what was there."""
+    """RTM_NEWROUTE: the default route of the main table by `gateway`; replaces an existing one."""
     body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)  # RT_TABLE_MAIN, RTPROT_BOOT, universe, unicast
     body += _attribute(5, gateway.packed)  # RTA_GATEWAY
     return Request(f"set default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE | _Flag.REPLACE, body)
@@ -203,7 +203,7 @@ class NetlinkSocket:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         try:
             self._socket.setsockopt(270, 11, 1)  # SOL_NETLINK, NETLINK_EXT_ACK: the kernel says why
-            # Not settimeout: that polls before each call, and so gives the interpreter away twice as often.
+            # Not settimeout: that polls before each call and so releases the GIL twice as often.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_LIMIT_S, 0))
             self._socket.bind((0, 0))
         except BaseException:
@@ -223,9 +223,9 @@ class NetlinkSocket:
         self._socket.close()
 
     def send(self, *requests: Request) -> None:
-        """Send all in one datagram and wait for every acknowledgement; the first refusal is raised once all came.
+        """Send all in one datagram and wait for all acknowledgements; then raise the first refusal, if any.
 
-        Raises OSError with the request's words and the kernel's own explanation where it gives one.
+        Raises OSError with the request's `doing` and the kernel's explanation where it gives one.
         """
         first = self._sequence + 1
         wire = b""
@@ -320,7 +320,7 @@ def _number(raw: bytes | None) -> int:
 
 
 def _refusal_text(doing: str, code: int, body: bytes, flags: int) -> str:
-    """`doing: Invalid argument (kernel's words)`: NLM_F_ACK_TLVS tells that extended attributes follow."""
+    """`doing: Invalid argument (kernel's explanation)`: with NLM_F_ACK_TLVS extended attributes follow the error."""
     text = f"{doing}: {os.strerror(code)}"
     if flags & 0x200:
         # nlmsgerr: the error, then the request's header (and its body unless NLM_F_CAPPED), then attributes.
@@ -333,7 +333,7 @@ def _refusal_text(doing: str, code: int, body: bytes, flags: int) -> str:
 
 
 def send_all(sock: NetlinkSocket, requests: Sequence[Request], *, ignore: frozenset[int] = frozenset()) -> None:
-    """Send one by one, passing over the errnos of `ignore` (EEXIST of what may be there already). Raises OSError."""
+    """Send one by one; errors with an errno in `ignore` are ignored (EEXIST where it may exist). Raises OSError."""
     for request in requests:
         try:
             sock.send(request)

@@ -1,6 +1,6 @@
-"""Network namespaces by descriptor: made in a thread, entered for a moment, never named.
+"""Network namespaces by descriptor, without names in the file system.
 
-unshare(2) and setns(2) work on the calling thread alone, so these run in the engine's network thread.
+unshare(2) and setns(2) change only the calling thread, so these functions run in the engine's network thread.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def enter(fd: int) -> None:
 
 
 def create(home: int) -> int:
-    """Make a namespace and come back to `home`; a descriptor of the new one, which the caller closes. Raises OSError.
+    """Make a namespace and return to `home`; a descriptor of the new one, which the caller closes. Raises OSError.
 
     The namespace lives as long as a descriptor, a process or a mount holds it.
     """
@@ -52,7 +52,7 @@ def create(home: int) -> int:
 
 @contextmanager
 def inside(fd: int, home: int) -> Iterator[None]:
-    """Be in the namespace of `fd` for a block, then in `home` again. Raises OSError."""
+    """Enter the namespace of `fd` for a block, then return to `home`. Raises OSError."""
     enter(fd)
     try:
         yield

@@ -1,4 +1,4 @@
-"""nftables by libnftables in process: text in, a verdict out; loading it costs about a millisecond. libnftables(3)."""
+"""nftables by libnftables in this process; loading it takes about a millisecond. libnftables(3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LIBRARY = "libnftables.so.1"
 
 
 class NftError(OSError):
-    """A ruleset that the kernel or libnftables refused; `str()` holds the first line of its words."""
+    """The kernel or libnftables refused a ruleset; `str()` holds the first line of the explanation."""
 
 
 class Nft:
@@ -39,7 +39,7 @@ class Nft:
         self._lock = threading.Lock()
 
     def run(self, commands: str) -> str:
-        """Apply `commands` as one transaction; what they print. Raises NftError: then nothing was applied."""
+        """Apply `commands` as one transaction; returns their output. Raises NftError: then nothing was applied."""
         with self._lock:
             status = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
             printed = (self._library.nft_ctx_get_output_buffer(self._context) or b"").decode(errors="replace")

@@ -61,8 +61,8 @@ def clone3(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     """A child as by fork, in new namespaces (`flags`) and, with `cgroup_fd`, born in that cgroup (v2, 5.7).
 
     Returns (pid, pidfd) in the parent, the pidfd CLOEXEC; (0, -1) in the child. Python's at-fork hooks do not run: the
-    caller has one thread, and the child ends in execve or os._exit. With CLONE_PARENT the child is our parent's, which
-    gets the signal that our own end would give it. Raises OSError.
+    caller has one thread, and the child ends in execve or os._exit. With CLONE_PARENT the new process is a child of our
+    parent, which gets the same exit signal for it as for us. Raises OSError.
     """
     pidfd = ctypes.c_int(-1)
     if cgroup_fd >= 0:
@@ -118,9 +118,10 @@ def pid_namespaces_of(pid: int) -> list[int]:
 
 
 def set_fs_ids(uid: int, gid: int) -> None:
-    """Whose files this process makes: setfsuid(2), setfsgid(2). Takes the file capabilities with it from root's.
+    """Set the owner of files that this process creates: setfsuid(2), setfsgid(2).
 
-    Raises OSError EPERM for ids that may not be taken; the calls themselves never fail.
+    Leaving uid 0 drops the file-system capabilities from the effective set. Raises OSError EPERM for ids that this
+    process may not take: the calls report no error themselves.
     """
     for call, number in ((libc.setfsgid, gid), (libc.setfsuid, uid)):
         call(number)
@@ -193,7 +194,7 @@ def ignored_signals() -> list[int]:
 
 
 def default_signal(number: int) -> None:
-    """Let the signal `number` do what it does by default; past libc, which hides 32 and 33. Raises OSError."""
+    """Set the default action of the signal `number`; without libc, which refuses 32 and 33. Raises OSError."""
     syscall("rt_sigaction", number, number, bytes(32), None, ctypes.c_size_t(8))
 
 

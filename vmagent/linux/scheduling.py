@@ -40,16 +40,16 @@ _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 def sched_setattr(
     policy: int, flags: int, nice: int, priority: int, runtime_ns: int, deadline_ns: int, period_ns: int
 ) -> None:
-    """The policy of this thread. Raises OSError EPERM without CAP_SYS_NICE, EINVAL for what does not go together."""
+    """Set the policy of this thread. Raises OSError EPERM without CAP_SYS_NICE, EINVAL for a bad combination."""
     attr = _SCHED_ATTR.pack(_SCHED_ATTR.size, policy, flags, nice, priority, runtime_ns, deadline_ns, period_ns)
     syscall("sched_setattr", None, 0, attr, 0)
 
 
 def ioprio_set(io_class: int, priority: int) -> None:
-    """The I/O priority of this thread. Raises OSError EPERM for the real-time class without CAP_SYS_NICE."""
+    """Set the I/O priority of this thread. Raises OSError EPERM for the real-time class without CAP_SYS_NICE."""
     syscall("ioprio_set", None, _IOPRIO_WHO_PROCESS, 0, io_class << _IOPRIO_CLASS_SHIFT | priority)
 
 
 def personality(persona: int) -> None:
-    """The execution domain of this process. Raises OSError."""
+    """Set the execution domain of this process. Raises OSError."""
     syscall("personality", None, ctypes.c_ulong(persona))

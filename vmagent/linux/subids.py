@@ -1,8 +1,8 @@
-"""Subordinate ids: which of the host's users and groups a user namespace may be filled with (subuid(5), subgid(5)).
+"""Subordinate ids: which ids of the host a user namespace may map (subuid(5), subgid(5)).
 
-What `--userns-remap` takes: `default` (the user dockremap), USER[:GROUP] or UID[:GID]. As in dockerd, the ranges of
-/etc/subuid and /etc/subgid are those of the user, by name or number; a group is only checked to be there. Unlike
-dockerd, no user is made: an engine does not write the host's user database.
+`--userns-remap` takes `default` (the user dockremap), USER[:GROUP] or UID[:GID]. As in dockerd, the ranges in
+/etc/subuid and /etc/subgid are found by the user's name or number; of a group it is only checked that it exists. Unlike
+dockerd, no user is created: an engine does not write the host's user database.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ Entries = list[list[int]]
 
 
 class IdMaps(NamedTuple):
-    """What a user namespace maps: [inside, outside, count] each, as /proc/PID/uid_map has it."""
+    """The mappings of a user namespace: [inside, outside, count] each, as in /proc/PID/uid_map."""
 
     uids: Entries
     gids: Entries
 
     @property
     def root(self) -> tuple[int, int]:
-        """The host's uid and gid of the root inside; nobody's where there is none."""
+        """The host's uid and gid of root inside the namespace; the overflow ids if root is not mapped."""
         return outside(0, self.uids), outside(0, self.gids)
 
     @classmethod
     def of_process(cls, process_fd: int) -> IdMaps:
-        """Those of the user namespace of the process of a /proc/PID, as seen from ours. Raises OSError."""
+        """The maps of the user namespace of a process, as seen from ours; `process_fd`: its /proc/PID. OSError."""
         return cls(*(_read_map(process_fd, name) for name in ("uid_map", "gid_map")))
 
 
 def look_up(text: str) -> IdMaps:
-    """The maps that `--userns-remap=text` means. Raises ValueError with one line for the user."""
+    """The maps for the value `text` of --userns-remap. Raises ValueError with one line for the user."""
     user, colon, group = text.partition(":")
     if not user or ":" in group or (colon and not group):
         raise ValueError(f'Invalid user/group specification in --userns-remap: "{text}"')
@@ -92,7 +92,7 @@ def _require_group(text: str) -> None:
 
 
 def _ranges(path: Path, user: pwd.struct_passwd) -> Entries:
-    """The user's ranges one after the other, from 0 inside. Raises ValueError for what no namespace may have."""
+    """The user's ranges in order, mapped from 0 inside. Raises ValueError for ranges that are not allowed."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

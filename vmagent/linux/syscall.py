@@ -1,7 +1,7 @@
-"""The door to system calls that Python's `os` has no word for: numbers per machine, and errors as OSError.
+"""System calls that Python's `os` does not offer: their numbers per machine, and errors as OSError.
 
-The modules beside this one each hold the thin functions of one subject. None holds policy. None imports typing, re
-or dataclasses: the supervisor loads them, and every megabyte there is paid again at each clone3 (page tables).
+Each module beside this one holds thin functions of one subject, without policy. None of those that the supervisor loads
+imports typing, re or dataclasses: each megabyte of its memory makes every clone3 slower (page tables are copied).
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _COMMON = {
 NUMBERS: dict[str, int] = {**_NUMBERS.get(MACHINE, {}), **_COMMON}
 
 libc = ctypes.CDLL(None, use_errno=True)
-# PyDLL keeps the GIL: clone3 must not release it, or the child is born without the right to run Python.
+# PyDLL keeps the GIL. If clone3 released it, the child could not take it again: no other thread exists there.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 _libc_with_gil.syscall.restype = ctypes.c_long
 
 
 def fail(call: str, path: object = None) -> NoReturn:
-    """Raise the OSError of the call that has just returned -1; `path` says what it was about."""
+    """Raise the OSError for the call that has just returned -1; `path` is its object, if it has one."""
     number = ctypes.get_errno()
     text = f"{call}: {os.strerror(number)}"
     if path is None:
@@ -77,7 +77,7 @@ def fail(call: str, path: object = None) -> NoReturn:
 def syscall(name: str, path: object, *args: Any) -> int:
     """Call `name` with `args` (bytes as pointers, ints as 32 bits; wrap wider ones in c_ulong) and return its value.
 
-    Raises OSError with the call's name and `path`; ENOSYS for a call that this machine has no number for.
+    Raises OSError with the call's name and `path`; ENOSYS for a call whose number on this machine is not known.
     """
     number = NUMBERS.get(name)
     if number is None:
@@ -89,7 +89,7 @@ def syscall(name: str, path: object, *args: Any) -> int:
 
 
 def syscall_with_gil(name: str, *args: Any) -> int:
-    """As `syscall`, for the one call that returns twice."""
+    """As `syscall`, but keeps the GIL: for clone3, which returns in two processes."""
     result: int = _libc_with_gil.syscall(ctypes.c_long(NUMBERS[name]), *args)
     if result < 0:
         fail(name)

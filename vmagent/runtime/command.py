@@ -1,6 +1,6 @@
-"""The console script `cove-runtime`: the command line (commandline.py), once more if it has to be protected.
+"""The console script `cove-runtime`: runs the command line (commandline.py), a second time if it must be protected.
 
-Loads next to nothing by itself.
+It imports almost nothing itself.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ def main(argv: list[str]) -> int:
 
 
 def _fill_streams() -> None:
-    """Open those of the standard streams that the caller has closed, on the null device.
+    """Open the null device as each standard stream that the caller has closed.
 
-    Else the next file of ours got such a number, and the container had it as its stream: one of the host's.
+    Otherwise the next file that we open would get that number, and the container would have a file of the host as its
+    stream.
     """
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(fd)
         except OSError:
-            os.open("/dev/null", os.O_RDWR)  # the lowest number that is free: this one
+            os.open("/dev/null", os.O_RDWR)  # open takes the lowest free number: `fd`
             setattr(sys, name, os.fdopen(fd, "w" if fd else "r", encoding="utf-8", closefd=False))
 
 
 def entry() -> None:
-    """See vmagent.runtime.exposure for what the second start is for."""
+    """The console script; vmagent.runtime.exposure says why a command may be started a second time."""
     import gc
 
     gc.disable()
@@ -42,7 +43,7 @@ def entry() -> None:
     except Exposed:
         start_protected()
     sys.stdout.flush()
-    os._exit(status)  # nothing is left to be undone; the interpreter's own end would take milliseconds
+    os._exit(status)  # nothing is left to clean up, and the interpreter's own finalization takes milliseconds
 
 
 if __name__ == "__main__":

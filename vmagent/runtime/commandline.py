@@ -1,7 +1,7 @@
-"""`cove-runtime`: its commands and their flags, in the shape that OCI engines drive (runc's).
+"""`cove-runtime`: its commands and flags, which are those of runc, as OCI engines use them.
 
-Exit status: that of the process for `run` and `exec` in the foreground; 1 for a failure, 255 for one of `exec`.
-Only the module of the command that is given is loaded: most of a short container's time is this program's start.
+Exit status: that of the process for `run` and `exec` in the foreground; 1 for a failure, 255 for a failure of `exec`.
+Only the module of the given command is imported: the start of this program is most of a short container's time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Command = Callable[[argparse.Namespace, Log], int]
 def main(argv: list[str]) -> int:
     at = _position_of_command(argv)
     wanted = argv[at] if at < len(argv) else ""
-    # Of what is refused no flags are known; a complaint about those would hide the reason.
+    # The flags of refused commands are not defined here; an error about a flag would hide the real reason.
     options = _parser(wanted).parse_args(argv[: at + 1] if wanted in _REFUSED else argv)
     log = Log(options.log, options.log_format)
     try:
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     except LaunchError as e:
         text = str(e)
         if e.kind in (NOT_FOUND, PERMISSION, USER, MOUNT):
-            text = f"unable to start container process: {text}"  # whoever knows runc looks for these words
+            text = f"unable to start container process: {text}"  # runc's words, which engines look for
     except OSError as e:
         text = f"{e.strerror or e}" + (f": {e.filename}" if e.filename else "")
     log.fail(text)
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 
 def _position_of_command(argv: list[str]) -> int:
-    """Where the command is, len(argv) if none is found: only its flags have to be made then."""
+    """The index of the command in `argv`, len(argv) if there is none; then only its own flags are defined."""
     before = ""
     for position, word in enumerate(argv):
         if word in _COMMANDS and before not in _WITH_VALUE:
@@ -83,7 +83,7 @@ def refuse(options: argparse.Namespace, log: Log) -> int:
 
 
 def _seconds(text: str) -> float:
-    """A duration as Go writes it: "5s", "500ms"; argparse tells what is none."""
+    """A duration as Go writes it: "5s", "500ms". Raises ValueError, which argparse reports."""
     for unit, factor in _DURATIONS.items():
         number = text.removesuffix(unit)
         if number != text and number.replace(".", "", 1).isdigit():
@@ -92,10 +92,10 @@ def _seconds(text: str) -> float:
 
 
 class _NotWanted:
-    """In the place of a command's parser that is not needed."""
+    """Stands for the parser of a command that was not given."""
 
     def add_argument(self, *_: object, **__: object) -> None:
-        """Nothing."""
+        """Ignore the flag."""
 
 
 _Flags = argparse.ArgumentParser | _NotWanted
@@ -104,17 +104,17 @@ _Flags = argparse.ArgumentParser | _NotWanted
 def _add_process_flags(sub: _Flags) -> None:
     sub.add_argument("--console-socket", default="", help="where the terminal's master is sent")
     sub.add_argument("--pid-file", default="", help="where the pid is written")
-    sub.add_argument("--preserve-fds", type=int, default=0, help="so many descriptors after stdio are kept")
+    sub.add_argument("--preserve-fds", type=int, default=0, help="how many descriptors after stdio are kept")
 
 
 def _parser(wanted: str) -> argparse.ArgumentParser:
-    """`wanted`: the one command to know, "" for all."""
+    """`wanted`: the only command to define, "" for all."""
     parser = argparse.ArgumentParser(prog="cove-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", "-v", action="version", version=_VERSION)
     parser.add_argument("--root", type=Path, default=Path("/run/cove-runtime"), help="where states are kept")
     parser.add_argument("--log", default="", help="append warnings and errors to this file")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
-    parser.add_argument("--debug", action="store_true", help="accepted; there is no more to tell")
+    parser.add_argument("--debug", action="store_true", help="accepted; there are no further messages")
     parser.add_argument("--rootless", default="auto", help="accepted: this runtime needs root")
     parser.add_argument("--criu", default="", help=argparse.SUPPRESS)
     parser.add_argument("--systemd-cgroup", action="store_true", help="refused: cgroups are made without systemd")

@@ -93,7 +93,7 @@ def execute(options: argparse.Namespace, log: Log) -> int:
 
 
 def _process(options: argparse.Namespace, base: dict[str, Any]) -> dict[str, Any]:
-    """The process of --process, or the container's own one changed by the flags."""
+    """The process document of --process, or that of the container changed by the flags. Raises LaunchError."""
     if options.apparmor or options.process_label:
         raise LaunchError(SPEC, "this project has neither AppArmor nor SELinux")
     if options.process:

@@ -28,7 +28,7 @@ _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, sign
 
 @contextmanager
 def one_spawner() -> Iterator[Spawner | None]:
-    """A spawner for one process; None where its program was not built, or where one has refused already."""
+    """A spawner for one process; None if its program was not built, or if a spawner has refused this process."""
     try:
         spawner = None if is_second_start() else Spawner()
     except FileNotFoundError:
@@ -41,12 +41,12 @@ def one_spawner() -> Iterator[Spawner | None]:
 
 
 def read_line(launched: Launched) -> dict[str, Any] | None:
-    """The next line of the report, waited for; None at its end. Raises LaunchError if it says so."""
+    """Wait for the next line of the report; None at its end. Raises LaunchError if the line reports an error."""
     return read_report(launched.report_fd)
 
 
 def read_report(fd: int) -> dict[str, Any] | None:
-    """The same from a descriptor."""
+    """As `read_line`, from the descriptor of a report."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = os.read(fd, 1)
@@ -60,9 +60,9 @@ def read_report(fd: int) -> dict[str, Any] | None:
 
 
 def await_ready(launched: Launched, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Until the child has done all but execve; what it asks for meanwhile, `answer` does and replies to.
+    """Wait until the child has done all but execve; `answer` handles its requests meanwhile, and returns the reply.
 
-    Raises LaunchError if it failed or died, or what `answer` raises.
+    Raises LaunchError if the child failed or died, and what `answer` raises.
     """
     while (said := read_line(launched)) is not None:
         if "setup_ms" in said:
@@ -72,7 +72,7 @@ def await_ready(launched: Launched, answer: Callable[[dict[str, Any]], dict[str,
 
 
 def take_master(launched: Launched) -> int:
-    """The terminal's master; to be called after `await_ready`. The caller's."""
+    """The descriptor of the terminal's master, the caller's; to be called after `await_ready`."""
     try:
         return receive_master(launched.console_fd)
     finally:
@@ -88,7 +88,10 @@ def close(launched: Launched) -> None:
 
 
 def wait(launched: Launched, master: int = -1) -> int:
-    """Until the process ends: its status, 128 + n for signal n. Signals to us go to it; the terminal is copied."""
+    """Wait for the process to end; returns its status, 128 + n for signal n.
+
+    Meanwhile signals to us are passed on to it, and its terminal (`master`) is copied from and to ours.
+    """
     with _signals_to(launched.pidfd, master):
         if master >= 0:
             _copy(master, launched.pidfd)
@@ -103,7 +106,7 @@ def _signals_to(pidfd: int, master: int) -> Iterator[None]:
         try:
             pidfd_send_signal(pidfd, number)
         except ProcessLookupError:
-            return  # it has ended; waitpid is about to say so
+            return  # it has ended, and waitpid is about to return
 
     def resize(_number: int = 0, _frame: FrameType | None = None) -> None:
         if master >= 0 and os.isatty(0):
@@ -121,7 +124,7 @@ def _signals_to(pidfd: int, master: int) -> Iterator[None]:
 
 
 def _copy(master: int, pidfd: int) -> None:
-    """Between our standard streams and the terminal, until the other side is closed (EIO) or the process has ended."""
+    """Copy between our standard streams and the terminal until it is closed (EIO) or the process has ended."""
     saved = termios.tcgetattr(0) if os.isatty(0) else None
     if saved is not None:
         tty.setraw(0)

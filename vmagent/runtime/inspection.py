@@ -1,4 +1,4 @@
-"""What `cove-runtime` tells: state, list, ps, events, features, spec."""
+"""The commands of `cove-runtime` that print something: state, list, ps, events, features, spec."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def list_all(options: argparse.Namespace, log: Log) -> int:
         try:
             states.append(Container.load(options.root, folder.name).state())
         except LaunchError:
-            continue  # being made, or being removed
+            continue  # it is being created or deleted at this moment
     if options.quiet:
         sys.stdout.write("".join(f"{found['id']}\n" for found in states))
     elif options.format == "json":
@@ -57,7 +57,7 @@ def list_all(options: argparse.Namespace, log: Log) -> int:
 
 
 def ps(options: argparse.Namespace, log: Log) -> int:
-    """The lines of the host's ps(1) that are the container's, or the pids as JSON."""
+    """Print the lines of the host's ps(1) for the container's processes, or their pids as JSON."""
     pids = Container.load(options.root, options.id).cgroup.pids()
     if options.format == "json":
         _say(_line(pids))
@@ -90,7 +90,7 @@ def spec(options: argparse.Namespace, log: Log) -> int:
 
 
 def _make_rootless(example: dict[str, Any]) -> None:
-    """A user namespace whose root is the caller, and nothing that only the host's root may do."""
+    """Add a user namespace whose root is the caller, and remove what only the host's root may do."""
     linux = example["linux"]
     linux["namespaces"] = [entry for entry in linux["namespaces"] if entry["type"] != "network"] + [{"type": "user"}]
     linux["uidMappings"] = [{"containerID": 0, "hostID": os.geteuid(), "size": 1}]
@@ -103,7 +103,7 @@ def _make_rootless(example: dict[str, Any]) -> None:
 
 
 def events(options: argparse.Namespace, log: Log) -> int:
-    """Statistics each interval, and every kill for want of memory, as JSON lines, until the container ends."""
+    """Print statistics at each interval, and every out-of-memory kill, as JSON lines until the container ends."""
     container = Container.load(options.root, options.id)
     if options.interval <= 0:
         raise LaunchError(OTHER, "duration interval must be greater than 0")
@@ -143,7 +143,7 @@ def _event(container: Container, kind: str, data: dict[str, Any] | None) -> None
 
 
 def statistics(stats: dict[str, Any]) -> dict[str, Any]:
-    """A cgroup's counters under the names that readers of runc's events know."""
+    """A cgroup's counters (`Cgroup.stats`) under the names that runc's events have."""
     cpu, memory, pids, blkio = (stats[key] for key in ("cpu", "memory", "pids", "blkio"))
     return {
         "cpu": {
@@ -178,7 +178,7 @@ def statistics(stats: dict[str, Any]) -> dict[str, Any]:
 
 
 def features(options: argparse.Namespace, log: Log) -> int:
-    """features.md and features-linux.md: what this runtime knows, whatever the machine has."""
+    """Print what this runtime supports, independent of the machine: features.md and features-linux.md."""
     answer = {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPEC_VERSION,

@@ -51,7 +51,10 @@ def run(options: argparse.Namespace, log: Log) -> int:
 
 
 def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Container, Launched, int]:
-    """Everything up to the process that waits for `start`; (container, Launched, the terminal's master or -1)."""
+    """Make the container up to the process that waits for `start`.
+
+    Returns (container, its first process, the terminal's master or -1). Raises LaunchError, OSError.
+    """
     if options.no_pivot:
         raise LaunchError(SPEC, "--no-pivot: there is no safe root without pivot_root")
     bundle = Path(options.bundle).absolute()
@@ -105,13 +108,13 @@ def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Con
 
 
 def _set_up(container: Container, launched: Launched, spec: dict[str, Any], options: argparse.Namespace) -> int:
-    """Do for the first process what it asks for, until only the command is missing; the terminal's master or -1.
+    """Handle the requests of the first process until it is ready for its command; the terminal's master or -1.
 
     Raises LaunchError, OSError.
     """
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        """What the container's first process can't do from where it is."""
+        """Run hooks, or pass on a seccomp listener: what the process cannot do inside its namespaces."""
         state = container.state_of("creating")
         if "hooks" in asked:
             for kind in ("prestart", "createRuntime"):
@@ -154,7 +157,7 @@ def _launch(container: Container, plan: Plan) -> Launched:
 
 
 def _run_hooks(spec: dict[str, Any], kind: str, state: dict[str, Any]) -> None:
-    """Raises LaunchError from the first that fails."""
+    """Run the hooks of one kind. Raises LaunchError from the first that fails."""
     run_hooks(kind, compiled_hooks(spec).get(kind) or (), state)
 
 
@@ -174,9 +177,10 @@ def start(options: argparse.Namespace, log: Log) -> int:
 
 
 def _start(container: Container, log: Log) -> None:
-    """Let the created container execute its command, and wait until it does.
+    """Let the created container execute its command, and wait until it has done so.
 
-    A failing hook or command stops and deletes the container (runtime.md, "Lifecycle"). Raises LaunchError.
+    If a hook or the command fails, a container with hooks is stopped and deleted (runtime.md, "Lifecycle"). Raises
+    LaunchError.
     """
     spec = container.spec()
     pidfd = container.open_pidfd()
@@ -195,10 +199,10 @@ def _start(container: Container, log: Log) -> None:
 
 
 def _release(container: Container) -> None:
-    """Raises LaunchError if the process is gone, or could not become the command."""
+    """Write to the FIFO on which the process waits. Raises LaunchError if it has ended, or if its execve failed."""
     try:
         fd = os.open(container.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as e:  # ENXIO: nobody holds the other end
+    except OSError as e:  # ENXIO: no process has the FIFO open
         raise LaunchError(OTHER, "cannot start a container that has stopped") from e
     started_fd = os.open(container.started_fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -240,7 +244,7 @@ def delete(options: argparse.Namespace, log: Log) -> int:
             return 0
         raise
     status = container.status()
-    # A created container goes too, as with runc: engines give up a container so whose start never came.
+    # A created container is deleted too, as with runc: engines abandon a container this way if `start` never came.
     if status not in ("stopped", "created") and not options.force:
         raise LaunchError(OTHER, f"cannot delete container {container.id} that is not stopped: {status}")
     destroy(container, log)
@@ -248,7 +252,7 @@ def delete(options: argparse.Namespace, log: Log) -> int:
 
 
 def destroy(container: Container, log: Log) -> None:
-    """Undo `create`; then the poststop hooks, whose failures are warnings (runtime.md, "Lifecycle", 12 and 13)."""
+    """Undo `create`, then run the poststop hooks; their failures are warnings (runtime.md, "Lifecycle", 12 and 13)."""
     spec, state = container.spec(), container.state_of("stopped")
     end_all(container)
     if not container.cgroup.remove_unless_in_use():
@@ -263,12 +267,12 @@ def destroy(container: Container, log: Log) -> None:
 
 
 def cgroup_path_of(spec: dict[str, Any], container_id: str) -> str:
-    """Raises LaunchError for the form that asks systemd, and for what is no path."""
+    """The path of the container's cgroup. Raises LaunchError for systemd's form, and for a bad path."""
     path = (spec.get("linux") or {}).get("cgroupsPath") or ""
     if ":" in path:
         raise LaunchError(SPEC, f"cgroupsPath {path!r}: systemd's own cgroups are not supported")
     if not path:
-        return f"/cove-runtime-{container_id}"  # not below a common one: nobody could say when that is to go
+        return f"/cove-runtime-{container_id}"  # without a common parent, which no command could know to remove
     try:
         return check_path(os.path.normpath(path if path.startswith("/") else f"/cove-runtime/{path}"))
     except ValueError as e:
@@ -276,7 +280,7 @@ def cgroup_path_of(spec: dict[str, Any], container_id: str) -> str:
 
 
 def signal_number(word: str) -> int:
-    """ "15", "TERM" or "SIGTERM". Raises LaunchError."""
+    """The number of a signal given as "15", "TERM", "SIGTERM" or "SIGRTMIN+n". Raises LaunchError."""
     if word.isdigit():
         return int(word)
     name = word.upper()

@@ -1,4 +1,4 @@
-"""The log of `cove-runtime`, in the two forms that OCI engines read back, and its last word on stderr."""
+"""The log of `cove-runtime`, in the two forms that OCI engines read, and its error message on stderr."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What `cove-runtime` remembers of a container between two commands: one folder below its --root for each.
+"""What `cove-runtime` keeps of a container between two commands: one folder per container below --root.
 
-ROOT/ID/state.json   written once at create; runtime.md, "State"
+ROOT/ID/state.json   written at create; runtime.md, "State"
 ROOT/ID/config.json  the specification as it was at create
-ROOT/ID/start        a FIFO on which the created container waits; gone once it was started
-ROOT/ID/started      a FIFO on which it then says what failed; its end without a word: the command runs
+ROOT/ID/start        a FIFO from which the created container waits for a byte; `start` removes it
+ROOT/ID/started      a FIFO to which it then reports an error; end of file without one: the command runs
 ROOT/ID/notify/      with NOTIFY_SOCKET: bound into the container at /run/notify
 """
 
@@ -29,7 +29,7 @@ _ID_LETTERS = frozenset(string.ascii_letters + string.digits + "_+.-")
 
 
 class Container:
-    """One container of the command line. Status is never stored: it is what the kernel says of the pid."""
+    """One container of the command line. Its status is not stored but derived from the state of its first process."""
 
     def __init__(self, root: Path, container_id: str) -> None:
         if not container_id or not _ID_LETTERS.issuperset(container_id) or container_id in (".", ".."):
@@ -53,7 +53,7 @@ class Container:
         return container
 
     def claim(self) -> None:
-        """Make the folder and the FIFO. Raises LaunchError if the ID is taken."""
+        """Make the folder and the FIFOs. Raises LaunchError if the ID is taken."""
         try:
             self.folder.mkdir(parents=True, mode=0o711)
         except FileExistsError as e:
@@ -122,7 +122,7 @@ class Container:
 
     @property
     def notify_socket(self) -> str:
-        """Where the service manager of the host listens; "" without one."""
+        """The path of the socket of the host's service manager, "" without one."""
         return str(self._record.get("notify_socket") or "")
 
     def spec(self) -> dict[str, Any]:
@@ -169,18 +169,19 @@ class Container:
             return f"#{uid}"
 
     def state_of(self, status: str) -> dict[str, Any]:
-        """What a hook gets: the state's five words, with the status that holds at its point of the lifecycle."""
+        """The state that a hook reads, with the `status` at its point of the lifecycle."""
         pid = 0 if status == "stopped" else self.pid
         state = {"ociVersion": SPEC_VERSION, "id": self.id, "status": status, "pid": pid}
         return {**state, "bundle": self._record["bundle"], "annotations": self._record["annotations"]}
 
     def open_pidfd(self) -> int:
-        """A pidfd of the first process, certainly that one; the caller's. Raises LaunchError if it is gone."""
+        """A pidfd of the first process, the caller's. Raises LaunchError if the process has ended."""
         try:
             pidfd = pidfd_open(self.pid)
         except ProcessLookupError as e:
             raise LaunchError(OTHER, "container not running") from e
-        if started_at(self.pid) != self._record["pid_started"]:  # another process by now: compared with the fd in hand
+        # The pid may belong to a later process. Checked after the open: the pidfd keeps referring to the same process.
+        if started_at(self.pid) != self._record["pid_started"]:
             os.close(pidfd)
             raise LaunchError(OTHER, "container not running")
         return pidfd
@@ -197,14 +198,14 @@ def _timestamp(time_ns: int) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whole for every reader; not for a power failure, after which no process is left either."""
+    """Replace a file atomically for readers. Not flushed: after a power failure no container is left anyway."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
 def _remove_tree(folder: Path) -> None:
-    """One level of folders below it, as this module makes them."""
+    """Remove `folder` and all in it."""
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             _remove_tree(entry)
@@ -214,7 +215,10 @@ def _remove_tree(folder: Path) -> None:
 
 
 def started_at(pid: int) -> int:
-    """When `pid` began, in clock ticks after boot: tells it from a later bearer of the number. 0 if dead. proc(5)."""
+    """When `pid` was started, in clock ticks after boot; 0 if it has ended. proc(5), stat.
+
+    It distinguishes the process from a later one with the same pid.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

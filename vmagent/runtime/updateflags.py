@@ -1,4 +1,4 @@
-"""The flags of `cove-runtime update`, which its command line offers and `vmagent.runtime.updating` carries out."""
+"""The flags of `cove-runtime update`: defined for its command line, applied by `vmagent.runtime.updating`."""
 
 from __future__ import annotations
 

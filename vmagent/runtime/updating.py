@@ -1,4 +1,4 @@
-"""`cove-runtime` pause, resume and update: what changes a container while it runs."""
+"""`cove-runtime` pause, resume and update: changes to a running container."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def _resources(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _changes(given: dict[str, Any]) -> dict[str, Any]:
-    """What of `given` is a change.
+    """The values of `given` that are to be changed.
 
-    runc's format writes 0 for what is to stay; a limit of no processes at all, no memory at all, nobody asks for.
-    Devices stay as they are, as with runc: engines send along all resources of the specification, in which the
-    devices that every container has are not listed, and a running one would lose those.
+    In runc's format 0 means "leave as it is"; a limit of zero processes or zero bytes would make no sense. Device rules
+    are not changed, as with runc: engines send all resources of the specification, which does not list the devices that
+    every container has, and a running container would lose them.
     """
     result = {controller: values for controller, values in given.items() if controller != "devices"}
     for controller in ("memory", "pids", "blockIO"):

@@ -1,7 +1,8 @@
 """Users and groups of a container, from its own /etc/passwd and /etc/group.
 
-The files are parsed here and nowhere else: NSS would load libraries, after pivot_root the container's
-(CVE-2019-14271). They are the image's, so hostile: opened below the root, regular files only, bounded.
+The files are parsed here and not by NSS, which would load libraries, after pivot_root those of the container
+(CVE-2019-14271). The image's author is not trusted: the files are opened below the root, must be regular, and have a
+limited size.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from vmagent.runtime.plantypes import Process
 
 _MAX_BYTES = 16 << 20
-_MAX_ID = 2**31 - 1  # of a number that is nobody's name, as docker has it
+_MAX_ID = 2**31 - 1  # largest number accepted as uid or gid when no such name exists (docker's limit)
 _MAX_KERNEL_ID = 2**32 - 2  # -1 means "no change" to setresuid(2): root would stay root
 
 
 class Identity:
-    """Who a process runs as. `groups` holds the primary group too (CVE-2022-2995), unless exact ones were given."""
+    """The ids of a process. `groups` includes the primary group (CVE-2022-2995), unless exact groups were given."""
 
     __slots__ = ("gid", "groups", "home", "uid")
 
@@ -36,7 +37,7 @@ class Identity:
 def look_up(root_fd: int, process: Process) -> Identity:
     """Resolve docker's user string ("name", "uid", "name:group", "uid:gid") of a compiled process below `root_fd`.
 
-    Without one the numbers stand as they are. Raises LaunchError (user) with docker's wording.
+    Without such a string the process's numbers are used. Raises LaunchError (user) with docker's wording.
     """
     name, group, uid, gid = process.user, process.group, process.uid, process.gid
     passwd = _records(root_fd, "/etc/passwd")
@@ -65,7 +66,7 @@ def look_up(root_fd: int, process: Process) -> Identity:
 
 
 def _find_user(records: list[list[str]], name: str) -> tuple[int, int, str, str]:
-    """(uid, gid, home, name in the file or "")."""
+    """(uid, gid, home, name in the file or "") of a user name or number; root for "". Raises LaunchError."""
     for record in records:
         if len(record) > 3 and name in (record[0], record[2]) and _is_id(record[2]) and _is_id(record[3]):
             return _to_number(record[2]), _to_number(record[3]), record[5] if len(record) > 5 else "", record[0]
@@ -82,7 +83,7 @@ def _find_group(records: list[list[str]], name: str) -> int:
 
 
 def _to_number(text: str) -> int:
-    """A number, at most ten digits long without its zeros; -1 if it is none or longer."""
+    """A decimal number of at most ten digits without leading zeros; -1 for other text."""
     if not (text.isascii() and text.isdigit()):
         return -1
     digits = text.lstrip("0")
@@ -94,7 +95,7 @@ def _is_id(field: str) -> bool:
 
 
 def _typed_id(what: str, file: str, name: str) -> int:
-    """What the user has typed, and no file knows. Raises LaunchError."""
+    """The number that was given for a user or group that the file does not list. Raises LaunchError."""
     if not (name.isascii() and name.isdigit()):
         raise LaunchError(USER, f"unable to find {what} {name}: no matching entries in {file} file")
     if not 0 <= _to_number(name) <= _MAX_ID:
@@ -103,7 +104,7 @@ def _typed_id(what: str, file: str, name: str) -> int:
 
 
 def _records(root_fd: int, path: str) -> list[list[str]]:
-    """The colon-separated lines of a file below the root; nothing where there is no such file."""
+    """The fields of each colon-separated line of a file below the root; empty if it is missing or not usable."""
     try:
         fd = mounts.open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:

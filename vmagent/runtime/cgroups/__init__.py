@@ -1,4 +1,4 @@
-"""Control groups behind one interface: `tree()` finds out what the machine has, v1 or v2."""
+"""Control groups behind one interface: `tree()` finds out which version the machine has, v1 or v2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmagent.runtime.cgroups.v2 import TreeV2
 
 __all__ = ["Cgroup", "Tree", "tree"]
 
-_found: list[Tree] = []  # filled once; what is mounted does not change under a running engine
+_found: list[Tree] = []  # filled at the first call; cgroup mounts do not change while an engine runs
 
 
 def tree(mount_point: str = "/sys/fs/cgroup") -> Tree:

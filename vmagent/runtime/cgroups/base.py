@@ -1,4 +1,4 @@
-"""What every version of control groups can do, and the small files they are made of.
+"""The interface of control groups, whatever their version, and functions on their small files.
 
 A cgroup is named by its path from the root of the hierarchies ("/cove/ID"). Resources are the `linux.resources`
 object of the OCI runtime spec (config-linux.md, "Control groups"), as parsed from JSON.
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 KILL_LIMIT_S = 5.0
 FREEZE_LIMIT_S = 2.0
 _SIGKILL = 9
-_PAUSE_S = 0.001  # cgroup v1 tells nobody when a freeze or an exit is done
+_PAUSE_S = 0.001  # cgroup v1 has no event for the end of a freeze or of the last process
 
 
 class Cgroup:
-    """One container's control group. Subclasses give the files; no method is idempotent unless it says so."""
+    """One container's control group. Subclasses know the files; methods are idempotent only where they say so."""
 
     __slots__ = ("path",)
 
@@ -56,17 +56,17 @@ class Cgroup:
         raise NotImplementedError
 
     def give_to(self, uid: int) -> None:
-        """Let the user `uid` make cgroups below and move processes there; on v1 nothing, it is not safe. OSError."""
+        """Let the user `uid` make cgroups below this one. On v1 it does nothing: that would not be safe. OSError."""
 
     def open_oom_events(self) -> int:
-        """A descriptor that gets readable at each kill for want of memory, the caller's. Raises OSError.
+        """A descriptor that becomes readable at each out-of-memory kill, the caller's. Raises OSError.
 
-        Read it to wait again: 8 bytes (v1, an eventfd), or any number (v2, an inotify of memory.events).
+        Read from it before waiting again: 8 bytes (v1, an eventfd) or any number (v2, an inotify of memory.events).
         """
         raise NotImplementedError
 
     def freeze(self) -> None:
-        """Stop every process; returns when all have stopped. Raises OSError ETIMEDOUT after 2 s."""
+        """Stop all processes; returns when all have stopped. Raises OSError ETIMEDOUT after 2 s."""
         raise NotImplementedError
 
     def thaw(self) -> None:
@@ -77,15 +77,18 @@ class Cgroup:
         raise NotImplementedError
 
     def stats(self) -> dict[str, Any]:
-        """Counters now: cpu (ns), memory (bytes), pids, blkio; see `empty_stats`. What is missing leaves zeros."""
+        """Current counters of cpu (ns), memory (bytes), pids and blkio, in the shape of `empty_stats`.
+
+        The values of a missing controller stay 0.
+        """
         raise NotImplementedError
 
     def oom_kills(self) -> int:
-        """How often the kernel's OOM killer has killed in here."""
+        """How many processes in here the kernel's OOM killer has killed."""
         raise NotImplementedError
 
     def pids(self) -> list[int]:
-        """The processes in here and below, in the caller's pid namespace; empty when it is gone."""
+        """The processes in here and below, as pids of the caller's namespace; empty if the cgroup does not exist."""
         raise NotImplementedError
 
     def signal_all(self, signum: int) -> None:
@@ -97,7 +100,7 @@ class Cgroup:
                 continue
 
     def kill_all(self) -> None:
-        """SIGKILL for all in here, until none is left but zombies or 5 s have passed (OSError ETIMEDOUT)."""
+        """Send SIGKILL to all in here until only zombies are left. Raises OSError ETIMEDOUT after 5 s."""
         deadline = time.monotonic() + KILL_LIMIT_S
         while pids := self.pids():
             living = False
@@ -115,7 +118,7 @@ class Cgroup:
             time.sleep(_PAUSE_S)
 
     def remove(self) -> None:
-        """Remove the cgroup and those that the container made below; fine if it is gone. Raises OSError EBUSY."""
+        """Remove the cgroup and those below it. Idempotent. Raises OSError EBUSY while processes are inside."""
         raise NotImplementedError
 
     def remove_unless_in_use(self) -> bool:
@@ -140,7 +143,7 @@ class Cgroup:
 
 
 class Tree:
-    """A version of the mechanism; the factory of its cgroups."""
+    """The cgroup hierarchies of the machine, in one version; makes the `Cgroup` objects."""
 
     version: int
     __slots__ = ()
@@ -151,7 +154,7 @@ class Tree:
         raise NotImplementedError
 
     def at(self, path: str) -> Cgroup:
-        """The cgroup at `path`, there or not."""
+        """The cgroup at `path`, whether it exists or not. Raises ValueError for a bad path."""
         raise NotImplementedError
 
     def create(self, path: str, resources: Mapping[str, Any]) -> Cgroup:
@@ -174,7 +177,7 @@ def refuse_frozen(cgroup: Cgroup) -> None:
 
 
 def check_path(path: str) -> str:
-    """`path` without surprises. Raises ValueError for one that is relative or climbs."""
+    """Return `path` if it is absolute, normal and below the root. Raises ValueError."""
     parts = path.split("/")
     if parts[0] or len(parts) < 2 or any(part in ("", ".", "..") for part in parts[1:]):
         raise ValueError(f"not a cgroup path: {path!r}")
@@ -223,7 +226,7 @@ def read(path: str) -> str:
 
 
 def read_or(path: str, default: str) -> str:
-    """As `read`; `default` where the file or its controller is missing."""
+    """As `read`, but returns `default` if the file or its controller is missing."""
     try:
         return read(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -235,7 +238,7 @@ def read_or(path: str, default: str) -> str:
 
 
 def keyed(text: str) -> dict[str, int]:
-    """A flat keyed file ("key value" lines) as numbers; other lines are left out."""
+    """The numbers of a flat keyed file ("key value" lines); other lines are ignored."""
     result = {}
     for line in text.splitlines():
         key, _, value = line.partition(" ")
@@ -245,7 +248,7 @@ def keyed(text: str) -> dict[str, int]:
 
 
 def number(text: str, default: int = 0) -> int:
-    """The number in a file of one value; `default` for "max" or nothing."""
+    """The number in a file of one value; `default` for other text, such as "max"."""
     text = text.strip()
     return int(text) if text.lstrip("-").isdigit() else default
 
@@ -260,7 +263,7 @@ def rdma_line(device: str, limits: Mapping[str, Any]) -> str:
 
 
 def remove_tree(directory: str) -> None:
-    """rmdir `directory` after all below it; fine if it is gone. Raises OSError EBUSY while processes are inside."""
+    """Remove the cgroup `directory` and all below it. Idempotent. Raises OSError EBUSY while processes are inside."""
     try:
         os.rmdir(directory)
         return
@@ -275,7 +278,7 @@ def remove_tree(directory: str) -> None:
     except FileNotFoundError:
         return
     if not below:
-        os.rmdir(directory)  # the EBUSY it gives is the true one
+        os.rmdir(directory)  # nothing is below: raises EBUSY if processes are inside
         return
     for path in below:
         remove_tree(path)
@@ -286,7 +289,7 @@ def remove_tree(directory: str) -> None:
 
 
 def pids_below(directory: str) -> list[int]:
-    """The pids in `directory`'s cgroup.procs and in those below. A cgroup that vanishes meanwhile counts as empty."""
+    """The pids in the cgroup.procs of `directory` and below. A cgroup that is removed meanwhile counts as empty."""
     found: list[int] = []
     stack = [directory]
     while stack:
@@ -304,7 +307,7 @@ def pids_below(directory: str) -> list[int]:
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether `pid` is dead and waits for its parent (or is gone): proc(5), stat's third field."""
+    """Whether `pid` has ended, reaped or not: proc(5), third field of stat."""
     try:
         text = read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
@@ -313,5 +316,5 @@ def is_zombie(pid: int) -> bool:
 
 
 def pause() -> None:
-    """One short wait for something that v1 gives no event for."""
+    """Wait a millisecond, for something that v1 has no event for."""
     time.sleep(_PAUSE_S)

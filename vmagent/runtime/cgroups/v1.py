@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.plantypes import ShownCgroup
 
-# Controllers that a container's processes are put under wherever they are mounted; a name=… hierarchy too.
+# A container joins the hierarchies of these controllers, as far as they are mounted, and the name=… hierarchies.
 _CONTROLLERS = frozenset(
     [
         "cpu",
@@ -56,7 +56,7 @@ _CONTROLLERS = frozenset(
         "misc",
     ]
 )
-_UNLIMITED = 0x7FFFFFFFFFFFF000  # what memory.limit_in_bytes says for none, on 4 KiB pages
+_UNLIMITED = 0x7FFFFFFFFFFFF000  # memory.limit_in_bytes without a limit, with pages of 4 KiB
 
 
 class TreeV1(Tree):
@@ -115,7 +115,7 @@ class TreeV1(Tree):
         return cgroup
 
     def _prepare(self, parent: str) -> None:
-        """Make `parent` and all above it."""
+        """Make `parent` and all cgroups above it."""
         for mount_point in self.mount_points:
             os.makedirs(mount_point + parent, 0o755, exist_ok=True)
         at = ""
@@ -137,9 +137,9 @@ class TreeV1(Tree):
         self._init_cpuset(path.rpartition("/")[0], path)
 
     def _init_cpuset(self, parent: str, path: str) -> None:
-        """A cpuset takes no process before both its lists are set; take them from the parent.
+        """Copy cpus and mems from the parent: a cpuset accepts no process before both are set.
 
-        The kernel does it by itself in a parent with cgroup.clone_children, which `_prepare` sets.
+        The kernel does so itself if the parent has cgroup.clone_children, which `_prepare` sets.
         """
         root = self.controllers.get("cpuset")
         if root is None or read(f"{root}{path}/cpuset.mems").strip():
@@ -231,9 +231,9 @@ class CgroupV1(Cgroup):
             self._update_devices(rules)
 
     def _update_devices(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """One rule a write, as the kernel wants it; each of the two files is opened once."""
+        """Write one rule per write(2), as the kernel requires; each of the two files is opened once."""
         fds: dict[str, int] = {}
-        done: set[str] = set()  # written since the last rule of the other kind
+        done: set[str] = set()  # lines written since the last change between allow and deny
         name = ""
         try:
             for rule in rules:
@@ -294,7 +294,7 @@ class CgroupV1(Cgroup):
                 if not os.path.exists(path):
                     raise OSError(errno.EOPNOTSUPP, f"this kernel has no {name}", self.path)
                 write(path, memory[key])
-                # A kernel that has given these up takes the number and forgets it.
+                # Kernels that no longer support these limits accept the number and ignore it.
                 if memory[key] > 0 and number(read(path)) > memory[key]:
                     raise OSError(errno.EOPNOTSUPP, f"this kernel obeys no {name}", self.path)
 
@@ -308,7 +308,7 @@ class CgroupV1(Cgroup):
             except OSError as e:
                 if e.errno != errno.EINVAL or not quota:
                     raise
-                # The new period with the old quota is over the parent's; with the new quota first it is not.
+                # The new period with the old quota exceeds the parent's bandwidth: write the new quota first.
                 write(self._file("cpu", "cpu.cfs_quota_us"), quota)
                 write(self._file("cpu", "cpu.cfs_period_us"), period)
         if quota:
@@ -348,7 +348,7 @@ class CgroupV1(Cgroup):
                 )
 
     def _write_block_io(self, names: tuple[str, ...], value: str) -> None:
-        """Into the first of these files that this kernel's I/O scheduler offers. Raises OSError EOPNOTSUPP for none."""
+        """Write to the first of these files that exists: that depends on the I/O scheduler. OSError EOPNOTSUPP."""
         for name in names:
             path = self._file("blkio", name)
             if os.path.exists(path):
@@ -378,7 +378,7 @@ class CgroupV1(Cgroup):
                 write(path, "THAWED")
                 raise TimeoutError(errno.ETIMEDOUT, f"processes do not freeze: {state}", path)
             pause()
-            write(path, "FROZEN")  # a process that was forking needs the push again
+            write(path, "FROZEN")  # again, for a child that was forked during the first write
 
     def thaw(self) -> None:
         write(self._file("freezer", "freezer.state"), "THAWED")
@@ -399,7 +399,7 @@ class CgroupV1(Cgroup):
 
     def kill_all(self) -> None:
         if self._has("freezer") and self.is_frozen() and self.exists():
-            self.signal_all(9)  # while frozen none can fork away
+            self.signal_all(9)  # frozen processes cannot fork
             self.thaw()
         super().kill_all()
 
@@ -442,7 +442,7 @@ class CgroupV1(Cgroup):
 
 
 def _block_lines(text: str) -> list[dict[str, Any]]:
-    """ "8:0 Read 4096" lines; the line of the total has two fields and is left out."""
+    """Parse lines like "8:0 Read 4096"; the line with the total has two fields and is ignored."""
     entries = []
     for line in text.splitlines():
         fields = line.split(" ")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vmagent.runtime.plantypes import ShownCgroup
 
 _WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc")
-_OWN_LEAF = "cove.host"  # where our own processes go when they sit in the way of handing controllers down
+_OWN_LEAF = "cove.host"  # a cgroup for our own processes: a cgroup with processes cannot enable controllers below
 
 
 class TreeV2(Tree):
@@ -81,7 +81,7 @@ class TreeV2(Tree):
         return True
 
     def _prepare(self, parent: str) -> None:
-        """Make `parent` and let each folder from the root down to it hand its controllers on."""
+        """Make `parent`, and enable the controllers below each cgroup from the root to it."""
         at = self.mount_point
         self._hand_down(at)
         for part in parent.split("/")[1:]:
@@ -100,7 +100,8 @@ class TreeV2(Tree):
             try:
                 write(control, "+" + name)
             except OSError as e:
-                # EBUSY: no internal processes, except in the real root. Ours (a container's root, a login) move away.
+                # EBUSY: only the real root may have both processes and controllers below. Where this one is a
+                # namespace's root (in a container), its processes move to a leaf.
                 if e.errno != errno.EBUSY or directory != self.mount_point:
                     raise
                 self._move_away(directory)
@@ -163,7 +164,7 @@ class CgroupV2(Cgroup):
             try:
                 os.chown(self._file(name), uid, -1)
             except FileNotFoundError:
-                continue  # not every cgroup has every one of them
+                continue  # the file's controller is not enabled here
 
     def open_oom_events(self) -> int:
         return files.watch(self._file("memory.events"))
@@ -195,7 +196,7 @@ class CgroupV2(Cgroup):
                 os.close(directory_fd)
 
     def _refuse(self, resources: Mapping[str, Any]) -> None:
-        """What v1 had and v2 has no word for (config-linux.md, "Unified": no conversion, so an error)."""
+        """Raise OSError EOPNOTSUPP for a limit of v1 that v2 does not have (config-linux.md, "Unified")."""
         memory, cpu, io = (resources.get(key) or {} for key in ("memory", "cpu", "blockIO"))
         wanted = {
             "memory.kernel": memory.get("kernel"),
@@ -237,7 +238,7 @@ class CgroupV2(Cgroup):
         try:
             write(self._file("memory.swap.max"), value)
         except FileNotFoundError:
-            if value not in ("max", 0):  # without swap accounting in the kernel, no swap at all is what holds anyhow
+            if value not in ("max", 0):  # without swap accounting these two need nothing to be written
                 raise OSError(errno.EOPNOTSUPP, "this kernel counts no swap per cgroup", self.path) from None
 
     def _update_cpu(self, cpu: Mapping[str, Any]) -> None:
@@ -278,7 +279,7 @@ class CgroupV2(Cgroup):
         fd = os.open(self._file("cgroup.events"), os.O_RDONLY | os.O_CLOEXEC)
         try:
             poll = select.poll()
-            poll.register(fd, select.POLLPRI)  # the kernel notifies readers of cgroup.events
+            poll.register(fd, select.POLLPRI)  # the kernel signals a change of cgroup.events this way
             write(self._file("cgroup.freeze"), 1)
             deadline = time.monotonic() + FREEZE_LIMIT_S
             while keyed(os.pread(fd, 4096, 0).decode()).get("frozen") != 1:
@@ -305,7 +306,8 @@ class CgroupV2(Cgroup):
         return pids_below(self._directory)
 
     def kill_all(self) -> None:
-        # 5.14: also what is being forked, and what is frozen. Before, or where it is gone, the loop below settles it.
+        # Since 5.14 cgroup.kill also kills children that are being forked, and frozen processes. The loop of the base
+        # class does it on older kernels, and waits for the end.
         if os.path.exists(self._file("cgroup.kill")):
             write(self._file("cgroup.kill"), 1)
         super().kill_all()
