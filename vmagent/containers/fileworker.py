@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -23,7 +24,7 @@ from vmagent.containers.ids import Ids
 from vmagent.containers.process import open_process
 from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import capabilities, mounts
-from vmagent.linux.process import CLONE_NEWNS, set_fs_ids, unshare
+from vmagent.linux.process import CLONE_NEWNS, PR_SET_PDEATHSIG, prctl, set_fs_ids, unshare
 from vmagent.runtime.plantypes import Overlay
 from vmagent.runtime.rootfs import mount_overlay
 from vmagent.runtime.usernamespace import make_user_namespace, mount_idmapped_overlay
@@ -98,6 +99,13 @@ def _mount_inside(root_fd: int, source: str, destination: str, user_ns_fd: int =
         os.close(place)
 
 
+def _end_with(parent: int | None) -> None:
+    """Have the kernel kill this process when the process `parent` ends: nobody would use what it does."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        raise BrokenPipeError  # it ended before the line above
+
+
 def run(job: dict[str, Any], report: Any) -> None:
     """Do one job. Raises TreeError, OSError."""
     if job["op"] == "diff":
@@ -135,6 +143,7 @@ def main(argv: list[str]) -> int:
             pipe.flush()
 
         try:
+            _end_with(job.get("parent"))
             run(job, report)
         except TreeError as e:
             report({"error": str(e), "status": e.status})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import stat
 import tarfile
 from collections.abc import Collection
@@ -14,6 +15,8 @@ from typing import IO
 from vmagent.containers.ids import Ids
 from vmagent.containers.treewalk import HOST_IDS, Tree, TreeError, split
 from vmagent.linux import mounts
+from vmagent.linux.files import syncfs
+from vmagent.linux.process import PR_SET_PDEATHSIG, prctl
 
 OPAQUE = "trusted.overlay.opaque"
 _WHITEOUT, _OPAQUE_NAME = ".wh.", ".wh..wh..opq"
@@ -365,24 +368,26 @@ def _make_special(
 
 
 def copy_up(tree: Tree, path: str, target: str, ids: Ids) -> None:
-    """Fill the empty folder `target` with what the image has at `path`: content, owner, mode. Nothing is fine.
+    """Fill the empty folder `target` with what the image has at `path`: content, owner, mode; flushed to the disk.
 
-    `ids`: whose the files are there.
+    Nothing is done if the image has no folder there. `ids`: whose the files are in `target`. Raises OSError.
     """
     try:
         source_fd = tree.open_folder(path)
     except TreeError:
         return
     try:
+        target_fd = os.open(target, _FOLDER)  # before the first write: syncfs reports the errors from here on
         read_fd, write_fd = os.pipe()
         info = os.fstat(source_fd)
         pid = os.fork()
         if pid == 0:  # the reader of our own tar; one thread, nothing to lose
             status = 1
             try:
+                prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 os.close(write_fd)
                 with open(read_fd, "rb") as source:
-                    inside = Tree(os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), ids)
+                    inside = Tree(target_fd, ids)
                     extract(inside, "/", source, keeps_kind=False, owner=None)
                 status = 0
             finally:
@@ -393,7 +398,9 @@ def copy_up(tree: Tree, path: str, target: str, ids: Ids) -> None:
         _, wait_status = os.waitpid(pid, 0)
         if wait_status:
             raise OSError(errno.EIO, "copying the image's files into the volume failed", target)
-        os.chown(target, *ids.outside(info.st_uid, info.st_gid))
-        os.chmod(target, stat.S_IMODE(info.st_mode))
+        os.fchown(target_fd, *ids.outside(info.st_uid, info.st_gid))
+        os.fchmod(target_fd, stat.S_IMODE(info.st_mode))
+        syncfs(target_fd)
+        os.close(target_fd)
     finally:
         os.close(source_fd)

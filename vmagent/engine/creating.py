@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from vmagent.containers import configure, records
@@ -142,7 +143,7 @@ class Creator:
         return self._find(ref)
 
     async def _claim_volumes(self, record: Container, claims: ExitStack) -> list[MountPoint]:
-        """Make the volumes that are not there, and fill new ones with what the image has at their place."""
+        """Make the volumes that are not there, and fill empty ones with what the image has at their place."""
         mounts = []
         for mount in record.mounts:
             if mount.kind is not MountKind.VOLUME:
@@ -153,7 +154,11 @@ class Creator:
             )
             claims.callback(claimed.release)
             mounts.append(replace(mount, volume=claimed.name, source=str(claimed.path)))
-            if claimed.is_new and mount.copy:
-                is_own = self._volumes.is_own(claimed.name)
-                await self._files.copy_up(record, mount.destination, claimed.path, is_own=is_own)
+            if mount.copy and await self._files.image_has(record, mount.destination):
+                copy = partial(
+                    self._files.copy_up, record, mount.destination, is_own=self._volumes.is_own(claimed.name)
+                )
+                await self._volumes.fill(claimed.name, copy)
+            else:
+                await self._volumes.settled(claimed.name)
         return mounts

@@ -118,7 +118,7 @@ class Files:
     async def _job(self, record: Container, op: str, path: str, **more: Any) -> AsyncIterator[_Job]:
         """Run a worker; ended at the latest when the block is left."""
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        job = json.dumps({"op": op, "path": path, **more})
+        job = json.dumps({"op": op, "path": path, "parent": os.getpid(), **more})
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -261,16 +261,18 @@ class Files:
             async for data in job.output():
                 yield data
 
+    async def image_has(self, record: Container, path: str) -> bool:
+        """Whether the image of `record` may have something at `path`."""
+        return await self._background.on_disk(_exists_in, self.lowers(record), path)
+
     async def copy_up(self, record: Container, path: str, target: Path, *, is_own: bool) -> None:
-        """Fill the new volume at `target` with what the image of `record` has at `path`.
+        """Copy what the image of `record` has at `path` into the empty folder `target`, for a volume.
 
         In a folder of the host's (not `is_own`) the files are those of the container's users.
         """
         folder = self._exec_root.path / "image-root"
         folder.mkdir(mode=0o700, exist_ok=True)
         lowers = self.lowers(record)
-        if not await self._background.on_disk(_exists_in, lowers, path):
-            return
         root = {
             "target": str(folder),
             "lowers": lowers[1:],

@@ -91,6 +91,9 @@ class Launcher:
         """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
         record = live.record
         began = time.perf_counter()
+        for mount in record.mounts:
+            if mount.kind is MountKind.VOLUME:
+                await self._volumes.settled(mount.volume)
         log_limits = logconfig.limits(record.host_config["LogConfig"])
         namespace_fd = None
         private = await self._users.prepare(record) if self._users.is_private(record.host_config) else None

@@ -6,11 +6,11 @@ import asyncio
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from vmagent.engine.background import Background
 from vmagent.engine.events import EventBus
@@ -19,11 +19,13 @@ from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.paths import DataRoot
+from vmagent.volumes import filling
 from vmagent.volumes.model import ANONYMOUS_LABEL, Volume, check_name, check_options
 from vmagent.volumes.store import VolumeStore
 
 Json = dict[str, Any]
 Filters = Mapping[str, Sequence[str]]
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,6 @@ class ClaimedVolume:
 
     name: str
     path: Path  # to be mounted
-    is_new: bool
     owner: Volumes
 
     def release(self) -> None:
@@ -50,6 +51,7 @@ class Volumes:
         self._store = VolumeStore(data_root.volumes, data_root.trash)
         self._volumes: dict[str, Volume] = {}
         self._claims: Counter[str] = Counter()
+        self._filling: dict[str, asyncio.Lock] = {}  # held while a volume gets its first content
         self._changing = asyncio.Lock()  # creation and removal on disk don't overlap
         self._is_pruning = False
 
@@ -74,18 +76,54 @@ class Volumes:
             labels[ANONYMOUS_LABEL] = ""
         self._claims[name] += 1
         try:
-            volume, is_new = await self._ensure(name, driver or "local", labels, options or {})
+            volume = await self._ensure(name, driver or "local", labels, options or {})
             path = self.path_of(name)
         except BaseException:
             self.release(name)
             raise
-        return ClaimedVolume(volume.name, path, is_new, self)
+        return ClaimedVolume(volume.name, path, self)
 
     def release(self, name: str) -> None:
         """End one claim."""
         self._claims[name] -= 1
         if self._claims[name] <= 0:
             del self._claims[name]
+
+    async def fill(self, name: str, copy: Callable[[Path], Awaitable[None]]) -> None:
+        """If volume `name` is empty, give it its first content: `copy` puts that into the folder that it is given.
+
+        One at a time for each volume; who waits finds it filled, or tries in turn. The volume has all of the content or
+        none, also after a failure or a kill. The caller has a claim on the volume. Raises what `copy` raises, NotFound,
+        EngineError.
+        """
+        async with self._filling.setdefault(name, asyncio.Lock()):
+            volume = self._find(name)
+            try:
+                begun = await self._background.on_disk(filling.begin, volume)
+                if begun is None:
+                    return
+                try:
+                    await copy(begun.staging)
+                except BaseException:
+                    await self._to_the_end(begun.end)
+                    raise
+                await self._to_the_end(filling.finish, begun)
+            except OSError as e:
+                raise EngineError(f"failed to populate volume {name}: {e.strerror or e}") from e
+
+    async def _to_the_end(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run `function` in a disk thread; a cancelled caller is cancelled when it has ended."""
+        work = asyncio.ensure_future(self._background.on_disk(function, *args, **kwargs))
+        try:
+            await asyncio.shield(work)
+        finally:
+            await asyncio.wait([work])
+
+    async def settled(self, name: str) -> None:
+        """Wait until no first content is on its way into volume `name`."""
+        if (lock := self._filling.get(name)) is not None and lock.locked():
+            async with lock:
+                pass
 
     def path_of(self, name: str) -> Path:
         """What to mount for volume `name`. Raises NotFound."""
@@ -114,7 +152,7 @@ class Volumes:
             name = secrets.token_hex(32)
             labels[ANONYMOUS_LABEL] = ""
         driver = _text(body, "Driver") or "local"
-        volume, _ = await self._ensure(name, driver, labels, _strings(body, "DriverOpts"))
+        volume = await self._ensure(name, driver, labels, _strings(body, "DriverOpts"))
         return volume.to_json()
 
     async def list(self, filters: Filters) -> Sequence[Json]:
@@ -183,27 +221,25 @@ class Volumes:
         if name in self._claims:
             raise Conflict(f"remove {name}: volume is in use by a container that is being created")
 
-    async def _ensure(
-        self, name: str, driver: str, labels: Mapping[str, str], options: Mapping[str, str]
-    ) -> tuple[Volume, bool]:
-        """(volume, whether it was made now)."""
+    async def _ensure(self, name: str, driver: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
+        """The volume, made if it is not there. Raises BadRequest, EngineError."""
         if driver != "local":
             # docker says 404 here; as the answer to a container's create that would make its CLI pull the image.
             raise BadRequest(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
         if (volume := self._volumes.get(name)) is not None:
-            return volume, False
+            return volume
         check_name(name)
         check_options(name, options)
         async with self._changing:
             if (volume := self._volumes.get(name)) is not None:
-                return volume, False
+                return volume
             try:
                 volume = await self._background.on_disk(self._store.create, name, labels, options)
             except OSError as e:
                 raise EngineError(f"create {name}: {e.strerror or e}") from e
             self._volumes[name] = volume
         self._bus.publish("volume", "create", name, {"driver": volume.driver})
-        return volume, True
+        return volume
 
     async def _discard(self, name: str, *, leaving: str = "") -> None:
         """Remove a volume that nobody but the container `leaving` uses. Raises Conflict."""
@@ -212,6 +248,7 @@ class Volumes:
                 return
             self._refuse_if_used(name, leaving)
             del self._volumes[name]  # from here on no container can claim it
+            self._filling.pop(name, None)
             try:
                 left = await self._background.on_disk(self._store.remove, name)
             except OSError as e:

@@ -20,11 +20,12 @@ from vmagent.images import erofs, tarstream
 from vmagent.images.channel import Stage
 from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
-from vmagent.images.flush import flush_file, syncfs
+from vmagent.images.flush import flush_file
 from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Compression, Kind, Layer, hex_of
 from vmagent.images.links import clamped, components
 from vmagent.images.tarstream import ByteSource
 from vmagent.images.unpack import AUFS_OWN, FORBIDDEN_XATTRS, OPAQUE, WHITEOUT, Unpacker, whiteout_of
+from vmagent.linux.files import syncfs
 
 _RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
 _PLAIN_DEPTH = 4  # blocks of up to 1 MiB between decompressing and unpacking

@@ -51,3 +51,22 @@ def watch(path: str) -> int:
         os.close(fd)
         fail("inotify_add_watch", path)
     return fd
+
+
+RENAME_NOREPLACE = 1  # linux/fs.h
+
+libc.syncfs.argtypes = (ctypes.c_int,)
+libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+
+def syncfs(fd: int) -> None:
+    """Flush the file system that `fd` is on. Raises OSError for any write error since `fd` was opened (Linux 5.8),
+    so open it before the first write."""
+    if libc.syncfs(fd) < 0:
+        fail("syncfs")
+
+
+def rename_no_replace(old_dir_fd: int, old: str, new_dir_fd: int, new: str) -> None:
+    """Rename a file or folder. Raises FileExistsError if `new` is there already (Linux 3.15), OSError."""
+    if libc.renameat2(old_dir_fd, os.fsencode(old), new_dir_fd, os.fsencode(new), RENAME_NOREPLACE) < 0:
+        fail("renameat2", new)

@@ -16,6 +16,7 @@ import structlog
 
 from vmagent.durable import fsync_dir, publish
 from vmagent.errors import EngineError
+from vmagent.volumes import filling
 from vmagent.volumes.model import Volume, now
 
 RECORD = "volume.json"
@@ -41,9 +42,15 @@ class VolumeStore:
                 shutil.rmtree(entry)
                 continue
             try:
-                volumes.append(Volume.from_record((entry / RECORD).read_bytes(), entry / DATA))
+                volume = Volume.from_record((entry / RECORD).read_bytes(), entry / DATA)
             except (OSError, EngineError) as e:
                 log.warning("volume.unreadable", volume=entry.name, error=str(e))
+                continue
+            volumes.append(volume)
+            try:
+                filling.recover(volume)
+            except (OSError, EngineError) as e:  # tried again before the volume is filled
+                log.warning("volume.filling_not_ended", volume=volume.name, error=str(e))
         return volumes
 
     def create(self, name: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
