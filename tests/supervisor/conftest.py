@@ -63,8 +63,8 @@ class Keeper:
 
     def start(self) -> None:
         command: list[str | Path] = [sys.executable, "-m", "tests.supervisor.harness"]
-        command += ["-H", f"unix://{self.root}/e.sock", "--pidfile", self.root / "pid", *self._flags]
-        command += ["--data-root", self.root / "data", "--exec-root", self.root / "exec"]
+        command += ["-H", f"unix://{self.root}/e.sock", "--pidfile", self.root / "pid"]
+        command += ["--data-root", self.root / "data", "--exec-root", self.root / "exec", *self._flags]
         with self.log.open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
