@@ -132,6 +132,7 @@ def test_without_a_client_the_oldest_output_is_dropped(both: Both) -> None:
         assert both.write(1, bytes([number]) * (1 << 16)) == IDLE
         assert both.stored_bytes() < 2 * WINDOW_BYTES
     again = Window(os.dup(both.window.payload_fd), os.dup(both.window.index_fd))  # of a next supervisor
+    again.resume_writing()
     assert not again.is_attended
     again.close()
     both.reader.close()

@@ -7,7 +7,6 @@ another one, it shares the user namespace too, as under dockerd: it owns the oth
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -24,12 +23,13 @@ from vmagent.containers.userns import UserNamespace
 from vmagent.engine.background import Background
 from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError
+from vmagent.linux import packets
+from vmagent.linux.packets import PeerLost
 from vmagent.linux.subids import IdMaps
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.usernamespace import open_idmapped
 
 ANSWER_LIMIT_S = 10.0
-_ANSWER_BYTES = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -211,30 +211,27 @@ class _Maker:
 
         Raises EngineError.
         """
-        request = json.dumps({"uid_map": maps.uids, "gid_map": maps.gids, "network": with_network}).encode()
+        request = {"uid_map": maps.uids, "gid_map": maps.gids, "network": with_network}
         with self._lock:
             try:
                 answer, fds = self._ask(request, user_fd)
-            except OSError:  # it was killed since it was last asked
+            except (PeerLost, OSError):  # it was killed since it was last asked
                 self._end()
                 try:
                     answer, fds = self._ask(request, user_fd)
-                except OSError as e:
+                except (PeerLost, OSError) as e:
                     self._end()
-                    raise EngineError(f"error making a user namespace: {e.strerror or e}") from e
+                    raise EngineError(f"error making a user namespace: {e}") from e
         if answer["errno"]:
             raise EngineError(f"{answer['doing']}: {os.strerror(answer['errno']).lower()}")
         return fds[0], fds[1] if with_network else None
 
-    def _ask(self, request: bytes, user_fd: int | None) -> tuple[dict[str, Any], list[int]]:
+    def _ask(self, request: dict[str, Any], user_fd: int | None) -> tuple[dict[str, Any], list[int]]:
         if self._sock is None:
             self._start()
         assert self._sock is not None
-        socket.send_fds(self._sock, [request], [] if user_fd is None else [user_fd])
-        data, fds, _, _ = socket.recv_fds(self._sock, _ANSWER_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
-        if not data:
-            raise BrokenPipeError("the maker of namespaces has ended")
-        return json.loads(data), list(fds)
+        packets.send(self._sock, request, [] if user_fd is None else [user_fd])
+        return packets.receive(self._sock)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

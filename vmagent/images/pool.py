@@ -12,12 +12,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Any
 
 from vmagent.errors import EngineError
-from vmagent.images import wire
 from vmagent.images.faults import engine_error
-from vmagent.images.wire import Message
+from vmagent.linux import packets
+from vmagent.linux.packets import PeerLost
 
+Message = dict[str, Any]
 IDLE_S = 60.0
 _END_LIMIT_S = 5.0
 
@@ -27,7 +29,7 @@ class Worker:
 
     def __init__(self, *, nice: int = 0) -> None:
         """Start the process; it is ready when it takes its first job. Raises OSError."""
-        ours, theirs = wire.pair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "vmagent.images.worker", *map(str, (theirs.fileno(), nice, os.getpid()))],
@@ -48,12 +50,11 @@ class Worker:
 
         Raises the EngineError that the worker's failure means. When cancelled, the worker is killed.
         """
-        loop = asyncio.get_running_loop()
         try:
             try:
-                wire.send(self._sock, job, fds)
-                while data := await loop.sock_recv(self._sock, wire.MAX_MESSAGE):
-                    message: Message = wire.decode(data)
+                packets.send(self._sock, job, fds)
+                while True:
+                    message = await self._receive()
                     if "done" in message:
                         result: Message = message["done"]
                         return result
@@ -61,8 +62,8 @@ class Worker:
                         raise engine_error(message["failed"], message["kind"])
                     if on_event is not None:
                         on_event(message)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # told below, with the process's status
+            except PeerLost:
+                pass  # reported below, with the process's status
         except EngineError:
             raise
         except BaseException:
@@ -72,6 +73,18 @@ class Worker:
         await self.close()
         raise EngineError(f"the image worker ended unexpectedly ({self._process.returncode}) in {job['op']}")
 
+    async def _receive(self) -> Message:
+        """The worker's next message; it sends no descriptors. Raises PeerLost."""
+        while True:
+            try:
+                message, fds = packets.receive(self._sock)
+            except BlockingIOError:
+                await _readable(self._sock)
+                continue
+            for fd in fds:
+                os.close(fd)
+            return message
+
     async def close(self) -> None:
         """End the process and reap it."""
         self._sock.close()  # its read returns nothing: it ends by itself
@@ -80,6 +93,21 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             await asyncio.shield(asyncio.to_thread(self._process.wait))
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(sock, _done, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(sock)
+
+
+def _done(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 class WorkerPool:

@@ -1,6 +1,8 @@
 """A pull worker: `python -m vmagent.images.worker FD NICE ENGINE_PID`.
 
-It takes jobs from the engine over descriptor FD (wire.py). It ends when the engine closes its end, or dies.
+It takes jobs from the engine over descriptor FD (`vmagent.linux.packets`): {"op", …} with at most two descriptors. It
+replies with any number of events, then with {"done": result} or {"failed": message, "kind"}. It ends when the engine
+closes its end, or dies.
 What a job could not finish lies in the job's ingest folder only.
 An exception that no operation foresees ends the process with its traceback on stderr; the engine reports that.
 """
@@ -18,17 +20,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vmagent.images import archive, config, resolve, saving, uploading, wire
+from vmagent.images import archive, config, resolve, saving, uploading
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected, Job, file_blocks
 from vmagent.images.layer import Blob, Kind, Layer, hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Credentials, Registry
-from vmagent.images.wire import Message
+from vmagent.linux import packets
+from vmagent.linux.packets import PeerLost
 from vmagent.linux.process import PR_SET_PDEATHSIG, prctl, set_name
 from vmagent.paths import DataRoot
 
+Message = dict[str, Any]
 EVENT_INTERVAL_S = 0.1
 _REMOVE_TRIES = 3  # a tree that is removed by two has names vanish in between
 
@@ -41,8 +45,8 @@ class Worker:
         self._last_event = 0.0
 
     def emit(self, event: Message) -> None:
-        """Tell the engine something. Raises OSError when it is gone."""
-        wire.send(self._sock, event)
+        """Send an event to the engine. Raises PeerLost."""
+        packets.send(self._sock, event)
 
     def progress(self, event: Message, *, is_last: bool) -> None:
         """Tell it unless something was told a moment ago; what `is_last` is always told."""
@@ -193,10 +197,10 @@ def _operation(worker: Worker, name: str) -> Callable[[Message, list[int]], Mess
 
 
 def serve(sock: socket.socket) -> None:
-    """Do jobs until the engine closes its end. Raises OSError."""
+    """Do jobs until the engine closes its end: raises PeerLost."""
     worker = Worker(sock)
-    while (received := wire.receive(sock)) is not None:
-        job, fds = received
+    while True:
+        job, fds = packets.receive(sock)
         answer: dict[str, Any]
         try:
             answer = {"done": _operation(worker, job["op"])(job, fds)}
@@ -208,7 +212,7 @@ def serve(sock: socket.socket) -> None:
         finally:
             for fd in fds:
                 os.close(fd)
-        wire.send(sock, answer)
+        packets.send(sock, answer)
 
 
 def main(argv: list[str]) -> int:
@@ -224,7 +228,7 @@ def main(argv: list[str]) -> int:
     with socket.socket(fileno=int(argv[0])) as sock:
         try:
             serve(sock)
-        except (BrokenPipeError, ConnectionResetError):
+        except PeerLost:
             return 0
     return 0
 

@@ -18,9 +18,9 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
 
 from vmagent.keeper.store import Store
 from vmagent.linux.compact_json import loads
+from vmagent.linux.packets import Link, PeerLost, open_socket
 from vmagent.linux.title import set_title
 from vmagent.supervisor.stderr import say
-from vmagent.supervisor.wire import Link, PeerLost, open_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

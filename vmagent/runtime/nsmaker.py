@@ -2,37 +2,32 @@
 
     python -m vmagent.runtime.nsmaker FD
 
-On the SOCK_SEQPACKET at FD each packet is one JSON object {"uid_map", "gid_map", "network"}, with the descriptor of a
-user namespace where an existing one is meant. The answer is {"errno": 0} with the user namespace's descriptor and, if
-`network`, that of a new network namespace that belongs to it; or {"errno", "doing"}. It ends when the other side does.
+On the SOCK_SEQPACKET at FD (`vmagent.linux.packets`) each request is {"uid_map", "gid_map", "network"}, with the
+descriptor of a user namespace where an existing one is meant. The reply is {"errno": 0} with the user namespace's
+descriptor and, if `network`, that of a new network namespace that belongs to it; or {"errno", "doing"}. The process
+ends when the other side closes.
 """
 
 from __future__ import annotations
 
-import array
-import json
 import os
 import socket
 import sys
 from typing import Any
 
+from vmagent.linux import packets
+from vmagent.linux.packets import PeerLost
 from vmagent.linux.title import set_title
 from vmagent.runtime.usernamespace import make_network_namespace, make_user_namespace
 
-_MAX_BYTES = 1 << 16  # 340 lines of each map
-
 
 def serve(sock: socket.socket) -> None:
-    """Until the other side is gone. Raises OSError."""
+    """Until the other side closes: raises PeerLost."""
     while True:
-        data, given, _, _ = socket.recv_fds(sock, _MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
-        if not data:
-            return
-        fds = list(given)
-        answer = _make(json.loads(data), fds)
+        request, fds = packets.receive(sock)
+        reply = _make(request, fds)
         try:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if not answer["errno"] else []
-            sock.sendmsg([json.dumps(answer).encode()], rights)
+            packets.send(sock, reply, fds if not reply["errno"] else ())
         finally:
             for fd in fds:
                 os.close(fd)
@@ -57,8 +52,8 @@ def main(argv: list[str]) -> int:
     try:
         with socket.socket(fileno=int(argv[0])) as sock:
             serve(sock)
-    except BrokenPipeError:
-        pass  # the engine is gone
+    except PeerLost:
+        pass  # the engine has closed its end, or ended
     return 0
 
 

@@ -15,11 +15,11 @@ from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_PEEK
 
 from vmagent.linux.compact_json import loads
 from vmagent.linux.files import peek_pipe
+from vmagent.linux.packets import open_socket
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.linux.terminal import set_size
 from vmagent.runtime.failure import told
 from vmagent.supervisor.loop import HANGUP, ONLY_HANGUP, READ
-from vmagent.supervisor.wire import open_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

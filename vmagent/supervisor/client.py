@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.errors import EngineError
+from vmagent.linux.packets import Link, PeerLost
 from vmagent.runtime.fields import to_wire
 from vmagent.runtime.plantypes import VERSION, Plan, Process
-from vmagent.supervisor.wire import Link, PeerLost
 
 REQUEST_LIMIT_S = 30.0
 SPAWN_LIMIT_S = 120.0

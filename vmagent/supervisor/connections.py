@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from vmagent.linux.packets import Link, PeerLost
 from vmagent.supervisor.loop import READ, WRITE
-from vmagent.supervisor.wire import Link, PeerLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

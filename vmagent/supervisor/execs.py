@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 KIND = "exec"
 KEEP_S = 300.0  # an ended exec can be inspected for this long
 _DRAIN_TURNS = 16
+_KEPT = ("pid", "report", "console", "master", "stdin", "src1", "src2", "relay_r", "relay_w", "window", "index")
 # From the exit of a terminal's process to the end of its output: the bytes come through a work queue of the kernel.
 _TERMINAL_DRAIN_S = 0.5
 
@@ -186,6 +187,7 @@ class Exec(Child, WindowOwner):
         if "window" not in fds or "index" not in fds:
             return
         self.window = Window(fds.pop("window"), fds.pop("index"))
+        self.window.resume_writing()
         relay = (fds.pop("relay_r", -1), fds.pop("relay_w", -1))
         for stream in (STDOUT, STDERR):
             source_fd = fds.pop(f"src{stream}", -1)
@@ -220,6 +222,9 @@ class Exec(Child, WindowOwner):
             self.loop.remove(splicer.source_fd)  # until `read_on`
         elif state == ENDED:
             self.loop.remove(splicer.source_fd)
+            if not self.tty:  # the master is still needed for the terminal's size
+                os.close(splicer.source_fd)
+                splicer.source_fd = -1
         if self.window.end != before:
             self._tell(self, "grew")
         if self._code is not None and state == ENDED:
@@ -271,7 +276,7 @@ class Exec(Child, WindowOwner):
         self._code = code
         state = ENDED
         for splicer in self._splicers:
-            for _ in range(_DRAIN_TURNS):
+            for _ in range(_DRAIN_TURNS if splicer.source_fd >= 0 else 0):
                 state = splicer.move(is_end=True)
                 if state in (IDLE, ENDED):
                     break
@@ -293,9 +298,8 @@ class Exec(Child, WindowOwner):
         self.reap()
         self._close_sources()
         super().close()
-        self.keeping.take_later(
-            self.key, "pid", "report", "console", "master", "stdin", "src1", "src2", "relay_r", "relay_w"
-        )
+        if self.window is None:
+            self.keeping.take_later(self.key, *_KEPT)  # else with the window: each message wakes the keeper
 
     def _close_sources(self) -> None:
         for splicer in self._splicers:
@@ -317,7 +321,7 @@ class Exec(Child, WindowOwner):
         if self.window is not None:
             self.window.close()
             self.window = None
-            self.keeping.take_later(self.key, "window", "index")
+            self.keeping.take_later(self.key, *_KEPT)
 
     def close(self) -> None:
         self._close_sources()

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import select
 
+from vmagent.linux.packets import Link, PeerLost
 from vmagent.supervisor.stderr import say
-from vmagent.supervisor.wire import Link, PeerLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

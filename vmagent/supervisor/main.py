@@ -17,9 +17,9 @@ def entry() -> int:
 
 def run(keeper_fd: int) -> None:
     """Be the supervisor until told to stop. `keeper_fd`: a SOCK_SEQPACKET socket whose other end is the keeper's."""
+    from vmagent.linux.packets import Link, open_socket
     from vmagent.runtime.launch import prepare
     from vmagent.supervisor.supervisor import Supervisor
-    from vmagent.supervisor.wire import Link, open_socket
 
     set_title("cove-supervisor")
     os.umask(0o022)

@@ -17,7 +17,7 @@ import contextlib
 import os
 
 from vmagent.linux.compact_json import dumps, loads
-from vmagent.supervisor.wire import write_all
+from vmagent.linux.packets import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -92,9 +92,11 @@ class Splicer:
             return IDLE
         except OSError as e:
             return self._discard(source_fd, e)
-        if count:
-            self._note(count)
-        return MORE if count else ENDED
+        if not count:
+            return ENDED
+        self._note(count)
+        # Less than a page: that was all, and epoll reports what comes later.
+        return IDLE if count < _PAGE and self.relay_r < 0 and not is_end else MORE
 
     def _discard(self, source_fd: int, why: OSError) -> int:
         """The file refuses (ENOSPC, EDQUOT, EFBIG, EIO): drop what the process has written."""

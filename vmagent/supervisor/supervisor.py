@@ -17,6 +17,7 @@ import struct
 import time
 from _socket import SO_PEERCRED, SOL_SOCKET
 
+from vmagent.linux.packets import Link, PeerLost, open_socket
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.fields import from_wire
 from vmagent.runtime.plantypes import VERSION, Plan, Process
@@ -29,7 +30,6 @@ from vmagent.supervisor.execs import KEEP_S, Exec
 from vmagent.supervisor.keeping import Keeping
 from vmagent.supervisor.loop import READ, Loop
 from vmagent.supervisor.stderr import say
-from vmagent.supervisor.wire import Link, PeerLost, open_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -519,9 +519,10 @@ class Supervisor:
 
     def _forget_later(self, child: Exec) -> None:
         """Keep its record for a while, but not more than `_MAX_ENDED` of them."""
-        ended = [one for one in self._execs.values() if one.state == EXITED] if len(self._execs) > _MAX_ENDED else []
-        for one in ended[: len(ended) - _MAX_ENDED]:
-            self._forget_exec(one)
+        if len(self._execs) > _MAX_ENDED:
+            ended = [one for one in self._execs.values() if one.state == EXITED and one.is_closed]
+            for one in ended[: _MAX_ENDED // 4]:
+                self._forget_exec(one)
         if not self._is_sweeping:
             self._is_sweeping = True
             self.loop.later(max(0.0, child.ended_at + KEEP_S - time.time()), self._forget_old)

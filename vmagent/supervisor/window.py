@@ -4,11 +4,11 @@ The supervisor writes both files; the engine reads them through descriptors of i
 vanish with the last descriptor, and the keeper holds one for the next supervisor.
 
 The payload holds the bytes of both streams in the order in which they arrived. The index begins with a header of three
-little-endian 64-bit numbers, followed by records of 64 bits:
+little-endian 64-bit numbers, zero at first, followed by records of 64 bits:
 
 - `delivered`: the offset up to which the client has everything; the reader writes it;
 - `waiting`: 1 while the writer is out of room. A reader that finds it set sends `exec_read` to the supervisor;
-- `attended`: 1 while output is kept for a client; the supervisor writes it on the engine's request;
+- `unattended`: 1 when no client reads; the supervisor writes it on the engine's request;
 - each record is `offset << 2 | stream`: from that offset on the bytes belong to that stream (1 stdout, 2 stderr).
 
 A record is written before its first byte, and only where the stream changes. The end of the payload is its size. So a
@@ -37,30 +37,46 @@ _PAGE = 4096
 class Window:
     """The writer's side. Raises OSError where a file takes no more."""
 
-    __slots__ = ("_first_record", "_freed", "_records", "_stream", "end", "index_fd", "is_attended", "payload_fd")
+    __slots__ = (
+        "_delivered",
+        "_first_record",
+        "_freed",
+        "_records",
+        "_stream",
+        "end",
+        "index_fd",
+        "is_attended",
+        "payload_fd",
+    )
 
     def __init__(self, payload_fd: int, index_fd: int) -> None:
-        """Takes both descriptors over; an earlier supervisor may have written to the files."""
+        """Takes both descriptors of an empty window over."""
         self.payload_fd, self.index_fd = payload_fd, index_fd
-        self.is_attended = bool(HEADER.unpack(os.pread(index_fd, HEADER.size, 0))[2])
-        self.end = os.lseek(payload_fd, 0, os.SEEK_END)
-        self._records = max(0, os.fstat(index_fd).st_size - HEADER.size) // WORD.size
-        self._first_record = 0  # records before this one are given back
-        self._freed = 0
-        self._stream = read_records(index_fd, self._records - 1, 1)[0] & STREAM_MASK if self._records else 0
+        self.is_attended = True
+        self.end = self._records = self._stream = 0
+        self._delivered = 0  # as it was when last read
+        self._first_record = self._freed = 0  # records and bytes before these are given back
 
-    @property
-    def delivered(self) -> int:
-        return int(WORD.unpack(os.pread(self.index_fd, WORD.size, 0))[0])
+    def resume_writing(self) -> None:
+        """Go on where an earlier supervisor ended."""
+        self.is_attended = not read_header(self.index_fd, 2)
+        self.end = os.lseek(self.payload_fd, 0, os.SEEK_END)
+        self._records = count_records(self.index_fd)
+        if self._records:
+            self._stream = read_records(self.index_fd, self._records - 1, 1)[0] & STREAM_MASK
 
     def room(self) -> int:
         """How many bytes may be added now; 0: wait for the reader, see `wait_for_reader`."""
-        delivered = self.delivered
+        delivered = self._delivered
+        if self.end - self._freed < 2 * _FREE_BYTES and self._records - self._first_record < _MAX_RECORDS // 4:
+            return WINDOW_BYTES - (self.end - delivered)  # nearly always: no need to look
+        delivered = self._delivered = read_header(self.index_fd, 0)
         if not self.is_attended and self._is_full(delivered):
             delivered = max(delivered, self.end - WINDOW_BYTES // 2)
             if self._records - self._first_record >= _MAX_RECORDS:
                 delivered = self.end
             os.pwrite(self.index_fd, WORD.pack(delivered), 0)
+            self._delivered = delivered
         if delivered - self._freed >= _FREE_BYTES or self._records - self._first_record >= _MAX_RECORDS:
             self._free(delivered)
         return 0 if self._is_full(delivered) else WINDOW_BYTES - (self.end - delivered)
@@ -86,7 +102,7 @@ class Window:
     def set_attended(self, is_attended: bool) -> None:
         """Whether output is kept for a client."""
         self.is_attended = is_attended
-        os.pwrite(self.index_fd, WORD.pack(is_attended), 2 * WORD.size)
+        os.pwrite(self.index_fd, WORD.pack(not is_attended), 2 * WORD.size)
 
     def begin(self, stream: int) -> None:
         """The next bytes belong to `stream`."""
@@ -100,7 +116,8 @@ class Window:
         """`count` bytes were added; whether the reader had everything before, and so waits for a message."""
         before = self.end
         self.end += count
-        return self.delivered >= before
+        self._delivered = read_header(self.index_fd, 0)
+        return self._delivered >= before
 
     def _free(self, delivered: int) -> None:
         """Give back what lies before `delivered`, and the records that only speak of that."""
@@ -126,13 +143,17 @@ def new_window() -> Window:
     except OSError:
         os.close(payload_fd)
         raise
-    try:
-        os.pwrite(index_fd, HEADER.pack(0, 0, 1), 0)
-    except OSError:
-        os.close(payload_fd)
-        os.close(index_fd)
-        raise
     return Window(payload_fd, index_fd)
+
+
+def read_header(index_fd: int, number: int) -> int:
+    """One number of the header."""
+    raw = os.pread(index_fd, WORD.size, number * WORD.size)
+    return int(WORD.unpack(raw)[0]) if raw else 0  # a file that ends before it: nothing was written yet
+
+
+def count_records(index_fd: int) -> int:
+    return max(0, os.fstat(index_fd).st_size - HEADER.size) // WORD.size
 
 
 def read_records(index_fd: int, first: int, count: int) -> list[int]:

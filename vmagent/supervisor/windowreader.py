@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from vmagent.supervisor.window import HEADER, STREAM_MASK, WORD, last_record, read_records
+from vmagent.supervisor.window import STREAM_MASK, WORD, count_records, last_record, read_header, read_records
 
 _RECORDS = 512  # read at once
 
@@ -16,13 +16,10 @@ class WindowReader:
     def __init__(self, payload_fd: int, index_fd: int) -> None:
         """Takes both descriptors over."""
         self._payload_fd, self._index_fd = payload_fd, index_fd
-        self._at = int(WORD.unpack(os.pread(index_fd, WORD.size, 0))[0])
+        self._at = read_header(index_fd, 0)
         self._records: deque[int] = deque()  # those from number `_number` on that were read from the index
-        self._number = last_record(index_fd, 0, self._count(), self._at)
+        self._number = last_record(index_fd, 0, count_records(index_fd), self._at) if self._at else 0
         self._stream = 0  # of the byte at `_at`, once the record that says so was read
-
-    def _count(self) -> int:
-        return max(0, os.fstat(self._index_fd).st_size - HEADER.size) // WORD.size
 
     def read(self, limit_bytes: int) -> tuple[int, bytes] | None:
         """(stream, at most `limit_bytes`); None if nothing more has come yet. Raises OSError."""
@@ -44,7 +41,7 @@ class WindowReader:
     def note_delivered(self) -> bool:
         """The client has all that was read. Whether the writer waits for room: tell the supervisor then."""
         os.pwrite(self._index_fd, WORD.pack(self._at), 0)
-        return bool(WORD.unpack(os.pread(self._index_fd, WORD.size, WORD.size))[0])
+        return read_header(self._index_fd, 1) != 0
 
     def close(self) -> None:
         os.close(self._payload_fd)
