@@ -51,8 +51,15 @@ def open_root(root: dict[str, Any]) -> int:
         mount_overlay(target, Overlay((root["upper"], *lowers), "", ""))
     root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for mount in root["mounts"]:
-        _mount_inside(root_fd, mount["source"], mount["destination"])
+        _mount_inside(root_fd, mount)
+    _protect(root_fd, root)
     return root_fd
+
+
+def _protect(root_fd: int, root: dict[str, Any]) -> None:
+    """Make the root read-only where the container has it so: its writable mounts stay writable. Raises OSError."""
+    if root.get("is_read_only"):
+        mounts.mount_setattr(root_fd, set_=mounts.MOUNT_ATTR_RDONLY)
 
 
 def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
@@ -68,7 +75,8 @@ def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
         mounts.move_mount(overlay_fd, place)
         os.close(place)
         for mount in root["mounts"]:
-            _mount_inside(overlay_fd, mount["source"], mount["destination"], user_ns_fd if mount["is_own"] else -1)
+            _mount_inside(overlay_fd, mount, user_ns_fd if mount["is_own"] else -1)
+        _protect(overlay_fd, root)
         return overlay_fd
     finally:
         os.close(user_ns_fd)
@@ -81,17 +89,22 @@ def _become(ids: Ids) -> None:
     capabilities.capset(permitted, permitted, inheritable)  # all files can still be reached
 
 
-def _mount_inside(root_fd: int, source: str, destination: str, user_ns_fd: int = -1) -> None:
-    """Bind a volume or folder where the container would see it; a place that isn't there has nothing to hide."""
+def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> None:
+    """Bind a volume or folder where the container would see it; if that place is missing, nothing is to be hidden.
+
+    Raises OSError.
+    """
     try:
-        place = mounts.open_in_root(root_fd, destination, os.O_PATH | os.O_CLOEXEC)
+        place = mounts.open_in_root(root_fd, mount["destination"], os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        tree = mounts.open_tree(mounts.AT_FDCWD, source)
+        tree = mounts.open_tree(mounts.AT_FDCWD, mount["source"])
         try:
             if user_ns_fd >= 0:
                 mounts.mount_idmapped(tree, user_ns_fd)
+            if not mount["writable"]:
+                mounts.mount_setattr(tree, set_=mounts.MOUNT_ATTR_RDONLY)
             mounts.move_mount(tree, place)
         finally:
             os.close(tree)

@@ -241,6 +241,7 @@ def extract(tree: Tree, path: str, source: IO[bytes], *, keeps_kind: bool, owner
     base = os.path.normpath("/" + path)
     folders: list[tuple[str, tarfile.TarInfo]] = []
     try:
+        tree.require_writable(base_fd)
         with tarfile.open(fileobj=source, mode="r|*") as tar:
             for member in tar:
                 _extract_one(tree, base, tar, member, keeps_kind=keeps_kind, owner=owner)

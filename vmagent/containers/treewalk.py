@@ -49,6 +49,13 @@ class Tree:
                 raise TreeError(path, 404) from e
             raise
 
+    def require_writable(self, fd: int) -> None:
+        """Raises TreeError 400, in docker's words, if the folder open at `fd` is on a read-only mount; OSError."""
+        if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
+            is_root = mounts.mount_id(fd) == mounts.mount_id(self.root_fd)
+            what = "container rootfs" if is_root else "mounted volume"
+            raise TreeError(f"{what} is marked read-only", 400)
+
     def stat(self, path: str) -> dict[str, Any]:
         """docker's path stat; the last element is not followed. Raises TreeError 404."""
         folder, name = split(path)

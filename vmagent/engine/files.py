@@ -164,8 +164,14 @@ class Files:
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),
             "writable": writable,
+            "is_read_only": record.host_config["ReadonlyRootfs"],
             "mounts": [
-                {"source": mount.source, "destination": mount.destination, "is_own": self._launcher.owns(mount)}
+                {
+                    "source": mount.source,
+                    "destination": mount.destination,
+                    "is_own": self._launcher.owns(mount),
+                    "writable": mount.writable,
+                }
                 for mount in record.mounts
                 if mount.kind is not MountKind.TMPFS and os.path.lexists(mount.source)
             ],
@@ -227,7 +233,6 @@ class Files:
         no_overwrite_dir_non_dir: bool,
         copy_uid_gid: bool,
     ) -> None:
-        self._require_writable(record, path)
         owner = _numeric_owner(record.config["User"]) if copy_uid_gid else None
         async with self._job(
             record,
@@ -239,16 +244,6 @@ class Files:
         ) as job:
             await job.send(chunks)
             await job.answer()
-
-    @staticmethod
-    def _require_writable(record: Container, path: str) -> None:
-        cleaned = os.path.normpath("/" + path)
-        below = [m for m in record.mounts if cleaned == m.destination or cleaned.startswith(m.destination + "/")]
-        if below:
-            if not max(below, key=lambda mount: len(mount.destination)).writable:
-                raise BadRequest("mounted volume is marked read-only")
-        elif record.host_config["ReadonlyRootfs"]:
-            raise BadRequest("container rootfs is marked read-only")
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The tar of the whole file system."""

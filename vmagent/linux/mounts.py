@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -192,6 +193,15 @@ def new_mount(fstype: str, source: str | None, options: list[tuple[str, str | No
         return fsmount(context, attributes)
     finally:
         os.close(context)
+
+
+def mount_id(fd: int) -> int:
+    """The id of the mount that `fd` is open on: proc(5), /proc/pid/fdinfo. Raises OSError."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+        for line in file:
+            if line.startswith(b"mnt_id:"):
+                return int(line[7:])
+    raise OSError(errno.ENOSYS, "fdinfo has no mnt_id")
 
 
 def filesystem_type(fd: int) -> int:
