@@ -1,4 +1,4 @@
-"""One container, made by the spawner and by the interpreter: what it saw and what it left behind, in either case.
+"""One container, made by the spawner and by the Python child: its output and the files that it left, in both cases.
 
     python -m tests.runtime.alike CGROUP SCRATCH  <cases
 
@@ -32,7 +32,7 @@ LIMIT_S = HANG_S
 
 
 def outcome(case: dict[str, Any], cgroup: str, folder: Path, spawner: Spawner | None) -> dict[str, Any]:
-    """Start it, let it end; its output, status, or failure, and the files that it or its set-up made."""
+    """Start the container and wait for its end; its output, status or failure, and the files that were made."""
     for name in ("root", "upper", "work"):
         (folder / name).mkdir(parents=True)
     overlay = Overlay((case["lower"],), str(folder / "upper"), str(folder / "work"))
@@ -60,7 +60,7 @@ def outcome(case: dict[str, Any], cgroup: str, folder: Path, spawner: Spawner | 
     _, status = os.waitpid(launched.pid, 0)
     os.close(launched.pidfd)
     if master >= 0:
-        os.close(master)  # not before: it would hang up
+        os.close(master)  # not earlier: closing it sends SIGHUP
     for line in report.splitlines():
         words = compact_json.loads(line.decode("utf-8", "surrogateescape"))
         if "error" in words:

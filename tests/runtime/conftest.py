@@ -21,13 +21,13 @@ from vmagent.linux import capabilities
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
 
-# What docker gives a container: 0xa80425fb.
+# Docker's default set: 0xa80425fb.
 DEFAULT_CAPABILITIES = [name for number, name in enumerate(capabilities.NAMES) if 0xA80425FB >> number & 1]
-CGROUPS = f"/cove-test-{os.getpid()}"  # each run its own: another one may be going on beside it
+CGROUPS = f"/cove-test-{os.getpid()}"  # one per test run: several may run on a machine at once
 
 
 class Bundle:
-    """One container and its state folder; everything it makes goes when the test ends."""
+    """One container and its state folder; everything it makes is removed when the test ends."""
 
     def __init__(self, folder: Path, rootfs: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class Bundle:
         return linux
 
     def drop_namespace(self, name: str, path: str | None = None) -> None:
-        """Take a namespace out of the specification, or join the one at `path`."""
+        """Remove a namespace from the specification, or replace it by the one at `path`."""
         kept = [entry for entry in self.linux["namespaces"] if entry["type"] != name]
         self.linux["namespaces"] = kept + ([{"type": name, "path": path}] if path else [])
 
@@ -77,12 +77,12 @@ class Bundle:
         return subprocess.run(self.argv(*args), check=False, **{**settings, **options})
 
     def argv(self, *args: str) -> list[str]:
-        """`cove-runtime` by the tests' interpreter."""
+        """The command line of `cove-runtime`, run by the tests' interpreter."""
         code = "from vmagent.runtime.command import entry; entry()"
         return [sys.executable, "-P", "-c", code, "--root", str(self.root), *args]
 
     def refused(self, word: str) -> str:
-        """`create` fails, says `word`, and leaves nothing; what it said."""
+        """Check that `create` fails with `word` in its message and leaves nothing behind; returns the message."""
         self.process.setdefault("args", ["true"])
         self.write()
         done = self.create()
@@ -93,7 +93,7 @@ class Bundle:
         return done.stderr
 
     def create(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """`create`, whose output is nobody's: the container keeps it open. What it said on stderr comes by --log."""
+        """Run `create`. Its output is discarded: the container keeps it open. `stderr` is taken from --log."""
         self.write()
         log = self.folder / "log"
         log.unlink(missing_ok=True)
@@ -107,7 +107,7 @@ class Bundle:
 
     @staticmethod
     def external(argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        """Another program, its output as text."""
+        """Run another program; its output as text."""
         settings: dict[str, Any] = {
             "capture_output": True,
             "text": True,
@@ -117,19 +117,19 @@ class Bundle:
         return subprocess.run(argv, check=False, **{**settings, **options})
 
     def run(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """The command `args` in a container, until it ends."""
+        """Run the command `args` in a container until it ends."""
         self.process["args"] = list(args)
         self.write()
         return self.command("run", "--bundle", str(self.folder), self.id, **options)
 
     def shell(self, script: str, **options: Any) -> str:
-        """What a shell script prints; it has to succeed."""
+        """The output of a shell script in a container, which must succeed."""
         done = self.run("sh", "-c", script, **options)
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
     def start(self, *args: str) -> int:
-        """The command in the background; its pid. Its output is nobody's."""
+        """Start the command in the background; its pid. Its output is discarded."""
         self.process["args"] = list(args)
         self.write()
         pid_file = self.folder / "pid"
@@ -153,7 +153,7 @@ def rootfs_template(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @contextmanager
 def bundles(folder: Path, rootfs_template: Path) -> Iterator[Callable[[], Bundle]]:
-    """Makes bundles below `folder`; afterwards their containers, cgroups and files are gone."""
+    """Makes bundles below `folder`; afterwards their containers, cgroups and files are removed."""
     made: list[Bundle] = []
 
     def make() -> Bundle:
@@ -180,7 +180,7 @@ def new_bundle(tmp_path: Path, rootfs_template: Path) -> Iterator[Callable[[], B
 
 @pytest.fixture(scope="module")
 def module_bundle(tmp_path_factory: pytest.TempPathFactory, rootfs_template: Path) -> Iterator[Callable[[], Bundle]]:
-    """The same for a container that several tests look at."""
+    """As `new_bundle`, for a container that several tests inspect."""
     with bundles(tmp_path_factory.mktemp("module"), rootfs_template) as make:
         yield make
 

@@ -1,8 +1,8 @@
 """Every normative statement of the OCI runtime specification 1.2 (config, config-linux, runtime.md), and its test.
 
-In our own words. A statement is what the specification says with MUST, SHOULD, REQUIRED or their opposites; one that is
-nobody's on Linux, or nothing a runtime does, says why instead of naming a test. docs/runtime-statements.md is made of
-this: `python -m tests.runtime.statements >docs/runtime-statements.md`.
+In our own words. A statement is a sentence of the specification with MUST, SHOULD, REQUIRED or their opposites. If it
+does not apply on Linux or not to a runtime, it has a reason instead of a test. docs/runtime-statements.md is generated
+from this: `python -m tests.runtime.statements >docs/runtime-statements.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Statement(NamedTuple):
-    """`test`: the function that holds us to it, or "" with a `reason` why there is none."""
+    """`test`: the test function that checks it, or "" with the `reason` why there is none."""
 
     text: str
     test: str
@@ -28,7 +28,7 @@ def _is(text: str, test: str) -> Statement:
 
 
 _WINDOWS = "Windows only"
-_AUTHOR = "asks something of whoever writes the document, not of a runtime"
+_AUTHOR = "a requirement for the author of the document, not for a runtime"
 _ABSENT = "this project does not have it: refused, never ignored"
 
 SECTIONS: dict[str, tuple[Statement, ...]] = {

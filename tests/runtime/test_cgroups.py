@@ -1,4 +1,4 @@
-"""Both versions of control groups on the running kernel, as far as it has them mounted."""
+"""Both versions of control groups on the running kernel, if they are mounted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def cgroup(any_tree: Tree) -> Iterator[Cgroup]:
 
 
 def _spawn(cgroup: Cgroup, *argv: str, stdout_fd: int = 1) -> int:
-    """A process of `argv` born in, or moved by itself to, the cgroup."""
+    """A process `argv` that is born in the cgroup (v2) or enters it itself (v1)."""
     fd = cgroup.clone_fd()
     pid, pidfd = clone3(0, fd)
     if pid == 0:
@@ -78,7 +78,7 @@ def _spawn(cgroup: Cgroup, *argv: str, stdout_fd: int = 1) -> int:
 
 
 def _spawn_inside(cgroup: Cgroup) -> int:
-    """A process that sleeps, and has entered the cgroup by now."""
+    """A sleeping process that has entered the cgroup."""
     reader, writer = os.pipe()
     pid = _spawn(cgroup, "sh", "-c", "echo; exec sleep 60", stdout_fd=writer)
     os.close(writer)
@@ -258,7 +258,7 @@ def test_shares_become_a_weight(shares: int, weight: int) -> None:
 
 
 def _asked(program: bytes, kind: int, access: int, major: int, minor: int) -> bool:
-    """Interpret a device program as the kernel would: True = allowed."""
+    """Interpret a device program as the kernel does: True if access is allowed."""
     context = struct.pack("=III", access << 16 | kind, major, minor)
     registers = [0] * 11
     at = 0

@@ -1,4 +1,4 @@
-"""`cove-runtime` as OCI engines drive it (runtime.md, Lifecycle and Operations)."""
+"""`cove-runtime` as OCI engines use it (runtime.md, Lifecycle and Operations)."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_spec_writes_an_example_that_validates(tmp_path: Path, bundle: Bundle) -
 
 
 def test_an_update_by_all_resources_leaves_the_devices(bundle: Bundle) -> None:
-    """Podman and containerd's CRI send along the specification's resources, which deny every device."""
+    """Podman and containerd's CRI send all resources of the specification, which deny every device."""
     bundle.start("sleep", "60")
     resources = {**bundle.linux["resources"], "pids": {"limit": 33}, "memory": {"limit": 0}}
     assert resources["devices"] == [{"allow": False, "access": "rwm"}]
@@ -125,7 +125,7 @@ def test_an_update_by_all_resources_leaves_the_devices(bundle: Bundle) -> None:
 @pytest.mark.parametrize("padding", ["", "x" * 70_000], ids=["spawner", "interpreter"])
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_the_null_device(bundle: Bundle, padding: str, closed: str) -> None:
-    """Not the next file of the host's that the command line opens, whose number that would be."""
+    """It is not the next file of the host that the command line opens, which would get the closed stream's number."""
     bundle.process["env"] += [f"PAD_A={padding}", f"PAD_B={padding}"]
     bundle.process["args"] = ["sh", "-c", "for n in 0 1 2; do readlink /proc/self/fd/$n >>/streams; done; exit 3"]
     bundle.write()
@@ -139,7 +139,7 @@ def test_a_closed_stream_is_the_null_device(bundle: Bundle, padding: str, closed
 
 @pytest.mark.parametrize("padding", ["", "x" * 70_000], ids=["spawner", "interpreter"])
 def test_a_cgroup_that_the_caller_has_made_keeps_its_settings(bundle: Bundle, padding: str) -> None:
-    """Also where the command starts a second time, since the spawner can't make the process."""
+    """Also if the command line starts a second time, because the spawner cannot make the process."""
     tree().create(bundle.cgroup_path, {"pids": {"limit": 55}})
     bundle.process["env"] += [f"PAD_A={padding}", f"PAD_B={padding}"]
     bundle.linux.pop("resources")

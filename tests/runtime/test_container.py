@@ -1,4 +1,4 @@
-"""What a container is, seen from inside: one test for each statement of the OCI runtime specification that it cites."""
+"""A container seen from inside: one test for each statement of the OCI runtime specification that it cites."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_folder_on_a_file_says_not_a_directory(bundle: Bundle, tmp_path: Path)
 def test_mounts_propagate_as_asked(
     bundle: Bundle, tmp_path: Path, propagation: str, *, inward: bool, outward: bool
 ) -> None:
-    """The host's side is a mount namespace of the test's own: nothing here touches the machine's mounts."""
+    """The host's side is a mount namespace of the test: nothing here changes the machine's mounts."""
     shared = tmp_path / "shared"
     shared.mkdir()
     bundle.mount("/m", shared, "rbind", propagation)

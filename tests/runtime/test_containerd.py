@@ -1,4 +1,4 @@
-"""The real containerd, by its own shim and `ctr`, drives cove-runtime as it drives runc."""
+"""The real containerd uses cove-runtime as it uses runc, through its own shim and `ctr`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Containerd:
-    """`ctr` against one daemon."""
+    """The `ctr` command of one daemon."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

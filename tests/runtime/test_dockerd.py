@@ -1,4 +1,4 @@
-"""The real dockerd and containerd drive cove-runtime as they drive runc, and their containers behave the same."""
+"""The real dockerd and containerd use cove-runtime as they use runc, and their containers behave the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Docker:
-    """The docker command against one daemon."""
+    """The docker command of one daemon."""
 
     def __init__(self, socket: Path) -> None:
         self.env = {**os.environ, "DOCKER_HOST": f"unix://{socket}"}
@@ -67,7 +67,7 @@ def name(docker: Docker) -> Iterator[str]:
 
 
 def both(docker: Docker, *words: str) -> str:
-    """What `docker run` says under cove, having said the same under runc."""
+    """The output of `docker run` with cove, after checking that it is the same with runc."""
     said = {}
     for runtime in ("runc", "cove"):
         done = docker("run", "--rm", "--runtime", runtime, *words)
@@ -77,7 +77,7 @@ def both(docker: Docker, *words: str) -> str:
 
 
 def test_limits_users_mounts_and_namespaces_are_as_under_runc(docker: Docker) -> None:
-    """Mounts but for two of ours that are stricter: the tmpfs of cgroups is read-only, masks are the host's null."""
+    """Mounts without two of ours that are stricter: the tmpfs of cgroups is read-only, masks are the host's null."""
     flags = "--memory 64m --cpus 0.5 --pids-limit 50 --cpuset-cpus 0 --ulimit nofile=100:200 --hostname h --user 5:6"
     flags += " --group-add 7 --cap-drop ALL --cap-add NET_RAW --tmpfs /t:size=1m --shm-size 2m -e A=B -w /w"
     flags += " --sysctl net.core.somaxconn=99 --read-only --oom-score-adj 300 --device /dev/fuse"

@@ -1,4 +1,4 @@
-"""Ways out of a container that others have had: each is tried, and the host is looked at."""
+"""Known ways out of a container from other runtimes: each is tried, and then the host is inspected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PADDING = [f"PAD_{letter}={'x' * 70_000}" for letter in "AB"]  # too long for th
 
 @pytest.fixture(params=["spawner", "interpreter"], autouse=True)
 def _maker(request: pytest.FixtureRequest, bundle: Bundle) -> None:
-    """Everything here is tried on either; `exec` takes the environment of the bundle's own process."""
+    """Each test runs with both makers of processes; `exec` takes the environment of the bundle's process."""
     if request.param == "interpreter":
         bundle.process["env"] += PADDING
 
@@ -85,12 +85,12 @@ def test_no_descriptor_of_ours_is_a_way_out(bundle: Bundle) -> None:
         done = bundle.run("pwd")
         assert done.returncode == 1, done.stdout
     bundle.process["cwd"] = "/"
-    assert bundle.shell("ls /proc/self/fd | wc -l").strip() == "4"  # three streams, and ls's own
+    assert bundle.shell("ls /proc/self/fd | wc -l").strip() == "4"  # three streams, and the descriptor of ls
 
 
 @pytest.mark.spec("CVE-2019-5736: the runtime's executable is out of reach for writing")
 def test_the_interpreter_cannot_be_overwritten(tmp_path: Path) -> None:
-    """Tried on a copy of cat: of the interpreter itself others run at this moment (ETXTBSY would hide the answer)."""
+    """Tried on a copy of cat: other processes run the interpreter at this moment, and ETXTBSY would hide the result."""
     program = tmp_path / "program"
     shutil.copy("/bin/cat", program)
     for path, error in ((open_protected(str(program)), errno.EROFS), (os.open(program, os.O_PATH), None)):
@@ -147,7 +147,7 @@ def test_a_hostile_passwd_does_not_hold_the_start_up(bundle: Bundle) -> None:
 
 
 def test_a_long_line_does_not_hold_the_start_up(bundle: Bundle) -> None:
-    """A member list of millions is read once, not once for each member."""
+    """A list of millions of members is read once, and not once per member."""
     (bundle.rootfs / "etc" / "passwd").write_text("guest:x:5:6::/:\n")
     (bundle.rootfs / "etc" / "group").write_text("many:x:7:" + "m," * 4_000_000 + "guest\n")
     bundle.start("sleep", "100")

@@ -1,4 +1,4 @@
-"""What cove-runtime hands down and back: descriptors, sockets of a service manager, readiness; and what it tells."""
+"""What cove-runtime passes on (descriptors, a service manager's sockets, readiness) and what it prints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _open(bundle: Bundle, text: str) -> int:
 
 
 def _run_with(bundle: Bundle, fds: list[int], flags: list[str], env: dict[str, str], *command: str) -> str:
-    """`run` with `fds` as descriptors 3 and on."""
+    """`run` with `fds` as descriptors 3, 4, …"""
     bundle.process["args"] = list(command)
     bundle.write()
     moves = " ".join(f"{3 + n}<&{fd}" for n, fd in enumerate(fds))
@@ -42,7 +42,7 @@ def test_preserved_descriptors_are_there_and_no_others(bundle: Bundle) -> None:
     finally:
         for fd in fds:
             os.close(fd)
-    assert said.split() == ["one", "two", "0", "1", "2", "3", "4", "5"]  # 5 is ls's own
+    assert said.split() == ["one", "two", "0", "1", "2", "3", "4", "5"]  # 5 is the descriptor of ls
 
 
 def test_no_descriptor_is_there_unless_it_is_asked_for(bundle: Bundle) -> None:
@@ -72,7 +72,7 @@ def test_sockets_of_a_service_manager_come_with_their_number_and_our_pid(bundle:
 
 
 def test_readiness_is_passed_on_with_the_hosts_pid(bundle: Bundle, tmp_path: Path) -> None:
-    """A container's own socket; what it says goes to the host's, where the manager learns the main pid."""
+    """The container has its own socket; its message goes to the host's, where the manager learns the main pid."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "manager"))
         manager.settimeout(HANG_S)
@@ -118,7 +118,7 @@ def test_list_and_ps_tell_of_what_runs(bundle: Bundle) -> None:
 
 
 def test_json_in_one_line_has_no_spaces_and_a_container_an_owner_and_its_moment(bundle: Bundle) -> None:
-    """As runc writes it, whose text some readers compare."""
+    """As runc writes it: some readers compare the text."""
     bundle.start("sleep", "60")
     for words in (
         ["list", "--format", "json"],

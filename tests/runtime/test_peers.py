@@ -13,7 +13,7 @@ import pytest
 
 from tests.runtime.conftest import Bundle
 
-# crun takes no tree of cgroup v2 beside those of v1: in a mount namespace of its own there is none.
+# crun refuses a v2 tree beside those of v1: it runs in a mount namespace where the v2 tree is unmounted.
 _ALONE = ["unshare", "--mount", "sh", "-c", 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh"]
 _SCRIPT = """
     id; pwd; hostname; umask; ulimit -n; ulimit -Hn; ulimit -c; echo $A $HOME
@@ -36,7 +36,7 @@ def peer(request: pytest.FixtureRequest) -> str:
 
 
 def _ordinary(bundle: Bundle) -> dict[str, Any]:
-    """A specification of 1.0, which old peers take, with a bit of everything."""
+    """A specification of version 1.0, which old peers accept, with some of each kind of setting."""
     bundle.spec["ociVersion"] = "1.0.2"
     bundle.drop_namespace("cgroup")
     bundle.process.update(
@@ -117,7 +117,7 @@ def test_hooks_have_the_surroundings_that_the_peer_gives_them(bundle: Bundle, pe
     ours = bundle.command(*words, env=env)
     assert theirs.stdout.count("Seccomp:\t2") == 3, theirs.stderr
     assert ours.stdout == theirs.stdout
-    if peer == "runc":  # crun has its hook begin in the bundle
+    if peer == "runc":  # crun starts the hook in the bundle
         assert Path(host).read_text() == of_peer
 
 
@@ -133,7 +133,7 @@ def test_the_host_name_is_no_kernel_parameter_for_the_peer_either(bundle: Bundle
 
 
 def test_a_second_container_in_a_cgroup_ends_as_with_runc(bundle: Bundle) -> None:
-    """A warning, and the first one goes on."""
+    """It gets a warning, and the first container goes on."""
     if shutil.which("runc") is None:
         pytest.skip("runc is not installed here")
     _ordinary(bundle)

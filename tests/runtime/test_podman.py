@@ -1,4 +1,4 @@
-"""The real podman, with conmon, drives cove-runtime as it drives crun and runc, and its containers behave the same."""
+"""The real podman, with conmon, uses cove-runtime as it uses crun and runc; its containers behave the same."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def peer(request: pytest.FixtureRequest) -> str:
 
 
 def _shown(text: str) -> str:
-    """Without what is another container's each time."""
+    """Remove what differs between any two containers."""
     text = re.sub(r"[0-9a-f]{64}|\b[0-9a-f]{12}\b", "ID", text)
     return re.sub(r"\b10\.88\.\d+\.\d+\b", "ADDRESS", text)
 

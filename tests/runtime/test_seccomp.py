@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="compares
 
 
 def verdict(program: bytes, audit: int, number: int, args: Iterable[int] = ()) -> int:
-    """What `program` answers to one system call: Documentation/userspace-api/seccomp_filter.rst, classic BPF."""
+    """The verdict of `program` on one system call: Documentation/userspace-api/seccomp_filter.rst, classic BPF."""
     data = struct.pack("<IIQ6Q", number, audit, 0, *[*args, 0, 0, 0, 0, 0, 0][:6])
     code = list(_INSN.iter_unpack(program))
     accumulator, at = 0, 0
@@ -131,7 +131,7 @@ def test_the_default_profile_decides_as_libseccomp_does(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Docker's profile on x86_64 and aarch64; and on x86_64 with x32, which Docker's own has not."""
+    """Docker's profile on x86_64 and aarch64, and on x86_64 with x32, which Docker's own profile does not have."""
     profile = default_profile(capabilities, goarch)
     profile["architectures"] = [f"SCMP_ARCH_{table.upper()}" for table in tables]
     ours, theirs = by_ours(profile, machine, monkeypatch), by_libseccomp(profile, tmp_path)
@@ -170,7 +170,10 @@ def test_calls_that_i386_multiplexes_are_ruled_there_too(
     names = [name for name in seccomp._MULTIPLEXED[through].split() if name != "-"]
     for name in names:
         rule = {"names": [name], "action": "SCMP_ACT_LOG", "args": args}
-        known = {"names": ["fchmodat"], "action": "SCMP_ACT_LOG"}  # a later one: what is beyond the last is ENOSYS
+        known = {
+            "names": ["fchmodat"],
+            "action": "SCMP_ACT_LOG",
+        }  # a later call: numbers beyond the last known one give ENOSYS
         architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
         profile = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures, "syscalls": [rule, known]}
         ours, theirs = compile_profile(profile).instructions, by_libseccomp(profile, tmp_path)

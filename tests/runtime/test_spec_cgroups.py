@@ -1,6 +1,6 @@
 """config-linux.md of the OCI runtime specification, "Control groups". One statement, one test.
 
-Each runs on whichever version the machine has; what only one of them can do says so.
+Each test runs on the version that the machine has; tests that need one version say so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def has(controller: str) -> bool:
 
 
 def apply(bundle: Bundle, resources: dict[str, Any]) -> None:
-    """A created container with these resources."""
+    """Create a container with these resources."""
     bundle.linux["resources"].update(resources)
     bundle.process["args"] = ["true"]
     done = bundle.create()
@@ -50,7 +50,7 @@ def value(bundle: Bundle, controller: str, v1: str, v2: str) -> str:
 
 @pytest.fixture
 def disk() -> tuple[int, int]:
-    """A block device that the I/O controller takes limits for."""
+    """A block device for which the I/O controller accepts limits."""
     for entry in sorted(Path("/sys/block").iterdir()):
         if not entry.name.startswith(("ram", "zram")):
             major, minor = (entry / "dev").read_text().strip().split(":")
@@ -220,7 +220,9 @@ def test_a_limit_of_kernel_memory_is_set_or_an_error(bundle: Bundle, key: str) -
     bundle.process["args"] = ["true"]
     done = bundle.create()
     if done.returncode:
-        assert "operation not supported" in done.stderr  # kernel 5.16 and later keep the file and refuse the write
+        assert (
+            "operation not supported" in done.stderr
+        )  # since kernel 5.16 the file exists, but a write to it is refused
         return
     assert value(bundle, "memory", file, "") == str(32 * MEBIBYTE)
 

@@ -91,7 +91,7 @@ def test_the_type_is_a_file_system_of_the_kernel_or_an_error(bundle: Bundle) -> 
     assert "no such device" in bundle.refused('error mounting "x" to rootfs at "/m"')
 
 
-# option → what /proc/self/mountinfo shows of it: words of its sixth field, or ~word for one that must not be there
+# option → words of the sixth field of /proc/self/mountinfo; ~word: must not be there
 MOUNT_OPTIONS = {
     "defaults": "rw",
     "async": "rw",
@@ -149,7 +149,7 @@ RECURSIVE_OPTIONS = {
 def shown(
     tmp_path_factory: pytest.TempPathFactory, rootfs_template: Path, module_bundle: Callable[[], Bundle]
 ) -> dict[str, set[str]]:
-    """One container with a mount for each option: what mountinfo says of each destination."""
+    """The mountinfo line of each destination in one container that has a mount for each option."""
     bundle = module_bundle()
     for option in MOUNT_OPTIONS:
         bundle.mount(f"/plain/{option}", "tmpfs", option, kind="tmpfs")
@@ -232,7 +232,7 @@ def test_idmap_without_any_mapping_is_an_error(bundle: Bundle, tmp_path: Path, o
 
 @pytest.mark.spec("config.md, Linux mount options: ridmap")
 def test_ridmap_reaches_the_mounts_below_and_idmap_does_not(bundle: Bundle, tmp_path: Path) -> None:
-    """The rootfs of a container that runs has mounts below it: its own /proc can't be mapped, so its tmpfs does."""
+    """The root file system of a running container has mounts below it; /proc cannot be mapped, so a tmpfs is used."""
     host = tmp_path / "host"
     (host / "below").mkdir(parents=True)
     mapping = [{"containerID": 0, "hostID": 3000, "size": 1}]

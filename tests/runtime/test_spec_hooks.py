@@ -1,4 +1,4 @@
-"""config.md, "POSIX-platform Hooks", and what runtime.md says of them in the lifecycle. One statement, one test."""
+"""config.md, "POSIX-platform Hooks", and the hooks in runtime.md, "Lifecycle". One statement, one test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.conftest import Bundle
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
-# The state that holds at each point, by runtime.md, "State" and "Lifecycle".
+# The status at the time of each kind of hook: runtime.md, "State" and "Lifecycle".
 STATUS = {
     "prestart": "creating",
     "createRuntime": "creating",
@@ -33,7 +33,7 @@ def inside(bundle: Bundle, name: str) -> Path:
 
 @pytest.fixture
 def noting(bundle: Bundle) -> Bundle:
-    """A bundle that notes each hook as a line of `notes`, on the host, or in the container for startContainer."""
+    """A bundle in which each hook appends its name to `notes`, a file in the root file system."""
     bundle.spec["hooks"] = {}
     for kind in KINDS:
         file = "/notes" if kind == "startContainer" else f"{bundle.rootfs}/notes"
@@ -218,7 +218,7 @@ def test_a_kind_of_hook_that_is_not_known_is_an_error(bundle: Bundle) -> None:
     bundle.refused("hooks.whenever is not known")
 
 
-# What of a process decides what it may do, and where and how it does it.
+# Prints everything that decides what a process may do: ids, umask, folder, capabilities, filter, a limit.
 LOOK = "id -u; id -g; umask; pwd; grep -E '^(Cap|NoNew|Seccomp:|Groups)' /proc/self/status; ulimit -n"
 FILTER = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdirat", "mkdir"], "action": "SCMP_ACT_ERRNO"}]}
 
@@ -226,7 +226,7 @@ FILTER = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdirat", 
 @pytest.mark.parametrize("has_privileges", [False, True], ids=["no_new_privs", "new privileges"])
 @pytest.mark.spec("config.md, startContainer Hooks")
 def test_start_container_hooks_have_the_rights_of_the_command_and_no_more(bundle: Bundle, has_privileges: bool) -> None:
-    """Their program comes from the image, as the command does."""
+    """Their program comes from the image, as the command does, so it must not have more rights."""
     bundle.rootfs.chmod(0o777)
     bundle.process.update(
         user={"uid": 5, "gid": 6, "additionalGids": [7], "umask": 0o27},
@@ -260,7 +260,7 @@ def test_start_container_hooks_run_under_a_filter_that_refuses_what_only_the_run
 
 @pytest.mark.spec("config.md, createContainer Hooks")
 def test_create_container_hooks_begin_in_the_root_that_is_to_be(bundle: Bundle) -> None:
-    """As with runc: a relative path of theirs is the container's, and the umask is the caller's own."""
+    """As with runc: a relative path of a hook is inside the container, and the umask is that of the caller."""
     bundle.spec["hooks"] = {"createContainer": [hook("pwd >out; umask >>out; mkdir made; echo x >made/file")]}
     assert bundle.run("true", umask=0o026).returncode == 0
     assert inside(bundle, "out").read_text().split() == [str(bundle.rootfs), "0026"]
@@ -283,7 +283,7 @@ def test_create_container_hooks_begin_in_the_root_of_a_user_namespace_too(bundle
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.spec("config.md, POSIX-platform Hooks: env")
 def test_a_hook_without_an_environment_has_the_runtimes_and_an_empty_one_has_none(bundle: Bundle, kind: str) -> None:
-    """startContainer's is in the container already: there the runtime's environment is the command's."""
+    """A startContainer hook inherits the environment of the command: it runs inside the container."""
     out = "/out" if kind == "startContainer" else f"{bundle.rootfs}/out"
     programs = {"path": "/bin/sh", "args": ["sh", "-c", f'echo "${{MARK-none}} ${{OWN-none}}" >>{out}']}
     bundle.process["env"] = ["PATH=/bin", "OWN=command"]

@@ -16,7 +16,7 @@ from vmagent.runtime.cgroups import tree
 
 @pytest.fixture
 def created(bundle: Bundle) -> Bundle:
-    """A container whose command would sleep."""
+    """A created container; its command loops until it is killed."""
     bundle.process["args"] = ["sh", "-c", "echo ran >/ran; trap 'echo hup >/hup' HUP; while :; do sleep 0.05; done"]
     assert bundle.create().returncode == 0
     return bundle
@@ -42,7 +42,7 @@ def fails(bundle: Bundle, word: str, *words: str) -> None:
 
 @pytest.mark.spec("runtime.md, Scope of a Container")
 def test_another_process_of_the_creator_can_use_the_container(running: Bundle) -> None:
-    assert running.state()["id"] == running.id  # every command of these tests is a process of its own
+    assert running.state()["id"] == running.id  # each command of these tests is a separate process
     assert running.command("kill", running.id, "KILL").returncode == 0
 
 

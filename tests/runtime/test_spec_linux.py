@@ -60,7 +60,7 @@ def test_a_namespace_with_a_path_is_joined(bundle: Bundle, joined: int, name: st
 
 @pytest.fixture(scope="module")
 def joined(module_bundle: Callable[[], Bundle]) -> int:
-    """The pid of a container that has every namespace but a user's for itself."""
+    """The pid of a container that has its own namespace of each kind except user."""
     bundle = module_bundle()
     bundle.linux["namespaces"].append({"type": "time"})
     return bundle.start("sleep", "600")
@@ -241,7 +241,7 @@ def test_a_kernel_parameter_of_the_host_is_an_error(bundle: Bundle, name: str) -
 
 @pytest.mark.spec("config-linux.md, Sysctl")
 def test_the_host_name_is_no_kernel_parameter_of_the_list(bundle: Bundle) -> None:
-    """It has its own field, with which it would be in conflict: refused as with runc and crun."""
+    """It would conflict with the field `hostname`: refused as with runc and crun."""
     bundle.linux["sysctl"] = {"kernel.hostname": "x"}
     bundle.refused('sysctl "kernel.hostname" is not allowed as it conflicts with the "hostname" field')
     bundle.linux["sysctl"] = {"kernel.domainname": "x"}
@@ -310,7 +310,7 @@ def test_flags_of_a_personality_are_an_error(bundle: Bundle) -> None:
 
 
 def test_no_uncommon_word_is_in_the_plan_of_an_ordinary_container(bundle: Bundle) -> None:
-    """The engine's starts pay for none of this: its plans say so with one None."""
+    """The plan of an ordinary container has None for all of these, so that its start costs nothing more."""
 
     plan = compile_plan(
         {**bundle.spec, "process": {**bundle.process, "args": ["x"]}}, container_id="x", cgroup_path="/x"

@@ -168,7 +168,7 @@ SETS = {
 @pytest.mark.parametrize("kind", SETS)
 @pytest.mark.spec("config.md, Linux Process: capabilities")
 def test_each_capability_set_is_what_is_given(bundle: Bundle, kind: str) -> None:
-    """Seen as a user without root's own rules; each set but the one looked at has one capability less or more."""
+    """As a user other than root, for whom no special rules hold; each set differs by one capability from the others."""
     chosen = ["CAP_CHOWN", "CAP_NET_RAW"]
     bundle.process["user"] = {"uid": 1000, "gid": 1000}
     bundle.process["capabilities"] = {name: list(chosen) for name in SETS}

@@ -49,7 +49,7 @@ def rule(action: str, *names: str, **more: Any) -> dict[str, Any]:
 
 
 def asked(profile: dict[str, Any], args: list[int] | None = None) -> int:
-    """What the filter says of sysinfo(2)."""
+    """The result of sysinfo(2) under the filter."""
     return verdict(compile_profile(profile).instructions, _AUDIT, _SYSINFO, args or [0] * 6)
 
 
@@ -180,7 +180,7 @@ def test_an_argument_that_cannot_be_is_an_error(bundle: Bundle, arg: dict[str, A
 
 
 class Agent:
-    """A seccomp agent: takes listeners, answers every notification with `answer` (errno, or 0 for: go on)."""
+    """A seccomp agent: receives listeners, answers each notification with `answer` (an errno, or 0 to continue)."""
 
     def __init__(self, path: Path, answer: int) -> None:
         self.path, self.answer = path, answer
@@ -211,7 +211,7 @@ class Agent:
         while True:
             notification = ctypes.create_string_buffer(80)
             if libc.ioctl(fds[0], _RECV, notification) < 0:
-                break  # ENOENT: the caller is gone
+                break  # ENOENT: the process that made the call has ended
             number = struct.unpack_from("<Q", notification)[0]
             reply = struct.pack("<QqiI", number, 0, -self.answer, 0 if self.answer else _CONTINUE)
             libc.ioctl(fds[0], _SEND, ctypes.create_string_buffer(reply, 24))

@@ -1,4 +1,4 @@
-"""The list of the specification's statements is complete in itself: it agrees with the tests and with the document."""
+"""The list of the specification's statements agrees with the tests and with the generated document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent
 
 
 def _marked() -> dict[str, str]:
-    """The tests of this folder that cite the specification, with the file they are in."""
+    """The tests of this folder that cite the specification, each with its file."""
     found = {}
     for path in sorted(_HERE.glob("test_*.py")):
         for node in ast.parse(path.read_text()).body:
@@ -48,7 +48,7 @@ def test_the_document_is_what_the_list_makes() -> None:
 
 @pytest.mark.spec("config-linux.md, Cgroup ownership")
 def test_the_cgroups_owner_is_known_from_the_document(bundle: Bundle) -> None:
-    """Only with a cgroup namespace of its own and a writable mount, and then the user as the host knows it."""
+    """Only with a new cgroup namespace and a writable mount; then it is the user's id on the host."""
     bundle.process.update(args=["x"], user={"uid": 7, "gid": 7})
     mount = next(mount for mount in bundle.spec["mounts"] if mount["destination"] == "/sys/fs/cgroup")
 

@@ -1,4 +1,4 @@
-"""User and time namespaces, id-mapped mounts, copy-up: what few containers ask for."""
+"""Features that few containers use: user and time namespaces, id-mapped mounts, copy-up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BASE, COUNT = 200_000, 65_536
 
 
 def map_users(bundle: Bundle) -> None:
-    """A user namespace whose ids begin at BASE outside, on a root file system that belongs to it."""
+    """A user namespace mapped to the host's ids from BASE on; its root owns the root file system."""
     mapping = [{"containerID": 0, "hostID": BASE, "size": COUNT}]
     bundle.linux["namespaces"].append({"type": "user"})
     bundle.linux.update(uidMappings=mapping, gidMappings=mapping)
@@ -75,7 +75,7 @@ def test_exec_and_another_container_join_a_user_namespace(new_bundle: Callable[[
 
 @pytest.mark.spec("config-linux.md, Namespaces: path")
 def test_who_joins_user_and_pid_namespaces_is_known_by_its_own_number(new_bundle: Callable[[], Bundle]) -> None:
-    """Not by the one it has inside, which outside is somebody else's."""
+    """Not by its id inside the namespace, which on the host is another user's."""
     first, second = new_bundle(), new_bundle()
     map_users(first)
     pid = first.start("sleep", "60")
@@ -167,7 +167,7 @@ def test_copy_up_fills_a_tmpfs_with_what_lay_below(bundle: Bundle) -> None:
 
 
 def test_a_read_only_tmpfs_holds_what_is_mounted_and_made_in_it(bundle: Bundle) -> None:
-    """podman --read-only-tmpfs=false has such a /dev; and podman 5 has empty options."""
+    """podman --read-only-tmpfs=false asks for such a /dev, and podman 5 sends empty options."""
     dev = next(mount for mount in bundle.spec["mounts"] if mount["destination"] == "/dev")
     dev["options"] = [*dev["options"], "ro", ""]
     bundle.mount("/t", "tmpfs", "ro", "size=1m", kind="tmpfs")
