@@ -22,14 +22,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from desktop.client.engine import ApiError
 from desktop.ui.buttons import Button, Link
 from desktop.ui.cards import Card, CardTitle, Chip, CodeWell, ElidedLabel, Field, Label
+from desktop.ui.command_text import in_lines, one_line
 from desktop.ui.container_actions import ContainerActions
 from desktop.ui.container_model import ContainerModel
 from desktop.ui.facts import Container
 from desktop.ui.icons import Icons
 from desktop.ui.logs_tab import LogsTab
-from desktop.ui.run_options import options_of_inspect
+from desktop.ui.same_command import same_command
 from desktop.ui.session import EngineSession
 from desktop.ui.terminal_tab import TerminalTab
 from desktop.ui.theme import Theme
@@ -131,7 +133,8 @@ class OverviewTab(QScrollArea):
         grid.setColumnStretch(1, 1)
         self.setWidget(inner)
 
-    def tell(self, data: Mapping[str, Any]) -> None:
+    def tell(self, data: Mapping[str, Any], image: Mapping[str, Any]) -> None:
+        """Show what the engine says about the container and about its image (its Config; empty where it is gone)."""
         container = Container.from_inspect(data)
         host, config = data.get("HostConfig") or {}, data.get("Config") or {}
         now = time.time()
@@ -177,8 +180,8 @@ class OverviewTab(QScrollArea):
         )
         pairs = [str(entry).partition("=") for entry in config.get("Env") or ()]
         self._environment.tell([(name, value, True) for name, _, value in pairs])
-        options = options_of_inspect(data)
-        self.well.set_text(options.command_lines(), options.command_line())
+        words = same_command(data, image)
+        self.well.set_text(in_lines(words), one_line(words))
 
 
 class InspectTab(QWidget):
@@ -243,6 +246,7 @@ class DetailPage(QWidget):
         self.setObjectName("page")
         self._theme, self._icons, self._model, self._actions, self._session = theme, icons, model, actions, session
         self._id = ""
+        self._image: tuple[str, dict[str, Any]] = ("", {})  # the id and Config of the image last asked for
         self._last_tab = TABS[0]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -408,14 +412,30 @@ class DetailPage(QWidget):
             button.setEnabled(free)
 
     def _look(self, container: Container) -> None:
+        """Ask for everything about `container`, and once for its image, which does not change."""
         client, container_id = self._session.client, container.id
+        known_id, known = self._image
 
-        def told(data: dict[str, Any]) -> None:
+        def ask() -> tuple[dict[str, Any], str, dict[str, Any]]:
+            data = client.inspect(container_id)
+            image_id = str(data.get("Image", ""))
+            if image_id == known_id:
+                return data, image_id, known
+            try:
+                return data, image_id, client.image_inspect(image_id).get("Config") or {}
+            except ApiError as e:
+                if e.status != 404:  # the image was deleted although the container uses it
+                    raise
+                return data, image_id, {}
+
+        def told(answer: tuple[dict[str, Any], str, dict[str, Any]]) -> None:
+            data, image_id, image = answer
+            self._image = image_id, image
             if data.get("Id") == self._id:
                 self.inspect.tell(data)
-                self.overview.tell(data)
+                self.overview.tell(data, image)
 
-        self._session.workers.run(lambda: client.inspect(container_id), told, lambda _error: None)
+        self._session.workers.run(ask, told, lambda _error: None)
 
     # doing -----------------------------------------------------------------------------------------------------------
 

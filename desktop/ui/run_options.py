@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from desktop.ui.command_text import WIDTH, in_lines, one_line
 from desktop.ui.words import tr
-
-WIDTH = 78  # characters of a line in a code well
 
 
 class BadOption(ValueError):
@@ -129,46 +128,7 @@ class RunWish:
         return words
 
     def command_line(self, program: str = "cove") -> str:
-        return " ".join(self.words(program))
+        return one_line(self.words(program))
 
     def command_lines(self, width: int = WIDTH) -> str:
-        """The command over several lines that a shell joins again."""
-        lines = [""]
-        for word in self.words():
-            if lines[-1] and len(lines[-1]) + len(word) + 3 > width:
-                lines.append("  " + word)
-            else:
-                lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
-        return " \\\n".join(lines)
-
-
-def options_of_inspect(data: Mapping[str, Any]) -> RunWish:
-    """The wish that makes a container like the inspected one."""
-    config, host = data.get("Config") or {}, data.get("HostConfig") or {}
-    ports = [
-        PortWish(
-            host_port=str(binding.get("HostPort") or ""),
-            port=key.partition("/")[0],
-            protocol=key.partition("/")[2] or "tcp",
-        )
-        for key, bindings in (host.get("PortBindings") or {}).items()
-        for binding in bindings or ()
-    ]
-    mounts = []
-    for bind in host.get("Binds") or ():
-        source, _, rest = str(bind).partition(":")
-        target, _, mode = rest.partition(":")
-        mounts.append(MountWish(source=source, target=target, read_only="ro" in mode.split(",")))
-    memory = int(host.get("Memory") or 0)
-    return RunWish(
-        image=str(config.get("Image", "")),
-        name=str(data.get("Name", "")).lstrip("/"),
-        command=shlex.join(str(word) for word in config.get("Cmd") or ()),
-        ports=ports,
-        mounts=mounts,
-        environment=[(n, v) for n, _, v in (str(e).partition("=") for e in config.get("Env") or ()) if n != "PATH"],
-        memory=str(memory // (1024 * 1024)) if memory else "",
-        cpus=f"{int(host.get('NanoCpus') or 0) / 1e9:g}" if host.get("NanoCpus") else "",
-        restart=str((host.get("RestartPolicy") or {}).get("Name") or "no"),
-        remove=bool(host.get("AutoRemove")),
-    )
+        return in_lines(self.words(), width)

@@ -93,6 +93,10 @@ class NativeEngine:
         """Run the `cove` command line against this engine; text streams captured."""
         return run([Path(sys.executable).with_name("cove"), *args], {"COVE_HOST": self.host}, check, **kwargs)
 
+    def shell(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command line against this engine, as pasted into a shell."""
+        return run(["sh", "-c", command], {"COVE_HOST": self.host}, check=True)
+
     def stop(self) -> None:
         """SIGTERM to the keeper, and a look at what is left. Raises AssertionError for anything left behind."""
         if self.process is not None:

@@ -30,10 +30,11 @@ class Hands:
         """Move the pointer to `at` of `widget` (its middle by default); returns the place in its window."""
         assert widget.isVisible(), f"{widget} cannot be pointed at: it is hidden"
         window = widget.window()
+        QApplication.processEvents()  # what is to be laid out anew moves before the pointer does
         place = widget.mapTo(window, at if at is not None else widget.rect().center())
         QTest.mouseMove(window.windowHandle(), place)
         QApplication.processEvents()
-        return place
+        return widget.mapTo(window, at if at is not None else widget.rect().center())
 
     def click(
         self,

@@ -243,14 +243,16 @@ class ContainersPage:
         self._hands.click(button(self._page.segments, name))
 
     def _index(self, name: str) -> QModelIndex:
+        """The index of a row, scrolled into sight."""
+        self._qtbot.waitUntil(self._table.isVisible, timeout=LIMIT_MS)
         index = next((i for i in indexes(self._table.filter) if i.data() == name), None)
         assert index is not None, f"{name} is not among the rows {list(self.rows())}"
+        self._table.scrollTo(index)
         return index
 
     def click(self, name: str, what: str, value: str = "", modifiers: Qt.KeyboardModifier = NONE) -> None:
         """Click a part of the row `name`: check, name, port, why, expand or action (`value` names which)."""
         index = self._index(name)
-        self._table.scrollTo(index)
         rect = self._table.visualRect(index)
         viewport = self._table.viewport()
         self._hands.move(viewport, rect.center())  # the actions appear below the pointer
@@ -272,7 +274,6 @@ class ContainersPage:
     def menu_on(self, name: str) -> list[str]:
         """Right-click the row; returns what its menu offers."""
         index = self._index(name)
-        self._table.scrollTo(index)
         at = self._table.visualRect(index).center()
         viewport = self._table.viewport()
         self._hands.click(viewport, at, RIGHT)
@@ -286,7 +287,6 @@ class ContainersPage:
     def press_on(self, name: str, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
         """Click the row (its image, where nothing else is), then press `key`."""
         index = self._index(name)
-        self._table.scrollTo(index)
         rect = self._table.visualRect(index)
         x = self._table.header().sectionPosition(1) + 20
         self._hands.click(self._table.viewport(), QPoint(x, rect.center().y()))
@@ -413,10 +413,12 @@ class ContainerPage:
         """Click Copy beside the command, once it begins as said; returns the words that a shell makes of it."""
         well = self._page.overview.well
         self._qtbot.waitUntil(lambda: begins in well.text(), timeout=LIMIT_MS)
+        QApplication.processEvents()  # the cards above have their sizes
+        self._page.overview.ensureWidgetVisible(well)
         self._hands.click(button(well, "Copy"))
         copied = QGuiApplication.clipboard().text()
         shown = shlex.split(well.text().replace("\\\n", ""))
-        assert shown == shlex.split(copied), "what is shown is not what is copied"
+        assert shown == shlex.split(copied), f"shown is {shown}, copied is {copied!r}"
         return shown
 
 
