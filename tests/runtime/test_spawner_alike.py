@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -120,6 +121,16 @@ def joining(name: str, path: str) -> Callable[[Spec], object]:
         del spec["hostname"]
         others = [entry for entry in spec["linux"]["namespaces"] if entry["type"] != name]
         spec["linux"]["namespaces"] = [*others, {"type": name, "path": path}]
+
+    return change
+
+
+def copying_up(place: str, *options: str) -> Callable[[Spec], object]:
+    script = "cd $0 && find . -mindepth 1 -exec stat -c '%n %A %u %g %s %Y %t:%T %N' {} + | sort; find . -type f -exec md5sum {} +"
+
+    def change(spec: Spec) -> None:
+        mount(place, "tmpfs", "tmpcopyup", *options, kind="tmpfs")(spec)
+        process(args=["sh", "-c", script, place])(spec)
 
     return change
 
@@ -364,12 +375,36 @@ GROUPS: dict[str, list[Case]] = {
         ("of a user", terminal(None), {"user": "guest"}),
         ("no devpts", lambda spec: (spec.update(mounts=[]), terminal(None)(spec)), {}),
     ],
+    "copying up": [
+        (f"{place!r:.20} {words}", copying_up(place, *words), {})
+        for place in ("/copy", "/copy/folder", "/loop", "/missing", "/file", "/dangling", "/dev/")
+        for words in ((), ("ro", "nosuid"), ("size=4k",), ("nr_inodes=3",), ("mode=700", "uid=5"))
+    ],
     "namespaces": [
         (f"{name} of {path}", joining(name, path), {})
         for name in ("network", "ipc", "uts", "cgroup")
         for path in ("/etc/passwd", "/proc/self/ns/mnt", f"/proc/self/ns/{'net' if name == 'network' else name}")
     ],
 }
+
+
+def _fill_copy(folder: Path) -> None:
+    """One of each kind of file, with owners, times, modes and attributes."""
+    deep = folder / "folder" / "deep"
+    deep.mkdir(parents=True)
+    (folder / "big").write_bytes(os.urandom(3 << 20))
+    (folder / "empty").touch()
+    (folder / "link").symlink_to("../no/where")
+    (deep / "program").write_text("#!/bin/sh\n")
+    os.chown(deep / "program", 5, 6)
+    (deep / "program").chmod(0o6755)
+    os.setxattr(deep / "program", "user.name", b"value")
+    os.mkfifo(deep / "pipe")
+    os.mknod(deep / "device", stat.S_IFCHR | 0o640, os.makedev(1, 3))
+    os.chown(folder / "folder", 7, 8)
+    (folder / "folder").chmod(0o2750)
+    for path in (deep / "program", folder / "folder", folder / "big"):
+        os.utime(path, ns=(10**18, 10**18 + 5))
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +435,7 @@ def lower(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     for name, text in texts.items():
         (root / name).write_text(text)
         (root / name).chmod(0o644 if name in ("file", "noexec") else 0o755)
+    _fill_copy(root / "copy")
     (source / "d").mkdir(parents=True)
     (source / "f").write_text("source")
     (source / "l").symlink_to("f")

@@ -18,7 +18,6 @@ from vmagent.runtime.plantypes import (
     Head,
     JoinFd,
     KernelFacts,
-    NewMount,
     PlanExtra,
     StartRequest,
     Streams,
@@ -48,17 +47,17 @@ def encode_start(
     shown_cgroups: list[ShownCgroup],
     streams: tuple[int, int, int],
     starting: tuple[int, int],
+    outside: str | None,
 ) -> tuple[bytes, list[int]] | None:
     """The request that starts a container's first process, and its descriptors; None where the spawner can't.
 
     `pipes`: the report's write end, go's read end, the console's socket or -1. `tasks`: the files that a process enters
     its v1 cgroups by. `joins`: (descriptor, CLONE_* flag) of each namespace to enter. `streams`, and `starting`
-    (start_fd, started_fd), as for `launch`.
+    (start_fd, started_fd), as for `launch`. `outside`: what the command is told of the host's namespaces.
     """
     extra = PlanExtra() if plan.extra is None else plan.extra
     is_known = not has_extras(plan._replace(extra=None)) and extra == PlanExtra(asks_for_hooks=extra.asks_for_hooks)
-    copies_up = any(isinstance(mount, NewMount) and mount.copies_up for mount in plan.rootfs.mounts)
-    if plan.tell_outside or plan.process.extra is not None or copies_up or not is_known:
+    if plan.process.extra is not None or not is_known:
         return None
     head = Head(START, clone_flags, pipes[0], pipes[1], *starting, cgroup_fd, pid_ns_fd)
     request = StartRequest(
@@ -72,6 +71,7 @@ def encode_start(
         rootfs=plan.rootfs,
         shown_cgroups=tuple(shown_cgroups),
         process=plan.process,
+        outside=outside,
     )
     return _encode(head, request)
 

@@ -128,6 +128,7 @@ def launch(
                     shown_cgroups=shown,
                     streams=(stdin_fd, stdout_fd, stderr_fd),
                     starting=(start_fd, started_fd),
+                    outside=_outside[0] if plan.tell_outside else None,
                 )
 
             launched = spawner.launch(encode, cgroup, is_terminal=process.terminal)

@@ -405,6 +405,7 @@ class StartRequest(Record):
     rootfs: Rootfs
     shown_cgroups: tuple[ShownCgroup, ...]
     process: Process
+    outside: str | None  # goes into COVE_OUTSIDE, after the pid as the host has it
 
 
 class ExecRequest(Record):

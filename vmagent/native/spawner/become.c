@@ -243,31 +243,33 @@ static void confine(const struct sets *s, const struct filter *filter, int no_ne
     if (no_new_privileges && filter) load_filter(filter);
 }
 
-/* The strings with room for one more, and NULL behind them. */
+/* The strings with room for two more, and NULL behind them. */
 static const char **vector_of(const char **strings, size_t count) {
-    const char **vector = allocate(count + 2, sizeof *vector);
+    const char **vector = allocate(count + 3, sizeof *vector);
     memcpy(vector, strings, count * sizeof *vector);
     return vector;
 }
 
-static const char **environment_of(const struct process *process, const struct identity *who) {
+static const char **environment_of(const struct process *process, const struct identity *who, const char *outside) {
+    size_t count = process->environment_count;
     const char **environment = vector_of(process->environment, process->environment_count);
     if (!process->has_home) {
         char *home = allocate(strlen(who->home) + 6, 1);
         sprintf(home, "HOME=%s", who->home);
-        environment[process->environment_count] = home;
+        environment[count++] = home;
     }
+    if (outside) environment[count] = outside;
     return environment;
 }
 
-void become_and_exec(int root, const struct process *process, const struct kernel_facts *kernel, int64_t began,
-                     int64_t mounted) {
+void become_and_exec(int root, const struct process *process, const struct kernel_facts *kernel, const char *outside,
+                     int64_t began, int64_t mounted) {
     char line[128];
     if (process->args_count == 0) fail(K_OTHER, 0, "the request to the spawner has no command");
     const struct identity *who = look_up(root, process);
     const struct sets sets = choose_sets(process->capabilities, kernel, who->uid);
     const char **arguments = vector_of(process->args, process->args_count);
-    const char **environment = environment_of(process, who);
+    const char **environment = environment_of(process, who, outside);
     set_limits(process);
     close_others();
     give_streams_to(who->uid);

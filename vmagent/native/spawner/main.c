@@ -92,6 +92,17 @@ static void settle(const struct entry *entry, const struct process *process) {
         fail(K_OTHER, errno, "error joining a session keyring");
 }
 
+/* To be called while /proc is the host's: there this process has the number that the host knows it by. */
+static const char *outside_of(const struct start_request *request) {
+    char pid[16] = "";
+    if (request->outside == NULL) return NULL;
+    if (readlink("/proc/self", pid, sizeof pid - 1) < 0) fail(K_OTHER, errno, "error reading /proc/self");
+    size_t size = strlen(request->outside) + sizeof pid + 32;
+    char *variable = allocate(size, 1);
+    snprintf(variable, size, "COVE_OUTSIDE=pid=%s %s", pid, request->outside);
+    return variable;
+}
+
 static void set_names(const struct rootfs *plan) {
     const char *host = plan->hostname, *domain = plan->domainname;
     if ((*host && sethostname(host, strlen(host)) < 0) || (*domain && setdomainname(domain, strlen(domain)) < 0))
@@ -113,6 +124,7 @@ static _Noreturn void start(void) {
         if (setns(request.joins[i].fd, (int)request.joins[i].flag) < 0)
             fail(K_OTHER, errno, "error joining a namespace");
     if (request.has_new_network) loopback_up();
+    const char *outside = outside_of(&request);
     int root = make_root(&request);
     take_streams(root, process, &request.streams, 1);
     set_names(&request.rootfs);
@@ -125,7 +137,7 @@ static _Noreturn void start(void) {
     if (request.asks_for_hooks) ask("{\"hooks\":true}\n");
     finish_tmpfs(root, &request.rootfs);
     pivot(root, &request.rootfs);
-    become_and_exec(root, process, &request.kernel, began, now_ns());
+    become_and_exec(root, process, &request.kernel, outside, began, now_ns());
 }
 
 /* Into the container, in two steps. A process of the container that has SYS_PTRACE may trace what it sees from its
@@ -153,7 +165,7 @@ static _Noreturn void execute(void) {
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) fail(K_OTHER, errno, "error opening the container's root");
     take_streams(root, &request.process, &request.streams, 0);
-    become_and_exec(root, &request.process, &request.kernel, began, 0);
+    become_and_exec(root, &request.process, &request.kernel, NULL, began, 0);
 }
 
 /* clone3 for the supervisor; `answer`: the new process's number or -errno, and that of a helper that has ended. */

@@ -235,8 +235,13 @@ static void mount_cgroups(int root, const struct cgroup_mount *m, const struct s
 
 static void mount_new(int root, const struct new_mount *m) {
     struct target t = target_of(m);
-    int fd = new_mount(m->fstype, m->source, m->options, m->options_count, m->attributes);
+    int fd = new_mount(m->fstype, m->source, m->options, m->options_count, m->copies_up ? 0 : m->attributes);
     must(fd, t);
+    if (m->copies_up) {
+        if (copy_up(root, m->destination, fd) < 0)
+            fail(K_MOUNT, errno, "error copying %s into its tmpfs", m->destination);
+        must(sys_mount_setattr(fd, m->attributes, 0, 0, 0), t);
+    }
     if (m->all_set || m->all_cleared) must(sys_mount_setattr(fd, m->all_set, m->all_cleared, 0, 0), t);
     set_propagation(fd, m->propagation, m->propagation_count, t);
     attach(root, t, fd, 1);

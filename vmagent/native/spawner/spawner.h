@@ -78,6 +78,9 @@ int new_mount(const char *type, const char *source, const struct option *options
 long filesystem_type(int fd);
 int is_null(int fd);
 
+/* copyup.c */
+int copy_up(int root, const char *destination, int mount);
+
 /* rootfs.c */
 int ensure(int root, const char *path, int is_folder);
 int open_own_null(int root);
@@ -94,7 +97,8 @@ struct identity *look_up(int root, const struct process *process);
 /* become.c */
 void ask(const char *line);
 void take_streams(int root, const struct process *process, const struct streams *streams, int binds_console);
+/* `outside`: one more variable of the environment, or NULL. `mounted`: 0 for an exec. */
 _Noreturn void become_and_exec(int root, const struct process *process, const struct kernel_facts *kernel,
-                               int64_t began, int64_t mounted);
+                               const char *outside, int64_t began, int64_t mounted);
 
 #endif
