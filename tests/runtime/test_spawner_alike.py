@@ -125,8 +125,17 @@ def joining(name: str, path: str) -> Callable[[Spec], object]:
     return change
 
 
+def scheduling(**changes: Any) -> Callable[[Spec], object]:
+    """The 41st field of stat is the policy, the 40th the real-time priority, the 19th the nice value."""
+    script = "cut -d' ' -f19,40,41 /proc/self/stat; ionice -p $$; grep Cpus_allowed: /proc/self/status"
+    return process(args=["sh", "-c", script], **changes)
+
+
 def copying_up(place: str, *options: str) -> Callable[[Spec], object]:
-    script = "cd $0 && find . -mindepth 1 -exec stat -c '%n %A %u %g %s %Y %t:%T %N' {} + | sort; find . -type f -exec md5sum {} +"
+    script = (
+        "cd $0 && find . -mindepth 1 -exec stat -c '%n %A %u %g %s %Y %t:%T %N' {} + | sort;"
+        "find . -type f -exec md5sum {} +"
+    )
 
     def change(spec: Spec) -> None:
         mount(place, "tmpfs", "tmpcopyup", *options, kind="tmpfs")(spec)
@@ -374,6 +383,22 @@ GROUPS: dict[str, list[Case]] = {
         *((f"{size}", terminal(size), {}) for size in [None, {"height": 5, "width": 9}, {"height": 65535, "width": 1}]),
         ("of a user", terminal(None), {"user": "guest"}),
         ("no devpts", lambda spec: (spec.update(mounts=[]), terminal(None)(spec)), {}),
+    ],
+    "scheduling": [
+        (f"{changes}"[:60], scheduling(**changes), {"user": who})
+        for who in ("", "guest")
+        for changes in [
+            {"scheduler": {"policy": "SCHED_BATCH", "nice": 7}},
+            {"scheduler": {"policy": "SCHED_OTHER", "nice": -5}},
+            {"scheduler": {"policy": "SCHED_FIFO", "priority": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}},
+            {"scheduler": {"policy": "SCHED_FIFO", "priority": 100}},
+            {"scheduler": {"policy": "SCHED_DEADLINE", "runtime": 1}},
+            {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 6}},
+            {"ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0}},
+            {"execCPUAffinity": {"initial": "0", "final": "1"}},
+            {"execCPUAffinity": {"initial": "0-2000"}},
+            {"execCPUAffinity": {"final": "4000"}},
+        ]
     ],
     "copying up": [
         (f"{place!r:.20} {words}", copying_up(place, *words), {})

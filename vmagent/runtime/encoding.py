@@ -57,7 +57,7 @@ def encode_start(
     """
     extra = PlanExtra() if plan.extra is None else plan.extra
     is_known = not has_extras(plan._replace(extra=None)) and extra == PlanExtra(asks_for_hooks=extra.asks_for_hooks)
-    if plan.process.extra is not None or not is_known:
+    if not is_known or not _is_known_extra(plan.process):
         return None
     head = Head(START, clone_flags, pipes[0], pipes[1], *starting, cgroup_fd, pid_ns_fd)
     request = StartRequest(
@@ -88,8 +88,13 @@ def encode_exec(
     streams: tuple[int, int, int],
 ) -> tuple[bytes, list[int]] | None:
     """The request for another process in the container of `container_pidfd`; see `encode_start`."""
-    if process.extra is not None:
-        return None
+    extra = process.extra
+    if extra is not None:
+        namespaces |= extra.namespaces
+        # In a user namespace these are refused, and a process of before it cannot pass all of them on.
+        needs_host = extra.scheduler or extra.io_priority or extra.personality
+        if not _is_known_extra(process) or (needs_host and namespaces & linux.CLONE_NEWUSER):
+            return None
     head = Head(EXEC, 0, pipes[0], pipes[1], -1, -1, cgroup_fd, -1)
     request = ExecRequest(
         entry=Entry(tuple(tasks), "_ses.exec"),
@@ -100,6 +105,12 @@ def encode_exec(
         process=process,
     )
     return _encode(head, request)
+
+
+def _is_known_extra(process: Process) -> bool:
+    """Of what few processes ask for the spawner does not have the caller's descriptors, nor hands a listener over."""
+    extra = process.extra
+    return extra is None or not (extra.has_listener or extra.preserved_fds)
 
 
 def _encode(head: Head, body: StartRequest | ExecRequest) -> tuple[bytes, list[int]] | None:

@@ -86,7 +86,9 @@ static void enter_cgroups(void) {
 
 /* To be done by the host's paths, before a namespace of the host is left. */
 static void settle(const struct entry *entry, const struct process *process) {
+    const struct process_extra *extra = process->extra;
     if (process->has_oom_score_adj) set_oom_score(process->oom_score_adj);
+    if (extra && extra->keeps_keyring) return;
     /* ENOSYS: a kernel without keyrings; EPERM: an outer seccomp forbids them */
     if (syscall(SYS_keyctl, 1, entry->keyring) < 0 && errno != ENOSYS && errno != EPERM)
         fail(K_OTHER, errno, "error joining a session keyring");
@@ -114,10 +116,14 @@ static _Noreturn void start(void) {
     struct start_request request;
     read_start_request(&request);
     const struct process *process = &request.process;
+    const struct process_extra *extra = process->extra;
     open_entrances(&request.entry);
+    if (extra) set_affinity(extra->cpus_initial, extra->cpus_initial_count);
     enter_cgroups();
     setsid();
     settle(&request.entry, process);
+    if (extra) set_affinity(extra->cpus_final, extra->cpus_final_count);
+    if (extra) set_scheduling(extra);
     if (request.unshares_cgroup && unshare(CLONE_NEWCGROUP) < 0)
         fail(K_OTHER, errno, "error making a cgroup namespace");
     for (size_t i = 0; i < request.joins_count; i++)
@@ -148,8 +154,12 @@ static _Noreturn void execute(void) {
     int64_t began = now_ns();
     struct exec_request request;
     read_exec_request(&request);
+    const struct process *process = &request.process;
+    const struct process_extra *extra = process->extra;
     open_entrances(&request.entry);
-    settle(&request.entry, &request.process);
+    if (request.namespaces & CLONE_NEWUSER) raise_limits(process);
+    if (extra) set_affinity(extra->cpus_initial, extra->cpus_initial_count);
+    settle(&request.entry, process);
     /* by a pidfd: root and working directory become the container's too */
     if (setns(request.container, (int)request.namespaces | CLONE_NEWPID) < 0) {
         if (errno == ESRCH) fail(K_OTHER, 0, "the container is not running");
@@ -162,10 +172,13 @@ static _Noreturn void execute(void) {
     if (child > 0) _exit(0);
     enter_cgroups();
     setsid();
+    if (extra) set_affinity(extra->cpus_final, extra->cpus_final_count);
+    if (extra) set_scheduling(extra);
+    if (request.namespaces & CLONE_NEWUSER) become_root();
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) fail(K_OTHER, errno, "error opening the container's root");
-    take_streams(root, &request.process, &request.streams, 0);
-    become_and_exec(root, &request.process, &request.kernel, NULL, began, 0);
+    take_streams(root, process, &request.streams, 0);
+    become_and_exec(root, process, &request.kernel, NULL, began, 0);
 }
 
 /* clone3 for the supervisor; `answer`: the new process's number or -errno, and that of a helper that has ended. */

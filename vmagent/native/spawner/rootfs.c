@@ -1,4 +1,4 @@
-/* The container's file system: what vmagent/runtime/rootfs.py does, step by step, for the containers that need no more.
+/* The container's file system, step by step as vmagent/runtime/rootfs.py makes it.
  * Every mount is built detached and attached to a descriptor found below the root: no path is resolved twice. */
 #define _GNU_SOURCE
 #include "spawner.h"

@@ -78,6 +78,12 @@ int new_mount(const char *type, const char *source, const struct option *options
 long filesystem_type(int fd);
 int is_null(int fd);
 
+/* extras.c */
+void set_affinity(const uint32_t *cpus, size_t count);
+void set_scheduling(const struct process_extra *extra);
+void raise_limits(const struct process *process);
+void become_root(void);
+
 /* copyup.c */
 int copy_up(int root, const char *destination, int mount);
 
