@@ -31,7 +31,7 @@ P = ParamSpec("P")
 @dataclass(frozen=True, slots=True)
 class ClaimedVolume:
     """A volume for a container under creation. `release` it when the container is registered or has failed:
-    until then nobody can remove it."""
+    until then the volume cannot be removed."""
 
     name: str
     path: Path  # to be mounted
@@ -92,8 +92,8 @@ class Volumes:
     async def fill(self, name: str, copy: Callable[[Path], Awaitable[None]]) -> None:
         """If volume `name` is empty, give it its first content: `copy` puts that into the folder that it is given.
 
-        One at a time for each volume; who waits finds it filled, or tries in turn. The volume has all of the content or
-        none, also after a failure or a kill. The caller has a claim on the volume. Raises what `copy` raises, NotFound,
+        One at a time for each volume; a waiting caller finds it filled, or tries in turn. The volume has all of the
+        content or none, also after a failure or a kill. The caller has a claim on the volume. Raises what `copy` raises, NotFound,
         EngineError.
         """
         async with self._filling.setdefault(name, asyncio.Lock()):
@@ -242,7 +242,7 @@ class Volumes:
         return volume
 
     async def _discard(self, name: str, *, leaving: str = "") -> None:
-        """Remove a volume that nobody but the container `leaving` uses. Raises Conflict."""
+        """Remove a volume that no container but `leaving` uses. Raises Conflict."""
         async with self._changing:
             if (volume := self._volumes.get(name)) is None:
                 return

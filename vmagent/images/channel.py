@@ -18,7 +18,7 @@ class ReaderGone(Exception):
 
 
 class Stage:
-    """Runs `blocks` in a thread of its own, at most `depth` blocks ahead of whoever iterates over this.
+    """Runs `blocks` in a thread of its own, at most `depth` blocks ahead of the consumer.
 
     A context manager: leaving it stops the thread and waits for its end.
     """

@@ -1,4 +1,6 @@
-"""What layers and archives are packed with: told by the first bytes, undone in bounded pieces, redone reproducibly."""
+"""Compression of layers and archives: recognised by the first bytes, decompressed in bounded pieces, and compressed so
+that equal input gives equal output.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,7 @@ class _Pull:
 
 
 def _unzstd(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    # Frame by frame, since only the decompression object tells whether the last one was whole.
+    # Frame by frame: only the decompression object knows whether the last frame was complete.
     context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
     frame = None
     for block in blocks:

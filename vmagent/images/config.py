@@ -16,7 +16,7 @@ from vmagent.images.reference import is_digest
 
 Config = dict[str, Any]
 
-MAX_CONFIG_BYTES = 8 << 20  # docker's own limit for a config in a registry is 4 MiB; nobody comes near
+MAX_CONFIG_BYTES = 8 << 20  # twice docker's own limit for a config in a registry
 
 
 def timestamp(at: datetime | None = None) -> str:
@@ -25,7 +25,7 @@ def timestamp(at: datetime | None = None) -> str:
 
 
 def unix_seconds(text: str | None) -> int:
-    """RFC 3339 to Unix seconds; 0 for none or one that nobody can read, as docker shows it."""
+    """RFC 3339 to Unix seconds; 0 where there is no time or it cannot be parsed, as docker shows it."""
     if not text:
         return 0
     match = re.fullmatch(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.\d+)?([Zz]|[+-]\d\d:\d\d)", text)

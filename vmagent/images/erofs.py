@@ -25,13 +25,13 @@ _TOOL = "mkfs.erofs"
 _MIN_VERSION = (1, 8)
 _LIMIT_S = 300
 _NOBODY = 65534
-# Nothing of a layer's tar may depend on when or where it was indexed.
+# The same tar gives the same index wherever and whenever it is made.
 _UUID = "00000000-0000-0000-0000-000000000000"
 
 
 @functools.cache
 def tool() -> str | None:
-    """Path of an mkfs.erofs that can index a tar; COVE_MKFS_EROFS names one outside PATH. None: there is none."""
+    """Path of an mkfs.erofs that can index a tar; COVE_MKFS_EROFS names one outside PATH. None if none is found."""
     path = os.environ.get("COVE_MKFS_EROFS") or shutil.which(_TOOL)
     if not path:
         return None
@@ -47,7 +47,7 @@ def make_index(tar: Path, index: Path, implied: Iterable[str]) -> bool:
     """Write the index of `tar` to `index`; False where mkfs.erofs refuses the tar. `implied`: folders that members of
     the tar lie in, but that it does not list.
 
-    The tool reads a stranger's tar in C: it runs as nobody, with two descriptors and no rights besides.
+    The tool is written in C and parses a tar that is not trusted: it runs as the user `nobody` with two descriptors.
     Raises OSError if the disk is full or the tool is missing.
     """
     path = tool()
@@ -59,7 +59,7 @@ def make_index(tar: Path, index: Path, implied: Iterable[str]) -> bool:
     try:
         if is_root:
             os.fchown(target, _NOBODY, _NOBODY)
-        # By descriptor: nobody may not look into the folders on the way.
+        # Pass a descriptor: the user `nobody` cannot traverse the parent folders.
         done = subprocess.run(
             [path, "--quiet", "--tar=i", "--aufs", f"-U{_UUID}", f"/proc/self/fd/{target}"],
             stdin=source,

@@ -1,5 +1,5 @@
-"""Putting right what mkfs.erofs guesses: folders that a tar implies but does not list get mode 0777 from it, the
-root too. Here they get 0755, as unpacking gives them.
+"""Corrects an EROFS index: mkfs.erofs gives mode 0777 to folders that a tar implies but does not list, the root
+included. They get 0755 here, as unpacking gives them.
 
 On-disk format: Documentation/filesystems/erofs.rst, "On-disk details"; fs/erofs/erofs_fs.h (superblock at 1024, inodes
 of 32 or 64 bytes at 32-byte slots, folders as blocks of sorted 12-byte entries with their names behind).

@@ -82,7 +82,7 @@ class Wanted:
             self.since = at_s if self.since is None else max(at_s, self.since)
 
     def takes(self, config: Config, references: Sequence[tuple[str, Pointer]]) -> bool:
-        """Whether an image is meant, but for `dangling`, which list and prune read differently."""
+        """Whether an image passes all filters but `dangling`, which list and prune interpret differently."""
         created = unix_seconds(config.get("created"))
         if self.until is not None and created >= self.until:
             return False
@@ -98,7 +98,7 @@ class Wanted:
         return not self.references or any(self.takes_reference(key) for key, _ in references)
 
     def takes_reference(self, key: str) -> bool:
-        """Whether a reference is among those asked for; a list shows an image's others no more."""
+        """Whether a reference passes the filter; a list leaves out the other names of the image."""
         return not self.references or any(matches(pattern, key) for pattern in self.references)
 
 

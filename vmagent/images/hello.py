@@ -35,7 +35,7 @@ def layer(program: bytes) -> bytes:
 
 
 def is_own(layers: Sequence[str]) -> bool:
-    """Whether an image of these layers (diff_ids) is this program's and nobody else's, whatever its name and labels."""
+    """Whether these layers (diff_ids) are exactly this program's; an image's name and labels can be forged."""
     return list(layers) == [_own_layer()]
 
 

@@ -29,7 +29,7 @@ from vmagent.native import binary
 
 log = structlog.get_logger()
 
-MAX_WAITING = 1000  # progress lines that a slow client may be behind; more are dropped
+MAX_WAITING = 1000  # progress lines queued for a slow client; further ones are dropped
 
 Progress = dict[str, Any]
 Shapes = list[dict[str, Any]]
@@ -322,7 +322,7 @@ class ImageStore:
                     yield chunk
 
     def _meant(self, ref: str) -> Sequence[tuple[str, str | None]]:
-        """Ids and keys that a `save` of `ref` is about."""
+        """The images (id, key of the name) that a `save` of `ref` includes."""
         with contextlib.suppress(BadRequest):
             reference = Reference.parse(ref)
             if not reference.tag and not reference.digest:

@@ -1,7 +1,7 @@
 """From a stream of bytes to a layer in a job's ingest folder: hashed on both sides, checked to its end, unpacked.
 
 An ingest folder is {job}/blobs/<hex> and {job}/layers/<hex>/…; the store moves what is in it to its final names once
-everything agrees. Until then nothing outside has changed, and a sweep of `ingest/` is all the undo there is.
+all digests agree. Until then nothing outside has changed; deleting the ingest folder undoes the job.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILE_BLOCK = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a manifest says of a blob."""
+    """Digest and size of a blob, from its manifest."""
 
     digest: str
     size: int
@@ -90,7 +90,7 @@ class Job:
         """Take one layer from the stream `raw`.
 
         With `expected`, `raw` must be that blob to the byte; with `diff_id`, its plain tar must have that digest.
-        `on_plain` hears how many plain bytes have been unpacked. Raises ImageFault, OSError; the layer's half-made
+        `on_plain` is called with the size of each plain block. Raises ImageFault, OSError; the layer's half-made
         folder stays in the job, which the engine throws away whole.
         """
         work = Path(tempfile.mkdtemp(dir=self.folder))
@@ -133,7 +133,7 @@ class Job:
 
 
 class _Incoming:
-    """The blob as it comes: hashed, counted, written to `file` if it is to be kept."""
+    """The incoming blob: hashed, counted, and written to `file` if it is kept."""
 
     def __init__(self, blocks: Iterable[bytes], file: object, expected: Expected | None) -> None:
         self._blocks = blocks
@@ -169,7 +169,7 @@ class _Incoming:
 
 
 class _Layering:
-    """The plain tar's way into the layer's folder, and into a gzip blob where none came with it."""
+    """Writes the plain tar into the layer's folder, and into a gzip blob if the source was not compressed."""
 
     def __init__(self, work: Path, kind: Kind, *, repack: bool, on_plain: Callable[[int], None] | None) -> None:
         self.folder = work / "layer"
@@ -224,7 +224,7 @@ class _Layering:
             os.close(root)
 
     def _fall_back(self) -> None:
-        """Unpack a tar that EROFS cannot index, or that holds what only unpacking takes out."""
+        """Unpack a tar that EROFS cannot index, or that has members which only unpacking handles."""
         (self.folder / INDEX).unlink(missing_ok=True)
         with (self.folder / TAR).open("rb", buffering=0) as file:
             self._gzip_late(file.fileno())
@@ -275,10 +275,10 @@ class _Layering:
 
 
 def _check_members(source: ByteSource, layering: _Layering) -> set[str] | None:
-    """Read the tar as unpacking would, refuse what it would refuse. The folders it implies but does not list ("" is the
-    root); None if EROFS must not show the tar as it is: unpacking knows what to make of it.
+    """Read the tar and refuse what unpacking would refuse. Returns the folders that it implies but does not list ("" is
+    the root); None if EROFS would show the tar differently from unpacking, so that it must be unpacked.
 
-    Nothing is unpacked, so no name can lead anywhere; the same tars are refused all the same, whatever the kind.
+    Nothing is unpacked here, so no name can lead outside; both kinds of layers still refuse the same tars.
     """
     is_plain = True
     folders: set[str] = set()
@@ -307,7 +307,7 @@ def _check_members(source: ByteSource, layering: _Layering) -> set[str] | None:
         path = "/".join(parts)
         parents = ["/".join(parts[:i]) for i in range(1, len(parts))]
         implied.update(parents)
-        # A name twice, under a file or link, or both hidden and made: what that means hangs on the order.
+        # A repeated name, a member below a file or link, a name both hidden and made: the result depends on the order.
         if path in others or path in folders or not others.isdisjoint(parents):
             is_plain = False
         (folders if member.type == tarstream.DIRECTORY else others).add(path)

@@ -64,7 +64,7 @@ class Links:
             self.add(path, self._targets[source])
 
     def remove(self, path: str) -> None:
-        """Whatever was at `path`, a link or a folder with links in it, is gone."""
+        """The link at `path`, or the folder at `path` with all links in it, was deleted."""
         below = path + "/"
         for known in [known for known in self._targets if known == path or known.startswith(below)]:
             del self._targets[known]

@@ -79,7 +79,7 @@ def _plain(variant: str, default: str = "") -> str:
 
 
 def choose(manifests: Sequence[Any], wanted: Platform) -> dict[str, Any]:
-    """The entry of an index for `wanted`; one without a platform of its own will do where none names it.
+    """The entry of an index for `wanted`; an entry without a platform is taken if no other matches.
 
     Raises ImageFault in docker's words.
     """

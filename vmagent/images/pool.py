@@ -46,7 +46,7 @@ class Worker:
     async def run(
         self, job: Message, fds: Sequence[int] = (), on_event: Callable[[Message], None] | None = None
     ) -> Message:
-        """Do `job`; its result. `on_event` hears what happens meanwhile. The descriptors stay the caller's.
+        """Do `job` and return its result. `on_event` is called with each progress message. The caller keeps `fds`.
 
         Raises the EngineError that the worker's failure means. When cancelled, the worker is killed.
         """
@@ -204,8 +204,7 @@ async def run_with_input(
 ) -> Message:
     """A job that reads `chunks` from its first descriptor; as Worker.run.
 
-    Where the chunks break off by an exception, the job is ended and the exception raised: half an upload may well look
-    like a whole one.
+    If `chunks` raises, the job is ended and the exception passed on: a part of an upload can look like a whole one.
     """
     with contextlib.closing(Pipe()) as pipe:
         async with pool.worker() as worker:
@@ -223,11 +222,11 @@ async def run_with_input(
 
 
 async def run_with_output(pool: WorkerPool, job: Message) -> AsyncGenerator[bytes, None]:
-    """What a job writes to its first descriptor. Raises the EngineError of its failure, after what there was."""
+    """What a job writes to its first descriptor. Raises the EngineError of its failure after the data so far."""
     with contextlib.closing(Pipe()) as pipe:
         async with pool.worker() as worker:
             working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()]), name=f"image {job['op']}")
-            # The worker has its own copy when it answers; ours must go, or the end is never seen.
+            # The worker has a copy of its own by the time it replies. Close ours, or the reader never sees the end.
             working.add_done_callback(lambda _: pipe.theirs.close())
             try:
                 async for chunk in pipe.chunks():

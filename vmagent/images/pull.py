@@ -1,4 +1,4 @@
-"""The engine's side of a pull: which layers are missing, who fetches which, and docker's progress lines in its order.
+"""The engine's side of a pull: which layers are missing, which worker fetches which, and docker's progress lines in order.
 
 Engine API facts, "Progress streams": Pulling from, per layer Pulling fs layer / Waiting / Downloading / Verifying
 Checksum / Download complete / Extracting / Pull complete or Already exists, then Digest and Status, Status last.
@@ -20,7 +20,7 @@ from vmagent.images.reference import Reference
 from vmagent.images.store import Store
 
 Progress = dict[str, Any]
-_MAX_WAITING = 1000  # progress lines that a slow client may be behind; more are dropped, messages never
+_MAX_WAITING = 1000  # progress lines queued for a slow client; further ones are dropped, other lines never
 
 
 class Pull:

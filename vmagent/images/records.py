@@ -76,13 +76,13 @@ def write_image(root: DataRoot, record: ImageRecord) -> None:
 
 
 def delete_image(root: DataRoot, image_id: str) -> None:
-    """Gone from disk when it returns. Raises OSError."""
+    """Delete an image record, durably. Raises OSError."""
     image_path(root, image_id).unlink(missing_ok=True)
     fsync_dir(root.images)
 
 
 def read_images(root: DataRoot) -> tuple[list[ImageRecord], list[str]]:
-    """All image records, and what is wrong with those that could not be read (they are left alone)."""
+    """All image records, and a text for each that could not be read; those stay on disk."""
     records, problems = [], []
     for path in root.images.glob("*.json"):
         if path.name == REFERENCES:

@@ -1,4 +1,4 @@
-"""`rmi` and prune: names first, then the image, then what nothing names any more. Docker's order and words."""
+"""`rmi` and prune: first the names, then the image, then its unused layers; in docker's order and words."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def remove(store: Store, ref: str, *, force: bool, users: Users) -> Delete
         )
     untagged = await _untag(store, image_id, going)
     if any(user.is_running for user in using):
-        return untagged  # nameless, but there as long as it runs
+        return untagged  # the image stays, without a name, while the container runs
     return untagged + await _delete(store, image_id)
 
 
@@ -101,10 +101,10 @@ async def _untag(store: Store, image_id: str, names: Sequence[str]) -> Deleted:
 async def _delete(store: Store, image_id: str) -> Deleted:
     record = store.images.get(image_id)
     gone = await store.forget(image_id)
-    if record is None or gone is None:  # somebody else's removal was quicker
+    if record is None or gone is None:  # another removal was faster
         return []
     store.emit("delete", image_id, image_id)
-    # A layer is shown by the name of the stack it ends, docker's layer store's own.
+    # Docker names a deleted layer by its chain id: the stack that ends with it.
     chain = list(zip(record.layers, views.chain_ids(record.layers), strict=True))
     return [{"Deleted": image_id}] + [{"Deleted": chain_id} for diff_id, chain_id in reversed(chain) if diff_id in gone]
 

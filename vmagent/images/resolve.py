@@ -19,7 +19,7 @@ _CONFIG_TYPES = frozenset(
         "application/octet-stream",  # docker before 1.10 wrote this
     )
 )
-_MAX_LAYERS = 500  # overlayfs takes no more lowers
+_MAX_LAYERS = 500  # overlayfs takes at most 500 lower folders
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def plain_tar(data_root: DataRoot, layer: Layer) -> Iterator[bytes]:
 
 
 class _Out:
-    """The tar being written to `fd`; no name twice."""
+    """The tar being written to `fd`; each name is written once."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

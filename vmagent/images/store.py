@@ -58,7 +58,7 @@ class Image:
 
 
 class Hold:
-    """Keeps an image's config and layers, even when it is removed by force. Released once."""
+    """Keeps an image's config and layers even when the image is removed by force, until it is released."""
 
     __slots__ = ("_store", "image_id")
 
@@ -67,7 +67,7 @@ class Hold:
         self.image_id = image_id
 
     def release(self) -> None:
-        """Let go; a second call does nothing."""
+        """End the hold; a second call does nothing."""
         if self._store is not None:
             self._store.let_go(self.image_id)
             self._store = None
@@ -186,12 +186,12 @@ class Store:
     def resolve(self, ref: str) -> Image:
         """The image that `ref` means: id, name, or unique prefix of an id.
 
-        Raises NotFound `No such image: …`, BadRequest for a reference of no sense or an ambiguous prefix.
+        Raises NotFound `No such image: …`, BadRequest for an invalid reference or an ambiguous prefix.
         """
         return self._image(self.find(ref)[0])
 
     def image(self, image_id: str) -> Image:
-        """By full id, hidden ones too: what a container was made of. Raises NotFound."""
+        """The image with this full id, hidden or not, as a container's record names it. Raises NotFound."""
         if image_id not in self.images:
             raise NotFound(f"No such image: {image_id}")
         return self._image(image_id)
@@ -246,8 +246,8 @@ class Store:
     async def publish(self, folder: Path, made: Iterable[ImageRecord], references: Mapping[str, str]) -> None:
         """Take a finished ingest folder into the store: layers, blobs, image records, then names, in that order.
 
-        Who is cancelled meanwhile gets that after the end of it: the threads that write go on anyway, and what they
-        write must be what this store knows. Raises EngineError, OSError; then no record names anything of it.
+        A caller that is cancelled gets its CancelledError only after the end: the writing threads cannot be stopped,
+        and the state must match what they write. Raises EngineError, OSError; then no record names any of it.
         """
         work = asyncio.create_task(self._publish(folder, list(made), references), name="publish images")
         try:
@@ -271,7 +271,7 @@ class Store:
             await self.point(references)
 
     async def adopt_blobs(self, folder: Path, blobs: Mapping[str, dict[str, Any]]) -> None:
-        """Keep the blobs that a push made of layers which had none; the worker has flushed them. `blobs` by diff_id."""
+        """Keep the blobs that a push made for layers without one; the worker has flushed them. `blobs` by diff_id."""
         async with self.change:
             for diff_id, data in blobs.items():
                 layer = self.layers.get(diff_id)
@@ -288,7 +288,7 @@ class Store:
         publish(self.root.layers / hex_of(layer.diff_id) / RECORD, json.dumps(layer.to_json()).encode())
 
     def _move_in(self, folder: Path) -> None:
-        """Give a job's blobs and layers their final names; what already is there stays. The worker has flushed them."""
+        """Rename a job's blobs and layers to their final names; existing ones stay. The worker has flushed them."""
         for source, target in ((folder / "blobs", self.root.blobs), (folder / "layers", self.root.layers)):
             moved = False
             for item in source.iterdir():
@@ -309,7 +309,7 @@ class Store:
                 self.layers[diff_id] = Layer.read(self.root.layers / hex_of(diff_id))
 
     async def point(self, references: Mapping[str, str], *, away: Iterable[str] = ()) -> None:
-        """Change names; the lock is held."""
+        """Change names: `references` point to image ids, the keys in `away` are removed. The caller holds the lock."""
         now = timestamp()
         changed = {key: pointer for key, pointer in self.references.items() if key not in set(away)}
         for key, image_id in references.items():

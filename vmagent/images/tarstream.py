@@ -1,7 +1,8 @@
-"""Reading a tar as it arrives: ustar, GNU long names and sparse files, PAX with extended attributes. It makes no file.
+"""Reads a tar as a stream: ustar, GNU long names and sparse files, PAX with extended attributes. It creates no files.
 
 Formats: POSIX.1-2017 pax, "ustar Interchange Format" and "pax Header Block"; GNU tar manual, appendix "Tar Internals"
-(`L`, `K`, `S`, and PAX sparse 0.0, 0.1, 1.0). What ends early, has a bad checksum or an unknown type is refused.
+(`L`, `K`, `S`, and PAX sparse 0.0, 0.1, 1.0). A tar that ends early, or has a bad
+checksum or an unknown member type, is refused.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class ByteSource:
             yield piece
 
     def skip(self, size: int) -> None:
-        """Pass `size` bytes over."""
+        """Skip `size` bytes."""
         step = min(size, len(self._block) - self._at)
         self._at += step
         size -= step

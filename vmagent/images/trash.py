@@ -1,4 +1,4 @@
-"""What the image store has given up: moved away by one rename each, deleted later by a worker at low priority."""
+"""The image store's trash: files are moved there by one rename each and deleted later by a worker at low priority."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ from vmagent.linux.mounts import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
-AUFS_OWN = ".wh..wh."  # the other names that aufs kept for itself: no content
+AUFS_OWN = ".wh..wh."  # other names reserved by aufs: no content
 OPAQUE_XATTR = "trusted.overlay.opaque"
-# overlayfs' own attributes, out of a layer's hands: a redirect or metacopy in one would rewire the stack.
+# overlayfs' own attributes are not taken from a layer: a redirect or metacopy would change the stack.
 FORBIDDEN_XATTRS = ("trusted.overlay.", "user.overlay.")
 _MAX_OPEN_DIRS = 256
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -26,7 +26,7 @@ OnSent = Callable[[int, int], None]  # bytes so far, bytes in all
 
 
 class _Upload:
-    """A file as requests sends it: its length known, read in large pieces, each told."""
+    """A file as a request body: of known length, read in large blocks, each reported to `on_sent`."""
 
     def __init__(self, path: Path, on_sent: OnSent) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -124,7 +124,7 @@ def history(
     """Engine API, ImageHistory: newest first; only the image itself has an id."""
     entries = list(config.get("history") or [])
     missing = len(record.layers) - sum(1 for entry in entries if not entry.get("empty_layer"))
-    entries = [{} for _ in range(missing)] + entries  # an image need not tell its history
+    entries = [{} for _ in range(missing)] + entries  # an image need not have a complete history
     sizes = iter([layers[diff_id].size for diff_id in record.layers])
     shown: list[dict[str, Any]] = []
     for entry in entries:

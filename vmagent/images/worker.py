@@ -3,8 +3,8 @@
 It takes jobs from the engine over descriptor FD (`vmagent.linux.packets`): {"op", …} with at most two descriptors. It
 replies with any number of events, then with {"done": result} or {"failed": message, "kind"}. It ends when the engine
 closes its end, or dies.
-What a job could not finish lies in the job's ingest folder only.
-An exception that no operation foresees ends the process with its traceback on stderr; the engine reports that.
+A job that fails leaves files in its ingest folder only.
+An unexpected exception ends the process with a traceback on stderr; the engine reports that.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from vmagent.paths import DataRoot
 
 Message = dict[str, Any]
 EVENT_INTERVAL_S = 0.1
-_REMOVE_TRIES = 3  # a tree that is removed by two has names vanish in between
+_REMOVE_TRIES = 3  # names vanish while another process deletes the same tree
 
 
 class Worker:
@@ -49,7 +49,7 @@ class Worker:
         packets.send(self._sock, event)
 
     def progress(self, event: Message, *, is_last: bool) -> None:
-        """Tell it unless something was told a moment ago; what `is_last` is always told."""
+        """Send a progress event, at most one per EVENT_INTERVAL_S; the last one is always sent."""
         now = time.monotonic()
         if is_last or now - self._last_event >= EVENT_INTERVAL_S:
             self._last_event = now
@@ -138,7 +138,7 @@ class Worker:
         def received(registry: Registry) -> Iterator[bytes]:
             done = 0
             for block in registry.blob(expected):
-                yield block  # hashed and written before it is told
+                yield block  # consumed, so hashed and written, before it is reported
                 done += len(block)
                 event = {"state": "downloading", "current": done, "total": expected.size}
                 self.progress(event, is_last=False)
@@ -149,13 +149,13 @@ class Worker:
         return {}
 
     def op_flush(self, job: Message, fds: list[int]) -> Message:
-        """Everything in the job's folder on disk; the descriptor is the folder's, opened before anything was in it."""
+        """Flush the job's folder to the disk; the descriptor is the folder's, opened before the first write."""
         with _ingest(job) as work:
             work.flush(fds[0])
         return {}
 
     def op_remove(self, job: Message, fds: list[int]) -> Message:
-        """Remove what the store has given up, one after the other; somebody else may be at it too."""
+        """Delete files and folders of the trash; another process may be deleting them at the same time."""
         for item in Path(job["folder"]).glob(job["names"]):
             for _ in range(_REMOVE_TRIES):
                 with contextlib.suppress(FileNotFoundError):
@@ -219,7 +219,7 @@ def main(argv: list[str]) -> int:
     """Returns 0 when the engine has closed its end."""
     set_name("cove-images")
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is the engine's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C in a terminal is handled by the engine
     if os.getppid() != int(argv[2]):
         return 0  # the engine died before the line above
     os.umask(0o077)
