@@ -1,4 +1,4 @@
-"""The engine's side of a pull: which layers are missing, which worker fetches which, and docker's progress lines in order.
+"""The engine's side of a pull: which layers are missing, which worker fetches which, and docker's progress lines.
 
 Engine API facts, "Progress streams": Pulling from, per layer Pulling fs layer / Waiting / Downloading / Verifying
 Checksum / Download complete / Extracting / Pull complete or Already exists, then Digest and Status, Status last.
