@@ -93,8 +93,9 @@ class Volumes:
         """If volume `name` is empty, give it its first content: `copy` puts that into the folder that it is given.
 
         One at a time for each volume; a waiting caller finds it filled, or tries in turn. The volume has all of the
-        content or none, also after a failure or a kill. The caller has a claim on the volume. Raises what `copy` raises,
-        NotFound, EngineError.
+        content or none, also after a failure or a kill. The caller has a claim on the volume.
+
+        Raises what `copy` raises, NotFound, EngineError.
         """
         async with self._filling.setdefault(name, asyncio.Lock()):
             volume = self._find(name)
