@@ -89,12 +89,15 @@ class App:
             self._client.close()
 
 
+_TITLES = {"adopting": "Taking over the running VM", "starting": "Starting the VM"}
+
+
 class VmProgress:
-    """Tells on stderr how the VM's start goes: one line a step."""
+    """Prints on stderr how the VM's start or adoption goes: one line a step."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
-        self._announced = False
+        self._announced = ""  # the state whose title was printed last
 
     def __enter__(self) -> VmProgress:
         return self
@@ -103,9 +106,11 @@ class VmProgress:
         sys.stderr.flush()
 
     def __call__(self, state: HostState) -> None:
-        if state.state == "starting" and not self._announced:
-            self._announced = True
-            print("Starting the VM", file=sys.stderr)
+        title = _TITLES.get(state.state)
+        if title and state.state != self._announced:
+            self._announced = state.state
+            self._told.clear()
+            print(title, file=sys.stderr)
         for step in state.steps:
             if step.done and step.name not in self._told:
                 self._told.add(step.name)

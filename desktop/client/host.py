@@ -27,7 +27,8 @@ class VmError(NamedTuple):
 
 
 class HostState(NamedTuple):
-    """The VM as the agent sees it. `state` is stopped, starting, running, stopping or failed; `since` is Unix time."""
+    """The VM as the agent sees it. `state` is stopped, adopting, starting, running, stopping or failed; `since` is Unix
+    time. `adopting`: a VM that an earlier agent left behind is being taken over; it ends as running or stopped."""
 
     state: str
     since: float
@@ -85,7 +86,7 @@ class HostClient(ApiClient):
         return HostState.from_json(self.json_object("GET", "/v1/state"))
 
     def start(self) -> HostState:
-        """Ask for the start; it goes on after the answer."""
+        """Ask for the start; it goes on after the answer. During an adoption: it begins if the adoption fails."""
         return self._verb("start")
 
     def stop(self) -> HostState:

@@ -79,7 +79,7 @@ def ensure_vm(paths: HostPaths, on_state: OnState) -> HostState:
             return state
         deadline = time.monotonic() + VM_LIMIT_S
         with client.events() as events:
-            if state.state in ("stopped", "failed"):
+            if state.state in ("stopped", "failed", "adopting"):
                 state = client.start()
             on_state(state)
             asked_at = state.since

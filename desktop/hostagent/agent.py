@@ -21,7 +21,7 @@ from desktop.vm.lifecycle import VirtualMachine
 from desktop.vm.opening import ENGINE_SOCKET
 from desktop.vm.state import Status
 
-# How long a client of the engine waits for a VM that is starting.
+# How long a client of the engine waits for a VM that is starting or being taken over.
 START_WAIT_S = 180.0
 
 
@@ -41,7 +41,6 @@ class HostAgent:
         """Serve until told to quit; the VM is stopped cleanly then. Raises OSError where a socket can't be served."""
         self._listen_for_signals()
         async with AsyncExitStack() as stack:
-            await self._vm.adopt()
             stack.push_async_callback(self._stop_vm)
             api = HostApi(self, self._paths.console_log)
             proxy = EngineProxy(self._platform, self._open_engine)
@@ -50,6 +49,8 @@ class HostAgent:
                 server: LocalServer = await self._platform.serve(path, self._tracked(handler))
                 stack.callback(_remove_socket, path)
                 stack.callback(server.close)
+            # Behind the sockets: it takes up to a minute and a half, and clients are answered meanwhile.
+            self._vm.adopt()
             await self._quit.wait()
 
     # What the API asks for ---------------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ class HostAgent:
         """Raises VmError, TunnelError."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_WAIT_S):
-                while self._vm.state.status is Status.STARTING:
+                while self._vm.state.status in (Status.STARTING, Status.ADOPTING):
                     await self._change.wait()
         state = self._vm.state
         if state.status is not Status.RUNNING or self._vm.transport is None:

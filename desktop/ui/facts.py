@@ -379,6 +379,7 @@ class BootStep:
     def title(self) -> str:
         return {
             "prepare": tr("Prepare"),
+            "adopt": tr("Find the running VM"),
             "image": tr("Check the guest image"),
             "accelerator": tr("Find an accelerator"),
             "disk": tr("Find its disk"),

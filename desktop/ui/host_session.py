@@ -60,7 +60,7 @@ class HostSession(QObject):
                     told = ""
                     for state in stream.states():
                         self.state.emit(state)
-                        if start_vm and state.state == "stopped":
+                        if start_vm and state.state in ("stopped", "adopting"):
                             self.ask("start", lambda _message: None)
                         start_vm = False
                         if self._closed.is_set():
@@ -120,6 +120,7 @@ def facts_of_host(state: HostState, engine: EngineFacts) -> EngineFacts:
     """What the window shows of the VM: the agent's word, and the engine's where the VM runs."""
     phase = {
         "stopped": EnginePhase.STOPPED,
+        "adopting": EnginePhase.STARTING,
         "starting": EnginePhase.STARTING,
         "stopping": EnginePhase.STOPPING,
         "failed": EnginePhase.FAILED,

@@ -1,7 +1,7 @@
 """The VM from its user's side: start, stop, reset, and the notice when it ends by itself.
 
-All runs on one event loop; verbs are serialised by a lock, and a stop cancels a start that is under way. The engine is
-reached through `transport`, which exists while the VM runs.
+All runs on one event loop; verbs are serialised by a lock, and a stop cancels a start or an adoption that is under way.
+The engine is reached through `transport`, which exists while the VM runs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class VirtualMachine:
         self.transport: Transport | None = None
         self._machine: Machine | None = None
         self._verb = asyncio.Lock()
-        self._start: asyncio.Task[None] | None = None
+        self._start: asyncio.Task[None] | None = None  # a start or an adoption
+        self._start_wanted = False  # a start was asked for during the adoption
         self._watch: asyncio.Task[None] | None = None
         self._marks: dict[str, Mark] = {}
         self._marked = asyncio.Event()
@@ -63,31 +64,20 @@ class VirtualMachine:
 
     # Verbs ------------------------------------------------------------------------------------------------------
 
-    async def adopt(self) -> bool:
-        """Take over a QEMU that an earlier host agent started and left behind; False: there is none."""
-        async with self._verb:
-            record = Record.load(self._paths.vm_record)
-            if record is None:
-                return False
-            machine = await Machine.adopt(self._platform, record, self._on_mark)
-            if machine is None:
-                self._paths.vm_record.unlink(missing_ok=True)
-                return False
-            try:
-                transport = await SshTransport.connect(record.ssh_port, self._keys)
-                await open_engine(transport, ENGINE_LIMIT_S)
-            except (TunnelError, VmError):
-                # It hangs, or was still starting when its agent died: nobody can use it.
-                await machine.quit()
-                self._paths.vm_record.unlink(missing_ok=True)
-                return False
-            self.state.accelerator = record.accelerator
-            self.state.memory_mb, self.state.cpus = record.memory_mb, record.cpus
-            self._run(machine, transport, record.ssh_port)
-            return True
+    def adopt(self) -> None:
+        """Begin to take over the QEMU that an earlier host agent left behind, if there is a record of one. The state is
+        ADOPTING meanwhile; it ends as RUNNING, or as STOPPED where there is no QEMU or it cannot be used."""
+        record = Record.load(self._paths.vm_record)
+        if record is not None:
+            self.state.move(Status.ADOPTING)
+            self._start = asyncio.create_task(self._adopt_now(record), name="vm adopt")
 
     def start(self) -> None:
-        """Begin a start, unless the VM runs or starts already. Its outcome is the state's."""
+        """Begin a start, unless the VM runs or starts already. The state becomes its outcome. During an adoption: begin
+        it if the adoption fails."""
+        if self.state.status is Status.ADOPTING:
+            self._start_wanted = True
+            return
         if self.state.status in (Status.STARTING, Status.RUNNING):
             return
         if self.state.status is Status.STOPPING:
@@ -97,7 +87,7 @@ class VirtualMachine:
 
     async def stop(self) -> None:
         """Stop the VM cleanly: containers get their signal, the disk is flushed. Returns when it has stopped."""
-        start = self._start
+        start, self._start_wanted = self._start, False
         if start is not None and not start.done():
             start.cancel()
             await asyncio.gather(start, return_exceptions=True)
@@ -135,6 +125,54 @@ class VirtualMachine:
                 await self.transport.close()
             if self._machine is not None:
                 await self._machine.close()
+
+    # Adoption ---------------------------------------------------------------------------------------------------
+
+    async def _adopt_now(self, record: Record) -> None:
+        async with self._verb:
+            try:
+                adopted = await self._adopt(record)
+            except asyncio.CancelledError:
+                raise  # by `stop`, which ends what is connected by now
+            except BaseException as e:
+                await self._abort(VmError(f"the VM could not be taken over: {e!r}", f"See {self._paths.agent_log}"))
+                raise
+            if adopted:
+                return
+            await self._drop()
+        if self._start_wanted:
+            self.state.move(Status.STARTING)
+            await self._start_now()
+        else:
+            self.state.move(Status.STOPPED)
+
+    async def _adopt(self, record: Record) -> bool:
+        """Whether the QEMU of `record` was taken over. Where it could not, it has ended."""
+        state = self.state
+        state.accelerator, state.memory_mb, state.cpus = record.accelerator, record.memory_mb, record.cpus
+        with state.step("adopt"):
+            connecting = asyncio.create_task(Machine.adopt(self._platform, record, self._on_mark), name="adopt QEMU")
+            try:
+                machine = await asyncio.shield(connecting)
+            except asyncio.CancelledError:
+                self._machine = await connecting  # `stop` needs it to stop the guest; connecting has a time limit
+                raise
+        if machine is None:
+            return False
+        self._machine = machine
+        state.qemu_pid = machine.pid
+        try:
+            with state.step("tunnel"):
+                transport = await self._or_gone(SshTransport.connect(record.ssh_port, self._keys), machine)
+                self.transport = transport
+            with state.step("engine"):
+                await self._or_gone(open_engine(transport, ENGINE_LIMIT_S), machine)
+        except (TunnelError, VmError):
+            # It hangs, or it was still starting when its agent died: it cannot be used.
+            await machine.quit()
+            return False
+        self._run(machine, transport, record.ssh_port)
+        return True
 
     # Start ------------------------------------------------------------------------------------------------------
 

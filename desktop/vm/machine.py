@@ -119,11 +119,11 @@ class Machine:
 
     @classmethod
     async def adopt(cls, platform: Platform, record: Record, on_mark: Callable[[Mark], None]) -> Machine | None:
-        """The QEMU of `record`, where it still runs; None: it does not."""
+        """The QEMU of `record`; None: it does not run, or does not answer within the limits of its connections."""
         if not platform.is_alive(record.pid):
             return None
         machine = cls(platform, record.pid, on_mark)
-        machine.ended.set()  # a socket that refuses is no QEMU that has yet to listen
+        machine.ended.set()  # it need not be waited for: a socket that refuses connections means that QEMU has ended
         try:
             await machine.qmp.connect(record.qmp, machine.ended)
             await machine.control.connect(record.control)

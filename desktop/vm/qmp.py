@@ -34,20 +34,23 @@ class QmpSession:
     async def connect(self, address: LocalAddress, process_ended: asyncio.Event) -> None:
         """Connect as soon as QEMU listens. Raises VmError where it ends before, or does not listen in time."""
         target: str | tuple[str, int] = str(address.path) if address.path else ("127.0.0.1", address.port or 0)
-        deadline = asyncio.get_running_loop().time() + CONNECT_LIMIT_S
         self._client.register_listener(self._listener)
-        while True:
-            try:
-                await self._client.connect(target)
-                break
-            except QMPError as e:
-                if process_ended.is_set():
-                    raise VmError("QEMU ended as soon as it was started") from e
-                if asyncio.get_running_loop().time() > deadline:
-                    raise VmError(f"QEMU does not answer: {e}") from e
-            # Nothing tells of a socket that is about to be made; QEMU takes 0.1 s to make it.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process_ended.wait(), 0.02)
+        refused = "it does not greet"  # a QEMU that hangs, or was stopped by a signal, accepts and stays silent
+        try:
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                while True:
+                    try:
+                        await self._client.connect(target)
+                        break
+                    except QMPError as e:
+                        if process_ended.is_set():
+                            raise VmError("QEMU ended as soon as it was started") from e
+                        refused = str(e)
+                    # There is no event for a socket that does not exist yet; QEMU takes 0.1 s to make it.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(process_ended.wait(), 0.02)
+        except TimeoutError:
+            raise VmError(f"QEMU does not answer within {CONNECT_LIMIT_S:.0f} s: {refused}") from None
         self._tasks = [
             asyncio.create_task(self._watch(), name="qmp watch"),
             asyncio.create_task(self._collect_events(), name="qmp events"),

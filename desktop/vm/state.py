@@ -1,4 +1,4 @@
-"""The VM's states, the moves between them, and the steps of a start, as the host agent tells them."""
+"""The VM's states, the moves between them, and the steps of a start, as the host agent reports them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Status(StrEnum):
     """What the VM is doing."""
 
     STOPPED = "stopped"
+    ADOPTING = "adopting"  # an earlier agent's QEMU may still run, and is being taken over
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -25,17 +26,20 @@ class Status(StrEnum):
 
 # FAILED is a stopped VM with a reason: its QEMU is gone, and it may be started again.
 MOVES: Mapping[Status, frozenset[Status]] = {
-    Status.STOPPED: frozenset({Status.STARTING, Status.RUNNING, Status.FAILED}),  # RUNNING: one was found, and adopted
+    Status.STOPPED: frozenset({Status.STARTING, Status.ADOPTING, Status.FAILED}),
+    Status.ADOPTING: frozenset(
+        {Status.RUNNING, Status.STARTING, Status.STOPPING, Status.STOPPED, Status.FAILED}
+    ),  # STARTING: it could not be taken over, and a start was asked for meanwhile
     Status.STARTING: frozenset({Status.RUNNING, Status.FAILED, Status.STOPPING}),
     Status.RUNNING: frozenset({Status.STOPPING, Status.FAILED}),
     Status.STOPPING: frozenset({Status.STOPPED, Status.FAILED}),
-    Status.FAILED: frozenset({Status.STARTING, Status.RUNNING, Status.STOPPED}),
+    Status.FAILED: frozenset({Status.STARTING, Status.STOPPED}),
 }
 
 
 @dataclass(slots=True)
 class Step:
-    """One step of a start. Times are of the monotonic clock, in seconds."""
+    """One step of a start or an adoption. Times are of the monotonic clock, in seconds."""
 
     name: str
     started: float
@@ -49,7 +53,7 @@ class Step:
 
 @dataclass(slots=True)
 class VmState:
-    """Everything that is told about the VM. Change it through its methods: each tells `on_change`."""
+    """Everything that is reported about the VM. Change it through its methods: each calls `on_change`."""
 
     on_change: Callable[[], None]
     status: Status = Status.STOPPED
@@ -63,23 +67,24 @@ class VmState:
     error: VmError | None = None
 
     def move(self, status: Status, error: VmError | None = None) -> None:
-        """Raises AssertionError where the move is none of the table."""
+        """Raises AssertionError where `MOVES` does not have the move."""
         assert status in MOVES[self.status], f"{self.status} to {status}"
-        self.status, self.since, self.error = status, time.time(), error
-        if status in (Status.STARTING, Status.STOPPED):
+        # The steps of a start stay in sight while the VM runs; those of an adoption say nothing about a start.
+        if self.status is Status.ADOPTING or status in (Status.ADOPTING, Status.STARTING, Status.STOPPED):
             self.steps = []
+        self.status, self.since, self.error = status, time.time(), error
         if status in (Status.STOPPED, Status.FAILED):
             self.qemu_pid = self.ssh_port = None
         self.on_change()
 
     def trouble(self, error: VmError | None) -> None:
-        """Something is wrong, or right again, with a VM that goes on running."""
+        """Set what is wrong with a VM that goes on running; None: nothing any more."""
         self.error = error
         self.on_change()
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """A step of the start, told as it begins and ends. After an error it stays undone: that is where it broke."""
+        """A step, reported when it begins and when it ends. After an error it stays undone."""
         step = Step(name, time.monotonic())
         self.steps.append(step)
         self.on_change()

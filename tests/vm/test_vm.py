@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -128,6 +129,9 @@ def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm, busybox: 
     vm.agent.kill()
     vm.agent.wait()
     vm.start_agent()
+    with vm.client() as client, client.events() as events:
+        seen = list(itertools.takewhile(lambda state: state.state == "adopting", events.states()))
+    assert {step.name for state in seen for step in state.steps} <= {"adopt", "tunnel", "engine"}
     assert (vm.state().state, vm.state().qemu_pid) == ("running", before)
     assert vm.docker("inspect", "-f", "{{.State.Running}}", name).stdout == "true\n"
     vm.docker("rm", "-f", name)
