@@ -1,7 +1,7 @@
-"""The SSH carrier: one connection of paramiko's, each stream a `direct-streamlocal@openssh.com` channel of it.
+"""The SSH carrier: one connection of paramiko's, each stream a channel of it to a Unix socket in the VM.
 
-paramiko is threads: one reads the connection. Here nothing waits in a thread but a write that the guest's window holds
-back: a channel's incoming bytes wake the loop (`_Wake`), which then takes them out of the channel's buffer.
+Threads: paramiko's own, which reads the connection; one that sends; and one that waits for the connection's end. None
+belongs to a stream, and none waits for the guest to answer, to read or to write: see `channels`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from typing import Any, TypeVar
 
 import paramiko
 from paramiko.channel import Channel
-from paramiko.common import cMSG_CHANNEL_OPEN
-from paramiko.message import Message
 
+from desktop.tunnel.channels import WINDOW, ChannelIo, Opening
 from desktop.tunnel.keys import KeyFiles
-from desktop.tunnel.transport import CHUNK, TunnelError
+from desktop.tunnel.transport import TunnelError
 
-CONNECT_LIMIT_S = 30.0
+CONNECT_LIMIT_S = 90.0  # emulated, on a machine with other work, the key exchange alone has taken more than 30 s
 OPEN_LIMIT_S = 15.0
+OPENINGS_LIMIT = 256  # channels that were asked for and are not answered yet, given up ones included
 # A guest that hangs is noticed by the host agent's own health check; this notices a broken slirp connection.
 KEEPALIVE_S = 15
-_WINDOW = 2 * 1024 * 1024
-_WRITERS = 64
 
 _T = TypeVar("_T")
 
@@ -43,31 +41,51 @@ class SshTransport:
     def __init__(self, transport: paramiko.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._readers = ThreadPoolExecutor(4, "tunnel-read")
-        self._writers = ThreadPoolExecutor(_WRITERS, "tunnel-write")
+        self._sender = ThreadPoolExecutor(1, "tunnel-send")
+        self._unanswered: set[Opening] = set()
         self.gone = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(cls, port: int, keys: KeyFiles) -> SshTransport:
         """Connect to the VM's sshd behind `port` of the loopback, and check that it is our VM. Raises TunnelError."""
+        attempt = _Attempt(port, keys)
         try:
             async with asyncio.timeout(CONNECT_LIMIT_S):
-                transport = await asyncio.to_thread(_connect, port, keys)
+                transport = await asyncio.to_thread(attempt.run)
         except (paramiko.SSHException, OSError, EOFError, TimeoutError) as e:
+            attempt.end()
             raise TunnelError(f"no SSH connection into the VM: {str(e) or 'it does not answer'}") from e
+        except BaseException:
+            attempt.end()
+            raise
         carrier = cls(transport)
         carrier._watch = asyncio.create_task(carrier._watch_end(), name="ssh watch")
         return carrier
 
     async def open_stream(self, path: str) -> SshStream:
+        if len(self._unanswered) >= OPENINGS_LIMIT:
+            raise TunnelError(f"the VM has not answered {OPENINGS_LIMIT} connections that were asked for before")
         try:
-            channel = await self._loop.run_in_executor(self._readers, open_streamlocal, self._transport, path)
-        except paramiko.ChannelException as e:
-            raise TunnelError(f"nothing answers at {path} in the VM") from e
-        except (paramiko.SSHException, OSError, EOFError) as e:
-            raise TunnelError(f"the tunnel into the VM is broken: {str(e) or 'closed'}") from e
-        return SshStream(channel, self._loop, self._readers, self._writers)
+            opening = Opening(self._transport, path, self._loop, self._unanswered.discard)
+        except paramiko.SSHException as e:
+            raise TunnelError(f"the tunnel into the VM is broken: {e}") from e
+        self._unanswered.add(opening)
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S):
+                await self.send(opening.send)
+                await opening.answered.wait()
+        except BaseException as e:
+            opening.abandon(self._close_soon)
+            if isinstance(e, TimeoutError):
+                what = f"no answer to a connection to {path} in the VM within {OPEN_LIMIT_S:.0f} s"
+                raise TunnelError(what) from None
+            raise
+        if (channel := opening.channel) is not None:
+            return SshStream(ChannelIo(channel, self._loop), self)
+        if self._transport.is_active():
+            raise TunnelError(f"nothing answers at {path} in the VM")
+        raise TunnelError("the tunnel into the VM is broken: it was closed while a connection was opened")
 
     async def close(self) -> None:
         if self._watch is not None:
@@ -75,9 +93,29 @@ class SshTransport:
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
         await asyncio.to_thread(self._transport.close)
+        self._end()
+        # Not cancelled: what still waits there fails by itself, now that the connection is closed.
+        self._sender.shutdown(wait=False)
+
+    async def send(self, call: Callable[[], _T]) -> _T:
+        """The result of `call` in the thread for sending. Raises what it raises; TunnelError: the carrier is closed."""
+        try:
+            return await self._loop.run_in_executor(self._sender, call)
+        except (OSError, EOFError, paramiko.SSHException, RuntimeError) as e:
+            raise TunnelError(f"the stream into the VM broke: {str(e) or 'closed'}") from e
+
+    def send_soon(self, call: Callable[[], Any]) -> None:
+        """Do `call` in the thread for sending. It fails only with the connection, whose end is noticed elsewhere."""
+        with contextlib.suppress(RuntimeError):  # the carrier was closed, and its channels with it
+            self._sender.submit(call)
+
+    def _close_soon(self, channel: Channel) -> None:
+        self.send_soon(lambda: _close_quietly(channel))
+
+    def _end(self) -> None:
         self.gone.set()
-        self._readers.shutdown(wait=False, cancel_futures=True)
-        self._writers.shutdown(wait=False, cancel_futures=True)
+        for opening in list(self._unanswered):
+            opening.end()
 
     async def _watch_end(self) -> None:
         # paramiko's transport is a thread that ends with the connection.
@@ -90,135 +128,82 @@ class SshTransport:
 
         threading.Thread(target=wait, name="ssh end", daemon=True).start()
         await ended.wait()
-        self.gone.set()
+        self._end()
 
 
 class SshStream:
     """One channel."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        loop: asyncio.AbstractEventLoop,
-        readers: ThreadPoolExecutor,
-        writers: ThreadPoolExecutor,
-    ) -> None:
-        self._channel = channel
-        self._loop = loop
-        self._readers = readers
-        self._writers = writers
-        self._wake = _Wake(loop)
-        # Called with the buffer's lock held, so it must not call back into the channel.
-        buffer: Any = channel.in_buffer  # it calls set() and clear() and nothing else
-        buffer.set_event(self._wake)
+    def __init__(self, io: ChannelIo, carrier: SshTransport) -> None:
+        self._io, self._carrier = io, carrier
 
     async def read(self) -> bytes:
-        await self._wake.readable.wait()
-        data: bytes = await self._run(self._readers, self._channel.recv, CHUNK)
-        if not data and not self._channel.eof_received:
-            transport = self._channel.get_transport()
-            if transport is None or not transport.is_active():
-                raise TunnelError("the tunnel into the VM broke")
+        data: bytes | None = None
+        while data is None:
+            await self._io.readable.wait()
+            if (data := self._io.take()) is None:
+                self._io.readable.clear()
+        if data and (grant := self._io.grant(len(data))) is not None:
+            self._carrier.send_soon(grant)
+        if not data and not self._io.has_ended and not self._io.is_connected:
+            raise TunnelError("the tunnel into the VM broke")
         return data
 
     async def write(self, data: bytes) -> None:
-        await self._run(self._writers, self._channel.sendall, data)
+        while data:
+            self._io.room.clear()
+            part = data
+            sent = await self._carrier.send(lambda: self._io.put(part))  # noqa: B023  # awaited before `part` changes
+            if not sent:
+                await self._io.room.wait()
+            data = data[sent:]
 
     async def write_eof(self) -> None:
-        await self._run(self._writers, self._channel.shutdown_write)
+        await self._carrier.send(self._io.channel.shutdown_write)
 
     def close(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the carrier was closed, and its channels with it
-            self._readers.submit(_close_quietly, self._channel)
+        channel = self._io.channel
+        self._carrier.send_soon(lambda: _close_quietly(channel))
 
-    async def _run(self, pool: ThreadPoolExecutor, call: Callable[..., _T], *arguments: Any) -> _T:
+
+class _Attempt:
+    """One try to connect. It runs in a thread, and can be ended from outside."""
+
+    def __init__(self, port: int, keys: KeyFiles) -> None:
+        self._port, self._keys = port, keys
+        self._connection: socket.socket | None = None
+        self._is_over = False
+
+    def run(self) -> paramiko.Transport:
+        """Raises SSHException, OSError, EOFError."""
+        connection = self._connection = socket.create_connection(("127.0.0.1", self._port), CONNECT_LIMIT_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._is_over:
+            connection.close()
+            raise OSError("it was given up")
+        transport = paramiko.Transport(connection, default_window_size=WINDOW)
         try:
-            return await self._loop.run_in_executor(pool, call, *arguments)
-        except (OSError, EOFError, paramiko.SSHException, RuntimeError) as e:
-            raise TunnelError(f"the stream into the VM broke: {str(e) or 'closed'}") from e
+            options = transport.get_security_options()
+            # The fastest of what the guest offers, measured; paramiko would take counter mode first.
+            options.ciphers = ("aes128-gcm@openssh.com", "aes128-ctr")
+            transport.banner_timeout = CONNECT_LIMIT_S
+            transport.handshake_timeout = CONNECT_LIMIT_S
+            expected = paramiko.Ed25519Key.from_private_key_file(str(self._keys.host))
+            client = paramiko.Ed25519Key.from_private_key_file(str(self._keys.client))
+            transport.connect(hostkey=expected, username="root", pkey=client)
+            transport.set_keepalive(KEEPALIVE_S)
+        except BaseException:
+            transport.close()
+            connection.close()
+            raise
+        return transport
 
-
-class _Wake:
-    """Stands where paramiko's channel buffer expects a threading.Event, and is an event of the loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._wanted = False
-        self.readable = asyncio.Event()
-
-    def set(self) -> None:
-        self._tell(True)
-
-    def clear(self) -> None:
-        self._tell(False)
-
-    def _tell(self, readable: bool) -> None:
-        self._wanted = readable
-        with contextlib.suppress(RuntimeError):  # the loop ended: nobody reads any more
-            self._loop.call_soon_threadsafe(self._take)
-
-    def _take(self) -> None:
-        # Calls may pass each other on the way; the last value under the buffer's lock is the true one.
-        if self._wanted:
-            self.readable.set()
-        else:
-            self.readable.clear()
-
-
-def open_streamlocal(transport: paramiko.Transport, path: str) -> Channel:
-    """A channel to the Unix socket `path` on the other side: OpenSSH's PROTOCOL, section 2.4, "direct-streamlocal".
-
-    paramiko's `open_channel` writes no fields for kinds that it does not know, so the message is made here, on its
-    private members. Raises ChannelException (refused), SSHException.
-    """
-    if not transport.is_active():
-        raise paramiko.SSHException("the connection has ended")
-    inner: Any = transport
-    with inner.lock:
-        number: int = inner._next_channel()
-        message = Message()
-        message.add_byte(cMSG_CHANNEL_OPEN)
-        message.add_string("direct-streamlocal@openssh.com")
-        message.add_int(number)
-        message.add_int(_WINDOW)
-        message.add_int(32768)
-        message.add_string(path)
-        message.add_string("")
-        message.add_int(0)
-        channel = Channel(number)
-        inner_channel: Any = channel
-        inner._channels.put(number, channel)
-        inner.channel_events[number] = answered = threading.Event()
-        inner.channels_seen[number] = True
-        inner_channel._set_transport(transport)
-        inner_channel._set_window(_WINDOW, 32768)
-    inner._send_user_message(message)
-    if not answered.wait(OPEN_LIMIT_S):
-        raise paramiko.SSHException(f"no answer to a new channel within {OPEN_LIMIT_S:.0f} s")
-    if inner._channels.get(number) is None:
-        raise inner.get_exception() or paramiko.SSHException("the connection ended while a channel was opened")
-    return channel
-
-
-def _connect(port: int, keys: KeyFiles) -> paramiko.Transport:
-    connection = socket.create_connection(("127.0.0.1", port), CONNECT_LIMIT_S)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    transport = paramiko.Transport(connection, default_window_size=_WINDOW)
-    try:
-        options = transport.get_security_options()
-        # The fastest of what the guest offers, measured; paramiko would take counter mode first.
-        options.ciphers = ("aes128-gcm@openssh.com", "aes128-ctr")
-        transport.banner_timeout = CONNECT_LIMIT_S
-        transport.handshake_timeout = CONNECT_LIMIT_S
-        expected = paramiko.Ed25519Key.from_private_key_file(str(keys.host))
-        client = paramiko.Ed25519Key.from_private_key_file(str(keys.client))
-        transport.connect(hostkey=expected, username="root", pkey=client)
-        transport.set_keepalive(KEEPALIVE_S)
-    except BaseException:
-        transport.close()
-        connection.close()
-        raise
-    return transport
+    def end(self) -> None:
+        """Have `run` fail soon, or its connection end if it has just returned. Does not block."""
+        self._is_over = True
+        if self._connection is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                self._connection.shutdown(socket.SHUT_RDWR)
 
 
 def _close_quietly(channel: Channel) -> None:
