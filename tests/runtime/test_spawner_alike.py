@@ -402,7 +402,7 @@ GROUPS: dict[str, list[Case]] = {
     ],
     "copying up": [
         (f"{place!r:.20} {words}", copying_up(place, *words), {})
-        for place in ("/copy", "/copy/folder", "/loop", "/missing", "/file", "/dangling", "/dev/")
+        for place in ("/copy", "/copy/folder", "/loop", "/missing", "/file", "/dangling")
         for words in ((), ("ro", "nosuid"), ("size=4k",), ("nr_inodes=3",), ("mode=700", "uid=5"))
     ],
     "namespaces": [
