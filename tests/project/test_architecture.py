@@ -20,7 +20,6 @@ _LONG = {
     "desktop/ui/logs_tab.py:__init__",
     "desktop/ui/run_dialog.py:__init__",
     "vmagent/engine/system.py:info",
-    "vmagent/runtime/launch.py:launch",
 }
 # Still circles by imports for types alone: the modules of each. A circle that is cut leaves this table.
 _CIRCLES = {

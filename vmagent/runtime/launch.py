@@ -91,85 +91,137 @@ def launch(
     and `needs_spawner` forbids it (then the cgroup stays: it may be the caller's own, with settings of theirs).
     """
     prepare()
-    process = plan.process
-    tree = cgroup_tree()
     try:
-        cgroup = tree.create(plan.cgroup, plan.resources)
+        cgroup = cgroup_tree().create(plan.cgroup, plan.resources)
     except OSError as e:
         raise _cgroup_failure(plan.cgroup, e) from e
     except ValueError as e:
         raise LaunchError(OTHER, str(e)) from e
-    clone_flags = plan.clone_flags
-    is_private_cgroup = bool(clone_flags & linux.CLONE_NEWCGROUP)
-    if tree.version == 1:
-        clone_flags &= ~linux.CLONE_NEWCGROUP  # unshared by the child, once it is in its cgroups
-    joins: list[tuple[int, int]] = []
-    birth = Birth()
-    extras = prepared = None
+    start = _Start(plan, cgroup, (stdin_fd, stdout_fd, stderr_fd), netns_fd, (start_fd, started_fd))
     try:
-        for join in plan.joins:
-            joins.append((_open(join.path), join.flag))
-        birth.pid_ns_fd = next((fd for fd, flag in joins if flag == linux.CLONE_NEWPID), -1)
-        shown = tree.mount_plan(plan.cgroup, private=is_private_cgroup)
+        start.open_namespaces()
+        launched = None
         if spawner is not None:
-
-            def encode(pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
-                inside = [(fd, flag) for fd, flag in joins if flag != linux.CLONE_NEWPID]
-                return encode_start(
-                    plan,
-                    _kernel[0],
-                    clone_flags=clone_flags,
-                    pipes=pipes,
-                    cgroup_fd=cgroup_fd,
-                    tasks=cgroup.entrances(),
-                    unshares_cgroup=tree.version == 1 and is_private_cgroup,
-                    pid_ns_fd=birth.pid_ns_fd,
-                    joins=inside if netns_fd < 0 else [*inside, (netns_fd, linux.CLONE_NEWNET)],
-                    shown_cgroups=shown,
-                    streams=(stdin_fd, stdout_fd, stderr_fd),
-                    starting=(start_fd, started_fd),
-                    outside=_outside[0] if plan.tell_outside else None,
-                )
-
-            launched = spawner.launch(encode, cgroup, is_terminal=process.terminal)
-            if launched is not None:
-                return launched
-        if needs_spawner:
+            launched = spawner.launch(start.encode, cgroup, is_terminal=plan.process.terminal)
+        if launched is None and needs_spawner:
             raise Exposed
-        extras = _extras(plan, process)
-        if extras is not None:
-            prepared = extras.prepare(plan, birth, joins)
-            extras.own_cgroup(cgroup)
-            extras.own_streams((stdin_fd, stdout_fd, stderr_fd))
-        program = _filter(process)
-
-        def child(report: Report) -> None:
-            began = time.monotonic_ns()
-            _enter_cgroup(cgroup, process, plan.id, extras)
-            if tree.version == 1 and is_private_cgroup:
-                linux.unshare(linux.CLONE_NEWCGROUP)
-            if not birth.joins:
-                for fd, flag in joins:
-                    if flag != linux.CLONE_NEWPID:
-                        _join(fd, flag)
-            if netns_fd >= 0:
-                _join(netns_fd, linux.CLONE_NEWNET)
-            elif clone_flags & linux.CLONE_NEWNET:
-                _loopback_up()
-            given = (stdin_fd, stdout_fd, stderr_fd)
-            _make_container(plan, process, program, shown, report, began, given, extras)
-
-        starting = (start_fd, started_fd)
-        return spawn(child, clone_flags, cgroup, birth, is_terminal=process.terminal, starting=starting)
+        return start.fork() if launched is None else launched
     except Exposed:
         raise
     except BaseException:
         cgroup.remove_unless_in_use()
         raise
     finally:
-        close_all(fd for fd, _ in joins)
-        if prepared is not None:
-            prepared.close()
+        start.close()
+
+
+class _Start:
+    """One call of `launch`, after its cgroup was made: what either maker of the process needs."""
+
+    __slots__ = (
+        "_birth",
+        "_cgroup",
+        "_clone_flags",
+        "_joins",
+        "_netns_fd",
+        "_plan",
+        "_shown",
+        "_starting",
+        "_streams",
+        "_unshares_cgroup",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        cgroup: Cgroup,
+        streams: tuple[int, int, int],
+        netns_fd: int,
+        starting: tuple[int, int],
+    ) -> None:
+        tree = cgroup_tree()
+        is_private = bool(plan.clone_flags & linux.CLONE_NEWCGROUP)
+        self._plan = plan
+        self._cgroup = cgroup
+        self._streams = streams
+        self._netns_fd = netns_fd
+        self._starting = starting
+        self._unshares_cgroup = tree.version == 1 and is_private  # by the child, once it is in its cgroups
+        self._clone_flags = plan.clone_flags & ~(linux.CLONE_NEWCGROUP if self._unshares_cgroup else 0)
+        self._shown = tree.mount_plan(plan.cgroup, private=is_private)
+        self._birth = Birth()
+        self._joins: list[tuple[int, int]] = []  # all but the pid namespace, which is entered at birth
+
+    def open_namespaces(self) -> None:
+        """Open those that the plan joins by path. Raises LaunchError."""
+        for join in self._plan.joins:
+            fd = _open(join.path)
+            if join.flag == linux.CLONE_NEWPID:
+                self._birth.pid_ns_fd = fd
+            else:
+                self._joins.append((fd, join.flag))
+
+    def close(self) -> None:
+        """Close what `open_namespaces` has opened."""
+        close_all(fd for fd, _ in self._joins)
+        if self._birth.pid_ns_fd >= 0:
+            os.close(self._birth.pid_ns_fd)
+
+    def encode(self, pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
+        """The request to the spawner; None where it cannot do it."""
+        network = [] if self._netns_fd < 0 else [(self._netns_fd, linux.CLONE_NEWNET)]
+        return encode_start(
+            self._plan,
+            _kernel[0],
+            clone_flags=self._clone_flags,
+            pipes=pipes,
+            cgroup_fd=cgroup_fd,
+            tasks=self._cgroup.entrances(),
+            unshares_cgroup=self._unshares_cgroup,
+            pid_ns_fd=self._birth.pid_ns_fd,
+            joins=self._joins + network,
+            shown_cgroups=self._shown,
+            streams=self._streams,
+            starting=self._starting,
+            outside=_outside[0] if self._plan.tell_outside else None,
+        )
+
+    def fork(self) -> Launched:
+        """Make the process by a fork of this one. Raises LaunchError, OSError."""
+        process = self._plan.process
+        extras = _extras(self._plan, process)
+        prepared = None
+        try:
+            if extras is not None:
+                prepared = extras.prepare(self._plan, self._birth, self._joins)
+                extras.own_cgroup(self._cgroup)
+                extras.own_streams(self._streams)
+            program = _filter(process)
+            return spawn(
+                lambda report: self._be_child(report, program, extras),
+                self._clone_flags,
+                self._cgroup,
+                self._birth,
+                is_terminal=process.terminal,
+                starting=self._starting,
+            )
+        finally:
+            if prepared is not None:
+                prepared.close()
+
+    def _be_child(self, report: Report, program: linux.FilterProgram | None, extras: Extras | None) -> None:
+        began = time.monotonic_ns()
+        _enter_cgroup(self._cgroup, self._plan.process, self._plan.id, extras)
+        if self._unshares_cgroup:
+            linux.unshare(linux.CLONE_NEWCGROUP)
+        if not self._birth.joins:
+            for fd, flag in self._joins:
+                _join(fd, flag)
+        if self._netns_fd >= 0:
+            _join(self._netns_fd, linux.CLONE_NEWNET)
+        elif self._clone_flags & linux.CLONE_NEWNET:
+            _loopback_up()
+        _make_container(self._plan, self._plan.process, program, self._shown, report, began, self._streams, extras)
 
 
 def _cgroup_failure(path: str, error: OSError) -> LaunchError:
