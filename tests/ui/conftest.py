@@ -72,9 +72,9 @@ def named(engine: NativeEngine) -> Iterator[Callable[..., str]]:
     """Run a container with the docker CLI; all of them are removed in the end."""
     made: list[str] = []
 
-    def run(name: str, *command: str, flags: tuple[str, ...] = ()) -> str:
+    def run(name: str, *command: str, flags: tuple[str, ...] = (), image: str = "busybox") -> str:
         made.append(name)
-        engine.docker("run", "-d", "--name", name, *flags, "busybox", *command)
+        engine.docker("run", "-d", "--name", name, *flags, image, *command)
         return name
 
     yield run

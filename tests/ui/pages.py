@@ -158,6 +158,10 @@ class Window:
     def clipboard(self) -> str:
         return QGuiApplication.clipboard().text()
 
+    def wait_until_told(self, title: str) -> None:
+        """Wait for a message of that title."""
+        self._qtbot.waitUntil(lambda: title in self.toasts(), timeout=LIMIT_MS)
+
     def toasts(self) -> list[str]:
         return [message.title for message in self._cove.window.toasts.shown()]
 
@@ -331,6 +335,11 @@ class ImagesPage:
 
     def wait_until_gone(self, name: str) -> None:
         self._qtbot.waitUntil(lambda: name not in self.names(), timeout=LIMIT_MS)
+
+    def wait_until_used(self, name: str) -> None:
+        """Wait until the window knows of a container that was made from the image."""
+        rows = self._cove.image_model.rows
+        self._qtbot.waitUntil(lambda: any(row.tag == name and row.image.used_by for row in rows()), timeout=LIMIT_MS)
 
     def choose(self, name: str) -> None:
         """Click the row of the image `name`."""
