@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MARK = "COVE_RUNTIME_PROTECTED"
 _CODE = "import sys; sys.path.append(sys.argv.pop(1)); from vmagent.runtime.command import entry; entry()"
-# The second start does not ask twice, whatever came of it; and nobody behind us is to find the mark.
+# The second start does not check again, whether or not it is protected. Removed, so that no child inherits the mark.
 _is_second = os.environ.pop(_MARK, "") == str(os.getpid())
 
 

@@ -52,7 +52,7 @@ def keep_descriptors(process: Process, preserved: int) -> Process:
 
 
 def offer_notify_socket(spec: dict[str, Any], container: Container) -> str:
-    """Add to `spec` what a container needs to say that it is ready; the host's own socket, "" if nobody listens."""
+    """Add to `spec` what a container needs to say that it is ready; the host's own socket, "" without NOTIFY_SOCKET."""
     outside = os.environ.get("NOTIFY_SOCKET", "")
     if not outside:
         return ""
@@ -143,7 +143,7 @@ def give_listener(seccomp: dict[str, Any], pid: int, pidfd: int, listener_fd: in
 
 
 def send_terminal(socket_path: str, master_fd: int) -> None:
-    """Hand a terminal to whoever listens at `socket_path` (--console-socket). Raises LaunchError."""
+    """Send a terminal to the process that listens at `socket_path` (--console-socket). Raises LaunchError."""
     import socket
 
     try:

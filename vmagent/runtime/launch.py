@@ -231,7 +231,7 @@ def _cgroup_failure(path: str, error: OSError) -> LaunchError:
 
 
 def _extras(plan: Plan | None, process: Process) -> Extras | None:
-    """What few ask for is loaded only for them; here, because the child can't."""
+    """The rarely used parts, imported only where they are needed; before the fork, because the child cannot import."""
     if process.extra is None and (plan is None or not has_extras(plan)):
         return None
     from vmagent.runtime.extras import Extras

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.cgroups import Cgroup
 
-_MAX_TEXT = 8191  # escaped it still fits into a pipe, which nobody reads before this end is closed
+_MAX_TEXT = 8191  # escaped it still fits into a pipe, which is not read before this end is closed
 
 
 class Launched:
@@ -39,7 +39,7 @@ class Launched:
         self.console_fd = console_fd
 
     def go(self) -> None:
-        """Let the child execute its command; closes `go_fd`. A child that is dead already is told by its pidfd."""
+        """Let the child execute its command; closes `go_fd`. The pidfd shows whether it is dead already."""
         try:
             os.write(self.go_fd, b"g")
         except BrokenPipeError:
@@ -65,7 +65,7 @@ class Report:
         os.write(self.fd, compact_json.dumps(what).encode() + b"\n")
 
     def ask(self, what: dict[str, Any]) -> dict[str, Any]:
-        """Say something that whoever launched has to answer with one line, before `go`. Raises LaunchError."""
+        """Report something that the launcher has to answer with one line, before `go`. Raises LaunchError."""
         self.say(what)
         line = bytearray()
         while not line.endswith(b"\n"):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Encode = Callable[[tuple[int, int, int], int], tuple[bytes, list[int]] | None]
 
 _ANSWER = struct.Struct("<qq")  # the new process or -errno; a helper of its making that has ended, or 0
-_ANSWER_LIMIT_MS = 5_000  # a fork takes 0.1 ms; whoever asks does nothing else meanwhile
+_ANSWER_LIMIT_MS = 5_000  # a fork takes 0.1 ms; the caller is blocked meanwhile
 _VERSION = VERSION.to_bytes(4, "little")
 _NAME = "cove-spawner"  # of its children too, until execve
 _PROGRAM = os.path.dirname(os.path.dirname(__file__)) + "/native/bin/spawner-" + os.uname().machine
@@ -202,7 +202,7 @@ class Spawner:
         self._is_started_again()
 
     def _end_orphan(self) -> None:
-        """Had it forked before it died without an answer, that child is ours, and nobody else would ever reap it."""
+        """Reap a child that the spawner forked before it died: by CLONE_PARENT it is this process's own child."""
         known = self._known()
         for pid in _children():
             if pid not in known and _name_of(pid) == _NAME:

@@ -240,7 +240,7 @@ def _open_source(mount: BindMount, user_ns_fd: int) -> int:
 def _make_devices(devices: tuple[Device, ...], user: UserNamespace) -> dict[str, int]:
     """Each device as a detached mount of its node, on a tmpfs that the host's root made: mknod is refused inside.
 
-    A namespace that is joined may have maps we don't know: then they are nobody's.
+    The maps of a namespace that is joined may be unknown: then the nodes belong to the overflow id.
     """
     result: dict[str, int] = {}
     folder = m.new_mount("tmpfs", "tmpfs", [("mode", "755")])

@@ -228,8 +228,8 @@ int main(int argc, char **argv) {
     if (fd < 0) return 125;
     close(fd);
     prctl(PR_SET_NAME, "cove-spawner");
-    setsid(); /* what the terminal of whoever started us sends is not for us */
-    /* The children inherit this until execve: nobody in a container may look into them. */
+    setsid(); /* signals of the starter's terminal do not reach this process */
+    /* The children inherit this until execve: no process of a container may trace them. */
     prctl(PR_SET_DUMPABLE, 0);
     for (int n = 1; n <= 64; n++) { /* past libc, which hides 32 and 33 */
         uint64_t action[4] = {0};
