@@ -52,7 +52,7 @@ class Session:
         self._detached = False
 
     def run(self) -> Ended:
-        """Copy until the end. Raises BrokenPipeError when nobody reads our output, ConnectionFailed, ProtocolError."""
+        """Copy until the end. Raises BrokenPipeError when our output has no reader, ConnectionFailed, ProtocolError."""
         with contextlib.ExitStack() as undo:
             undo.callback(self._stream.close)
             if not self._stdin:
@@ -137,7 +137,7 @@ def proxying_signals(send: Callable[[str], None]) -> Iterator[None]:
 
     def forward() -> None:
         while number := received.get():
-            # The container may have ended meanwhile: there is nobody left to tell.
+            # The container may have ended meanwhile: no process is left to be informed.
             with contextlib.suppress(ApiError, ConnectionFailed, ProtocolError):
                 send(signal.Signals(number).name)
 

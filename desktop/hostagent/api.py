@@ -19,12 +19,12 @@ from desktop.hostagent.http import HttpError, Request, answer, chunk, read_reque
 from desktop.vm.errors import VmError
 
 _LOG_CHUNK = 64 * 1024
-# A file tells nobody that it grew. Only while somebody follows it.
+# There is no portable event for a file that grows. Polled only while a client follows it.
 _LOG_POLL_S = 0.2
 
 
 class Vm(Protocol):
-    """What the API asks of the agent."""
+    """What the API needs of the agent."""
 
     def state(self) -> dict[str, Any]:
         """The state as it is sent."""
@@ -119,7 +119,7 @@ class HostApi:
         return 200
 
     async def _stream(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send until the client goes, which a read tells."""
+        """Send until the client closes the connection, which ends the read below."""
         writer.write(stream_head("application/json" if request.path == "/v1/events" else "text/plain; charset=utf-8"))
         await writer.drain()
         work = self._events(writer) if request.path == "/v1/events" else self._logs(request, writer)

@@ -73,7 +73,7 @@ class Posix:
 
 
 def _bound(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)  # whoever calls holds the lock of this home: nobody serves it
+    path.unlink(missing_ok=True)  # the caller holds this home's lock, so no process serves it
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # type: ignore[attr-defined,unused-ignore]
     try:
         listener.bind(str(path))

@@ -124,6 +124,6 @@ async def probe_by_boot(name: str, qemu: Qemu, image: GuestImage) -> ProbeResult
     if _DONE in said:
         return ProbeResult(True, f"a guest booted in {time.monotonic() - started:.1f} s")
     lines = errors.decode(errors="replace").strip().splitlines()
-    # "qemu-system-x86_64: ../../target/i386/kvm/kvm.c:3183: message": where in QEMU's source helps nobody here.
+    # "qemu-system-x86_64: ../../target/i386/kvm/kvm.c:3183: message": its source line does not help the user.
     reason = re.sub(r"^\S*qemu-system-\S+: (\S+:\d+: )?", "", lines[-1]) if lines else "it said nothing"
     return ProbeResult(False, f"QEMU can't use {name} here: {reason}")
