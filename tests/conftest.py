@@ -39,6 +39,14 @@ def home_of_nobody() -> Iterator[None]:
     assert not started, "a test started a host agent in the home of nobody"
 
 
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """A test fails if the loop of an engine made a call that may wait for a disk (vmagent.blocking)."""
+    yield
+    for one in list(NativeEngine.started):
+        one.blocking.check()
+
+
 @pytest.fixture(scope="session")
 def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system tar of the static busybox."""

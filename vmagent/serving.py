@@ -24,6 +24,7 @@ from pathlib import Path
 import structlog
 
 from vmagent.api.server import serve
+from vmagent.blocking import watch_if_asked
 from vmagent.containers import logconfig
 from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
@@ -95,6 +96,7 @@ async def run(options: argparse.Namespace) -> int:
         remap=remap,
         log_default=log_default,
     )
+    watch_if_asked()
     ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     watch_ends(ended, keeper)
     # An engine that is started again must not wait for a host that has long said its word: an earlier one had opened

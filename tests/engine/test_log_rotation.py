@@ -42,7 +42,7 @@ def test_a_log_with_limits_keeps_its_end(engine: NativeEngine, tty: tuple[str, .
         engine.docker("wait", "limited")
         kept = engine.docker("logs", "limited").stdout.split()
         assert kept == [str(number) for number in range(int(kept[0]), 20_001)]
-        assert 2500 < len(kept) < 5100
+        assert 600 < len(kept) < 5100  # its index counts: a line with a record of its own takes 31 bytes, not 7
         assert engine.docker("logs", "--tail", "7", "limited").stdout.split() == kept[-7:]
         stamped = [line.split() for line in engine.docker("logs", "-t", "limited").stdout.splitlines()]
         since, line = stamped[-10]

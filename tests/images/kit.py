@@ -24,7 +24,7 @@ from tests.support.limits import HANG_S
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.layer import Kind
 from vmagent.images.removal import ImageUser
-from vmagent.images.store import Store
+from vmagent.images.store import Image, Store
 from vmagent.paths import DataRoot, ExecRoot
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -301,6 +301,10 @@ class Driver:
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(coroutine)
+
+    def lowers(self, image: Image) -> list[str]:
+        """The image's layers as overlay folders, mounted."""
+        return list(self.run(self.store.lowers(image)))
 
     def all(self, items: Any) -> list[Any]:
         """Everything that an asynchronous generator gives."""

@@ -86,7 +86,7 @@ def test_both_kinds_show_the_tree_that_the_tar_describes(new_store: NewStore, tm
     trees = {}
     for kind in Kind:
         driver = new_store(tmp_path / kind, kind)
-        [lower] = driver.store.lowers(driver.store.resolve(driver.import_(TREE)))
+        [lower] = driver.lowers(driver.store.resolve(driver.import_(TREE)))
         assert driver.store.layers[driver.store.resolve("x").layers[0]].kind is kind
         trees[kind] = tree_of(Path(lower))
     tree = trees[Kind.DIR]
@@ -193,7 +193,7 @@ def test_links_are_resolved_in_the_images_root(case: str, kind: Kind, new_store:
     driver = new_store(kind=kind)
     entries, expected = INSIDE[case]
     aimed = [replace(entry, link=entry.link.replace("OUTSIDE", str(outside)[1:])) for entry in entries]
-    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(*aimed))))
+    [lower] = driver.lowers(driver.store.resolve(driver.import_(tar_of(*aimed))))
     for name, content in expected.items():
         path = Path(lower, name.replace("OUTSIDE", str(outside)[1:]))
         assert not path.is_symlink()
@@ -204,7 +204,7 @@ def test_links_are_resolved_in_the_images_root(case: str, kind: Kind, new_store:
 def test_a_whiteout_through_an_absolute_link_hides_a_name_in_the_images_root(kind: Kind, new_store: NewStore) -> None:
     driver = new_store(kind=kind)
     tar = tar_of(folder("run"), symlink("v", "/run"), Entry("v/.wh.gone"), Entry("v/.wh..wh..opq"))
-    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar)))
+    [lower] = driver.lowers(driver.store.resolve(driver.import_(tar)))
     assert Path(lower, "run", "gone").stat().st_rdev == 0
     assert os.getxattr(Path(lower, "run"), "trusted.overlay.opaque") == b"y"
 
@@ -212,7 +212,7 @@ def test_a_whiteout_through_an_absolute_link_hides_a_name_in_the_images_root(kin
 def test_a_hard_link_between_folders_of_many_is_made_in_its_own(new_store: NewStore) -> None:
     driver = new_store()
     files = [Entry(f"{number}/f", b"%d" % number) for number in range(257)]  # one more than are kept open
-    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(*files, hard_link("1/link", "0/f")))))
+    [lower] = driver.lowers(driver.store.resolve(driver.import_(tar_of(*files, hard_link("1/link", "0/f")))))
     assert Path(lower, "1", "link").read_bytes() == b"0"
 
 
@@ -251,7 +251,7 @@ def test_links_resolve_as_the_kernel_resolves_them(made: dict[str, str], path: s
 def test_overlays_own_attributes_are_not_a_layers_to_set(kind: Kind, new_store: NewStore) -> None:
     driver = new_store(kind=kind)
     entry = Entry("d/f", b"x", xattrs={"trusted.overlay.redirect": "/etc", "user.overlay.metacopy": "", "user.a": "1"})
-    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(entry))))
+    [lower] = driver.lowers(driver.store.resolve(driver.import_(tar_of(entry))))
     assert os.listxattr(Path(lower) / "d" / "f") == ["user.a"]
 
 
@@ -267,7 +267,7 @@ def test_numbers_past_what_a_kernel_takes_are_cut_or_refused(kind: Kind, new_sto
         return bytes(head) + bytes(1024)
 
     far = b"\x80" + b"\xff" * 11  # base-256: 2**87 and more
-    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar(136, far))))
+    [lower] = driver.lowers(driver.store.resolve(driver.import_(tar(136, far))))
     assert (Path(lower) / "f").is_file()
     for at, field, words in ((124, far, "larger than any file"), (108, b"\x80" + b"\xff" * 7, "bad owner")):
         with pytest.raises(EngineError, match=words):
@@ -277,7 +277,7 @@ def test_numbers_past_what_a_kernel_takes_are_cut_or_refused(kind: Kind, new_sto
 def test_an_attribute_that_a_file_cannot_carry_is_left_out(new_store: NewStore) -> None:
     driver = new_store()
     link = Entry("l", type=tarfile.SYMTYPE, link="x", xattrs={"user.a": "1"})  # user.* on links: EPERM
-    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar_of(link, Entry("f", xattrs={"bad.a": "1"})))))
+    [lower] = driver.lowers(driver.store.resolve(driver.import_(tar_of(link, Entry("f", xattrs={"bad.a": "1"})))))
     assert (Path(lower) / "l").is_symlink()
     assert os.listxattr(Path(lower) / "f") == []
 
@@ -291,7 +291,7 @@ def test_later_members_replace_earlier_ones(kind: Kind, new_store: NewStore) -> 
         Entry("d", b"old"), hard_link("e", "d"), Entry("d", b"new"),
         Entry("f", b"kept"), Entry(".wh.f"), Entry(".wh..wh.aufs", b"aufs' own"),
     )  # fmt: skip
-    [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar)))
+    [lower] = driver.lowers(driver.store.resolve(driver.import_(tar)))
     root = Path(lower)
     assert (root / "a").read_bytes() == b"a file now"
     assert (root / "b" / "in").read_bytes() == b"2"
@@ -316,7 +316,7 @@ def test_sparse_files_have_their_holes_and_their_data(kind: Kind, new_store: New
         tar = tmp_path / "sparse.tar"
         assert os.system(f"tar -C {source} -S --format={form} -cf {tar} sparse") == 0
         assert tar.stat().st_size < 1 << 20
-        [lower] = driver.store.lowers(driver.store.resolve(driver.import_(tar.read_bytes(), repo=f"s{number}")))
+        [lower] = driver.lowers(driver.store.resolve(driver.import_(tar.read_bytes(), repo=f"s{number}")))
         assert (Path(lower) / "sparse").read_bytes() == (source / "sparse").read_bytes()
 
 

@@ -45,7 +45,7 @@ def seen_through_overlay(driver: Driver, ref: str, tmp_path: Path) -> dict[str, 
     """Files of an image as a container gets them."""
     target = tmp_path / "merged"
     target.mkdir(exist_ok=True)
-    lowers = driver.store.lowers(driver.store.resolve(ref))
+    lowers = driver.lowers(driver.store.resolve(ref))
     mounts.mount("overlay", str(target), "overlay", mounts.MS_RDONLY, f"lowerdir={':'.join(lowers)}")
     try:
         return {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}

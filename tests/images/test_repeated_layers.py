@@ -130,7 +130,7 @@ def test_a_stack_with_repeats_shows_what_a_plain_unpack_gives(kind: Kind, new_st
         expected: Tree = {}
         for entries in stack:
             apply(expected, entries)
-        with merged(driver.store.lowers(driver.store.resolve("x:1"))) as root:
+        with merged(driver.lowers(driver.store.resolve("x:1"))) as root:
             assert seen(root) == expected
         driver.run(driver.images.remove("x:1"))
 
@@ -148,7 +148,7 @@ def check_image(driver: Driver, ref: str, expected: Tree, *, count: int) -> None
     """The image names `count` layers, shows `expected`, and leaves as it came through save and load."""
     image = driver.store.resolve(ref)
     assert len(image.layers) == count
-    with merged(driver.store.lowers(image)) as root:
+    with merged(driver.lowers(image)) as root:
         assert seen(root) == expected
     shape = driver.run(driver.images.inspect(ref))
     assert shape["RootFS"]["Layers"] == list(image.layers)
@@ -164,7 +164,7 @@ def check_image(driver: Driver, ref: str, expected: Tree, *, count: int) -> None
     driver.run(driver.images.remove(ref))
     driver.load(saved)
     assert driver.store.resolve(ref).id == image.id
-    with merged(driver.store.lowers(driver.store.resolve(ref))) as root:
+    with merged(driver.lowers(driver.store.resolve(ref))) as root:
         assert seen(root) == expected
 
 

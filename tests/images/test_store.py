@@ -140,7 +140,7 @@ def test_who_leaves_while_an_image_is_published_leaves_a_whole_one(
     driver.run(driver.images.close())
     again = new_store()
     assert again.tags() == ["left:1"]
-    assert again.store.lowers(again.store.resolve("left:1"))
+    assert again.lowers(again.store.resolve("left:1"))
 
 
 def test_an_image_that_two_remove_at_once_goes_once(new_store: NewStore) -> None:
@@ -192,14 +192,14 @@ def test_an_image_in_use_is_kept_for_its_user(kind: Kind, new_store: NewStore) -
     assert {"Deleted": image_id} in run(images.remove("x", force=True))
     with pytest.raises(NotFound):
         store.resolve(image_id)
-    [lower] = store.lowers(store.image(image_id))  # a stopped container can still start
+    [lower] = driver.lowers(store.image(image_id))  # a stopped container can still start
     assert (Path(lower) / "keep").is_file()
 
     driver.close()
     driver.__init__(driver.root.path.parent, kind)  # type: ignore[misc] # the same data root, opened again
     hold = driver.store.hold(image_id)
     driver.run(driver.store.collect())
-    [lower] = driver.store.lowers(driver.store.image(image_id))
+    [lower] = driver.lowers(driver.store.image(image_id))
     assert (Path(lower) / "keep").is_file()
 
     async def release() -> None:
@@ -271,7 +271,7 @@ def test_everything_is_there_again_after_a_reopening(new_store: NewStore, tmp_pa
     }  # fmt: skip
     hello = again.store.resolve("cove/hello")
     assert hello.defaults["Cmd"] == ["/hello"]
-    assert (Path(again.store.lowers(hello)[0]) / "hello").stat().st_mode & 0o111
+    assert (Path(again.lowers(hello)[0]) / "hello").stat().st_mode & 0o111
 
 
 def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewStore, tmp_path: Path) -> None:

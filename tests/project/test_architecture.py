@@ -19,7 +19,6 @@ _LONG = {
     "desktop/ui/images_page.py:__init__",
     "desktop/ui/logs_tab.py:__init__",
     "desktop/ui/run_dialog.py:__init__",
-    "vmagent/engine/system.py:info",
 }
 # Still circles by imports for types alone: the modules of each. A circle that is cut leaves this table.
 _CIRCLES = {

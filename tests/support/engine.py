@@ -14,12 +14,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from desktop.client.engine import EngineClient
 from desktop.client.http import Endpoint
+from tests.support.blocking import BlockingReport
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
+from vmagent.blocking import ENVIRONMENT
 
 _SUBNETS = itertools.count(1)
 START_LIMIT_S = HANG_S
@@ -30,6 +32,7 @@ class NativeEngine:
 
     prefix: tuple[str | Path, ...] = ()  # a command that executes the agent
     answers = 200  # what a ping gets once it is there
+    started: ClassVar[list[NativeEngine]] = []  # by this process, and not stopped yet
 
     def __init__(self, *flags: str) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="cvt-"))
@@ -40,6 +43,7 @@ class NativeEngine:
         self._flags = flags
         self.log = self.root / "agent.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.blocking = BlockingReport(self.root / "blocking")
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises AssertionError with its log."""
@@ -55,7 +59,10 @@ class NativeEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, ENVIRONMENT: str(self.blocking.path)},
             )
+        if self not in self.started:
+            self.started.append(self)
         self.wait_until_answering()
 
     def wait_until_answering(self, limit_s: float = START_LIMIT_S) -> None:
@@ -107,6 +114,9 @@ class NativeEngine:
                 self.process.kill()
                 raise AssertionError(f"the keeper did not stop:\n{self.log.read_text()[-4000:]}") from None
             assert status == 0, f"the keeper ended with {status}:\n{self.log.read_text()[-4000:]}"
+        if self in self.started:
+            self.started.remove(self)
+        self.blocking.check()
         mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {self.root}" in line]
         assert not mounts, f"mounts left behind: {mounts}"
         shutil.rmtree(self.root)

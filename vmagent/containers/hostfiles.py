@@ -58,6 +58,36 @@ def extra_hosts(entries: Sequence[str] | None, gateway: str) -> list[HostEntry]:
     return result
 
 
+class ResolvSettings(NamedTuple):
+    """What the user gave for resolv.conf; empty parts are the host's. `keep_loopback`: see `resolv_text`."""
+
+    servers: Sequence[str]
+    search: Sequence[str]
+    options: Sequence[str]
+    keep_loopback: bool
+
+
+def write_all(folder: Path, hosts: str, hostname: str, resolv: ResolvSettings) -> None:
+    """Write the three files in `folder`, which is made if it is missing. Raises OSError."""
+    folder.mkdir(mode=0o711, exist_ok=True)  # containers of earlier versions have none
+    write_in_place(folder / "hosts", hosts)
+    write_in_place(folder / "hostname", hostname)
+    write_resolv(folder, resolv)
+
+
+def write_resolv(folder: Path, resolv: ResolvSettings) -> None:
+    """Write resolv.conf in `folder`, from the host's and the settings. Raises OSError."""
+    write_in_place(folder / "resolv.conf", resolv_text(host_resolv(), **resolv._asdict()))
+
+
+def link_all(other: Path, folder: Path) -> None:
+    """Let the three files in `folder` be those of the folder `other`. Raises OSError."""
+    folder.mkdir(mode=0o711, exist_ok=True)
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)
+        os.link(other / name, folder / name)
+
+
 def resolv_text(
     host: str, *, servers: Sequence[str], search: Sequence[str], options: Sequence[str], keep_loopback: bool
 ) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 
 from vmagent.containers.live import Live
 from vmagent.containers.streams import write_all
@@ -19,6 +18,41 @@ from vmagent.supervisor.client import SupervisorClient, SupervisorError
 from vmagent.supervisor.logfile import LogEntry, LogReader
 
 READ_BYTES = 256 << 10  # given out at once
+
+InThread = Callable[[Callable[[int], list[LogEntry]], int], Awaitable[list[LogEntry]]]
+
+
+class CachedLogReader:
+    """A log reader for the event loop: what lies in the page cache is read at once, anything else in a thread."""
+
+    def __init__(self, reader: LogReader, in_thread: InThread) -> None:
+        """Owns `reader`. `in_thread` runs a function with its argument in a thread."""
+        self._reader, self._in_thread = reader, in_thread
+        self._reading: asyncio.Future[list[LogEntry]] | None = None
+
+    async def read(self, limit_bytes: int) -> list[LogEntry]:
+        """The next entries, about `limit_bytes` at most; an empty list: no more now. Raises OSError."""
+        try:
+            return self._reader.read(limit_bytes, waits=False)
+        except BlockingIOError:
+            self._reading = asyncio.ensure_future(self._in_thread(self._reader.read, limit_bytes))
+            return await asyncio.shield(self._reading)
+
+    def finish(self) -> list[LogEntry]:
+        """See LogReader."""
+        return self._reader.finish()
+
+    def close(self) -> None:
+        """Close the files, once a thread that may be reading them (for a caller that was cancelled) has ended."""
+        if self._reading is not None and not self._reading.done():
+            self._reading.add_done_callback(self._close)
+        else:
+            self._reader.close()
+
+    def _close(self, reading: asyncio.Future[list[LogEntry]]) -> None:
+        if not reading.cancelled():
+            reading.exception()  # the caller that would have got it is gone
+        self._reader.close()
 
 
 class AttachSession:
@@ -28,14 +62,11 @@ class AttachSession:
         self,
         live: Live,
         supervisor: SupervisorClient,
-        folder: Path,
         *,
-        logs: bool,
         stream: bool,
         stdin: bool,
-        streams: tuple[int, ...],
     ) -> None:
-        """Its place in the output is taken here: what comes from now on is given, with `logs` all that is there too."""
+        """`stream`: also what comes from now on; `stdin`: with the process's input. The output's place: see `open`."""
         self._live, self._supervisor = live, supervisor
         state = live.record.state
         self._run = state.run if state.running else state.run + 1
@@ -43,8 +74,16 @@ class AttachSession:
         self._takes_stdin = stdin and live.record.open_stdin
         self._stdin_fd: int | None = None
         self._is_left = self._is_closed = False
-        self._reader = LogReader(folder, raw=True, streams=streams, tail=None if logs else 0) if streams else None
+        self._reader: CachedLogReader | None = None
         live.sessions += 1
+
+    async def open(self, opening: Awaitable[CachedLogReader]) -> None:
+        """Give the output that the reader begins with. On failure the session is closed. Raises OSError."""
+        try:
+            self._reader = await opening
+        except BaseException:
+            self._close()
+            raise
 
     @property
     def tty(self) -> bool:
@@ -56,7 +95,7 @@ class AttachSession:
             while not self._is_left:
                 news = self._live.bell.next()
                 is_over = not self._follows or self._live.run_is_over(self._run)  # first this, then what it wrote
-                while self._reader is not None and (entries := self._reader.read(READ_BYTES)):
+                while self._reader is not None and (entries := await self._reader.read(READ_BYTES)):
                     for stream, data in _joined(entries):
                         yield stream, data
                 if is_over:
@@ -142,7 +181,7 @@ def _joined(entries: list[LogEntry]) -> list[tuple[int, bytes]]:
     return [(stream, b"".join(parts)) for stream, parts in result]
 
 
-async def follow(live: Live, reader: LogReader, *, follows: bool) -> AsyncIterator[list[LogEntry]]:
+async def follow(live: Live, reader: CachedLogReader, *, follows: bool) -> AsyncIterator[list[LogEntry]]:
     """Batches of log lines: what is there, then (with `follows`) what comes until the run under way ends.
 
     Closes `reader` at the end.
@@ -152,7 +191,7 @@ async def follow(live: Live, reader: LogReader, *, follows: bool) -> AsyncIterat
         while True:
             news = live.bell.next()
             is_over = not follows or live.run_is_over(run) or live.record.state.run == 0
-            while entries := reader.read(READ_BYTES):
+            while entries := await reader.read(READ_BYTES):
                 yield entries
                 await asyncio.sleep(0)  # a long log must not hold up the others on the loop
             if is_over:

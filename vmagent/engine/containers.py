@@ -18,7 +18,9 @@ from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.files import Files
 from vmagent.engine.health import health_json, health_status
+from vmagent.engine.launching import Launcher
 from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.logs import log_files
 from vmagent.engine.processes import process_table
 from vmagent.engine.registry import Registry
 from vmagent.engine.selecting import implies_all, passes
@@ -27,6 +29,7 @@ from vmagent.images.store import Store
 from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import NotHeld, SupervisorClient
 from vmagent.supervisor.logfile import latest_payload
+from vmagent.supervisor.logwriter import STDOUT, payload_name
 
 Filters = Mapping[str, Sequence[str]]
 Warnings = list[str]
@@ -50,11 +53,12 @@ class Containers:
         endpoints: Endpoints,
         lifecycle: Lifecycle,
         files: Files,
+        launcher: Launcher,
         exec_root: ExecRoot,
     ) -> None:
         self._registry, self._events, self._background = registry, events, background
         self._supervisor, self._images, self._endpoints = supervisor, images, endpoints
-        self._lifecycle, self._files, self._exec_root = lifecycle, files, exec_root
+        self._lifecycle, self._files, self._launcher, self._exec_root = lifecycle, files, launcher, exec_root
         self._pruning = asyncio.Lock()
 
     # --- looking in
@@ -109,11 +113,14 @@ class Containers:
         host_files = folder / records.ETC
         has_started = record.state.started_ns != 0
         paths = {name: str(host_files / name) if has_started else "" for name in ("hosts", "hostname", "resolv.conf")}
-        paths["log"] = str(latest_payload(folder))
+        if log_files(record) is None:
+            paths["log"] = str(folder / payload_name(STDOUT))
+        else:
+            paths["log"] = str(await self._background.on_disk(latest_payload, folder))
         graph = {
             "Name": "overlay2",
             "Data": {
-                "LowerDir": ":".join(self._files.lowers(record)),
+                "LowerDir": ":".join(self._launcher.lower_paths(record)),
                 "MergedDir": str(self._exec_root.rootfs),
                 "UpperDir": str(folder / "upper"),
                 "WorkDir": str(folder / "work"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -73,35 +73,36 @@ class Creator:
         self._users.check(host)
         self._pin_containers(host)
         mounts = requested_mounts(asked.config, host, self._volume_source)
-        with ExitStack() as claims, ExitStack() as undo:
-            chosen = checked_name(name) if name else self._registry.names.generate()
-            self._registry.names.reserve(chosen, container_id)
-            undo.callback(self._registry.names.release, chosen)
-            hold = self._images.hold(image.id)
-            undo.callback(hold.release)
-            record = Container(
-                id=container_id,
-                name=chosen,
-                created_ns=now_ns(),
-                image_id=image.id,
-                image_ref=image_ref,
-                platform="linux",
-                argv=asked.argv,
-                config=asked.config,
-                host_config=host,
-                endpoints=self._endpoints.complete_endpoints(asked.endpoints),
-                mounts=mounts,
-                layers=len(image.layers),
-            )
-            record.mounts = await self._claim_volumes(record, claims)
-            folder = self._registry.folder(container_id)
-            undo.callback(self._tidying.discard_tree, folder)
-            await self._background.on_disk(records.save_new, folder, record, self._tidying.place)
-            self._tidying.replace_spare()
-            undo.pop_all()
-            live = Live(record)  # from here on the volumes count as used by it
-            self._registry.add(live)
-            self._lifecycle.image_holds[container_id] = hold
+        with ExitStack() as claims:
+            async with AsyncExitStack() as undo:
+                chosen = checked_name(name) if name else self._registry.names.generate()
+                self._registry.names.reserve(chosen, container_id)
+                undo.callback(self._registry.names.release, chosen)
+                hold = self._images.hold(image.id)
+                undo.callback(hold.release)
+                record = Container(
+                    id=container_id,
+                    name=chosen,
+                    created_ns=now_ns(),
+                    image_id=image.id,
+                    image_ref=image_ref,
+                    platform="linux",
+                    argv=asked.argv,
+                    config=asked.config,
+                    host_config=host,
+                    endpoints=self._endpoints.complete_endpoints(asked.endpoints),
+                    mounts=mounts,
+                    layers=len(image.layers),
+                )
+                record.mounts = await self._claim_volumes(record, claims)
+                folder = self._registry.folder(container_id)
+                undo.push_async_callback(self._tidying.discard_tree, folder)
+                await self._background.on_disk(records.save_new, folder, record, self._tidying.place)
+                self._tidying.replace_spare()
+                undo.pop_all()
+                live = Live(record)  # from here on the volumes count as used by it
+                self._registry.add(live)
+                self._lifecycle.image_holds[container_id] = hold
         self._events.publish(record, "create")
         live.note_create((asyncio.get_running_loop().time() - began) * 1000)
         return container_id, [*warnings, *asked.warnings]

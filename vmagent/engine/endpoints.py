@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -276,15 +277,15 @@ class Endpoints:
         return container_id in self._name_servers
 
     async def _serve_names(self, sandbox: Sandbox) -> None:
-        udp, tcp = await self.call(open_sockets, sandbox)
-        server = NameServer(udp, tcp, lookup_of(self.controller, sandbox.container_id), self._upstream(sandbox))
+        (udp, tcp), host = await self.call(_open_names, sandbox)
+        upstream = self._upstream(sandbox) or upstream_resolvers(host)
+        server = NameServer(udp, tcp, lookup_of(self.controller, sandbox.container_id), upstream)
         self._name_servers[sandbox.container_id] = server
         await server.start()
 
     def _upstream(self, sandbox: Sandbox) -> list[str]:
         live = self._registry.get(sandbox.container_id)
-        servers: list[str] = list(live.record.host_config["Dns"] or ()) if live else []
-        return servers or upstream_resolvers(host_resolv())
+        return list(live.record.host_config["Dns"] or ()) if live else []
 
     # --- connect and disconnect of running containers
 
@@ -407,6 +408,11 @@ def dns_names(record: Container, asked: Mapping[str, Any]) -> list[str]:
     """The names a container answers to on a network of the user's: name, aliases, short id, host name."""
     names = [record.name, *(asked.get("Aliases") or ()), record.id[:12], record.config["Hostname"]]
     return list(dict.fromkeys(name.lower() for name in names if name))
+
+
+def _open_names(sandbox: Sandbox) -> tuple[tuple[socket.socket, socket.socket], str]:
+    """The sockets of a sandbox's name server, and the host's resolv.conf. Raises OSError."""
+    return open_sockets(sandbox), host_resolv()
 
 
 async def _ready(fd: int | None) -> int | None:

@@ -82,7 +82,7 @@ class Engine:
         self.images = images = ImageStore(store, registry.image_users)
         self._endpoints = endpoints = Endpoints(registry, bus, data_root, exec_root, bip)
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
-        launcher = Launcher(data_root, exec_root, registry, supervisor, users, store, endpoints, volumes)
+        launcher = Launcher(data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes)
         self.files = files = Files(registry, events, background, supervisor, users, launcher, store, images, exec_root)
         self.execs = Execs(registry, events, background, supervisor, users)
         health = HealthMonitors(events, background, self.execs)
@@ -104,7 +104,7 @@ class Engine:
         )
         self.streams = Streams(registry, events, supervisor, Logs(registry, background))
         self.containers = Containers(
-            registry, events, background, supervisor, store, endpoints, lifecycle, files, exec_root
+            registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root
         )
         self.networks = Networks(registry, bus, background, endpoints, launcher)
         self.system = System(
@@ -169,7 +169,7 @@ class Engine:
         await self._recovery.resume()
         await self._store.collect()
         await self._tidying.sweep_trash()
-        self._recovery.sweep()
+        await self._recovery.sweep()
 
     # --- closing
 

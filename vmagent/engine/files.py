@@ -111,9 +111,6 @@ class Files:
         self._users, self._launcher, self._exec_root = users, launcher, exec_root
         self._store, self._images = store, images
 
-    def lowers(self, record: Container) -> list[str]:
-        return self._launcher.lowers(record)
-
     @asynccontextmanager
     async def _job(self, record: Container, op: str, path: str, **more: Any) -> AsyncIterator[_Job]:
         """Run a worker; ended at the latest when the block is left."""
@@ -151,16 +148,17 @@ class Files:
                 process.stdin.close()
             await process.wait()
 
-    def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
+    async def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
         users = self._users.of(record)
         remapped = {"users": {"uid_map": users.uids, "gid_map": users.gids}} if users is not None else {}
         if record.state.running:
             return {"pid": record.state.pid, "id": record.id, **remapped}
         folder = self._registry.folder(record.id)
+        there = await self._background.on_disk(_existing, [mount.source for mount in record.mounts])
         return {
             **remapped,
             "target": str(self._exec_root.rootfs),
-            "lowers": self.lowers(record),
+            "lowers": await self._launcher.lowers(record),
             "upper": str(folder / "upper"),
             "work": str(folder / "work"),
             "writable": writable,
@@ -173,7 +171,7 @@ class Files:
                     "writable": mount.writable,
                 }
                 for mount in record.mounts
-                if mount.kind is not MountKind.TMPFS and os.path.lexists(mount.source)
+                if mount.kind is not MountKind.TMPFS and mount.source in there
             ],
         }
 
@@ -182,7 +180,7 @@ class Files:
     async def stat(self, ref: str, path: str) -> PathStat:
         """Raises NotFound."""
         record = self._registry.find(ref).record
-        async with self._job(record, "stat", path, root=self._root(record)) as job:
+        async with self._job(record, "stat", path, root=await self._root(record)) as job:
             return _path_stat((await job.answer())["stat"])
 
     async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
@@ -194,7 +192,7 @@ class Files:
 
     async def _get(self, record: Container, path: str) -> AsyncIterator[PathStat | bytes]:
         crosses = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", *(mount.destination for mount in record.mounts)]
-        async with self._job(record, "get", path, root=self._root(record), crosses=crosses) as job:
+        async with self._job(record, "get", path, root=await self._root(record), crosses=crosses) as job:
             yield _path_stat((await job.answer())["stat"])
             async for data in job.output():
                 yield data
@@ -238,7 +236,7 @@ class Files:
             record,
             "put",
             path,
-            root=self._root(record, writable=True),
+            root=await self._root(record, writable=True),
             no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
             owner=owner,
         ) as job:
@@ -252,13 +250,13 @@ class Files:
         return self._export(live.record)
 
     async def _export(self, record: Container) -> AsyncIterator[bytes]:
-        async with self._job(record, "export", "/", root=self._root(record)) as job:
+        async with self._job(record, "export", "/", root=await self._root(record)) as job:
             async for data in job.output():
                 yield data
 
     async def image_has(self, record: Container, path: str) -> bool:
         """Whether the image of `record` may have something at `path`."""
-        return await self._background.on_disk(_exists_in, self.lowers(record), path)
+        return await self._background.on_disk(_exists_in, await self._launcher.lowers(record), path)
 
     async def copy_up(self, record: Container, path: str, target: Path, *, is_own: bool) -> None:
         """Copy what the image of `record` has at `path` into the empty folder `target`, for a volume.
@@ -267,7 +265,7 @@ class Files:
         """
         folder = self._exec_root.path / "image-root"
         folder.mkdir(mode=0o700, exist_ok=True)
-        lowers = self.lowers(record)
+        lowers = await self._launcher.lowers(record)
         root = {
             "target": str(folder),
             "lowers": lowers[1:],
@@ -287,7 +285,7 @@ class Files:
         """What differs from the image."""
         record = self._registry.find(ref).record
         upper = self._registry.folder(record.id) / "upper"
-        return await self._background.on_disk(_changes, str(upper), self.lowers(record))
+        return await self._background.on_disk(_changes, str(upper), await self._launcher.lowers(record))
 
     async def sizes(self, record: Container) -> tuple[int, int]:
         """(bytes of the container's own layer, bytes in all)."""
@@ -384,6 +382,10 @@ def _tree_size(path: str) -> int:
                     seen.add(info.st_ino)
                     total += info.st_size
     return total
+
+
+def _existing(paths: Sequence[str]) -> frozenset[str]:
+    return frozenset(path for path in paths if os.path.lexists(path))
 
 
 def _exists_in(lowers: Sequence[str], path: str) -> bool:

@@ -7,7 +7,6 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -16,6 +15,7 @@ from vmagent.containers import hostfiles, logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import Prepared, UserNamespaces
@@ -78,13 +78,15 @@ class Launcher:
         data_root: DataRoot,
         exec_root: ExecRoot,
         registry: Registry,
+        background: Background,
         supervisor: SupervisorClient,
         users: UserNamespaces,
         images: Store,
         endpoints: Endpoints,
         volumes: Volumes,
     ) -> None:
-        self._data_root, self._exec_root, self._registry, self._supervisor = data_root, exec_root, registry, supervisor
+        self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
+        self._background, self._supervisor = background, supervisor
         self._users, self._images, self._endpoints, self._volumes = users, images, endpoints, volumes
 
     async def launch(self, live: Live) -> Spawned:
@@ -105,17 +107,17 @@ class Launcher:
             raise
         try:
             try:  # beside the network thread
-                for mount in record.mounts:
-                    self._prepare_source(mount, private)
+                await self._prepare_sources(record, private)
+                lowers = await self.lowers(record)
+                init = None
+                if record.host_config.get("Init"):
+                    init = str(await self._background.on_disk(binary, "init", platform.machine()))
                 # On the data root, as under dockerd: their owner inside may write them without end.
                 host_files = self._data_root.host_files(record.id)
-                host_files.mkdir(mode=0o711, exist_ok=True)  # those of earlier versions have none
-                if record.host_config["IpcMode"] == "shareable":
-                    _mount_shm(self._exec_root.container(record.id) / "shm", record.host_config["ShmSize"], private)
-                plan = self._plan(record, host_files, private, own_network=record.network_mode != "host")
+                plan = self._plan(record, lowers, init, host_files, private, own_network=record.network_mode != "host")
             finally:
                 namespace_fd = await attaching
-            self._write_host_files(record, host_files)  # which name the addresses
+            await self._write_host_files(record, host_files)  # which name the addresses
             planned = time.perf_counter()
             asyncio.get_running_loop().call_soon(self._endpoints.prepare)  # while the supervisor starts this one
             spawned = await self._supervisor.spawn(
@@ -134,7 +136,7 @@ class Launcher:
         except BaseException:
             if (released := self._endpoints.release(record)) is not None:
                 await released
-            self.unmount_shm(record)
+            await self.unmount_shm(record)
             raise
         finally:
             if namespace_fd is not None:
@@ -150,21 +152,31 @@ class Launcher:
         )
         return spawned
 
-    def _prepare_source(self, mount: MountPoint, private: Prepared | None) -> None:
-        """What will be mounted: a volume's place now, a bind's source made where the user's form asks for it.
+    async def _prepare_sources(self, record: Container, private: Prepared | None) -> None:
+        """What will be mounted: a volume's place now, a bind's source, the shared /dev/shm.
 
-        A folder made here is the container's root's. Raises NotFound, BadRequest, OSError.
+        Raises NotFound, BadRequest, OSError.
         """
-        if mount.kind is MountKind.VOLUME:
-            mount.source = str(self._volumes.path_of(mount.volume))
-        elif mount.kind is MountKind.BIND and not os.path.lexists(mount.source):
-            if not mount.create_source:
-                raise BadRequest(
-                    f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
-                )
-            _make_source(mount.source, private.user.maps.root if private else None)
+        for mount in record.mounts:
+            if mount.kind is MountKind.VOLUME:
+                mount.source = str(self._volumes.path_of(mount.volume))
+        root = private.user.maps.root if private else None
+        if binds := [mount for mount in record.mounts if mount.kind is MountKind.BIND]:
+            await self._background.on_disk(_prepare_binds, binds, root)
+        if record.host_config["IpcMode"] == "shareable":
+            path = self._exec_root.container(record.id) / "shm"
+            await self._background.on_disk(_mount_shm, path, record.host_config["ShmSize"], root or (0, 0))
 
-    def _plan(self, record: Container, host_files: Path, private: Prepared | None, *, own_network: bool) -> Plan:
+    def _plan(
+        self,
+        record: Container,
+        lowers: list[str],
+        init: str | None,
+        host_files: Path,
+        private: Prepared | None,
+        *,
+        own_network: bool,
+    ) -> Plan:
         folder = self._registry.folder(record.id)
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` gets out
         cgroup = f"/{parent}/{record.id}"
@@ -182,14 +194,14 @@ class Launcher:
             build_spec(record, around),
             container_id=record.id,
             cgroup_path=cgroup,
-            overlay=Overlay(tuple(self.lowers(record)), str(folder / "upper"), str(folder / "work")),
+            overlay=Overlay(tuple(lowers), str(folder / "upper"), str(folder / "work")),
             user=record.config["User"] or None,
             group_add=record.host_config["GroupAdd"] or (),
             netns_fd=own_network,
             # An image of somebody else's may carry the label too: the host's numbers are for our program alone.
             tell_outside=record.labels.get(hello.OUTSIDE_LABEL) == "1"
             and hello.is_own(self._images.image(record.image_id).layers),
-            init=str(binary("init", platform.machine())) if record.host_config.get("Init") else None,
+            init=init,
             joined_maps=private.user.maps if private else None,
         )
 
@@ -197,9 +209,14 @@ class Launcher:
         """Whether what is mounted is the engine's, so that a container's user namespace applies to it."""
         return mount.kind is MountKind.VOLUME and self._volumes.is_own(mount.volume)
 
-    def lowers(self, record: Container) -> list[str]:
-        """The overlay's lower folders, top first: ours with the mount points, then the image's. Raises OSError."""
-        found = self._images.lowers(self._images.image(record.image_id))
+    async def lowers(self, record: Container) -> list[str]:
+        """As `lower_paths`, with the image's layers mounted. Raises OSError, NotFound."""
+        await self._images.lowers(self._images.image(record.image_id))
+        return self.lower_paths(record)
+
+    def lower_paths(self, record: Container) -> list[str]:
+        """The overlay's lower folders, top first: ours with the mount points, then the image's. Raises NotFound."""
+        found = self._images.lower_paths(self._images.image(record.image_id))
         return [str(self._exec_root.path / "init-layer"), *found]
 
     def _joined(self, record: Container) -> Mapping[str, int]:
@@ -226,41 +243,36 @@ class Launcher:
             return self._exec_root.container(other.id) / "shm"
         return None
 
-    def unmount_shm(self, record: Container) -> None:
-        """Take away what `launch` mounted for IpcMode shareable; others that share it keep it."""
-        path = self._exec_root.container(record.id) / "shm"
-        if record.host_config["IpcMode"] == "shareable" and os.path.ismount(path):
-            mounts.umount(str(path), mounts.MNT_DETACH)
+    async def unmount_shm(self, record: Container) -> None:
+        """Take away what `launch` mounted for IpcMode shareable; others that share it keep it. Raises OSError."""
+        if record.host_config["IpcMode"] == "shareable":
+            await self._background.on_disk(_unmount, self._exec_root.container(record.id) / "shm")
 
-    def _write_host_files(self, record: Container, folder: Path) -> None:
+    async def _write_host_files(self, record: Container, folder: Path) -> None:
         if record.network_mode.startswith("container:"):
             other = self._data_root.host_files(self._registry.find(record.network_mode.partition(":")[2]).record.id)
-            for name in hostfiles.NAMES:
-                with suppress(FileNotFoundError):
-                    (folder / name).unlink()
-                os.link(other / name, folder / name)
+            await self._background.on_disk(hostfiles.link_all, other, folder)
             return
-        hostfiles.write_in_place(folder / "hosts", self.hosts_text(record))
         hostname = record.config["Hostname"] or platform.node()
-        hostfiles.write_in_place(folder / "hostname", hostname + "\n")
-        hostfiles.write_in_place(folder / "resolv.conf", self._resolv_text(record))
+        await self._background.on_disk(
+            hostfiles.write_all, folder, self.hosts_text(record), hostname + "\n", self._resolv_settings(record)
+        )
 
-    def refresh_resolv(self, record: Container) -> None:
+    async def refresh_resolv(self, record: Container) -> None:
         """Rewrite a running container's resolv.conf: it joined its first network of the user's, or left the last.
 
         Raises OSError.
         """
-        path = self._data_root.host_files(record.id) / "resolv.conf"
-        hostfiles.write_in_place(path, self._resolv_text(record))
+        folder = self._data_root.host_files(record.id)
+        await self._background.on_disk(hostfiles.write_resolv, folder, self._resolv_settings(record))
 
-    def _resolv_text(self, record: Container) -> str:
+    def _resolv_settings(self, record: Container) -> hostfiles.ResolvSettings:
         host = record.host_config
         if self._endpoints.has_name_server(record.id):
             servers, options = ["127.0.0.11"], host["DnsOptions"] or ["ndots:0"]
         else:
             servers, options = host["Dns"], host["DnsOptions"]
-        return hostfiles.resolv_text(
-            hostfiles.host_resolv(),
+        return hostfiles.ResolvSettings(
             servers=servers or (),
             search=host["DnsSearch"] or (),
             options=options or (),
@@ -304,14 +316,28 @@ def _make_source(path: str, owner: tuple[int, int] | None) -> None:
             os.chown(made, *owner, follow_symlinks=False)
 
 
-def _mount_shm(path: Path, size: int, private: Prepared | None) -> None:
+def _prepare_binds(binds: list[MountPoint], owner: tuple[int, int] | None) -> None:
+    """Make the missing sources of binds whose form asks for it, for `owner`. Raises BadRequest, OSError."""
+    for mount in binds:
+        if os.path.lexists(mount.source):
+            continue
+        if not mount.create_source:
+            raise BadRequest(f'invalid mount config for type "bind": bind source path does not exist: {mount.source}')
+        _make_source(mount.source, owner)
+
+
+def _mount_shm(path: Path, size: int, owner: tuple[int, int]) -> None:
     """A tmpfs on the host that several containers can have as their /dev/shm. Raises OSError."""
     path.parent.mkdir(mode=0o711, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
     if not os.path.ismount(path):  # a failed stop of the last run may have left it
         flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
-        uid, gid = private.user.maps.root if private else (0, 0)
-        mounts.mount("shm", str(path), "tmpfs", flags, f"mode=1777,size={size},uid={uid},gid={gid}")
+        mounts.mount("shm", str(path), "tmpfs", flags, f"mode=1777,size={size},uid={owner[0]},gid={owner[1]}")
+
+
+def _unmount(path: Path) -> None:
+    if os.path.ismount(path):
+        mounts.umount(str(path), mounts.MNT_DETACH)
 
 
 def _size(console: list[int]) -> tuple[int, int] | None:

@@ -171,7 +171,7 @@ class Lifecycle:
         lived_s = (state.finished_ns - state.started_ns) / 1e9
         self._events.publish(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
         self._endpoints.release(record)
-        self._launcher.unmount_shm(record)
+        await self._launcher.unmount_shm(record)
         if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
             await self._remove_locked(live, volumes=True)
             await self._states.acknowledge(event.id, event.run)
@@ -393,7 +393,7 @@ class Lifecycle:
         await self._drained(live)
         self._endpoints.release(record)
         try:
-            self._tidying.discard_tree(self._registry.folder(record.id))
+            await self._tidying.discard_tree(self._registry.folder(record.id))
         except OSError as e:
             record.state.move(Event.KEEP)
             raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e

@@ -11,6 +11,7 @@ import structlog
 
 from vmagent.containers import logconfig
 from vmagent.containers.model import Container
+from vmagent.containers.session import CachedLogReader
 from vmagent.engine.background import Background
 from vmagent.engine.registry import Registry
 from vmagent.errors import EngineError
@@ -26,16 +27,17 @@ class Logs:
     def __init__(self, registry: Registry, background: Background) -> None:
         self._registry, self._background = registry, background
 
-    def folder(self, record: Container) -> Path:
-        return self._registry.folder(record.id)
+    async def open(self, record: Container, *, trims: bool = False, **options: Any) -> CachedLogReader:
+        """A reader at its first line; to find that may take reading all of a long log. `options`: of LogReader.
 
-    async def open(self, record: Container, **options: Any) -> LogReader:
-        """A reader at its first line; to find that may take reading all of a long log. Raises OSError."""
+        `trims`: begin within the log's limits even where a reader that has just left had more kept. Raises OSError.
+        """
+        folder, count = self._registry.folder(record.id), log_files(record)
         opening = asyncio.ensure_future(
-            self._background.on_disk(_open_log, self.folder(record), log_files(record), **options)
+            self._background.on_disk(_open_log, folder, count if trims else None, rotates=count is not None, **options)
         )
         try:
-            return await asyncio.shield(opening)
+            return CachedLogReader(await asyncio.shield(opening), self._background.on_disk)
         except asyncio.CancelledError:
             opening.add_done_callback(_close_reader)  # the thread still opens a reader that has no owner any more
             raise
@@ -43,7 +45,7 @@ class Logs:
     def trim_later(self, record: Container) -> None:
         """A reader of the log has left: soon delete what is kept beyond the limits, unless there is another reader."""
         if (count := log_files(record)) is not None:
-            self._background.submit(trim_log, self.folder(record), count)
+            self._background.submit(trim_log, self._registry.folder(record.id), count)
 
 
 def log_files(record: Container) -> int | None:
@@ -70,7 +72,6 @@ def trim_log(folder: Path, count: int) -> None:
 
 
 def _open_log(folder: Path, count: int | None, **options: Any) -> LogReader:
-    """Begins within the limits even where an attached client that has just left had more kept."""
     if count is not None:
         trim_log(folder, count)
     return LogReader(folder, **options)

@@ -106,7 +106,7 @@ class Networks:
             if live.record.state.running and await self._endpoints.align(live.record):
                 log.info("container.networks_aligned", container=live.id)
                 try:
-                    self._launcher.refresh_resolv(live.record)
+                    await self._launcher.refresh_resolv(live.record)
                 except OSError as e:  # its names don't resolve until its next start, and all else does
                     log.error("container.resolv_stays", container=live.id, error=str(e))
 
@@ -128,7 +128,7 @@ class Networks:
             async with self._recorded(record, {**record.endpoints, network.name: asked}):
                 if record.state.running:
                     await self._endpoints.connect_running(record, network, asked)
-                    self._launcher.refresh_resolv(record)
+                    await self._launcher.refresh_resolv(record)
 
     async def disconnect(self, ref: str, container: str, *, force: bool) -> None:
         """NetworkDisconnect. Raises EngineError (500) where it is not on the network, as docker does."""
@@ -147,7 +147,7 @@ class Networks:
             async with self._recorded(record, rest):
                 if record.state.running:
                     await self._endpoints.disconnect_running(record, network)
-                    self._launcher.refresh_resolv(record)
+                    await self._launcher.refresh_resolv(record)
 
     @asynccontextmanager
     async def _recorded(self, record: Container, endpoints: dict[str, JsonObject]) -> AsyncIterator[None]:

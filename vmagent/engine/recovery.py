@@ -15,7 +15,7 @@ import structlog
 
 from vmagent.containers import records
 from vmagent.containers.live import Live
-from vmagent.containers.model import Status
+from vmagent.containers.model import Container, Status
 from vmagent.containers.restart import should_restart, starts_with_the_engine
 from vmagent.durable import sweep
 from vmagent.engine.background import Background
@@ -75,15 +75,14 @@ class Recovery:
         """
         self._held = {held.id: held for held in await self._supervisor.list()}
         self._held_execs = await self._supervisor.list_execs()
-        for folder in await self._background.on_disk(self._container_folders):
-            if not records.is_whole(folder):
-                self._tidying.discard_tree(folder)  # a create that a crash cut short
-                continue
+        found, incomplete = await self._background.on_disk(_read_records, self._data_root.containers)
+        for folder in incomplete:
+            await self._tidying.discard_tree(folder)  # a create that a crash cut short
+        for record in found:
             try:
-                record = records.load(folder)
                 self._registry.names.reserve(record.name, record.id)
-            except (records.UnreadableRecord, EngineError) as e:
-                log.error("container.unreadable", folder=str(folder), error=str(e))
+            except EngineError as e:
+                log.error("container.unreadable", container=record.id, error=str(e))
                 continue
             live = Live(record)
             self._registry.add(live)
@@ -96,12 +95,6 @@ class Recovery:
         """Undo `load`. The interrupted containers are remembered: their records don't show it any more."""
         self._registry.clear()
         self._lifecycle.image_holds.clear()
-
-    def _container_folders(self) -> list[Path]:
-        folders = [Path(entry.path) for entry in os.scandir(self._data_root.containers) if entry.is_dir()]
-        for folder in folders:
-            sweep(folder)
-        return folders
 
     def _take_over(self, live: Live) -> None:
         """Bring a record's state in line with what the supervisor holds."""
@@ -151,13 +144,12 @@ class Recovery:
             except Exception:  # a failure of one container must not keep the others from being resumed
                 log.exception("container.not_resumed", container=live.id)
 
-    def sweep(self) -> None:
+    async def sweep(self) -> None:
         """Remove run-time files of containers whose removal was cut short."""
-        for entry in os.scandir(self._exec_root.containers):
-            if entry.name not in self._registry:
-                with suppress(OSError):
-                    mounts.umount(f"{entry.path}/shm", mounts.MNT_DETACH)
-                self._tidying.remove_later(Path(entry.path))
+        for path in self._exec_root.containers.iterdir():
+            if path.name not in self._registry:
+                await self._background.on_disk(_unmount_shm, path)
+                self._tidying.remove_later(path)
 
     async def _forget_stranger(self, held: Held) -> None:
         """End a process whose container has no record: the removal of the container was cut short."""
@@ -193,9 +185,7 @@ class Recovery:
     def on_event(self, event: SupervisorEvent) -> None:
         """An event of the supervisor. Before `resume` it is kept: without the records every container is unknown."""
         if self._early is not None:
-            if not isinstance(
-                event, LogGrew | ExecGrew
-            ):  # nobody reads a log yet, and there may be many of them until then
+            if not isinstance(event, LogGrew | ExecGrew):  # there may be many, and no output is read yet
                 self._early.append(event)
             return
         match event:
@@ -208,3 +198,27 @@ class Recovery:
                 self._execs.on_exited(event)
             case ExecGrew():
                 self._execs.on_grew(event)
+
+
+def _read_records(containers: Path) -> tuple[list[Container], list[Path]]:
+    """(all readable records, the folders of containers that were never completed). Logs what can't be read.
+
+    Raises OSError.
+    """
+    found: list[Container] = []
+    incomplete: list[Path] = []
+    for folder in [Path(entry.path) for entry in os.scandir(containers) if entry.is_dir()]:
+        sweep(folder)
+        if not records.is_whole(folder):
+            incomplete.append(folder)
+            continue
+        try:
+            found.append(records.load(folder))
+        except records.UnreadableRecord as e:
+            log.error("container.unreadable", folder=str(folder), error=str(e))
+    return found, incomplete
+
+
+def _unmount_shm(path: Path) -> None:
+    with suppress(OSError):
+        mounts.umount(f"{path}/shm", mounts.MNT_DETACH)

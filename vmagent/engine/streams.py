@@ -33,6 +33,7 @@ class LogStream:
         try:
             reader = await self._logs.open(
                 self._live.record,
+                trims=True,
                 streams=tuple(number for number, wanted in ((1, options.stdout), (2, options.stderr)) if wanted),
                 since_ns=options.since_ns or 0,
                 until_ns=options.until_ns,
@@ -50,7 +51,7 @@ class AttachedSession(AttachSession):
     def __init__(
         self, logs: Logs, events: ContainerEvents, supervisor: SupervisorClient, live: Live, /, **options: Any
     ) -> None:
-        super().__init__(live, supervisor, logs.folder(live.record), **options)
+        super().__init__(live, supervisor, **options)
         self._logs, self._events = logs, events
 
     def on_closed(self) -> None:
@@ -76,9 +77,10 @@ class Streams:
         if live.record.state.status is Status.RESTARTING:
             raise Conflict(f"container {live.id} is restarting, wait until the container is running")
         streams = tuple(number for number, wanted in ((1, stdout), (2, stderr)) if wanted)
-        session = AttachedSession(
-            self._logs, self._events, self._supervisor, live, logs=logs, stream=stream, stdin=stdin, streams=streams
-        )
+        session = AttachedSession(self._logs, self._events, self._supervisor, live, stream=stream, stdin=stdin)
+        if streams:
+            tail = None if logs else 0
+            await session.open(self._logs.open(live.record, raw=True, streams=streams, tail=tail))
         self._events.publish(live.record, "attach")
         return session
 

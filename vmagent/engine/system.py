@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmagent.containers import logconfig
@@ -24,6 +26,80 @@ from vmagent.runtime.cgroups import tree as cgroup_tree
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 COMMIT = {"ID": "", "Expected": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What is read from disk once: the engine's id, the data root's file system, os-release(5)."""
+
+    engine_id: str
+    filesystem: str
+    release: Mapping[str, str]
+
+    @classmethod
+    def read(cls, data_root: DataRoot) -> _Machine:
+        """Raises OSError."""
+        return cls(_engine_id(data_root.engine_id), _filesystem(data_root.path), _os_release())
+
+
+# Entries of SystemInfo that are the same for every engine.
+_ALWAYS: JsonObject = {
+    "Driver": "overlay2",
+    "Plugins": {
+        "Volume": ["local"],
+        "Network": ["bridge", "host", "null"],
+        "Authorization": None,
+        "Log": [*logconfig.DRIVERS],
+    },
+    "MemoryLimit": True,
+    "SwapLimit": True,
+    "CpuCfsPeriod": True,
+    "CpuCfsQuota": True,
+    "CPUShares": True,
+    "CPUSet": True,
+    "PidsLimit": True,
+    "IPv4Forwarding": True,
+    "BridgeNfIptables": False,
+    "BridgeNfIp6tables": False,
+    "Debug": False,
+    "NGoroutines": 1,
+    "CgroupDriver": "cgroupfs",
+    "NEventsListener": 0,
+    "OSType": "linux",
+    "IndexServerAddress": "https://index.docker.io/v1/",
+    "RegistryConfig": {
+        "AllowNondistributableArtifactsCIDRs": None,
+        "AllowNondistributableArtifactsHostnames": None,
+        "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+        "IndexConfigs": {
+            "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True},
+        },
+        "Mirrors": [],
+    },
+    "GenericResources": None,
+    "HttpProxy": "",
+    "HttpsProxy": "",
+    "NoProxy": "",
+    "Labels": [],
+    "ExperimentalBuild": False,
+    "Runtimes": {"runc": {"path": "cove-runtime"}},
+    "DefaultRuntime": "runc",
+    "Swarm": {
+        "NodeID": "",
+        "NodeAddr": "",
+        "LocalNodeState": "inactive",
+        "ControlAvailable": False,
+        "Error": "",
+        "RemoteManagers": None,
+    },
+    "LiveRestoreEnabled": True,
+    "Isolation": "",
+    "InitBinary": "docker-init",
+    "ContainerdCommit": COMMIT,
+    "RuncCommit": COMMIT,
+    "InitCommit": COMMIT,
+    "Warnings": None,
+}
 
 
 class System:
@@ -46,11 +122,11 @@ class System:
         self._data_root, self._registry, self._background, self._users = data_root, registry, background, users
         self._store, self._images, self._files, self._volumes = store, images, files, volumes
         self._log_driver = log_driver
-        self._engine_id = ""
+        self._machine: _Machine
 
     async def open(self) -> None:
-        """Read the engine's id, or make it. Raises OSError."""
-        self._engine_id = await self._background.on_disk(_engine_id, self._data_root.engine_id)
+        """Read what does not change: the engine's id (made for a new data root), the machine. Raises OSError."""
+        self._machine = await self._background.on_disk(_Machine.read, self._data_root)
 
     async def version(self) -> JsonObject:
         """SystemVersion."""
@@ -78,91 +154,37 @@ class System:
         paused = sum(state.status is Status.PAUSED for state in states)
         running = sum(state.running for state in states) - paused
         version = cgroup_tree().version
-        release = _os_release()
+        release = self._machine.release
         return {
-            "ID": self._engine_id,
+            **_ALWAYS,
+            "ID": self._machine.engine_id,
             "Containers": len(states),
             "ContainersRunning": running,
             "ContainersPaused": paused,
             "ContainersStopped": len(states) - running - paused,
             "Images": len(await self._images.list()),
-            "Driver": "overlay2",
             "DriverStatus": [
-                ["Backing Filesystem", _filesystem(self._data_root.path)],
+                ["Backing Filesystem", self._machine.filesystem],
                 ["Layers", str(self._store.kind)],
             ],
-            "Plugins": {
-                "Volume": ["local"],
-                "Network": ["bridge", "host", "null"],
-                "Authorization": None,
-                "Log": [*logconfig.DRIVERS],
-            },
-            "MemoryLimit": True,
-            "SwapLimit": True,
-            "CpuCfsPeriod": True,
-            "CpuCfsQuota": True,
-            "CPUShares": True,
-            "CPUSet": True,
-            "PidsLimit": True,
             "OomKillDisable": version == 1,
-            "IPv4Forwarding": True,
-            "BridgeNfIptables": False,
-            "BridgeNfIp6tables": False,
-            "Debug": False,
             "NFd": len(os.listdir("/proc/self/fd")),
-            "NGoroutines": 1,
             "SystemTime": rfc3339(now_ns()),
             "LoggingDriver": self._log_driver,
-            "CgroupDriver": "cgroupfs",
             "CgroupVersion": str(version),
-            "NEventsListener": 0,
             "KernelVersion": platform.release(),
             "OperatingSystem": release.get("PRETTY_NAME", "Linux"),
             "OSVersion": release.get("VERSION_ID", ""),
-            "OSType": "linux",
             "Architecture": platform.machine(),
-            "IndexServerAddress": "https://index.docker.io/v1/",
-            "RegistryConfig": {
-                "AllowNondistributableArtifactsCIDRs": None,
-                "AllowNondistributableArtifactsHostnames": None,
-                "InsecureRegistryCIDRs": ["127.0.0.0/8"],
-                "IndexConfigs": {
-                    "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True},
-                },
-                "Mirrors": [],
-            },
             "NCPU": os.cpu_count() or 1,
             "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-            "GenericResources": None,
             "DockerRootDir": str(self._data_root.path),
-            "HttpProxy": "",
-            "HttpsProxy": "",
-            "NoProxy": "",
             "Name": platform.node(),
-            "Labels": [],
-            "ExperimentalBuild": False,
             "ServerVersion": ENGINE_VERSION,
-            "Runtimes": {"runc": {"path": "cove-runtime"}},
-            "DefaultRuntime": "runc",
-            "Swarm": {
-                "NodeID": "",
-                "NodeAddr": "",
-                "LocalNodeState": "inactive",
-                "ControlAvailable": False,
-                "Error": "",
-                "RemoteManagers": None,
-            },
-            "LiveRestoreEnabled": True,
-            "Isolation": "",
-            "InitBinary": "docker-init",
-            "ContainerdCommit": COMMIT,
-            "RuncCommit": COMMIT,
-            "InitCommit": COMMIT,
             "SecurityOptions": [
                 "name=seccomp,profile=builtin",
                 *(["name=userns"] if self._users.maps is not None else []),
             ],
-            "Warnings": None,
         }
 
     async def df(self) -> JsonObject:

@@ -34,11 +34,11 @@ class Tidying:
 
     # Trees
 
-    def discard_tree(self, path: Path) -> None:
+    async def discard_tree(self, path: Path) -> None:
         """Move `path` into the trash now, remove its files later. Raises OSError."""
         target = self._trash_folder / f"{path.name}.{os.urandom(4).hex()}"
         with suppress(FileNotFoundError):
-            os.rename(path, target)
+            await self._background.on_disk(os.rename, path, target)
             self.remove_later(target)
 
     def remove_later(self, path: Path) -> None:

@@ -64,7 +64,7 @@ class ImageStore:
 
     async def _make_hello(self) -> None:
         try:
-            program = await asyncio.to_thread(binary("hello", os.uname().machine).read_bytes)
+            program = await asyncio.to_thread(lambda: binary("hello", os.uname().machine).read_bytes())
         except FileNotFoundError as e:
             log.warning("hello.missing", error=str(e))
             return

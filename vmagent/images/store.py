@@ -196,12 +196,16 @@ class Store:
             raise NotFound(f"No such image: {image_id}")
         return self._image(image_id)
 
-    def lowers(self, image: Image) -> list[str]:
-        """Absolute paths of the layers' folders, top first and each once, as the lower folders of an overlay.
+    async def lowers(self, image: Image) -> list[str]:
+        """As `lower_paths`, with the layers of kind tar mounted. The caller holds the image. Raises OSError."""
+        layers = [self.layers[diff_id] for diff_id in image.layers]
+        if not all(map(self._folders.is_ready, layers)):
+            await asyncio.to_thread(self._folders.make_ready, layers)
+        return self.lower_paths(image)
 
-        Mounts layers of kind tar that are not mounted yet. Raises OSError.
-        """
-        return [str(self._folders.ready(self.layers[diff_id])) for diff_id in top_first(image.layers)]
+    def lower_paths(self, image: Image) -> list[str]:
+        """Absolute paths of the layers' folders, top first and each once, as the lower folders of an overlay."""
+        return [str(self._folders.path(self.layers[diff_id])) for diff_id in top_first(image.layers)]
 
     def hold(self, image_id: str) -> Hold:
         """Keep an image's layers for a container. Raises NotFound."""
@@ -450,8 +454,7 @@ class Store:
         return self.root.blobs / hex_of(digest)
 
     def _empty_trash(self) -> None:
-        if not self._trash.is_empty:
-            self._in_background(self._trash.empty(), "empty the trash")
+        self._in_background(self._trash.empty(), "empty the trash")
 
     def _in_background(self, coroutine: Any, name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)

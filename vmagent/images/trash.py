@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import uuid
@@ -42,12 +43,13 @@ class Trash:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(path, self._folder / f"{_OWN}{uuid.uuid4().hex}")
 
-    @property
-    def is_empty(self) -> bool:
+    def _is_empty(self) -> bool:
         return not any(self._folder.glob(f"{_OWN}*"))
 
     async def empty(self) -> None:
-        """Delete everything. A failure is logged; the next call tries again."""
+        """Delete everything, in a worker where there is something. A failure is logged; the next call tries again."""
+        if await asyncio.to_thread(self._is_empty):
+            return
         try:
             await self._janitor.run({"op": "remove", "folder": str(self._folder), "names": f"{_OWN}*"})
         except EngineError as e:

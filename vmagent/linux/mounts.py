@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 
 from vmagent.linux.syscall import fail, libc, syscall
 
@@ -82,7 +83,8 @@ libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 
 
 def mount(source: str | None, target: str, fstype: str | None, flags: int = 0, data: str | None = None) -> None:
-    """mount(2); `data` holds at most one page. Raises OSError."""
+    """mount(2); `data` holds at most one page. Raises OSError. Audit event: cove.mount."""
+    sys.audit("cove.mount", target)
     if (
         libc.mount(
             None if source is None else os.fsencode(source),
@@ -97,7 +99,8 @@ def mount(source: str | None, target: str, fstype: str | None, flags: int = 0, d
 
 
 def umount(target: str, flags: int = 0) -> None:
-    """umount2(2). Raises OSError."""
+    """umount2(2). Raises OSError. Audit event: cove.umount."""
+    sys.audit("cove.umount", target)
     if libc.umount2(os.fsencode(target), flags) < 0:
         fail("umount2", target)
 
@@ -172,7 +175,8 @@ def fsconfig_set(context_fd: int, key: str, value: str | None) -> None:
 
 
 def fsconfig_create(context_fd: int) -> None:
-    """Create the superblock with the options that were set. Raises OSError."""
+    """Create the superblock with the options that were set. Raises OSError. Audit event: cove.mount."""
+    sys.audit("cove.mount", "")
     syscall("fsconfig", None, context_fd, FSCONFIG_CMD_CREATE, None, None, 0)
 
 

@@ -47,6 +47,23 @@ def latest_payload(folder: Path) -> Path:
         return first
 
 
+def _pread(fd: int, length: int, offset: int, *, waits: bool) -> bytes:
+    """pread(2); without `waits` only from the page cache: preadv2(2), RWF_NOWAIT. Raises OSError.
+
+    BlockingIOError: nothing of it is cached, or the file system can't tell. Without `waits` a short read says nothing.
+    """
+    if waits:
+        return os.pread(fd, length, offset)
+    buffer = bytearray(length)
+    try:
+        count = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except OSError as e:
+        if e.errno == errno.EOPNOTSUPP:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from e
+        raise
+    return bytes(memoryview(buffer)[:count])
+
+
 class _Part:
     """One generation of a stream, open and locked: it stays at least until `close`."""
 
@@ -105,10 +122,16 @@ class _StreamReader:
 
     Its bytes and records are numbered from the first of the generation that it began with. All generations but the
     last are complete: the writer goes on to a next one only when each byte has its record.
+
+    With `waits` False, `fill` and `payload` take only what is in the page cache; where that is not enough, they raise
+    BlockingIOError and change nothing.
     """
 
-    def __init__(self, folder: Path, stream: int) -> None:
+    def __init__(self, folder: Path, stream: int, *, rotates: bool) -> None:
         self.stream = stream
+        self.waits = True
+        self._rotates = rotates
+        self._is_absent = False  # the container has no such stream
         self.waiting: deque[_Record] = deque()  # read from the index and not given out yet
         self._folder = folder
         self._folder_fd = -1  # locked, so that nothing is deleted, while there is nothing to open yet
@@ -122,6 +145,10 @@ class _StreamReader:
     def _open(self) -> bool:
         if self._parts:
             return True
+        if self._is_absent:
+            return False
+        if not self.waits:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         try:
             if self._folder_fd < 0:
                 self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -132,7 +159,8 @@ class _StreamReader:
                 self._is_cut = self._parts[0].begins_in_a_line()
                 self._unlock_folder()
             elif has_stdout:  # which is made last: a terminal has no other
-                fcntl.flock(self._folder_fd, fcntl.LOCK_UN)
+                self._is_absent = True
+                self._unlock_folder()
         except FileNotFoundError:
             return False
         return bool(self._parts)
@@ -157,6 +185,10 @@ class _StreamReader:
 
     def _open_next(self) -> bool:
         """The generation after the last one, if there is one: then that is complete."""
+        if not self._rotates:
+            return False
+        if not self.waits:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         last = self._parts[-1]
         if not self._open_first([last.generation + 1]):
             if not last.is_deleted():
@@ -193,8 +225,11 @@ class _StreamReader:
         while len(self._parts) > 1 and self._at >= self._parts[1].first_record:
             self._parts.pop(0).close()
         part = self._parts[0]
-        raw = os.pread(part.index_fd, _INDEX_CHUNK * RECORD.size, (self._at - part.first_record) * RECORD.size)
+        at = (self._at - part.first_record) * RECORD.size
+        raw = _pread(part.index_fd, _INDEX_CHUNK * RECORD.size, at, waits=self.waits)
         whole = len(raw) // RECORD.size
+        if not whole and not self.waits and self._at - part.first_record < part.records():
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         records = RECORD.iter_unpack(raw[: whole * RECORD.size])
         if part.generation == 1:
             self.waiting.extend(records)
@@ -214,7 +249,7 @@ class _StreamReader:
                     limit = min(length, later.first_byte - offset)
                     break
                 part = later
-            piece = os.pread(part.payload_fd, limit, offset - part.first_byte)
+            piece = _pread(part.payload_fd, limit, offset - part.first_byte, waits=self.waits)
             if not piece:
                 break
             pieces.append(piece)
@@ -344,7 +379,8 @@ class _StreamReader:
 
 
 class LogReader:
-    """Reads a container's log, both streams merged by time. Its calls may wait for the disk, never for the container.
+    """Reads a container's log, both streams merged by time. Its calls may wait for the disk (but for `read` without
+    `waits`), never for the container.
 
     `read` gives what is there; at the end it gives nothing, and more later if more has come: call it again when the
     supervisor says LogGrew. When the container has ended, `finish` gives the lines that never got their newline.
@@ -359,13 +395,14 @@ class LogReader:
         since_ns: int = 0,
         until_ns: int | None = None,
         tail: int | None = None,
+        rotates: bool = True,
     ) -> None:
         """Begin at the start, with the first line that ended at or after `since_ns`, or with the last `tail` lines.
 
         A tail of 0 is the end. `until_ns`: nothing that came later. `raw`: pieces as they came instead of lines.
-        Raises OSError.
+        `rotates`: whether the log has limits, so that there may be later generations of its files. Raises OSError.
         """
-        self._readers = [_StreamReader(Path(folder), stream) for stream in streams]
+        self._readers = [_StreamReader(Path(folder), stream, rotates=rotates) for stream in streams]
         self._raw = raw
         self._since_ns = since_ns
         self._until_ns = until_ns
@@ -406,8 +443,14 @@ class LogReader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def read(self, limit_bytes: int = _READ_BYTES) -> list[LogEntry]:
-        """The next entries, about `limit_bytes` at most; an empty list: no more now. Raises OSError."""
+    def read(self, limit_bytes: int = _READ_BYTES, *, waits: bool = True) -> list[LogEntry]:
+        """The next entries, about `limit_bytes` at most; an empty list: no more now. Raises OSError.
+
+        Without `waits` only what is in the page cache; BlockingIOError: the next entry may not be there. Then nothing
+        has changed, and the same call with `waits` gives it.
+        """
+        for reader in self._readers:
+            reader.waits = waits
         if self._found:
             entries = list(self._found)
             self._found.clear()
@@ -415,9 +458,18 @@ class LogReader:
         entries = []
         size = 0
         # A record that is only the middle of a line gives no entry: go on, or it would be taken for the end.
-        while (size < limit_bytes or not entries) and (reader := self._next()) is not None:
-            offset, length, time_ns = reader.waiting.popleft()
-            data = reader.payload(offset, length)
+        while size < limit_bytes or not entries:
+            try:
+                if (found := self._next()) is None:
+                    break
+                offset, length, time_ns = found.waiting[0]
+                data = found.payload(offset, length)
+            except BlockingIOError:
+                if not entries:
+                    raise
+                break
+            reader = found
+            reader.waiting.popleft()
             size += len(data)
             if self._raw:
                 entries.append(LogEntry(reader.stream, time_ns, data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import vmagent.api
@@ -49,4 +50,4 @@ class _Cove:
             await stream.write(dump_json(sample))
 
     async def describe(self, _: Request) -> Response:
-        return Response(200, DESCRIPTION.read_bytes(), content_type="application/yaml")
+        return Response(200, await asyncio.to_thread(DESCRIPTION.read_bytes), content_type="application/yaml")
