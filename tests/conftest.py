@@ -3,20 +3,103 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import erofs
 from tests.support.engine import NativeEngine, native_engine
+from tests.support.leaks import HOLDINGS, Held, Holdings
+from tests.support.logs import LOGS, Logs
 from tests.support.registry import registry as start_registry
 from tests.support.tools import busybox_tar as write_busybox_tar
 from vmagent.native.build import main as build_native
 
 IMAGE = "busybox:latest"
+# Folders whose tests may log nothing unexpected, and those whose tests may leave nothing. The others are still to be
+# gone through; when all are, these tables go.
+LOG_GUARDED = {"api", "cli", "client", "images", "linux", "networks", "project", "supervisor", "ui"}
+LEAK_GUARDED = {"api", "client", "linux", "networks", "project", "ui"}
+
+
+class _WiderFixtures:
+    """What a wider fixture makes while a test runs is not a leak of that test.
+
+    A plugin of its own: a hook in a conftest is not called for the fixtures of the session.
+    """
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Iterator[None]:
+        if fixturedef.scope == "function" or fixturedef.argname in ("holdings", "module_leaks_nothing"):
+            return (yield)
+        before = HOLDINGS.all()
+        try:
+            return (yield)
+        finally:
+            made = HOLDINGS.all() - before
+            HOLDINGS.of_module |= made
+            if fixturedef.scope == "session":
+                HOLDINGS.of_session |= made
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Hypothesis' own limits on the time of an example and of its making say how busy the machine is.
+    settings.register_profile("cove", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("cove")
+    config.pluginmanager.register(_WiderFixtures())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def holdings(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
+    HOLDINGS.install(tmp_path_factory.getbasetemp())
+    return HOLDINGS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def module_leaks_nothing(request: pytest.FixtureRequest, holdings: Holdings) -> Iterator[None]:
+    """Descriptors, processes, mounts and cgroups that this run made: as many after the module as before."""
+    holdings.of_module = set(holdings.of_session)
+    before = holdings.all()
+    yield
+    if request.path.parent.name in LEAK_GUARDED:
+        _report_leaks("the module", holdings.left(holdings.all, before | holdings.of_session))
+
+
+@pytest.fixture(autouse=True)
+def each_test_leaks_nothing(
+    request: pytest.FixtureRequest, holdings: Holdings, module_leaks_nothing: None
+) -> Iterator[None]:
+    """The same after each test but for processes, which take 15 ms to list."""
+    before = holdings.quick()
+    yield
+    if request.path.parent.name in LEAK_GUARDED:
+        _report_leaks("the test", holdings.left(holdings.quick, before | holdings.of_module))
+
+
+def _report_leaks(who: str, left: set[Held]) -> None:
+    assert not left, f"{who} left behind:\n" + "\n".join(f"{held.kind} {held.what}" for held in sorted(left))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs() -> Iterator[Logs]:
+    """The records at WARNING or above, which `expected_logs` looks at after each test."""
+    LOGS.install()
+    yield LOGS
+    LOGS.take()
+
+
+@pytest.fixture(autouse=True)
+def expected_logs(request: pytest.FixtureRequest, logs: Logs) -> Iterator[None]:
+    """A record at WARNING or above fails the test, unless a marker `logs` names its event (a regular expression)."""
+    yield
+    allowed = [re.compile(event) for mark in request.node.iter_markers("logs") for event in mark.args]
+    stray = [record.text for record in logs.take() if not any(each.search(record.event) for each in allowed)]
+    assert not stray or request.path.parent.name not in LOG_GUARDED, "logged at WARNING or above:\n" + "\n".join(stray)
 
 
 @pytest.fixture(scope="session", autouse=True)

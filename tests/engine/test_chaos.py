@@ -46,7 +46,7 @@ class Patient:
     """One container's life by a client that never knows whether a request without an answer was carried out."""
 
     def __init__(self, engine: NativeEngine, number: int) -> None:
-        self.client = engine.client()
+        self.client = engine.client(60)  # then it is sent again: the answer may have died with its engine
         self._random = random.Random(number)
         self.name = f"chaos-{number}"
         self.is_victim = number % 2 == 0

@@ -79,6 +79,7 @@ def test_what_can_not_be_recorded_is_not_done(networks: NativeEngine) -> None:
         networks.docker("network", "disconnect", name, "kept")
 
 
+@pytest.mark.logs("task.failed", "request.failed")
 def test_what_the_kernel_refuses_is_not_recorded(networks: NativeEngine) -> None:
     container_id = networks.docker(*SLEEPER).stdout.strip()
     exec_root: Path = networks.root / "exec"

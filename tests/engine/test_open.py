@@ -46,6 +46,7 @@ def deferred() -> Iterator[NativeEngine]:
         engine.stop()
 
 
+@pytest.mark.logs("task.failed", "request.failed")
 def test_an_open_that_failed_half_way_may_be_tried_again(deferred: NativeEngine, busybox_tar: Path) -> None:
     """Whatever was in its way, and also where containers live meanwhile: nothing is there twice, nothing is lost."""
     data, exec_root = deferred.root / "data", deferred.root / "exec"

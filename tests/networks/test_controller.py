@@ -219,6 +219,7 @@ def test_a_network_that_is_gone_meanwhile_is_not_found(controller: NetworkContro
         assert {link.name for link in sock.links()} == {"lo", controller.find("bridge").bridge}
 
 
+@pytest.mark.logs("port.lost")
 def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_path: Path) -> None:
     """The living container is this process: its namespace is what /proc/PID/ns/net says."""
     roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")
@@ -262,6 +263,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
         heir.close()
         killed._disposer.close()
         killed._netlink.close()
+        killed._firewall.close()
         for fd in (killed._home, living.netns_fd, dead.netns_fd):
             os.close(fd)
     with netlink.NetlinkSocket() as sock:
@@ -303,6 +305,7 @@ def test_what_a_container_held_is_given_back_whatever_the_kernel_says(
     assert not (controller._exec_root.networks / "a.json").exists()
 
 
+@pytest.mark.logs("endpoints.stay")
 def test_the_disposer_goes_on_after_what_the_kernel_refuses(world: int) -> None:
     sock = netlink.NetlinkSocket()
     disposer = Disposer(sock)
@@ -316,6 +319,7 @@ def test_the_disposer_goes_on_after_what_the_kernel_refuses(world: int) -> None:
             os.fstat(fd)
 
 
+@pytest.mark.logs("network.unreadable")
 def test_one_damaged_record_takes_no_other_network_down(world: int, tmp_path: Path) -> None:
     roots = DataRoot(tmp_path / "data"), ExecRoot(tmp_path / "exec")
     with closed_at_end(NetworkController(*roots, BIP)) as first:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.limits import HANG_S
+from tests.support.logs import LOGS
 from tests.support.tools import unpack_tar
 from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
 from vmagent.runtime.cgroups import tree
@@ -65,6 +66,7 @@ class Keeper:
         command: list[str | Path] = [sys.executable, "-m", "tests.supervisor.harness"]
         command += ["-H", f"unix://{self.root}/e.sock", "--pidfile", self.root / "pid"]
         command += ["--data-root", self.root / "data", "--exec-root", self.root / "exec", *self._flags]
+        LOGS.watch(self.log)
         with self.log.open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
@@ -122,6 +124,7 @@ class Keeper:
                     os.waitpid(pid, 0)
             with contextlib.suppress(OSError):
                 tree().at(self.cgroup_parent).remove()
+            LOGS.end(self.log)
             shutil.rmtree(self.root)
 
 

@@ -20,6 +20,7 @@ from desktop.client.engine import EngineClient
 from desktop.client.http import Endpoint
 from tests.support.blocking import BlockingReport
 from tests.support.limits import HANG_S
+from tests.support.logs import LOGS
 from tests.support.tools import docker_cli
 from vmagent.blocking import ENVIRONMENT
 
@@ -47,6 +48,7 @@ class NativeEngine:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises AssertionError with its log."""
+        LOGS.watch(self.log)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -119,6 +121,7 @@ class NativeEngine:
         self.blocking.check()
         mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {self.root}" in line]
         assert not mounts, f"mounts left behind: {mounts}"
+        LOGS.end(self.log)
         shutil.rmtree(self.root)
 
 
