@@ -86,6 +86,20 @@ USERS = [
 NUMBERS = [1, 2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**32 + 7, -1, 2**64, "x", None, 1.5]
 
 
+SCHEDULING: list[dict[str, Any]] = [
+    {"scheduler": {"policy": "SCHED_BATCH", "nice": 7}},
+    {"scheduler": {"policy": "SCHED_OTHER", "nice": -5}},
+    {"scheduler": {"policy": "SCHED_FIFO", "priority": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}},
+    {"scheduler": {"policy": "SCHED_FIFO", "priority": 100}},
+    {"scheduler": {"policy": "SCHED_DEADLINE", "runtime": 1}},
+    {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 6}},
+    {"ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0}},
+    {"execCPUAffinity": {"initial": "0", "final": "1"}},
+    {"execCPUAffinity": {"initial": "0-2000"}},
+    {"execCPUAffinity": {"final": "4000"}},
+]
+
+
 def mount(destination: str, source: str, *options: str, kind: str = "bind") -> Callable[[Spec], object]:
     entry = {"destination": destination, "type": kind, "source": source, "options": list(options)}
     return lambda spec: spec["mounts"].append(entry)
@@ -385,20 +399,7 @@ GROUPS: dict[str, list[Case]] = {
         ("no devpts", lambda spec: (spec.update(mounts=[]), terminal(None)(spec)), {}),
     ],
     "scheduling": [
-        (f"{changes}"[:60], scheduling(**changes), {"user": who})
-        for who in ("", "guest")
-        for changes in [
-            {"scheduler": {"policy": "SCHED_BATCH", "nice": 7}},
-            {"scheduler": {"policy": "SCHED_OTHER", "nice": -5}},
-            {"scheduler": {"policy": "SCHED_FIFO", "priority": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}},
-            {"scheduler": {"policy": "SCHED_FIFO", "priority": 100}},
-            {"scheduler": {"policy": "SCHED_DEADLINE", "runtime": 1}},
-            {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 6}},
-            {"ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0}},
-            {"execCPUAffinity": {"initial": "0", "final": "1"}},
-            {"execCPUAffinity": {"initial": "0-2000"}},
-            {"execCPUAffinity": {"final": "4000"}},
-        ]
+        (f"{changes}"[:60], scheduling(**changes), {"user": who}) for who in ("", "guest") for changes in SCHEDULING
     ],
     "copying up": [
         (f"{place!r:.20} {words}", copying_up(place, *words), {})

@@ -17,7 +17,7 @@ from typing import Any
 
 import paramiko
 import pytest
-from paramiko.common import OPEN_SUCCEEDED, cMSG_CHANNEL_OPEN_FAILURE
+from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED, cMSG_CHANNEL_OPEN_FAILURE
 from paramiko.message import Message
 
 from desktop.tunnel import ssh
@@ -35,7 +35,7 @@ class _Answers(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        return paramiko.AUTH_SUCCESSFUL
+        return AUTH_SUCCESSFUL
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
