@@ -84,6 +84,9 @@ class Screen:
         opened = self._x.XOpenDisplay(name.encode())
         assert opened, f"the X server {name} cannot be opened"
         self._display = ctypes.c_void_p(opened)
+        # A window may be destroyed between two requests about it: Xlib's own handler would end this process then.
+        self._on_error = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda _display, _error: 0)
+        self._x.XSetErrorHandler(self._on_error)
         self._root = ctypes.c_ulong(self._x.XDefaultRootWindow(self._display))
 
     def close(self) -> None:
