@@ -276,6 +276,16 @@ def bad_registry() -> Iterator[BadRegistry]:
             thread.join()
 
 
+def snapshot(folder: Path, **files: bytes) -> dict[str, str]:
+    """What `Images.commit` takes: a container's upper folder with these files (`__` in a name is a slash)."""
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    return {"module": "vmagent.engine.snapshotting", "upper": str(folder)}
+
+
 async def chunks(data: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]

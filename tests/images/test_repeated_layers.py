@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, tar_of
+from tests.images.kit import Driver, Entry, MadeImage, digest, folder, snapshot, tar_of
 from vmagent.images.layer import Kind
 from vmagent.linux import mounts
 
@@ -168,13 +168,15 @@ def check_image(driver: Driver, ref: str, expected: Tree, *, count: int) -> None
         assert seen(root) == expected
 
 
-def test_two_commits_of_no_change_make_an_image_that_mounts(kind: Kind, new_store: NewStore) -> None:
+def test_two_commits_of_no_change_make_an_image_that_mounts(kind: Kind, new_store: NewStore, tmp_path: Path) -> None:
     driver = new_store(kind=kind)
     image_id = driver.import_(LAYER, "x:0")
     for number in (1, 2, 3):
         config = dict(driver.store.resolve(image_id).config)
         image_id = driver.run(
-            driver.images.commit(chunks(EMPTY), parent=image_id, config=config, repo="x", tag=str(number))
+            driver.images.commit(
+                snapshot(tmp_path / "upper"), parent=image_id, config=config, repo="x", tag=str(number)
+            )
         )
     check_image(driver, "x:3", BACK, count=4)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, tar_of
+from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, snapshot, tar_of
 from tests.support.limits import HANG_S
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images import imagestore, records
@@ -278,7 +278,8 @@ def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewSto
     driver = new_store(tmp_path / "a", kind)
     image_id = driver.import_(BASE, "one:1")
     config = dict(driver.store.resolve(image_id).config)
-    top = driver.run(driver.images.commit(chunks(TOP), parent=image_id, config=config, repo="two", tag="2"))
+    changes = snapshot(tmp_path / "upper", etc__os=b"top", new=b"n")
+    top = driver.run(driver.images.commit(changes, parent=image_id, config=config, repo="two", tag="2"))
     driver.run(driver.images.tag("two:2", repo="127.0.0.1:5000/other/two", tag="x"))
     archive = b"".join(driver.all(driver.images.save(["one:1", "two:2", "127.0.0.1:5000/other/two:x"])))
     path = tmp_path / "saved.tar"
@@ -288,7 +289,9 @@ def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewSto
     said = [line["stream"] for line in other.load(gzip.compress(archive))]
     assert sorted(said) == [f"Loaded image: {name}\n" for name in ("127.0.0.1:5000/other/two:x", "one:1", "two:2")]
     assert (other.store.resolve("one:1").id, other.store.resolve("two:2").id) == (image_id, top)
-    assert other.store.resolve("two:2").layers == (digest(BASE), digest(TOP))
+    assert other.store.resolve("two:2").layers == driver.store.resolve("two:2").layers
+    lowers = [Path(lower) for lower in other.store.lowers(other.store.resolve("two:2"))]
+    assert (lowers[0] / "etc/os").read_bytes() == b"top"
     progress = other.load(archive, quiet=False)  # nothing is new: no layer to tell of
     assert all("stream" in line for line in progress)
 

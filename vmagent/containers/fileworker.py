@@ -1,4 +1,4 @@
-"""A process of its own that reads and writes a container's files: docker cp, export, commit, filling of new volumes.
+"""A process of its own that reads and writes a container's files: docker cp, export, filling of new volumes.
 
 It is one job long. The container's root is a descriptor (the running process's own root, or its overlay mounted in this
 process's private mount namespace), and every path from a client or an image is resolved below that descriptor by
@@ -121,9 +121,6 @@ def _end_with(parent: int | None) -> None:
 
 def run(job: dict[str, Any], report: Any) -> None:
     """Do one job. Raises TreeError, OSError."""
-    if job["op"] == "diff":
-        tarring.write_diff(job["upper"], sys.stdout.buffer)
-        return
     tree = Tree(open_root(job["root"]), Ids(**job["root"].get("users", {})))
     if tree.ids.uid_map is not None:
         _become(tree.ids)

@@ -32,6 +32,7 @@ from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import NotHeld, SupervisorClient
 
 CHUNK = 256 << 10
+SNAPSHOT = "vmagent.engine.snapshotting"  # runs in a helper process
 CHANGED, ADDED, DELETED = 0, 1, 2
 _ERRORS: Mapping[int, type[EngineError]] = {400: BadRequest, 404: NotFound, 409: Conflict}
 
@@ -348,8 +349,8 @@ class Files:
             *(whole.get("history") or ()),
             {"created": now, "created_by": command, "author": author, "comment": comment},
         ]
-        async with self._job(record, "diff", "/", upper=str(self._registry.folder(record.id) / "upper")) as job:
-            return await self._images.commit(job.output(), parent=image.id, config=whole, repo=repo, tag=tag)
+        snapshot = {"module": SNAPSHOT, "upper": str(self._registry.folder(record.id) / "upper")}
+        return await self._images.commit(snapshot, parent=image.id, config=whole, repo=repo, tag=tag)
 
 
 # What an image's config takes over from a container's, in docker's order.

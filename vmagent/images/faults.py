@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmagent.errors import BadRequest, EngineError, Forbidden, NotFound, NotImplementedHere, Unauthorized
 
+WORKER = "vmagent.images.worker"  # the module of the operations in helper processes
+
 
 class ImageFault(Exception):
     """What went wrong with an image, its layer or its registry; `kind` is a key of STATUS."""

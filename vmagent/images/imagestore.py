@@ -12,13 +12,13 @@ from typing import Any
 import structlog
 
 from vmagent.errors import BadRequest, Conflict, NotFound
+from vmagent.helpers.pool import run_with_input, run_with_output
 from vmagent.images import hello, removal, views
 from vmagent.images.config import apply_changes, timestamp
 from vmagent.images.faults import ImageFault
 from vmagent.images.filters import LIST_KEYS, Filters, Wanted
 from vmagent.images.layer import hex_of, top_first
 from vmagent.images.platforms import Platform
-from vmagent.images.pool import run_with_input, run_with_output
 from vmagent.images.pull import pull
 from vmagent.images.push import Push
 from vmagent.images.records import ImageRecord
@@ -337,11 +337,12 @@ class ImageStore:
         return [(image_id, key if key and Reference.parse(key).tag else None)]
 
     async def commit(
-        self, chunks: AsyncIterator[bytes], *, parent: str, config: Mapping[str, Any], repo: str = "", tag: str = ""
+        self, snapshot: Mapping[str, str], *, parent: str, config: Mapping[str, Any], repo: str = "", tag: str = ""
     ) -> str:
-        """A new image: the layers of image `parent` and one more, the tar in `chunks` (with `.wh.` whiteouts).
+        """A new image: the layers of image `parent` and one more, which a helper process makes from a folder.
 
-        `config` is the whole OCI config but for its rootfs. Returns the image's id. Raises NotFound, BadRequest.
+        `snapshot`: what the job has beside that of an import: "module" and its arguments. `config` is the whole OCI
+        config but for its rootfs. Returns the image's id. Raises NotFound, BadRequest.
         """
         reference = None
         if repo:
@@ -351,8 +352,8 @@ class ImageStore:
         try:
             async with self._store.ingest() as folder:
                 below = list(self._store.images[parent].layers)
-                job = {**self._job("import", folder), "below": below, "config": dict(config)}
-                done = await run_with_input(self._store.pool, job, chunks)
+                job = {**self._job("import", folder), "below": below, "config": dict(config), **snapshot}
+                done = await self._store.pool.run(job)
                 record = ImageRecord(id=done["id"], layers=tuple(done["layers"]), parent=parent)
                 await self._store.publish(folder, [record], {reference.key: record.id} if reference else {})
         finally:

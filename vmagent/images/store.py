@@ -23,13 +23,13 @@ import structlog
 
 from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import BadRequest, NotFound
+from vmagent.helpers.pool import WorkerPool
 from vmagent.images import config as image_config
 from vmagent.images import erofs, records
 from vmagent.images.config import Config, timestamp, unix_seconds
-from vmagent.images.faults import ImageFault
+from vmagent.images.faults import WORKER, ImageFault, engine_error
 from vmagent.images.folders import LayerFolders
 from vmagent.images.layer import RECORD, Blob, Kind, Layer, hex_of, top_first
-from vmagent.images.pool import WorkerPool
 from vmagent.images.records import ImageRecord, Pointer, References
 from vmagent.images.reference import Reference, is_digest
 from vmagent.images.roots import Reachable, Roots
@@ -117,7 +117,7 @@ class Store:
         """
         for known in (self.images, self.configs, self.layers, self.references, self._holds):
             known.clear()
-        self.pool = WorkerPool()
+        self.pool = WorkerPool(WORKER, engine_error)
         self._trash.open()
         self.change = asyncio.Lock()
         await asyncio.to_thread(self._load)

@@ -12,7 +12,8 @@ from pathlib import Path
 import structlog
 
 from vmagent.errors import EngineError
-from vmagent.images.pool import WorkerPool
+from vmagent.helpers.pool import WorkerPool
+from vmagent.images.faults import WORKER, engine_error
 
 log = structlog.get_logger()
 
@@ -28,7 +29,7 @@ class Trash:
 
     def open(self) -> None:
         """Be ready to delete; on the event loop."""
-        self._janitor = WorkerPool(1, nice=10)
+        self._janitor = WorkerPool(WORKER, engine_error, 1, nice=10)
 
     async def close(self) -> None:
         """End the worker. No deletion may be running."""

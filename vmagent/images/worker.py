@@ -1,22 +1,14 @@
-"""A pull worker: `python -m vmagent.images.worker FD NICE ENGINE_PID`.
+"""The operations of images in a helper process (`vmagent.helpers.process`): pull, push, load, import, save.
 
-It takes jobs from the engine over descriptor FD (`vmagent.linux.packets`): {"op", …} with at most two descriptors. It
-replies with any number of events, then with {"done": result} or {"failed": message, "kind"}. It ends when the engine
-closes its end, or dies.
 A job that fails leaves files in its ingest folder only.
-An unexpected exception ends the process with a traceback on stderr; the engine reports that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
-import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +19,11 @@ from vmagent.images.layer import Blob, Kind, Layer, hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Credentials, Registry
-from vmagent.linux import packets
-from vmagent.linux.packets import PeerLost
-from vmagent.linux.process import PR_SET_PDEATHSIG, prctl, set_name
 from vmagent.paths import DataRoot
 
 Message = dict[str, Any]
+Emit = Callable[[Message], None]
+TITLE = "cove-images"
 EVENT_INTERVAL_S = 0.1
 _REMOVE_TRIES = 3  # names vanish while another process deletes the same tree
 
@@ -40,13 +31,9 @@ _REMOVE_TRIES = 3  # names vanish while another process deletes the same tree
 class Worker:
     """The operations, each a method: from the job's message and descriptors to the result's message."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit  # sends an event to the engine; raises PeerLost
         self._last_event = 0.0
-
-    def emit(self, event: Message) -> None:
-        """Send an event to the engine. Raises PeerLost."""
-        packets.send(self._sock, event)
 
     def progress(self, event: Message, *, is_last: bool) -> None:
         """Send a progress event, at most one per EVENT_INTERVAL_S; the last one is always sent."""
@@ -196,42 +183,16 @@ def _operation(worker: Worker, name: str) -> Callable[[Message, list[int]], Mess
     return operation
 
 
-def serve(sock: socket.socket) -> None:
-    """Do jobs until the engine closes its end: raises PeerLost."""
-    worker = Worker(sock)
-    while True:
-        job, fds = packets.receive(sock)
-        answer: dict[str, Any]
-        try:
-            answer = {"done": _operation(worker, job["op"])(job, fds)}
-        except ImageFault as e:
-            answer = {"failed": str(e), "kind": e.kind}
-        except OSError as e:
-            where = f" ({e.filename})" if e.filename and not isinstance(e.filename, int) else ""
-            answer = {"failed": f"{(e.strerror or str(e)).lower()}{where}", "kind": "failed"}
-        finally:
-            for fd in fds:
-                os.close(fd)
-        packets.send(sock, answer)
+def run(job: Message, fds: Sequence[int], emit: Emit) -> Message:
+    """Do the job's operation. Raises what `failure` knows, PeerLost."""
+    return _operation(Worker(emit), job["op"])(job, [*fds])
 
 
-def main(argv: list[str]) -> int:
-    """Returns 0 when the engine has closed its end."""
-    set_name("cove-images")
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C in a terminal is handled by the engine
-    if os.getppid() != int(argv[2]):
-        return 0  # the engine died before the line above
-    os.umask(0o077)
-    if nice := int(argv[1]):
-        os.nice(nice)
-    with socket.socket(fileno=int(argv[0])) as sock:
-        try:
-            serve(sock)
-        except PeerLost:
-            return 0
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def failure(error: Exception) -> Message | None:
+    """A failed job as it is sent to the engine; None for a programming error."""
+    if isinstance(error, ImageFault):
+        return {"failed": str(error), "kind": error.kind}
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename and not isinstance(error.filename, int) else ""
+        return {"failed": f"{(error.strerror or str(error)).lower()}{where}", "kind": "failed"}
+    return None

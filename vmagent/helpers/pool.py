@@ -1,6 +1,7 @@
-"""The engine's side of the pull workers: warm processes that blob bytes go through, so none pass the engine's loop.
+"""The engine's side of helper processes (`vmagent.helpers.process`): warm workers for what must not run on its loop.
 
-A worker does one job at a time. A cancelled job costs its worker: it is killed, and the job's ingest folder is swept.
+A worker does one job at a time. A cancelled job costs its worker: it is killed, and what the job has half made is left
+to its owner, who sweeps it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 from vmagent.errors import EngineError
-from vmagent.images.faults import engine_error
 from vmagent.linux import packets
 from vmagent.linux.packets import PeerLost
 
 Message = dict[str, Any]
+Failure = Callable[[str, str], EngineError]  # from a failure's message and kind
 IDLE_S = 60.0
 _END_LIMIT_S = 5.0
 
@@ -27,12 +28,19 @@ _END_LIMIT_S = 5.0
 class Worker:
     """One worker process."""
 
-    def __init__(self, *, nice: int = 0) -> None:
-        """Start the process; it is ready when it takes its first job. Raises OSError."""
+    def __init__(self, module: str, failure: Failure, *, nice: int = 0) -> None:
+        """Start the process; it is ready when it takes its first job. Raises OSError.
+
+        `module`: of its operations; `failure`: makes the exception of a failed job.
+        """
+        self._failure = failure
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "vmagent.images.worker", *map(str, (theirs.fileno(), nice, os.getpid()))],
+                [
+                    *(sys.executable, "-P", "-m", "vmagent.helpers.process"),
+                    *(str(theirs.fileno()), str(nice), str(os.getpid()), module),
+                ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
             )
@@ -59,7 +67,7 @@ class Worker:
                         result: Message = message["done"]
                         return result
                     if "failed" in message:
-                        raise engine_error(message["failed"], message["kind"])
+                        raise self._failure(message["failed"], message["kind"])
                     if on_event is not None:
                         on_event(message)
             except PeerLost:
@@ -71,7 +79,7 @@ class Worker:
             await self.close()
             raise
         await self.close()
-        raise EngineError(f"the image worker ended unexpectedly ({self._process.returncode}) in {job['op']}")
+        raise EngineError(f"the helper process ended unexpectedly ({self._process.returncode}) in {job['op']}")
 
     async def _receive(self) -> Message:
         """The worker's next message; it sends no descriptors. Raises PeerLost."""
@@ -113,7 +121,9 @@ def _done(ready: asyncio.Future[None]) -> None:
 class WorkerPool:
     """At most `size` workers, started when needed, kept for IDLE_S after their last job."""
 
-    def __init__(self, size: int | None = None, *, nice: int = 0) -> None:
+    def __init__(self, module: str, failure: Failure, size: int | None = None, *, nice: int = 0) -> None:
+        """Of processes that run the operations of `module`; `size` None: one for each processor, at most 4."""
+        self._module, self._failure = module, failure
         self.size = size or max(1, min(4, len(os.sched_getaffinity(0))))
         self._nice = nice
         self._free = asyncio.Semaphore(self.size)
@@ -144,7 +154,7 @@ class WorkerPool:
             timer.cancel()
             if worker.is_usable:
                 return worker
-        return Worker(nice=self._nice)
+        return Worker(self._module, self._failure, nice=self._nice)
 
     def _give_back(self, worker: Worker) -> None:
         timer = asyncio.get_running_loop().call_later(IDLE_S, self._retire, worker)
@@ -152,7 +162,7 @@ class WorkerPool:
 
     def _retire(self, worker: Worker) -> None:
         self._idle = [(other, timer) for other, timer in self._idle if other is not worker]
-        task = asyncio.create_task(worker.close(), name="end an idle image worker")
+        task = asyncio.create_task(worker.close(), name="end an idle helper")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -209,7 +219,7 @@ async def run_with_input(
     with contextlib.closing(Pipe()) as pipe:
         async with pool.worker() as worker:
             feeding = asyncio.create_task(pipe.feed(chunks), name=f"feed {job['op']}")
-            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()], on_event), name=f"image {job['op']}")
+            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()], on_event), name=f"job {job['op']}")
             try:
                 await asyncio.wait([feeding, working], return_when=asyncio.FIRST_COMPLETED)
                 if feeding.done():
@@ -225,7 +235,7 @@ async def run_with_output(pool: WorkerPool, job: Message) -> AsyncGenerator[byte
     """What a job writes to its first descriptor. Raises the EngineError of its failure after the data so far."""
     with contextlib.closing(Pipe()) as pipe:
         async with pool.worker() as worker:
-            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()]), name=f"image {job['op']}")
+            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()]), name=f"job {job['op']}")
             # The worker has a copy of its own by the time it replies. Close ours, or the reader never sees the end.
             working.add_done_callback(lambda _: pipe.theirs.close())
             try:
