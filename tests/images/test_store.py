@@ -290,7 +290,7 @@ def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewSto
     assert sorted(said) == [f"Loaded image: {name}\n" for name in ("127.0.0.1:5000/other/two:x", "one:1", "two:2")]
     assert (other.store.resolve("one:1").id, other.store.resolve("two:2").id) == (image_id, top)
     assert other.store.resolve("two:2").layers == driver.store.resolve("two:2").layers
-    lowers = [Path(lower) for lower in other.store.lowers(other.store.resolve("two:2"))]
+    lowers = [Path(lower) for lower in other.lowers(other.store.resolve("two:2"))]
     assert (lowers[0] / "etc/os").read_bytes() == b"top"
     progress = other.load(archive, quiet=False)  # nothing is new: no layer to tell of
     assert all("stream" in line for line in progress)
