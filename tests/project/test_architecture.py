@@ -20,10 +20,6 @@ _LONG = {
     "desktop/ui/logs_tab.py:__init__",
     "desktop/ui/run_dialog.py:__init__",
 }
-# Still circles by imports for types alone: the modules of each. A circle that is cut leaves this table.
-_CIRCLES = {
-    frozenset({"vmagent.containers.defaults", "vmagent.containers.model"}),
-}
 
 
 def test_the_map_names_every_package_and_no_other() -> None:
@@ -84,7 +80,4 @@ def test_no_modules_import_in_a_circle(package: str) -> None:
         for path in python_files(package)
     }
     graph = {name: set(_imports(path, modules)) - {name} for name, path in modules.items()}
-    circles = _circles(graph)
-    known = {circle for circle in _CIRCLES if all(name.startswith(f"{package}.") for name in circle)}
-    assert circles <= known, [sorted(circle) for circle in circles - known]
-    assert circles >= known, f"no longer a circle; take out of _CIRCLES: {[sorted(c) for c in known - circles]}"
+    assert [sorted(circle) for circle in _circles(graph)] == []

@@ -12,7 +12,7 @@ from vmagent.api import stdcopy
 from vmagent.api.detach import DetachScanner
 from vmagent.api.messages import JSON, Request, dump_progress
 from vmagent.api.streams import Disconnected, Hijacked
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.options import Session
 from vmagent.errors import EngineError
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmagent.containers import defaults, logconfig
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import BadRequest
 from vmagent.runtime.cgroups import tree as cgroup_tree
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from sys import intern
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 
 SHM_SIZE = 64 << 20  # bytes of /dev/shm unless asked for
 MASKED_PATHS = [

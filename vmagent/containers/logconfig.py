@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from vmagent.containers import defaults
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import BadRequest, EngineError
 
 DRIVERS = ("json-file", "local", "none")

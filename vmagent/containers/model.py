@@ -17,10 +17,10 @@ from sys import intern
 from typing import Any, NewType
 
 from vmagent.containers.defaults import FilledConfig, FilledHostConfig
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import Conflict
 
 ContainerId = NewType("ContainerId", str)  # 64 hex digits: never the short form, never a name
-JsonObject = dict[str, Any]  # an Engine API object, opaque but for the fields named where it is read
 
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time: what clients expect for "never"
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import BadRequest, EngineError
 
 CPU_PERIOD_US = 100_000  # of --cpus, as docker and the kernel default

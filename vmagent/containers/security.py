@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import BadRequest
 from vmagent.linux import capabilities
 

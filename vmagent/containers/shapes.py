@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vmagent.containers.defaults import plain
-from vmagent.containers.model import Container, JsonObject, MountKind, MountPoint, Status, rfc3339
+from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.model import Container, MountKind, MountPoint, Status, rfc3339
 
 
 def state_json(container: Container, health: JsonObject | None) -> JsonObject:

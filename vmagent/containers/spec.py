@@ -14,7 +14,8 @@ from typing import Any
 
 from vmagent.containers import resources, security
 from vmagent.containers.configure import environment
-from vmagent.containers.model import Container, JsonObject, MountKind, MountPoint
+from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.seccomp_profile import default_profile, resolve_profile
 from vmagent.containers.userns import UserNamespace
 

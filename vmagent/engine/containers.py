@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
 from vmagent.containers import configure, records, shapes
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import JsonObject, Status
+from vmagent.containers.model import Status
 from vmagent.containers.names import checked_name
 from vmagent.containers.resources import resources
 from vmagent.engine import stats as statistics

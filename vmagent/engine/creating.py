@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from vmagent.containers import configure, records
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import Container, JsonObject, MountKind, MountPoint, new_container_id, now_ns
+from vmagent.containers.model import Container, MountKind, MountPoint, new_container_id, now_ns
 from vmagent.containers.mounts import requested_mounts
 from vmagent.containers.names import checked_name
 from vmagent.containers.security import effective_capabilities, parse_security

@@ -17,7 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 
 from vmagent.containers.hostfiles import host_resolv
-from vmagent.containers.model import Container, JsonObject
+from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.model import Container
 from vmagent.containers.process import open_process
 from vmagent.containers.shapes import endpoint_json
 from vmagent.engine.events import EventBus

@@ -11,7 +11,7 @@ from ipaddress import IPv4Interface
 import structlog
 
 from vmagent.containers import logconfig
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.durable import sweep
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents

@@ -19,8 +19,9 @@ from signal import SIGKILL
 
 import structlog
 
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Bell, Live
-from vmagent.containers.model import JsonObject, Status
+from vmagent.containers.model import Status
 from vmagent.containers.spec import build_exec_process
 from vmagent.containers.streams import write_all
 from vmagent.engine.background import Background

@@ -16,8 +16,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import Container, JsonObject, MountKind, Status, now_ns, rfc3339
+from vmagent.containers.model import Container, MountKind, Status, now_ns, rfc3339
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.launching import Launcher

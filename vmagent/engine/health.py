@@ -10,8 +10,9 @@ from typing import Any
 
 import structlog
 
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
+from vmagent.containers.model import Status, now_ns, rfc3339
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.execs import Execs

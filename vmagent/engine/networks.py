@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 import structlog
 
 from vmagent.containers import records
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import Container, JsonObject
+from vmagent.containers.model import Container
 from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.events import EventBus

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmagent.containers.model import ZERO_TIME, Container, JsonObject, now_ns, rfc3339
+from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.model import ZERO_TIME, Container, now_ns, rfc3339
 
 _TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _COUNTERS = ("bytes", "packets", "errors", "dropped")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmagent.containers import logconfig
-from vmagent.containers.model import JsonObject, Status, now_ns, rfc3339
+from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.model import Status, now_ns, rfc3339
 from vmagent.durable import publish
 from vmagent.engine.background import Background
 from vmagent.engine.files import Files

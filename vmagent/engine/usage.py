@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from vmagent.containers.model import Container, JsonObject, now_ns, rfc3339
+from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.model import Container, now_ns, rfc3339
 from vmagent.engine.registry import Registry
 from vmagent.engine.stats import total_memory
 from vmagent.supervisor.client import NotHeld, SupervisorClient, SupervisorUnavailable

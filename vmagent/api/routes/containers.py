@@ -18,7 +18,7 @@ from vmagent.api.messages import (
 from vmagent.api.parameters import filters, terminal_size
 from vmagent.api.pump import send_bytes
 from vmagent.api.router import Router
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotFound
 

@@ -8,7 +8,7 @@ from vmagent.api.messages import CREATED, Request, Response, Version, json_respo
 from vmagent.api.parameters import filters, registry_auth
 from vmagent.api.pump import send_bytes, send_progress
 from vmagent.api.router import Router
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotImplementedHere
 

@@ -6,7 +6,7 @@ from vmagent.api import bodies
 from vmagent.api.messages import EMPTY_OK, NO_CONTENT, Request, Response, json_response
 from vmagent.api.parameters import filters
 from vmagent.api.router import Router
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmagent.api.messages import JSON, Request, Response, Version, dump_json, json_response
 from vmagent.api.parameters import filters, time_ns
 from vmagent.api.router import Router
-from vmagent.containers.model import JsonObject
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.engine import Engine
 from vmagent.engine.events import EVENT_FILTERS, EventsLost
 from vmagent.errors import BadRequest
