@@ -29,7 +29,11 @@ class Background:
 
     async def on_disk(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `function` in a disk thread and return its result. Raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *args, **kwargs))
+        return await self.begin(function, *args, **kwargs)
+
+    def begin(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
+        """As `on_disk`, begun at once: the caller may do other work before it awaits the result."""
+        return asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *args, **kwargs))
 
     def submit(self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run `function` in a disk thread without a result: it must log its own failures. Ignored after `close`."""

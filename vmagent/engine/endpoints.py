@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
@@ -21,6 +21,7 @@ from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.model import Container
 from vmagent.containers.process import open_process
 from vmagent.containers.shapes import endpoint_json
+from vmagent.engine.background import Background
 from vmagent.engine.events import EventBus
 from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
@@ -45,11 +46,12 @@ class Endpoints:
         self,
         registry: Registry,
         bus: EventBus,
+        background: Background,
         data_root: DataRoot,
         exec_root: ExecRoot,
         bip: IPv4Interface | None,
     ) -> None:
-        self._registry, self._bus = registry, bus
+        self._registry, self._bus, self._background = registry, bus, background
         self.controller = NetworkController(data_root, exec_root, bip)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._name_servers: dict[str, NameServer] = {}
@@ -121,24 +123,50 @@ class Endpoints:
 
     # --- start and exit
 
-    def attach(self, record: Container, given_fd: int | None = None) -> Awaitable[int | None]:
+    def attach(
+        self, record: Container, given_fd: int | None, then: Callable[[Sequence[Endpoint]], None]
+    ) -> Awaitable[int | None]:
         """A descriptor of the network namespace that `record`'s process is to enter; None: the host's.
 
-        The network thread begins at once; the caller may do other work, but must await the result. The descriptor is a
-        copy, the caller's; of a new namespace, or of `given_fd`. Raises NotFound for a missing network or container;
-        awaited, EngineError (address or port taken), OSError. Tells `connect` for each endpoint.
+        The network thread begins at once, and calls `then` with the container's endpoints as soon as they are made; it
+        is called in a disk thread where there are none. The caller may do other work, but must await the result: a copy
+        of a descriptor, for the caller to close, of a new namespace or of `given_fd`.
+
+        Raises NotFound for a missing network or container; awaited, EngineError (address or port taken), OSError, and
+        what `then` raises. Publishes `connect` for each endpoint.
         """
         mode = record.network_mode
         if mode == "host":
-            return _ready(None)
+            return self._ready(None, then)
         if mode.startswith("container:"):
-            return _ready(self._netns_of(mode.partition(":")[2]))
+            return self._ready(self._netns_of(mode.partition(":")[2]), then)
         requests = self._requests(record)
         if not requests and given_fd is None and (prepared := self.controller.attach_prepared(record.id)) is not None:
             self._unkept.append(prepared)
-            return _ready(os.dup(prepared.netns_fd))
+            return self._ready(os.dup(prepared.netns_fd), then)
         ports = self._ports(record) if requests else []
-        return self._attached(record, self._submit(self.controller.attach, record.id, requests, ports, given_fd))
+
+        def work() -> Sandbox:
+            sandbox = self.controller.attach(record.id, requests, ports, given_fd)
+            then(sandbox.endpoints)
+            return sandbox
+
+        return self._attached(record, self._submit(work))
+
+    def _ready(self, fd: int | None, then: Callable[[Sequence[Endpoint]], None]) -> Awaitable[int | None]:
+        """The result of `attach` where the namespace exists already. Owns `fd` until it is awaited."""
+        working = self._background.begin(then, ())
+
+        async def finish() -> int | None:
+            try:
+                await working
+            except BaseException:
+                if fd is not None:
+                    os.close(fd)
+                raise
+            return fd
+
+        return finish()
 
     async def _attached(self, record: Container, attaching: asyncio.Future[Sandbox]) -> int:
         sandbox = await attaching
@@ -272,7 +300,7 @@ class Endpoints:
 
     @staticmethod
     def _needs_names(sandbox: Sandbox) -> bool:
-        return any(endpoint.network_name != "bridge" for endpoint in sandbox.endpoints)
+        return needs_names(sandbox.endpoints)
 
     def has_name_server(self, container_id: str) -> bool:
         return container_id in self._name_servers
@@ -416,8 +444,9 @@ def _open_names(sandbox: Sandbox) -> tuple[tuple[socket.socket, socket.socket], 
     return open_sockets(sandbox), host_resolv()
 
 
-async def _ready(fd: int | None) -> int | None:
-    return fd
+def needs_names(endpoints: Sequence[Endpoint]) -> bool:
+    """Whether a container with these endpoints gets a name server: it is on a network other than the default bridge."""
+    return any(endpoint.network_name != "bridge" for endpoint in endpoints)
 
 
 def _addresses(endpoint: Endpoint | None) -> JsonObject | None:

@@ -80,7 +80,7 @@ class Engine:
             data_root, exec_root, insecure_registries=insecure_registries, on_event=partial(bus.publish, "image")
         )
         self.images = images = ImageStore(store, registry.image_users)
-        self._endpoints = endpoints = Endpoints(registry, bus, data_root, exec_root, bip)
+        self._endpoints = endpoints = Endpoints(registry, bus, background, data_root, exec_root, bip)
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
         launcher = Launcher(data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes)
         self.files = files = Files(registry, events, background, supervisor, users, launcher, store, images, exec_root)

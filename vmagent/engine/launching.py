@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -16,7 +16,7 @@ from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
 from vmagent.engine.background import Background
-from vmagent.engine.endpoints import Endpoints
+from vmagent.engine.endpoints import Endpoints, needs_names
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import Prepared, UserNamespaces
 from vmagent.engine.volumes import Volumes
@@ -25,6 +25,7 @@ from vmagent.images import hello
 from vmagent.images.store import Store
 from vmagent.linux import mounts
 from vmagent.native import binary
+from vmagent.networks.model import Endpoint
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_plan
@@ -100,7 +101,8 @@ class Launcher:
         namespace_fd = None
         private = await self._users.prepare(record) if self._users.is_private(record.host_config) else None
         try:
-            attaching = self._endpoints.attach(record, private.network_fd if private is not None else None)
+            given_fd = private.network_fd if private is not None else None
+            attaching = self._endpoints.attach(record, given_fd, self._host_files_writer(record))
         except BaseException:
             if private is not None:
                 private.close()
@@ -117,7 +119,6 @@ class Launcher:
                 plan = self._plan(record, lowers, init, host_files, private, own_network=record.network_mode != "host")
             finally:
                 namespace_fd = await attaching
-            await self._write_host_files(record, host_files)  # which name the addresses
             planned = time.perf_counter()
             asyncio.get_running_loop().call_soon(self._endpoints.prepare)  # while the supervisor starts this one
             spawned = await self._supervisor.spawn(
@@ -248,15 +249,26 @@ class Launcher:
         if record.host_config["IpcMode"] == "shareable":
             await self._background.on_disk(_unmount, self._exec_root.container(record.id) / "shm")
 
-    async def _write_host_files(self, record: Container, folder: Path) -> None:
+    def _host_files_writer(self, record: Container) -> Callable[[Sequence[Endpoint]], None]:
+        """What writes /etc/hosts, hostname and resolv.conf once the container's endpoints are known, in any thread.
+
+        All that other containers say is read here. Raises NotFound, Conflict for a link or a shared network that is not
+        there; the writer raises OSError, and BadRequest for --add-host.
+        """
+        folder = self._data_root.host_files(record.id)
         if record.network_mode.startswith("container:"):
             other = self._data_root.host_files(self._registry.find(record.network_mode.partition(":")[2]).record.id)
-            await self._background.on_disk(hostfiles.link_all, other, folder)
-            return
+            return lambda _: hostfiles.link_all(other, folder)
         hostname = record.config["Hostname"] or platform.node()
-        await self._background.on_disk(
-            hostfiles.write_all, folder, self.hosts_text(record), hostname + "\n", self._resolv_settings(record)
-        )
+        links = [self._link(link) for link in record.host_config["Links"] or ()]
+        bridge_gateway = self._endpoints.gateway()
+
+        def write(endpoints: Sequence[Endpoint]) -> None:
+            hosts = _hosts_text(record, endpoints, links, bridge_gateway)
+            resolv = _resolv_settings(record, has_names=needs_names(endpoints))
+            hostfiles.write_all(folder, hosts, hostname + "\n", resolv)
+
+        return write
 
     async def refresh_resolv(self, record: Container) -> None:
         """Rewrite a running container's resolv.conf: it joined its first network of the user's, or left the last.
@@ -264,34 +276,8 @@ class Launcher:
         Raises OSError.
         """
         folder = self._data_root.host_files(record.id)
-        await self._background.on_disk(hostfiles.write_resolv, folder, self._resolv_settings(record))
-
-    def _resolv_settings(self, record: Container) -> hostfiles.ResolvSettings:
-        host = record.host_config
-        if self._endpoints.has_name_server(record.id):
-            servers, options = ["127.0.0.11"], host["DnsOptions"] or ["ndots:0"]
-        else:
-            servers, options = host["Dns"], host["DnsOptions"]
-        return hostfiles.ResolvSettings(
-            servers=servers or (),
-            search=host["DnsSearch"] or (),
-            options=options or (),
-            keep_loopback=record.network_mode == "host",
-        )
-
-    def hosts_text(self, record: Container) -> str:
-        """The text of /etc/hosts: the container's own addresses, --add-host and links. Raises BadRequest."""
-        endpoints = self._endpoints.endpoints_json(record)
-        own = []
-        names = (f"{record.config['Hostname']}.{record.config['Domainname']}",) if record.config["Domainname"] else ()
-        for endpoint in endpoints.values():
-            if endpoint["IPAddress"]:
-                own.append(hostfiles.HostEntry(endpoint["IPAddress"], (*names, record.config["Hostname"])))
-        gateway = next((e["Gateway"] for e in endpoints.values() if e["Gateway"]), "") or self._endpoints.gateway()
-        others = hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway)
-        for link in record.host_config["Links"] or ():
-            others.append(self._link(link))
-        return hostfiles.hosts_text(own, others)
+        resolv = _resolv_settings(record, has_names=self._endpoints.has_name_server(record.id))
+        await self._background.on_disk(hostfiles.write_resolv, folder, resolv)
 
     def _link(self, text: str) -> hostfiles.HostEntry:
         name, _, alias = text.partition(":")
@@ -301,6 +287,28 @@ class Launcher:
             raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{alias or name}")
         names = dict.fromkeys((alias.rpartition("/")[2] or name, other.config["Hostname"], other.name))
         return hostfiles.HostEntry(endpoint["IPAddress"], tuple(names))
+
+
+def _resolv_settings(record: Container, *, has_names: bool) -> hostfiles.ResolvSettings:
+    """What the user gave for resolv.conf; with `has_names` the container asks the engine's name server."""
+    host = record.host_config
+    return hostfiles.ResolvSettings(
+        servers=["127.0.0.11"] if has_names else host["Dns"] or (),
+        search=host["DnsSearch"] or (),
+        options=(host["DnsOptions"] or ["ndots:0"]) if has_names else host["DnsOptions"] or (),
+        keep_loopback=record.network_mode == "host",
+    )
+
+
+def _hosts_text(
+    record: Container, endpoints: Sequence[Endpoint], links: Sequence[hostfiles.HostEntry], bridge_gateway: str
+) -> str:
+    """The text of /etc/hosts: the container's own addresses, --add-host and links. Raises BadRequest."""
+    hostname, domain = record.config["Hostname"], record.config["Domainname"]
+    names = (f"{hostname}.{domain}", hostname) if domain else (hostname,)
+    own = [hostfiles.HostEntry(str(endpoint.address.ip), names) for endpoint in endpoints]
+    gateway = next((str(endpoint.gateway) for endpoint in endpoints if endpoint.gateway), bridge_gateway)
+    return hostfiles.hosts_text(own, [*hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway), *links])
 
 
 def _make_source(path: str, owner: tuple[int, int] | None) -> None:
