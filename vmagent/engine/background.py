@@ -41,7 +41,7 @@ class Background:
             self._disk.submit(function, *args, **kwargs)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """A task that belongs to the engine: its failure is logged, `end_tasks` cancels it."""
+        """Start a task that is owned by the engine: its failure is logged, and `end_tasks` cancels it."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
@@ -60,6 +60,6 @@ class Background:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def close(self) -> None:
-        """Wait for what is in the disk threads; later work is ignored."""
+        """Wait for the work that was given to the disk threads; ignore work that is submitted later."""
         self._is_closed = True
         self._disk.shutdown(wait=True)

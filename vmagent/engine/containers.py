@@ -62,7 +62,7 @@ class Containers:
         self._lifecycle, self._files, self._launcher, self._exec_root = lifecycle, files, launcher, exec_root
         self._pruning = asyncio.Lock()
 
-    # --- looking in
+    # --- reads
 
     async def list(self, *, all: bool, limit: int, size: bool, filters: Filters) -> list[JsonObject]:
         """ContainerList: newest first."""
@@ -80,7 +80,7 @@ class Containers:
         return [await self._list_json(live, size=size) for live in found]
 
     def _is_descendant(self, image_id: str, ref: str) -> bool:
-        """Whether an image is `ref` or was built on it: has all its layers at the bottom."""
+        """Whether image `image_id` is the image `ref` or was built on it, that is, begins with all layers of `ref`."""
         try:
             wanted = self._images.resolve(ref)
             own = self._images.image(image_id)
@@ -100,7 +100,7 @@ class Containers:
         )
 
     def _shown_image(self, ref: str, image_id: str) -> str:
-        """The reference as given, while it still points to the container's image."""
+        """`ref`, the image name of the create request, while it still names the container's image; else `image_id`."""
         try:
             return ref if self._images.resolve(ref).id == image_id else image_id
         except EngineError:
@@ -138,7 +138,7 @@ class Containers:
         )
 
     async def top(self, ref: str, ps_args: str) -> JsonObject:
-        """ContainerTop: the host's `ps` of the container's processes."""
+        """ContainerTop: the host's `ps`, limited to the container's processes. Raises Conflict if it does not run."""
         live = self._running(ref)
         return await process_table(await self._pids(live), ps_args)
 
@@ -169,14 +169,14 @@ class Containers:
         return statistics.sample(record, sample, interfaces)
 
     def usage(self, *, interval_s: float) -> AsyncIterator[JsonObject]:
-        """What all running containers use: a sample now, then one every `interval_s` seconds."""
+        """Resource use of all running containers: a sample now, then one every `interval_s` seconds."""
         return usage.samples(self._registry, self._supervisor, interval_s)
 
     async def timeline(self, ref: str) -> JsonObject:
         """How long each step of the last start took, in milliseconds (`live.Timeline`)."""
         return self._registry.find(ref).timeline()._asdict()
 
-    # --- changes of the record
+    # --- changes to the record
 
     async def rename(self, ref: str, name: str) -> None:
         """ContainerRename. Raises BadRequest, Conflict."""
@@ -197,7 +197,10 @@ class Containers:
         self._events.publish(live.record, "rename", oldName=f"/{old}")
 
     async def update(self, ref: str, body: JsonObject) -> Warnings:
-        """ContainerUpdate: limits and the restart policy, at once where it runs."""
+        """ContainerUpdate: change limits and restart policy; a running container gets new limits at once.
+
+        Returns the warnings. Raises BadRequest, Conflict, NotFound.
+        """
         live = self._registry.find(ref)
         async with live.lock:
             record = live.record
@@ -224,7 +227,7 @@ class Containers:
         return []
 
     async def prune(self, filters: Filters) -> JsonObject:
-        """ContainerPrune: all that do not run."""
+        """ContainerPrune: remove all containers that are not running and pass `filters`. Raises Conflict."""
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:

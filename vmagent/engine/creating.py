@@ -1,4 +1,4 @@
-"""ContainerCreate: from a request to a record on disk. Whatever fails leaves nothing behind."""
+"""ContainerCreate: from a request to a record on disk. A failed create removes everything that it made."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from vmagent.images.store import Store
 
 
 class Creator:
-    """Makes containers."""
+    """Creates containers."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Creator:
         *,
         log_default: JsonObject,
     ) -> None:
-        """`log_default`: the HostConfig.LogConfig of containers that give none."""
+        """`log_default`: HostConfig.LogConfig for requests without one."""
         self._registry, self._events, self._background, self._tidying = registry, events, background, tidying
         self._users, self._images, self._endpoints = users, images, endpoints
         self._volumes, self._files, self._lifecycle = volumes, files, lifecycle
@@ -57,7 +57,10 @@ class Creator:
     async def create(
         self, body: dict[str, Any], *, name: str, platform: str, api_version: tuple[int, int]
     ) -> tuple[str, list[str]]:
-        """ContainerCreate: (id, warnings). Raises BadRequest, Conflict (name), NotFound only for a missing image."""
+        """ContainerCreate: returns (id, warnings).
+
+        Raises BadRequest, Conflict (the name is taken), and NotFound only for a missing image.
+        """
         began = asyncio.get_running_loop().time()
         container_id = new_container_id()
         image_ref = body.get("Image") or ""
@@ -101,7 +104,7 @@ class Creator:
                 await self._background.on_disk(records.save_new, folder, record, self._tidying.place)
                 self._tidying.replace_spare()
                 undo.pop_all()
-                live = Live(record)  # from here on the volumes count as used by it
+                live = Live(record)  # from here on its volumes count as in use
                 self._registry.add(live)
                 self._lifecycle.image_holds[container_id] = hold
         self._events.publish(record, "create")
@@ -128,14 +131,17 @@ class Creator:
         ]
 
     def _pin_containers(self, host: dict[str, Any]) -> None:
-        """`container:x` in modes becomes a full id: names may change hands. Raises BadRequest for unknown ones."""
+        """Replace the reference in each `container:REF` mode by a full id, since a name may be reused later.
+
+        Raises BadRequest for an unknown container.
+        """
         for field in ("NetworkMode", "IpcMode", "PidMode"):
             kind, colon, ref = host[field].partition(":")
             if kind == "container" and colon:
                 host[field] = f"container:{self._find(ref).id}"
 
     def _find(self, ref: str) -> Container:
-        """Raises BadRequest: a 404 here would make clients pull the image."""
+        """The container `ref`. Raises BadRequest if there is none: clients answer a 404 by pulling the image."""
         try:
             return self._registry.find(ref).record
         except NotFound as e:
@@ -145,7 +151,10 @@ class Creator:
         return self._find(ref)
 
     async def _claim_volumes(self, record: Container, claims: ExitStack) -> list[MountPoint]:
-        """Make the volumes that are not there, and fill empty ones with what the image has at their place."""
+        """Create missing volumes, and fill empty ones with the image's content at the mount's destination.
+
+        Returns the mounts with volume names and sources filled in. The claims on the volumes go into `claims`.
+        """
         mounts = []
         for mount in record.mounts:
             if mount.kind is not MountKind.VOLUME:

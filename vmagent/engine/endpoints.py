@@ -1,6 +1,6 @@
-"""Containers on networks: what a start takes from the network controller and what inspect shows of it.
+"""Containers on networks: connects containers through the network controller, and describes them for inspect.
 
-A call of the controller blocks for about a millisecond. All calls run in one thread, which owns the controller.
+A call to the controller blocks for about a millisecond. All calls run in one thread, which owns the controller.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 GIVE_BACK_DELAY_S = 0.001
-UNBRIDGED = ("host", "none")  # modes that are networks by name but have no bridge
+UNBRIDGED = ("host", "none")  # network modes that are also names of networks, without a bridge
 
 
 class Endpoints:
-    """The network thread, and every container's place on the networks."""
+    """Owns the network thread, and knows the networks and addresses of each container."""
 
     def __init__(
         self,
@@ -59,16 +59,19 @@ class Endpoints:
         self._leaving: tuple[list[Sandbox], asyncio.Future[None]] | None = None
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a call of the controller in its thread."""
+        """Run `function`, a call to the controller, in the network thread and return its result."""
         return await self._submit(function, *args, **kwargs)
 
     def _submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
-        """Have a call of the controller run in its thread, after those submitted before."""
+        """Queue `function` for the network thread, which runs calls in the order of submission."""
         self._give_back_now()
         return asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
 
     def prepare(self) -> None:
-        """Have done, while nobody waits for it, what the last start has left and the next one needs."""
+        """Outside of any request, finish the work that the last start postponed, and prepare the next start.
+
+        Records of new sandboxes are written, and a spare network namespace is made.
+        """
         unkept, self._unkept = self._unkept, []
         self._thread.submit(self._prepare, unkept)
 
@@ -76,12 +79,15 @@ class Endpoints:
         for sandbox in unkept:
             try:
                 self.controller.keep(sandbox)
-            except OSError as e:  # only the next engine would miss it
+            except OSError as e:  # only a new engine that takes over needs this record
                 log.error("network.not_kept", container=sandbox.container_id, error=str(e))
         self.controller.prepare()
 
     async def open(self, alive: Mapping[str, int]) -> None:
-        """Bring the networks up, and back what living containers (id → pid) had. Raises EngineError, OSError."""
+        """Bring the networks up and take over the endpoints of running containers, `alive` (id → pid).
+
+        Raises EngineError, OSError.
+        """
         await self.call(self.controller.open, alive)
         for sandbox in self.controller.sandboxes():
             if self._needs_names(sandbox):
@@ -95,12 +101,12 @@ class Endpoints:
         self._thread.shutdown(wait=True)
 
     async def abandon(self) -> None:
-        """After an `open`, whole or half: close all that is open here. It may be opened again."""
+        """Close everything that a complete or failed `open` has opened. `open` may be called again."""
         await self.leave()
         await self.call(self.controller.leave)
 
     async def leave(self) -> None:
-        """Stop serving without taking anything away: containers go on without this engine."""
+        """Stop serving, but keep networks and endpoints: the containers continue without this engine."""
         for server in self._name_servers.values():
             server.close()
         self._name_servers.clear()
@@ -108,7 +114,7 @@ class Endpoints:
     # --- create
 
     def complete_endpoints(self, record_endpoints: dict[str, JsonObject]) -> dict[str, JsonObject]:
-        """Networks by their names where the user gave ids; unknown ones stay: only start refuses them."""
+        """The same endpoints with network ids replaced by names. Unknown networks stay as given: start refuses them."""
         result = {}
         for name, settings in record_endpoints.items():
             known = self._find(name)
@@ -126,14 +132,15 @@ class Endpoints:
     def attach(
         self, record: Container, given_fd: int | None, then: Callable[[Sequence[Endpoint]], None]
     ) -> Awaitable[int | None]:
-        """A descriptor of the network namespace that `record`'s process is to enter; None: the host's.
+        """Await it for a descriptor of the network namespace for `record`'s process; None: the host's namespace.
 
-        The network thread begins at once, and calls `then` with the container's endpoints as soon as they are made; it
-        is called in a disk thread where there are none. The caller may do other work, but must await the result: a copy
-        of a descriptor, for the caller to close, of a new namespace or of `given_fd`.
+        The network thread begins at once, and calls `then` with the container's endpoints as soon as they are made.
+        Without endpoints, `then` is called in a disk thread. The caller may do other work first, but must await the
+        result: a copy of a descriptor, which the caller closes, of a new namespace or of `given_fd`. Publishes
+        `connect` for each endpoint.
 
-        Raises NotFound for a missing network or container; awaited, EngineError (address or port taken), OSError, and
-        what `then` raises. Publishes `connect` for each endpoint.
+        The call raises NotFound for a missing network or container. The await raises EngineError (address or port
+        taken), OSError, and what `then` raises.
         """
         mode = record.network_mode
         if mode == "host":
@@ -178,7 +185,7 @@ class Endpoints:
             self.release(record)
             raise
         for endpoint in sandbox.endpoints:
-            self._tell("connect", record, endpoint)
+            self._publish("connect", record, endpoint)
         return fd
 
     def _netns_of(self, ref: str) -> int:
@@ -215,7 +222,7 @@ class Endpoints:
         return requests
 
     def request(self, record: Container, network: Network, asked: Mapping[str, Any]) -> EndpointRequest:
-        """What `record` asks of `network` by its EndpointSettings. Raises BadRequest."""
+        """The request to the controller that the EndpointSettings `asked` stand for. Raises BadRequest."""
         address = (asked.get("IPAMConfig") or {}).get("IPv4Address")
         if network.name == "bridge" and address:
             raise BadRequest(
@@ -246,12 +253,12 @@ class Endpoints:
         return [PortRequest.from_api(key, binding) for key, given in bindings.items() for binding in (given or [{}])]
 
     def release(self, record: Container) -> asyncio.Future[None] | None:
-        """Give back what a container held; tells `disconnect` for each endpoint. Nothing held is fine.
+        """Release the container's endpoints and ports, if any; publishes `disconnect` for each endpoint.
 
-        The network thread does it before any call that comes later, so who asks it for the same address or network
-        need not wait; the result is for who needs to know when that is done (None: nothing was held). Without ports it
-        begins a moment later: the thread would want the interpreter while the exit is told. What the kernel refuses is
-        logged: an exit or a removal goes on without it.
+        Returns a future that completes with the release; None if there was nothing to release. A caller that wants the
+        same address or network next need not await it, because the network thread works in order. Without published
+        ports the release starts a moment later: the thread would compete for the interpreter lock while the exit is
+        being published. Errors of the kernel are logged: an exit or a removal continues in spite of them.
         """
         self._drop_name_server(record.id)
         sandbox = self.controller.forget(record.id)
@@ -267,8 +274,8 @@ class Endpoints:
         if has_ports:
             self._give_back_now()
         for endpoint in endpoints:
-            self._tell("disconnect", record, endpoint)
-        return asyncio.shield(released)  # it is others' too
+            self._publish("disconnect", record, endpoint)
+        return asyncio.shield(released)  # other callers may await the same future
 
     def _give_back_now(self) -> None:
         if self._leaving is None:
@@ -276,10 +283,10 @@ class Endpoints:
         (sandboxes, released), self._leaving = self._leaving, None
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._give_back, sandboxes)
 
-        def tell(_: asyncio.Future[None]) -> None:
+        def complete(_: asyncio.Future[None]) -> None:
             released.set_result(None)
 
-        done.add_done_callback(tell)
+        done.add_done_callback(complete)
 
     def _give_back(self, sandboxes: list[Sandbox]) -> None:
         for sandbox in sandboxes:
@@ -288,7 +295,7 @@ class Endpoints:
             except OSError as e:
                 log.error("network.not_released", container=sandbox.container_id, error=str(e))
 
-    def _tell(self, action: str, record: Container, endpoint: Endpoint) -> None:
+    def _publish(self, action: str, record: Container, endpoint: Endpoint) -> None:
         attributes = {"container": record.id, "name": endpoint.network_name, "type": "bridge"}
         self._bus.publish("network", action, endpoint.network_id, attributes)
 
@@ -324,7 +331,7 @@ class Endpoints:
         sandbox = self.controller.sandbox(record.id)
         if sandbox and self._needs_names(sandbox) and not self.has_name_server(record.id):
             await self._serve_names(sandbox)
-        self._tell("connect", record, endpoint)
+        self._publish("connect", record, endpoint)
 
     async def disconnect_running(self, record: Container, network: Network) -> None:
         """Raises EngineError."""
@@ -332,12 +339,12 @@ class Endpoints:
         sandbox = self.controller.sandbox(record.id)
         if sandbox is None or not self._needs_names(sandbox):
             self._drop_name_server(record.id)
-        self._tell("disconnect", record, endpoint)
+        self._publish("disconnect", record, endpoint)
 
     async def align(self, record: Container) -> bool:
-        """Bring a running container's endpoints in line with its record; whether any were not.
+        """Make a running container's endpoints match its record. Returns whether any of them differed.
 
-        What the kernel refuses is logged: the record says what is wanted, and the next start brings it.
+        Errors of the kernel are logged; the record stays as it is, and the next start applies it.
         """
         sandbox = self.controller.sandbox(record.id)
         if sandbox is None:
@@ -356,7 +363,7 @@ class Endpoints:
         return held != wanted.keys()
 
     def gateway(self) -> str:
-        """The default bridge's address: where a container finds the host ("" without a bridge)."""
+        """The default bridge's address, by which a container reaches the host; "" without a default bridge."""
         network = self._find("bridge")
         return str(network.gateway) if network and network.gateway else ""
 
@@ -413,7 +420,7 @@ class Endpoints:
         return ports
 
     def ports_list(self, record: Container) -> list[JsonObject]:
-        """The list's `Ports`."""
+        """The field `Ports` of ContainerList."""
         result: list[JsonObject] = []
         if not record.state.running:
             return result
@@ -434,13 +441,13 @@ class Endpoints:
 
 
 def dns_names(record: Container, asked: Mapping[str, Any]) -> list[str]:
-    """The names a container answers to on a network of the user's: name, aliases, short id, host name."""
+    """The names by which others find a container on a user-defined network: name, aliases, short id, host name."""
     names = [record.name, *(asked.get("Aliases") or ()), record.id[:12], record.config["Hostname"]]
     return list(dict.fromkeys(name.lower() for name in names if name))
 
 
 def _open_names(sandbox: Sandbox) -> tuple[tuple[socket.socket, socket.socket], str]:
-    """The sockets of a sandbox's name server, and the host's resolv.conf. Raises OSError."""
+    """(UDP socket and TCP listener of the sandbox's name server, text of the host's resolv.conf). Raises OSError."""
     return open_sockets(sandbox), host_resolv()
 
 

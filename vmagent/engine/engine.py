@@ -1,4 +1,4 @@
-"""The engine as one object: its parts put together, opened and closed. The api package serves it."""
+"""The engine as one object: constructs its parts and connects them, opens and closes them. Served by vmagent.api."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SHUTDOWN_LIMIT_S = 10.0
 
 
 class Engine:
-    """All of the engine. `open` once; then the parts below serve the verbs of the Engine API."""
+    """The whole engine. After `open`, its public attributes serve the Engine API."""
 
     def __init__(
         self,
@@ -59,10 +59,10 @@ class Engine:
         log_default: JsonObject = logconfig.DEFAULT,
         remap: IdMaps | None = None,
     ) -> None:
-        """Does not touch the disk: see `open`.
+        """Does not access the disk; `open` does.
 
-        `log_default`: the HostConfig.LogConfig of containers that give none. `remap`: the ids of containers in a user
-        namespace of their own; None: containers are in the host's.
+        `log_default`: HostConfig.LogConfig for requests without one. `remap`: the id maps of containers that get a user
+        namespace; None: containers are in the host's user namespace.
         """
         self.is_open = False
         self._opening: asyncio.Task[None] | None = None
@@ -117,10 +117,10 @@ class Engine:
     # --- opening
 
     async def open(self) -> None:
-        """Open the data root: records, images, networks; take over what runs; start what policies say.
+        """Open the data root: load records, images and networks, take over running containers, apply restart policies.
 
-        Idempotent, and after a failure it may be tried again. It goes on when the caller is cancelled (its client
-        left). Raises OSError, EngineError, ValueError where the data root can't be used.
+        Idempotent; after a failure it may be called again. It continues when the caller is cancelled (its client
+        disconnected). Raises OSError, EngineError, ValueError if the data root can't be used.
         """
         if self.is_open:
             return
@@ -142,7 +142,8 @@ class Engine:
             await self._endpoints.open(alive)
             await self.networks.open()
             await self.system.open()
-            # Last: this folder also tells a restarted engine that it need not wait for the host to open it (`serving`).
+            # Last: if this folder exists, a restarted engine opens the data root itself (`vmagent.serving`) instead of
+            # waiting for the host's request.
             await self._background.on_disk(make_init_layer, self._exec_root.path / "init-layer")
             undo.pop_all()
         self._recovery.take_over_execs()
@@ -163,7 +164,7 @@ class Engine:
         sweep(self._data_root.path)
 
     async def _after_open(self) -> None:
-        """What need not be done before the first request is served."""
+        """The part of opening that may run after the first requests."""
         self._tidying.open_spares()
         self._background.submit(warm, self._data_root, self._exec_root)
         await self._recovery.resume()
@@ -174,7 +175,7 @@ class Engine:
     # --- closing
 
     async def close(self, *, stop_containers: bool) -> None:
-        """Stop serving. With `stop_containers` as dockerd ends; without, containers go on with the supervisor."""
+        """Stop serving. `stop_containers`: stop all containers first, as dockerd does; else they continue to run."""
         if self.is_open:
             self.is_open = False
             if stop_containers:

@@ -1,10 +1,10 @@
 """The engine's events: published on the loop, kept in a ring, read by any number of subscribers.
 
-A subscriber is a cursor into the ring, not a queue: a slow one costs no memory, and one that falls behind the whole
-ring is told so instead of silently missing events. Engine API, SystemEvents.
+A subscriber is a cursor into the ring, not a queue: a slow subscriber costs no memory, and one that falls behind by the
+whole ring gets an error instead of silently missing events. Engine API, SystemEvents.
 
-The ring is most of what an engine remembers of a container that is gone, so an event lies in it as a tuple, and has its
-attributes in common with earlier ones of the same object: half of what it takes as an object.
+Most of the memory that a removed container still takes is in this ring. So the ring keeps tuples instead of objects,
+and events of the same object share their attributes; that halves the memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-_ALIKE = 8  # how far to look back for an event of the same object
+_ALIKE = 8  # how many events to look back for equal attributes of the same object
 RING = 2048  # docker keeps 256; a burst of 50 containers started and removed makes 400
 
 EVENT_FILTERS = frozenset(
@@ -39,7 +39,7 @@ EVENT_FILTERS = frozenset(
 
 
 class EventsLost(Exception):
-    """The subscriber was slower than RING events; what it missed is gone."""
+    """The subscriber fell more than RING events behind; the events that it missed are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Event:
     scope: str = "local"
 
     def to_json(self) -> dict[str, object]:
-        """Docker's shape; `status`, `id` and `from` are what clients read below API 1.52."""
+        """The event as docker's JSON; clients below API 1.52 read `status`, `id` and `from`."""
         data: dict[str, object] = {}
         if self.type in ("container", "image"):
             data["status"] = self.action
@@ -73,7 +73,7 @@ class Event:
 
 
 def _names_object(event: Event, kind: str, wanted: Sequence[str]) -> bool:
-    """Whether the event is about the `kind` with one of the IDs or names `wanted`, each a prefix of either."""
+    """Whether the event concerns an object of type `kind` whose id or name begins with one of `wanted`."""
     if event.type == kind:
         known = [event.actor_id, event.attributes.get("name", "")]
     else:
@@ -99,12 +99,12 @@ def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
 
 
 def _is_action(action: str, wanted: str) -> bool:
-    """`exec_create` and `health_status` carry data after a colon and match without it."""
+    """Whether `action` matches the filter value `wanted`, with or without the data after a colon."""
     return action == wanted or action.partition(":")[0] == wanted
 
 
 def matches(event: Event, filters: Mapping[str, Sequence[str]]) -> bool:
-    """Whether `event` passes `filters`: values of one key are alternatives (of `label`: all must hold)."""
+    """Whether `event` passes `filters`: one value of each key must match; of `label`, all values must match."""
     for key, values in filters.items():
         if not values:
             continue
@@ -136,7 +136,7 @@ def _event(kept: _Kept) -> Event:
 
 @dataclass(slots=True)
 class EventBus:
-    """All events of one engine. Lives on the event loop's thread; `publish` never waits."""
+    """All events of one engine. Used on the event loop's thread only; `publish` never waits."""
 
     _ring: deque[_Kept] = field(default_factory=lambda: deque(maxlen=RING))
     _published: int = 0  # events ever published; the ring holds numbers [_published - len(ring), _published)
@@ -144,7 +144,7 @@ class EventBus:
     _news: set[asyncio.Future[None]] = field(default_factory=set)
 
     def publish(self, type_: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None) -> Event:
-        """Tell all subscribers. Update the state that the event speaks of first: they look at once."""
+        """Publish an event to all subscribers. Change the state first: a subscriber may read it at once."""
         now = max(time.time_ns(), self._last_ns + 1)  # strictly increasing, so `since` can resume exactly
         self._last_ns = now
         event = Event(type_, action, actor_id, dict(attributes or {}), now)
@@ -157,7 +157,7 @@ class EventBus:
         return event
 
     def _attributes(self, actor_id: str, attributes: Mapping[str, str]) -> tuple[str, ...]:
-        """Names and values in turn; those of a late event of the same actor where they are equal."""
+        """Names and values in turn; the tuple of a recent event of the same actor is reused if it is equal."""
         flat = tuple(word for pair in attributes.items() for word in pair)
         for back in range(1, min(_ALIKE, len(self._ring)) + 1):
             kept = self._ring[-back]
@@ -174,8 +174,8 @@ class EventBus:
     ) -> AsyncIterator[Event]:
         """Events from now on, or from `since_ns` as far as the ring goes back, until `until_ns` (Unix ns, included).
 
-        The place in the stream is taken at this call, not at the first read: nothing published in between is missed.
-        The iterator raises EventsLost if its reader falls behind the ring.
+        The position is fixed by this call, not by the first read: an event that is published in between is not missed.
+        The iterator raises EventsLost if its reader falls behind by more than the ring holds.
         """
         cursor = self._published
         if since_ns is not None:
@@ -183,7 +183,7 @@ class EventBus:
                 if kept[3] < since_ns:
                     break
                 cursor -= 1
-        elif until_ns is not None:  # an end without a beginning: all that is still known
+        elif until_ns is not None:  # an end without a beginning: everything in the ring
             cursor -= len(self._ring)
         return self._read(cursor, until_ns, filters or {})
 
@@ -205,7 +205,7 @@ class EventBus:
                 return
 
     async def _more(self, until_ns: int | None) -> bool:
-        """Wait for the next event; False: `until_ns` came first."""
+        """Wait for the next event. Returns False if `until_ns` was reached first."""
         limit_s = None if until_ns is None else (until_ns - time.time_ns()) / 1e9
         if limit_s is not None and limit_s <= 0:
             return False

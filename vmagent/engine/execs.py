@@ -1,9 +1,11 @@
 """Further processes in running containers: the Engine API's exec verbs.
 
-The supervisor makes the pipes and keeps the output in a window; an attached client reads that window, and writes to a
-copy of the input pipe. So an exec outlives the engine: the next one rebuilds its `Exec` from what the supervisor
-repeats, and the client whose connection was lost may start it again to attach to the rest of the output.
-The exit code is known before the stream ends: the CLI reads it right after.
+The supervisor makes the pipes and keeps the output in a window (`vmagent.supervisor.window`). The engine reads that
+window for an attached client, and writes the client's input to a copy of the input pipe. So an exec outlives the
+engine: the next engine rebuilds its `Exec` from the supervisor's list, and a client whose connection was lost may
+start the exec again to attach to the rest of the output.
+
+The exit code is recorded before the stream ends, because the CLI requests it right after the stream's end.
 """
 
 from __future__ import annotations
@@ -50,34 +52,34 @@ from vmagent.supervisor.windowreader import WindowReader
 
 log = structlog.get_logger(__name__)
 
-ATTACH_AGAIN_S = 10.0  # after a take-over: then the output is kept for the lost client no longer
-READ_BYTES = 128 << 10  # given to the client at once
-RESIZE_LIMIT_S = 10.0  # a resize may come before the start
-# A client that waits for an exec's end can only ask again and again (the API has no wait for execs). One that asked
-# or started it so short a time ago is answered when the exec ends, or a moment later: else the two of them keep both
-# processors busy, and what is waited for gets none.
+ATTACH_AGAIN_S = 10.0  # how long after a take-over the output is kept for a client that lost its connection
+READ_BYTES = 128 << 10  # at most, for one write to the client
+RESIZE_LIMIT_S = 10.0  # how long a resize waits for the exec's start
+# The API has no wait for execs, so a client that waits for an exec's end polls inspect. If less than POLL_S has passed
+# since its last request or the start, the reply is delayed until the exec ends, or by POLL_PAUSE_S. Without the delay,
+# client and engine take the processor time that the exec needs.
 POLL_S = 0.05
 POLL_PAUSE_S = 0.005
 _ATTACHABLE = ("AttachStdin", "AttachStdout", "AttachStderr")
-_SHOWN = ("Cmd", "Tty", "Privileged", "User", "DetachKeys", *_ATTACHABLE)  # of a request, when it is inspected
+_SHOWN = ("Cmd", "Tty", "Privileged", "User", "DetachKeys", *_ATTACHABLE)  # fields of the request that inspect shows
 PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
 @dataclass(slots=True, eq=False)
 class Exec:
-    """One exec: what was asked, and what became of it."""
+    """One exec: its request and its state."""
 
     id: str
     live: Live
     request: JsonObject
-    run: int  # of the container it belongs to
+    run: int  # the container's run number at the exec's creation
     started: bool = False
     running: bool = False
     exit_code: int | None = None
     pid: int = 0
     asked_at: float = -1000.0  # loop time of the start, then of the last inspect
     is_probe: bool = False  # a health check
-    lost_client: bool = False  # the engine that it was attached to was killed: a client may attach again
+    lost_client: bool = False  # its client was attached through a killed engine, and may attach again
     session: ExecSession | None = None
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,17 +91,17 @@ class Exec:
 
     @property
     def is_void(self) -> bool:
-        """It was never started and can't be any more."""
+        """It was never started, and its container's run has ended, so it can't be started any more."""
         return not self.started and self.live.run_is_over(self.run)
 
     def facts(self) -> JsonObject:
-        """What the next engine must know of it, see `from_held`."""
+        """The data that the supervisor keeps for the next engine, see `from_held`."""
         shown = {name: self.request[name] for name in _SHOWN if self.request.get(name)}
         return {"request": shown, "run": self.run, "is_probe": self.is_probe}
 
     @classmethod
     def from_held(cls, held: HeldExec, live: Live) -> Exec:
-        """An exec that an earlier engine started."""
+        """Rebuild an exec that an earlier engine started."""
         exec_ = cls(held.exec_id, live, dict(held.facts["request"]), held.facts["run"], started=True, running=True)
         exec_.pid = held.pid
         exec_.is_probe = held.facts["is_probe"]
@@ -110,7 +112,7 @@ class Exec:
         return exec_
 
     def end(self, exit_code: int) -> None:
-        """Note the exit; a repeated report changes nothing."""
+        """Record the exit; a repeated report has no effect."""
         if not self.ended.done():
             self.exit_code, self.running = exit_code, False
             self.ended.set_result(None)
@@ -118,7 +120,7 @@ class Exec:
 
 
 class ExecSession:
-    """One client attached to an exec. After it has left, the process goes on and only the last output is kept."""
+    """One client attached to an exec. After it detaches, the process continues, and only the latest output is kept."""
 
     def __init__(
         self,
@@ -128,7 +130,7 @@ class ExecSession:
         supervisor: SupervisorClient,
         streams: ExecStreams,
     ) -> None:
-        """Takes the descriptors of `streams` over."""
+        """Takes ownership of the descriptors in `streams`."""
         self._exec, self._events, self._background = exec_, events, background
         self._supervisor, self._streams = supervisor, streams
         self._reader = WindowReader(*streams.window) if streams.window is not None else None
@@ -142,11 +144,11 @@ class ExecSession:
         return self._exec.tty
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(stream, bytes) until the process has ended and everything it wrote was given."""
+        """(1 or 2, bytes) until the process has ended and all its output was yielded."""
         try:
             while not self._is_left:
                 news = self._exec.bell.next()
-                has_ended = self._exec.ended.done()  # first this, then what it wrote
+                has_ended = self._exec.ended.done()  # read this before the window, else the last output could be missed
                 while self._reader is not None and (part := self._reader.read(READ_BYTES)) is not None:
                     yield part
                     self._note_delivered()
@@ -161,19 +163,19 @@ class ExecSession:
             self._supervisor.exec_read(self._exec.id)
 
     async def write(self, data: bytes) -> None:
-        """To the process's stdin, waiting while it doesn't read. Raises BrokenPipeError at its end."""
+        """Write to the process's stdin; waits while the pipe is full. Raises BrokenPipeError once it has ended."""
         if self._streams.stdin_fd is not None:
             await write_all(self._streams.stdin_fd, data)
 
     async def close_stdin(self) -> None:
-        """The process sees the end of its input. A terminal has none."""
+        """Close the process's stdin, so that it reads end-of-file. Has no effect with a terminal."""
         if not self.tty and self._streams.stdin_fd is not None:
             self._close_stdin_fd()
             with suppress(SupervisorError):  # it has ended
                 await self._supervisor.close_exec_stdin(self._exec.id)
 
     async def detach(self, *, keys: bool = False) -> None:
-        """The client leaves; the process goes on."""
+        """End the session; the process continues. `keys`: the client sent the detach keys."""
         self._is_left = True
         self._close()
         self._exec.bell.ring()
@@ -199,7 +201,7 @@ class ExecSession:
 
 
 async def leave(supervisor: SupervisorClient, exec_id: str) -> None:
-    """Let the command write on without a reader, and see the end of its input."""
+    """Detach from an exec: its output no longer waits for a reader, and its input is closed."""
     with suppress(NotHeld):  # it has ended, or was never started
         await supervisor.leave_exec(exec_id)
 
@@ -252,7 +254,7 @@ class Execs:
         return exec_
 
     def _sweep(self) -> None:
-        """Forget what was never started of runs that are over; as dockerd every five minutes, while there is any."""
+        """Forget execs that can't be started any more. Repeats every five minutes, as dockerd does, while needed."""
         for exec_id in [exec_id for exec_id, exec_ in self._execs.items() if exec_.is_void]:
             del self._execs[exec_id]
         self._sweep_timer = None
@@ -260,7 +262,10 @@ class Execs:
             self._sweep_timer = asyncio.get_running_loop().call_later(KEEP_S, self._sweep)
 
     async def check(self, exec_id: str) -> None:
-        """What `start` would refuse, before the reply's head is out. Raises NotFound, Conflict."""
+        """Raise what `start` would raise for the exec's state, before the head of the reply is sent.
+
+        Raises NotFound, Conflict.
+        """
         exec_ = self._find(exec_id)
         if exec_.started:
             if not exec_.lost_client:
@@ -272,16 +277,16 @@ class Execs:
     async def start(
         self, exec_id: str, *, detach: bool, tty: bool, console_size: tuple[int, int] | None
     ) -> Session | None:
-        """ExecStart: the session, None where detached. Raises what `check` does, and EngineError if it can't start.
+        """ExecStart: the session; None if detached. Raises what `check` raises, and EngineError if the start fails.
 
-        Of an exec whose client was lost with an earlier engine: attach to it again, see `take_over`.
+        If the exec's client lost its connection with an earlier engine, this attaches to the exec again (`take_over`).
         """
         await self.check(exec_id)
         exec_ = self._find(exec_id)
         if exec_.started:
             return await self._attach_again(exec_)
         exec_.started = exec_.running = True
-        del tty  # decided when the exec was made, as docker's own client sends the same here
+        del tty  # create has decided it; docker's own client sends the same value here
         try:
             session = await self._start(exec_, attached=not detach, console_size=console_size)
         except (EngineError, LaunchError, OSError) as e:
@@ -299,7 +304,7 @@ class Execs:
         return session
 
     def _failed(self, exec_: Exec, exit_code: int) -> None:
-        """It never ran: nobody waits for its end any more."""
+        """Record that the exec never ran, and release everyone who waits for its start or end."""
         exec_.end(exit_code)
         exec_.begun.set()
         self._forget_later(exec_)
@@ -340,7 +345,7 @@ class Execs:
         if attached:
             return self._session(exec_, opened)
         opened.close()
-        if exec_.tty:  # a terminal has output that must be read
+        if exec_.tty:  # nobody reads the terminal's output: the supervisor drains it
             await leave(self._supervisor, exec_.id)
         return None
 
@@ -356,11 +361,11 @@ class Execs:
         return self._session(exec_, streams)
 
     def take_over(self, held: Iterable[HeldExec]) -> None:
-        """Rebuild the execs of an earlier engine; the containers are loaded.
+        """Rebuild the execs of an earlier engine. The containers must be loaded.
 
-        A client that was attached has lost its connection. It may start the exec again and gets what it has not got
-        yet; after `ATTACH_AGAIN_S` the command is no longer held back for it. A health check is ended: its result
-        would be for the earlier engine.
+        A client that was attached has lost its connection. It may start the exec again and gets the output that it has
+        not received yet; after `ATTACH_AGAIN_S` the command no longer waits for it. A health check is killed, because
+        only the earlier engine could use its result.
         """
         for one in held:
             live = self._registry.get(one.container_id)
@@ -391,7 +396,7 @@ class Execs:
             await self._supervisor.signal_exec(exec_id, SIGKILL)
 
     async def _settle(self, exec_: Exec) -> None:
-        """After the exit: publish it, and forget the exec in five minutes."""
+        """Wait for the exit and publish it; forget the exec five minutes later."""
         await exec_.ended
         exec_.live.exec_ids = tuple(exec_id for exec_id in exec_.live.exec_ids if exec_id != exec_.id)
         self._publish_end(exec_)
@@ -404,12 +409,12 @@ class Execs:
         asyncio.get_running_loop().call_later(max(0.0, delay_s), self._execs.pop, exec_.id, None)
 
     def _close_unless_wanted(self, exec_: Exec) -> None:
-        """Let the supervisor give the streams back, unless a client reads them or may attach again."""
+        """Let the supervisor close the streams, unless a client reads them or may attach again."""
         if exec_.session is None and not exec_.lost_client:
             self._supervisor.close_exec(exec_.id)
 
     def on_exited(self, event: ExecExited) -> None:
-        """The supervisor reports an exit; repeated until `close_exec`."""
+        """Handle the supervisor's report of an exit; it is repeated until `close_exec`."""
         exec_ = self._execs.get(event.exec_id)
         if exec_ is None:
             self._supervisor.close_exec(event.exec_id)
@@ -418,12 +423,12 @@ class Execs:
             self._close_unless_wanted(exec_)
 
     def on_grew(self, event: ExecGrew) -> None:
-        """There is more output."""
+        """Handle the supervisor's report of more output."""
         if (exec_ := self._execs.get(event.exec_id)) is not None:
             exec_.bell.ring()
 
     async def resize(self, exec_id: str, *, height: int, width: int) -> None:
-        """ExecResize: waits for the start, as clients send it right after. Raises NotFound, Conflict."""
+        """ExecResize. Waits for the start, because clients send both at the same time. Raises NotFound, Conflict."""
         exec_ = self._find(exec_id)
         try:
             async with asyncio.timeout(RESIZE_LIMIT_S):
@@ -459,16 +464,16 @@ class Execs:
         }
 
     async def _slow_down(self, exec_: Exec) -> None:
-        """Let who asks in a loop wait for the end instead, for a moment."""
+        """Delay the reply to a client that polls for the exec's end, see POLL_S."""
         loop = asyncio.get_running_loop()
         if loop.time() - exec_.asked_at < POLL_S:
             await asyncio.wait([exec_.ended], timeout=POLL_PAUSE_S)
         exec_.asked_at = loop.time()
 
     async def run(self, live: Live, command: list[str], *, limit_s: float, output_bytes: int) -> tuple[int, bytes]:
-        """Run a command to its end: (exit code, the first `output_bytes` of what it wrote). For health checks.
+        """Run a command to its end, for a health check: (exit code, the first `output_bytes` of its output).
 
-        Raises TimeoutError (the command is killed then), EngineError.
+        Raises TimeoutError after `limit_s` seconds (the command is killed), EngineError.
         """
         config = {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
         exec_id = await self.create(live.id, config)
@@ -489,7 +494,7 @@ class Execs:
 
 
 def _exec_error(error: Exception) -> tuple[EngineError, int]:
-    """What the client is told, and the exec's exit code."""
+    """(the error for the client, the exec's exit code) for a failed start."""
     message = str(error)
     if isinstance(error, SpawnError | LaunchError):
         match error.kind:

@@ -1,6 +1,6 @@
-"""A container's files from outside: docker cp, diff, export, commit, sizes, and new volumes that the image fills.
+"""A container's files: docker cp, diff, export, commit, sizes, and the first content of volumes.
 
-The reading and writing is done by a process of its own (`vmagent.containers.fileworker`), one per job.
+A separate process for each job reads or writes the files (`vmagent.containers.fileworker`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ERRORS: Mapping[int, type[EngineError]] = {400: BadRequest, 404: NotFound, 409:
 
 
 class _Job:
-    """A file worker at work."""
+    """A running file worker."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, report: asyncio.StreamReader, path: str, owner: str
@@ -47,7 +47,7 @@ class _Job:
         self.process, self._report, self._path, self._owner = process, report, path, owner
 
     async def answer(self) -> JsonObject:
-        """The report's line. Raises the EngineError that it says."""
+        """The worker's next report. Raises the EngineError that it contains."""
         line = await self._report.readline()
         message: JsonObject = (
             json.loads(line) if line else {"error": "the file worker ended unexpectedly", "status": 500}
@@ -60,7 +60,7 @@ class _Job:
         return message
 
     async def output(self) -> AsyncIterator[bytes]:
-        """What the worker writes. Raises EngineError if it ends badly."""
+        """The worker's standard output. Raises EngineError if the worker fails."""
         assert self.process.stdout is not None
         while data := await self.process.stdout.read(CHUNK):
             yield data
@@ -68,7 +68,7 @@ class _Job:
             await self.answer()
 
     async def send(self, chunks: AsyncIterator[bytes]) -> None:
-        """Give the worker its input; one that has stopped reading says why in its report."""
+        """Write the worker's standard input. A worker that stops reading gives the reason in its report."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError, ConnectionResetError):
             async for chunk in chunks:
@@ -80,7 +80,7 @@ class _Job:
 
 
 async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` on a container's files; a removal does not wait for it, but ends it. Raises Conflict then."""
+    """Run `work` on a container's files; if the container is removed meanwhile, cancel it and raise Conflict."""
     working = asyncio.create_task(work, name=f"files of {live.id[:12]}")
     removal = asyncio.create_task(live.removal(), name=f"removal of {live.id[:12]}")
     try:
@@ -115,7 +115,7 @@ class Files:
 
     @asynccontextmanager
     async def _job(self, record: Container, op: str, path: str, **more: Any) -> AsyncIterator[_Job]:
-        """Run a worker; ended at the latest when the block is left."""
+        """Run a file worker; it is killed at the end of the block if it still runs."""
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         job = json.dumps({"op": op, "path": path, "parent": os.getpid(), **more})
         try:
@@ -186,11 +186,11 @@ class Files:
             return _path_stat((await job.answer())["stat"])
 
     async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
-        """The stat, and the tar of what is there. Raises NotFound."""
+        """(docker's path stat, the tar of the file or folder at `path`). Raises NotFound."""
         stream = self._get(self._registry.find(ref).record, path)
         found = await anext(stream)
         assert isinstance(found, PathStat)
-        return found, stream  # type: ignore[return-value]  # from here on it gives bytes alone
+        return found, stream  # type: ignore[return-value]  # all further items are bytes
 
     async def _get(self, record: Container, path: str) -> AsyncIterator[PathStat | bytes]:
         crosses = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", *(mount.destination for mount in record.mounts)]
@@ -212,7 +212,7 @@ class Files:
         live = self._registry.find(ref)
         async with AsyncExitStack() as stack:
             if not live.record.state.running:
-                await stack.enter_async_context(live.overlay)  # never mounted twice: no start meanwhile
+                await stack.enter_async_context(live.overlay)  # never mount an overlay twice: a start waits
             if live.record.state.running:
                 await stack.aclose()  # it was being started
             putting = self._put(
@@ -261,9 +261,10 @@ class Files:
         return await self._background.on_disk(_exists_in, await self._launcher.lowers(record), path)
 
     async def copy_up(self, record: Container, path: str, target: Path, *, is_own: bool) -> None:
-        """Copy what the image of `record` has at `path` into the empty folder `target`, for a volume.
+        """Copy the image's content at `path` into the empty folder `target`, for a volume.
 
-        In a folder of the host's (not `is_own`) the files are those of the container's users.
+        `is_own`: the folder is the engine's, and its files keep the ids from inside the container. Else it is a folder
+        of the host, and the files get the host's ids of the container's users.
         """
         folder = self._exec_root.path / "image-root"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -284,13 +285,13 @@ class Files:
     # --- diff, sizes, commit
 
     async def changes(self, ref: str) -> Sequence[JsonObject]:
-        """What differs from the image."""
+        """ContainerChanges: the paths that differ from the image."""
         record = self._registry.find(ref).record
         upper = self._registry.folder(record.id) / "upper"
         return await self._background.on_disk(_changes, str(upper), await self._launcher.lowers(record))
 
     async def sizes(self, record: Container) -> tuple[int, int]:
-        """(bytes of the container's own layer, bytes in all)."""
+        """(bytes of the container's own layer, total bytes with the image's layers)."""
         own = await self._background.on_disk(_tree_size, str(self._registry.folder(record.id) / "upper"))
         try:
             image = int((await self._images.inspect(record.image_id))["Size"])
@@ -320,7 +321,7 @@ class Files:
                 live.record, config, repo=repo, tag=tag, comment=comment, author=author, changes=changes
             )
         finally:
-            if pauses and live.record.state.status is Status.RUNNING:  # paused by hand meanwhile, it stays so
+            if pauses and live.record.state.status is Status.RUNNING:  # not if the user has paused it meanwhile
                 with suppress(NotHeld):
                     await self._supervisor.resume(live.id)
         self._events.publish(live.record, "commit", comment=comment, imageID=image_id, imageRef=repo)
@@ -337,7 +338,7 @@ class Files:
         author: str,
         changes: Sequence[str],
     ) -> str:
-        """A new image: the container's image and its own layer on top. Returns the id."""
+        """Make an image of the container's image plus its own layer. Returns the id."""
         image = self._store.image(record.image_id)
         whole = deepcopy(dict(image.config))
         whole.pop("rootfs", None)
@@ -354,7 +355,7 @@ class Files:
         return await self._images.commit(snapshot, parent=image.id, config=whole, repo=repo, tag=tag)
 
 
-# What an image's config takes over from a container's, in docker's order.
+# The fields of a container's config that go into the image's config, in docker's order.
 _COMMITTED = (
     "User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "Volumes", "ExposedPorts", "StopSignal", "Healthcheck",
     "Shell", "OnBuild",
@@ -366,7 +367,7 @@ def _path_stat(found: Mapping[str, Any]) -> PathStat:
 
 
 def _numeric_owner(user: str) -> tuple[int, int] | None:
-    """uid and gid of docker's user string where they are numbers; None: as the tar says."""
+    """(uid, gid) of docker's user string if it is numeric; None: keep the owners in the tar."""
     uid, _, gid = user.partition(":")
     if uid.isdigit():
         return int(uid), int(gid) if gid.isdigit() else 0
@@ -391,7 +392,7 @@ def _existing(paths: Sequence[str]) -> frozenset[str]:
 
 
 def _exists_in(lowers: Sequence[str], path: str) -> bool:
-    """Whether the image has something at `path`, or a link on the way there (then the worker must look)."""
+    """Whether the image may have something at `path`. A link in the path counts: only the worker can resolve it."""
     for lower in lowers:
         place = lower
         for part in path.strip("/").split("/"):
@@ -406,7 +407,7 @@ def _exists_in(lowers: Sequence[str], path: str) -> bool:
 
 
 def _changes(upper: str, lowers: Sequence[str]) -> list[JsonObject]:
-    """Walk an overlay's upper folder: overlayfs.rst, "whiteouts and opaque directories"."""
+    """The changes in an overlay's upper folder, by the kernel's overlayfs.rst, "whiteouts and opaque directories"."""
     found: list[JsonObject] = []
 
     def walk(folder: str, shown: str, below: list[str]) -> None:
@@ -427,7 +428,7 @@ def _changes(upper: str, lowers: Sequence[str]) -> list[JsonObject]:
 
 
 def _lowers_of(folders: Sequence[str], name: str) -> tuple[list[str], bool]:
-    """(the lower folders called `name` that show through, whether anything of that name does)."""
+    """(the visible lower folders called `name`, whether any visible lower entry has that name)."""
     under: list[str] = []
     for folder in folders:
         path = f"{folder}/{name}"

@@ -1,4 +1,7 @@
-"""Health checks: a command run in the container now and then, and what its results add up to (HealthConfig)."""
+"""Health checks: run a command in the container at intervals, and derive the health status from its results.
+
+Engine API, HealthConfig.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ log = structlog.get_logger(__name__)
 
 NS = 1_000_000_000
 DEFAULT_INTERVAL_S, DEFAULT_TIMEOUT_S, DEFAULT_RETRIES, DEFAULT_START_INTERVAL_S = 30.0, 30.0, 3, 5.0
-KEPT, OUTPUT_BYTES = 5, 4096  # results and their output that inspect shows
+KEPT, OUTPUT_BYTES = 5, 4096  # number of results that inspect shows, bytes of output of each
 STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 
 
 @dataclass(slots=True, eq=False)
 class Monitor:
-    """The health of one run of a container."""
+    """The health status of one run of a container."""
 
     status: str = STARTING
     failing_streak: int = 0
@@ -39,7 +42,7 @@ class Monitor:
         return {"Status": self.status, "FailingStreak": self.failing_streak, "Log": list(self.log)}
 
     def note(self, exit_code: int, *, retries: int, in_start_period: bool) -> bool:
-        """Count a result; whether the status changed by it. Failures in the start period don't count."""
+        """Count a result; returns whether the status changed. A failure in the start period does not count."""
         before = self.status
         if exit_code == 0:
             self.failing_streak, self.status = 0, HEALTHY
@@ -51,13 +54,13 @@ class Monitor:
 
 
 class HealthMonitors:
-    """Runs the checks of all containers that have one."""
+    """Runs the health checks of all containers."""
 
     def __init__(self, events: ContainerEvents, background: Background, execs: Execs) -> None:
         self._events, self._background, self._execs = events, background, execs
 
     def start(self, live: Live) -> None:
-        """Begin checking, if the container has a check."""
+        """Start the health check of a container that has one."""
         config = live.record.config.get("Healthcheck") or {}
         command = _command(config, live)
         if not command:
@@ -68,7 +71,7 @@ class HealthMonitors:
         monitor.task = self._background.spawn(self._watch(live, monitor, config, command), f"health {live.id[:12]}")
 
     def stop(self, live: Live) -> None:
-        """The run is over; what was found stays to be inspected."""
+        """Stop the health check at the end of a run; inspect still shows the results."""
         if live.health is not None and live.health.task is not None:
             live.health.task.cancel()
             live.health.task = None
@@ -85,7 +88,7 @@ class HealthMonitors:
             starting = monitor.status == STARTING and loop.time() - began < start_period_s
             await asyncio.sleep(start_interval_s if starting else interval_s)
             if live.record.state.status is not Status.RUNNING:
-                continue  # paused: nothing could answer
+                continue  # paused: the command could not run
             in_start_period = loop.time() - began < start_period_s
             result = await self._probe(live, command, timeout_s)
             monitor.log.append(result)

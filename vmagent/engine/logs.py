@@ -1,4 +1,4 @@
-"""Log files of containers: opened for a reader and trimmed behind it, in the disk threads."""
+"""Log files of containers: opened for readers, and trimmed to their limits after a reader has left."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ class Logs:
         self._registry, self._background = registry, background
 
     async def open(self, record: Container, *, trims: bool = False, **options: Any) -> CachedLogReader:
-        """A reader at its first line; to find that may take reading all of a long log. `options`: of LogReader.
+        """A reader at the first line to be read; finding that line may require reading a whole long log.
 
-        `trims`: begin within the log's limits even where a reader that has just left had more kept. Raises OSError.
+        `options`: as for LogReader. `trims`: first delete files beyond the log's limits that were kept for a reader
+        that has left. Raises OSError.
         """
         folder, count = self._registry.folder(record.id), log_files(record)
         opening = asyncio.ensure_future(
@@ -39,33 +40,33 @@ class Logs:
         try:
             return CachedLogReader(await asyncio.shield(opening), self._background.on_disk)
         except asyncio.CancelledError:
-            opening.add_done_callback(_close_reader)  # the thread still opens a reader that has no owner any more
+            opening.add_done_callback(_close_reader)  # the thread may still open the reader: close it then
             raise
 
     def trim_later(self, record: Container) -> None:
-        """A reader of the log has left: soon delete what is kept beyond the limits, unless there is another reader."""
+        """After a reader has left: soon delete the files beyond the limits, unless the log has another reader."""
         if (count := log_files(record)) is not None:
             self._background.submit(trim_log, self._registry.folder(record.id), count)
 
 
 def log_files(record: Container) -> int | None:
-    """How many generations of its log are to stay; None where there is no limit."""
+    """How many generations of the log are kept (`max-file`); None: the log has no limit."""
     try:
         limits = logconfig.limits(record.host_config["LogConfig"])
-    except EngineError:  # it can't have been started
+    except EngineError:  # invalid options: the container was never started, so it has no log
         return None
     return None if limits is None else limits[1]
 
 
-_trimming = threading.Lock()  # two of them would take each other for readers
+_trimming = threading.Lock()  # a trim locks the log as a reader does, so two at once would hinder each other
 
 
 def trim_log(folder: Path, count: int) -> None:
-    """Delete what the log in `folder` has beyond `count` generations, unless it has a reader. Logs its failures."""
+    """Delete the oldest generations of the log in `folder` beyond `count`, unless they have a reader. Logs errors."""
     try:
         with _trimming:
             rotation.trim(str(folder), count)
-    except FileNotFoundError:  # removed meanwhile, with its container
+    except FileNotFoundError:  # the container was removed meanwhile
         return
     except OSError as e:
         log.error("log.not_trimmed", folder=str(folder), error=str(e))

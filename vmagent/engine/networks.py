@@ -92,14 +92,14 @@ class Networks:
             labels=body.get("Labels") or {},
             options=options,
         )
-        self._tell(network, "create")
+        self._publish(network, "create")
         return {"Id": network.id, "Warning": ""}
 
     async def remove(self, ref: str) -> None:
         """NetworkDelete. Raises NotFound, Forbidden."""
         network = self._endpoints.controller.find(ref)
         await self._endpoints.call(self._endpoints.controller.remove, network.id)
-        self._tell(network, "destroy")
+        self._publish(network, "destroy")
 
     async def open(self) -> None:
         """Take up what an engine that was killed in a connect or disconnect had recorded and not done yet."""
@@ -188,7 +188,7 @@ class Networks:
                     deleted.append(network.name)
             return {"NetworksDeleted": deleted or None}
 
-    def _tell(self, network: Network, action: str) -> None:
+    def _publish(self, network: Network, action: str) -> None:
         self._bus.publish("network", action, network.id, {"name": network.name, "type": network.driver})
 
     @staticmethod

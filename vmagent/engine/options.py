@@ -20,7 +20,7 @@ class LogOptions:
 
 
 class PathStat(NamedTuple):
-    """A path in a container, as docker's archive calls tell it. `mode` is Go's os.FileMode, `mtime` RFC 3339."""
+    """A path in a container, as in docker's archive calls. `mode` is Go's os.FileMode, `mtime` RFC 3339."""
 
     name: str
     size: int
@@ -39,9 +39,9 @@ class Session(Protocol):
         """(1 or 2, bytes) until the process has ended and all its output was given."""
 
     async def write(self, data: bytes) -> None:
-        """To the process's stdin; waits while the process does not read. Raises OSError once the process has ended."""
+        """Write to the process's stdin; waits while the pipe is full. Raises OSError once the process has ended."""
 
     async def close_stdin(self) -> None: ...
 
     async def detach(self, *, keys: bool = False) -> None:
-        """The client leaves before the process ends; `keys`: by the detach keys."""
+        """End the session before the process ends. `keys`: the client sent the detach keys."""

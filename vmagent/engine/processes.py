@@ -1,4 +1,4 @@
-"""`docker top`: what the host's ps says of a container's processes."""
+"""`docker top`: the host's ps, limited to a container's processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def process_table(pids: Sequence[int], ps_args: str) -> JsonObject:
     """{"Titles", "Processes"} of `ps`, cut down to `pids`. Raises BadRequest for bad arguments, EngineError."""
     words = ps_args.split() or ["-ef"]
     for word in words:
-        # ps would take these from the client's words and read no process list at all.
+        # With these options ps prints something else than a process list.
         if word in ("--help", "--version") or word.startswith("-V"):
             raise BadRequest(f"invalid ps arguments: {ps_args}")
     try:

@@ -1,6 +1,6 @@
-"""What an engine does as it opens with the containers of an earlier one: load, take over, resume.
+"""Opening an engine on the containers of an earlier engine: load, take over, resume.
 
-An engine may be killed at any moment while its containers go on. The records say what the containers are, the
+An engine may be killed at any moment while its containers continue. The records describe the containers; the
 supervisor knows which of them run.
 """
 
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 
 class Recovery:
-    """`load` while the engine opens, `resume` once it is open; `on_event` takes the supervisor's events all along."""
+    """`load` while the engine opens, `resume` once it is open; `on_event` gets the supervisor's events throughout."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Recovery:
         return {live.id: live.record.state.pid for live in self._registry if live.record.state.running}
 
     def forget(self) -> None:
-        """Undo `load`. The interrupted containers are remembered: their records don't show it any more."""
+        """Undo `load`, but keep the set of interrupted containers: `load` has changed their records."""
         self._registry.clear()
         self._lifecycle.image_holds.clear()
 
@@ -101,7 +101,7 @@ class Recovery:
         state = live.record.state
         held = self._held.get(live.record.id)
         if held is not None and held.run >= state.run:
-            # The supervisor knows better: the engine may have been killed between a start and the write of its state.
+            # The supervisor is right: the engine may have been killed between a start and the write of its state.
             state.run, state.pid, state.started_ns = held.run, held.pid, held.started_at_ns
             state.status = Status.PAUSED if held.paused else Status.RUNNING
         elif state.running:
@@ -114,14 +114,14 @@ class Recovery:
             state.status = Status.DEAD
 
     def take_over_execs(self) -> None:
-        """Make the execs known that an earlier engine started. After the last step of opening that can fail."""
+        """Take over the execs that an earlier engine started. Call it after the last step of opening that can fail."""
         self._execs.take_over(self._held_execs)
         self._held_execs = ()
 
     # --- resume
 
     async def resume(self) -> None:
-        """Handle the exits that came meanwhile, then go on with interrupted removals, restarts and restart policies."""
+        """Handle exits that no engine saw, then continue interrupted removals and apply restart policies."""
         early, self._early = self._early, None
         for event in early or ():
             self.on_event(event)
@@ -160,12 +160,12 @@ class Recovery:
             else:
                 await self._supervisor.signal(held.id, SIGKILL)  # its exit is acknowledged when it is reported
         except NotHeld:
-            pass  # it ended meanwhile; its exit is on the way
+            pass  # it has just ended; its exit will be reported
         except SupervisorError as e:
             log.error("container.stranger_stays", container=held.id, error=str(e))
 
     async def _resume(self, live: Live) -> None:
-        """Go on with what the last engine was about to do for a container."""
+        """Continue what the last engine was about to do for a container."""
         record, state = live.record, live.record.state
         policy = record.host_config["RestartPolicy"]
         if state.running:
@@ -183,9 +183,9 @@ class Recovery:
     # --- the supervisor's events
 
     def on_event(self, event: SupervisorEvent) -> None:
-        """An event of the supervisor. Before `resume` it is kept: without the records every container is unknown."""
+        """Handle an event from the supervisor. Events before `resume` are queued, until the records are loaded."""
         if self._early is not None:
-            if not isinstance(event, LogGrew | ExecGrew):  # there may be many, and no output is read yet
+            if not isinstance(event, LogGrew | ExecGrew):  # there may be many, and no client reads output yet
                 self._early.append(event)
             return
         match event:

@@ -1,4 +1,4 @@
-"""The containers of an open engine: by id, name or the beginning of an id."""
+"""The containers of an open engine, found by id, name or a prefix of the id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Registry:
         self._live: dict[ContainerId, Live] = {}
 
     def __iter__(self) -> Iterator[Live]:
-        """The containers at the moment of the call, in order of creation: the caller may await in between."""
+        """A snapshot of the containers, in order of creation: the caller may await between two of them."""
         return iter(list(self._live.values()))
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Registry:
         return ContainerId(container_id) in self._live
 
     def find(self, ref: str) -> Live:
-        """By id, name or the beginning of an id. Raises NotFound, BadRequest."""
+        """By id, name or a prefix of the id. Raises NotFound, BadRequest."""
         live = self._live.get(self.names.resolve(ref))
         if live is None:
             raise NotFound(f"No such container: {ref}")
@@ -66,5 +66,5 @@ class Registry:
         return self._data_root.container(container_id)
 
     def image_users(self) -> Iterator[ImageUser]:
-        """Every container with the image that it was made of."""
+        """Every container with its image, for the check before an image is removed."""
         return (ImageUser(live.record.image_id, live.id, live.record.state.running) for live in self._live.values())

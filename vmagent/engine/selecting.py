@@ -1,4 +1,4 @@
-"""Which containers a list or prune is about: Engine API, ContainerList and ContainerPrune, `filters`."""
+"""Which containers pass the `filters` of a list or prune (Engine API, ContainerList and ContainerPrune)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0,
 
 
 def implies_all(filters: Filters) -> bool:
-    """`status` and friends speak of stopped containers too, so that list shows them without `all`."""
+    """Whether list shows stopped containers without `all`, because the filter `status` may ask for them."""
     return bool(filters.get("status"))
 
 
 def passes(
     live: Live, filters: Filters, *, find: Callable[[str], Live], is_descendant: Callable[[str, str], bool]
 ) -> bool:
-    """Whether a container passes: values of one key are alternatives, `label`s must all hold.
+    """Whether a container passes: one value of each key must match; of `label`, all values must match.
 
-    `is_descendant(image id, ref)`: whether a container of that image counts for the `ancestor` filter `ref`.
+    `is_descendant(image id, ref)`: whether a container of that image matches the `ancestor` filter `ref`.
     Raises BadRequest, NotFound.
     """
     record = live.record
@@ -76,7 +76,7 @@ def passes(
 
 
 def _searches(pattern: str, text: str) -> bool:
-    """Docker takes names and ids as unanchored regular expressions; what is none is taken literally."""
+    """Docker matches names and ids by unanchored regular expressions; an invalid expression is a literal substring."""
     try:
         return re.search(pattern, text) is not None
     except re.error:
@@ -91,7 +91,7 @@ def _status(word: str) -> Status:
 
 
 def _has_port(ports: Mapping[str, object], wanted: str) -> bool:
-    """`80`, `80/tcp` or `8000-8010/udp` among keys like `80/tcp`."""
+    """Whether `wanted` (`80`, `80/tcp`, `8000-8010/udp`) matches a key of `ports` (`80/tcp`)."""
     numbers, _, protocol = wanted.partition("/")
     first, _, last = numbers.partition("-")
     try:
@@ -106,7 +106,10 @@ def _has_port(ports: Mapping[str, object], wanted: str) -> bool:
 
 
 def moment_ns(text: str) -> int:
-    """A prune's `until`: Unix seconds, a duration back from now, or RFC 3339. Raises BadRequest."""
+    """A prune's `until` as Unix nanoseconds. `text`: Unix seconds, a duration before now, or RFC 3339.
+
+    Raises BadRequest.
+    """
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return int(float(text) * 1e9)
     if text and not _DURATION.sub("", text):

@@ -1,7 +1,7 @@
-"""In a helper process: the changes of a container's upper folder become the top layer of a new image.
+"""In a helper process: stores the content of a container's upper folder as the top layer of a new image.
 
-The tar goes from the thread that writes it to the one that stores it, in one process; the engine's loop sees the
-result only. `run` takes a job as `op_import` of `vmagent.images.worker` does, with the folder as "upper".
+One thread writes the tar and another one stores it, in the same process; the engine's loop gets only the result. `run`
+takes the same job as `op_import` of `vmagent.images.worker`, plus the folder as "upper".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def run(job: dict[str, Any], _fds: Sequence[int], emit: Callable[[dict[str, Any]
     thread = threading.Thread(target=write, name="write the diff")
     thread.start()
     try:
-        # A tar that broke off lacks its end, and is refused; the reason is the writer's.
+        # If the writer fails, the tar has no end and is refused; the writer's exception, raised below, has the reason.
         return worker.run({**job, "op": "import"}, [reader], emit)
     finally:
         os.close(reader)

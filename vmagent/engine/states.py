@@ -1,4 +1,4 @@
-"""Container states on their way to disk: written behind the changes, several in one go.
+"""Write-behind of container states: written to disk shortly after the change, several together.
 
 docs/decisions/0007-states-are-written-behind.md
 """
@@ -28,7 +28,7 @@ CLOSE_LIMIT_S = 5.0
 
 
 class StateWriter:
-    """Writes states, and lets the supervisor forget the runs whose exit is on disk. Used on the event loop only."""
+    """Writes states, and acknowledges exits to the supervisor once they are on disk. Used on the event loop only."""
 
     def __init__(self, registry: Registry, background: Background, supervisor: SupervisorClient) -> None:
         self._registry, self._background, self._supervisor = registry, background, supervisor
@@ -38,10 +38,10 @@ class StateWriter:
         self._commit_task: asyncio.Task[None] | None = None
 
     def note(self, record: Container, *, exited_run: int | None = None) -> None:
-        """Write the container's state soon and flush it within a second. With `exited_run` the write itself is
-        durable, and the supervisor may forget that run after it.
+        """Write the container's state soon and flush it within a second.
 
-        Nothing is lost in between: the supervisor repeats to the next engine all that it was not allowed to forget.
+        `exited_run`: this run has ended; the write itself is durable, and the exit is acknowledged after it. Until
+        then the supervisor reports the exit again to each new engine, so a kill of this engine loses nothing.
         """
         self._changed[record.id] = record
         if exited_run is not None:
@@ -55,7 +55,7 @@ class StateWriter:
             await asyncio.sleep(delay_s)
             changed, self._changed = self._changed, {}
             exited, self._exited = self._exited, {}
-            # A container that was removed meanwhile has no folder to write to.
+            # A container that was removed meanwhile has no folder.
             states = [
                 (self._registry.folder(container_id), encode_state(record.state), container_id in exited)
                 for container_id, record in changed.items()
@@ -75,30 +75,30 @@ class StateWriter:
             delay_s = COMMIT_PAUSE_S if unsaved else COMMIT_DELAY_S
 
     def _flush_later(self, written: set[ContainerId]) -> None:
-        """Flush these states in a moment, so that after a power cut a container that ran is found exited.
+        """Flush these states after FLUSH_DELAY_S, so that after a power cut a container that ran is shown as exited.
 
-        A container that lives for less than a second needs no flush of its own: the write of its exit is durable.
+        A container that ends before that needs no such flush, because the state of its exit is written durably.
         """
         if written and not self._unflushed:
             asyncio.get_running_loop().call_later(FLUSH_DELAY_S, self.flush)
         self._unflushed.update(written)
 
     def flush(self) -> None:
-        """Begin to flush what was written without fsync."""
+        """Start to flush the states that were written without fsync."""
         folders = [self._registry.folder(one) for one in self._unflushed if one in self._registry]
         self._unflushed.clear()
         if folders:
             self._background.submit(_flush_states, folders)
 
     async def acknowledge(self, container_id: str, run: int) -> None:
-        """Let the supervisor forget a run; until then it repeats the run's exit to each new engine."""
+        """Let the supervisor forget a run; until then it reports the run's exit to each new engine."""
         try:
             await self._supervisor.acknowledge(container_id, run)
         except SupervisorError as e:
             log.warning("container.exit_not_acknowledged", container=container_id, run=run, error=str(e))
 
     async def settle(self) -> None:
-        """Wait for the write under way, within a limit."""
+        """Wait for the current write, at most CLOSE_LIMIT_S."""
         if self._commit_task is not None and not self._commit_task.done():
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):
@@ -106,7 +106,7 @@ class StateWriter:
 
 
 def _flush_states(folders: list[Path]) -> None:
-    """Flush state files that were written before. Removed containers are skipped."""
+    """Flush existing state files. Removed containers are skipped. Errors are logged."""
     for folder in folders:
         try:
             fd = os.open(folder / STATE, os.O_RDONLY | os.O_CLOEXEC)
@@ -122,7 +122,7 @@ def _flush_states(folders: list[Path]) -> None:
 
 
 def _write_states(states: list[tuple[Path, bytes, bool]]) -> frozenset[str]:
-    """Write state files (folder, bytes, whether durably). Returns the ids of those that could not be written.
+    """Write state files (folder, bytes, whether durably). Returns the ids of the containers whose write failed.
 
     Removed containers are skipped.
     """

@@ -1,4 +1,4 @@
-"""Samples of a container's use of the machine, in the shape of ContainerStats."""
+"""Samples of a container's resource use, in the form of the Engine API's ContainerStats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLKIO = (
 
 
 def empty(record: Container) -> JsonObject:
-    """What a container that does not run is answered with: no online_cpus, no networks."""
+    """The reply for a container that does not run: without online_cpus and networks."""
     cpu = {
         "cpu_usage": {"total_usage": 0, "usage_in_kernelmode": 0, "usage_in_usermode": 0},
         "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0},
@@ -33,7 +33,7 @@ def empty(record: Container) -> JsonObject:
 
 
 def sample(record: Container, counters: Mapping[str, Any], interfaces: Mapping[str, str]) -> JsonObject:
-    """`counters`: the supervisor's answer; `interfaces`: name in the container → the host's end of it."""
+    """One sample. `counters`: the supervisor's reply; `interfaces`: name in the container → name of the host's end."""
     cpu, memory = counters["cpu"], counters["memory"]
     usage: JsonObject = {
         "total_usage": cpu["usage_ns"],
@@ -91,7 +91,7 @@ def _blkio(counters: Mapping[str, Any]) -> JsonObject:
 
 
 def _interface(host_interface: str) -> JsonObject:
-    """Counters of a veth, read at the host's end, so with both directions swapped."""
+    """Counters of a container's interface, read at the host's end of the veth pair, with the directions swapped."""
     folder = Path("/sys/class/net", host_interface, "statistics")
     result = {}
     for ours, theirs in (("rx", "tx"), ("tx", "rx")):
@@ -99,12 +99,12 @@ def _interface(host_interface: str) -> JsonObject:
             try:
                 result[f"{ours}_{counter}"] = int((folder / f"{theirs}_{counter}").read_text())
             except (FileNotFoundError, OSError):
-                result[f"{ours}_{counter}"] = 0  # gone with its container meanwhile
+                result[f"{ours}_{counter}"] = 0  # the container has ended, and the interface with it
     return result
 
 
 def system_cpu_ns() -> int:
-    """The host's CPU time of all kinds since boot: the sum of /proc/stat's first seven columns."""
+    """The host's total CPU time since boot, in ns: the sum of the first seven columns of proc_stat(5)."""
     with open("/proc/stat", encoding="ascii") as file:
         words = file.readline().split()
     return sum(int(word) for word in words[1:8]) * _TICKS_NS

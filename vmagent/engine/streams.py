@@ -17,7 +17,7 @@ from vmagent.supervisor.client import NotHeld, SupervisorClient
 
 
 class LogStream:
-    """A container's log: `batches` gives its lines. Until then it holds nothing."""
+    """A container's log: `batches` yields its lines. No file is open before `batches` is called."""
 
     def __init__(self, logs: Logs, live: Live, options: LogOptions) -> None:
         self._logs, self._live, self._options = logs, live, options
@@ -28,7 +28,7 @@ class LogStream:
         return self._live.record.tty
 
     async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
-        """Lines in order of time, many at once where many are there. Raises OSError."""
+        """Lines in order of time, as many per batch as are available. Raises OSError."""
         options = self._options
         try:
             reader = await self._logs.open(
@@ -46,7 +46,7 @@ class LogStream:
 
 
 class AttachedSession(AttachSession):
-    """An attach session that publishes its end by the detach keys, and has the log trimmed when it ends."""
+    """An attach session that publishes `detach` after the detach keys, and trims the log at its end."""
 
     def __init__(
         self, logs: Logs, events: ContainerEvents, supervisor: SupervisorClient, live: Live, /, **options: Any
@@ -70,7 +70,7 @@ class Streams:
         self._registry, self._events, self._supervisor, self._logs = registry, events, supervisor, logs
 
     async def attach(self, ref: str, *, logs: bool, stream: bool, stdin: bool, stdout: bool, stderr: bool) -> Session:
-        """ContainerAttach. Raises Conflict where it is paused or restarting."""
+        """ContainerAttach. Raises Conflict if the container is paused or restarting."""
         live = self._registry.find(ref)
         if live.record.state.status is Status.PAUSED:
             raise Conflict(f"container {live.id} is paused, unpause the container before attach")
@@ -97,7 +97,7 @@ class Streams:
         return LogStream(self._logs, live, options)
 
     async def resize(self, ref: str, *, height: int, width: int) -> None:
-        """ContainerResize. Raises Conflict where it does not run."""
+        """ContainerResize. Raises Conflict if the container does not run."""
         live = self._registry.find(ref)
         if not live.record.state.running:
             raise Conflict(f"container {live.id} is not running")

@@ -1,4 +1,4 @@
-"""`engine.system`: what the engine says of itself and its machine: version, info, disk usage."""
+"""`engine.system`: information about the engine and its machine: version, info, disk usage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMIT = {"ID": "", "Expected": ""}
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """What is read from disk once: the engine's id, the data root's file system, os-release(5)."""
+    """Facts that are read from disk once: the engine's id, the data root's file system, os-release(5)."""
 
     engine_id: str
     filesystem: str
@@ -119,14 +119,14 @@ class System:
         *,
         log_driver: str,
     ) -> None:
-        """`log_driver`: that of containers that give none."""
+        """`log_driver`: the driver of containers whose request names none."""
         self._data_root, self._registry, self._background, self._users = data_root, registry, background, users
         self._store, self._images, self._files, self._volumes = store, images, files, volumes
         self._log_driver = log_driver
         self._machine: _Machine
 
     async def open(self) -> None:
-        """Read what does not change: the engine's id (made for a new data root), the machine. Raises OSError."""
+        """Read constant facts: the engine's id (made for a new data root), the machine. Raises OSError."""
         self._machine = await self._background.on_disk(_Machine.read, self._data_root)
 
     async def version(self) -> JsonObject:
@@ -189,7 +189,7 @@ class System:
         }
 
     async def df(self) -> JsonObject:
-        """SystemDataUsage in the shape below 1.52."""
+        """SystemDataUsage, in the form of API versions below 1.52."""
         containers = []
         for live in self._registry:
             record = live.record
@@ -222,7 +222,7 @@ class System:
         }
 
     async def auth(self, credentials: JsonObject) -> JsonObject:
-        """SystemAuth: the registry itself is asked. Raises Unauthorized, BadRequest, EngineError."""
+        """SystemAuth: the registry checks the credentials. Raises Unauthorized, BadRequest, EngineError."""
         given = {str(key).lower(): value for key, value in credentials.items()}
         for key in ("username", "password", "auth", "serveraddress", "identitytoken", "registrytoken"):
             if not isinstance(given.get(key) or "", str):
@@ -247,7 +247,7 @@ def _os_release() -> dict[str, str]:
 
 
 def _filesystem(path: Path) -> str:
-    """The type of the file system that `path` lies on, by the longest mount point before it: proc(5), mountinfo."""
+    """The type of the file system of `path`: that of the longest matching mount point in proc_pid_mountinfo(5)."""
     best, found = "", "unknown"
     target = f"{path.resolve()}/"
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""What all running containers use, sampled again and again: the source of `GET /cove/v1/stats`."""
+"""Periodic samples of the resource use of all running containers: the source of `GET /cove/v1/stats`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vmagent.engine.registry import Registry
 from vmagent.engine.stats import total_memory
 from vmagent.supervisor.client import NotHeld, SupervisorClient, SupervisorUnavailable
 
-AT_ONCE = 16  # requests to the supervisor under way, so that a start need not wait for a sample of many containers
+AT_ONCE = 16  # concurrent requests to the supervisor: a start must not wait for samples of many containers
 
 
 async def samples(registry: Registry, supervisor: SupervisorClient, interval_s: float) -> AsyncIterator[JsonObject]:
-    """One `UsageSample` (openapi.yaml) now, then one every `interval_s` seconds, for ever.
+    """One `UsageSample` (openapi.yaml) now, then one every `interval_s` seconds, without end.
 
-    A caller that takes longer than the interval gets the next sample when it asks for it; none are kept for it.
+    A caller that takes longer than the interval gets the next sample when it asks for it; samples are not queued.
     """
     clock = asyncio.get_running_loop().time
     due = clock()
@@ -38,7 +38,7 @@ async def _sample(registry: Registry, supervisor: SupervisorClient) -> JsonObjec
 
 
 async def _entry(supervisor: SupervisorClient, record: Container) -> JsonObject | None:
-    """None: the container has ended meanwhile, or the supervisor is being replaced and nothing is known now."""
+    """The container's entry; None if it has just ended, or if the supervisor is being replaced and cannot be asked."""
     try:
         counters = await supervisor.stats(record.id)
     except (NotHeld, SupervisorUnavailable):
@@ -58,7 +58,7 @@ async def _entry(supervisor: SupervisorClient, record: Container) -> JsonObject 
 
 
 def _memory_in_use(memory: Mapping[str, Any]) -> int:
-    """The cgroup's memory without the file cache that the kernel can drop, as docker's clients count it."""
+    """The cgroup's memory in bytes without the inactive file cache, as docker's clients calculate it."""
     detail = memory["stats"]
     cache = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)  # cgroup v1, v2
     usage = int(memory["usage"])

@@ -1,8 +1,9 @@
-"""`--userns-remap`: which containers have a user namespace of their own, and with what ids.
+"""`--userns-remap`: which containers get a user namespace, and with which id maps.
 
-The namespace is made before the start (a network namespace has to be made inside it, else the container's root has no
-say over its own network) and handed to the runtime as one to be joined. Where a container shares namespaces with
-another one, it shares the user namespace too, as under dockerd: it owns the others.
+The user namespace is made before the start and passed to the runtime, whose child joins it. The network namespace has
+to be made inside it: else the container's root would have no capabilities over its own network (user_namespaces(7)). A
+container that shares namespaces with another container shares its user namespace too, as under dockerd, because that
+user namespace owns the shared ones.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ ANSWER_LIMIT_S = 10.0
 
 @dataclass(slots=True, eq=False)
 class Prepared:
-    """The namespaces of a container that is about to start; `close` once it has. `network_fd`: None where it joins."""
+    """The namespaces of a container that is about to start; `close` it after the start.
+
+    `network_fd`: None if the container joins another container's network.
+    """
 
     user: UserNamespace
     user_fd: int
@@ -47,7 +51,10 @@ class Prepared:
 
 
 class UserNamespaces:
-    """`maps`: what containers get; None: they are in the host's user namespace. Lives on the loop."""
+    """Makes and finds user namespaces. Used on the loop only.
+
+    `maps`: the id maps of containers; None: they are in the host's user namespace.
+    """
 
     def __init__(
         self,
@@ -62,7 +69,10 @@ class UserNamespaces:
         self._maker = _Maker()
 
     async def open(self) -> None:
-        """Find out now what would keep every container from starting. Raises EngineError."""
+        """Check that the roots' file systems support id-mapped mounts, without which no container starts.
+
+        Raises EngineError.
+        """
         if self.maps is None:
             return
         for path in self._roots:
@@ -88,7 +98,7 @@ class UserNamespaces:
         return self.maps is not None and host["UsernsMode"] != "host"
 
     def check(self, host: Mapping[str, Any]) -> None:
-        """Raises BadRequest for what a container with a user namespace can't have, in docker's words and order."""
+        """Raise BadRequest for settings that exclude a user namespace, with docker's messages, in docker's order."""
         if not self.is_private(host):
             return
         if host["Privileged"]:
@@ -102,9 +112,9 @@ class UserNamespaces:
             raise BadRequest("cannot share the host PID namespace when user namespaces are enabled")
 
     async def prepare(self, record: Container) -> Prepared | None:
-        """The namespaces for a start of `record`; None where it gets the host's user namespace.
+        """The namespaces for a start of `record`; None if it is in the host's user namespace.
 
-        Raises BadRequest (see `check`), Conflict for containers that can't share, EngineError.
+        Raises BadRequest (see `check`), Conflict if it can't share another container's namespaces, EngineError.
         """
         if not self.is_private(record.host_config):
             return None
@@ -119,11 +129,14 @@ class UserNamespaces:
         finally:
             if shared_fd is not None:
                 os.close(shared_fd)
-        # As the runtime finds it: by a descriptor of ours, which is open until the container runs.
+        # The runtime finds the namespace by this path, through a descriptor that stays open until the container runs.
         return Prepared(UserNamespace(f"/proc/{os.getpid()}/fd/{user_fd}", maps), user_fd, network_fd)
 
     def _shared(self, record: Container) -> tuple[int | None, IdMaps | None]:
-        """The user namespace of the containers that `record` shares others with, if it does."""
+        """(user namespace, its maps) of the containers that `record` joins; (None, own maps) if it joins none.
+
+        Raises Conflict. The caller closes the descriptor.
+        """
         host = record.host_config
         found: dict[int, tuple[int, IdMaps]] = {}  # by inode
         try:
@@ -160,10 +173,10 @@ class UserNamespaces:
 
     @staticmethod
     def of_running(record: Container) -> IdMaps | None:
-        """The maps of a running container's user namespace; None: it is the host's.
+        """The maps of a running container's user namespace; None: it is in the host's.
 
-        Asked of the kernel, not of the settings: the engine may have been started anew with others. Raises Conflict if
-        it has ended; any other failure too must not be taken for the host's: OSError.
+        Read from the kernel, because the engine may have been restarted with other settings. Raises Conflict if the
+        container has ended, and OSError for every other failure, which must not look like "the host's".
         """
         try:
             process_fd = open_process(record.state.pid, record.id)
@@ -177,14 +190,14 @@ class UserNamespaces:
             raise Conflict(f"container {record.id} is not running") from e
 
     def of(self, record: Container) -> IdMaps | None:
-        """Those of the files of a container, running or not."""
+        """The maps for the files of a container, running or not; None: the host's ids. Raises as `of_running`."""
         if record.state.running:
             return self.of_running(record)
         return self.maps if self.is_private(record.host_config) else None
 
 
 def _open_user_namespace(record: Container) -> int:
-    """Raises Conflict where the container has ended."""
+    """A descriptor of the container's user namespace. Raises Conflict if the container has ended."""
     try:
         process_fd = open_process(record.state.pid, record.id)
         try:
@@ -196,9 +209,10 @@ def _open_user_namespace(record: Container) -> int:
 
 
 class _Maker:
-    """The process that makes the namespaces (`vmagent.runtime.nsmaker`): started when first asked, and again if lost.
+    """Client of the process that makes the namespaces (`vmagent.runtime.nsmaker`).
 
-    For any thread, one at a time.
+    The process is started at the first request, and again if it was killed. Any thread may use this object; requests
+    are carried out one at a time.
     """
 
     def __init__(self) -> None:
@@ -207,15 +221,15 @@ class _Maker:
         self._sock: socket.socket | None = None
 
     def make(self, maps: IdMaps, user_fd: int | None, *, with_network: bool) -> tuple[int, int | None]:
-        """(user namespace, network namespace): a new one with `maps`, or that of `user_fd`. The caller's.
+        """Descriptors of (user namespace, network namespace), which the caller closes.
 
-        Raises EngineError.
+        The user namespace is a new one with `maps`, or that of `user_fd`. Raises EngineError.
         """
         request = {"uid_map": maps.uids, "gid_map": maps.gids, "network": with_network}
         with self._lock:
             try:
                 answer, fds = self._ask(request, user_fd)
-            except (PeerLost, OSError):  # it was killed since it was last asked
+            except (PeerLost, OSError):  # the process was killed after the last request
                 self._end()
                 try:
                     answer, fds = self._ask(request, user_fd)
@@ -249,7 +263,7 @@ class _Maker:
             self._sock.close()
             self._sock = None
         if self._process is not None:
-            self._process.kill()  # its children end with their pipes
+            self._process.kill()  # its children end when their pipes are closed
             self._process.wait()
             self._process = None
 

@@ -1,11 +1,11 @@
-"""What the engine calls itself, and the Engine API versions it speaks."""
+"""The engine's version, and the range of Engine API versions that it serves."""
 
 from __future__ import annotations
 
 ENGINE_VERSION = "0.1.0"
 
-# From 1.52 on, answers lose fields that much old code still reads at "newest" (`NetworkSettings.IPAddress`, an event's
-# `status`), so 1.51 is the newest shape that is right and tolerable to everyone.
+# From 1.52 on, replies lack fields that many clients read although they ask for the newest version
+# (`NetworkSettings.IPAddress`, an event's `status`). So 1.51 is the newest version that works with all of them.
 API_VERSION = "1.51"
-# dockerd 29 raised its minimum and broke Testcontainers and others; serving the old ones costs us a few lines.
+# dockerd 29 raised its minimum, and Testcontainers and others failed. Serving old versions takes only a few lines.
 MIN_API_VERSION = "1.24"

@@ -42,7 +42,7 @@ class ClaimedVolume:
 
 
 class Volumes:
-    """All volumes of an open engine, in memory and on disk. Lives on the loop; the disk is touched in its threads."""
+    """All volumes of an open engine. Used on the loop only; the disk is accessed in disk threads."""
 
     def __init__(
         self, data_root: DataRoot, registry: Registry, bus: EventBus, background: Background, tidying: Tidying
@@ -69,7 +69,10 @@ class Volumes:
         labels: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> ClaimedVolume:
-        """The volume `name`, made if it isn't there; "" makes an anonymous one. Raises BadRequest, Conflict."""
+        """Claim the volume `name`, which is made if it is missing; "" makes an anonymous one.
+
+        Raises BadRequest, Conflict.
+        """
         labels = dict(labels or {})
         if not name:
             name = secrets.token_hex(32)
@@ -90,10 +93,10 @@ class Volumes:
             del self._claims[name]
 
     async def fill(self, name: str, copy: Callable[[Path], Awaitable[None]]) -> None:
-        """If volume `name` is empty, give it its first content: `copy` puts that into the folder that it is given.
+        """If volume `name` is empty, give it its first content: `copy(folder)` writes that content into `folder`.
 
-        One at a time for each volume; a waiting caller finds it filled, or tries in turn. The volume has all of the
-        content or none, also after a failure or a kill. The caller has a claim on the volume.
+        Callers for the same volume wait for each other; a waiting caller copies only if the volume is still empty. The
+        volume gets all of the content or none, even after a failure or a kill. The caller must have a claim.
 
         Raises what `copy` raises, NotFound, EngineError.
         """
@@ -106,14 +109,14 @@ class Volumes:
                 try:
                     await copy(begun.staging)
                 except BaseException:
-                    await self._to_the_end(begun.end)
+                    await self._uninterrupted(begun.end)
                     raise
-                await self._to_the_end(filling.finish, begun)
+                await self._uninterrupted(filling.finish, begun)
             except OSError as e:
                 raise EngineError(f"failed to populate volume {name}: {e.strerror or e}") from e
 
-    async def _to_the_end(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run `function` in a disk thread; a cancelled caller is cancelled when it has ended."""
+    async def _uninterrupted(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run `function` in a disk thread. If the caller is cancelled, wait for the function's end before raising."""
         work = asyncio.ensure_future(self._background.on_disk(function, *args, **kwargs))
         try:
             await asyncio.shield(work)
@@ -121,22 +124,22 @@ class Volumes:
             await asyncio.wait([work])
 
     async def settled(self, name: str) -> None:
-        """Wait until no first content is on its way into volume `name`."""
+        """Wait until volume `name` is not being filled."""
         if (lock := self._filling.get(name)) is not None and lock.locked():
             async with lock:
                 pass
 
     def path_of(self, name: str) -> Path:
-        """What to mount for volume `name`. Raises NotFound."""
+        """The folder to mount for volume `name`. Raises NotFound."""
         return self._find(name).source
 
     def is_own(self, name: str) -> bool:
-        """Whether the files of volume `name` are the engine's own, and not a folder of the host's that it binds."""
+        """Whether the files of volume `name` lie in the data root, not in a folder of the host that it binds."""
         volume = self._volumes.get(name)
         return volume is not None and volume.source == volume.data
 
     async def remove_anonymous(self, container_id: str, names: Iterable[str]) -> None:
-        """Remove those of `names` that no other container uses, as their container `container_id` goes."""
+        """At the removal of `container_id`: remove those anonymous volumes of `names` that no other container uses."""
         for name in names:
             volume = self._volumes.get(name)
             if volume is not None and volume.is_anonymous:
@@ -146,7 +149,7 @@ class Volumes:
     # --- the API's verbs
 
     async def create(self, body: Json) -> Json:
-        """POST /volumes/create. The same name again is the same volume. Raises BadRequest, Conflict."""
+        """POST /volumes/create; an existing name returns that volume. Raises BadRequest, Conflict."""
         name = _text(body, "Name")
         labels = _strings(body, "Labels")
         if not name:
@@ -172,7 +175,7 @@ class Volumes:
             raise NotFound(f"get {name}: no such volume")
 
     async def prune(self, filters: Filters, *, anonymous_only: bool) -> Json:
-        """Remove what no container uses. Raises Conflict while another prune runs."""
+        """Remove volumes that no container uses. Raises Conflict while another prune runs."""
         if self._is_pruning:
             raise Conflict("a prune operation is already running")
         self._is_pruning = True
@@ -204,7 +207,7 @@ class Volumes:
             usage.append(volume.to_json() | {"UsageData": {"Size": size, "RefCount": ref_count}})
         return usage
 
-    # --- inside
+    # --- internals
 
     def _find(self, name: str) -> Volume:
         try:
@@ -213,7 +216,7 @@ class Volumes:
             raise NotFound(f"get {name}: no such volume") from None
 
     def _users(self, name: str) -> Sequence[str]:
-        """IDs of the containers that have it, running or not."""
+        """IDs of the containers that mount volume `name`, running or not."""
         return [live.record.id for live in self._registry if any(mount.volume == name for mount in live.record.mounts)]
 
     def _refuse_if_used(self, name: str, leaving: str) -> None:
@@ -223,9 +226,9 @@ class Volumes:
             raise Conflict(f"remove {name}: volume is in use by a container that is being created")
 
     async def _ensure(self, name: str, driver: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
-        """The volume, made if it is not there. Raises BadRequest, EngineError."""
+        """The volume, made if it is missing. Raises BadRequest, EngineError."""
         if driver != "local":
-            # docker says 404 here; as the answer to a container's create that would make its CLI pull the image.
+            # dockerd replies 404 here. As the reply to a container's create, that would make the CLI pull the image.
             raise BadRequest(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
         if (volume := self._volumes.get(name)) is not None:
             return volume
@@ -243,7 +246,7 @@ class Volumes:
         return volume
 
     async def _discard(self, name: str, *, leaving: str = "") -> None:
-        """Remove a volume that no container but `leaving` uses. Raises Conflict."""
+        """Remove a volume. Raises Conflict if a container other than `leaving` uses it."""
         async with self._changing:
             if (volume := self._volumes.get(name)) is None:
                 return

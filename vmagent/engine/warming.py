@@ -1,7 +1,7 @@
-"""What every engine loads at its first container, loaded once beforehand while nobody waits.
+"""Loads in advance, outside of any request, what the first create and start would load.
 
-Modules, the tables of system calls, the compiled seccomp program, the cgroup tree: a quarter of a megabyte, and some
-20 ms of the first start. It is done as a create and a start do it, up to the message for the supervisor.
+That is modules, tables of system calls, the compiled seccomp program, the cgroup tree: a quarter of a megabyte, and
+some 20 ms of the first start. `warm` runs the steps of a create and a start up to the message for the supervisor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 def warm(data_root: DataRoot, exec_root: ExecRoot) -> None:
-    """In a thread. Touches no disk. What fails is logged: the first start will say it to somebody."""
+    """Runs in a thread; does not access the disk. Errors are logged, since the first start will report them."""
     try:
         container_id = new_container_id()
         asked = configure.complete({"Cmd": ["true"]}, {}, container_id, api_version=(1, 44))
