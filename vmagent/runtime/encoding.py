@@ -21,13 +21,14 @@ from vmagent.runtime.plantypes import (
     PlanExtra,
     StartRequest,
     Streams,
-    has_extras,
+    has_idmaps,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vmagent.runtime.plantypes import Plan, Process, ShownCgroup
 
+_NO_EXTRA, _ONLY_HOOKS = PlanExtra(), PlanExtra(asks_for_hooks=True)
 _MAX_FDS, _MAX_BYTES = 16, 128 << 10  # MAX_REQUEST of spawner.h is a little more
 # The last three: a value that cannot be encoded. The Python child, which does the work then, reports the error.
 _UNFIT = (Unfit, struct.error, TypeError, UnicodeEncodeError)
@@ -55,9 +56,9 @@ def encode_start(
     its v1 cgroups by. `joins`: (descriptor, CLONE_* flag) of each namespace to enter. `streams`, and `starting`
     (start_fd, started_fd), as for `launch`. `outside`: what the command is told of the host's namespaces.
     """
-    extra = PlanExtra() if plan.extra is None else plan.extra
-    is_known = not has_extras(plan._replace(extra=None)) and extra == PlanExtra(asks_for_hooks=extra.asks_for_hooks)
-    if not is_known or not _is_known_extra(plan.process):
+    extra = _NO_EXTRA if plan.extra is None else plan.extra
+    is_known = extra in (_NO_EXTRA, _ONLY_HOOKS) and _is_known_extra(plan.process)
+    if not is_known or has_idmaps(plan.rootfs):
         return None
     head = Head(START, clone_flags, pipes[0], pipes[1], *starting, cgroup_fd, pid_ns_fd)
     request = StartRequest(

@@ -32,6 +32,7 @@ _ABSENT = {
     "memoryPolicy": "NUMA memory policies are not supported",
     "netDevices": "moving network devices is not supported",
 }
+_NO_PLAN_EXTRA, _NO_PROCESS_EXTRA = PlanExtra(), ProcessExtra()
 _CLOCKS = ("monotonic", "boottime")
 _MAX_NICE, _MIN_NICE = 19, -20
 
@@ -85,7 +86,7 @@ def plan_extra(
         asks_for_hooks=bool(in_child) or bool(hooks.keys() & {"prestart", "createRuntime"}),
         hooks=in_child or None,
     )
-    return None if extra == PlanExtra() else extra
+    return None if extra == _NO_PLAN_EXTRA else extra
 
 
 def late_read_only(mounts: Sequence[Mount]) -> tuple[list[Mount], tuple[str, ...]]:
@@ -173,7 +174,7 @@ def process_extra(
         namespaces=namespaces,
         has_listener=has_listener,
     )
-    return None if extra == ProcessExtra() else extra
+    return None if extra == _NO_PROCESS_EXTRA else extra
 
 
 def _scheduler(given: Mapping[str, Any]) -> Scheduler:

@@ -13,8 +13,8 @@ it stands and is left out of requests.
 from __future__ import annotations
 
 import binascii
-import os
 import struct
+import sys
 from _collections import _tuplegetter  # type: ignore[import-not-found]  # what collections.namedtuple has for each field
 
 TYPE_CHECKING = False
@@ -39,6 +39,7 @@ SCALARS = {
 }
 _RECORDS: dict[str, Any] = {}
 _UNIONS: dict[str, tuple[Any, ...]] = {}
+_ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # os.fsencode's
 _count = struct.Struct("<Q").pack
 _position = struct.Struct("<i").pack
 
@@ -88,12 +89,14 @@ def members_of(name: str) -> tuple[Any, ...]:
 
 
 def _constructor(fields: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., Any]:
-    count = len(fields)
+    count, names = len(fields), {*fields}
     make = tuple.__new__
 
     def new(cls: Any, *args: Any, **named: Any) -> Any:
         if not named and len(args) == count:
             return make(cls, args)
+        if not args and len(named) == count and named.keys() == names:
+            return make(cls, [named[field] for field in fields])
         values = [*args]
         for field in fields[len(args) :]:
             if field in named:
@@ -236,29 +239,31 @@ def _write_record(request: Request, record: Any) -> None:
     writers = _writers.get(type(record))
     if writers is None:
         writers = _writers[type(record)] = _writers_of(type(record))
-    for first, last, write in writers:
-        write(request, record[first] if last < 0 else record[first:last])
+    for fields, write in writers:
+        write(request, record[fields])
 
 
-# For each record: (first field, -1 or the end of a run of numbers, what writes it)
-_writers: dict[Any, list[tuple[int, int, Writer]]] = {}
+# For each record: (a field, or a run of numbers or of texts; what writes it)
+_writers: dict[Any, list[tuple[int | slice, Writer]]] = {}
 
 
-def _writers_of(record: Any) -> list[tuple[int, int, Writer]]:
-    """One call of `struct` for each run of numbers, one of a writer for each other field."""
-    result: list[tuple[int, int, Writer]] = []
-    codes, began = "", 0
+def _writers_of(record: Any) -> list[tuple[int | slice, Writer]]:
+    """One call of a writer for each run of numbers or of texts, one for each other field."""
+    result: list[tuple[int | slice, Writer]] = []
     kinds = [kind for _, kind in fields_of(record)]
-    for position, kind in enumerate([*kinds, Kind("local")]):
+    position = 0
+    while position < len(kinds):
+        kind, end = kinds[position], position + 1
+        while kind.word in ("scalar", "str") and end < len(kinds) and kinds[end].word == kind.word:
+            end += 1
         if kind.word == "scalar":
-            began = began if codes else position
-            codes += SCALARS[kind.name][0]
-            continue
-        if codes:
-            result.append((began, position, _numbers_writer(codes)))
-            codes = ""
-        if not kind.is_local:
-            result.append((position, -1, _writer(kind)))
+            codes = "".join(SCALARS[each.name][0] for each in kinds[position:end])
+            result.append((slice(position, end), _numbers_writer(codes)))
+        elif end > position + 1:
+            result.append((slice(position, end), _write_texts))
+        elif not kind.is_local:
+            result.append((position, _writer(kind)))
+        position = end
     return result
 
 
@@ -288,10 +293,16 @@ def _write_fd(request: Request, fd: int) -> None:
 
 
 def _write_str(request: Request, text: str) -> None:
-    raw = os.fsencode(text)
-    if b"\0" in raw:
+    if "\0" in text:
         raise Unfit(text)
-    request.parts.append(raw + b"\0")
+    request.parts.append(text.encode(*_ENCODING) + b"\0")
+
+
+def _write_texts(request: Request, texts: tuple[str, ...]) -> None:
+    joined = "\0".join(texts)
+    if joined.count("\0") != len(texts) - 1:
+        raise Unfit(joined)
+    request.parts.append(joined.encode(*_ENCODING) + b"\0")
 
 
 def _write_base64(request: Request, text: str) -> None:
@@ -300,10 +311,9 @@ def _write_base64(request: Request, text: str) -> None:
 
 
 def _write_strs(request: Request, texts: tuple[str, ...]) -> None:
-    joined = "\0".join(texts)
-    if joined.count("\0") != max(len(texts) - 1, 0):
-        raise Unfit(joined)
-    request.parts.append(_count(len(texts)) + (os.fsencode(joined) + b"\0" if texts else b""))
+    request.parts.append(_count(len(texts)))
+    if texts:
+        _write_texts(request, texts)
 
 
 def _optional_writer(inner: Kind | None) -> Writer:

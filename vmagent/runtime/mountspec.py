@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 from vmagent.linux import mounts as m
@@ -88,18 +89,34 @@ def compile_mount(mount: Mapping[str, Any], *, bundle: str = "/", has_user: bool
 
     A relative source is below `bundle`. Raises LaunchError (spec) for what makes no sense or is not done here.
     """
-    destination, source = mount["destination"], mount.get("source")
-    options: list[str] = [option for option in mount.get("options") or () if option]  # podman 5 has empty ones
+    options = tuple([option for option in mount.get("options") or () if option])  # podman 5 has empty ones
+    maps = id_map(mount.get("uidMappings")), id_map(mount.get("gidMappings"))
+    given = mount["destination"], mount.get("type"), mount.get("source"), options
+    return _compile_mount(*given, *maps, bundle=bundle, has_user=has_user)
+
+
+@functools.lru_cache(maxsize=128)  # most mounts of a container are those of every container
+def _compile_mount(
+    destination: str,
+    fstype: str | None,
+    source: str | None,
+    options: tuple[str, ...],
+    uids: tuple[IdRange, ...],
+    gids: tuple[IdRange, ...],
+    *,
+    bundle: str,
+    has_user: bool,
+) -> Mount:
+    is_bind = "bind" in options or "rbind" in options or fstype == "bind"
+    idmap = _id_mapping(destination, uids, gids, options, is_bind=is_bind, has_user=has_user)
     destination = "/" + destination.lstrip("/")  # normpath keeps "//proc" as it is
-    is_bind = "bind" in options or "rbind" in options or mount.get("type") == "bind"
-    fstype = mount.get("type") or ("bind" if is_bind else "")
+    fstype = fstype or ("bind" if is_bind else "")
     if not fstype:
         raise LaunchError(SPEC, f"mount {destination} has no type")
     given = _Options(destination, options, is_bind=is_bind)
     copies_up = "tmpcopyup" in options
     if copies_up and fstype != "tmpfs":
         raise LaunchError(SPEC, f"mount {destination}: tmpcopyup is for tmpfs alone")
-    idmap = _id_mapping(mount, options, is_bind=is_bind, has_user=has_user)
     label, place = source or fstype, _place(destination, fstype)
     attributes, recursive = (given.set, given.cleared), (given.all_set, given.all_cleared)
     if "remount" in options:
@@ -129,7 +146,7 @@ def compile_mount(mount: Mapping[str, Any], *, bundle: str = "/", has_user: bool
 class _Options:
     """The options of one mount, sorted by what carries them out."""
 
-    def __init__(self, destination: str, options: list[str], *, is_bind: bool) -> None:
+    def __init__(self, destination: str, options: tuple[str, ...], *, is_bind: bool) -> None:
         self.set = self.cleared = self.all_set = self.all_cleared = 0
         self.propagation: list[Propagation] = []
         self.data: list[Option] = []
@@ -165,9 +182,15 @@ def _place(destination: str, fstype: str) -> int:
     return flags
 
 
-def _id_mapping(mount: Mapping[str, Any], options: list[str], *, is_bind: bool, has_user: bool) -> IdMapping | None:
-    uids, gids = id_map(mount.get("uidMappings")), id_map(mount.get("gidMappings"))
-    destination = mount["destination"]
+def _id_mapping(
+    destination: str,
+    uids: tuple[IdRange, ...],
+    gids: tuple[IdRange, ...],
+    options: tuple[str, ...],
+    *,
+    is_bind: bool,
+    has_user: bool,
+) -> IdMapping | None:
     wanted = "idmap" in options or "ridmap" in options
     if not (wanted or uids or gids):
         return None

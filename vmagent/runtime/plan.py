@@ -7,6 +7,7 @@ that this runtime does not implement is refused here, never ignored.
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -90,6 +91,10 @@ _DEFAULT_DEVICES = (
     ("/dev/urandom", 1, 9),
     ("/dev/tty", 5, 0),
 )
+_DEFAULT_NODES = {
+    path: Device("/dev", path.removeprefix("/dev/"), stat.S_IFCHR | 0o666, os.makedev(major, minor), 0, 0)
+    for path, major, minor in _DEFAULT_DEVICES
+}
 _DEVICE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 # Devices that a container may use whatever its list says (the nodes above, its terminals).
 _ALLOWED_DEVICES = (
@@ -332,10 +337,7 @@ def _namespaces(entries: Sequence[Mapping[str, Any]], *, with_netns_fd: bool) ->
 
 
 def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> tuple[Device, ...]:
-    nodes: dict[str, Device] = {}
-    if with_defaults:
-        for path, major, minor in _DEFAULT_DEVICES:
-            nodes[path] = _device(path, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    nodes = dict(_DEFAULT_NODES) if with_defaults else {}
     for entry in entries:
         kind, path = entry["type"], os.path.normpath(entry["path"])
         if kind not in _DEVICE_TYPES:
@@ -347,13 +349,10 @@ def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> tu
             raise LaunchError(SPEC, f"device {path}: there is no {major}:{minor}")
         given = entry.get("fileMode")
         mode = _DEVICE_TYPES[kind] | (0o666 if given is None else given & 0o7777)
-        nodes[path] = _device(path, mode, os.makedev(major, minor), entry.get("uid") or 0, entry.get("gid") or 0)
+        folder, _, name = path.rpartition("/")
+        number = os.makedev(major, minor)
+        nodes[path] = Device(folder, name, mode, number, entry.get("uid") or 0, entry.get("gid") or 0)
     return tuple(nodes.values())
-
-
-def _device(path: str, mode: int, number: int, uid: int = 0, gid: int = 0) -> Device:
-    folder, _, name = path.rpartition("/")
-    return Device(folder, name, mode, number, uid, gid)
 
 
 def _sysctls(values: Mapping[str, str], private: set[str]) -> tuple[Sysctl, ...]:
@@ -384,13 +383,19 @@ def _sysctls(values: Mapping[str, str], private: set[str]) -> tuple[Sysctl, ...]
 def _capabilities(sets: Mapping[str, Any] | None, warnings: list[str]) -> Capabilities | None:
     if sets is None:
         return None
-    result = {}
-    for kind in ("bounding", "effective", "permitted", "inheritable", "ambient"):
-        names = list(sets.get(kind) or ())
-        unknown = [name for name in names if name not in capabilities.NUMBERS]
+    masks = []
+    for kind in Capabilities._fields:
+        mask, unknown = _capability_mask(tuple(sets.get(kind) or ()))
         warnings += [f"unknown capability {name!r} in {kind} is left out" for name in unknown]
-        result[kind] = capabilities.mask([name for name in names if name not in unknown])
-    return Capabilities(**result)
+        masks.append(mask)
+    return Capabilities(*masks)
+
+
+@functools.lru_cache(maxsize=32)
+def _capability_mask(names: tuple[str, ...]) -> tuple[int, list[str]]:
+    """(the bit mask, names that are not known)"""
+    unknown = [name for name in names if name not in capabilities.NUMBERS]
+    return capabilities.mask([name for name in names if name not in unknown]), unknown
 
 
 def _rlimits(entries: Sequence[Mapping[str, Any]]) -> tuple[Rlimit, ...]:
@@ -414,4 +419,9 @@ def _seccomp(profile: Mapping[str, Any] | None, *, with_listener: bool) -> Filte
     program = seccomp_compiler.compile_profile(profile)
     if program.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER and not with_listener:
         raise LaunchError(SPEC, "seccomp notify listeners are not supported here")
-    return Filter(base64.b64encode(program.instructions).decode("ascii"), program.flags)
+    return _filter(program.instructions, program.flags)
+
+
+@functools.lru_cache(maxsize=64)
+def _filter(instructions: bytes, flags: int) -> Filter:
+    return Filter(base64.b64encode(instructions).decode("ascii"), flags)

@@ -345,9 +345,11 @@ class Plan(Record):
 
 def has_extras(plan: Plan) -> bool:
     """Whether `vmagent.runtime.extras` is needed for it."""
-    return plan.extra is not None or any(
-        isinstance(mount, BindMount) and mount.idmap is not None for mount in plan.rootfs.mounts
-    )
+    return plan.extra is not None or has_idmaps(plan.rootfs)
+
+
+def has_idmaps(rootfs: Rootfs) -> bool:
+    return any(isinstance(mount, BindMount) and mount.idmap is not None for mount in rootfs.mounts)
 
 
 # Requests to the spawner
