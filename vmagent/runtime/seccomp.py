@@ -137,7 +137,7 @@ def compile_profile(profile: Mapping[str, Any]) -> Program:
 
     Raises LaunchError (spec) for actions, architectures, flags or comparisons that are not known.
     """
-    # In half of json's time. Version 2 of the form has no references to earlier objects, so equal profiles give equal bytes.
+    # marshal takes half of json's time. Its version 2 has no back references: equal profiles give equal bytes.
     return _compile(marshal.dumps(dict(profile), 2))
 
 
