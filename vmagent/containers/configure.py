@@ -1,6 +1,6 @@
-"""The body of POST /containers/create, checked and completed: Engine API, ContainerCreate.
+"""Checks the body of POST /containers/create and completes it (Engine API, ContainerCreate).
 
-What is wrong in the request is refused here, before anything is made; what depends on the image is merged in.
+An invalid request is refused here, before anything is made. The image's configuration is merged in.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def complete(
     api_version: tuple[int, int],
     log_default: JsonObject = logconfig.DEFAULT,
 ) -> Requested:
-    """Raises BadRequest for what docker refuses.
+    """The completed request. Raises BadRequest for a request that docker refuses.
 
-    `image_config` is the image's `config` object (OCI or docker), `log_default` the LogConfig of who gives none.
+    `image_config`: the image's `config` object (OCI or docker). `log_default`: LogConfig for requests without one.
     """
     host_given = _object(body, "HostConfig")
     config = _config(body, image_config, container_id)
@@ -74,7 +74,7 @@ def _object(body: Mapping[str, Any], key: str) -> JsonObject:
 
 
 def _strings(value: Any, what: str) -> list[str] | None:
-    """A Go `strslice`: a string counts as a list of one."""
+    """A field of Go's type `strslice`: a string means a list with one element."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -92,7 +92,7 @@ def _config(body: Mapping[str, Any], image: Mapping[str, Any], container_id: str
     config["Hostname"] = config["Hostname"] or container_id[:12]
     if len(config["Hostname"]) > 63 or not (config["Hostname"] + config["Domainname"]).isprintable():
         raise BadRequest(f"invalid hostname: {config['Hostname']}")
-    # An entrypoint of the request's own also drops the image's command.
+    # An entrypoint in the request also drops the image's command.
     if config["Entrypoint"] is None or config["Entrypoint"] == []:
         if config["Cmd"] is None or config["Cmd"] == []:
             config["Cmd"] = image.get("Cmd")
@@ -159,7 +159,7 @@ def _host_config(given: JsonObject, api_version: tuple[int, int], log_default: J
     if host["ShmSize"] < 0:
         raise BadRequest("SHM size can not be less than 0")
     if host["Privileged"]:
-        # Lists that the user gave stay; the defaults do not apply.
+        # A privileged container has no default lists, only those that the user gave.
         host["MaskedPaths"], host["ReadonlyPaths"] = given.get("MaskedPaths"), given.get("ReadonlyPaths")
     host["LogConfig"] = logconfig.checked(host["LogConfig"], log_default)
     check_restart_policy(host["RestartPolicy"])
@@ -201,7 +201,7 @@ def check_restart_policy(policy: JsonObject) -> None:
         raise BadRequest("invalid restart policy: maximum retry count can only be used with 'on-failure'")
     if count < 0:
         raise BadRequest("invalid restart policy: maximum retry count cannot be negative")
-    if (policy.get("Name"), policy.get("MaximumRetryCount")) != (name, count):  # the default one is everybody's
+    if (policy.get("Name"), policy.get("MaximumRetryCount")) != (name, count):  # else keep the shared object
         policy["Name"], policy["MaximumRetryCount"] = name, count
 
 
@@ -262,7 +262,7 @@ def _warnings(host: JsonObject, mode: str) -> list[str]:
 
 
 def discard_unsupported(host: JsonObject, cgroup_version: int) -> list[str]:
-    """Take out of `host` what cgroup v2 has no word for, as dockerd does; the warnings that say so."""
+    """Remove from `host` the limits that cgroup v2 does not support, as dockerd does. Returns the warnings."""
     if cgroup_version == 1:
         return []
     warnings = []
@@ -276,7 +276,7 @@ def discard_unsupported(host: JsonObject, cgroup_version: int) -> list[str]:
 
 
 def _endpoints(body: Mapping[str, Any], mode: str, mac: str | None) -> dict[str, JsonObject]:
-    """Which networks, with what settings: the mode's network first."""
+    """Network name → EndpointSettings; the network of the network mode comes first."""
     if body.get("NetworkDisabled"):
         return {}
     if mode.startswith("container:"):
@@ -310,7 +310,7 @@ def signal_number(name: str | int) -> int:
 
 
 def environment(config: Mapping[str, Any], *, extra: Sequence[str] = ()) -> list[str]:
-    """The environment of the container's process: docker's own variables below those of the configuration."""
+    """The environment of the container's process: docker's own variables, overridden by those of the configuration."""
     own = [f"PATH={defaults.PATH}", f"HOSTNAME={config['Hostname']}"]
     if config["Tty"]:
         own.append("TERM=xterm")
@@ -320,5 +320,5 @@ def environment(config: Mapping[str, Any], *, extra: Sequence[str] = ()) -> list
         if equals:
             merged[name] = value
         else:
-            merged.pop(name, None)  # NAME alone takes a variable of the image away
+            merged.pop(name, None)  # NAME without a value removes a variable of the image
     return [f"{name}={value}" for name, value in merged.items()]

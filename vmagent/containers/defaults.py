@@ -1,4 +1,4 @@
-"""The Engine API's Config and HostConfig with every default filled in, as docker echoes them in inspect."""
+"""The Engine API's Config and HostConfig with all defaults filled in, as docker shows them in inspect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from vmagent.containers.jsonobject import JsonObject
 
-SHM_SIZE = 64 << 20  # bytes of /dev/shm unless asked for
+SHM_SIZE = 64 << 20  # default size of /dev/shm in bytes
 MASKED_PATHS = [
     "/proc/acpi",
     "/proc/asound",
@@ -129,10 +129,10 @@ HOST_CONFIG_OPTIONAL = (
 
 
 def filled(defaults: JsonObject, optional: tuple[str, ...], given: JsonObject) -> JsonObject:
-    """`given` over a copy of `defaults`; null counts as not given. Fields that docker doesn't know are dropped.
+    """A copy of `defaults` with the values of `given`; null counts as not given. Unknown fields are dropped.
 
-    The lists and objects of `defaults` are shared by all results (a deep copy took a tenth of a create, and 2 kB of
-    each idle container): who wants another value puts a new one in their place.
+    All results share the lists and objects of `defaults`, because a deep copy took a tenth of a create's time and 2 kB
+    per idle container. So a caller must replace such a value and not modify it.
     """
     result = dict(defaults)
     for key in (*defaults, *optional):
@@ -141,21 +141,21 @@ def filled(defaults: JsonObject, optional: tuple[str, ...], given: JsonObject) -
     return result
 
 
-_rows: dict[tuple[str, ...], tuple[str, ...]] = {}  # of names, each once: there are few
+_rows: dict[tuple[str, ...], tuple[str, ...]] = {}  # interned tuples of field names
 
 
 class _Filled(Mapping[str, Any]):
-    """An object with every default filled in, of which only what differs from the defaults takes memory.
+    """An immutable object with all defaults filled in, which stores only the values that differ from the defaults.
 
-    A plain object of HostConfig's 61 fields takes 1.6 kB, this one of an ordinary container 150 bytes. Not to be
-    changed: who wants other values makes a new one of `whole`.
+    A dict with HostConfig's 61 fields takes 1.6 kB; this form takes 150 bytes for an ordinary container. To change a
+    value, make a new object from `whole()`.
     """
 
     __slots__ = ("_names", "_values")
     _defaults: ClassVar[JsonObject]
 
     def __init__(self, whole: Mapping[str, Any]) -> None:
-        """`whole`: every field of the defaults, and maybe others. Its lists and objects are shared."""
+        """`whole`: all fields of the defaults, possibly others. Its lists and objects are shared, not copied."""
         defaults = self._defaults
         own = [
             (name, value)
@@ -167,7 +167,7 @@ class _Filled(Mapping[str, Any]):
         self._values = tuple(intern(value) if type(value) is str else value for _, value in own)
 
     def whole(self) -> JsonObject:
-        """As a plain object, a new one."""
+        """All fields as a new dict."""
         return {**self._defaults, **dict(zip(self._names, self._values, strict=True))}
 
     def __getitem__(self, name: str) -> Any:
@@ -200,5 +200,5 @@ class FilledHostConfig(_Filled):
 
 
 def plain(filled: Mapping[str, Any]) -> JsonObject:
-    """`filled` as the plain object that JSON is made of."""
+    """`filled` as a dict, for the JSON encoder."""
     return filled.whole() if isinstance(filled, _Filled) else dict(filled)

@@ -1,4 +1,4 @@
-"""Go's os.FileMode, which docker's archive calls tell modes in."""
+"""Go's os.FileMode, the encoding of file modes in docker's archive calls."""
 
 from __future__ import annotations
 

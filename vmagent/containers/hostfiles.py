@@ -1,7 +1,7 @@
 """The three files that docker mounts over the image's own: /etc/hosts, /etc/hostname, /etc/resolv.conf.
 
-They lie in a folder of the container's on the data root and are written anew at each start, not flushed; they are
-rewritten in place later (same inode, as the running container has it mounted).
+They are in a folder of the container's in the data root, and are written at each start without a flush. Later changes
+are written in place, because the running container has the inode mounted.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class HostEntry(NamedTuple):
 
 
 def hosts_text(own: Iterable[HostEntry], others: Iterable[HostEntry]) -> str:
-    """`own`: the container's addresses; `others`: --add-host, links and neighbours."""
+    """The text of /etc/hosts. `own`: the container's addresses; `others`: --add-host, links, other containers."""
     lines = [*_OWN_LINES]
     lines += [f"{entry.address}\t{' '.join(entry.names)}" for entry in (*others, *own)]
     return "\n".join(lines) + "\n"
 
 
 def extra_hosts(entries: Sequence[str] | None, gateway: str) -> list[HostEntry]:
-    """--add-host NAME:ADDRESS, where `host-gateway` stands for `gateway`. Raises BadRequest."""
+    """The entries of --add-host NAME:ADDRESS; the address `host-gateway` means `gateway`. Raises BadRequest."""
     result = []
     for text in entries or ():
         name, separator, address = text.partition(":" if "=" not in text else "=")
@@ -59,7 +59,7 @@ def extra_hosts(entries: Sequence[str] | None, gateway: str) -> list[HostEntry]:
 
 
 class ResolvSettings(NamedTuple):
-    """What the user gave for resolv.conf; empty parts are the host's. `keep_loopback`: see `resolv_text`."""
+    """The user's settings for resolv.conf; the host's apply for empty ones. `keep_loopback`: see `resolv_text`."""
 
     servers: Sequence[str]
     search: Sequence[str]
@@ -81,7 +81,7 @@ def write_resolv(folder: Path, resolv: ResolvSettings) -> None:
 
 
 def link_all(other: Path, folder: Path) -> None:
-    """Let the three files in `folder` be those of the folder `other`. Raises OSError."""
+    """Make the three files in `folder` hard links to those in `other`. Raises OSError."""
     folder.mkdir(mode=0o711, exist_ok=True)
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
@@ -91,10 +91,10 @@ def link_all(other: Path, folder: Path) -> None:
 def resolv_text(
     host: str, *, servers: Sequence[str], search: Sequence[str], options: Sequence[str], keep_loopback: bool
 ) -> str:
-    """The container's resolv.conf from the `host`'s text, each part replaced by what the user gave.
+    """The container's resolv.conf: the text `host` of the host's file, with the user's settings in place of its parts.
 
-    A loopback resolver of the host can't be reached from another network namespace: such lines go unless
-    `keep_loopback` (network mode host), and docker's public ones stand in where none is left.
+    Another network namespace can't reach a loopback resolver of the host. So such lines are removed unless
+    `keep_loopback` (network mode host); if no resolver remains, docker's public ones are used.
     """
     found: dict[str, list[str]] = {"nameserver": [], "search": [], "options": []}
     for line in host.splitlines():
@@ -123,7 +123,7 @@ def _is_loopback(server: str) -> bool:
 
 
 def host_resolv() -> str:
-    """The host's resolv.conf; where systemd-resolved's stub is all it names, the file with the real servers."""
+    """The text of the host's resolv.conf. If it names only systemd-resolved's stub: the file with the real servers."""
     text = _read("/etc/resolv.conf")
     servers = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver ")]
     if servers and all(server == "127.0.0.53" for server in servers):
@@ -139,15 +139,15 @@ def _read(path: str) -> str:
 
 
 def write_in_place(path: Path, text: str) -> None:
-    """Write `text` keeping the inode: a running container has this very file mounted. Raises OSError.
+    """Replace the file's content but not its inode, which a running container has mounted. Raises OSError.
 
-    Cut off at its end alone: ext4 sends a file that was truncated to nothing to the disk when it is closed.
+    The file is truncated to the new length after the write: ext4 flushes a file at close if it was truncated to zero.
     """
     data = text.encode()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         at = 0
-        while at < len(data):  # a disk takes a part only, and then says that it is full
+        while at < len(data):  # on a full disk, write(2) first writes a part, then fails with ENOSPC
             at += os.write(fd, data[at:])
         os.ftruncate(fd, len(data))
     finally:

@@ -1,4 +1,4 @@
-"""Owners of files between a container's user namespace and the host, as tars say them and as the kernel does."""
+"""Translates file owners between a container's user namespace (inside, as in tars) and the host (outside)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SIZE_2, _SIZE_3 = 20, 24
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """Both maps are lists of [inside, outside, count]; None: a container in the host's user namespace."""
+    """The id maps of a container: lists of [inside, outside, count]; None: it is in the host's user namespace."""
 
     uid_map: list[list[int]] | None = None
     gid_map: list[list[int]] | None = None
 
     @property
     def root(self) -> tuple[int, int]:
-        """The host's uid and gid of the container's root."""
+        """The host's uid and gid for the container's root."""
         return self.outside(0, 0)
 
     def outside(self, uid: int, gid: int) -> tuple[int, int]:
@@ -38,7 +38,7 @@ class Ids:
         )
 
     def xattr_inside(self, name: str, value: bytes) -> bytes:
-        """An extended attribute as a tar has it: a file's capabilities are those of whatever root it comes to."""
+        """The value of an extended attribute for a tar: file capabilities lose the root id (revision 3 → 2)."""
         if self.uid_map is None or name != CAPABILITY or len(value) != _SIZE_3:
             return value
         magic, root = struct.unpack_from("<I", value)[0], struct.unpack_from("<I", value, _SIZE_2)[0]
@@ -47,7 +47,7 @@ class Ids:
         return struct.pack("<I", magic & ~_REVISION_MASK | _REVISION_2) + value[4:_SIZE_2]
 
     def xattr_outside(self, name: str, value: bytes) -> bytes:
-        """The reverse: the capabilities are those of the container's root."""
+        """The value from a tar for the disk: file capabilities get the root id of the container (revision 2 → 3)."""
         if self.uid_map is None or name != CAPABILITY or len(value) != _SIZE_2:
             return value
         magic = struct.unpack_from("<I", value)[0]

@@ -1,4 +1,4 @@
-"""What exists of a container only while the engine runs: who waits for it, and whom to tell that something changed."""
+"""The part of a container that exists only in the engine's memory: locks, waiters, and notification of changes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from vmagent.errors import BadRequest
 
 
 class Bell:
-    """Wakes everyone who asked since the last ring. Take `next()` before looking at the state, then await it."""
+    """Wakes all tasks that wait for a change. Call `next()` before reading the state, then await its result."""
 
     __slots__ = ("_rings", "_sleepers")
 
     def __init__(self) -> None:
         self._rings = 0
-        self._sleepers: set[asyncio.Future[None]] | None = None  # made for the first: most containers have none
+        self._sleepers: set[asyncio.Future[None]] | None = None  # made at the first wait: most containers have none
 
     @property
     def sleepers(self) -> int:
-        """How many wait now."""
+        """The number of waiting tasks."""
         return len(self._sleepers or ())
 
     def next(self) -> News:
-        """The next ring from here on. Who never awaits it leaves nothing behind."""
+        """The next ring after this call. It holds no resource, so it need not be awaited."""
         return News(self, self._rings)
 
     def ring(self) -> None:
@@ -54,7 +54,7 @@ class Bell:
 
 
 class News:
-    """A ring to come: await it, once or more often."""
+    """A future ring of a bell. May be awaited more than once."""
 
     __slots__ = ("_bell", "_rings")
 
@@ -66,7 +66,7 @@ class News:
 
 
 class Condition(StrEnum):
-    """What ContainerWait waits for."""
+    """The condition of a ContainerWait."""
 
     NOT_RUNNING = "not-running"
     NEXT_EXIT = "next-exit"
@@ -82,24 +82,24 @@ class Condition(StrEnum):
 
 
 class Waiter:
-    """One ContainerWait: registered when made, so that nothing is missed between its headers and its answer."""
+    """One ContainerWait. It is registered by its constructor, so no change after the reply's headers is missed."""
 
     def __init__(self, future: asyncio.Future[dict[str, Any]]) -> None:
         self._future = future
 
     async def result(self) -> dict[str, Any]:
-        """{"StatusCode": n}, with "Error" where the wait failed. A caller that goes away just cancels."""
+        """{"StatusCode": n}, plus "Error" if the wait failed. May be cancelled at any time."""
         return await self._future
 
 
 class _CountedLock(asyncio.Lock):
-    """Knows by how many it is held or waited for."""
+    """A lock that counts its holder and the tasks that wait for it."""
 
     users = 0
 
 
 class Locking:
-    """One use of a lock that is there only while somebody uses it: two for each idle container were 220 bytes."""
+    """One use of a lock that exists only while it is used: two permanent locks take 220 bytes per idle container."""
 
     __slots__ = ("_live", "_lock", "_name")
 
@@ -143,13 +143,13 @@ class Timeline(NamedTuple):
     prepare_ms: float | None  # network, volumes and the plan
     mount_ms: float | None  # layers and the file systems around them
     setup_ms: float | None  # what the container's first process did after the mounts, until it could execute
-    start_ms: float | None  # all of the start, until the command was executed
+    start_ms: float | None  # the whole start, until execve of the command
     layers: int  # of the image
     pid: int  # of the first process, in the engine's pid namespace; 0: it does not run
 
 
 class Live:
-    """One container in the engine's memory: what is no part of its record."""
+    """One container in the engine's memory: its record, and the state that is not part of the record."""
 
     __slots__ = (
         "_create_ms",
@@ -180,7 +180,7 @@ class Live:
         self.exec_ids: tuple[str, ...] = ()  # of running execs
         self.restart_task: asyncio.Task[None] | None = None
         self.backoff_s = 0.0
-        self.sessions = 0  # attached clients that have not seen all output yet
+        self.sessions = 0  # attached clients that have not received all output yet
         self.health: Any = None  # the engine's health monitor while the container runs
         self._create_ms = 0.0
         self._times = b""  # `_TIMES` of the last start
@@ -188,27 +188,27 @@ class Live:
 
     @property
     def lock(self) -> Locking:
-        """`async with` it over every change of the container's status."""
+        """Hold it (`async with`) during every change of the container's status."""
         return Locking(self, "_lock")
 
     @property
     def overlay(self) -> Locking:
-        """`async with` it, before `lock`, while its root file system is mounted to write, or taken away.
+        """Hold it while the root file system is mounted for writing, or removed. Acquire it before `lock`.
 
-        An upload into a stopped container may take its time, and keeps a start waiting, but no other verb.
+        A long upload into a stopped container holds it; then a start waits, but no other verb.
         """
         return Locking(self, "_overlay")
 
     def note_create(self, create_ms: float) -> None:
-        """How long its creation took."""
+        """Record how long the creation took."""
         self._create_ms = create_ms
 
     def note_start(self, *, prepare_ms: float, mount_ms: float, setup_ms: float, start_ms: float) -> None:
-        """How long each step of a start took."""
+        """Record how long each step of a start took."""
         self._times = _TIMES.pack(prepare_ms, mount_ms, setup_ms, start_ms)
 
     def timeline(self) -> Timeline:
-        """How long the steps of the creation and of the last start took, as far as this engine saw them."""
+        """The times of the creation and of the last start, as far as they happened under this engine."""
         state = self.record.state
         steps = [round(took, 3) for took in _TIMES.unpack(self._times)] if self._times else [None] * 4
         return Timeline(
@@ -246,11 +246,11 @@ class Live:
             await news
 
     def died(self) -> None:
-        """Tell those who wait for an exit; the status is in the record already."""
+        """Wake the waiters for an exit. The record must have the new status already."""
         self._answer({"StatusCode": self.record.state.exit_code}, Condition.NOT_RUNNING, Condition.NEXT_EXIT)
 
     def removed(self) -> None:
-        """Tell everybody: also those whose container never ran (moby#34945)."""
+        """Wake all waiters, also those for the exit of a container that never ran (as in moby#34945)."""
         self.is_removed = True
         self._answer({"StatusCode": self.record.state.exit_code}, *Condition)
         self.bell.ring()
@@ -266,6 +266,6 @@ class Live:
                     future.set_result(dict(answer))
 
     def run_is_over(self, run: int) -> bool:
-        """Whether run number `run` has been and is gone (or never came to be)."""
+        """Whether run number `run` has ended, or never began."""
         state = self.record.state
         return self.is_removed or state.run > run or (state.run == run and not state.running)

@@ -1,7 +1,7 @@
-"""HostConfig.LogConfig: what of it is refused at create, what at start, and the limits that it comes to.
+"""HostConfig.LogConfig: the checks at create and at start, and the limits of the log.
 
-As with docker, create looks at the names of the options, the start at their values: so a container made with
-`max-size=x` exists, and fails to start. The words are those of dockerd 20.10, of `json-file` or of `local`.
+As with dockerd, create checks the names of the options and start checks their values. So a container with `max-size=x`
+can be created, but fails to start. The messages are those of dockerd 20.10 for the drivers `json-file` and `local`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _OPTIONS = {
     "json-file": {"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"},
     "local": {"max-size", "max-file", "compress"},
 }
-# Of every driver. The cache is for drivers that can't read their logs, so there is nothing to do.
+# Options of every driver. The cache options are for drivers that can't read their logs, so they have no effect here.
 _COMMON = {"mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"}
 _LOCAL_SIZE, _LOCAL_FILES = 20 << 20, 5
-_UNREADABLE = (1 << 20, 1)  # of `none`: only who is attached needs it, and what that reads is not deleted
+_UNREADABLE = (1 << 20, 1)  # driver `none`: only attached clients read it, and keep what they need
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.ASCII | re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
@@ -30,7 +30,7 @@ _LARGEST = (1 << 63) - 1
 
 
 def checked(given: JsonObject, default: JsonObject) -> JsonObject:
-    """`given` completed from the engine's `default`, whose options count where the driver is the same.
+    """`given` completed from the engine's `default`; the default's options apply if the driver is the same.
 
     Raises BadRequest for an unknown driver or option.
     """
@@ -43,7 +43,7 @@ def checked(given: JsonObject, default: JsonObject) -> JsonObject:
     if driver != "none":
         _check_names(driver, options)
     merged = {"Type": driver, "Config": options}
-    return default if merged == default else merged  # one object for all who have nothing of their own
+    return default if merged == default else merged  # containers without own settings share one object
 
 
 def _check_names(driver: str, options: Mapping[str, str]) -> None:
@@ -64,7 +64,7 @@ def _check_names(driver: str, options: Mapping[str, str]) -> None:
 
 
 def engine_default(driver: str, options: Sequence[str]) -> JsonObject:
-    """What --log-driver and --log-opt of the engine say. Raises EngineError, one line."""
+    """The LogConfig that the engine's --log-driver and --log-opt mean. Raises EngineError with a one-line message."""
     config = {}
     for option in options:
         name, _, value = option.partition("=")
@@ -76,7 +76,7 @@ def engine_default(driver: str, options: Sequence[str]) -> JsonObject:
 
 
 def limits(log: JsonObject) -> tuple[int, int] | None:
-    """(bytes of a file, how many files) at a start, None without limits. Raises EngineError as dockerd words it."""
+    """(bytes per file, number of files), None without limits. Raises EngineError with dockerd's message."""
     options = log["Config"]
     try:
         match log["Type"]:
@@ -129,7 +129,7 @@ def _local_limits(options: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _size(text: str) -> int:
-    """`10k`, `1.5 MiB` in bytes; a k is 1000 in each spelling, as docker's logs have it. Raises ValueError."""
+    """A size like `10k` or `1.5 MiB` in bytes; k is 1000 in every spelling, as in docker's logs. Raises ValueError."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f"invalid size: '{text}'")

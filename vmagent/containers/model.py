@@ -1,4 +1,4 @@
-"""What a container is: its record (kept on disk), its state, and the words for both.
+"""A container's record (kept on disk), its state, and the transitions between states.
 
 `config` and `host_config` are the Engine API's objects with every default filled in: docker echoes them unchanged in
 inspect, so they are kept and read by `spec`, `mounts` and `shapes`. Everything the engine itself decides on has a typed
@@ -26,7 +26,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time: what clients expect for "n
 
 
 def new_container_id() -> ContainerId:
-    """64 random hex digits; the first 12 are never all decimal: a host name of digits looks like an address."""
+    """64 random hex digits. The first 12 are never all decimal, because a host name of digits looks like an address."""
     while True:
         value = secrets.token_hex(32)
         if not value[:12].isdigit():
@@ -42,7 +42,7 @@ def rfc3339(time_ns: int) -> str:
 
 
 class Status(StrEnum):
-    """The words of `State.Status` in inspect and of the filter `status`."""
+    """The values of `State.Status` in inspect and of the filter `status`."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -87,7 +87,7 @@ MOVES: Mapping[tuple[Status, Event], Status] = {
 
 
 def after(status: Status, event: Event) -> Status:
-    """Where `event` leads from `status`. Raises Conflict (409) where docker refuses the verb."""
+    """The status after `event` in `status`. Raises Conflict (409) if docker refuses the verb in that status."""
     try:
         return MOVES[status, event]
     except KeyError:
@@ -96,7 +96,7 @@ def after(status: Status, event: Event) -> Status:
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """What a run leaves behind, and where the container is now. Times are CLOCK_REALTIME nanoseconds, 0: never."""
+    """The container's current state and the results of its last run. Times are CLOCK_REALTIME ns; 0: never."""
 
     status: Status = Status.CREATED
     run: int = 0  # number of the last run; the supervisor knows a process by container and run
@@ -107,7 +107,7 @@ class State:
     started_ns: int = 0
     finished_ns: int = 0
     restart_count: int = 0
-    stopped_by_hand: bool = False  # by the API: restart policies leave it alone until the next start
+    stopped_by_hand: bool = False  # through the API: restart policies do not apply until the next start
 
     @property
     def running(self) -> bool:
@@ -115,7 +115,7 @@ class State:
         return self.status in (Status.RUNNING, Status.PAUSED)
 
     def move(self, event: Event) -> None:
-        """Raises Conflict where `event` can't happen in this state."""
+        """Change the status by `event`. Raises Conflict if `event` is not allowed in this status."""
         self.status = after(self.status, event)
 
 
@@ -127,22 +127,22 @@ class MountKind(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class MountPoint:
-    """Something mounted into the container, as inspect's `Mounts` shows it."""
+    """One mount of the container, as in inspect's `Mounts`."""
 
     kind: MountKind
     destination: str
-    source: str = ""  # host path; of a volume once it is mounted
+    source: str = ""  # host path; for a volume, filled in when the volume is claimed
     volume: str = ""  # the volume's name
     driver: str = ""
     mode: str = ""  # the third part of a Binds entry
     writable: bool = True
     propagation: str = ""
     anonymous: bool = False
-    copy: bool = True  # fill a new volume with what the image has there
-    options: tuple[str, ...] = ()  # of a tmpfs: mount options
+    copy: bool = True  # fill an empty volume with the image's content at `destination`
+    options: tuple[str, ...] = ()  # mount options of a tmpfs
     create_source: bool = False
     recursive: bool = True
-    volume_options: dict[str, str] = field(default_factory=dict)  # for a volume that has to be made
+    volume_options: dict[str, str] = field(default_factory=dict)  # for a volume that does not exist yet
     volume_labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -157,7 +157,7 @@ class Container:
     image_ref: str  # as the user wrote it
     platform: str
     argv: list[str]  # entrypoint and command, resolved
-    config: Mapping[str, Any]  # made compact, as the next: a change puts a new one in its place
+    config: Mapping[str, Any]  # stored as a FilledConfig; to change it, assign a new object
     host_config: Mapping[str, Any]
     endpoints: dict[str, JsonObject]  # network name → EndpointSettings as asked for
     mounts: list[MountPoint]

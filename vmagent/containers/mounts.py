@@ -1,6 +1,6 @@
-"""Which mounts a create request asks for: Binds, Mounts, Volumes, VolumesFrom and Tmpfs.
+"""The mounts of a create request: Binds, Mounts, Volumes, VolumesFrom and Tmpfs.
 
-Volumes are named here and made by the engine; the names of anonymous ones are left empty for it to fill in.
+This module only names volumes; the engine makes them, and fills in the empty names of anonymous volumes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _MODE_WORDS = ("ro", "rw", "z", "Z", "nocopy", "delegated", "cached", "consisten
 def requested_mounts(
     config: Mapping[str, Any], host_config: Mapping[str, Any], find: Callable[[str], Container]
 ) -> list[MountPoint]:
-    """All mounts but --tmpfs, ordered so that a parent is mounted before what lies in it.
+    """All mounts except --tmpfs, sorted so that a parent is mounted before the mounts inside it.
 
-    `find` gives the containers of VolumesFrom, raising NotFound. Raises BadRequest.
+    `find`: looks up a container of VolumesFrom; raises NotFound. Raises BadRequest.
     """
     found: dict[str, MountPoint] = {}
     for inherited in _volumes_from(host_config["VolumesFrom"] or (), find):
@@ -59,7 +59,7 @@ def _clean(path: str) -> str:
 
 
 def _bind(text: str) -> MountPoint:
-    """One entry of Binds: "src:dst[:mode]"."""
+    """The mount for one entry of Binds, "src:dst[:mode]". Raises BadRequest."""
     parts = text.split(":")
     if not 2 <= len(parts) <= 3 or not parts[0] or not parts[1]:
         raise BadRequest(f"invalid volume specification: '{text}'")
@@ -91,7 +91,7 @@ def _bind(text: str) -> MountPoint:
 
 
 def _mount(given: Mapping[str, Any]) -> MountPoint:
-    """One object of Mounts."""
+    """The mount for one object of Mounts. Raises BadRequest."""
     kind, target, source = given.get("Type") or "", given.get("Target") or "", given.get("Source") or ""
     if not target:
         raise BadRequest(f'invalid mount config for type "{kind}": field Target must not be empty')
@@ -151,5 +151,5 @@ def _volumes_from(entries: Iterable[str], find: Callable[[str], Container]) -> I
             raise BadRequest(f"invalid volumes-from mode: {mode}")
         for mount in find(ref).mounts:
             if mount.kind is not MountKind.TMPFS:
-                # What is shared is not new: nothing is copied into it, and it goes with its first owner.
+                # The volume belongs to the other container: it is not filled, and is not removed with this one.
                 yield replace(mount, writable=mount.writable and mode != "ro", copy=False, anonymous=False)

@@ -1,6 +1,6 @@
-"""Which container a word means: full id, then exact name, then the beginning of an id, as docker's daemon looks it up.
+"""Container names and ids. A reference is looked up as dockerd does: full id, then exact name, then prefix of an id.
 
-Names are unique, ids too; a name is reserved before the container exists, so that of two creates one gets the 409.
+Names and ids are unique. A name is reserved before its container exists, so that one of two concurrent creates fails.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Names:
             del self._ids[at]
 
     def generate(self) -> str:
-        """A free name of the form quality_person, numbered where all have been tried."""
+        """A free name of the form quality_person; a number is appended if no free one is found."""
         for attempt in range(12):
             name = f"{random.choice(QUALITIES)}_{random.choice(PEOPLE)}"  # a label, not a secret
             if attempt > 5:
@@ -72,7 +72,7 @@ class Names:
         return f"{random.choice(QUALITIES)}_{random.choice(PEOPLE)}_{random.randrange(1 << 32):x}"
 
     def resolve(self, ref: str) -> ContainerId:
-        """The container that `ref` means. Raises NotFound; BadRequest where several ids begin so."""
+        """The id of the container `ref`. Raises NotFound; BadRequest if `ref` is a prefix of several ids."""
         if not ref:
             raise BadRequest("No container name or ID supplied")
         at = bisect_left(self._ids, ref)
@@ -88,7 +88,7 @@ class Names:
 
 
 def checked_name(name: str) -> str:
-    """`name` without its slash. Raises BadRequest on what docker refuses."""
+    """`name` without its leading slash. Raises BadRequest for a name that docker refuses."""
     if not NAME.fullmatch(name):
         raise BadRequest(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     return name.removeprefix("/")

@@ -1,4 +1,4 @@
-"""A container's first process by its pid, made sure of: pids are used again, and the next one may be the host's."""
+"""Opens a container's first process by its pid, and checks it: pids are reused, possibly by a process of the host."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 
 def open_process(pid: int, container_id: str) -> int:
-    """A descriptor of /proc/PID, the caller's, of a process in the cgroup of `container_id`.
+    """A descriptor of /proc/PID, which the caller closes, if the process is in a cgroup of `container_id`.
 
-    What is opened relative to it is that process's or fails (ESRCH) once it is gone: proc(5). Raises ProcessLookupError
-    where it has gone already.
+    Files that are opened relative to it belong to that process; after its end, opening them fails with ESRCH (proc(5)).
+    Raises ProcessLookupError if the process has ended, or if `pid` is another process.
     """
     try:
         process_fd = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,7 +1,7 @@
-"""A container's two files in its folder of the data root.
+"""A container's two records, in its folder in the data root.
 
-config.json  what it is; durable before create answers, rewritten by rename, update and stop-by-hand
-state.json   what became of it; written behind starts and exits, flushed within a second
+config.json  its configuration; durable before create replies; rewritten by rename, update and a stop through the API
+state.json   its state; written shortly after starts and exits, flushed within a second
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ CONFIG, STATE, ETC = "config.json", "state.json", "etc"
 
 
 class UnreadableRecord(Exception):
-    """A record that this engine can't read: damaged, or of a newer engine. It is left alone on disk."""
+    """A record that this engine can't read: damaged, or written by a newer engine. It is left unchanged on disk."""
 
 
 def make_folder(folder: Path) -> None:
-    """A container's folder with all that every container has in it, its files empty. Raises OSError."""
+    """Make a container's folder, with the subfolders and empty files that every container has. Raises OSError."""
     folder.mkdir(mode=0o710)
     for name in ("upper", "work"):
         os.mkdir(folder / name, 0o755)
@@ -41,18 +41,17 @@ def make_folder(folder: Path) -> None:
 
 
 def save_new(folder: Path, container: Container, place: Callable[[Path], None] = make_folder) -> None:
-    """Have `place` make `folder`, and write a durable config.json. Blocks for one flush (about 1 ms).
+    """Let `place` make `folder`, and write a durable config.json in it. Blocks for one flush (about 1 ms).
 
-    Under its own name at once: with a rename after the first flush, the file system would have two transactions to
-    write. `is_whole` knows what a crash leaves meanwhile. Raises OSError; what is half-made then is the caller's to
-    remove.
+    The file is written under its final name: a rename after the flush would cost the file system a second transaction.
+    `is_whole` recognizes a file that a crash left incomplete. Raises OSError; then the caller removes the folder.
     """
     place(folder)
-    if container.tty:  # which has one stream: whoever reads the log knows it by the files
+    if container.tty:  # a terminal has one stream; readers of the log recognize this by the missing files
         for name in (payload_name(STDERR), index_name(STDERR)):
             os.unlink(folder / name)
     fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CLOEXEC)
-    with open(fd, "wb") as file:  # which writes on where the disk takes a part only, and then says that it is full
+    with open(fd, "wb") as file:  # a file object continues after a partial write, and so reports ENOSPC
         file.write(encode(container))
         file.flush()
         os.fsync(fd)
@@ -61,10 +60,10 @@ def save_new(folder: Path, container: Container, place: Callable[[Path], None] =
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether `folder` is a container's, and not what a crash left of a create before it was answered.
+    """Whether the create of the container in `folder` was completed, not cut short by a crash before its reply.
 
-    A whole record ends with its only newline. Those of earlier versions have none, but they are JSON; and a container
-    that has a state was created, whatever has become of its record.
+    A complete record ends with its only newline. Records of earlier versions have no newline, but are valid JSON. A
+    container with a state was created, even if its record is damaged.
     """
     try:
         data = (folder / CONFIG).read_bytes()
@@ -117,7 +116,9 @@ def load(folder: Path) -> Container:
 
 
 def _read_state(path: Path) -> State:
-    """A power cut soon after the first start may leave the name alone, and no bytes or zeros: then it was running."""
+    """The state in the file `path`. A file that is empty or all zeros counts as "running": a power cut soon after the
+    first start may leave a renamed file without its content.
+    """
     data = path.read_bytes()
     if not data.strip(b"\0"):
         return State(status=Status.RUNNING, run=1, started_ns=path.stat().st_mtime_ns)

@@ -1,4 +1,4 @@
-"""HostConfig's limits as the OCI runtime-spec's `linux.resources` (config-linux.md, "Control groups")."""
+"""Translates HostConfig's limits to the OCI runtime-spec's `linux.resources` (config-linux.md, "Control groups")."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import BadRequest, EngineError
 
-CPU_PERIOD_US = 100_000  # of --cpus, as docker and the kernel default
+CPU_PERIOD_US = 100_000  # the period for --cpus; docker's and the kernel's default
 
 
 def resources(host: Mapping[str, Any]) -> JsonObject:
-    """Only what is limited appears. Raises BadRequest."""
+    """The OCI object, with only those limits that are set. Raises BadRequest."""
     result: JsonObject = {}
     memory: JsonObject = {}
     for key, name in (("limit", "Memory"), ("reservation", "MemoryReservation"), ("swap", "MemorySwap")):
@@ -67,7 +67,7 @@ def _block_device(entry: Mapping[str, Any]) -> JsonObject:
 
 
 def device_rules(host: Mapping[str, Any], devices: list[JsonObject]) -> list[JsonObject]:
-    """The device cgroup's rules: nothing, but for making nodes, the listed devices and the user's own rules."""
+    """The device cgroup's rules: deny all but mknod, `devices` and the user's own rules."""
     if host["Privileged"]:
         return [{"allow": True, "access": "rwm"}]
     rules: list[JsonObject] = [
@@ -91,7 +91,7 @@ def device_rules(host: Mapping[str, Any], devices: list[JsonObject]) -> list[Jso
 
 
 def _rule(text: str) -> JsonObject:
-    """A rule as the kernel writes it: "c 1:3 mr", "a *:* rwm"."""
+    """The OCI form of a rule in the kernel's syntax, like "c 1:3 mr" or "a *:* rwm"."""
     try:
         kind, numbers, access = text.split(" ")
         major, minor = numbers.split(":")
@@ -108,7 +108,7 @@ def _rule(text: str) -> JsonObject:
 
 
 def devices(host: Mapping[str, Any]) -> list[JsonObject]:
-    """OCI device nodes (plus `access` for the cgroup) of --device, or of the whole host where privileged."""
+    """OCI device nodes (plus `access` for the cgroup) for --device; for a privileged container, all of the host."""
     if host["Privileged"]:
         return list(_below("/dev", "/dev", "rwm"))
     found: list[JsonObject] = []
@@ -136,7 +136,7 @@ def _below(folder: str, inside: str, access: str) -> list[JsonObject]:
     for entry in os.scandir(folder):
         target = f"{inside}/{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            # These belong to the container's own mounts.
+            # The container's own mounts provide these.
             if entry.name not in ("pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"):
                 found.extend(_below(entry.path, target, access))
         elif entry.name != "console" and not entry.is_symlink() and (node := _node(entry.path, target, access)):

@@ -1,4 +1,7 @@
-"""Restart policies: whether, and after how long (docker: 100 ms, doubling to a minute, from new after 10 s of life)."""
+"""Restart policies: whether and when a container is started again.
+
+As under docker, the delay is 100 ms and doubles up to a minute; it is reset after a run of 10 s.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import Any
 from vmagent.containers.model import State
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 60.0
-STEADY_S = 10.0  # who lived that long starts over with the first delay
+STEADY_S = 10.0  # a run of this length resets the delay
 
 
 def should_restart(policy: Mapping[str, Any], state: State) -> bool:
-    """Whether `policy` (HostConfig.RestartPolicy) starts a container again that ended with `state`."""
+    """Whether `policy` (HostConfig.RestartPolicy) restarts a container whose run ended with `state`."""
     if state.stopped_by_hand:
         return False
     match policy["Name"]:
@@ -25,7 +28,7 @@ def should_restart(policy: Mapping[str, Any], state: State) -> bool:
 
 
 def starts_with_the_engine(policy: Mapping[str, Any], state: State) -> bool:
-    """Whether a container that does not run is started when the engine opens its data root."""
+    """Whether `policy` starts a stopped container when the engine opens its data root."""
     match policy["Name"]:
         case "always":
             return state.started_ns != 0
@@ -35,7 +38,7 @@ def starts_with_the_engine(policy: Mapping[str, Any], state: State) -> bool:
 
 
 def next_delay_s(last_delay_s: float, lived_s: float) -> float:
-    """The pause before the next start."""
+    """Seconds until the next start, after a run of `lived_s` seconds that followed a delay of `last_delay_s`."""
     if lived_s > STEADY_S or last_delay_s <= 0:
         return FIRST_DELAY_S
     return min(last_delay_s * 2, LONGEST_DELAY_S)

@@ -1,9 +1,10 @@
-"""The seccomp profile that containers get by default: what docker's default profile decides, in a table of our own.
+"""The default seccomp profile of containers: the decisions of docker's default profile, in a table of our own.
 
-Allowed is what an ordinary program needs. Left out is what changes the host (mount, kexec_load, swapon …), what looks
-into others (kcmp, lookup_dcookie …) and what has been a way out before (keyctl, userfaultfd, io_uring_*): those answer
-EPERM, unless the capability that the kernel itself asks for was granted. `clone` and `unshare` with new namespaces need
-CAP_SYS_ADMIN; `clone3` hides its flags behind a pointer, so it answers ENOSYS and libc takes `clone`.
+It allows the system calls that ordinary programs need. It refuses with EPERM: calls that change the host (mount,
+kexec_load, swapon …), calls that inspect other processes or the kernel (kcmp, lookup_dcookie …), and calls that were
+used to escape from containers (keyctl, userfaultfd, io_uring_*). A refused call is allowed if the container has the
+capability that the kernel itself requires for it. `clone` and `unshare` with new namespaces need CAP_SYS_ADMIN.
+`clone3` fails with ENOSYS, because a filter can't read its flags behind a pointer; libc then uses `clone`.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _SCHEDULING_AND_LIMITS = """
     sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield
     setpriority setrlimit sysinfo ugetrlimit uname
 """
-# ptrace could step over a filter before Linux 4.8; no kernel that Cove runs on is older.
+# Before Linux 4.8, ptrace could bypass a filter; Cove runs on no kernel that old.
 _TRACING = "process_vm_readv process_vm_writev ptrace"
 
 _ALWAYS = " ".join(
@@ -90,7 +91,7 @@ _ALWAYS = " ".join(
         _TRACING,
     )
 )
-# What comes with a capability: the kernel's own check stands behind each of these.
+# Calls that are allowed with a capability; the kernel checks the same capability itself.
 _WITH_CAPABILITY = {
     "CAP_BPF": "bpf",
     "CAP_DAC_READ_SEARCH": "open_by_handle_at",
@@ -115,16 +116,16 @@ _WITH_ARCHITECTURE = {
     "x86_64": "arch_prctl modify_ldt",
     "aarch64": "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2",
 }
-# The kernel's words for the machine, and what else runs on it. x32, which docker lets in, is left out: Debian's kernels
-# refuse it too, and a second way to number every call has been a hole in filters before.
+# For each machine, as named by the kernel: the architectures of programs that run on it. Unlike docker's profile, ours
+# does not allow x32: Debian's kernels refuse it too, and its second set of numbers has made holes in filters before.
 _ARCHITECTURES = {
     "x86_64": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
     "aarch64": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
 }
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _NEW_NAMESPACES = 0x7E020000  # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-_AF_ALG, _AF_VSOCK = 38, 40  # the kernel's crypto, and the host of a virtual machine: no business of a container
-# linux/personality.h: Linux, Linux with 2.6 as its release, UNAME26, both, and "tell me"
+_AF_ALG, _AF_VSOCK = 38, 40  # sockets to the kernel's crypto and to the host of a virtual machine
+# linux/personality.h: PER_LINUX, PER_LINUX32, UNAME26, PER_LINUX32 | UNAME26, and the value that only queries
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 _EPERM, _ENOSYS = 1, 38
 
@@ -132,7 +133,7 @@ _EPERM, _ENOSYS = 1, 38
 def default_profile(capabilities: Collection[str], arch: str) -> dict[str, Any]:
     """The OCI seccomp object for a container with these (bounding) `capabilities` ("CAP_…").
 
-    `arch` is docker's or the kernel's word for the machine; another one than amd64 or arm64 raises KeyError.
+    `arch`: the machine as docker or the kernel names it. Raises KeyError for all but amd64 and arm64.
     """
     machine = _MACHINES.get(arch, arch)
     allowed = _ALWAYS.split() + _WITH_ARCHITECTURE[machine].split()
@@ -164,7 +165,7 @@ def _when(name: str, index: int, op: str, value: int) -> dict[str, Any]:
     return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [condition]}
 
 
-# docker's words for architectures in `includes` and `excludes`, by the kernel's word for the machine.
+# Docker's names of architectures in `includes` and `excludes`, by the kernel's name of the machine.
 _INCLUDED = {"x86_64": frozenset(("amd64", "x86", "x32")), "aarch64": frozenset(("arm64", "arm"))}
 _PASSED_ON = ("defaultAction", "defaultErrnoRet", "flags", "listenerPath", "listenerMetadata")
 
@@ -173,7 +174,7 @@ def resolve_profile(profile: Mapping[str, Any], capabilities: Collection[str], a
     """The OCI seccomp object of a profile in docker's file format, for a container with `capabilities`.
 
     That format adds `archMap` and, to each rule, `includes` and `excludes` by capability, architecture and kernel.
-    Raises ValueError for what the format does not allow.
+    Raises ValueError if the profile does not follow the format.
     """
     machine = _MACHINES.get(arch, arch)
     resolved: dict[str, Any] = {key: profile[key] for key in _PASSED_ON if profile.get(key) is not None}

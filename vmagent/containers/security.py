@@ -1,4 +1,4 @@
-"""What a container's processes may do: capabilities and SecurityOpt of the Engine API's HostConfig."""
+"""Capabilities and SecurityOpt of the Engine API's HostConfig."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import BadRequest
 from vmagent.linux import capabilities
 
-# What docker leaves a container's root: mask 00000000a80425fb.
+# Docker's default capabilities for a container's root: mask 00000000a80425fb.
 DEFAULT_CAPABILITIES = tuple(
     f"CAP_{name}"
     for name in (
@@ -24,14 +24,14 @@ DEFAULT_CAPABILITIES = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityOptions:
-    """SecurityOpt, parsed. `seccomp` None: docker's default; {}: unconfined; else a profile in docker's shape."""
+    """SecurityOpt, parsed. `seccomp` None: docker's default; {}: unconfined; else a profile in docker's format."""
 
     no_new_privileges: bool = False
     seccomp: JsonObject | None = None
 
 
 def parse_security(options: Iterable[str] | None) -> SecurityOptions:
-    """Raises BadRequest for options that docker doesn't know, or that need AppArmor or SELinux."""
+    """Parse SecurityOpt. Raises BadRequest for unknown options, and for those that need AppArmor or SELinux."""
     no_new_privileges, seccomp = False, None
     for option in options or ():
         key, value = _split(option)
@@ -46,7 +46,7 @@ def parse_security(options: Iterable[str] | None) -> SecurityOptions:
                 if value not in ("unconfined", "disable", ""):
                     raise BadRequest(f"{key} is not available on this engine: {option!r}")
             case "systempaths" | "writable-cgroups":
-                continue  # the client sends what they mean as MaskedPaths and the like
+                continue  # the client also sends their effect as MaskedPaths and ReadonlyPaths
             case _:
                 raise BadRequest(f"invalid --security-opt 2: {option!r}")
     return SecurityOptions(no_new_privileges=no_new_privileges, seccomp=seccomp)
@@ -73,9 +73,9 @@ def _profile(value: str) -> JsonObject | None:
 
 
 def effective_capabilities(host: Mapping[str, Any]) -> list[str]:
-    """The names (CAP_…) a container gets: the default ones, with CapAdd and CapDrop, or all where privileged.
+    """The container's capabilities (CAP_…): the default ones changed by CapAdd and CapDrop; all if privileged.
 
-    "All" are those that the engine itself has. Raises BadRequest for unknown names.
+    "All" means those that the engine itself has. Raises BadRequest for unknown names.
     """
     everything = _own()
     if host["Privileged"]:

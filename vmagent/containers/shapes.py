@@ -69,7 +69,7 @@ def inspect_json(
     graph: JsonObject,
     sizes: tuple[int, int] | None,
 ) -> JsonObject:
-    """ContainerInspect. `paths`: hosts, hostname, resolv.conf, log; `sizes`: bytes written, bytes in all."""
+    """ContainerInspect. `paths` of hosts, hostname, resolv.conf and log; `sizes`: bytes written, total bytes."""
     result: JsonObject = {
         "Id": container.id,
         "Created": rfc3339(container.created_ns),
@@ -131,12 +131,12 @@ def list_json(
 
 
 def command_text(argv: Sequence[str]) -> str:
-    """Path and arguments in one line; arguments with blanks in single quotes."""
+    """Path and arguments in one line; arguments with blanks are in single quotes."""
     return " ".join(f"'{word}'" if " " in word or "\t" in word else word for word in argv)
 
 
 def status_text(container: Container, health_status: str) -> str:
-    """`Up 3 seconds`, `Exited (0) 2 hours ago` …: old clients parse these words."""
+    """`Up 3 seconds`, `Exited (0) 2 hours ago` …: old clients parse this text."""
     state = container.state
     now = time.time_ns()
     match state.status:
@@ -165,7 +165,7 @@ _UNITS = (("year", 365 * 86400), ("month", 30 * 86400), ("week", 7 * 86400), ("d
 
 
 def ago(duration_ns: int) -> str:
-    """A duration in docker's words: one unit, rounded down, "About a minute", "Less than a second"."""
+    """A duration as docker shows it: one unit, rounded down, or "About a minute", "Less than a second" …"""
     seconds = duration_ns // 1_000_000_000
     if seconds < 1:
         return "Less than a second"
@@ -187,7 +187,7 @@ def ago(duration_ns: int) -> str:
 
 
 def endpoint_json(asked: Mapping[str, Any], network_id: str, live: Mapping[str, Any] | None) -> JsonObject:
-    """inspect's EndpointSettings: what was asked for, and the addresses while the container runs."""
+    """inspect's EndpointSettings: the requested settings, and `live` addresses while the container runs."""
     live = live or {}
     return {
         "IPAMConfig": asked.get("IPAMConfig"),

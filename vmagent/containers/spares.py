@@ -1,6 +1,6 @@
-"""Folders of containers to come, made while nobody waits.
+"""Spare folders for future containers, made outside of requests.
 
-Where many files have just been deleted, ext4 takes up to 0.7 ms to find an inode for a new one, and a rename 0.02.
+After many deletions, ext4 takes up to 0.7 ms to find an inode for a new file, but 0.02 ms for a rename.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-SPARES = 16  # as many creates in a row need no new folder
+SPARES = 16  # this many creates in a row need no new folder
 
 
 class Spares:
-    """`place` gives one to a container. From any thread: its queue's calls are atomic."""
+    """A store of spare folders. Any thread may call it, because the operations of its deque are atomic."""
 
     def __init__(self, folder: Path, fill: Callable[[Path], None]) -> None:
-        """`fill` makes a folder with all that is in it. Raises OSError."""
+        """`fill(path)` makes a folder with its content; it may raise OSError."""
         self._folder, self._fill = folder, fill
         self._made: deque[Path] = deque()
 
     def open(self) -> None:
-        """Make as many as there should be; what an earlier engine left goes. Failures as those of `make`."""
+        """Remove the folders of an earlier engine, and make SPARES new ones. Logs errors as `make` does."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             for left in set(self._folder.iterdir()) - set(self._made):
@@ -46,7 +46,7 @@ class Spares:
             self.make()
 
     def make(self) -> None:
-        """Make one if there are too few; what keeps it from that is logged, and met again by who needs a folder."""
+        """Make one folder if there are fewer than SPARES. Logs errors: `place` will meet and raise them."""
         if len(self._made) >= SPARES:
             return
         path = self._folder / os.urandom(8).hex()
@@ -59,7 +59,7 @@ class Spares:
         self._made.append(path)
 
     def place(self, folder: Path) -> None:
-        """Have `folder` there; where none is prepared, it is made now. Raises OSError."""
+        """Rename a spare folder to `folder`; if there is none, make `folder` now. Raises OSError."""
         try:
             os.rename(self._made.popleft(), folder)
         except (IndexError, FileNotFoundError):

@@ -1,6 +1,6 @@
 """A container's configuration as an OCI runtime-spec document (runtime-spec 1.2, config.md and config-linux.md).
 
-Docker's defaults live here: which file systems every container sees, which namespaces are its own, what is masked.
+This module has docker's defaults: the mounts of every container, its namespaces, the masked paths.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ _HOST_FILES = ("resolv.conf", "hostname", "hosts")
 _TMPFS_FLAGS = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 
 
-# As docker has it since 20.10: whoever a container runs as may bind port 80 and send a ping, in its own network.
+# As in docker since 20.10: any user of a container may bind port 80 and send pings, in the container's own network.
 _PORT_START, _PING_GROUPS = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a start brings along beside the record."""
+    """The inputs of a start that are not in the record."""
 
     rootfs: Path
     host_files: Path  # folder with hosts, hostname and resolv.conf
     cgroup_path: str
-    own_network: bool  # a network namespace comes along as a descriptor
+    own_network: bool  # the start passes a network namespace as a descriptor
     pid_of: Mapping[str, int]  # namespace ("pid", "ipc") → pid whose namespace is shared
     shm: Path | None = None  # a mounted tmpfs to be bound on /dev/shm (IpcMode shareable and container:)
-    user: UserNamespace | None = None  # to be joined
-    idmapped: frozenset[str] = frozenset()  # destinations of the mounts that it applies to: of the engine's own volumes
+    user: UserNamespace | None = None  # the user namespace to join
+    idmapped: frozenset[str] = frozenset()  # destinations of mounts to be id-mapped: volumes in the data root
 
 
 def build_spec(container: Container, around: Surroundings) -> JsonObject:
-    """Raises BadRequest for security options or limits that can't be had, OSError for a missing device."""
+    """The OCI document. Raises BadRequest for unsupported security options or limits, OSError for a missing device."""
     host, config = container.host_config, container.config
     options = security.parse_security(host["SecurityOpt"])
     capabilities = security.effective_capabilities(host)
@@ -96,7 +96,7 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
 
 
 def build_exec_process(container: Container, request: Mapping[str, Any]) -> tuple[JsonObject, JsonObject | None]:
-    """(OCI process, seccomp object or None) of an exec: `request` is the Engine API's ExecConfig."""
+    """(OCI process, seccomp object or None) for an exec. `request`: the Engine API's ExecConfig."""
     host = container.host_config
     options = security.parse_security(host["SecurityOpt"])
     privileged = bool(request.get("Privileged") or host["Privileged"])
@@ -123,7 +123,7 @@ def build_exec_process(container: Container, request: Mapping[str, Any]) -> tupl
 
 
 def capability_sets(names: list[str]) -> JsonObject:
-    """Bounding, effective and permitted; nothing is inheritable (CVE-2022-24769), nothing ambient."""
+    """`names` as bounding, effective and permitted sets; inheritable (CVE-2022-24769) and ambient stay empty."""
     return {"bounding": names, "effective": names, "permitted": names, "inheritable": [], "ambient": []}
 
 
@@ -137,7 +137,7 @@ def _seccomp(options: security.SecurityOptions, capabilities: list[str], *, priv
 
 @functools.lru_cache(maxsize=32)
 def _default_profile(capabilities: tuple[str, ...]) -> JsonObject:
-    """Docker's default for a set of capabilities; shared, so never changed."""
+    """The default seccomp profile for a set of capabilities. The result is shared: callers must not change it."""
     return default_profile(capabilities, platform.machine())
 
 
@@ -197,10 +197,10 @@ def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonOb
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys_mode),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", sys_mode),
     ]
-    # Shows the queues of the IPC namespace it is mounted in, be it the host's.
+    # It shows the queues of the IPC namespace in which it is mounted, possibly the host's.
     mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
     if host["IpcMode"] == "host":
-        # In a shared IPC namespace a new mqueue shows the host's own queues; the host itself may have none mounted.
+        # In the host's IPC namespace a new mqueue shows the host's queues, even if the host has none mounted.
         mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
         mounts.append(_mount("/dev/shm", "bind", "/dev/shm", "rbind", "nosuid", "noexec", "nodev"))
         return mounts
@@ -215,9 +215,9 @@ def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonOb
 
 
 def _idmap(around: Surroundings) -> list[str]:
-    """For what is the engine's own and not the host's: the container's root owns it, on disk it stays 0's.
+    """The mount option for the engine's own files: the container's root owns them, while on disk the owner stays 0.
 
-    So a volume's files have the same owners in a container with another mapping, or none.
+    So a volume's files have the same owners in a container with another mapping, or without one.
     """
     return [] if around.user is None else ["idmap"]
 
@@ -235,5 +235,5 @@ def _own_mount(mount: MountPoint, around: Surroundings) -> JsonObject:
 
 
 def _tmpfs_options(words: list[str]) -> list[str]:
-    """Docker's flags, each unless the user's words say the opposite."""
+    """The user's options, plus those of docker's default flags that the user has not negated."""
     return [flag for word, flag in _TMPFS_FLAGS.items() if word not in words] + words

@@ -1,4 +1,7 @@
-"""Tars out of and into a container's tree. Writing follows no link; extracting resolves each parent in the root."""
+"""Writes and extracts tars of a container's tree.
+
+Writing follows no symbolic link. Extracting resolves each member's parent folder inside the container's root.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Writer:
-    """A tar being written; hard links among its files are kept."""
+    """Writes a tar; files with several links in the tree become hard links in the tar."""
 
     def __init__(
         self, out: IO[bytes], *, as_diff: bool = False, crosses: Collection[str] = (), ids: Ids = HOST_IDS
     ) -> None:
-        """`crosses`: absolute paths of mounts whose content belongs to the tar; others are shown empty."""
+        """`crosses`: absolute paths of the mounts whose content is included; other mount points are empty folders."""
         self._crosses, self._ids = crosses, ids
-        self._tar = tarfile.open(  # noqa: SIM115 - `close` ends it
+        self._tar = tarfile.open(  # noqa: SIM115 - closed by `close`
             fileobj=out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20
         )
         self._seen: dict[tuple[int, int], str] = {}
@@ -43,7 +46,7 @@ class _Writer:
         self._tar.close()
 
     def add(self, folder_fd: int, name: str, arc_name: str, place: str) -> None:
-        """Add `name` in the open folder, and what is below it, as `arc_name`; `place` is its absolute path."""
+        """Add `name` in the open folder, with everything below it, as `arc_name`; `place` is its absolute path."""
         info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
         is_hidden = name != "." and place not in self._crosses and _is_mount_point(folder_fd, name)
         if self._as_diff and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
@@ -52,7 +55,7 @@ class _Writer:
             return
         entry = self._entry(info, arc_name)
         if entry is None:
-            return  # a socket: there is no way to say it in a tar
+            return  # a socket: tar has no type for it
         if entry.type == tarfile.SYMTYPE:
             entry.linkname = os.readlink(name, dir_fd=folder_fd)
         if is_hidden:
@@ -98,7 +101,7 @@ class _Writer:
         with open(_open_regular(folder_fd, name), "rb") as file:
             entry.size = os.fstat(file.fileno()).st_size
             _set_xattrs(entry, file.fileno(), self._ids)
-            # The file may grow or shrink meanwhile: the entry says what its header says.
+            # The file may grow or shrink meanwhile, but the entry must have the size in its header.
             self._tar.addfile(entry, _Exactly(file, entry.size))
 
     def _add_folder(self, folder_fd: int, name: str, entry: tarfile.TarInfo, place: str) -> None:
@@ -112,16 +115,16 @@ class _Writer:
                 try:
                     self.add(fd, child, f"{entry.name}/{child}", f"{place.rstrip('/')}/{child}")
                 except FileNotFoundError:
-                    continue  # gone meanwhile
+                    continue  # deleted meanwhile
         finally:
             os.close(fd)
 
 
 def _open_regular(folder_fd: int, name: str) -> int:
-    """A descriptor of the file `name`. Raises FileNotFoundError if it is none any more.
+    """A descriptor of the regular file `name`. Raises FileNotFoundError if it is no regular file any more.
 
-    The container's root may have swapped it for a node since it was looked at: of the host's devices, which no list
-    keeps from this process, some act when they are opened.
+    The container's root may have replaced it by a device node since the lstat. Opening some devices has side effects,
+    and no device cgroup restricts this process. So the type is checked again before the file is really opened.
     """
     path_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
     try:
@@ -133,7 +136,7 @@ def _open_regular(folder_fd: int, name: str) -> int:
 
 
 class _Exactly:
-    """A file that gives `size` bytes: cut, or filled with zeros."""
+    """A file that yields exactly `size` bytes: truncated, or padded with zeros."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file, self._left = file, size
@@ -147,7 +150,7 @@ class _Exactly:
 
 
 def _xattr_names(fd: int) -> list[str]:
-    """None where the file system keeps none (procfs and the like)."""
+    """The names of the extended attributes; an empty list if the file system has none (procfs and others)."""
     try:
         return os.listxattr(fd)
     except OSError as e:
@@ -179,9 +182,9 @@ def _set_xattrs(entry: tarfile.TarInfo, fd: int, ids: Ids) -> None:
 
 
 def write_tree(tree: Tree, path: str, out: IO[bytes], crosses: Collection[str] = ()) -> None:
-    """The tar of what is at `path`, its last element not followed; members begin with the path's own last name.
+    """Write the tar of the file or folder at `path`; a link there is not followed. Member names begin with its name.
 
-    `crosses`: mounts whose content belongs to it. Raises TreeError 404.
+    `crosses`: absolute paths of mounts whose content is included. Raises TreeError 404.
     """
     folder, name = split(path)
     folder_fd = tree.open_folder(folder)
@@ -199,7 +202,7 @@ def write_tree(tree: Tree, path: str, out: IO[bytes], crosses: Collection[str] =
 
 
 def write_root(tree: Tree, out: IO[bytes]) -> None:
-    """The tar of the whole root file system; what is mounted in it is shown empty. Names begin at the root: `etc/…`."""
+    """Write the tar of the whole root file system, mount points as empty folders. Names are relative to the root."""
     fd = tree.open_folder("/")
     try:
         _write_children(fd, _Writer(out, ids=tree.ids))
@@ -208,7 +211,7 @@ def write_root(tree: Tree, out: IO[bytes]) -> None:
 
 
 def write_diff(upper: str, out: IO[bytes]) -> None:
-    """An overlay's upper folder as a layer's tar, whiteouts in OCI's form (image-spec, layer.md, "Whiteouts")."""
+    """Write an overlay's upper folder as a layer's tar, with OCI whiteouts (image-spec, layer.md, "Whiteouts")."""
     fd = os.open(upper, _FOLDER)
     try:
         _write_children(fd, _Writer(out, as_diff=True))
@@ -218,7 +221,7 @@ def write_diff(upper: str, out: IO[bytes]) -> None:
 
 def _write_children(fd: int, writer: _Writer) -> None:
     for child in sorted(os.listdir(fd)):
-        with suppress(FileNotFoundError):  # gone meanwhile
+        with suppress(FileNotFoundError):  # deleted meanwhile
             writer.add(fd, child, child, f"/{child}")
     writer.close()
 
@@ -226,8 +229,8 @@ def _write_children(fd: int, writer: _Writer) -> None:
 def extract(tree: Tree, path: str, source: IO[bytes], *, keeps_kind: bool, owner: tuple[int, int] | None) -> None:
     """Unpack a tar (plain, gzip, bzip2 or xz) into the existing folder at `path`.
 
-    `keeps_kind`: a folder is never replaced by a file nor the reverse; `owner`: (uid, gid) for everything instead of
-    the tar's own. Raises TreeError.
+    `keeps_kind`: refuse to replace a folder by a file or a file by a folder. `owner`: (uid, gid) for all members
+    instead of the owners in the tar. Raises TreeError.
     """
     try:
         base_fd = tree.open_folder(path)
@@ -247,7 +250,7 @@ def extract(tree: Tree, path: str, source: IO[bytes], *, keeps_kind: bool, owner
                 _extract_one(tree, base, tar, member, keeps_kind=keeps_kind, owner=owner)
                 if member.isdir():
                     folders.append((_target(base, member.name), member))
-        for target, member in reversed(folders):  # writing into a folder changed its time
+        for target, member in reversed(folders):  # last, because writing into a folder changes its time
             fd = tree.open_folder(target)
             os.utime(fd, (member.mtime, member.mtime))
             os.close(fd)
@@ -276,7 +279,7 @@ def _extract_one(
     target = _target(base, member.name)
     uid, gid = tree.ids.outside(*(owner or (member.uid, member.gid)))
     if target == base or target == "/":
-        return  # the extraction point stays as it is
+        return  # the target folder itself keeps its attributes
     folder, _, name = target.rpartition("/")
     folder_fd = _make_folders(tree, folder or "/")
     try:
@@ -308,7 +311,7 @@ def _extract_one(
 
 
 def _make_folders(tree: Tree, path: str) -> int:
-    """Open the folder `path`, making what is missing of it."""
+    """Open the folder `path`; make it and its parents if they are missing."""
     try:
         return tree.open_folder(path)
     except TreeError:
@@ -326,7 +329,7 @@ def _make_folders(tree: Tree, path: str) -> int:
 
 
 def _make_room(folder_fd: int, name: str, member: tarfile.TarInfo, *, keeps_kind: bool) -> None:
-    """Take away what is in the way of `member`. Raises TreeError where that would replace a folder by a file."""
+    """Remove the existing file or folder that `member` replaces. Raises TreeError if `keeps_kind` forbids it."""
     try:
         there = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -369,20 +372,20 @@ def _make_special(
 
 
 def copy_up(tree: Tree, path: str, target: str, ids: Ids) -> None:
-    """Fill the empty folder `target` with what the image has at `path`: content, owner, mode; flushed to the disk.
+    """Copy the image's folder at `path` into the empty folder `target` with content, owners and modes, and flush it.
 
-    Nothing is done if the image has no folder there. `ids`: whose the files are in `target`. Raises OSError.
+    Does nothing if the image has no folder there. `ids`: translates the owners for `target`. Raises OSError.
     """
     try:
         source_fd = tree.open_folder(path)
     except TreeError:
         return
     try:
-        target_fd = os.open(target, _FOLDER)  # before the first write: syncfs reports the errors from here on
+        target_fd = os.open(target, _FOLDER)  # before the first write: syncfs reports only errors after this open
         read_fd, write_fd = os.pipe()
         info = os.fstat(source_fd)
         pid = os.fork()
-        if pid == 0:  # the reader of our own tar; one thread, nothing to lose
+        if pid == 0:  # the child reads the tar; fork is safe, since this process has one thread
             status = 1
             try:
                 prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

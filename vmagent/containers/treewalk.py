@@ -1,4 +1,4 @@
-"""Paths inside a container's root, resolved below a descriptor of it and nowhere else."""
+"""Resolves paths inside a container's root, always relative to a descriptor of that root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class TreeError(Exception):
-    """What the client is told, with docker's status."""
+    """An error for the client, with docker's HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class TreeError(Exception):
 
 
 def split(path: str) -> tuple[str, str]:
-    """(folder, last name): the name is "." where the path means a folder itself ("/a/.", "/a/", "/")."""
+    """(folder, last name) of a path. The name is "." if the path can only mean a folder ("/a/.", "/a/", "/")."""
     parts = path.split("/")
     is_folder = parts[-1] in ("", ".", "..")
     kept = [part for part in parts if part not in ("", ".")]
@@ -35,7 +35,7 @@ def split(path: str) -> tuple[str, str]:
 
 
 class Tree:
-    """A container's file system, by a descriptor of its root that this object owns; `ids`: who its files belong to."""
+    """A container's file system. Owns a descriptor of its root. `ids`: translates the owners of its files."""
 
     def __init__(self, root_fd: int, ids: Ids = HOST_IDS) -> None:
         self.root_fd, self.ids = root_fd, ids
@@ -50,14 +50,14 @@ class Tree:
             raise
 
     def require_writable(self, fd: int) -> None:
-        """Raises TreeError 400, in docker's words, if the folder open at `fd` is on a read-only mount; OSError."""
+        """Raise TreeError 400 with docker's message if the open folder `fd` is on a read-only mount. Raises OSError."""
         if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
             is_root = mounts.mount_id(fd) == mounts.mount_id(self.root_fd)
             what = "container rootfs" if is_root else "mounted volume"
             raise TreeError(f"{what} is marked read-only", 400)
 
     def stat(self, path: str) -> dict[str, Any]:
-        """docker's path stat; the last element is not followed. Raises TreeError 404."""
+        """Docker's path stat; a link in the last element is not followed. Raises TreeError 404."""
         folder, name = split(path)
         folder_fd = self.open_folder(folder)
         try:

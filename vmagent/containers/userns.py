@@ -1,4 +1,4 @@
-"""A container's user namespace, as its specification and its files need to know it."""
+"""A container's user namespace, as the specification and the file operations need it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from vmagent.linux.subids import IdMaps
 
 
 class UserNamespace(NamedTuple):
-    """`path`: where it is found while the container starts."""
+    """A user namespace and its id maps. `path`: valid while the container starts."""
 
     path: str
     maps: IdMaps
 
     @property
     def ping_group_range(self) -> str:
-        """All groups of the first range: the kernel takes only ids that are mapped (net/ipv4, ping_group_range)."""
+        """The value of net.ipv4.ping_group_range: the first mapped range, as the kernel accepts only mapped ids."""
         first, _, count = self.maps.gids[0]
         return f"{first} {first + count - 1}"

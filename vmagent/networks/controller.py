@@ -1,8 +1,8 @@
-"""Networks and the endpoints on them. Every call blocks for about a millisecond: all run in one network thread.
+"""Networks and the endpoints on them. Every call blocks for about a millisecond, so all run in one network thread.
 
-A container's network namespace is made here and handed on as a descriptor; its process only enters it. What an
-endpoint holds (address, interface, ports) is also written under the exec root, so that an engine that was killed
-finds it again; what belongs to no living container then is swept.
+The controller makes a container's network namespace and passes it on as a descriptor; the container's process enters
+it. The resources of each endpoint (address, interface, ports) are also recorded under the exec root. A new engine takes
+them over after a kill, and removes those of containers that have ended.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ log = structlog.get_logger(__name__)
 
 
 class NetworkController:
-    """All networks of one engine. `open` first; every method belongs to the thread that called `open`.
+    """All networks of one engine. Call `open` first; all methods must be called in the thread that called `open`.
 
-    Only what looks (`networks`, `find`, `sandbox`, `sandboxes`, `endpoints_on`) may be called from another one: it gets
-    a moment's view. So may `forget` and `attach_prepared`.
+    Exceptions: `networks`, `find`, `sandbox`, `sandboxes` and `endpoints_on` may be called from any thread, and return
+    a snapshot. `forget` and `attach_prepared` may be called from any thread, too.
     """
 
     def __init__(self, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None = None) -> None:
         self._data_root, self._exec_root, self._bip = data_root, exec_root, bip
-        # Several engines on one machine: each has its own table and bridge.
+        # Each of several engines on one machine needs its own table and bridge.
         own = sha256(str(exec_root.path).encode()).hexdigest()[:8]
         is_default = exec_root.path == DEFAULT_EXEC_ROOT
         self._default_bridge = "cove0" if is_default else f"cv{own}"
@@ -72,8 +72,8 @@ class NetworkController:
     def open(self, alive: Mapping[str, int]) -> None:
         """Bring every network up and take over the sandboxes of the containers of `alive` (id → pid).
 
-        Raises EngineError or OSError where the kernel refuses (no CAP_NET_ADMIN, no bridge or nftables support); then
-        it holds nothing and may be tried again.
+        Raises EngineError or OSError if the kernel refuses (no CAP_NET_ADMIN, no bridge or nftables support); then
+        everything is released, and `open` may be called again.
         """
         with ExitStack() as undo:
             undo.callback(self._forget)
@@ -99,7 +99,7 @@ class NetworkController:
             self._leaving = undo.pop_all()
 
     def leave(self) -> None:
-        """Close what `open` opened, and leave networks and containers as they are. It may be opened again."""
+        """Close the controller's own descriptors; networks and endpoints stay. `open` may be called again."""
         self._leaving.close()
 
     def _forget(self) -> None:
@@ -111,7 +111,7 @@ class NetworkController:
             known.clear()
 
     def close(self) -> None:
-        """Give back all that is not a container's: bridges, table, thread. Sandboxes still held are released first."""
+        """Release all remaining sandboxes, then remove bridges and table, and end the disposer thread."""
         for container_id in list(self._sandboxes):
             self.release(container_id)
         self._disposer.close()
@@ -158,7 +158,7 @@ class NetworkController:
         return [*self._netlink.routes(), *ours]
 
     def _bring_up(self, network: Network) -> None:
-        """Make the bridge, or take the one a killed engine left."""
+        """Make the network's bridge, or reuse the one of a killed engine."""
         assert network.subnet is not None
         assert network.gateway is not None
         exists = frozenset({errno.EEXIST})
@@ -167,7 +167,7 @@ class NetworkController:
         address = network.interface(network.gateway)
         netlink.send_all(self._netlink, [netlink.add_address(index, address)], ignore=exists)
         self._netlink.send(netlink.set_link(index, up=True))
-        # 127.0.0.1:PORT of the host may be sent on to a container.
+        # Allows the kernel to forward packets for 127.0.0.1:PORT of the host to a container.
         Path(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet").write_text("1")
         self._bridges[network.id] = index
         self._leases[network.id] = Leases(network.subnet, network.gateway, network.ip_range)
@@ -182,7 +182,7 @@ class NetworkController:
         self._firewall.set_networks(n for n in self._networks.values() if n.id in self._bridges)
 
     def _restore(self, alive: Mapping[str, int]) -> None:
-        """Take over what a killed engine's containers hold; put the rest in the dead group."""
+        """Take over the sandboxes of running containers; put other interfaces of a killed engine in the dead group."""
         kept: set[int] = set()
         for path in self._exec_root.networks.glob("*.json"):
             container_id = path.stem
@@ -201,7 +201,7 @@ class NetworkController:
         stray = [link.number for link in self._netlink.links() if link.master in bridges and link.number not in kept]
         for number in stray:
             self._netlink.send(netlink.set_link(number, up=False, group=DEAD_GROUP))
-        if stray:  # at once: a container's end of one has the name that its next endpoint gets
+        if stray:  # now: its other end may have the name that the container's next endpoint gets
             self._delete_dead()
 
     def _hold_again(self, sandbox: Sandbox) -> None:
@@ -209,7 +209,7 @@ class NetworkController:
         for port in sandbox.ports:
             try:
                 held.append(self._ports.reserve_again(port))
-            except EngineError as e:  # nobody held it while there was no engine
+            except EngineError as e:  # another process took the port while no engine held it
                 log.error("port.lost", container=sandbox.container_id, port=port.host_port, error=str(e))
         sandbox.ports[:] = held
         if sandbox.ports:
@@ -221,11 +221,11 @@ class NetworkController:
         return list(self._networks.values())
 
     def find(self, reference: str) -> Network:
-        """By id, then name, then the id's beginning. Raises NotFound; BadRequest where several ids begin so."""
+        """By id, name or prefix of the id, in this order. Raises NotFound; BadRequest for an ambiguous prefix."""
         return self._networks.get(NetworkId(reference)) or meant(self.networks(), reference)
 
     def _known(self, network_id: NetworkId) -> Network:
-        """What was found a moment ago, on the loop, may have been removed since. Raises NotFound."""
+        """The network. Raises NotFound if it was removed since the loop's thread looked it up."""
         network = self._networks.get(network_id)
         if network is None:
             raise NotFound(f"network {network_id} not found")
@@ -244,7 +244,7 @@ class NetworkController:
         labels: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Network:
-        """A new bridge network. Raises Conflict on a taken name, Forbidden on an overlapping subnet."""
+        """Make a bridge network. Raises Conflict if the name is taken, Forbidden if the subnet overlaps another one."""
         if any(network.name == name for network in self._networks.values()):
             raise Conflict(f"network with name {name} already exists")
         taken = self._taken_subnets()
@@ -280,7 +280,7 @@ class NetworkController:
         return network
 
     def remove(self, network_id: NetworkId) -> None:
-        """Raises Forbidden for a predefined network or one with endpoints (docker's 403), NotFound."""
+        """Remove a network. Raises Forbidden (docker's 403) if it is predefined or has endpoints, NotFound."""
         network = self._known(network_id)
         if network.predefined:
             raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
@@ -318,7 +318,7 @@ class NetworkController:
     ) -> Sandbox:
         """Make a namespace with an endpoint on each network, and publish `ports` to the first one's address.
 
-        The sandbox's `netns_fd` stays the controller's until `release`. On any failure the host is left as it was.
+        The controller owns the sandbox's `netns_fd` until `release`. A failure undoes all changes to the host.
         Raises EngineError (address or port taken, pool empty) and OSError.
         """
         with ExitStack() as undo:
@@ -343,14 +343,17 @@ class NetworkController:
         return sandbox
 
     def prepare(self) -> None:
-        """Make the namespace of the next `attach` beforehand, while nobody waits for it; it ends with this process."""
+        """Make a spare namespace for the next `attach`, outside of any request."""
         try:
             self._spare.make(self._home)
-        except OSError as e:  # `attach` tries again, and its caller is told
+        except OSError as e:  # `attach` tries again, and raises to its caller
             log.warning("namespace.not_prepared", error=str(e))
 
     def attach_prepared(self, container_id: str) -> Sandbox | None:
-        """A sandbox without endpoints, at once; None where nothing is prepared. From any thread; `keep` it then."""
+        """A sandbox without endpoints in the spare namespace; None if there is no spare. Does not block.
+
+        Any thread may call it; call `keep` afterwards, in the network thread.
+        """
         spare = self._spare.take()
         if spare is None:
             return None
@@ -360,7 +363,7 @@ class NetworkController:
         return sandbox
 
     def keep(self, sandbox: Sandbox) -> None:
-        """Write down what `attach_prepared` made, unless it was given back meanwhile. Raises OSError."""
+        """Record a sandbox that `attach_prepared` made, unless it was released meanwhile. Raises OSError."""
         if self._sandboxes.get(sandbox.container_id) is sandbox:
             self._keep(sandbox)
 
@@ -393,10 +396,11 @@ class NetworkController:
         )
         host_index = socket.if_nametoindex(host_name)
         undo.callback(self._bury, host_index)
-        # A fresh namespace numbers its interfaces in turn, after lo; one that has lost some goes on counting.
+        # In a new namespace, interfaces get consecutive indices after lo's. Where interfaces were deleted, indices are
+        # not reused, so the kernel must be asked.
         inner_index = number + 2 if is_fresh else next(k.number for k in inner.links() if k.name == inner_name)
-        # The default route is the first network's; an internal one's leads to the firewall, as under dockerd, and goes
-        # to a network that leads out where there is one.
+        # The first network gets the default route. An internal network's default route ends at the firewall, as under
+        # dockerd; a network with a gateway replaces it.
         first = not any(e.gateway for e in sandbox.endpoints)
         messages = [netlink.set_link(inner_index, up=True), netlink.add_address(inner_index, address)]
         if first and network.gateway:
@@ -419,7 +423,7 @@ class NetworkController:
         undo.callback(sandbox.endpoints.pop)
 
     def connect(self, container_id: str, request: EndpointRequest) -> Endpoint:
-        """Add an endpoint to a running container. Raises Forbidden where it is on that network already."""
+        """Add an endpoint to a running container. Raises Forbidden if the container is on that network already."""
         sandbox = self._sandboxes[container_id]
         if any(e.network_id == request.network_id for e in sandbox.endpoints):
             name = self._known(request.network_id).name
@@ -430,7 +434,7 @@ class NetworkController:
             with netns.inside(sandbox.netns_fd, self._home):
                 inner = netlink.NetlinkSocket()
             undo.enter_context(inner)
-            if any(link.name == f"eth{number}" for link in inner.links()):  # of an endpoint that it left a moment ago
+            if any(link.name == f"eth{number}" for link in inner.links()):  # of a removed endpoint, not yet deleted
                 self._delete_dead()
             self._join(sandbox, inner, request, number, undo, is_fresh=False)
             self._keep(sandbox)
@@ -439,7 +443,7 @@ class NetworkController:
         return sandbox.endpoints[-1]
 
     def disconnect(self, container_id: str, network_id: NetworkId) -> Endpoint:
-        """Take a running container off a network. Raises EngineError where it is not on it."""
+        """Remove a running container from a network. Raises EngineError if it is not on that network."""
         sandbox = self._sandboxes.get(container_id)
         for at, endpoint in enumerate(sandbox.endpoints if sandbox else ()):
             if endpoint.network_id == network_id and sandbox:
@@ -454,23 +458,23 @@ class NetworkController:
         raise EngineError(f"container {container_id} is not connected to network {self._known(network_id).name}")
 
     def release(self, container_id: str) -> None:
-        """Give back all that a container holds, if anything. Raises as `give_back` does."""
+        """Release all resources of a container, if it has any. Raises as `give_back` does."""
         if (sandbox := self.forget(container_id)) is not None:
             self.give_back(sandbox)
 
     def forget(self, container_id: str) -> Sandbox | None:
-        """Show the container's sandbox no more; the caller has it given back, by the thread. From any thread."""
+        """Unregister and return the sandbox, for `give_back` in the network thread. May be called in any thread."""
         return self._sandboxes.pop(container_id, None)
 
     def give_back(self, sandbox: Sandbox) -> None:
-        """Free what a forgotten sandbox holds; of the kernel's part, what waits is left to the disposer.
+        """Release the resources of a sandbox that `forget` returned. The disposer does the kernel calls that wait.
 
-        Raises OSError for what the kernel refuses; the rest is given back all the same.
+        Releases everything even if some calls fail, then raises OSError.
         """
-        with ExitStack() as held:  # the last one first
+        with ExitStack() as held:  # runs its callbacks in reverse order
             held.callback((self._exec_root.networks / f"{sandbox.container_id}.json").unlink, missing_ok=True)
             if not sandbox.endpoints:
-                held.callback(os.close, sandbox.netns_fd)  # no interface in it, so nothing waits for its end
+                held.callback(os.close, sandbox.netns_fd)  # it has no interface, so closing it does not wait
                 return
             held.callback(self._disposer.dispose, sandbox.netns_fd)
             for endpoint in sandbox.endpoints:
@@ -490,11 +494,11 @@ class NetworkController:
         self._disposer.dispose(-1)
 
     def _delete_dead(self) -> None:
-        """Have the dead interfaces gone when this returns, after an RCU grace period of 20 ms."""
-        gone = frozenset({errno.ENODEV, errno.ENOENT})  # the disposer was at it
+        """Delete the interfaces of the dead group now; waits for an RCU grace period (20 ms)."""
+        gone = frozenset({errno.ENODEV, errno.ENOENT})  # the disposer has deleted it
         netlink.send_all(self._netlink, [netlink.delete_group(DEAD_GROUP)], ignore=gone)
 
     def _set_dead(self, host_index: int) -> None:
-        """Take the host's end down: nothing answers for its address from here on. Gone already is as good."""
+        """Set the host's end down and put it in the dead group; its address stops responding. It may not exist."""
         request = netlink.set_link(host_index, up=False, group=DEAD_GROUP)
         netlink.send_all(self._netlink, [request], ignore=frozenset({errno.ENODEV}))

@@ -1,8 +1,8 @@
-"""Where deleted endpoints go: a thread of its own, because deleting an interface waits for an RCU grace period.
+"""Deletes network interfaces in a separate thread, because each deletion waits for an RCU grace period.
 
-The request path only takes the host's end down and puts it in the group `DEAD`, 0.1 ms; nothing answers for the
-address from then on. The thread deletes the group (one grace period for all that gathered) and then lets go of the
-network namespaces; letting go of them first would have the kernel delete the pair under a lock that starts need.
+A request only sets the host's end down and puts it in the interface group `DEAD`, which takes 0.1 ms; its address stops
+responding. This thread deletes the whole group in one grace period, then closes the network namespaces. The order
+matters: if the namespaces were closed first, the kernel would delete the pairs under a lock that starts need.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from vmagent.linux.netlink import NetlinkSocket, delete_group
 log = structlog.get_logger(__name__)
 
 DEAD_GROUP = 0xC07E
-_BATCH = 8  # larger batches hold the lock so long that starts notice
+_BATCH = 8  # larger batches hold the kernel's lock so long that starts are delayed
 
 
 class Disposer:
-    """Runs until `close`, which waits until all that was given is gone."""
+    """The thread; it runs until `close`, which waits for all deletions."""
 
     def __init__(self, netlink: NetlinkSocket) -> None:
-        """`netlink`: a socket of the host's namespace for this thread's use alone; closed with the disposer."""
+        """`netlink`: a socket in the host's namespace; the disposer owns it, and only its thread uses it."""
         self._netlink = netlink
         self._given: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="network disposer", daemon=True)
         self._thread.start()
 
     def dispose(self, netns_fd: int) -> None:
-        """Delete the dead group soon, then close `netns_fd` (-1: none)."""
+        """Queue: delete the dead group, then close `netns_fd` (-1: none)."""
         self._given.put(netns_fd)
 
     def _run(self) -> None:
@@ -46,7 +46,7 @@ class Disposer:
             try:
                 self._netlink.send(delete_group(DEAD_GROUP))
             except OSError as e:
-                # The kernel may already have deleted them with their namespace: then there is no such group.
+                # If the kernel has deleted them with their namespace already, the group does not exist.
                 if e.errno not in (errno.ENODEV, errno.ENOENT):
                     log.error("endpoints.stay", error=str(e))  # the next batch deletes the group again
             finally:

@@ -1,8 +1,8 @@
-"""The name server at 127.0.0.11 that every container on a network of the user's sees.
+"""The name server at 127.0.0.11 in every container on a user-defined network (RFC 1035; packets by dnslib).
 
-Its sockets are made inside the container's network namespace (in the network thread) and served by the engine's loop: a
-socket stays in the namespace where it was made. It answers for the names of the containers that share a network with
-the one that asks, and passes everything else on to the host's own resolvers. RFC 1035; packets by dnslib.
+Its sockets are made inside the container's network namespace by the network thread, and served by the engine's loop,
+because a socket stays in the namespace where it was made. It resolves the names of containers that share a network with
+its container, and forwards all other queries to the host's resolvers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ FORWARD_LIMIT_S = 4.0
 _TTL_S = 600
 _MAX_TCP = 1 << 16
 _TCP_LIMIT_S = 30.0
-_MAX_FORWARDS = 256  # questions of one container under way, connections included
+_MAX_FORWARDS = 256  # concurrent queries and connections of one container
 
-# A name without its final dot, in lower case → addresses; None: not ours, ask the host's resolvers.
+# A name in lower case without its final dot → its addresses; None: no container's name, forward the query.
 Lookup = Callable[[str], Sequence[IPv4Address] | None]
 
 
@@ -38,9 +38,9 @@ def upstream_resolvers(resolv_conf: str) -> list[str]:
 
 
 def answer(query: DNSRecord, lookup: Lookup) -> DNSRecord | None:
-    """Our answer to `query`, None where another server must be asked.
+    """The reply to `query`; None if it must be forwarded.
 
-    A name of ours has A records alone: a question for its AAAA is answered with none, so that clients don't wait.
+    A container's name has only A records. A query for its AAAA gets an empty reply at once, so that clients don't wait.
     """
     from dnslib import QTYPE, RR, A
 
@@ -84,7 +84,7 @@ class NameServer:
         try:
             data, peer = self._udp.recvfrom(4096)
         except (BlockingIOError, ConnectionError):
-            return  # taken meanwhile, or an earlier answer found nobody
+            return  # no valid packet after all, or an earlier reply was not delivered (ICMP)
         if len(self._tasks) >= _MAX_FORWARDS:
             return  # the client asks again
         task = asyncio.get_running_loop().create_task(self._reply_to(data, peer), name="dns query")
@@ -102,7 +102,7 @@ class NameServer:
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._tasks) >= _MAX_FORWARDS:  # a container must not use up the engine's descriptors
+        if task is None or len(self._tasks) >= _MAX_FORWARDS:  # one container must not exhaust the engine's descriptors
             writer.close()
             return
         self._tasks.add(task)
@@ -114,13 +114,13 @@ class NameServer:
                     writer.write(len(reply).to_bytes(2, "big") + reply)
                     await writer.drain()
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            return  # the client went away
+            return  # the client disconnected
         finally:
             self._tasks.discard(task)
             writer.close()
 
     async def _resolve(self, data: bytes, *, over_tcp: bool) -> bytes | None:
-        """The reply to the packet `data`; None for one that is no DNS query."""
+        """The reply to the packet `data`; None if it is not a DNS query."""
         from dnslib import RCODE, DNSError, DNSRecord
 
         try:

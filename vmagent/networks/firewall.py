@@ -1,7 +1,7 @@
-"""The engine's nftables table: masquerade, published ports as map elements, and walls between networks.
+"""The engine's nftables table: masquerading, published ports as map elements, and isolation between networks.
 
-Rule lists are walked per packet, map elements are looked up: so ports are elements (11 µs to add) and rules are made
-per network. One table per engine, dropped whole when it stops.
+The kernel walks rule lists for each packet, but looks map elements up. So each port is an element (11 µs to add), and
+only networks have rules. Each engine has one table, which is deleted when the engine stops.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _rules(network: Network) -> list[tuple[str, str]]:
     """The rules of one network as (chain, rule)."""
     bridge, subnet = network.bridge, network.subnet
     rules = [
-        # A client on this host's loopback, and a container that reaches itself by its published port.
+        # For clients on this host's loopback, and for a container that connects to itself by its published port.
         ("postrouting", f'oifname "{bridge}" ip saddr 127.0.0.0/8 masquerade'),
         ("postrouting", f'oifname "{bridge}" ip saddr {subnet} ct status dnat masquerade'),
     ]
@@ -29,20 +29,20 @@ def _rules(network: Network) -> list[tuple[str, str]]:
     else:
         rules.append(("postrouting", f'ip saddr {subnet} oifname != "{bridge}" masquerade'))
         rules.append(("forward", f'oifname "{bridge}" iifname != "{bridge}" ct status dnat accept'))
-    # What was not published is reached from this host alone, not from its neighbours nor from other networks.
+    # Only this host can reach unpublished ports; other machines and other networks cannot.
     rules.append(("forward", f'oifname "{bridge}" iifname != "{bridge}" drop'))
     return rules
 
 
 class Firewall:
-    """Owns table `ip NAME`. Calls raise NftError; a refused one changes nothing."""
+    """Owns the table `ip NAME`. Calls raise NftError; a failed call changes nothing."""
 
     def __init__(self, table: str) -> None:
         self._nft = Nft()
         self._table = f"ip {table}"
 
     def open(self) -> None:
-        """Make the table anew, empty: rules and elements of a killed engine go with the old one."""
+        """Make an empty table; an existing one of a killed engine is deleted with its rules and elements."""
         t = self._table
         to_address = "dnat ip to ip daddr . meta l4proto . th dport map @one_address"
         to_any = "fib daddr type local dnat ip to meta l4proto . th dport map @any_address"
@@ -63,7 +63,7 @@ class Firewall:
         )
 
     def set_networks(self, networks: Iterable[Network]) -> None:
-        """Make the rules of exactly these networks, in one transaction: no packet sees half of them."""
+        """Replace all rules by those of `networks`, in one transaction, so that no packet sees a partial set."""
         t = self._table
         commands = [f"flush chain {t} postrouting", f"flush chain {t} forward"]
         commands.append(f"add rule {t} forward ct state established,related accept")
@@ -71,7 +71,7 @@ class Firewall:
         self._nft.run("\n".join(commands))
 
     def publish(self, ports: Iterable[PublishedPort], address: IPv4Address) -> None:
-        """Send what arrives for `ports` to `address`."""
+        """Forward packets for `ports` to `address`."""
         commands = [
             f"add element {self._table} {_map(port)} {{ {_key(port)} : {address} . {port.container_port} }}"
             for port in ports
@@ -80,7 +80,7 @@ class Firewall:
             self._nft.run("\n".join(commands))
 
     def unpublish(self, ports: Iterable[PublishedPort]) -> None:
-        """Stop sending `ports` anywhere; one that is not there is no error."""
+        """Stop forwarding `ports`; ports that are not published are ignored."""
         for port in ports:
             try:
                 self._nft.run(f"delete element {self._table} {_map(port)} {{ {_key(port)} }}")
@@ -89,12 +89,12 @@ class Firewall:
                     raise
 
     def close(self) -> None:
-        """Drop the table."""
+        """Delete the table."""
         self._nft.run(f"add table {self._table}\ndelete table {self._table}")
         self._nft.close()
 
     def let_go(self) -> None:
-        """Close what is open here; the table stays."""
+        """Close this object's descriptors; the table stays."""
         self._nft.close()
 
 

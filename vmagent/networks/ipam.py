@@ -1,7 +1,7 @@
-"""Which subnet a network gets and which address an endpoint: leases in memory, in turn and not lowest first.
+"""Chooses the subnet of a network and the address of an endpoint. Leases are kept in memory.
 
-An address that was just given back may still be in a neighbour's cache or a client's pool, so the search goes on
-from the last lease.
+A released address may still be in a neighbour's ARP cache or in a client's pool. So the search for a free address
+begins after the last lease, not at the lowest address.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from vmagent.errors import BadRequest, EngineError
 
-# Docker's own pools, the default bridge's first choice apart so that both engines run on one machine.
+# Docker's pools, but with another first choice for the default bridge, so that both engines run on one machine.
 _POOLS = (
     *(IPv4Network(f"172.{n}.0.0/16") for n in (29, 30, 31, *range(18, 29))),
     *(IPv4Network(f"192.168.{n}.0/20") for n in range(0, 256, 16)),
@@ -33,7 +33,7 @@ class Leases:
     def __init__(self, subnet: IPv4Network, gateway: IPv4Address, ip_range: IPv4Network | None = None) -> None:
         self._subnet = subnet
         self._range = ip_range or subnet
-        self._used = {int(gateway)}  # numbers: an address as an object takes three times as much
+        self._used = {int(gateway)}  # integers: address objects take three times the memory
         self._last = int(self._range.network_address)
 
     def _candidates(self) -> Iterator[int]:
@@ -42,7 +42,7 @@ class Leases:
         yield from range(low, self._last + 1)
 
     def lease(self, wanted: IPv4Address | None = None) -> IPv4Address:
-        """`wanted`, or the next free address. Raises BadRequest outside the subnet, EngineError where none is free."""
+        """Lease `wanted` or the next free address. Raises BadRequest outside the subnet, EngineError if none is left."""
         edges = (self._subnet.network_address, self._subnet.broadcast_address)
         if wanted is not None:
             if wanted not in self._subnet or (wanted in edges and self._subnet.prefixlen < 31):
@@ -60,7 +60,7 @@ class Leases:
         raise EngineError(f"no available IPv4 addresses on this network's address pools: {self._range}")
 
     def hold(self, address: IPv4Address) -> None:
-        """Mark an address that a running container already has."""
+        """Lease an address that a running container already has."""
         self._used.add(int(address))
 
     def release(self, address: IPv4Address) -> None:

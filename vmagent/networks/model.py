@@ -1,4 +1,4 @@
-"""What a network, an endpoint and a published port are. Addresses are `ipaddress` objects; text only at the edges."""
+"""Types for networks, endpoints and published ports. Addresses are `ipaddress` objects, and text only in records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A bridge network as it is kept on disk. `host` and `none` are networks too, without subnet."""
+    """A network as recorded on disk: a bridge network, or `host` or `none`, which have no subnet."""
 
     id: NetworkId
     name: str
@@ -53,7 +53,7 @@ class Network:
         """`address` with the subnet's prefix length."""
         assert self.subnet is not None
         interface = IPv4Interface((address, self.subnet.prefixlen))
-        interface.network = self.subnet  # equal to its own, which each endpoint would keep: 0.4 kB
+        interface.network = self.subnet  # share one object: an equal one per endpoint takes 0.4 kB
         return interface
 
     def to_record(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Network:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Network:
-        """Raises ValueError on a record of a newer schema or a damaged one."""
+        """The network of a record. Raises ValueError if the record is damaged or has a newer schema."""
         if record.get("schema") != SCHEMA:
             raise ValueError(f"network record has schema {record.get('schema')!r}, this engine reads {SCHEMA}")
         return cls(
@@ -103,7 +103,7 @@ def _text(value: object | None) -> str | None:
 
 
 def meant(networks: Sequence[Network], reference: str) -> Network:
-    """By name, else by the beginning of an id. Raises NotFound; BadRequest where several ids begin so."""
+    """The network by name, else by prefix of its id. Raises NotFound; BadRequest for an ambiguous prefix."""
     for network in networks:
         if network.name == reference:
             return network
@@ -116,18 +116,18 @@ def meant(networks: Sequence[Network], reference: str) -> Network:
 
 
 def mac_of(address: IPv4Address) -> str:
-    """02:42 and the address: unique on its network, and the same at every start with the same address."""
+    """The MAC 02:42 followed by the address: unique on its network, and constant for an address."""
     return "02:42:" + ":".join(f"{byte:02x}" for byte in address.packed)
 
 
 def now() -> str:
-    """A network's creation time."""
+    """The current time in the form of `Network.created`."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "000Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRequest:
-    """What a container asks of one network."""
+    """A container's request for an endpoint on one network."""
 
     network_id: NetworkId
     address: IPv4Address | None = None  # None: leased
@@ -137,7 +137,7 @@ class EndpointRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortRequest:
-    """A port to be published; `first_host_port` 0 asks for any."""
+    """A port to be published; `first_host_port` 0 means any free port."""
 
     container_port: int
     protocol: Protocol
@@ -176,7 +176,7 @@ def _port(text: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedPort:
-    """A port that answers on the host."""
+    """A port of the host that is forwarded to a container."""
 
     container_port: int
     protocol: Protocol
@@ -186,7 +186,7 @@ class PublishedPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A container's place on one network."""
+    """A container's connection to one network."""
 
     id: str
     network_id: NetworkId
@@ -202,7 +202,7 @@ class Endpoint:
 
 @dataclass(slots=True, kw_only=True)
 class Sandbox:
-    """A container's network namespace with its endpoints and published ports. `netns_fd` is the controller's."""
+    """A container's network namespace with its endpoints and published ports. The controller owns `netns_fd`."""
 
     container_id: str
     netns_fd: int

@@ -1,4 +1,4 @@
-"""The sockets of a container's name server, and whom its questions are about."""
+"""The sockets of a container's name server, and the lookup of container names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vmagent.networks.model import Sandbox
 
 
 def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
-    """A UDP socket and a TCP listener inside the sandbox that get what is sent to 127.0.0.11 port 53.
+    """A UDP socket and a TCP listener inside the sandbox that receive packets for 127.0.0.11 port 53.
 
-    Port 53 itself stays free for a name server in the container: the kernel sends our packets to other ports. For the
-    network thread. Raises OSError; the caller closes both sockets.
+    Port 53 itself stays free for a name server in the container, because nftables redirects the packets to other ports.
+    Call it in the network thread. Raises OSError. The caller closes both sockets.
     """
     home = netns.current()
     with ExitStack() as undo:
@@ -52,9 +52,9 @@ def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
 
 
 def lookup_of(controller: NetworkController, container_id: str) -> Lookup:
-    """The names that `container_id` may ask for: those of containers on the networks it is on now.
+    """The lookup function for `container_id`: it resolves names of containers that share a network with it.
 
-    Reads the controller from the engine's loop while its thread may change it: each answer is a moment's view.
+    The function runs on the engine's loop while the network thread may change the controller, so it reads snapshots.
     """
 
     def lookup(name: str) -> Sequence[IPv4Address] | None:

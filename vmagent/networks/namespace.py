@@ -1,4 +1,4 @@
-"""A container's network namespace, as the controller begins with it."""
+"""Makes or opens a container's network namespace for the controller."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vmagent.linux import netlink, netns
 
 
 def open_namespace(home: int, given_fd: int | None = None) -> tuple[int, netlink.NetlinkSocket]:
-    """(descriptor, socket inside) of a new namespace, or of a copy of `given_fd`, lo up; both the caller's.
+    """(descriptor, netlink socket inside) of a new namespace, or of a copy of `given_fd`; its interface lo is up.
 
-    `home`: the calling thread's own namespace. Raises OSError.
+    The caller closes both. `home`: the calling thread's own namespace. Raises OSError.
     """
     with ExitStack() as undo:
         fd = netns.create(home) if given_fd is None else os.dup(given_fd)
@@ -25,18 +25,18 @@ def open_namespace(home: int, given_fd: int | None = None) -> tuple[int, netlink
 
 
 class SpareNamespace:
-    """At most one namespace, made beforehand for the next start. `take` may be called from any thread."""
+    """Holds at most one spare namespace for the next start. `take` may be called from any thread."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[int, netlink.NetlinkSocket]] = []  # whose pop is atomic
+        self._made: list[tuple[int, netlink.NetlinkSocket]] = []  # a list, because its pop is atomic
 
     def make(self, home: int) -> None:
-        """Have one there. Raises OSError."""
+        """Make the spare namespace if there is none. Raises OSError."""
         if not self._made:
             self._made.append(open_namespace(home))
 
     def take(self) -> tuple[int, netlink.NetlinkSocket] | None:
-        """As `open_namespace` gives it; None where there is none."""
+        """The spare namespace in the form of `open_namespace`; None if there is none."""
         try:
             return self._made.pop()
         except IndexError:

@@ -1,6 +1,6 @@
-"""Host ports held by bound sockets, so that the kernel itself says whether one is free.
+"""Reserves host ports by bound sockets, so that the kernel decides whether a port is free.
 
-The sockets never get a connection: packets are sent to the container before they reach one.
+The sockets never receive a connection, because nftables forwards the packets to the container first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class HostPorts:
         self._held: dict[PublishedPort, socket.socket] = {}
 
     def reserve(self, request: PortRequest) -> PublishedPort:
-        """Hold the first free port of the request's range. Raises EngineError with docker's words."""
+        """Reserve the first free port in the request's range. Raises EngineError with docker's message."""
         refusal: EngineError | None = None
         for number in range(request.first_host_port, request.last_host_port + 1):
             try:
@@ -31,7 +31,7 @@ class HostPorts:
         raise refusal
 
     def reserve_again(self, port: PublishedPort) -> PublishedPort:
-        """Hold what a killed engine held. Raises EngineError: somebody else does by now."""
+        """Reserve a port that a killed engine had reserved. Raises EngineError if another process has taken it."""
         request = PortRequest(
             container_port=port.container_port,
             protocol=port.protocol,

@@ -1,4 +1,4 @@
-"""A sandbox as it is kept under the exec root, and a network moved to another subnet."""
+"""The records of networks (data root) and sandboxes (exec root)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 def read_networks(folder: Path) -> dict[NetworkId, Network]:
-    """Every network on disk; a damaged record is logged and left alone, and so are the others."""
+    """All networks on disk. A damaged record is logged, skipped and left unchanged."""
     found = {}
     for path in folder.glob("*.json"):
         try:
@@ -60,9 +60,9 @@ def sandbox_record(sandbox: Sandbox) -> bytes:
 
 
 def read_sandbox(path: Path, container_id: str, netns_fd: int) -> Sandbox | None:
-    """The sandbox of a living container whose namespace is `netns_fd`; None where that is -1: it ended meanwhile.
+    """The recorded sandbox of a running container with the namespace `netns_fd`; None if that is -1 (it has ended).
 
-    The record is run-time state that this engine wrote whole: a damaged one raises ValueError or KeyError.
+    Raises ValueError or KeyError for a damaged record; an engine writes these records atomically.
     """
     if netns_fd < 0:
         return None

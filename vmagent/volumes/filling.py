@@ -1,13 +1,13 @@
-"""The first content of a volume: one complete copy of what the image has at its place, or none.
+"""The first content of a volume: a complete copy of the image's content at the mount's destination, or nothing.
 
-The copy is made in a staging folder and then moved into the volume name by name. `filling.json` beside the volume's
-data tells whether the copy in the staging folder is complete: {"schema": 1, "token", "is_complete"}. So a killed engine
-leaves one of two states, and the next engine sees which: an incomplete copy is deleted, and the next container that is
-created on the volume, which is still empty, fills it; a complete copy is moved in to its end.
+The copy is made in a staging folder and then moved into the volume entry by entry. `filling.json` beside the volume's
+data records whether the staged copy is complete: {"schema": 1, "token", "is_complete"}. After a kill the next engine
+reads it: an incomplete copy is deleted, and the volume, which is still empty, is filled by the next container that is
+created with it; the move of a complete copy is finished.
 
-A volume that has anything in it is not filled, and a move never replaces what is there. The staging folder of the
-engine's own volume lies beside its data; that of a volume that binds a folder of the host lies in that folder, since
-only there a rename is sure to work. All of this blocks.
+A volume that is not empty is not filled, and the move never replaces an existing entry. The staging folder of a volume
+in the data root is beside its data. For a volume that binds a folder of the host it is in that folder, because only
+there a rename is sure to work. All calls block.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Filling:
 
     @property
     def staging(self) -> Path:
-        """Where the copy is made."""
+        """The staging folder."""
         if self.volume.source == self.volume.data:
             return self.volume.data.parent / _OWN_STAGING
         return self.volume.source / f"{_HOST_STAGING}{self.token}"
@@ -59,9 +59,9 @@ class Filling:
 
     @classmethod
     def read(cls, volume: Volume) -> Filling | None:
-        """The copy under way, or left by an engine that was killed; None if there is none.
+        """The copy that is being made, or that a killed engine left; None if there is none.
 
-        Raises OSError, EngineError for a record that is damaged or of a newer schema.
+        Raises OSError, and EngineError if the record is damaged or has a newer schema.
         """
         try:
             record = json.loads((volume.data.parent / RECORD).read_bytes())
@@ -74,7 +74,7 @@ class Filling:
             raise EngineError(f"{RECORD} of volume {volume.name} is damaged: {e}") from e
 
     def end(self) -> None:
-        """Delete what is left in the staging folder, then the record. Raises OSError."""
+        """Delete the staging folder with its remaining content, then the record. Raises OSError."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.staging)
         self._record.unlink(missing_ok=True)
@@ -93,9 +93,9 @@ def begin(volume: Volume) -> Filling | None:
 
 
 def finish(filling: Filling) -> None:
-    """Move the complete copy into the volume; its folder gets the staging folder's owner and mode. Raises OSError.
+    """Move the complete copy into the volume, whose folder gets the staging folder's owner and mode. Raises OSError.
 
-    Where somebody has written into the volume meanwhile, the copy is dropped instead.
+    If the volume is no longer empty, the copy is deleted instead.
     """
     if _is_empty(filling.volume.source, but=filling.staging.name):
         complete = replace(filling, is_complete=True)
@@ -105,13 +105,13 @@ def finish(filling: Filling) -> None:
 
 
 def recover(volume: Volume) -> None:
-    """Bring to an end what a killed engine left: a complete copy is moved in, an incomplete one deleted.
+    """Finish the filling that a killed engine left: move a complete copy in, or delete an incomplete one.
 
     Raises OSError, EngineError.
     """
     if (left := Filling.read(volume)) is not None:
         if left.is_complete:
-            with suppress(FileNotFoundError):  # moved and deleted already, all but the record
+            with suppress(FileNotFoundError):  # the copy was moved and deleted already; only the record is left
                 _move_in(left)
         left.end()
 
@@ -130,7 +130,7 @@ def _move_in(filling: Filling) -> None:
                 try:
                     rename_no_replace(source, name, target, name)
                 except OSError as e:
-                    if e.errno != errno.EEXIST:  # what is there is the user's, and stays
+                    if e.errno != errno.EEXIST:  # an existing entry belongs to the user and stays
                         raise
             info = os.fstat(source)
             os.fchown(target, info.st_uid, info.st_gid)

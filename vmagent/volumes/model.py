@@ -1,4 +1,4 @@
-"""What a volume is: a name, a folder with its data, and a record beside it."""
+"""The type of a volume: a name, a folder with its data, and a record beside it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Volume:
 
     @property
     def source(self) -> Path:
-        """What a container gets: the volume's own folder, or the host's that its options bind."""
+        """The folder that containers mount: `data`, or the folder of the host that the options bind."""
         device = self.options.get("device")
         return Path(device) if device else self.data
 
     def to_json(self) -> dict[str, Any]:
-        """Engine API, Volume."""
+        """The Engine API's object Volume."""
         return {
             "CreatedAt": self.created.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "Driver": self.driver,
@@ -55,7 +55,7 @@ class Volume:
         }
 
     def to_record(self) -> bytes:
-        """The volume as volume.json."""
+        """The content of volume.json."""
         return json.dumps(
             {
                 "schema": SCHEMA,
@@ -68,7 +68,7 @@ class Volume:
 
     @classmethod
     def from_record(cls, raw: bytes, data: Path) -> Volume:
-        """Raises EngineError if `raw` is not a record or is of a newer schema."""
+        """The volume of a record. Raises EngineError if `raw` is not a record, or has a newer schema."""
         try:
             record = json.loads(raw)
             if record["schema"] > SCHEMA:
@@ -85,12 +85,12 @@ class Volume:
 
 
 def now() -> datetime:
-    """A volume's creation time."""
+    """The current time, for a volume's creation."""
     return datetime.now(UTC)
 
 
 def check_name(name: str) -> None:
-    """Raises BadRequest for what can't be a volume's name."""
+    """Raises BadRequest if `name` is not a valid volume name."""
     if _NAME.fullmatch(name) is None:
         raise BadRequest(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
@@ -101,7 +101,10 @@ def check_name(name: str) -> None:
 
 
 def check_options(name: str, options: Mapping[str, str]) -> None:
-    """The local driver's options: a bind of a folder of the host. Raises BadRequest, NotImplementedHere."""
+    """Check options of the local driver; only a bind of a folder of the host is supported.
+
+    Raises BadRequest, NotImplementedHere.
+    """
     if not options:
         return
     if unknown := set(options) - {"type", "o", "device"}:

@@ -1,7 +1,7 @@
 """Volumes on disk: DataRoot.volumes/NAME/{volume.json,_data}.
 
-A volume's folder is made under another name and renamed when it is whole and flushed; names of half-made ones begin
-with a dot, which no volume's name does. All of this blocks: call it from a disk thread.
+A volume's folder is made under a temporary name and renamed when it is complete and flushed. Temporary names begin with
+a dot; a volume's name can't. All calls block: make them in a disk thread.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ log = structlog.get_logger(__name__)
 
 
 class VolumeStore:
-    """The folder of all volumes. Keeps nothing in memory."""
+    """Access to the folder of all volumes. Has no state in memory."""
 
     def __init__(self, folder: Path, trash: Path) -> None:
-        """`trash` is on the same file system; what lies there is removed by its owner."""
+        """`trash`: a folder on the same file system, whose content its owner removes."""
         self._folder, self._trash = folder, trash
 
     def load(self) -> list[Volume]:
-        """Every volume; what a crash left half-made is removed. A damaged record is logged and left alone."""
+        """All volumes. Removes incomplete ones that a crash left. A damaged record is logged and left unchanged."""
         self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._trash.mkdir(mode=0o700, parents=True, exist_ok=True)
         volumes = []
@@ -57,13 +57,13 @@ class VolumeStore:
         """Make volume `name`, durable at return. Raises OSError; FileExistsError if the name is taken on disk."""
         final = self._folder / name
         volume = Volume(name=name, created=now(), data=final / DATA, labels=dict(labels), options=dict(options))
-        if final.exists():  # a damaged record: its data must not be hidden under a new one
+        if final.exists():  # a volume with a damaged record: keep its data
             raise FileExistsError(f"the folder of volume {name} exists already: {final}")
         temporary = self._folder / f".{secrets.token_hex(8)}"
         temporary.mkdir(mode=0o701)
         try:
             (temporary / DATA).mkdir(mode=0o755)
-            os.chmod(temporary / DATA, 0o755)  # whatever the umask is: containers' users must get in
+            os.chmod(temporary / DATA, 0o755)  # despite the umask: containers' users must have access
             publish(temporary / RECORD, volume.to_record())
             os.rename(temporary, final)
         except BaseException:
@@ -73,14 +73,14 @@ class VolumeStore:
         return volume
 
     def remove(self, name: str) -> Path:
-        """Take the volume out of the store in one step; returns where in the trash its files lie. Raises OSError."""
+        """Move the volume to the trash in one step; returns its new path. Raises OSError."""
         target = self._trash / f"volume-{secrets.token_hex(8)}"
         os.rename(self._folder / name, target)
         fsync_dir(self._folder)
         return target
 
     def size_bytes(self, name: str) -> int:
-        """Bytes that the volume's files take on disk, hard links once. Files that vanish meanwhile don't count."""
+        """Bytes on disk of the volume's files; hard links count once. Files deleted meanwhile are ignored."""
         total = 0
         seen: set[tuple[int, int]] = set()
         pending = [self._folder / name / DATA]
