@@ -42,7 +42,7 @@ class Leases:
         yield from range(low, self._last + 1)
 
     def lease(self, wanted: IPv4Address | None = None) -> IPv4Address:
-        """Lease `wanted` or the next free address. Raises BadRequest outside the subnet, EngineError if none is left."""
+        """Lease `wanted` or the next free address. Raises BadRequest outside the subnet, EngineError if it is full."""
         edges = (self._subnet.network_address, self._subnet.broadcast_address)
         if wanted is not None:
             if wanted not in self._subnet or (wanted in edges and self._subnet.prefixlen < 31):
