@@ -52,7 +52,7 @@ def keep_descriptors(process: Process, preserved: int) -> Process:
 
 
 def offer_notify_socket(spec: dict[str, Any], container: Container) -> str:
-    """Add to `spec` what a container needs to say that it is ready; the host's own socket, "" without NOTIFY_SOCKET."""
+    """Add a notify socket to `spec`. Returns the path of the host's socket, "" without NOTIFY_SOCKET."""
     outside = os.environ.get("NOTIFY_SOCKET", "")
     if not outside:
         return ""
@@ -73,15 +73,15 @@ class Readiness:
 
     def __enter__(self) -> Readiness:
         if self._container.notify_socket:
-            import socket  # few need it: it is loaded here and below
+            import socket  # loaded only where it is used: few containers need it
 
             folder = os.open(self._container.notify_folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
                 self._socket.bind(
                     f"/proc/self/fd/{folder}/notify.sock"
-                )  # an address has 107 bytes, a path may have more
-                os.chmod("notify.sock", 0o777, dir_fd=folder)  # the container's user may be anybody
+                )  # sun_path has 107 bytes, the path may be longer
+                os.chmod("notify.sock", 0o777, dir_fd=folder)  # the container may run as any user
             except OSError as e:
                 raise failed("error making the socket of NOTIFY_SOCKET", e) from e
             finally:
@@ -93,7 +93,7 @@ class Readiness:
             self._socket.close()
 
     def pass_on(self, pidfd: int) -> None:
-        """Wait for READY=1 and tell the service manager, with the pid on the host; or for the container's end."""
+        """Wait for READY=1 or the container's end; pass READY=1 on to the service manager, with the host's pid."""
         if self._socket is None:
             return
         poll = select.poll()

@@ -1,4 +1,4 @@
-"""A plan in, a process out: clone3, then all set-up in the child, then execve.
+"""Turn a plan into a process: clone3, then all set-up in the child, then execve.
 
 The child is a copy of the (single-threaded, small) caller and runs Python until execve. Rules that make that safe: the
 caller has imported everything and frozen its garbage collector; the child imports nothing once it can see the
@@ -60,7 +60,7 @@ _outside: list[str] = []
 
 
 def prepare() -> None:
-    """Find out what every child needs to know. `launch` does so by itself; called early it spares the first start."""
+    """Collect what every child needs. `launch` calls it too; an early call makes the first start faster."""
     if not _kernel:
         _kernel.append(kernel_facts())
         _ignored.extend(born_ignored())
@@ -85,10 +85,10 @@ def launch(
     Makes the cgroup (and removes it again if clone3 fails; after that it is the caller's to remove). A stream of -1 is
     the null device; with a terminal all three are ignored. The child waits for `go` before execve, and then, where
     there is one, for a byte from `start_fd` (a FIFO open for both directions), after which its report goes to
-    `started_fd` (another). Descriptors given stay the caller's. With a `spawner` the process is made by that one if the
-    plan has nothing it does not know.
-    Raises LaunchError; OSError only from clone3's own limits; Exposed if it would have to be a fork of this process,
-    and `needs_spawner` forbids it (then the cgroup stays: it may be the caller's own, with settings of theirs).
+    `started_fd` (another). The caller keeps the descriptors that it passes. The `spawner` makes the process if it
+    supports everything in the plan.
+    Raises LaunchError; OSError only for clone3's own limits; Exposed if this process would have to fork and
+    `needs_spawner` forbids that (then the cgroup stays: the caller may have made and configured it).
     """
     prepare()
     try:
@@ -116,7 +116,7 @@ def launch(
 
 
 class _Start:
-    """One call of `launch`, after its cgroup was made: what either maker of the process needs."""
+    """One call of `launch`, after its cgroup was made: what the spawner and a fork both need."""
 
     __slots__ = (
         "_birth",
@@ -146,14 +146,14 @@ class _Start:
         self._streams = streams
         self._netns_fd = netns_fd
         self._starting = starting
-        self._unshares_cgroup = tree.version == 1 and is_private  # by the child, once it is in its cgroups
+        self._unshares_cgroup = tree.version == 1 and is_private  # the child does it, once it is in its cgroups
         self._clone_flags = plan.clone_flags & ~(linux.CLONE_NEWCGROUP if self._unshares_cgroup else 0)
         self._shown = tree.mount_plan(plan.cgroup, private=is_private)
         self._birth = Birth()
         self._joins: list[tuple[int, int]] = []  # all but the pid namespace, which is entered at birth
 
     def open_namespaces(self) -> None:
-        """Open those that the plan joins by path. Raises LaunchError."""
+        """Open the namespaces that the plan joins by path. Raises LaunchError."""
         for join in self._plan.joins:
             fd = _open(join.path)
             if join.flag == linux.CLONE_NEWPID:
@@ -168,7 +168,7 @@ class _Start:
             os.close(self._birth.pid_ns_fd)
 
     def encode(self, pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
-        """The request to the spawner; None where it cannot do it."""
+        """The request to the spawner; None if the spawner does not support the plan."""
         network = [] if self._netns_fd < 0 else [(self._netns_fd, linux.CLONE_NEWNET)]
         return encode_start(
             self._plan,
@@ -302,9 +302,9 @@ def launch_exec(
 
 
 def receive_master(console_fd: int) -> int:
-    """The pty's master that the child has sent; the caller's. Raises BlockingIOError before it came, LaunchError never.
+    """The descriptor of the pty's master, sent by the child; the caller closes it.
 
-    Raises EOFError if the child gave up before it made one.
+    Raises BlockingIOError before it has arrived, EOFError if the child failed before it made a terminal.
     """
     console = _socket.socket(fileno=console_fd)
     try:
@@ -317,11 +317,11 @@ def receive_master(console_fd: int) -> int:
 
 
 def _enter_cgroup(cgroup: Cgroup, process: Process, name: str, extras: Extras | None) -> None:
-    """What comes before any namespace of the host's is left."""
+    """The steps that need the host's namespaces: cgroup, session, scheduling."""
     if extras is not None:
         extras.before_cgroup()
     cgroup.enter()
-    # The container must not look into this process while it still holds the host's descriptors (CVE-2019-5736 and kin).
+    # The container must not trace this process while it still has descriptors of the host (as in CVE-2019-5736).
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     reset_signals(_ignored)
     os.setsid()
@@ -400,12 +400,12 @@ def _take_streams(
     *,
     bind_console: bool,
 ) -> None:
-    """Standard streams from a terminal of the container's own, whose master is sent back, or from those given."""
+    """Take the given standard streams, or make a terminal in the container's devpts and send its master back."""
     if not process.terminal:
         is_absent = [fd < 0 or rootfs.is_null(fd) for fd in given]
         null_fd = rootfs.open_own_null(root_fd) if any(is_absent) else -1
         streams = [null_fd if absent else fd for fd, absent in zip(given, is_absent, strict=True)]
-        # Copies above 2, so that none is overwritten before it is used.
+        # Copy them to numbers above 2 first, so that no stream is overwritten before it is used.
         take_stdio(_three([fcntl(fd, F_DUPFD_CLOEXEC, 3) for fd in streams]))
         return
     master, slave = open_terminal(root_fd, process.rows, process.columns)
@@ -469,7 +469,7 @@ def _finish(
 
 
 def _close_all_but(first: int, keep: list[int]) -> None:
-    """All from `first` on goes before the container's paths are walked: no /proc/self/fd of ours leads to the host."""
+    """Close all from `first` on before the container's paths are used: no /proc/self/fd entry may lead to the host."""
     for fd in sorted(fd for fd in keep if fd >= first):
         if fd > first:
             linux.close_range(first, fd - 1)

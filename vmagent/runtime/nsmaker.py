@@ -1,9 +1,9 @@
-"""A process that makes user and network namespaces for an engine with threads: the kernel lets none of those do it.
+"""A process that makes user and network namespaces for the engine: the kernel refuses it in a process with threads.
 
     python -m vmagent.runtime.nsmaker FD
 
 On the SOCK_SEQPACKET at FD (`vmagent.linux.packets`) each request is {"uid_map", "gid_map", "network"}, with the
-descriptor of a user namespace where an existing one is meant. The reply is {"errno": 0} with the user namespace's
+descriptor of a user namespace if an existing one is to be used. The reply is {"errno": 0} with the user namespace's
 descriptor and, if `network`, that of a new network namespace that belongs to it; or {"errno", "doing"}. The process
 ends when the other side closes.
 """
@@ -22,7 +22,7 @@ from vmagent.runtime.usernamespace import make_network_namespace, make_user_name
 
 
 def serve(sock: socket.socket) -> None:
-    """Until the other side closes: raises PeerLost."""
+    """Serve requests until the other side closes. Raises PeerLost."""
     while True:
         request, fds = packets.receive(sock)
         reply = _make(request, fds)
@@ -34,7 +34,7 @@ def serve(sock: socket.socket) -> None:
 
 
 def _make(asked: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-    """Complete `fds`, the answer's descriptors."""
+    """Add the descriptors of the reply to `fds`."""
     doing = "error making a user namespace"
     try:
         if not fds:

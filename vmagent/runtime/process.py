@@ -29,7 +29,7 @@ _RESET = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGTERM, _si
 
 
 def kernel_facts() -> KernelFacts:
-    """What the parent finds out once, so that no child has to: this process's capabilities, the system's last one."""
+    """This process's capabilities and the kernel's highest one; found once in the parent, for all children."""
     return KernelFacts(capabilities.capget()[1], capabilities.last_capability())
 
 
@@ -79,7 +79,7 @@ def signed(limit: int) -> int:
 
 
 def set_oom_score(value: int | None) -> None:
-    """To be called while /proc still is the host's. Raises LaunchError."""
+    """Call it while /proc is still the host's. Raises LaunchError."""
     if value is None:
         return
     try:
@@ -109,12 +109,12 @@ def become_and_exec(
     ready: Callable[[int], None],
     before_command: Callable[[], None],
 ) -> None:
-    """Give up what the process must not have and run the command; comes back only by LaunchError.
+    """Drop all rights that the command must not have, and execute it; returns only by raising LaunchError.
 
-    `ready` is called when nothing but seccomp, the last capabilities and execve is left to do: it reports, and waits
-    for the word to go. A filter with a listener is loaded before that, since the listener has to be handed over while
-    `create` still waits: `ready` gets its descriptor, else -1. `before_command` is called right before execve, when
-    this process has exactly the rights of the command.
+    `ready` is called when only seccomp, the last capabilities and execve are left: it reports, and waits for `go`. A
+    filter with a listener is loaded earlier, because the listener has to be handed over while `create` waits; `ready`
+    gets its descriptor, else -1. `before_command` is called right before execve, when this process has exactly the
+    rights of the command.
     """
     _give_stdio_to(identity)
     wanted = process.capabilities
@@ -129,8 +129,8 @@ def become_and_exec(
         linux.prctl(linux.PR_SET_KEEPCAPS, 0)
         os.umask(process.umask)
         final = _final_sets(wanted, identity, kernel)
-        # SYS_ADMIN stays until the filter is loaded (without no_new_privs the kernel asks for it); for the lookups
-        # below the others count already as the command will have them.
+        # Keep SYS_ADMIN until the filter is loaded: without no_new_privs the kernel requires it. The path lookups
+        # below already use the command's own effective capabilities otherwise.
         capabilities.capset(final[0] | capabilities.SYS_ADMIN, kernel.permitted, final[2])
     except OSError as e:
         raise failed(f"error changing to user {identity.uid}:{identity.gid}", e) from e
@@ -173,7 +173,7 @@ def _apply(
 
 
 def _final_sets(wanted: Capabilities | None, identity: Identity, kernel: KernelFacts) -> tuple[int, int, int]:
-    """(effective, permitted, inheritable). What this kernel or this process does not have is left out, as runc does."""
+    """(effective, permitted, inheritable), without capabilities that this kernel or process lacks, as with runc."""
     if wanted is None:
         everything = kernel.permitted if identity.uid == 0 else 0
         return everything, everything, 0
@@ -182,7 +182,7 @@ def _final_sets(wanted: Capabilities | None, identity: Identity, kernel: KernelF
 
 
 def _give_stdio_to(identity: Identity) -> None:
-    """The command may open /dev/stdout: the pipes are to be its user's. Not so the null device: it is everyone's."""
+    """Make the user the owner of the stream pipes, for it to open /dev/stdout. Not of the null device."""
     for fd in (0, 1, 2):
         info = os.fstat(fd)
         if info.st_uid == identity.uid or is_null(fd) or not _may_be_given(info):
@@ -221,7 +221,7 @@ def _change_folder(cwd: str, *, may_fail: bool) -> bool:
 
 
 def find_command(name: str, path: str) -> str:
-    """Where `name` is, by PATH where it has no slash. Raises LaunchError in the words that exit codes hang on."""
+    """The path of the command `name`, searched in PATH if it has no slash. Raises LaunchError in docker's wording."""
     if "/" in name:
         problem = _executable(name)
         if problem is None:
@@ -237,7 +237,7 @@ def find_command(name: str, path: str) -> str:
 
 
 def _executable(path: str) -> tuple[str, str] | None:
-    """None if `path` can be executed, else what kind of failure it is and its words."""
+    """None if `path` can be executed, else the kind of the failure and its text."""
     try:
         info = os.stat(path)
     except OSError as e:
@@ -249,7 +249,7 @@ def _executable(path: str) -> tuple[str, str] | None:
 
 
 def reset_signals(ignored: list[int]) -> None:
-    """Default actions for what Python ignores and for `ignored`: both would be inherited through execve."""
+    """Restore the default action of signals that Python ignores, and of `ignored`: execve would keep them ignored."""
     for number in _RESET:
         _signal.signal(number, _signal.SIG_DFL)
     for number in ignored:

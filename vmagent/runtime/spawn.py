@@ -1,4 +1,4 @@
-"""clone3 with the pipes around it, and the end of a child that could not become the command."""
+"""clone3 with the pipes between launcher and child, and how a child ends that could not execute its command."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.cgroups import Cgroup
 
-_MAX_TEXT = 8191  # escaped it still fits into a pipe, which is not read before this end is closed
+_MAX_TEXT = 8191  # escaped, it fits into a pipe: the other side reads only after this end was closed
 
 
 class Launched:
-    """A child under way. The caller owns all descriptors; -1 where there is none.
+    """A child that is being set up. The caller owns all descriptors; -1 means none.
 
-    `report_fd`: lines of JSON, {"mount_ms", "setup_ms"} when the child is ready, {"error", "kind"} if it gave up; EOF
-    without an error = the command runs (no line at all: the child was killed). `go_fd`: one byte (`go`) lets it
-    execve; closed unwritten it makes the child exit. `console_fd`: with a terminal, where `receive_master` finds the
-    pty's master before the first line of the report.
+    `report_fd`: lines of JSON, {"mount_ms", "setup_ms"} when the child is ready, {"error", "kind"} if it failed; EOF
+    without an error means that the command runs, EOF without any line that the child was killed. `go_fd`: one byte
+    (`go`) makes the child execute the command; if it is closed before that, the child exits. `console_fd`: with a
+    terminal, the socket from which `receive_master` reads the pty's master before the first line of the report.
     """
 
     __slots__ = ("console_fd", "go_fd", "pid", "pidfd", "report_fd")
@@ -39,7 +39,7 @@ class Launched:
         self.console_fd = console_fd
 
     def go(self) -> None:
-        """Let the child execute its command; closes `go_fd`. The pidfd shows whether it is dead already."""
+        """Let the child execute its command; closes `go_fd`. If it has died already, the pidfd shows that."""
         try:
             os.write(self.go_fd, b"g")
         except BrokenPipeError:
@@ -50,7 +50,7 @@ class Launched:
 
 
 class Report:
-    """The child's ends of the pipes that tie it to the supervisor."""
+    """The child's ends of the pipes to its launcher."""
 
     __slots__ = ("console_fd", "fd", "go_fd", "start_fd", "started_fd")
 
@@ -77,7 +77,7 @@ class Report:
         return answer
 
     def wait(self) -> None:
-        """Until the supervisor says go. Its death is no go."""
+        """Wait for the launcher's `go` byte. End of file, when the launcher has died, is a failure."""
         if os.read(self.go_fd, 1) != b"g":
             raise LaunchError("abandoned", "abandoned")
         if self.start_fd >= 0:
@@ -87,15 +87,15 @@ class Report:
 
 
 class Birth:
-    """Which namespaces that clone3 does not make itself the child is born in; -1 for none."""
+    """The namespaces that the child starts in and that clone3 does not make itself; -1 for none."""
 
     __slots__ = ("as_host", "joins", "pid_ns_fd", "time_offsets", "user_ns_fd")
 
     def __init__(self, pid_ns_fd: int = -1) -> None:
         self.pid_ns_fd = pid_ns_fd
         self.user_ns_fd = -1
-        self.joins: list[tuple[int, int]] = []  # with a user namespace: what has to be joined before it
-        self.as_host: Callable[[], None] | None = None  # … and done
+        self.joins: list[tuple[int, int]] = []  # with a user namespace: namespaces to be joined before it
+        self.as_host: Callable[[], None] | None = None  # … and what has to be done before it
         self.time_offsets: str | None = None  # a new time namespace, as /proc/self/timens_offsets takes it
 
 
@@ -108,7 +108,7 @@ def spawn(
     is_terminal: bool,
     starting: tuple[int, int] = (-1, -1),
 ) -> Launched:
-    """The child runs `child` and never comes back. `starting`: see `launch`. Raises OSError, LaunchError."""
+    """Make a child that runs `child` and never returns. `starting`: see `launch`. Raises OSError, LaunchError."""
     ours: list[int] = []
     theirs: list[int] = []
     own_ns: list[tuple[int, int]] = []
@@ -166,10 +166,10 @@ def _new_time_namespace(offsets: str) -> None:
 
 
 def _clone_in(birth: Birth, flags: int, cgroup_fd: int) -> tuple[int, int]:
-    """clone3 inside the user namespace, so that the namespaces of `flags` belong to it: by a process in between.
+    """clone3 inside the user namespace, so that the new namespaces of `flags` belong to it.
 
-    That one joins what has to be joined as the host's root, enters the user namespace and makes the true child as its
-    own sibling. Returns as clone3: twice. Raises OSError of whichever step failed.
+    An intermediate process joins the other namespaces as the host's root, enters the user namespace, and makes the
+    actual child as its own sibling. Returns twice, as clone3 does. Raises OSError of the step that failed.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
@@ -177,13 +177,13 @@ def _clone_in(birth: Birth, flags: int, cgroup_fd: int) -> tuple[int, int]:
         if between == 0:
             code = 0
             try:
-                # Where the namespaces are another container's, its root could trace the child before it says so itself.
+                # If the namespaces are another container's, its root could trace the child before it is undumpable.
                 linux.prctl(linux.PR_SET_DUMPABLE, 0)
                 if birth.as_host is not None:
                     birth.as_host()
                 for fd, flag in birth.joins:
                     linux.setns(fd, flag)
-                if birth.pid_ns_fd >= 0:  # here, so that clone3 says the child's number as we have it
+                if birth.pid_ns_fd >= 0:  # in our PID namespace, so that clone3 returns the child's pid as we see it
                     linux.setns(birth.pid_ns_fd, linux.CLONE_NEWPID)
                 linux.setns(birth.user_ns_fd, linux.CLONE_NEWUSER)
                 code, _ = linux.clone3(flags | linux.CLONE_PARENT, cgroup_fd)
@@ -200,7 +200,7 @@ def _clone_in(birth: Birth, flags: int, cgroup_fd: int) -> tuple[int, int]:
         answer = int(os.read(reader, 16) or b"-5")
         if answer < 0:
             raise OSError(-answer, f"clone3 in a user namespace: {os.strerror(-answer)}")
-        return answer, linux.pidfd_open(answer)  # our child: its number can't be another's before we reap it
+        return answer, linux.pidfd_open(answer)  # our child: its pid is not reused before we reap it
     finally:
         os.close(reader)
         os.close(writer)

@@ -1,7 +1,7 @@
-"""The supervisor's end of the spawner, the small native process that forks in its stead (vmagent/native/spawner).
+"""The supervisor's side of the spawner, the small native process that forks for it (vmagent/native/spawner).
 
-A fork of the interpreter costs half a millisecond, and its child some 800 page faults before execve: each reference
-count it touches is a page to copy. The spawner has a few pages. Its children are ours all the same (CLONE_PARENT).
+A fork of the interpreter costs half a millisecond, and its child some 800 page faults before execve: a reference
+count that changes makes the kernel copy its page. The spawner has a few pages. CLONE_PARENT makes its children ours.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     # (report's write end, go's read end, console's socket or -1), the cgroup's descriptor or -1 → `encoding`'s result
     Encode = Callable[[tuple[int, int, int], int], tuple[bytes, list[int]] | None]
 
-_ANSWER = struct.Struct("<qq")  # the new process or -errno; a helper of its making that has ended, or 0
+_ANSWER = struct.Struct("<qq")  # pid of the new process or -errno; pid of an ended helper to be reaped, or 0
 _ANSWER_LIMIT_MS = 5_000  # a fork takes 0.1 ms; the caller is blocked meanwhile
 _VERSION = VERSION.to_bytes(4, "little")
 _NAME = "cove-spawner"  # of its children too, until execve
@@ -36,11 +36,11 @@ _PROGRAM = os.path.dirname(os.path.dirname(__file__)) + "/native/bin/spawner-" +
 
 
 class SpawnerLost(Exception):
-    """The spawner has died or does not answer; nothing it may have begun comes to its command."""
+    """The spawner has died or does not reply. A child that it may have begun never executes its command."""
 
 
 class Spawner:
-    """Started on construction, again by `launch` if it has died. One request at a time."""
+    """A running spawner, started by the constructor, and again by `launch` if it has died. One request at a time."""
 
     __slots__ = ("_channel", "_is_checked", "_known", "_pid", "_refuse", "_refused")
 
@@ -106,15 +106,15 @@ class Spawner:
         if self._pid == 0:
             return
         self._channel.close()
-        pid, self._pid = self._pid, 0  # reaped, its number may be anybody's
+        pid, self._pid = self._pid, 0  # after it is reaped, its pid may be reused
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
     def launch(self, encode: Encode, cgroup: Cgroup, *, is_terminal: bool) -> Launched | None:
         """Make the process that `encode` asks for, born in `cgroup` where that is possible.
 
-        None if `encode` gave None or too much, if the spawner died meanwhile (then a new one is ready), or if there is
-        none of this version. Raises OSError of clone3, or of starting the spawner again.
+        None if `encode` returned None or too much, if the spawner died meanwhile (then a new one was started), or if
+        there is no spawner of this version. Raises OSError of clone3, or of starting the spawner again.
         """
         if self._pid == 0 and not self._is_started_again():
             return None
@@ -156,7 +156,7 @@ class Spawner:
         return None
 
     def _ask(self, message: bytes, fds: list[int]) -> int:
-        """The new process's number; -1 where the message is too long for a socket of this host's (wmem_default).
+        """The new process's pid; -1 if the message is larger than this host's socket buffers (wmem_default) allow.
 
         Raises SpawnerLost, OSError.
         """
@@ -187,7 +187,7 @@ class Spawner:
         return bool(poll.poll(_ANSWER_LIMIT_MS))
 
     def _is_started_again(self) -> bool:
-        """False where the program is gone, as it is for a moment in an upgrade, or was refused. Raises OSError."""
+        """False if the program is missing, as it is for a moment in an upgrade, or was refused. Raises OSError."""
         try:
             if _identity() == self._refused:
                 return False
@@ -216,7 +216,7 @@ def _identity() -> tuple[int, int]:
 
 
 def _children() -> list[int]:
-    """The numbers of this process's children, dead ones too; none where the kernel does not tell."""
+    """The pids of this process's children, zombies too; none on a kernel without CONFIG_PROC_CHILDREN."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
             return [int(word) for word in file.read().split()]
@@ -230,6 +230,6 @@ def _name_of(pid: int) -> str:
 
 
 def _end(pid: int) -> None:
-    """Kill a child of ours that has not come to its command, and wait the moment until it is gone."""
+    """Kill and reap a child that has not executed its command yet."""
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

@@ -1,11 +1,11 @@
-"""What needs the host's root before a container in a user namespace begins, or an idmapped mount.
+"""The part of a start that needs the host's root, for containers in a user namespace and for idmapped mounts.
 
-Runs in the parent, before clone3: only there may a file system be idmapped, a device node be made, and a path be walked
-that the container's root could not walk. The child finds the results as descriptors. Loaded only where a plan asks.
+Runs in the parent, before clone3. Only the host's root may idmap a file system, make a device node, and traverse every
+folder of the host. The child inherits the results as descriptors. This module is loaded only for plans that need it.
 
-An overlay in a user namespace lies on idmapped mounts of its folders (mount_setattr, 5.12; below an overlay, 5.19): the
-layers stay as they are, none is copied or given away, and what the container's root writes is 0's on disk too. So the
-same layers, and the same writable one, serve a container with whatever mapping, or none.
+An overlay in a user namespace is mounted over idmapped mounts of its folders (mount_setattr, Linux 5.12; below an
+overlay, 5.19). The layers are neither copied nor changed to another owner, and files that the container's root writes
+belong to uid 0 on disk. So the same layers and the same upper folder work with any mapping, or without one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """Descriptors for the child, closed by `close` in the parent. `root_fd` and `user_ns_fd`: -1 where there is none.
+    """Descriptors for the child, closed by `close` in the parent. `root_fd` and `user_ns_fd` are -1 if unused.
 
     `sources`: detached mounts by the position of their entry in the plan's mounts; `devices`: by path.
     """
@@ -53,7 +53,7 @@ class Prepared:
 def prepare(plan: Rootfs, user: UserNamespace | None) -> Prepared:
     """Open or make what the container's first process cannot. Raises LaunchError.
 
-    An overlay needs the maps of `user` also where the namespace is joined.
+    An overlay needs the maps of `user` even if the namespace is joined, not new.
     """
     prepared = Prepared()
     try:
@@ -117,8 +117,8 @@ def open_idmapped(path: str, user_ns_fd: int) -> int:
 
 
 def _assemble(folders: list[int], upper: str, work: str, root: tuple[int, int]) -> int:
-    """In a mount namespace of its own, which goes with this process: the folders attached (an overlay takes detached
-    ones only since 6.15), and the overlay on them."""
+    """Run in a mount namespace of its own, which ends with this process: attach the folders, since an overlay accepts
+    detached mounts only from Linux 6.15 on, and mount the overlay over them."""
     m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE)
     place = m.new_mount("tmpfs", "tmpfs", [("mode", "755")])
     target = os.open("/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # is always there
@@ -131,8 +131,8 @@ def _assemble(folders: list[int], upper: str, work: str, root: tuple[int, int]) 
         m.move_mount(fd, folder)
     os.mkdir("root", 0o755)
     own = names.pop()
-    # The overlay's own work (copying up, whiteouts, work/work) is done with the ids and capabilities of who mounts it.
-    # The host's root has no id on an idmapped mount (EOVERFLOW): it has to be the container's, but with our rights.
+    # overlayfs copies up and makes whiteouts and work/work with the ids and capabilities of the mounting process.
+    # The host's root is not mapped there (EOVERFLOW), so take the ids of the container's root, with our capabilities.
     _, permitted, inheritable = capabilities.capget()
     linux.set_fs_ids(*root)
     capabilities.capset(permitted, permitted, inheritable)
@@ -142,9 +142,10 @@ def _assemble(folders: list[int], upper: str, work: str, root: tuple[int, int]) 
 
 
 def _of_child(flags: int, make: Callable[[], int], take: Callable[[int, int, int], int]) -> int:
-    """What `take` gets from a child in namespaces of its own (`flags`), which ends right after that. Raises OSError.
+    """Run `make` in a child in new namespaces (`flags`), and return what `take` returns. Raises OSError.
 
-    The child runs `make`; `take` is given its pid, its pidfd and what `make` returned, none below 0.
+    `take` runs here while the child still exists. Its arguments are the child's pid, its pidfd, and the result of
+    `make`, a number of at least 0.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     hold_reader, hold_writer = os.pipe2(os.O_CLOEXEC)
@@ -159,7 +160,7 @@ def _of_child(flags: int, make: Callable[[], int], take: Callable[[int, int, int
                 code = -(e.errno or errno.EIO)
             finally:
                 os.write(writer, b"%d" % code)
-                os.read(hold_reader, 1)  # until the parent has what it wants, or is gone
+                os.read(hold_reader, 1)  # until the parent has finished `take` or has ended
                 os._exit(0)
         try:
             os.close(writer)
@@ -219,8 +220,8 @@ def _open_source(mount: BindMount, user_ns_fd: int) -> int:
         idmap = mount.idmap
         try:
             if user_ns_fd >= 0:
-                # Whatever is `shared` inside is so among the container's own: by a peer of the host's its root could
-                # mount there (mount_namespaces(7): a namespace of less privileges gets slaves).
+                # Mounts that are `shared` inside must not be peers of the host's mounts: through those, its root could
+                # mount on the host (mount_namespaces(7): a less privileged namespace gets slaves).
                 m.mount_setattr(fd, propagation=m.MS_SLAVE, recursive=True)
             if idmap is None:
                 return fd
@@ -238,9 +239,10 @@ def _open_source(mount: BindMount, user_ns_fd: int) -> int:
 
 
 def _make_devices(devices: tuple[Device, ...], user: UserNamespace) -> dict[str, int]:
-    """Each device as a detached mount of its node, on a tmpfs that the host's root made: mknod is refused inside.
+    """A detached bind mount of each device node, by path. mknod(2) is refused inside a user namespace.
 
-    The maps of a namespace that is joined may be unknown: then the nodes belong to the overflow id.
+    The nodes are made on a tmpfs by the host's root. If the maps of a joined namespace are not known, the nodes belong
+    to the overflow id.
     """
     result: dict[str, int] = {}
     folder = m.new_mount("tmpfs", "tmpfs", [("mode", "755")])
@@ -264,8 +266,8 @@ def _make_devices(devices: tuple[Device, ...], user: UserNamespace) -> dict[str,
 
 
 def _detach(folder_fd: int, name: str, device: Device) -> int:
-    """A detached mount of the node made; before 6.15 nothing is cloned from a mount that is detached itself (EINVAL),
-    so there it is the host's own node, with the host's owner and mode."""
+    """A detached bind mount of the new node. Before Linux 6.15, open_tree cannot clone from a detached mount (EINVAL):
+    then it is the host's own node, with the host's owner and mode."""
     try:
         return m.open_tree(folder_fd, name, m.OPEN_TREE_CLONE)
     except OSError as e:
