@@ -104,6 +104,14 @@ def test_an_engine_that_was_warmed_has_nothing_to_compile_for_an_ordinary_contai
     assert seccomp._compile.cache_info().misses == compiled
 
 
+@pytest.mark.parametrize("mode", ["private", "none", "host"])
+def test_nothing_is_mounted_twice_at_one_place(tmp_path: Path, mode: str) -> None:
+    around = Surroundings(rootfs=tmp_path, host_files=tmp_path, cgroup_path="/c", own_network=True, pid_of={})
+    spec = build_spec(container(HostConfig={"IpcMode": mode}), around)
+    places = [mount["destination"] for mount in spec["mounts"]]
+    assert len(set(places)) == len(places), places
+
+
 def test_a_container_s_lock_admits_one_at_a_time_and_is_gone_afterwards() -> None:
     async def main() -> None:
         live = Live(container())

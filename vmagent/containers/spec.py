@@ -197,11 +197,9 @@ def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonOb
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys_mode),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", sys_mode),
     ]
-    # It shows the queues of the IPC namespace in which it is mounted, possibly the host's.
+    # It shows the queues of its IPC namespace. The host's are not bound instead: the host may have none mounted.
     mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
     if host["IpcMode"] == "host":
-        # In the host's IPC namespace a new mqueue shows the host's queues, even if the host has none mounted.
-        mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"))
         mounts.append(_mount("/dev/shm", "bind", "/dev/shm", "rbind", "nosuid", "noexec", "nodev"))
         return mounts
     if host["IpcMode"] == "none":
