@@ -21,7 +21,8 @@ from desktop.vm.lifecycle import VirtualMachine
 from desktop.vm.opening import ENGINE_SOCKET
 from desktop.vm.state import Status
 
-# How long a client of the engine waits for a VM that is starting or being taken over.
+# How long a client of the engine waits for the next step of a VM that is starting or being taken over. The VM's own
+# limits end a start that stands still.
 START_WAIT_S = 180.0
 
 
@@ -80,8 +81,8 @@ class HostAgent:
     async def _open_engine(self) -> Stream:
         """Raises VmError, TunnelError."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(START_WAIT_S):
-                while self._vm.state.status in (Status.STARTING, Status.ADOPTING):
+            while self._vm.state.status in (Status.STARTING, Status.ADOPTING):
+                async with asyncio.timeout(START_WAIT_S):
                     await self._change.wait()
         state = self._vm.state
         if state.status is not Status.RUNNING or self._vm.transport is None:

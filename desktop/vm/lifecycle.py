@@ -24,19 +24,19 @@ from desktop.vm.disk import ensure_disk
 from desktop.vm.errors import VmError
 from desktop.vm.image import GuestImage, image_folder, load_image
 from desktop.vm.machine import Machine, Record
+from desktop.vm.marks import LOGS_HINT, Marks
 from desktop.vm.opening import open_engine
 from desktop.vm.qemu import Qemu, find_qemu
 from desktop.vm.settings import check_memory, load_settings
 from desktop.vm.state import Status, VmState
 
-BOOT_LIMIT_S = 120.0  # to sshd; emulated on a busy machine it takes 3 to 15 s
-ENGINE_LIMIT_S = 60.0
+BOOT_LIMIT_S = 120.0  # from one mark of the guest to the next; emulated on an idle machine they take 3 to 15 s in all
+ENGINE_LIMIT_S = 60.0  # until the engine listens, and again until it replies
 # The engine gives containers 10 s to end; then comes the flush of the disk.
 STOP_LIMIT_S = 40.0
 CLOCK_EVERY_S = 240.0
 SPACE_RETRY_S = 2.0
 SPACE_PROOF_S = 0.5
-_LOGS_HINT = "See what the VM said: cove vm logs"
 _START_HINT = "Start it again: cove vm start"
 
 _T = TypeVar("_T")
@@ -58,8 +58,7 @@ class VirtualMachine:
         self._start: asyncio.Task[None] | None = None  # a start or an adoption
         self._start_wanted = False  # a start was asked for during the adoption
         self._watch: asyncio.Task[None] | None = None
-        self._marks: dict[str, Mark] = {}
-        self._marked = asyncio.Event()
+        self._marks = Marks()
         self._keys = KeyFiles(paths.client_key, paths.host_key)
 
     # Verbs ------------------------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ class VirtualMachine:
         state = self.state
         state.accelerator, state.memory_mb, state.cpus = record.accelerator, record.memory_mb, record.cpus
         with state.step("adopt"):
-            connecting = asyncio.create_task(Machine.adopt(self._platform, record, self._on_mark), name="adopt QEMU")
+            connecting = asyncio.create_task(Machine.adopt(self._platform, record, self._marks.add), name="adopt QEMU")
             try:
                 machine = await asyncio.shield(connecting)
             except asyncio.CancelledError:
@@ -184,7 +183,7 @@ class VirtualMachine:
                 await asyncio.shield(self._abort(None))
                 raise
             except (VmError, TunnelError, OSError) as e:
-                error = e if isinstance(e, VmError) else VmError(str(e), _LOGS_HINT)
+                error = e if isinstance(e, VmError) else VmError(str(e), LOGS_HINT)
                 await self._abort(error)
             except BaseException as e:
                 await self._abort(VmError(f"the VM's start broke: {e!r}", f"See {self._paths.agent_log}"))
@@ -254,7 +253,7 @@ class VirtualMachine:
         )
         self._marks.clear()
         command = vm_command(qemu.system, hardware, files)
-        machine = await Machine.launch(self._platform, command, paths.qemu_log, qmp, control, self._on_mark)
+        machine = await Machine.launch(self._platform, command, paths.qemu_log, qmp, control, self._marks.add)
         self._machine = machine
         self.state.qemu_pid = machine.pid
         ssh_port = await machine.forward()
@@ -350,34 +349,17 @@ class VirtualMachine:
 
     # Parts ------------------------------------------------------------------------------------------------------
 
-    def _on_mark(self, mark: Mark) -> None:
-        self._marks[mark.word] = mark
-        marked, self._marked = self._marked, asyncio.Event()
-        marked.set()
-
     async def _mark(self, word: str, machine: Machine, limit_s: float) -> Mark:
         """The guest's mark `word`, when it comes. Raises VmError: it reports an error, ends, or takes too long."""
-        return await self._or_gone(self._wait_mark(word, limit_s), machine)
-
-    async def _wait_mark(self, word: str, limit_s: float) -> Mark:
-        try:
-            async with asyncio.timeout(limit_s):
-                while word not in self._marks:
-                    if error := self._marks.get("error"):
-                        raise VmError(f"the VM does not start: {error.detail}", _LOGS_HINT)
-                    await self._marked.wait()
-        except TimeoutError:
-            raise VmError(f"the VM does not get on: no “{word}” after {limit_s:.0f} s", _LOGS_HINT) from None
-        return self._marks[word]
+        return await self._or_gone(self._marks.wait(word, limit_s), machine)
 
     async def _unless_error(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, unless the guest reports an error before. Raises VmError."""
         task = asyncio.create_task(work, name="vm start step")
         try:
             while not task.done():
-                if error := self._marks.get("error"):
-                    raise VmError(f"the VM does not start: {error.detail}", _LOGS_HINT)
-                marked = asyncio.create_task(self._marked.wait(), name="mark")
+                self._marks.check()
+                marked = asyncio.create_task(self._marks.next(), name="mark")
                 await asyncio.wait({task, marked}, return_when=asyncio.FIRST_COMPLETED)
                 marked.cancel()
             await task
@@ -392,7 +374,7 @@ class VirtualMachine:
         try:
             await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise VmError("the VM ended while it was starting", _LOGS_HINT)
+                raise VmError("the VM ended while it was starting", LOGS_HINT)
             return await task
         finally:
             for one in (task, gone):

@@ -16,11 +16,14 @@ _REQUEST = b"POST /cove/v1/open HTTP/1.1\r\nHost: cove\r\nContent-Length: 0\r\nC
 
 
 async def open_engine(transport: Transport, limit_s: float) -> None:
-    """Tell the engine to open its data root, as soon as it listens; does nothing where it is open.
-    Raises VmError, TunnelError."""
-    refused = ""
+    """Have the engine open its data root, as soon as it listens. An engine that has it open already replies the same.
+
+    `limit_s` limits the wait until the engine listens, and from then on the wait for its reply. Raises VmError,
+    TunnelError.
+    """
+    refused, listens = "", False
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s) as limit:
             while True:
                 try:
                     stream = await transport.open_stream(ENGINE_SOCKET)
@@ -30,6 +33,9 @@ async def open_engine(transport: Transport, limit_s: float) -> None:
                     refused = str(e)
                     await asyncio.sleep(_RETRY_S)  # the guest tells of no socket that is about to be made
                     continue
+                if not listens:  # only the first time: an engine that ends at each request must be given up
+                    listens = True
+                    limit.reschedule(asyncio.get_running_loop().time() + limit_s)
                 answer = await _exchange(stream)
                 if answer:
                     break

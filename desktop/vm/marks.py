@@ -1,0 +1,51 @@
+"""The marks of a boot: what the guest has reported on its control port since QEMU was launched."""
+
+from __future__ import annotations
+
+import asyncio
+
+from desktop.vm.control import Mark
+from desktop.vm.errors import VmError
+
+LOGS_HINT = "See what the VM said: cove vm logs"
+
+
+class Marks:
+    """The latest mark of each word, and a wait for the next one."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, Mark] = {}
+        self._marked = asyncio.Event()
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._marks
+
+    def add(self, mark: Mark) -> None:
+        self._marks[mark.word] = mark
+        marked, self._marked = self._marked, asyncio.Event()
+        marked.set()
+
+    def clear(self) -> None:
+        """Forget the marks of an earlier boot."""
+        self._marks.clear()
+
+    def check(self) -> None:
+        """Raises VmError if the guest has reported an error."""
+        if error := self._marks.get("error"):
+            raise VmError(f"the VM does not start: {error.detail}", LOGS_HINT)
+
+    async def next(self) -> None:
+        """Wait for the next mark, whatever its word."""
+        await self._marked.wait()
+
+    async def wait(self, word: str, limit_s: float) -> Mark:
+        """The mark `word`, as soon as the guest has reported it. Raises VmError if the guest reports an error, or
+        nothing at all for `limit_s`."""
+        while word not in self._marks:
+            self.check()
+            try:
+                async with asyncio.timeout(limit_s):
+                    await self.next()
+            except TimeoutError:
+                raise VmError(f"the VM does not get on: no “{word}” after {limit_s:.0f} s", LOGS_HINT) from None
+        return self._marks[word]
