@@ -1,4 +1,4 @@
-"""What every command is given: the paths, the context, a client; and how it says that it failed."""
+"""What every command gets: the paths, the context and a client; and how a failure is reported."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from desktop.client.host import HostState
     from desktop.paths import HostPaths
 
-QUESTION_LIMIT_S = 60.0  # for plain questions; what takes its time (stop, wait, pull) has no limit
+QUESTION_LIMIT_S = 60.0  # for short requests; stop, wait, pull and the like have no limit
 
-# What a command lets through as its failure; `message_of` words them.
+# The exceptions that a command may raise for a failure; `message_of` turns them into a message.
 FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference)
 
 
@@ -59,7 +59,7 @@ class App:
             raise Failure(str(e)) from e
 
     def client(self) -> EngineClient:
-        """A client of the context's engine, which is started where it has to be. Raises Failure, ConnectionFailed."""
+        """A client of the context's engine, which is started if it does not run. Raises Failure, ConnectionFailed."""
         if self._client is None:
             chosen = self.context()
             client = EngineClient(chosen.endpoint, timeout_s=QUESTION_LIMIT_S)
@@ -93,7 +93,7 @@ _TITLES = {"adopting": "Taking over the running VM", "starting": "Starting the V
 
 
 class VmProgress:
-    """Prints on stderr how the VM's start or adoption goes: one line a step."""
+    """Prints the progress of the VM's start or adoption on stderr, one line per step."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()

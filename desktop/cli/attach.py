@@ -1,4 +1,4 @@
-"""`cove attach`: this terminal becomes a running container's."""
+"""`cove attach`: connect this terminal to a running container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cove commit`: an image from what a container has changed."""
+"""`cove commit`: make an image from a container's changes."""
 
 from __future__ import annotations
 

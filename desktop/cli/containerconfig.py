@@ -20,7 +20,7 @@ ATTACHABLE = ("stdin", "stdout", "stderr")
 
 
 class BadFlag(ValueError):
-    """A flag's value makes no sense; str() is for the user."""
+    """A flag has an invalid value; str() is the message for the user."""
 
 
 def build(flags: Parsed, environ: Mapping[str, str], *, detach: bool) -> Json:
@@ -79,7 +79,7 @@ def _attached(flags: Parsed, *, detach: bool) -> dict[str, bool]:
 
 
 def _entrypoint(flags: Parsed) -> list[str] | None:
-    """`--entrypoint ""` takes the image's away: docker sends one empty string for it."""
+    """`--entrypoint ""` removes the image's entrypoint. As docker does, send a list of one empty string for it."""
     value = flags.text("entrypoint")
     return None if value is None else [value]
 
@@ -88,7 +88,8 @@ def _entrypoint(flags: Parsed) -> list[str] | None:
 
 
 def environment(flags: Parsed, environ: Mapping[str, str]) -> list[str]:
-    """Files first, then flags. A name alone passes our variable on; in a file it is left out where we have none."""
+    """Entries of the files, then of the flags. A name without `=` takes its value from our environment; in a file it is
+    left out if our environment does not have it."""
     pairs = []
     for file in flags.many("env-file"):
         for line in read_lines(file):
@@ -233,7 +234,7 @@ def _ulimit(text: str) -> Json:
 
 
 def _security_opt(text: str) -> str:
-    """A seccomp profile is a file here and its text on the wire."""
+    """Replace the file name of a seccomp profile by the file's text: that is what the API takes."""
     key, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
     if key != "seccomp" or value in ("unconfined", "builtin"):
         return text
@@ -247,7 +248,7 @@ def _security_opt(text: str) -> str:
 
 
 def _extra_host(text: str) -> str:
-    """`host:ip` or `host=ip`; the wire has the first."""
+    """`host:ip` or `host=ip`; the API takes the first form."""
     separator = "=" if "=" in text else ":"
     name, found, address = text.partition(separator)
     if not found or not name or not address:
@@ -256,7 +257,7 @@ def _extra_host(text: str) -> str:
 
 
 def _health(flags: Parsed) -> Json | None:
-    """NONE, a shell command, or only other times for the image's own check."""
+    """The health check: `NONE`, a shell command, or only other intervals for the image's own check."""
     times = {
         "Interval": flags.number("health-interval"),
         "Timeout": flags.number("health-timeout"),
@@ -318,7 +319,7 @@ def parse_publish(text: str) -> list[tuple[str, str, str]]:
     host_first, host_last = _port_range(published, f"invalid hostPort: {published}", least=0)
     if last - first == host_last - host_first:
         return [(f"{first + n}/{protocol}", address, str(host_first + n)) for n in range(last - first + 1)]
-    if first == last:  # one port, published on the first that is free of a range
+    if first == last:  # one port, published on the first free port of a range
         return [(f"{first}/{protocol}", address, f"{host_first}-{host_last}")]
     raise BadFlag(f"invalid ranges specified for container and host Ports: {container} and {published}")
 
@@ -334,7 +335,7 @@ def _port_range(text: str, problem: str, least: int = 1) -> tuple[int, int]:
 
 
 def _apply_networks(flags: Parsed, body: Json, host: Json) -> None:
-    """The first network is the mode; addresses and aliases belong to it."""
+    """The first network becomes `NetworkMode`; the flags for addresses and aliases apply to it."""
     wanted = flags.many("network") or ["default"]
     endpoints: Json = {}
     for text in wanted:

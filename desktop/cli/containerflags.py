@@ -1,4 +1,4 @@
-"""The flags that describe a container, for `cove run` and `cove create`; named and meant as docker's."""
+"""The flags that describe a container, for `cove run` and `cove create`; names and meanings are docker's."""
 
 from __future__ import annotations
 

@@ -35,12 +35,12 @@ SPEC = Spec(
         Flag("quiet", "q", help="Say nothing (nothing is said anyhow)"),
     ),
 )
-_DIRECTORY, _LINK = 1 << 31, 1 << 27  # bits of Go's FileMode, which the engine tells
+_DIRECTORY, _LINK = 1 << 31, 1 << 27  # bits of Go's FileMode, as the engine sends it
 _PIECE = 64 * 1024
 
 
 class Place(NamedTuple):
-    """A side of the copy: in `container`, or here (None)."""
+    """One side of the copy: a path in `container`, or on this computer (None)."""
 
     container: str | None
     path: str
@@ -70,7 +70,7 @@ def main(argv: Sequence[str], app: App) -> int:
 
 
 class Stat(NamedTuple):
-    """What the engine tells of a path (api: X-Docker-Container-Path-Stat)."""
+    """The engine's description of a path (header X-Docker-Container-Path-Stat)."""
 
     name: str
     mode: int
@@ -82,13 +82,14 @@ class Stat(NamedTuple):
 
 
 def _stat(client: EngineClient, container: str, path: str, *, follow: bool = False) -> Stat | None:
-    """None: there is nothing. Links are followed as far as they lead, if wanted."""
+    """The description of a path in a container, None if it does not exist. Optionally follows symbolic links to their
+    end."""
     for _ in range(40):
         try:
             response = client.call("HEAD", f"/containers/{path_part(container)}/archive", query={"path": path})
         except ApiError as e:
             if e.status == 404:
-                client.inspect(container)  # is it the container that is missing? Then this raises and says so
+                client.inspect(container)  # raises if it is the container that does not exist
                 return None
             raise
         client.finish(response)
@@ -121,7 +122,8 @@ def _copy_out(client: EngineClient, container: str, source: str, target: str, fo
 
 
 def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: str, archive: bool) -> None:
-    """docker cp's rules: into a folder that exists, else under the name that was given."""
+    """As `docker cp`: a destination that is an existing folder takes the source into it; any other destination becomes
+    the copy's name."""
     contents_only = source.endswith("/.")
     if target.is_dir():
         folder, name = target, None
@@ -135,7 +137,7 @@ def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: s
             raise Failure(f'invalid output path: directory "{folder}" does not exist')
 
     def renamed(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        """The first part of each name is the source's own: another one, or none for its contents."""
+        """Replace the first part of a member's name, the source's name; drop it if only the contents are copied."""
         _, _, rest = member.name.removeprefix("./").partition("/") if not contents_only else ("", "", member.name)
         if name is not None:
             whole = posixpath.join(name, rest) if rest else name
@@ -157,7 +159,7 @@ def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: s
 
 
 def _own(what: str) -> int:
-    """Our user or group; 0 where there are none (Windows)."""
+    """Our user or group id; 0 on Windows, which has none."""
     return int(getattr(os, what, lambda: 0)())
 
 

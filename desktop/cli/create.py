@@ -1,4 +1,4 @@
-"""`cove create`: a container that is there and not started."""
+"""`cove create`: make a container without starting it."""
 
 from __future__ import annotations
 

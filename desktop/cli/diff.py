@@ -1,4 +1,4 @@
-"""`cove diff`: what a container has changed in its file system."""
+"""`cove diff`: list the changes in a container's file system."""
 
 from __future__ import annotations
 

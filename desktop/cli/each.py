@@ -1,4 +1,4 @@
-"""A verb for several containers or images: all are tried, every failure is told, the status is 1 if any failed."""
+"""A verb for several containers or images: all are tried, each failure is printed, the status is 1 if any failed."""
 
 from __future__ import annotations
 

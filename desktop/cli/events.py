@@ -1,4 +1,4 @@
-"""`cove events`: what happens, as it happens."""
+"""`cove events`: print the engine's events as they are published."""
 
 from __future__ import annotations
 

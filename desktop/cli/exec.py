@@ -50,7 +50,7 @@ def main(argv: Sequence[str], app: App) -> int:
     except ValueError as e:
         raise Failure(str(e)) from e
     client = app.client()
-    client.inspect(container)  # fails before an exec is made that would never be started
+    client.inspect(container)  # fails here, before an exec is created that would never be started
     detach, tty, stdin = flags.on("detach"), flags.on("tty"), flags.on("interactive")
     if not detach and (complaint := streams.check_terminal(stdin=stdin, tty=tty)):
         raise Failure(complaint)

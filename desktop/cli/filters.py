@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def as_filters(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Several values of one key are kept together."""
+    """The values of each key, in a list for each."""
     found: dict[str, list[str]] = {}
     for text in texts:
         key, _, value = text.partition("=")

@@ -23,11 +23,11 @@ class UsageError(Exception):
         super().__init__(message)
         self.status = status
         self.spec: Spec | None = None
-        self.pointer = "Run"  # docker points to the help with "See" where arguments are missing, and with "Run" else
+        self.pointer = "Run"  # docker refers to the help with "See" if arguments are missing, else with "Run"
 
 
 class HelpWanted(Exception):
-    """`--help` was among the flags."""
+    """The command line has `--help`."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec.name)
@@ -47,7 +47,7 @@ class Flag(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """As docker's messages name it: `-m, --memory`."""
+        """The flag as docker's messages write it: `-m, --memory`."""
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 

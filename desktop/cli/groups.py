@@ -1,4 +1,4 @@
-"""Commands of commands (`cove network ls`), and what several of them share: list flags, `key=value`, prune."""
+"""Commands that have verbs (`cove network ls`), and what several of them share: list flags, `key=value`, prune."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def entry_text(item: object) -> str:
 
 
 def prune(kind: str, deleted: str, what: str) -> Verb:
-    """`cove KIND prune`: asks, then removes what is unused. `deleted`: where the answer lists what has gone."""
+    """`cove KIND prune`: ask the user, then remove unused objects. `deleted`: the field of the reply that lists the
+    removed ones."""
     spec = Spec(
         name=f"{kind} prune",
         usage="[OPTIONS]",

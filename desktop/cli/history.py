@@ -1,4 +1,4 @@
-"""`cove history`: the steps an image was made of."""
+"""`cove history`: list the steps that built an image."""
 
 from __future__ import annotations
 

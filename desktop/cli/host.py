@@ -22,6 +22,6 @@ SPEC = Spec(
 
 def main(argv: Sequence[str], app: App) -> int:
     parse(SPEC, argv)
-    # By name: nothing that the command line imports may import the agent, whose libraries are heavy.
+    # Import it by name at run time: the command line must start without the agent's large libraries.
     runpy.run_module("desktop.hostagent", run_name="__main__", alter_sys=True)
     return 0

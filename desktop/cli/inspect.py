@@ -1,4 +1,4 @@
-"""`cove inspect`: all there is to know about containers, images, networks and volumes, as JSON or by a template."""
+"""`cove inspect`: all details of containers, images, networks and volumes, as JSON or by a template."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str], app: App) -> int:
 
 
 class _NoSuch(ApiError):
-    """Nothing of that name, of whatever kind."""
+    """No object of any kind has this name."""
 
 
 def _kinds(client: EngineClient, *, size: bool) -> dict[str, Callable[[str], Any]]:
@@ -71,7 +71,7 @@ def _find(kinds: dict[str, Callable[[str], Any]], name: str, wanted: str | None)
         try:
             return look(name)
         except ApiError as e:
-            # An engine says 400 to a name that cannot be an image's.
+            # The engine replies 400 to a name that is not a valid image reference.
             if e.status not in (400, 404) or (wanted is not None and e.status != 404):
                 raise
     raise _NoSuch(404, f"Error: No such {wanted or 'object'}: {name}")

@@ -1,4 +1,4 @@
-"""`cove logs`: what a container has written, and with -f what it writes."""
+"""`cove logs`: print a container's output so far; with -f, also what follows."""
 
 from __future__ import annotations
 

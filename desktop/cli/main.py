@@ -75,13 +75,13 @@ def entry() -> int:
     _fill_closed_descriptors()
     try:
         status = main(sys.argv[1:])
-        if sys.stdout is not None:  # it is None where the caller has closed it
+        if sys.stdout is not None:  # None if the caller has closed it
             sys.stdout.flush()
         return status
     except BrokenPipeError:
         return _die_of_broken_pipe()
     except OSError as e:  # a full disk behind our output, a file that cannot be read
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what is left in it cannot be written either
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the rest of the buffer cannot be written either
         print(f"cove: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -89,7 +89,8 @@ def entry() -> int:
 
 
 def _fill_closed_descriptors() -> None:
-    """Where 0, 1 or 2 is closed, the next socket would take its number and get a container's output."""
+    """Open /dev/null as each of the descriptors 0, 1 and 2 that is closed. Otherwise the next socket would get its
+    number, and a container's output would be written to that socket."""
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
@@ -98,8 +99,8 @@ def _fill_closed_descriptors() -> None:
 
 
 def _die_of_broken_pipe() -> int:
-    """End as any Unix filter does whose reader has gone: by SIGPIPE, and without a word."""
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the interpreter flushes it at its end
+    """Our output has no reader: end by SIGPIPE without a message, as Unix filters do."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the interpreter flushes stdout when it exits
     if sys.platform != "win32":
         import signal
 

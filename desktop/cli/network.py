@@ -105,7 +105,7 @@ def _create(argv: Sequence[str], app: App) -> int:
 
 
 def _subnets(subnets: list[str], ranges: list[str], gateways: list[str]) -> list[dict[str, Any]]:
-    """Ranges and gateways belong to the subnet that they lie in. Raises Failure."""
+    """Assign each range and gateway to the subnet that contains it. Raises Failure."""
     import ipaddress
 
     try:

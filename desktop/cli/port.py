@@ -1,4 +1,4 @@
-"""`cove port`: where a container's ports are published."""
+"""`cove port`: list the host addresses of a container's published ports."""
 
 from __future__ import annotations
 

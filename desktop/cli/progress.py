@@ -1,4 +1,4 @@
-"""How a pull and the five steps of a run look: bars drawn in place on a terminal, plain lines elsewhere."""
+"""Display of a pull and of the five steps of a run: bars that are redrawn on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PullView:
         shown = list(self._layers.values())
         room = max(1, size.lines - 3)
         hidden = len(shown) - room
-        if hidden > 0:  # what is done is what may be left out
+        if hidden > 0:  # more layers than lines: leave out finished ones first
             shown = sorted(shown, key=lambda layer: layer.status in _PAST)[:room]
         bar = max(4, min(_BAR, size.columns - len(self._indent) - _BESIDE_BAR))
         rows = [self._row(layer, bar)[: size.columns - 1] for layer in shown]
@@ -93,7 +93,7 @@ class PullView:
 
 
 class StepView:
-    """The five steps on stderr. Unless `always`, they are shown only where the image has to be pulled.
+    """The five steps on stderr. Unless `always`, they are shown only if the image has to be pulled.
 
     On a terminal each step is one line, the pull's layers below it while they come; elsewhere plain lines, and without
     `always` those that docker prints.
@@ -154,7 +154,7 @@ class StepView:
         row = f"  {step.number} {step.name:<7} {mark:>9}  {step.detail if step.state is not StepState.FAILED else ''}"
         if step.name == "pull" and self._pull_line_stands:
             self._pull_line_stands = False
-            self._out.write("\x1b[1A\x1b[J")  # over the line that stood there while it went on
+            self._out.write("\x1b[1A\x1b[J")  # replace the line that was shown while the step was under way
         print(row.rstrip(), file=self._out, flush=True)
 
 

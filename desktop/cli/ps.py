@@ -94,7 +94,7 @@ def _size(container: Mapping[str, Any]) -> str:
 
 
 def ports_text(ports: Sequence[Mapping[str, Any]]) -> str:
-    """`0.0.0.0:8080->80/tcp, 90/tcp`; neighbouring ports published alike are drawn together: `8000-8002->80-82/tcp`."""
+    """`0.0.0.0:8080->80/tcp, 90/tcp`; runs of ports are joined: `8000-8002->80-82/tcp`."""
     groups: list[list[Any]] = []  # address, protocol, first and last inside, first outside or None
     for port in sorted(ports, key=lambda p: (p.get("IP") or "", p["Type"], p["PrivatePort"], p.get("PublicPort") or 0)):
         address, outside, inside = port.get("IP") or "", port.get("PublicPort"), port["PrivatePort"]

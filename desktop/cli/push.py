@@ -23,7 +23,7 @@ SPEC = Spec(
     most=1,
     flags=(Flag("quiet", "q", help="Print the image's name and nothing else"),),
 )
-_NO_LOGIN = "e30="  # base64 of {}: the header is required, and there is nothing to say
+_NO_LOGIN = "e30="  # base64 of {}: the header is required, and there are no credentials
 
 
 def main(argv: Sequence[str], app: App) -> int:

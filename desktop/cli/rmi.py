@@ -1,4 +1,4 @@
-"""`cove rmi`: remove images, or one of their names."""
+"""`cove rmi`: remove images, or single names of images."""
 
 from __future__ import annotations
 

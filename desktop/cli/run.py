@@ -1,4 +1,4 @@
-"""`cove run`: look, pull, create, mount, start; then this terminal is the container's until it ends."""
+"""`cove run`: resolve, pull, create, mount and start; then this terminal is attached until the container ends."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SPEC = Spec(
 
 
 class RunFailed(Failure):
-    """What `run` and `create` say: docker's two lines, and a status that tells what kind of failure it was."""
+    """A failure of `run` or `create`: docker's two lines, and an exit status for the kind of failure."""
 
     def __init__(self, command: str, message: str, status: int = 125) -> None:
         super().__init__(f"cove: {message}", status, hint=f"\nRun 'cove {command} --help' for more information")
@@ -94,7 +94,7 @@ def _run(app: App, flags: Parsed, config: dict[str, Any], keys: bytes) -> int:
                 pipeline.start(created, detach_keys=flags.text("detach-keys"))
             except ApiError:
                 stream.close()
-                if flags.on("rm"):  # the engine removes it; once we return, nothing of it is left
+                if flags.on("rm"):  # the engine removes it; return only when that is done
                     with contextlib.suppress(*FAILURES):
                         waiter.result()
                 raise
@@ -135,7 +135,7 @@ def creating(app: App, flags: Parsed, config: dict[str, Any], command: str) -> I
 
 
 def refusal(spec: Spec, error: ValueError) -> Exception:
-    """A flag's value is wrong: said with the usage where the flag by itself makes no sense, as docker does."""
+    """A flag has an invalid value. As docker does, add the usage if the value does not even parse."""
     if not str(error).startswith("invalid argument "):
         return RunFailed(spec.name, str(error))
     wrong = UsageError(str(error))
@@ -144,7 +144,7 @@ def refusal(spec: Spec, error: ValueError) -> Exception:
 
 
 def check_image(image: str, command: str) -> None:
-    """Refuse what cannot be a reference before anybody is asked; an image's ID is none, and is fine."""
+    """Refuse an invalid image reference before any request is sent. An image's ID is accepted too."""
     try:
         reference.parse(image)
     except reference.InvalidReference as e:
@@ -159,7 +159,7 @@ def _cidfile(path: str | None, command: str) -> Iterator[Callable[[str], None]]:
         yield lambda _: None
         return
     try:
-        file = open(path, "x", encoding="ascii")  # noqa: SIM115  # closed below, kept or removed by what happened
+        file = open(path, "x", encoding="ascii")  # noqa: SIM115  # closed below; kept or removed by outcome
     except FileExistsError:
         raise RunFailed(
             command,
@@ -184,7 +184,7 @@ def _cidfile(path: str | None, command: str) -> Iterator[Callable[[str], None]]:
 
 
 def exit_status(waiter: Waiter) -> int:
-    """The container's status; 125 where the engine could not wait or remove it."""
+    """The container's exit status; 125 if the engine could not wait for it or remove it."""
     try:
         return waiter.result()
     except StreamFailed as e:
@@ -196,7 +196,8 @@ def exit_status(waiter: Waiter) -> int:
 
 
 def status_of(error: Exception) -> int:
-    """docker reads the text of the refusal: 127 not found, 126 not executable, 125 anything else."""
+    """The exit status for an error at the start, from the text of the message as in docker: 127 not found,
+    126 not executable, 125 anything else."""
     text = str(error)
     if not isinstance(error, ApiError):
         return 125

@@ -1,4 +1,4 @@
-"""`cove stats`: what containers use, live."""
+"""`cove stats`: the containers' use of resources, updated continuously."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     client = app.client()
     for name in flags.args:
-        client.inspect(name)  # a missing one is said at once
+        client.inspect(name)  # raises at once if it does not exist
     while True:
         names = flags.args or [found["Id"] for found in client.containers(flags.on("all"))]
         samples = _samples(client, names)
@@ -59,14 +59,14 @@ def main(argv: Sequence[str], app: App) -> int:
 
 
 def _samples(client: EngineClient, names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """One sample of each that is still there; the engine takes a second for it, to see how much is used in it."""
+    """One sample of each container that still exists. The engine measures over one second."""
     found: dict[str, Mapping[str, Any]] = {}
 
     def ask(name: str) -> None:
         try:
             found[name] = client.json_object("GET", f"/containers/{path_part(name)}/stats", {"stream": False})
         except FAILURES:
-            return  # it has been removed meanwhile, or the engine has gone: the next list says so
+            return  # the container was removed, or the engine ended: the next list request shows which
 
     threads = [threading.Thread(target=ask, args=(name,), name=f"stats {name}", daemon=True) for name in names]
     for thread in threads:
@@ -77,7 +77,7 @@ def _samples(client: EngineClient, names: Sequence[str]) -> list[Mapping[str, An
 
 
 def row_of(sample: Mapping[str, Any], *, whole: bool) -> Row:
-    """docker's arithmetic: memory without the page cache that may go; the processor over all CPUs."""
+    """Computed as docker does: memory without the inactive page cache; CPU in percent of one CPU, summed over all."""
     memory = sample.get("memory_stats") or {}
     details = memory.get("stats") or {}
     used = memory.get("usage", 0)

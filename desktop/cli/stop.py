@@ -1,4 +1,4 @@
-"""`cove stop`: ask containers to end, and kill those that do not in time."""
+"""`cove stop`: send containers their stop signal, and kill those that have not ended in time."""
 
 from __future__ import annotations
 

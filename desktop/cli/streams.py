@@ -35,7 +35,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def write_frame(frame: Frame) -> None:
-    """A container's output to our own. Raises ProtocolError for an error that the engine sent in the stream."""
+    """Copy a container's output to ours. Raises ProtocolError for an error that the engine sent in the stream."""
     if frame.stream == 3:
         raise ProtocolError(f"error from daemon in stream: {frame.data.decode(errors='replace')}")
     write_all(2 if frame.stream == 2 else 1, frame.data)
@@ -56,11 +56,11 @@ class Session:
         with contextlib.ExitStack() as undo:
             undo.callback(self._stream.close)
             if not self._stdin:
-                self._stream.close_write()  # as docker does: no stdin means its end
+                self._stream.close_write()  # as docker does: the container reads the end of file
             else:
                 if self._tty and terminal.is_terminal(0):
                     undo.enter_context(terminal.raw(0))
-                # A daemon: it may sit in read(2) on a terminal when the output ends, and ends with the process.
+                # A daemon thread: it may be blocked in read(2) on a terminal when the output ends.
                 threading.Thread(target=self._send_stdin, name="stdin", daemon=True).start()
             while (frame := self._stream.read()) is not None:
                 write_frame(frame)
@@ -77,9 +77,9 @@ class Session:
                     self._stream.close()  # wakes the reader
                     return
         except ConnectionFailed:
-            return  # it takes no more: the process has ended or closed its stdin; its output goes on
+            return  # the process has ended or closed its stdin; its output may continue
         except OSError:
-            pass  # our stdin cannot be read: for the container that is its end
+            pass  # our stdin cannot be read: the container gets the end of file
         self._stream.close_write()
 
 
@@ -108,7 +108,7 @@ def following_size(resize: Resize) -> AbstractContextManager[None]:
     """Each change of our window's size becomes the container's."""
 
     def on_change(rows: int, columns: int) -> None:
-        # It may have ended, or not begun: the next change, or nothing, sets it right.
+        # The container has ended or not started yet. The next change of size is sent again.
         with contextlib.suppress(ApiError, ConnectionFailed, ProtocolError):
             resize(rows, columns)
 
@@ -137,7 +137,7 @@ def proxying_signals(send: Callable[[str], None]) -> Iterator[None]:
 
     def forward() -> None:
         while number := received.get():
-            # The container may have ended meanwhile: no process is left to be informed.
+            # The container may have ended meanwhile, so there is no process to signal.
             with contextlib.suppress(ApiError, ConnectionFailed, ProtocolError):
                 send(signal.Signals(number).name)
 
@@ -153,7 +153,7 @@ def proxying_signals(send: Callable[[str], None]) -> Iterator[None]:
 
 
 def check_terminal(*, stdin: bool, tty: bool) -> str | None:
-    """docker's complaint where a terminal is wanted for the container and our stdin is none; None: all is well."""
+    """docker's error message if the container shall have a terminal and our stdin is not one; else None."""
     if stdin and tty and not terminal.is_terminal(0):
         if sys.platform == "win32":
             return "the input device is not a TTY.  If you are using mintty, try prefixing the command with 'winpty'"

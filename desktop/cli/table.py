@@ -1,4 +1,4 @@
-"""Lists on the screen: aligned columns, templates, JSON lines; and amounts and times in docker's words."""
+"""Output of lists: aligned columns, templates, JSON lines; sizes and times in docker's format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Row(dict[str, object]):
 
 
 class _Headings(dict[str, object]):
-    """The line above a table made by a template: a heading for any field."""
+    """The fields of the heading line above a table that a template formats: each field gives its heading."""
 
     def __contains__(self, _: object) -> bool:
         return True

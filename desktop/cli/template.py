@@ -19,11 +19,11 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:\\.|[^"\\])*"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)"""
     r"""|(?P<punct>:=|[()|,])|(?P<name>\$?[\w]*(?:\.[\w]+)+|\.|\$[\w]*|[A-Za-z_]\w*))"""
 )
-_UNKNOWN = object()  # a field that is not there
+_UNKNOWN = object()  # stands for a field that does not exist
 
 
 class TemplateError(Failure):
-    """The template does not parse, or asks for what is not there."""
+    """The template does not parse, or names a field or function that does not exist."""
 
 
 @dataclass
@@ -317,7 +317,7 @@ def _go_printed(value: object) -> str:
 def go_text(value: object) -> str:
     """A value as Go's `%v` prints it."""
     if value is None or value is _UNKNOWN:
-        return "[]"  # what is null in the API's JSON is nearly always a list, and Go prints an empty one so
+        return "[]"  # null in the API's JSON is nearly always an empty list, which Go prints like this
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The user's terminal: is it one, how large, raw mode, and the keys that detach from a container.
+"""The user's terminal: whether there is one, its size, raw mode, and the keys that detach from a container.
 
 POSIX terminals by termios(3); on Windows the console's modes (SetConsoleMode, "High-Level Console Modes").
 """
@@ -21,7 +21,7 @@ def is_terminal(fd: int) -> bool:
 
 
 def size_of(fd: int) -> tuple[int, int] | None:
-    """Rows and columns of the terminal at `fd`; None if it is none, or has none."""
+    """Rows and columns of the terminal `fd`; None if `fd` is not a terminal or has no size."""
     try:
         columns, rows = os.get_terminal_size(fd)
     except OSError:
@@ -31,7 +31,7 @@ def size_of(fd: int) -> tuple[int, int] | None:
 
 @contextmanager
 def raw(fd: int) -> Iterator[None]:
-    """Every key goes to the container as it is, and nothing is echoed here; as before at the end."""
+    """Raw mode: each key is passed on unchanged and not echoed. The former mode is restored at the end."""
     if sys.platform == "win32":
         with _raw_console():
             yield
@@ -41,7 +41,7 @@ def raw(fd: int) -> Iterator[None]:
 
         before = termios.tcgetattr(fd)
         try:
-            tty.setraw(fd, termios.TCSANOW)  # not TCSAFLUSH: what was typed ahead belongs to the container
+            tty.setraw(fd, termios.TCSANOW)  # not TCSAFLUSH, which would discard input that the user has typed already
             yield
         finally:
             termios.tcsetattr(fd, termios.TCSADRAIN, before)
@@ -84,7 +84,7 @@ def parse_detach_keys(text: str) -> bytes:
 
 
 class DetachKeys:
-    """Watches what is typed for the keys that detach; what turns out not to be them is passed on."""
+    """Searches the input for the keys that detach. Input that only began like them is passed on."""
 
     def __init__(self, keys: bytes) -> None:
         self._keys = keys

@@ -1,4 +1,4 @@
-"""`--since` and `--until`: what people write, as the Engine API takes it."""
+"""`--since` and `--until`: from the forms that users may write to the form that the Engine API takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cove unpause`: let the processes of frozen containers go on."""
+"""`cove unpause`: thaw the processes of paused containers."""
 
 from __future__ import annotations
 

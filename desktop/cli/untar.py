@@ -1,4 +1,4 @@
-"""A tar that comes from a container, unpacked on this computer: nothing of it lands outside the folder it is for.
+"""Unpack a container's tar on this computer, with no member outside the destination folder.
 
 tarfile's own filters do this, but Debian 12's Python 3.11.2 has none of them (they came with 3.11.4).
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class OutsideError(tarfile.TarError):
-    """A member that would land outside the folder."""
+    """A member's path leads out of the destination folder."""
 
 
 def unpack(tar: tarfile.TarFile, folder: Path, renamed: Callable[[tarfile.TarInfo], tarfile.TarInfo]) -> None:
@@ -21,7 +21,8 @@ def unpack(tar: tarfile.TarFile, folder: Path, renamed: Callable[[tarfile.TarInf
     Set-id bits and write permission for others are dropped; folders get their mode and times last, so that one that
     is read-only can be filled.
     """
-    tar.extraction_filter = lambda member, _path: member  # newer Pythons ask for one; what is refused is refused here
+    # Newer Pythons require a filter. This one accepts all members: this module does the checks.
+    tar.extraction_filter = lambda member, _path: member
     folders: list[tarfile.TarInfo] = []
     for original in tar:
         member = renamed(original)
@@ -39,7 +40,7 @@ def unpack(tar: tarfile.TarFile, folder: Path, renamed: Callable[[tarfile.TarInf
 
 
 def _check(member: tarfile.TarInfo, folder: Path) -> None:
-    """Links met on the way are followed here as the kernel would follow them. Raises OutsideError."""
+    """Resolves symbolic links in the path as the kernel would. Raises OutsideError."""
     top = os.path.realpath(folder)
     parent = os.path.realpath(os.path.join(top, os.path.dirname(member.name)))
     if os.path.isabs(member.name) or ".." in member.name.split("/") or os.path.commonpath([top, parent]) != top:

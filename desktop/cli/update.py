@@ -1,4 +1,4 @@
-"""`cove update`: other limits for containers, running or not."""
+"""`cove update`: change the resource limits of containers, running or not."""
 
 from __future__ import annotations
 

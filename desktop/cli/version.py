@@ -1,4 +1,4 @@
-"""`cove version`: what this client is, and what the engine it talks to is."""
+"""`cove version`: the versions of this client and of the engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "
 
 
 def main(argv: Sequence[str], app: App) -> int:
-    """Says its own part in any case; the engine is not started for a mere question."""
+    """Prints the client's version in any case, and the engine's only if it runs: it is not started for this."""
     flags = parse(SPEC, argv)
     chosen = app.context()
     failure: str | None = None

@@ -1,4 +1,4 @@
-"""`cove vm`: start, stop and look after the VM. All but `logs` and `ssh` is asked of the host agent."""
+"""`cove vm`: start, stop and inspect the VM. All verbs but `logs` and `ssh` are requests to the host agent."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ RESET = Spec(
     most=0,
     flags=(Flag("yes", "y", help="Do not ask"),),
 )
-_NOT_RUNNING = 3  # as `systemctl status` has it
+_NOT_RUNNING = 3  # the exit status of `systemctl status` for a unit that does not run
 
 
 def main(argv: Sequence[str], app: App) -> int:
@@ -167,9 +167,9 @@ def _ssh(argv: Sequence[str], app: App) -> int:
     words += [f"-o{name}={value}" for name, value in options.items()]
     words += ["-tt"] if not command and sys.stdin.isatty() else []
     words.append("root@127.0.0.1")
-    # The VM's shell reads it again: several words keep their bounds, one word is a command line of the user's.
+    # The VM's shell parses the line again. Quote several words; pass a single word as the user's own command line.
     words += command if len(command) < 2 else [shlex.join(command)]
-    if sys.platform == "win32":  # exec there gives the terminal back before the program ends
+    if sys.platform == "win32":  # on Windows, exec returns the terminal to the shell before the program ends
         import subprocess
 
         return subprocess.call(words)
@@ -202,7 +202,7 @@ def _reset(argv: Sequence[str], app: App) -> int:
         print("All images, containers and volumes of the VM will be deleted. Go on? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise Failure("Nothing was deleted")
-    # The agent holds the disk's locks, so it is asked even if it has to be started for this.
+    # Only the agent may delete the disk, so it is started for this if it does not run.
     try:
         with starting.ensure_host_agent(app.paths) as client:
             client.reset()
@@ -213,7 +213,7 @@ def _reset(argv: Sequence[str], app: App) -> int:
 
 
 def _raw_state(client: HostClient) -> dict[str, Any] | None:
-    """The state with all its fields; None: no agent runs, so no VM that it knows of."""
+    """The VM's state with all its fields; None if no host agent runs."""
     try:
         return client.json_object("GET", "/v1/state")
     except ConnectionFailed:

@@ -1,4 +1,4 @@
-"""`cove wait`: until containers end; prints their exit statuses."""
+"""`cove wait`: wait until containers end and print their exit statuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPEC = Spec(
 
 
 def main(argv: Sequence[str], app: App) -> int:
-    names = parse(SPEC, argv).args  # before the client: it starts the VM where that is needed
+    names = parse(SPEC, argv).args  # before the client is made, which may start the VM
     failed = False
     client = app.client()
     for name in names:
