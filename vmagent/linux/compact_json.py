@@ -1,6 +1,6 @@
 """JSON by CPython's accelerator without the `json` package, which loads `re`: too much memory for the supervisor.
 
-Same results as json.dumps(separators=(",", ":")) and json.loads for what our processes send each other.
+For the messages between our processes the results equal json.dumps(separators=(",", ":")) and json.loads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Python interpreter, protected from what it starts (CVE-2019-5736).
+"""The Python interpreter, protected from the containers that it starts (CVE-2019-5736).
 
 A process inside a container can open, through /proc/PID/exe, the executable of a process that has just entered the
 container's namespaces. In the CVE that was runc; here it is the interpreter, and if it were overwritten, the attacker's

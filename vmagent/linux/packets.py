@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 INLINE_BYTES = 60_000  # a packet of more than ~208 KB is EMSGSIZE (net.core.wmem_default)
 MAX_MESSAGE_BYTES = 16 << 20
-MAX_QUEUED = 4096  # messages a peer may be behind before its connection is given up
+MAX_QUEUED = 4096  # queued messages; a peer that is further behind is disconnected
 _MAX_FDS = 253
 _FD_BYTES = 4
 
 
 class PeerLost(Exception):
-    """The other side has closed, sent what is no message, or lags so far behind that it counts as closed."""
+    """The other side has closed, sent something that is not a message, or lags too far behind."""
 
 
 def open_socket(fd: int = -1) -> Socket:
-    """A new SEQPACKET socket, or the one that `fd` is open on (from here on its owner). Not blocking, CLOEXEC."""
+    """A new SEQPACKET socket, or one that takes over `fd`. Not blocking, CLOEXEC."""
     if fd < 0:
         return Socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     os.set_blocking(fd, False)
@@ -188,7 +188,7 @@ class Link:
             return None
 
     def close(self) -> None:
-        """Close the socket and what waited in the queue."""
+        """Close the socket and the descriptors of queued messages."""
         for _, fds in self._queue:
             for fd in fds:
                 os.close(fd)

@@ -1,7 +1,7 @@
 """The static programs; their C sources are beside this file, build.py compiles them.
 
-`hello` is the command of the image cove/hello, `init` the process 1 of containers made with `--init`: they live inside
-containers. `spawner` stands beside the supervisor and makes its children, see `vmagent.runtime.spawner`.
+`hello` is the command of the image cove/hello, `init` the process 1 of containers made with `--init`: both run
+inside containers. `spawner` runs next to the supervisor and makes its children, see `vmagent.runtime.spawner`.
 """
 
 from __future__ import annotations

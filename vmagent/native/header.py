@@ -1,7 +1,7 @@
-"""The C header of the spawner's requests, made of the field table in `vmagent.runtime.plantypes`.
+"""Generate the C header of the spawner's requests from the field table in `vmagent.runtime.plantypes`.
 
-For each record a struct, and a function that reads one from the request. One source file defines SPAWNER_READERS and
-includes the header again, after its own functions that the readers call: then it has the functions' bodies.
+For each record it has a struct, and a function that reads one from the request. One source file (request.c) defines
+SPAWNER_READERS and includes the header a second time, after the functions that the readers call: that emits the bodies.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _innermost(kind: Kind) -> Kind:
 
 
 def _c_type(kind: Kind) -> str:
-    """The type of one value, with a space behind it where a name may follow."""
+    """The C type of one value, with a trailing space if a name may follow directly."""
     if kind.word == "scalar":
         return fields.SCALARS[kind.name][1] + " "
     return {"fd": "int ", "str": "const char *"}.get(kind.word) or f"struct {_snake(kind.name)} "

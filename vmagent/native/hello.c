@@ -1,6 +1,6 @@
-/* The command of the image cove/hello: says what it is, found out from within.
- * Only what no process can see from inside comes from outside: the runtime sets COVE_OUTSIDE to
- * "pid=N mnt=INODE pid_ns=INODE net=INODE ...", the process's own number and the namespaces of the world around. */
+/* The command of the image cove/hello: describes its own container.
+ * Facts that a process cannot see from inside come from the runtime: it sets COVE_OUTSIDE to
+ * "pid=N mnt_ns=INODE pid_ns=INODE net_ns=INODE ...", the process's pid on the host and the host's namespaces. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -24,7 +24,7 @@ static const char *slurp(const char *path) {
     return buffer;
 }
 
-/* The value of `key=` in COVE_OUTSIDE, 0 where it is not told. */
+/* The value of `key=` in COVE_OUTSIDE, 0 if it is missing. */
 static unsigned long outside(const char *key) {
     const char *told = getenv("COVE_OUTSIDE");
     size_t length = strlen(key);
@@ -59,7 +59,7 @@ static const char *number(int count) {
     return digits;
 }
 
-/* The root's line of mountinfo: an overlay tells its lower layers as lowerdir=a:b or as several lowerdir+=a. */
+/* The root's line of mountinfo: an overlay lists its lower layers as lowerdir=a:b or as several lowerdir+=a. */
 static void say_layers(void) {
     const char *info = slurp("/proc/self/mountinfo");
     char type[32] = "", point[8], flags[8], *line = (char *)info, *next;
@@ -77,7 +77,7 @@ static void say_layers(void) {
             layers++;
             for (; at < end; at++) {
                 if (*at == ':' && at[1] != ':' && at[-1] != ':' && at[-1] != '\\') layers++;
-                /* The engine's empty files to mount hosts and resolv.conf on: no layer of the image. */
+                /* The engine's own layer (mount points for hosts and resolv.conf) is not a layer of the image. */
                 if (!strncmp(at, "/init-layer", 11) && at + 11 <= end) layers--;
             }
         }

@@ -1,5 +1,5 @@
-/* Process 1 of a container made with --init: starts the command, passes every signal on to it, reaps what is
- * orphaned, and ends with the command's status (128 + n where signal n ended it).
+/* Process 1 of a container made with --init: starts the command, forwards every signal to it, reaps orphaned
+ * processes, and exits with the command's status (128 + n if signal n ended it).
  *   init -- COMMAND [ARGUMENT...]
  * Exit status 127: command not found, 126: not executable, 125: wrong use. */
 #define _GNU_SOURCE
@@ -12,13 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Signals that tell of a fault of ours, or that stop us, are not for the child. */
+/* Signals that report a fault of this process, or that stop it, are not forwarded. */
 static const int kept[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS, SIGTTIN, SIGTTOU};
 
 static pid_t start(char **argv, const sigset_t *inherited) {
     pid_t child = fork();
     if (child != 0) return child;
-    /* A process group of its own, in the foreground of the terminal where there is one: Ctrl-C reaches it alone. */
+    /* A process group of its own, in the foreground of the terminal if there is one: only it gets Ctrl-C. */
     setpgid(0, 0);
     if (isatty(STDIN_FILENO)) tcsetpgrp(STDIN_FILENO, getpgrp());
     sigprocmask(SIG_SETMASK, inherited, NULL);
@@ -27,7 +27,7 @@ static pid_t start(char **argv, const sigset_t *inherited) {
     _exit(errno == ENOENT ? 127 : 126);
 }
 
-/* Reap all that has ended; returns 1 and the exit status once `child` is among it. */
+/* Reap every process that has ended; returns 1 and sets the exit status if `child` was one of them. */
 static int reap(pid_t child, int *status) {
     int word, ended = 0;
     pid_t pid;

@@ -1,6 +1,6 @@
-"""`tmpcopyup`: what the image has at a tmpfs's destination is copied into it before it is mounted there.
+"""`tmpcopyup`: copy the image's folder at a tmpfs's destination into the tmpfs, before it is mounted there.
 
-Runs in the container's first process, by descriptors only: no path is resolved, and no link followed.
+Runs in the container's first process. It uses descriptors only: no path is resolved, and no link is followed.
 """
 
 from __future__ import annotations

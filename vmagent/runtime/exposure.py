@@ -1,8 +1,8 @@
 """Whether this interpreter may itself become a container's process: only from a read-only mount (CVE-2019-5736).
 
-`cove-runtime` is started by a script, so from a plain file. As long as the spawner, which is protected, makes the
-container's process, that does no harm. Where the spawner can't, `launch` raises `Exposed`, all is undone but the
-cgroup, and the command runs again in a protected interpreter.
+A script starts `cove-runtime`, so its interpreter is an ordinary file. That is safe as long as the spawner, which is
+protected, makes the container's process. If the spawner cannot, `launch` raises `Exposed`, everything but the cgroup is
+undone, and the command runs again in a protected interpreter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def is_exposed() -> bool:
 
 
 def start_protected() -> NoReturn:
-    """Replace this process by one that runs the same command; without `site`: it needs this package alone."""
+    """Execute the same command again in a protected interpreter; without `site`, which it does not need."""
     env = {**os.environ, _MARK: str(os.getpid())}
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     exec_protected([sys.executable, "-I", "-S", "-c", _CODE, root, *sys.argv[1:]], env)

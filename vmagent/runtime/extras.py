@@ -1,7 +1,7 @@
-"""What few containers ask for: user and time namespaces, idmapped mounts, hooks, scheduling, kept descriptors.
+"""Rarely used features: user and time namespaces, idmapped mounts, hooks, scheduling, preserved descriptors.
 
-Loaded by `launch` before clone3 and only for a plan that asks, so that an ordinary start pays for none of it; the child
-finds everything imported. Methods marked (child) run there.
+`launch` imports this module before clone3, and only for a plan that needs it: an ordinary start has no cost, and the
+child imports nothing. Methods marked (child) run in the child.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Extras:
                     os.fchown(fd, outside(0, user.uids), outside(0, user.gids))
 
     def before_cgroup(self) -> None:
-        """(child) execCPUAffinity, `initial`; for an exec, what a root in a user namespace may not do."""
+        """(child) execCPUAffinity, `initial`; for an exec, limits that need the host's capabilities."""
         if self.namespaces & linux.CLONE_NEWUSER:
             raise_limits(self._process_plan)
         _set_affinity(self._process.cpus_initial)
@@ -132,7 +132,7 @@ class Extras:
 
     @property
     def namespaces(self) -> int:
-        """Which a process that joins the container enters beyond the usual ones."""
+        """CLONE_* flags of the namespaces that an exec enters in addition to the usual ones."""
         return self._process.namespaces
 
     @property

@@ -8,17 +8,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Kinds: docker's exit status of a failed start hangs on them.
+# Kinds: they decide docker's exit status of a failed start.
 NOT_FOUND = "not-found"  # 127: no such command
-PERMISSION = "permission"  # 126: it is there and can't be executed
+PERMISSION = "permission"  # 126: the command exists and cannot be executed
 USER = "user"  # no such user or group in the container
 MOUNT = "mount"
-SPEC = "spec"  # the specification asks for what can't be or is not known here
+SPEC = "spec"  # the specification is not valid, or needs something that is not supported
 OTHER = "other"
 
 
 class LaunchError(Exception):
-    """`kind` is one of the words above, `str(self)` what was being done and what the kernel said to it."""
+    """`kind` is one of the words above, `str(self)` the failed step and the kernel's error."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -31,14 +31,14 @@ def failed(doing: str, error: OSError, kind: str = OTHER) -> LaunchError:
 
 
 def told(said: dict[str, Any]) -> LaunchError:
-    """The error of a child's report: {"error", "kind"}; with "errno" the kernel's words are left to be added here."""
+    """The LaunchError of a child's report {"error", "kind"}; the text for its "errno", if present, is added here."""
     number = said.get("errno")
     text = str(said["error"])
     return LaunchError(str(said["kind"]), f"{text}: {reason(OSError(number, ''))}" if number else text)
 
 
 def reason(error: OSError) -> str:
-    """The kernel's answer in the lower-case words that clients match on."""
+    """strerror(3) in lower case, as clients match it."""
     if error.errno is None:
         return str(error)
     text = os.strerror(error.errno)

@@ -1,7 +1,7 @@
 """Hooks of the OCI runtime (config.md, "POSIX-platform Hooks"): compiled, and run with the state on their stdin.
 
-They are run by the runtime's own process, and by the container's first process before it becomes the command. There
-the parent is a fork of the runtime: it starts hooks by posix_spawn alone and imports nothing.
+The runtime's own process runs them, and the container's first process before it executes the command. That one is a
+fork of the runtime: it starts hooks only by posix_spawn, and imports nothing.
 """
 
 from __future__ import annotations

@@ -47,10 +47,10 @@ _LINKS = (
 
 
 def open_bind_sources(mount_list: tuple[Mount, ...], prepared: dict[int, int]) -> dict[int, int]:
-    """Detached copies of the sources of bind mounts, by the mount's position; `prepared`: those opened already.
+    """Detached copies of the sources of bind mounts, by the mount's position; `prepared` are already open.
 
-    To be called before the tree is made a slave of the host's: a copy made now stays a peer of its source, which is
-    what `rshared` and `rslave` mean. Raises LaunchError (mount).
+    Call it before the mount tree is made a slave of the host's: a copy made now remains a peer of its source, as
+    `rshared` and `rslave` require. Raises LaunchError (mount).
     """
     sources = dict(prepared)
     for position, mount in enumerate(mount_list):
@@ -66,8 +66,8 @@ def open_bind_sources(mount_list: tuple[Mount, ...], prepared: dict[int, int]) -
 def enter_root(plan: Rootfs, root_fd: int = -1) -> int:
     """Mount the overlay at the root's path, or bind the folder onto itself; its descriptor. Raises LaunchError.
 
-    `root_fd`: a detached copy of it, or the overlay, where this process may not walk the path: then it is attached to
-    the host's /dev, a folder that is always there and, its devices being open, not needed any more.
+    `root_fd`: a detached mount of the folder or the overlay, for a process that cannot traverse the path. It is then
+    attached at /dev, which every host has, and whose devices are open by now.
     """
     path, overlay = plan.path, plan.overlay
     try:
@@ -93,7 +93,7 @@ def mount_overlay(target: str, overlay: Overlay) -> None:
     data = _overlay_options(folders, writable)
     descriptors: list[int] = []
     if len(os.fsencode(data)) >= _PAGE or any(c in path for path in folders + writable for c in ":,\\"):
-        # mount(2) takes one page of options, and these characters are separators there: short names instead.
+        # mount(2) takes one page of options, and these characters are separators in it: pass short names instead.
         descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in folders + writable]
         names = [f"/proc/self/fd/{fd}" for fd in descriptors]
         data = _overlay_options(names[: len(folders)], names[len(folders) :])
@@ -105,7 +105,7 @@ def mount_overlay(target: str, overlay: Overlay) -> None:
 
 
 def _overlay_options(lowers: list[str], writable: list[str]) -> str:
-    # index=off: a second mount of an upper whose first one lingers in a dying namespace must not be refused as busy.
+    # index=off: otherwise an upper folder is busy while a dying mount namespace still has it mounted.
     options = "index=off,lowerdir=" + ":".join(lowers)
     return f"{options},upperdir={writable[0]},workdir={writable[1]}" if writable else options
 
@@ -201,7 +201,7 @@ def _attach(
 
 
 def _ordinary_folder(root_fd: int, path: str) -> int:
-    """/proc and /sys are folders of the root, never links: what is looked up below them later must be the kernel's."""
+    """Refuse a link at /proc or /sys: paths below them must later lead to the kernel's file systems."""
     os.close(ensure(root_fd, path, is_folder=True))
     return m.openat2(
         root_fd, path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, m.RESOLVE_IN_ROOT | m.RESOLVE_NO_SYMLINKS
@@ -221,7 +221,7 @@ def _mount_cgroups(root_fd: int, mount: CgroupMount, cgroups: list[ShownCgroup])
         return
     tmpfs = m.new_mount("tmpfs", "tmpfs", [("mode", "755")], mount.attributes & ~m.MOUNT_ATTR_RDONLY)
     _attach(root_fd, mount, os.dup(tmpfs), {}, is_folder=True)
-    os.fchdir(tmpfs)  # attached now; its folders are ours alone, so a mount(2) by name finds no link
+    os.fchdir(tmpfs)  # attached now; only this process can change its folders, so mount(2) by path meets no link
     for entry in cgroups:
         if isinstance(entry, CgroupLink):
             os.symlink(entry.target, entry.name, dir_fd=tmpfs)
@@ -229,7 +229,7 @@ def _mount_cgroups(root_fd: int, mount: CgroupMount, cgroups: list[ShownCgroup])
         assert isinstance(entry, (CgroupHierarchy, CgroupBind))
         os.mkdir(entry.folder, 0o755, dir_fd=tmpfs)
         if isinstance(entry, CgroupHierarchy):
-            # One call each instead of the ten of a mount by descriptors: there are nine hierarchies.
+            # One system call for each of the nine hierarchies; a mount by descriptors needs ten.
             m.mount("cgroup", entry.folder, "cgroup", mount.mount_flags, entry.options)
             continue
         fd = _bound_cgroup(entry.source, mount)
@@ -250,7 +250,7 @@ def _bound_cgroup(source: str, mount: CgroupMount) -> int:
 
 
 def make_devices(root_fd: int, devices: tuple[Device, ...], made: dict[str, int], *, with_links: bool) -> None:
-    """Nodes, and the links that every /dev has. `made`: nodes to be bound, not made. Raises LaunchError."""
+    """Make device nodes, and the links of every /dev. `made`: nodes to bind instead, by path. Raises LaunchError."""
     if not devices and not with_links:
         return
     step = "error creating device nodes"
@@ -297,15 +297,16 @@ def _make_link(parent: int, name: str, target: str) -> None:
     try:
         os.symlink(target, name, dir_fd=parent)
     except FileExistsError:
-        return  # the image's own, on a /dev that is no fresh tmpfs
+        return  # the image has it, on a /dev that is not a new tmpfs
 
 
 def mask(root_fd: int, paths: tuple[str, ...], null_fd: int, trees: dict[str, int]) -> None:
     """Hide `paths`: a file behind /dev/null (the host's own, `null_fd`), a folder behind an empty read-only tmpfs.
 
-    Those of /proc and /sys are looked up in what was mounted there, `trees`: who shares the root file system may have
-    put another folder of that name in its place meanwhile, and the mount has moved with the old one.
-    The null device is bound read-only, which hinders no reading and writing: but its mode and owner are the host's.
+    Paths below /proc and /sys are looked up in `trees`, the mounts made there: another container with the same root
+    file system may meanwhile have renamed the folder, with its mount, and put another one in its place.
+    The null device is bound read-only. It can still be read and written, but its mode and owner, which are the host's,
+    cannot be changed.
     """
     for path in paths:
         target = _open_existing(root_fd, path, trees)
@@ -353,7 +354,7 @@ def finish_tmpfs(root_fd: int, destinations: tuple[str, ...]) -> None:
 
 
 def _open_existing(root_fd: int, path: str, trees: dict[str, int]) -> int:
-    """-1 where `path` is not there."""
+    """An O_PATH descriptor; -1 if `path` does not exist."""
     try:
         for place, fd in trees.items():
             if path.startswith(place + "/"):
@@ -375,12 +376,12 @@ def open_null() -> int:
 
 
 def open_own_null(root_fd: int) -> int:
-    """A null device that is no file of the host's: the container's own, or a node on a file system of its own.
+    """A null device that is not the host's file: the container's /dev/null, or a node on a new tmpfs.
 
-    By the host's own, as a standard stream, the container's root could change that file's mode and owner. Raises
+    Through the host's node, as a standard stream, the container's root could change its mode and owner. Raises
     LaunchError.
     """
-    looked = _open_if_null(root_fd, os.O_PATH)  # what else lies there might block when it is opened
+    looked = _open_if_null(root_fd, os.O_PATH)  # another kind of file might block the open
     if looked >= 0:
         os.close(looked)
         if (fd := _open_if_null(root_fd, os.O_RDWR | os.O_NOCTTY)) >= 0:
@@ -396,7 +397,7 @@ def open_own_null(root_fd: int) -> int:
 
 
 def _open_if_null(root_fd: int, flags: int) -> int:
-    """-1 where the container's /dev/null is missing, leads nowhere or is something else."""
+    """The container's /dev/null; -1 if it is missing, a dangling link or not the null device."""
     try:
         fd = m.open_in_root(root_fd, "/dev/null", flags)
     except OSError:
@@ -413,7 +414,7 @@ def is_null(fd: int) -> bool:
 
 
 def write_sysctls(values: tuple[Sysctl, ...]) -> None:
-    """Write them through a procfs of our own that nothing can be mounted over."""
+    """Write kernel parameters through a new, detached procfs: no mount of the container can cover its files."""
     if not values:
         return
     proc = m.new_mount("proc", "proc", [])
@@ -434,7 +435,7 @@ def pivot(root_fd: int, *, readonly: bool, propagation: int) -> None:
         if readonly:
             m.mount_setattr(root_fd, set_=m.MOUNT_ATTR_RDONLY)
         os.fchdir(root_fd)
-        m.pivot_root(".", ".")  # the old root now lies over the new one, at the same place
+        m.pivot_root(".", ".")  # the old root is now mounted over the new one
         m.umount(".", m.MNT_DETACH)
         os.chdir("/")
         if propagation:
@@ -461,7 +462,7 @@ def ensure(root_fd: int, path: str, *, is_folder: bool, mode: int = 0o755) -> in
 
 
 def _make(root_fd: int, path: str, *, is_folder: bool, mode: int) -> str:
-    """Make what is missing of `path`; its true place, without links."""
+    """Make the missing parts of `path`; returns the resolved path, without links."""
     todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
     done: list[str] = []
     links = 0

@@ -1,8 +1,8 @@
 """OCI seccomp profiles (config-linux.md, "Seccomp") as BPF programs, by a compiler of our own.
 
 System calls of one outcome are joined to ranges and searched by a binary tree: the kernel emulates a filter for every
-system call number when it is loaded, so depth counts there, and at run time. What decides is what libseccomp would
-decide (tests compare the two): a rule without arguments beats those with, a rule that says the default is left out,
+system call number when it is loaded, so depth counts there, and at run time. The result is that of
+libseccomp (tests compare the two): a rule without arguments beats those with, a rule that says the default is left out,
 several conditions on one argument are alternatives, a foreign architecture is killed, and on i386 a rule for a call of
 sockets or of System V IPC is one for the same call through socketcall(2) or ipc(2) too.
 """
@@ -29,8 +29,8 @@ _ARCHITECTURES = {
     "SCMP_ARCH_AARCH64": (0xC00000B7, "aarch64", True),
     "SCMP_ARCH_ARM": (0x40000028, "arm", False),
 }
-# What libseccomp has a name for beyond those: no kernel that this runs on gives a call such an architecture, and what a
-# filter does not name is killed, so leaving them out changes nothing.
+# Other architectures of libseccomp. No kernel that this program runs on reports them for a call, and a filter kills
+# calls of an architecture that it does not name. So they are accepted and left out.
 _FOREIGN = frozenset(
     "SCMP_ARCH_" + name
     for name in [
@@ -57,7 +57,8 @@ _FOREIGN = frozenset(
 ARCHITECTURES = tuple(_ARCHITECTURES)
 NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 _X32_BIT = 0x40000000
-# What i386 also has as a first argument of one call, from 1 on: linux/net.h, linux/ipc.h ("-" is none).
+# i386 calls that can also be made through one multiplexed call, by its first argument, counted from 1 ("-": unused):
+# linux/net.h, linux/ipc.h.
 _MULTIPLEXED = {
     "socketcall": "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom "
     "shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg",
@@ -109,7 +110,7 @@ _INSN = struct.Struct("<HBBI")
 
 
 class Program(NamedTuple):
-    """`instructions`: struct sock_filter after struct sock_filter; `flags` for seccomp(2)."""
+    """`instructions`: an array of struct sock_filter; `flags` for seccomp(2)."""
 
     instructions: bytes
     flags: int
@@ -182,7 +183,7 @@ def _compile(content: bytes) -> Program:
 
 
 def _check_listener(profile: Mapping[str, Any]) -> bool:
-    """Whether the profile asks an agent about some calls. Raises LaunchError where nobody would answer."""
+    """Whether the profile needs a listener. Raises LaunchError for a listener that could not work."""
     if profile.get("listenerMetadata") and not profile.get("listenerPath"):
         raise LaunchError(SPEC, "seccomp.listenerMetadata without listenerPath")
     if profile["defaultAction"] == "SCMP_ACT_NOTIFY":
@@ -200,7 +201,7 @@ def _for_tables(profile: Mapping[str, Any], tables: Sequence[tuple[str, bool]], 
     outcomes: dict[int, _Outcome] = {}
     unknown = default
     highest = -1
-    wide = tables[0][1] or len(tables) > 1  # x32's own width is `_search`'s matter
+    wide = tables[0][1] or len(tables) > 1  # `_search` handles the width of x32
     has_x32 = any(table == "x32" for table, _ in tables)
     for table, _ in tables:
         numbers = _numbers()[table]
@@ -218,7 +219,7 @@ def _for_tables(profile: Mapping[str, Any], tables: Sequence[tuple[str, bool]], 
 
 
 def _multiplexed(numbers: Mapping[str, int]) -> dict[str, tuple[int, _Condition]]:
-    """Call → number of the call that it also goes through, and what says so there."""
+    """Call name → (number of the multiplexed call, condition on its first argument)."""
     return {
         name: (numbers[through], _Condition(0, "SCMP_CMP_EQ", position, 0))
         for through, names in _MULTIPLEXED.items()
@@ -323,7 +324,7 @@ def _leaf(outcome: _Outcome, wide: bool) -> _Code:
     for conditions, action in reversed(outcome.rules):
         test: _Code = [(_RET, 0, 0, action)]
         for condition in reversed(conditions):
-            # Each test is entered with everything behind it known: it falls into it, or jumps over it.
+            # Built from the last test backwards, so that each test knows the length of the code that it may jump over.
             test = _test(condition, wide, len(test)) + test
         code = test + code
     return code

@@ -1,4 +1,4 @@
-"""What `cove-runtime` keeps of a container between two commands: one folder per container below --root.
+"""The state of a container that `cove-runtime` stores between two commands: one folder per container below --root.
 
 ROOT/ID/state.json   written at create; runtime.md, "State"
 ROOT/ID/config.json  the specification as it was at create
@@ -198,7 +198,7 @@ def _timestamp(time_ns: int) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace a file atomically for readers. Not flushed: after a power failure no container is left anyway."""
+    """Replace a file atomically for readers. No fsync: after a power failure no container is running."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

@@ -1,5 +1,5 @@
-/* The last steps before execve: streams, limits, identity, capabilities, seccomp, the command; as
- * vmagent/runtime/process.py has them. No path of the container is trusted here. */
+/* The last steps before execve: streams, limits, identity, capabilities, seccomp, the command.
+ * Same steps as in vmagent/runtime/process.py. No path of the container is trusted here. */
 #define _GNU_SOURCE
 #include "spawner.h"
 
@@ -97,7 +97,7 @@ static void close_others(void) {
     }
 }
 
-/* The command may open /dev/stdout: the pipes are to be its user's. Not so the null device: it is everyone's. */
+/* Make the user the owner of the stream pipes, so that the command can open /dev/stdout. Not of the null device. */
 static void give_streams_to(uid_t uid) {
     for (int fd = 0; fd < 3; fd++) {
         struct stat info;
@@ -154,7 +154,7 @@ static void change_user(const struct identity *who, const struct sets *s, mode_t
 
 /* Enter the working directory, and make sure that it lies inside (CVE-2024-21626). The first call comes before the user
  * changes: the command need not have the right to enter it. On a file system where root has less rights than the user
- * (NFS) that is refused, so a refusal is no failure then (0), and the second call tries it as the user. */
+ * (NFS) the first call may be refused: then it returns 0, and the second call tries again as the user. */
 static int change_folder(const char *cwd, int may_fail) {
     static char place[PATH_MAX];
     int result = chdir(cwd);
@@ -202,7 +202,7 @@ static int read_byte(int fd) {
     return done == 1 ? byte : -1;
 }
 
-/* Say something that the supervisor has to do first; it answers with one line. */
+/* Report something that the supervisor has to do first, and wait for its reply of one line. */
 void ask(const char *line) {
     int byte;
     say(line);
@@ -219,7 +219,7 @@ static void wait_for_go(void) {
 }
 
 static void load_filter(const struct filter *filter) {
-    static uint64_t instructions[MAX_FILTER]; /* aligned, as the request's bytes are not */
+    static uint64_t instructions[MAX_FILTER]; /* aligned, unlike the bytes of the request */
     size_t length = filter->instructions_size;
     if (length > sizeof instructions) fail(K_OTHER, 0, "the seccomp filter is too long");
     memcpy(instructions, filter->instructions, length);
@@ -243,7 +243,7 @@ static void confine(const struct sets *s, const struct filter *filter, int no_ne
     if (no_new_privileges && filter) load_filter(filter);
 }
 
-/* The strings with room for two more, and NULL behind them. */
+/* The strings, room for two more, and a terminating NULL. */
 static const char **vector_of(const char **strings, size_t count) {
     const char **vector = allocate(count + 3, sizeof *vector);
     memcpy(vector, strings, count * sizeof *vector);

@@ -1,5 +1,5 @@
-/* `tmpcopyup`: what the image has at a tmpfs's destination is copied into it before it is mounted there. By descriptors
- * only: no path is resolved, and no link followed. vmagent/runtime/copyup.py does the same. */
+/* `tmpcopyup`: copy the image's folder at a tmpfs's destination into the tmpfs, before it is mounted there. Uses
+ * descriptors only: no path is resolved, and no link is followed. vmagent/runtime/copyup.py does the same. */
 #define _GNU_SOURCE
 #include "spawner.h"
 

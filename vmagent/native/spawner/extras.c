@@ -1,5 +1,5 @@
-/* What few processes ask for: scheduling, CPU affinity, personality; and an exec in a user namespace. As
- * vmagent/runtime/extras.py has it. */
+/* Rarely used features: scheduling, CPU affinity, personality; and an exec in a user namespace. Same steps as in
+ * vmagent/runtime/extras.py. */
 #define _GNU_SOURCE
 #include "spawner.h"
 
@@ -59,7 +59,7 @@ void raise_limits(const struct process *process) {
     }
 }
 
-/* Of a user namespace that was entered: until then this process has ids that it does not map. */
+/* Become root of a user namespace that was entered: until then, this process has ids that are not mapped there. */
 void become_root(void) {
     if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
         fail(K_OTHER, errno, "error becoming root of the user namespace");

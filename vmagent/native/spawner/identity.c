@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum { MAX_FILE = 16 << 20, MAX_FIELDS = 8 };
-#define MAX_ID INT64_C(0x7fffffff)        /* of a number that is no name in the file; docker's limit */
+#define MAX_ID INT64_C(0x7fffffff)        /* docker's limit for a number that the file does not list */
 #define MAX_KERNEL_ID INT64_C(0xfffffffe) /* -1 means "no change" to setresuid(2): root would stay root */
 
 struct table {
@@ -21,7 +21,7 @@ struct table {
 
 static struct identity found;
 
-/* The file's text with a NUL behind it; empty where there is no such file. */
+/* The file's text, NUL-terminated; empty if it is missing or not usable. */
 static struct table read_table(int root, const char *path) {
     struct table none = {NULL, NULL};
     struct stat info;
@@ -44,7 +44,8 @@ static struct table read_table(int root, const char *path) {
     return (struct table){text, text + used};
 }
 
-/* The next line's fields, cut at colons in a copy; how many there are, 0 at the end. Longer ones than 8 are joined. */
+/* Split a copy of the next line at its colons; returns the number of fields, 0 at the end. The ninth and later fields are
+ * dropped. */
 static int next_record(char **at, char *end, char **fields, char **line, size_t *room) {
     while (*at < end) {
         char *start = *at, *stop = memchr(start, '\n', (size_t)(end - start));
@@ -78,7 +79,7 @@ static int next_record(char **at, char *end, char **fields, char **line, size_t 
     size_t room_ = 0;                                                                                   \
     for (int count; (count = next_record(&at_, (table).end, fields, &line_, &room_)) > 0;)
 
-/* A number, at most ten digits long without its zeros; -1 if it is none or longer. */
+/* A decimal number of at most ten digits without leading zeros; -1 for other text. */
 static int64_t to_number(const char *text) {
     if (!*text || text[strspn(text, "0123456789")]) return -1;
     text += strspn(text, "0");
@@ -90,7 +91,7 @@ static int is_id(const char *field) {
     return value >= 0 && value <= MAX_KERNEL_ID;
 }
 
-/* What the user has typed, and no file knows. */
+/* The number that was given for a user or group that the file does not list. */
 static uint32_t typed_id(const char *what, const char *file, const char *name) {
     if (!*name || name[strspn(name, "0123456789")])
         fail(K_USER, 0, "unable to find %s %s: no matching entries in %s file", what, name, file);
@@ -124,7 +125,7 @@ static int is_member(const char *members, const char *name) {
     }
 }
 
-/* The entry of `name`; what it is called there, "" if it has none. */
+/* Look up `name`; returns the name in its entry, "" if there is no entry. */
 static const char *find_user(struct table passwd, const char *name) {
     each_record(passwd) {
         if (count <= 3 || (strcmp(fields[0], name) != 0 && strcmp(fields[2], name) != 0)) continue;

@@ -1,11 +1,10 @@
-/* The spawner: a small process beside the supervisor that makes containers' processes for it.
- *   spawner CHANNEL VERSION        (the number of a SOCK_SEQPACKET socket; the version of the requests)
- * Its first message is the version of the requests that it reads; if that differs from VERSION it ends.
- * Each request is one message with its descriptors; the answer is the new process's number, or -errno, and the number of
- * a helper that has ended and is to be reaped, or 0. They are the supervisor's own children (CLONE_PARENT). A fork of
- * this small memory costs a tenth of a fork of the interpreter's, and the child meets no page fault on every reference
- * count; nothing is decided here. At the end of the channel, which is the supervisor's end, the spawner ends. It keeps no
- * state. */
+/* The spawner: a small process that makes the supervisor's containers' processes.
+ *   spawner CHANNEL VERSION        (descriptor of a SOCK_SEQPACKET socket; version of the supervisor's requests)
+ * Its first message is the version of the requests that it reads; if that differs from VERSION, it exits.
+ * Each request is one message with its descriptors. The reply is the pid of the new process or -errno, and the pid of an
+ * ended helper process to be reaped, or 0. Both are children of the supervisor (CLONE_PARENT). A fork of this small
+ * process costs a tenth of a fork of the interpreter, and its child has no page faults from reference counts. The
+ * spawner makes no decisions and keeps no state. It exits at end of file on the channel, when the supervisor ends. */
 #define _GNU_SOURCE
 #include "spawner.h"
 
@@ -29,9 +28,9 @@ enum { NR_clone3 = 435 };
 enum { MAX_ENTRANCES = 32 };
 
 static char request[MAX_REQUEST];
-static pid_t *sibling; /* shared with the children */
+static pid_t *sibling; /* in memory shared with the children */
 
-/* A fork that is the supervisor's child too; `cgroup`: a descriptor, or -1. */
+/* clone3 that makes a child of the supervisor; `cgroup`: a descriptor, or -1. */
 static long clone_sibling(uint64_t flags, int cgroup, pid_t *number_at, int *pidfd) {
     uint64_t arguments[11] = {flags | CLONE_PARENT}; /* struct clone_args: pidfd second, parent_tid fourth, cgroup last */
     arguments[1] = (uint64_t)(uintptr_t)pidfd;
@@ -67,7 +66,7 @@ static void loopback_up(void) {
 static int entrances[MAX_ENTRANCES];
 static size_t entrance_count;
 
-/* The files by which a process enters its cgroups (v1), opened while the host's paths are there. */
+/* Files through which a process enters its cgroups (v1), opened while it still sees the host's paths. */
 static void open_entrances(const struct entry *entry) {
     if (entry->tasks_count > MAX_ENTRANCES) fail(K_OTHER, 0, "too many cgroup hierarchies");
     for (entrance_count = 0; entrance_count < entry->tasks_count; entrance_count++) {
@@ -84,7 +83,7 @@ static void enter_cgroups(void) {
     }
 }
 
-/* To be done by the host's paths, before a namespace of the host is left. */
+/* The steps that need the host's paths, before this process leaves any namespace of the host. */
 static void settle(const struct entry *entry, const struct process *process) {
     const struct process_extra *extra = process->extra;
     if (process->has_oom_score_adj) set_oom_score(process->oom_score_adj);
@@ -94,7 +93,7 @@ static void settle(const struct entry *entry, const struct process *process) {
         fail(K_OTHER, errno, "error joining a session keyring");
 }
 
-/* To be called while /proc is the host's: there this process has the number that the host knows it by. */
+/* Call it while /proc is the host's: its link `self` has the pid that the host sees. */
 static const char *outside_of(const struct start_request *request) {
     char pid[16] = "";
     if (request->outside == NULL) return NULL;
@@ -146,10 +145,11 @@ static _Noreturn void start(void) {
     become_and_exec(root, process, &request.kernel, outside, began, now_ns());
 }
 
-/* Into the container, in two steps. A process of the container that has SYS_PTRACE may trace what it sees from its
- * birth on, with all that it holds then. So this process, which the container cannot see, leaves the host's namespaces
- * first, and its sibling is born into the container's pid namespace with nothing of the host but the request's own
- * descriptors. The sibling's number goes to the spawner through memory that the sibling itself does not have. */
+/* Enter the container in two steps. A process in the container with SYS_PTRACE could trace a process in its PID
+ * namespace from the beginning, with every right that it still has. So this process, which is outside of that PID
+ * namespace, leaves the host's other namespaces first. Then it makes a sibling in the container's PID namespace, which
+ * has nothing of the host but the request's descriptors. The sibling's pid goes to the spawner through memory that is
+ * not mapped in the sibling. */
 static _Noreturn void execute(void) {
     int64_t began = now_ns();
     struct exec_request request;
@@ -160,7 +160,7 @@ static _Noreturn void execute(void) {
     if (request.namespaces & CLONE_NEWUSER) raise_limits(process);
     if (extra) set_affinity(extra->cpus_initial, extra->cpus_initial_count);
     settle(&request.entry, process);
-    /* by a pidfd: root and working directory become the container's too */
+    /* with a pidfd, also changes root and working directory */
     if (setns(request.container, (int)request.namespaces | CLONE_NEWPID) < 0) {
         if (errno == ESRCH) fail(K_OTHER, 0, "the container is not running");
         fail(K_OTHER, errno, "error joining the container's namespaces");
@@ -181,7 +181,7 @@ static _Noreturn void execute(void) {
     become_and_exec(root, process, &request.kernel, NULL, began, 0);
 }
 
-/* clone3 for the supervisor; `answer`: the new process's number or -errno, and that of a helper that has ended. */
+/* Carry out one request; `answer`: the new process's pid or -errno, and the pid of an ended helper or 0. */
 static void make_child(int channel, int own_pid_ns, long answer[2]) {
     struct head head;
     read_head(&head);
@@ -199,7 +199,7 @@ static void make_child(int channel, int own_pid_ns, long answer[2]) {
     answer[0] = head.kind == EXEC ? clone_sibling(CLONE_PIDFD, head.cgroup, NULL, &helper)
                                   : clone_sibling(head.clone_flags, head.cgroup, NULL, NULL);
     if (answer[0] == 0) {
-        close(channel); /* so that its end is the spawner's end, whatever becomes of us */
+        close(channel); /* so that only the spawner has this end */
         close(own_pid_ns);
         if (head.cgroup >= 0) close(head.cgroup);
         if (head.kind == START) start();
@@ -207,13 +207,13 @@ static void make_child(int channel, int own_pid_ns, long answer[2]) {
         fail(K_OTHER, 0, "an unknown request to the spawner");
     }
     if (answer[0] < 0) answer[0] = -errno;
-    /* without this the next child would be born in that namespace too */
+    /* otherwise the next child would start in that namespace too */
     if (head.pid_namespace >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0) _exit(1);
     if (helper < 0) return;
     struct pollfd end = {.fd = helper, .events = POLLIN};
     while (poll(&end, 1, -1) < 0 && errno == EINTR) continue;
     close(helper);
-    if (*sibling) { /* else the helper failed, and its report says why */
+    if (*sibling) { /* otherwise the helper failed, and has reported why */
         answer[1] = answer[0];
         answer[0] = *sibling;
     }
@@ -224,14 +224,14 @@ int main(int argc, char **argv) {
     socklen_t size = sizeof type;
     if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) return 125;
     fcntl(channel, F_SETFD, FD_CLOEXEC);
-    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd < 3) continue; /* no descriptor of a request is to be below 3 */
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd < 3) continue; /* 0 to 2 stay occupied */
     if (fd < 0) return 125;
     close(fd);
     prctl(PR_SET_NAME, "cove-spawner");
     setsid(); /* signals of the starter's terminal do not reach this process */
     /* The children inherit this until execve: no process of a container may trace them. */
     prctl(PR_SET_DUMPABLE, 0);
-    for (int n = 1; n <= 64; n++) { /* past libc, which hides 32 and 33 */
+    for (int n = 1; n <= 64; n++) { /* the system call, because libc refuses 32 and 33 */
         uint64_t action[4] = {0};
         syscall(SYS_rt_sigaction, n, action, NULL, 8);
     }

@@ -19,7 +19,7 @@ void request_begin(const char *first, size_t length) {
     end = first + length;
 }
 
-/* The supervisor writes the request, so a short one is a fault of ours: better no process than a half-made one. */
+/* A short request is a bug of the supervisor: fail, and do not make a process from a part of it. */
 static const char *take(size_t length) {
     if ((size_t)(end - cursor) < length) fail(K_OTHER, 0, "the request to the spawner is too short");
     const char *at = cursor;

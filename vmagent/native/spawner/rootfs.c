@@ -37,7 +37,7 @@ static int has_more(const char *rest) {
     return path_step(&rest, part) != 0;
 }
 
-/* Make what is missing of `path`; `done` becomes its true place, without links. */
+/* Make the missing parts of `path`; `done` gets the resolved path, without links. */
 static int make_path(int root, const char *path, int is_folder, char *done) {
     static char todo[2 * PATH_MAX], next[2 * PATH_MAX];
     char part[NAME_MAX + 1], target[PATH_MAX];
@@ -106,9 +106,9 @@ int ensure(int root, const char *path, int is_folder) {
     return fd;
 }
 
-/* A null device that is no file of the host's: the container's own, or a node on a file system of its own. */
+/* A null device that is not the host's file: the container's /dev/null, or a node on a new tmpfs. */
 int open_own_null(int root) {
-    int fd = open_in_root(root, "/dev/null", O_PATH); /* what else lies there might block when it is opened */
+    int fd = open_in_root(root, "/dev/null", O_PATH); /* another kind of file might block the open */
     if (fd >= 0) {
         int good = is_null(fd);
         close(fd);
@@ -126,7 +126,7 @@ int open_own_null(int root) {
     return fd;
 }
 
-/* What all kinds of mounts have in common. */
+/* The fields that all kinds of mounts have. */
 struct target {
     const char *label, *destination;
     uint32_t place;
@@ -147,7 +147,7 @@ static void attach(int root, struct target t, int fd, int is_folder) {
     int target = ensure(root, t.destination, is_folder);
     must(target, t);
     if (t.place & ORDINARY) {
-        /* /proc and /sys are folders of the root, never links: what is looked up below must be the kernel's. */
+        /* Refuse a link at /proc or /sys: paths below them must later lead to the kernel's file systems. */
         close(target);
         uint64_t how = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
         target = sys_openat2(root, t.destination, O_PATH | O_DIRECTORY | O_NOFOLLOW, how);
@@ -223,7 +223,7 @@ static void mount_cgroups(int root, const struct cgroup_mount *m, const struct s
             int copy = fcntl(tmpfs, F_DUPFD_CLOEXEC, 3);
             must(copy, t);
             attach_cgroup(root, m, copy);
-            must(fchdir(tmpfs), t); /* its folders are this process's alone, so a mount(2) by name finds no link */
+            must(fchdir(tmpfs), t); /* only this process can change its folders, so mount(2) by path meets no link */
         }
         mount_hierarchy(tmpfs, m, &shown[i]);
     }
@@ -279,8 +279,8 @@ static void mount_all(int root, const struct start_request *request) {
     }
 }
 
-/* Before the tree is made a slave of the host's: a copy made now stays a peer of its source, as `rshared` and `rslave`
- * mean it. */
+/* Call it before the mount tree is made a slave of the host's: a copy made now remains a peer of its source, as
+ * `rshared` and `rslave` require. */
 static void open_sources(const struct rootfs *plan) {
     sources = allocate(plan->mounts_count, sizeof *sources);
     for (size_t i = 0; i < plan->mounts_count; i++) {
@@ -335,7 +335,7 @@ static const char *overlay_options(const char *const *lowers, size_t count, cons
     size_t size = 64 + strlen(upper) + strlen(work);
     for (size_t i = 0; i < count; i++) size += strlen(lowers[i]) + 1;
     char *options = allocate(size, 1), *at = options;
-    /* index=off: a second mount of an upper whose first one lingers in a dying namespace must not be refused as busy */
+    /* index=off: otherwise an upper folder is busy while a dying mount namespace still has it mounted */
     at += sprintf(at, "index=off,lowerdir=");
     for (size_t i = 0; i < count; i++) at += sprintf(at, i ? ":%s" : "%s", lowers[i]);
     if (*upper) sprintf(at, ",upperdir=%s,workdir=%s", upper, work);
@@ -367,7 +367,7 @@ static int mount_overlay(const char *target, const struct overlay *overlay) {
     return mount("overlay", target, "overlay", 0, options);
 }
 
-/* Binds' sources, the root, its mounts and devices; the root's descriptor. */
+/* Open the sources of binds, make the root with its mounts and devices; returns the root's descriptor. */
 int make_root(const struct start_request *request) {
     const struct rootfs *plan = &request->rootfs;
     umask(0);
@@ -458,7 +458,7 @@ void finish_tmpfs(int root, const struct rootfs *plan) {
     }
 }
 
-/* Through a procfs of this process's own that nothing can be mounted over. */
+/* Write kernel parameters through a new, detached procfs: no mount of the container can cover its files. */
 void write_sysctls(const struct rootfs *plan) {
     if (!plan->sysctls_count) return;
     int proc = new_mount("proc", "proc", NULL, 0, 0);
@@ -477,7 +477,7 @@ void write_sysctls(const struct rootfs *plan) {
 
 void pivot(int root, const struct rootfs *plan) {
     if ((plan->readonly && sys_mount_setattr(root, ATTR_RDONLY, 0, 0, 0) < 0) || fchdir(root) < 0 ||
-        /* the old root now lies over the new one, at the same place */
+        /* the old root is now mounted over the new one */
         syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
         (plan->propagation && mount(NULL, "/", NULL, plan->propagation, NULL) < 0))
         fail(K_MOUNT, errno, "error changing the root");

@@ -44,7 +44,7 @@ struct identity {
     const char *home;
 };
 
-/* strcspn for one character. That of the libc here measures the whole rest first: lists took the square of their time. */
+/* strcspn for one character. musl's strcspn first measures the whole rest, which made long lists take quadratic time. */
 static inline size_t until(const char *text, char stop) {
     size_t length = 0;
     while (text[length] && text[length] != stop) length++;
@@ -53,8 +53,8 @@ static inline size_t until(const char *text, char stop) {
 
 /* request.c */
 extern int fds[MAX_FDS]; /* the descriptors of the request; a field names one by its position, -1 for none */
-/* The child's: where it reports, and where the word to go on comes; then, for `start` of the runtime's command line,
- * where a second word comes, and where it reports from then on. */
+/* The child's pipes: it writes reports to the first and reads `go` from the second. With the runtime's command line it
+ * then reads a second byte from `start_fd`, and reports to `started_fd` from then on. */
 extern int report_fd, go_fd, start_fd, started_fd;
 void request_begin(const char *bytes, size_t length);
 void read_number(void *at, size_t size); /* numbers are little endian, as both architectures have them in memory */

@@ -45,7 +45,7 @@ class Cgroup:
             write(path, 0)
 
     def redirected(self, paths: Mapping[str, str]) -> Cgroup:
-        """The same cgroup, which a child enters elsewhere: for each controller of `paths` at that path, "" for all.
+        """This cgroup, but a child enters the cgroup at `paths[controller]` instead; "" stands for all controllers.
 
         Raises ValueError for a controller without a hierarchy of its own, FileNotFoundError for a missing cgroup.
         """
@@ -316,5 +316,5 @@ def is_zombie(pid: int) -> bool:
 
 
 def pause() -> None:
-    """Wait a millisecond, for something that v1 has no event for."""
+    """Sleep for a millisecond: polling, where cgroup v1 has no event."""
     time.sleep(_PAUSE_S)

@@ -68,7 +68,7 @@ class TreeV1(Tree):
     def __init__(self) -> None:
         self.hierarchies: list[tuple[str, list[str]]] = []  # (mount point, its controllers or name=…)
         self.controllers: dict[str, str] = {}  # controller → mount point
-        self.unified = ""  # where the v2 tree is mounted, "" if it is not or cannot be written to
+        self.unified = ""  # mount point of the v2 tree, "" if there is none that can be written to
         self._prepared: set[str] = set()
         for line in read("/proc/self/mountinfo").splitlines():
             left, _, right = line.partition(" - ")
