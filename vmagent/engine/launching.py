@@ -1,4 +1,4 @@
-"""One start of a container: from its record to a running process, and back to nothing where that fails."""
+"""One start of a container: from its record to a running process. A failed start undoes everything that it made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from vmagent.supervisor.client import Spawned, SpawnError, SpawnRequest, Supervi
 
 log = structlog.get_logger(__name__)
 
-# Docker's chain of prefixes before the runtime's own words; clients match on the tail.
+# Docker's chain of prefixes before the runtime's message; clients match the end of the whole message.
 PREFIX = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: "
@@ -47,11 +47,11 @@ EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_FAILED = 127, 126, 128
 
 
 class StartFailed(EngineError):
-    """A start that docker answers with 500."""
+    """A failed start for which docker replies 500."""
 
 
 def start_error(error: Exception) -> tuple[EngineError, int]:
-    """What the client is told of a failed start, and the container's exit code."""
+    """(the error for the client, the container's exit code) for a failed start."""
     if isinstance(error, SpawnError | LaunchError):
         message = str(error)
         match error.kind:
@@ -108,13 +108,13 @@ class Launcher:
                 private.close()
             raise
         try:
-            try:  # beside the network thread
+            try:  # while the network thread works
                 await self._prepare_sources(record, private)
                 lowers = await self.lowers(record)
                 init = None
                 if record.host_config.get("Init"):
                     init = str(await self._background.on_disk(binary, "init", platform.machine()))
-                # On the data root, as under dockerd: their owner inside may write them without end.
+                # On the data root, as under dockerd: the container's root may fill the file system by writing them.
                 host_files = self._data_root.host_files(record.id)
                 plan = self._plan(record, lowers, init, host_files, private, own_network=record.network_mode != "host")
             finally:
@@ -154,7 +154,7 @@ class Launcher:
         return spawned
 
     async def _prepare_sources(self, record: Container, private: Prepared | None) -> None:
-        """What will be mounted: a volume's place now, a bind's source, the shared /dev/shm.
+        """Prepare the sources of mounts: look up volumes' folders, make missing bind sources and the shared /dev/shm.
 
         Raises NotFound, BadRequest, OSError.
         """
@@ -179,7 +179,7 @@ class Launcher:
         own_network: bool,
     ) -> Plan:
         folder = self._registry.folder(record.id)
-        parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` gets out
+        parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
         cgroup = f"/{parent}/{record.id}"
         around = Surroundings(
             rootfs=self._exec_root.rootfs,
@@ -199,7 +199,7 @@ class Launcher:
             user=record.config["User"] or None,
             group_add=record.host_config["GroupAdd"] or (),
             netns_fd=own_network,
-            # An image of somebody else's may carry the label too: the host's numbers are for our program alone.
+            # Any image may have this label, but only Cove's own program gets the host's namespace numbers.
             tell_outside=record.labels.get(hello.OUTSIDE_LABEL) == "1"
             and hello.is_own(self._images.image(record.image_id).layers),
             init=init,
@@ -207,21 +207,24 @@ class Launcher:
         )
 
     def owns(self, mount: MountPoint) -> bool:
-        """Whether what is mounted is the engine's, so that a container's user namespace applies to it."""
+        """Whether the mount's source is in the data root, so that it is id-mapped in a container's user namespace."""
         return mount.kind is MountKind.VOLUME and self._volumes.is_own(mount.volume)
 
     async def lowers(self, record: Container) -> list[str]:
-        """As `lower_paths`, with the image's layers mounted. Raises OSError, NotFound."""
+        """Mount the image's layers and return `lower_paths`. Raises OSError, NotFound."""
         await self._images.lowers(self._images.image(record.image_id))
         return self.lower_paths(record)
 
     def lower_paths(self, record: Container) -> list[str]:
-        """The overlay's lower folders, top first: ours with the mount points, then the image's. Raises NotFound."""
+        """The overlay's lower folders, top first: the init layer with the mount points, then the image's layers.
+
+        Raises NotFound.
+        """
         found = self._images.lower_paths(self._images.image(record.image_id))
         return [str(self._exec_root.path / "init-layer"), *found]
 
     def _joined(self, record: Container) -> Mapping[str, int]:
-        """Namespaces of other containers that this one shares. Raises NotFound, Conflict."""
+        """Namespace → pid of the other container whose namespace this one joins. Raises NotFound, Conflict."""
         found = {}
         for name, mode in (("pid", record.host_config["PidMode"]), ("ipc", record.host_config["IpcMode"])):
             if mode.startswith("container:"):
@@ -235,7 +238,7 @@ class Launcher:
         return found
 
     def _shm(self, record: Container) -> Path | None:
-        """The folder bound on /dev/shm where it is shared with other containers."""
+        """The folder to bind on /dev/shm if it is shared with other containers; else None."""
         mode = record.host_config["IpcMode"]
         if mode == "shareable":
             return self._exec_root.container(record.id) / "shm"
@@ -245,15 +248,15 @@ class Launcher:
         return None
 
     async def unmount_shm(self, record: Container) -> None:
-        """Take away what `launch` mounted for IpcMode shareable; others that share it keep it. Raises OSError."""
+        """Unmount the tmpfs of IpcMode shareable; containers that share it keep their mounts. Raises OSError."""
         if record.host_config["IpcMode"] == "shareable":
             await self._background.on_disk(_unmount, self._exec_root.container(record.id) / "shm")
 
     def _host_files_writer(self, record: Container) -> Callable[[Sequence[Endpoint]], None]:
-        """What writes /etc/hosts, hostname and resolv.conf once the container's endpoints are known, in any thread.
+        """A function that writes /etc/hosts, hostname and resolv.conf from the container's endpoints, in any thread.
 
-        All that other containers say is read here. Raises NotFound, Conflict for a link or a shared network that is not
-        there; the writer raises OSError, and BadRequest for --add-host.
+        Data of other containers is read by this call, on the loop. Raises NotFound or Conflict for a missing link or
+        shared network. The returned function raises OSError, and BadRequest for an invalid --add-host.
         """
         folder = self._data_root.host_files(record.id)
         if record.network_mode.startswith("container:"):
@@ -271,7 +274,7 @@ class Launcher:
         return write
 
     async def refresh_resolv(self, record: Container) -> None:
-        """Rewrite a running container's resolv.conf: it joined its first network of the user's, or left the last.
+        """Rewrite a running container's resolv.conf after it has joined or left a user-defined network.
 
         Raises OSError.
         """
@@ -290,7 +293,7 @@ class Launcher:
 
 
 def _resolv_settings(record: Container, *, has_names: bool) -> hostfiles.ResolvSettings:
-    """What the user gave for resolv.conf; with `has_names` the container asks the engine's name server."""
+    """The settings for resolv.conf; `has_names`: the container uses the engine's name server."""
     host = record.host_config
     return hostfiles.ResolvSettings(
         servers=["127.0.0.11"] if has_names else host["Dns"] or (),
@@ -312,7 +315,7 @@ def _hosts_text(
 
 
 def _make_source(path: str, owner: tuple[int, int] | None) -> None:
-    """Make the folder `path` and all above it that is missing, for `owner` (uid, gid) where one is given."""
+    """Make the folder `path` and its missing parents, owned by `owner` (uid, gid) if given."""
     missing = []
     above = path
     while not os.path.lexists(above):
@@ -325,7 +328,7 @@ def _make_source(path: str, owner: tuple[int, int] | None) -> None:
 
 
 def _prepare_binds(binds: list[MountPoint], owner: tuple[int, int] | None) -> None:
-    """Make the missing sources of binds whose form asks for it, for `owner`. Raises BadRequest, OSError."""
+    """Make missing sources of binds with `create_source`, owned by `owner`. Raises BadRequest, OSError."""
     for mount in binds:
         if os.path.lexists(mount.source):
             continue
@@ -335,10 +338,10 @@ def _prepare_binds(binds: list[MountPoint], owner: tuple[int, int] | None) -> No
 
 
 def _mount_shm(path: Path, size: int, owner: tuple[int, int]) -> None:
-    """A tmpfs on the host that several containers can have as their /dev/shm. Raises OSError."""
+    """Mount a tmpfs at `path` that several containers can bind on /dev/shm. Raises OSError."""
     path.parent.mkdir(mode=0o711, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
-    if not os.path.ismount(path):  # a failed stop of the last run may have left it
+    if not os.path.ismount(path):  # it exists if the last run's clean-up failed
         flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
         mounts.mount("shm", str(path), "tmpfs", flags, f"mode=1777,size={size},uid={owner[0]},gid={owner[1]}")
 
@@ -353,7 +356,10 @@ def _size(console: list[int]) -> tuple[int, int] | None:
 
 
 def make_init_layer(folder: Path) -> None:
-    """The lower on top of every image: mount points that each container has, so that its own layer stays untouched."""
+    """Make the lower folder that is above every image: it has the mount points that each container needs.
+
+    Without it, they would be made in the container's writable layer.
+    """
     for path in ("dev", "proc", "sys", "etc"):
         (folder / path).mkdir(mode=0o755, parents=True, exist_ok=True)
     for name in (".dockerenv", "etc/hosts", "etc/hostname", "etc/resolv.conf"):

@@ -1,7 +1,7 @@
-"""Start, stop, kill, exit, restart and removal: every change of a container's status happens here.
+"""Start, stop, kill, exit, restart and removal: all changes of a container's status.
 
-`live.lock` is held over a change, never over a wait for the process. State first, then waiters, then events: clients
-inspect as soon as they are told.
+`live.lock` is held during a change, but never while waiting for the process. The order is: change the state, wake the
+waiters, publish the event, because clients inspect the container as soon as they get a reply or an event.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from vmagent.supervisor.client import Exited, NotHeld, SupervisorClient
 log = structlog.get_logger(__name__)
 
 STOP_TIMEOUT_S = 10
-KILL_LIMIT_S = 30.0  # from SIGKILL to the exit; a process in uninterruptible sleep takes its time
-DRAIN_LIMIT_S = 2.0  # what an attached client has to read the last output before a removal goes on
+KILL_LIMIT_S = 30.0  # from SIGKILL to the exit, which uninterruptible sleep delays
+DRAIN_LIMIT_S = 2.0  # how long a removal waits for attached clients to read the last output
 SIGKILL = 9
 
 
@@ -67,7 +67,7 @@ class Lifecycle:
     # --- start
 
     async def start(self, ref: str) -> None:
-        """ContainerStart. Raises NotModified where it runs, Conflict where it can't, and why a start failed."""
+        """ContainerStart. Raises NotModified if it runs, Conflict if its status forbids it, or the start's error."""
         await self._start(self._registry.find(ref))
 
     async def _start(self, live: Live) -> None:
@@ -85,7 +85,7 @@ class Lifecycle:
             await self._launch(live)
 
     async def start_by_policy(self, live: Live, *, counts: bool) -> None:
-        """Start a container as the engine opens; a failure is told by its state. `counts`: as a restart."""
+        """Start a container when the engine opens; an error goes into its state. `counts`: it counts as a restart."""
         async with live.overlay, live.lock:
             state = live.record.state
             if state.running or live.is_removing or live.is_removed:
@@ -95,7 +95,7 @@ class Lifecycle:
                 await self._launch(live)
 
     async def _launch(self, live: Live) -> None:
-        """One start, by hand or policy. The lock is held. On failure the state tells why, and --rm removes."""
+        """Start the container; the caller holds the lock. On failure, record the error and apply --rm, then raise."""
         record, state = live.record, live.record.state
         state.run += 1
         state.error, state.oom_killed = "", False
@@ -123,17 +123,17 @@ class Lifecycle:
         self._health.start(live)
 
     def watch_health(self, live: Live) -> None:
-        """Begin the checks of a container that an earlier engine started."""
+        """Start the health check of a container that an earlier engine started."""
         self._health.start(live)
 
     # --- exit
 
     async def waiter(self, ref: str, condition: str) -> Waiter:
-        """ContainerWait, registered when this returns. Raises BadRequest."""
+        """ContainerWait; the waiter is registered when this returns. Raises BadRequest."""
         return self._registry.find(ref).wait_for(Condition.parse(condition))
 
     def on_exited(self, event: Exited) -> None:
-        """The supervisor's word that a process ended; may be repeated."""
+        """Handle the supervisor's report that a container's process has ended; it may be repeated."""
         live = self._registry.get(event.id)
         if live is None:
             self._background.spawn(self._states.acknowledge(event.id, event.run), "forget unknown exit")
@@ -152,14 +152,14 @@ class Lifecycle:
             await self._settle(live, event)
 
     async def _settle(self, live: Live, event: Exited) -> None:
-        """Take over an exit: state, waiters, events, network, then removal or restart. The lock is held."""
+        """Process an exit: state, waiters, events, network, then removal or restart. The caller holds the lock."""
         record, state = live.record, live.record.state
         self._health.stop(live)
         sandbox = self._endpoints.controller.sandbox(record.id)
         if sandbox is not None and sandbox.ports:
             released = self._endpoints.release(record)
             assert released is not None
-            await released  # who waits for the exit may want the same port at once
+            await released  # a client that waits for the exit may use the same port at once
         state.pid, state.exit_code, state.finished_ns = 0, event.exit_code, event.at_ns
         state.oom_killed = event.oom_killed
         again = not self._is_stopping and should_restart(record.host_config["RestartPolicy"], state)
@@ -189,11 +189,14 @@ class Lifecycle:
                 return
             live.restart_task = None
             state.restart_count += 1
-            with suppress(EngineError):  # logged there, and told by the state
+            with suppress(EngineError):  # it is logged there, and is in the state
                 await self._launch(live)
 
     def _cancel_restart(self, live: Live) -> bool:
-        """Whether the container was waiting to be restarted; it is exited then. The lock is held."""
+        """If a restart is pending, cancel it and set the status to exited. Returns whether it was pending.
+
+        The caller holds the lock.
+        """
         if live.restart_task is not None:
             live.restart_task.cancel()
             live.restart_task = None
@@ -207,7 +210,7 @@ class Lifecycle:
     # --- stop, kill, restart
 
     async def stop(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
-        """ContainerStop. Raises NotModified where it does not run. Goes on when the client leaves."""
+        """ContainerStop. Raises NotModified if it does not run. Continues if the client disconnects."""
         live = self._registry.find(ref)
         await self._shielded(self._stop(live, timeout_s, signal), f"stop {live.id[:12]}")
 
@@ -237,7 +240,7 @@ class Lifecycle:
 
     @staticmethod
     def _stop_limit(record: Container, timeout_s: int | None) -> float | None:
-        """Seconds; None: for ever (-1)."""
+        """Seconds from the stop signal to SIGKILL; None: no limit (the API's -1)."""
         chosen = timeout_s
         if chosen is None:
             chosen = record.config.get("StopTimeout")
@@ -246,7 +249,7 @@ class Lifecycle:
         return None if chosen < 0 else float(chosen)
 
     async def _mark_stopped(self, record: Container) -> None:
-        """Stopped by hand must survive a boot where the policy looks at it, as with docker's daemon."""
+        """Record that the container was stopped through the API; durably if its restart policy depends on that."""
         durable = record.host_config["RestartPolicy"]["Name"] in ("always", "unless-stopped")
         if durable:
             await self._background.on_disk(
@@ -256,7 +259,7 @@ class Lifecycle:
             self._states.note(record)
 
     async def _over(self, live: Live, run: int, limit_s: float | None) -> bool:
-        """Wait until the run has ended and its state says so; False: the limit came first."""
+        """Wait until the run has ended and its exit is processed. Returns False if `limit_s` is exceeded first."""
         try:
             async with asyncio.timeout(limit_s):
                 while True:
@@ -266,11 +269,11 @@ class Lifecycle:
                     await news
         except TimeoutError:
             return False
-        async with live.lock:  # its exit has been settled to the end
+        async with live.lock:  # `_settle` holds the lock until the exit is processed
             return True
 
     async def _send(self, live: Live, number: int, *, wake: bool = False) -> None:
-        """Send a signal; tells `kill`. An ended process is fine. `wake`: a frozen one must see it."""
+        """Send a signal and publish `kill`; no error if the process has ended. `wake`: also thaw a paused container."""
         with suppress(NotHeld):
             await self._supervisor.signal(live.id, number)
             self._events.publish(live.record, "kill", signal=str(number))
@@ -280,7 +283,7 @@ class Lifecycle:
                     live.record.state.move(Event.UNPAUSE)
 
     async def kill(self, ref: str, *, signal: str) -> None:
-        """ContainerKill. SIGKILL waits for the exit, others do not."""
+        """ContainerKill. Waits for the exit after SIGKILL, but not after other signals."""
         live = self._registry.find(ref)
         await self._shielded(self._kill(live, signal), f"kill {live.id[:12]}")
 
@@ -303,7 +306,7 @@ class Lifecycle:
             raise EngineError(f"cannot kill container: {record.name}: no exit event after {KILL_LIMIT_S:g} s")
 
     async def restart(self, ref: str, *, timeout_s: int | None, signal: str | None) -> None:
-        """ContainerRestart; starts a stopped one. --rm does not remove in between."""
+        """ContainerRestart; a stopped container is started. --rm does not apply to the stop in between."""
         live = self._registry.find(ref)
         await self._shielded(self._restart(live, timeout_s, signal), f"restart {live.id[:12]}")
 
@@ -333,7 +336,7 @@ class Lifecycle:
             self._events.publish(live.record, "pause")
 
     async def unpause(self, ref: str) -> None:
-        """ContainerUnpause. Raises EngineError (500) where it is not paused, as docker does."""
+        """ContainerUnpause. Raises EngineError (500, as docker) if it is not paused."""
         live = self._registry.find(ref)
         async with live.lock:
             state = live.record.state
@@ -348,18 +351,18 @@ class Lifecycle:
     # --- removal
 
     async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
-        """ContainerDelete. Raises Conflict where it runs (without `force`) or is being removed already."""
+        """ContainerDelete. Raises Conflict if it runs (without `force`) or is already being removed."""
         live = self._registry.find(ref)
         await self._shielded(self._remove(live, force=force, volumes=volumes), f"remove {live.id[:12]}")
 
     async def _remove(self, live: Live, *, force: bool, volumes: bool) -> None:
         record, state = live.record, live.record.state
-        if live.is_removed:  # by another request, since this one has found it
+        if live.is_removed:  # by another request, after this one had looked it up
             raise NotFound(f"No such container: {record.id}")
         if live.is_removing:
             raise Conflict(f"removal of container {record.name} is already in progress")
         live.is_removing = True
-        live.bell.ring()  # an upload into it ends
+        live.bell.ring()  # cancels an upload into it
         try:
             async with live.lock:
                 if live.is_removed:
@@ -387,7 +390,7 @@ class Lifecycle:
             live.is_removing = False
 
     async def _remove_locked(self, live: Live, *, volumes: bool) -> None:
-        """Take a stopped container away for good: files, names, volumes; then waiters, then `destroy`."""
+        """Delete a stopped container's files, name and volumes; then wake the waiters and publish `destroy`."""
         record = live.record
         record.state.move(Event.REMOVE)
         await self._drained(live)
@@ -409,7 +412,7 @@ class Lifecycle:
         self._events.publish(record, "destroy")
 
     async def _drained(self, live: Live) -> None:
-        """Let attached clients read the last output, within the limit."""
+        """Wait until attached clients have read the last output, at most DRAIN_LIMIT_S."""
         if not live.sessions:
             return
         with suppress(TimeoutError):
@@ -423,11 +426,11 @@ class Lifecycle:
     # --- helpers
 
     async def _shielded(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Wait for `work`, which goes on where the caller is cancelled (its client left)."""
+        """Wait for `work`, which continues if the caller is cancelled (its client disconnected)."""
         await asyncio.shield(self._background.spawn(work, name))
 
     async def stop_all(self, limit_s: float) -> None:
-        """At the engine's end: stop every container as dockerd does. Policies don't start them again now."""
+        """At the engine's end: stop all containers, as dockerd does, without applying restart policies."""
         self._is_stopping = True
         running = [live for live in self._registry if live.record.state.running]
         for live in self._registry:
@@ -435,7 +438,7 @@ class Lifecycle:
                 live.restart_task.cancel()
         stops = [self._stop_for_shutdown(live, limit_s) for live in running]
         for live, failure in zip(running, await asyncio.gather(*stops, return_exceptions=True), strict=True):
-            if isinstance(failure, BaseException):  # the others are stopped all the same
+            if isinstance(failure, BaseException):  # the other containers are stopped in spite of it
                 log.error("container.not_stopped", container=live.id, exc_info=failure)
 
     async def _stop_for_shutdown(self, live: Live, limit_s: float) -> None:
@@ -448,7 +451,10 @@ class Lifecycle:
             await self._over(live, run, KILL_LIMIT_S)
 
     def lost(self, live: Live) -> None:
-        """A container that should run and whose process nobody holds (a boot, or all processes died): docker's 255."""
+        """Record exit code 255, as docker does, for a container whose process the supervisor does not have.
+
+        That happens after a reboot, or if supervisor and keeper were killed too.
+        """
         state = live.record.state
         state.pid, state.exit_code, state.finished_ns = 0, 255, now_ns()
         state.status = Status.EXITED

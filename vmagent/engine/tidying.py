@@ -23,7 +23,7 @@ TIDY_LIMIT_S = 5.0  # after this time it is done beside other work
 
 
 class Tidying:
-    """The trash and the spare folders. Used on the event loop only, but for `place`."""
+    """The trash and the spare folders. Used on the event loop only, except `place`."""
 
     def __init__(self, data_root: DataRoot, background: Background, events: ContainerEvents) -> None:
         self._background, self._events = background, events
@@ -42,7 +42,7 @@ class Tidying:
             self.remove_later(target)
 
     def remove_later(self, path: Path) -> None:
-        """Remove a tree that nothing uses any more, in a quiet moment. It may be missing."""
+        """Remove an unused tree in a quiet moment. It may be missing."""
         self._trash.append(path)
         self._later()
 
@@ -58,14 +58,11 @@ class Tidying:
         self._background.submit(self._spares.open)
 
     def place(self, folder: Path) -> None:
-        """Put a container's new folder at `folder`, from the spares where there is one. For any thread.
-
-        Raises OSError.
-        """
+        """Make a container's folder at `folder`, from a spare one if possible. For any thread. Raises OSError."""
         self._spares.place(folder)
 
     def replace_spare(self) -> None:
-        """A container has taken a spare folder: make another one, at once if few are left."""
+        """Replace a spare folder that was taken: in a quiet moment, or at once if few are left."""
         if self._spares.is_low:
             self._background.submit(self._spares.make)
         self._later()
@@ -88,12 +85,12 @@ class Tidying:
         self._background.submit(self._tidy_now, trash)
 
     def _tidy_now(self, trash: list[Path]) -> None:
-        """In a disk thread. Folders first: where many files were just removed, new ones take longer."""
+        """Runs in a disk thread. Makes folders first, because ext4 makes files more slowly after many deletions."""
         self._spares.fill_up()
         _remove_trees(trash)
 
     def finish(self) -> None:
-        """At the engine's end: begin to remove what waits."""
+        """At the engine's end: start to remove the trees that wait."""
         self._background.submit(_remove_trees, self._trash)
 
 
