@@ -102,7 +102,7 @@ def owner_of(namespace_fd: int) -> int:
 def pid_namespaces_of(pid: int) -> list[int]:
     """The inode numbers of the PID namespace of `pid` and of those above it, up to ours. ioctl_nsfs(2), 4.9.
 
-    Raises OSError: FileNotFoundError if the process is gone.
+    Raises OSError: FileNotFoundError if there is no such process.
     """
     found: list[int] = []
     fd = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -155,7 +155,7 @@ def pidfd_open(pid: int) -> int:
 
 
 def pidfd_send_signal(pidfd: int, signum: int) -> None:
-    """Raises OSError ESRCH if the process is gone."""
+    """Send a signal. Raises OSError ESRCH if the process has ended and been reaped."""
     syscall("pidfd_send_signal", None, pidfd, signum, None, 0)
 
 

@@ -1,4 +1,4 @@
-"""A plan and what the launcher adds to it as a request to the spawner.
+"""Encode a plan, and the launcher's descriptors, as a request to the spawner.
 
 The spawner does not implement everything. For a plan that needs more, `encode_start` and `encode_exec` return None, and
 the Python child of `vmagent.runtime.launch` makes the process.
@@ -50,11 +50,11 @@ def encode_start(
     starting: tuple[int, int],
     outside: str | None,
 ) -> tuple[bytes, list[int]] | None:
-    """The request that starts a container's first process, and its descriptors; None where the spawner can't.
+    """The request that starts a container's first process, and its descriptors; None if the spawner cannot do it.
 
-    `pipes`: the report's write end, go's read end, the console's socket or -1. `tasks`: the files that a process enters
-    its v1 cgroups by. `joins`: (descriptor, CLONE_* flag) of each namespace to enter. `streams`, and `starting`
-    (start_fd, started_fd), as for `launch`. `outside`: what the command is told of the host's namespaces.
+    `pipes`: the report's write end, go's read end, the console's socket or -1. `tasks`: the files by which a
+    process enters its v1 cgroups. `joins`: (descriptor, CLONE_* flag) of each namespace to enter. `streams`, and
+    `starting` (start_fd, started_fd), as for `launch`. `outside`: text about the host's namespaces for the command.
     """
     extra = _NO_EXTRA if plan.extra is None else plan.extra
     is_known = extra in (_NO_EXTRA, _ONLY_HOOKS) and _is_known_extra(plan.process)
@@ -92,7 +92,7 @@ def encode_exec(
     extra = process.extra
     if extra is not None:
         namespaces |= extra.namespaces
-        # In a user namespace these are refused, and a process of before it cannot pass all of them on.
+        # A user namespace's root may not set these, and not all of them are inherited from a process outside.
         needs_host = extra.scheduler or extra.io_priority or extra.personality
         if not _is_known_extra(process) or (needs_host and namespaces & linux.CLONE_NEWUSER):
             return None
@@ -109,7 +109,7 @@ def encode_exec(
 
 
 def _is_known_extra(process: Process) -> bool:
-    """Of what few processes ask for the spawner does not have the caller's descriptors, nor hands a listener over."""
+    """False for what the spawner does not support: preserved descriptors, and a seccomp listener."""
     extra = process.extra
     return extra is None or not (extra.has_listener or extra.preserved_fds)
 

@@ -1,7 +1,7 @@
-"""How the processes of a container are signalled and ended, also where another container shares its cgroup.
+"""Signal and end the processes of a container, also if another container shares its cgroup.
 
-A PID namespace of its own is the better bound: with the end of its first process the kernel ends all others in it, and
-nobody else is in there. Without one, a container's processes are those of its cgroup, if it has that one alone.
+If the container has its own PID namespace, only its processes are in there, and the kernel ends all of them with the
+first one. Otherwise its processes are those of its cgroup, if no other container uses that cgroup.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts of an OCI document that few containers have, compiled for `vmagent.runtime.extras`; and what is refused."""
+"""Compile the rarely used parts of an OCI document for `vmagent.runtime.extras`; refuse unsupported ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.plantypes import Mount
 
-# What this project or its kernels do not have: refused, so that nobody believes in a protection that is not there.
+# Not supported here. Refused and not ignored, because a user may rely on the protection.
 _ABSENT = {
     "intelRdt": "Intel RDT is not supported",
     "mountLabel": "SELinux is not supported",
@@ -38,7 +38,7 @@ _MAX_NICE, _MIN_NICE = 19, -20
 
 
 def check_supported(spec: Mapping[str, Any], linux: Mapping[str, Any], *, with_hooks: bool) -> None:
-    """Raises LaunchError (spec) for what this runtime has not, and for a document of another major version."""
+    """Raises LaunchError (spec) for unsupported features, and for a document of another major version."""
     version = str(spec.get("ociVersion", ""))
     numbers = version.partition("-")[0].partition("+")[0].split(".")
     if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
@@ -69,7 +69,7 @@ def plan_extra(
     private: set[str],
     joined_maps: tuple[list[list[int]], list[list[int]]] | None = None,
 ) -> PlanExtra | None:
-    """None for a container that asks for nothing uncommon. `joined_maps`: see `compile_plan`.
+    """None for a container without rarely used features. `joined_maps`: see `compile_plan`.
 
     Raises LaunchError (spec).
     """
@@ -90,7 +90,7 @@ def plan_extra(
 
 
 def late_read_only(mounts: Sequence[Mount]) -> tuple[list[Mount], tuple[str, ...]]:
-    """`mounts` with every tmpfs writable in which devices or mount points are to be made; where those are."""
+    """(`mounts` with each read-only tmpfs made writable that devices or mount points are made in, their paths)."""
     result: list[Mount] = []
     late = []
     for mount in mounts:
@@ -162,7 +162,7 @@ def _cgroup_owner(spec: Mapping[str, Any], linux: Mapping[str, Any], user: UserN
 def process_extra(
     process: Mapping[str, Any], *, personality: Mapping[str, Any] | None, namespaces: int, has_listener: bool
 ) -> ProcessExtra | None:
-    """None for a process that asks for nothing uncommon. Raises LaunchError (spec)."""
+    """None for a process without rarely used features. Raises LaunchError (spec)."""
     scheduler, io_priority = process.get("scheduler"), process.get("ioPriority")
     affinity = process.get("execCPUAffinity") or {}
     extra = ProcessExtra(

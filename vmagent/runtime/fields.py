@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["SCALARS", "Kind", "Record", "Request", "Unfit", "describe", "fields_of", "from_wire"]
 __all__ += ["kind_of", "members_of", "to_wire", "union"]
 
-# How the spawner gets a number: code of `struct`, type in C. A descriptor is sent as its position in the message.
+# The form of a number in a request: code of `struct`, type in C. A descriptor is sent as its position in the message.
 SCALARS = {
     "bool": ("?", "uint8_t"),
     "U16": ("H", "uint16_t"),
@@ -80,7 +80,7 @@ def fields_of(record: Any) -> list[tuple[str, Kind]]:
 
 
 def union(name: str, *members: Any) -> None:
-    """Let `name` stand in annotations for any of these records; a number before the record says which."""
+    """Define `name` for annotations as any of these records; in a request a number before the record says which."""
     _UNIONS[name] = members
 
 
@@ -218,7 +218,7 @@ def _receiver(kind: Kind) -> Converter | None:
 
 
 class Unfit(Exception):
-    """A value that the spawner's form has no room for."""
+    """A value that a request to the spawner cannot express."""
 
 
 class Request:
@@ -358,6 +358,6 @@ def _union_writer(name: str) -> Writer:
 
 
 def describe(records: Iterable[Any]) -> str:
-    """The table of these records as text, a line for each field: what a version word is the checksum of."""
+    """The table of these records as text, a line for each field; the version word is its checksum."""
     lines = [f"{record.__name__}.{name}: {kind}" for record in records for name, kind in record.__annotations__.items()]
     return "\n".join(lines)

@@ -64,8 +64,8 @@ _PROPAGATION = {
 # Flags of the superblock: fsconfig takes them by name.
 _SUPERBLOCK = frozenset(("sync", "dirsync", "lazytime", "mand", "async", "nolazytime", "nomand"))
 _UNNAMED = frozenset(("defaults", "newinstance", "loud", "silent", "iversion", "noiversion", "bind", "rbind", "nofail"))
-_OWN = frozenset(("remount", "idmap", "ridmap", "tmpcopyup"))  # carried out here, unknown to the kernel as words
-# What lxcfs and its like may put over files of /proc; anything else there would fool the container's tools, or ours.
+_OWN = frozenset(("remount", "idmap", "ridmap", "tmpcopyup"))  # implemented here; the kernel has no such options
+# Files of /proc that may be mounted over, as lxcfs does; any other mount there could deceive tools and this runtime.
 _PROC_OVERLAYS = frozenset(
     [
         "cpuinfo",
@@ -85,9 +85,9 @@ OPTIONS = sorted({*_ATTRIBUTES, *("r" + name for name in _ATTRIBUTES), *_PROPAGA
 
 
 def compile_mount(mount: Mapping[str, Any], *, bundle: str = "/", has_user: bool = False) -> Mount:
-    """One entry of `mounts`; `has_user`: the container has a user namespace, whose mapping `idmap` alone means.
+    """One entry of `mounts`; `has_user`: the container has a user namespace, whose maps a plain `idmap` uses.
 
-    A relative source is below `bundle`. Raises LaunchError (spec) for what makes no sense or is not done here.
+    A relative source is below `bundle`. Raises LaunchError (spec) for a mount that is not valid or not supported.
     """
     options = tuple([option for option in mount.get("options") or () if option])  # podman 5 has empty ones
     maps = id_map(mount.get("uidMappings")), id_map(mount.get("gidMappings"))
@@ -95,7 +95,7 @@ def compile_mount(mount: Mapping[str, Any], *, bundle: str = "/", has_user: bool
     return _compile_mount(*given, *maps, bundle=bundle, has_user=has_user)
 
 
-@functools.lru_cache(maxsize=128)  # most mounts of a container are those of every container
+@functools.lru_cache(maxsize=128)  # most mounts are the same in every container
 def _compile_mount(
     destination: str,
     fstype: str | None,
@@ -129,7 +129,7 @@ def _compile_mount(
             raise LaunchError(SPEC, f"bind mount {destination} has no source")
         path = os.path.join(bundle, source)
         is_recursive = "rbind" in options or not options
-        # Without a word about it what the host mounts below goes on to appear inside, and not the reverse.
+        # Default: later mounts of the host below the source appear inside; mounts made inside do not appear outside.
         propagation = tuple(given.propagation) or (Propagation(m.MS_SLAVE, recursive=True),)
         return BindMount(path, destination, place, is_recursive, *attributes, *recursive, propagation, idmap)
     if fstype in ("cgroup", "cgroup2"):

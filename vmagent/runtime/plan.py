@@ -1,7 +1,7 @@
-"""An OCI runtime-spec document, checked and compiled to a `Plan` that the supervisor executes as it stands.
+"""Check an OCI runtime-spec document and compile it to a `Plan`, which the supervisor executes unchanged.
 
-The engine does this work, so that the process that forks stays small and decides nothing. A part of the specification
-that this runtime does not implement is refused here, never ignored.
+The engine does this work, so that the supervisor, which forks, stays small and makes no decisions. A part of the
+specification that this runtime does not implement is refused here, never ignored.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _RLIMITS = {
     )
 }
 _MAX_ID = (1 << 32) - 2  # -1 means "no change" to setresuid(2): root would stay root
-# Nodes and links that every container with a /dev of its own has: config-linux.md, "Default Devices", runtime-linux.md.
+# Nodes of every container whose /dev is not a bind mount: config-linux.md, "Default Devices".
 _DEFAULT_DEVICES = (
     ("/dev/null", 1, 3),
     ("/dev/zero", 1, 5),
@@ -96,9 +96,9 @@ _DEFAULT_NODES = {
     for path, major, minor in _DEFAULT_DEVICES
 }
 _DEVICE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
-# Devices that a container may use whatever its list says (the nodes above, its terminals).
+# Devices that are allowed in every container: the nodes above, and its terminals.
 _ALLOWED_DEVICES = (
-    {"allow": True, "type": "c", "access": "m"},  # to make a node is harmless; it is opening that is refused
+    {"allow": True, "type": "c", "access": "m"},  # mknod is harmless: opening the node is what needs a rule
     {"allow": True, "type": "b", "access": "m"},
     *(
         {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}
@@ -108,7 +108,7 @@ _ALLOWED_DEVICES = (
     {"allow": True, "type": "c", "major": 5, "minor": 1, "access": "rwm"},  # /dev/console
     {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"},  # /dev/pts/ptmx
 )
-# Kernel parameters that belong to a namespace, by the namespace: others would change the host.
+# Kernel parameters that belong to a namespace, and the namespace. Any other parameter would change the host.
 _SYSCTL_NAMESPACES = {"net": "network", "kernel.domainname": "uts", "kernel.hostname": "uts"}
 _SWAPPED = str.maketrans("./", "/.")
 _IPC_SYSCTLS = frozenset(
@@ -127,7 +127,7 @@ _IPC_SYSCTLS = frozenset(
         "shm_next_id",
     ]
 )
-_INIT_PATH = "/sbin/docker-init"  # where docker shows its --init program; images' own scripts look for it there
+_INIT_PATH = "/sbin/docker-init"  # docker's path of the --init program; scripts in images look for it there
 
 
 def compile_plan(
@@ -150,12 +150,12 @@ def compile_plan(
     """Compile an OCI runtime-spec document (1.2, Linux part).
 
     `overlay` is mounted at `root.path` by the container's first process in its own mount namespace. `user` ("name",
-    "uid:gid", …, as docker's --user) and the names of `group_add` are looked up in the container's own files then. With
-    `netns_fd` the network namespace comes as a descriptor to `launch`. `init` is a static program on the host that
-    becomes process 1 and starts the command. Relative paths in the document are below `bundle`. `with_hooks`,
+    "uid:gid", …, as docker's --user) and the names of `group_add` are looked up in the container's files at the start.
+    `netns_fd`: the caller passes a network namespace to `launch` as a descriptor. `init` is a static program on the
+    host that becomes process 1 and starts the command. Relative paths in the document are below `bundle`. `with_hooks`,
     `with_listener`: the launcher runs hooks and hands a seccomp listener over (see `vmagent.runtime.lifecycle`);
-    otherwise both are refused. `joined_maps`: of a user namespace that is joined, its [inside, outside, count] of users
-    and groups; an overlay needs them. Raises LaunchError (spec).
+    otherwise both are refused. `joined_maps`: the uid and gid maps ([inside, outside, count]) of a
+    user namespace that is joined; an overlay needs them. Raises LaunchError (spec).
     """
     linux = spec.get("linux") or {}
     check_supported(spec, linux, with_hooks=with_hooks)
@@ -239,8 +239,8 @@ def compile_exec(
     """Compile an OCI `process` object (config.md, "Process") for `launch_exec`, or as the process of a plan.
 
     `namespaces`: CLONE_NEWUSER and CLONE_NEWTIME where the container has them, to be entered by an exec.
-    `exact_groups`: the primary group is no supplementary one unless additionalGids says so, as runc has it; an engine
-    puts it there itself. Raises LaunchError (spec).
+    `exact_groups`: the primary group becomes a supplementary one only if additionalGids has it, as with runc; an engine
+    adds it there itself. Raises LaunchError (spec).
     """
     _check_process(process)
     ids = process.get("user") or {}
@@ -296,7 +296,7 @@ def _check_process(process: Mapping[str, Any]) -> None:
 
 
 def _environment(entries: Sequence[str]) -> dict[str, str]:
-    """The last of each name; an empty HOME counts as none."""
+    """The variables by name, the last of each name; an empty HOME is left out."""
     result = {}
     for entry in entries:
         key, equals, value = entry.partition("=")
@@ -323,7 +323,7 @@ def _namespaces(entries: Sequence[Mapping[str, Any]], *, with_netns_fd: bool) ->
                 raise LaunchError(SPEC, "joining a mount namespace by path is not supported")
             if not path.startswith("/"):
                 raise LaunchError(SPEC, f"namespace {name}: path {path!r} is not absolute")
-            if name != "user":  # that one is entered by its own means, see `vmagent.runtime.usernamespace`
+            if name != "user":  # `vmagent.runtime.usernamespace` enters that one
                 joins.append(Join(name, _NAMESPACES[name], path))
         elif name in ("user", "time"):
             continue
@@ -343,9 +343,9 @@ def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> tu
         if kind not in _DEVICE_TYPES:
             raise LaunchError(SPEC, f"device {path}: type {kind!r} is not known")
         if with_defaults and path == "/dev/ptmx":
-            continue  # part of a list of all the host's devices; but this one is the container's own
+            continue  # in a list of all the host's devices; the container has its own
         major, minor = (0, 0) if kind == "p" else (entry["major"], entry["minor"])
-        if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):  # the kernel would make another one of it
+        if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):  # the kernel would truncate the numbers
             raise LaunchError(SPEC, f"device {path}: there is no {major}:{minor}")
         given = entry.get("fileMode")
         mode = _DEVICE_TYPES[kind] | (0o666 if given is None else given & 0o7777)
@@ -356,10 +356,10 @@ def _devices(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> tu
 
 
 def _sysctls(values: Mapping[str, str], private: set[str]) -> tuple[Sysctl, ...]:
-    """Only for namespaces that are the container's own."""
+    """Compile sysctls. Raises LaunchError for one that does not belong to a namespace of the container's own."""
     result: list[Sysctl] = []
     for given, value in values.items():
-        # sysctl(8): the first separator decides; then the other of the two is part of a name (eth0.1).
+        # sysctl(8): the first "." or "/" is the separator; the other character is then part of a name (eth0.1).
         slash, dot = given.find("/"), given.find(".")
         has_dots = slash < 0 or 0 <= dot < slash
         path = given.translate(_SWAPPED) if has_dots else given
@@ -414,7 +414,7 @@ def _rlimits(entries: Sequence[Mapping[str, Any]]) -> tuple[Rlimit, ...]:
 def _seccomp(profile: Mapping[str, Any] | None, *, with_listener: bool) -> Filter | None:
     if not profile:
         return None
-    from vmagent.runtime import seccomp as seccomp_compiler  # a large table comes with it
+    from vmagent.runtime import seccomp as seccomp_compiler  # imported late: it has a large table
 
     program = seccomp_compiler.compile_profile(profile)
     if program.flags & SECCOMP_FILTER_FLAG_NEW_LISTENER and not with_listener:

@@ -1,4 +1,4 @@
-"""What a container's start and an exec consist of, as records: `plan` compiles them, `launch` carries them out.
+"""The records of a container's start and of an exec: `plan` compiles them, `launch` executes them.
 
 The annotations are the one field table (see `vmagent.runtime.fields`). The spawner's C sources read `StartRequest` and
 `ExecRequest` through a header that `vmagent.native.header` generates from here, so neither side knows positions. Flags
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Fd = int
     Base64 = str
 
-# What the place of a mount means for it. The generated header has these names too.
+# Flags of a mount's `place`, its position in the tree. The generated header has these names too.
 ON_PROC, ON_SYS, ORDINARY, MAY_COVER_PROC, MUST_BE_PROC = 1, 2, 4, 8, 16
 START, EXEC = 1, 2
 RLIM_INFINITY = (1 << 64) - 1
@@ -41,7 +41,7 @@ CONSTANTS = {
     "START": START,
     "EXEC": EXEC,
 }
-# To be raised when the meaning of a field changes and its name and type do not.
+# Increase it when the meaning of a field changes while its name and type stay the same.
 _REVISION = 1
 
 
@@ -289,7 +289,7 @@ class Process(Record):
     gid: U32
     groups: tuple[U32, ...]
     group_add: tuple[str, ...]  # to look up in the container's group file
-    exact_groups: bool  # the primary group is no supplementary one by itself
+    exact_groups: bool  # do not add the primary group to the supplementary ones
     umask: U32
     capabilities: Capabilities | None
     no_new_privileges: bool
@@ -297,7 +297,7 @@ class Process(Record):
     oom_score_adj: I64 | None
     seccomp: Filter | None
     extra: ProcessExtra | None
-    warnings: tuple[Note, ...]  # about what was left out; no error
+    warnings: tuple[Note, ...]  # about values that were left out
 
 
 # Plan
@@ -312,7 +312,7 @@ class Join(Record):
 
 
 class UserNamespace(Record):
-    """`path`: to join one; the maps: of a new one, or what the one that is joined has."""
+    """`path` of one to join, None for a new one; the maps of either, empty if unknown."""
 
     path: str | None
     uids: tuple[IdRange, ...]
@@ -356,20 +356,20 @@ def has_idmaps(rootfs: Rootfs) -> bool:
 
 
 class Head(Record):
-    """What the spawner itself reads, before it forks; -1: no such descriptor."""
+    """The part that the spawner reads itself, before it forks; -1: no descriptor."""
 
     kind: U32
     clone_flags: U64
-    report: Fd  # write end: what the child has to say
-    go: Fd  # read end: the word to go on
-    start: Fd  # where `start` of the command line gives another word
-    started: Fd  # where to report from there on
-    cgroup: Fd  # to be born in (v2)
+    report: Fd  # write end of the child's report
+    go: Fd  # read end: the byte that lets the child execute its command
+    start: Fd  # FIFO for the second byte, from `start` of the command line
+    started: Fd  # FIFO for reports after that
+    cgroup: Fd  # v2 cgroup for CLONE_INTO_CGROUP
     pid_namespace: Fd
 
 
 class Entry(Record):
-    """What a child does by the host's paths, before it leaves a namespace."""
+    """What a child needs for the steps by the host's paths, before it leaves a namespace."""
 
     tasks: tuple[str, ...]  # files by which a process enters its v1 cgroups
     keyring: str
@@ -421,7 +421,7 @@ class ExecRequest(Record):
     process: Process
 
 
-# In the order of the generated header: what a record holds comes before it.
+# In the order of the generated header: a record comes after the records that it contains.
 TABLE = (
     *(IdRange, Propagation, Option, IdMapping, NewMount, BindMount, CgroupMount, Remount),
     *(CgroupRoot, CgroupWhole, CgroupHierarchy, CgroupBind, CgroupLink),
