@@ -97,6 +97,21 @@ class ContainersPage(QWidget):
         head = PageHead(theme, tr("Containers"))
         self.title, self.summary = head.title, head.summary
         column.addLayout(head)
+        column.addWidget(self._build_banner(theme, icons))
+        column.addWidget(self._build_tools(theme, icons))
+        self._body = QWidget()
+        self._stack = QStackedLayout(self._body)
+        self._stack.addWidget(self._build_table(theme, icons))
+        self._stack.addWidget(self._build_empty(theme, icons))
+        self._stack.addWidget(self._build_no_match(theme, icons))
+        self._stack.addWidget(self._build_stopped(theme, icons))
+        column.addWidget(self._body, 1)
+        self.bulk = BulkBar(theme, icons, self)
+        self._connect()
+        self._add_keys()
+        self.refresh()
+
+    def _build_banner(self, theme: Theme, icons: Icons) -> QWidget:
         self.banner = Banner(theme, icons)
         self.banner.button.clicked.connect(self._on_banner)
         self._banner_room = QWidget()
@@ -104,7 +119,10 @@ class ContainersPage(QWidget):
         room.setContentsMargins(0, 0, 0, 12)
         room.addWidget(self.banner)
         self._banner_room.hide()
-        column.addWidget(self._banner_room)
+        return self._banner_room
+
+    def _build_tools(self, theme: Theme, icons: Icons) -> QWidget:
+        """The row of filters above the table."""
         self._tools = QWidget()
         tools = QHBoxLayout(self._tools)
         tools.setContentsMargins(0, 0, 0, 12)
@@ -116,14 +134,17 @@ class ContainersPage(QWidget):
         tools.addWidget(self.segments)
         tools.addWidget(self.search)
         tools.addStretch(1)
-        column.addWidget(self._tools)
-        self._body = QWidget()
-        self._stack = QStackedLayout(self._body)
+        return self._tools
+
+    def _build_table(self, theme: Theme, icons: Icons) -> QWidget:
         frame = QWidget()
-        self.table = ContainerTable(theme, icons, model, frame)
+        self.table = ContainerTable(theme, icons, self._model, frame)
         self._frame = RoundedView(theme, frame)
         frame.installEventFilter(self)
-        self._stack.addWidget(frame)
+        return frame
+
+    def _build_empty(self, theme: Theme, icons: Icons) -> QWidget:
+        """The page shown while the engine has no containers."""
         hello = Button(theme, icons, tr("Run {image}", image=HELLO), "play", kind="primary", height=36)
         other = Button(theme, icons, tr("Run another image…"), height=36)
         hello.clicked.connect(lambda: self.run_asked.emit(HELLO))
@@ -136,20 +157,27 @@ class ContainersPage(QWidget):
             (hello, other),
             f"cove run --rm {HELLO}",
         )
-        self._stack.addWidget(self.empty)
+        return self.empty
+
+    def _build_no_match(self, theme: Theme, icons: Icons) -> QWidget:
+        """The page shown while the filter hides every container."""
         self.clear = Button(theme, icons, tr("Clear filter"))
         self.clear.clicked.connect(self._on_clear)
         self.no_match = EmptyPage(theme, icons, "", "", (self.clear,), art=False)
-        self._stack.addWidget(self.no_match)
+        return self.no_match
+
+    def _build_stopped(self, theme: Theme, icons: Icons) -> QWidget:
+        """The page shown while there is no engine and no container from an earlier contact."""
         self.start_engine = Button(theme, icons, tr("Start"), "play", kind="primary", height=36)
         self.start_engine.clicked.connect(lambda: self.retry_asked.emit(True))
         self.stopped = EmptyPage(theme, icons, tr("The engine is stopped"), "", (self.start_engine,))
         self.start_steps = StepList(theme)
         self.start_steps.hide()
         self.stopped.more.addWidget(self.start_steps, 0, Qt.AlignmentFlag.AlignHCenter)
-        self._stack.addWidget(self.stopped)
-        column.addWidget(self._body, 1)
-        self.bulk = BulkBar(theme, icons, self)
+        return self.stopped
+
+    def _connect(self) -> None:
+        """Connect the controls to the page, and the model to one delayed refresh."""
         self.bulk.asked.connect(self._on_bulk)
         self.search.textChanged.connect(self._on_filter)
         self.segments.chosen.connect(self._on_filter)
@@ -162,10 +190,9 @@ class ContainersPage(QWidget):
         self._later.setSingleShot(True)
         self._later.setInterval(0)
         self._later.timeout.connect(self.refresh)
+        model = self._model
         for signal in (model.rowsInserted, model.rowsRemoved, model.dataChanged, model.modelReset):
             signal.connect(self._later.start)
-        self._add_keys()
-        self.refresh()
 
     def _add_keys(self) -> None:
         for key, verb in (

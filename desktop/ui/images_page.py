@@ -291,6 +291,19 @@ class ImagesPage(QWidget):
         head = PageHead(theme, tr("Images"))
         self.summary = head.summary
         column.addLayout(head)
+        column.addLayout(self._build_tools(theme, icons))
+        body = QWidget()
+        self._stack = QStackedLayout(body)
+        self._stack.addWidget(self._build_splitter(theme, icons, session))
+        self._stack.addWidget(self._build_empty(theme, icons))
+        column.addWidget(body, 1)
+        self.table = self.view  # where F6 and the first Tab go
+        self._connect()
+        self._add_keys()
+        self.refresh()
+
+    def _build_tools(self, theme: Theme, icons: Icons) -> QHBoxLayout:
+        """The row of filters above the list, and Pull."""
         tools = QHBoxLayout()
         tools.setContentsMargins(0, 0, 0, 12)
         tools.setSpacing(12)
@@ -304,40 +317,48 @@ class ImagesPage(QWidget):
         tools.addWidget(self.search)
         tools.addStretch(1)
         tools.addWidget(self.pull)
-        column.addLayout(tools)
-        body = QWidget()
-        self._stack = QStackedLayout(body)
+        return tools
+
+    def _build_splitter(self, theme: Theme, icons: Icons, session: EngineSession) -> QSplitter:
+        """The list at the left and the current image at the right."""
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
         self._splitter.setChildrenCollapsible(False)
         self._splitter.setHandleWidth(12)
+        self._splitter.addWidget(self._build_list(theme))
+        self.detail = ImageDetail(theme, icons, session)
+        self._splitter.addWidget(self.detail)
+        self._splitter.setSizes([400, 612])
+        self._splitter.setStretchFactor(1, 1)
+        return self._splitter
+
+    def _build_list(self, theme: Theme) -> QWidget:
         left = QWidget()
         left.setMinimumWidth(320)
         left_column = QVBoxLayout(left)
         left_column.setContentsMargins(1, 1, 1, 1)
         left_column.setSpacing(0)
         left_column.addWidget(_ListHead(theme))
-        self.filter = ImageFilter(model, self)
+        self.filter = ImageFilter(self._model, self)
         self.view = _ImageList(theme)
         self.view.setModel(self.filter)
         self.view.setItemDelegate(_ImageDelegate(theme, self.view, self.filter))
         left_column.addWidget(self.view, 1)
         self._frame = RoundedView(theme, left)
         left.installEventFilter(self)
-        self.detail = ImageDetail(theme, icons, session)
-        self._splitter.addWidget(left)
-        self._splitter.addWidget(self.detail)
-        self._splitter.setSizes([400, 612])
-        self._splitter.setStretchFactor(1, 1)
-        self._stack.addWidget(self._splitter)
+        return left
+
+    def _build_empty(self, theme: Theme, icons: Icons) -> QWidget:
+        """The page shown while the engine has no images."""
         first = Button(theme, icons, tr("Pull an image…"), "download-simple", kind="primary", height=36)
         first.clicked.connect(self.pull_asked)
         empty = EmptyPage(
             theme, icons, tr("No images yet"), tr("Pull one from a registry; running an unknown one pulls it too."),
             (first,), "cove pull debian:trixie",
         )  # fmt: skip
-        self._stack.addWidget(empty)
-        column.addWidget(body, 1)
-        self.table = self.view  # where F6 and the first Tab go
+        return empty
+
+    def _connect(self) -> None:
+        """Connect the controls to the page, and the model to one delayed refresh."""
         self.segments.chosen.connect(self._on_filter)
         self.search.textChanged.connect(self._on_filter)
         self.view.selectionModel().currentChanged.connect(self._on_current)
@@ -347,19 +368,21 @@ class ImagesPage(QWidget):
         self.detail.run_asked.connect(self.run_asked)
         self.detail.delete_asked.connect(self.delete_asked)
         self.detail.container_asked.connect(self.container_asked)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(0)
+        self._later.timeout.connect(self.refresh)
+        model = self._model
+        for signal in (model.rowsInserted, model.rowsRemoved, model.dataChanged):
+            signal.connect(self._later.start)
+
+    def _add_keys(self) -> None:
         for key, call in (("Del", self._delete_current), ("Return", self._run_current)):
             action = QAction(self.view)
             action.setShortcut(QKeySequence(key))
             action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
             action.triggered.connect(lambda _=False, c=call: c())
             self.view.addAction(action)
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(0)
-        self._later.timeout.connect(self.refresh)
-        for signal in (model.rowsInserted, model.rowsRemoved, model.dataChanged):
-            signal.connect(self._later.start)
-        self.refresh()
 
     def refresh(self) -> None:
         rows = self._model.rows()

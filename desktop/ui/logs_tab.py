@@ -88,6 +88,19 @@ class LogsTab(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
+        column.addWidget(self._build_bar(theme, icons))
+        column.addWidget(self._build_why(theme))
+        self.view = LogView(theme)
+        column.addWidget(self.view, 1)
+        column.addWidget(self._build_foot(theme))
+        self._connect()
+        self._add_keys()
+        self._clock = QTimer(self)
+        self._clock.setInterval(1_000)
+        self._clock.timeout.connect(self._show_foot)
+
+    def _build_bar(self, theme: Theme, icons: Icons) -> QFrame:
+        """The bar above the log: search, streams, switches and buttons."""
         bar = QFrame()
         bar.setObjectName("logbar")
         row = QHBoxLayout(bar)
@@ -98,16 +111,16 @@ class LogsTab(QWidget):
         self.search.setMaximumWidth(320)
         self.search.setTextMargins(21, 0, 62, 0)
         self._count = Label(theme, "", "small", "text2", self.search)
-        up = Button(theme, icons, icon="caret-up", name=tr("Previous hit"), tip=tr("Previous hit (Shift+F3)"))
-        down = Button(theme, icons, icon="caret-down", name=tr("Next hit"), tip=tr("Next hit (F3)"))
+        self._up = Button(theme, icons, icon="caret-up", name=tr("Previous hit"), tip=tr("Previous hit (Shift+F3)"))
+        self._down = Button(theme, icons, icon="caret-down", name=tr("Next hit"), tip=tr("Next hit (F3)"))
         self.streams = Segments(theme, (tr("All"), "stdout", "stderr"), tr("Which output"))
         self.follow = Switch(theme, tr("Follow"), on=True)
         self.times = Switch(theme, tr("Time"), on=True)
-        erase = Button(theme, icons, icon="eraser", name=tr("Clear the view"))
-        export = Button(theme, icons, tr("Export…"), "export")
+        self._erase = Button(theme, icons, icon="eraser", name=tr("Clear the view"))
+        self._export = Button(theme, icons, tr("Export…"), "export")
         row.addWidget(self.search, 4)
-        row.addWidget(up)
-        row.addWidget(down)
+        row.addWidget(self._up)
+        row.addWidget(self._down)
         row.addSpacing(8)
         row.addWidget(self.streams)
         row.addStretch(1)
@@ -115,17 +128,21 @@ class LogsTab(QWidget):
         row.addSpacing(8)
         row.addWidget(self.times)
         row.addSpacing(8)
-        row.addWidget(erase)
-        row.addWidget(export)
-        column.addWidget(bar)
+        row.addWidget(self._erase)
+        row.addWidget(self._export)
+        return bar
+
+    def _build_why(self, theme: Theme) -> QWidget:
+        """The card that says why the container ended, in its margins."""
         self._why_room = QWidget()
         why_row = QVBoxLayout(self._why_room)
         why_row.setContentsMargins(24, 12, 24, 12)
         self.why = WhyCard(theme)
         why_row.addWidget(self.why)
-        column.addWidget(self._why_room)
-        self.view = LogView(theme)
-        column.addWidget(self.view, 1)
+        return self._why_room
+
+    def _build_foot(self, theme: Theme) -> QFrame:
+        """The line below the log: number of lines, time of the first, state of the reader."""
         foot = QFrame()
         foot.setObjectName("logfoot")
         foot.setFixedHeight(30)
@@ -141,26 +158,28 @@ class LogsTab(QWidget):
         foot_row.addStretch(1)
         foot_row.addWidget(self._glyph)
         foot_row.addWidget(self._state)
-        column.addWidget(foot)
+        return foot
+
+    def _connect(self) -> None:
+        """Connect the controls to the view."""
         self.search.textChanged.connect(self.view.search)
         self.search.returnPressed.connect(lambda: self.view.next_hit(+1))
-        up.clicked.connect(lambda: self.view.next_hit(-1))
-        down.clicked.connect(lambda: self.view.next_hit(+1))
+        self._up.clicked.connect(lambda: self.view.next_hit(-1))
+        self._down.clicked.connect(lambda: self.view.next_hit(+1))
         self.view.found.connect(self._on_found)
         self.view.follow_changed.connect(self.follow.setChecked)
         self.follow.clicked.connect(lambda: self.view.set_following(self.follow.isChecked()))
         self.times.clicked.connect(lambda: self.view.set_times(self.times.isChecked()))
         self.streams.chosen.connect(self.view.set_streams)
-        erase.clicked.connect(self.view.clear)
-        export.clicked.connect(self._on_export)
+        self._erase.clicked.connect(self.view.clear)
+        self._export.clicked.connect(self._on_export)
+
+    def _add_keys(self) -> None:
         for key, by in (("F3", +1), ("Shift+F3", -1)):
             action = QAction(self)
             action.setShortcut(QKeySequence(key))
             action.triggered.connect(lambda _=False, b=by: self.view.next_hit(b))
             self.addAction(action)
-        self._clock = QTimer(self)
-        self._clock.setInterval(1_000)
-        self._clock.timeout.connect(self._show_foot)
 
     def show_container(self, container: Container) -> None:
         """Show the log of `container`, which may be the one already shown with new facts."""

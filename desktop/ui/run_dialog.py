@@ -100,7 +100,27 @@ class RunDialog(Dialog):
         title = tr("Run {image}", image=wish.image) if wish.image else tr("Run an image")
         super().__init__(theme, icons, title, window, width=840)
         self._run, self._ready = run, False
-        self._base = wish
+        self._errors: dict[str, Label] = {}
+        self.body.setContentsMargins(28, 18, 28, 20)
+        self.body.setSpacing(12)
+        self.body.addLayout(self._build_head(title, note))
+        self._make_fields(images)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(self._build_form())
+        self.body.addWidget(scroll, 1)
+        self._add_foot(wish.remove)
+        self._fill(wish)
+        self._connect()
+        for line in self.findChildren(QLineEdit):
+            line.setCursorPosition(0)
+        self._ready = True
+        self._on_changed()
+        scroll.setMinimumHeight(min(380, max(200, window.height() - 330)))
+        self._first = self._field_to_focus(wish, focus)
+
+    def _build_head(self, title: str, note: str) -> QHBoxLayout:
+        theme, icons = self.theme, self.icons
         head = QHBoxLayout()
         head.setSpacing(12)
         head.addWidget(Label(theme, title, "heading"))
@@ -109,19 +129,11 @@ class RunDialog(Dialog):
         close = Button(theme, icons, icon="x", kind="ghost", name=tr("Close"))
         close.clicked.connect(self.reject)
         head.addWidget(close)
-        self.body.setContentsMargins(28, 18, 28, 20)
-        self.body.setSpacing(12)
-        self.body.addLayout(head)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        grid = QGridLayout(inner)
-        grid.setContentsMargins(0, 6, 0, 6)
-        grid.setHorizontalSpacing(32)
-        grid.setVerticalSpacing(18)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
+        return head
+
+    def _make_fields(self, images: list[str]) -> None:
+        """Make the fields that take text, the choice and the rows; `_build_form` places them."""
+        theme, icons = self.theme, self.icons
         self.image = Field(theme, icons, tr("an image, such as debian:trixie"))
         self.image.setAccessibleName(tr("Image"))
         completer = QCompleter(QStringListModel(images, self), self)
@@ -139,16 +151,34 @@ class RunDialog(Dialog):
         self.restart = Choice(theme, icons)
         self.restart.setAccessibleName(tr("Restart"))
         self.restart.addItems([tr("No"), tr("Unless I stop it"), tr("When it fails"), tr("Always")])
-        self.restart.setCurrentIndex(RESTARTS.index(wish.restart) if wish.restart in RESTARTS else 0)
         self.ports = FieldRows(theme, icons, self._on_changed)
         self.environment = FieldRows(theme, icons, self._on_changed)
         self.mounts = FieldRows(theme, icons, self._on_changed)
-        self._errors: dict[str, Label] = {}
+
+    def _build_form(self) -> QWidget:
+        """The fields in two columns, each under its title."""
+        inner = QWidget()
+        inner.setObjectName("scrolled")
+        grid = QGridLayout(inner)
+        grid.setContentsMargins(0, 6, 0, 6)
+        grid.setHorizontalSpacing(32)
+        grid.setVerticalSpacing(18)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
+        self._place_fields(grid)
+        self._place_rows(grid)
+        self._place_limits(grid)
+        grid.setRowStretch(4, 1)
+        return inner
+
+    def _place_fields(self, grid: QGridLayout) -> None:
         grid.addLayout(self._section(tr("Image"), "", [self.image], "image"), 0, 0)
         grid.addLayout(self._section(tr("Command"), "", [self.command], "command"), 0, 1)
         grid.addLayout(self._section(tr("Name"), "", [self.name], "name"), 1, 0)
         restart_note = tr("when it ends, or the engine starts")
         grid.addLayout(self._section(tr("Restart"), restart_note, [self.restart], "restart"), 1, 1)
+
+    def _place_rows(self, grid: QGridLayout) -> None:
         links = [(tr("Add a port"), lambda: self._add_port(PortWish(host_port="", port="")))]
         grid.addLayout(self._section(tr("Ports"), tr("this computer, container"), [self.ports], "ports", links), 2, 0)
         links = [
@@ -159,49 +189,54 @@ class RunDialog(Dialog):
         grid.addLayout(self._section(tr("Volumes and folders"), note_text, [self.mounts], "mounts", links), 2, 1)
         links = [(tr("Add a variable"), lambda: self._add_variable("", ""))]
         grid.addLayout(self._section(tr("Environment"), "", [self.environment], "environment", links), 3, 0)
+
+    def _place_limits(self, grid: QGridLayout) -> None:
         limits = QHBoxLayout()
         limits.setSpacing(12)
         for field, unit in ((self.memory, tr("MB memory")), (self.cpus, tr("CPUs"))):
-            limits.addWidget(_with_unit(theme, field, unit))
+            limits.addWidget(_with_unit(self.theme, field, unit))
         holder = QWidget()
         holder.setLayout(limits)
         limits.setContentsMargins(0, 0, 0, 0)
         grid.addLayout(self._section(tr("Limits"), "", [holder], "memory"), 3, 1)
-        grid.setRowStretch(4, 1)
-        scroll.setWidget(inner)
-        self.body.addWidget(scroll, 1)
-        self.well = CodeWell(theme, icons)
+
+    def _add_foot(self, remove: bool) -> None:
+        """Add the command that does the same, and the buttons."""
+        self.well = CodeWell(self.theme, self.icons)
         self.body.addWidget(self.well)
-        self.remove = CheckBox(theme, tr("Delete the container when it ends"), on=wish.remove)
+        self.remove = CheckBox(self.theme, tr("Delete the container when it ends"), on=remove)
         self.remove.clicked.connect(self._on_changed)
         self.foot.addWidget(self.remove)
         self.foot.addStretch(1)
         self.keep, self.act = self.add_buttons(tr("Cancel"), tr("Run"), "primary", "play")
         self.act.clicked.connect(self._on_run)
+
+    def _fill(self, wish: RunWish) -> None:
         self.image.setText(wish.image)
         self.name.setText(wish.name)
         self.command.setText(wish.command)
         self.memory.setText(wish.memory)
         self.cpus.setText(wish.cpus)
+        self.restart.setCurrentIndex(RESTARTS.index(wish.restart) if wish.restart in RESTARTS else 0)
         for port in wish.ports:
             self._add_port(port)
         for mount in wish.mounts:
             self._add_mount(mount)
         for name, value in wish.environment:
             self._add_variable(name, value)
+
+    def _connect(self) -> None:
         for field in (self.image, self.name, self.command, self.memory, self.cpus):
             field.textChanged.connect(self._on_changed)
             field.returnPressed.connect(self._on_run)
         self.restart.currentIndexChanged.connect(self._on_changed)
-        for line in self.findChildren(QLineEdit):
-            line.setCursorPosition(0)
-        self._ready = True
-        self._on_changed()
-        scroll.setMinimumHeight(min(380, max(200, window.height() - 330)))
+
+    def _field_to_focus(self, wish: RunWish, focus: str) -> QWidget:
+        """The field named by `focus`; else the name if the image is given, else the image."""
         fields: dict[str, QWidget] = {"name": self.name, "command": self.command, "image": self.image}
         if focus == "ports" and self.ports.rows:
             fields["ports"] = self.ports.rows[0][0]
-        self._first = fields.get(focus, self.name if wish.image else self.image)
+        return fields.get(focus, self.name if wish.image else self.image)
 
     def first_focus(self) -> QWidget:
         return self._first
