@@ -95,8 +95,8 @@ class Splicer:
         if not count:
             return ENDED
         self._note(count)
-        # Less than a page: that was all, and epoll reports what comes later.
-        return IDLE if count < _PAGE and self.relay_r < 0 and not is_end else MORE
+        # Less than a page and less than the room: the pipe is empty, and epoll reports what comes later.
+        return IDLE if count < min(room, _PAGE) and self.relay_r < 0 and not is_end else MORE
 
     def _discard(self, source_fd: int, why: OSError) -> int:
         """The file refuses (ENOSPC, EDQUOT, EFBIG, EIO): drop what the process has written."""
