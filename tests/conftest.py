@@ -21,10 +21,16 @@ from tests.support.tools import busybox_tar as write_busybox_tar
 from vmagent.native.build import main as build_native
 
 IMAGE = "busybox:latest"
-# Folders whose tests may log nothing unexpected, and those whose tests may leave nothing. The others are still to be
-# gone through; when all are, these tables go.
-LOG_GUARDED = {"api", "cli", "client", "images", "linux", "networks", "project", "supervisor", "ui"}
-LEAK_GUARDED = {"api", "client", "linux", "networks", "project", "ui"}
+# Folders, and files of other folders, in which a test fails if it logs something unexpected or leaves something behind.
+# The other files have not been checked with the guard on yet; these tables go when all have.
+LOG_GUARDED = {
+    *("api", "cli", "client", "images", "linux", "networks", "project", "security", "supervisor", "ui"),
+    *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py"),
+}
+LEAK_GUARDED = {
+    *("api", "client", "linux", "networks", "project", "security", "supervisor", "ui"),
+    *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py", "images/test_login.py"),
+}
 
 
 class _WiderFixtures:
@@ -66,7 +72,7 @@ def module_leaks_nothing(request: pytest.FixtureRequest, holdings: Holdings) -> 
     holdings.of_module = set(holdings.of_session)
     before = holdings.all()
     yield
-    if request.path.parent.name in LEAK_GUARDED:
+    if _is_guarded(request, LEAK_GUARDED):
         _report_leaks("the module", holdings.left(holdings.all, before | holdings.of_session))
 
 
@@ -77,8 +83,13 @@ def each_test_leaks_nothing(
     """The same after each test but for processes, which take 15 ms to list."""
     before = holdings.quick()
     yield
-    if request.path.parent.name in LEAK_GUARDED:
+    if _is_guarded(request, LEAK_GUARDED):
         _report_leaks("the test", holdings.left(holdings.quick, before | holdings.of_module))
+
+
+def _is_guarded(request: pytest.FixtureRequest, table: set[str]) -> bool:
+    folder = request.path.parent.name
+    return folder in table or f"{folder}/{request.path.name}" in table
 
 
 def _report_leaks(who: str, left: set[Held]) -> None:
@@ -99,7 +110,7 @@ def expected_logs(request: pytest.FixtureRequest, logs: Logs) -> Iterator[None]:
     yield
     allowed = [re.compile(event) for mark in request.node.iter_markers("logs") for event in mark.args]
     stray = [record.text for record in logs.take() if not any(each.search(record.event) for each in allowed)]
-    assert not stray or request.path.parent.name not in LOG_GUARDED, "logged at WARNING or above:\n" + "\n".join(stray)
+    assert not stray or not _is_guarded(request, LOG_GUARDED), "logged at WARNING or above:\n" + "\n".join(stray)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -162,6 +162,7 @@ def test_a_copy_is_dropped_where_the_user_was_quicker(tmp_path: Path) -> None:
     assert not left.staging.exists()
 
 
+@pytest.mark.logs("volume.filling_not_ended")
 def test_a_record_of_a_newer_engine_is_left_alone(tmp_path: Path) -> None:
     store, volume = begun(tmp_path)
     record = volume.data.parent / "filling.json"

@@ -94,6 +94,7 @@ class Parts:
 
 
 @pytest.mark.spec("an exit status is acknowledged once the status is on disk")
+@pytest.mark.logs("container.state_not_saved")
 def test_an_exit_that_can_not_be_saved_is_told_to_nobody_until_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_an_exit_that_can_not_be_saved_is_told_to_nobody_until_it_is(
     asyncio.run(check())
 
 
+@pytest.mark.logs("container.exit_not_acknowledged")
 def test_a_supervisor_that_refuses_one_run_does_not_keep_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_options_bind_a_folder_or_are_refused(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.logs("volume.unreadable")
 def test_what_a_crash_left_is_swept_and_what_is_damaged_is_left_alone(tmp_path: Path) -> None:
     store = VolumeStore(tmp_path / "volumes", tmp_path / "trash")
     store.load()

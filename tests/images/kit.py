@@ -12,6 +12,7 @@ import http.server
 import io
 import json
 import re
+import socket
 import tarfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -158,9 +159,10 @@ def upload(address: str, method: str, path: str, body: bytes, auth: str = "", ki
 class BadRegistry(http.server.ThreadingHTTPServer):
     """A registry that does what a test tells it to: real ones don't lie, stall or cut."""
 
-    daemon_threads = True
+    daemon_threads = False  # `server_close` waits for them
 
     def __init__(self) -> None:
+        self._connections: set[socket.socket] = set()
         self.manifests: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
         self.cut_at: dict[str, int] = {}  # the first answer with this blob ends after so many bytes
@@ -180,7 +182,21 @@ class BadRegistry(http.server.ThreadingHTTPServer):
         self.manifests[tag] = self.manifests[digest(image.manifest)] = image.manifest
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is what some tests are about."""
+        """Print nothing: some tests cut a connection on purpose."""
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def close_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().close_request(request)
+
+    def end_connections(self) -> None:
+        """End the connections that clients keep open, so that the threads serving them return."""
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):  # the client or the thread has closed it
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -274,6 +290,7 @@ def bad_registry() -> Iterator[BadRegistry]:
                 event.set()
             server.shutdown()
             thread.join()
+            server.end_connections()
 
 
 def snapshot(folder: Path, **files: bytes) -> dict[str, str]:

@@ -16,6 +16,7 @@ _HEAD = "import logging, os, subprocess, tempfile\nimport pytest, structlog\n\n"
 _CASES = {
     "a descriptor": ("    os.open('/dev/null', os.O_RDONLY)\n", r"the test left behind:\n.*descriptor \d+ /dev/null"),
     "a process": ("    os.posix_spawn('/bin/sleep', ['sleep', '1000'], os.environ)\n", r"process \d+ \d+ sleep"),
+    "a process that ended": ("    os.posix_spawn('/bin/true', ['true'], os.environ)\n", r"process \d+ \d+ true"),
     "a mount": (
         "    folder = tempfile.mkdtemp()\n    subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', folder], check=True)\n",
         r"mount /tmp/",

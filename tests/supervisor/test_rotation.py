@@ -120,21 +120,36 @@ def supervised(folder: Path, **options: Any) -> Iterator[Supervised]:
 
 
 class Counted:
-    """A module whose functions count down; at zero the supervisor dies instead of calling."""
+    """A module, `os` or `fcntl`, whose calls count down a budget; at zero a call raises `Killed` and does nothing."""
 
     def __init__(self, module: ModuleType, budget: list[int]) -> None:
         self._module, self._budget = module, budget
+        self._opened: set[int] = set()
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._module, name)
-        if not callable(value) or isinstance(value, type) or name == "close":  # death closes everything
+        if not callable(value) or isinstance(value, type):
             return value
 
         def call(*args: Any, **kwargs: Any) -> Any:
             _spend(self._budget)
-            return value(*args, **kwargs)
+            result = value(*args, **kwargs)
+            if name == "open":
+                self._opened.add(result)
+            return result
 
         return call
+
+    def close(self, fd: int) -> None:
+        """Not counted: a supervisor that dies closes its descriptors too."""
+        self._opened.discard(fd)
+        os.close(fd)
+
+    def close_all(self) -> None:
+        """Close what the code under test opened and had no time to close, as the kernel does after SIGKILL."""
+        for fd in self._opened:
+            os.close(fd)
+        self._opened.clear()
 
 
 def _spend(budget: list[int]) -> None:
@@ -168,8 +183,9 @@ def test_a_supervisor_killed_before_any_call_of_a_rotation_loses_and_doubles_not
             LogReader(log.folder) as reader,
         ):
             log.keeper.budget = budget
+            calls = Counted(os, budget)
             for module in (splicing, logwriter, rotation):
-                patch.setattr(module, "os", Counted(os, budget))
+                patch.setattr(module, "os", calls)
             patch.setattr(rotation, "fcntl", Counted(fcntl, budget))
             followed: list[LogEntry] = []
             killed = False
@@ -181,6 +197,7 @@ def test_a_supervisor_killed_before_any_call_of_a_rotation_loses_and_doubles_not
                     killed = True
                     budget[0] = -1
                     log.kill()
+                    calls.close_all()
                     followed += read_on(reader)
                     log.take_over()
                     log.move()

@@ -79,6 +79,7 @@ class Holdings:
         kept = {int(held.what.split()[0]) for held in self.of_session if held.kind == "process"}
         parents: dict[int, int] = {}
         found: dict[int, Held] = {}
+        zombies: dict[int, Held] = {}
         mark = _MARK.encode()
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
@@ -89,14 +90,19 @@ class Holdings:
                 fields = tail.split()
                 pid, parent = int(entry), int(fields[1])
                 parents[pid] = parent
+                name = head.partition(b"(")[2].decode(errors="replace")
+                held = Held("process", f"{pid} {fields[19].decode()} {name}")
                 if fields[0] == b"Z":
+                    zombies[pid] = held
                     continue
                 if parent != os.getpid():
                     with open(f"/proc/{entry}/environ", "rb") as file:
                         if mark not in file.read():
                             continue
-                name = head.partition(b"(")[2].decode(errors="replace")
-                found[pid] = Held("process", f"{pid} {fields[19].decode()} {name}")
+                found[pid] = held
+        # A zombie has no environment left: it belongs to this run if its parent does.
+        ours = {os.getpid(), *found}
+        found.update({pid: held for pid, held in zombies.items() if parents[pid] in ours})
         return {held for pid, held in found.items() if not _descends(pid, kept, parents)}
 
     def _mounts(self) -> set[Held]:
