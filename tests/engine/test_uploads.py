@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import json
 import socket
 import subprocess
 import tarfile
@@ -66,15 +65,12 @@ def upload_under_way(engine: NativeEngine, name: str) -> Iterator[Upload]:
     """Its worker is there: from here on no start can begin."""
     upload = Upload(engine, name)
     with contextlib.closing(upload.connection):
-        worker = ["pgrep", "-f", f"vmagent.containers.fileworker .*put.*{container_id(engine, name)}"]
+        engine_pid = engine.pid_of("cove-engine")
+        worker = ["pgrep", "-f", f"vmagent.helpers.process .* {engine_pid} vmagent.containers.fileworker"]
         deadline = time.monotonic() + LIMIT_S
         while subprocess.run(worker, capture_output=True, check=False).returncode:
             assert time.monotonic() < deadline, "no file worker"
         yield upload
-
-
-def container_id(engine: NativeEngine, name: str) -> str:
-    return str(json.loads(engine.docker("inspect", name).stdout)[0]["Id"])
 
 
 def test_no_other_verb_waits_for_an_upload(engine: NativeEngine, stopped: str) -> None:

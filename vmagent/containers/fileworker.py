@@ -1,22 +1,20 @@
-"""A process of its own that reads and writes a container's files: docker cp, export, filling of new volumes.
+"""The operations on a container's files in a helper process: docker cp, export, the first content of a new volume.
 
-It is one job long. The container's root is a descriptor (the running process's own root, or its overlay mounted in this
-process's private mount namespace), and every path from a client or an image is resolved below that descriptor by
-openat2(RESOLVE_IN_ROOT): links in it can't lead out (CVE-2018-15664). Nothing is loaded from inside the container.
-With a user namespace the files are seen with its ids, and tars have those of the inside.
+The container's root is a descriptor: the running process's own root, or its overlay mounted in this process's private
+mount namespace. Every path from a client or an image is resolved below that descriptor by openat2(RESOLVE_IN_ROOT), so
+that links in it cannot lead out (CVE-2018-15664). Nothing is loaded from inside the container. With a user namespace
+the files are seen with its ids, and tars have those of the inside.
 
-    python -m vmagent.containers.fileworker REPORT_FD JOB    the tar comes on stdin or goes to stdout
-
-The report is one JSON line: {"stat": …} before the first byte of a tar that goes out, {"done": true} at the end of a
-job that takes one in, or {"error", "status"}.
+A job enters a mount namespace and changes its file-system ids, so a process does one job (`pool.SingleUse`). The tar
+goes through the job's first descriptor. The event of a `get`, {"stat": …}, is sent before the first byte of its tar.
+The "kind" of a failure is the HTTP status.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
-import signal
-import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vmagent.containers import tarring
@@ -24,12 +22,15 @@ from vmagent.containers.ids import Ids
 from vmagent.containers.process import open_process
 from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import capabilities, mounts
-from vmagent.linux.process import CLONE_NEWNS, PR_SET_PDEATHSIG, prctl, set_fs_ids, unshare
+from vmagent.linux.process import CLONE_NEWNS, end_with_parent, set_fs_ids, unshare
 from vmagent.runtime.plantypes import Overlay
 from vmagent.runtime.rootfs import mount_overlay
 from vmagent.runtime.usernamespace import make_user_namespace, mount_idmapped_overlay
 
+TITLE = "cove-files"
 _MS_REC, _MS_SLAVE = 1 << 14, 1 << 19
+
+Message = dict[str, Any]
 
 
 def open_root(root: dict[str, Any]) -> int:
@@ -84,9 +85,12 @@ def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
 
 def _become(ids: Ids) -> None:
     """Make files as the container's root: on an idmapped mount the host's own has no id. Raises OSError."""
+    engine_pid = os.getppid()
     _, permitted, inheritable = capabilities.capget()
     set_fs_ids(*ids.root)
     capabilities.capset(permitted, permitted, inheritable)  # all files can still be reached
+    if not end_with_parent(engine_pid):  # the change of the ids has cleared this setting
+        raise BrokenPipeError(errno.EPIPE, "the engine has ended")
 
 
 def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> None:
@@ -112,62 +116,50 @@ def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> 
         os.close(place)
 
 
-def _end_with(parent: int | None) -> None:
-    """Have the kernel kill this process when the process `parent` ends: nobody would use what it does."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != parent:
-        raise BrokenPipeError  # it ended before the line above
+def run(job: Message, fds: Sequence[int], emit: Callable[[Message], None]) -> Message:
+    """Do the only job of this process. Raises TreeError, OSError."""
+    try:
+        tree = Tree(open_root(job["root"]), Ids(**job["root"].get("users", {})))
+        if tree.ids.uid_map is not None:
+            _become(tree.ids)
+        return _run(tree, job, fds, emit)
+    except OSError as e:
+        if e.filename is None:
+            e.filename = job["path"]
+        raise
 
 
-def run(job: dict[str, Any], report: Any) -> None:
-    """Do one job. Raises TreeError, OSError."""
-    tree = Tree(open_root(job["root"]), Ids(**job["root"].get("users", {})))
-    if tree.ids.uid_map is not None:
-        _become(tree.ids)
+def _run(tree: Tree, job: Message, fds: Sequence[int], emit: Callable[[Message], None]) -> Message:
+    path: str = job["path"]
     match job["op"]:
         case "stat":
-            report({"stat": tree.stat(job["path"])})
+            return {"stat": tree.stat(path)}
         case "get":
-            report({"stat": tree.stat(job["path"])})
-            tarring.write_tree(tree, job["path"], sys.stdout.buffer, job["crosses"])
+            emit({"stat": tree.stat(path)})
+            with open(fds[0], "wb", closefd=False) as out:
+                tarring.write_tree(tree, path, out, job["crosses"])
         case "export":
-            tarring.write_root(tree, sys.stdout.buffer)
+            with open(fds[0], "wb", closefd=False) as out:
+                tarring.write_root(tree, out)
         case "put":
-            owner = tuple(job["owner"]) if job.get("owner") else None
-            tarring.extract(
-                tree, job["path"], sys.stdin.buffer, keeps_kind=job["no_overwrite_dir_non_dir"], owner=owner
-            )
-            report({"done": True})
+            owner = tuple(job["owner"]) if job["owner"] else None
+            with open(fds[0], "rb", closefd=False) as source:
+                tarring.extract(tree, path, source, keeps_kind=job["no_overwrite_dir_non_dir"], owner=owner)
+                while source.read(1 << 16):
+                    pass  # the padding after the tar's end: the client is still sending it
         case "copy_up":
-            tarring.copy_up(tree, job["path"], job["target"], Ids(**job["target_users"]))
-            report({"done": True})
+            tarring.copy_up(tree, path, job["target"], Ids(**job["target_users"]))
+        case other:
+            raise ValueError(f"no such operation: {other}")
+    return {}
 
 
-def main(argv: list[str]) -> int:
-    """Exit status 0; 1 after an error, which is in the report."""
-    report_fd, job = int(argv[0]), json.loads(argv[1])
-    with open(report_fd, "w", encoding="utf-8") as pipe:
-
-        def report(message: dict[str, Any]) -> None:
-            pipe.write(json.dumps(message) + "\n")
-            pipe.flush()
-
-        try:
-            _end_with(job.get("parent"))
-            run(job, report)
-        except TreeError as e:
-            report({"error": str(e), "status": e.status})
-            return 1
-        except BrokenPipeError:
-            return 1  # the client left
-        except ProcessLookupError:
-            report({"error": "the container has just stopped", "status": 409})
-            return 1
-        except OSError as e:
-            report({"error": f"{e.filename or job.get('path', job['op'])}: {e.strerror}", "status": 500})
-            return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def failure(error: Exception) -> Message | None:
+    """A failed job as it is sent to the engine; None for a programming error."""
+    if isinstance(error, TreeError):
+        return {"failed": str(error), "kind": str(error.status)}
+    if isinstance(error, ProcessLookupError):
+        return {"failed": "the container has just stopped", "kind": "409"}
+    if isinstance(error, OSError):
+        return {"failed": f"{error.filename}: {error.strerror}", "kind": "500"}
+    return None

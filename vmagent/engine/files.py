@@ -1,18 +1,17 @@
 """A container's files: docker cp, diff, export, commit, sizes, and the first content of volumes.
 
-A separate process for each job reads or writes the files (`vmagent.containers.fileworker`).
+The reading and writing is done in a helper process (`vmagent.containers.fileworker`), one per job.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import stat
-import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,57 +25,28 @@ from vmagent.engine.options import PathStat
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.helpers.pool import SingleUse, run_with_input, run_with_output
 from vmagent.images.config import apply_changes
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.store import Store
 from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import NotHeld, SupervisorClient
 
-CHUNK = 256 << 10
+FILE_WORKER = "vmagent.containers.fileworker"  # runs in a helper process
 SNAPSHOT = "vmagent.engine.snapshotting"  # runs in a helper process
 CHANGED, ADDED, DELETED = 0, 1, 2
-_ERRORS: Mapping[int, type[EngineError]] = {400: BadRequest, 404: NotFound, 409: Conflict}
+_ERRORS: Mapping[str, type[EngineError]] = {"400": BadRequest, "404": NotFound, "409": Conflict}
 
 
-class _Job:
-    """A running file worker."""
+def _workers(record: Container, path: str) -> SingleUse:
+    """For a job at `path` of a container."""
+    return SingleUse(FILE_WORKER, partial(_engine_error, path, record.id))
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, report: asyncio.StreamReader, path: str, owner: str
-    ) -> None:
-        self.process, self._report, self._path, self._owner = process, report, path, owner
 
-    async def answer(self) -> JsonObject:
-        """The worker's next report. Raises the EngineError that it contains."""
-        line = await self._report.readline()
-        message: JsonObject = (
-            json.loads(line) if line else {"error": "the file worker ended unexpectedly", "status": 500}
-        )
-        if "error" in message:
-            text = message["error"]
-            if message["status"] == 404:
-                text = f"Could not find the file {self._path} in container {self._owner}"
-            raise _ERRORS.get(message["status"], EngineError)(text)
-        return message
-
-    async def output(self) -> AsyncIterator[bytes]:
-        """The worker's standard output. Raises EngineError if the worker fails."""
-        assert self.process.stdout is not None
-        while data := await self.process.stdout.read(CHUNK):
-            yield data
-        if await self.process.wait():
-            await self.answer()
-
-    async def send(self, chunks: AsyncIterator[bytes]) -> None:
-        """Write the worker's standard input. A worker that stops reading gives the reason in its report."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError, ConnectionResetError):
-            async for chunk in chunks:
-                self.process.stdin.write(chunk)
-                await self.process.stdin.drain()
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.process.stdin.close()
-            await self.process.stdin.wait_closed()
+def _engine_error(path: str, container_id: str, message: str, kind: str) -> EngineError:
+    if kind == "404":
+        message = f"Could not find the file {path} in container {container_id}"
+    return _ERRORS.get(kind, EngineError)(message)
 
 
 async def _unless_removed(live: Live, work: Coroutine[Any, Any, None]) -> None:
@@ -113,43 +83,6 @@ class Files:
         self._users, self._launcher, self._exec_root = users, launcher, exec_root
         self._store, self._images = store, images
 
-    @asynccontextmanager
-    async def _job(self, record: Container, op: str, path: str, **more: Any) -> AsyncIterator[_Job]:
-        """Run a file worker; it is killed at the end of the block if it still runs."""
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        job = json.dumps({"op": op, "path": path, "parent": os.getpid(), **more})
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "vmagent.containers.fileworker",
-                str(write_fd),
-                job,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                pass_fds=(write_fd,),
-            )
-        except BaseException:
-            os.close(read_fd)
-            raise
-        finally:
-            os.close(write_fd)
-        report = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(report), os.fdopen(read_fd, "rb")
-        )
-        try:
-            yield _Job(process, report, path, record.id)
-        finally:
-            transport.close()
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-            if process.stdin is not None:
-                process.stdin.close()
-            await process.wait()
-
     async def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
         users = self._users.of(record)
         remapped = {"users": {"uid_map": users.uids, "gid_map": users.gids}} if users is not None else {}
@@ -182,8 +115,8 @@ class Files:
     async def stat(self, ref: str, path: str) -> PathStat:
         """Raises NotFound."""
         record = self._registry.find(ref).record
-        async with self._job(record, "stat", path, root=await self._root(record)) as job:
-            return _path_stat((await job.answer())["stat"])
+        done = await _workers(record, path).run({"op": "stat", "path": path, "root": await self._root(record)})
+        return _path_stat(done["stat"])
 
     async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
         """(docker's path stat, the tar of the file or folder at `path`). Raises NotFound."""
@@ -194,9 +127,17 @@ class Files:
 
     async def _get(self, record: Container, path: str) -> AsyncIterator[PathStat | bytes]:
         crosses = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", *(mount.destination for mount in record.mounts)]
-        async with self._job(record, "get", path, root=await self._root(record), crosses=crosses) as job:
-            yield _path_stat((await job.answer())["stat"])
-            async for data in job.output():
+        job = {"op": "get", "path": path, "root": await self._root(record), "crosses": crosses}
+        found: asyncio.Future[PathStat] = asyncio.get_running_loop().create_future()
+
+        def on_event(event: JsonObject) -> None:
+            found.set_result(_path_stat(event["stat"]))
+
+        async with aclosing(run_with_output(_workers(record, path), job, on_event)) as stream:
+            first = await anext(stream)
+            yield await found
+            yield first
+            async for data in stream:
                 yield data
 
     async def put(
@@ -234,16 +175,11 @@ class Files:
         copy_uid_gid: bool,
     ) -> None:
         owner = _numeric_owner(record.config["User"]) if copy_uid_gid else None
-        async with self._job(
-            record,
-            "put",
-            path,
-            root=await self._root(record, writable=True),
-            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
-            owner=owner,
-        ) as job:
-            await job.send(chunks)
-            await job.answer()
+        job = {
+            **{"op": "put", "path": path, "root": await self._root(record, writable=True)},
+            **{"no_overwrite_dir_non_dir": no_overwrite_dir_non_dir, "owner": owner},
+        }
+        await run_with_input(_workers(record, path), job, chunks)
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The tar of the whole file system."""
@@ -252,8 +188,9 @@ class Files:
         return self._export(live.record)
 
     async def _export(self, record: Container) -> AsyncIterator[bytes]:
-        async with self._job(record, "export", "/", root=await self._root(record)) as job:
-            async for data in job.output():
+        job = {"op": "export", "path": "/", "root": await self._root(record)}
+        async with aclosing(run_with_output(_workers(record, "/"), job)) as stream:
+            async for data in stream:
                 yield data
 
     async def image_has(self, record: Container, path: str) -> bool:
@@ -279,8 +216,8 @@ class Files:
         }
         users = None if is_own else self._users.of(record)
         ids = {"uid_map": users.uids, "gid_map": users.gids} if users is not None else {}
-        async with self._job(record, "copy_up", path, root=root, target=str(target), target_users=ids) as job:
-            await job.answer()
+        job = {"op": "copy_up", "path": path, "root": root, "target": str(target), "target_users": ids}
+        await _workers(record, path).run(job)
 
     # --- diff, sizes, commit
 

@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 from vmagent.errors import EngineError
 from vmagent.linux import packets
@@ -75,8 +76,7 @@ class Worker:
         except EngineError:
             raise
         except BaseException:
-            self._process.kill()
-            await self.close()
+            await self.kill()
             raise
         await self.close()
         raise EngineError(f"the helper process ended unexpectedly ({self._process.returncode}) in {job['op']}")
@@ -92,6 +92,11 @@ class Worker:
             for fd in fds:
                 os.close(fd)
             return message
+
+    async def kill(self) -> None:
+        """Kill the process and reap it."""
+        self._process.kill()
+        await self.close()
 
     async def close(self) -> None:
         """End the process and reap it."""
@@ -116,6 +121,35 @@ async def _readable(sock: socket.socket) -> None:
 def _done(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+class Workers(Protocol):
+    """Where a job gets its worker from."""
+
+    def worker(self) -> AbstractAsyncContextManager[Worker]:
+        """A worker for as long as the block runs."""
+
+
+class SingleUse:
+    """A new worker for each job, killed after it: for jobs that change their process, as by entering a namespace."""
+
+    def __init__(self, module: str, failure: Failure) -> None:
+        self._module, self._failure = module, failure
+
+    @contextlib.asynccontextmanager
+    async def worker(self) -> AsyncIterator[Worker]:
+        """A worker for one job. Its process has been reaped when the block is left."""
+        worker = Worker(self._module, self._failure)
+        try:
+            yield worker
+        finally:
+            if worker.is_usable:
+                await worker.kill()
+
+    async def run(self, job: Message) -> Message:
+        """One job without descriptors; as Worker.run."""
+        async with self.worker() as worker:
+            return await worker.run(job)
 
 
 class WorkerPool:
@@ -207,7 +241,7 @@ class Pipe:
 
 
 async def run_with_input(
-    pool: WorkerPool,
+    workers: Workers,
     job: Message,
     chunks: AsyncIterator[bytes],
     on_event: Callable[[Message], None] | None = None,
@@ -217,7 +251,7 @@ async def run_with_input(
     If `chunks` raises, the job is ended and the exception passed on: a part of an upload can look like a whole one.
     """
     with contextlib.closing(Pipe()) as pipe:
-        async with pool.worker() as worker:
+        async with workers.worker() as worker:
             feeding = asyncio.create_task(pipe.feed(chunks), name=f"feed {job['op']}")
             working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()], on_event), name=f"job {job['op']}")
             try:
@@ -231,11 +265,13 @@ async def run_with_input(
                 await asyncio.wait([feeding, working])
 
 
-async def run_with_output(pool: WorkerPool, job: Message) -> AsyncGenerator[bytes, None]:
+async def run_with_output(
+    workers: Workers, job: Message, on_event: Callable[[Message], None] | None = None
+) -> AsyncGenerator[bytes, None]:
     """What a job writes to its first descriptor. Raises the EngineError of its failure after the data so far."""
     with contextlib.closing(Pipe()) as pipe:
-        async with pool.worker() as worker:
-            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()]), name=f"job {job['op']}")
+        async with workers.worker() as worker:
+            working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()], on_event), name=f"job {job['op']}")
             # The worker has a copy of its own by the time it replies. Close ours, or the reader never sees the end.
             working.add_done_callback(lambda _: pipe.theirs.close())
             try:

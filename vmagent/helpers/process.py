@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 
 from vmagent.linux import packets
 from vmagent.linux.packets import PeerLost
-from vmagent.linux.process import PR_SET_PDEATHSIG, prctl, set_name
+from vmagent.linux.process import end_with_parent, set_name
 
 Message = dict[str, Any]
 Emit = Callable[[Message], None]
@@ -67,10 +67,9 @@ def serve(sock: socket.socket, default: str) -> None:
 def main(argv: list[str]) -> int:
     """Returns 0 when the engine has closed its end."""
     fd, nice, engine_pid, module = int(argv[0]), int(argv[1]), int(argv[2]), argv[3]
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not end_with_parent(engine_pid):
+        return 0
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine handles a ^C of the terminal
-    if os.getppid() != engine_pid:
-        return 0  # the engine died before the call above
     set_name(operations(module).TITLE)
     os.umask(0o077)
     if nice:

@@ -25,6 +25,7 @@ CLONE_INTO_CGROUP = 0x200000000
 
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
+_SIGKILL = 9
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
@@ -115,6 +116,15 @@ def pid_namespaces_of(pid: int) -> list[int]:
         finally:
             os.close(fd)
         fd = above
+
+
+def end_with_parent(parent_pid: int) -> bool:
+    """Have the kernel kill this process when its parent `parent_pid` ends. False if the parent has already ended.
+
+    PR_SET_PDEATHSIG is cleared when the file-system ids change (credentials, `commit_creds`): call it again then.
+    """
+    prctl(PR_SET_PDEATHSIG, _SIGKILL)
+    return os.getppid() == parent_pid
 
 
 def set_fs_ids(uid: int, gid: int) -> None:
