@@ -32,7 +32,7 @@ class HostAgent:
     def __init__(self, paths: HostPaths, platform: Platform, environ: Mapping[str, str]) -> None:
         self._paths = paths
         self._platform = platform
-        self._number = 1  # of the state, counted up at each change
+        self._number = 1  # version of the state, incremented at each change
         self._change = asyncio.Event()
         self._quit = asyncio.Event()
         self._vm = VirtualMachine(paths, platform, environ, self._on_change)
@@ -50,11 +50,11 @@ class HostAgent:
                 server: LocalServer = await self._platform.serve(path, self._tracked(handler))
                 stack.callback(_remove_socket, path)
                 stack.callback(server.close)
-            # Behind the sockets: it takes up to a minute and a half, and clients are answered meanwhile.
+            # After the sockets are served: an adoption may take 90 s, and clients get replies meanwhile.
             self._vm.adopt()
             await self._quit.wait()
 
-    # What the API asks for ---------------------------------------------------------------------------------------
+    # Interface for HostApi ---------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         return {**self._vm.state.to_json(), "engine_socket": str(self._paths.engine_socket)}
@@ -98,7 +98,7 @@ class HostAgent:
         change.set()
 
     def _tracked(self, handler: Handler) -> Handler:
-        """`handler`, its task remembered so that it ends with the agent."""
+        """`handler`, with its task recorded so that the agent can cancel it when it ends."""
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
@@ -107,7 +107,7 @@ class HostAgent:
             try:
                 await handler(reader, writer)
             except asyncio.CancelledError:
-                # The stream library would log a cancelled connection as an error; here it is how all of them end.
+                # asyncio's streams would log the cancellation as an error. Here it is the normal end of a connection.
                 writer.close()
             finally:
                 self._connections.discard(task)
@@ -128,11 +128,11 @@ class HostAgent:
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
                 loop.add_signal_handler(number, self._quit.set)
-            except NotImplementedError:  # Windows: the loop has no signals; Ctrl-C ends `asyncio.run`
+            except NotImplementedError:  # Windows: the loop has no signal handlers; Ctrl-C ends `asyncio.run`
                 print(f"signal {number} ends the agent without stopping the VM", file=sys.stderr)  # noqa: T201
 
 
 def _remove_socket(path: Path) -> None:
-    """A socket's file outlives its server. On Windows the name is a pipe's, and goes with it."""
+    """Remove the socket's file, which outlives its server. On Windows the name is a pipe's and vanishes with it."""
     if path.is_socket():
         path.unlink(missing_ok=True)

@@ -24,14 +24,14 @@ _LOG_POLL_S = 0.2
 
 
 class Vm(Protocol):
-    """What the API needs of the agent."""
+    """The operations that the API calls."""
 
     def state(self) -> dict[str, Any]:
         """The state as it is sent."""
         ...
 
     async def changed(self, seen: int) -> int:
-        """Wait until the state's number is another than `seen`; returns it. 0 was never a state's number."""
+        """Wait until the state's version differs from `seen`; returns it. Versions begin at 1, so 0 returns at once."""
         ...
 
     async def start(self) -> None: ...
@@ -41,7 +41,7 @@ class Vm(Protocol):
 
 
 class HostApi:
-    """Serves one connection after the other with `handle`."""
+    """Serves connections: call `handle` for each."""
 
     def __init__(self, vm: Vm, console_log: Path) -> None:
         self._vm = vm
@@ -158,7 +158,8 @@ class HostApi:
 
 
 def _read_from(path: Path, offset: int) -> tuple[bytes, int]:
-    """Bytes of `path` behind `offset`, and the offset behind them. A file that became shorter was begun anew."""
+    """Bytes of `path` from `offset` on, and the offset of their end. A file shorter than `offset` was truncated: read
+    it from its begin."""
     try:
         with open(path, "rb") as file:
             if offset > file.seek(0, 2):

@@ -1,4 +1,4 @@
-"""As much HTTP/1.1 as the host agent's own API needs: small requests, answers with a length, streams in chunks."""
+"""The part of HTTP/1.1 that the host agent's own API needs: small requests, replies with a length or in chunks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Request(NamedTuple):
 
 
 class HttpError(Exception):
-    """An answer that is an error: str() is its message."""
+    """An error reply with `status`; str() is its message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The Engine API's socket on the host: each connection's bytes through the tunnel, both directions by themselves."""
+"""The Engine API's socket on the host: passes each connection through the tunnel, each direction independently."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HEAD_WAIT_S = 5.0
 
 
 class EngineProxy:
-    """Serves one connection after the other with `handle`."""
+    """Serves connections: call `handle` for each."""
 
     def __init__(self, platform: Platform, open_engine: OpenEngine) -> None:
-        """`open_engine` gives a stream to the engine, waiting for a VM that starts; VmError and TunnelError are told to
-        the client as the Engine API tells errors."""
+        """`open_engine` opens a stream to the engine, and waits for a VM that is starting. Its VmError and TunnelError
+        are sent to the client as errors of the Engine API."""
         self._platform = platform
         self._open_engine = open_engine
 
@@ -34,7 +34,7 @@ class EngineProxy:
                 return
             await relay(self._platform, reader, writer, stream)
         except (OSError, TunnelError):
-            return  # one end broke; the other is closed below, which is how its peer learns of it
+            return  # one end broke; closing the other one below informs its peer
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -48,7 +48,7 @@ async def relay(platform: Platform, reader: asyncio.StreamReader, writer: asynci
     stop_watching = platform.watch_hangup(writer, hung_up.set)
     inward = asyncio.create_task(_inward(reader, stream), name="to engine")
     outward = asyncio.create_task(_outward(stream, writer), name="from engine")
-    # A client that is gone takes no answer: the engine's end must be closed even if nothing is ever written.
+    # Notice a client that has closed its connection even if the engine never writes, and close the engine's end too.
     gone = asyncio.create_task(hung_up.wait(), name="client hung up")
     running = {inward, outward, gone}
     try:

@@ -1,4 +1,4 @@
-"""What the host side asks of the operating system, as one interface; `platform_for` picks who answers."""
+"""The interface to the host's operating system; `platform_for` selects the implementation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LocalAddress(NamedTuple):
     port: int | None = None
 
     def chardev(self) -> str:
-        """As QEMU's `-chardev socket` spells it."""
+        """The address as options of QEMU's `-chardev socket`."""
         if self.path is not None:
             return f"path={escaped(str(self.path))}"
         return f"host=127.0.0.1,port={self.port}"

@@ -10,7 +10,7 @@ from desktop.platform.posix import Posix
 
 
 class Darwin(Posix):
-    """macOS answers."""
+    """The platform interface for macOS."""
 
     name = "darwin"
     accelerators: tuple[str, ...] = ("hvf",)
@@ -30,7 +30,7 @@ class Darwin(Posix):
         total = int(_sysctl("hw.memsize")) >> 20
         page = int(_sysctl("hw.pagesize"))
         pages = int(_sysctl("vm.page_free_count")) + int(_sysctl("vm.page_purgeable_count"))
-        # What the file cache holds is free for the asking, and macOS has no one number for it: half of the memory is.
+        # macOS can free its file cache at any time but does not report its size. Assume at least half of the memory.
         return total, max(pages * page >> 20, total // 2)
 
 

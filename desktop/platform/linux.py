@@ -12,7 +12,7 @@ from desktop.platform.posix import Posix
 
 
 class Linux(Posix):
-    """Linux answers."""
+    """The platform interface for Linux."""
 
     name = "linux"
     accelerators: tuple[str, ...] = ("kvm",)
@@ -59,8 +59,8 @@ class Linux(Posix):
 
 
 class _HangupWatch:
-    """One epoll for all sockets that are watched for nothing but EPOLLHUP: of a Unix socket it says that the peer
-    closed both directions (unix(7), unix_poll). Its descriptor goes with its last user."""
+    """One epoll for all sockets that are watched for nothing but EPOLLHUP: for a Unix socket it means that the
+    peer closed both directions (unix_poll in the kernel). The epoll is closed when no socket is left."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -71,7 +71,7 @@ class _HangupWatch:
         if self._epoll is None:
             self._epoll = select.epoll()  # type: ignore[attr-defined,unused-ignore]
             self.loop.add_reader(self._epoll.fileno(), self._on_ready)
-        # A socket that is closed leaves the epoll by itself, and its number may be given out again.
+        # The kernel removes a closed socket from the epoll by itself, and its number may be in use again.
         self._remove(descriptor)
         self._callbacks[descriptor] = on_hangup
         self._epoll.register(descriptor, 0)
@@ -97,5 +97,5 @@ class _HangupWatch:
         assert self._epoll is not None
         for descriptor, _ in self._epoll.poll(0):
             if (callback := self._callbacks.get(descriptor)) is not None:
-                self._epoll.unregister(descriptor)  # level-triggered: it would be told again and again
+                self._epoll.unregister(descriptor)  # level-triggered: poll would return it again and again
                 callback()

@@ -1,4 +1,4 @@
-"""What Linux and macOS answer alike."""
+"""The part of the platform interface that Linux and macOS share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Posix:
     def private_folder(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = path.lstat()
-        # In /tmp somebody else may have made it first, or a link to elsewhere.
+        # In /tmp another user may have made the folder before us, or a link to another place.
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != _own_uid():
             raise PermissionError(f"{path} belongs to another user")
         path.chmod(0o700)

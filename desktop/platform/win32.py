@@ -22,7 +22,7 @@ _STILL_THERE = 0x102  # WAIT_TIMEOUT
 
 
 class Windows:
-    """Windows answers."""
+    """The platform interface for Windows."""
 
     name = "win32"
     accelerators: tuple[str, ...] = ("whpx",)
@@ -96,7 +96,7 @@ class Windows:
         return server  # type: ignore[no-any-return]
 
     def watch_hangup(self, writer: asyncio.StreamWriter, on_hangup: Callable[[], None]) -> Callable[[], None]:
-        return lambda: None  # a named pipe has no half-close: its end is the end
+        return lambda: None  # a named pipe has no half-close: the reader sees the end
 
 
 def _kernel32() -> Any:

@@ -27,8 +27,8 @@ _PACKET = 32768
 
 
 class Opening:
-    """A channel to the Unix socket `path` of the peer that is asked for: OpenSSH's PROTOCOL, section 2.4,
-    "direct-streamlocal". Call `send` in the thread for sending, then wait for `answered`.
+    """A request for a channel to the Unix socket `path` of the peer (OpenSSH's PROTOCOL, section 2.4,
+    "direct-streamlocal"). Call `send` in the thread for sending, then wait for `answered`.
 
     paramiko's `open_channel` writes no fields for kinds that it does not know, so the message is made here, on its
     private members.
@@ -79,7 +79,7 @@ class Opening:
             self._transport._send_user_message(self._message)
 
     def set(self) -> None:
-        """paramiko's call at the answer, or at the connection's end: from its thread, with its lock held."""
+        """paramiko calls this when the reply arrives or the connection ends, in its thread and with its lock held."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self.end)
 
@@ -93,7 +93,7 @@ class Opening:
             on_late(self._channel)
 
     def abandon(self, on_late: Callable[[Channel], None]) -> None:
-        """Wait no longer; if the peer opens the channel all the same, `on_late` is called with it, to close it."""
+        """Stop waiting. If the peer opens the channel later, `on_late` is called with it and must close it."""
         self._on_late = on_late
         if self.answered.is_set() or not self._is_sent:
             self.end()
@@ -110,7 +110,7 @@ class Opening:
 
 
 class Wake:
-    """Stands where a paramiko buffer expects a threading.Event, and is an event of the loop."""
+    """Takes the place of the threading.Event of a paramiko buffer, and sets an event of the loop instead."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

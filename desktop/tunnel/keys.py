@@ -1,4 +1,4 @@
-"""The two key pairs of one VM: what opens its SSH, and what the VM proves itself with. Made at the VM's first start."""
+"""The two SSH key pairs of one VM: the client's and the VM's host key. Made at the VM's first start."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ensure_keys(files: KeyFiles, known_hosts: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment."""
+    """Replace `path` atomically; other users can read it at no time."""
     half = path.with_name(path.name + ".new")
     half.unlink(missing_ok=True)
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

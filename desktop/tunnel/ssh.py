@@ -30,8 +30,7 @@ KEEPALIVE_S = 15
 
 _T = TypeVar("_T")
 
-# All that paramiko logs as an error is also raised, and most of it is no error: the engine's socket is tried until it
-# is there.
+# paramiko also raises every error that it logs. Most are expected: the engine's socket is tried until it exists.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
@@ -94,7 +93,7 @@ class SshTransport:
             self._watch = None
         await asyncio.to_thread(self._transport.close)
         self._end()
-        # Not cancelled: what still waits there fails by itself, now that the connection is closed.
+        # The queued calls are not cancelled: each fails by itself, because the connection is closed.
         self._sender.shutdown(wait=False)
 
     async def send(self, call: Callable[[], _T]) -> _T:
@@ -199,7 +198,7 @@ class _Attempt:
         return transport
 
     def end(self) -> None:
-        """Have `run` fail soon, or its connection end if it has just returned. Does not block."""
+        """Make `run` fail soon, or end its connection if it has just returned. Does not block."""
         self._is_over = True
         if self._connection is not None:
             with contextlib.suppress(OSError):  # it is closed already

@@ -1,4 +1,4 @@
-"""What every carrier into the VM offers. Streams are independent, both directions of each end by themselves."""
+"""The interface of a carrier into the VM. Streams are independent, and so are the two directions of each stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Stream(Protocol):
         ...
 
     async def write(self, data: bytes) -> None:
-        """Returns when the carrier took all of it: a guest that does not read holds the caller. Raises TunnelError."""
+        """Send all of `data`; waits while the guest does not read. Raises TunnelError."""
         ...
 
     async def write_eof(self) -> None:

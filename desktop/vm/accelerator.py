@@ -1,9 +1,9 @@
-"""Which accelerator makes the VM fast here: found by booting a kernel with it; a device that opens proves nothing.
+"""The choice of QEMU's accelerator. Each candidate boots a kernel: that its device opens does not prove that it works.
 
-Nested or half-disabled virtualisation may open and then crawl: seen was a KVM whose guest printed its first character
-after 19 s, where emulation takes 1 s. So each candidate boots our kernel without disks, must speak soon and reach the
-initrd's line in seconds; else emulation (TCG) is used. The finding is kept until this machine boots again or QEMU or
-the image change.
+With nested or partly disabled virtualisation the device may open and the guest then be very slow: a KVM was seen whose
+guest printed its first character after 19 s, where emulation takes 1 s. So each candidate boots our kernel without
+disks, and must print its first character and reach the initrd within limits; else emulation (TCG) is used. The result
+is kept until this machine boots again, or QEMU or the image changes.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _DONE = b"cove-probe"
 
 
 class Accelerator(NamedTuple):
-    """QEMU's word for it, and why it was chosen, for the user."""
+    """QEMU's name of an accelerator, and the reason for the choice, for the user."""
 
     name: str
     why: str
 
 
 class ProbeResult(NamedTuple):
-    """How a candidate did: `why` tells the time it took, or what was wrong."""
+    """The result for a candidate: `why` is the time that it took, or the reason why it is not used."""
 
     works: bool
     why: str
@@ -112,8 +112,8 @@ async def probe_by_boot(name: str, qemu: Qemu, image: GuestImage) -> ProbeResult
                 break
             said += chunk
     finally:
-        # One that ends by itself is waited for first: `kill` would look whether it has ended, and take its exit from
-        # asyncio's watcher.
+        # Wait first for a QEMU that is ending by itself: `kill` polls the process, and would take its exit status from
+        # asyncio's child watcher.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_LIMIT_S if ending else 0):
                 await process.wait()

@@ -1,7 +1,7 @@
 """QEMU's command line: pure functions of values, so every platform's is tested everywhere.
 
-What the guest sees (machine, processor, memory, devices and their order) comes from `Hardware` alone; what differs from
-run to run (sockets, files) beside it: a saved state fits only the same hardware.
+The hardware that the guest sees (machine, processor, memory, devices and their order) depends on `Hardware` alone, and
+not on the sockets and files of one run: a saved state can only be restored on the same hardware.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from desktop.vm.image import GuestImage
 CONTROL_PORT = "cove.control"
 DATA_SERIAL = "cove-data"
 
-# What a guest kernel need not do in a virtual machine that starts in front of a user's eyes; together 0.75 s less.
+# Turns off what this guest's kernel does not need; together this makes the boot 0.75 s faster.
 _KERNEL = (
     "quiet loglevel=0 panic=-1 audit=0 selinux=0 apparmor=0 lsm= cryptomgr.notests random.trust_cpu=on no_timer_check "
     "rcupdate.rcu_expedited=1 nowatchdog cove.vm=1"
@@ -58,8 +58,8 @@ class Files(NamedTuple):
 
 
 def vm_command(qemu: Path, hardware: Hardware, files: Files) -> list[str]:
-    """The command of the VM. It starts stopped (-S), so that nothing is missed of what it says; no port of the host is
-    opened yet."""
+    """The command of the VM. The processor is stopped at first (-S), so that no output of the guest is lost. No port of
+    the host is opened yet."""
     read_only = f"if=none,id=root,format=raw,readonly=on,file={escaped(str(files.image.root))}"
     data = (
         f"if=none,id=data,format=qcow2,cache=writeback,aio=threads,discard=unmap,detect-zeroes=unmap,werror=enospc,"

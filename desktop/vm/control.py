@@ -1,4 +1,4 @@
-"""The control port: the guest's init tells its steps on it, one line each, and takes a few commands.
+"""The control port: a serial line on which the guest's init reports its steps and takes a few commands.
 
 Guest to host: `WORD UPTIME_S [DETAIL]`, the words being init, network, sshd, data, engine, error, clock, stopping,
 unmounting, off. Host to guest: `clock`, `time SECONDS`, `stop`, `sync`. See guest/files/init and guest/files/control.
@@ -20,7 +20,7 @@ CLOCK_ROUNDS = 4
 
 
 class Mark(NamedTuple):
-    """One line of the guest's: what it reached, how long after its boot, and a remark."""
+    """One line from the guest: the step that it reached, the time since its boot, and a detail."""
 
     word: str
     uptime_s: float
@@ -28,7 +28,7 @@ class Mark(NamedTuple):
 
     @classmethod
     def parse(cls, line: str) -> Mark | None:
-        """None: the line is none of ours (another program wrote to the port)."""
+        """None if the line has another form: another program in the guest wrote to the port."""
         word, _, rest = line.strip().partition(" ")
         uptime, _, detail = rest.partition(" ")
         try:
@@ -38,7 +38,7 @@ class Mark(NamedTuple):
 
 
 class ControlPort:
-    """The host's end. Marks go to `on_mark` on the loop."""
+    """The host's end. `on_mark` is called on the loop for each mark."""
 
     def __init__(self, on_mark: Callable[[Mark], None]) -> None:
         self._on_mark = on_mark
@@ -59,11 +59,11 @@ class ControlPort:
         await self._writer.drain()
 
     async def set_clock(self) -> float | None:
-        """Step the guest's clock where it is off; returns the seconds it was ahead of ours before, None where it told
-        none. Raises OSError.
+        """Set the guest's clock if it is wrong. Returns the seconds by which it was ahead of ours, None if the guest
+        did not reply. Raises OSError.
 
-        The guest can set whole seconds only, so the command is sent as a second begins; and it takes a moment to act,
-        longer where the processor is emulated on a busy machine, so what is still amiss is corrected for.
+        The guest can only set whole seconds, so the command is sent when a second begins. The guest needs some time to
+        act, more if the processor is emulated on a busy machine, so the remaining error is measured and corrected.
         """
         before = ahead_s = await self._ahead()
         early_s = 0.0
@@ -79,7 +79,7 @@ class ControlPort:
         return before
 
     async def _ahead(self) -> float | None:
-        """How many seconds the guest's clock is ahead of ours; None: it did not tell."""
+        """The seconds by which the guest's clock is ahead of ours; None if the guest did not reply."""
         self._clock = asyncio.get_running_loop().create_future()
         asked = time.time()
         await self.send("clock")
@@ -118,7 +118,7 @@ class ControlPort:
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
-    """The next line; b"" at the end, which is also what a line longer than the reader's limit of 64 KiB is."""
+    """The next line; b"" at the end. A line longer than the reader's limit of 64 KiB counts as the end."""
     try:
         return await reader.readline()
     except (ValueError, OSError):

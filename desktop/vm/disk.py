@@ -14,13 +14,13 @@ QEMU_IMG_LIMIT_S = 30.0
 
 
 def ensure_disk(qemu: Qemu, path: Path, size_gb: int) -> str:
-    """Make the disk where it is missing, grow it where the settings say more. It never shrinks.
+    """Make the disk if it does not exist, grow it if the settings ask for more. It never shrinks.
 
     Blocks for tenths of a second. Returns what was done, in a word or two. Raises VmError where the file is no disk of
     ours or can't be made.
     """
     if not path.exists():
-        # Under another name until whole: a torn file would look like a damaged disk.
+        # Renamed when complete: a partial file would look like a damaged disk.
         half = path.with_suffix(".new")
         _qemu_img(qemu, "create", "-q", "-f", "qcow2", str(half), f"{size_gb}G")
         half.replace(path)

@@ -1,4 +1,4 @@
-"""What can go wrong with the VM, in one line for the user."""
+"""The error of the VM's operations, with a message for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The VM's image: kernel, initrd and read-only root, with a manifest that tells their sizes and digests."""
+"""The VM's image: kernel, initrd and read-only root, with a manifest of their sizes and digests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The VM from its user's side: start, stop, reset, and the notice when it ends by itself.
+"""The VM's lifecycle: start, adoption, stop, reset, and the detection of an end that nobody asked for.
 
-All runs on one event loop; verbs are serialised by a lock, and a stop cancels a start or an adoption that is under way.
-The engine is reached through `transport`, which exists while the VM runs.
+Everything runs on one event loop. A lock serialises the verbs, and a stop cancels a start or an adoption that is under
+way. `transport` leads to the engine; it is set while the VM runs.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class VirtualMachine:
         self._start = asyncio.create_task(self._start_now(), name="vm start")
 
     async def stop(self) -> None:
-        """Stop the VM cleanly: containers get their signal, the disk is flushed. Returns when it has stopped."""
+        """Stop the VM cleanly: containers get their stop signal, the disk is flushed. Returns when QEMU has ended."""
         start, self._start_wanted = self._start, False
         if start is not None and not start.done():
             start.cancel()
@@ -100,7 +100,7 @@ class VirtualMachine:
             self.state.move(Status.STOPPING)
             try:
                 with contextlib.suppress(VmError):
-                    await machine.resume()  # it may be paused for want of disk space; else this does nothing
+                    await machine.resume()  # the VM may be paused because the disk is full; otherwise this does nothing
                 with contextlib.suppress(OSError):
                     await machine.control.send("stop")
                 async with asyncio.timeout(STOP_LIMIT_S):
@@ -117,7 +117,7 @@ class VirtualMachine:
             self._paths.data_disk.unlink(missing_ok=True)
 
     async def leave(self) -> None:
-        """Let go of a running VM without stopping it; another agent may take it over."""
+        """Close the connections to a running VM without stopping it. Another agent may adopt it."""
         await self._stop_watch()
         async with self._verb:
             if self.transport is not None:
@@ -132,7 +132,7 @@ class VirtualMachine:
             try:
                 adopted = await self._adopt(record)
             except asyncio.CancelledError:
-                raise  # by `stop`, which ends what is connected by now
+                raise  # `stop` cancels an adoption, and then stops the QEMU that is connected by now
             except BaseException as e:
                 await self._abort(VmError(f"the VM could not be taken over: {e!r}", f"See {self._paths.agent_log}"))
                 raise
@@ -146,7 +146,7 @@ class VirtualMachine:
             self.state.move(Status.STOPPED)
 
     async def _adopt(self, record: Record) -> bool:
-        """Whether the QEMU of `record` was taken over. Where it could not, it has ended."""
+        """Try to adopt the QEMU of `record`; returns whether that succeeded. After a failure that QEMU has ended."""
         state = self.state
         state.accelerator, state.memory_mb, state.cpus = record.accelerator, record.memory_mb, record.cpus
         with state.step("adopt"):
@@ -167,7 +167,7 @@ class VirtualMachine:
             with state.step("engine"):
                 await self._or_gone(open_engine(transport, ENGINE_LIMIT_S), machine)
         except (TunnelError, VmError):
-            # It hangs, or it was still starting when its agent died: it cannot be used.
+            # The VM hangs, or it was still starting when its agent died. It is of no use in either case.
             await machine.quit()
             return False
         self._run(machine, transport, record.ssh_port)
@@ -257,7 +257,7 @@ class VirtualMachine:
         self._machine = machine
         self.state.qemu_pid = machine.pid
         ssh_port = await machine.forward()
-        # Before the guest runs: whatever happens to us from here on, the next agent finds QEMU.
+        # Written before the guest runs: if this agent dies from here on, the next one finds QEMU.
         Record(machine.pid, qmp, control, ssh_port, accelerator, hardware.memory_mb, hardware.cpus).save(
             paths.vm_record
         )
@@ -273,7 +273,8 @@ class VirtualMachine:
     # While it runs ----------------------------------------------------------------------------------------------
 
     async def _watch_running(self, machine: Machine, transport: Transport, ssh_port: int) -> None:
-        """Notice QEMU's end at once; connect the tunnel again where only that broke; keep the guest's clock right."""
+        """Supervise the running VM: report QEMU's end, connect the tunnel again if only that broke, keep the guest's
+        clock right, and handle a full disk. Returns when the VM has failed."""
         while True:
             waits = {
                 asyncio.create_task(machine.gone.wait(), name="qemu gone"),
@@ -288,7 +289,7 @@ class VirtualMachine:
                     wait.cancel()
                 await asyncio.gather(*waits, return_exceptions=True)
             if not machine.gone.is_set():
-                # slirp and QEMU end together, but the tunnel may be told first.
+                # QEMU's end also breaks the tunnel, and may be noticed there first.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(machine.gone.wait(), 0.3)
             if machine.gone.is_set():
@@ -314,8 +315,8 @@ class VirtualMachine:
             self.transport = transport
 
     async def _wait_for_space(self, machine: Machine) -> None:
-        """This machine's disk is full, so QEMU has paused the guest instead of failing its writes: say so, and let it
-        go on as soon as a write succeeds. Returns then, or when QEMU is gone."""
+        """The host's disk is full, and QEMU has paused the guest instead of failing its writes. Report it, and
+        resume the guest until a write succeeds. Returns then, or when QEMU has ended."""
         try:
             while machine.qmp.no_space.is_set():
                 if self.state.error is None:
@@ -325,23 +326,24 @@ class VirtualMachine:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(machine.gone.wait(), SPACE_RETRY_S)
                     return
-                with contextlib.suppress(VmError):  # QEMU went meanwhile, which is noticed elsewhere
+                with contextlib.suppress(VmError):  # QEMU has ended meanwhile, which `_watch_running` notices
                     await machine.resume()
-                # The write is tried again at once.
+                # A resumed guest repeats the failed write at once.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(machine.qmp.no_space.wait(), SPACE_PROOF_S)
         finally:
             self.state.trouble(None)
 
     async def _keep_clock(self, machine: Machine) -> None:
-        """Never returns: a guest's clock falls behind whenever this machine sleeps, and nothing in it can tell."""
+        """Set the guest's clock at once, at intervals, and after each sleep of the host, which the guest cannot notice.
+        Never returns."""
         asleep_since = time.time() - time.monotonic()
-        with contextlib.suppress(OSError):  # QEMU is gone, which is noticed elsewhere
+        with contextlib.suppress(OSError):  # QEMU has ended, which `_watch_running` notices
             while True:
                 await machine.control.set_clock()
                 for _ in range(int(CLOCK_EVERY_S / 10)):
                     await asyncio.sleep(10)
-                    # The monotonic clock stands still while this machine sleeps, and wall time does not.
+                    # While the host sleeps, the monotonic clock stops and the wall clock goes on.
                     if abs((now := time.time() - time.monotonic()) - asleep_since) > 1:
                         asleep_since = now
                         break
@@ -350,11 +352,11 @@ class VirtualMachine:
     # Parts ------------------------------------------------------------------------------------------------------
 
     async def _mark(self, word: str, machine: Machine, limit_s: float) -> Mark:
-        """The guest's mark `word`, when it comes. Raises VmError: it reports an error, ends, or takes too long."""
+        """Wait for the guest's mark `word`. Raises VmError if the guest reports an error, ends, or takes too long."""
         return await self._or_gone(self._marks.wait(word, limit_s), machine)
 
     async def _unless_error(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, unless the guest reports an error before. Raises VmError."""
+        """Await `work`; cancel it and raise VmError if the guest reports an error first."""
         task = asyncio.create_task(work, name="vm start step")
         try:
             while not task.done():
@@ -368,7 +370,7 @@ class VirtualMachine:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _or_gone(self, work: Coroutine[Any, Any, _T], machine: Machine) -> _T:
-        """What `work` returns, unless QEMU ends before. Raises VmError."""
+        """The result of `work`; cancel it and raise VmError if QEMU ends first."""
         task = asyncio.create_task(work, name="vm start step")
         gone = asyncio.create_task(machine.gone.wait(), name="qemu gone")
         try:
@@ -392,7 +394,7 @@ class VirtualMachine:
             self.state.move(Status.FAILED, error)
 
     def _settle(self) -> None:
-        """The machine is gone by our own will."""
+        """Move to STOPPED after an end of QEMU that we caused."""
         if self.state.status is not Status.FAILED:
             self.state.move(Status.STOPPING)
         self.state.move(Status.STOPPED)

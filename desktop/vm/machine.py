@@ -1,6 +1,6 @@
-"""One running QEMU with our guest in it: process, monitor, control port. No policy: see `lifecycle`.
+"""One running QEMU with our guest: process, monitor, control port. When to start and stop it is decided in `lifecycle`.
 
-QEMU outlives the host agent: it is started apart from it, and what is needed to find it again stands in `vm.json`.
+QEMU outlives the host agent: it runs in a session of its own, and `vm.json` records how to find it again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SSH_PORT = 22
 
 
 class Record(NamedTuple):
-    """What a later host agent must know about a QEMU to take it over."""
+    """The data with which a later host agent can adopt a running QEMU."""
 
     pid: int
     qmp: LocalAddress
@@ -54,7 +54,7 @@ class Record(NamedTuple):
 
     @classmethod
     def load(cls, file: Path) -> Record | None:
-        """None: there is none, or another version wrote it."""
+        """The record in `file`; None if there is none or another version wrote it."""
         try:
             value = json.loads(file.read_text())
             if value["schema"] != 1:
@@ -73,20 +73,20 @@ class Record(NamedTuple):
 
 
 class Machine:
-    """A QEMU that runs, ours by starting it (`launch`) or by taking it over (`adopt`). `gone` is set at its end."""
+    """A running QEMU, either started by us (`launch`) or taken over (`adopt`). `gone` is set when it ends."""
 
     def __init__(self, platform: Platform, pid: int, on_mark: Callable[[Mark], None]) -> None:
         self._platform = platform
         self.pid = pid
         self.qmp = QmpSession()
         self.control = ControlPort(on_mark)
-        self.ended = asyncio.Event()  # the process, where it is our child
+        self.ended = asyncio.Event()  # set when the process has ended, if it is our child
         self._wait: asyncio.Task[None] | None = None
         self._process: Process | None = None
 
     @property
     def gone(self) -> asyncio.Event:
-        """The monitor's connection ended: QEMU exited, crashed or was killed."""
+        """Set when the monitor's connection has ended: QEMU exited, crashed or was killed."""
         return self.qmp.gone
 
     @classmethod
@@ -99,8 +99,8 @@ class Machine:
         control: LocalAddress,
         on_mark: Callable[[Mark], None],
     ) -> Machine:
-        """Start QEMU, its processor still stopped, and connect to it. `log` takes what QEMU itself says.
-        Raises VmError; then no QEMU is left."""
+        """Start QEMU with its processor stopped, and connect to it. QEMU's own output goes to `log`. Raises VmError,
+        after which no QEMU is left."""
         process = await _spawn(platform, command, log)
         machine = cls(platform, process.pid, on_mark)
         machine._process = process
@@ -119,11 +119,11 @@ class Machine:
 
     @classmethod
     async def adopt(cls, platform: Platform, record: Record, on_mark: Callable[[Mark], None]) -> Machine | None:
-        """The QEMU of `record`; None: it does not run, or does not answer within the limits of its connections."""
+        """The QEMU of `record`; None if it does not run, or does not answer within the limits of the connections."""
         if not platform.is_alive(record.pid):
             return None
         machine = cls(platform, record.pid, on_mark)
-        machine.ended.set()  # it need not be waited for: a socket that refuses connections means that QEMU has ended
+        machine.ended.set()  # not our child: a socket that refuses connections shows that it has ended
         try:
             await machine.qmp.connect(record.qmp, machine.ended)
             await machine.control.connect(record.control)
@@ -142,7 +142,7 @@ class Machine:
         for _ in range(_FORWARD_TRIES):
             port = _free_port()
             said = await self.qmp.monitor(f"hostfwd_add net tcp:127.0.0.1:{port}-:{guest_port}")
-            if not said:  # somebody else may have taken the port since
+            if not said:  # else another process may have taken the port meanwhile
                 return port
         raise VmError(f"QEMU forwards no port: {said}")
 
@@ -155,7 +155,7 @@ class Machine:
         await self.close()
 
     async def quit(self) -> None:
-        """Let QEMU close its files and end, without the guest: what the guest had not written is lost."""
+        """End QEMU in order, but not the guest: data that the guest has not written to its disk yet is lost."""
         try:
             await self.qmp.execute("quit")
             async with asyncio.timeout(10):
@@ -165,12 +165,12 @@ class Machine:
         await self.close()
 
     async def wait_exit(self) -> None:
-        """Return when the process is gone, where it is our child; its files are unlocked then."""
+        """If QEMU is our child, wait until the process has ended and its file locks are released."""
         if self._wait is not None:
             await asyncio.wait({self._wait}, timeout=10)
 
     async def close(self) -> None:
-        """Drop the connections; QEMU goes on where it still runs. May be called twice."""
+        """Close the connections; a QEMU that still runs goes on. May be called twice."""
         await self.control.close()
         await self.qmp.close()
         if self._wait is not None and self.ended.is_set():
@@ -211,7 +211,7 @@ def _last_line(log: Path) -> str:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    # "qemu-system-x86_64: -device foo: message": the program's name tells nothing.
+    # "qemu-system-x86_64: -device foo: message": the program's name does not help the user.
     return re.sub(r"^\S*qemu-system-\S+: ", "", lines[-1]) if lines else ""
 
 

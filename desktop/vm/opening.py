@@ -1,4 +1,4 @@
-"""The engine's second phase: it waits loaded until it is told that its data root is there."""
+"""Opening the engine's data root: the engine starts before its disk is mounted and waits for this request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def open_engine(transport: Transport, limit_s: float) -> None:
                     if transport.gone.is_set():
                         raise
                     refused = str(e)
-                    await asyncio.sleep(_RETRY_S)  # the guest tells of no socket that is about to be made
+                    await asyncio.sleep(_RETRY_S)  # no event announces the socket
                     continue
                 if not listens:  # only the first time: an engine that ends at each request must be given up
                     listens = True
@@ -39,7 +39,7 @@ async def open_engine(transport: Transport, limit_s: float) -> None:
                 answer = await _exchange(stream)
                 if answer:
                     break
-                await asyncio.sleep(_RETRY_S)  # the engine died with our request: the keeper starts it again
+                await asyncio.sleep(_RETRY_S)  # the engine died during our request; the keeper starts it again
     except TimeoutError:
         raise VmError(
             f"the engine in the VM does not answer within {limit_s:.0f} s{': ' + refused if refused else ''}",
@@ -51,7 +51,7 @@ async def open_engine(transport: Transport, limit_s: float) -> None:
 
 
 async def _exchange(stream: Stream) -> bytes:
-    """The whole answer; b"" where the engine went away."""
+    """The whole reply; b"" if the engine ended."""
     answer = bytearray()
     try:
         await stream.write(_REQUEST)
@@ -67,7 +67,7 @@ async def _exchange(stream: Stream) -> bytes:
 
 
 def _reason(answer: bytes) -> str:
-    """The engine's own message, else the answer's first line."""
+    """The engine's error message, or the status line if there is none."""
     head, _, body = answer.partition(b"\r\n\r\n")
     found = re.search(rb"\{.*\}", body, re.DOTALL)
     if found:

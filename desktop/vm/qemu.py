@@ -21,7 +21,7 @@ class Qemu(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """Another value where QEMU was replaced by another version."""
+        """A value that changes when QEMU is replaced."""
         found = self.system.stat()
         return f"{self.system} {found.st_size} {found.st_mtime_ns}"
 

@@ -1,4 +1,4 @@
-"""The session with QEMU's monitor: commands, events, and the news that QEMU is gone, however it went."""
+"""The session with QEMU's monitor: commands, events, and the detection of QEMU's end, whatever its cause."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COMMAND_LIMIT_S = 30.0
 
 
 class QmpSession:
-    """A connection to one QEMU. `gone` is set once it ended; `last_events` holds the names of what it told before.
-    `no_space` is set when the guest was paused because a write found this machine's disk full; whoever lets the guest
-    go on clears it first."""
+    """A connection to one QEMU. `gone` is set when it has ended; `last_events` holds the names of the last events.
+    `no_space` is set when QEMU has paused the guest because the host's disk is full; clear it before resuming the
+    guest."""
 
     def __init__(self) -> None:
         self._client = QMPClient("cove")
@@ -32,7 +32,7 @@ class QmpSession:
         self.no_space = asyncio.Event()
 
     async def connect(self, address: LocalAddress, process_ended: asyncio.Event) -> None:
-        """Connect as soon as QEMU listens. Raises VmError where it ends before, or does not listen in time."""
+        """Connect as soon as QEMU listens. Raises VmError if it ends first, or does not listen in time."""
         target: str | tuple[str, int] = str(address.path) if address.path else ("127.0.0.1", address.port or 0)
         self._client.register_listener(self._listener)
         refused = "it does not greet"  # a QEMU that hangs, or was stopped by a signal, accepts and stays silent
@@ -57,7 +57,7 @@ class QmpSession:
         ]
 
     async def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
-        """One command's result. Raises VmError: QEMU refuses, or is gone."""
+        """One command's result. Raises VmError if QEMU refuses it or has ended."""
         try:
             async with asyncio.timeout(COMMAND_LIMIT_S):
                 return await self._client.execute(command, dict(arguments) if arguments else None)
@@ -78,7 +78,7 @@ class QmpSession:
             await self._client.disconnect()
 
     async def _watch(self) -> None:
-        # The library moves from RUNNING to DISCONNECTING when the other end goes.
+        # The library moves from RUNNING to DISCONNECTING when QEMU closes the connection.
         while self._client.runstate == Runstate.RUNNING:
             await self._client.runstate_changed()
         self.gone.set()

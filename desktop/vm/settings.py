@@ -25,7 +25,7 @@ class VmSettings(NamedTuple):
 
 
 def load_settings(config_file: Path, machine_memory_mb: int) -> VmSettings:
-    """The settings in `config_file`, which need not exist. Raises VmError for one that can't be."""
+    """The settings in `config_file`, which need not exist. Raises VmError for an invalid value."""
     try:
         config = json.loads(config_file.read_text())
     except FileNotFoundError:
@@ -51,8 +51,8 @@ def load_settings(config_file: Path, machine_memory_mb: int) -> VmSettings:
 
 
 def check_memory(settings: VmSettings, machine_mb: int, free_mb: int, config_file: Path) -> None:
-    """Raises VmError where the VM would not fit. Its memory is taken as the guest uses it, and given back, so half of
-    it must be free now and all of it must exist."""
+    """Raises VmError if the VM does not fit. QEMU allocates memory as the guest uses it and returns what the guest
+    frees, so the host must have all of it in total, but only half of it free now."""
     hint = f"Close something, or set vm.memory_mb lower in {config_file}"
     if settings.memory_mb > machine_mb:
         raise VmError(

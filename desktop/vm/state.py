@@ -67,9 +67,9 @@ class VmState:
     error: VmError | None = None
 
     def move(self, status: Status, error: VmError | None = None) -> None:
-        """Raises AssertionError where `MOVES` does not have the move."""
+        """Change the status. Raises AssertionError if `MOVES` does not allow it."""
         assert status in MOVES[self.status], f"{self.status} to {status}"
-        # The steps of a start stay in sight while the VM runs; those of an adoption say nothing about a start.
+        # The steps of a start are kept while the VM runs. Those of an adoption are dropped: they are not of a start.
         if self.status is Status.ADOPTING or status in (Status.ADOPTING, Status.STARTING, Status.STOPPED):
             self.steps = []
         self.status, self.since, self.error = status, time.time(), error
@@ -78,13 +78,13 @@ class VmState:
         self.on_change()
 
     def trouble(self, error: VmError | None) -> None:
-        """Set what is wrong with a VM that goes on running; None: nothing any more."""
+        """Report a problem of a VM that keeps running; None clears it."""
         self.error = error
         self.on_change()
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """A step, reported when it begins and when it ends. After an error it stays undone."""
+        """A step; its begin and end are reported. After an error its end is not set."""
         step = Step(name, time.monotonic())
         self.steps.append(step)
         self.on_change()
