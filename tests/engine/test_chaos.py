@@ -30,23 +30,37 @@ IMAGE = "busybox:latest"
 BASE = {"Image": IMAGE, "Labels": {"chaos": "1"}}
 
 
-def patiently(call: Callable[[], T]) -> T:
-    """`call`, again while nobody answers: the engine that had the request is dead, the next one is on its way."""
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        try:
-            return call()
-        except (ConnectionFailed, ProtocolError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)  # until its socket is served
+class Progress:
+    """Counts replies, so that engines are killed by what they have done and not by the clock.
+
+    On a busy machine an engine may need longer to start than any fixed time between two kills.
+    """
+
+    def __init__(self) -> None:
+        self._replies = 0
+        self._seen = 0
+        self._changed = threading.Condition()
+
+    def replied(self) -> None:
+        with self._changed:
+            self._replies += 1
+            self._changed.notify_all()
+
+    def wait(self, count: int, limit_s: float) -> bool:
+        """Whether `count` replies have come since the last wait that succeeded, within `limit_s`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._replies >= self._seen + count, limit_s):
+                return False
+            self._seen = self._replies
+            return True
 
 
 class Patient:
-    """One container's life by a client that never knows whether a request without an answer was carried out."""
+    """One container's life by a client that never knows whether a request without a reply was carried out."""
 
-    def __init__(self, engine: NativeEngine, number: int) -> None:
-        self.client = engine.client(60)  # then it is sent again: the answer may have died with its engine
+    def __init__(self, engine: NativeEngine, number: int, progress: Progress) -> None:
+        self.client = engine.client(60)  # then it is sent again: the reply may have died with its engine
+        self._progress = progress
         self._random = random.Random(number)
         self.name = f"chaos-{number}"
         self.is_victim = number % 2 == 0
@@ -66,19 +80,36 @@ class Patient:
             while self._status() == "running":
                 self._may_be_done(lambda client: client.kill(self.name), 409)
         while self._status() != "exited":
-            patiently(lambda: self.client.wait(self.name))
-        return int(patiently(lambda: self.client.inspect(self.name))["State"]["ExitCode"])
+            self._patiently(lambda: self.client.wait(self.name))
+        return int(self._patiently(lambda: self.client.inspect(self.name))["State"]["ExitCode"])
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Call, again while the connection fails: the engine that had the request was killed, the next one starts."""
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            try:
+                result = call()
+            except ApiError:
+                self._progress.replied()
+                raise
+            except (ConnectionFailed, ProtocolError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)  # until the next engine serves the socket
+            else:
+                self._progress.replied()
+                return result
 
     def id(self) -> str:
-        return str(patiently(lambda: self.client.inspect(self.name))["Id"])
+        return str(self._patiently(lambda: self.client.inspect(self.name))["Id"])
 
     def _status(self) -> str:
-        return str(patiently(lambda: self.client.inspect(self.name))["State"]["Status"])
+        return str(self._patiently(lambda: self.client.inspect(self.name))["State"]["Status"])
 
     def _may_be_done(self, call: Callable[[EngineClient], object], *done: int) -> None:
         """A verb whose first try may have been carried out before the engine died: then the second is refused."""
         try:
-            patiently(lambda: call(self.client))
+            self._patiently(lambda: call(self.client))
         except ApiError as e:
             if e.status not in done:
                 raise
@@ -88,14 +119,16 @@ class Patient:
 
 
 @contextlib.contextmanager
-def killer(engine: NativeEngine) -> Iterator[list[str]]:
-    """SIGKILL to engine or supervisor or both, at random moments, until the block ends; yields the names killed."""
+def killer(engine: NativeEngine, progress: Progress) -> Iterator[list[str]]:
+    """SIGKILL to engine or supervisor or both, after some replies and at a random moment; yields the names killed."""
     killed: list[str] = []
     over = threading.Event()
     chance = random.Random(1)
 
     def work() -> None:
-        while not over.wait(0.05 + chance.random() * 0.4):
+        while not over.is_set():
+            if not progress.wait(chance.randrange(1, 40), 0.1) or over.wait(chance.random() * 0.1):
+                continue
             for name in chance.choice([["cove-engine"], ["cove-supervisor"], ["cove-engine", "cove-supervisor"]]):
                 with contextlib.suppress(AssertionError, ProcessLookupError):  # it is being started again just now
                     os.kill(engine.pid_of(name), signal.SIGKILL)
@@ -156,11 +189,12 @@ def namespaces_held(pid: int) -> list[str]:
 
 
 def test_nothing_is_lost_and_nothing_is_left(own_engine: NativeEngine) -> None:
-    patients = [Patient(own_engine, number) for number in range(CONTAINERS)]
+    progress = Progress()
+    patients = [Patient(own_engine, number, progress) for number in range(CONTAINERS)]
     with contextlib.ExitStack() as clients, ThreadPoolExecutor(THREADS) as threads:
         for patient in patients:
             clients.enter_context(contextlib.closing(patient.client))
-        with killer(own_engine) as killed:
+        with killer(own_engine, progress) as killed:
             codes = list(threads.map(Patient.live, patients))
             ids = [patient.id() for patient in patients]
             list(threads.map(Patient.remove, patients))
