@@ -28,7 +28,7 @@ LOG_GUARDED = {
     *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py"),
 }
 LEAK_GUARDED = {
-    *("api", "client", "linux", "networks", "project", "security", "supervisor", "ui"),
+    *("api", "cli", "client", "linux", "networks", "project", "security", "supervisor", "ui"),
     *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py", "images/test_login.py"),
 }
 
