@@ -56,7 +56,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def findings(tmp_path: Path) -> BlockingReport:
-    """What is reported of PROGRAM, which reads this very file."""
+    """The findings for PROGRAM, which reads this file."""
     with open(__file__, "rb") as file:
         if filesystem_type(file.fileno()) == TMPFS_MAGIC:
             pytest.skip("the repository lies in memory")

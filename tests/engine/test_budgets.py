@@ -1,8 +1,8 @@
-"""What the engine may cost, as counts: system calls that wait for RCU, flushes, memory. Times are in tests/bench.
+"""Limits on the engine's costs, as counts: system calls that wait for RCU, flushes, memory. Times are in tests/bench.
 
-An RCU grace period takes 5 to 36 ms, more than all the rest of a start. Known to wait for one: deleting an interface,
-a write of somebody else's pid to cgroup.procs after a quiet moment, and the end of a network namespace with interfaces
-in it, under a lock that starts need. strace shows who does them, and when.
+An RCU grace period takes 5 to 36 ms, longer than the rest of a start. These operations wait for one: deleting an
+interface, writing another process's pid to cgroup.procs after a quiet period, and the end of a network namespace that
+has interfaces (under a lock that starts need). strace shows which thread makes these calls, and when.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PSS_KB = 45 << 10  # keeper, engine, supervisor and spawner together
 MAX_SUPERVISOR_KB = 14 << 10
 MAX_IDLE_KB = 10  # private dirty of all four for each idle container
 IMAGE = "busybox:latest"
-# Of one container's life by the API: its record (2 folders and the file), and what became of it, soon after.
+# For one container through the API: flushes of its record (2 folders and the file), and later of its state.
 MAX_FLUSHES_OF_CREATE = 3
 
 
@@ -52,7 +52,7 @@ def traced(engine: NativeEngine, folder: Path) -> Iterator[dict[str, str]]:
 def test_no_wait_for_rcu_and_one_group_of_flushes(own_engine: NativeEngine, tmp_path: Path) -> None:
     engine_pid = str(own_engine.pid_of("cove-engine"))
     with closing(own_engine.client()) as client:
-        made = client.create({"Image": IMAGE, "Cmd": ["true"]})["Id"]  # what is loaded at first use is loaded
+        made = client.create({"Image": IMAGE, "Cmd": ["true"]})["Id"]  # loads everything that is loaded at first use
         client.start(made)
         client.wait(made)
         client.remove(made)
@@ -75,7 +75,7 @@ def test_no_wait_for_rcu_and_one_group_of_flushes(own_engine: NativeEngine, tmp_
         hierarchies()
     )  # by the children themselves
 
-    # Interfaces are deleted, and namespaces let go of, by a thread of their own.
+    # A separate thread deletes interfaces and closes namespaces.
     [disposer] = [thread for thread, text in calls.items() if rtm_dellinks(text)]
     assert disposer != engine_pid
     others = {thread: len(rtm_dellinks(text)) for thread, text in calls.items() if thread != disposer}
@@ -87,7 +87,7 @@ def test_no_wait_for_rcu_and_one_group_of_flushes(own_engine: NativeEngine, tmp_
 
 
 def hierarchies() -> list[str]:
-    """The cgroup v1 hierarchies that a container is put in; none on v2."""
+    """The cgroup v1 hierarchies in which a container has a cgroup; empty on v2."""
     mounts = Path("/proc/mounts").read_text().splitlines()
     return [line.split()[1] for line in mounts if line.split()[2] == "cgroup"]
 
@@ -111,7 +111,7 @@ def test_an_idle_engine_is_small(own_engine: NativeEngine) -> None:
 
 
 def test_an_idle_container_adds_kilobytes(own_engine: NativeEngine) -> None:
-    """tests/bench/memory.py has the figures; here is what a list or a bound method too much in each would break."""
+    """One more list or bound method per container would break the limit (figures: tests/bench/memory.py)."""
 
     made = []
 
@@ -124,7 +124,7 @@ def test_an_idle_container_adds_kilobytes(own_engine: NativeEngine) -> None:
         return sum(rollup(pid, "Private_Dirty") for pid in processes(own_engine))
 
     with closing(own_engine.client()) as client:
-        start(5)  # what the first ones load
+        start(5)  # the first starts load modules
         before = dirty()
         start(40)
         added = dirty() - before

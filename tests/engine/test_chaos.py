@@ -1,7 +1,7 @@
 """Containers started from 8 threads and killed at random, engine and supervisor killed with SIGKILL meanwhile.
 
-At the end nothing may be left of them, and every exit status must be the one that its process had. COVE_CHAOS sets how
-many containers there are (200 take some 60 s); without it there are fewer, so that the suite stays short.
+At the end nothing of the containers may be left, and each exit status must be that of its process. COVE_CHAOS sets the
+number of containers (200 take some 60 s); the default is lower, to keep the suite short.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Patient:
         self.exit_code = 137 if self.is_victim else number % 100 + 1
 
     def live(self) -> int:
-        """Create, start, kill (or let end) and wait; the exit status that the engine tells."""
+        """Create, start, kill (or let end) and wait. Returns the exit status that the engine reports."""
         pause_s = self._random.random() * 0.5
         script = "while :; do sleep 1; done" if self.is_victim else f"sleep {pause_s:.2f}; exit {self.exit_code}"
         network = self._random.choice(["bridge", "none"])
@@ -107,7 +107,7 @@ class Patient:
         return str(self._patiently(lambda: self.client.inspect(self.name))["State"]["Status"])
 
     def _may_be_done(self, call: Callable[[EngineClient], object], *done: int) -> None:
-        """A verb whose first try may have been carried out before the engine died: then the second is refused."""
+        """Call a verb. If its first try was executed before the engine was killed, the second one fails with `done`."""
         try:
             self._patiently(lambda: call(self.client))
         except ApiError as e:
@@ -155,7 +155,7 @@ def has_supervisor(engine: NativeEngine) -> bool:
 
 
 def left_over(engine: NativeEngine, ids: list[str]) -> list[str]:
-    """What is still there of the containers `ids`."""
+    """Descriptions of everything that is left of the containers `ids`."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
@@ -169,7 +169,7 @@ def left_over(engine: NativeEngine, ids: list[str]) -> list[str]:
     for folder in ("data/containers", "data/trash", "exec/containers", "exec/networks"):
         found += [f"file {path}" for path in (engine.root / folder).iterdir()]
     held = namespaces_held(engine.pid_of("cove-engine"))
-    found += [f"cove-engine holds {text}" for text in held if len(held) != 1]  # the one made for the next start
+    found += [f"cove-engine holds {text}" for text in held if len(held) != 1]  # one spare for the next start is right
     found += [f"cove-supervisor holds {text}" for text in namespaces_held(engine.pid_of("cove-supervisor"))]
     assert engine.process is not None
     found += [f"the keeper holds {text}" for text in namespaces_held(engine.process.pid)]
@@ -199,7 +199,7 @@ def test_nothing_is_lost_and_nothing_is_left(own_engine: NativeEngine) -> None:
             ids = [patient.id() for patient in patients]
             list(threads.map(Patient.remove, patients))
         for patient in patients:
-            patient.remove()  # one whose removal an engine has not lived to finish
+            patient.remove()  # an engine may have been killed during a removal
     assert {p.name: code for p, code in zip(patients, codes, strict=True)} == {p.name: p.exit_code for p in patients}
     assert len(killed) >= CONTAINERS // 10
     own_engine.docker("run", "--rm", "--network", "none", IMAGE, "true")  # so that there is one for the next start

@@ -1,4 +1,4 @@
-"""Networks that a running container joins and leaves: record and kernel say the same, whatever comes between."""
+"""A running container joins and leaves networks: record and kernel agree, even after kills and failures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def networks(own_engine: NativeEngine) -> Iterator[NativeEngine]:
 
 
 def shown(engine: NativeEngine) -> dict[str, str]:
-    """Network → address, as inspect tells."""
+    """Network → address, from inspect."""
     [found] = json.loads(engine.docker("inspect", "kept").stdout)
     return {name: network["IPAddress"] for name, network in found["NetworkSettings"]["Networks"].items()}
 
@@ -38,7 +38,7 @@ def inside(engine: NativeEngine) -> set[str]:
 
 
 def test_an_engine_killed_in_a_connect_or_disconnect_ends_it_later(networks: NativeEngine) -> None:
-    """As on disk between the two steps of each: a network recorded and not joined, one joined and recorded no more."""
+    """The states on disk between the two steps: a network is recorded but not joined, or joined but not recorded."""
     container_id = networks.docker(*SLEEPER).stdout.strip()
     networks.docker("network", "connect", "two", "kept")
     networks.docker("network", "connect", "three", "kept")

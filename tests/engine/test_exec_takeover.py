@@ -1,4 +1,4 @@
-"""An attached exec whose engine is killed: the command goes on, and its client attaches again to the rest."""
+"""The engine is killed under an attached exec: the command continues, and its client attaches to the rest again."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def wait_for_end(pidfd: int) -> None:
 
 
 def test_output_waits_for_a_slow_client_and_is_bounded(own_engine: NativeEngine, container: str) -> None:
-    """Nothing is lost to a client that does not read, and what waits for it is bounded: the command is held back."""
+    """A client that does not read loses no output; the stored output is bounded, because the command has to wait."""
     size = 40 << 20
     with closing(own_engine.client()) as client:
         script = f"head -c {size} /dev/zero; echo end >&2"

@@ -1,4 +1,4 @@
-"""The first content of a volume: one complete copy of what the image has at its place, before anybody starts."""
+"""The first content of a volume: a complete copy of the image's content, before any container with it starts."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_an_engine_killed_in_the_copy_leaves_it_to_the_next(own_engine: NativeEn
         assert int(engine.docker("run", "--rm", "-v", f"{name}:/data", "slow:1", *COUNT).stdout) == 3000
 
 
-# --- what a kill leaves at each step
+# --- a kill at each step
 
 
 def begun(tmp_path: Path, name: str = "v", options: dict[str, str] | None = None) -> tuple[VolumeStore, Volume]:

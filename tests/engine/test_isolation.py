@@ -1,4 +1,4 @@
-"""What a container is kept from, seen from both sides, and the limits it was given."""
+"""Isolation of a container, checked from inside and outside, and its limits."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_host_s_device_and_kernel_knobs_are_out_of_reach(engine: NativeEngine)
 
 
 def test_no_container_fills_the_engine_s_run_time_files(busybox_tar: Path) -> None:
-    """Its root may write /etc/hosts without end; on a small /run nobody else could be started then."""
+    """A container's root can make /etc/hosts grow. On a small /run, no other container could start then."""
     with running(MountedEngine("exec", "-t", "tmpfs", "-o", "size=2m", "tmpfs")) as engine:
         engine.docker("import", "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
         files = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")

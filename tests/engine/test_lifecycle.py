@@ -1,4 +1,4 @@
-"""Containers through the Engine API, docker-py as the client: orders, statuses, races, and what must not escape."""
+"""Containers through the Engine API with docker-py: order of events, statuses, races, and paths out of the root."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOREVER = ["sh", "-c", "trap 'rm /ready; exit 0' TERM; touch /ready; while :; do
 
 @pytest.fixture
 def api(engine: NativeEngine) -> Iterator[docker.APIClient]:
-    """A low-level client; whatever containers the test leaves are removed."""
+    """A low-level client; the test's remaining containers are removed at the end."""
     client = docker.APIClient(base_url=engine.host, version="1.44", timeout=HANG_S)
     yield client
     for left in client.containers(all=True, filters={"label": "cvt"}):
@@ -40,7 +40,7 @@ def make(api: docker.APIClient, command: list[str], *, network: str = "none", **
 
 
 def start(api: docker.APIClient, container: str) -> None:
-    """Start FOREVER where it does not run, and wait until it has set its trap."""
+    """Start a container with FOREVER if it does not run, and wait until it has set its trap."""
     if not api.inspect_container(container)["State"]["Running"]:
         api.start(container)
     made = api.exec_create(container, ["sh", "-c", "until test -e /ready; do sleep 0.01; done"])["Id"]
@@ -283,7 +283,7 @@ class TestFiles:
                 api.get_archive(container, f"{link}/secret")
             with pytest.raises(docker.errors.NotFound):
                 api.put_archive(container, link, tar_of("secret", b"container"))
-            # A member that goes through a link is resolved inside as well: folders there, or a refusal.
+            # A member's path through a link is also resolved inside the root, or refused.
             url = f"{api.base_url}/v1.44/containers/{container}/archive"
             planted = api.put(url, params={"path": "/"}, data=tar_of(f"{link[1:]}/planted", b"x"))
             assert planted.status_code in (200, 400, 404, 500)
@@ -334,6 +334,6 @@ def _past_events(api: docker.APIClient, container: str) -> list[dict[str, Any]]:
 
 
 def _now_s(api: docker.APIClient) -> str:
-    """The engine's time with its fraction: what has happened is before it."""
+    """The engine's current time with its fraction, later than all past events."""
     moment = datetime.fromisoformat(api.info()["SystemTime"].replace("Z", "+00:00")[:26] + "+00:00")
     return f"{moment.timestamp() + 0.001:.6f}"

@@ -1,4 +1,4 @@
-"""--log-opt max-size and max-file, with the real docker CLI: what stays, what a follower gets, what is refused."""
+"""--log-opt max-size and max-file, with the real docker CLI: kept lines, followers, refused values."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_names_of_options_are_refused_at_create_and_values_at_start(engine: Nati
     ("driver", "options", "result"),
     [
         ("json-file", {}, None),
-        ("json-file", {"max-file": "3"}, None),  # docker takes it, and nothing is ever full
+        ("json-file", {"max-file": "3"}, None),  # docker accepts it, but without max-size no file is ever full
         ("json-file", {"max-size": "10k"}, (10_000, 1)),
         ("json-file", {"max-size": "1.5 MiB", "max-file": "+2", "compress": "T"}, (1_500_000, 2)),
         ("json-file", {"max-size": "9" * 20 + "g"}, "max-size must be a positive number"),

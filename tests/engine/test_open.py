@@ -1,4 +1,4 @@
-"""Opening the data root: again after it failed, and what it finds there that a kill left."""
+"""Opening the data root: again after a failure, and after a kill."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def post_open(engine: NativeEngine) -> tuple[int, str]:
 
 
 class DeferredEngine(NativeEngine):
-    """An engine that waits for the word to open its data root."""
+    """An engine that opens its data root only on request."""
 
     answers = 503
 
@@ -48,7 +48,7 @@ def deferred() -> Iterator[NativeEngine]:
 
 @pytest.mark.logs("task.failed", "request.failed")
 def test_an_open_that_failed_half_way_may_be_tried_again(deferred: NativeEngine, busybox_tar: Path) -> None:
-    """Whatever was in its way, and also where containers live meanwhile: nothing is there twice, nothing is lost."""
+    """Whatever the reason of the failure, and also with running containers: nothing is duplicated or lost."""
     data, exec_root = deferred.root / "data", deferred.root / "exec"
     data.mkdir()
     for part in ("images", "networks", "engine-id"):
@@ -68,7 +68,7 @@ def test_an_open_that_failed_half_way_may_be_tried_again(deferred: NativeEngine,
 
     os.rename(data / "engine-id", data / "kept-id")
     (data / "engine-id").mkdir()
-    os.rename(exec_root / "init-layer", exec_root / "former-init-layer")  # so that the next one waits for the word
+    os.rename(exec_root / "init-layer", exec_root / "former-init-layer")  # so the next one waits for the request
     os.kill(deferred.pid_of("cove-engine"), signal.SIGKILL)
     deferred.wait_until_answering()
     for _ in range(2):

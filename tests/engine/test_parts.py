@@ -1,4 +1,4 @@
-"""The engine's rules that need no kernel: what a request means, what a word of docker's is, when a policy restarts."""
+"""Rules of the engine that need no kernel: meaning of requests, docker's messages, restart policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a power cut leaves: the engine's disk as it was flushed, seen by an engine that boots from it."""
+"""A power cut: an engine opens a copy of the disk that has only what was flushed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Path:
 
 
 def flushed(disk: Path, mirror: Path, file: str) -> bytes:
-    """A file as it is on the disk by now, which `mirror` becomes a copy of; b"" where there is none."""
+    """The content of `file` that is on the disk now; b"" if it is missing. `mirror` becomes a copy of the disk."""
     shutil.copyfile(disk, mirror)
     place = mirror.with_name("place")
     place.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ def test_who_ran_for_a_second_has_exited_after_a_power_cut(disk: Path, tmp_path:
 
 @pytest.mark.parametrize("left", [b"", b"\0" * 100], ids=["empty", "zeros"])
 def test_a_state_whose_bytes_were_lost_is_a_run_that_was_lost(own_engine: NativeEngine, left: bytes) -> None:
-    """As file systems leave what was renamed and not flushed: ext4 an empty file, XFS zeros."""
+    """A file that was renamed but not flushed: ext4 leaves it empty, XFS leaves zeros."""
     container_id = own_engine.docker("run", "-d", "--name", "cut", IMAGE, "true").stdout.strip()
     own_engine.docker("wait", "cut")
     assert own_engine.process is not None

@@ -1,7 +1,7 @@
-"""The spawner's children against the interpreter's: the same container must come out, whoever makes the process.
+"""The spawner's children compared with the interpreter's: both must make the same container.
 
-A request that is too long for the spawner goes to the interpreter; so padding in the environment chooses who does it,
-and a process's count of context switches tells who did.
+The interpreter handles requests that are too long for the spawner. So padding in the environment selects the one that
+makes the child, and the spawner's count of context switches shows which one did.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeEngine]:
 
 
 def switches(engine: NativeEngine) -> int:
-    """How often the spawner has slept so far: it does after each request."""
+    """How often the spawner has slept so far; it sleeps after each request."""
     text = Path(f"/proc/{engine.pid_of('cove-spawner')}/status").read_text()
     return int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
 def both(engine: NativeEngine, *words: str) -> Iterator[str]:
-    """What `docker WORDS` says when the spawner makes the process, and when the interpreter does."""
+    """The output of `docker WORDS` with the process made by the spawner, and then by the interpreter."""
     for padding in ((), PADDING):
         before = switches(engine)
         done = engine.docker(words[0], *padding, *words[1:], check=False)
@@ -94,7 +94,7 @@ def comparable(report: str) -> dict[tuple[str, str], str]:
     text, _, code = report.rpartition("exit ")
     assert code == "0", report
     facts = parse(text, {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")})
-    # Interfaces of the host's come and go beside this.
+    # Interfaces of the host appear and disappear meanwhile.
     passing = re.compile(r"PAD_|/proc/sys/net/ipv[46]/(conf|neigh)/(?!lo/)|/sys/class/net/|/sys/devices/virtual/net/")
     kept = {key: value for key, value in facts.items() if not passing.search(f"{key[1]} {value}")}
     assert len(kept) > 1000

@@ -1,4 +1,4 @@
-"""What the engine's parts share: states on their way to disk, and whom a change wakes."""
+"""Write-behind of states, and which waiters a change wakes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LIMIT_S = HANG_S
 
 
 class Forgetting(SupervisorClient):
-    """A supervisor that notes which runs it may forget. It refuses those of `refused`."""
+    """A client that records which runs were acknowledged. It refuses those in `refused`."""
 
     def __init__(self, refused: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ def test_folders_are_prepared_and_never_shared(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """No file of this process grows over 100 bytes, as on a full disk: pytest's own output neither, so be quick."""
+    """Limit all files of this process to 100 bytes, as on a full disk. This includes pytest's output: keep it short."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
@@ -215,7 +215,7 @@ def test_a_name_without_bytes_is_what_a_crash_left(tmp_path: Path) -> None:
     for name, size in (("unwritten", 0), ("torn", text.index(b"}") + 1), ("earlier", len(text) - 1), ("damaged", 40)):
         records.save_new(tmp_path / name, container("b" * 64))
         os.truncate(tmp_path / name / records.CONFIG, size)  # a power cut before the flush
-    (tmp_path / "damaged" / records.STATE).touch()  # it was started: nobody's to throw away
+    (tmp_path / "damaged" / records.STATE).touch()  # it was started, so it must not be deleted
     (tmp_path / "empty").mkdir()
     assert {path.name for path in tmp_path.iterdir() if records.is_whole(path)} == {"whole", "earlier", "damaged"}
 

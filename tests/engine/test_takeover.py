@@ -1,4 +1,4 @@
-"""An engine that is killed, and the next one: it finds every container as it is, and goes on with what policies say."""
+"""After an engine is killed, the next one finds all containers in their state and applies restart policies."""
 
 from __future__ import annotations
 

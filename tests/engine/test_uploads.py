@@ -1,4 +1,4 @@
-"""A slow `docker cp` into a stopped container: who waits for it and who does not."""
+"""A slow `docker cp` into a stopped container: which verbs wait for it, and which do not."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
 
-LIMIT_S = HANG_S  # of what must not wait
+LIMIT_S = HANG_S  # for verbs that must not wait
 
 
 class Upload:
-    """A PUT of an archive that has come half-way."""
+    """A PUT of an archive of which one half was sent."""
 
     def __init__(self, engine: NativeEngine, name: str) -> None:
         data = io.BytesIO()
@@ -42,7 +42,7 @@ class Upload:
         self.connection.endheaders()
 
     def finish(self) -> int:
-        """Send it all: the status."""
+        """Send the rest. Returns the status."""
         self.connection.send(self._rest)
         return self.status()
 
@@ -62,7 +62,7 @@ def stopped(engine: NativeEngine) -> Iterator[str]:
 
 @contextlib.contextmanager
 def upload_under_way(engine: NativeEngine, name: str) -> Iterator[Upload]:
-    """Its worker is there: from here on no start can begin."""
+    """An upload whose worker is running, so that no start can begin."""
     upload = Upload(engine, name)
     with contextlib.closing(upload.connection):
         engine_pid = engine.pid_of("cove-engine")

@@ -1,4 +1,4 @@
-"""--userns-remap: a container's root is an unprivileged user of the host, on the same layers and volumes as ever."""
+"""--userns-remap: a container's root is an unprivileged user of the host, with unchanged layers and volumes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ETC = {
 
 
 class RemappedEngine(NativeEngine):
-    """One whose host has a user `remap` with subordinate ids: files of its own lie over those of /etc, for it alone."""
+    """An engine with a user `remap` that has subordinate ids: in its mount namespace, own files cover those in /etc."""
 
     def __init__(self, remap: str = "remap") -> None:
         super().__init__("--userns-remap", remap)
@@ -143,7 +143,7 @@ def test_root_inside_is_an_unprivileged_user_of_the_host(engine: RemappedEngine,
 
 
 def test_with_every_capability_it_has_none_over_the_host(engine: RemappedEngine, tmp_path: Path) -> None:
-    """Its capabilities are those of its own user namespace: it mounts, but no device, and changes nothing outside."""
+    """Its capabilities hold in its own user namespace only: it can mount, but no device, and can't change the host."""
     secret = tmp_path / "secret"
     secret.write_text("of the host")
     secret.chmod(0o600)
@@ -164,7 +164,7 @@ def test_with_every_capability_it_has_none_over_the_host(engine: RemappedEngine,
 
 
 def test_the_image_is_root_s_inside_and_stays_as_it_is(engine: RemappedEngine, name: str) -> None:
-    """Nothing is copied, given away or shifted: what a container writes lies on disk with the ids of the inside."""
+    """Layers are not copied or chowned: files that a container writes have the ids from inside on disk."""
     layers = [path for path in (engine.root / "data" / "layers").rglob("*") if path.is_file() and not path.is_symlink()]
     before = {path: (info.st_uid, info.st_ino, info.st_ctime_ns) for path in layers for info in [path.stat()]}
     assert before
@@ -288,7 +288,7 @@ def test_a_folder_that_is_made_for_a_bind_is_the_containers(engine: RemappedEngi
 def test_what_cannot_be_had_is_refused_in_docker_s_words(
     engine: RemappedEngine, flags: tuple[str, ...], words: str
 ) -> None:
-    """The words of dockerd 20.10 with --userns-remap."""
+    """The messages are those of dockerd 20.10 with --userns-remap."""
     refused = engine.docker("create", *flags, IMAGE, check=False)
     assert refused.returncode == 1
     assert words in refused.stderr
@@ -320,7 +320,7 @@ def test_shared_namespaces_are_shared_with_their_user_namespace(engine: Remapped
 
 
 def test_its_network_is_its_own_to_change(engine: RemappedEngine, name: str) -> None:
-    """The network namespace belongs to its user namespace: else its root had no say over it."""
+    """Its user namespace owns the network namespace, so its root can configure the network."""
     script = (
         "ip link set lo down && ip addr add 10.99.0.1/24 dev eth0 && echo changed; cat /proc/sys/net/ipv4/ip_forward"
     )
@@ -344,7 +344,7 @@ def test_its_network_is_its_own_to_change(engine: RemappedEngine, name: str) -> 
 
 
 def test_file_capabilities_of_an_image_count_inside(engine: RemappedEngine, busybox_tar: Path, tmp_path: Path) -> None:
-    """On disk they are root's; inside they are the container's root's, and a tar has them as they came."""
+    """On disk they are for the host's root, inside for the container's root; a tar has them in their original form."""
     image = tmp_path / "image.tar"
     with tarfile.open(busybox_tar) as source, tarfile.open(image, "w", format=tarfile.PAX_FORMAT) as tar:
         for member in source:
@@ -392,7 +392,7 @@ def test_containers_live_through_the_end_of_engine_and_maker(own_engine: Remappe
 
 
 def test_many_at_once_have_each_their_own(engine: RemappedEngine) -> None:
-    """All of them exist at one time: a namespace that is gone may leave its inode number to the next one."""
+    """All must exist at the same time, because the inode number of a deleted namespace may be reused."""
     count = 8
     found: list[str] = []
     folder = engine.root / "meeting"

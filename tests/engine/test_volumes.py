@@ -39,7 +39,7 @@ async def opened(root: Path) -> AsyncIterator[tuple[Registry, EventBus, Volumes]
 
 
 def use(registry: Registry, container_id: str, volume: str) -> None:
-    """Have a container that has the volume."""
+    """Register a container that uses the volume."""
     record = container(container_id)
     record.mounts = [MountPoint(kind=MountKind.VOLUME, source="", destination="/data", volume=volume)]
     registry.add(Live(record))

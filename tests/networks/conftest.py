@@ -1,4 +1,4 @@
-"""A network namespace that plays the host, and a controller in it."""
+"""A network namespace that stands for the host, and a controller in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BIP = IPv4Interface("10.201.0.1/24")
 
 @pytest.fixture
 def world() -> Iterator[int]:
-    """A namespace that plays the host; the test's thread is in it."""
+    """A network namespace that stands for the host; the test's thread is in it."""
     before = netns.current()
     inside = netns.create(before)
     netns.enter(inside)

@@ -1,4 +1,4 @@
-"""The network controller in a network namespace of the test's own, with real bridges, real NAT and real TCP."""
+"""The network controller in a separate network namespace, with real bridges, NAT and TCP."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def attach(
 
 
 def server(sandbox: Sandbox, world: int, port: int) -> socket.socket:
-    """A listener inside the sandbox: a socket belongs to the namespace it was made in."""
+    """A listener inside the sandbox; a socket stays in the namespace where it was made."""
     with netns.inside(sandbox.netns_fd, world):
         sock = socket.socket()
     sock.bind(("0.0.0.0", port))
@@ -43,7 +43,7 @@ def server(sandbox: Sandbox, world: int, port: int) -> socket.socket:
 
 
 def reach(listener: socket.socket, client: socket.socket, address: tuple[str, int]) -> str:
-    """Connect and exchange a word; the client's address as the server sees it."""
+    """Connect and exchange data. Returns the client's address as the server sees it."""
     seen: list[str] = []
 
     def serve() -> None:
@@ -230,7 +230,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
     half_made.touch()
     with ExitStack() as cleanup:
         listener = cleanup.enter_context(server(living, world, 80))
-        # What a SIGKILL does: descriptors go, the kernel's objects stay.
+        # As after a SIGKILL: descriptors are closed, the kernel's objects stay.
         killed._ports.close()
         squatter = cleanup.enter_context(socket.socket())  # quicker than the next engine
         squatter.bind(("127.0.0.1", living.ports[1].host_port))
@@ -238,7 +238,7 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
         netns.enter(living.netns_fd)
         heir = NetworkController(*roots, BIP)
         pid = os.getpid()
-        # `alive` is read by pid: the main thread stands in the container's namespace while the heir opens elsewhere.
+        # `alive` has pids: the main thread is in the container's namespace while a thread opens the new one.
         errors: list[BaseException] = []
 
         def open_heir() -> None:
@@ -287,7 +287,7 @@ def test_what_a_container_held_is_given_back_whatever_the_kernel_says(
     port = any_port(80)
     sandbox = attach(controller, "a", port)
     number = sandbox.ports[0].host_port
-    nft = Nft()  # a hand has put something else in the place of our map
+    nft = Nft()  # replaces our map by something else, as a user might
     nft.run(
         f"""
         delete table ip {controller._table}

@@ -73,7 +73,7 @@ def test_names_and_aliases_resolve_on_a_shared_network_only(controller: NetworkC
         assert [str(rr.rdata) for rr in reply.rr if rr.rtype == QTYPE.A] == wanted
     assert v6.rr == []
     assert v6.header.rcode == RCODE.NOERROR
-    assert far.header.rcode == RCODE.SERVFAIL  # not ours, and there is nobody else to ask
+    assert far.header.rcode == RCODE.SERVFAIL  # no container's name, and there is no upstream
 
 
 def test_what_is_no_query_is_dropped_and_the_next_is_answered(controller: NetworkController, world: int) -> None:
