@@ -23,7 +23,7 @@ Query = Mapping[str, object]
 
 
 class ApiError(Exception):
-    """The engine refused: its status, and str(self) is its message."""
+    """An error reply of the engine: `status`, and str(self) is its message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class ApiError(Exception):
 
 
 class StreamFailed(ApiError):
-    """The engine had begun to answer with 200 and then failed (a pull, a load)."""
+    """The engine replied 200 and reported an error later in the stream (a pull, a load)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(500, message)
@@ -41,7 +41,7 @@ class ApiClient:
     """A client of the API at `endpoint`. `timeout_s` limits each wait for an answer's bytes, streams excepted."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float | None = None) -> None:
-        """Connects to nothing yet."""
+        """Makes no connection yet."""
         self.endpoint = endpoint
         self._timeout_s = timeout_s
         self._idle: list[Connection] = []
@@ -54,7 +54,7 @@ class ApiClient:
         self.close()
 
     def close(self) -> None:
-        """Drop the kept connections; streams under way go on."""
+        """Close the idle connections; open streams go on."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -71,7 +71,7 @@ class ApiClient:
             connection.close()
 
     def finish(self, response: Response) -> None:
-        """Keep the connection of an answer read to its end, or close it."""
+        """Keep the connection for another request if the reply was read to its end; else close it."""
         if response.is_reusable:
             with self._lock:
                 if len(self._idle) < _KEPT_CONNECTIONS:
@@ -89,7 +89,7 @@ class ApiClient:
         return connection.request(method, target, headers, body)
 
     def target(self, path: str, query: Query | None) -> str:
-        """What stands in the request line. Overridden where paths have a version in front."""
+        """The target in the request line. Overridden by clients whose paths begin with a version."""
         return path + encode_query(query)
 
     def call(
@@ -130,7 +130,7 @@ class ApiClient:
         limited: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Parsed JSON, None for an empty answer. `limited=False` for calls that take what they take (stop, wait).
+        """Parsed JSON, None for an empty answer. `limited=False` for calls of unlimited duration (stop, wait).
 
         Raises ApiError, ConnectionFailed, ProtocolError.
         """
@@ -156,7 +156,7 @@ class ApiClient:
         data: Body = None,
         headers: Mapping[str, str] | None = None,
     ) -> JsonStream:
-        """The JSON objects of an answer as they come. Raises as `call`."""
+        """The JSON objects of a reply, each as it arrives. Raises as `call`."""
         return JsonStream(self.call(method, path, query=query, body=body, data=data, headers=headers))
 
     def json_object(self, method: str, path: str, query: Query | None = None, body: object = None) -> Json:
@@ -171,7 +171,7 @@ class ApiClient:
 
 
 class Stream:
-    """An answer that is read as it comes; closable from another thread."""
+    """A reply that is read as it arrives. `close` may be called from another thread."""
 
     def __init__(self, response: Response) -> None:
         self._response = response
@@ -187,7 +187,7 @@ class Stream:
 
 
 class ByteStream(Stream):
-    """The body of an answer in pieces as they come (an image's tar, a log)."""
+    """The body of a reply in pieces, as they arrive (an image's tar, a log)."""
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -197,7 +197,7 @@ class ByteStream(Stream):
 
 
 class JsonStream(Stream):
-    """JSON objects one behind the other, with or without line ends; iterating ends with the stream or `close()`.
+    """A sequence of JSON objects, with or without line ends; iterating ends with the stream or `close()`.
 
     Raises StreamFailed for a line that tells an error, ConnectionFailed when the engine goes away.
     """
@@ -246,12 +246,12 @@ def path_part(name: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Percent-encoded (RFC 3986, section 2.1); urllib's would cost the command line's start a millisecond or two."""
+    """Percent-encoded (RFC 3986, section 2.1); importing urllib would slow the start of `cove` by 1 to 2 ms."""
     return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode())
 
 
 def _error_of(response: Response) -> ApiError:
-    """The refusal in an answer: `{"message"}` as JSON, or plain text (attach)."""
+    """The error in a reply: `{"message"}` as JSON, or plain text (attach)."""
     text = response.read()
     message = text.decode(errors="replace").strip()
     if response.headers.get("content-type", "").startswith("application/json"):
@@ -270,7 +270,7 @@ def _checked(line: bytes) -> Json:
     if not isinstance(answer, dict):
         raise ProtocolError(f"not a JSON object: {line[:60]!r}")
     detail = answer.get("errorDetail")
-    # A text is docker's error line; an object under that name is a field of the host agent's states.
+    # A string is docker's error line. An object is the field `error` of the host agent's states.
     if detail or (isinstance(answer.get("error"), str) and answer["error"]):
         raise StreamFailed(str((detail or {}).get("message") or answer.get("error")))
     return answer

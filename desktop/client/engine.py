@@ -34,7 +34,7 @@ __all__ = [
     "StreamFailed",
 ]
 
-API_VERSION = (1, 50)  # the newest whose answers this client has been written for
+API_VERSION = (1, 50)  # the newest version that this client knows
 _MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 
 
@@ -45,7 +45,7 @@ class PullProgress(NamedTuple):
     status: str
     current: int
     total: int
-    is_progress: bool  # it replaces the line before with the same id; otherwise it is a message
+    is_progress: bool  # it replaces the previous line with the same id; else it is a message
 
 
 class EngineClient(ApiClient):
@@ -55,7 +55,7 @@ class EngineClient(ApiClient):
 
     @property
     def api_version(self) -> str:
-        """The version spoken: the smaller of ours and the engine's, asked once. Raises ConnectionFailed."""
+        """The version in use: the lower of ours and the engine's, requested once. Raises ConnectionFailed."""
         if self._version is None:
             response = self.exchange("HEAD", "/_ping", {}, None)
             told = _version_of(response.headers.get("api-version", "1.24"))
@@ -106,7 +106,7 @@ class EngineClient(ApiClient):
         *,
         until: object = None,
     ) -> JsonStream:
-        """Events as they happen; with `since` (Unix seconds) those still remembered come first."""
+        """Events as they are published. With `since` (Unix seconds), the past events that the engine has come first."""
         return self.stream("GET", "/events", {"since": since, "until": until, "filters": filters})
 
     # --- containers
@@ -126,14 +126,14 @@ class EngineClient(ApiClient):
         return self.json_object("GET", f"/containers/{path_part(container)}/json", {"size": size or None})
 
     def create(self, config: Mapping[str, object], *, name: str | None = None, platform: str | None = None) -> Json:
-        """`{"Id", "Warnings"}`. ApiError 404: the image is missing (and nothing else)."""
+        """`{"Id", "Warnings"}`. ApiError 404 always means that the image is missing."""
         return self.json_object("POST", "/containers/create", {"name": name, "platform": platform}, config)
 
     def start(self, container: str, *, detach_keys: str | None = None) -> None:
         self.request("POST", f"/containers/{path_part(container)}/start", {"detachKeys": detach_keys}, limited=False)
 
     def stop(self, container: str, timeout_s: int | None = None, signal: str | None = None) -> None:
-        """Returns when it has stopped; harmless if it had."""
+        """Returns when the container has stopped. Does nothing if it does not run."""
         query = {"t": timeout_s, "signal": signal}
         self.request("POST", f"/containers/{path_part(container)}/stop", query, limited=False)
 
@@ -169,7 +169,7 @@ class EngineClient(ApiClient):
             return waiter.result()
 
     def waiter(self, container: str, condition: str | None = None) -> Waiter:
-        """A wait that is known to have begun: to be asked for before `start`."""
+        """Begin a wait; returns when the engine has confirmed it. Call it before `start`, so that no exit is missed."""
         path = f"/containers/{path_part(container)}/wait"
         return Waiter(self.call("POST", path, query={"condition": condition}))
 
@@ -185,7 +185,7 @@ class EngineClient(ApiClient):
         details: bool = False,
         tty: bool | None = None,
     ) -> LogStream:
-        """Log lines as frames. `tty` (else asked of `inspect`) tells whether the streams are apart."""
+        """Log lines as frames. `tty` (by default read from `inspect`): the output is one stream without frames."""
         if tty is None:
             tty = bool(self.inspect(container)["Config"]["Tty"])
         query = {
@@ -214,11 +214,11 @@ class EngineClient(ApiClient):
         return self.hijack(f"/containers/{path_part(container)}/attach", None, query, tty=tty)
 
     def timeline(self, container: str) -> Json:
-        """How long the engine took for the steps of a start (milliseconds); ours only, else ApiError 404."""
+        """The durations of a start's steps in ms. Cove's engine only; others reply ApiError 404."""
         return self.json_object("GET", f"/cove/v1/containers/{path_part(container)}/timeline")
 
     def usage(self, interval_ms: int | None = None) -> JsonStream:
-        """What all running containers use, an object each interval (ours only, else ApiError 404)."""
+        """All running containers' usage, an object per interval. Cove's engine only; others reply ApiError 404."""
         return self.stream("GET", "/cove/v1/stats", {"interval_ms": interval_ms})
 
     # --- exec
@@ -229,7 +229,7 @@ class EngineClient(ApiClient):
     def exec_start(
         self, exec_id: str, *, tty: bool = False, console_size: tuple[int, int] | None = None
     ) -> HijackedStream:
-        """Start it, attached. `console_size`: rows and columns."""
+        """Start the exec, attached. `console_size`: rows and columns."""
         body = {"Detach": False, "Tty": tty, "ConsoleSize": list(console_size) if console_size else None}
         return self.hijack(
             f"/exec/{path_part(exec_id)}/start", {k: v for k, v in body.items() if v is not None}, tty=tty
@@ -286,7 +286,7 @@ class PullStream(JsonStream):
 
 
 class LogStream(Stream):
-    """Frames of a container's log; a terminal's is all stream 1."""
+    """Frames of a container's log; all output of a terminal is stream 1."""
 
     def __init__(self, response: Response, *, is_multiplexed: bool) -> None:
         super().__init__(response)
@@ -307,7 +307,7 @@ class LogStream(Stream):
 
 
 class Waiter(Stream):
-    """A wait under way: the engine has confirmed that it waits."""
+    """A wait that the engine has confirmed."""
 
     def result(self) -> int:
         """The exit status. Raises StreamFailed if waiting failed, ProtocolError, ConnectionFailed."""

@@ -20,7 +20,7 @@ class VmStep(NamedTuple):
 
 
 class VmError(NamedTuple):
-    """Why the VM failed, and what may help (or "")."""
+    """Why the VM failed, and what the user can do (or "")."""
 
     message: str
     hint: str
@@ -43,7 +43,7 @@ class HostState(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> HostState:
-        """Raises ProtocolError where `value` is no state."""
+        """The state in `value`. Raises ProtocolError if it has another form."""
         try:
             accelerator = value.get("accelerator") or {}
             error = value.get("error")
@@ -86,7 +86,7 @@ class HostClient(ApiClient):
         return HostState.from_json(self.json_object("GET", "/v1/state"))
 
     def start(self) -> HostState:
-        """Ask for the start; it goes on after the answer. During an adoption: it begins if the adoption fails."""
+        """Request a start; it continues after the reply. During an adoption, it begins if the adoption fails."""
         return self._verb("start")
 
     def stop(self) -> HostState:
@@ -96,7 +96,7 @@ class HostClient(ApiClient):
         return self._verb("restart")
 
     def reset(self) -> HostState:
-        """Throw the VM's disk away: images, containers and volumes are gone."""
+        """Stop the VM and delete its disk, with all images, containers and volumes."""
         return self._verb("reset")
 
     def _verb(self, verb: str) -> HostState:

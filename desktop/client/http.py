@@ -1,4 +1,4 @@
-"""HTTP/1.1 over one unix or TCP socket, blocking, standard library only: what `cove` can afford to import.
+"""HTTP/1.1 over one unix or TCP socket, blocking, standard library only, so that `cove` starts quickly.
 
 A `Connection` carries one request at a time and may be kept for the next. `close()` may be called from any thread: it
 wakes a reader, who sees the end of the stream.
@@ -36,7 +36,7 @@ Body = bytes | Iterable[bytes] | None
 
 
 class ConnectionFailed(Exception):
-    """Nobody answers at `endpoint`, or the connection broke; str() says the reason, without the endpoint."""
+    """`endpoint` refuses connections, or the connection broke; str() is the reason, without the endpoint."""
 
     def __init__(self, endpoint: Endpoint, reason: str) -> None:
         super().__init__(reason)
@@ -44,7 +44,7 @@ class ConnectionFailed(Exception):
 
 
 class TlsFiles(NamedTuple):
-    """PEM files as docker's DOCKER_CERT_PATH holds them; without `ca` the system's authorities count."""
+    """PEM files as docker's DOCKER_CERT_PATH holds them; without `ca` the system's certificate authorities are used."""
 
     ca: str | None
     certificate: str | None
@@ -70,7 +70,7 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def local(cls, socket_path: os.PathLike[str]) -> Endpoint:
-        """A socket of ours on this machine: a unix socket, or on Windows a named pipe."""
+        """A local socket of Cove: a unix socket, or on Windows a named pipe."""
         path = os.fspath(socket_path)
         return cls("npipe" if path.startswith("\\\\.\\pipe") else "unix", path)
 
@@ -151,7 +151,7 @@ class Connection:
         limit_s = CONNECT_LIMIT_S if timeout_s is None else min(CONNECT_LIMIT_S, timeout_s)
         self._sock = endpoint.connect(limit_s)
         self._sock.settimeout(timeout_s)
-        self._in_use = threading.Lock()  # held while the socket is being read: close() must not take its number away
+        self._in_use = threading.Lock()  # held during a read: close() must not free the descriptor meanwhile
         self._closed = False
 
     def settimeout(self, timeout_s: float | None) -> None:
@@ -165,7 +165,7 @@ class Connection:
         return self._closed
 
     def is_stale(self) -> bool:
-        """An idle connection with anything to read has been closed by the peer."""
+        """Whether the peer has closed the idle connection: then it is readable."""
         try:
             return self._closed or bool(select.select([self._sock], [], [], 0)[0])
         except (OSError, ValueError):  # ValueError: closed, or a number too high for select()
@@ -206,7 +206,7 @@ class Connection:
         except TimeoutError as e:
             raise ConnectionFailed(self.endpoint, "the engine does not take the data") from e
         except OSError:
-            return  # it has answered early, most likely with the reason: the answer is read next
+            return  # the peer closed early; it has probably sent an error reply, which is read next
 
     def sendall(self, data: bytes) -> None:
         """Raises ConnectionFailed."""
@@ -233,12 +233,12 @@ class Connection:
                 self._release()
 
     def close_write(self) -> None:
-        """Half-close: the peer reads the end, we go on reading."""
+        """Half-close: the peer reads the end of file; reading here continues."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """End both directions, from any thread; a second time is harmless."""
+        """End both directions. May be called from any thread, and twice."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -273,7 +273,7 @@ class Response:
 
     @property
     def is_reusable(self) -> bool:
-        """The body has been read whole and the peer keeps the connection open."""
+        """Whether the body has been read completely and the peer keeps the connection open."""
         return self._reader.done and self._reader.keep_alive and not self.connection.is_closed
 
     def _receive(self) -> None:
@@ -304,7 +304,7 @@ class Response:
         return b"".join(iter(self.read_some, b""))
 
     def rest(self) -> bytes:
-        """After `101`: what came in one piece with the head."""
+        """After `101`: bytes of the new protocol that arrived together with the head."""
         return self._reader.rest()
 
     def close(self) -> None:
@@ -338,11 +338,11 @@ class HijackedStream:
             self._frames.feed(data)
 
     def write(self, data: bytes) -> None:
-        """Raises ConnectionFailed once the other side takes no more."""
+        """Write to stdin. Raises ConnectionFailed if the peer has closed it."""
         self._connection.sendall(data)
 
     def close_write(self) -> None:
-        """The end of stdin; output goes on."""
+        """Close stdin; output continues."""
         self._connection.close_write()
 
     def fileno(self) -> int:

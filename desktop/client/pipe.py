@@ -1,4 +1,4 @@
-"""A Windows named pipe with the face of a socket, as far as `http.Connection` looks at it.
+"""A Windows named pipe with the methods of a socket that `http.Connection` uses.
 
 Reads and writes are overlapped (CreateFileW with FILE_FLAG_OVERLAPPED), because one thread reads while another writes:
 a plain handle would let the second wait for the first. Named pipes have no half-close. Without effect elsewhere:
@@ -13,7 +13,7 @@ if sys.platform == "win32":
     import _winapi
     import time
 
-    _SLICE_MS = 100  # how late a reader notices `close` from another thread
+    _SLICE_MS = 100  # the longest time until a reader notices `close` from another thread
     _ERROR_IO_PENDING = 997
     _ERROR_MORE_DATA = 234
     _ERROR_OPERATION_ABORTED = 995
@@ -65,7 +65,7 @@ if sys.platform == "win32":
                 view = view[self._finish(overlapped, error) :]
 
         def _finish(self, overlapped: _winapi.Overlapped, error: int) -> int:
-            """Wait for an operation under way: bytes moved. Raises TimeoutError, OSError."""
+            """Wait for a pending operation; returns the number of bytes transferred. Raises TimeoutError, OSError."""
             waited_ms = 0
             limit_ms = None if self._timeout_s is None else self._timeout_s * 1000
             while error == _ERROR_IO_PENDING:
@@ -84,7 +84,7 @@ if sys.platform == "win32":
             return moved
 
         def shutdown(self, how: int) -> None:
-            """Nothing ends one direction of a named pipe; ending both wakes a reader."""
+            """A named pipe cannot be half-closed, so only SHUT_RDWR has an effect: it wakes a reader."""
             if how == 2:  # SHUT_RDWR
                 self._closed = True
 

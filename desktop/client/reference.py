@@ -1,4 +1,4 @@
-"""Image references as docker's command line takes them apart (grammar: distribution/reference, "Grammar")."""
+"""Image references, parsed as docker's command line does (grammar: distribution/reference, "Grammar")."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HUB = "docker.io"
 
 
 class InvalidReference(ValueError):
-    """Not a reference; str() is docker's wording."""
+    """The text is not a reference; str() is docker's message."""
 
 
 class Reference(NamedTuple):
-    """A repository as it was typed, and what is wanted of it."""
+    """A repository as it was typed, with its tag or digest."""
 
     repository: str
     tag: str | None
@@ -30,12 +30,12 @@ class Reference(NamedTuple):
 
     @property
     def version(self) -> str:
-        """What the API's `tag` parameter takes: the digest where there is one, else the tag, else `latest`."""
+        """The API's `tag` parameter: the digest if there is one, else the tag, else `latest`."""
         return self.digest or self.tag or "latest"
 
     @property
     def full_name(self) -> str:
-        """With the registry that a short name means: docker.io, and `library/` before a lone component there."""
+        """The full name: a short name gets the registry docker.io, and `library/` before a single component."""
         first, slash, rest = self.repository.partition("/")
         if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
             first, rest = HUB, self.repository
@@ -68,7 +68,7 @@ def parse(text: str) -> Reference:
 
 
 def _path_of(name: str, text: str) -> str:
-    """The part of `name` that is no registry, in the case it was typed, `library/` before a lone component."""
+    """The part of `name` after the registry, in its original case, with `library/` before a single component."""
     typed = text[: len(name)]
     first, slash, rest = typed.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):

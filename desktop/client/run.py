@@ -1,4 +1,4 @@
-"""An image becomes a running container in five steps: look, pull, create, mount, start.
+"""Running a container from an image in five steps: look, pull, create, mount, start.
 
 The command line and the window run the same steps and are told of each as it begins and ends, with the time it took.
 Mounting and starting are one call of the Engine API; our engine says beside it how long each took, and where nobody
@@ -21,7 +21,7 @@ STEP_NAMES = ("look", "pull", "create", "mount", "start")
 
 
 class StepState(StrEnum):
-    """Where a step is."""
+    """The progress of a step."""
 
     RUNNING = "running"
     DONE = "done"
@@ -30,7 +30,7 @@ class StepState(StrEnum):
 
 
 class Pull(StrEnum):
-    """docker's `--pull`: when to ask the registry."""
+    """docker's `--pull`: when to pull the image."""
 
     ALWAYS = "always"
     MISSING = "missing"
@@ -38,12 +38,12 @@ class Pull(StrEnum):
 
 
 class Cancelled(Exception):
-    """`Pipeline.cancel` was called; nothing half-made is left."""
+    """`Pipeline.cancel` was called; no partial container is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step's news. `number` counts from 1; `ms` is 0 while it runs; `detail` is one fact for the user."""
+    """A report of one step. `number` counts from 1; `ms` is 0 while it runs; `detail` is one fact for the user."""
 
     number: int
     name: str
@@ -66,7 +66,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A container that is there and not started."""
+    """A container that was created and not started."""
 
     id: str
     warnings: Sequence[str]
@@ -86,7 +86,7 @@ OnLayer = Callable[[PullProgress], None]
 
 
 def _ignore(_: object) -> None:
-    """For those who do not want to be told."""
+    """The default observer: ignores the reports."""
 
 
 class Pipeline:
@@ -104,13 +104,13 @@ class Pipeline:
         self.steps: dict[str, Step] = {}
 
     def cancel(self) -> None:
-        """End a pull under way, or stop before the next step."""
+        """Interrupt a pull, or stop before the next step."""
         self._is_cancelled = True
         if self._pulling is not None:
             self._pulling.close()
 
     def create(self) -> Created:
-        """Look, pull where it is needed, create.
+        """Look, pull if needed, create.
 
         Raises ApiError, StreamFailed, InvalidReference, ConnectionFailed, Cancelled.
         """
@@ -127,7 +127,7 @@ class Pipeline:
             try:
                 made = self._client.create(config, name=options.name, platform=options.platform)
             except ApiError as e:
-                # 404 is a missing image and nothing else: another platform's is wanted, or it went since the look.
+                # 404 always means a missing image: another platform is wanted, or the image was removed since the look.
                 if e.status != 404 or options.pull is not Pull.MISSING or not is_here:
                     raise
                 self._pull()
@@ -153,7 +153,7 @@ class Pipeline:
             told = self._client.timeline(created.id)
             mount_ms, layers, pid = float(told["mount_ms"]), int(told.get("layers") or 0), told.get("pid")
         except (ApiError, KeyError, TypeError, ValueError, ProtocolError, ConnectionFailed):
-            # Not our engine, or with --rm it is gone already: the start's whole time is all there is to say.
+            # Another engine, or the container was removed already (--rm): only the whole time of the start is known.
             self._tell("mount", StepState.SKIPPED, detail="counted with the start")
             self._tell("start", StepState.DONE, took_ms)
         else:

@@ -1,6 +1,6 @@
-"""Starting what a context needs: the host agent and its VM, or the native engine where that is allowed.
+"""Starting the engine of a context: the host agent with its VM, or the native engine if this user may start it.
 
-Both are started detached: they outlive the command or window that wanted them.
+Both are started detached: they outlive the command or window that started them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _POLL_S = 0.05
 
 
 class CannotStart(Exception):
-    """What the context needs does not start; str() is the reason, `hint` what to do next (or "")."""
+    """The engine of the context does not start; str() is the reason, `hint` what the user can do (or "")."""
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ def host_client(paths: HostPaths) -> HostClient:
 
 
 def ensure_host_agent(paths: HostPaths) -> HostClient:
-    """The client of a host agent that answers; one is started where none does. Raises CannotStart."""
+    """A client of this home's host agent, which is started if none runs. Raises CannotStart."""
     client = host_client(paths)
     with contextlib.suppress(ConnectionFailed):
         client.state()
@@ -58,7 +58,7 @@ def ensure_host_agent(paths: HostPaths) -> HostClient:
             _abandon(process)
             return client
         except ConnectionFailed as e:
-            # Two may start at once: ours then ends, and the other one answers.
+            # Another client may start an agent at the same time: then one of the two ends, and the other one serves.
             if time.monotonic() > deadline:
                 client.close()
                 ended = process.poll()
@@ -96,7 +96,7 @@ def ensure_vm(paths: HostPaths, on_state: OnState) -> HostState:
 
 
 def ensure_native(paths: HostPaths) -> None:
-    """Start `cove-agent` on this machine where none answers and we may. Raises CannotStart."""
+    """Start `cove-agent` on this machine if none runs and this user may start it. Raises CannotStart."""
     endpoint = Endpoint.local(paths.native_socket)
     if _answers(endpoint):
         return
@@ -152,7 +152,7 @@ def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def _abandon(process: subprocess.Popen[bytes]) -> None:
-    """Give up waiting for a process that shall outlive us: else Popen warns when it is collected."""
+    """Mark a process that shall outlive us as waited for: otherwise Popen warns when it is garbage-collected."""
     if process.returncode is None:
         process.returncode = 0
 

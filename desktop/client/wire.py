@@ -1,4 +1,4 @@
-"""HTTP/1.1 answers and docker's stdio frames as bytes in, events out: no sockets here, so every split can be tested.
+"""Parsers of HTTP/1.1 replies and docker's stdio frames, without sockets, so that tests can split the bytes anywhere.
 
 Bodies come in the three ways of RFC 9112, section 6: a length, chunks, or everything up to the end of the connection.
 After `101` the rest of the connection belongs to whoever asked for the upgrade (`rest()`).
@@ -17,7 +17,7 @@ _FRAME_HEAD = struct.Struct(">B3xI")  # Engine API, ContainerAttach, "Stream for
 
 
 class ProtocolError(Exception):
-    """The peer does not speak HTTP, or docker's framing, as agreed."""
+    """The peer violates HTTP or docker's framing."""
 
 
 class Head(NamedTuple):
@@ -42,7 +42,7 @@ class ResponseReader:
         self._method = method
         self._buffer = bytearray()
         self._head: Head | None = None
-        self._left: int | None = None  # bytes to come: of the body, or of this chunk; None: until the end
+        self._left: int | None = None  # remaining bytes of the body or of this chunk; None: until the end
         self._chunked = False
         self._in_trailer = False
         self._ended = False
@@ -54,7 +54,7 @@ class ResponseReader:
         self._buffer += data
 
     def end(self) -> None:
-        """The peer has closed. Raises ProtocolError where the answer was cut short."""
+        """The peer has closed. Raises ProtocolError if the reply is incomplete."""
         self._ended = True
         if self._head is None:
             raise ProtocolError("the connection was closed before the answer")
@@ -65,7 +65,7 @@ class ResponseReader:
         self.done = not self._buffer
 
     def head(self) -> Head | None:
-        """The head of the answer, None as long as it is not whole; 1xx but 101 are skipped. Raises ProtocolError."""
+        """The head of the reply, None until it is complete. Skips 1xx except 101. Raises ProtocolError."""
         while self._head is None:
             at = self._buffer.find(b"\r\n\r\n")
             if at < 0:
@@ -96,7 +96,7 @@ class ResponseReader:
             self.done = self._left == 0
 
     def body(self) -> bytes:
-        """What has arrived of the body and was not taken yet; b"" when more is needed or `done`."""
+        """The bytes of the body that have arrived since the last call; b"" if there are none or the body is `done`."""
         if self.done or self.upgraded or self._head is None:
             return b""
         if self._chunked:
@@ -147,7 +147,7 @@ class ResponseReader:
         return b"".join(parts)
 
     def rest(self) -> bytes:
-        """What came behind the head of an upgrade."""
+        """The bytes that followed the head of an upgrade."""
         data = bytes(self._buffer)
         self._buffer.clear()
         return data
@@ -182,7 +182,7 @@ class FrameReader:
         return bool(self._buffer)
 
     def take(self) -> Frame | None:
-        """One whole frame off the front; None: more bytes are needed. Raises ProtocolError."""
+        """Take the next complete frame; None if more bytes are needed. Raises ProtocolError."""
         if len(self._buffer) < _FRAME_HEAD.size:
             return None
         stream, size = _FRAME_HEAD.unpack_from(self._buffer)

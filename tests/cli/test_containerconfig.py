@@ -1,4 +1,4 @@
-"""What the flags of `run` become on the wire."""
+"""The body of the create request for the flags of `run`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who decides which engine is meant, and what `cove context` does."""
+"""How the engine is chosen (flags, environment, context), and `cove context`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bars are drawn in place on a terminal, within its width and height, and come out as plain lines elsewhere."""
+"""Bars are redrawn in place within a terminal's size; without a terminal they are plain lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line starts light: a count of what it imports, not a clock, holds the budget of 100 ms."""
+"""The command line starts within 100 ms: the tests limit the number of imported modules and measure no time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_version_is_the_distribution_s() -> None:
 def test_every_command_has_a_help_with_exit_codes(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And it asks no engine, which may have to be started with its VM."""
+    """It also sends no request to an engine, which would start the VM."""
     from desktop.cli.app import App
     from desktop.cli.main import main
 

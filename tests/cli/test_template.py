@@ -1,4 +1,4 @@
-"""`--format` does what people use of Go's templates."""
+"""`--format` supports the commonly used part of Go's templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `cove cp` unpacks on this computer lands in the folder it is for."""
+"""`cove cp` unpacks nothing outside the destination folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs beside run and exec, against the native engine."""
+"""The verbs other than run and exec, with the native engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client against the native engine: streams apart, half-close, closing from another thread, kept connections."""
+"""The client against the native engine: streams, half-close, closing from another thread, reused connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image may be called, in docker's words."""
+"""Valid and invalid image references, with docker's messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP answers and docker's frames, parsed right however the bytes are cut."""
+"""HTTP replies and docker's frames are parsed correctly wherever the bytes are split."""
 
 from __future__ import annotations
 

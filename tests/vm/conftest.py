@@ -1,5 +1,5 @@
 """The real VM for the session: the guest image of this checkout, a host agent of the tests' own, QEMU under whatever
-accelerator works here. Booted once, at the first test that wants it."""
+accelerator works here. Booted once, at the first test that needs it."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Vm:
             if self.agent.poll() is not None:
                 break
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.agent.wait(0.05)  # no event tells of a socket that does not exist yet
+                self.agent.wait(0.05)  # no event announces a socket
             deadline -= 1
         raise AssertionError(f"the host agent does not answer: {(self.home / 'agent.log').read_text()}")
 
     def start(self) -> HostState:
-        """Start the VM where it does not run; returns its state."""
+        """Start the VM if it does not run; returns its state."""
         return ensure_vm(self.paths, lambda state: None)
 
     def client(self) -> HostClient:
@@ -102,7 +102,7 @@ class Vm:
         return done
 
     def close(self) -> None:
-        """Stop VM and agent in order, and leave nothing of either."""
+        """Stop the VM and the agent cleanly, and check that nothing of them is left."""
         qemu = None
         if self.agent is not None:
             with contextlib.suppress(ConnectionFailed):
@@ -126,7 +126,7 @@ class Vm:
 
 
 def is_running(pid: int) -> bool:
-    """False for a zombie too: a QEMU whose agent was killed is init's to reap, and some inits never do."""
+    """False for a zombie too: a QEMU whose agent was killed is a child of init, and some inits reap no children."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def guest_image() -> Path:
-    """The folder of the guest image made of these sources; only what changed is built."""
+    """The folder of the guest image, built from these sources as far as they have changed."""
     subprocess.run(["make", "-s", "-C", ROOT / "guest", f"PYTHON={sys.executable}"], check=True, timeout=BUILD_LIMIT_S)
     return ROOT / "guest" / "build" / "amd64"
 

@@ -1,4 +1,4 @@
-"""A process that a host agent takes for a QEMU: its monitor and control port answer; nothing behind its SSH port does.
+"""A stand-in for QEMU: its monitor and control port reply to the host agent, its SSH port accepts and stays silent.
 
     python stand_in_qemu.py QMP_SOCKET CONTROL_SOCKET SSH_PORT
 

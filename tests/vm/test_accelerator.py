@@ -1,4 +1,4 @@
-"""The choice of an accelerator, with a probe that answers as told; the real probe boots a kernel in test_vm.py."""
+"""The choice of an accelerator, with a probe whose results are given; the real probe boots a kernel in test_vm.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OneMachine:
 
 
 class Probes:
-    """Answers by name, and the names it was asked."""
+    """A probe with a result for each name; `asked` holds the names that were probed."""
 
     def __init__(self, **answers: ProbeResult) -> None:
         self.answers = answers
@@ -47,7 +47,7 @@ class Probes:
 def choose(
     machine: OneMachine, file: Path, probes: Probes, *, identity: str = "qemu 7", wanted: str | None = None
 ) -> Accelerator:
-    platform: Platform = machine  # type: ignore[assignment]  # the choice asks no more of a platform
+    platform: Platform = machine  # type: ignore[assignment]  # it has all members that the choice uses
     return asyncio.run(choose_accelerator(platform, file, identity, probes, wanted))
 
 

@@ -1,4 +1,4 @@
-"""A host agent that finds an earlier one's QEMU serves its sockets at once and takes that QEMU over behind them."""
+"""A host agent that finds an earlier one's QEMU serves its sockets at once and adopts that QEMU meanwhile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STAND_IN = Path(__file__).with_name("stand_in_qemu.py")
 
 
 class Left:
-    """A home in which an agent was killed and its QEMU, which hangs now, was left behind."""
+    """A home whose agent was killed. Its QEMU was left behind, and its guest hangs."""
 
     def __init__(self) -> None:
         self.vm = Vm()
@@ -127,7 +127,7 @@ def test_a_start_during_the_adoption_begins_when_that_has_failed(left: Left) -> 
 
 
 def test_a_monitor_that_never_greets_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of a QEMU that was stopped by a signal: its socket accepts, and nothing is ever said."""
+    """Like a QEMU stopped by SIGSTOP: its socket accepts connections and never sends anything."""
     monkeypatch.setattr(qmp, "CONNECT_LIMIT_S", 0.1)
 
     async def scenario() -> None:

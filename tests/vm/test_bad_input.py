@@ -1,4 +1,4 @@
-"""What is missing, damaged or impossible: each is one clear line, found before QEMU is started."""
+"""Missing or damaged files and invalid settings: each is reported in one line before QEMU is started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from desktop.vm.settings import check_memory, load_settings
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A whole image of a few bytes."""
+    """A complete image of a few bytes."""
     folder = tmp_path / "image"
     folder.mkdir()
     files = {}

@@ -18,7 +18,7 @@ def client(request: pytest.FixtureRequest, vm: Vm) -> Client:
 
 
 def test_an_image_is_pulled_from_a_registry_on_the_host_and_run(client: Client, vm: Vm, registry: str) -> None:
-    """The host's loopback is 10.0.2.2 in the VM, as QEMU's user network has it."""
+    """In the VM, QEMU's user network makes the host's loopback reachable as 10.0.2.2."""
     reference = f"10.0.2.2:{registry.rpartition(':')[2]}/cvt/busybox:1"
     vm.docker("tag", IMAGE, reference)
     vm.docker("push", reference)

@@ -71,7 +71,7 @@ def test_nothing_listens_but_private_sockets_and_the_loopback(platform: str) -> 
 
 
 def test_what_the_guest_sees_does_not_depend_on_the_host() -> None:
-    """A saved state fits only an equal machine, so sockets and paths must not reach it."""
+    """A saved state fits only the same hardware, so the hardware must not depend on sockets and paths."""
 
     def seen(platform: str) -> list[str]:
         command = vm_command(Path("qemu"), Hardware("amd64", "tcg", 2048, 2), files(platform))

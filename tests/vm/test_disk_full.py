@@ -1,4 +1,4 @@
-"""This machine's disk runs full under a VM. A second VM beside the session's, on a home of 90 MB that can grow."""
+"""The host's disk fills up while a VM runs. It is a second VM, on a home of 90 MB that can grow."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ OPENED = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 class Leaping(selectors.DefaultSelector):
-    """Never waits: adds up the time for which it was asked to."""
+    """A selector that never waits, and adds up the timeouts that it was called with."""
 
     def __init__(self) -> None:
         super().__init__()

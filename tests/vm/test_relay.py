@@ -122,7 +122,7 @@ def test_a_client_that_is_gone_is_told_to_an_engine_that_says_nothing(tmp_path: 
             assert await loop.sock_recv(engine, 10) == b"wait"
             client.close()
             assert await read_all(engine) == b""
-            # Both directions: what is written now meets nobody.
+            # Both directions are closed: the client can receive nothing more.
             broken = False
             while not broken:
                 try:

@@ -75,7 +75,7 @@ class _Transport(paramiko.Transport):
             super()._parse_channel_open(m)  # type: ignore[misc]  # private, so without a type
 
     def release(self) -> None:
-        """Answer what was withheld: the channels open."""
+        """Send the withheld replies: the channels open."""
         withheld, self.withheld = self.withheld, []
         for message in withheld:
             self.opened.append("/withheld")
@@ -201,7 +201,7 @@ def test_too_many_unanswered_opens_are_refused_clearly(peer: Peer, monkeypatch: 
         await asyncio.to_thread(withheld, peer, 5)
         with pytest.raises(TunnelError, match="has not answered 5 connections"):
             await carrier.open_stream("/echo")
-        for task in opens[:3]:  # given up, they still count: the guest owes five answers
+        for task in opens[:3]:  # opens that were given up still count: five are unanswered
             task.cancel()
         await asyncio.gather(*opens[:3], return_exceptions=True)
         with pytest.raises(TunnelError, match="has not answered 5 connections"):
@@ -272,7 +272,7 @@ def test_much_data_passes_both_ways_at_once(peer: Peer) -> None:
 
 
 def test_peers_that_do_not_read_hold_up_nothing_else(peer: Peer) -> None:
-    """Each of them holds its writer, and nothing of the others: more than any pool of threads would have."""
+    """Each blocks only its own writer. There are more of them than a pool would have threads."""
 
     async def scenario(carrier: SshTransport) -> None:
         slow = [await carrier.open_stream("/slow") for _ in range(70)]

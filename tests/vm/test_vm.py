@@ -69,7 +69,7 @@ def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox: str) -> No
 
 
 def test_the_guests_clock_is_the_hosts(vm: Vm) -> None:
-    """The agent sets it over the control port once the VM runs; ask until it has."""
+    """The agent sets it over the control port after the start; repeat until it has."""
     deadline = time.monotonic() + HANG_S
     while True:
         before = time.time()
@@ -116,7 +116,7 @@ def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm
             try:
                 assert engine.inspect(name)["State"]["Running"]
                 break
-            except Exception:  # noqa: BLE001  # whatever the connection says while the engine starts again
+            except Exception:  # noqa: BLE001  # any error of the connection while the engine restarts
                 assert time.monotonic() < deadline
     assert vm.docker("inspect", "-f", "{{.State.Pid}}", name).stdout == pid
     vm.docker("rm", "-f", name)
@@ -196,7 +196,7 @@ def test_nobody_gets_in_without_the_key(vm: Vm) -> None:
 def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm, busybox: str) -> None:
     script = "trap 'exit 5' TERM; echo ready; sleep 1000 & wait"
     vm.docker("run", "-d", "--name", "waits", busybox, "sh", "-c", script)
-    # Before its trap is set, process 1 is deaf to SIGTERM.
+    # The kernel drops SIGTERM for process 1 until its trap is set.
     with vm.engine() as engine, engine.logs("waits", follow=True) as lines:
         assert next(iter(lines)).data == b"ready\n"
     qemu = vm.state().qemu_pid
