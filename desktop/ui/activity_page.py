@@ -1,4 +1,4 @@
-"""The Activity page: what happened, newest first, as the engine told it, with what the window itself had to say."""
+"""The Activity page: the engine's events, newest first."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ICONS = {
 
 
 def sentence(happening: Happening) -> str:
-    """One event in words, naming its thing."""
+    """One event as a sentence that names its object."""
     name = happening.name if happening.kind != "image" else image_name(happening)
     if happening.kind == "network" and (container := happening.attributes.get("container")):
         text = {"connect": tr("{c} joined network {n}"), "disconnect": tr("{c} left network {n}")}.get(happening.action)
@@ -65,38 +65,40 @@ def sentence(happening: Happening) -> str:
         if happening.action == "kill":
             return tr("{name} was sent signal {n}", name=name, n=happening.attributes.get("signal", "?"))
         if happening.action.startswith("exec_create"):
-            return tr("{name}: prepared {what}", name=name, what=happening.action.partition(": ")[2])
+            return tr("{name}: exec created: {what}", name=name, what=happening.action.partition(": ")[2])
         if happening.action.startswith("exec_start"):
-            return tr("{name}: ran {what}", name=name, what=happening.action.partition(": ")[2])
+            return tr("{name}: exec started: {what}", name=name, what=happening.action.partition(": ")[2])
         if happening.action.startswith("exec_die"):
             return tr(
-                "{name}: what was run in it ended with {code}",
+                "{name}: the exec ended with status {code}",
                 name=name,
                 code=happening.attributes.get("exitCode", "?"),
             )
         if happening.action.startswith("health_status"):
             return tr("{name} is {health}", name=name, health=happening.action.partition(": ")[2])
         if happening.action == "rename":
-            return tr("{old} is called {name} now", old=happening.attributes.get("oldName", "?").lstrip("/"), name=name)
+            return tr(
+                "{old} was renamed to {name}", old=happening.attributes.get("oldName", "?").lstrip("/"), name=name
+            )
     texts = {
-        "create": tr("{name} was made"),
+        "create": tr("{name} was created"),
         "start": tr("{name} started"),
         "stop": tr("{name} was stopped"),
         "restart": tr("{name} was restarted"),
         "pause": tr("{name} was paused"),
-        "unpause": tr("{name} goes on"),
+        "unpause": tr("{name} was resumed"),
         "destroy": tr("{name} was deleted"),
         "oom": tr("{name} ran out of memory"),
-        "attach": tr("{name} was attached to"),
-        "resize": tr("{name}'s terminal changed its size"),
+        "attach": tr("A client attached to {name}"),
+        "resize": tr("The terminal of {name} was resized"),
         "update": tr("{name}'s limits were changed"),
         "pull": tr("{name} was pulled"),
-        "tag": tr("{name} was named"),
-        "untag": tr("{name} lost a name"),
+        "tag": tr("{name} was tagged"),
+        "untag": tr("{name} was untagged"),
         "delete": tr("{name} was deleted"),
         "import": tr("{name} was imported"),
         "load": tr("{name} was loaded"),
-        "prune": tr("What was not used was deleted"),
+        "prune": tr("Unused objects were deleted"),
         "mount": tr("{name} was mounted"),
         "unmount": tr("{name} was unmounted"),
     }
@@ -109,7 +111,7 @@ def image_name(happening: Happening) -> str:
 
 
 def tone(happening: Happening) -> str:
-    """The token of the row's icon: colour only for what needs attention."""
+    """The colour token of the row's icon. Only starts and problems have a colour of their own."""
     if happening.action == "oom" or (
         happening.action == "die" and happening.attributes.get("exitCode", "0") not in ("0", "143", "130")
     ):
@@ -127,7 +129,7 @@ class ActivityModel(QAbstractListModel):
         self._shown: list[Happening] = []
         self._kind, self._text = "", ""
         self._waiting: list[Happening] = []
-        self._frame = QTimer(self)  # a burst of events is one change of the list
+        self._frame = QTimer(self)  # a burst of events changes the list once
         self._frame.setSingleShot(True)
         self._frame.setInterval(16)
         self._frame.timeout.connect(self._flush)

@@ -1,4 +1,4 @@
-"""The parts of the window put together around one engine: who tells whom."""
+"""Creates the parts of the window for one engine and connects their signals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from desktop.ui.workers import Workers
 
 
 class Cove(QObject):
-    """The application: one engine, one window, one tray icon. `open` follows the engine, `close` ends all threads."""
+    """The application: one engine, window and tray icon. `open` connects to the engine, `close` ends all threads."""
 
     def __init__(self, app: Application, theme: Theme, context: Context, paths: HostPaths, settings: QSettings) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Cove(QObject):
     # life ------------------------------------------------------------------------------------------------------------
 
     def open(self, *, quick_run: bool = False) -> None:
-        """Follow the engine; show the window, or only the palette."""
+        """Connect to the engine and show the window, or only the palette."""
         self._show_facts(self.control.facts)
         self.control.open()
         if Tray.is_available():
@@ -153,13 +153,13 @@ class Cove(QObject):
         self.window.keeps_alive = False
 
     def close(self) -> None:
-        """End every thread and stream; the window stays until Qt drops it."""
+        """End every thread and stream. Qt deletes the window later."""
         self._is_closed = True
         self.detail_page.leave()
         self.run_page.leave()
         self.control.close()
         self.workers.close()
-        self.session.client.close()  # last: what a worker had asked until now gave its connection back to it
+        self.session.client.close()  # last: the workers have returned their connections to it by now
         if self.tray is not None:
             self.tray.icon.hide()
 
@@ -171,7 +171,7 @@ class Cove(QObject):
             self.window.activateWindow()
 
     def quick_run(self) -> None:
-        """The palette as a window of its own."""
+        """Show the palette as a window of its own."""
         if self.quick is None:
             self.quick = self._make_palette(None)
         self.quick.open_alone()
@@ -284,7 +284,7 @@ class Cove(QObject):
             self.actions.ask("delete", [container])
 
     def _show_task(self) -> None:
-        """The newest pull or run under way, in the status bar."""
+        """Show the newest running pull or run in the status bar."""
         task = self.window.status.task
         running = [run for run in self.run_page.runs() if run.is_running]
         if running:
@@ -328,7 +328,9 @@ class Cove(QObject):
         if others:
             facts.append(tr("The image stays, under {names}.", names=", ".join(others)))
         else:
-            facts.append(tr("{size} of layers, as far as no other image has them.", size=disk(image.size)))
+            facts.append(
+                tr("Up to {size} of layers is freed; layers that other images share stay.", size=disk(image.size))
+            )
         if image.used_by and not others:
             facts.append(tr("Used by {names}.", names=", ".join(image.used_by)))
         facts.append(tr("This cannot be undone; it can be pulled again if a registry has it."))
@@ -348,13 +350,11 @@ class Cove(QObject):
             facts=facts,
             verb=tr("Delete image"),
             sure=sure,
-            checkbox=tr("Delete it although stopped containers were made from it")
-            if image.used_by and not others
-            else "",
+            checkbox=tr("Delete it even if stopped containers use it") if image.used_by and not others else "",
         ).open()
 
     def _recent(self) -> list[RunWish]:
-        """The last runs, without the names that containers have by now."""
+        """The last runs. A name that a container has now is removed, because a second container cannot have it."""
         taken = {container.name for container in self.model.containers()}
         return [replace(wish, name="") if wish.name in taken else wish for wish in self.recent.all()]
 
@@ -434,15 +434,15 @@ class Cove(QObject):
     # tray ------------------------------------------------------------------------------------------------------------
 
     def on_wish(self, wish: str) -> None:
-        """What a second start of `cove-desktop` asked for."""
+        """Do what a second start of `cove-desktop` requests: `open` or `quick-run`."""
         self._on_tray(wish)
 
     def _on_hidden(self) -> None:
-        """Closing the window keeps the tray: said once."""
+        """Show once that Cove still runs in the tray after its window was closed."""
         if self.tray is not None and not self._settings.value("tray/told", False, bool):
             self._settings.setValue("tray/told", True)
             self.tray.icon.showMessage(
-                tr("Cove goes on"), tr("Containers keep running. Its menu is in the tray; Quit is there too.")
+                tr("Cove is still running"), tr("Containers keep running. To quit Cove, use its menu in the tray.")
             )
 
     def _on_tray(self, key: str) -> None:

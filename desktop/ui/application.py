@@ -1,4 +1,4 @@
-"""The Qt application, with notice of its end: windows that hide when they are closed must close when it quits."""
+"""The Qt application with a signal before it quits: a window that hides when it is closed must really close then."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from PySide6.QtWidgets import QApplication
 
 
 class Application(QApplication):
-    """Signals: quitting() before the windows are closed, whoever asked: `quit()`, a signal's handler or the platform.
+    """Signals: quitting() before the windows are closed; by `quit()`, a signal handler or the platform.
 
-    Qt's quit closes all top-level windows first, and does nothing where one is still visible afterwards. A window that
-    refuses to close ends that round early, so the widget of an X11 tray icon stays visible and the process goes on.
+    Qt closes all top-level windows before it quits, and cancels the quit if one is still visible. A window that
+    refuses to close stops this loop, so the widget of an X11 tray icon stays visible and the process does not end.
     """
 
     quitting = Signal()

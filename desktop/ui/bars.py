@@ -1,4 +1,4 @@
-"""The bar at the top (back, forward, search, bell, Run…) and the one at the foot (the engine, what is going on)."""
+"""The bar at the top (back, forward, search, bell, Run…) and the status bar at the bottom (engine, running task)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from desktop.ui.words import disk, duration, tr
 
 
 class SearchButton(FocusByKeyboard):
-    """Looks like the search field and opens the palette, whose field it then is."""
+    """Looks like a search field; a click opens the palette, which has the real field."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,7 +50,7 @@ class SearchButton(FocusByKeyboard):
 
 
 class TopBar(QFrame):
-    """Signals: back, forward, search, bell, run."""
+    """Signals: back_asked(), forward_asked(), search_asked(), bell_asked(), run_asked()."""
 
     back_asked = Signal()
     forward_asked = Signal()
@@ -86,7 +86,7 @@ class TopBar(QFrame):
 
 
 class TaskLine(QWidget):
-    """One task under way, at the right of the status bar; a click opens its page."""
+    """One running task, at the right of the status bar. Signals: clicked()."""
 
     clicked = Signal()
 
@@ -106,7 +106,7 @@ class TaskLine(QWidget):
         self.hide()
 
     def tell(self, text: str, fraction: float | None) -> None:
-        """Show `text`; without a `fraction` there is no bar, as nobody knows the whole. Empty text: nothing goes on."""
+        """Show `text` and a bar of `fraction` (0 to 1; None, total unknown: no bar). Empty text hides the line."""
         self.setVisible(bool(text))
         self._text.setText(text)
         self._bar.setVisible(fraction is not None)
@@ -121,7 +121,7 @@ class TaskLine(QWidget):
 
 
 class StatusBar(QFrame):
-    """The engine's state in words, what images take, and the task under way."""
+    """The engine's state, the disk space of images, and the running task."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""A start of the VM in its steps: as bars in the banner, as a list on the empty page."""
+"""The steps of a VM start: as bars in the banner, as a list on the empty page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIST_WIDTH = 380
 
 
 class _Steps(QWidget):
-    """Steps with their times; that of the step under way grows while it can be seen."""
+    """Steps with their times; the time of a running step is updated while the widget is visible."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,7 +62,7 @@ class _Steps(QWidget):
 
 
 def gathered(steps: Sequence[BootStep], most: int) -> list[BootStep]:
-    """At most `most` steps: the first ones that are done count as one."""
+    """Reduce `steps` to at most `most`: the first finished ones are combined into one."""
     surplus = len(steps) - most
     first = list(steps[: surplus + 1])
     if surplus <= 0 or not all(step.done for step in first):
@@ -102,7 +102,7 @@ class StepList(_Steps):
 
 
 class StepBars(_Steps):
-    """The steps side by side, each under its bar: full when done, pale while under way, for its end isn't known."""
+    """The steps side by side, each under its bar: full when done, empty before, because durations are unknown."""
 
     def set_steps(self, steps: Sequence[BootStep]) -> None:
         self.setFixedHeight(60 if steps else 0)

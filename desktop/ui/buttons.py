@@ -1,6 +1,6 @@
 """Buttons, switches, segments and links, painted from the theme.
 
-A style sheet knows neither the gap between icon and label nor whether the focus came by keyboard.
+A style sheet can set neither the gap between icon and label nor a focus ring for keyboard focus only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEYBOARD_REASONS = (
     Qt.FocusReason.BacktabFocusReason,
     Qt.FocusReason.ShortcutFocusReason,
 )
-# Kind: (ground, ground under the pointer, ground pressed, border, text); empty means none.
+# Kind: colour tokens for (background, hovered, pressed, border, text); empty means none.
 COLOURS: dict[str, tuple[str, str, str, str, str]] = {
     "plain": ("raised", "hover", "press", "line2", "text"),
     "primary": ("accentfill", "accentfillhover", "accentfillhover", "", "onfill"),
@@ -33,7 +33,7 @@ COLOURS: dict[str, tuple[str, str, str, str, str]] = {
 
 
 class FocusByKeyboard(QAbstractButton):
-    """A button that knows whether its focus came by keyboard, for the ring is drawn only then."""
+    """A button that records whether it got the focus by keyboard; only then a focus ring is drawn."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,7 +57,7 @@ class FocusByKeyboard(QAbstractButton):
 
 
 class Button(FocusByKeyboard):
-    """An icon, a gap of 6 and a label; `kind` says its weight. Icon-only buttons need `name` for who can't see."""
+    """A button with icon and label; `kind` is its style. Without a label, `name` is for screen readers."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Button(FocusByKeyboard):
 
 
 class Link(FocusByKeyboard):
-    """An action in running text: accent, underlined under the pointer and by keyboard focus."""
+    """A button that looks like a link: accent colour, underlined when hovered or focused by keyboard."""
 
     def __init__(self, theme: Theme, text: str, *, underlined: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -167,7 +167,7 @@ class Link(FocusByKeyboard):
 
 
 class _Toggle(FocusByKeyboard):
-    """What is on or off, with its label; heirs paint it."""
+    """A control that is on or off, with its label; subclasses paint it."""
 
     def __init__(self, theme: Theme, text: str, *, on: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -303,7 +303,7 @@ class _Segment(FocusByKeyboard):
 
 
 class Segments(QFrame):
-    """One of several, all in sight, with how many there are of each."""
+    """A choice of one among visible segments, each with a count."""
 
     chosen = Signal(int)
 
@@ -334,7 +334,7 @@ class Segments(QFrame):
         self.chosen.emit(number)
 
     def set_counts(self, counts: Sequence[int | None], unknown: frozenset[int] = frozenset()) -> None:
-        """Show `counts`; those in `unknown` as a dash, because nobody can know them now."""
+        """Show `counts`; segments whose index is in `unknown` show a dash instead."""
         for number, count in enumerate(counts):
             segment = self._group.button(number)
             if isinstance(segment, _Segment) and (segment.count, segment.unknown) != (count, number in unknown):

@@ -1,4 +1,4 @@
-"""The quiet parts that pages are made of: labels, cards, chips, bars, key caps, code wells, empty pages, banners."""
+"""Basic widgets of pages: labels, cards, chips, bars, key caps, code wells, empty pages, banners."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Label(QLabel):
 
 
 class ElidedLabel(Label):
-    """A label that gives way: its text ends in … where there is no room, and is whole in its tooltip."""
+    """A label that can shrink: text that does not fit ends in …, and the tooltip has the whole text."""
 
     def __init__(
         self, theme: Theme, text: str = "", role: str = "body", tone: str = "", parent: QWidget | None = None
@@ -83,7 +83,7 @@ class ElidedLabel(Label):
 
 
 class Card(QFrame):
-    """A bordered surface; `edge` is the token of a bar at its left, for what needs attention."""
+    """A surface with a border; `edge` is the colour token of a bar at its left that marks a problem."""
 
     def __init__(self, theme: Theme, edge: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -110,7 +110,7 @@ class Card(QFrame):
 
 
 class CardTitle(QWidget):
-    """Icon, title, a fact beside it, and one at the right."""
+    """Icon, title, a note beside it, and a second note at the right."""
 
     def __init__(self, theme: Theme, icons: Icons, icon: str, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -128,7 +128,7 @@ class CardTitle(QWidget):
 
 
 class IconLabel(QWidget):
-    """An icon that says nothing by itself: its meaning stands in the words beside it."""
+    """A decorative icon: the text beside it has the meaning, so it has no accessible name."""
 
     def __init__(
         self, theme: Theme, icons: Icons, name: str, token: str = "text2", size: int = 16, parent: QWidget | None = None
@@ -147,7 +147,7 @@ class IconLabel(QWidget):
 
 
 class Chip(QWidget):
-    """A state in words on its soft colour, with its glyph."""
+    """The name of a state on the state's soft colour, with its glyph."""
 
     def __init__(
         self, theme: Theme, state: State = State.STOPPED, text: str = "", parent: QWidget | None = None
@@ -195,7 +195,7 @@ def chip_width(theme: Theme, text: str, *, with_glyph: bool) -> int:
 
 
 class Bar(QWidget):
-    """A progress bar of known length."""
+    """A progress bar from 0 to 1."""
 
     def __init__(self, theme: Theme, width: int = 80, token: str = "c1", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -234,7 +234,7 @@ class KeyCap(QWidget):
 
 
 class Field(QLineEdit):
-    """A line to type in with an icon before it; `hint` is its placeholder and its accessible name."""
+    """A line edit with an icon; `hint` is its placeholder and its accessible name."""
 
     def __init__(self, theme: Theme, icons: Icons, hint: str, icon: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -281,7 +281,7 @@ class CodeWell(Card):
         self._fit()
 
     def set_text(self, text: str, copied: str | None = None) -> None:
-        """Show `text`; what is copied may differ (a command in one line)."""
+        """Show `text`; the copy button copies `copied` if it is given (a command in one line)."""
         self._text.setPlainText(text)
         self._copied = text if copied is None else copied
         self._fit()
@@ -290,7 +290,7 @@ class CodeWell(Card):
         return self._text.toPlainText()
 
     def _fit(self) -> None:
-        """As high as the text, wrapped ten lines of it at most; a plain text document counts its height in lines."""
+        """Set the height to that of the wrapped text, at most ten lines; QPlainTextEdit's document counts in lines."""
         lines = min(MOST_CODE_LINES, max(1, round(self._text.document().size().height())))
         self._text.setViewportMargins(0, 6 if lines == 1 else 2, 0, 0)
         more = (
@@ -315,7 +315,7 @@ class CodeWell(Card):
 
 
 class EmptyPage(QWidget):
-    """What a page says when it has nothing to show: picture, sentence, two buttons, one command."""
+    """Shown by a page that has no content: picture, title, sentence, buttons and a command."""
 
     def __init__(
         self,
@@ -344,7 +344,7 @@ class EmptyPage(QWidget):
         column.addWidget(self.title, 0, centre)
         column.addSpacing(8)
         column.addWidget(self.sentence, 0, centre)
-        self.more = QVBoxLayout()  # what a page has to add below the sentence
+        self.more = QVBoxLayout()  # for widgets that a page adds below the sentence
         column.addLayout(self.more)
         if buttons:
             column.addSpacing(18)
@@ -366,7 +366,7 @@ class EmptyPage(QWidget):
 
 
 class Banner(Card):
-    """Contact is lost, or the VM is coming back: what happened, in steps with their times, and a way out."""
+    """Shows above a page that contact is lost or the VM is starting, with the steps of the start and a button."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(theme, "start", parent)

@@ -8,12 +8,12 @@ WIDTH = 78  # characters of a line in a code well
 
 
 def one_line(words: Sequence[str]) -> str:
-    """`words` are quoted for a shell; an option and its value may be one word."""
+    """Join `words`, which are already quoted for a shell; an option and its value may be one word."""
     return " ".join(words)
 
 
 def in_lines(words: Sequence[str], width: int = WIDTH) -> str:
-    """The command over several lines that a shell joins again; a word longer than `width` has a line of its own."""
+    """The command on several lines, joined by backslashes; a word longer than `width` has a line of its own."""
     lines = [""]
     for word in words:
         if lines[-1] and len(lines[-1]) + len(word) + 3 > width:

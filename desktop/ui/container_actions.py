@@ -1,4 +1,4 @@
-"""What can be done to containers: asked from table, page, menus and tray; confirmed where it can't be undone."""
+"""Actions on containers, from the table, the page, menus and the tray. Deletion is confirmed first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MenuItem = tuple[str, str, str, str]  # key, icon, text, shortcut
 
 
 class ContainerActions:
-    """Start, stop, restart, pause, resume and delete, each told as a toast when it fails."""
+    """Start, stop, restart, pause, resume and delete containers. A failure is shown as a toast."""
 
     def __init__(
         self, theme: Theme, icons: Icons, model: ContainerModel, session: EngineSession, toasts: Toasts, window: QWidget
@@ -40,7 +40,7 @@ class ContainerActions:
         self._session = session
 
     def ask(self, verb: str, containers: Sequence[Container]) -> None:
-        """Do `verb` to those of `containers` that it makes sense for; deleting asks first."""
+        """Do `verb` to each of `containers` whose state allows it; `delete` asks for confirmation first."""
         if verb == "delete":
             self._ask_delete(containers)
             return
@@ -120,7 +120,7 @@ class ContainerActions:
             verb=verb,
             sure=sure,
             safe=tr("Keep it") if len(containers) == 1 else tr("Keep them"),
-            checkbox=tr("Delete its volumes without a name too"),
+            checkbox=tr("Delete its anonymous volumes too"),
         ).open()
 
     def menu_items(self, container: Container) -> list[MenuItem | None]:
@@ -152,7 +152,7 @@ class ContainerActions:
         return items
 
     def menu_of_several(self, containers: Sequence[Container]) -> list[MenuItem | None]:
-        """The context menu of `containers` together: only what can be done to all of them at once."""
+        """The context menu of `containers` together: only actions that apply to several."""
         items: list[MenuItem | None] = []
         if any(not container.is_running for container in containers):
             items.append(("start", "play", tr("Start"), ""))

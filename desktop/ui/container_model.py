@@ -1,7 +1,7 @@
-"""The containers as a tree: Compose projects with their members, and the others beside them.
+"""The containers as a tree: Compose projects with their containers, and containers without a project.
 
-The engine's events change the model, in batches; what a click asked for is shown as `doing` until the engine's answer
-is here. All of it lives on the GUI thread.
+The engine's events change the model in batches. A requested action is shown as `doing` until the engine replies. All
+of it runs on the GUI thread.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ COLUMNS = len(Column)
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """One container in the tree; `version` grows with each change, for the painted rows' cache."""
+    """One container in the tree; `version` grows with each change; the cache of painted rows uses it."""
 
     container: Container
     haystack: str = ""
     group: Group | None = None
-    place: int = 0  # below `group`, or among the nodes at the top
+    place: int = 0  # index below `group`, or among the top-level nodes
     usage: deque[tuple[float, Usage]] = field(default_factory=lambda: deque(maxlen=HISTORY_S))
     version: int = 0
 
@@ -58,7 +58,7 @@ class Group:
     serial: int
     project: str
     rows: list[Row] = field(default_factory=list)
-    place: int = 0  # among the nodes at the top
+    place: int = 0  # index among the top-level nodes
 
     @property
     def running(self) -> int:
@@ -71,7 +71,7 @@ class Group:
 
     @property
     def words(self) -> str:
-        """The chip: how many of how many run."""
+        """The text of the chip: how many of its containers run."""
         if any(row.container.lost for row in self.rows):
             return tr("was {n} of {total} running", n=self.running, total=len(self.rows))
         return tr("{n} of {total} running", n=self.running, total=len(self.rows))
@@ -95,13 +95,13 @@ def _sum(values: Iterable[float]) -> float | None:
 
 
 def _renumber(siblings: Sequence[Group | Row], first: int) -> None:
-    """Set the places of `siblings` from `first` on."""
+    """Set `place` of `siblings` from index `first` on."""
     for place in range(first, len(siblings)):
         siblings[place].place = place
 
 
 def _runs(places: Iterable[int]) -> list[tuple[int, int]]:
-    """Runs of neighbouring numbers among `places`, in order: first and last of each."""
+    """Group `places` into ranges of consecutive numbers: first and last of each, in order."""
     runs: list[tuple[int, int]] = []
     for place in sorted(places):
         if runs and runs[-1][1] == place - 1:
@@ -112,10 +112,10 @@ def _runs(places: Iterable[int]) -> list[tuple[int, int]]:
 
 
 class ContainerModel(QAbstractItemModel):
-    """All containers of the engine: `put`, `drop`, `load` take the engine's facts; `ask` takes what a click asked for.
+    """All containers of the engine: `put`, `drop`, `load` take data of the engine, `ask` a requested action.
 
-    Every node knows its place below its parent, so that nothing is searched for. What changes in one call is emitted as
-    one `dataChanged` for each run of neighbouring rows, and only for the columns concerned: views that are sorted by
+    Every node stores its index below its parent, so that no list is searched. The changes of one call are emitted as
+    one `dataChanged` per range of consecutive rows, for the changed columns only: views that are sorted by
     another column need not sort.
     """
 
@@ -131,7 +131,7 @@ class ContainerModel(QAbstractItemModel):
     # the engine's facts ----------------------------------------------------------------------------------------------
 
     def load(self, containers: Iterable[Container]) -> None:
-        """Make the model hold exactly `containers`; what stays keeps its history."""
+        """Replace the content with `containers`; rows that remain keep their history of usage."""
         fresh = {container.id: container for container in containers}
         self.drop([known for known in self._row_of if known not in fresh])
         self.put(fresh.values())
@@ -152,7 +152,7 @@ class ContainerModel(QAbstractItemModel):
         self._insert([Row(container, container.haystack) for container in fresh.values()])
 
     def drop(self, ids: Iterable[str]) -> None:
-        """Remove `ids`; unknown ones are no error, for a deletion may be reported twice."""
+        """Remove `ids`; unknown ids are ignored, because a deletion may be reported twice."""
         going: dict[Group | None, list[Row]] = {}
         for container_id in ids:
             if (row := self._row_of.pop(container_id, None)) is not None:
@@ -172,7 +172,7 @@ class ContainerModel(QAbstractItemModel):
                 del self._group_of_project[node.project]
 
     def set_lost(self, at_s: float | None) -> None:
-        """Contact was lost at `at_s`: what ran is unknown from now on. None: contact is back."""
+        """Contact was lost at `at_s` (Unix seconds): mark running containers as unknown. None: contact is back."""
         self.lost_at_s = at_s
         lost = at_s is not None
         rows = [row for row in self._row_of.values() if row.container.lost != lost or row.container.doing]
@@ -183,7 +183,7 @@ class ContainerModel(QAbstractItemModel):
         self._emit_changed(rows, Column.CPU, Column.SINCE)
 
     def set_usage(self, usage: Mapping[str, Usage]) -> None:
-        """Take one reading of each container's usage, by id."""
+        """Add one sample of usage per container id."""
         now = time.monotonic()
         rows = [row for container_id in usage if (row := self._row_of.get(container_id))]
         for row in rows:
@@ -191,7 +191,7 @@ class ContainerModel(QAbstractItemModel):
         self._emit_changed(rows, Column.CPU, Column.MEMORY)
 
     def ask(self, container_id: str, doing: Doing | None) -> None:
-        """Show what was asked of a container; None when the engine has answered."""
+        """Show the requested action of a container; None once the engine has replied."""
         if row := self._row_of.get(container_id):
             self._change([(row, replace(row.container, doing=doing))])
 
@@ -216,7 +216,7 @@ class ContainerModel(QAbstractItemModel):
         return self.createIndex(node.place, 0, group.serial if group else 0)
 
     def node(self, index: Index) -> Group | Row | None:
-        """What `index` stands for."""
+        """The node of `index`."""
         if not index.isValid():
             return None
         if serial := index.internalId():
@@ -225,7 +225,7 @@ class ContainerModel(QAbstractItemModel):
         return self._tops[index.row()] if index.row() < len(self._tops) else None
 
     def node_at(self, row: int, parent: Index) -> Group | Row | None:
-        """What stands at `row` below `parent`, without making an index: filters ask this for every row."""
+        """The node at `row` below `parent`, without an index: filters call this for every row."""
         if not parent.isValid():
             return self._tops[row] if row < len(self._tops) else None
         group = self._tops[parent.row()] if not parent.internalId() else None
@@ -234,7 +234,7 @@ class ContainerModel(QAbstractItemModel):
     # inside ----------------------------------------------------------------------------------------------------------
 
     def _insert(self, rows: Sequence[Row]) -> None:
-        """Append `rows`: to their projects, which are made where they do not exist, or to the top."""
+        """Append `rows` to their projects, which are created if missing, or to the top level."""
         tops: list[Group | Row] = []
         new: dict[str, Group] = {}
         members: dict[int, list[Row]] = {}
@@ -278,7 +278,7 @@ class ContainerModel(QAbstractItemModel):
             self.endRemoveRows()
 
     def _change(self, changes: Iterable[tuple[Row, Container]]) -> None:
-        """Give each row its new facts, and emit all that has changed."""
+        """Set new data of rows and emit the changes."""
         changed: list[Row] = []
         first = Column.CPU
         for row, container in changes:
@@ -434,7 +434,7 @@ class Segment(IntEnum):
 
 
 def segment_of(container: Container) -> Segment:
-    """Which filter a container falls under, All aside."""
+    """The filter segment of a container, other than All."""
     match container.state:
         case State.PROBLEM:
             return Segment.PROBLEMS
@@ -447,7 +447,7 @@ def segment_of(container: Container) -> Segment:
 
 
 class ContainerFilter(QSortFilterProxyModel):
-    """The rows that the page's filter lets through, in order: projects before the others, each by the chosen column."""
+    """The rows that match the page's filter. Projects come first; both kinds are sorted by the chosen column."""
 
     def __init__(self, source: ContainerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -460,10 +460,10 @@ class ContainerFilter(QSortFilterProxyModel):
     def choose(self, text: str, segment: Segment) -> None:
         self.beginFilterChange()
         self._text, self._segment = text.strip().lower(), segment
-        self.endFilterChange(QSortFilterProxyModel.Direction.Rows)  # the order stays: nothing is sorted anew
+        self.endFilterChange(QSortFilterProxyModel.Direction.Rows)  # the order stays: no new sort
 
     def rows(self) -> Iterator[Row]:
-        """The containers that the filter lets through, in order; those of collapsed projects too."""
+        """The containers that match the filter, in order; those of collapsed projects too."""
         for number in range(self.rowCount()):
             node = self.node(self.index(number, 0))
             if isinstance(node, Group):
@@ -472,7 +472,7 @@ class ContainerFilter(QSortFilterProxyModel):
                 yield node
 
     def rows_of(self, group: Group) -> list[Row]:
-        """The rows of a project that the filter lets through, in order."""
+        """The rows of a project that match the filter, in order."""
         parent = self.mapFromSource(self._source.index_of(group))
         nodes = (self.node(self.index(number, 0, parent)) for number in range(self.rowCount(parent)))
         return [node for node in nodes if isinstance(node, Row)] if parent.isValid() else []
@@ -492,7 +492,7 @@ class ContainerFilter(QSortFilterProxyModel):
         one, other = self._source.node(left), self._source.node(right)
         if one is None or other is None:
             return False
-        if isinstance(one, Group) != isinstance(other, Group):  # projects stay on top, whatever the order
+        if isinstance(one, Group) != isinstance(other, Group):  # projects stay on top in both sort orders
             return isinstance(one, Group) == (self.sortOrder() == Qt.SortOrder.AscendingOrder)
         return self._key(one, Column(left.column())) < self._key(other, Column(left.column()))
 

@@ -1,4 +1,4 @@
-"""The containers table: a tree view that copies painted rows and tells what was asked of them."""
+"""The containers table: a tree view that draws cached pictures of rows and emits the actions clicked in them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from desktop.ui.theme import Theme
 from desktop.ui.words import tr
 
 HEADER_HEIGHT = 35
-# Widths at a table of 1024, and how the rest of a wider or narrower one is shared.
+# Column widths in a table of 1024 pixels, and each column's share of additional width.
 BASE_WIDTHS = {
     Column.NAME: 247,
     Column.IMAGE: 176,
@@ -43,7 +43,7 @@ MIN_WIDTHS = {Column.NAME: 150, Column.IMAGE: 90, Column.PORTS: 64}
 
 
 class TableHeader(QHeaderView):
-    """Column heads on the cells' own insets, the sort caret, and the box that checks all."""
+    """Column heads aligned with the cells, with sort caret and the check box for all rows."""
 
     all_toggled = Signal()
 
@@ -102,7 +102,7 @@ class TableHeader(QHeaderView):
 
 
 class _RowHeight(QStyledItemDelegate):
-    """Says how high a row is; the rows are painted by the table itself."""
+    """Gives the height of a row; the table itself paints the rows."""
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: Index) -> QSize:
         return QSize(60, ROW_HEIGHT)
@@ -152,7 +152,7 @@ class ContainerTable(QTreeView):
         self._frames = QTimer(self)
         self._frames.setInterval(1000 // FRAMES_PER_S)
         self._frames.timeout.connect(self._on_frame)
-        self._clock = QTimer(self)  # uptimes grow by themselves; this repaints, it asks nobody
+        self._clock = QTimer(self)  # repaints growing uptimes; sends no request
         self._clock.setInterval(1_000)
         self._clock.timeout.connect(self.viewport().update)
         self.filter.rowsInserted.connect(self._on_rows_inserted)
@@ -171,7 +171,7 @@ class ContainerTable(QTreeView):
         return node.container if isinstance(node, Row) else None
 
     def visible_ids(self) -> list[str]:
-        """The containers whose rows can be seen now, for the figures of just those."""
+        """Ids of the containers whose rows are in the viewport: only their usage is measured."""
         if not self.isVisible():
             return []
         ids: list[str] = []
@@ -201,7 +201,7 @@ class ContainerTable(QTreeView):
         painter.drawPixmap(0, option.rect.y(), shown.pixmap)
 
     def places(self, index: Index) -> tuple[Place, ...]:
-        """The parts of a row that answer to the pointer now, measured from the row's top left corner."""
+        """The clickable parts of a row, relative to the row's top left corner."""
         node = self.filter.node(index)
         return self._painted(node, index).places if node is not None else ()
 
@@ -236,7 +236,7 @@ class ContainerTable(QTreeView):
             self._frames.stop()
 
     def drawBranches(self, painter: QPainter, rect: QRect, index: Index) -> None:
-        """Nothing: the row's picture has its own caret."""
+        """Draw nothing: the picture of the row contains the caret."""
 
     def _on_frame(self) -> None:
         self._turn = self._turn % 14 + 1
@@ -393,7 +393,7 @@ class ContainerTable(QTreeView):
 
 
 class RoundedView(QWidget):
-    """Holds a view inside a card's border, one pixel in, with the card's round corners painted over the view's own."""
+    """A card's border and round corners, painted over the square corners of the view inside."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""The Containers page: the table with its filters, the bar for several at once, and what can be done to each."""
+"""The Containers page: the table with its filters, the bar for selected containers, and the actions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HELLO = "cove/hello"
 
 
 class BulkBar(QWidget):
-    """Floats over the table's foot while rows are selected."""
+    """Floats over the lower edge of the table while rows are selected. Signals: asked(action)."""
 
     asked = Signal(str)
 
@@ -72,7 +72,11 @@ class BulkBar(QWidget):
 
 
 class ContainersPage(QWidget):
-    """Signals: opened(container id, tab), run_asked(image or ""), hello_asked(), give_up_asked(), sight_changed()."""
+    """The Containers page.
+
+    Signals: opened(container id, tab), run_asked(image or ""), sight_changed() when other rows are visible,
+    retry_asked(wanted): start or reach the engine; False: stop trying.
+    """
 
     opened = Signal(str, str)
     run_asked = Signal(str)
@@ -275,7 +279,7 @@ class ContainersPage(QWidget):
             self._facts = None
 
     def refresh(self) -> None:
-        """Counts, summary, which of table and empty pages is to be seen."""
+        """Update counts and summary, and show the table or one of the empty pages."""
         containers = self._model.containers()
         counts = [0] * len(Segment)
         counts[Segment.ALL] = len(containers)
@@ -322,7 +326,7 @@ class ContainersPage(QWidget):
         return tr("{running}, using {memory}", running=text, memory=used)
 
     def visible_ids(self) -> list[str]:
-        """Running containers whose figures can be seen."""
+        """Ids of the running containers whose rows are visible."""
         ids = self.table.visible_ids() if self._stack.currentIndex() == 0 else []
         return [i for i in ids if (c := self._model.container(i)) and c.status == "running" and not c.lost]
 
@@ -373,7 +377,7 @@ class ContainersPage(QWidget):
             self._actions.ask(key, [container])
 
     def _targets(self) -> list[Container]:
-        """What a command acts on: the selected containers, else the one of the current row; none of a lost engine."""
+        """The containers a command acts on: the selected ones, else the current row's. None while contact is lost."""
         current = self.table.current_container()
         targets = self.table.selection.containers() or ([current] if current is not None else [])
         return [container for container in targets if not container.lost]
@@ -392,7 +396,7 @@ class ContainersPage(QWidget):
             QDesktopServices.openUrl(QUrl(port.url))
 
     def _on_key(self, verb: str) -> None:
-        """Looking at something needs one container, the current row's; all else acts on the targets."""
+        """Port, terminal and logs act on the current row's container; other keys act on `_targets`."""
         container = self.table.current_container()
         match verb:
             case "port" | "terminal" | "logs" if container is not None and not container.lost:
@@ -413,7 +417,7 @@ class ContainersPage(QWidget):
             self._on_asked(verb, container)
 
     def _copy(self, containers: Sequence[Container]) -> None:
-        """One container's id; the rows of selected ones as text."""
+        """Copy the current container's short id, or one line of text per selected container."""
         if len(self.table.selection):
             text = "\n".join(f"{c.name}\t{c.image}\t{c.state_word}" for c in containers)
         else:
@@ -422,7 +426,7 @@ class ContainersPage(QWidget):
             QGuiApplication.clipboard().setText(text)
 
     def _on_menu(self, container: Container, place: QPoint) -> None:
-        """The menu of the selected containers on one of their rows; on another row the selection is given up first."""
+        """On a selected row: the menu of the selection. Elsewhere: clear the selection; that container's menu."""
         selection = self.table.selection
         if container.id not in selection:
             selection.clear()

@@ -1,4 +1,4 @@
-"""One container: its head with what can be done to it, and its tabs."""
+"""The page of one container: its head with actions, and its tabs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TABS = ("logs", "terminal", "overview", "inspect")
 
 
 class Tabs(QTabBar):
-    """The tabs of a head, text only, the current one underlined."""
+    """Text-only tabs; the current one is underlined."""
 
     def __init__(self, theme: Theme, names: tuple[str, ...], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -64,7 +64,7 @@ class Tabs(QTabBar):
 
 
 class FactsCard(Card):
-    """Names and values, in two columns, copyable."""
+    """Names and values in two columns; values can be copied."""
 
     def __init__(self, theme: Theme, icons: Icons, icon: str, title: str, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent=parent)
@@ -82,7 +82,7 @@ class FactsCard(Card):
         column.addStretch(1)
 
     def tell(self, facts: list[tuple[str, str, bool]]) -> None:
-        """(name, value, whether it is an id, address or path)."""
+        """Show rows of (name, value, whether to use the mono font: ids, addresses, paths)."""
         while item := self._grid.takeAt(0):
             if widget := item.widget():
                 widget.hide()
@@ -98,7 +98,7 @@ class FactsCard(Card):
 
 
 class OverviewTab(QScrollArea):
-    """What it is, how it is reached, what it was given, and the command that makes the same one."""
+    """State, ports, configuration, and the command that creates the same container."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -134,7 +134,7 @@ class OverviewTab(QScrollArea):
         self.setWidget(inner)
 
     def tell(self, data: Mapping[str, Any], image: Mapping[str, Any]) -> None:
-        """Show what the engine says about the container and about its image (its Config; empty where it is gone)."""
+        """Show the container's inspect data and its image's Config (empty if the image was deleted)."""
         container = Container.from_inspect(data)
         host, config = data.get("HostConfig") or {}, data.get("Config") or {}
         now = time.time()
@@ -185,7 +185,7 @@ class OverviewTab(QScrollArea):
 
 
 class InspectTab(QWidget):
-    """Everything the engine says about it, as JSON, with search."""
+    """The inspect data as JSON, with search."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -332,7 +332,7 @@ class DetailPage(QWidget):
         return self.inspect.search if self.tabs.currentIndex() == 3 else self.logs.search
 
     def show_place(self, thing: str, tab: str) -> None:
-        """Show container `thing`; without a `tab`, the one last looked at."""
+        """Show container `thing`; without a `tab`, the last one shown."""
         if thing != self._id:
             self.leave()
             self._id = thing
@@ -344,7 +344,7 @@ class DetailPage(QWidget):
         self._show()
 
     def leave(self) -> None:
-        """The page goes out of sight: its streams end."""
+        """The page is hidden: end its streams."""
         self.logs.leave()
         self.terminal.leave()
 
@@ -412,7 +412,7 @@ class DetailPage(QWidget):
             button.setEnabled(free)
 
     def _look(self, container: Container) -> None:
-        """Ask for everything about `container`, and once for its image, which does not change."""
+        """Inspect `container`, and its image once, because an image does not change."""
         client, container_id = self._session.client, container.id
         known_id, known = self._image
 

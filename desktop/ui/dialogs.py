@@ -1,4 +1,4 @@
-"""Questions, each naming its object; the safe answer is the default, the other one says its verb."""
+"""Dialogs: each question names its object, the safe answer is the default, the other button is a verb."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from desktop.ui.words import tr
 
 
 class Scrim(QWidget):
-    """Dims the window under a dialog and keeps clicks from it; carries the dialog in its middle, with its shadow."""
+    """Covers and dims the window under a dialog, blocks clicks, and holds the dialog with its shadow."""
 
     def __init__(self, theme: Theme, window: QWidget) -> None:
         super().__init__(window)
@@ -26,7 +26,7 @@ class Scrim(QWidget):
         window.installEventFilter(self)
 
     def place(self) -> None:
-        """The dialog in the middle, a little above it."""
+        """Place the dialog slightly above the middle."""
         if self.dialog is not None:
             self.dialog.resize(self.dialog.width(), min(self.dialog.height(), self.height() - 48))
             x = (self.width() - self.dialog.width()) // 2
@@ -56,7 +56,7 @@ class Scrim(QWidget):
 class Dialog(QDialog):
     """A dialog inside `window`, opened by `open()`, with its buttons below a rule; it dims the window meanwhile.
 
-    It is a child of the window and no window of its own, so that it looks the same on every desktop, can't get behind
+    It is a child widget, not a top-level window: it looks the same on every desktop, can't get behind
     the window, and needs no compositor for its corners. Focus stays inside it; Esc is its safe answer.
     """
 
@@ -97,11 +97,11 @@ class Dialog(QDialog):
             (first or self).setFocus(Qt.FocusReason.PopupFocusReason)
 
     def first_focus(self) -> QWidget | None:
-        """Where typing goes at first; None: the dialog itself."""
+        """The widget that has the focus when the dialog opens; None: the dialog itself."""
         return None
 
     def focusNextPrevChild(self, forward: bool) -> bool:
-        """Tab goes round inside the dialog."""
+        """Keep Tab inside the dialog."""
         step: QWidget | None = QApplication.focusWidget() or self
         for _ in range(500):
             step = step and (step.nextInFocusChain() if forward else step.previousInFocusChain())
@@ -114,7 +114,7 @@ class Dialog(QDialog):
         return False
 
     def add_buttons(self, safe: str, verb: str, kind: Kind, icon: str = "") -> tuple[Button, Button]:
-        """The safe button and the one that does it, at the right; the safe one has the focus."""
+        """Add the safe button, which has the focus, and the one that acts, at the right. Returns both."""
         keep = Button(self.theme, self.icons, safe)
         act = Button(self.theme, self.icons, verb, icon, kind=kind)
         keep.clicked.connect(self.reject)
@@ -130,7 +130,7 @@ class Dialog(QDialog):
 
 
 class Question(Dialog):
-    """`ask(sure)`: `sure(checked)` is called when the verb was chosen; `checkbox` offers the harsher choice."""
+    """`ask(sure)` calls `sure(checked)` if the user confirms; `checkbox` is the text of a stronger option."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class Question(Dialog):
 
 
 class OneField(Dialog):
-    """Asks for one line of text: an image's name to pull."""
+    """Asks for one line of text, such as the name of an image to pull."""
 
     def __init__(
         self, theme: Theme, icons: Icons, window: QWidget, *, title: str, fact: str, hint: str, verb: str, icon: str,

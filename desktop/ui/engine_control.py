@@ -1,4 +1,4 @@
-"""The engine or the VM around it: what is known of it, and how it is started and stopped from the window."""
+"""The state of the engine and its VM, and starting and stopping them from the window."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from desktop.ui.words import counted, sentence, tr
 
 
 class EngineControl(QObject):
-    """Puts together what the engine and the host agent say. Signals: facts_changed(EngineFacts)."""
+    """Combines the states of the engine and the host agent. Signals: facts_changed(EngineFacts)."""
 
     facts_changed = Signal(object)
 
@@ -46,10 +46,10 @@ class EngineControl(QObject):
             self.host.failed.connect(self._on_no_agent)
 
     def open(self) -> None:
-        """Follow the engine; what the context needs is started."""
+        """Connect to the engine; start what the context needs (the VM or the native engine)."""
         self._session.open()
         if self.host is not None:
-            self._session.give_up()  # until the agent says that the VM runs
+            self._session.give_up()  # until the agent reports that the VM runs
             self.host.open(start_vm=True)
         elif self._context.kind == NATIVE:
             self._start_native(quiet=True)
@@ -67,7 +67,7 @@ class EngineControl(QObject):
 
     def _on_unread(self, what: str, why: str) -> None:
         title = tr("{what} could not be read", what=what)
-        self._window.toasts.tell(title, tr("{why} It is tried again.", why=sentence(why)), State.PROBLEM)
+        self._window.toasts.tell(title, tr("{why} Cove will try again.", why=sentence(why)), State.PROBLEM)
 
     def _on_state(self, state: HostState) -> None:
         before, self._state = self._state, state
@@ -117,13 +117,15 @@ class EngineControl(QObject):
         start_native(self._paths, self._session.workers, self._session.retry, failed)
 
     def ask_vm(self, verb: str) -> None:
-        """`start`, `stop` or `restart` the VM, at once."""
+        """`start`, `stop` or `restart` the VM without a question."""
         if self.host is not None:
             toasts = self._window.toasts
-            self.host.ask(verb, lambda why: toasts.tell(tr("The VM did not do that"), sentence(why), State.PROBLEM))
+            self.host.ask(
+                verb, lambda why: toasts.tell(tr("The request to the VM failed"), sentence(why), State.PROBLEM)
+            )
 
     def ask(self, verb: str) -> None:
-        """The same, but ask first where running containers would be stopped."""
+        """`start`, `stop` or `restart` the VM; ask first if this stops running containers."""
         running = sum(c.is_running for c in self._model.containers())
         if verb == "start" or not running:
             if self.host is not None:
@@ -150,7 +152,7 @@ class EngineControl(QObject):
         ).open()
 
     def build_menu(self) -> None:
-        """The engine switch's menu for the state of now."""
+        """Build the engine switch's menu for the present state."""
         menu, facts, icons = self._window.sidebar.switch.menu, self.facts, self._window.icons
         menu.clear()
         menu.addAction(f"{facts.name}, {facts.word.lower()}").setEnabled(False)

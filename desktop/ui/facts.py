@@ -1,6 +1,6 @@
-"""What the window knows, as plain values: the engine's answers turned into these once, where they come in.
+"""The window's data as plain values. Replies of the engine are converted to these values once, when they arrive.
 
-Nothing here asks anything: workers build these values, models hold them, widgets show them.
+This module sends no requests: workers build the values, models hold them, widgets show them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SERVICE_LABEL = "com.docker.compose.service"
 
 
 class State(StrEnum):
-    """What a row's glyph says, from best to worst."""
+    """The state that a row's glyph shows, from best to worst."""
 
     RUNNING = "running"
     WORKING = "starting"
@@ -59,7 +59,7 @@ class State(StrEnum):
         }[self]
 
 
-# Which state speaks for a group of several.
+# The order in which one state represents a group of containers.
 WORST_FIRST = (State.PROBLEM, State.UNKNOWN, State.WORKING, State.PAUSED, State.RUNNING, State.STOPPED, State.DONE)
 
 
@@ -84,7 +84,7 @@ class Port:
 
 
 class Doing(StrEnum):
-    """What was asked of a container and isn't confirmed by an event yet."""
+    """An action that was requested and is not confirmed by an event yet."""
 
     STARTING = "Starting"
     STOPPING = "Stopping"
@@ -96,7 +96,7 @@ class Doing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container as the engine told it. `status` is the API's: created, running, paused, restarting, exited…"""
+    """One container as the engine describes it. `status` is the API's: created, running, paused, restarting, exited…"""
 
     id: str
     name: str
@@ -120,7 +120,7 @@ class Container:
     ports: tuple[Port, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     doing: Doing | None = None
-    lost: bool = False  # contact to the engine is lost: what follows is what was last seen
+    lost: bool = False  # contact to the engine is lost: the other fields are from before
 
     @property
     def project(self) -> str:
@@ -128,7 +128,7 @@ class Container:
 
     @property
     def title(self) -> str:
-        """The name within its project, else its whole name."""
+        """The service name in a Compose project, else the whole name."""
         return self.labels.get(SERVICE_LABEL, self.name) if self.project else self.name
 
     @property
@@ -170,7 +170,7 @@ class Container:
 
     @property
     def note(self) -> str:
-        """What the row says where a running container shows its figures; empty for a running one."""
+        """Text in place of the usage figures; empty for a running container."""
         state = self.state
         if state is State.UNKNOWN:
             return tr("Unknown, was running") if not self.doing else tr("Unknown, was changing")
@@ -197,7 +197,7 @@ class Container:
         return tr("Exited {code}", code=self.exit_code)
 
     def since(self, now_s: float) -> str:
-        """The last column: how long it runs, or how long ago it ended."""
+        """The last column: how long the container has run, or how long ago it ended."""
         if self.lost:
             return ""
         if self.is_running and self.started_s:
@@ -208,7 +208,7 @@ class Container:
 
     @property
     def haystack(self) -> str:
-        """What the page's filter looks in, in lower case."""
+        """The text that the page's filter searches, in lower case."""
         parts = [self.name, self.title, self.project, self.image, self.id[:12]]
         parts += [str(port.host_port) for port in self.ports]
         return "\n".join(parts).lower()
@@ -269,7 +269,7 @@ class Container:
 
 
 def ports_of_list(entries: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:
-    """The published ports of a list entry, each host port once although IPv4 and IPv6 are told apart there."""
+    """The published ports of a list entry, each host port once, although the API lists IPv4 and IPv6 separately."""
     found = {
         (int(e["PublicPort"]), str(e.get("Type", "tcp"))): Port(
             port=int(e["PrivatePort"]),
@@ -300,11 +300,11 @@ def ports_of_inspect(table: Mapping[str, Any]) -> tuple[Port, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """One look at what a container takes: CPU in percent of one CPU, memory in bytes."""
+    """One sample of a container's usage: CPU in percent of one CPU, memory in bytes."""
 
     cpu_percent: float
     memory_bytes: int
-    memory_limit: int  # 0: none of its own
+    memory_limit: int  # 0: no limit
     pids: int = 0
 
 
@@ -334,7 +334,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLayer:
-    """One line of an image's history, newest first; `fact` says more than its size does."""
+    """One line of an image's history; `fact` is shown instead of the size if set."""
 
     step: str
     size: int
@@ -343,7 +343,7 @@ class ImageLayer:
 
 
 class EnginePhase(StrEnum):
-    """Where the engine is, as the switch card shows it."""
+    """The phase of the engine, as the switch card shows it."""
 
     CONNECTING = "connecting"
     RUNNING = "running"
@@ -393,7 +393,7 @@ class BootStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """The engine or the VM around it, for the card, the status bar, the tray and the banner."""
+    """The state of the engine and its VM, for the card, the status bar, the tray and the banner."""
 
     phase: EnginePhase
     kind: str  # "vm", "native" or "other"
@@ -412,12 +412,12 @@ class EngineFacts:
 
     @property
     def ran(self) -> bool:
-        """Whether its start had come to its end."""
+        """Whether the engine had fully started."""
         return bool(self.steps) and all(step.done for step in self.steps)
 
     @property
     def step(self) -> str:
-        """What a start under way does now."""
+        """The current step of a running start."""
         busy = next((step for step in self.steps if not step.done), None)
         return busy.title if busy else ""
 

@@ -14,7 +14,7 @@ from desktop.ui.theme import Theme
 ARC_DEGREES = 110
 TURN_MS = 1_200
 FRAMES_PER_S = 12
-# The mark, measured on a square of 22: a bay open to the right, and its boat.
+# The mark on a square of 22: a bay that is open to the right, and a boat in it.
 BAY_RADIUS, BAY_WIDTH, BAY_FROM, BAY_SPAN = 8.9, 4.3, 57, 267
 BOAT_OFFSET, BOAT_RADIUS = 2.6, 3.0
 
@@ -151,7 +151,7 @@ def mark_icon(colour: QColor, state: State = State.RUNNING, bad: QColor | None =
 
 
 def paint_empty_art(painter: QPainter, theme: Theme, box: QRectF) -> None:
-    """The bay with a box afloat, for pages with nothing on them; drawn for 170 by 140."""
+    """Paint the bay with a floating box, for empty pages; drawn for 170 by 140."""
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.translate(box.center().x() - 1, box.center().y())
@@ -185,7 +185,7 @@ def paint_empty_art(painter: QPainter, theme: Theme, box: QRectF) -> None:
 
 
 class StateGlyph(QWidget):
-    """The glyph of one state as a widget; the arc of a working one turns while it can be seen."""
+    """The glyph of one state as a widget; the arc of a working state turns while the widget is visible."""
 
     def __init__(
         self, theme: Theme, state: State = State.STOPPED, size: int = 10, parent: QWidget | None = None
@@ -257,7 +257,7 @@ class EmptyArt(QWidget):
 
 
 def motion_allowed(widget: QWidget) -> bool:
-    """Whether the desktop's style lets things move at all."""
+    """Whether the desktop's style allows animations."""
     from PySide6.QtWidgets import QStyle
 
     return widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration) > 0

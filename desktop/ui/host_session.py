@@ -1,4 +1,4 @@
-"""The window's contact to the host agent: the VM's state as it changes, and its start and stop."""
+"""The window's connection to the host agent: state changes of the VM, and its start and stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MB = 1024 * 1024
 
 
 class HostSession(QObject):
-    """Follows the host agent's states in a thread; starts the agent where none runs.
+    """Reads the host agent's states in a thread; starts the agent if none runs.
 
     Signals: state(HostState); failed(message, hint): there is no agent and none could be started.
     """
@@ -37,7 +37,7 @@ class HostSession(QObject):
         self._stream: StateStream | None = None
 
     def open(self, *, start_vm: bool) -> None:
-        """Follow the agent from now on, and start the VM if it is stopped and `start_vm`."""
+        """Read the agent's states from now on; if `start_vm`, start a VM that is stopped."""
         self._workers.lasting("host", lambda: self._follow(start_vm=start_vm))
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class HostSession(QObject):
             self._poke.clear()
 
     def ask(self, verb: str, failed: Callable[[str], None]) -> None:
-        """`start`, `stop` or `restart` the VM; the states tell how it goes on."""
+        """`start`, `stop` or `restart` the VM; its progress comes as `state` signals."""
         paths = self._paths
 
         def job() -> HostState:
@@ -98,7 +98,7 @@ def _client(paths: HostPaths) -> HostClient:
 def start_native(
     paths: HostPaths, workers: Workers, done: Callable[[], None], failed: Callable[[str, str], None]
 ) -> None:
-    """Start the native engine where we may; `failed(reason, the one command that does)` where not."""
+    """Start the native engine; without permission, call `failed(reason, command that starts it)`."""
 
     def job() -> tuple[str, str] | None:
         try:
@@ -117,7 +117,7 @@ def start_native(
 
 
 def facts_of_host(state: HostState, engine: EngineFacts) -> EngineFacts:
-    """What the window shows of the VM: the agent's word, and the engine's where the VM runs."""
+    """The facts shown for a VM: from the agent's state, and from the engine's while the VM runs."""
     phase = {
         "stopped": EnginePhase.STOPPED,
         "adopting": EnginePhase.STARTING,

@@ -1,4 +1,4 @@
-"""Phosphor icons by name and colour token, as pixmaps that are made once per name, token, size and screen."""
+"""Phosphor icons by name and colour token, as pixmaps that are cached by name, token, size and device pixel ratio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Icons:
         self._theme = theme
 
     def pixmap(self, name: str, token: str, size: int = 16, ratio: float = 1.0) -> QPixmap:
-        """A square of `size` logical pixels for a screen of `ratio`."""
+        """A square of `size` logical pixels; `ratio` is the device pixel ratio."""
         key = ("icon", name, token, size, ratio)
         if (found := self._theme.cached(key)) is not None:
             return found
@@ -26,13 +26,13 @@ class Icons:
         return self._theme.keep(key, pixmap)
 
     def icon(self, name: str, token: str = "text2") -> QIcon:
-        """For menus and actions, which choose the size themselves."""
+        """A QIcon for menus and actions, which choose the size."""
         icon = QIcon()
         for size in (16, 32):
             icon.addPixmap(self.pixmap(name, token, size))
         return icon
 
     def paint(self, painter: QPainter, name: str, token: str, box: QRect, size: int = 16) -> None:
-        """Paint the icon in the middle of `box`."""
+        """Paint the icon centred in `box`."""
         pixmap = self.pixmap(name, token, size, painter.device().devicePixelRatioF())
         painter.drawPixmap(box.x() + (box.width() - size) // 2, box.y() + (box.height() - size) // 2, pixmap)

@@ -1,4 +1,4 @@
-"""The images as a list, one row per name, and the rows that a filter lets through."""
+"""The images as a list, one row per name, and a filter on the rows."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class NamedImage:
 
     @property
     def age(self) -> str:
-        """How old it is; without a time of its own (reproducible builds) nothing."""
+        """The age of the image; empty without a creation time (reproducible builds)."""
         if self.image.created_s < 86_400:
             return tr("built in") if self.tag.startswith("cove/hello") else ""
         return ago(self.image.created_s).removesuffix(tr(" ago"))
 
 
 class ImageModel(QAbstractListModel):
-    """All images of the engine; `load` is told the whole list after each event that changes it."""
+    """All images of the engine; `load` takes the whole list after each event that changes it."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -83,7 +83,7 @@ class ImageModel(QAbstractListModel):
 
     @property
     def total_bytes(self) -> int:
-        """The sum of the images' sizes, an image of several names counted once."""
+        """The sum of the images' sizes in bytes; an image with several names counts once."""
         return sum(image.size for image in self.images)
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
@@ -119,7 +119,7 @@ def segments_of(row: NamedImage) -> set[ImageSegment]:
 
 
 class ImageFilter(QSortFilterProxyModel):
-    """Images by name."""
+    """The images that match the page's filter, sorted by name."""
 
     def __init__(self, source: ImageModel, parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -111,7 +111,7 @@ class _ListHead(QWidget):
 
 
 class ImageDetail(Card):
-    """One image: name, digest, layers, who uses it, everything. Signals: run_asked(name), delete_asked(NamedImage)."""
+    """One image: name, digest, layers, containers, inspect data. Signals: run_asked(name), delete_asked(NamedImage)."""
 
     run_asked = Signal(str)
     delete_asked = Signal(object)
@@ -244,7 +244,7 @@ class _Rule(QWidget):
 
 
 def layers_of(data: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[ImageLayer]:
-    """The history's steps; for an image without one, its layers by their digests."""
+    """The steps of the history, newest first; without a history, the layers by their digests."""
     if history:
         return [
             ImageLayer(
@@ -255,12 +255,12 @@ def layers_of(data: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
             for entry in history
         ]
     digests = (data.get("RootFS") or {}).get("Layers") or ()
-    told = tr("the image does not say how it was made")
+    told = tr("the image has no history")
     return [ImageLayer(step=f"sha256:{short_id(d)}", size=0, created_s=0, fact=told) for d in reversed(digests)]
 
 
 def step_of(created_by: str) -> str:
-    """A history entry's command as a Dockerfile would say it."""
+    """A history entry's command as an instruction of a Dockerfile."""
     text = created_by.removeprefix("/bin/sh -c ").strip()
     if text.startswith("#(nop)"):
         return text.removeprefix("#(nop)").strip()
@@ -297,7 +297,7 @@ class ImagesPage(QWidget):
         self._stack.addWidget(self._build_splitter(theme, icons, session))
         self._stack.addWidget(self._build_empty(theme, icons))
         column.addWidget(body, 1)
-        self.table = self.view  # where F6 and the first Tab go
+        self.table = self.view  # gets the focus by F6 and the first Tab
         self._connect()
         self._add_keys()
         self.refresh()
@@ -406,7 +406,7 @@ class ImagesPage(QWidget):
         self.detail.setVisible(self.filter.rowCount() > 0)
 
     def show_place(self, thing: str, _tab: str) -> None:
-        """With a `thing`, choose the image of that name."""
+        """Select the image whose name or id is `thing`, if it is not empty."""
         for number in range(self.filter.rowCount()):
             found = self.filter.row(self.filter.index(number, 0))
             if found and thing and thing in (found.key, found.image.id):

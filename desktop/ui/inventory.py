@@ -1,4 +1,4 @@
-"""What is known of one engine's containers and images, and which container uses which image. No Qt, one thread."""
+"""The known containers and images of one engine, and which container uses which image. No Qt, one thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from desktop.ui.facts import Container, Image
 
 
 class Inventory:
-    """Containers by id and the images. `load` begins anew; a container that was dropped is never taken in again."""
+    """Containers by id, and images. `load` replaces everything. Older data does not add a dropped container again."""
 
     def __init__(self) -> None:
         self._containers: dict[str, Container] = {}
@@ -18,13 +18,13 @@ class Inventory:
         self._images_changed = False
 
     def load(self, containers: Iterable[Container]) -> None:
-        """Hold exactly `containers`."""
+        """Replace the containers with `containers`."""
         self._containers = {container.id: container for container in containers}
         self._dropped = set()
         self._images_changed = True
 
     def put(self, container: Container) -> bool:
-        """Take in the newest facts of `container`; False: it has been deleted, and these facts are older than that."""
+        """Store new data of `container`. False: it was deleted in the meantime, and the data is older."""
         if container.id in self._dropped:
             return False
         before = self._containers.get(container.id)
@@ -34,18 +34,18 @@ class Inventory:
         return True
 
     def drop(self, container_id: str) -> None:
-        """The container was deleted; unknown ids are no error."""
+        """Remove a deleted container; unknown ids are ignored."""
         self._dropped.add(container_id)
         if self._containers.pop(container_id, None) is not None:
             self._images_changed = True
 
     def name_of(self, container_id: str) -> str:
-        """The container's name, or the beginning of its id where it is unknown."""
+        """The container's name, or the short id if it is unknown."""
         known = self._containers.get(container_id)
         return known.name if known else container_id[:12]
 
     def set_images(self, images: list[Image]) -> None:
-        """Hold exactly `images`; their `used_by` is filled in by `changed_images`."""
+        """Replace the images with `images`; their `used_by` is filled in by `changed_images`."""
         self._images = images
         self._images_changed = True
 

@@ -1,4 +1,4 @@
-"""An image's layers as a stack of slabs, the base lowest, each with its step and size beside it."""
+"""An image's layers as a stack of slabs, the base at the bottom, each with its step and size beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABEL_X = 228
 
 
 class _Slabs(QWidget):
-    """The painted stack; up and down choose a layer."""
+    """The painted stack; the keys Up and Down select a layer."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Slabs(QWidget):
         if not self.layers:
             painter.setFont(theme.font("body"))
             painter.setPen(theme.colour("text2"))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, tr("No layers told"))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, tr("The layers are unknown"))
             return
         top = 8
         for number, (layer, height) in enumerate(zip(self.layers, self._heights(), strict=True)):
@@ -143,7 +143,7 @@ def _blend(one: QColor, other: QColor, part: float) -> QColor:
 
 
 class LayerStack(QScrollArea):
-    """Scrolls the slabs where there are many."""
+    """The slabs in a scroll area."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)

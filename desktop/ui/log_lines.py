@@ -1,4 +1,4 @@
-"""A container's log as lines with their time, stream and level, read in a thread and handed over in batches."""
+"""A container's log as lines with their time, stream and level, read in a thread and passed on in batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, Prot
 from desktop.ui.words import from_rfc3339
 
 TAIL = 5_000
-LINE_LIMIT = 16 * 1024  # a longer line is shown in pieces, as the engine keeps it
+LINE_LIMIT = 16 * 1024  # a longer line is shown in pieces, as the engine stores it
 # ECMA-48 control sequences: colours and cursor moves mean nothing in a list of lines.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
 LEVEL = re.compile(
@@ -41,7 +41,7 @@ class LogLine:
 
 
 def parse(stamp: str, stream: int, text: str) -> LogLine:
-    """One line without its newline; the level's word is taken off its front."""
+    """Parse one line without its newline; a level at its start is moved to `word`."""
     text = ESCAPES.sub("", text.replace("\t", "    "))
     at_s = from_rfc3339(stamp) or 0.0
     if found := LEVEL.match(text):
@@ -58,7 +58,7 @@ def parse(stamp: str, stream: int, text: str) -> LogLine:
 
 
 class LineSplitter:
-    """Frames in, whole lines out: `<RFC 3339 time> <text>\\n`, each stream by itself."""
+    """Joins frames to whole lines: `<RFC 3339 time> <text>\\n`, separately for each stream."""
 
     def __init__(self) -> None:
         self._rest: dict[int, bytes] = {}
@@ -72,7 +72,7 @@ class LineSplitter:
         return [self._line(stream, line) for line in lines]
 
     def end(self) -> list[LogLine]:
-        """What came last, without a newline."""
+        """The unfinished last lines, which have no newline."""
         rest, self._rest = self._rest, {}
         return [self._line(stream, line) for stream, line in rest.items() if line]
 
@@ -86,7 +86,7 @@ class LineSplitter:
 
 
 class LogReader:
-    """Follows one container's log in a thread; `ready` is called from there when `take` has something new."""
+    """Follows one container's log in a thread; `ready` is called in that thread when `take` has new lines."""
 
     def __init__(self, client: EngineClient, container_id: str, *, tty: bool, ready: Callable[[], None]) -> None:
         self._client, self._id, self._tty, self._ready = client, container_id, tty, ready
@@ -99,7 +99,7 @@ class LogReader:
         self.problem = ""
 
     def run(self, since: str | None = None) -> None:
-        """Until the log ends, or `close`. Called in a thread of its own."""
+        """Read until the log ends or `close` is called. Runs in its own thread."""
         splitter = LineSplitter()
         try:
             stream = self._client.logs(

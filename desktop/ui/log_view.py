@@ -1,4 +1,4 @@
-"""Log lines on the screen: only those in sight are painted, hits of a search are marked, errors have a bar."""
+"""Log lines on the screen: paints only visible lines, marks search hits, and marks errors with a bar."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ STREAMS = ((1, 2), (1,), (2,))  # All, stdout, stderr
 
 
 class LogView(QAbstractScrollArea):
-    """`append` adds lines; `find` marks a text; `set_streams`, `set_times` choose what is shown.
+    """`append` adds lines; `search` marks a text; `set_streams`, `set_times` choose what is shown.
 
-    Signals: follow_changed(bool): scrolled away from the newest line, or back to it; found(at, of).
+    Signals: follow_changed(bool): False when scrolled away from the newest line, True when back; found(at, of).
     """
 
     follow_changed = Signal(bool)
@@ -128,7 +128,7 @@ class LogView(QAbstractScrollArea):
     # search ----------------------------------------------------------------------------------------------------------
 
     def search(self, text: str) -> None:
-        """Mark every line with `text`, upper and lower case alike; empty: none."""
+        """Mark every line that contains `text`, ignoring case; empty: no marks."""
         self._needle = text.lower()
         self._hits = (
             [n for n, i in enumerate(self._shown) if self._needle in self.lines[i].text.lower()] if self._needle else []
@@ -243,7 +243,7 @@ class LogView(QAbstractScrollArea):
         self._strip(painter, view)
 
     def _trouble_before(self, row: int) -> Level:
-        """The level that a line without one goes on with (a traceback's lines)."""
+        """The level of the nearest of the lines before that has one; a line without a level (a traceback) gets it."""
         for before in range(row - 1, max(-1, row - 30), -1):
             if (level := self.lines[self._shown[before]].level) is not Level.NONE:
                 return level
@@ -265,7 +265,7 @@ class LogView(QAbstractScrollArea):
             start = at + len(self._needle)
 
     def _strip(self, painter: QPainter, view: QRect) -> None:
-        """Where in the whole log hits and errors are."""
+        """Paint a strip that shows where hits and errors are in the whole log."""
         if not self._shown:
             return
         painter.setPen(Qt.PenStyle.NoPen)

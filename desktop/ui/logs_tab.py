@@ -1,4 +1,4 @@
-"""The Logs tab of a container: live, with search, streams, times; and why it ended, where it ended badly."""
+"""The Logs tab of a container: live, with search, streams and times; after a failure, a card with the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from desktop.ui.words import ago, clock, counted, duration, memory, tr
 
 
 class WhyCard(Card):
-    """Above the log of a container that ended badly: what happened, in words."""
+    """A card above the log that explains why a container failed."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, "bad", parent)
@@ -40,7 +40,7 @@ class WhyCard(Card):
         row.addLayout(column, 1)
 
     def tell(self, container: Container) -> None:
-        """Say why `container` ended, from its exit status (128 + n: ended by signal n) and what the kernel did."""
+        """Say why `container` ended, from its exit status (128 + n: killed by signal n) and the OOM flag."""
         code, name = container.exit_code, container.title
         ran = ""
         if container.started_s and container.finished_s:
@@ -49,9 +49,9 @@ class WhyCard(Card):
             title, why = tr("{name} could not start", name=name), container.error
         elif container.oom_killed:
             title = tr("{name} ran out of memory", name=name)
-            limit = memory(container.memory_limit) if container.memory_limit else tr("what the machine has")
+            limit = memory(container.memory_limit) if container.memory_limit else tr("the machine's memory")
             why = tr(
-                "It wanted more than {limit}, and the kernel ended a process of it (SIGKILL, exit status {code}).",
+                "It needed more than {limit}, so the kernel killed one of its processes (SIGKILL, exit status {code}).",
                 limit=limit,
                 code=code,
             )
@@ -70,13 +70,13 @@ class WhyCard(Card):
             why = tr("Exit status {code} is 128 + {n}.", code=code, n=code - 128)
         else:
             title = tr("{name} ended with status {code}", name=name, code=code)
-            why = tr("Its own program chose this status; its last lines are below.")
+            why = tr("The program itself returned this status; its last lines are below.")
         self.title.setText(title)
         self.sentence.setText(" ".join(part for part in (why, ran) if part))
 
 
 class LogsTab(QWidget):
-    """Follows the log while it is in sight."""
+    """Follows the log while it is visible."""
 
     def __init__(self, theme: Theme, icons: Icons, session: EngineSession, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -133,7 +133,7 @@ class LogsTab(QWidget):
         return bar
 
     def _build_why(self, theme: Theme) -> QWidget:
-        """The card that says why the container ended, in its margins."""
+        """The card with the reason of a failure, with margins around it."""
         self._why_room = QWidget()
         why_row = QVBoxLayout(self._why_room)
         why_row.setContentsMargins(24, 12, 24, 12)
@@ -203,7 +203,7 @@ class LogsTab(QWidget):
 
     def _open(self, since: str | None) -> None:
         container, session = self._container, self._session
-        assert container is not None  # only called with one
+        assert container is not None  # callers have set it
         reader = LogReader(
             session.client,
             container.id,
@@ -225,14 +225,14 @@ class LogsTab(QWidget):
         self._show_foot()
 
     def stop(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
         self._clock.stop()
 
     def leave(self) -> None:
-        """The page is not in sight: stop following; coming back begins anew."""
+        """The page is hidden: stop following. `show_container` starts again from the beginning."""
         self.stop()
         self._container = None
 
@@ -270,7 +270,7 @@ class LogsTab(QWidget):
         )
 
     def _on_export(self) -> None:
-        assert self._container is not None  # the button is only there with a container
+        assert self._container is not None  # the button is visible only with a container
         name = f"{self._container.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
         dialog = QFileDialog(self, tr("Export the log"))
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)

@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns the exit status: 0 after quitting, 1 where no engine can be addressed, 2 for bad arguments."""
+    """Returns the exit status: 0 after quitting, 1 if there is no usable context, 2 for bad arguments."""
     options = parser().parse_args(argv)
     from PySide6.QtCore import QSettings, QTimer
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     single.wished.connect(cove.on_wish)
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     signal.signal(signal.SIGTERM, lambda *_: app.quit())
-    # Python's signal handlers run only between bytecodes: this gives them a chance while Qt sleeps in its loop.
+    # Python runs signal handlers only between bytecodes. This timer lets them run while Qt's event loop waits.
     heartbeat = QTimer()
     heartbeat.timeout.connect(lambda: None)
     heartbeat.start(500)

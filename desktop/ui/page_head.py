@@ -1,4 +1,4 @@
-"""The line above a page: what the page is called, and in a few words what there is."""
+"""The line above a page: its title and a short summary of its content."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ EntryRole = Qt.ItemDataRole.UserRole + 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One thing that Enter does. `command` is shown in the footer; `wish` is what Tab opens in the run dialog.
+    """One entry. Enter runs it; `command` is shown in the footer; Tab opens `wish` in the run dialog.
 
-    `names` are the whole names, in lower case, by which it is meant when one of them is typed. An entry that `pulls`
+    `names` are lower-case names; typing one of them in full selects this entry. An entry that `pulls`
     fetches an image from its registry before it runs it.
     """
 
@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the palette can find, from memory: asked for each time it opens."""
+    """What the palette can find; built from memory each time the palette opens."""
 
     recent: Sequence[RunWish]
     images: Sequence[str]
@@ -85,10 +85,10 @@ class Offer:
 
 
 def find(offer: Offer, text: str) -> list[Entry]:
-    """The entries for what was typed, section by section. `>`: only actions, `@`: only objects.
+    """The entries that match the typed text, by section. Prefix `>`: only actions; `@`: only objects.
 
-    Images that are here come first, unless the whole name of a container, page or action was typed: its section comes
-    first then, and it first there. What would be pulled comes last.
+    Local images come first. If the full name of a container, page or action was typed, its section comes first instead,
+    with that entry on top. Images that must be pulled come last.
     """
     only = text[:1] if text[:1] in (">", "@") else ""
     needle = text.removeprefix(only).strip()
@@ -104,12 +104,12 @@ def find(offer: Offer, text: str) -> list[Entry]:
 
 
 def preselected(entries: Sequence[Entry]) -> Entry | None:
-    """The entry that Enter takes before another is chosen: the first, but never one that pulls an image."""
+    """The entry that is selected at first: the first one, unless it pulls an image; then None."""
     return entries[0] if entries and not entries[0].pulls else None
 
 
 def _images(offer: Offer, needle: str, low: str) -> tuple[list[Entry], list[Entry]]:
-    """The entries that run an image that is here, and those that pull one first."""
+    """The entries that run a local image, and those that pull one first."""
     here = {_full_name(image) for image in offer.images}
     runs: list[Entry] = []
     pulls: list[Entry] = []
@@ -138,7 +138,7 @@ def _images(offer: Offer, needle: str, low: str) -> tuple[list[Entry], list[Entr
 
 
 def _full_name(name: str) -> str:
-    """An image's name with its registry and tag; empty where `name` is no reference."""
+    """An image's name with its registry and tag; empty if `name` is not a valid reference."""
     try:
         return parse(name).full_name
     except InvalidReference:
@@ -328,7 +328,7 @@ class _EntryDelegate(QStyledItemDelegate):
         painter.restore()
 
     def _title(self, painter: QPainter, entry: Entry, x: int, y: int, right: int) -> int:
-        """The title with the typed letters bold; returns where it ends."""
+        """The title with the typed letters bold; returns the x position of its end."""
         theme, needle = self._theme, self._palette.needle
         at = entry.title.lower().find(needle) if needle else -1
         parts = (

@@ -1,4 +1,4 @@
-"""The five steps as a picture: circles on a line, each with its name, its time and one fact."""
+"""The five steps of a run, painted: circles on a line, each with its name, its time and one fact."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEP_ICONS = {
     "start": "play",
 }
 LAYER_ROW = 33
-MOST_LAYERS = 7  # more scroll, with the first one under way in sight
+MOST_LAYERS = 7  # with more, the list scrolls and keeps the first unfinished one visible
 
 
 def step_title(name: str) -> str:
@@ -42,13 +42,13 @@ def step_title(name: str) -> str:
 
 
 def step_promise(name: str) -> str:
-    """What a step is going to do."""
+    """What a step does, shown before it starts."""
     return {
-        "look": tr("is it on this computer"),
+        "look": tr("on this computer?"),
         "pull": tr("its layers, from the registry"),
         "create": tr("its record"),
         "mount": tr("its files, as an overlay"),
-        "start": tr("its walls and limits"),
+        "start": tr("isolated, with limits"),
     }[name]
 
 
@@ -316,7 +316,7 @@ class _LayerDelegate(QStyledItemDelegate):
                 painter.drawText(
                     QRect(x + width + 20, rect.y(), 130, rect.height()), middle, part_of(layer.done, layer.total)
                 )
-        elif layer.done and layer.phase == "Extracting":  # an amount without its whole: no bar
+        elif layer.done and layer.phase == "Extracting":  # an amount without a total: no bar
             painter.setFont(theme.font("small"))
             painter.setPen(theme.colour("text2"))
             painter.drawText(QRect(x, rect.y(), 200, rect.height()), middle, disk(layer.done))
@@ -327,7 +327,7 @@ class _LayerDelegate(QStyledItemDelegate):
 
 
 class LayerList(QListView):
-    """The layers of a pull, as high as they are many."""
+    """The layers of a pull; the height depends on their number."""
 
     def __init__(self, theme: Theme, icons: Icons, model: LayerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)

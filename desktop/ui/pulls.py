@@ -1,4 +1,4 @@
-"""Pulls that were asked for by themselves: shown live in a dialog that can be hidden, told by a toast at the end."""
+"""Pulls without a run: shown in a dialog that can be hidden; a toast reports the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from desktop.ui.words import disk, duration, part_of, tr
 
 
 class PullTask(QObject):
-    """One pull under way. Signals: changed(); ended(problem or "")."""
+    """One running pull. Signals: changed(); ended(problem or "")."""
 
     changed = Signal()
     ended = Signal(str)
@@ -192,5 +192,5 @@ class Pulls(QObject):
             _done, total = task.layers.fraction
             took = duration(task.took_s)
             fact = tr("{size} in {time}", size=disk(total), time=took) if total else task.message or took
-            toasts.tell(tr("{image} is here", image=task.reference), fact)
+            toasts.tell(tr("{image} was pulled", image=task.reference), fact)
         self.changed.emit()

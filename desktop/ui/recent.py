@@ -1,4 +1,4 @@
-"""The runs that worked last, one per image, kept in the window's settings for quick-run and "as last time"."""
+"""The last successful runs, one per image, kept in the window's settings for quick-run and "as last time"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY = "runs/recent"
 
 
 class RecentRuns:
-    """`all()` is newest first. Values of variables that look secret are not written down."""
+    """`all()` is newest first. Values of variables whose names suggest a secret are not stored."""
 
     def __init__(self, settings: QSettings) -> None:
         self._settings = settings
@@ -50,4 +50,4 @@ class RecentRuns:
                 for entry in json.loads(text)
             ]
         except (ValueError, TypeError, AttributeError):
-            return []  # settings of another version: nothing that can't be typed again
+            return []  # settings of another version: discard them, the user can type the options again

@@ -1,7 +1,7 @@
-"""Reads again what has changed: each thing once, however often it was asked for meanwhile.
+"""Reads changed objects again. Several requests for one object while it waits lead to one read.
 
-No Qt in here. `Refresher.run` is the body of a few threads. What is asked for is a key, which only `read` understands.
-A read that fails is repeated after a pause that grows with each failure; it holds up no other read.
+No Qt in here. `Refresher.run` is the body of a few threads. An object is named by a key that only `read` interprets. A
+read that fails is repeated after a pause that grows with each failure; it delays no other read.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from collections.abc import Callable, Iterable
 
 from desktop.client.engine import ApiError, ConnectionFailed, ProtocolError
 
-SETTLE_S = 0.012  # a burst of requests for one key within this is one read
+SETTLE_S = 0.012  # requests for one key within this time lead to one read
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 FAILURES = (ApiError, ConnectionFailed, ProtocolError, OSError)
 
 
 class Refresher:
-    """The keys to be read, and when. All methods may be called from any thread."""
+    """The keys to read and their times. All methods may be called from any thread."""
 
     def __init__(self, read: Callable[[str], None], failed: Callable[[str, Exception, int], None]) -> None:
         """`read(key)` reads one thing and publishes it; it raises one of FAILURES. `failed(key, error, attempts)` is
-        called after each failed read; the read is repeated later by itself."""
+        called after each failed read; the read is then repeated automatically."""
         self._read, self._failed = read, failed
         self._changed = threading.Condition()
-        self._due: dict[str, float] = {}  # key -> when, of the monotonic clock
-        self._heap: list[tuple[float, str]] = []  # the same; an entry that differs from `_due` is outdated
+        self._due: dict[str, float] = {}  # key -> due time on the monotonic clock
+        self._heap: list[tuple[float, str]] = []  # the same by time; entries that differ from `_due` are outdated
         self._unhurried: deque[str] = deque()
         self._busy: set[str] = set()
-        self._again: set[str] = set()  # asked for while busy
+        self._again: set[str] = set()  # requested while being read
         self._attempts: dict[str, int] = {}
         self._round = 0
         self._closed = False
@@ -42,7 +42,7 @@ class Refresher:
             self._schedule(key, time.monotonic() + SETTLE_S)
 
     def want_later(self, keys: Iterable[str]) -> None:
-        """Read `keys` in this order, whenever nothing that was asked for by `want` is due."""
+        """Read `keys` in this order, whenever no key of `want` is due."""
         with self._changed:
             self._unhurried.extend(keys)
             self._changed.notify_all()
@@ -55,7 +55,7 @@ class Refresher:
             self._attempts.pop(key, None)
 
     def clear(self) -> None:
-        """Forget all keys. A read under way ends by itself and is not repeated."""
+        """Forget all keys. A running read finishes and is not repeated."""
         with self._changed:
             self._round += 1
             self._due.clear()
@@ -65,13 +65,13 @@ class Refresher:
             self._attempts.clear()
 
     def close(self) -> None:
-        """Have every `run` return, after the read it is in."""
+        """Make every `run` return after its current read."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Read what is due until `close`."""
+        """Read due keys until `close`."""
         while (job := self._take()) is not None:
             key, number = job
             error: Exception | None = None
@@ -91,7 +91,7 @@ class Refresher:
         self._changed.notify()
 
     def _take(self) -> tuple[str, int] | None:
-        """The next key and the number of its round, waiting for one; None: closed."""
+        """Wait for the next due key; returns it with its round number. None: closed."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
@@ -117,7 +117,7 @@ class Refresher:
         return None
 
     def _finish(self, key: str, number: int, *, failed: bool) -> int:
-        """Take note of a read's end; returns how often it has failed in a row."""
+        """Record the end of a read; returns the number of consecutive failures."""
         with self._changed:
             self._busy.discard(key)
             if number != self._round:

@@ -1,4 +1,4 @@
-"""What a failed step means, what is left behind, and what can be done about it."""
+"""Explains a failed step: the reason, what remains of the run, and possible remedies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_SPACE = re.compile(r"no space left on device", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One button: `kind` says what it does (run, options, delete, retry), `wish` with which wish."""
+    """One button: `kind` is its action (run, options, delete, retry), `wish` the options of the run."""
 
     text: str
     kind: str
@@ -39,7 +39,7 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """A failed run in words: the sentence, why, and the buttons, the best first."""
+    """The explanation of a failed run: title, reason, and remedies, the best first."""
 
     title: str
     why: str
@@ -47,7 +47,7 @@ class Diagnosis:
 
 
 def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool, free_port: int | None) -> Diagnosis:
-    """Read the engine's message. `free_port` is one that could be used instead of the taken one."""
+    """Derive the diagnosis from the engine's message. `free_port` is a free port to suggest if the port was taken."""
     text = str(error)
     name = shortened(wish.name) or tr("the container")
     left = (
@@ -82,7 +82,7 @@ def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool
             tr("The name {name} is already taken", name=found[1]),
             tr("Another container has it. Nothing was changed."),
             [
-                Remedy(tr("Run with a name of the engine's choice"), "run", free),
+                Remedy(tr("Run with a generated name"), "run", free),
                 Remedy(tr("Choose another name…"), "options", free, "name"),
             ],
         )
@@ -103,7 +103,7 @@ def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool
     if step == "pull" and (NOT_FOUND.search(text) or (isinstance(error, ApiError) and error.status == 404)):
         return Diagnosis(
             tr("There is no image {image}", image=wish.image),
-            tr("Its registry does not know this name and tag, or shows it only to those it knows. {left}", left=left),
+            tr("Its registry does not know this name and tag, or requires a login. {left}", left=left),
             [Remedy(tr("Change the name…"), "options", wish, "image"), again],
         )
     if step == "pull" and UNREACHABLE.search(text):
@@ -123,18 +123,18 @@ def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool
 
 
 def shortened(name: str, most: int = 28) -> str:
-    """`name` for a button: its middle gives way to … where it is long."""
+    """`name` for a button; the middle of a long name is replaced by …."""
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
 def taken_port(error: Exception) -> int | None:
-    """The port that was taken, if that is why it failed."""
+    """The port that was already in use, if that is why the run failed."""
     found = PORT_TAKEN.search(str(error))
     return int(next(group for group in found.groups() if group)) if found else None
 
 
 def next_free_port(port: int) -> int | None:
-    """The next port after `port` that nobody here listens on; it asks the kernel, so not on the GUI thread."""
+    """The next free port after `port` on this computer. Binds sockets, so call it from a worker thread."""
     for candidate in range(port + 1, min(port + 50, 65_536)):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             try:

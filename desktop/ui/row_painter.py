@@ -1,7 +1,7 @@
-"""One row of the containers table as a picture, with the places in it that answer to the pointer.
+"""Paints rows of the containers table as pictures, with their clickable places.
 
-A row is painted once per (content, state of the pointer, width, theme) and then only copied to the screen, which keeps
-a full repaint of the table far below one frame.
+A row is painted once per (content, pointer state, width, theme) and then copied to the screen, so that repainting the
+whole table takes far less than one frame.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a row is to be shown, beside its content."""
+    """How a row is shown, apart from its content."""
 
     hovered: bool
     focused: bool
@@ -40,12 +40,12 @@ class Look:
     expanded: bool
     is_child: bool
     next_is_child: bool
-    turn: int  # the frame of the turning arc, 0 where nothing turns
+    turn: int  # the frame of the arc's animation, 0 without one
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A part of a row that answers to the pointer: what it is, and which port or action."""
+    """A clickable part of a row: its kind, and which port or action."""
 
     box: QRect
     what: str  # check, expand, name, port, why, action
@@ -59,7 +59,7 @@ class Painted:
 
 
 def actions_of(row: Row) -> tuple[tuple[str, str, str], ...]:
-    """The row's actions as (key, icon, name), in the order of the design."""
+    """The row's actions as (key, icon, name), from left to right."""
     container = row.container
     if container.lost:
         return ()
@@ -82,7 +82,7 @@ def actions_of(row: Row) -> tuple[tuple[str, str, str], ...]:
 
 
 class RowPainter:
-    """Paints rows and keeps them; `columns` are the x positions of the columns' left edges and the right end."""
+    """Paints and caches rows; `columns` are the x positions of the columns' left edges and the right end."""
 
     def __init__(self, theme: Theme, icons: Icons) -> None:
         self._theme, self._icons = theme, icons
@@ -238,7 +238,7 @@ class RowPainter:
 
     def _figures(self, painter: QPainter, row: Row, columns: tuple[int, ...]) -> None:
         theme, look = self._theme, row.latest
-        assert look is not None  # only called when there is one
+        assert look is not None  # callers check that there is a sample
         left = columns[Column.CPU] + INSET
         self._spark(painter, row, QRectF(left, 9, 64, 20), "c1", of_memory=False)
         painter.setFont(theme.font("smallname"))
@@ -261,7 +261,7 @@ class RowPainter:
             painter.drawText(QRect(x, 0, end - x, ROW_HEIGHT), MIDDLE, text)
 
     def _spark(self, painter: QPainter, row: Row, box: QRectF, token: str, *, of_memory: bool) -> None:
-        """The last minute as a line; time without a look stays a gap."""
+        """Paint the last minute as a line; times without a sample stay empty."""
         theme, now = self._theme, time.monotonic()
         top = max((u.memory_bytes if of_memory else u.cpu_percent for _, u in row.usage), default=0)
         scale = nice_top(top * 1.25, floor=1 << 20 if of_memory else 5.0)
@@ -319,7 +319,7 @@ class RowPainter:
 
 
 def nice_top(value: float, floor: float) -> float:
-    """The end of a scale: the next of 1, 2, 5 times a power of ten that holds `value`, at least `floor`."""
+    """The upper end of a scale: the next of 1, 2, 5 times a power of ten from `value` on, at least `floor`."""
     top = max(value, floor)
     power = 1.0
     while power * 10 <= top:

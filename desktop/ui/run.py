@@ -1,4 +1,4 @@
-"""One run of an image under way: its five steps, its layers, how it ended. Only the work is off the GUI thread."""
+"""One run of an image: its five steps, its layers, its result. Requests run in workers, all else on the GUI thread."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Layer:
 
 
 class LayerModel(QAbstractListModel):
-    """The layers of one pull, in the manifest's order; those that were here already are one row."""
+    """The layers of one pull, in the manifest's order; layers that were already present share one row."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -76,7 +76,7 @@ class LayerModel(QAbstractListModel):
         self.here = 0
 
     def take(self, lines: Sequence[PullProgress]) -> None:
-        """What the engine said since the last time."""
+        """Add the progress messages that the engine sent since the last call."""
         now = time.monotonic()
         changed = False
         for line in lines:
@@ -108,12 +108,12 @@ class LayerModel(QAbstractListModel):
 
     @property
     def first_busy(self) -> int:
-        """The row of the first layer that isn't done; -1 where all are."""
+        """The row of the first unfinished layer; -1 if all are done."""
         return next((n for n, key in enumerate(self._rows) if key in self.layers and not self.layers[key].is_done), -1)
 
     @property
     def fraction(self) -> tuple[int, int]:
-        """Downloaded bytes, of how many, as far as the engine has told."""
+        """Downloaded bytes and total bytes, of the layers whose size is known."""
         done = total = 0
         for layer in self.layers.values():
             if layer.size:
@@ -203,7 +203,7 @@ class Run(QObject):
 
     @property
     def current(self) -> str:
-        """The step that runs, else the last one told of."""
+        """The running step, else the last one that has started."""
         for name in STEP_NAMES:
             if (step := self.steps.get(name)) and step.state is StepState.RUNNING:
                 return name
@@ -211,12 +211,12 @@ class Run(QObject):
 
     @property
     def fraction(self) -> float | None:
-        """How much of the pull is here; None where nobody knows the whole."""
+        """The downloaded part of the pull, 0 to 1; None if the total is unknown."""
         done, total = self.layers.fraction
         return done / total if total else None
 
     def start(self) -> None:
-        """Begin. Raises BadOption before anything is done."""
+        """Start the run. Raises BadOption before any request is sent."""
         config = self.wish.config()
         options = RunOptions(image=self.wish.image.strip(), config=config, name=self.wish.name or None)
         pipeline = Pipeline(self._session.client, options, self._on_step_there, self._on_layer_there)

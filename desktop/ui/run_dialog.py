@@ -1,4 +1,4 @@
-"""The run dialog: image, name, command, ports, variables, volumes, limits, and the command that does the same."""
+"""The run dialog: image, name, command, ports, variables, volumes, limits, and the equivalent command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
 
 
 class Choice(QComboBox):
-    """One of a few, with a caret of ours."""
+    """A combo box that paints Cove's caret icon."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,7 +83,7 @@ class FieldRows(QWidget):
 
 
 class RunDialog(Dialog):
-    """Asks for a `RunWish`; `run(wish)` is called when it is complete. `images` are completed while typing."""
+    """Asks for a `RunWish`; `run(wish)` is called when it is valid. `images` are offered as completions."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class RunDialog(Dialog):
         return head
 
     def _make_fields(self, images: list[str]) -> None:
-        """Make the fields that take text, the choice and the rows; `_build_form` places them."""
+        """Create the input widgets; `_build_form` places them."""
         theme, icons = self.theme, self.icons
         self.image = Field(theme, icons, tr("an image, such as debian:trixie"))
         self.image.setAccessibleName(tr("Image"))
@@ -140,9 +140,9 @@ class RunDialog(Dialog):
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         self.image.setCompleter(completer)
-        self.name = Field(theme, icons, tr("chosen for you, if empty"))
+        self.name = Field(theme, icons, tr("generated, if empty"))
         self.name.setAccessibleName(tr("Name"))
-        self.command = Field(theme, icons, tr("what the image says, if empty"))
+        self.command = Field(theme, icons, tr("the image's default, if empty"))
         self.command.setAccessibleName(tr("Command"))
         self.memory = Field(theme, icons, tr("no limit"))
         self.memory.setAccessibleName(tr("Memory in MB"))
@@ -201,7 +201,7 @@ class RunDialog(Dialog):
         grid.addLayout(self._section(tr("Limits"), "", [holder], "memory"), 3, 1)
 
     def _add_foot(self, remove: bool) -> None:
-        """Add the command that does the same, and the buttons."""
+        """Add the equivalent command and the buttons."""
         self.well = CodeWell(self.theme, self.icons)
         self.body.addWidget(self.well)
         self.remove = CheckBox(self.theme, tr("Delete the container when it ends"), on=remove)
@@ -337,7 +337,7 @@ class RunDialog(Dialog):
     # result ----------------------------------------------------------------------------------------------------------
 
     def wish(self) -> RunWish:
-        """What stands in the fields now; empty rows are left out."""
+        """The present content of the fields, without empty rows."""
         ports = [
             PortWish(host_port=_text(r[0]), port=_text(r[2]), protocol=_text(r[3]).lower())
             for r in self.ports.rows

@@ -1,4 +1,4 @@
-"""What the run dialog asks for, as the body of the API's create and as the command that does the same."""
+"""The options of the run dialog, as the body of the API's create and as the equivalent command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from desktop.ui.words import tr
 
 
 class BadOption(ValueError):
-    """A field holds something that can't be used; str() says what to do, `field` names it."""
+    """A field has an invalid value; str() says how to correct it, `field` names it."""
 
     def __init__(self, field_name: str, text: str) -> None:
         super().__init__(text)
@@ -35,7 +35,7 @@ class MountWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunWish:
-    """A container as asked for; texts are as typed and checked by `check`."""
+    """The options of a container to run; texts are as typed, and `check` validates them."""
 
     image: str
     name: str = ""
@@ -50,7 +50,7 @@ class RunWish:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raises BadOption for the first field that can't be used."""
+        """Raises BadOption for the first invalid field."""
         if not self.image.strip():
             raise BadOption("image", tr("Name an image."))
         for wish in self.ports:
@@ -102,7 +102,7 @@ class RunWish:
         return config
 
     def words(self, program: str = "cove") -> list[str]:
-        """The command, option with its value in one word each."""
+        """The words of the command; an option and its value are one word."""
         words = [f"{program} run -d"]
         if self.name:
             words.append(f"--name {shlex.quote(self.name)}")

@@ -1,4 +1,4 @@
-"""A run as it happens: five steps, layers, what it will be, the same as a command; what it printed, or what failed."""
+"""The page of a run: five steps, layers, options and equivalent command; then its output or the error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PRINTED_LINES = 400
 
 
 class ErrorCard(Card):
-    """What failed, why, what is left, and the buttons that fix it. Signals: chosen(Remedy)."""
+    """Shows what failed, why, what remains, and buttons for remedies. Signals: chosen(Remedy)."""
 
     chosen = Signal(object)
 
@@ -86,7 +86,7 @@ class ErrorCard(Card):
 
 
 class PrintedCard(Card):
-    """What the container printed, and its exit status once it has one."""
+    """The container's output, and its exit status after it ended."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(theme, parent=parent)
@@ -181,7 +181,7 @@ class RunPage(QScrollArea):
         self._column.addWidget(self.printed)
         grid = QGridLayout()
         grid.setSpacing(12)
-        self._will_be = FactsCard(theme, icons, "sliders-horizontal", tr("What it will be"))
+        self._will_be = FactsCard(theme, icons, "sliders-horizontal", tr("Options"))
         command = Card(theme)
         command_column = QVBoxLayout(command)
         command_column.setContentsMargins(16, 14, 16, 16)
@@ -250,7 +250,7 @@ class RunPage(QScrollArea):
             (tr("Volume"), tr("{source}, at {target}", source=m.source, target=m.target), False) for m in wish.mounts
         ]
         facts += [(tr("Variable"), name, True) for name, _ in wish.environment]
-        facts.append((tr("Command"), wish.command or tr("what the image says"), bool(wish.command)))
+        facts.append((tr("Command"), wish.command or tr("the image's default"), bool(wish.command)))
         facts.append((tr("Memory"), tr("{n} MB at most", n=wish.memory) if wish.memory else tr("no limit"), False))
         if wish.restart != "no":
             facts.append((tr("Restart"), wish.restart, False))
@@ -379,7 +379,7 @@ class RunPage(QScrollArea):
         if remedy.kind == "delete":
             self.delete_asked.emit(leftover)
             return
-        if leftover and run_again:  # the new run makes a container of its own; the half-started one has no use then
+        if leftover and run_again:  # the new run creates another container, so delete the one that did not start
             client = self._session.client
             self._session.workers.run(
                 lambda: client.remove(leftover, force=True),

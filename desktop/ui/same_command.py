@@ -1,4 +1,4 @@
-"""The command that makes a container like an inspected one: `cove run` with what was given, not what the image says.
+"""The command that makes a container like an inspected one: `cove run` with its options, without its image's defaults.
 
 The input is `GET /containers/{id}/json` (ContainerInspectResponse) and the Config of its image. Defaults of the engine
 are left out, so that the command is as short as the one that was typed.
@@ -15,7 +15,7 @@ from typing import Any
 Json = Mapping[str, Any]
 MIB = 2**20
 DEFAULT_SHM_BYTES = 64 * MIB
-# Flags that take the value of a HostConfig field as it is; the values of the last column are the engine's defaults.
+# Flags that take the value of a HostConfig field as it is; values in the last column are the engine's defaults.
 PLAIN_FLAGS: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("cgroup-parent", "CgroupParent", ("",)),
     ("cpu-shares", "CpuShares", (0,)),
@@ -67,7 +67,7 @@ def same_command(data: Json, image: Json, program: str = "cove") -> list[str]:
     """The command's words, each quoted for a shell, an option with its value in one. `image` is the image's Config."""
     config, host = data.get("Config") or {}, data.get("HostConfig") or {}
     words = [f"{program} run"]
-    # What is attached keeps its client waiting; the others were started in the background.
+    # An attached container was run in the foreground, any other with `-d`.
     if not any(config.get(f"Attach{stream}") for stream in ("Stdin", "Stdout", "Stderr")):
         words[0] += " -d"
     words += _terminal(config)
@@ -130,7 +130,7 @@ def _ports(config: Json, host: Json, image: Json) -> Iterator[str]:
 
 
 def _networks(data: Json, config: Json, host: Json) -> Iterator[str]:
-    """The first network is the mode; its addresses and aliases are flags of their own."""
+    """The flags of the networks: NetworkMode names the first one; its addresses and aliases are separate flags."""
     mode = str(host.get("NetworkMode") or "default")
     endpoints = (data.get("NetworkSettings") or {}).get("Networks") or {}
     own_names = {str(data.get("Id", ""))[:12], str(data.get("Name", "")).lstrip("/")}
@@ -150,7 +150,7 @@ def _networks(data: Json, config: Json, host: Json) -> Iterator[str]:
 
 
 def _endpoint(endpoint: Json, own_names: set[str]) -> Iterator[tuple[str, str]]:
-    """What was asked of a network: (ip, ip6 or alias, value)."""
+    """The configured values of a network endpoint: (ip, ip6 or alias, value)."""
     addresses = endpoint.get("IPAMConfig") or {}
     for key, name in (("ip", "IPv4Address"), ("ip6", "IPv6Address")):
         if addresses.get(name):
@@ -267,7 +267,7 @@ def _options(host: Json) -> Iterator[str]:
         for field, value in (host.get(key) or {}).items():
             yield _flag(name, f"{field}={value}")
     for option in host.get("SecurityOpt") or ():
-        # The API has a profile's text, the flag takes a file: name one, so that the command says what is missing.
+        # The API returns the profile's text, but the flag takes a file: use a placeholder name for the user to replace.
         yield _flag("security-opt", "seccomp=profile.json" if str(option).startswith("seccomp={") else option)
     log = host.get("LogConfig") or {}
     if (log.get("Type") or "json-file") != "json-file":
@@ -290,9 +290,9 @@ def _life(config: Json, host: Json, image: Json) -> Iterator[str]:
 
 
 def _command(config: Json, image: Json) -> tuple[list[str], list[str]]:
-    """The flag for another entrypoint, and the words after the image.
+    """The `--entrypoint` flag if it differs from the image's, and the words after the image.
 
-    The flag takes one word: the others of an entrypoint come before the command, which makes the same process.
+    The flag takes one word. The entrypoint's other words are put before the command, which gives the same process.
     """
     entrypoint, command = list(config.get("Entrypoint") or ()), list(config.get("Cmd") or ())
     if entrypoint == list(image.get("Entrypoint") or ()):

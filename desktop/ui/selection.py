@@ -1,4 +1,4 @@
-"""Which containers are selected: always rows that the filter lets through, and the one set that every command uses."""
+"""The selected containers: only rows that match the filter. All commands act on this one set."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NONE, SOME, ALL = 0, 1, 2  # how much of a project, or of all rows, is selected
 
 
 class Selection(QObject):
-    """The selected rows of `rows`, by container id. A row that the filter hides, or that is removed, is deselected.
+    """The selected rows of `rows`, by container id. A row that is hidden by the filter or removed is deselected.
 
-    Members of a collapsed project stay selected: the project's own row is in sight and shows it.
+    Containers of a collapsed project stay selected: the project's row is visible and shows that.
     Signals: changed().
     """
 
@@ -39,7 +39,7 @@ class Selection(QObject):
         return [row.container for row in self._rows.rows() if row.container.id in self._ids]
 
     def of(self, node: Group | Row) -> int:
-        """How much of `node` is selected: NONE, SOME (of a project's rows in sight) or ALL."""
+        """How much of `node` is selected: NONE, SOME (of a project's filtered rows) or ALL."""
         if isinstance(node, Row):
             return ALL if node.container.id in self._ids else NONE
         return self._share(self._rows.rows_of(node)) if self._ids else NONE
@@ -54,19 +54,19 @@ class Selection(QObject):
         return NONE if not count else ALL if count == len(rows) else SOME
 
     def toggle(self, node: Group | Row) -> None:
-        """Select `node`, or all rows of a project that are in sight; deselect what is selected wholly."""
+        """Select `node` (for a project, its rows that match the filter); if it is fully selected, deselect it."""
         on = self.of(node) != ALL
         self._set([node] if isinstance(node, Row) else self._rows.rows_of(node), on)
 
     def toggle_all(self) -> None:
-        """Select all rows in sight, or none where all are selected."""
+        """Select all rows that match the filter, or none if all are selected."""
         if self.of_all == ALL:
             self.clear()
         else:
             self.select_all()
 
     def select_all(self) -> None:
-        """Select all rows that the filter lets through."""
+        """Select all rows that match the filter."""
         self._set(list(self._rows.rows()), True)
 
     def clear(self) -> None:

@@ -1,9 +1,9 @@
-"""The window's contact to one engine: what is there, what changes, what it uses; and the verbs.
+"""The window's connection to one engine: containers, images, events, usage, and actions on containers.
 
-Threads, each blocking in its own call: the watcher reads the stream of events, a few readers read again what the events
-named, the meter reads the usage of the rows in sight. What they find is queued and applied on the GUI thread, in the
-order in which it was found; all that comes within `BATCH_S` is one change of the models. When the stream ends, contact
-is lost: the watcher publishes that, and tries again until it is told to stop.
+Its threads make blocking calls: the watcher reads the stream of events, a few readers inspect the objects that events
+name, the meter reads the usage of the visible rows. Results are queued and applied on the GUI thread in their order;
+all results within `BATCH_S` change the models once. When the stream of events ends, contact is lost: the watcher
+publishes that and connects again until `give_up` or `close`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from desktop.ui.workers import Workers
 BATCH_S = 0.012
 RETRY_S = (0.2, 0.4, 0.8, 1.5)
 CALL_LIMIT_S = 20.0
-READERS = 4  # as many as connections that the client keeps
+READERS = 4  # equal to the number of connections that the client keeps
 LOST = (ConnectionFailed, ProtocolError, OSError)
-# Events of a container after which there is nothing new to see in its row.
+# Events of a container that do not change its row.
 QUIET_ACTIONS = (
     "exec_",
     "attach",
@@ -84,11 +84,11 @@ _News = _Loaded | _Found | _Gone | _Unread | list[Image] | Happening | EngineFac
 
 
 class EngineSession(QObject):
-    """One engine, as the window follows it.
+    """The connection to one engine.
 
     Signals: loaded(list[Container]) everything at once; changed(list[Container]), dropped(list[str]); images(list
     [Image]); happened(list[Happening]); facts(EngineFacts) at each change of contact; measured(dict[str, Usage]);
-    unread(what, why): something could not be read and is tried again.
+    unread(what, why): a read failed and will be repeated.
     """
 
     loaded = Signal(object)
@@ -126,7 +126,7 @@ class EngineSession(QObject):
     # life ------------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Start to follow the engine."""
+        """Connect to the engine and follow it."""
         self._wanted.set()
         self.workers.lasting("watcher", self._watch)
         for number in range(READERS):
@@ -134,7 +134,7 @@ class EngineSession(QObject):
         self.workers.lasting("meter", self._meter.run)
 
     def retry(self) -> None:
-        """Try to reach the engine now, and go on trying."""
+        """Connect to the engine now, and repeat until it succeeds."""
         self._wanted.set()
         self._poke.set()
 
@@ -144,7 +144,7 @@ class EngineSession(QObject):
         self._poke.set()
 
     def close(self) -> None:
-        """Have the threads end: their streams are cut. The caller closes `client` when it has waited for them."""
+        """End the threads by closing their streams. The caller waits for them, then closes `client`."""
         self._closed.set()
         self._wanted.set()
         self._poke.set()
@@ -155,7 +155,7 @@ class EngineSession(QObject):
                 self._stream.close()
 
     def measure(self, ids: Iterable[str]) -> None:
-        """Which containers' usage is wanted from now on; none stops the meter."""
+        """Measure the usage of these containers from now on; none stops the meter."""
         self._meter.want(ids)
 
     # the watcher -----------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class EngineSession(QObject):
             failures += 1
 
     def _follow(self) -> None:
-        """One contact from its first answer to its end. Raises what the client raises."""
+        """Follow one contact from the first reply to its end. Raises the client's errors."""
         version = self.client.version()
         since = time.time()
         stream = self.client.events()
@@ -214,7 +214,7 @@ class EngineSession(QObject):
             )
             self._publish(_Loaded(containers))
             self._refresher.want(IMAGES)
-            # The list has neither times nor reasons of an end. Those follow, behind what events ask for.
+            # The list lacks times and reasons of an end. Inspect each container later, after those that events name.
             self._refresher.want_later([container.id for container in containers])
             for event in stream:
                 self._take(Happening.from_event(event))
@@ -242,7 +242,7 @@ class EngineSession(QObject):
     # the readers -----------------------------------------------------------------------------------------------------
 
     def _read(self, key: str) -> None:
-        """Read what `key` names and publish it. Raises what the client raises."""
+        """Read the object named by `key` and publish it. Raises the client's errors."""
         contact = self._contact
         try:
             if key == IMAGES:
@@ -257,7 +257,8 @@ class EngineSession(QObject):
             raise ProtocolError(f"the engine's answer has another shape than it should: {e!r}") from e
 
     def _on_unread(self, key: str, error: Exception, attempts: int) -> None:
-        # Where contact is lost, the watcher publishes that, and nothing is tried a second time.
+        # A failed connection is published only at its second attempt: if contact is lost, the watcher publishes that
+        # and no read is repeated.
         if attempts == (1 if isinstance(error, ApiError) else 2):
             self._publish(_Unread(key, error))
 
@@ -268,7 +269,7 @@ class EngineSession(QObject):
         self._publish(facts)
 
     def _publish(self, news: _News, contact: int | None = None) -> None:
-        """Queue `news`, which was found in `contact` (the present one if None)."""
+        """Queue `news` from the contact of number `contact` (None: the present one)."""
         self._news.append((self._contact if contact is None else contact, news))
         self._has_news.emit()
 
@@ -278,7 +279,7 @@ class EngineSession(QObject):
             self._batch.start()
 
     def _apply(self) -> None:
-        """Apply what has been queued, and emit each kind of change once."""
+        """Apply the queued results, and emit each kind of change once."""
         if self._closed.is_set():
             return
         batch = _Batch()
@@ -313,7 +314,7 @@ class EngineSession(QObject):
             self._inventory.set_images(news)
 
     def _emit(self, batch: _Batch) -> None:
-        """Emit what `batch` holds and empty it."""
+        """Emit the changes in `batch` and empty it."""
         if batch.happened:
             self.happened.emit(batch.happened)
         if batch.dropped:
@@ -340,7 +341,7 @@ class EngineSession(QObject):
         force: bool = False,
         volumes: bool = False,
     ) -> None:
-        """`start`, `stop`, `restart`, `pause`, `resume` or `delete`, then its row's new facts, then `done`."""
+        """`start`, `stop`, `restart`, `pause`, `resume` or `delete`, then update its row, then call `done`."""
         client, container_id = self.client, container.id
         calls: Mapping[str, Callable[[], None]] = {
             "start": lambda: client.start(container_id),
@@ -358,7 +359,7 @@ class EngineSession(QObject):
             try:
                 return Container.from_inspect(client.inspect(container_id))
             except ApiError as e:
-                if e.status == 404:  # it deleted itself at its end
+                if e.status == 404:  # `--rm` deleted it at its end
                     return None
                 raise
 

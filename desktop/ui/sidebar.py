@@ -1,4 +1,4 @@
-"""The sidebar: the pages that exist, with their counts, and the engine switch at its foot."""
+"""The sidebar: the pages with their counts, and the engine switch at the bottom."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PageEntry:
 
 
 class PagesModel(QAbstractListModel):
-    """The pages and how many things each has; an unknown count is None and not shown."""
+    """The pages and their counts; an unknown count is None and not shown."""
 
     def __init__(self, pages: Sequence[PageEntry], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -130,9 +130,9 @@ class _PageDelegate(QStyledItemDelegate):
 
 
 class EngineSwitch(FocusByKeyboard):
-    """The card at the foot: the engine's state, where it is, what it has; a click opens what can be done to it.
+    """The card at the bottom: the engine's state, location and resources; a click opens its menu.
 
-    Signals: opening() before the menu is shown, for who fills it.
+    Signals: opening() before the menu is shown, so that a slot can fill it.
     """
 
     opening = Signal()
@@ -266,7 +266,7 @@ class Sidebar(QFrame):
         return self.width() == NARROW
 
     def choose(self, key: str) -> None:
-        """Show `key` as the current page, without telling that it was chosen."""
+        """Show `key` as the current page, without emitting `page_chosen`."""
         for row, page in enumerate(self.model.pages):
             if page.key == key:
                 blocked = self.view.selectionModel().blockSignals(True)
@@ -283,7 +283,7 @@ class Sidebar(QFrame):
 
 
 class _PagesView(QListView):
-    """A list that knows whether its focus came by keyboard."""
+    """A list that records whether it got the focus by keyboard."""
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         self.setProperty("ringed", event.reason() in KEYBOARD_REASONS)

@@ -1,4 +1,4 @@
-"""One window for each home: a second `cove-desktop` hands its wish to the first and ends."""
+"""One window for each home: a second `cove-desktop` sends its request to the first and ends."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WISHES = ("open", "quick-run")
 
 
 def _name(paths: HostPaths, target: str) -> str:
-    """The same for the same home and engine, and short enough for a socket's name everywhere."""
+    """A socket name derived from home and engine, short enough for every platform."""
     return "cove-desktop-" + hashlib.sha256(f"{paths.home}\0{target}".encode()).hexdigest()[:16]
 
 
 def hand_over(paths: HostPaths, target: str, wish: str) -> bool:
-    """Tell the window that runs already for this home and engine; False: there is none."""
+    """Send `wish` to the running window of this home and engine; False: there is none."""
     socket = QLocalSocket()
     socket.connectToServer(_name(paths, target))
     if not socket.waitForConnected(LIMIT_MS):
@@ -43,7 +43,7 @@ class SingleWindow(QObject):
         self._server.newConnection.connect(self._on_connection)
         name = _name(paths, target)
         if not self._server.listen(name):
-            QLocalServer.removeServer(name)  # left by one that was killed: nobody answered on it
+            QLocalServer.removeServer(name)  # a leftover of a killed process: `hand_over` found no listener
             self._server.listen(name)
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class SingleWindow(QObject):
         self._on_ready()
 
     def _on_ready(self) -> None:
-        """Take every whole line that has come; its connection has done its work then."""
+        """Read one line from each connection that has one, close it, and emit `wished` for a valid line."""
         for socket in [s for s in self._sockets if s.canReadLine() or not s.isValid()]:
             self._sockets.remove(socket)
             wish = bytes(socket.readLine(64).data()).decode(errors="replace").strip()

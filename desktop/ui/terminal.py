@@ -30,8 +30,8 @@ from desktop.ui.words import tr
 
 PAD = 12
 HISTORY = 4_000
-FEED_LIMIT = 48 * 1024  # bytes shown per frame, so that a flood of output leaves time for the keys
-PENDING_LIMIT = 512 * 1024  # more waits in the socket, and so stops the program
+FEED_LIMIT = 48 * 1024  # bytes processed per frame, so that heavy output does not delay keys
+PENDING_LIMIT = 512 * 1024  # beyond this the socket is not read, which blocks the program's writes
 INK = "#D5DEE2"
 # The 16 colours, readable on the terminal's ground, which stays dark in both themes.
 COLOURS: Mapping[str, str] = {
@@ -59,7 +59,7 @@ SHELL = ["/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; e
 
 
 def sequence(key: int, text: str, modifiers: Qt.KeyboardModifier, *, application_cursor: bool) -> bytes | None:
-    """What a terminal sends for a key; None for keys that mean nothing to a program."""
+    """The bytes that a terminal sends for a key; None if the key sends nothing."""
     shift = bool(modifiers & Qt.KeyboardModifier.ShiftModifier)
     alt = bool(modifiers & Qt.KeyboardModifier.AltModifier)
     control = bool(modifiers & Qt.KeyboardModifier.ControlModifier)
@@ -91,7 +91,7 @@ def sequence(key: int, text: str, modifiers: Qt.KeyboardModifier, *, application
 
 
 class Shell:
-    """A shell run in a container on a terminal of its own; `ready` is called from its thread when `take` has output."""
+    """A shell in a container, on its own terminal; `ready` is called in its thread when `take` has output."""
 
     def __init__(
         self, client: EngineClient, container_id: str, rows: int, columns: int, ready: Callable[[], None]
@@ -108,7 +108,7 @@ class Shell:
         self.exit_code: int | None = None
 
     def run(self) -> None:
-        """Until the shell ends, or `close`. In a thread of its own."""
+        """Run until the shell ends or `close` is called. Runs in its own thread."""
         try:
             config = {
                 "AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": True, "Cmd": SHELL,
@@ -148,15 +148,15 @@ class Shell:
         return bool(self._output)
 
     def write(self, data: bytes) -> None:
-        """Send keys, soon: the caller never waits."""
+        """Queue bytes for the shell; does not block."""
         self._input.put(data)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the terminal's size, soon."""
+        """Queue a change of the terminal's size; does not block."""
         self._input.put((rows, columns))
 
     def run_input(self) -> None:
-        """Keys and sizes on their way to the container, in order; in a thread of its own."""
+        """Send queued keys and sizes to the container, in order. Runs in its own thread."""
         while (item := self._input.get()) is not None:
             with self._room:
                 self._room.wait_for(lambda: self._stream is not None or self.ended or self.closed)
@@ -169,7 +169,7 @@ class Shell:
                 else:
                     self._client.resize_exec(self._exec_id, *item)
             except (ApiError, ConnectionFailed, ProtocolError, OSError) as e:
-                if not self.closed and not self.ended:  # at its end the shell takes no more keys, which is no problem
+                if not self.closed and not self.ended:  # errors are expected once the shell has ended
                     self.problem = str(e)
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class Shell:
 
 
 class _Screen(pyte.HistoryScreen):
-    """pyte's screen, with the answers to a program's questions sent back."""
+    """pyte's screen; replies to a program's terminal queries are sent back."""
 
     answer: Callable[[bytes], None] = staticmethod(lambda _data: None)
 
@@ -318,7 +318,7 @@ class TerminalView(QWidget):
             painter.setPen(ink)
             if text.isascii():
                 painter.drawText(QPointF(box.x(), box.y() + self._ascent), text)
-            else:  # wide and fallback glyphs would push what follows out of its cell
+            else:  # wide and fallback glyphs would move the following text out of its cells
                 for number, char in enumerate(text):
                     painter.drawText(QPointF(box.x() + number * self._cell[0], box.y() + self._ascent), char)
         if underscore:
@@ -394,7 +394,7 @@ class TerminalView(QWidget):
     # keys ------------------------------------------------------------------------------------------------------------
 
     def event(self, event: QEvent) -> bool:
-        """Every key goes to the program, Tab and the window's shortcuts too; Ctrl+Shift+… and F6 stay ours."""
+        """Send every key to the program, Tab and the window's shortcuts too, except Ctrl+Shift+… and F6."""
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and not self._is_ours(event):
             event.accept()
             return True

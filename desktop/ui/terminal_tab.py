@@ -1,4 +1,4 @@
-"""The Terminal tab of a container: a shell in it, for as long as it runs."""
+"""The Terminal tab of a container: a shell in the running container."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TerminalTab(QWidget):
         foot.addWidget(self.again)
         column.addWidget(self._foot)
         self._foot.hide()
-        self._more = QTimer(self)  # the rest of a burst, a frame later
+        self._more = QTimer(self)  # processes the rest of a burst in the next frame
         self._more.setSingleShot(True)
         self._more.setInterval(8)
         self._more.timeout.connect(self._on_more)
@@ -65,7 +65,7 @@ class TerminalTab(QWidget):
         self.view.setFocus()
 
     def _open(self) -> None:
-        assert self._container is not None  # only called with one
+        assert self._container is not None  # callers have set it
         self.stop()
         self._foot.hide()
         workers = self._session.workers
@@ -84,7 +84,7 @@ class TerminalTab(QWidget):
         self.view.setFocus()
 
     def stop(self) -> None:
-        """End the shell's connection; the shell itself gets the hang-up."""
+        """Close the shell's connection; the shell gets SIGHUP."""
         if self._shell is not None:
             self._shell.close()
             self._shell = None

@@ -1,7 +1,7 @@
 """The look of the window as one object: colours, fonts, style sheet, palette, and the pixmaps made from them.
 
-A `Theme` is made once and handed to whatever paints. Its caches are dropped when the colours change; `changed` then
-tells painted widgets to paint again, while styled widgets follow the application's style sheet by themselves.
+A `Theme` is created once and passed to everything that paints. Its caches are cleared when the colours change, and
+`changed` makes painted widgets repaint; styled widgets follow the application's style sheet.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from desktop.ui.tokens import SCHEMES, SCRIM_ALPHA, SHADOW_ALPHA, Scheme, Tokens
 
 UI_FALLBACKS = ("Inter", "Segoe UI", "Cantarell", "Noto Sans", "DejaVu Sans")
 MONO_FAMILIES = ("JetBrains Mono", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono")
-# What fontconfig answers where no desktop has said which font it uses: then the first fallback is as good a choice.
+# Font names that Qt reports if the desktop sets no font. They are ignored in favour of the first fallback.
 GENERIC_FAMILIES = frozenset({"", "Sans", "Sans Serif", "sans-serif", "MS Shell Dlg 2", "Bitstream Vera Sans"})
 MIN_BASE_PX = 13
 DISPLAY_FROM_PX = 16
@@ -67,13 +67,13 @@ def _system_family() -> str:
 
 @cache
 def _system_px() -> int:
-    """The desktop's text size in logical pixels, asked before the theme sets a font of its own; 0 if it gives none."""
+    """The desktop's text size in logical pixels, 0 if unknown. Call it before the theme sets the application's font."""
     points = QApplication.font().pointSizeF()
     return round(points * QGuiApplication.primaryScreen().logicalDotsPerInch() / 72) if points > 0 else 0
 
 
 def _ui_families(*, large: bool) -> list[str]:
-    """Inter has its large cut as a family of its own where the installed files aren't variable."""
+    """The font families to use. Without a variable font file, Inter's large sizes are a separate family."""
     family = _system_family()
     cut = ["Inter Display"] if large and family == "Inter" and "Inter Display" in QFontDatabase.families() else []
     return [*cut, family, *(name for name in UI_FALLBACKS if name != family)]
@@ -146,7 +146,7 @@ class Theme(QObject):
     # by name ---------------------------------------------------------------------------------------------------------
 
     def colour(self, token: str) -> QColor:
-        """The colour `token`; don't change it, it is shared."""
+        """The colour `token`; shared, so do not modify it."""
         try:
             return self._colours[token]
         except KeyError:
@@ -200,7 +200,7 @@ class Theme(QObject):
         return self._pixmaps.get(key)
 
     def keep(self, key: tuple[object, ...], pixmap: QPixmap) -> QPixmap:
-        """Remember `pixmap` until the colours change; the oldest goes when there are too many."""
+        """Remember `pixmap` until the colours change; the oldest is dropped if there are too many."""
         if len(self._pixmaps) > 2_000:
             del self._pixmaps[next(iter(self._pixmaps))]
         self._pixmaps[key] = pixmap

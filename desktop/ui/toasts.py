@@ -1,4 +1,4 @@
-"""Short messages at the bottom right, at most three, kept under the bell."""
+"""Short messages at the bottom right, at most three at once; the bell lists earlier ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHADOW = 28
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is said: a title naming the thing, one fact, and up to two things to do about it."""
+    """A message: a title that names the object, one sentence, and up to two actions."""
 
     title: str
     fact: str = ""

@@ -1,7 +1,7 @@
 """Every colour of the window, by name, for both themes, and the arithmetic of contrast.
 
-The style sheet, the palette and everything that paints read these dicts; a test recomputes the ratios that the design
-promises, so that a colour can't be changed without its contrast being looked at.
+The style sheet, the palette and everything that paints read these dicts; a test checks that their contrast
+ratios are high enough, so that a change of colour cannot lower the contrast unnoticed.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def high_contrast(tokens: Tokens) -> Tokens:
-    """The theme for who asks the desktop for more contrast: control borders as strong as controls, no soft fills."""
+    """The theme for desktops set to high contrast: strong borders of controls, no soft fills."""
     strong = dict(tokens)
     strong["line2"] = tokens["ctl"]
     strong["text3"] = tokens["text2"]

@@ -1,4 +1,4 @@
-"""The tray: Cove's mark in the state of things, and a menu from memory with quick-run, containers and the VM."""
+"""The tray: Cove's mark with the state, and a menu with quick-run, containers and the VM, built without requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_CONTAINERS = 8
 
 
 def tray_state(facts: EngineFacts, containers: Sequence[Container]) -> State:
-    """What the mark shows: the engine first, then the worst of what runs."""
+    """The state that the mark shows: the engine's if it is not running, else the worst of the containers."""
     if facts.phase is not EnginePhase.RUNNING:
         return State.PROBLEM if facts.phase is EnginePhase.FAILED else facts.phase.state
     running = [c for c in containers if c.is_running]
@@ -70,7 +70,7 @@ class Tray(QObject):
         self.refresh()
 
     def refresh(self) -> None:
-        """The mark and its tooltip for the state of now."""
+        """Update the mark and its tooltip."""
         state = tray_state(self._facts, self._model.containers())
         self.icon.setToolTip(f"Cove: {self._facts.word}")
         if self._shown_state == (state, self._theme.scheme):
@@ -99,7 +99,7 @@ class Tray(QObject):
         menu.addAction(self._icons.icon(icon), text).triggered.connect(lambda _=False: call())
 
     def build(self) -> None:
-        """The menu, anew, from what is known."""
+        """Rebuild the menu from the models."""
         menu, facts = self.menu, self._facts
         menu.clear()
         running = facts.phase is EnginePhase.RUNNING

@@ -1,6 +1,6 @@
-"""What the containers in sight use, once a second, from the engine's stream of usage.
+"""The usage of the visible containers, once a second, from the engine's stream of usage.
 
-An engine other than Cove's has no such stream; it is asked for each container in sight instead. No Qt in here.
+An engine other than Cove's has no such stream; one request per visible container is sent instead. No Qt in here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from desktop.ui.words import from_rfc3339
 
 PERIOD_S = 1.0
 AT_ONCE = 8
-# The last three: the engine's answer has not the shape that it should have.
+# The last three: the reply does not have the expected shape.
 _FAILURES = (ApiError, ConnectionFailed, ProtocolError, OSError, ValueError, TypeError, AttributeError)
 
 
@@ -29,14 +29,14 @@ class Meter:
         self._client, self._tell = client, tell
         self._changed = threading.Condition()
         self._ids: tuple[str, ...] = ()
-        self._has_more = False  # ids were added that have not been measured yet
+        self._has_more = False  # new ids were added that are not measured yet
         self._closed = False
         self._stream: JsonStream | None = None
-        self._has_stream = True  # as far as known: False once the engine has answered 404
+        self._has_stream = True  # False after the engine has replied 404
         self._rates = CpuRates()
 
     def want(self, ids: Iterable[str]) -> None:
-        """Measure `ids` from now on; none: rest, without any request."""
+        """Measure `ids` from now on; none: send no requests."""
         with self._changed:
             before, self._ids = set(self._ids), tuple(ids)
             self._has_more = not before.issuperset(self._ids)
@@ -45,19 +45,19 @@ class Meter:
             self._changed.notify_all()
 
     def expect_stream(self) -> None:
-        """A new contact: this engine may have the stream of usage even if the one before had none."""
+        """Called at a new contact: this engine may have the stream although the previous one had none."""
         with self._changed:
             self._has_stream = True
 
     def close(self) -> None:
-        """Have `run` return."""
+        """Make `run` return."""
         with self._changed:
             self._closed = True
             self._end_stream()
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Until `close`."""
+        """Measure until `close`. Runs in its own thread."""
         with ExitStack() as at_end:
             pool: ThreadPoolExecutor | None = None
             while self._wait_for_ids():
@@ -74,12 +74,12 @@ class Meter:
                         self._has_stream = False
                         continue
                 except _FAILURES:
-                    self._rates.clear()  # the session follows the contact itself; here it is tried again
+                    self._rates.clear()  # the session handles lost contact; here the measurement is just repeated
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed or self._has_more, PERIOD_S)
 
     def _wait_for_ids(self) -> bool:
-        """Return when anything is wanted; False: closed."""
+        """Wait until ids are wanted; False: closed."""
         with self._changed:
             if not self._ids:
                 self._rates.clear()
@@ -94,7 +94,7 @@ class Meter:
     # an engine with the stream ---------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        """Read the stream until it ends, is closed, or nothing is wanted any more."""
+        """Read the stream until it ends, is closed, or no id is wanted."""
         with self._client.usage(int(PERIOD_S * 1000)) as stream:
             with self._changed:
                 if self._closed or not self._ids:
@@ -128,7 +128,7 @@ class Meter:
     # another engine --------------------------------------------------------------------------------------------------
 
     def _ask_each(self, pool: ThreadPoolExecutor) -> None:
-        """One request per container, several at once: docker takes up to a second for each."""
+        """One request per container, several at once, because dockerd takes up to a second for each."""
         ids = self._ids
         found = {i: usage for i, usage in zip(ids, pool.map(self._ask, ids), strict=True) if usage}
         self._rates.keep(ids)
@@ -143,7 +143,7 @@ class Meter:
                 "GET", f"/containers/{container_id}/stats", {"stream": False, "one-shot": True}
             )
         except _FAILURES:
-            return None  # deleted or unreachable; the session's other threads find out which
+            return None  # deleted or unreachable; the session's other threads handle both
         cpu, used = sample.get("cpu_stats") or {}, sample.get("memory_stats") or {}
         total = int((cpu.get("cpu_usage") or {}).get("total_usage") or 0)
         percent = self._rates.percent(container_id, total, str(sample.get("read", "")))
@@ -181,7 +181,7 @@ class CpuRates:
 
 
 def memory_in_use(stats: Mapping[str, Any]) -> int:
-    """`memory_stats` of ContainerStats without the file cache that the kernel can drop, as docker's clients count."""
+    """`memory_stats` of ContainerStats without the file cache that the kernel can drop, as docker's CLI counts it."""
     usage = int(stats.get("usage") or 0)
     detail = stats.get("stats") or {}
     cache = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)

@@ -1,4 +1,4 @@
-"""The window: sidebar, top bar, pages, status bar, and the way between the pages."""
+"""The window: sidebar, top bar, pages, status bar, and navigation between pages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Place:
 
 
 class Page(Protocol):
-    """What a page may be told; `show_place` comes each time it is gone to."""
+    """The methods of a page; `show_place` is called each time the window goes to it."""
 
     def show_place(self, thing: str, tab: str) -> None: ...
 
@@ -125,7 +125,7 @@ class Window(QWidget):
             self.addAction(action)
 
     def _by_key(self, call: Callable[[], object]) -> None:
-        """Keys of the window rest while a dialog asks something."""
+        """Run `call` for a shortcut, unless a dialog is open."""
         if not any(scrim.isVisible() for scrim in self.findChildren(Scrim)):
             call()
 
@@ -163,7 +163,7 @@ class Window(QWidget):
             self._show(self._history[self._at])
 
     def forget(self, thing: str) -> None:
-        """Leave all places that show `thing`, for it is gone."""
+        """Remove all places of `thing` from the history, because it was deleted."""
         was_here = self._at >= 0 and self._history[self._at].thing == thing
         self._at -= sum(place.thing == thing for place in self._history[: self._at + 1])
         self._history = [place for place in self._history if place.thing != thing]
@@ -200,7 +200,7 @@ class Window(QWidget):
             search.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def next_pane(self) -> None:
-        """Sidebar, top bar, page, and round again."""
+        """Move the focus to the next of sidebar, top bar and page."""
         panes: list[QWidget] = [self.sidebar.view, self.top.search, self._pages[self.place.page]]
         focused = self.focusWidget()
         here = -1

@@ -1,4 +1,4 @@
-"""Words and figures as the window says them.
+"""Texts and figures of the window.
 
 Every string passes `tr` or `counted` as a whole sentence, so that a translation can turn it around.
 """
@@ -99,7 +99,7 @@ def span(seconds: float) -> str:
 
 
 def ago(at_s: float, now_s: float | None = None) -> str:
-    """How long `at_s` (Unix seconds) is past."""
+    """How long ago `at_s` (Unix seconds) was."""
     passed = (time.time() if now_s is None else now_s) - at_s
     return tr("just now") if passed < 1 else tr("{span} ago", span=span(passed))
 
@@ -115,7 +115,7 @@ def clock_ms(at_s: float) -> str:
 
 
 def from_rfc3339(text: str) -> float | None:
-    """Unix seconds of the engine's times; None for the zero time and for nothing at all. Nanoseconds are cut."""
+    """Unix seconds of an RFC 3339 time, cut to microseconds; None for the zero time and an empty text."""
     if not text or text.startswith("0001-"):
         return None
     head, dot, tail = text.rstrip("Z").partition(".")
@@ -131,7 +131,7 @@ def from_rfc3339(text: str) -> float | None:
 
 
 def sentence(text: str) -> str:
-    """A program's message as a sentence: upper case first, full stop last."""
+    """A program's message as a sentence: first letter in upper case, full stop at the end."""
     text = text.strip()
     if not text:
         return ""
@@ -139,5 +139,5 @@ def sentence(text: str) -> str:
 
 
 def short_id(full: str) -> str:
-    """Twelve characters of an id or digest, without the algorithm's name."""
+    """Twelve characters of an id or digest, without the algorithm prefix."""
     return full.removeprefix("sha256:")[:12]

@@ -1,7 +1,7 @@
-"""Work off the GUI thread: a bounded pool of threads, and their answers back on the GUI thread.
+"""Work outside the GUI thread: a bounded pool of threads, whose results are delivered on the GUI thread.
 
-A worker knows no widget. What it found, or how it failed, comes back through a queued signal and is handed to the
-caller there. After `close` nothing is delivered any more.
+A worker uses no widgets. Its result or error comes back through a queued signal and is passed to the caller's callback
+there. After `close` nothing is delivered.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from desktop.client.reference import InvalidReference
 
 T = TypeVar("T")
 
-# What a call of the engine or the host agent can end with; anything else is a bug and is raised on the GUI thread.
+# The expected errors of calls to the engine or the host agent; any other is a bug and is raised on the GUI thread.
 FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference, OSError, ValueError)
 
 
 class Workers(QObject):
-    """`run(job, done, failed)`: `job` in a thread of the pool, then `done(result)` or `failed(error)` here."""
+    """`run(job, done, failed)`: `job` in a pool thread, then `done(result)` or `failed(error)` on the GUI thread."""
 
     _answered = Signal(object)
 
@@ -42,7 +42,7 @@ class Workers(QObject):
         done: Callable[[T], None] | None = None,
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Start `job`. Without `failed`, a failure is raised on the GUI thread, where it ends in the log."""
+        """Start `job`. Without `failed`, an error is raised on the GUI thread and logged."""
         if self._closed:
             return
 
@@ -59,14 +59,14 @@ class Workers(QObject):
         self._jobs = {future for future in self._jobs if not future.done()} | {self._pool.submit(work)}
 
     def lasting(self, name: str, target: Callable[[], None]) -> threading.Thread:
-        """Start a thread of its own for something that lasts (a stream); its owner ends it."""
+        """Run a long job (a stream) in its own thread; the caller must end it."""
         thread = threading.Thread(target=target, name=f"cove-ui-{name}", daemon=True)
         self._threads = [t for t in self._threads if t.is_alive()] + [thread]
         thread.start()
         return thread
 
     def here(self, call: Callable[[], None]) -> None:
-        """Have `call` run on the GUI thread, soon; from any thread."""
+        """Queue `call` for the GUI thread; may be called from any thread."""
         if not self._closed:
             self._answered.emit(call)
 
@@ -82,7 +82,7 @@ class Workers(QObject):
             call()
 
     def close(self, limit_s: float = 2.0) -> None:
-        """Deliver nothing more; wait up to `limit_s` for all jobs and threads, whose streams are closed by now."""
+        """Deliver nothing more; wait up to `limit_s` seconds for all threads, whose streams the caller has closed."""
         self._closed = True
         deadline = time.monotonic() + limit_s
         self._pool.shutdown(wait=False, cancel_futures=True)

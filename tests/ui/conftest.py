@@ -1,4 +1,4 @@
-"""The window under test: offscreen, on a real engine, with its settings in a folder of the test's own."""
+"""The window under test: offscreen, on a real engine, with its settings in a temporary folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def icons(theme: Theme) -> Icons:
 def open_window(
     qapp: Application, qtbot: QtBot, theme: Theme, tmp_path: Path
 ) -> Iterator[Callable[[NativeEngine], Window]]:
-    """Open Cove's window on an engine; it is closed, and its threads have ended, when the test is over."""
+    """Opens Cove's window on an engine. After the test it is closed and its threads are joined."""
     with ExitStack() as closing:
 
         def open_on(engine: NativeEngine) -> Window:
@@ -69,7 +69,7 @@ def open_window(
 
 @pytest.fixture
 def named(engine: NativeEngine) -> Iterator[Callable[..., str]]:
-    """Run a container with the docker CLI; all of them are removed in the end."""
+    """Run a container with the docker CLI; all of them are removed after the test."""
     made: list[str] = []
 
     def run(name: str, *command: str, flags: tuple[str, ...] = (), image: str = "busybox") -> str:

@@ -1,4 +1,4 @@
-"""A user's hands: mouse and keyboard events that enter Qt where the platform delivers them, at the window.
+"""Mouse and keyboard events as a user makes them, delivered to the top-level window as the platform does.
 
 Qt then finds the widget below the pointer and the widget with the focus, so a control that is covered, hidden or out
 of focus does not react here either.
@@ -30,7 +30,7 @@ class Hands:
         """Move the pointer to `at` of `widget` (its middle by default); returns the place in its window."""
         assert widget.isVisible(), f"{widget} cannot be pointed at: it is hidden"
         window = widget.window()
-        QApplication.processEvents()  # what is to be laid out anew moves before the pointer does
+        QApplication.processEvents()  # pending layout changes first, then the pointer moves
         place = widget.mapTo(window, at if at is not None else widget.rect().center())
         QTest.mouseMove(window.windowHandle(), place)
         QApplication.processEvents()
@@ -55,13 +55,13 @@ class Hands:
         QTest.keyClick(window.windowHandle(), key, modifiers)
 
     def type(self, text: str) -> None:
-        """Type into whatever has the focus."""
+        """Type into the widget that has the focus."""
         focused = QApplication.focusWidget()
         assert focused is not None, "nothing has the focus"
         QTest.keyClicks(focused, text)
 
     def fill(self, field: QLineEdit, text: str) -> None:
-        """Click into `field` and replace what it holds. Closes the list of completions."""
+        """Click into `field` and replace its text; close the list of completions."""
         self.click(field)
         self._qtbot.waitUntil(field.hasFocus, timeout=LIMIT_MS)
         self.key(field.window(), Qt.Key.Key_A, CONTROL)
@@ -69,7 +69,7 @@ class Hands:
         self.type(text)
         if (completer := field.completer()) is not None and (popup := completer.popup()) and popup.isVisible():
             QTest.keyClick(popup, Qt.Key.Key_Escape)
-            field.window().activateWindow()  # the offscreen platform gives the activation to the popup
+            field.window().activateWindow()  # the offscreen platform activates the popup instead
         assert field.text() == text
 
     def choose(self, menu: QMenu, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a user sees and does in the window. Tests know these classes and no widget; all that is done is done by hand."""
+"""Page objects: what a user sees and does in the window. Tests use these classes, which act by mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def button(parent: QWidget, text: str) -> QAbstractButton:
 
 
 def field(parent: QWidget, name: str) -> QLineEdit:
-    """The visible line to type in whose accessible name is `name`. Raises AssertionError."""
+    """The visible text field whose accessible name is `name`. Raises AssertionError."""
     shown = [f for f in parent.findChildren(QLineEdit) if f.isVisible()]
     found = next((f for f in shown if f.accessibleName() == name), None)
     assert found is not None, f"no field is called {name!r}, but {[f.accessibleName() for f in shown]}"
@@ -79,7 +79,7 @@ class Window:
 
     @property
     def page(self) -> str:
-        """The page in sight."""
+        """The page that is shown."""
         return self._cove.window.place.page
 
     @property
@@ -129,7 +129,7 @@ class Window:
         return self.run_page
 
     def open_quick_run(self) -> None:
-        """Open the palette that stands alone, as a second start with `--quick-run` does."""
+        """Open the palette as its own window, as a second start with `--quick-run` does."""
         self._cove.on_wish("quick-run")
         assert self._cove.quick is not None
         self._cove.quick.activateWindow()
@@ -140,7 +140,7 @@ class Window:
         return PalettePage(self._qtbot, self._cove.quick)
 
     def dialog(self) -> Dialog:
-        """The one that is open."""
+        """The open dialog."""
         return next(d for d in self._cove.window.findChildren(Dialog) if d.isVisible())
 
     @property
@@ -167,13 +167,13 @@ class Window:
 
 
 class PalettePage:
-    """The palette of the window, opened by its key, or the one that stands alone."""
+    """The palette of the window, opened by its shortcut, or the one in its own window."""
 
     def __init__(self, qtbot: QtBot, palette: Palette) -> None:
         self._qtbot, self._hands, self._palette = qtbot, Hands(qtbot), palette
 
     def type(self, text: str) -> list[tuple[str, str]]:
-        """Type `text` in place of what is there; opened with Ctrl+K. Returns what is offered as (section, title)."""
+        """Open it with Ctrl+K if needed and replace its text; returns the offered entries as (section, title)."""
         palette = self._palette
         if not palette.isVisible():
             self._hands.key(palette.window(), Qt.Key.Key_K, CONTROL)
@@ -183,7 +183,7 @@ class PalettePage:
 
     @property
     def preselected(self) -> str:
-        """The title of the row that Enter would take; empty where Enter takes none."""
+        """The title of the row that Enter would take; empty if there is none."""
         index = self._palette.view.currentIndex()
         return str(index.data()) if index.isValid() else ""
 
@@ -218,7 +218,7 @@ class ContainersPage:
         self._table = cove.containers_page.table
 
     def rows(self) -> dict[str, str]:
-        """The names in sight, projects too, with what the row says of the state."""
+        """The visible names, projects too, each with the state that its row shows."""
         said = {}
         for index in indexes(self._table.filter):
             node = self._table.filter.node(index)
@@ -247,7 +247,7 @@ class ContainersPage:
         self._hands.click(button(self._page.segments, name))
 
     def _index(self, name: str) -> QModelIndex:
-        """The index of a row, scrolled into sight."""
+        """The index of a row, scrolled into view."""
         self._qtbot.waitUntil(self._table.isVisible, timeout=LIMIT_MS)
         index = next((i for i in indexes(self._table.filter) if i.data() == name), None)
         assert index is not None, f"{name} is not among the rows {list(self.rows())}"
@@ -259,7 +259,7 @@ class ContainersPage:
         index = self._index(name)
         rect = self._table.visualRect(index)
         viewport = self._table.viewport()
-        self._hands.move(viewport, rect.center())  # the actions appear below the pointer
+        self._hands.move(viewport, rect.center())  # the actions appear while the row is hovered
         places = self._table.places(index)
         place = next((p for p in places if p.what == what and value in ("", p.value)), None)
         assert place is not None, f"the row has no {what} {value}, but {[(p.what, p.value) for p in places]}"
@@ -272,7 +272,7 @@ class ContainersPage:
             self.click(name, "check")
 
     def check_all(self) -> None:
-        """Click the box in the head."""
+        """Click the check box in the table's head."""
         self._hands.click(self._table.header().viewport(), QPoint(19, self._table.header().height() // 2))
 
     def menu_on(self, name: str) -> list[str]:
@@ -289,7 +289,7 @@ class ContainersPage:
         self._hands.choose(self._hands.open_menu(), text)
 
     def press_on(self, name: str, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
-        """Click the row (its image, where nothing else is), then press `key`."""
+        """Click the row in the image column, which has no action, then press `key`."""
         index = self._index(name)
         rect = self._table.visualRect(index)
         x = self._table.header().sectionPosition(1) + 20
@@ -301,7 +301,7 @@ class ContainersPage:
         self._hands.key(self._cove.window, key, modifiers)
 
     def press_in_bar(self, text: str) -> None:
-        """Click a button of the bar for several."""
+        """Click a button of the bar for selected rows."""
         self._hands.click(button(self._page.bulk, text))
 
     @property
@@ -314,7 +314,7 @@ class ContainersPage:
 
 
 def _send_context_menu(viewport: QWidget, at: QPoint) -> None:
-    """What follows a right click: the platform sends it on Linux at the press, which the offscreen one leaves out."""
+    """Send the context menu event, which Linux platforms send at the press; the offscreen platform does not."""
     from PySide6.QtGui import QContextMenuEvent
 
     if QApplication.activePopupWidget() is None:
@@ -337,7 +337,7 @@ class ImagesPage:
         self._qtbot.waitUntil(lambda: name not in self.names(), timeout=LIMIT_MS)
 
     def wait_until_used(self, name: str) -> None:
-        """Wait until the window knows of a container that was made from the image."""
+        """Wait until the window shows a container that uses the image."""
         rows = self._cove.image_model.rows
         self._qtbot.waitUntil(lambda: any(row.tag == name and row.image.used_by for row in rows()), timeout=LIMIT_MS)
 
@@ -388,7 +388,7 @@ class ContainerPage:
         self._qtbot.waitUntil(lambda: any(text in line for line in self.log()), timeout=LIMIT_MS)
 
     def find_in_log(self, text: str) -> tuple[int, int]:
-        """Which hit is shown, of how many, once the whole text is typed."""
+        """Search for a text; returns the counter of hits once the whole text is typed."""
         found: list[tuple[int, int]] = []
         self._page.logs.view.found.connect(lambda at, of: found.append((at, of)))
         self._hands.fill(self._page.logs.search, text)
@@ -419,10 +419,10 @@ class ContainerPage:
         return self._page.inspect.text.toPlainText()
 
     def copied_command(self, begins: str) -> list[str]:
-        """Click Copy beside the command, once it begins as said; returns the words that a shell makes of it."""
+        """Click Copy beside the command once it has the given beginning; returns the words as a shell splits them."""
         well = self._page.overview.well
         self._qtbot.waitUntil(lambda: begins in well.text(), timeout=LIMIT_MS)
-        QApplication.processEvents()  # the cards above have their sizes
+        QApplication.processEvents()  # lays out the cards above
         self._page.overview.ensureWidgetVisible(well)
         self._hands.click(button(well, "Copy"))
         copied = QGuiApplication.clipboard().text()
@@ -443,7 +443,7 @@ class RunPage:
         return {name: step.state for name, step in self._page.runs()[-1].steps.items()}
 
     def said(self, step: str) -> str:
-        """What the step's mark tells who can't see it."""
+        """The accessible text of the step's mark."""
         return self._page.steps.marks[step].accessibleName()
 
     def layers(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""A desktop for real processes: an X server without a monitor, a tray of either kind, and keys by XTEST.
+"""A desktop for real processes: an X server without a monitor, both kinds of tray, and key presses by XTEST.
 
 Linux has two kinds of tray. By the StatusNotifierItem specification the icon is an object on the session bus, and its
-menu is read and chosen from by com.canonical.dbusmenu. By X's System Tray Protocol it is a window in the tray's window;
-Qt uses that one where no session bus has a StatusNotifierWatcher.
+menu has the interface com.canonical.dbusmenu. By X's System Tray Protocol it is a window inside the tray's window; Qt
+uses this protocol if no session bus has a StatusNotifierWatcher.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Watcher(QObject):  # type: ignore[operator]
 
     @Slot(str)
     def RegisterStatusNotifierHost(self, _host: str) -> None:
-        """This object is the host itself."""
+        """Do nothing: this object is the only host."""
 
     @Property(bool)
     def IsStatusNotifierHostRegistered(self) -> bool:
@@ -57,7 +57,7 @@ class _Watcher(QObject):  # type: ignore[operator]
 class _Attributes(ctypes.Structure):
     """XWindowAttributes: the fields up to `map_state`, and room for the rest."""
 
-    _fields_ = [  # type: ignore[mutable-override]  # the names by loops
+    _fields_ = [  # type: ignore[mutable-override]  # ctypes fields, partly generated in a loop
         *[(name, ctypes.c_int) for name in ("x", "y", "width", "height", "border_width", "depth")],
         ("visual", ctypes.c_void_p),
         ("root", ctypes.c_ulong),
@@ -71,7 +71,7 @@ class _Attributes(ctypes.Structure):
 
 
 class Screen:
-    """A connection to the X server: which windows are in sight, and a keyboard."""
+    """A connection to the X server: its visible windows, and a keyboard."""
 
     VIEWABLE = 2
 
@@ -84,7 +84,7 @@ class Screen:
         opened = self._x.XOpenDisplay(name.encode())
         assert opened, f"the X server {name} cannot be opened"
         self._display = ctypes.c_void_p(opened)
-        # A window may be destroyed between two requests about it: Xlib's own handler would end this process then.
+        # A window may be destroyed between two requests about it; Xlib's default error handler would exit this process.
         self._on_error = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda _display, _error: 0)
         self._x.XSetErrorHandler(self._on_error)
         self._root = ctypes.c_ulong(self._x.XDefaultRootWindow(self._display))
@@ -93,7 +93,7 @@ class Screen:
         self._x.XCloseDisplay(self._display)
 
     def windows(self) -> dict[int, tuple[int, int]]:
-        """The size of each top-level window in sight, by id."""
+        """The size of each visible top-level window, by id."""
         root, parent = ctypes.c_ulong(), ctypes.c_ulong()
         children, count = ctypes.POINTER(ctypes.c_ulong)(), ctypes.c_uint()
         wanted = (ctypes.byref(root), ctypes.byref(parent), ctypes.byref(children), ctypes.byref(count))
@@ -119,7 +119,7 @@ class Screen:
         self._x.XSync(self._display, 0)
 
     def key(self, name: str, *held: str) -> None:
-        """Press and release the key of a keysym's name, with others held down: `key("q", "Control_L")`."""
+        """Press and release the key with this keysym name while other keys are held down: `key("q", "Control_L")`."""
         symbol = ctypes.c_ulong(self._x.XStringToKeysym(name.encode()))
         code = self._x.XKeysymToKeycode(self._display, symbol)
         assert code, f"the keyboard has no {name}"
@@ -138,7 +138,7 @@ class Screen:
     # a tray ----------------------------------------------------------------------------------------------------------
 
     def make_tray(self) -> int:
-        """Become the tray of this screen (System Tray Protocol): its window."""
+        """Become the tray of this screen (System Tray Protocol); returns the tray's window."""
         black = ctypes.c_ulong(0)
         tray = int(self._x.XCreateSimpleWindow(self._display, self._root, 1240, 760, 40, 40, 0, black, black))
         self._x.XMapWindow(self._display, ctypes.c_ulong(tray))
@@ -148,7 +148,7 @@ class Screen:
         return tray
 
     def dock(self, tray: int) -> int:
-        """Take icons that ask to be docked in; returns how many did."""
+        """Dock the icons that requested it; returns their number."""
         client_message, event = 33, (ctypes.c_long * 24)()
         wanted = (ctypes.c_ulong(tray), client_message, ctypes.byref(event))
         count = 0
@@ -162,7 +162,7 @@ class Screen:
         return count
 
     def right_click(self, window: int, x: int, y: int) -> None:
-        """Raise `window` and click into it at a place of the screen."""
+        """Raise `window` and right-click at a place of the screen."""
         self._x.XRaiseWindow(self._display, ctypes.c_ulong(window))
         self._test.XTestFakeMotionEvent(self._display, 0, x, y, ctypes.c_ulong(0))
         for pressed in (1, 0):
@@ -174,20 +174,20 @@ class Screen:
 
 
 class Tray(Protocol):
-    """Where a program's icon is. Environment: what a program needs to find it."""
+    """A tray for a program's icon. `environment`: the variables by which a program finds it."""
 
     @property
     def environment(self) -> Mapping[str, str]: ...
 
     def count(self) -> int:
-        """How many icons have come until now."""
+        """The number of icons added so far."""
 
     def choose_quit(self) -> None:
         """Choose the last entry, Quit Cove, of the newest icon's menu."""
 
 
 class XembedTray:
-    """A tray by X's System Tray Protocol, as without a session bus: Qt puts a widget of its own into it."""
+    """A tray by X's System Tray Protocol, used without a session bus: Qt docks its own widget."""
 
     def __init__(self, screen: Screen, qtbot: QtBot) -> None:
         self.environment = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
@@ -256,7 +256,7 @@ class NotifierTray:
 
 @contextmanager
 def open_screen() -> Iterator[Screen]:
-    """An X server of the test's own. Skips where it or its fake keyboard is missing."""
+    """Start an X server for the test. Skips if Xvfb or the XTEST extension is missing."""
     if shutil.which("Xvfb") is None or ctypes.util.find_library("Xtst") is None:
         pytest.skip("Xvfb and libXtst are needed for keys in a real process")
     with _server("Xvfb", "-displayfd", "{fd}", "-screen", "0", "1280x800x24") as number:
@@ -267,7 +267,7 @@ def open_screen() -> Iterator[Screen]:
 
 @contextmanager
 def open_notifier_tray() -> Iterator[NotifierTray]:
-    """A session bus with a tray on it. Skips where D-Bus is missing."""
+    """Start a session bus with a tray. Skips if D-Bus is missing."""
     if shutil.which("dbus-daemon") is None or shutil.which("dbus-send") is None:
         pytest.skip("dbus-daemon and dbus-send are not installed here")
     with _server("dbus-daemon", "--session", "--nofork", "--print-address={fd}") as bus:
@@ -278,7 +278,7 @@ def open_notifier_tray() -> Iterator[NotifierTray]:
 
 @contextmanager
 def _server(*command: str) -> Iterator[str]:
-    """Start a server that writes where it can be reached to the descriptor `{fd}`; that line. Ended at the end."""
+    """Start a server that writes its address to the descriptor `{fd}`; yields that line, then stops the server."""
     reading, writing = os.pipe()
     try:
         words = [word.format(fd=writing) for word in command]

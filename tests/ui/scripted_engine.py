@@ -1,6 +1,6 @@
-"""An Engine API that a test scripts: it records each request, and fails or holds back what the test names.
+"""An Engine API controlled by a test: it records each request, and fails or delays the requests that the test selects.
 
-It stands for engines in states that a real one cannot be put into on demand.
+It imitates states that a real engine cannot be put into on demand.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class ScriptedEngine:
     def __init__(self, containers: int) -> None:
         self.names = {f"{number:064x}": f"c{number}" for number in range(containers)}
         self.requests: list[str] = []
-        self.failures: dict[str, list[int]] = {}  # path -> statuses of its next answers
+        self.failures: dict[str, list[int]] = {}  # path -> statuses of its next replies
         self.has_usage_stream = True
-        self.usage_rounds = threading.Semaphore(0)  # released once per sample that the stream shall send
-        self.gate = threading.Event()  # inspects wait for it
+        self.usage_rounds = threading.Semaphore(0)  # released once per sample that the stream sends
+        self.gate = threading.Event()  # inspect requests wait for it
         self.gate.set()
         self.inspecting = 0
         self.most_inspecting = 0
@@ -42,7 +42,7 @@ class ScriptedEngine:
         self._cpu_ns = 0
 
     def publish(self, kind: str, action: str, object_id: str, **attributes: str) -> None:
-        """Send an event to all who listen."""
+        """Publish an event to all open event streams."""
         event = {"Type": kind, "Action": action, "Actor": {"ID": object_id, "Attributes": attributes}, "time": 1}
         for each in self._events:
             each.put(event)
@@ -59,14 +59,14 @@ class ScriptedEngine:
         return self._events[-1]
 
     def note(self, path: str) -> int:
-        """Record a request; returns the status that it gets."""
+        """Record a request; returns the status of its reply."""
         with self._lock:
             self.requests.append(path)
             planned = self.failures.get(path)
             return planned.pop(0) if planned else 200
 
     def answer(self, path: str) -> Any:
-        """What `path` is answered with; None: 404."""
+        """The body of the reply for `path`; None: 404."""
         if path == "/containers/json":
             return [self._listed(i) for i in self.names]
         if path == "/images/json":
@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "unix"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the engine records the requests."""
+        """Print nothing: the engine records the requests."""
 
     def do_HEAD(self) -> None:
         self.send_response(200)

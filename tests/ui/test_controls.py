@@ -1,4 +1,4 @@
-"""Controls that are used now and then: each does what it offers."""
+"""Controls that other tests do not use: each does what its label says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=Tr
 
 
 class Browser(QObject):
-    """Takes the addresses that the desktop would open."""
+    """Records the addresses that the desktop would open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def image(engine: NativeEngine, busybox_tar: Path) -> Iterator[str]:
-    """An image of its own, to be deleted."""
+    """An image that only this test uses, so that it can be deleted."""
     name = "ui-image:1"
     engine.docker("import", "-c", "ENV PATH=/bin", str(busybox_tar), name)
     yield name
@@ -91,7 +91,7 @@ def test_an_image_of_a_stopped_container_is_deleted_only_with_the_box_ticked(
     window.press("Delete image")
     window.wait_until_told(f"{image} was not deleted")
     window.images.press(Qt.Key.Key_Delete)
-    window.press("Delete it although stopped containers were made from it")
+    window.press("Delete it even if stopped containers use it")
     window.press("Delete image")
     window.images.wait_until_gone(image)
 

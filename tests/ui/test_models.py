@@ -1,4 +1,4 @@
-"""The models keep Qt's rules while the engine's news change them, and what they say is what the engine told."""
+"""The models keep Qt's rules while the engine's events change them, and show what the engine reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.ui.pages import indexes
 
 @pytest.fixture
 def keeps_rules(request: pytest.FixtureRequest) -> Iterator[Callable[[QAbstractItemModel], None]]:
-    """Watch a model with pytest-qt's tester, which checks it at every change; one tester for each."""
+    """Check a model with pytest-qt's ModelTester at every change; one tester per model."""
     testers: list[ModelTester] = []
 
     def watch(model: QAbstractItemModel) -> None:
@@ -121,7 +121,7 @@ def test_what_was_asked_is_shown_until_the_answer(qtbot: QtBot) -> None:
 
 
 class Counted:
-    """Signals that `model` emits, and calls of `list.index`, while something is done."""
+    """Records the signals of `model` and counts calls of `list.index`."""
 
     def __init__(self, model: ContainerModel) -> None:
         self.changes: list[tuple[int, int, int, int]] = []  # first and last row, first and last column
@@ -131,7 +131,7 @@ class Counted:
         model.rowsRemoved.connect(self._on_removed)
 
     def during(self, work: Callable[[], object]) -> Counted:
-        """Count anew while `work` runs."""
+        """Reset the records, then record while `work` runs."""
         self.changes, self.insertions, self.removals, self.searches = [], 0, 0, 0
         sys.setprofile(self._on_call)
         try:

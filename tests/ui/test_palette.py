@@ -1,4 +1,4 @@
-"""What Enter takes in the palette: a name that is typed wins, and an image that is not here is never run by the way."""
+"""What Enter takes in the palette: a typed name wins, and an image that is not local is never run by accident."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PULL = "Pull and run"
 
 
 def nothing(*_arguments: object) -> None:
-    """What an entry of the offer does: these tests only look at the entries."""
+    """The action of the offered entries, which these tests never run."""
 
 
 def offer(*, images: tuple[str, ...] = (), recent: tuple[str, ...] = (), containers: tuple[str, ...] = ()) -> Offer:
@@ -37,8 +37,8 @@ def offer(*, images: tuple[str, ...] = (), recent: tuple[str, ...] = (), contain
 @pytest.mark.parametrize(
     ("text", "taken"),
     [
-        ("biglog", ("Go to", "biglog")),  # a container; an image of that name is not here
-        ("redis", ("Go to", "redis")),  # a container and an image that is here
+        ("biglog", ("Go to", "biglog")),  # a container; no local image has that name
+        ("redis", ("Go to", "redis")),  # a container and a local image
         ("REDIS", ("Go to", "redis")),
         ("images", ("Go to", "Images")),
         ("quit cove", ("Do", "Quit Cove")),
@@ -49,7 +49,7 @@ def offer(*, images: tuple[str, ...] = (), recent: tuple[str, ...] = (), contain
         ("alpine", None),
         ("alpine echo hi", None),
         ("redis echo hi", ("Run", "redis echo hi")),
-        ("gone", None),  # it ran once, and was deleted
+        ("gone", None),  # it ran once; its image was deleted
     ],
 )
 def test_a_typed_name_wins_and_a_pull_is_never_preselected(text: str, taken: tuple[str, str] | None) -> None:

@@ -1,4 +1,4 @@
-"""`cove-desktop` as a process on a desktop with a tray: Quit ends it, and its tray does what it offers."""
+"""`cove-desktop` as a process on a desktop with a tray: Quit ends it, and the entries of its tray menu work."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def notifier(qapp: QApplication) -> Iterator[NotifierTray]:
 
 @pytest.fixture(params=["notifier", "xembed"])
 def tray(request: pytest.FixtureRequest, screen: Screen, qtbot: QtBot) -> Tray:
-    """A tray of either kind that Linux has."""
+    """A tray; each test runs with both kinds."""
     made: Tray = XembedTray(screen, qtbot) if request.param == "xembed" else request.getfixturevalue("notifier")
     return made
 
 
 class Program:
-    """`cove-desktop` with its window in sight and its icon in the tray."""
+    """A `cove-desktop` process whose window is visible and whose icon is in the tray."""
 
     def __init__(self, screen: Screen, tray: Tray, engine: NativeEngine, home: Path, qtbot: QtBot) -> None:
         self.screen, self.tray, self._qtbot = screen, tray, qtbot
@@ -62,7 +62,7 @@ class Program:
         screen.focus(self.window)
 
     def windows(self) -> dict[int, tuple[int, int]]:
-        """The main window where it is in sight; the desktop has no other program."""
+        """The main window if it is visible; no other program runs on the screen."""
         return {window: size for window, size in self.screen.windows().items() if size[0] >= 960}
 
     def hide(self) -> None:
@@ -71,13 +71,13 @@ class Program:
         self._qtbot.waitUntil(lambda: not self.windows(), timeout=LIMIT_MS)
 
     def wait_until_ended(self) -> int:
-        """The exit status. Raises TimeoutExpired where it goes on."""
+        """Wait for the end; returns the exit status. Raises TimeoutExpired if the process does not end."""
         return self.process.wait(END_LIMIT_S)
 
 
 @pytest.fixture
 def started() -> Iterator[list[Program]]:
-    """Programs that are killed when the test is over."""
+    """Starts programs; they are killed after the test."""
     programs: list[Program] = []
     yield programs
     for program in programs:
@@ -157,7 +157,7 @@ def test_the_tray_stops_and_starts_a_container(
     start(notifier)
 
     def wait_until(status: str, entry: str) -> None:
-        """The engine says `status`, and the tray's menu has `entry` again."""
+        """Wait until the container has `status` and the tray's menu has `entry` again."""
 
         def look() -> bool:
             said = engine.docker("inspect", "--format", "{{.State.Status}}", "ui-tray").stdout.strip()

@@ -24,7 +24,7 @@ PLAIN = ("busybox", "sleep", "1000")
 
 @pytest.fixture(scope="module")
 def own_image(engine: NativeEngine, busybox_tar: Path) -> Iterator[str]:
-    """An image with variables, a command, labels, a folder, a port and a user of its own."""
+    """A test image with its own variables, command, labels, working directory, port and user."""
     changes = [word for change in ("ENV PATH=/bin", *SAYS) for word in ("-c", change)]
     engine.docker("import", *changes, str(busybox_tar), IMAGE)
     yield IMAGE
@@ -32,13 +32,15 @@ def own_image(engine: NativeEngine, busybox_tar: Path) -> Iterator[str]:
 
 
 def inspected(engine: NativeEngine) -> dict[str, object]:
-    """What the container was made from, by field. What is empty, or comes from the client or the id, is left out."""
+    """The options of the container by field, without empty values and values that come from the client or the id."""
     data: dict[str, Any] = json.loads(engine.docker("inspect", NAME).stdout)[0]
     fields = {**data["Config"], **{f"HostConfig.{key}": value for key, value in data["HostConfig"].items()}}
     fields["Hostname"] = fields["Hostname"].replace(data["Id"][:12], "")
     del fields["HostConfig.ConsoleSize"]
     fields["Env"], fields["HostConfig.CapAdd"] = sorted(fields["Env"]), sorted(fields["HostConfig.CapAdd"] or ())
-    return {key: value for key, value in sorted(fields.items()) if value and value != -1}  # -1: docker's CLI for none
+    return {
+        key: value for key, value in sorted(fields.items()) if value and value != -1
+    }  # the docker CLI sends -1 for "not set"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def inspected(engine: NativeEngine) -> dict[str, object]:
 def test_the_copied_command_makes_the_same_container(
     engine: NativeEngine, named: Callable[..., str], own_image: str, flags: tuple[str, ...], command: tuple[str, ...]
 ) -> None:
-    named(NAME)  # removed in the end
+    named(NAME)  # removes it after the test
     engine.docker("rm", "-f", NAME)
     engine.docker("run", "-d", "--name", NAME, *flags, *command)
     with engine.client() as client:

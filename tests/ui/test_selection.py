@@ -1,4 +1,4 @@
-"""Several containers at once: what is selected is in sight, and every way to act on it acts on just that."""
+"""Several containers at once: only visible rows are selected, and every command acts on exactly the selection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.ui.pages import ContainersPage, Window
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
-HIDDEN = ("ui-other", "ui-db")  # ui-db is of the same project as ui-svc-3
+HIDDEN = ("ui-other", "ui-db")  # ui-db belongs to the same project as ui-svc-3
 SEEN = ("ui-svc-1", "ui-svc-2", "ui-svc-3")
 DELETE = Qt.Key.Key_Delete
 
@@ -33,13 +33,13 @@ def window(engine: NativeEngine, open_window: OpenWindow, named: Callable[..., s
 
 
 def left(engine: NativeEngine) -> set[str]:
-    """Which of the test's containers there are."""
+    """The test's containers that still exist."""
     names = engine.docker("ps", "-a", "--format", "{{.Names}}").stdout.split()
     return {name for name in names if name in SEEN + HIDDEN}
 
 
 def delete_all(window: Window, page: ContainersPage, engine: NativeEngine) -> None:
-    """Agree to delete the three that are in sight; wait until they are gone."""
+    """Confirm the deletion of the three visible containers; wait until they are deleted."""
     assert "Delete 3 containers?" in window.dialog_words()
     assert any(all(name in line for name in SEEN) for line in window.dialog_words())
     window.press("Delete 3 containers")
@@ -112,7 +112,7 @@ def test_del_acts_on_what_the_bar_counts(window: Window) -> None:
     page.press_on("ui-svc-2", DELETE)
     assert "Delete 2 containers?" in window.dialog_words()
     window.press("Keep them")
-    page.press_on("ui-other", DELETE)  # another row is the current one: the bar says 2, so 2 it is
+    page.press_on("ui-other", DELETE)  # another row is current: the bar shows 2 selected, so these 2 are deleted
     assert "Delete 2 containers?" in window.dialog_words()
     window.press("Keep them")
     page.press_in_bar("Select none")

@@ -1,4 +1,4 @@
-"""How the window follows an engine: what it asks for at each change, and what it does when an answer is an error."""
+"""How the window follows an engine: its requests at each change, and how it handles error replies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT_MS = int(HANG_S * 1000)
 
 
 class Followed:
-    """A session on a scripted engine, and what it emitted."""
+    """A session on a scripted engine, and the signals that it emitted."""
 
     def __init__(self, engine: ScriptedEngine, session: EngineSession, qtbot: QtBot) -> None:
         self.engine, self.session, self._qtbot = engine, session, qtbot
@@ -63,15 +63,15 @@ class Followed:
         self._qtbot.waitUntil(lambda: bool(holds()), timeout=LIMIT_MS)
 
     def inspected(self) -> list[str]:
-        """Names of the containers whose details are known: only an inspect tells when they started."""
+        """Names of the containers whose details are known; the start time comes only from an inspect."""
         return sorted(c.name for c in self.containers.values() if c.started_s)
 
     def wait_until_complete(self) -> None:
-        """All details and the images are known."""
+        """Wait until all details and the images are known."""
         self.wait(lambda: self.images and len(self.inspected()) == len(self.engine.names))
 
     def new_requests(self) -> list[str]:
-        """What has been asked for since the last call."""
+        """The requests since the last call."""
         asked, self.engine.requests = self.engine.requests, []
         return sorted(asked)
 

@@ -1,4 +1,4 @@
-"""The colours keep the contrast that the design promises, in both themes."""
+"""The colours have the required contrast in both themes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from desktop.ui.tokens import SCHEMES, Scheme, contrast, high_contrast
 
-TEXT_ON_SURFACE = {  # contrast on surface, and lowest on any ground it stands on (sel)
+TEXT_ON_SURFACE = {  # minimal contrast on surface, and on the worst background that it is drawn on (sel)
     "light": {
         "text": (18.0, 14.7), "text2": (8.3, 6.8), "text3": (5.9, 4.8), "accent": (6.6, 5.4), "run": (5.7, 4.7),
         "start": (6.1, 5.0), "pause": (6.5, 5.3), "bad": (6.5, 5.3), "stop": (5.9, 4.8),

@@ -1,4 +1,4 @@
-"""The window on the native engine: what happens there is seen here, what is clicked here happens there."""
+"""The window on the native engine: it shows the engine's changes, and clicks change the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
 
-# Menus and completions open as windows of their own, which the offscreen platform can neither raise nor grab for.
+# Menus and completions are separate windows, which the offscreen platform can neither raise nor grab input for.
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
 PATIENT = ["sh", "-c", "trap exit TERM; while :; do sleep 0.05; done"]
