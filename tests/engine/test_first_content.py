@@ -99,11 +99,11 @@ def test_an_engine_killed_in_the_copy_leaves_it_to_the_next(own_engine: NativeEn
         with subprocess.Popen(
             [docker_cli(), "-H", engine.host, "create", "-v", f"{name}:/data", "slow:1"],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         ) as client:
             staging = volumes / name / "filling"
             while not (staging / "d").is_dir():
-                assert client.poll() is None, "the copy was over before it was seen"
+                assert client.poll() is None, f"the copy was over before it was seen: {client.communicate()[1]!r}"
             os.kill(engine.pid_of("cove-engine"), signal.SIGKILL)
             client.wait(60)
         engine.wait_until_answering()
