@@ -1,4 +1,4 @@
-"""Containers started from 8 threads and killed at random, engine and supervisor killed with SIGKILL meanwhile.
+"""Containers, each with an exec, killed at random from 8 threads; engine and supervisor get SIGKILL meanwhile.
 
 At the end nothing of the containers may be left, and each exit status must be that of its process. COVE_CHAOS sets the
 number of containers (200 take some 60 s); the default is lower, to keep the suite short.
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,6 +76,7 @@ class Patient:
         self._may_be_done(lambda client: client.create(config, name=self.name), 409)
         while self._status() == "created":
             self._may_be_done(lambda client: client.start(self.name))
+        self._exec(is_attached=self._random.random() < 0.5)
         if self.is_victim:
             time.sleep(pause_s)  # it dies at some moment of its life
             while self._status() == "running":
@@ -99,6 +101,34 @@ class Patient:
             else:
                 self._progress.replied()
                 return result
+
+    def _exec(self, *, is_attached: bool) -> None:
+        """Run a command in the container until one has ended there, or the container has."""
+        code = self.exit_code % 100 + 101
+        config = {"AttachStdout": is_attached, "Cmd": ["sh", "-c", f"echo output; exit {code}"]}
+        while self._status() == "running":
+            try:
+                exec_id = patiently(lambda: self.client.exec_create(self.name, config))
+                self._start_exec(exec_id, is_attached=is_attached)
+                while (shown := patiently(partial(self.client.exec_inspect, exec_id)))["Running"]:
+                    time.sleep(0.02)
+            except ApiError as e:
+                if e.status not in (404, 409):  # not started before its engine died; the container has ended
+                    raise
+                continue
+            if shown["ExitCode"] is not None:
+                assert shown["ExitCode"] in (code, 137), shown  # 137: killed with the container
+                return
+
+    def _start_exec(self, exec_id: str, *, is_attached: bool) -> None:
+        """An engine that is killed ends the connection; the exec's state is asked for afterwards."""
+        with contextlib.suppress(ConnectionFailed, ProtocolError, OSError):
+            if not is_attached:
+                self.client.exec_start_detached(exec_id)
+                return
+            with self.client.exec_start(exec_id) as stream:
+                while stream.read() is not None:
+                    pass
 
     def id(self) -> str:
         return str(self._patiently(lambda: self.client.inspect(self.name))["Id"])
@@ -133,6 +163,8 @@ def killer(engine: NativeEngine, progress: Progress) -> Iterator[list[str]]:
                 with contextlib.suppress(AssertionError, ProcessLookupError):  # it is being started again just now
                     os.kill(engine.pid_of(name), signal.SIGKILL)
                     killed.append(name)
+            if chance.random() < 0.75:  # else kill the next one while it starts
+                engine.wait_until_answering()  # on a busy machine no engine would live long enough to do anything
 
     thread = threading.Thread(target=work)
     thread.start()
