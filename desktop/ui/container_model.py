@@ -115,8 +115,8 @@ class ContainerModel(QAbstractItemModel):
     """All containers of the engine: `put`, `drop`, `load` take data of the engine, `ask` a requested action.
 
     Every node stores its index below its parent, so that no list is searched. The changes of one call are emitted as
-    one `dataChanged` per range of consecutive rows, for the changed columns only: views that are sorted by
-    another column need not sort.
+    one `dataChanged` per range of consecutive rows, for the changed columns only: views that are sorted by another
+    column need not sort.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:

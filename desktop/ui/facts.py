@@ -120,7 +120,7 @@ class Container:
     ports: tuple[Port, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     doing: Doing | None = None
-    lost: bool = False  # contact to the engine is lost: the other fields are from before
+    lost: bool = False  # contact to the engine is lost: the other fields hold the last known values
 
     @property
     def project(self) -> str:
@@ -334,7 +334,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLayer:
-    """One line of an image's history; `fact` is shown instead of the size if set."""
+    """One line of an image's history; `fact`, if set, replaces the note whether the step added files."""
 
     step: str
     size: int

@@ -243,7 +243,7 @@ class LogView(QAbstractScrollArea):
         self._strip(painter, view)
 
     def _trouble_before(self, row: int) -> Level:
-        """The level of the nearest of the lines before that has one; a line without a level (a traceback) gets it."""
+        """The level for a line without one (in a traceback): that of the nearest of the 29 lines before with one."""
         for before in range(row - 1, max(-1, row - 30), -1):
             if (level := self.lines[self._shown[before]].level) is not Level.NONE:
                 return level

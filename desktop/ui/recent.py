@@ -15,7 +15,7 @@ KEY = "runs/recent"
 
 
 class RecentRuns:
-    """`all()` is newest first. Values of variables whose names suggest a secret are not stored."""
+    """`all()` is newest first. Variables whose names suggest a secret are not stored."""
 
     def __init__(self, settings: QSettings) -> None:
         self._settings = settings
