@@ -22,7 +22,7 @@ from typing import Any
 from tests.support.limits import HANG_S
 from vmagent.linux import compact_json
 from vmagent.runtime.cgroups import tree
-from vmagent.runtime.failure import LaunchError, told
+from vmagent.runtime.failure import LaunchError, launch_error
 from vmagent.runtime.launch import launch, prepare, receive_master
 from vmagent.runtime.plan import compile_plan
 from vmagent.runtime.plantypes import Overlay
@@ -64,7 +64,7 @@ def outcome(case: dict[str, Any], cgroup: str, folder: Path, spawner: Spawner | 
     for line in report.splitlines():
         words = compact_json.loads(line.decode("utf-8", "surrogateescape"))
         if "error" in words:
-            error = told(words)
+            error = launch_error(words)
             said["failure"] = [error.kind, str(error)]
     said["status"] = os.waitstatus_to_exitcode(status)
     said["output"] = output.decode("utf-8", "surrogateescape")

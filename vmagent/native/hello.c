@@ -26,12 +26,12 @@ static const char *slurp(const char *path) {
 
 /* The value of `key=` in COVE_OUTSIDE, 0 if it is missing. */
 static unsigned long outside(const char *key) {
-    const char *told = getenv("COVE_OUTSIDE");
+    const char *words = getenv("COVE_OUTSIDE");
     size_t length = strlen(key);
-    while (told && *told) {
-        if (!strncmp(told, key, length) && told[length] == '=') return strtoul(told + length + 1, NULL, 10);
-        told = strchr(told, ' ');
-        if (told) told++;
+    while (words && *words) {
+        if (!strncmp(words, key, length) && words[length] == '=') return strtoul(words + length + 1, NULL, 10);
+        words = strchr(words, ' ');
+        if (words) words++;
     }
     return 0;
 }

@@ -30,11 +30,11 @@ def failed(doing: str, error: OSError, kind: str = OTHER) -> LaunchError:
     return LaunchError(kind, f"{doing}: {reason(error)}")
 
 
-def told(said: dict[str, Any]) -> LaunchError:
+def launch_error(report: dict[str, Any]) -> LaunchError:
     """The LaunchError of a child's report {"error", "kind"}; the text for its "errno", if present, is added here."""
-    number = said.get("errno")
-    text = str(said["error"])
-    return LaunchError(str(said["kind"]), f"{text}: {reason(OSError(number, ''))}" if number else text)
+    number = report.get("errno")
+    text = str(report["error"])
+    return LaunchError(str(report["kind"]), f"{text}: {reason(OSError(number, ''))}" if number else text)
 
 
 def reason(error: OSError) -> str:

@@ -15,7 +15,7 @@ from types import FrameType
 from vmagent.linux import compact_json, terminal
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.runtime.exposure import is_second_start
-from vmagent.runtime.failure import OTHER, LaunchError, told
+from vmagent.runtime.failure import OTHER, LaunchError, launch_error
 from vmagent.runtime.launch import Launched, receive_master
 from vmagent.runtime.spawner import Spawner
 
@@ -55,7 +55,7 @@ def read_report(fd: int) -> dict[str, Any] | None:
         line += byte
     said: dict[str, Any] = compact_json.loads(line.decode("utf-8", "surrogateescape"))
     if "error" in said:
-        raise told(said)
+        raise launch_error(said)
     return said
 
 

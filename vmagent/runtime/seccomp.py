@@ -192,7 +192,9 @@ def _check_listener(profile: Mapping[str, Any]) -> bool:
     if rules and not profile.get("listenerPath"):
         raise LaunchError(SPEC, "seccomp.listenerPath is needed for SCMP_ACT_NOTIFY")
     if any("write" in rule["names"] for rule in rules):
-        raise LaunchError(SPEC, "SCMP_ACT_NOTIFY cannot be used for write: the listener is told of by it")
+        raise LaunchError(
+            SPEC, "SCMP_ACT_NOTIFY cannot be used for write: the runtime needs write to pass on the listener"
+        )
     return bool(rules)
 
 

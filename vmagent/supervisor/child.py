@@ -1,7 +1,7 @@
 """A process that the supervisor has launched, from clone3 until its status is on record.
 
 Where the status comes from: a child of ours is asked by waitid without reaping, recorded, then reaped. One that an
-earlier supervisor launched is the keeper's child by now: the keeper reaps it and tells (`told`). If that keeper was
+earlier supervisor launched is the keeper's child by now: the keeper reports it (`reported_status`). If that keeper was
 killed too, the kernel knows (PIDFD_GET_INFO, 6.15), else nobody: then the status is `UNKNOWN`.
 """
 
@@ -18,7 +18,7 @@ from vmagent.linux.files import peek_pipe
 from vmagent.linux.packets import open_socket
 from vmagent.linux.process import pidfd_send_signal
 from vmagent.linux.terminal import set_size
-from vmagent.runtime.failure import told
+from vmagent.runtime.failure import launch_error
 from vmagent.supervisor.loop import HANGUP, ONLY_HANGUP, READ
 
 TYPE_CHECKING = False
@@ -69,11 +69,11 @@ class Child:
         "master_fd",
         "pid",
         "pidfd",
+        "reported_status",
         "retry",
         "started_at_ns",
         "state",
         "timings",
-        "told",
         "waiters",
     )
 
@@ -87,7 +87,7 @@ class Child:
         self.timings: dict[str, float] = _NO_TIMINGS  # of the start; kept until its request is answered
         self.failure: tuple[str, str] | None = None  # kind and message
         self.exit_code: int | None = None
-        self.told: int | None = None  # the status, from the keeper
+        self.reported_status: int | None = None  # the status, from the keeper
         self.waiters: tuple[tuple[Connection, int], ...] = ()  # requests that are answered when it runs or has failed
         self.is_restored = False
         self.retry: tuple[dict[str, Any], list[int]] | None = None  # the request again, while it may be abandoned
@@ -159,7 +159,7 @@ class Child:
         self.is_restored = True
         self.pid = data["pid"]
         self.started_at_ns = data["started_at_ns"]
-        self.told = data.get("status")
+        self.reported_status = data.get("status")
         self.pidfd = fds.pop("pid")
         self._report_fd = fds.pop("report", -1)
         self._console_fd = fds.pop("console", -1)
@@ -211,7 +211,7 @@ class Child:
         for line in text.splitlines():
             said = loads(line.decode("utf-8", "surrogateescape"))
             if "error" in said:
-                error = told(said)
+                error = launch_error(said)
                 self.failure = (error.kind, str(error))
             else:
                 self.timings = said
@@ -253,22 +253,22 @@ class Child:
         return info.si_status if info.si_code == os.CLD_EXITED else _KILLED + info.si_status
 
     def _status_of_adopted(self) -> int | None:
-        if self.told is None:
-            self.told = _kernel_status(self.pidfd)
-        if self.told is None and self.keeping.link is None:
-            self.told = UNKNOWN
-        if self.told is None:
+        if self.reported_status is None:
+            self.reported_status = _kernel_status(self.pidfd)
+        if self.reported_status is None and self.keeping.link is None:
+            self.reported_status = UNKNOWN
+        if self.reported_status is None:
             self.loop.remove(self.pidfd)  # it stays readable
             self.loop.later(_KEEPER_LIMIT_S, self._on_keeper_silent)
-        return self.told
+        return self.reported_status
 
     def _on_keeper_silent(self) -> None:
-        if self.told is None:
-            self.tell(UNKNOWN)
+        if self.reported_status is None:
+            self.on_reaped(UNKNOWN)
 
-    def tell(self, status: int) -> None:
+    def on_reaped(self, status: int) -> None:
         """The keeper has reaped the process."""
-        self.told = status
+        self.reported_status = status
         if self.state in (STARTING, RUNNING, FAILED):
             self(READ)
 

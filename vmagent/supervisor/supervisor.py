@@ -129,7 +129,7 @@ class Supervisor:
                 case "reaped":
                     for child in (*self._runs.values(), *self._execs.values()):
                         if child.pid == message["pid"] and child.exit_code is None:
-                            child.tell(message["status"])
+                            child.on_reaped(message["status"])
                 case "stop":
                     self._end_all()
 
