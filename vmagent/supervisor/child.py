@@ -1,8 +1,12 @@
-"""A process that the supervisor has launched, from clone3 until its status is on record.
+"""A process that the supervisor has launched, from clone3 until its exit status is recorded.
 
-Where the status comes from: a child of ours is asked by waitid without reaping, recorded, then reaped. One that an
-earlier supervisor launched is the keeper's child by now: the keeper reports it (`reported_status`). If that keeper was
-killed too, the kernel knows (PIDFD_GET_INFO, 6.15), else nobody: then the status is `UNKNOWN`.
+Where the exit status comes from:
+
+- Our own child: waitid(2) with WNOWAIT reads the status; it is recorded, and only then is the process reaped.
+- A process that an earlier supervisor launched is a child of the keeper, a subreaper. The keeper reaps it and reports
+  the status (`reported_status`).
+- If that keeper was killed too: the kernel, by PIDFD_GET_INFO (Linux 6.15). Older kernels do not have the status any
+  more; then it is `UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 STARTING, RUNNING, FAILED, EXITED = "starting", "running", "failed", "exited"
 UNKNOWN = 255
-ABANDONED = "abandoned"  # the kind a child reports whose supervisor died before it said go
+ABANDONED = "abandoned"  # a child reports this kind of failure if its supervisor died before letting it continue
 _KEEPER_LIMIT_S = 2.0
 _KILLED = 128
 _NO_TIMINGS: dict[str, float] = {}
@@ -44,18 +48,18 @@ _PIDFD_INFO_EXIT = 1 << 3
 
 
 class Refused(Exception):
-    """The request can't be carried out; the engine sees it as SupervisorError."""
+    """The request cannot be carried out; the engine's client raises SupervisorError."""
 
 
 class NotHeld(Exception):
-    """The process that was asked for is not here or has ended."""
+    """The supervisor has no such container or exec, or its process has ended."""
 
 
 class Child:
-    """What containers and execs have in common.
+    """The common base of `Run` (a container's first process) and `Exec`.
 
-    There may be thousands: words that can be put together from others are not held, and who is called by the loop is
-    the object itself. A method bound to it, or a list, takes as much as eight fields.
+    There may be thousands of these objects, so they are kept small: strings that can be computed are not stored, and
+    the loop calls the object itself (`__call__`), since a bound method or a list takes as much memory as eight fields.
     """
 
     __slots__ = (
@@ -84,53 +88,54 @@ class Child:
         self.pidfd = self.master_fd = self._report_fd = self._console_fd = -1
         self.state = STARTING
         self.started_at_ns = 0
-        self.timings: dict[str, float] = _NO_TIMINGS  # of the start; kept until its request is answered
+        self.timings: dict[str, float] = _NO_TIMINGS  # of the start; kept until the reply to its request is sent
         self.failure: tuple[str, str] | None = None  # kind and message
         self.exit_code: int | None = None
-        self.reported_status: int | None = None  # the status, from the keeper
-        self.waiters: tuple[tuple[Connection, int], ...] = ()  # requests that are answered when it runs or has failed
+        self.reported_status: int | None = None  # the exit status that the keeper reported
+        self.waiters: tuple[tuple[Connection, int], ...] = ()  # requests that wait for the outcome of the start
         self.is_restored = False
-        self.retry: tuple[dict[str, Any], list[int]] | None = None  # the request again, while it may be abandoned
+        # A copy of the start request and its descriptors, in case the start turns out to be abandoned.
+        self.retry: tuple[dict[str, Any], list[int]] | None = None
 
     @property
     def is_abandoned(self) -> bool:
-        """Its supervisor was killed before it could say go; nothing of the command was executed."""
+        """Whether its supervisor was killed before it let the child continue: the command was not executed."""
         return self.state == FAILED and self.failure is not None and self.failure[0] == ABANDONED
 
-    # For the heirs
+    # Overridden by the subclasses
 
     @property
     def key(self) -> str:
-        """Names it in the keeper's store."""
+        """The key of its entry in the keeper's store."""
         raise NotImplementedError
 
     def entry(self) -> dict[str, Any]:
-        """The data of the keeper's entry: enough to make this object again."""
+        """The data of its entry in the keeper's store, from which a new supervisor recreates this object."""
         raise NotImplementedError
 
     def kept_fds(self) -> dict[str, int]:
-        """The descriptors of the heir that the keeper holds, by name."""
+        """The subclass's descriptors that the keeper holds copies of, by name."""
         return {}
 
     def on_running(self) -> None:
-        """The command is being executed."""
+        """Called when execve of the command has succeeded."""
         raise NotImplementedError
 
     def on_failed(self) -> None:
-        """It never came to the command, see `failure`; the child is reaped."""
+        """Called when the start has failed (see `failure`) and the child has been reaped."""
         raise NotImplementedError
 
     def on_exited(self, code: int) -> None:
-        """It has ended with `code`. Tell that, put it on record, then `reap`."""
+        """Called when the process has ended with status `code`: send the event, record the exit, then call `reap`."""
         raise NotImplementedError
 
     def on_master(self) -> None:
-        """`master_fd` has come."""
+        """Called when the terminal's master has arrived in `master_fd`."""
 
     # The keeper's entry
 
     def put_all(self) -> None:
-        """Tell a new keeper everything that the old one held. A run whose exit is on record needs nothing."""
+        """Send a new keeper the whole entry. A container's run whose exit is recorded on disk needs none."""
         if self.state == EXITED and "exit_code" not in self.entry():
             return
         data = {"pid": self.pid, "started_at_ns": self.started_at_ns, **self.entry()}
@@ -143,7 +148,10 @@ class Child:
     def launched(
         self, launched: Launched, entry: Mapping[str, Any] | None = None, kept_fds: Mapping[str, int] | None = None
     ) -> None:
-        """Let the keeper know the process, then let it go. `entry`, `kept_fds`: of an entry that is not made yet."""
+        """Store the process with the keeper, then let it execute its command.
+
+        `entry`, `kept_fds`: what the keeper's entry must have besides, if the caller has not created it yet.
+        """
         self.pid, self.pidfd = launched.pid, launched.pidfd
         self._report_fd, self._console_fd = launched.report_fd, launched.console_fd
         self.started_at_ns = time.time_ns()
@@ -155,7 +163,7 @@ class Child:
         self._watch()
 
     def restore(self, data: Mapping[str, Any], fds: dict[str, int]) -> None:
-        """Take over from an earlier supervisor what the keeper held."""
+        """Take over a process of an earlier supervisor: `data` and `fds` are the keeper's entry."""
         self.is_restored = True
         self.pid = data["pid"]
         self.started_at_ns = data["started_at_ns"]
@@ -169,7 +177,7 @@ class Child:
         self._watch()
 
     def _watch(self) -> None:
-        os.set_blocking(self.pidfd, True)  # WNOHANG is asked for at each wait
+        os.set_blocking(self.pidfd, True)  # every waitid passes WNOHANG instead
         if self._report_fd >= 0:
             os.set_blocking(self._report_fd, False)
             self.loop.add(self._report_fd, ONLY_HANGUP, self._on_report)
@@ -178,7 +186,11 @@ class Child:
         self.loop.add(self.pidfd, READ, self)
 
     def _on_console(self, _events: int) -> None:
-        """Take the terminal's master: looked at (MSG_PEEK copies descriptors) and stored before the message goes."""
+        """Receive the terminal's master over the console socket (SCM_RIGHTS).
+
+        The message is only peeked at (MSG_PEEK duplicates its descriptors) until the keeper has the master: if this
+        supervisor is killed in between, the next one receives it again.
+        """
         if self._console_fd < 0:
             return
         sock = open_socket(os.dup(self._console_fd))
@@ -203,7 +215,7 @@ class Child:
         if self._report_fd < 0 or not events & HANGUP:
             return
         try:
-            # The pipe keeps it: should this supervisor be killed before the outcome is stored, the next reads the same.
+            # Peek: if this supervisor is killed before it has stored the outcome, the next one reads the same report.
             text = peek_pipe(self._report_fd)
         except BlockingIOError:
             return
@@ -220,11 +232,11 @@ class Child:
         self.loop.drop(self._report_fd)
         self._report_fd = -1
         if self.failure is not None:
-            self.state = FAILED  # answered when the child is reaped and nothing of it is left
+            self.state = FAILED  # the reply is sent once the child has been reaped and cleaned up
             return
         self.state = RUNNING
         self.on_running()
-        self.keeping.take_later(self.key, "report")  # an heir would read the same in it
+        self.keeping.take_later(self.key, "report")  # not urgent: a new supervisor would read the same report again
 
     # Ending
 
@@ -243,7 +255,7 @@ class Child:
             self.on_exited(status)
 
     def _status(self) -> int | None:
-        """The exit code of the dead process, None if it is to come from the keeper. Does not reap."""
+        """The exit code of the ended process without reaping it; None if the keeper has yet to report it."""
         try:
             info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
         except ChildProcessError:
@@ -258,7 +270,7 @@ class Child:
         if self.reported_status is None and self.keeping.link is None:
             self.reported_status = UNKNOWN
         if self.reported_status is None:
-            self.loop.remove(self.pidfd)  # it stays readable
+            self.loop.remove(self.pidfd)  # the pidfd of an ended process is always readable
             self.loop.later(_KEEPER_LIMIT_S, self._on_keeper_silent)
         return self.reported_status
 
@@ -267,20 +279,20 @@ class Child:
             self.on_reaped(UNKNOWN)
 
     def on_reaped(self, status: int) -> None:
-        """The keeper has reaped the process."""
+        """Called when the keeper has reaped the process, with its exit status."""
         self.reported_status = status
         if self.state in (STARTING, RUNNING, FAILED):
             self(READ)
 
     def reap(self) -> None:
-        """Let the kernel forget the process, after its status is on record."""
+        """Reap the process. Call it after the exit status is recorded."""
         try:
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
-            return  # the keeper's
+            return  # not our child: the keeper reaps it
 
     def close(self) -> None:
-        """Give back what this class holds."""
+        """Close the descriptors of this class."""
         for fd in (self.pidfd, self._report_fd, self._console_fd, self.master_fd):
             self.loop.drop(fd)
         self.pidfd = self._report_fd = self._console_fd = self.master_fd = -1
@@ -294,7 +306,7 @@ class Child:
     # Verbs
 
     def signal(self, signum: int) -> None:
-        """Raises NotHeld if it does not run."""
+        """Send a signal. Raises NotHeld if the process is not running."""
         if self.state != RUNNING:
             raise NotHeld(f"{self.key} is not running")
         try:
@@ -303,13 +315,13 @@ class Child:
             raise NotHeld(f"{self.key} has ended") from None
 
     def resize(self, rows: int, cols: int) -> None:
-        """Raises Refused without a terminal."""
+        """Set the size of the terminal. Raises Refused if there is none."""
         if self.master_fd < 0:
             raise Refused(f"{self.key} has no terminal")
         set_size(self.master_fd, rows, cols)
 
     def answer(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        """Answer every request that waits for this start."""
+        """Send the reply to every request that waits for this start."""
         waiters, self.waiters = self.waiters, ()
         for connection, number in waiters:
             connection.send({**message, "a": number}, fds)
@@ -317,7 +329,7 @@ class Child:
 
 
 def _kernel_status(pidfd: int) -> int | None:
-    """The exit code of a process that somebody else has reaped; None where the kernel can't tell (yet)."""
+    """The exit code of a process that another process has reaped; None if the kernel does not know it (yet)."""
     info = bytearray(64)  # struct pidfd_info: mask first, exit_code last
     struct.pack_into("<Q", info, 0, _PIDFD_INFO_EXIT)
     try:

@@ -1,11 +1,11 @@
 """The engine's side of the supervisor's socket, for asyncio.
 
-The client outlives the supervisor: when the connection breaks it connects again (the listening socket is the keeper's,
-so that always succeeds while the keeper lives) and repeats every request that has no answer yet. That is safe, because
-the supervisor answers a repeated `spawn` or `exec` with the process that is there already; a signal may be sent twice.
+The client outlives the supervisor. When the connection breaks, it connects again (the keeper holds the listening
+socket, so connecting succeeds as long as the keeper lives) and repeats every request that has no reply yet. That is
+safe: the supervisor replies to a repeated `spawn` or `exec` with the existing process. A signal may be sent twice.
 
-Events come by `on_event`, on the loop, in order. `Exited` is repeated after every reconnection until `acknowledge`;
-`LogGrew` says no more than "look again". After a reconnection `LogGrew` comes for every container that runs.
+Events are passed to `on_event`, on the loop, in order. `Exited` is repeated after every reconnection until
+`acknowledge`. `LogGrew` means only "read the log again"; after a reconnection it comes for every running container.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from vmagent.runtime.plantypes import VERSION, Plan, Process
 REQUEST_LIMIT_S = 30.0
 SPAWN_LIMIT_S = 120.0
 _CLOSE_S = 0.01
-_RETRY_S = 0.05  # only when even connecting fails: the keeper is gone or not yet there
+_RETRY_S = 0.05  # between attempts while connecting fails: the keeper has ended or has not started yet
 
 
 class SupervisorError(EngineError):
-    """The supervisor refused or could not do it; `str(self)` says what and why. 500 where nobody knows better."""
+    """The supervisor refused a request or failed at it; `str(self)` says what and why. HTTP status 500 by default."""
 
 
 class NotHeld(SupervisorError):
-    """No such container or exec is with the supervisor, or its process has ended."""
+    """The supervisor has no such container or exec, or its process has ended."""
 
     status = 409
 
 
 class SupervisorUnavailable(SupervisorError):
-    """No answer within the time limit, or the client was closed meanwhile."""
+    """No reply within the time limit, or the client was closed meanwhile."""
 
 
 class SpawnError(SupervisorError):
@@ -54,7 +54,7 @@ class SpawnError(SupervisorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What the supervisor knows of one container's run."""
+    """What the supervisor knows about one run of a container."""
 
     id: str
     run: int
@@ -74,12 +74,12 @@ class SpawnRequest:
     id: str
     run: int  # counts the container's starts; the same (id, run) is never started twice
     plan: Plan
-    log_dir: str | None  # where log.1 … go; None: the exec root keeps a window of the output for who is attached
-    log_limits: tuple[int, int] | None = None  # bytes of a generation of the log, and how many generations stay
+    log_dir: str | None  # folder of the log files; None: no log, the exec root keeps the latest output for attach
+    log_limits: tuple[int, int] | None = None  # size of a log generation in bytes, and how many generations are kept
     open_stdin: bool = False
     tty: bool = False
     tty_size: tuple[int, int] | None = None  # rows, columns
-    netns_fd: int | None = None  # stays the caller's
+    netns_fd: int | None = None  # the caller keeps and closes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Spawned:
 class ExecRequest:
     exec_id: str
     container_id: str
-    process: Process  # its `terminal` decides about a tty
+    process: Process  # its `terminal` decides whether it gets a terminal
     facts: Mapping[str, Any] = field(default_factory=dict)  # returned in `HeldExec`
     tty: bool = False
     tty_size: tuple[int, int] | None = None
@@ -104,7 +104,7 @@ class ExecRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldExec:
-    """What the supervisor knows of one exec that was started, up to five minutes after its end."""
+    """What the supervisor knows about one exec that was started. It is kept for five minutes after the end."""
 
     exec_id: str
     container_id: str
@@ -115,12 +115,12 @@ class HeldExec:
     ended_at: float  # seconds since 1970; 0.0 while it runs
     has_output: bool  # a client can attach to its streams
     is_attended: bool  # output is kept for a client
-    is_closed: bool  # an engine has noted the exit and sent `close_exec`
+    is_closed: bool  # the engine has handled the exit and sent `close_exec`
 
 
 @dataclass(slots=True, kw_only=True)
 class ExecStreams:
-    """The engine's descriptors of an attached exec, the holder's; input is the terminal's master with a tty."""
+    """The engine's descriptors of an attached exec. The holder closes them. With a tty, stdin is the pty's master."""
 
     window: tuple[int, int] | None = None  # of `vmagent.supervisor.windowreader`
     stdin_fd: int | None = None
@@ -157,7 +157,7 @@ class LogGrew:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecGrew:
-    """Look at the exec's window again."""
+    """The exec has more output: read its window again."""
 
     exec_id: str
 
@@ -167,7 +167,7 @@ _Answer = tuple[dict[str, Any], list[int]]  # the message and its descriptors
 
 
 class _Pending:
-    """A request without an answer: kept, with its descriptors, to be sent again after a reconnection."""
+    """A request without a reply. It is kept, with its descriptors, to be sent again after a reconnection."""
 
     __slots__ = ("answer", "fds", "message")
 
@@ -177,7 +177,7 @@ class _Pending:
         self.answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
 
     def drop_answer(self) -> None:
-        """Who asked was cancelled: the descriptors of an answer that has come in the same moment are nobody's."""
+        """The caller was cancelled. Close descriptors that arrived with a simultaneous reply."""
         if self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None:
             for fd in self.answer.result()[1]:
                 os.close(fd)
@@ -189,7 +189,7 @@ class _Pending:
 
 
 class SupervisorClient:
-    """One connection to the supervisor; made once per engine. Use on one loop only."""
+    """The engine's connection to the supervisor; one per engine. Use it on one event loop only."""
 
     def __init__(self) -> None:
         self._path = ""
@@ -213,7 +213,7 @@ class SupervisorClient:
             raise SupervisorUnavailable(f"nothing answers at {self._path}") from e
 
     async def close(self) -> None:
-        """Drop the connection; requests under way raise SupervisorUnavailable. Containers are not touched."""
+        """Close the connection; pending requests raise SupervisorUnavailable. Containers are not touched."""
         self._closed = True
         if self._reconnecting is not None:
             self._reconnecting.cancel()
@@ -226,7 +226,7 @@ class SupervisorClient:
     # Containers
 
     async def list(self) -> Sequence[Held]:
-        """Every container's run that is not acknowledged yet."""
+        """All runs of containers that have not been acknowledged yet."""
         answer, _ = await self._request({"op": "list"})
         return [Held(**entry) for entry in answer["held"]]
 
@@ -253,30 +253,30 @@ class SupervisorClient:
         await self._request({"op": "signal", "id": container_id, "signum": signum})
 
     async def pause(self, container_id: str) -> None:
-        """Freeze; fine if it is frozen. Raises NotHeld, SupervisorError."""
+        """Freeze the container's processes. Idempotent. Raises NotHeld, SupervisorError."""
         await self._request({"op": "pause", "id": container_id})
 
     async def resume(self, container_id: str) -> None:
-        """Thaw; fine if it runs. Raises NotHeld, SupervisorError."""
+        """Thaw the container's processes. Idempotent. Raises NotHeld, SupervisorError."""
         await self._request({"op": "resume", "id": container_id})
 
     async def update(self, container_id: str, resources: Mapping[str, Any]) -> None:
-        """Change limits: `resources` as OCI's linux.resources. Raises NotHeld, SupervisorError."""
+        """Change cgroup limits; `resources` is linux.resources of the OCI spec. Raises NotHeld, SupervisorError."""
         await self._request({"op": "update", "id": container_id, "resources": resources})
 
     async def stats(self, container_id: str) -> dict[str, Any]:
-        """Counters of the cgroup: vmagent.runtime.cgroups.base.empty_stats has the shape. Raises NotHeld."""
+        """The cgroup's counters, in the form of vmagent.runtime.cgroups.base.empty_stats. Raises NotHeld."""
         answer, _ = await self._request({"op": "stats", "id": container_id})
         stats: dict[str, Any] = answer["stats"]
         return stats
 
     async def pids(self, container_id: str) -> Sequence[int]:
-        """The processes of the container, in the host's numbers. Raises NotHeld."""
+        """The pids of the container's processes in the host's pid namespace. Raises NotHeld."""
         answer, _ = await self._request({"op": "pids", "id": container_id})
         return [int(pid) for pid in answer["pids"]]
 
     async def resize(self, container_id: str, rows: int, cols: int) -> None:
-        """Size of the container's terminal. Raises NotHeld; SupervisorError without a tty."""
+        """Set the size of the container's terminal. Raises NotHeld; SupervisorError without a tty."""
         await self._request({"op": "resize", "id": container_id, "rows": rows, "cols": cols})
 
     async def stdin_fd(self, container_id: str) -> int:
@@ -285,19 +285,23 @@ class SupervisorClient:
         return fds[0]
 
     async def close_stdin(self, container_id: str) -> None:
-        """Let the container see end of file once no copy is left elsewhere. Idempotent."""
+        """Close the supervisor's copy of stdin's write end. Idempotent.
+
+        The container reads end of file once all copies are closed.
+        """
         await self._request({"op": "close_stdin", "id": container_id})
 
     async def acknowledge(self, container_id: str, run: int) -> None:
-        """The exit status is on the engine's disk: forget the run, remove what its cgroup left. Idempotent."""
+        """The engine has stored the exit status: drop the run, and its cgroup if that still exists. Idempotent."""
         await self._request({"op": "acknowledge", "id": container_id, "run": run})
 
     # Execs
 
     async def exec(self, request: ExecRequest) -> tuple[int, ExecStreams]:
-        """Start another process in a container: its pid and streams. Raises SpawnError; NotHeld if that does not run.
+        """Start another process in a container; returns its pid and streams.
 
-        The output is kept for a client: read it, or send `leave_exec`.
+        A full window blocks the command: read the output, or call `leave_exec`. Raises SpawnError; NotHeld if the
+        container is not running.
         """
         message = {
             "op": "exec",
@@ -315,21 +319,24 @@ class SupervisorClient:
         return reply["pid"], _streams(reply, fds)
 
     async def list_execs(self) -> Sequence[HeldExec]:
-        """Every exec that runs, or has ended not long ago."""
+        """Every exec that is running, or has ended in the last five minutes."""
         reply, _ = await self._request({"op": "list_execs"})
         return [HeldExec(**entry) for entry in reply["execs"]]
 
     async def exec_streams(self, exec_id: str) -> ExecStreams:
-        """The streams again, for a client that attaches to an exec of an earlier engine. Raises NotHeld."""
+        """New descriptors of an exec's streams, for a client that attaches to an exec of an earlier engine.
+
+        Raises NotHeld.
+        """
         reply, fds = await self._request({"op": "exec_streams", "exec_id": exec_id})
         return _streams(reply, fds)
 
     def exec_read(self, exec_id: str) -> None:
-        """The client has read output that the supervisor waited for."""
+        """Report that the client has read output, so that the supervisor can go on filling a window that was full."""
         self._tell({"op": "exec_read", "exec_id": exec_id, "q": 0})
 
     async def leave_exec(self, exec_id: str) -> None:
-        """No client reads the output any more: keep only the last of it, close the input. Raises NotHeld."""
+        """The client has left: from now on only the latest output is kept, and the input is closed. Raises NotHeld."""
         await self._request({"op": "leave_exec", "exec_id": exec_id})
 
     async def close_exec_stdin(self, exec_id: str) -> None:
@@ -337,7 +344,7 @@ class SupervisorClient:
         await self._request({"op": "close_exec_stdin", "exec_id": exec_id})
 
     def close_exec(self, exec_id: str) -> None:
-        """Its exit is known and its output delivered: give its streams back."""
+        """Let the supervisor close the streams: the engine knows the exit status and has delivered the output."""
         # Delayed so that the waiting client is answered first. If the message is lost with the connection, the exit
         # is reported again, and the engine closes the exec again.
         message = {"op": "close_exec", "exec_id": exec_id, "q": 0}
@@ -348,7 +355,7 @@ class SupervisorClient:
         await self._request({"op": "signal_exec", "exec_id": exec_id, "signum": signum})
 
     async def resize_exec(self, exec_id: str, rows: int, cols: int) -> None:
-        """Size of the exec's terminal. Raises NotHeld; SupervisorError without a tty."""
+        """Set the size of the exec's terminal. Raises NotHeld; SupervisorError without a tty."""
         await self._request({"op": "resize_exec", "exec_id": exec_id, "rows": rows, "cols": cols})
 
     # The connection
@@ -376,7 +383,7 @@ class SupervisorClient:
 
     def _send(self, pending: _Pending) -> None:
         if self._link is None:
-            return  # sent when the link is back
+            return  # `_open` sends it after reconnecting
         try:
             self._link.send(pending.message, pending.fds)
         except PeerLost:
@@ -406,7 +413,7 @@ class SupervisorClient:
         self._watch_writable()
 
     def _on_readable(self) -> None:
-        for _ in range(64):  # then let others on the loop have their turn
+        for _ in range(64):  # then let the loop serve others
             if self._link is None:
                 return
             try:
@@ -426,7 +433,7 @@ class SupervisorClient:
             else:
                 pending.answer.set_result((message, [*fds]))
                 return
-        for fd in fds:  # nobody waits for them any more
+        for fd in fds:  # the request was cancelled or has timed out
             os.close(fd)
         match message.get("e"):
             case "exited":
@@ -448,7 +455,7 @@ class SupervisorClient:
                     self._on_event(ExecGrew(exec_id=exec_id))
 
     def _tell(self, message: dict[str, Any]) -> None:
-        """Send something that needs no answer and no repetition."""
+        """Send a message that has no reply and is not repeated after a reconnection."""
         if self._link is not None:
             try:
                 self._link.send(message)
@@ -474,14 +481,14 @@ class SupervisorClient:
             self._reconnecting = asyncio.create_task(self._open(), name="reconnect to the supervisor")
 
     async def _open(self) -> None:
-        """Connect, however long it takes, and send again what has no answer."""
+        """Connect, however long it takes, then send all pending requests again."""
         self._is_opening = True
         try:
             while self._link is None:
                 sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 sock.setblocking(False)
                 try:
-                    sock.connect(self._path)  # to a unix socket this never waits: accepted, refused or EAGAIN
+                    sock.connect(self._path)  # never blocks on a unix socket: connected, ECONNREFUSED or EAGAIN
                 except OSError:
                     sock.close()
                     await asyncio.sleep(_RETRY_S)
@@ -489,7 +496,7 @@ class SupervisorClient:
                 self._link = Link(sock)
                 asyncio.get_running_loop().add_reader(self._link.fd, self._on_readable)
                 for number in sorted(self._pending):
-                    self._send(self._pending[number])  # a loss in here leaves no link: once more
+                    self._send(self._pending[number])  # if the link is lost here, the outer loop connects again
         finally:
             self._is_opening = False
 

@@ -1,4 +1,4 @@
-"""The engine's connections to the supervisor (one, as a rule; two for an instant while an engine is replaced)."""
+"""The supervisor's side of its connections to engines: normally one, briefly two while an engine is replaced."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     Dispatch = Callable[["Connection", dict[str, Any], list[int]], None]
 
 _REQUESTS_A_TURN = 16
-_GREW_PAUSE_S = 0.004  # LogGrew is sent at most this often: a chatty container must not keep the engine busy
+_GREW_PAUSE_S = 0.004  # the least time between two "grew" messages, so that much output does not flood the engine
 
 
 class Connection:
-    """One peer. While it does not read, no request of it is taken; far behind, it is dropped."""
+    """One peer. While it does not read its replies, its requests are not read; too far behind, it is disconnected."""
 
     __slots__ = (
         "_dispatch",
@@ -41,7 +41,7 @@ class Connection:
         self._dispatch = dispatch
         self._drop = drop
         self._events = READ
-        self._grown: dict[str, None] = {}  # containers whose log has grown, in order
+        self._grown: dict[str, None] = {}  # ids of containers whose log has grown since the last message, in order
         self._execs_grown: dict[str, None] = {}
         self._grew_at = 0.0
         self._is_timer_set = False
@@ -56,14 +56,14 @@ class Connection:
             self.release().close()
 
     def release(self) -> Link:
-        """Give the link away; this connection is closed then."""
+        """Return the link, which the caller now owns. This connection counts as closed."""
         link = self.link
         self._loop.remove(link.fd)
         self.link = _CLOSED
         return link
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
-        """Send, or queue; a peer that is gone is noticed by its connection, not by the caller."""
+        """Send or queue a message. If the peer has closed its end, this connection is dropped and nothing is raised."""
         if not self.is_open:
             return
         try:
@@ -74,12 +74,12 @@ class Connection:
         self._choose_events()
 
     def grew(self, container_id: str) -> None:
-        """The log of the container has grown."""
+        """Notify the engine soon that the container's log has grown."""
         self._grown[container_id] = None
         self._flush_soon()
 
     def exec_grew(self, exec_id: str, *, at_once: bool) -> None:
-        """The output of the exec has grown; `at_once`: its reader waits for that, so that a pause would be seen."""
+        """Notify the engine that the exec's output has grown; `at_once`: now, since the client would see a delay."""
         self._execs_grown[exec_id] = None
         if at_once:
             self.flush_grown()
@@ -101,7 +101,7 @@ class Connection:
         self.flush_grown()
 
     def flush_grown(self) -> None:
-        """Tell of all growth now; it must arrive before the exit that follows it."""
+        """Send the "grew" message now. It must be sent before the message about an exit that follows the output."""
         if self._grown or self._execs_grown:
             ids, exec_ids = [*self._grown], [*self._execs_grown]
             self._grown.clear()

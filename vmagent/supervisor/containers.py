@@ -1,4 +1,4 @@
-"""One run of a container: its process, its pipes and logs, its cgroup, its exit record."""
+"""One run of a container, from a start to the exit: its process, pipes, log files, cgroup and exit record."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from vmagent.supervisor.loop import Loop
 
 KIND = "run"
-_DRAIN_TURNS = 16  # after the end only what the pipe still holds is there, unless a stranger has it open
+_DRAIN_TURNS = 16  # a limit, since another process that has the pipe open may go on writing after the exit
 _REMOVE_TRIES = 100
 
 
 class Run(Child, LogOwner):
-    """A container's run. `events` is called with what the engine is to be told."""
+    """One run of a container."""
 
     __slots__ = (
         "_cgroup_name",
@@ -66,9 +66,10 @@ class Run(Child, LogOwner):
         keeping: Keeping,
         tell: Callable[[Run, str], None],
     ) -> None:
-        """`data`: id, run, tty, cgroup, window, rotation; `exec_containers`: where its folder in the exec root is.
+        """`data`: id, run, tty, cgroup, window, rotation; `exec_containers`: the exec root's folder of containers.
 
-        `tell(self, what)` is called with "running", "failed", "grew", "exited" or "cgroup-busy".
+        `tell(self, what)` is called when something has happened: "running", "failed", "grew" (the log), "exited" or
+        "cgroup-busy" (see `remove_cgroup`).
         """
         super().__init__(loop, keeping)
         self.id: str = data["id"]
@@ -81,10 +82,10 @@ class Run(Child, LogOwner):
         self._exec_containers = exec_containers
         self._tell = tell
         self._splicers: tuple[LogSplicer, ...] = ()
-        rotation = data.get("rotation")  # not there without limits
+        rotation = data.get("rotation")  # absent if the log has no limits
         self._rotation = Rotation(rotation, self.key, keeping) if rotation else None
         self.stdin_fd = -1
-        self.last_ns = 0  # the time of the latest record of both streams
+        self.last_ns = 0  # time of the latest log record of either stream
         self.oom_killed = False
         self.paused = False
         self.at_ns: int | None = None
@@ -119,7 +120,7 @@ class Run(Child, LogOwner):
     def kept_fds(self) -> dict[str, int]:
         fds = {name: fd for splicer in self._splicers for name, fd in splicer.fds().items()}
         if self.tty:
-            fds.pop(f"src{STDOUT}", None)  # the terminal's master, which has its own name
+            fds.pop(f"src{STDOUT}", None)  # the terminal's master, which Child stores as "master"
         if self.stdin_fd >= 0:
             fds["stdin"] = self.stdin_fd
         return fds
@@ -127,7 +128,10 @@ class Run(Child, LogOwner):
     # Start
 
     def start(self, plan: Plan, log_dir: str, netns_fd: int, spawner: Spawner | None, *, open_stdin: bool) -> None:
-        """Make pipes and logs, store them, launch. Raises LaunchError, OSError; nothing stays behind then."""
+        """Make pipes and log files, store them with the keeper, launch.
+
+        Raises LaunchError, OSError, after undoing everything.
+        """
         theirs: dict[str, int] = {}
         try:
             if self._is_window:
@@ -163,7 +167,7 @@ class Run(Child, LogOwner):
                 LogSplicer(STDOUT, -1, self._writer(log_dir, STDOUT), relay=relay, is_window=self._is_window)
             )
         else:
-            # Stdout's files last: a reader that finds those alone knows that there will be no others.
+            # Stdout's files last: a reader that finds them without stderr's knows that there is no stderr stream.
             for stream, name in ((STDERR, "stderr"), (STDOUT, "stdout")):
                 reader, theirs[name] = output_pipe()
                 self._add_splicer(LogSplicer(stream, reader, self._writer(log_dir, stream), is_window=self._is_window))
@@ -207,14 +211,18 @@ class Run(Child, LogOwner):
             self._rotation.resume()
 
     def finish_restored(self, fds: dict[str, int]) -> None:
-        """The run was over already, or never began, when its supervisor died: save the output, drop the rest."""
+        """Clean up a run that had ended or not yet started when its supervisor died; the output is saved.
+
+        `fds`: of the keeper's entry; all are closed.
+        """
         self._rebuild_splicers(fds)
         self._drain()
         for fd in fds.values():
             os.close(fd)
         with contextlib.suppress(OSError):
-            # A child that was killed between clone3 and the keeper's knowing. It may be wanted again at once, in the
-            # same cgroup; so this waits, for once, the milliseconds until it is gone.
+            # There may be a child that the keeper does not know of: its supervisor was killed right after clone3.
+            # `kill_all` blocks for some milliseconds until it is dead: the engine may repeat the start at once, in the
+            # same cgroup.
             self.cgroup.kill_all()
         self._close_all()
 
@@ -239,7 +247,7 @@ class Run(Child, LogOwner):
         if state == ENDED:
             self.loop.remove(
                 splicer.source_fd
-            )  # a pipe without writers, a terminal hung up: both would be ready for ever
+            )  # a pipe without writers and a hung-up terminal stay readable: epoll would report them for ever
 
     def _drain(self) -> None:
         for splicer in self._splicers:
@@ -249,7 +257,7 @@ class Run(Child, LogOwner):
                     break
 
     def close_stdin(self) -> None:
-        """Drop the write end here and at the keeper. Idempotent."""
+        """Close the write end of stdin, and the keeper's copy. Idempotent."""
         if self.stdin_fd >= 0:
             os.close(self.stdin_fd)
             self.stdin_fd = -1
@@ -270,12 +278,12 @@ class Run(Child, LogOwner):
         self._drain()
         self.exit_code = code
         self.at_ns = time.time_ns()
-        with contextlib.suppress(OSError):  # the cgroup may be gone already, by hand
+        with contextlib.suppress(OSError):  # a user may have removed the cgroup
             self.oom_killed = self.cgroup.oom_kills() > 0
         self.state = EXITED
-        # Told first: the engine settles the exit while this records it and tidies up. Should this process be killed
-        # before it reaps, an heir finds out the same and tells it again. A new start of the same container waits in
-        # the socket until all of it is gone.
+        # Send the event first: the engine handles the exit while this process records it and cleans up. If this process
+        # is killed before it reaps, the next supervisor finds the same status and sends the event again. A request for
+        # a new start of the container stays in the socket's buffer until the cleanup is done.
         self._tell(self, "exited")
         try:
             records.write(self._folder, records.EXIT, self.record())
@@ -285,12 +293,12 @@ class Run(Child, LogOwner):
         self._close_all()
 
     def _close_all(self) -> None:
-        """Give back descriptors, cgroup and the keeper's entry."""
+        """Close all descriptors, remove the cgroup and the keeper's entry."""
         for splicer in self._splicers:
             if splicer.source_fd >= 0:
                 self.loop.remove(splicer.source_fd)
             if self.tty:
-                splicer.source_fd = -1  # the master is Child's
+                splicer.source_fd = -1  # Child closes the master
             splicer.close()
         self._splicers = ()
         if self.stdin_fd >= 0:
@@ -302,9 +310,11 @@ class Run(Child, LogOwner):
         self.remove_cgroup()
 
     def remove_cgroup(self) -> None:
-        """Remove the cgroup, and kill what is left in it: without a pid namespace, processes outlive the first one.
+        """Kill the processes left in the cgroup, and remove it.
 
-        While it is busy yet, "cgroup-busy" is told: call again a moment later, unless a new run uses it.
+        Without a pid namespace of their own, a container's processes outlive its first process. While the cgroup is
+        still busy, `tell` is called with "cgroup-busy": the caller tries again a little later, unless a new run of
+        the container uses the cgroup by then.
         """
         try:
             try:
@@ -325,7 +335,7 @@ class Run(Child, LogOwner):
     # The exit record
 
     def record(self) -> dict[str, Any]:
-        """What `Held` is made of; on disk after the exit."""
+        """The content of `Held` (`vmagent.supervisor.client`), and of the exit record on disk."""
         return {
             "id": self.id,
             "run": self.run,
@@ -343,7 +353,7 @@ class Run(Child, LogOwner):
         }
 
     def take_record(self, record: Mapping[str, Any]) -> None:
-        """Become the run that has left this record."""
+        """Restore an ended run from its exit record."""
         self.pid = record["pid"]
         self.started_at_ns = record["started_at_ns"]
         self.exit_code = record["exit_code"]
@@ -352,11 +362,11 @@ class Run(Child, LogOwner):
         self.state = EXITED
 
     def lose(self) -> None:
-        """Keeper and supervisor were killed together: pipes and status are gone. End what is left of it."""
+        """End a run whose keeper and supervisor were killed together: its pipes and its exit status are lost."""
         self.exit_code = UNKNOWN
         with contextlib.suppress(OSError):
             if self.cgroup.pids():
-                self.exit_code = 128 + signal.SIGKILL  # by `remove_cgroup`
+                self.exit_code = 128 + signal.SIGKILL  # `remove_cgroup` kills them
                 self.cgroup.thaw()
         self.at_ns = self.started_at_ns = time.time_ns()
         self.state = EXITED
@@ -365,7 +375,7 @@ class Run(Child, LogOwner):
         self.remove_cgroup()
 
     def forget(self) -> None:
-        """The engine has the status: nothing of the run stays. Idempotent."""
+        """Remove the run's remaining files and cgroup, once the engine has the exit status. Idempotent."""
         if self._is_window:
             for stream in (STDOUT, STDERR):
                 records.remove(self._folder, payload_name(stream))
@@ -397,7 +407,7 @@ class Run(Child, LogOwner):
         self.paused = False
 
     def input_fd(self) -> int:
-        """Where the container's input is written to, still ours. Raises Refused if it has none."""
+        """The descriptor that the container's input is written to; it stays this object's. Raises Refused if none."""
         fd = self.master_fd if self.tty else self.stdin_fd
         if fd < 0:
             raise Refused(f"{self.key} has no open standard input")
@@ -405,7 +415,7 @@ class Run(Child, LogOwner):
 
 
 def remove_empty_cgroup(path: str) -> None:
-    """Remove the cgroup `path` of all hierarchies where nothing is below it. Another engine's stay as they are."""
+    """Remove the cgroup `path` in each hierarchy where it has no children; another engine may still use the others."""
     for root in cgroup_tree().mount_points if path else ():
         with contextlib.suppress(OSError):
             os.rmdir(root + path)

@@ -1,8 +1,9 @@
-"""Another process in a running container: its streams, its start, its exit status, and what is known of it afterwards.
+"""An exec, another process in a running container: its streams, its start, its exit status, its record afterwards.
 
-Output goes to a window (`vmagent.supervisor.window`) that outlives engine and supervisor; input and output pipes are
-held here and by the keeper. After the end the streams stay until the engine sends `close_exec`, and the entry (what was
-requested, pid, exit code) for `KEEP_S`, so that an engine that starts in between can answer for the exec.
+Output goes to a window (`vmagent.supervisor.window`), a pair of files in memory that outlives engine and supervisor.
+The supervisor and the keeper both hold the input and output pipes. After the exit the streams are kept until the engine
+sends `close_exec`, and the record (request, pid, exit code) for `KEEP_S`: an engine that starts meanwhile can still
+deliver the output and report the exit status.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ KIND = "exec"
 KEEP_S = 300.0  # an ended exec can be inspected for this long
 _DRAIN_TURNS = 16
 _KEPT = ("pid", "report", "console", "master", "stdin", "src1", "src2", "relay_r", "relay_w", "window", "index")
-# From the exit of a terminal's process to the end of its output: the bytes come through a work queue of the kernel.
+# How long to wait for output after the exit of a process with a terminal: the kernel passes a pty's bytes on by a work
+# queue, so they can arrive after the exit.
 _TERMINAL_DRAIN_S = 0.5
 
 
 class Exec(Child, WindowOwner):
-    """`tell(self, what)` is called with "running", "failed", "grew" or "exited"."""
+    """One exec. `tell(self, what)` is called when something has happened: "running", "failed", "grew" or "exited"."""
 
     __slots__ = (
         "_code",
@@ -57,7 +59,7 @@ class Exec(Child, WindowOwner):
     def __init__(
         self, data: Mapping[str, Any], loop: Loop, keeping: Keeping, tell: Callable[[Exec, str], None]
     ) -> None:
-        """`data`: exec_id, id (the container's), tty, facts (the engine's, returned to the next engine)."""
+        """`data`: exec_id, id (the container's), tty, facts (data of the engine, for the engine that starts next)."""
         super().__init__(loop, keeping)
         self.exec_id: str = data["exec_id"]
         self.container_id: str = data["id"]
@@ -66,10 +68,10 @@ class Exec(Child, WindowOwner):
         self.window: Window | None = None
         self.stdin_fd = -1
         self.ended_at = 0.0  # seconds since 1970
-        self.is_closed = False  # the engine needs neither its streams nor the report of its exit any more
-        self.is_read_up = False  # the reader had everything when the last bytes came: it waits for a message
+        self.is_closed = False  # the engine needs neither the streams nor the exit event any more
+        self.is_read_up = False  # the reader had read everything before the last bytes came: it waits for "grew"
         self._splicers: tuple[WindowSplicer, ...] = ()
-        self._code: int | None = None  # the exit code while a terminal's last output is waited for
+        self._code: int | None = None  # the exit code; set before `exit_code` while a terminal's last output may come
         self._tell = tell
 
     @property
@@ -87,7 +89,7 @@ class Exec(Child, WindowOwner):
         return entry if self.exit_code is None else {**entry, "exit_code": self.exit_code, "ended_at": self.ended_at}
 
     def record(self) -> dict[str, Any]:
-        """What `HeldExec` is made of."""
+        """The content of `HeldExec` (`vmagent.supervisor.client`)."""
         return {
             "exec_id": self.exec_id,
             "container_id": self.container_id,
@@ -121,10 +123,10 @@ class Exec(Child, WindowOwner):
         owner: tuple[int, int] | None,
         spawner: Spawner | None,
     ) -> None:
-        """Make the pipes and launch. Raises LaunchError, OSError; nothing stays behind then.
+        """Make the pipes and launch. Raises LaunchError, OSError, after undoing everything.
 
-        `streams`: which of stdin, stdout and stderr are attached; the others are the null device, but a terminal
-        always has its output read. `owner`: uid and gid of the pipes, for a container in a user namespace of its own.
+        `streams`: which of stdin, stdout and stderr are attached; the others are the null device. A terminal's output
+        is always read. `owner`: uid and gid of the pipes, for a container with a user namespace.
         """
         theirs: dict[str, int] = {}
         try:
@@ -141,7 +143,7 @@ class Exec(Child, WindowOwner):
                 stderr_fd=theirs.get("stderr", -1),
                 spawner=spawner,
             )
-            # In one message: until the child is let go, nothing was executed that a new supervisor must know of.
+            # Entry and process in one message: before the child continues, a new supervisor need not know about it.
             self.launched(launched, self.entry(), self.kept_fds())
         except BaseException:
             self.close()
@@ -174,7 +176,7 @@ class Exec(Child, WindowOwner):
         self._watch_output()
 
     def restore_ended(self, data: Mapping[str, Any], fds: dict[str, int]) -> None:
-        """Take over the record of one that has ended."""
+        """Take over the record of an ended exec."""
         self._restore_streams(fds)
         self.pid = data["pid"]
         self.exit_code = data["exit_code"]
@@ -234,28 +236,31 @@ class Exec(Child, WindowOwner):
         self.is_read_up = True
 
     def read_on(self) -> None:
-        """The reader has read more, or there is none any more: go on with what was held back."""
+        """Move output into the window again, after the reader has made room or has left."""
         if self.window is not None and self.exit_code is None:
             self.window.resume()
             self._watch_output()
 
     def set_attended(self, is_attended: bool) -> None:
-        """Whether a client reads the output. Without one the command is not held back."""
+        """Set whether a client reads the output. Without one, a full window does not block the command."""
         if self.window is not None:
             self.window.set_attended(is_attended)
             self.read_on()
 
     def input_fd(self) -> int:
-        """Where the engine writes the command's input, still ours; -1 if there is none."""
+        """The descriptor that the command's input is written to; it stays this object's. -1 if there is none."""
         return self.master_fd if self.tty else self.stdin_fd
 
     def stream_fds(self) -> tuple[int, ...]:
-        """For the engine, still ours: the window's two files if there is one, then the input."""
+        """The descriptors to send to the engine: the window's two files and the input, if present. They stay ours."""
         fds = () if self.window is None else (self.window.payload_fd, self.window.index_fd)
         return (*fds, self.input_fd()) if self.input_fd() >= 0 else fds
 
     def close_stdin(self) -> None:
-        """The command sees the end of its input once the engine has closed its copy. Idempotent."""
+        """Close our copy of the input and the keeper's. Idempotent.
+
+        The command reads end of file once the engine has closed its copy too.
+        """
         if self.stdin_fd >= 0:
             os.close(self.stdin_fd)
             self.stdin_fd = -1
@@ -287,26 +292,26 @@ class Exec(Child, WindowOwner):
             self._finish()
 
     def _finish(self) -> None:
-        """Everything it wrote is in the window: report the exit, put it on record, reap. Idempotent."""
+        """All output is in the window: send the exit event, record the exit, reap. Idempotent."""
         if self._code is None or self.exit_code is not None:
             return
         self.exit_code = self._code
         self.ended_at = time.time()
         self.state = EXITED
-        self._tell(self, "exited")  # a client waits for this; until the reaping a new supervisor finds the same
+        self._tell(self, "exited")  # first, since a client waits; until it is reaped, a new supervisor finds the same
         self.keeping.put(self.key, {"exit_code": self.exit_code, "ended_at": self.ended_at})
         self.reap()
         self._close_sources()
         super().close()
         if self.window is None:
-            self.keeping.take_later(self.key, *_KEPT)  # else with the window: each message wakes the keeper
+            self.keeping.take_later(self.key, *_KEPT)  # else `close_streams` does it, saving the keeper a message
 
     def _close_sources(self) -> None:
         for splicer in self._splicers:
             if splicer.source_fd >= 0:
                 self.loop.remove(splicer.source_fd)
             if self.tty:
-                splicer.source_fd = -1  # the master is Child's
+                splicer.source_fd = -1  # Child closes the master
             splicer.close()
         self._splicers = ()
         if self.stdin_fd >= 0:
@@ -314,7 +319,7 @@ class Exec(Child, WindowOwner):
             self.stdin_fd = -1
 
     def close_streams(self) -> None:
-        """The engine has delivered the output, or nobody wants it. Raises Refused before the end."""
+        """Close the window, once its output is delivered or not needed. Raises Refused before the exit."""
         if self.state != EXITED:
             raise Refused(f"{self.key} has not ended")
         self.is_closed = True

@@ -1,10 +1,11 @@
-"""What must outlive the supervisor: descriptors and a few words about each process, stored with the keeper.
+"""What must outlive the supervisor: descriptors and some data about each process, stored in the keeper.
 
-An entry has a key, a flat JSON object and named descriptors. The order of events makes it exact: what is sent is in the
-kernel's buffer, the keeper reads it even when the supervisor is dead, so a message that went out is as good as kept.
+An entry has a key, a flat JSON object and named descriptors. A message is safe as soon as send(2) returns: it is in the
+socket's buffer, and the keeper reads it even after the supervisor has died.
 
-Each message wakes the keeper, on a processor that a start may want. So what only frees something there (`*_later`) goes
-with the next message that is needed, or after a moment; an heir that finds it undone must come to the same.
+Each message wakes the keeper, which takes CPU time from container starts. So messages that only free something in the
+keeper (`*_later`) are sent with the next other message, or after a short delay. If the supervisor is killed before
+that, the next one finds the old entry, and must be able to finish the same work from it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LATER_S = 0.05
 
 
 class Keeping:
-    """The supervisor's end of its connection to the keeper. Without a keeper nothing is stored and all goes on."""
+    """The supervisor's connection to the keeper. Without a keeper nothing is stored, and containers go on running."""
 
     __slots__ = ("_is_timer_set", "_later", "_loop", "link")
 
@@ -38,28 +39,28 @@ class Keeping:
         self._is_timer_set = False
 
     def put(self, key: str, data: Mapping[str, Any], fds: Mapping[str, int] | None = None) -> None:
-        """Make the entry `key`, or add to it: `data` over its data, `fds` beside its descriptors (they stay ours)."""
+        """Create the entry `key`, or update it with `data` and `fds`. The caller keeps its copies of `fds`."""
         fds = fds or {}
         self._send({"k": "put", "key": key, "data": data, "names": [*fds]}, [*fds.values()])
 
     def take(self, key: str, *names: str) -> None:
-        """Let the keeper close these descriptors of the entry; those it lacks are passed over."""
+        """Let the keeper close these descriptors of the entry; unknown names are ignored."""
         self._send({"k": "take", "key": key, "names": names}, [])
 
     def take_later(self, key: str, *names: str) -> None:
-        """As `take`; descriptors that an heir can do nothing wrong with."""
+        """As `take`, but delayed: for descriptors that do no harm if the next supervisor still gets them."""
         self._put_off({"k": "take", "key": key, "names": names})
 
     def forget(self, key: str) -> None:
-        """Drop the entry with all its descriptors. Idempotent."""
+        """Delete the entry and close all its descriptors. Idempotent."""
         self._send({"k": "forget", "key": key}, [])
 
     def forget_later(self, key: str) -> None:
-        """As `forget`; an entry that an heir can see to be over."""
+        """As `forget`, but delayed: for entries that the next supervisor recognises as finished."""
         self._put_off({"k": "forget", "key": key})
 
     def flush(self) -> None:
-        """Send now what was put off."""
+        """Send the delayed messages now."""
         later, self._later = self._later, []
         for message in later:
             self._send_now(message, [])
@@ -75,7 +76,7 @@ class Keeping:
         self.flush()
 
     def hand_over(self, listener_fd: int) -> None:
-        """After all entries were put: the socket that engines come in by, and the word that this was all."""
+        """Finish the transfer of all entries to a new keeper: send our pid and the listening socket of the engines."""
         self._send({"k": "handed-over", "pid": os.getpid()}, [listener_fd])
 
     def _send(self, message: dict[str, Any], fds: list[int]) -> None:
@@ -93,7 +94,7 @@ class Keeping:
             self.lose(str(e))
 
     def _wait(self) -> None:
-        """Until the keeper has taken everything: what waits in this process would die with it."""
+        """Block until the kernel has taken all queued messages: those still in this process would die with it."""
         assert self.link is not None
         poll = select.poll()
         poll.register(self.link.fd, select.POLLOUT)
@@ -103,7 +104,7 @@ class Keeping:
             self.link.flush()
 
     def lose(self, why: str) -> None:
-        """Go on without a keeper. The caller takes the descriptor off its epoll by itself: closing does it."""
+        """Continue without a keeper. Closing the link also removes its descriptor from the loop's epoll."""
         if self.link is not None:
             say(f"cove-supervisor: the keeper is gone ({why}); what runs goes on")
             self.link.close()
