@@ -117,8 +117,8 @@ class Keeper:
                 process.kill()
                 process.wait()
             for pid in children_of(os.getpid()):  # orphans of killed keepers, see `adopting_orphans`
-                # A keeper among our children is another engine's, such as the session's.
-                if comm(pid) in ("cove-engine", "cove-supervisor") or pid in self.orphans:
+                # Not "cove-keeper": a keeper among our children is that of another engine, such as the session's.
+                if name_of(pid) in ("cove-engine", "cove-supervisor", "cove-spawner") or pid in self.orphans:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
@@ -139,6 +139,13 @@ def comm(pid: int) -> str:
     with contextlib.suppress(OSError):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return "" if state in "ZX" else Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def name_of(pid: int) -> str:
+    """The kernel's name of a process, also of a zombie."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
 
 
