@@ -1,8 +1,9 @@
-"""Reads what `vmagent.supervisor.logwriter` wrote (the format stands there); the engine's side.
+"""Reads log files in the format that `vmagent.supervisor.logwriter` describes; used by the engine.
 
-It never writes, and may run beside the writer, in another process. A record is appended in one write after its bytes,
-records of both streams in the order of their times; on that rests the merging of streams that still grow. What it
-locks keeps the writer from deleting it (`vmagent.supervisor.rotation`).
+It never writes, and may read while the writer, in another process, appends. The writer appends a record in one write(2)
+after the record's bytes, and the records of both streams in the order of their times. That is why two streams that are
+still growing can be merged by time. A generation that a reader has locked is not deleted
+(`vmagent.supervisor.rotation`).
 """
 
 from __future__ import annotations
@@ -18,39 +19,40 @@ from typing import NamedTuple, Self
 
 from vmagent.supervisor.logwriter import RECORD, STDERR, STDOUT, generations, index_name, payload_name
 
-MAX_LINE_BYTES = 1 << 20  # a longer line is given out in pieces
+MAX_LINE_BYTES = 1 << 20  # a longer line is returned in pieces
 _INDEX_CHUNK = 1024  # records read at once
 _SCAN_BYTES = 65536
-_READ_BYTES = 1 << 17  # at once: who waits for the first line, and reads on while the next are prepared
+_READ_BYTES = 1 << 17  # per `read`: small enough that the first lines come soon
 
 _Record = tuple[int, int, int]  # offset, length, time_ns
 
 
 class LogEntry(NamedTuple):
-    """A piece of output: a line with its newline; in raw mode, at the end, or past `MAX_LINE_BYTES` without."""
+    """A piece of output: a line with its newline. Without one: in raw mode, at the end, or past `MAX_LINE_BYTES`."""
 
     stream: int
-    time_ns: int  # when its last byte came
+    time_ns: int  # when its last byte arrived
     data: bytes
 
 
 def latest_payload(folder: Path) -> Path:
-    """The file that standard output goes to now, or will go to."""
+    """The file that standard output is written to now, or will be."""
     first = folder / payload_name(STDOUT)
-    if first.exists():  # as in all logs without limits
+    if first.exists():  # always so in logs without limits
         later = first.with_name(payload_name(STDOUT, 2))
         if not later.exists():
             return first
     try:
         return folder / payload_name(STDOUT, max(generations(str(folder), STDOUT), default=1))
-    except FileNotFoundError:  # with the container
+    except FileNotFoundError:  # the container has been deleted
         return first
 
 
 def _pread(fd: int, length: int, offset: int, *, waits: bool) -> bytes:
-    """pread(2); without `waits` only from the page cache: preadv2(2), RWF_NOWAIT. Raises OSError.
+    """pread(2); without `waits` only from the page cache: preadv2(2) with RWF_NOWAIT. Raises OSError.
 
-    BlockingIOError: nothing of it is cached, or the file system can't tell. Without `waits` a short read says nothing.
+    BlockingIOError: nothing of it is cached, or the file system does not support RWF_NOWAIT. Without `waits` a short
+    read does not mean the end of the file.
     """
     if waits:
         return os.pread(fd, length, offset)
@@ -65,14 +67,14 @@ def _pread(fd: int, length: int, offset: int, *, waits: bool) -> bytes:
 
 
 class _Part:
-    """One generation of a stream, open and locked: it stays at least until `close`."""
+    """One generation of a stream, opened and locked, so that it is not deleted before `close`."""
 
     __slots__ = ("first_byte", "first_record", "generation", "index_fd", "payload_fd")
 
     def __init__(self, folder: Path, stream: int, generation: int) -> None:
-        """Raises FileNotFoundError if it is not there, or just being deleted."""
+        """Raises FileNotFoundError if it does not exist, or is being deleted."""
         self.generation = generation
-        self.first_byte = self.first_record = 0  # as its reader counts
+        self.first_byte = self.first_record = 0  # number of its first byte and record; see `_StreamReader`
         self.payload_fd = -1
         self.index_fd = os.open(folder / index_name(stream, generation), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -91,16 +93,16 @@ class _Part:
         return os.fstat(self.index_fd).st_nlink == 0
 
     def records(self) -> int:
-        """How many its index has."""
+        """How many records its index has."""
         return os.fstat(self.index_fd).st_size // RECORD.size
 
     def record(self, number: int) -> _Record:
-        """Counted from this part's first, but with the reader's offset."""
+        """Record `number` of this part (from 0); its offset is converted to the numbering of `_StreamReader`."""
         offset, length, time_ns = RECORD.unpack(os.pread(self.index_fd, RECORD.size, number * RECORD.size))
         return offset + self.first_byte, length, time_ns
 
     def end(self) -> int:
-        """The reader's offset behind the last byte that the index knows of."""
+        """The offset after the last byte that has a record, in the numbering of `_StreamReader`."""
         count = self.records()
         if not count:
             return self.first_byte
@@ -118,10 +120,10 @@ class _Part:
 
 
 class _StreamReader:
-    """One stream's files and how far they have been read. Files that are not there yet count as empty.
+    """One stream's files and how far they have been read. Files that do not exist yet count as empty.
 
-    Its bytes and records are numbered from the first of the generation that it began with. All generations but the
-    last are complete: the writer goes on to a next one only when each byte has its record.
+    Bytes and records are numbered continuously over all generations, from the beginning of the first one that was
+    opened. All generations but the last are complete: the writer starts the next only when every byte has a record.
 
     With `waits` False, `fill` and `payload` take only what is in the page cache; where that is not enough, they raise
     BlockingIOError and change nothing.
@@ -132,15 +134,15 @@ class _StreamReader:
         self.waits = True
         self._rotates = rotates
         self._is_absent = False  # the container has no such stream
-        self.waiting: deque[_Record] = deque()  # read from the index and not given out yet
+        self.waiting: deque[_Record] = deque()  # records read from the index whose bytes have not been returned yet
         self._folder = folder
-        self._folder_fd = -1  # locked, so that nothing is deleted, while there is nothing to open yet
-        self._parts: list[_Part] = []  # from the one it is in on
-        self._at = 0  # the next record to read, by number
-        self._partial: list[bytes] = []  # the beginning of a line that has not ended
+        self._folder_fd = -1  # locked, so that nothing is deleted, while there are no files to open yet
+        self._parts: list[_Part] = []  # open generations, from the current one on
+        self._at = 0  # number of the next record to read
+        self._partial: list[bytes] = []  # pieces of a line whose newline has not come yet
         self._partial_bytes = 0
         self._partial_ns = 0
-        self._is_cut = False  # the bytes that come now are of a line whose beginning is deleted
+        self._is_cut = False  # the next bytes belong to a line whose beginning has been deleted: skip to its end
 
     def _open(self) -> bool:
         if self._parts:
@@ -152,13 +154,13 @@ class _StreamReader:
         try:
             if self._folder_fd < 0:
                 self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                with suppress(BlockingIOError):  # it is deleting something old
+                with suppress(BlockingIOError):  # the writer holds the lock while it deletes an old generation
                     fcntl.flock(self._folder_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             has_stdout = bool(generations(str(self._folder), STDOUT))
             if self._open_first(generations(str(self._folder), self.stream)):
                 self._is_cut = self._parts[0].begins_in_a_line()
                 self._unlock_folder()
-            elif has_stdout:  # which is made last: a terminal has no other
+            elif has_stdout:  # stdout's files are made last, so this stream has none: the container has a terminal
                 self._is_absent = True
                 self._unlock_folder()
         except FileNotFoundError:
@@ -178,13 +180,13 @@ class _StreamReader:
         return False
 
     def open_all(self) -> None:
-        """Open every generation that is there: a place to begin is looked for in all of them."""
+        """Open every generation that exists, to search all of them for the place to begin."""
         if self._open():
             while self._open_next():
                 pass
 
     def _open_next(self) -> bool:
-        """The generation after the last one, if there is one: then that is complete."""
+        """Open the generation after the last one. False if there is none; otherwise the last one is complete."""
         if not self._rotates:
             return False
         if not self.waits:
@@ -193,10 +195,10 @@ class _StreamReader:
         if not self._open_first([last.generation + 1]):
             if not last.is_deleted():
                 return False
-            # The writer waited for this reader as long as it does, then deleted what had not been read.
+            # This reader was too slow: the writer has deleted generations that it had not read. Skip them.
             try:
                 later = [n for n in generations(str(self._folder), self.stream) if n > last.generation]
-            except FileNotFoundError:  # with the container
+            except FileNotFoundError:  # the container has been deleted
                 return False
             if not self._open_first(later):
                 return False
@@ -214,14 +216,14 @@ class _StreamReader:
         self._unlock_folder()
 
     def fill(self) -> None:
-        """If no record waits, take the next ones from the index."""
+        """If `waiting` is empty, read the next records from the index."""
         if self.waiting or not self._open():
             return
         while not self.waiting and (self._take() or self._open_next()):
             pass
 
     def _take(self) -> bool:
-        """Read some records; False: no more now in what is open."""
+        """Read some records of the open generations; False if there are no more at the moment."""
         while len(self._parts) > 1 and self._at >= self._parts[1].first_record:
             self._parts.pop(0).close()
         part = self._parts[0]
@@ -240,7 +242,7 @@ class _StreamReader:
         return whole > 0
 
     def payload(self, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset`; fewer only if the file was cut."""
+        """`length` bytes at `offset`; fewer only if the file was truncated."""
         pieces = []
         while length:
             part, limit = self._parts[0], length
@@ -258,7 +260,7 @@ class _StreamReader:
         return b"".join(pieces)
 
     def lines(self, time_ns: int, data: bytes) -> list[LogEntry]:
-        """The lines that end in `data`, which came at `time_ns`; the rest is kept for the next call."""
+        """The lines that end in `data`, which arrived at `time_ns`; an unfinished line is kept for the next call."""
         if self._is_cut:
             end = data.find(b"\n") + 1
             if end == 0:
@@ -267,7 +269,7 @@ class _StreamReader:
             data = data[end:]
             if not data:
                 return []
-        if b"\r" in data:  # splitlines would end a line there too
+        if b"\r" in data:  # bytes.splitlines would also split at a carriage return
             parts = [part + b"\n" for part in data.split(b"\n")]
             parts[-1] = parts[-1][:-1]
             if not parts[-1]:
@@ -278,7 +280,7 @@ class _StreamReader:
         if parts and self._partial:
             parts[0] = b"".join([*self._partial, parts[0]])
             self._partial, self._partial_bytes = [], 0
-        stream, new = self.stream, tuple.__new__  # LogEntry(…) by itself takes twice as long
+        stream, new = self.stream, tuple.__new__  # twice as fast as calling LogEntry(…)
         entries = [new(LogEntry, (stream, time_ns, line)) for line in parts]
         if rest:
             self._partial.append(rest)
@@ -289,7 +291,7 @@ class _StreamReader:
         return entries
 
     def rest(self) -> list[LogEntry]:
-        """The line that has not ended, as far as it came; it is given out once."""
+        """The unfinished line so far; it is returned only once."""
         if not self._partial:
             return []
         entry = LogEntry(self.stream, self._partial_ns, b"".join(self._partial))
@@ -297,7 +299,7 @@ class _StreamReader:
         return [entry]
 
     def has_rest(self, since_ns: int) -> bool:
-        """Whether there is such a line, and its last byte came at or after `since_ns`."""
+        """Whether there is an unfinished line whose last byte arrived at or after `since_ns`."""
         return bool(self._partial) and self._partial_ns >= since_ns
 
     # Finding a place to begin
@@ -314,11 +316,11 @@ class _StreamReader:
         return part.record(number - part.first_record)
 
     def end(self) -> int:
-        """How many bytes of payload the index knows of."""
+        """The offset after the last byte that has a record."""
         return self._parts[-1].end() if self._open() else 0
 
     def seek(self, offset: int) -> None:
-        """Go on with the byte at `offset`: the first of all, or where a line begins; else the reader is a raw one."""
+        """Continue at the byte `offset`: 0 or the beginning of a line, unless the reader is a raw one."""
         low, high = 0, self._count()
         while low < high:
             middle = (low + high) // 2
@@ -336,7 +338,7 @@ class _StreamReader:
             self._at += 1
 
     def seek_time(self, time_ns: int, *, to_line: bool) -> None:
-        """Go on with the first record at or after `time_ns`; `to_line`: with the line that its first byte is in."""
+        """Continue at the first record at or after `time_ns`; `to_line`: at the beginning of the line it starts in."""
         low, high = 0, self._count()
         while low < high:
             middle = (low + high) // 2
@@ -357,7 +359,7 @@ class _StreamReader:
         return 0
 
     def seek_tail(self, lines: int) -> int:
-        """Go on with the last `lines` lines (1 or more; one that has not ended counts). Returns how many there are."""
+        """Continue at the last `lines` lines (1 or more; an unfinished one counts). Returns how many there are."""
         end = position = self.end()
         found = 0
         while position > 0:
@@ -367,7 +369,7 @@ class _StreamReader:
             if position == end:
                 found = 1
                 if chunk.endswith(b"\n"):
-                    cut -= 1  # the newline that ends the last line begins none
+                    cut -= 1  # no line begins after the last newline
             while (cut := chunk.rfind(b"\n", 0, cut)) >= 0:
                 if found == lines:
                     self.seek(start + cut + 1)
@@ -379,11 +381,11 @@ class _StreamReader:
 
 
 class LogReader:
-    """Reads a container's log, both streams merged by time. Its calls may wait for the disk (but for `read` without
-    `waits`), never for the container.
+    """Reads a container's log, both streams merged by time.
 
-    `read` gives what is there; at the end it gives nothing, and more later if more has come: call it again when the
-    supervisor says LogGrew. When the container has ended, `finish` gives the lines that never got their newline.
+    Calls may block on the disk (except `read` without `waits`), never on the container. `read` returns what is there,
+    and an empty list at the end: call it again when the supervisor has sent LogGrew. When the container has ended,
+    `finish` returns the last lines if they have no newline.
     """
 
     def __init__(
@@ -399,14 +401,14 @@ class LogReader:
     ) -> None:
         """Begin at the start, with the first line that ended at or after `since_ns`, or with the last `tail` lines.
 
-        A tail of 0 is the end. `until_ns`: nothing that came later. `raw`: pieces as they came instead of lines.
-        `rotates`: whether the log has limits, so that there may be later generations of its files. Raises OSError.
+        A `tail` of 0 begins at the end. `until_ns`: leave out what arrived later. `raw`: return pieces as they arrived
+        instead of lines. `rotates`: whether the log has limits, and so may have several generations. Raises OSError.
         """
         self._readers = [_StreamReader(Path(folder), stream, rotates=rotates) for stream in streams]
         self._raw = raw
         self._since_ns = since_ns
         self._until_ns = until_ns
-        self._skip = 0  # lines to leave out still: the tails of both streams together may be more than was asked for
+        self._skip = 0  # lines still to be left out: each stream begins at its own tail, together they may be too many
         self._found: deque[LogEntry] = deque()
         if since_ns or tail is not None:
             for reader in self._readers:
@@ -420,10 +422,10 @@ class LogReader:
             for reader in self._readers:
                 reader.seek(reader.end())
         elif since_ns or until_ns is not None:
-            found: deque[LogEntry] = deque(maxlen=tail)  # rare: look through all of it
+            found: deque[LogEntry] = deque(maxlen=tail)  # rare, so it may read the whole range
             while entries := self.read():
                 found.extend(entries)
-            # What `finish` gives counts too.
+            # The unfinished lines that `finish` returns count too.
             rest = sum(reader.has_rest(since_ns) for reader in self._readers)
             for _ in range(max(0, len(found) + rest - tail)):
                 if found:
@@ -444,10 +446,10 @@ class LogReader:
         self.close()
 
     def read(self, limit_bytes: int = _READ_BYTES, *, waits: bool = True) -> list[LogEntry]:
-        """The next entries, about `limit_bytes` at most; an empty list: no more now. Raises OSError.
+        """The next entries, about `limit_bytes` at most; an empty list if there are none yet. Raises OSError.
 
-        Without `waits` only what is in the page cache; BlockingIOError: the next entry may not be there. Then nothing
-        has changed, and the same call with `waits` gives it.
+        Without `waits`, read only from the page cache. BlockingIOError: the next entry may not be cached. Then nothing
+        has changed, and the same call with `waits` returns it.
         """
         for reader in self._readers:
             reader.waits = waits
@@ -457,7 +459,7 @@ class LogReader:
             return entries
         entries = []
         size = 0
-        # A record that is only the middle of a line gives no entry: go on, or it would be taken for the end.
+        # A record from the middle of a line makes no entry. Go on, since an empty list would mean the end.
         while size < limit_bytes or not entries:
             try:
                 if (found := self._next()) is None:
@@ -483,16 +485,16 @@ class LogReader:
         return entries
 
     def finish(self) -> list[LogEntry]:
-        """After the last `read`, when nothing can come any more: the rest of each stream that has no newline."""
+        """After the last `read`, when the container has ended: the last line of each stream if it has no newline."""
         rest = [entry for reader in self._readers if reader.has_rest(self._since_ns) for entry in reader.rest()]
         return sorted(rest, key=lambda entry: entry.time_ns)[self._skip :]
 
     def _next(self) -> _StreamReader | None:
-        """The stream whose first waiting record is the earliest of all; None if there is none before `until_ns`."""
+        """The stream with the earliest next record; None if there is no record, or none up to `until_ns`."""
         for reader in self._readers:
             reader.fill()
-        # A stream that was empty is looked at once more after the others: what it lacks now, before the records that
-        # they have shown, it will never get. Without that, an earlier record could appear behind a later one.
+        # Check an empty stream again after the other one was read. Records are appended in the order of their times, so
+        # after this second look the empty stream cannot get a record that is earlier than those already seen.
         for reader in self._readers:
             reader.fill()
         found = [reader for reader in self._readers if reader.waiting]

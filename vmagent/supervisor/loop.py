@@ -1,4 +1,4 @@
-"""The supervisor's event loop: epoll, level-triggered, and a few timers. One thread, no call that waits elsewhere."""
+"""The supervisor's event loop: level-triggered epoll(7) and a few timers, in one thread that blocks nowhere else."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 HANGUP = select.EPOLLHUP | select.EPOLLERR
-ONLY_HANGUP = 0  # epoll tells of a hang-up always
+ONLY_HANGUP = 0  # epoll reports EPOLLHUP and EPOLLERR without being asked
 
 
 class Loop:
-    """Calls each descriptor's handler with its events. A handler must bear to be called for nothing."""
+    """Calls each descriptor's handler with its events. A handler must tolerate a spurious call."""
 
     __slots__ = ("_epoll", "_handlers", "_timers", "is_stopping")
 
@@ -38,22 +38,25 @@ class Loop:
         return fd in self._handlers
 
     def remove(self, fd: int) -> None:
-        """Before the close: the keeper's copy of the open file would keep it in the epoll. Idempotent."""
+        """Stop watching `fd`. Idempotent.
+
+        To be called before the close: epoll watches the open file, which lives on in the keeper's copy.
+        """
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
     def drop(self, fd: int) -> None:
-        """Remove and close; -1 is fine."""
+        """Stop watching `fd` and close it; -1 is ignored."""
         if fd >= 0:
             self.remove(fd)
             os.close(fd)
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
-        """Call once, after `delay_s`."""
+        """Call `call` once, after `delay_s` seconds."""
         self._timers.append((time.monotonic() + delay_s, call))
 
     def run(self) -> None:
-        """Until `is_stopping`."""
+        """Run until `is_stopping` is set."""
         while not self.is_stopping:
             timeout = -1.0
             if self._timers:

@@ -1,14 +1,14 @@
-"""Two small files of each run in the exec root, for the supervisor that comes after this one.
+"""Two small files per run in the exec root, by which the next supervisor continues after this one was killed.
 
-`exit.json`: the run has ended and is not acknowledged. It is written before the process is reaped; so a status is
-always in one of two places, the zombie or the file, and a supervisor killed at any moment leaves it to the next.
+`exit.json` exists while a run has ended and is not acknowledged. It is written before the process is reaped, so the
+exit status is always in the zombie process or in the file.
 
-`running.json`: it is there only while the keeper has an entry of the run (made after that, removed before). So one
-without an entry means that keeper and supervisor were killed together; the next start finds by it the processes that
-nobody watches any more.
+`running.json` exists only while the keeper has an entry of the run: it is created after the entry and removed before
+it. A file without an entry therefore means that keeper and supervisor were killed together; by the file the next
+supervisor finds the container's processes, which no other process watches.
 
-Both are written under their own names: half of one, left by a kill, is read as none, and says as much (the process is
-still there to be reaped, or was never made). Nothing is flushed: the exec root ends with the boot.
+Both are written in place, without rename(2). A file that a kill left half-written is ignored; that is correct, because
+then the process has not been reaped, or was not created. There is no fsync: the exec root does not outlive a boot.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_BYTES = 65536
 
 
 def write(folder: str, name: str, record: Mapping[str, Any]) -> None:
-    """Put `record` into the container's `folder` of the exec root. Raises OSError."""
+    """Write `record` as JSON into the container's `folder` of the exec root, made if needed. Raises OSError."""
     path = f"{folder}/{name}"
     try:
         fd = _create(path)
@@ -48,15 +48,15 @@ def _create(path: str) -> int:
 
 
 def remove(folder: str, name: str) -> None:
-    """Forget the record, and the folder if nothing else is in it. Idempotent."""
+    """Delete the record, and the folder if it is empty then. Idempotent."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{folder}/{name}")
-    with contextlib.suppress(OSError):  # the engine's files of the container are in there: it removes them
+    with contextlib.suppress(OSError):  # ENOTEMPTY: the engine has files of the container there, and removes them
         os.rmdir(folder)
 
 
 def read_all(parent: str, name: str) -> list[dict[str, Any]]:
-    """Every record of that name below `parent`. A file that can't be read as one is left alone."""
+    """All records called `name` in the folders of `parent`. A file that is not valid JSON is ignored."""
     records = []
     try:
         folders = os.listdir(parent)

@@ -1,4 +1,4 @@
-"""Replies to the engine and events about runs and execs; `vmagent.supervisor.supervisor` describes the wire."""
+"""Replies to the engine and events about runs and execs; `vmagent.supervisor.supervisor` describes the protocol."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def exec_exited(child: Exec) -> dict[str, Any]:
 
 
 def exec_started(child: Exec) -> dict[str, Any]:
-    """With it go `Exec.stream_fds`."""
+    """The reply for a started exec; the descriptors `Exec.stream_fds` are sent with it."""
     return {"pid": child.pid, "has_output": child.window is not None}
 
 
 def exec_failed(child: Exec) -> dict[str, Any]:
-    """An exec never came to its command: as if that had ended with the status that docker reports then."""
+    """The event for an exec whose command could not be executed: an exit with the status that docker reports then."""
     kind = child.failure[0] if child.failure is not None else ""
     exit_code = 127 if kind == "not-found" else 126
     return {"e": "exec_exited", "exec_id": child.exec_id, "exit_code": exit_code}
