@@ -108,13 +108,16 @@ class Patient:
         config = {"AttachStdout": is_attached, "Cmd": ["sh", "-c", f"echo output; exit {code}"]}
         while self._status() == "running":
             try:
-                exec_id = patiently(lambda: self.client.exec_create(self.name, config))
+                exec_id = self._patiently(lambda: self.client.exec_create(self.name, config))
                 self._start_exec(exec_id, is_attached=is_attached)
-                while (shown := patiently(partial(self.client.exec_inspect, exec_id)))["Running"]:
+                while (shown := self._patiently(partial(self.client.exec_inspect, exec_id)))["Running"]:
                     time.sleep(0.02)
             except ApiError as e:
-                if e.status not in (404, 409):  # not started before its engine died; the container has ended
+                # Not started before its engine died; or the container has ended, which is 400 while an exec starts.
+                if e.status not in (404, 409) and "is not running" not in str(e):
                     raise
+                continue
+            if shown["ExitCode"] == 128:  # it could not be started: the container ends
                 continue
             if shown["ExitCode"] is not None:
                 assert shown["ExitCode"] in (code, 137), shown  # 137: killed with the container
@@ -157,14 +160,14 @@ def killer(engine: NativeEngine, progress: Progress) -> Iterator[list[str]]:
 
     def work() -> None:
         while not over.is_set():
-            if not progress.wait(chance.randrange(1, 40), 0.1) or over.wait(chance.random() * 0.1):
+            if chance.random() < 0.2:  # kill the next one while it starts
+                over.wait(chance.random() * 0.3)
+            elif not progress.wait(chance.randrange(1, 40), 0.1):
                 continue
             for name in chance.choice([["cove-engine"], ["cove-supervisor"], ["cove-engine", "cove-supervisor"]]):
                 with contextlib.suppress(AssertionError, ProcessLookupError):  # it is being started again just now
                     os.kill(engine.pid_of(name), signal.SIGKILL)
                     killed.append(name)
-            if chance.random() < 0.75:  # else kill the next one while it starts
-                engine.wait_until_answering()  # on a busy machine no engine would live long enough to do anything
 
     thread = threading.Thread(target=work)
     thread.start()
