@@ -1,13 +1,18 @@
-"""A log with limits: full files are followed by those of a next generation, and the oldest are deleted.
+"""A log with limits: when its files are full, output goes to files of the next generation; the oldest are deleted.
 
-Nothing is ever renamed, so a supervisor killed between any two calls leaves one of four states, and the next one goes
-on from each: the full generation alone; beside it some files of the next (they are empty, and nothing more goes into
-the full one once an index of the next is there, for readers may have left it); the next one with the keeper, who takes
-number and descriptors in one message; what was to be deleted, or a part of it.
+Nothing is ever renamed. A supervisor that is killed between any two system calls therefore leaves one of four states,
+and the next supervisor continues from each:
 
-Who reads holds a shared flock(2) on the index it is in, or on the folder while there is nothing yet. A generation that
-is locked stays, and with it those after it: a client that is attached or follows gets every byte. But a reader that
-does not come on must not fill the disk: when `_HELD_BYTES` beyond the limits are reached, it loses all beyond them.
+1. Only the full generation exists.
+2. Some files of the next generation exist too, all empty. Once one of its indexes exists, nothing more is written to
+   the full generation, because readers may have left it already.
+3. The keeper has the next generation; it receives number and descriptors in one message.
+4. Old generations, or some of their files, have not been deleted yet.
+
+A reader holds a shared flock(2) on the index that it reads, or on the folder while there are no files yet. A locked
+generation and all after it are not deleted, so that clients that are attached or follow the log get every byte. A slow
+reader must not fill the disk, however: if the log exceeds its limits by `_HELD_BYTES`, locked generations are deleted
+too, and the reader misses their output.
 """
 
 from __future__ import annotations
@@ -38,24 +43,24 @@ if TYPE_CHECKING:
     from vmagent.supervisor.splicing import LogSplicer
 
 _FIONREAD = 0x541B  # asm-generic/ioctls.h
-_SMALLEST_BYTES = 1024  # below that a log would be all files and no lines
+_SMALLEST_BYTES = 1024  # the least size of a generation: a smaller one would hold hardly any line
 _HELD_BYTES = 64 << 20
 _HELD_GENERATIONS = 4096
 _STREAMS = (STDERR, STDOUT)  # stdout's files are made last, see `Run._open_streams`
 
 
 def new_entry(folder: str, max_size: int, max_file: int) -> dict[str, Any]:
-    """What a `Rotation` is made of at the start of a run: `max_size` bytes in each of `max_file` generations."""
+    """The entry of a new run, for `Rotation`: `max_size` bytes in each of at most `max_file` generations."""
     return {"folder": folder, "max_size": max_size, "max_file": max_file, "generation": 0}
 
 
 class Rotation(LogLimits):
-    """The generations of one container's log. Both its streams are of the same generation, and fill it together."""
+    """The generations of one container's log. Both streams change generation together; the size limit is their sum."""
 
     __slots__ = ("_folder", "_keeping", "_key", "_left", "_max_file", "_max_size", "_oldest", "_splicers", "generation")
 
     def __init__(self, entry: Mapping[str, Any], key: str, keeping: Keeping) -> None:
-        """`entry`: see `new_entry`; `key`: of the run's entry with the keeper."""
+        """`entry`: see `new_entry`; `key`: that of the run's entry in the keeper's store."""
         self._folder: str = entry["folder"]
         self._max_size: int = entry["max_size"]
         self._max_file: int = entry["max_file"]
@@ -64,10 +69,10 @@ class Rotation(LogLimits):
         self._keeping = keeping
         self._splicers: Sequence[LogSplicer] = ()
         self._oldest = 1
-        self._left = 0  # bytes until this generation is full, its index included
+        self._left = 0  # bytes until this generation is full; payloads and indexes count
 
     def entry(self) -> dict[str, Any]:
-        """For the keeper, beside the descriptors of this generation."""
+        """The data to store with the keeper, together with the descriptors of this generation."""
         return {
             "folder": self._folder,
             "max_size": self._max_size,
@@ -78,20 +83,20 @@ class Rotation(LogLimits):
     # Beginning
 
     def begin(self) -> None:
-        """A new run: go on with the latest generation that is there. Raises OSError."""
+        """Start a new run of the container, in the latest generation that exists. Raises OSError."""
         self.generation = max(self._latest(), 1)
         self._find_oldest()
         self._delete_old()
 
     def watch(self, splicers: Sequence[LogSplicer]) -> None:
-        """From here on the splicers ask for `room`, and get new writers when it is used up."""
+        """Attach to the splicers: they call `room` from now on, and get new writers when a generation is full."""
         self._splicers = splicers
         for splicer in splicers:
             splicer.rotation = self
         self._measure()
 
     def resume(self) -> None:
-        """After a supervisor that was killed, before anything is written: end what it had begun."""
+        """Finish a rotation that a killed supervisor had begun. Call it before anything is written."""
         try:
             self._find_oldest()
             latest = self._latest()
@@ -103,7 +108,7 @@ class Rotation(LogLimits):
             say(f"cove-supervisor: {self._key}: the log can't be rotated: {e}")
 
     def open_writer(self, stream: int) -> StreamWriter:
-        """The files of this generation. Raises OSError."""
+        """Open the files of `stream` in this generation. Raises OSError."""
         return self._open(stream, self.generation)
 
     def _latest(self) -> int:
@@ -115,21 +120,21 @@ class Rotation(LogLimits):
     def _measure(self) -> None:
         self._left = max(self._max_size, _SMALLEST_BYTES) - sum(splicer.writer.size() for splicer in self._splicers)
 
-    # While output comes
+    # Per output
 
     def room(self, source_fd: int) -> int:
-        """How many bytes of the pipe `source_fd` this generation takes now; if it is full and more has come, the next.
+        """How many bytes may be moved from the pipe `source_fd` now. Starts the next generation if this one is full.
 
-        As with docker, a full file is left only when there is something for the next.
+        As in docker, the next generation starts only when there is output for it.
         """
         if self._left <= RECORD.size:
             if not _waiting_bytes(source_fd):
-                return _SMALLEST_BYTES  # it is to find that out by itself, or the pipe's end
+                return _SMALLEST_BYTES  # not 0: the caller's splice(2) must find the pipe empty, or at its end
             self._rotate()
         return self._left - RECORD.size
 
     def took(self, count: int) -> None:
-        """So many bytes have come, and a record."""
+        """Count `count` bytes and their record as written."""
         self._left -= count + RECORD.size
 
     def _rotate(self) -> None:
@@ -138,11 +143,13 @@ class Rotation(LogLimits):
                 self._switch(self.generation + 1)
         except OSError as e:
             say(f"cove-supervisor: {self._key}: the log can't be rotated: {e}")
-        if self._left <= RECORD.size:  # or the index lacks a record: the next one, in this generation, makes up for it
+        # Not rotated: there was an error, or some bytes have no record yet and the next record of this generation must
+        # cover them. Go on in this generation.
+        if self._left <= RECORD.size:
             self._left = max(self._max_size, _SMALLEST_BYTES)
 
     def _switch(self, generation: int) -> None:
-        """Go on in `generation`, whose files may be there already. Raises OSError."""
+        """Continue in `generation`, whose files may exist already. Raises OSError."""
         opened: list[tuple[LogSplicer, StreamWriter]] = []
         try:
             for splicer in reversed(self._splicers):
@@ -175,13 +182,13 @@ class Rotation(LogLimits):
         return writer
 
     def _cut_line(self, stream: int, generation: int) -> int:
-        """The time of the last record of a generation that ends in the middle of a line, else 0."""
+        """If `generation` ends in the middle of a line, the time of its last record, otherwise 0."""
         try:
             records = _tail(f"{self._folder}/{index_name(stream, generation)}", RECORD.size)
             last = _tail(f"{self._folder}/{payload_name(stream, generation)}", 1)
         except FileNotFoundError:
             return 0
-        # Nothing but a mark: it is all in the middle of one line.
+        # An index with only the record of zero bytes and an empty payload: the generation lies within one line.
         return RECORD.unpack(records)[2] if records and last != b"\n" else 0
 
     # Deleting
@@ -195,9 +202,9 @@ class Rotation(LogLimits):
 
 
 def trim(folder: str, max_file: int) -> None:
-    """Delete what was kept beyond the limit for a reader who is gone. For who holds no `Rotation` of it: the engine.
+    """Delete generations beyond the limit that were kept for a reader which has left. Called by the engine.
 
-    Beside a supervisor that does the same: what is gone already is nobody's loss. Raises OSError.
+    A supervisor may delete the same files at the same time; missing files are ignored. Raises OSError.
     """
     numbers = sorted(_numbers(folder))
     for number in range(numbers[0], numbers[-1] - max_file + 1) if numbers else ():
@@ -206,7 +213,7 @@ def trim(folder: str, max_file: int) -> None:
 
 
 def _numbers(folder: str) -> set[int]:
-    """The generations of which any file is there: also what is left of one that was being deleted."""
+    """The generations of which any file exists, including those that were deleted only in part."""
     found = set()
     for name in os.listdir(folder):
         if name.startswith("log."):
@@ -216,12 +223,13 @@ def _numbers(folder: str) -> set[int]:
 
 
 def _delete(folder: str, generation: int, *, must: bool) -> bool:
-    """False if somebody reads it, or what comes before it; `must`: then it goes nevertheless. Raises OSError."""
+    """Delete a generation; False if a reader has locked it or the folder. `must`: ignore locks. Raises OSError."""
     with contextlib.ExitStack() as locks:
         for path in (".", *(index_name(stream, generation) for stream in _STREAMS)):
             if not _lock(f"{folder}/{path}", locks) and not must:
                 return False
-        # The index first: a reader that has opened both files and then finds its index linked has the pair.
+        # The index first: a reader opens both files and then checks that the index still has a link (st_nlink). If it
+        # has one, the payload was not deleted before the reader opened it.
         for stream in _STREAMS:
             for name in (index_name(stream, generation), payload_name(stream, generation)):
                 with contextlib.suppress(FileNotFoundError):
@@ -230,7 +238,7 @@ def _delete(folder: str, generation: int, *, must: bool) -> bool:
 
 
 def _lock(path: str, locks: contextlib.ExitStack) -> bool:
-    """Lock it until `locks` ends; False if somebody else has it. What is not there counts as locked."""
+    """Lock `path` until `locks` is closed; False if another process has locked it. True for a file that is missing."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

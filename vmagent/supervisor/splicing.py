@@ -1,8 +1,9 @@
-"""From a process's stdout, stderr or terminal into a file, without the bytes passing through Python.
+"""Moves a process's output (pipes or a terminal) into a file by splice(2), without copying it through Python.
 
-A pipe is spliced into the file. A terminal is spliced into a pipe of ours first (splice(2) needs a pipe at one end),
-which the keeper holds too: so at every instant each byte is in the kernel's buffer or in the file, and a SIGKILL loses
-none. A file that takes no more (disk full) must not stop the process: then its output is dropped.
+A pipe is spliced into the file directly. A terminal is spliced into a relay pipe first, because splice(2) needs a pipe
+at one end. The keeper holds the relay pipe too. So each byte is always in a buffer of the kernel or in the file, and a
+SIGKILL of the supervisor loses none. If the file cannot grow (disk full), output is dropped, so that the process can go
+on.
 """
 
 from __future__ import annotations
@@ -19,29 +20,29 @@ if TYPE_CHECKING:
     from vmagent.supervisor.window import Window
 
 _AT_ONCE = 1 << 20  # more than any pipe holds
-_SPLICES_A_TURN = 64  # then the other containers have their turn
-_WINDOW_BYTES = 1 << 20  # what stays of a container's output that is not logged, for attached clients
+_SPLICES_A_TURN = 64  # per call of `move`, so that other containers are served too
+_WINDOW_BYTES = 1 << 20  # how much output of a container without a log is kept for attached clients
 _PAGE = 4096
 
 MORE, IDLE, ENDED, FULL = range(4)
 
 
 class Splicer:
-    """One stream. Owns `source_fd` (a pipe; a terminal's master is its process's) and both ends of the relay pipe."""
+    """One stream. Owns both ends of the relay pipe, and `source_fd` if it is a pipe (a terminal's master is Child's)."""
 
     __slots__ = ("_null_fd", "relay_r", "relay_w", "source_fd", "stream")
 
     def __init__(self, stream: int, source_fd: int, relay: tuple[int, int]) -> None:
-        """`relay`: a pipe, with a terminal; -1 without."""
+        """`relay`: the read and the write end of the relay pipe of a terminal; -1, -1 without a terminal."""
         self.stream = stream
         self.source_fd = source_fd
         self.relay_r, self.relay_w = relay
         self._null_fd = -1
 
-    # What the two kinds of files differ in
+    # Overridden by the subclasses
 
     def _target(self) -> int:
-        """The file that the next bytes go to. Raises OSError if it takes no more."""
+        """The descriptor of the file for the next bytes. Raises OSError if it cannot grow."""
         raise NotImplementedError
 
     def _room(self, source_fd: int) -> int:
@@ -49,18 +50,19 @@ class Splicer:
         raise NotImplementedError
 
     def _note(self, count: int) -> None:
-        """So many bytes were added."""
+        """Called when `count` bytes have been added to the file."""
         raise NotImplementedError
 
     # Moving
 
     def move(self, *, is_end: bool = False) -> int:
-        """Move what is there, for one turn: MORE, IDLE, ENDED, or FULL without room for it.
+        """Move the available output, by at most `_SPLICES_A_TURN` splices; returns the state of the stream after that.
 
-        `is_end`: the process has ended; what is left in the pipes is moved without regard to the room.
+        MORE: there may be more output; IDLE: none at the moment; ENDED: end of the stream; FULL: no room in the file.
+        `is_end`: the process has ended, so the rest of the output is moved even if there is no room.
         """
         for _ in range(_SPLICES_A_TURN):
-            # The relay first: an earlier turn, or supervisor, may have left something there.
+            # The relay pipe first: an earlier call, or a killed supervisor, may have left bytes in it.
             state = self._splice(self.source_fd if self.relay_r < 0 else self.relay_r, is_end=is_end)
             if state == IDLE and self.relay_r >= 0:
                 state = self._fill_relay()
@@ -76,13 +78,13 @@ class Splicer:
         except BlockingIOError:
             return IDLE
         except OSError as e:
-            if e.errno == errno.EIO:  # the last copy of the terminal's slave is closed
+            if e.errno == errno.EIO:  # no process has the terminal's slave open any more
                 return ENDED
             raise
         return MORE
 
     def _splice(self, source_fd: int, *, is_end: bool) -> int:
-        """One splice into the file."""
+        """Call splice(2) once, into the file; returns a state as `move`."""
         room = self._room(source_fd) or (_AT_ONCE if is_end else 0)
         if not room:
             return FULL
@@ -99,7 +101,7 @@ class Splicer:
         return IDLE if count < min(room, _PAGE) and self.relay_r < 0 and not is_end else MORE
 
     def _discard(self, source_fd: int, why: OSError) -> int:
-        """The file refuses (ENOSPC, EDQUOT, EFBIG, EIO): drop what the process has written."""
+        """The file cannot grow (ENOSPC, EDQUOT, EFBIG, EIO): drop the output. Returns a state as `move`."""
         if self._null_fd < 0:
             say(f"cove-supervisor: output is being dropped, its file takes no more: {why}")
             self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
@@ -116,52 +118,52 @@ class Splicer:
 
 
 class LogLimits:
-    """What a log with limits does to its splicers."""
+    """What a splicer calls of a log with limits (`rotation.Rotation`)."""
 
     __slots__ = ()
 
     def room(self, source_fd: int) -> int:
-        """How many bytes of the pipe `source_fd` fit; it may replace the splicer's writer."""
+        """How many bytes of the pipe `source_fd` fit. May replace the splicer's writer by that of a new generation."""
         raise NotImplementedError
 
     def took(self, count: int) -> None:
-        """So many bytes were added."""
+        """Called when `count` bytes have been added."""
         raise NotImplementedError
 
 
 class LogOwner:
-    """The run of a container whose output is spliced. A base class, since a bound method takes more memory."""
+    """What a `LogSplicer` calls of its run. A base class instead of callbacks: a bound method takes more memory."""
 
     __slots__ = ()
 
     def on_output(self, splicer: LogSplicer) -> None:
-        """The source is readable."""
+        """Called when the source is readable."""
         raise NotImplementedError
 
 
 class WindowOwner:
-    """The exec whose output is spliced."""
+    """What a `WindowSplicer` calls of its exec."""
 
     __slots__ = ()
 
     def on_output(self, splicer: WindowSplicer) -> None:
-        """The source is readable."""
+        """Called when the source is readable."""
         raise NotImplementedError
 
     def on_read_up(self) -> None:
-        """Bytes were added, and the reader had everything before: it waits for a message."""
+        """Called when bytes were added after the reader had read everything: it waits for a notification."""
         raise NotImplementedError
 
 
 def output_pipe() -> tuple[int, int]:
-    """A pipe whose read end does not block; the flags of the write end are the process's to choose."""
+    """A pipe whose read end is non-blocking. The write end is left blocking: the process inherits its flags."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(reader, False)
     return reader, writer
 
 
 class LogSplicer(Splicer):
-    """A stream of a container, into its log. Owns `writer` too."""
+    """Moves one stream of a container into its log. Owns `writer` too."""
 
     __slots__ = ("_punched", "is_window", "last_ns", "owner", "rotation", "writer")
 
@@ -178,17 +180,17 @@ class LogSplicer(Splicer):
         self.writer = writer
         self.is_window = is_window
         self.owner: LogOwner | None = None
-        self.rotation: LogLimits | None = None  # of a log with limits: it may replace `writer`
-        self.last_ns = 0  # the time of the latest record of both streams
-        self._punched = 0
+        self.rotation: LogLimits | None = None  # only for a log with limits; it may replace `writer`
+        self.last_ns = 0  # time of the latest record of either stream
+        self._punched = 0  # a window's bytes before this offset have been freed
 
     def __call__(self, _events: int) -> None:
-        """The source is readable. The loop has this object itself: bound methods take much more memory."""
+        """Called by the loop when the source is readable. A bound method as handler would take much more memory."""
         if self.owner is not None:
             self.owner.on_output(self)
 
     def fds(self) -> dict[str, int]:
-        """What the keeper stores of it, by name."""
+        """The descriptors that the keeper stores copies of, by name."""
         held = {
             f"log{self.stream}": self.writer.payload_fd,
             f"idx{self.stream}": self.writer.index_fd,
@@ -199,7 +201,7 @@ class LogSplicer(Splicer):
         return {name: fd for name, fd in held.items() if fd >= 0}
 
     def run(self, last_ns: int) -> tuple[int, int]:
-        """Move what is there, for one turn: (as `move`; the time of the last record, or `last_ns`)."""
+        """As `move`. `last_ns`: time of the container's latest log record. Returns (state, the new `last_ns`)."""
         self.last_ns = last_ns
         return self.move(), self.last_ns
 
@@ -224,11 +226,11 @@ class LogSplicer(Splicer):
     def close(self) -> None:
         super().close()
         self.writer.close()
-        self.owner = self.rotation = None  # which know this one
+        self.owner = self.rotation = None  # they refer to this object: break the reference cycle
 
 
 class WindowSplicer(Splicer):
-    """A stream of an exec, into the window that both its streams share; the window is the exec's."""
+    """Moves one stream of an exec into the window of both streams. The exec owns and closes the window."""
 
     __slots__ = ("owner", "window")
 
@@ -240,7 +242,7 @@ class WindowSplicer(Splicer):
         self.owner = owner
 
     def __call__(self, _events: int) -> None:
-        """The source is readable."""
+        """Called by the loop when the source is readable."""
         self.owner.on_output(self)
 
     def _target(self) -> int:

@@ -1,11 +1,11 @@
-"""Lines on standard error that never stop the writer: the reader may be gone, or not reading."""
+"""Writes lines to standard error without ever blocking or failing: its reader may have ended, or may not read."""
 
 from __future__ import annotations
 
 import os
 import select
 
-# A pipe that polls writable takes this much at once (PIPE_BUF): such a write does not block.
+# PIPE_BUF: a write of at most this size to a pipe that poll(2) reports as writable does not block.
 _MAX_BYTES = 4096
 
 

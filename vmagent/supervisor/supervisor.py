@@ -1,12 +1,12 @@
-"""The supervisor itself: whom it listens to, what it holds, what each request does.
+"""The supervisor: its connections to keeper and engine, the runs and execs that it holds, and every request.
 
-It may be killed at any instant. The next one gets from the keeper every descriptor and entry (`Keeping`), reads the
-exit records, and goes on; requests that had no answer are repeated by the engine. So each request is carried out once:
-a spawn of an (id, run) and an exec of an exec_id that are known are answered with what is there.
+It may be killed at any instant. The next one receives every entry with its descriptors from the keeper (`Keeping`),
+reads the exit records and continues; the engine repeats requests that had no reply. Each request is still carried out
+only once: a `spawn` of a known (id, run), or an `exec` of a known exec_id, is replied to with the existing process.
 
-Messages of the engine are {"op", "q": number, …}; answers {"a": number, …} or {"a", "error", "kind"}; events {"e", …}.
-Messages of the keeper are {"k", …}: "config" and "entry" while it hands over, "start" at the end of that, "reaped" for
-a process that it had adopted, "stop" to end every container and then this process.
+Requests of the engine are {"op", "q": number, …}; replies {"a": number, …} or {"a", "error", "kind"}; events {"e", …}.
+Messages of the keeper are {"k", …}: "config" and then an "entry" for each that it holds, "start" after the last one,
+"reaped" for a process that it has reaped (one of an earlier supervisor), "stop" to kill all containers and end.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     Answer = tuple[dict[str, Any], tuple[int, ...]]
 
 _STOP_LIMIT_S = 10.0
-_MAX_ENDED = 1024  # ended execs whose record is kept
+_MAX_ENDED = 1024  # how many execs are held before the records of ended ones are dropped early
 _CGROUP_PAUSE_S = 0.02
 _UCRED = struct.Struct("iII")  # struct ucred: pid, uid, gid
-_PARENT_KIND = "cgroup-parent"  # of an entry with the keeper
+_PARENT_KIND = "cgroup-parent"  # the "kind" of a keeper's entry for a parent cgroup
 
 
 class Supervisor:
-    """One process, one thread, one loop."""
+    """The whole program: one process, one thread, one loop."""
 
     def __init__(self, keeper: Link) -> None:
         self.loop = Loop()
@@ -55,9 +55,9 @@ class Supervisor:
         self._listener_fd = -1
         self._connections: list[Connection] = []
         self._runs: dict[str, Run] = {}
-        self._tell_of_run = self._on_run  # one for all: each look at a method makes an object
+        self._tell_of_run = self._on_run  # one object for all runs: each access to a bound method creates a new one
         self._execs: dict[str, Exec] = {}
-        self._is_sweeping = False  # a timer is set that forgets ended execs
+        self._is_sweeping = False  # whether the timer that drops records of ended execs is set
         self._is_ending = False
         self._spawner = _start_spawner(self._pids_of_children)
         self._cgroup_parents: set[str] = set()
@@ -85,7 +85,7 @@ class Supervisor:
         self.loop.add(keeper.fd, READ, self._on_keeper)
 
     def run(self) -> None:
-        """Until told to stop, or until the keeper is gone and nothing runs any more."""
+        """Run until the keeper sends "stop", or until the keeper has ended and no container runs any more."""
         self.loop.run()
         self.keeping.flush()
         if self._spawner is not None:
@@ -121,7 +121,7 @@ class Supervisor:
                     entry_fds = dict(zip(message["names"], fds, strict=True))
                     try:
                         self._restore(message["key"], message["data"], entry_fds)
-                    except (KeyError, OSError, ValueError) as e:  # of another version, perhaps: the others live on
+                    except (KeyError, OSError, ValueError) as e:  # an entry of another version: go on with the others
                         say(f"cove-supervisor: {message['key']} can't be taken over: {e!r}")
                 case "start":
                     self._find_lost()
@@ -134,7 +134,7 @@ class Supervisor:
                     self._end_all()
 
     def _restore(self, key: str, data: dict[str, Any], fds: dict[str, int]) -> None:
-        """Take one entry over. An entry without a process is of a start that never came to clone3."""
+        """Take one of the keeper's entries over. One without a process belongs to a start that ended before clone3."""
         if data["kind"] == _PARENT_KIND:
             self._cgroup_parents.add(data["path"])
         elif data["kind"] == execs.KIND:
@@ -150,7 +150,7 @@ class Supervisor:
         else:
             known = self._runs.get(data["id"])
             if known is not None and known.run == data["run"]:
-                known.finish_restored(fds)  # its exit is on record
+                known.finish_restored(fds)  # it has an exit record
                 fds = {}
             else:
                 run = self._make_run(data)
@@ -164,7 +164,7 @@ class Supervisor:
             os.close(fd)
 
     def _find_lost(self) -> None:
-        """Runs that neither the keeper nor an exit record knows: theirs were killed together."""
+        """End runs with neither a keeper's entry nor an exit record: keeper and supervisor were killed together."""
         for record in records.read_all(self._exec_containers, records.RUNNING):
             known = self._runs.get(record["id"])
             if known is None or known.run != record["run"]:
@@ -177,13 +177,16 @@ class Supervisor:
         return run
 
     def _note_cgroup_parent(self, path: str) -> None:
-        """Remember it for the end, and have the keeper tell the next supervisor: its runs may all be gone by then."""
+        """Remember a parent cgroup, to remove it at the end; also in the keeper, for the next supervisor.
+
+        That one could not know of it if all runs below it were acknowledged by then.
+        """
         if path not in self._cgroup_parents:
             self._cgroup_parents.add(path)
             self.keeping.put(f"cgroup {path}", {"kind": _PARENT_KIND, "path": path})
 
     def _adopt_keeper(self, connection: Connection) -> None:
-        """A new keeper after the old one was killed: give it all there is to keep."""
+        """Accept a new keeper after the old one was killed, and send it all entries."""
         link = connection.release()
         self._connections.remove(connection)
         if self.keeping.link is not None:
@@ -199,12 +202,12 @@ class Supervisor:
         self.keeping.hand_over(self._listener_fd)
 
     def _end_if_alone(self) -> None:
-        """Without keeper and engine this process is of use only as long as it has a container to watch."""
+        """End if there is no keeper and no container runs: nothing is left to watch."""
         if self.keeping.link is None and not any(run.state in (STARTING, RUNNING) for run in self._runs.values()):
             self.loop.is_stopping = True
 
     def _end_all(self) -> None:
-        """Kill what runs; when all of it is on record, or after 10 s, this process ends."""
+        """Kill all containers. This process ends when their exits are recorded, or after `_STOP_LIMIT_S`."""
         self._is_ending = True
         self.loop.remove(self._listener_fd)
         for run in self._runs.values():
@@ -228,7 +231,7 @@ class Supervisor:
     def _on_listener(self, _events: int) -> None:
         listener = open_socket(os.dup(self._listener_fd))
         try:
-            fd, _ = listener._accept()  # type: ignore[attr-defined]  # the method that socket.accept is made of
+            fd, _ = listener._accept()  # type: ignore[attr-defined]  # the C method behind socket.socket.accept
         except BlockingIOError:
             return
         finally:
@@ -276,7 +279,7 @@ class Supervisor:
             connection.send({"a": number, "kind": e.kind, "error": str(e)})
         except (Refused, OSError) as e:
             connection.send({"a": number, "kind": "refused", "error": str(e)})
-        except Exception as e:  # noqa: BLE001  (it must not end this process: the next would get the same request)
+        except Exception as e:  # noqa: BLE001  (ending would not help: the engine repeats the request)
             connection.send({"a": number, "kind": "refused", "error": f"bad request {operation}: {e!r}"})
         finally:
             for fd in fds:
@@ -354,12 +357,12 @@ class Supervisor:
                 self._end_if_done()
 
     def _remove_cgroup(self, run: Run) -> None:
-        """Once more; but a new run of the same container has the same cgroup, and is left alone."""
+        """Try again to remove the run's cgroup, unless a new run of the same container uses it by now."""
         if self._runs.get(run.id, run) is run:
             run.remove_cgroup()
 
     def _answer_failed(self, child: Child) -> None:
-        """Answer the requests for a start that failed; one that an earlier supervisor left undone is done again."""
+        """Reply to the requests for a failed start. A start that an earlier supervisor abandoned is done again."""
         if child.is_abandoned and child.retry is not None:
             message, fds = child.retry
             waiters, child.waiters = child.waiters, ()
@@ -398,7 +401,7 @@ class Supervisor:
                 del self._execs[child.exec_id]
                 is_awaited = any(connection.is_open for connection, _ in child.waiters)
                 self._answer_failed(child)
-                if not is_awaited and child.exec_id not in self._execs:  # an engine that was killed had requested it
+                if not is_awaited and child.exec_id not in self._execs:  # the engine that requested it was killed
                     self._tell_all(replies.exec_failed(child))
             case "grew":
                 is_read_up, child.is_read_up = child.is_read_up, False
@@ -483,7 +486,9 @@ class Supervisor:
         if run is not None and run.run == message["run"]:
             if run.state != EXITED:
                 raise Refused(f"{run.key} has not ended its run {run.run}")
-            self.keeping.flush()  # the record goes: no entry may be left that would be taken for a lost run
+            # The exit record is about to be deleted. Delete the keeper's entry first, or the next supervisor would
+            # restore the run from it.
+            self.keeping.flush()
             del self._runs[run.id]
             run.forget()
         return {}, ()
@@ -494,7 +499,7 @@ class Supervisor:
         return {"execs": [child.record() for child in self._execs.values()]}, ()
 
     def _exec_streams(self, message: dict[str, Any]) -> Answer:
-        """A client attaches again."""
+        """A client attaches to an exec that was started earlier."""
         child = self._held_exec(message)
         child.set_attended(True)
         return replies.exec_started(child), child.stream_fds()
@@ -518,7 +523,7 @@ class Supervisor:
         return {}, ()
 
     def _forget_later(self, child: Exec) -> None:
-        """Keep its record for a while, but not more than `_MAX_ENDED` of them."""
+        """Drop the record of an ended exec after `KEEP_S`, or earlier if there are more than `_MAX_ENDED` execs."""
         if len(self._execs) > _MAX_ENDED:
             ended = [one for one in self._execs.values() if one.state == EXITED and one.is_closed]
             for one in ended[: _MAX_ENDED // 4]:
@@ -544,7 +549,7 @@ class Supervisor:
 
 
 def _read(record: Any, message: dict[str, Any], values: list[Any]) -> Any:
-    """The plan or process of a request. Raises Refused where its sender has another table of fields."""
+    """The plan or process of a request. Raises Refused if the sender's version encodes the fields differently."""
     if message["version"] != VERSION:
         raise Refused("the engine and the supervisor are of different versions: start cove-agent again")
     return from_wire(record, values)
@@ -555,7 +560,7 @@ def _sized(process: Process, size: list[int] | None) -> Process:
 
 
 def _start_spawner(known: Callable[[], set[int]]) -> Spawner | None:
-    """None where its program was not built: then this process forks itself, slower."""
+    """Start the spawner; None if its program was not built: then this process forks itself, which is slower."""
     try:
         return Spawner(known, lambda reason: say(f"cove-supervisor: no spawner, containers start slower: {reason}"))
     except OSError as e:

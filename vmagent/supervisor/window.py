@@ -1,21 +1,22 @@
-"""The output of an exec between its pipes and its reader: two anonymous files (memfd_create(2)) with a bounded content.
+"""The window of an exec: its output on the way to the client, in two memory files (memfd_create(2)) of bounded size.
 
-The supervisor writes both files; the engine reads them through descriptors of its own. They have no name, so they
-vanish with the last descriptor, and the keeper holds one for the next supervisor.
+The supervisor writes both files; the engine reads them through descriptors of its own. The files have no name and
+vanish with the last descriptor. The keeper holds descriptors too, for the next supervisor.
 
 The payload holds the bytes of both streams in the order in which they arrived. The index begins with a header of three
 little-endian 64-bit numbers, zero at first, followed by records of 64 bits:
 
-- `delivered`: the offset up to which the client has everything; the reader writes it;
-- `waiting`: 1 while the writer is out of room. A reader that finds it set sends `exec_read` to the supervisor;
+- `delivered`: the offset up to which the client has received the output; the reader (the engine) writes it;
+- `waiting`: 1 while the writer has no room. A reader that finds it set sends `exec_read` to the supervisor;
 - `unattended`: 1 when no client reads; the supervisor writes it on the engine's request;
 - each record is `offset << 2 | stream`: from that offset on the bytes belong to that stream (1 stdout, 2 stderr).
 
-A record is written before its first byte, and only where the stream changes. The end of the payload is its size. So a
-supervisor that is killed between any two calls leaves files that are complete, and an ordinary write costs one splice.
+A record is written before its first byte, and only where the stream changes. The end of the payload is the file's size.
+So the files are consistent wherever a supervisor is killed, and most writes cost a single splice(2).
 
-The writer takes at most `WINDOW_BYTES` beyond `delivered`; what was delivered is given back to the kernel (a hole).
-Unattended, the oldest output is dropped instead, and the command is never held back.
+The writer stores at most `WINDOW_BYTES` after `delivered`; when the window is full, the command blocks. The storage of
+delivered bytes is freed (fallocate(2), FALLOC_FL_PUNCH_HOLE). Without a client the oldest output is dropped instead,
+and the command never blocks.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ HEADER = struct.Struct("<QQQ")
 WORD = struct.Struct("<Q")
 STREAM_MASK = 3
 _MAX_RECORDS = 16384  # in the window; a command that alternates between its streams byte by byte needs many
-_FREE_BYTES = WINDOW_BYTES // 4  # give storage back in steps of this size
+_FREE_BYTES = WINDOW_BYTES // 4  # storage is freed in steps of this size
 _PAGE = 4096
 
 
 class Window:
-    """The writer's side. Raises OSError where a file takes no more."""
+    """The writer's side. Methods that write raise OSError if a file cannot grow."""
 
     __slots__ = (
         "_delivered",
@@ -50,15 +51,15 @@ class Window:
     )
 
     def __init__(self, payload_fd: int, index_fd: int) -> None:
-        """Takes both descriptors of an empty window over."""
+        """Take ownership of both descriptors. For a window that is not empty, call `resume_writing` next."""
         self.payload_fd, self.index_fd = payload_fd, index_fd
         self.is_attended = True
         self.end = self._records = self._stream = 0
-        self._delivered = 0  # as it was when last read
-        self._first_record = self._freed = 0  # records and bytes before these are given back
+        self._delivered = 0  # the header's `delivered` when it was last read
+        self._first_record = self._freed = 0  # storage of records and bytes before these is freed
 
     def resume_writing(self) -> None:
-        """Go on where an earlier supervisor ended."""
+        """Read the state of the files, to continue where an earlier supervisor ended."""
         self.is_attended = not read_header(self.index_fd, 2)
         self.end = os.lseek(self.payload_fd, 0, os.SEEK_END)
         self._records = count_records(self.index_fd)
@@ -69,7 +70,7 @@ class Window:
         """How many bytes may be added now; 0: wait for the reader, see `wait_for_reader`."""
         delivered = self._delivered
         if self.end - self._freed < 2 * _FREE_BYTES and self._records - self._first_record < _MAX_RECORDS // 4:
-            return WINDOW_BYTES - (self.end - delivered)  # nearly always: no need to look
+            return WINDOW_BYTES - (self.end - delivered)  # the usual case: no need to read the header
         delivered = self._delivered = read_header(self.index_fd, 0)
         if not self.is_attended and self._is_full(delivered):
             delivered = max(delivered, self.end - WINDOW_BYTES // 2)
@@ -85,7 +86,7 @@ class Window:
         return self.end - delivered >= WINDOW_BYTES or self._records - self._first_record >= _MAX_RECORDS
 
     def wait_for_reader(self) -> bool:
-        """Ask the reader for a message when it has read more. False: it has done so meanwhile, and there is room."""
+        """Set `waiting`, so that the reader sends `exec_read`. False: it has read meanwhile, and there is room."""
         self._set_waiting(1)
         if self.room():
             self._set_waiting(0)
@@ -96,16 +97,16 @@ class Window:
         os.pwrite(self.index_fd, WORD.pack(value), WORD.size)
 
     def resume(self) -> None:
-        """The reader has read more."""
+        """Clear `waiting`, after the reader's `exec_read`."""
         self._set_waiting(0)
 
     def set_attended(self, is_attended: bool) -> None:
-        """Whether output is kept for a client."""
+        """Set whether output is kept until a client has read it."""
         self.is_attended = is_attended
         os.pwrite(self.index_fd, WORD.pack(not is_attended), 2 * WORD.size)
 
     def begin(self, stream: int) -> None:
-        """The next bytes belong to `stream`."""
+        """Write a record if the next bytes belong to another stream than the last ones."""
         if stream != self._stream:
             where = HEADER.size + self._records * WORD.size
             os.pwrite(self.index_fd, WORD.pack(self.end << 2 | stream), where)
@@ -113,21 +114,21 @@ class Window:
             self._stream = stream
 
     def took(self, count: int) -> bool:
-        """`count` bytes were added; whether the reader had everything before, and so waits for a message."""
+        """Count `count` added bytes. True if the reader had read everything before, and so waits for a notification."""
         before = self.end
         self.end += count
         self._delivered = read_header(self.index_fd, 0)
         return self._delivered >= before
 
     def _free(self, delivered: int) -> None:
-        """Give back what lies before `delivered`, and the records that only speak of that."""
+        """Free the storage of the bytes before `delivered`, and of the records that only describe those."""
         upto = delivered // _PAGE * _PAGE
         if upto > self._freed:
             punch_hole(self.payload_fd, self._freed, upto - self._freed)
             self._freed = upto
         self._first_record = last_record(self.index_fd, self._first_record, self._records, delivered)
         first = (HEADER.size + self._first_record * WORD.size) // _PAGE * _PAGE
-        if first > _PAGE:  # the first page has the header
+        if first > _PAGE:  # never the first page, which holds the header
             punch_hole(self.index_fd, _PAGE, first - _PAGE)
 
     def close(self) -> None:
@@ -136,7 +137,7 @@ class Window:
 
 
 def new_window() -> Window:
-    """An empty window that keeps its content for a client. Raises OSError."""
+    """An empty window, attended by a client. Raises OSError."""
     payload_fd = os.memfd_create("cove-exec", os.MFD_CLOEXEC)
     try:
         index_fd = os.memfd_create("cove-exec-index", os.MFD_CLOEXEC)
@@ -147,9 +148,9 @@ def new_window() -> Window:
 
 
 def read_header(index_fd: int, number: int) -> int:
-    """One number of the header."""
+    """Number 0, 1 or 2 of the header."""
     raw = os.pread(index_fd, WORD.size, number * WORD.size)
-    return int(WORD.unpack(raw)[0]) if raw else 0  # a file that ends before it: nothing was written yet
+    return int(WORD.unpack(raw)[0]) if raw else 0  # beyond the end of the file: it has not been written yet
 
 
 def count_records(index_fd: int) -> int:
@@ -163,9 +164,9 @@ def read_records(index_fd: int, first: int, count: int) -> list[int]:
 
 
 def last_record(index_fd: int, low: int, high: int, offset: int) -> int:
-    """The number of the last record from `low` to `high` that begins at or before `offset`; `low` if there is none.
+    """The number of the last record in [low, high) that begins at or before `offset`; `low` if there is none.
 
-    Records that were given back to the kernel read as zero.
+    Records whose storage was freed read as zero.
     """
     first = low
     while low < high:

@@ -11,18 +11,18 @@ _RECORDS = 512  # read at once
 
 
 class WindowReader:
-    """Gives out what the client has not got yet, from the first byte that was never `delivered`."""
+    """Reads an exec's output, beginning with the first byte that is not `delivered` yet."""
 
     def __init__(self, payload_fd: int, index_fd: int) -> None:
-        """Takes both descriptors over."""
+        """Take ownership of both descriptors."""
         self._payload_fd, self._index_fd = payload_fd, index_fd
         self._at = read_header(index_fd, 0)
-        self._records: deque[int] = deque()  # those from number `_number` on that were read from the index
+        self._records: deque[int] = deque()  # records read ahead from the index, beginning with number `_number`
         self._number = last_record(index_fd, 0, count_records(index_fd), self._at) if self._at else 0
-        self._stream = 0  # of the byte at `_at`, once the record that says so was read
+        self._stream = 0  # the stream of the byte at `_at`, once its record has been read
 
     def read(self, limit_bytes: int) -> tuple[int, bytes] | None:
-        """(stream, at most `limit_bytes`); None if nothing more has come yet. Raises OSError."""
+        """(stream, at most `limit_bytes` bytes of it), or None if there is no more output yet. Raises OSError."""
         size = os.fstat(self._payload_fd).st_size  # before the index: a record is written before its first byte
         if size <= self._at:
             return None
@@ -39,7 +39,7 @@ class WindowReader:
         return self._stream, data
 
     def note_delivered(self) -> bool:
-        """The client has all that was read. Whether the writer waits for room: tell the supervisor then."""
+        """Set `delivered` after all that was read. True if the writer waits for room: send it `exec_read` then."""
         os.pwrite(self._index_fd, WORD.pack(self._at), 0)
         return read_header(self._index_fd, 1) != 0
 
