@@ -1,13 +1,13 @@
-"""The operations on a container's files in a helper process: docker cp, export, the first content of a new volume.
+"""The operations of the helper process for a container's files: docker cp, export, the first content of a new volume.
 
-The container's root is a descriptor: the running process's own root, or its overlay mounted in this process's private
-mount namespace. Every path from a client or an image is resolved below that descriptor by openat2(RESOLVE_IN_ROOT), so
-that links in it cannot lead out (CVE-2018-15664). Nothing is loaded from inside the container. With a user namespace
-the files are seen with its ids, and tars have those of the inside.
+The container's root is used by a descriptor: that of its running process (/proc/PID/root), or the overlay, mounted in
+this process's private mount namespace. Every path from a client or an image is resolved below it by openat2(2) with
+RESOLVE_IN_ROOT, so that symbolic links cannot lead out (CVE-2018-15664). No code is loaded from the container. If the
+container has a user namespace, tars carry the ids as seen inside it.
 
-A job enters a mount namespace and changes its file-system ids, so a process does one job (`pool.SingleUse`). The tar
-goes through the job's first descriptor. The event of a `get`, {"stat": …}, is sent before the first byte of its tar.
-The "kind" of a failure is the HTTP status.
+A job enters a mount namespace and changes its file-system ids (setfsuid(2)), so each process does only one job
+(`pool.SingleUse`). The tar is read from or written to the job's first descriptor. A `get` sends the event {"stat": …}
+before the first byte of its tar. The "kind" of a failure is the HTTP status.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ def open_root(root: dict[str, Any]) -> int:
 
 
 def _protect(root_fd: int, root: dict[str, Any]) -> None:
-    """Make the root read-only where the container has it so: its writable mounts stay writable. Raises OSError."""
+    """Make the root mount read-only if the container's is; other mounts are not changed. Raises OSError."""
     if root.get("is_read_only"):
         mounts.mount_setattr(root_fd, set_=mounts.MOUNT_ATTR_RDONLY)
 
 
 def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
-    """As the container would have it: its own files and volumes with the ids of its user namespace, the host's as are.
+    """A descriptor of the root of a container with a user namespace, mounted as at its start. Raises OSError.
 
-    Raises OSError.
+    Its root and volumes are idmapped to the namespace; bind mounts of the host's folders are not.
     """
     user_ns_fd = make_user_namespace(users["uid_map"], users["gid_map"])
     try:
@@ -84,20 +84,20 @@ def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
 
 
 def _become(ids: Ids) -> None:
-    """Make files as the container's root: on an idmapped mount the host's own has no id. Raises OSError."""
+    """Set the file-system ids to the container's root, so that this process can create files. Raises OSError.
+
+    On an idmapped mount the host's root has no mapped id, and could not.
+    """
     engine_pid = os.getppid()
     _, permitted, inheritable = capabilities.capget()
     set_fs_ids(*ids.root)
-    capabilities.capset(permitted, permitted, inheritable)  # all files can still be reached
-    if not end_with_parent(engine_pid):  # the change of the ids has cleared this setting
+    capabilities.capset(permitted, permitted, inheritable)  # restore those that the change has dropped
+    if not end_with_parent(engine_pid):  # the change of the ids has cleared the parent-death signal: set it again
         raise BrokenPipeError(errno.EPIPE, "the engine has ended")
 
 
 def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> None:
-    """Bind a volume or folder where the container would see it; if that place is missing, nothing is to be hidden.
-
-    Raises OSError.
-    """
+    """Bind a volume or folder at its place in the container; do nothing if the place does not exist. Raises OSError."""
     try:
         place = mounts.open_in_root(root_fd, mount["destination"], os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -146,7 +146,7 @@ def _run(tree: Tree, job: Message, fds: Sequence[int], emit: Callable[[Message],
             with open(fds[0], "rb", closefd=False) as source:
                 tarring.extract(tree, path, source, keeps_kind=job["no_overwrite_dir_non_dir"], owner=owner)
                 while source.read(1 << 16):
-                    pass  # the padding after the tar's end: the client is still sending it
+                    pass  # read the padding after the tar's end, which the client still sends
         case "copy_up":
             tarring.copy_up(tree, path, job["target"], Ids(**job["target_users"]))
         case other:
@@ -155,7 +155,7 @@ def _run(tree: Tree, job: Message, fds: Sequence[int], emit: Callable[[Message],
 
 
 def failure(error: Exception) -> Message | None:
-    """A failed job as it is sent to the engine; None for a programming error."""
+    """The reply to the engine for a failed job; None for a programming error."""
     if isinstance(error, TreeError):
         return {"failed": str(error), "kind": str(error.status)}
     if isinstance(error, ProcessLookupError):

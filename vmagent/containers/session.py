@@ -1,8 +1,7 @@
-"""Attach and logs: a container's output read back from its log files, and its stdin.
+"""Attach and logs: a container's output, read from its log files, and its stdin.
 
-The supervisor writes every byte of output to the log files first; whoever is attached reads them from
-there as they grow. So any number of clients get all output, a slow one holds nobody back, and a client that comes after
-the process has ended still gets everything.
+The supervisor writes all output to the log files, and attached clients read it from there. So any number of clients get
+all output, a slow client delays no other, and a client that attaches after the exit still gets everything.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from vmagent.containers.streams import write_all
 from vmagent.supervisor.client import SupervisorClient, SupervisorError
 from vmagent.supervisor.logfile import LogEntry, LogReader
 
-READ_BYTES = 256 << 10  # given out at once
+READ_BYTES = 256 << 10  # about the size of a batch
 
 InThread = Callable[[Callable[[int], list[LogEntry]], int], Awaitable[list[LogEntry]]]
 
 
 class CachedLogReader:
-    """A log reader for the event loop: what lies in the page cache is read at once, anything else in a thread."""
+    """A log reader for the event loop: it reads from the page cache directly, and from the disk in a thread."""
 
     def __init__(self, reader: LogReader, in_thread: InThread) -> None:
-        """Owns `reader`. `in_thread` runs a function with its argument in a thread."""
+        """Take ownership of `reader`. `in_thread` runs a function with its argument in a thread."""
         self._reader, self._in_thread = reader, in_thread
         self._reading: asyncio.Future[list[LogEntry]] | None = None
 
     async def read(self, limit_bytes: int) -> list[LogEntry]:
-        """The next entries, about `limit_bytes` at most; an empty list: no more now. Raises OSError."""
+        """The next entries, about `limit_bytes` at most; an empty list if there are none yet. Raises OSError."""
         try:
             return self._reader.read(limit_bytes, waits=False)
         except BlockingIOError:
@@ -43,7 +42,7 @@ class CachedLogReader:
         return self._reader.finish()
 
     def close(self) -> None:
-        """Close the files, once a thread that may be reading them (for a caller that was cancelled) has ended."""
+        """Close the files. If the caller of `read` was cancelled, wait for its thread, which may still be reading."""
         if self._reading is not None and not self._reading.done():
             self._reading.add_done_callback(self._close)
         else:
@@ -51,12 +50,12 @@ class CachedLogReader:
 
     def _close(self, reading: asyncio.Future[list[LogEntry]]) -> None:
         if not reading.cancelled():
-            reading.exception()  # the caller that would have got it is gone
+            reading.exception()  # mark it as retrieved: the caller was cancelled, and nobody else handles it
         self._reader.close()
 
 
 class AttachSession:
-    """One attached client. `output` must be read, or the session left by `detach`."""
+    """One attached client. The caller must read `output` to its end, or call `detach`."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class AttachSession:
         stream: bool,
         stdin: bool,
     ) -> None:
-        """`stream`: also what comes from now on; `stdin`: with the process's input. The output's place: see `open`."""
+        """`stream`: return also output that comes later; `stdin`: attach the input. `open` sets where output begins."""
         self._live, self._supervisor = live, supervisor
         state = live.record.state
         self._run = state.run if state.running else state.run + 1
@@ -78,7 +77,7 @@ class AttachSession:
         live.sessions += 1
 
     async def open(self, opening: Awaitable[CachedLogReader]) -> None:
-        """Give the output that the reader begins with. On failure the session is closed. Raises OSError."""
+        """Set the reader of the output; `opening` makes it. On failure the session is closed. Raises OSError."""
         try:
             self._reader = await opening
         except BaseException:
@@ -90,11 +89,12 @@ class AttachSession:
         return self._live.record.tty
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(stream, bytes) until this run of the container has ended and everything was given."""
+        """Yield (stream, bytes) until this run of the container has ended and all its output has been returned."""
         try:
             while not self._is_left:
                 news = self._live.bell.next()
-                is_over = not self._follows or self._live.run_is_over(self._run)  # first this, then what it wrote
+                # Check for the end first, then read: otherwise output written in between would be missed.
+                is_over = not self._follows or self._live.run_is_over(self._run)
                 while self._reader is not None and (entries := await self._reader.read(READ_BYTES)):
                     for stream, data in _joined(entries):
                         yield stream, data
@@ -105,12 +105,12 @@ class AttachSession:
             self._close()
 
     async def write(self, data: bytes) -> None:
-        """To the process's stdin, waiting for its start and while it doesn't read. Raises BrokenPipeError."""
+        """Write to the process's stdin; wait for its start, and while the pipe is full. Raises BrokenPipeError."""
         if self._takes_stdin:
             await write_all(await self._stdin(), data)
 
     async def close_stdin(self) -> None:
-        """The client has no more input: the process sees the end if it asked for StdinOnce."""
+        """The client has no more input. The process reads end of file if the container has StdinOnce and no tty."""
         record = self._live.record
         if not self._takes_stdin or not record.config["StdinOnce"] or record.tty:
             return
@@ -118,11 +118,14 @@ class AttachSession:
             await self._started()
             self._drop_stdin()
             self._takes_stdin = False
-            with suppress(SupervisorError):  # ended meanwhile
+            with suppress(SupervisorError):  # the container has ended meanwhile
                 await self._supervisor.close_stdin(record.id)
 
     async def detach(self, *, keys: bool = False) -> None:
-        """Leave; the process goes on. Its input ends with a client that was lost, not with one that left by `keys`."""
+        """End the session; the process goes on.
+
+        `keys`: the client has left by its detach keys. If it was lost instead, `close_stdin` ends the process's input.
+        """
         if not keys and self._live.record.state.running and self._live.record.state.run == self._run:
             await self.close_stdin()
         self._is_left = True
@@ -130,7 +133,7 @@ class AttachSession:
         self._live.bell.ring()
 
     async def _started(self) -> None:
-        """Wait for the run. Raises BrokenPipeError if it is over."""
+        """Wait until the run has started. Raises BrokenPipeError if it has ended."""
         while True:
             news = self._live.bell.next()
             if self._is_left or self._live.run_is_over(self._run):
@@ -167,11 +170,11 @@ class AttachSession:
             self.on_closed()
 
     def on_closed(self) -> None:
-        """It reads no more; once. For who has something to tidy up then."""
+        """Called once, when the session has closed its reader. Subclasses override it to clean up."""
 
 
 def _joined(entries: list[LogEntry]) -> list[tuple[int, bytes]]:
-    """Neighbours of one stream in one piece."""
+    """Join consecutive entries of the same stream."""
     result: list[tuple[int, list[bytes]]] = []
     for entry in entries:
         if result and result[-1][0] == entry.stream:
@@ -182,7 +185,7 @@ def _joined(entries: list[LogEntry]) -> list[tuple[int, bytes]]:
 
 
 async def follow(live: Live, reader: CachedLogReader, *, follows: bool) -> AsyncIterator[list[LogEntry]]:
-    """Batches of log lines: what is there, then (with `follows`) what comes until the run under way ends.
+    """Yield batches of log lines: those that exist, then (with `follows`) new ones until the current run ends.
 
     Closes `reader` at the end.
     """
@@ -193,7 +196,7 @@ async def follow(live: Live, reader: CachedLogReader, *, follows: bool) -> Async
             is_over = not follows or live.run_is_over(run) or live.record.state.run == 0
             while entries := await reader.read(READ_BYTES):
                 yield entries
-                await asyncio.sleep(0)  # a long log must not hold up the others on the loop
+                await asyncio.sleep(0)  # let other tasks run: a long log must not block the loop
             if is_over:
                 if rest := reader.finish():
                     yield rest

@@ -1,4 +1,4 @@
-"""Writing to pipes and terminals on the event loop: without blocking and without a thread."""
+"""Writes to pipes and terminals from the event loop, without blocking it and without a thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 
 
 async def writable(fd: int) -> None:
-    """Wait until `fd` takes bytes again, or its reader is gone."""
+    """Wait until a write to `fd` would not block: there is room, or the read end was closed."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_writer(fd, _done, ready)
@@ -24,7 +24,7 @@ def _done(future: asyncio.Future[None]) -> None:
 
 
 async def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`. Raises BrokenPipeError when nobody reads any more."""
+    """Write all of `data` to the non-blocking `fd`. Raises BrokenPipeError if the read end was closed."""
     view = memoryview(data)
     while view:
         try:

@@ -1,7 +1,7 @@
-"""The engine's side of helper processes (`vmagent.helpers.process`): warm workers for what must not run on its loop.
+"""The engine's side of helper processes (`vmagent.helpers.process`): workers for jobs that would block its event loop.
 
-A worker does one job at a time. A cancelled job costs its worker: it is killed, and what the job has half made is left
-to its owner, who sweeps it.
+A worker does one job at a time. If a job is cancelled, its worker is killed; the caller must be able to clean up what
+the job has left unfinished.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Worker:
     """One worker process."""
 
     def __init__(self, module: str, failure: Failure, *, nice: int = 0) -> None:
-        """Start the process; it is ready when it takes its first job. Raises OSError.
+        """Start the process, without waiting until it is ready. Raises OSError.
 
-        `module`: of its operations; `failure`: makes the exception of a failed job.
+        `module`: name of the module with its operations; `failure`: makes the exception for a failed job.
         """
         self._failure = failure
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -57,7 +57,7 @@ class Worker:
     ) -> Message:
         """Do `job` and return its result. `on_event` is called with each progress message. The caller keeps `fds`.
 
-        Raises the EngineError that the worker's failure means. When cancelled, the worker is killed.
+        Raises the EngineError for the worker's failure. If the call is cancelled, the worker is killed.
         """
         try:
             try:
@@ -72,7 +72,7 @@ class Worker:
                     if on_event is not None:
                         on_event(message)
             except PeerLost:
-                pass  # reported below, with the process's status
+                pass  # the error is raised below, with the process's exit status
         except EngineError:
             raise
         except BaseException:
@@ -100,7 +100,7 @@ class Worker:
 
     async def close(self) -> None:
         """End the process and reap it."""
-        self._sock.close()  # its read returns nothing: it ends by itself
+        self._sock.close()  # the process reads end of file and ends by itself
         try:
             await asyncio.shield(asyncio.to_thread(self._process.wait, _END_LIMIT_S))
         except subprocess.TimeoutExpired:
@@ -124,21 +124,21 @@ def _done(ready: asyncio.Future[None]) -> None:
 
 
 class Workers(Protocol):
-    """Where a job gets its worker from."""
+    """A source of workers: `SingleUse` or `WorkerPool`."""
 
     def worker(self) -> AbstractAsyncContextManager[Worker]:
-        """A worker for as long as the block runs."""
+        """A context manager that provides a worker."""
 
 
 class SingleUse:
-    """A new worker for each job, killed after it: for jobs that change their process, as by entering a namespace."""
+    """A new worker for each job, killed after it: for jobs that change their process, e.g. enter a namespace."""
 
     def __init__(self, module: str, failure: Failure) -> None:
         self._module, self._failure = module, failure
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:
-        """A worker for one job. Its process has been reaped when the block is left."""
+        """A context manager with a worker for one job. At its exit the process has been killed and reaped."""
         worker = Worker(self._module, self._failure)
         try:
             yield worker
@@ -147,7 +147,7 @@ class SingleUse:
                 await worker.kill()
 
     async def run(self, job: Message) -> Message:
-        """One job without descriptors; as Worker.run."""
+        """Do a job without descriptors in a new worker; as Worker.run."""
         async with self.worker() as worker:
             return await worker.run(job)
 
@@ -156,7 +156,7 @@ class WorkerPool:
     """At most `size` workers, started when needed, kept for IDLE_S after their last job."""
 
     def __init__(self, module: str, failure: Failure, size: int | None = None, *, nice: int = 0) -> None:
-        """Of processes that run the operations of `module`; `size` None: one for each processor, at most 4."""
+        """`module`, `failure`: as for Worker; `size` None: one worker per available processor, at most 4."""
         self._module, self._failure = module, failure
         self.size = size or max(1, min(4, len(os.sched_getaffinity(0))))
         self._nice = nice
@@ -166,7 +166,7 @@ class WorkerPool:
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:
-        """A worker for as long as the block runs; waits until one is free."""
+        """A context manager with a worker; entering it waits until one is free."""
         async with self._free:
             worker = self._take()
             try:
@@ -178,7 +178,7 @@ class WorkerPool:
     async def run(
         self, job: Message, fds: Sequence[int] = (), on_event: Callable[[Message], None] | None = None
     ) -> Message:
-        """One job on any worker; as Worker.run."""
+        """Do a job in any worker; as Worker.run."""
         async with self.worker() as worker:
             return await worker.run(job, fds, on_event)
 
@@ -209,16 +209,16 @@ class WorkerPool:
 
 
 class Pipe:
-    """A byte stream between the engine's loop and a worker: `theirs` goes to the worker, the rest stays here."""
+    """A byte stream between the event loop and a worker. `theirs` is the worker's end; send it with the job."""
 
     def __init__(self) -> None:
         self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._ours.setblocking(False)
 
     async def feed(self, chunks: AsyncIterator[bytes]) -> None:
-        """Send all chunks and the end. A worker that reads no further ends it early: its answer says why.
+        """Send all chunks, then end of file. Return early if the worker closes its end: its reply says why.
 
-        What the chunks themselves raise passes through, and no end is sent then.
+        An exception of `chunks` is passed on, without sending end of file.
         """
         loop = asyncio.get_running_loop()
         async for chunk in chunks:
@@ -230,7 +230,7 @@ class Pipe:
             self._ours.shutdown(socket.SHUT_WR)
 
     async def chunks(self, size: int = 256 << 10) -> AsyncIterator[bytes]:
-        """What the worker writes, until it closes."""
+        """Yield what the worker writes, until it closes its end."""
         loop = asyncio.get_running_loop()
         while chunk := await loop.sock_recv(self._ours, size):
             yield chunk
@@ -246,9 +246,10 @@ async def run_with_input(
     chunks: AsyncIterator[bytes],
     on_event: Callable[[Message], None] | None = None,
 ) -> Message:
-    """A job that reads `chunks` from its first descriptor; as Worker.run.
+    """Do a job that reads `chunks` from its first descriptor; as Worker.run.
 
-    If `chunks` raises, the job is ended and the exception passed on: a part of an upload can look like a whole one.
+    If `chunks` raises, the worker is killed and the exception passed on. At an end of file instead, the job could take
+    an incomplete upload for a complete one.
     """
     with contextlib.closing(Pipe()) as pipe:
         async with workers.worker() as worker:
@@ -268,7 +269,7 @@ async def run_with_input(
 async def run_with_output(
     workers: Workers, job: Message, on_event: Callable[[Message], None] | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """What a job writes to its first descriptor. Raises the EngineError of its failure after the data so far."""
+    """Do a job and yield what it writes to its first descriptor. If it fails, raise its EngineError after that data."""
     with contextlib.closing(Pipe()) as pipe:
         async with workers.worker() as worker:
             working = asyncio.create_task(worker.run(job, [pipe.theirs.fileno()], on_event), name=f"job {job['op']}")

@@ -1,11 +1,11 @@
 """A helper process: `python -m vmagent.helpers.process FD NICE ENGINE_PID MODULE`.
 
-It takes jobs from the engine over descriptor FD (`vmagent.linux.packets`), with at most two descriptors, and has them
-done by MODULE, or by the module that the job names in "module". The reply is any number of events, then
-{"done": result} or {"failed": message, "kind"}. It ends when the engine closes its end, or dies.
+It receives jobs from the engine over the socket FD (`vmagent.linux.packets`), each with at most two descriptors.
+MODULE, or the module that a job names in "module", does the job: it implements `Operations`. The reply to a job is any
+number of events, then {"done": result} or {"failed": message, "kind"}. The process ends when the engine closes its end
+of the socket, or dies.
 
-A module has `TITLE` (the process's name), `run(job, fds, emit)` and `failure(error)`. An exception that `failure`
-does not know ends the process with its traceback on stderr; the engine reports that.
+An exception for which `failure` returns None ends the process with a traceback on stderr; the engine reports that.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Emit = Callable[[Message], None]
 
 
 class Operations(Protocol):
-    """What a module of operations has."""
+    """The names that a module with operations for helper processes must define."""
 
-    TITLE: str
+    TITLE: str  # the name of the process
 
     def run(self, job: Message, fds: Sequence[int], emit: Emit) -> Message:
-        """Do a job and return its result. `fds` stay the caller's; `emit` sends an event and raises PeerLost."""
+        """Do a job and return its result. The caller closes `fds`. `emit` sends an event; it may raise PeerLost."""
 
     def failure(self, error: Exception) -> Message | None:
-        """{"failed": message, "kind"} for what `run` raised; None: a programming error."""
+        """The reply {"failed": message, "kind"} for an exception of `run`; None if it is a programming error."""
 
 
 def operations(name: str) -> Operations:
@@ -65,7 +65,7 @@ def serve(sock: socket.socket, default: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Returns 0 when the engine has closed its end."""
+    """Serve the engine until it closes its end of the socket; returns the exit status 0."""
     fd, nice, engine_pid, module = int(argv[0]), int(argv[1]), int(argv[2]), argv[3]
     if not end_with_parent(engine_pid):
         return 0

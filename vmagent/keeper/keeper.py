@@ -1,6 +1,6 @@
-"""The keeper: parent of engine and supervisor, subreaper, store of descriptors. It restarts whichever of them dies.
+"""The keeper: parent of engine and supervisor, child subreaper, store of descriptors. It restarts each when it dies.
 
-It is small on purpose (no asyncio, ctypes, re), depends on nothing outside once it runs, and is never replaced while
+It is small on purpose (no asyncio, ctypes, re), needs no other program once it runs, and is never replaced while
 containers run. `vmagent.keeper.main` checks and opens everything and then becomes this process by execve, so that its
 imports leave no memory behind. The only argument is the configuration as JSON.
 
@@ -33,7 +33,7 @@ _SUPERVISOR_CODE = (
 _STEADY_S = 1.0  # a child that ran for this long did not fail at its start
 _FIRST_PAUSE_S = 0.02
 _PAUSE_LIMIT_S = 5.0
-_PAUSE_LIMIT_KILLED_S = 0.1  # SIGKILL comes from outside: restart soon, the program itself is not at fault
+_PAUSE_LIMIT_KILLED_S = 0.1  # after SIGKILL restart soon: another process sent it, the child itself is not at fault
 _ENGINE_STOP_LIMIT_S = 180.0  # far above the limits that the engine sets itself
 _SUPERVISOR_STOP_LIMIT_S = 20.0
 _HANDED_SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGQUIT]
@@ -64,7 +64,7 @@ class Child:
 
 
 class Keeper:
-    """The loop. `config`: see `vmagent.keeper.main.open_all`."""
+    """The event loop and its state. `config`: see `vmagent.keeper.main.open_all`."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         for fd in descriptors(config):
@@ -218,7 +218,7 @@ class Keeper:
     # Messages
 
     def _on_engine(self) -> None:
-        """Read b"ready", which the engine sends once. Otherwise its end of the socket only shows that we live."""
+        """Read b"ready", which the engine sends once. Otherwise the socket only lets the engine notice our death."""
         link = self._engine.link
         if link is None:
             return

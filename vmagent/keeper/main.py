@@ -1,6 +1,6 @@
-"""`cove-agent`: check the arguments, open locks, sockets and the interpreter, become the keeper.
+"""`cove-agent`: check the arguments; open locks, sockets and the interpreter; become the keeper.
 
-All errors of a start are found here and printed in one line. Then this process executes the interpreter again with
+All errors of a start are detected here and printed in one line. Then this process executes the interpreter again with
 `vmagent.keeper.keeper` alone, so that argument parsing and its imports leave no memory behind. The pid stays.
 """
 
@@ -41,8 +41,8 @@ from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_SOCKET, 
 _KEEPER_CODE = (
     "import sys; sys.path.append(sys.argv[1]); from vmagent.keeper.keeper import run; sys.exit(run(sys.argv[2]))"
 )
-# `python -m vmagent.main`, but named before the long imports, and without `rich`: structlog loads that where it is
-# installed, for colours that a log file does not show, and it takes 0.14 of 0.35 s of CPU.
+# Like `python -m vmagent.main`, but the process title is set before the long imports, and `rich` is hidden: structlog
+# would import it, where it is installed, only for colours. That takes 0.14 s of a start's 0.35 s of CPU time.
 _ENGINE_CODE = (
     "import sys; from vmagent.linux.title import set_title; set_title('cove-engine'); sys.modules['rich'] = None; "
     "from vmagent.main import main; sys.exit(main())"
@@ -127,19 +127,19 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
     check_socket_path(exec_root.supervisor_socket)
     exec_root.path.mkdir(mode=0o711, parents=True, exist_ok=True)
     if options.defer_open:
-        lock_fd = -1  # the data root is another file system by the time it is opened; the VM has one engine
+        lock_fd = -1  # the data disk is mounted over the data root later; in the VM there is only one engine
     else:
         data_root.path.mkdir(mode=0o710, parents=True, exist_ok=True)
         lock_fd = take_lock(data_root.lock, f"the data root {data_root.path}")
     with ExitStack() as undo:  # a start that fails leaves no mount, no socket and no pid file
         has_own_mount = mount_exec_root(exec_root, data_root, undo)
-        # The folder itself is locked: by mistake the exec root may be that of an engine with another data root.
+        # Lock the exec root itself too: an engine with another data root may use it by mistake.
         exec_lock_fd = lock(os.open(exec_root.path, os.O_RDONLY | os.O_CLOEXEC))
         if exec_lock_fd is None:
             raise CannotStart(f"another engine runs on the exec root {exec_root.path}")
         exec_root.containers.mkdir(
             mode=0o700, exist_ok=True
-        )  # closed to users: some containers' /dev/shm lies below, writable for all
+        )  # other users cannot enter: the world-writable /dev/shm of some containers lies below
         listeners = []
         for url in urls:
             listeners.append((listen(url), url))
@@ -156,11 +156,11 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
             publish(pidfile, f"{os.getpid()}\n".encode(), durable=False, mode=0o644)
             undo.callback(os.unlink, pidfile)
         interpreter_fd = open_protected()
-        prctl(PR_SET_CHILD_SUBREAPER, 1)  # stays over execve
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # kept across execve
         undo.pop_all()
     return {
         "engine_argv": [sys.executable, "-P", "-c", _ENGINE_CODE, *engine_args(options, data_root, exec_root)],
-        "base_python": os.path.realpath(sys.executable),  # by its path the protected copy finds its library
+        "base_python": os.path.realpath(sys.executable),  # argv[0]: from it the protected copy finds its library
         "code_root": str(Path(vmagent.__path__[0]).parent),
         "containers": str(exec_root.containers),
         "listeners": listeners,
@@ -180,10 +180,10 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def mount_exec_root(exec_root: ExecRoot, data_root: DataRoot, undo: ExitStack) -> bool:
-    """Mount a tmpfs at the run-time root if it is on a disk: its files are written at each start and end at boot.
+    """Mount a tmpfs at the exec root if that is on a disk: its files change at each start and must not outlive a boot.
 
-    It is not mounted where it would hide a data root below it, or the socket of a supervisor that an older version has
-    left there. Returns whether a mount of ours is there now, made here or by an earlier keeper. Raises OSError.
+    It is not mounted if it would hide a data root below it, or the socket of a supervisor that is still there. `undo`
+    gets the unmount. Returns whether Cove's tmpfs is mounted now, by this call or by an earlier keeper. Raises OSError.
     """
     path = exec_root.path
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -345,7 +345,7 @@ def take_lock(path: Path, what: str) -> int:
 def start_of(pid: int) -> str:
     """When `pid` was started, in clock ticks after boot; "" if it has ended. proc(5), stat: fields 3 and 22.
 
-    Pid and start time together identify a process for good; both stay over execve.
+    Pid and start time together identify a process uniquely; execve changes neither.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_rows: dict[tuple[str, ...], tuple[str, ...]] = {}  # tuples of names, each stored once: most entries share a few
+_rows: dict[tuple[str, ...], tuple[str, ...]] = {}  # each distinct tuple of names, stored once and shared by entries
 _SHORT = 16  # characters: only strings up to this length are interned, since longer ones are rarely equal
 
 
