@@ -1,6 +1,7 @@
-"""bpf(2), as far as cgroup v2 needs it: the program that decides which devices a container may use.
+"""bpf(2) for cgroup v2: the program that decides which devices a container may use.
 
-cgroup v2 has no device lists; the kernel runs a BPF_PROG_TYPE_CGROUP_DEVICE program (4.15) at every mknod and open.
+cgroup v2 has no devices controller. Instead the kernel runs a BPF_PROG_TYPE_CGROUP_DEVICE program (Linux 4.15) at each
+mknod(2) and open(2) of a device.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ _ALL_ACCESS = 7
 
 
 def device_program(rules: Sequence[Mapping[str, Any]]) -> bytes:
-    """OCI device rules as BPF instructions: the last rule that matches decides; without a match, access is granted.
+    """Compile OCI device rules to BPF. The last rule that matches decides; without a match, access is granted.
 
-    Registers: r2 type, r3 access wanted, r4 major, r5 minor (struct bpf_cgroup_dev_ctx).
+    Registers: r2 type, r3 requested access, r4 major, r5 minor (from struct bpf_cgroup_dev_ctx).
     """
     code = [
         _INSN.pack(_LOAD_WORD, 2 | 1 << 4, 0, 0),
@@ -65,7 +66,7 @@ def device_program(rules: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _add_rule(code: list[bytes], rule: Mapping[str, Any]) -> bool:
-    """Append the tests of one rule; False if it matches everything. A failed test jumps to the next rule."""
+    """Append the code of one rule; a failed test jumps to the next rule. False if the rule matches everything."""
     allow = bool(rule.get("allow"))
     kind, access = rule.get("type") or "a", 0
     for letter in rule.get("access") or "rwm":
@@ -75,7 +76,7 @@ def _add_rule(code: list[bytes], rule: Mapping[str, Any]) -> bool:
         tests.append((_JUMP_NOT_EQUAL_IMM, 2, _TYPES["c" if kind == "u" else kind]))
     if access != _ALL_ACCESS:
         tests += [(_MOVE, 1 | 3 << 4, 0), (_AND_IMM, 1, access)]
-        # An "allow" rule matches if no access beyond the rule's is wanted, a "deny" rule if any of the rule's is.
+        # An "allow" rule matches if it covers all requested access, a "deny" rule if it covers any of it.
         tests.append((_JUMP_NOT_EQUAL, 1 | 3 << 4, 0) if allow else (_JUMP_EQUAL_IMM, 1, 0))
     for register, key in ((4, "major"), (5, "minor")):
         value = rule.get(key)
@@ -90,7 +91,7 @@ def _add_rule(code: list[bytes], rule: Mapping[str, Any]) -> bool:
 
 
 def attach_device_rules(cgroup_fd: int, rules: Sequence[Mapping[str, Any]]) -> None:
-    """Attach a program of `rules` to the cgroup, then detach those that were attached before. Raises OSError."""
+    """Attach a program for `rules` to the cgroup, then detach the device programs attached before. Raises OSError."""
     program_fd = _load(device_program(rules))
     try:
         before = _attached(cgroup_fd)

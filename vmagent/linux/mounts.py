@@ -1,4 +1,4 @@
-"""Mounting: mount(2), mounts by descriptors (fsopen … move_mount, kernel 5.2), mount_setattr (5.12), openat2 (5.6)."""
+"""Mounts: mount(2), the calls by descriptor (fsopen … move_mount, Linux 5.2), mount_setattr (5.12), openat2 (5.6)."""
 
 from __future__ import annotations
 
@@ -114,24 +114,24 @@ def pivot_root(new_root: str, put_old: str) -> None:
 
 
 def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """Open `path` below `dir_fd` as openat2(2); the descriptor is CLOEXEC and the caller's. Raises OSError."""
+    """openat2(2): open `path` relative to `dir_fd`. The descriptor is CLOEXEC; the caller closes it. Raises OSError."""
     how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
     return syscall("openat2", path, dir_fd, os.fsencode(path), how, ctypes.c_size_t(len(how)))
 
 
 def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
-    """Open `path` as a process whose root is `root_fd` would: no link leads out of it. Raises OSError."""
+    """Open `path` as a process with the root directory `root_fd` would: no link leads out of it. Raises OSError."""
     while True:
         try:
             return openat2(root_fd, path, flags, RESOLVE_IN_ROOT, mode)
-        except BlockingIOError:  # EAGAIN: a rename or mount somewhere raced with a `..`; openat2(2) says try again
+        except BlockingIOError:  # EAGAIN: a concurrent rename or mount made a `..` unsafe; openat2(2) says retry
             continue
 
 
 def open_tree(dir_fd: int, path: str, flags: int = OPEN_TREE_CLONE) -> int:
-    """Open a mount, with OPEN_TREE_CLONE a detached copy of it (AT_RECURSIVE: with all below). Raises OSError.
+    """open_tree(2): open a mount, with OPEN_TREE_CLONE a detached copy of it (AT_RECURSIVE: with all mounts below it).
 
-    An empty `path` means `dir_fd` itself. The descriptor is CLOEXEC and the caller's.
+    An empty `path` means `dir_fd` itself. The descriptor is CLOEXEC; the caller closes it. Raises OSError.
     """
     empty = 0 if path else AT_EMPTY_PATH
     return syscall("open_tree", path, dir_fd, os.fsencode(path), flags | empty | OPEN_TREE_CLOEXEC)
@@ -152,9 +152,10 @@ def mount_setattr(fd: int, *, set_: int = 0, clear: int = 0, propagation: int = 
 
 
 def mount_idmapped(fd: int, user_ns_fd: int, *, recursive: bool = False) -> None:
-    """Give the detached mount `fd` the id mapping of a user namespace (5.12). Raises OSError.
+    """Give the detached mount `fd` the id mapping of a user namespace (Linux 5.12). Raises OSError.
 
-    EINVAL where the file system can't be idmapped; EPERM without CAP_SYS_ADMIN where the file system was mounted.
+    EINVAL: the file system does not support idmapped mounts. EPERM: no CAP_SYS_ADMIN in the user namespace in which the
+    file system was mounted.
     """
     attr = _MOUNT_ATTR.pack(MOUNT_ATTR_IDMAP, 0, 0, user_ns_fd)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
@@ -162,12 +163,12 @@ def mount_idmapped(fd: int, user_ns_fd: int, *, recursive: bool = False) -> None
 
 
 def fsopen(fstype: str) -> int:
-    """Begin a new file system of type `fstype`: a configuration context, CLOEXEC. Raises OSError ENODEV if unknown."""
+    """fsopen(2): a configuration context (CLOEXEC) for a new `fstype` file system. Raises OSError: ENODEV if unknown."""
     return syscall("fsopen", fstype, os.fsencode(fstype), FSOPEN_CLOEXEC)
 
 
 def fsconfig_set(context_fd: int, key: str, value: str | None) -> None:
-    """Set one option: `value` None for a flag, else at most 255 bytes. Raises OSError EINVAL for one not known."""
+    """Set one mount option; `value`: None for a flag, else at most 255 bytes. Raises OSError: EINVAL if unknown."""
     if value is None:
         syscall("fsconfig", key, context_fd, FSCONFIG_SET_FLAG, os.fsencode(key), None, 0)
     else:
@@ -181,12 +182,12 @@ def fsconfig_create(context_fd: int) -> None:
 
 
 def fsmount(context_fd: int, attributes: int = 0) -> int:
-    """A detached mount of the file system that was created; CLOEXEC, the caller's. Raises OSError."""
+    """fsmount(2): a detached mount of the created file system, CLOEXEC; the caller closes it. Raises OSError."""
     return syscall("fsmount", None, context_fd, FSMOUNT_CLOEXEC, attributes)
 
 
 def new_mount(fstype: str, source: str | None, options: list[tuple[str, str | None]], attributes: int = 0) -> int:
-    """A detached mount of a new `fstype`: fsopen, fsconfig, fsmount. Raises OSError; the descriptor is the caller's."""
+    """A detached mount of a new file system: fsopen, fsconfig, fsmount. The caller closes it. Raises OSError."""
     context = fsopen(fstype)
     try:
         if source is not None:
@@ -233,7 +234,7 @@ _ATIME_FLAGS = {
 
 
 def to_mount_flags(attributes: int) -> int:
-    """MOUNT_ATTR_* as the flags of mount(2) that mean the same."""
+    """Convert MOUNT_ATTR_* to the corresponding flags of mount(2)."""
     flags = _ATIME_FLAGS[attributes & MOUNT_ATTR__ATIME]
     for attribute, flag in _FLAG_OF_ATTRIBUTE:
         if attributes & attribute:

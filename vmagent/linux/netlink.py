@@ -1,8 +1,8 @@
-"""The dozen rtnetlink messages that container networks need, encoded by hand.
+"""The rtnetlink messages that container networks need (about a dozen), encoded without a library.
 
-A socket stays bound to the network namespace it was opened in: one made inside a container's namespace configures that
-namespace from anywhere. The kernel acknowledges each message of a `send` separately.
-Rests on rtnetlink(7), <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>, <linux/veth.h>.
+A netlink socket belongs to the network namespace it was opened in: one that was opened inside a container's namespace
+configures that namespace, whichever namespace its user is in later. The kernel acknowledges each message of a `send`
+separately. See rtnetlink(7), <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>, <linux/veth.h>.
 """
 
 from __future__ import annotations
@@ -117,17 +117,18 @@ class Request(NamedTuple):
 
 
 def add_bridge(name: str, mtu: int = 1500) -> Request:
-    """RTM_NEWLINK of kind bridge. The kernel answers EEXIST where the name is taken."""
+    """RTM_NEWLINK of kind bridge. `send` raises EEXIST if the name is in use."""
     info = _attribute(_Ifla.LINKINFO | _NESTED, _text(_Ifla.INFO_KIND, "bridge"))
     body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + _u32(_Ifla.MTU, mtu) + info
     return Request(f"add bridge {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
 
 
 def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, mtu: int = 1500) -> Request:
-    """A veth pair in one message: `name` here, up and on bridge `master` (index); `peer` in namespace fd `peer_ns`.
+    """A veth pair in one message. `name`, in this namespace, is up and a port of the bridge with index `master`.
 
-    Do not set IFF_UP on the peer here: the kernel answers ENOTCONN. The peer's index is the next free one of its
-    namespace: the kernel ignores a given index if the other end has none.
+    `peer` is created in the network namespace of the descriptor `peer_ns`. It is not brought up here, since the kernel
+    would fail with ENOTCONN. Its index is the next free one of its namespace: the kernel ignores a requested index for
+    the peer if none is requested for `name`.
     """
     peer_info = (
         _IFINFO.pack(0, 0, 0, 0, 0)
@@ -149,7 +150,7 @@ def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, 
 
 
 def set_link(index: int, *, up: bool | None = None, group: int | None = None) -> Request:
-    """RTM_NEWLINK on an interface that exists: bring it up or down, put it in a group."""
+    """RTM_NEWLINK for an existing interface: bring it up or down, or put it into a group."""
     flags = IFF_UP if up else 0
     body = _IFINFO.pack(0, 0, index, flags, IFF_UP if up is not None else 0)
     if group is not None:
@@ -168,12 +169,12 @@ def set_hairpin(index: int) -> Request:
 
 
 def delete_link(index: int) -> Request:
-    """RTM_DELLINK of one interface. It waits for an RCU grace period (20 ms): do not call it while a client waits."""
+    """RTM_DELLINK of one interface. The kernel blocks for an RCU grace period (20 ms): send it when no client waits."""
     return Request(f"delete link {index}", _Type.RTM_DELLINK, 0, _IFINFO.pack(0, 0, index, 0, 0))
 
 
 def delete_group(group: int) -> Request:
-    """RTM_DELLINK of every interface in `group`: one grace period for all."""
+    """RTM_DELLINK of all interfaces in `group`, with only one RCU grace period."""
     body = _IFINFO.pack(0, 0, 0, 0, 0) + _u32(_Ifla.GROUP, group)
     return Request(f"delete links of group {group}", _Type.RTM_DELLINK, 0, body)
 
@@ -189,7 +190,7 @@ def add_address(index: int, address: IPv4Interface) -> Request:
 
 
 def set_default_route(gateway: IPv4Address) -> Request:
-    """RTM_NEWROUTE: the default route of the main table by `gateway`; replaces an existing one."""
+    """RTM_NEWROUTE: set or replace the default route of the main table, via `gateway`."""
     body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)  # RT_TABLE_MAIN, RTPROT_BOOT, universe, unicast
     body += _attribute(5, gateway.packed)  # RTA_GATEWAY
     return Request(f"set default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE | _Flag.REPLACE, body)
@@ -202,8 +203,8 @@ class NetlinkSocket:
         """Raises OSError."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         try:
-            self._socket.setsockopt(270, 11, 1)  # SOL_NETLINK, NETLINK_EXT_ACK: the kernel says why
-            # Not settimeout: that polls before each call and so releases the GIL twice as often.
+            self._socket.setsockopt(270, 11, 1)  # SOL_NETLINK, NETLINK_EXT_ACK: errors with an explanation
+            # Not settimeout: with it Python calls poll(2) before each call, and releases the GIL twice as often.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _ANSWER_LIMIT_S, 0))
             self._socket.bind((0, 0))
         except BaseException:
@@ -223,9 +224,9 @@ class NetlinkSocket:
         self._socket.close()
 
     def send(self, *requests: Request) -> None:
-        """Send all in one datagram and wait for all acknowledgements; then raise the first refusal, if any.
+        """Send all requests in one datagram and wait for all acknowledgements.
 
-        Raises OSError with the request's `doing` and the kernel's explanation where it gives one.
+        If the kernel refused any, raise OSError for the first, with its `doing` and the kernel's explanation if any.
         """
         first = self._sequence + 1
         wire = b""
@@ -320,7 +321,7 @@ def _number(raw: bytes | None) -> int:
 
 
 def _refusal_text(doing: str, code: int, body: bytes, flags: int) -> str:
-    """`doing: Invalid argument (kernel's explanation)`: with NLM_F_ACK_TLVS extended attributes follow the error."""
+    """`doing: Invalid argument (explanation)`. With NLM_F_ACK_TLVS the kernel's explanation follows the error."""
     text = f"{doing}: {os.strerror(code)}"
     if flags & 0x200:
         # nlmsgerr: the error, then the request's header (and its body unless NLM_F_CAPPED), then attributes.
@@ -333,7 +334,7 @@ def _refusal_text(doing: str, code: int, body: bytes, flags: int) -> str:
 
 
 def send_all(sock: NetlinkSocket, requests: Sequence[Request], *, ignore: frozenset[int] = frozenset()) -> None:
-    """Send one by one; errors with an errno in `ignore` are ignored (EEXIST where it may exist). Raises OSError."""
+    """Send the requests one by one. Raises OSError, except for an errno in `ignore` (such as EEXIST)."""
     for request in requests:
         try:
             sock.send(request)

@@ -1,4 +1,4 @@
-"""Network namespaces by descriptor, without names in the file system.
+"""Network namespaces by descriptor, without bind mounts that name them.
 
 unshare(2) and setns(2) change only the calling thread, so these functions run in the engine's network thread.
 """
@@ -22,7 +22,7 @@ def current() -> int:
 
 
 def of_process(pid: int | None) -> int:
-    """A descriptor of the network namespace of `pid`, the caller's; -1 where there is no such process."""
+    """A descriptor of the network namespace of `pid`, which the caller closes; -1 if there is no such process."""
     try:
         return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC) if pid is not None else -1
     except OSError:
@@ -37,9 +37,9 @@ def enter(fd: int) -> None:
 
 
 def create(home: int) -> int:
-    """Make a namespace and return to `home`; a descriptor of the new one, which the caller closes. Raises OSError.
+    """Create a namespace, then re-enter `home`. Returns a descriptor of the new one; the caller closes it.
 
-    The namespace lives as long as a descriptor, a process or a mount holds it.
+    The namespace exists as long as a descriptor, a process or a mount refers to it. Raises OSError.
     """
     if _libc.unshare(_CLONE_NEWNET) < 0:
         code = ctypes.get_errno()

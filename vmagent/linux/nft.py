@@ -1,4 +1,4 @@
-"""nftables by libnftables in this process; loading it takes about a millisecond. libnftables(3)."""
+"""nftables through libnftables(3), loaded into this process; loading takes about a millisecond."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class NftError(OSError):
 
 
 class Nft:
-    """One libnftables context for the network namespace of its calls. Safe to use from several threads."""
+    """One libnftables context. A call works on the calling thread's network namespace. Thread-safe."""
 
     def __init__(self) -> None:
         """Raises NftError where the library is not installed."""
@@ -39,7 +39,7 @@ class Nft:
         self._lock = threading.Lock()
 
     def run(self, commands: str) -> str:
-        """Apply `commands` as one transaction; returns their output. Raises NftError: then nothing was applied."""
+        """Apply `commands` as one transaction; returns their output. On NftError nothing was applied."""
         with self._lock:
             status = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
             printed = (self._library.nft_ctx_get_output_buffer(self._context) or b"").decode(errors="replace")

@@ -1,8 +1,8 @@
 """Subordinate ids: which ids of the host a user namespace may map (subuid(5), subgid(5)).
 
 `--userns-remap` takes `default` (the user dockremap), USER[:GROUP] or UID[:GID]. As in dockerd, the ranges in
-/etc/subuid and /etc/subgid are found by the user's name or number; of a group it is only checked that it exists. Unlike
-dockerd, no user is created: an engine does not write the host's user database.
+/etc/subuid and /etc/subgid are those of the user's name or number; a group is only checked for existence. Unlike
+dockerd, this engine does not create the user: it does not write to the host's user database.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class IdMaps(NamedTuple):
 
     @classmethod
     def of_process(cls, process_fd: int) -> IdMaps:
-        """The maps of the user namespace of a process, as seen from ours; `process_fd`: its /proc/PID. OSError."""
+        """The maps of a process's user namespace, as seen from ours; `process_fd`: its /proc/PID. Raises OSError."""
         return cls(*(_read_map(process_fd, name) for name in ("uid_map", "gid_map")))
 
 
@@ -92,7 +92,7 @@ def _require_group(text: str) -> None:
 
 
 def _ranges(path: Path, user: pwd.struct_passwd) -> Entries:
-    """The user's ranges in order, mapped from 0 inside. Raises ValueError for ranges that are not allowed."""
+    """The user's ranges in `path`, mapped to consecutive ids from 0. Raises ValueError for ranges not allowed."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     except LaunchError as e:
         text = str(e)
         if e.kind in (NOT_FOUND, PERMISSION, USER, MOUNT):
-            text = f"unable to start container process: {text}"  # runc's words, which engines look for
+            text = f"unable to start container process: {text}"  # the text of runc, which engines search for
     except OSError as e:
         text = f"{e.strerror or e}" + (f": {e.filename}" if e.filename else "")
     log.fail(text)
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 
 def _position_of_command(argv: list[str]) -> int:
-    """The index of the command in `argv`, len(argv) if there is none; then only its own flags are defined."""
+    """The index of the command in `argv`; len(argv) if there is none."""
     before = ""
     for position, word in enumerate(argv):
         if word in _COMMANDS and before not in _WITH_VALUE:
@@ -92,7 +92,7 @@ def _seconds(text: str) -> float:
 
 
 class _NotWanted:
-    """Stands for the parser of a command that was not given."""
+    """A placeholder for the parser of a command that was not given."""
 
     def add_argument(self, *_: object, **__: object) -> None:
         """Ignore the flag."""
@@ -108,7 +108,7 @@ def _add_process_flags(sub: _Flags) -> None:
 
 
 def _parser(wanted: str) -> argparse.ArgumentParser:
-    """`wanted`: the only command to define, "" for all."""
+    """The parser of the command line. `wanted`: the only command to define (this saves time), "" for all."""
     parser = argparse.ArgumentParser(prog="cove-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", "-v", action="version", version=_VERSION)
     parser.add_argument("--root", type=Path, default=Path("/run/cove-runtime"), help="where states are kept")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from vmagent.runtime.cgroups import Cgroup
 
-# What --cap adds to. Not to the inheritable and ambient sets: another user than root would get the capability by them
-# (CVE-2022-29162).
+# The sets that --cap extends. Not the inheritable and ambient ones: through those, a process of a user other than root
+# would get the capability (CVE-2022-29162).
 _CAPABILITY_SETS = ("bounding", "effective", "permitted")
 
 
@@ -83,7 +83,7 @@ def execute(options: argparse.Namespace, log: Log) -> int:
         if options.pid_file:
             handover.write_pid(options.pid_file, launched.pid)
         launched.go()
-        while foreground.read_line(launched) is not None:  # execve's own failure comes here
+        while foreground.read_line(launched) is not None:  # raises LaunchError if execve has failed
             continue
         return 0 if options.detach else foreground.wait(launched, master)
     finally:
@@ -93,7 +93,7 @@ def execute(options: argparse.Namespace, log: Log) -> int:
 
 
 def _process(options: argparse.Namespace, base: dict[str, Any]) -> dict[str, Any]:
-    """The process document of --process, or that of the container changed by the flags. Raises LaunchError."""
+    """The OCI process object: the file of --process, or the container's changed by the flags. Raises LaunchError."""
     if options.apparmor or options.process_label:
         raise LaunchError(SPEC, "this project has neither AppArmor nor SELinux")
     if options.process:
@@ -124,7 +124,7 @@ def _namespaces(linux: dict[str, Any]) -> int:
 
 
 def _cgroup(given: list[str], container: Container) -> Cgroup:
-    """The container's cgroup, entered where --cgroup says. Raises LaunchError."""
+    """The cgroup for the new process: the container's, or those below it that --cgroup names. Raises LaunchError."""
     own = container.cgroup_path
     paths = {}
     for controller, below in _sub_cgroups(given).items():
@@ -141,9 +141,9 @@ def _cgroup(given: list[str], container: Container) -> Cgroup:
 
 
 def _sub_cgroups(given: list[str]) -> dict[str, str]:
-    """Paths below the container's cgroup by controller ("" for all) from "path" or "controller,…:path", as runc has it.
+    """Parse the values of --cgroup, "path" or "controller,…:path" as in runc. Raises LaunchError.
 
-    Raises LaunchError.
+    Returns paths relative to the container's cgroup, by controller; "" stands for all controllers.
     """
     result = {}
     for argument in given:

@@ -18,7 +18,7 @@ OTHER = "other"
 
 
 class LaunchError(Exception):
-    """`kind` is one of the words above, `str(self)` the failed step and the kernel's error."""
+    """A start that failed. `kind` is one of the constants above, `str(self)` the failed step and the kernel's error."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)

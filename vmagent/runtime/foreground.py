@@ -1,4 +1,7 @@
-"""A process in the foreground of `cove-runtime run` and `exec`: its exit status, signals passed on, its terminal."""
+"""Foreground mode of `cove-runtime run` and `exec`: forwards signals and the terminal, returns the exit status.
+
+Also the caller's side of a start: reading the child's report and answering its requests.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, sign
 
 @contextmanager
 def one_spawner() -> Iterator[Spawner | None]:
-    """A spawner for one process; None if its program was not built, or if a spawner has refused this process."""
+    """A spawner for one start; None if its program was not built, or if a spawner has already refused this start."""
     try:
         spawner = None if is_second_start() else Spawner()
     except FileNotFoundError:
@@ -41,12 +44,12 @@ def one_spawner() -> Iterator[Spawner | None]:
 
 
 def read_line(launched: Launched) -> dict[str, Any] | None:
-    """Wait for the next line of the report; None at its end. Raises LaunchError if the line reports an error."""
+    """The next line of the child's report (JSON); waits for it. None at the end. Raises LaunchError for an error."""
     return read_report(launched.report_fd)
 
 
 def read_report(fd: int) -> dict[str, Any] | None:
-    """As `read_line`, from the descriptor of a report."""
+    """As `read_line`, with the read end of the report's pipe."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = os.read(fd, 1)
@@ -60,9 +63,9 @@ def read_report(fd: int) -> dict[str, Any] | None:
 
 
 def await_ready(launched: Launched, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Wait until the child has done all but execve; `answer` handles its requests meanwhile, and returns the reply.
+    """Wait until the child has done everything but execve; `answer` gets each of its requests and returns the reply.
 
-    Raises LaunchError if the child failed or died, and what `answer` raises.
+    Raises LaunchError if the child has failed or died, and what `answer` raises.
     """
     while (said := read_line(launched)) is not None:
         if "setup_ms" in said:
@@ -72,7 +75,7 @@ def await_ready(launched: Launched, answer: Callable[[dict[str, Any]], dict[str,
 
 
 def take_master(launched: Launched) -> int:
-    """The descriptor of the terminal's master, the caller's; to be called after `await_ready`."""
+    """Receive the descriptor of the terminal's master, which the caller closes. Call it after `await_ready`."""
     try:
         return receive_master(launched.console_fd)
     finally:
@@ -88,9 +91,9 @@ def close(launched: Launched) -> None:
 
 
 def wait(launched: Launched, master: int = -1) -> int:
-    """Wait for the process to end; returns its status, 128 + n for signal n.
+    """Wait for the process to end; returns its exit status, 128 + n if signal n has killed it.
 
-    Meanwhile signals to us are passed on to it, and its terminal (`master`) is copied from and to ours.
+    Meanwhile, forward signals that this process receives, and copy between its terminal (`master`) and ours.
     """
     with _signals_to(launched.pidfd, master):
         if master >= 0:

@@ -28,7 +28,7 @@ def _say(text: str) -> None:
 
 
 def _line(value: object) -> str:
-    """JSON in one line without spaces, as Go writes it: some readers compare text."""
+    """JSON in one line without spaces, as Go's encoder writes it: some clients compare the text."""
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -90,7 +90,7 @@ def spec(options: argparse.Namespace, log: Log) -> int:
 
 
 def _make_rootless(example: dict[str, Any]) -> None:
-    """Add a user namespace whose root is the caller, and remove what only the host's root may do."""
+    """Add a user namespace in which the caller is root, and remove settings that need root on the host."""
     linux = example["linux"]
     linux["namespaces"] = [entry for entry in linux["namespaces"] if entry["type"] != "network"] + [{"type": "user"}]
     linux["uidMappings"] = [{"containerID": 0, "hostID": os.geteuid(), "size": 1}]
@@ -143,7 +143,7 @@ def _event(container: Container, kind: str, data: dict[str, Any] | None) -> None
 
 
 def statistics(stats: dict[str, Any]) -> dict[str, Any]:
-    """A cgroup's counters (`Cgroup.stats`) under the names that runc's events have."""
+    """A cgroup's counters (`Cgroup.stats`) in the format of runc's `events`."""
     cpu, memory, pids, blkio = (stats[key] for key in ("cpu", "memory", "pids", "blkio"))
     return {
         "cpu": {

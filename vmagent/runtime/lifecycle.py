@@ -1,4 +1,4 @@
-"""create, start, run, kill, delete of the OCI runtime (runtime.md, "Lifecycle" and "Operations"), with their hooks."""
+"""The commands create, start, run, kill and delete with their hooks: OCI runtime spec, runtime.md, "Lifecycle"."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, log: Log) -> int:
 
 
 def _create(options: argparse.Namespace, log: Log, *, is_run: bool) -> tuple[Container, Launched, int]:
-    """Make the container up to the process that waits for `start`.
+    """Create the container and its first process, which waits for `start`.
 
     Returns (container, its first process, the terminal's master or -1). Raises LaunchError, OSError.
     """
@@ -114,7 +114,7 @@ def _set_up(container: Container, launched: Launched, spec: dict[str, Any], opti
     """
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        """Run hooks, or pass on a seccomp listener: what the process cannot do inside its namespaces."""
+        """Do what the process cannot do inside its namespaces: run hooks, or pass on a seccomp listener."""
         state = container.state_of("creating")
         if "hooks" in asked:
             for kind in ("prestart", "createRuntime"):
@@ -267,12 +267,12 @@ def destroy(container: Container, log: Log) -> None:
 
 
 def cgroup_path_of(spec: dict[str, Any], container_id: str) -> str:
-    """The path of the container's cgroup. Raises LaunchError for systemd's form, and for a bad path."""
+    """The path of the container's cgroup. Raises LaunchError for systemd's form (slice:prefix:name) or a bad path."""
     path = (spec.get("linux") or {}).get("cgroupsPath") or ""
     if ":" in path:
         raise LaunchError(SPEC, f"cgroupsPath {path!r}: systemd's own cgroups are not supported")
     if not path:
-        return f"/cove-runtime-{container_id}"  # without a common parent, which no command could know to remove
+        return f"/cove-runtime-{container_id}"  # no common parent: no command would know when to remove it
     try:
         return check_path(os.path.normpath(path if path.startswith("/") else f"/cove-runtime/{path}"))
     except ValueError as e:

@@ -76,9 +76,9 @@ def _resources(options: argparse.Namespace) -> dict[str, Any]:
 def _changes(given: dict[str, Any]) -> dict[str, Any]:
     """The values of `given` that are to be changed.
 
-    In runc's format 0 means "leave as it is"; a limit of zero processes or zero bytes would make no sense. Device rules
-    are not changed, as with runc: engines send all resources of the specification, which does not list the devices that
-    every container has, and a running container would lose them.
+    As in runc, 0 means "do not change" (a limit of zero processes or bytes would make no sense), and device rules are
+    not changed: engines send the resources of the whole specification, which does not list the devices that every
+    container has, so a running container would lose those.
     """
     result = {controller: values for controller, values in given.items() if controller != "devices"}
     for controller in ("memory", "pids", "blockIO"):
@@ -88,7 +88,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def size(text: str) -> int:
-    """Bytes of "512m", "-1", "1048576". Raises LaunchError."""
+    """The number of bytes that a text such as "512m", "-1" or "1048576" means. Raises LaunchError."""
     word = text.strip().lower().removesuffix("ib")
     digits = word.rstrip("bkmgt")
     unit = word[len(digits) :]

@@ -28,7 +28,7 @@ MORE, IDLE, ENDED, FULL = range(4)
 
 
 class Splicer:
-    """One stream. Owns both ends of the relay pipe, and `source_fd` if it is a pipe (a terminal's master is Child's)."""
+    """One stream. Owns the relay pipe, and `source_fd` if that is a pipe too (Child owns a terminal's master)."""
 
     __slots__ = ("_null_fd", "relay_r", "relay_w", "source_fd", "stream")
 
