@@ -1,4 +1,4 @@
-"""A keeper and supervisor of the test's own, real containers of a static busybox, and a look at what is left."""
+"""A keeper and a supervisor for each test, real containers of a static busybox, and checks for leftovers."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ LIMIT_S = HANG_S
 
 
 class Keeper:
-    """The three processes on roots of their own. `engine` is a program that only waits."""
+    """Keeper, supervisor and engine with their own data root and exec root. The engine is a stub that only waits."""
 
     def __init__(self, *flags: str, stderr: int | None = None) -> None:
-        """`stderr`: where it says what happened, instead of its log file."""
+        """`flags`: more arguments of cove-agent; `stderr`: a descriptor for its stderr instead of the log file."""
         self._flags = flags
         self._stderr = stderr
         self.root = Path(tempfile.mkdtemp(prefix="r2-"))
@@ -81,24 +81,24 @@ class Keeper:
             self.pid_of(name)
 
     def pid_of(self, name: str, *, other_than: int = 0, limit_s: float = LIMIT_S) -> int:
-        """Wait for a child of the keeper of that name whose pid is another."""
+        """Wait for a child of the keeper called `name` whose pid is not `other_than`."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             for pid in children_of(self.process.pid):
-                # A container's process that has not come to its execve yet has its parent's name, but its own session.
+                # Before its execve, a container's process has the name of its parent, but its own session.
                 if pid != other_than and comm(pid) == name and session(pid) == session(self.process.pid):
                     return pid
             time.sleep(0.002)
         raise AssertionError(f"no {name}:\n{self.log.read_text()}")
 
     def kill(self, name: str) -> None:
-        """SIGKILL to engine or supervisor; returns when it is back."""
+        """Send SIGKILL to engine or supervisor; returns when the keeper has restarted it."""
         pid = self.pid_of(name)
         os.kill(pid, signal.SIGKILL)
         self.pid_of(name, other_than=pid)
 
     def stop(self) -> None:
-        """SIGTERM, and nothing may be left."""
+        """Send SIGTERM to the keeper and wait for its exit with status 0."""
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(HANG_S)
         assert status == 0, self.log.read_text()
@@ -135,7 +135,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def comm(pid: int) -> str:
-    """The kernel's name of a living process, else an empty text."""
+    """The name of a living process (/proc/PID/comm); "" for a zombie, or if there is no such process."""
     with contextlib.suppress(OSError):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return "" if state in "ZX" else Path(f"/proc/{pid}/comm").read_text().strip()
@@ -143,7 +143,7 @@ def comm(pid: int) -> str:
 
 
 def name_of(pid: int) -> str:
-    """The kernel's name of a process, also of a zombie."""
+    """As `comm`, but also of a zombie."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
@@ -156,7 +156,7 @@ def session(pid: int) -> int:
 
 
 class Engine:
-    """What a test does in the engine's place: a client, its events, and containers of busybox."""
+    """What a test uses in place of the engine: a client, the events it has received, and containers of busybox."""
 
     def __init__(self, keeper: Keeper, rootfs: Path) -> None:
         self.keeper = keeper
@@ -173,7 +173,7 @@ class Engine:
         await self.client.connect(self.keeper.supervisor_socket, self._on_event)
 
     async def wait_for(self, wanted: Callable[[], Any], limit_s: float = LIMIT_S) -> Any:
-        """What `wanted` gives once it gives something; it is asked again at every event."""
+        """Call `wanted` again at each event until its result is true; returns the result."""
         async with asyncio.timeout(limit_s):
             while not (found := wanted()):
                 self._came.clear()
@@ -204,7 +204,7 @@ class Engine:
 
 
 class Container:
-    """A run of `args`, not started yet."""
+    """A container that runs the command `args`; `start` starts it."""
 
     def __init__(
         self, engine: Engine, args: tuple[str, ...], *, tty: bool = False, stdin: bool = False, logs: bool = True
@@ -266,14 +266,14 @@ class RunningExec:
     def __init__(self, engine: Engine, exec_id: str, pid: int, streams: ExecStreams) -> None:
         self.engine, self.id, self.pid, self.streams = engine, exec_id, pid, streams
         self.reader = WindowReader(*streams.window) if streams.window is not None else None
-        self.output = b""  # of both streams, as far as it was read
+        self.output = b""  # of both streams together, as far as it has been read
 
     def write(self, data: bytes) -> None:
         assert self.streams.stdin_fd is not None
         os.write(self.streams.stdin_fd, data)
 
     def read(self) -> list[tuple[int, bytes]]:
-        """What has come meanwhile."""
+        """The output that has arrived since the last call, as (stream, bytes)."""
         assert self.reader is not None
         parts = []
         while (part := self.reader.read(1 << 16)) is not None:
@@ -284,7 +284,7 @@ class RunningExec:
         return parts
 
     async def read_until(self, wanted: bytes) -> bytes:
-        """All output so far, once `wanted` is in it."""
+        """Wait until the output contains `wanted`; returns all output so far."""
 
         def found() -> bool:
             self.read()
@@ -294,7 +294,7 @@ class RunningExec:
         return self.output
 
     async def end(self) -> int:
-        """Wait for the exit, read the rest, close it."""
+        """Wait for the exit, read the remaining output, close the exec; returns the exit code."""
         code = await self.engine.exec_exit_of(self.id)
         if self.reader is not None:
             self.read()
@@ -307,7 +307,7 @@ class RunningExec:
 
 
 def cgroups_of(container: Container) -> list[Path]:
-    """The container's folders in the hierarchies that are there."""
+    """The container's cgroups that exist, one per hierarchy."""
     roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
     return [path for root in roots if (path := Path(f"{root}{container.cgroup_path}")).is_dir()]
 
@@ -338,7 +338,7 @@ def keeper() -> Iterator[Keeper]:
 
 @pytest.fixture
 def adopting_orphans() -> Iterator[None]:
-    """What a killed keeper leaves becomes this process's child, not that of an init which may never reap."""
+    """Make this process a subreaper: it gets the children of a killed keeper, instead of an init that may never reap."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         yield

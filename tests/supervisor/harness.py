@@ -1,4 +1,4 @@
-"""A keeper and a supervisor without an engine: run as a program, it becomes the keeper of an engine that only waits."""
+"""A keeper and a supervisor without a real engine: this program becomes the keeper of a stub that only waits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from vmagent.keeper.main import execute, open_all, parse
 
-# Ends when the keeper closes its end, as the engine must, or at SIGTERM.
+# Like the engine, it ends at SIGTERM, or when the keeper closes its end of the socket.
 _ENGINE = """
 import socket, sys
 from vmagent.linux.title import set_title

@@ -1,4 +1,4 @@
-"""Whoever of engine, supervisor and keeper is killed, whenever: no line, status or process is lost."""
+"""Engine, supervisor and keeper are killed at various moments; no log line, exit status or process is lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def kill(keeper: Keeper, name: str) -> None:
 
 
 def test_engine_and_supervisor_killed_ten_times_each_lose_nothing(with_engine: WithEngine, keeper: Keeper) -> None:
-    """A line every 10 ms, each process killed in turn: no line is lost, and the exit status is right."""
+    """The containers write a line every 10 ms while engine and supervisor are killed in turn."""
 
     async def scenario() -> None:
         async with with_engine() as engine:
@@ -99,11 +99,11 @@ def test_what_ends_without_a_supervisor_has_its_status(with_engine: WithEngine, 
 
 
 def test_starts_under_kills_happen_exactly_once(with_engine: WithEngine, keeper: Keeper, tmp_path: Path) -> None:
-    """A start that was under way is finished or done again, by the engine's repeated request, never twice."""
+    """The engine repeats the request of a start that a kill interrupts; the command is executed exactly once."""
 
     async def scenario() -> None:
         stop = threading.Event()
-        kills = threading.Semaphore(0)  # three for each start: a supervisor that is killed for ever starts nothing
+        kills = threading.Semaphore(0)  # at most three kills per start: with endless kills, no start would succeed
 
         def keep_killing() -> None:
             while not stop.wait(0.03):
@@ -159,7 +159,7 @@ def test_stdin_and_terminal_outlive_the_supervisor(with_engine: WithEngine, keep
 
 @pytest.mark.usefixtures("adopting_orphans")
 def test_a_killed_keeper_is_replaced_on_the_same_root(with_engine: WithEngine, keeper: Keeper) -> None:
-    """The engine ends, the supervisor goes on, a new cove-agent becomes its keeper."""
+    """After a kill of the keeper the engine ends, the supervisor goes on, and a new cove-agent becomes its keeper."""
 
     async def scenario() -> None:
         async with with_engine() as engine:
@@ -175,15 +175,15 @@ def test_a_killed_keeper_is_replaced_on_the_same_root(with_engine: WithEngine, k
             keeper.process.wait()
             await asyncio.to_thread(keeper.start)
             assert comm(supervisor) == "cove-supervisor"
-            assert comm(waiting) == ""  # it saw the end of its socket
+            assert comm(waiting) == ""  # the stub engine has ended, since its keeper closed the socket
             assert {held.id for held in await engine.client.list()} == {container.id, young.id}
-            # Killed now, the adopted supervisor is replaced by one of the new keeper's own.
+            # When the adopted supervisor is killed, the new keeper starts another one.
             os.kill(supervisor, signal.SIGKILL)
             await asyncio.to_thread(keeper.pid_of, "cove-supervisor")
             fd = await engine.client.stdin_fd(young.id)
             os.write(fd, b"x\n")
             os.close(fd)
-            # Whose child it was when it ended, nobody of ours: before Linux 6.15 its status is not to be had.
+            # These processes were not children of the new keeper: before Linux 6.15 their statuses cannot be read.
             assert (await young.end()).exit_code in (4, 255)
             assert (await container.end()).exit_code in (7, 255)
             assert [entry.data for entry in container.log()] == ticked(200)
@@ -208,7 +208,7 @@ def test_a_supervisor_without_keeper_stays_only_while_it_is_needed(with_engine: 
             assert await asyncio.to_thread(_ends, pidfd)
             os.close(pidfd)
             await asyncio.to_thread(keeper.start)
-            assert (await container.end()).exit_code == 4  # from the record
+            assert (await container.end()).exit_code == 4  # from the exit record
 
     asyncio.run(scenario())
 
@@ -217,7 +217,7 @@ def test_a_supervisor_without_keeper_stays_only_while_it_is_needed(with_engine: 
 def test_keeper_and_supervisor_killed_together_lose_what_runs_and_no_more(
     with_engine: WithEngine, keeper: Keeper
 ) -> None:
-    """Pipes and statuses are gone then: the next start ends what is left, says so, and works."""
+    """Pipes and exit statuses are lost. The next start kills the remaining processes, logs that, and works."""
 
     async def scenario() -> None:
         async with with_engine() as engine:
@@ -274,7 +274,7 @@ def test_stopping_leaves_no_process_and_no_cgroup(with_engine: WithEngine, keepe
 def test_a_supervisor_that_never_saw_a_run_still_removes_their_cgroup_at_the_end(
     with_engine: WithEngine, keeper: Keeper
 ) -> None:
-    """The run was acknowledged before the kill, so nothing tells of it any more but the keeper's word of the parent."""
+    """The run was acknowledged before the kill, so the new supervisor knows its parent cgroup only from the keeper."""
 
     async def scenario() -> None:
         async with with_engine() as engine:
@@ -293,7 +293,7 @@ def test_a_supervisor_that_never_saw_a_run_still_removes_their_cgroup_at_the_end
 
 
 def test_an_execs_output_is_whole_after_kills(with_engine: WithEngine, keeper: Keeper) -> None:
-    """The supervisor is killed again and again while pipes and terminals are full; nothing is lost or doubled."""
+    """The supervisor is killed repeatedly while pipes and terminals are full; no output is lost or duplicated."""
     count = 30_000
     script = f"i=0; while [ $i -lt {count} ]; do echo out $i; i=$((i+1)); [ $((i%100)) = 0 ] && echo err $i >&2; done"
 
@@ -333,7 +333,7 @@ def test_an_execs_output_is_whole_after_kills(with_engine: WithEngine, keeper: K
 
 
 def test_an_exec_is_listed_with_its_facts(with_engine: WithEngine, keeper: Keeper) -> None:
-    """What the next engine asks for: also of an ended exec, and also from a supervisor that never saw it run."""
+    """A new supervisor lists execs that it did not start, running and ended, with the data for the next engine."""
 
     async def scenario() -> None:
         async with with_engine() as engine:
@@ -344,7 +344,7 @@ def test_an_exec_is_listed_with_its_facts(with_engine: WithEngine, keeper: Keepe
             running.write(b"first\n")
             await running.read_until(b"first\n")
             assert await ended.end() == 3
-            running.close()  # as an engine that is killed
+            running.close()  # as if the engine had been killed
             await kill(keeper, "cove-supervisor")
             held = {one.exec_id: one for one in await engine.client.list_execs()}
             assert held[ended.id].exit_code == 3

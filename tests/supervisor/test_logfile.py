@@ -1,4 +1,4 @@
-"""The log files: what is written is read, in order, from anywhere."""
+"""The log files: what was written is read back in order, from the beginning, by tail and by time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECES = st.lists(st.tuples(st.sampled_from((STDOUT, STDERR)), st.text("ab\n\r",
 
 
 class Log:
-    """Writes as the supervisor does: bytes into the payload, then their record."""
+    """Writes like the supervisor: bytes into the payload, then their record."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -39,7 +39,7 @@ class Log:
 
 
 def expected(pieces: list[tuple[int, bytes, int]]) -> list[LogEntry]:
-    """Lines by the time of their last byte, the plain way."""
+    """The entries that a reader must return, computed by a simple reference implementation."""
     rest: dict[int, bytes] = {}
     when: dict[int, int] = {}
     lines = []
@@ -56,7 +56,7 @@ def test_a_record_that_the_disk_takes_in_part_leaves_the_next_ones_in_order(tmp_
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         log.write(STDOUT, b"one\n")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (logwriter.RECORD.size + 16, hard))  # as on a disk with so much room
+        resource.setrlimit(resource.RLIMIT_FSIZE, (logwriter.RECORD.size + 16, hard))  # 16 bytes of the next one fit
         with pytest.raises(OSError, match="No space left"):
             log.write(STDOUT, b"two\n")
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -113,8 +113,8 @@ def test_a_reader_that_follows_gets_every_line_once_in_order(tmp_path: Path, pie
 def test_the_next_supervisor_finds_what_a_kill_left(tmp_path: Path) -> None:
     log = Log(tmp_path / "log")
     log.write(STDOUT, b"one\n")
-    os.write(log.writers[STDOUT].payload_fd, b"two\n")  # killed before the record
-    os.write(log.writers[STDOUT].index_fd, b"torn")  # and in the middle of one
+    os.write(log.writers[STDOUT].payload_fd, b"two\n")  # as after a kill before the record was written
+    os.write(log.writers[STDOUT].index_fd, b"torn")  # as after a kill while a record was written
     log.close()
     again = open_writer(str(tmp_path / "log"), STDOUT)
     os.write(again.payload_fd, b"three\n")

@@ -1,4 +1,4 @@
-"""What the processes are: small, named, protected; and what `cove-agent` refuses in one line."""
+"""Names, memory and protection of keeper and supervisor, and the one-line errors of `cove-agent`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SpawnError
 
 BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
-MAX_RSS_KB = 16_000  # every MB costs 18 µs at each clone3
+MAX_RSS_KB = 16_000  # each MB makes every clone3 18 µs slower
 
 
 @pytest.mark.parametrize("module", ["vmagent.supervisor.main, vmagent.supervisor.supervisor", "vmagent.keeper.keeper"])
@@ -56,7 +56,7 @@ def test_the_three_have_their_names_and_little_memory(keeper: Keeper) -> None:
 
 
 def test_the_supervisor_runs_from_a_read_only_interpreter(keeper: Keeper) -> None:
-    """CVE-2019-5736: its /proc/PID/exe is what a container could reach during an exec."""
+    """CVE-2019-5736: during an exec, a container could open /proc/PID/exe of the supervisor."""
     with pytest.raises(OSError, match=r"Read-only file system|Text file busy"):
         os.open(f"/proc/{keeper.pid_of('cove-supervisor')}/exe", os.O_WRONLY)
     assert os.statvfs(f"/proc/{keeper.pid_of('cove-supervisor')}/exe").f_flag & os.ST_RDONLY
@@ -108,26 +108,26 @@ def test_a_second_engine_on_the_same_root_is_refused(keeper: Keeper) -> None:
 
 @pytest.fixture
 def shm_folder() -> Iterator[Path]:
-    """One that lies in memory."""
+    """A folder on a tmpfs."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         yield Path(folder)
 
 
 def filesystem_of(path: Path) -> str:
-    """Its type, as stat(1) names it."""
+    """The type of the file system at `path`, as stat(1) names it."""
     return subprocess.check_output(["stat", "-f", "-c", "%T", path], text=True).strip()
 
 
 def mounts_at(path: Path) -> list[str]:
-    """The file systems mounted there, as /proc/mounts has them: source and type."""
+    """The file systems mounted at `path`, as "source type" from /proc/self/mounts."""
     lines = Path("/proc/self/mounts").read_text().splitlines()
     return [" ".join(line.split()[0:3:2]) for line in lines if line.split()[1] == str(path)]
 
 
-@pytest.mark.logs("Traceback")  # the engine's place-holder, when its keeper is killed
+@pytest.mark.logs("Traceback")  # from the stub engine, when its keeper is killed
 @pytest.mark.usefixtures("adopting_orphans")
 def test_the_run_time_root_lies_in_memory() -> None:
-    """On a disk it would outlive a boot. It has a file system of its own there, from the first start to the stop."""
+    """An exec root on a disk gets a tmpfs, from the first start to the stop: its files must not outlive a boot."""
     root = Path(tempfile.mkdtemp(dir="/var/tmp"))
     if filesystem_of(root) == "tmpfs":
         pytest.skip("no disk here")
@@ -149,7 +149,7 @@ def test_the_run_time_root_lies_in_memory() -> None:
 
 
 def test_nothing_that_lies_there_is_hidden(tmp_path: Path) -> None:
-    """A data root in the run-time root's folder, and a supervisor of an engine that mounted nothing."""
+    """No tmpfs is mounted over a data root below the exec root, or over the socket of an existing supervisor."""
     root = ExecRoot(Path(tempfile.mkdtemp(dir="/var/tmp")))
     if filesystem_of(root.path) == "tmpfs":
         pytest.skip("no disk here")
@@ -162,7 +162,7 @@ def test_nothing_that_lies_there_is_hidden(tmp_path: Path) -> None:
         assert not main.mount_exec_root(root, DataRoot(tmp_path), undo)
         root.supervisor_socket.unlink()
         assert mounts_at(root.path) == []
-        # Known again by whatever name.
+        # The mount is recognised by any path to it.
         assert main.mount_exec_root(ExecRoot(link), DataRoot(tmp_path), undo)
         assert mounts_at(root.path) == ["cove-exec-root tmpfs"]
         assert main.mount_exec_root(ExecRoot(link), DataRoot(tmp_path), undo)
@@ -187,7 +187,7 @@ def test_a_run_time_root_in_memory_is_taken_as_it_is(shm_folder: Path) -> None:
 
 
 def test_a_lock_names_the_engine_that_holds_it_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed keeper's pid may be another process's by now: that one is neither named nor taken for an engine."""
+    """The pid of a killed keeper may have been reused: the new process is not reported as an engine."""
     path = tmp_path / "engine.lock"
     os.close(take_lock(path, "it"))
     (own,) = path.read_text().splitlines()
@@ -262,7 +262,7 @@ def test_a_hangup_does_not_stop_the_engine_and_int_does(keeper: Keeper) -> None:
 
 
 def test_nobody_reading_its_standard_error_does_not_stop_it(tmp_path: Path) -> None:
-    """The reader of the agent's log is gone, or does not read: neither may hang or end keeper and supervisor."""
+    """Keeper and supervisor go on if the reader of their stderr does not read, or has closed the pipe."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
@@ -327,7 +327,7 @@ def test_nothing_piles_up_in_keeper_and_supervisor(keeper: Keeper, rootfs: Path)
 
     def assert_settles(wanted: dict[str, int]) -> None:
         deadline = time.monotonic() + LIMIT_S
-        while not wanted.items() <= descriptors().items():  # the keeper takes what it is told in its own time
+        while not wanted.items() <= descriptors().items():  # the keeper handles messages asynchronously
             assert time.monotonic() < deadline, (descriptors(), wanted)
             time.sleep(0.01)
 

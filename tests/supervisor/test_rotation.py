@@ -1,4 +1,4 @@
-"""A log with limits: what stays, what readers get, and a supervisor killed before each single call of a rotation."""
+"""A log with limits: what is kept, what readers get, and a supervisor killed before each system call of a rotation."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from vmagent.supervisor.splicing import LogSplicer
 
 WithEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 KEY = "container x"
-SIZE = 1024  # the smallest there is
+SIZE = 1024  # the smallest possible size of a generation
 
 
 class Killed(BaseException):
-    """The supervisor is dead from here on."""
+    """Raised in place of a call: the supervisor counts as killed."""
 
 
 class KeeperOfOne:
-    """In the keeper's place: takes words and descriptors of one entry, whole or not at all."""
+    """In place of the keeper: stores data and descriptors of one entry; a message is stored as a whole or not at all."""
 
     def __init__(self) -> None:
         self.words: dict[str, Any] = {}
@@ -56,7 +56,10 @@ class KeeperOfOne:
 
 
 class Supervised:
-    """Pipes into a log with limits, and the one who moves the bytes; `kill` and `take_over` change him."""
+    """Pipes, a log with limits, and the supervisor's objects between them.
+
+    `kill` and `take_over` replace these objects, as when a supervisor is killed and the next one starts.
+    """
 
     def __init__(self, folder: Path, *, files: int = 3, streams: tuple[int, ...] = (STDOUT, STDERR)) -> None:
         folder.mkdir(exist_ok=True)
@@ -141,7 +144,7 @@ class Counted:
         return call
 
     def close(self, fd: int) -> None:
-        """Not counted: a supervisor that dies closes its descriptors too."""
+        """Not counted, since the kernel closes the descriptors of a killed supervisor too."""
         self._opened.discard(fd)
         os.close(fd)
 
@@ -276,7 +279,7 @@ def test_who_reads_keeps_what_comes_after_and_no_longer_than_there_is_room(
             log.write(STDOUT, line(number))
             log.move()
             read_on(done)
-        assert len(log.generations()) > 4  # the slow one holds its place yet
+        assert len(log.generations()) > 4  # the slow reader still holds its lock
         slow.close()
         for number in range(60, 70):
             log.write(STDOUT, line(number))
@@ -288,7 +291,7 @@ def test_who_reads_keeps_what_comes_after_and_no_longer_than_there_is_room(
             log.write(STDOUT, line(number))
             log.move()
         assert len(log.generations()) == 3
-        # It has lost some, and goes on with what there is: whole lines, the last ones.
+        # The reader has missed some output, and continues with the lines that still exist, all complete.
         mine = [int(one) for one in text(read_on(done)).split()[::2]]
         assert mine == sorted(set(mine))
         assert set(mine) > {*range(100, 110)}
@@ -307,12 +310,12 @@ def test_a_reader_that_was_there_before_the_files_gets_every_byte(tmp_path: Path
                 log.move()
             assert len(log.generations()) > 4
             assert [int(entry.data[:4]) for entry in read_on(reader)] == [*range(60)]
-            # With a terminal there is no second stream: waiting for it keeps nothing.
+            # A container with a terminal has no second stream: the reader must not hold a lock to wait for it.
             for _ in range(60):
                 log.write(streams[-1], b"z" * 90)
                 log.move()
                 read_on(reader)
-            assert len(log.generations()) <= 2  # the one that is read, if it was left just now
+            assert len(log.generations()) <= 2  # two if the reader has only just left the older one
 
 
 def limited(container: Container, size: int, files: int) -> Any:
@@ -322,7 +325,7 @@ def limited(container: Container, size: int, files: int) -> Any:
 def test_a_flood_is_followed_without_a_gap_while_the_supervisor_is_killed(
     with_engine: WithEngine, keeper: Keeper
 ) -> None:
-    """The same in a real one: SIGKILL at any moment, a terminal and pipes, and what stays is the end of it all."""
+    """With a real supervisor, SIGKILL, pipes and a terminal: followers get all output, the log keeps its last part."""
     script = "i=0; while [ $i -lt 6 ]; do i=$((i+1)); seq 1 5000; seq 1 500 >&2; done; exit 3"
     everything = {
         1: 6 * b"".join(b"%d\n" % n for n in range(1, 5001)),
@@ -367,7 +370,7 @@ def test_a_flood_is_followed_without_a_gap_while_the_supervisor_is_killed(
                 kept = one.log()
                 assert text(got[one.id]).endswith(text(kept))
                 assert kept
-            # Nobody reads any more: the next run deletes what was kept for the followers.
+            # The followers have ended: the next run deletes the generations that were kept for them.
             pipes.run = 2
             await engine.client.spawn(limited(pipes, 4096, 3))
             await pipes.end()

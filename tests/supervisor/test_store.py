@@ -1,4 +1,4 @@
-"""The keeper's store: what was put comes back as it was, and descriptors are closed exactly when they are let go of."""
+"""The keeper's store: entries are returned unchanged, and a descriptor is closed exactly when it is removed."""
 
 from __future__ import annotations
 

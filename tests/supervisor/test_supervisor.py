@@ -1,4 +1,4 @@
-"""The supervisor's verbs, with real containers."""
+"""The supervisor's requests, with real containers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_container_gives_its_output_and_status(with_engine: WithEngine) -> Non
             assert isinstance(engine.events[-2], LogGrew | Exited)
             [held] = await engine.client.list()
             assert (held.id, held.run, held.state, held.exit_code) == (container.id, 1, "exited", 7)
-            again = await engine.client.spawn(container.request())  # a repeated request starts nothing
+            again = await engine.client.spawn(container.request())  # a repeated request does not start it again
             assert (again.pid, again.started_at_ns) == (spawned.pid, spawned.started_at_ns)
             await engine.client.acknowledge(container.id, 1)
             await engine.client.acknowledge(container.id, 1)
@@ -166,7 +166,7 @@ def test_execs_have_their_own_streams_statuses_and_terminals(with_engine: WithEn
             assert await sleeper.end() == 143
             sleeper = await container.exec("sleep", "60")
             await engine.client.signal(container.id, signal.SIGKILL)
-            assert await sleeper.end() == 137  # the container's end is its end
+            assert await sleeper.end() == 137  # an exec is killed with its container
             assert (await container.end()).exit_code == 137
             with pytest.raises(NotHeld):
                 await container.exec("true")

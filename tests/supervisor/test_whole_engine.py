@@ -1,4 +1,4 @@
-"""Engine and supervisor killed under a container, with the real engine and the real docker client."""
+"""Engine and supervisor are killed while a container runs, with the real engine and the real docker client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TICKER = "trap 'exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i; usleep 10000
 
 
 def kill(engine: NativeEngine, *names: str) -> None:
-    """SIGKILL to all of them at once; returns when all are back and the engine answers."""
+    """Send SIGKILL to all of `names` at once; returns when all are running again and the engine answers."""
     assert engine.process is not None
     keeper = engine.process.pid
     before = {engine.pid_of(name) for name in names}

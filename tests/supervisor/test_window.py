@@ -1,4 +1,4 @@
-"""An exec's window by itself: its bounds, its order, files that take no more."""
+"""An exec's window without a supervisor: its size limits, the order of the streams, files that cannot grow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Owner(WindowOwner):
 
 
 class Both:
-    """A window with the pipes of two streams, and its reader."""
+    """A window, the pipes of the two streams that fill it, and its reader."""
 
     def __init__(self) -> None:
         self.window = new_window()
@@ -75,7 +75,7 @@ def test_both_streams_keep_their_order(both: Both) -> None:
     both.write(2, b"more\n")
     expected = [(1, b"out 0\n"), (2, b"err 0\n"), (1, b"out 1\n"), (2, b"err 1\n"), (1, b"out 2\n")]
     assert both.read() == [*expected, (2, b"err 2\nmore\n")]
-    both.write(2, b"again")  # no record is written: the stream is the same
+    both.write(2, b"again")  # needs no record, since the stream does not change
     assert both.read() == [(2, b"again")]
 
 
@@ -84,7 +84,7 @@ def test_a_reader_goes_on_where_the_last_one_delivered(both: Both) -> None:
     both.write(2, b"error")
     assert both.reader.read(4) == (1, b"deli")
     assert not both.reader.note_delivered()
-    assert both.reader.read(4) == (1, b"vere")  # read, and its client is gone
+    assert both.reader.read(4) == (1, b"vere")  # read, but not delivered: the client has disconnected
     both.reader.close()
     both.reader = both.new_reader()
     assert both.read() == [(1, b"vered"), (2, b"error")]
@@ -131,7 +131,7 @@ def test_without_a_client_the_oldest_output_is_dropped(both: Both) -> None:
     for number in range(64):
         assert both.write(1, bytes([number]) * (1 << 16)) == IDLE
         assert both.stored_bytes() < 2 * WINDOW_BYTES
-    again = Window(os.dup(both.window.payload_fd), os.dup(both.window.index_fd))  # of a next supervisor
+    again = Window(os.dup(both.window.payload_fd), os.dup(both.window.index_fd))  # as the next supervisor does
     again.resume_writing()
     assert not again.is_attended
     again.close()

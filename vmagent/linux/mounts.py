@@ -163,7 +163,7 @@ def mount_idmapped(fd: int, user_ns_fd: int, *, recursive: bool = False) -> None
 
 
 def fsopen(fstype: str) -> int:
-    """fsopen(2): a configuration context (CLOEXEC) for a new `fstype` file system. Raises OSError: ENODEV if unknown."""
+    """fsopen(2): a CLOEXEC configuration context of a new `fstype` file system. Raises OSError: ENODEV if unknown."""
     return syscall("fsopen", fstype, os.fsencode(fstype), FSOPEN_CLOEXEC)
 
 
