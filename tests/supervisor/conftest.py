@@ -338,7 +338,7 @@ def keeper() -> Iterator[Keeper]:
 
 @pytest.fixture
 def adopting_orphans() -> Iterator[None]:
-    """Make this process a subreaper: it gets the children of a killed keeper, instead of an init that may never reap."""
+    """Make this process a subreaper: it gets the children of a killed keeper, not an init that may never reap."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         yield

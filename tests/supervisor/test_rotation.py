@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 
 class KeeperOfOne:
-    """In place of the keeper: stores data and descriptors of one entry; a message is stored as a whole or not at all."""
+    """In place of the keeper: stores data and descriptors of one entry, each message as a whole or not at all."""
 
     def __init__(self) -> None:
         self.words: dict[str, Any] = {}

@@ -401,7 +401,7 @@ class Keeper:
 
             try:
                 umount(self._config["unmount"], MNT_DETACH)
-            except OSError as e:  # it was unmounted by somebody else
+            except OSError as e:  # another process has unmounted it
                 say(f"cove-keeper: {e.filename}: {e.strerror}")
         self._stage = "done"
 

@@ -279,7 +279,7 @@ class Child:
             self.on_reaped(UNKNOWN)
 
     def on_reaped(self, status: int) -> None:
-        """Called when the keeper has reaped the process, with its exit status."""
+        """Called with the exit status when the keeper has reaped the process, or with UNKNOWN if it does not report."""
         self.reported_status = status
         if self.state in (STARTING, RUNNING, FAILED):
             self(READ)

@@ -252,7 +252,7 @@ class Exec(Child, WindowOwner):
         return self.master_fd if self.tty else self.stdin_fd
 
     def stream_fds(self) -> tuple[int, ...]:
-        """The descriptors to send to the engine: the window's two files and the input, if present. They stay ours."""
+        """The descriptors to send to the engine (copies): the window's two files and the input, if present."""
         fds = () if self.window is None else (self.window.payload_fd, self.window.index_fd)
         return (*fds, self.input_fd()) if self.input_fd() >= 0 else fds
 
