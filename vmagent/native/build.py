@@ -29,6 +29,7 @@ def build(name: str, arch: str) -> Path:
     newest = max(path.stat().st_mtime for path in [*sources, *headers])
     if target.exists() and target.stat().st_mtime >= newest:
         return target
+    target.parent.mkdir(exist_ok=True)
     made = target.with_suffix(f".{os.getpid()}")
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-linux-musl"]
     subprocess.run([*compiler, *FLAGS, f"-I{HEADER.parent}", "-o", str(made), *map(str, sources)], check=True)
@@ -40,8 +41,8 @@ def build(name: str, arch: str) -> Path:
 def write_header() -> Path:
     """Write the generated header unless it says the same already. Raises OSError."""
     text = header()
-    HEADER.parent.mkdir(exist_ok=True)
     if not HEADER.exists() or HEADER.read_text(encoding="ascii") != text:
+        HEADER.parent.mkdir(exist_ok=True)
         temporary = HEADER.with_suffix(f".{os.getpid()}")
         temporary.write_text(text, encoding="ascii")
         temporary.rename(HEADER)
