@@ -176,8 +176,11 @@ class ChannelIo:
         return data
 
     def grant(self, taken: int) -> Callable[[], None] | None:
-        """After `take` of `taken` bytes: what tells the peer that it may send more, to be called in the thread for
-        sending; None: it need not be told yet."""
+        """Account for `taken` bytes that `take` has returned.
+
+        The result is a function that sends the peer a window adjustment, to be called in the sending thread; None
+        if the window is still large enough.
+        """
         granted: int = self._inner._check_add_window(taken)
         if not granted:
             return None

@@ -102,7 +102,11 @@ class Inflow:
 
     @property
     def is_full(self) -> bool:
-        """Whether the socket has to wait. Between the marks it stays as it was, so that it isn't toggled per read."""
+        """Whether reading from the socket must pause.
+
+        It becomes true at HIGH_WATER and false at LOW_WATER, and keeps its value in between: otherwise the socket would
+        be paused and resumed at every read.
+        """
         if self.size >= HIGH_WATER:
             self._is_full = True
         elif self.size <= LOW_WATER:

@@ -152,9 +152,10 @@ class Networks:
 
     @asynccontextmanager
     async def _recorded(self, record: Container, endpoints: dict[str, JsonObject]) -> AsyncIterator[None]:
-        """Record `endpoints` before the block makes them so: what a kill leaves undone is done at the next `open`.
+        """Write the new `endpoints` to the record, then run the block, which brings the kernel in line with them.
 
-        Where the block fails, the record and the kernel are as before. Raises EngineError.
+        If the engine is killed in between, the next `open` does what the record says. If the block fails, the record
+        and the kernel's state are restored. Raises EngineError.
         """
         before = record.endpoints
         await self._save(record, endpoints)

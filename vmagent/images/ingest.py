@@ -67,9 +67,10 @@ class Job:
         return digest
 
     def flush(self, fd: int | None = None) -> None:
-        """Have on disk what a record may name from now on. Kind tar has flushed file by file already.
+        """Flush the layers to disk, so that a record may name them. Layers of kind tar are already flushed.
 
-        `fd`: of the folder, opened before the first write where several workers wrote.
+        `fd`: a descriptor of the folder that was opened before the first write; needed where several processes wrote,
+        because syncfs(2) reports only write errors that happened after its descriptor was opened.
         """
         if any((layer / DIFF).is_dir() for layer in self.layers.iterdir()):
             syncfs(self._fd if fd is None else fd)

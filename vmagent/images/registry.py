@@ -118,7 +118,7 @@ class Registry:
         authorization: str = "",
         actions: str = "pull",
     ) -> None:
-        """`authorization` is a header that an earlier client of the same repository came to."""
+        """`authorization`: an Authorization header that an earlier client of the same repository obtained, to reuse."""
         self.domain, self.path = domain, path
         self._host = _HUB.get(domain, domain)
         self._insecure = is_insecure(self._host, insecure)

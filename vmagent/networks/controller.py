@@ -201,7 +201,7 @@ class NetworkController:
         stray = [link.number for link in self._netlink.links() if link.master in bridges and link.number not in kept]
         for number in stray:
             self._netlink.send(netlink.set_link(number, up=False, group=DEAD_GROUP))
-        if stray:  # now: its other end may have the name that the container's next endpoint gets
+        if stray:  # at once: inside the container, its peer may have the name that the next endpoint will get
             self._delete_dead()
 
     def _hold_again(self, sandbox: Sandbox) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _MARK = "COVE_RUNTIME_PROTECTED"
 _CODE = "import sys; sys.path.append(sys.argv.pop(1)); from vmagent.runtime.command import entry; entry()"
-# The second start does not check again, whether or not it is protected. Removed, so that no child inherits the mark.
+# The mark says that this process was executed again from a read-only copy of the interpreter, so it does not check a
+# second time. The variable is removed so that no child inherits it.
 _is_second = os.environ.pop(_MARK, "") == str(os.getpid())
 
 

@@ -129,8 +129,8 @@ def become_and_exec(
         linux.prctl(linux.PR_SET_KEEPCAPS, 0)
         os.umask(process.umask)
         final = _final_sets(wanted, identity, kernel)
-        # Keep SYS_ADMIN until the filter is loaded: without no_new_privs the kernel requires it. The path lookups
-        # below already use the command's own effective capabilities otherwise.
+        # Add SYS_ADMIN until the seccomp filter is loaded, because the kernel requires it unless no_new_privs is set.
+        # All other effective capabilities are the command's own already, so path lookups below have its rights.
         capabilities.capset(final[0] | capabilities.SYS_ADMIN, kernel.permitted, final[2])
     except OSError as e:
         raise failed(f"error changing to user {identity.uid}:{identity.gid}", e) from e
