@@ -7,10 +7,12 @@ from PySide6.QtWidgets import QApplication
 
 
 class Application(QApplication):
-    """Signals: quitting() before the windows are closed; by `quit()`, a signal handler or the platform.
+    """An application that can be quit while a window only hides when it is closed.
 
-    Qt closes all top-level windows before it quits, and cancels the quit if one is still visible. A window that
-    refuses to close stops this loop, so the widget of an X11 tray icon stays visible and the process does not end.
+    Emits the Qt signal quitting() before it closes any window, whoever asked to quit: `quit()`, SIGTERM or the session
+    manager. A window that otherwise hides must let itself be closed from then on. Without that Qt cancels the quit: it
+    closes all top-level windows first, stops at the first one that ignores its close event, and gives up if a window
+    after it (on X11 the tray icon is one) is still visible.
     """
 
     quitting = Signal()
