@@ -74,8 +74,8 @@ class StreamWriter:
         time_ns = max(time.time_ns(), after_ns + 1)
         count = os.write(self.index_fd, RECORD.pack(self.end, self.written - self.end, time_ns))
         if count != RECORD.size:
-            # The disk is full: only the part of the record up to the end of a file system block was written. Remove that
-            # part, because readers find records at multiples of RECORD.size.
+            # The disk is full: only the part of the record up to the end of a file system block was written. Remove it,
+            # because readers find records at multiples of RECORD.size.
             os.ftruncate(self.index_fd, os.lseek(self.index_fd, -count, os.SEEK_CUR))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.end = self.written
