@@ -67,8 +67,9 @@ class Job:
         return digest
 
     def flush(self, fd: int | None = None) -> None:
-        """Flush the layers to disk, so that a record may name them. Layers of kind tar are already flushed.
+        """Flush the layers to disk, so that a record may name them.
 
+        The files of layers of kind tar were flushed as they were written: for these only the folders are left to flush.
         `fd`: a descriptor of the folder that was opened before the first write; needed where several processes wrote,
         because syncfs(2) reports only write errors that happened after its descriptor was opened.
         """

@@ -59,7 +59,7 @@ class Child:
     """The common base of `Run` (a container's first process) and `Exec`.
 
     There may be thousands of these objects, so they are kept small: strings that can be computed are not stored, and
-    the loop calls the object itself (`__call__`), since a bound method or a list takes as much memory as eight fields.
+    the loop's callback is the object itself (`__call__`), since a bound method takes as much memory as eight fields.
     """
 
     __slots__ = (
