@@ -28,6 +28,7 @@ from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
 from vmagent.engine.streams import LogStream
 from vmagent.engine.userns import UserNamespaces
+from vmagent.errors import Unavailable
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SupervisorClient, SupervisorError
 from vmagent.supervisor.logfile import LogEntry
@@ -274,3 +275,16 @@ def test_who_looks_and_does_not_wait_leaves_nothing_behind() -> None:
             assert bell.sleepers == 0
 
     asyncio.run(check())
+
+
+def test_a_request_that_outlives_the_disk_threads_gets_503() -> None:
+    """In an orderly stop a request may still run when the threads end."""
+
+    async def scenario() -> None:
+        background = Background()
+        assert await background.on_disk(len, "abc") == 3
+        background.close()
+        with pytest.raises(Unavailable, match="stopping"):
+            await background.on_disk(len, "abc")
+
+    asyncio.run(scenario())

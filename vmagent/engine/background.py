@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
-from vmagent.errors import EngineError
+from vmagent.errors import EngineError, Unavailable
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -32,7 +32,12 @@ class Background:
         return await self.begin(function, *args, **kwargs)
 
     def begin(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
-        """As `on_disk`, begun at once: the caller may do other work before it awaits the result."""
+        """As `on_disk`, begun at once: the caller may do other work before it awaits the result.
+
+        Raises Unavailable after `close`: a request that is still running then gets 503.
+        """
+        if self._is_closed:
+            raise Unavailable("the engine is stopping")
         return asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *args, **kwargs))
 
     def submit(self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
