@@ -15,6 +15,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from vmagent.containers.live import Waiter
@@ -72,6 +73,10 @@ class Process:
         assert self.child.stderr is not None
         await asyncio.gather(keep(1, self.child.stdout), keep(2, self.child.stderr))
         code = await self.child.wait()
+        if self.child.stdin is not None:
+            self.child.stdin.close()
+            with suppress(ConnectionError):  # the child left input unread; Python 3.11.2 logs an error nobody awaits
+                await self.child.stdin.wait_closed()
         async with self.news:
             self.exit_code = code if code >= 0 else 128 - code
             self.news.notify_all()

@@ -31,6 +31,7 @@ def waits_for_a_lock(fd):
 async def main(path, memory):
     watch_if_asked()
     fd = await asyncio.to_thread(os.open, path, os.O_RDONLY)
+    await asyncio.to_thread(os.pread, fd, 10, 0)  # so that it is cached
     os.preadv(fd, [bytearray(10)], 0, os.RWF_NOWAIT)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     await asyncio.to_thread(reads, path)

@@ -113,8 +113,8 @@ class Patient:
                 while (shown := self._patiently(partial(self.client.exec_inspect, exec_id)))["Running"]:
                     time.sleep(0.02)
             except ApiError as e:
-                # Not started before its engine died; or the container has ended, which is 400 while an exec starts.
-                if e.status not in (404, 409) and "is not running" not in str(e):
+                # Not started before its engine died; or the container ended meanwhile, which is 400 for a detached one.
+                if e.status not in (400, 404, 409):
                     raise
                 continue
             if shown["ExitCode"] == 128:  # it could not be started: the container ends

@@ -62,8 +62,13 @@ class Hands:
 
     def fill(self, field: QLineEdit, text: str) -> None:
         """Click into `field` and replace its text; close the list of completions."""
-        self.click(field)
-        self._qtbot.waitUntil(field.hasFocus, timeout=LIMIT_MS)
+
+        def has_focus() -> bool:
+            if not field.hasFocus():  # a list of completions that opens late takes the click and closes
+                self.click(field)
+            return field.hasFocus()
+
+        self._qtbot.waitUntil(has_focus, timeout=LIMIT_MS)
         self.key(field.window(), Qt.Key.Key_A, CONTROL)
         self.key(field.window(), Qt.Key.Key_Delete)
         self.type(text)
