@@ -114,13 +114,16 @@ class Patient:
                     time.sleep(0.02)
             except ApiError as e:
                 # Not started before its engine died; or the container ended meanwhile, which is 400 for a detached one.
-                if e.status not in (400, 404, 409):
+                # A victim lives until its exec has ended.
+                if e.status not in (404, 409) and (e.status != 400 or self.is_victim):
                     raise
                 continue
-            if shown["ExitCode"] == 128:  # it could not be started: the container ends
+            if shown["ExitCode"] == 128 and not self.is_victim:  # it could not be started: the container ends
                 continue
             if shown["ExitCode"] is not None:
-                assert shown["ExitCode"] in (code, 137), shown  # 137: killed with the container
+                assert shown["ExitCode"] in ((code,) if self.is_victim else (code, 137)), (
+                    shown
+                )  # 137: killed with the container
                 return
 
     def _start_exec(self, exec_id: str, *, is_attached: bool) -> None:
