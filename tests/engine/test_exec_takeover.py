@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -12,6 +13,8 @@ import pytest
 from desktop.client.engine import ApiError, EngineClient
 from desktop.client.http import ConnectionFailed, HijackedStream
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
+from tests.support.waiting import wait_until
 
 IMAGE = "busybox:latest"
 LINES = 400
@@ -121,10 +124,25 @@ def test_an_exec_that_ended_without_an_engine_is_known_to_the_next(own_engine: N
                 client.exec_start(ended)
 
 
-def wait_for_end(pidfd: int) -> None:
-    import select
+def test_a_client_that_comes_back_detached_does_not_hold_the_command(own_engine: NativeEngine, container: str) -> None:
+    """More output than a window holds, and nobody who reads it."""
+    with closing(own_engine.client()) as client:
+        script = "echo first; head -c 4000000 /dev/zero; exit 5"
+        exec_id = client.exec_create(container, {**ATTACHED, "Cmd": ["sh", "-c", script]})
+        stream = client.exec_start(exec_id)
+        assert read_until(stream, b"first\n").startswith(b"first\n")
+        pidfd = os.pidfd_open(client.exec_inspect(exec_id)["Pid"])
+        kill(own_engine, ["cove-engine"])
+        stream.close()
+        own_engine.wait_until_answering()
+        client.exec_start_detached(exec_id)
+        wait_for_end(pidfd)
+        wait_until(lambda: not client.exec_inspect(exec_id)["Running"])
+        assert client.exec_inspect(exec_id)["ExitCode"] == 5
 
-    assert select.select([pidfd], [], [], 60)[0]
+
+def wait_for_end(pidfd: int) -> None:
+    assert select.select([pidfd], [], [], HANG_S)[0]
     os.close(pidfd)
 
 

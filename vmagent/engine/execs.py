@@ -284,7 +284,11 @@ class Execs:
         await self.check(exec_id)
         exec_ = self._find(exec_id)
         if exec_.started:
-            return await self._attach_again(exec_)
+            again = await self._attach_again(exec_)
+            if not detach:
+                return again
+            await again.detach()
+            return None
         exec_.started = exec_.running = True
         del tty  # create has decided it; docker's own client sends the same value here
         try:
