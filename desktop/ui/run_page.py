@@ -35,6 +35,7 @@ class ErrorCard(Card):
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(theme, "bad", parent)
         self._theme, self._icons = theme, icons
+        self._diagnosis = Diagnosis("", "", ())
         row = QHBoxLayout(self)
         row.setContentsMargins(22, 20, 24, 20)
         row.setSpacing(14)
@@ -62,6 +63,8 @@ class ErrorCard(Card):
         row.addLayout(column, 1)
 
     def tell(self, diagnosis: Diagnosis, details: str) -> None:
+        """Show the title, the reason and the details, and remove the buttons of an earlier diagnosis."""
+        self._diagnosis = diagnosis
         self.title.setText(diagnosis.title)
         self.why.setText(diagnosis.why)
         self.details.set_text(details)
@@ -70,7 +73,10 @@ class ErrorCard(Card):
             if widget := item.widget():
                 widget.hide()
                 widget.deleteLater()
-        for number, remedy in enumerate(diagnosis.remedies):
+
+    def offer_remedies(self) -> None:
+        """Add a button for each remedy of the diagnosis that `tell` showed. Call once after each `tell`."""
+        for number, remedy in enumerate(self._diagnosis.remedies):
             primary = number == 0 and remedy.kind == "run"
             danger = remedy.kind == "delete"
             icon = "trash" if danger else "play" if primary else ""
@@ -80,9 +86,6 @@ class ErrorCard(Card):
             self._buttons.addWidget(button)
             self.buttons.append(button)
         self._buttons.addStretch(1)
-
-    def button_texts(self) -> list[str]:
-        return [button.text() for button in self.buttons]
 
 
 class PrintedCard(Card):
@@ -363,13 +366,16 @@ class RunPage(QScrollArea):
             diagnosis = diagnose(run.wish, step, error, container_left=left, free_port=port)
             self.error.tell(diagnosis, tr("{text}, in step {step}", text=str(error), step=step.capitalize()))
 
-        def tell_free(port: int | None) -> None:
+        def offer(port: int | None) -> None:
             if run is self._run:
                 tell(port)
+                self.error.offer_remedies()
 
         tell(None)
-        if (taken := taken_port(error)) is not None:
-            self._session.workers.run(lambda: next_free_port(taken), tell_free)
+        if (taken := taken_port(error)) is None:
+            self.error.offer_remedies()
+        else:  # no buttons before all are known: one that came later would move another from under the pointer
+            self._session.workers.run(lambda: next_free_port(taken), offer, lambda _: offer(None))
 
     def _on_remedy(self, remedy: Remedy) -> None:
         run = self._run

@@ -64,8 +64,10 @@ class Hands:
         """Click into `field` and replace its text; close the list of completions."""
 
         def has_focus() -> bool:
-            if not field.hasFocus():  # a list of completions that opens late takes the click and closes
-                self.click(field)
+            if not field.hasFocus():
+                self.click(field)  # a list of completions that opened late takes this click and closes
+                if not field.isActiveWindow():
+                    field.activateWindow()  # the offscreen platform made the popup the active window
             return field.hasFocus()
 
         self._qtbot.waitUntil(has_focus, timeout=LIMIT_MS)

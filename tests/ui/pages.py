@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
@@ -455,9 +454,6 @@ class RunPage:
     @property
     def error(self) -> str:
         return self._page.error.title.text() if self._page.error.isVisible() else ""
-
-    def remedies(self) -> Sequence[str]:
-        return self._page.error.button_texts()
 
     def choose_remedy(self, text: str) -> None:
         shown = self._page.error.buttons
