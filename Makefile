@@ -14,8 +14,11 @@ run: setup guest
 	  echo "Opening the window."; setsid $(BIN)/cove-desktop --context vm >/dev/null 2>&1 & \
 	else echo "No display here: on a desktop this opens the window ($(BIN)/cove-desktop)."; fi
 
+# Several processes take files of tests from one queue. More than four hold too many engines at once.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: setup-test guest
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 setup: $(LOCKED) vmagent/native/bin/spawner-x86_64
 

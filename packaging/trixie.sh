@@ -8,6 +8,9 @@ shift
 stamp=$into/.packages-$(printf '%s\n' "$@" | sha256sum | cut -c1-12)
 [ -e "$stamp" ] && exit 0
 mkdir -p "$into"
+exec 9<"$into"
+flock 9 # another process may be unpacking the same packages
+[ -e "$stamp" ] && exit 0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |

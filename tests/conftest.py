@@ -55,6 +55,20 @@ class _WiderFixtures:
                 HOLDINGS.of_session |= made
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker of pytest-xdist takes whole files, so that a module's fixtures are made once.
+
+    The VM's files are one group: they share one boot. It takes longest, so it comes first.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("vm" if _is_of_vm(item) else str(item.path)))
+    items.sort(key=lambda item: not _is_of_vm(item))  # a stable sort
+
+
+def _is_of_vm(item: pytest.Item) -> bool:
+    return item.path.parent.name == "vm"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Hypothesis' own limits on the time of an example and of its making say how busy the machine is.
     settings.register_profile("cove", deadline=None, suppress_health_check=[HealthCheck.too_slow])
