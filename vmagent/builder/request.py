@@ -1,0 +1,134 @@
+"""What a front gives to the builder: the request, and where its files, secrets and ssh agents come from.
+
+The three sources are interfaces, since they differ between the wires: a tar that the client uploads with `POST /build`,
+or a session through which the engine fetches what a build uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vmagent.errors import BadRequest, EngineError
+
+
+class BuildError(EngineError):
+    """A build failed; `str(self)` is the message for the user."""
+
+    def __init__(self, message: str, *, line: int = 0, exit_code: int | None = None) -> None:
+        """`line`: of the Dockerfile, from 1; 0 if unknown. `exit_code`: of the command that failed."""
+        super().__init__(message)
+        self.line = line
+        self.exit_code = exit_code
+
+
+class InvalidBuild(BuildError, BadRequest):
+    """The request or the Dockerfile is invalid: 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files of a context a build uses. Patterns are those of .dockerignore, relative to the context's root."""
+
+    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()  # paths that steps copy; empty: all
+    follow: tuple[str, ...] = ()  # paths whose symbolic links are resolved, so that the targets are included too
+
+
+Received = Callable[[int], None]  # called with the number of bytes received so far
+
+
+class Context(Protocol):
+    """A tree of files: the main context, or a named one (`--build-context name=DIR`)."""
+
+    async def read(self, path: str, limit_bytes: int) -> bytes | None:
+        """The content of one file; None if there is no such file. Raises EngineError."""
+
+    async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
+        """A folder of the engine with the selected files; nothing changes it until the build has ended.
+
+        It is `into`, which does not exist yet and which the caller removes, or a folder that the context keeps. Owners
+        on disk do not matter. Raises EngineError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContext:
+    """A named context that is an image: `--build-context name=docker-image://REF`."""
+
+    reference: str
+
+
+NamedContext = Context | ImageContext
+
+
+class Secrets(Protocol):
+    """What `RUN --mount=type=secret` mounts."""
+
+    async def get(self, secret_id: str) -> bytes | None:
+        """The secret's content; None if the client has no such secret. Raises EngineError."""
+
+
+class SshAgents(Protocol):
+    """What `RUN --mount=type=ssh` forwards."""
+
+    async def has(self, agent_id: str) -> bool:
+        """Whether the client offers this agent (`default` without `--ssh id=…`)."""
+
+    async def forward(self, agent_id: str, connection_fd: int) -> None:
+        """Carry bytes between the socket `connection_fd` and the client's agent, until either end closes it.
+
+        The caller closes the descriptor. Raises EngineError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Ulimit:
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of each RUN step; 0 or "": none. Sizes in bytes, CPU times in microseconds as in the Engine API."""
+
+    memory: int = 0
+    memory_swap: int = 0
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One build. Strings are as the user gave them, after the client's own parsing."""
+
+    dockerfile: bytes
+    dockerfile_name: str = "Dockerfile"  # for messages, and for NAME.dockerignore
+    context: Context | None = None  # None: the build has no files (`docker build - < Dockerfile`)
+    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    target: str = ""  # name or number of the stage; "": the last one
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()  # `os/arch[/variant]`; empty: the engine's own
+    no_cache: bool = False
+    no_cache_stages: tuple[str, ...] = ()  # `--no-cache-filter`
+    pull: bool = False  # ask the registry for each base image, even if the store has it
+    network: str = ""  # default for RUN: "", "default", "bridge", "none", "host", or a network's name
+    extra_hosts: tuple[str, ...] = ()  # NAME:ADDRESS
+    shm_size: int = 0  # bytes; 0: docker's 64 MiB
+    ulimits: tuple[Ulimit, ...] = ()
+    limits: Limits = Limits()
+    cgroup_parent: str = ""
+    allow_insecure: bool = False  # the entitlement security.insecure
+    allow_host_network: bool = True  # the entitlement network.host
+    source_date_epoch: int | None = None  # seconds since 1970 for every time in the image
+    secrets: Secrets | None = None
+    ssh: SshAgents | None = None
+    # docker's AuthConfig for a registry's host name, {} without one; asked when the registry is first used.
+    credentials: Callable[[str], Mapping[str, Any]] = lambda registry: {}

@@ -1,0 +1,30 @@
+"""What a build gives back. Its layers are in the image store until `release`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """The result for one platform; no image record exists before `Builder.store`."""
+
+    platform: str  # `os/arch[/variant]`
+    config: Mapping[str, Any]  # the OCI image config, with rootfs and history
+    layers: tuple[str, ...]  # diff_ids, bottom first
+
+
+class BuildResult:
+    """The images of a build, one per platform."""
+
+    def __init__(self, images: tuple[BuiltImage, ...], release: Callable[[], None]) -> None:
+        self.images = images
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """Let the garbage collection of the image store take the layers that nothing else names. Idempotent."""
+        if self._release is not None:
+            self._release()
+            self._release = None
