@@ -46,7 +46,7 @@ def test_a_front_s_context_and_progress_satisfy_the_interfaces(tmp_path: Path) -
     assert sorted(path.name for path in folder.rglob("*")) == ["b", "c"]
     assert sizes == [2]
     progress.log(VertexLog(vertex="sha256:1", stream=1, data=b"x", at_ns=1))
-    assert BuildRequest(dockerfile=b"FROM scratch", context=context).credentials("docker.io") == {}
+    assert BuildRequest(dockerfile=b"FROM scratch", context=context).credentials is None
 
 
 def test_a_build_s_failure_has_docker_s_status_and_its_line() -> None:

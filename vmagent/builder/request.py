@@ -84,6 +84,16 @@ class SshAgents(Protocol):
         """
 
 
+class Credentials(Protocol):
+    """What the client knows about registries."""
+
+    async def get(self, registry: str) -> Mapping[str, Any]:
+        """docker's AuthConfig for a registry's host name (docker.io: the Hub); {} if there is none.
+
+        Raises EngineError.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Ulimit:
     name: str
@@ -130,5 +140,4 @@ class BuildRequest:
     source_date_epoch: int | None = None  # seconds since 1970 for every time in the image
     secrets: Secrets | None = None
     ssh: SshAgents | None = None
-    # docker's AuthConfig for a registry's host name, {} without one; asked when the registry is first used.
-    credentials: Callable[[str], Mapping[str, Any]] = lambda registry: {}
+    credentials: Credentials | None = None
