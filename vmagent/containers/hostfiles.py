@@ -16,6 +16,7 @@ from vmagent.errors import BadRequest
 
 NAMES = ("hosts", "hostname", "resolv.conf")
 FALLBACK_NAMESERVERS = ("8.8.8.8", "8.8.4.4")  # docker's, where the host has only loopback resolvers
+_RESOLV_BYTES = 65_536  # of a host's resolv.conf; the C library itself reads only its first lines
 _OWN_LINES = (
     "127.0.0.1\tlocalhost",
     "::1\tlocalhost ip6-localhost ip6-loopback",
@@ -69,8 +70,11 @@ class ResolvSettings(NamedTuple):
 
 def write_all(folder: Path, hosts: str, hostname: str, resolv: ResolvSettings) -> None:
     """Write the three files in `folder`, which is made if it is missing. Raises OSError."""
-    folder.mkdir(mode=0o711, exist_ok=True)  # containers of earlier versions have none
-    write_in_place(folder / "hosts", hosts)
+    try:
+        write_in_place(folder / "hosts", hosts)
+    except FileNotFoundError:  # a container of an earlier version has no such folder
+        folder.mkdir(mode=0o711)
+        write_in_place(folder / "hosts", hosts)
     write_in_place(folder / "hostname", hostname)
     write_resolv(folder, resolv)
 
@@ -132,8 +136,13 @@ def host_resolv() -> str:
 
 
 def _read(path: str) -> str:
+    """The file's text, "" if it cannot be read. By three system calls: each start of a container reads the file."""
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(fd, _RESOLV_BYTES).decode(errors="replace")
+        finally:
+            os.close(fd)
     except OSError:
         return ""
 
