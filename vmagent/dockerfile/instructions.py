@@ -183,13 +183,13 @@ class _Files:
 
 def _files(request: _Request) -> _Files:
     *sources, destination = request.arguments
-    if _heredoc(destination):
+    if heredoc_or_path(destination):
         raise DockerfileError(f"{request.name} cannot accept a heredoc as a destination")
     bodies = {heredoc.name: heredoc.content for heredoc in request.line.heredocs}
     paths: list[str] = []
     contents: list[Heredoc] = []
     for source in sources:
-        if found := _heredoc(source):
+        if found := heredoc_or_path(source):
             contents.append(
                 Heredoc(found.name, bodies.get(found.name, ""), found.expand, found.chomp, found.descriptor)
             )
@@ -198,7 +198,8 @@ def _files(request: _Request) -> _Files:
     return _Files(tuple(paths), tuple(contents), destination)
 
 
-def _heredoc(word: str) -> Heredoc | None:
+def heredoc_or_path(word: str) -> Heredoc | None:
+    """The heredoc that a word of COPY announces, None for a path."""
     try:
         return heredoc_of(word)
     except DockerfileError:  # an open quote: then it is a path
