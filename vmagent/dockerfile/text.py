@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # unicode.IsSpace: Python's own str.isspace counts the separators U+001C to U+001F too.
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _ESCAPES = {
     '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f",
     "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
 }  # fmt: skip
+
+_WORD_LENGTH = 64  # no keyword, name of a stage or argument that is worth a proposal is longer
 
 
 def is_space(character: str) -> bool:
@@ -40,20 +44,27 @@ def distance(left: str, right: str) -> int:
     return row[-1]
 
 
-def suggested(message: str, word: str, options: tuple[str, ...], *, case_sensitive: bool = True) -> str:
-    """`message`, with a proposal where one of `options` is at most two letters from `word`."""
+def nearest(word: str, options: Iterable[str], *, case_sensitive: bool = True) -> str:
+    """The first of the `options` with the least distance from `word`, if that is at most two letters; else "".
+
+    "" too where the word is one of them: then something else is wrong with it.
+    """
     best, found = 3, ""
     wanted = word if case_sensitive else word.lower()
-    if len(wanted) > 64:  # nothing so long is near a keyword
-        return message
+    if len(wanted) > _WORD_LENGTH:
+        return ""
     for option in options:
         candidate = option if case_sensitive else option.lower()
         if candidate == wanted:
-            return message
-        if (near := distance(wanted, candidate)) < best:
+            return ""
+        if abs(len(candidate) - len(wanted)) < best and (near := distance(wanted, candidate)) < best:
             best, found = near, candidate
-    if not found:
-        return message
-    if not case_sensitive:
-        found = found.lower() if word == word.lower() else found.upper() if word == word.upper() else found
-    return f"{message} (did you mean {found}?)"
+    if case_sensitive:
+        return found
+    return found.lower() if word == word.lower() else found.upper() if word == word.upper() else found
+
+
+def suggested(message: str, word: str, options: Iterable[str], *, case_sensitive: bool = True) -> str:
+    """`message`, with a proposal where one of the `options` is near `word`."""
+    found = nearest(word, options, case_sensitive=case_sensitive)
+    return f"{message} (did you mean {found}?)" if found else message
