@@ -55,6 +55,7 @@ class _WiderFixtures:
                 HOLDINGS.of_session |= made
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A worker of pytest-xdist takes whole files, so that a module's fixtures are made once.
 
