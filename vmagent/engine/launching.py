@@ -88,6 +88,7 @@ class Launcher:
     ) -> None:
         self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
         self._background, self._supervisor = background, supervisor
+        self._init_layer = str(exec_root.path / "init-layer")
         self._users, self._images, self._endpoints, self._volumes = users, images, endpoints, volumes
 
     async def launch(self, live: Live) -> Spawned:
@@ -212,16 +213,17 @@ class Launcher:
 
     async def lowers(self, record: Container) -> list[str]:
         """Mount the image's layers and return `lower_paths`. Raises OSError, NotFound."""
-        await self._images.lowers(self._images.image(record.image_id))
-        return self.lower_paths(record)
+        return self._below_init_layer(await self._images.lowers(self._images.image(record.image_id)))
 
     def lower_paths(self, record: Container) -> list[str]:
         """The overlay's lower folders, top first: the init layer with the mount points, then the image's layers.
 
         Raises NotFound.
         """
-        found = self._images.lower_paths(self._images.image(record.image_id))
-        return [str(self._exec_root.path / "init-layer"), *found]
+        return self._below_init_layer(self._images.lower_paths(self._images.image(record.image_id)))
+
+    def _below_init_layer(self, layers: list[str]) -> list[str]:
+        return [self._init_layer, *layers]
 
     def _joined(self, record: Container) -> Mapping[str, int]:
         """Namespace → pid of the other container whose namespace this one joins. Raises NotFound, Conflict."""

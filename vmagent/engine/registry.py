@@ -20,7 +20,7 @@ class Registry:
     """
 
     def __init__(self, data_root: DataRoot) -> None:
-        self._data_root = data_root
+        self._folders = data_root.containers
         self.names = Names()
         self._live: dict[ContainerId, Live] = {}
 
@@ -63,7 +63,7 @@ class Registry:
 
     def folder(self, container_id: str) -> Path:
         """The container's folder under the data root."""
-        return self._data_root.container(container_id)
+        return self._folders / container_id
 
     def image_users(self) -> Iterator[ImageUser]:
         """Every container with its image, for the check before an image is removed."""

@@ -21,11 +21,10 @@ class LayerFolders:
         self._mounting = threading.Lock()
         self._mounted: set[str] = set()  # diff ids
 
-    def path(self, layer: Layer) -> Path:
-        """Where the layer is seen once it is mounted."""
-        if layer.kind is Kind.DIR:
-            return self._layers / hex_of(layer.diff_id) / DIFF
-        return self._mounts / hex_of(layer.diff_id)
+    def path(self, layer: Layer) -> str:
+        """Where the layer is seen once it is mounted. Each start of a container asks: pathlib would be slow here."""
+        name = hex_of(layer.diff_id)
+        return f"{self._layers}/{name}/{DIFF}" if layer.kind is Kind.DIR else f"{self._mounts}/{name}"
 
     def is_ready(self, layer: Layer) -> bool:
         """Whether `make_ready` has nothing to do; does not block."""
@@ -37,7 +36,7 @@ class LayerFolders:
             for layer in layers:
                 if self.is_ready(layer):
                     continue
-                path = self.path(layer)
+                path = Path(self.path(layer))
                 if not os.path.ismount(path):  # an earlier engine may have left it
                     path.mkdir(mode=0o700, parents=True, exist_ok=True)
                     folder = self._layers / hex_of(layer.diff_id)

@@ -205,7 +205,7 @@ class Store:
 
     def lower_paths(self, image: Image) -> list[str]:
         """Absolute paths of the layers' folders, top first and each once, as the lower folders of an overlay."""
-        return [str(self._folders.path(self.layers[diff_id])) for diff_id in top_first(image.layers)]
+        return [self._folders.path(self.layers[diff_id]) for diff_id in top_first(image.layers)]
 
     def hold(self, image_id: str) -> Hold:
         """Keep an image's layers for a container. Raises NotFound."""
@@ -362,7 +362,7 @@ class Store:
 
     def lower_path(self, diff_id: str) -> Path:
         """Where a layer is seen while it is mounted."""
-        return self._folders.path(self.layers[diff_id])
+        return Path(self._folders.path(self.layers[diff_id]))
 
     # --- removal
 
