@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from vmagent.dockerfile.errors import DockerfileError
+from vmagent.dockerfile.text import go_quote
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -20,10 +21,10 @@ def exposed_ports(words: Iterable[str]) -> tuple[str, ...]:
         address, host, container = split_port(word)
         port, _, protocol = container.partition("/")
         if not port:
-            raise DockerfileError(f"no port specified: {container}<empty>")
+            raise DockerfileError(f"invalid port: {go_quote(word)}: no port specified")
+        if (protocol.lower() or "tcp") not in _PROTOCOLS:
+            raise DockerfileError(f"invalid port: {go_quote(word)}: invalid proto: {protocol}")
         protocol = protocol.lower() or "tcp"
-        if protocol not in _PROTOCOLS:
-            raise DockerfileError(f"invalid proto: {protocol}")
         _check_address(address)
         first, last = _range(port, "containerPort")
         if host:
