@@ -218,7 +218,8 @@ def test_a_fault_of_a_port(word: str, message: str) -> None:
 
 def test_stages_name_each_other() -> None:
     tree = parse(
-        "ARG B=a\nFROM x AS a\nFROM $B AS b\nCOPY --from=0 y z\nFROM A\nRUN --mount=from=B,target=/ c\nCOPY --from=img y z"
+        "ARG B=a\nFROM x AS a\nFROM $B AS b\nCOPY --from=0 y z\n"
+        "FROM A\nRUN --mount=from=B,target=/ c\nCOPY --from=img y z"
     )
     found = bases(tree, global_scope(tree))
     assert [(one.name, one.stage) for one in found] == [("x", None), ("a", 0), ("A", None)]
