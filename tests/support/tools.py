@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -25,6 +26,20 @@ def docker_cli() -> Path:
     folder = CACHE / "docker-cli"
     subprocess.run([ROOT / "packaging" / "trixie.sh", folder, "docker-cli"], check=True, timeout=300)
     return folder / "usr" / "bin" / "docker"
+
+
+@functools.cache
+def docker_config() -> Path:
+    """A folder for DOCKER_CONFIG with trixie's buildx as plugin. Raises CalledProcessError."""
+    folder = CACHE / "docker-buildx"
+    subprocess.run([ROOT / "packaging" / "trixie.sh", folder, "docker-buildx"], check=True, timeout=300)
+    plugins = folder / "config" / "cli-plugins"
+    plugins.mkdir(parents=True, exist_ok=True)
+    link = plugins / "docker-buildx"
+    if not link.is_symlink():
+        with contextlib.suppress(FileExistsError):  # another run of the tests made it meanwhile
+            link.symlink_to(folder / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx")
+    return folder / "config"
 
 
 @functools.cache

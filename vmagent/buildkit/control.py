@@ -1,0 +1,164 @@
+"""`moby.buildkit.v1.Control`: what clients call to build, to follow builds and to look after the cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from grpclib.const import Handler
+from grpclib.const import Status as Code
+from grpclib.exceptions import GRPCError
+
+from vmagent.builder.result import BuildResult
+from vmagent.buildkit import messages as pb
+from vmagent.buildkit.history import History
+from vmagent.buildkit.jobs import Job, Jobs
+from vmagent.buildkit.protobuf import timestamp
+from vmagent.buildkit.rpc import Call, call_error, error_status, streaming, unary
+from vmagent.buildkit.sessions import Sessions
+from vmagent.buildkit.solving import Solver
+
+_SERVICE = "/moby.buildkit.v1.Control/"
+_HEALTH = "/grpc.health.v1.Health/Check"
+_SERVING = 1  # grpc.health.v1.HealthCheckResponse.SERVING
+# The version of BuildKit whose API this is. Clients compare it with the versions that brought features.
+VERSION = pb.BuildkitVersion(package="github.com/moby/buildkit", version="v0.13.2", revision="cove")
+
+
+class Exports(Protocol):
+    """Takes what was built where the client wants it."""
+
+    async def export(self, job: Job, result: BuildResult) -> Mapping[str, str]:
+        """By the exporters of the job's request; what the client is told of them. Raises EngineError."""
+
+
+class Cache(Protocol):
+    """The builder's cache."""
+
+    async def usage(self, filters: list[str]) -> list[pb.UsageRecord]:
+        """Raises EngineError."""
+
+    async def prune(self, request: pb.PruneRequest) -> list[pb.UsageRecord]:
+        """What was removed. Raises EngineError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The service's methods."""
+
+    jobs: Jobs
+    sessions: Sessions
+    solver: Solver
+    exports: Exports
+    cache: Cache
+    history: History
+    worker: pb.WorkerRecord
+
+    def methods(self) -> Mapping[str, Handler]:
+        return {
+            _HEALTH: unary(self._health, pb.HealthCheckRequest, pb.HealthCheckResponse),
+            f"{_SERVICE}Info": unary(self._info, pb.InfoRequest, pb.InfoResponse),
+            f"{_SERVICE}ListWorkers": unary(self._list_workers, pb.ListWorkersRequest, pb.ListWorkersResponse),
+            f"{_SERVICE}DiskUsage": unary(self._disk_usage, pb.DiskUsageRequest, pb.DiskUsageResponse),
+            f"{_SERVICE}Prune": streaming(self._prune, pb.PruneRequest, pb.UsageRecord),
+            f"{_SERVICE}Solve": unary(self._solve, pb.SolveRequest, pb.SolveResponse),
+            f"{_SERVICE}Status": streaming(self._status, pb.StatusRequest, pb.StatusResponse),
+            f"{_SERVICE}ListenBuildHistory": streaming(
+                self._listen_build_history, pb.BuildHistoryRequest, pb.BuildHistoryEvent
+            ),
+            f"{_SERVICE}UpdateBuildHistory": unary(
+                self._update_build_history, pb.UpdateBuildHistoryRequest, pb.UpdateBuildHistoryResponse
+            ),
+        }
+
+    async def _health(self, _: pb.HealthCheckRequest, call: Call) -> pb.HealthCheckResponse:
+        return pb.HealthCheckResponse(status=_SERVING)
+
+    async def _info(self, _: pb.InfoRequest, call: Call) -> pb.InfoResponse:
+        return pb.InfoResponse(buildkitVersion=VERSION)
+
+    async def _list_workers(self, _: pb.ListWorkersRequest, call: Call) -> pb.ListWorkersResponse:
+        return pb.ListWorkersResponse(record=[self.worker])
+
+    async def _disk_usage(self, request: pb.DiskUsageRequest, call: Call) -> pb.DiskUsageResponse:
+        return pb.DiskUsageResponse(record=await self.cache.usage(list(request.filter)))
+
+    async def _prune(self, request: pb.PruneRequest, call: Call) -> AsyncIterator[pb.UsageRecord]:
+        for record in await self.cache.prune(request):
+            yield record
+
+    async def _solve(self, request: pb.SolveRequest, call: Call) -> pb.SolveResponse:
+        if request.HasField("Definition") and not request.Frontend and request.Definition.operations:
+            raise GRPCError(Code.UNIMPLEMENTED, "definitions of LLB are not supported: this engine builds Dockerfiles")
+        session = await self.sessions.get(request.Session)
+        job = Job(request, session)
+        await self.jobs.add(job)
+        record = pb.BuildHistoryRecord(
+            Ref=job.ref,
+            Frontend=request.Frontend,
+            FrontendAttrs=request.FrontendAttrs,
+            Exporters=request.Exporters,
+            CreatedAt=timestamp(time.time_ns()),
+        )
+        if not request.Internal:
+            self.history.started(record)
+        try:
+            answer = pb.SolveResponse(ExporterResponse=await self._build(job))
+            record.ExporterResponse.update(answer.ExporterResponse)
+            return answer
+        except Exception as e:
+            error = call_error(e)
+            record.error.CopyFrom(error_status(error))
+            raise error from e
+        finally:
+            job.close()
+            try:
+                if not request.Internal:
+                    await self._keep(job, record)
+            finally:
+                self.jobs.remove(job)
+
+    async def _build(self, job: Job) -> Mapping[str, str]:
+        if job.request.Frontend:
+            answer = await self.solver.solve(job, job.request.Frontend, job.request.FrontendAttrs)
+            if answer.result is not None:
+                job.keep(answer.result)
+            result = answer.result
+        else:
+            result = await job.returned
+        return {} if result is None else await self.exports.export(job, result)
+
+    async def _keep(self, job: Job, record: pb.BuildHistoryRecord) -> None:
+        vertexes = job.status.vertexes.values()
+        record.Frontend = record.Frontend or job.frontend
+        record.FrontendAttrs.update(job.options)
+        record.CompletedAt.CopyFrom(timestamp(time.time_ns()))
+        record.numTotalSteps = len(vertexes)
+        record.numCachedSteps = sum(vertex.cached for vertex in vertexes)
+        record.numCompletedSteps = sum(vertex.completed_ns is not None for vertex in vertexes)
+        record.numWarnings = job.status.warnings
+        await self.history.ended(record, job.status.whole())
+
+    async def _status(self, request: pb.StatusRequest, call: Call) -> AsyncIterator[pb.StatusResponse]:
+        ended = await self.history.reports(request.Ref)
+        if ended is not None:
+            yield ended
+            return
+        job = await self.jobs.get(request.Ref)
+        async for report in job.status.follow():
+            yield report
+
+    async def _listen_build_history(
+        self, request: pb.BuildHistoryRequest, call: Call
+    ) -> AsyncIterator[pb.BuildHistoryEvent]:
+        async for event in self.history.listen(request):
+            yield event
+
+    async def _update_build_history(
+        self, request: pb.UpdateBuildHistoryRequest, call: Call
+    ) -> pb.UpdateBuildHistoryResponse:
+        if not request.Finalize:  # records are complete when they are kept
+            await self.history.update(request.Ref, pinned=request.Pinned, delete=request.Delete)
+        return pb.UpdateBuildHistoryResponse()

@@ -1,0 +1,109 @@
+"""The frontend `dockerfile.v0`: a client's options for a build, as a request to the builder.
+
+The options are those that BuildKit's own frontend reads (frontend/dockerui/config.go); buildx makes them of its flags.
+`gateway.v0`, which would run a frontend's image, is served for images of `docker/dockerfile` by this same frontend.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+
+from vmagent.builder.request import InvalidBuild, Ulimit
+from vmagent.errors import BadRequest
+from vmagent.images.reference import DEFAULT_DOMAIN, Reference
+
+DOCKERFILE, GATEWAY = "dockerfile.v0", "gateway.v0"
+OWN_FRONTENDS = ("docker/dockerfile", "docker/dockerfile-upstream")  # on the Hub
+
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+
+
+def check_frontend(frontend: str, options: Mapping[str, str]) -> None:
+    """Raises InvalidBuild where another program than the Dockerfile frontend would be needed."""
+    if frontend == DOCKERFILE:
+        return
+    source = options.get("source", "")
+    if frontend == GATEWAY and is_own(source):
+        return
+    if frontend == GATEWAY:
+        raise InvalidBuild(f"frontend {source or 'without a source'} is not supported: this engine builds Dockerfiles")
+    raise InvalidBuild(f"invalid frontend: {frontend or 'none: definitions of LLB are not supported'}")
+
+
+def is_own(image: str) -> bool:
+    """Whether `image`, of `# syntax=` or `source`, is the frontend that this engine has built in."""
+    try:
+        reference = Reference.parse(image)
+    except BadRequest:
+        return False
+    return reference.domain == DEFAULT_DOMAIN and reference.path in OWN_FRONTENDS
+
+
+def prefixed(options: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The options whose names begin with `prefix`, without it."""
+    return {key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)}
+
+
+def platforms(options: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(one for one in options.get("platform", "").split(",") if one)
+
+
+def no_cache(options: Mapping[str, str]) -> tuple[bool, tuple[str, ...]]:
+    """Whether no step may use the cache, and the stages whose steps may not."""
+    value = options.get("no-cache")
+    if value is None:
+        return False, ()
+    stages = tuple(stage.strip() for stage in value.split(",") if stage.strip())
+    return not stages, stages
+
+
+def extra_hosts(options: Mapping[str, str]) -> tuple[str, ...]:
+    """`add-hosts`: CSV of NAME=ADDRESS. Raises InvalidBuild."""
+    made = []
+    for field in _fields(options.get("add-hosts", "")):
+        name, equals, address = field.partition("=")
+        if not equals or not name or not address:
+            raise InvalidBuild(f"failed to parse additional hosts: invalid key-value pair {field!r}")
+        made.append(f"{name}:{address}")
+    return tuple(made)
+
+
+def ulimits(options: Mapping[str, str]) -> tuple[Ulimit, ...]:
+    """`ulimit`: CSV of NAME=SOFT[:HARD]. Raises InvalidBuild."""
+    made = []
+    for field in _fields(options.get("ulimit", "")):
+        match = re.fullmatch(r"(\w+)=(-?\d+)(?::(-?\d+))?", field)
+        if match is None:
+            raise InvalidBuild(f"failed to parse ulimit: {field!r}")
+        name, soft, hard = match.groups()
+        made.append(Ulimit(name, int(soft), int(hard if hard is not None else soft)))
+    return tuple(made)
+
+
+def shm_size(options: Mapping[str, str]) -> int:
+    """In bytes; 0 where the client did not ask. Raises InvalidBuild."""
+    text = options.get("shm-size", "") or "0"
+    if not text.isdecimal():
+        raise InvalidBuild(f"failed to parse shm size: {text!r}")
+    return int(text)
+
+
+def source_date_epoch(build_args: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH among the build arguments, in seconds. Raises InvalidBuild."""
+    text = build_args.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if re.fullmatch(r"-?\d{1,18}", text) is None:
+        raise InvalidBuild(f"invalid SOURCE_DATE_EPOCH: {text}")
+    return int(text)
+
+
+def is_true(text: str) -> bool:
+    """Go's strconv.ParseBool; other words than its own are false."""
+    return text in _TRUE
+
+
+def _fields(text: str) -> Iterable[str]:
+    return next(csv.reader([text]), []) if text else []

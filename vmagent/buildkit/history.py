@@ -1,0 +1,134 @@
+"""What builds there were: records with their output, on disk, for `docker buildx history` and `Control.Status`.
+
+One file a build, `REF.build`: the length of the record (4 bytes, big-endian), the record (BuildHistoryRecord), and the
+reports (StatusResponse).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from vmagent.buildkit import messages as pb
+from vmagent.buildkit.filesync import OnDisk
+from vmagent.buildkit.protobuf import DecodeError, nanoseconds
+from vmagent.durable import publish
+from vmagent.errors import NotFound
+
+KEPT = 100  # builds; pinned ones do not count
+_REF = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_SUFFIX = ".build"
+
+
+class History:
+    """All builds: those that ran, and those that run now."""
+
+    def __init__(self, folder: Path, on_disk: OnDisk) -> None:
+        self._folder, self._on_disk = folder, on_disk
+        self._records: dict[str, pb.BuildHistoryRecord] = {}
+        self._active: dict[str, pb.BuildHistoryRecord] = {}
+        self._listeners: set[asyncio.Queue[pb.BuildHistoryEvent]] = set()
+
+    def open(self) -> None:
+        """Blocks. Read the records; a file that cannot be read is removed."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for file in self._folder.glob(f"*{_SUFFIX}"):
+            record = _read(file)[0]
+            if record is None:
+                file.unlink()
+            else:
+                self._records[record.Ref] = record
+
+    def started(self, record: pb.BuildHistoryRecord) -> None:
+        self._active[record.Ref] = record
+        self._publish(pb.HISTORY_STARTED, record)
+
+    async def ended(self, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
+        """Keep it, and forget the oldest beyond `KEPT`."""
+        self._active.pop(record.Ref, None)
+        self._records[record.Ref] = record
+        surplus = sorted(
+            (one for one in self._records.values() if not one.pinned),
+            key=lambda one: nanoseconds(one.CreatedAt),
+            reverse=True,
+        )[KEPT:]
+        if _REF.fullmatch(record.Ref):
+            await self._on_disk(_write, self._file(record.Ref), record, reports)
+        self._publish(pb.HISTORY_COMPLETE, record)
+        for one in surplus:
+            await self._forget(one.Ref)
+
+    async def reports(self, ref: str) -> pb.StatusResponse | None:
+        """Of a build that has ended; None if there is none."""
+        if ref not in self._records or not _REF.fullmatch(ref):
+            return None
+        return (await self._on_disk(_read, self._file(ref)))[1]
+
+    async def update(self, ref: str, *, pinned: bool, delete: bool) -> None:
+        """Raises NotFound."""
+        record = self._records.get(ref)
+        if record is None:
+            raise NotFound(f"failed to retrieve bucket for {ref}: not found")
+        if delete:
+            await self._forget(ref)
+            return
+        record.pinned = pinned
+        reports = await self.reports(ref)
+        if reports is not None:
+            await self._on_disk(_write, self._file(ref), record, reports)
+        self._publish(pb.HISTORY_COMPLETE, record)
+
+    async def listen(self, request: pb.BuildHistoryRequest) -> AsyncIterator[pb.BuildHistoryEvent]:
+        """What there is, then, unless the request wants an early exit, what happens."""
+        queue: asyncio.Queue[pb.BuildHistoryEvent] = asyncio.Queue()
+        self._listeners.add(queue)
+        try:
+            for record in sorted(self._active.values(), key=lambda one: nanoseconds(one.CreatedAt)):
+                if not request.Ref or record.Ref == request.Ref:
+                    yield pb.BuildHistoryEvent(type=pb.HISTORY_STARTED, record=record)
+            if not request.ActiveOnly:
+                newest = sorted(self._records.values(), key=lambda one: nanoseconds(one.CreatedAt), reverse=True)
+                found = [record for record in newest if not request.Ref or record.Ref == request.Ref]
+                for record in found[: request.Limit or None]:
+                    yield pb.BuildHistoryEvent(type=pb.HISTORY_COMPLETE, record=record)
+            while not request.EarlyExit:
+                event = await queue.get()
+                if not request.Ref or event.record.Ref == request.Ref:
+                    yield event
+        finally:
+            self._listeners.discard(queue)
+
+    async def _forget(self, ref: str) -> None:
+        record = self._records.pop(ref)
+        if _REF.fullmatch(ref):
+            await self._on_disk(_unlink, self._file(ref))
+        self._publish(pb.HISTORY_DELETED, record)
+
+    def _file(self, ref: str) -> Path:
+        return self._folder / f"{ref}{_SUFFIX}"
+
+    def _publish(self, kind: int, record: pb.BuildHistoryRecord) -> None:
+        for queue in self._listeners:
+            queue.put_nowait(pb.BuildHistoryEvent(type=kind, record=record))
+
+
+def _write(file: Path, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
+    head = record.SerializeToString()
+    publish(file, len(head).to_bytes(4, "big") + head + reports.SerializeToString(), durable=False)
+
+
+def _read(file: Path) -> tuple[pb.BuildHistoryRecord | None, pb.StatusResponse | None]:
+    try:
+        data = file.read_bytes()
+        size = int.from_bytes(data[:4], "big")
+        record = pb.BuildHistoryRecord.FromString(data[4 : 4 + size])
+        reports = pb.StatusResponse.FromString(data[4 + size :])
+    except (OSError, ValueError, DecodeError):
+        return None, None
+    return (record, reports) if record.Ref else (None, None)
+
+
+def _unlink(file: Path) -> None:
+    file.unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""Builds that run now. A job is made by `Control.Solve`; the client's other calls name it by its reference."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from grpclib.const import Status as Code
+from grpclib.exceptions import GRPCError
+
+from vmagent.builder.result import BuildResult
+from vmagent.buildkit import messages as pb
+from vmagent.buildkit.sessions import Session
+from vmagent.buildkit.status import StatusLog
+
+ARRIVAL_LIMIT_S = 3.0  # how long calls that name a job wait for it: the client makes them at the same time as `Solve`
+
+
+class Job:
+    """One `Control.Solve`."""
+
+    def __init__(self, request: pb.SolveRequest, session: Session) -> None:
+        self.ref = request.Ref
+        self.request = request
+        self.session = session
+        self.status = StatusLog()
+        self.frontend, self.options = "", dict[str, str]()  # of the last solve; for the history
+        # What the client's frontend, which runs in the client and calls LLBBridge, returns.
+        self.returned: asyncio.Future[BuildResult | None] = asyncio.get_running_loop().create_future()
+        self._results: dict[str, BuildResult] = {}
+
+    def keep(self, result: BuildResult) -> str:
+        """An id by which the client can name `result` until the job ends."""
+        result_id = secrets.token_hex(12)
+        self._results[result_id] = result
+        return result_id
+
+    def result(self, result_id: str) -> BuildResult:
+        """Raises GRPCError."""
+        try:
+            return self._results[result_id]
+        except KeyError:
+            raise GRPCError(Code.NOT_FOUND, f"no such ref: {result_id}") from None
+
+    def close(self) -> None:
+        """Release what the job holds; its followers end."""
+        for result in self._results.values():
+            result.release()
+        self._results.clear()
+        self.status.complete()
+        if not self.returned.done():
+            self.returned.cancel()
+        elif not self.returned.cancelled():
+            self.returned.exception()  # retrieved: nobody else may have waited for it
+
+
+class Jobs:
+    """The jobs by reference."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Job] = {}
+        self._news = asyncio.Condition()
+
+    async def add(self, job: Job) -> None:
+        """Raises GRPCError for a reference that is in use."""
+        if job.ref in self._running:
+            raise GRPCError(Code.ALREADY_EXISTS, f"job ID {job.ref} exists")
+        self._running[job.ref] = job
+        async with self._news:
+            self._news.notify_all()
+
+    def remove(self, job: Job) -> None:
+        del self._running[job.ref]
+
+    def find(self, ref: str) -> Job | None:
+        return self._running.get(ref)
+
+    async def get(self, ref: str) -> Job:
+        """The job, which may be about to arrive. Raises GRPCError if it does not."""
+        try:
+            async with asyncio.timeout(ARRIVAL_LIMIT_S), self._news:
+                await self._news.wait_for(lambda: ref in self._running)
+        except TimeoutError:
+            raise GRPCError(Code.NOT_FOUND, f"no such job {ref}") from None
+        return self._running[ref]

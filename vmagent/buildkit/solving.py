@@ -1,0 +1,217 @@
+"""One solve of the Dockerfile frontend: options in, what the builder made out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from grpclib.const import Status as Code
+from grpclib.exceptions import GRPCError
+
+from vmagent.builder.progress import Progress, Vertex, VertexStatus
+from vmagent.builder.request import (
+    BuildError,
+    BuildRequest,
+    ImageContext,
+    InvalidBuild,
+    NamedContext,
+    Received,
+    Selection,
+)
+from vmagent.builder.result import BuildResult
+from vmagent.buildkit import frontend
+from vmagent.buildkit import messages as pb
+from vmagent.buildkit.attachments import SessionAgents, SessionCredentials, SessionSecrets
+from vmagent.buildkit.contexts import KeptFolders, SessionFolder
+from vmagent.buildkit.filesync import OnDisk
+from vmagent.buildkit.jobs import Job
+from vmagent.buildkit.status import StatusLog
+from vmagent.errors import EngineError
+
+MAX_DOCKERFILE = 16 << 20  # bytes
+# The type under which clients know the detail (solver/errdefs/source.go); its value is JSON.
+_SOURCE_DETAIL = "github.com/moby/buildkit/errdefs.Source+json"
+
+
+class Builds(Protocol):
+    """The builder, as far as this package uses it."""
+
+    async def build(self, request: BuildRequest, progress: Progress) -> BuildResult:
+        """Raises EngineError, mostly BuildError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Of a solve: the built images, or only metadata where the client asked about the Dockerfile."""
+
+    result: BuildResult | None
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Solver:
+    """Solves for all jobs."""
+
+    def __init__(self, builder: Builds, kept: KeptFolders, on_disk: OnDisk) -> None:
+        self._builder, self._kept, self._on_disk = builder, kept, on_disk
+
+    async def solve(self, job: Job, name: str, options: Mapping[str, str]) -> Answer:
+        """Raises GRPCError or EngineError; the details of a failed build's error show the place in the Dockerfile."""
+        frontend.check_frontend(name, options)
+        job.frontend, job.options = name, dict(options)
+        folders = _Folders(job, self._kept, self._on_disk)
+        try:
+            request = await _request(job, options, folders)
+            job.status.source = _source(request)
+            try:
+                return Answer(await self._builder.build(request, job.status))
+            except BuildError as e:
+                raise GRPCError(Code.UNKNOWN, str(e), _details(e, request)) from e
+        finally:
+            await folders.close()
+
+
+class _Folders:
+    """The client's folders that one solve uses, by name."""
+
+    def __init__(self, job: Job, kept: KeptFolders, on_disk: OnDisk) -> None:
+        self._job, self._kept, self._on_disk = job, kept, on_disk
+        self._made: dict[str, SessionFolder] = {}
+
+    def get(self, name: str) -> SessionFolder:
+        if name not in self._made:
+            self._made[name] = SessionFolder(self._job.session, name, self._kept, self._on_disk)
+        return self._made[name]
+
+    async def close(self) -> None:
+        for folder in self._made.values():
+            await folder.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _MainContext:
+    """The main context. NAME.dockerignore lies beside the Dockerfile, which may be in another folder."""
+
+    files: SessionFolder
+    beside: SessionFolder
+    dockerfile_name: str
+
+    async def read(self, path: str, limit_bytes: int) -> bytes | None:
+        if path == f"{self.dockerfile_name}.dockerignore":
+            return await self.beside.read(path, limit_bytes)
+        return await self.files.read(path, limit_bytes)
+
+    async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
+        return await self.files.fetch(into, selection, received)
+
+
+async def _request(job: Job, options: Mapping[str, str], folders: _Folders) -> BuildRequest:
+    name = options.get("filename", "") or "Dockerfile"
+    if remote := options.get("context", ""):
+        raise InvalidBuild(f"remote build contexts are not supported: {remote}")
+    beside = folders.get(options.get("dockerfilekey", "") or "dockerfile")
+    context = _MainContext(folders.get(options.get("contextkey", "") or "context"), beside, name)
+    dockerfile = await _load_dockerfile(job.status, beside, name)
+    build_args = frontend.prefixed(options, "build-arg:")
+    no_cache, no_cache_stages = frontend.no_cache(options)
+    entitlements = set(job.request.Entitlements)
+    return BuildRequest(
+        dockerfile=dockerfile,
+        dockerfile_name=name,
+        context=context,
+        contexts=_named_contexts(options, folders),
+        target=options.get("target", ""),
+        build_args=build_args,
+        labels=frontend.prefixed(options, "label:"),
+        platforms=frontend.platforms(options),
+        no_cache=no_cache,
+        no_cache_stages=no_cache_stages,
+        pull=options.get("image-resolve-mode", "") == "pull",
+        network=options.get("force-network-mode", ""),
+        extra_hosts=frontend.extra_hosts(options),
+        shm_size=frontend.shm_size(options),
+        ulimits=frontend.ulimits(options),
+        cgroup_parent=options.get("cgroup-parent", ""),
+        allow_insecure="security.insecure" in entitlements,
+        allow_host_network="network.host" in entitlements,
+        source_date_epoch=frontend.source_date_epoch(build_args),
+        secrets=SessionSecrets(job.session),
+        ssh=SessionAgents(job.session),
+        credentials=SessionCredentials(job.session),
+    )
+
+
+def _named_contexts(options: Mapping[str, str], folders: _Folders) -> dict[str, NamedContext]:
+    """`context:NAME` to where it comes from. Raises InvalidBuild."""
+    made: dict[str, NamedContext] = {}
+    for name, source in frontend.prefixed(options, "context:").items():
+        scheme, colon, rest = source.partition(":")
+        if scheme == "docker-image" and rest.startswith("//"):
+            made[name] = ImageContext(rest.removeprefix("//"))
+        elif scheme == "local" and colon:
+            made[name] = folders.get(rest)
+        else:
+            raise InvalidBuild(f"unsupported context source {scheme} for {name}")
+    return made
+
+
+async def _load_dockerfile(status: StatusLog, folder: SessionFolder, name: str) -> bytes:
+    """Raises InvalidBuild if it is missing."""
+    title = f"[internal] load build definition from {name}"
+    digest = f"sha256:{sha256(title.encode()).hexdigest()}"
+    started = time.time_ns()
+    status.vertex(Vertex(digest=digest, name=title, started_ns=started))
+    error, data = "", None
+    # Both are read in one transfer; the second is asked for when the context is read.
+    wanted = [name, f"{name}.dockerignore"]
+    if name == "Dockerfile":
+        wanted.append("dockerfile")
+    try:
+        read = await folder.read_some(wanted, MAX_DOCKERFILE)
+        data = read[name] if read[name] is not None else read.get("dockerfile")
+        if data is None:
+            error = f"failed to read dockerfile: open {name}: no such file or directory"
+    except EngineError as e:
+        error = f"failed to read dockerfile: {e}"
+    ended = time.time_ns()
+    size = len(data or b"")
+    if data is not None:
+        status.status(
+            VertexStatus(
+                vertex=digest,
+                id="transferring dockerfile:",
+                current=size,
+                at_ns=ended,
+                started_ns=started,
+                completed_ns=ended,
+            )
+        )
+    status.vertex(Vertex(digest=digest, name=title, started_ns=started, completed_ns=ended, error=error))
+    if data is None:
+        raise InvalidBuild(error)
+    return data
+
+
+def _source(request: BuildRequest) -> pb.SourceInfo:
+    return pb.SourceInfo(filename=request.dockerfile_name, data=request.dockerfile, language="Dockerfile")
+
+
+def _details(error: BuildError, request: BuildRequest) -> list[pb.Detail]:
+    """Where in the Dockerfile the build failed; clients print the lines around it."""
+    if not error.line:
+        return []
+    position = {"line": error.line}
+    value = {
+        "info": {
+            "filename": request.dockerfile_name,
+            "data": base64.b64encode(request.dockerfile).decode(),
+            "language": "Dockerfile",
+        },
+        "ranges": [{"start": position, "end": position}],
+    }
+    return [pb.Detail(type_url=_SOURCE_DETAIL, value=json.dumps(value).encode())]
