@@ -16,6 +16,7 @@ from types import MappingProxyType
 from vmagent.dockerfile.errors import DockerfileError
 from vmagent.dockerfile.lexer import Lexer
 from vmagent.dockerfile.mounts import parse_mount
+from vmagent.dockerfile.ports import exposed_ports
 from vmagent.dockerfile.tree import (
     Add,
     Arg,
@@ -230,6 +231,7 @@ def _expose(expander: _Expander, found: Instruction) -> Instruction:
         expanded = expander.lexer.expand(port, expander.env)
         expander.unmatched |= expanded.unmatched
         words += expanded.words
+    exposed_ports(words)  # raises for a wrong one
     return dataclasses.replace(found, ports=tuple(words))
 
 

@@ -280,20 +280,8 @@ def _shell(request: _Request) -> Shell:
     request.flags()
     words = request.some()
     if not request.line.words.json:
-        raise DockerfileError(_not_json(request))
+        raise DockerfileError(f"{request.name} requires the arguments to be in JSON form")
     return Shell(**request.common, words=words)
-
-
-def _not_json(request: _Request) -> str:
-    """With a hint for a Windows path whose backslashes are not escaped: then the text is no JSON, and not a list."""
-    text = request.line.text.lower().replace(f"{request.name.lower()} ", "")
-    message = f"{request.name} requires the arguments to be in JSON form"
-    if not re.search(r'"[a-z]:\\', text) or "\\\\" in text or not ("[" in text and "]" in text):
-        return message
-    return (
-        f"{message}. It looks like '{text}' includes a file path without an escaped back-slash. JSON requires"
-        r' back-slashes to be escaped such as ["c:\\path\\to\\file.exe", "/parameter"]'
-    )
 
 
 def _healthcheck(request: _Request) -> Healthcheck:

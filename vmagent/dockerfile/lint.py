@@ -108,7 +108,7 @@ def _findings(what: CheckInput) -> Iterator[Finding]:
     found = bases(tree, build)
     for stage, base in zip(tree.stages, found, strict=True):
         yield from _from(stage, base, build)
-    check_references(tree)
+    check_references(tree, what.stages)
     yield from _base_platforms(what, found)
     yield from _StageChecks(what, build, found).run()
 

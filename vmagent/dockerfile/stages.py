@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,17 +92,37 @@ def _is_number(text: str) -> bool:
     return digits.isascii() and digits.isdigit()
 
 
-def check_references(dockerfile: Dockerfile) -> None:
-    """Raises DockerfileError where stages depend on each other in a circle, or an instruction names a later stage."""
-    edges: list[dict[int, Instruction]] = []
+def needed_stages(dockerfile: Dockerfile, found: Sequence[Base], target: int) -> frozenset[int]:
+    """The stages that a build of `target` needs: it and, in turn, their bases and what they copy or mount from."""
+    needed: set[int] = set()
+    pending = [target]
+    while pending:
+        index = pending.pop()
+        if index in needed:
+            continue
+        needed.add(index)
+        base = found[index].stage
+        pending += [base] if base is not None else []
+        pending += _edges(dockerfile, dockerfile.stages[index])
+    return frozenset(needed)
+
+
+def _edges(dockerfile: Dockerfile, stage: Stage) -> dict[int, Instruction]:
+    """The stages that one copies or mounts from, each with an instruction that does."""
+    edges: dict[int, Instruction] = {}
+    for instruction in stage.instructions:
+        edges |= {index: instruction for _, index in sources(dockerfile, instruction) if index is not None}
+    return edges
+
+
+def check_references(dockerfile: Dockerfile, stages: Collection[int] | None = None) -> None:
+    """Raises DockerfileError where stages depend on each other in a circle, or an instruction names a later stage.
+
+    A circle is an error wherever it is; a later stage only in one of `stages` (None: any), those that are built.
+    """
+    _check_circles(dockerfile.stages, [_edges(dockerfile, stage) for stage in dockerfile.stages])
     for stage in dockerfile.stages:
-        needed: dict[int, Instruction] = {}
-        for instruction in stage.instructions:
-            needed |= {index: instruction for _, index in sources(dockerfile, instruction) if index is not None}
-        edges.append(needed)
-    _check_circles(dockerfile.stages, edges)
-    for stage in dockerfile.stages:
-        for instruction in stage.instructions:
+        for instruction in stage.instructions if stages is None or stage.index in stages else ():
             for name, index in sources(dockerfile, instruction):
                 if index is not None and index >= stage.index:
                     raise DockerfileError(_too_late(instruction, name, stage), instruction.lines)

@@ -79,7 +79,7 @@ def _csv_fields(text: str) -> Iterator[str]:
         if text.startswith('"', position):
             match = re.compile(r'"((?:[^"]|"")*)"(,|\Z)', re.DOTALL).match(text, position)
             if match is None:
-                column = position + 1
+                column = position + 2
                 raise DockerfileError(
                     f'parse error on line 1, column {column}: extraneous or missing " in quoted-field'
                 )
@@ -91,7 +91,7 @@ def _csv_fields(text: str) -> Iterator[str]:
             field = text[position:] if last else text[position:end]
             if '"' in field:
                 column = position + field.index('"') + 1
-                raise DockerfileError(f'parse error on line 1, column {column}: bare " in non-quoted field')
+                raise DockerfileError(f'parse error on line 1, column {column}: bare " in non-quoted-field')
             yield field
             position = end + 1
         if last:
