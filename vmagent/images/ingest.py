@@ -24,6 +24,7 @@ from vmagent.images.flush import flush_file
 from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Compression, Kind, Layer, hex_of
 from vmagent.images.links import clamped, components
 from vmagent.images.tarstream import ByteSource
+from vmagent.images.treetar import TreeTar
 from vmagent.images.unpack import AUFS_OWN, FORBIDDEN_XATTRS, OPAQUE, WHITEOUT, Unpacker, whiteout_of
 from vmagent.linux.files import syncfs
 
@@ -131,6 +132,27 @@ class Job:
         except OSError as e:
             if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # the image has this layer twice
                 raise
+        return layer
+
+    def take_folder(self, upper: Path) -> Layer:
+        """Make a layer of an overlay's upper folder, which nothing uses any more and which becomes the job's.
+
+        Of kind tar, a copy: the folder stays as it is. Of kind dir, the folder itself is moved. Raises ImageFault,
+        OSError.
+        """
+        tree = TreeTar()
+        if self.kind is Kind.TAR:
+            return self.add_layer(tree.blocks(str(upper)))
+        found, size = hashlib.sha256(), 0
+        for block in tree.blocks(str(upper)):
+            found.update(block)
+            size += len(block)
+        diff_id = f"sha256:{found.hexdigest()}"
+        layer = Layer(diff_id=diff_id, kind=Kind.DIR, size=tree.file_bytes, tar_size=size, blob=None)
+        final = self.layers / hex_of(diff_id)
+        final.mkdir()
+        os.rename(upper, final / DIFF)
+        layer.write(final)
         return layer
 
 

@@ -1,11 +1,12 @@
 """`docker save`, in a worker: one tar that is both a docker archive and an OCI image layout, layers as plain tars.
 
 OCI image-spec, image-layout.md; docker's manifest.json points into the same blobs. Layers of kind tar are copied as
-they are; of kind dir, the kept blob is unpacked and checked again on the way.
+they are; of kind dir, the kept blob is unpacked, or the tar made from the folder, and checked again on the way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +16,10 @@ from vmagent.images import tarwriter
 from vmagent.images.compression import decompress
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import file_blocks, write_all
-from vmagent.images.layer import TAR, Kind, Layer, hex_of
+from vmagent.images.layer import DIFF, TAR, Kind, Layer, hex_of
 from vmagent.images.reference import Reference
 from vmagent.images.tarstream import DIRECTORY
+from vmagent.images.treetar import TreeTar
 from vmagent.paths import DataRoot
 
 _BLOBS = "blobs/sha256/"
@@ -32,14 +34,17 @@ def plain_tar(data_root: DataRoot, layer: Layer) -> Iterator[bytes]:
     found = hashlib.sha256()
     if layer.kind is Kind.TAR:
         path = data_root.layers / hex_of(layer.diff_id) / TAR
-    elif layer.blob is None:
-        raise ImageFault(f"layer {layer.diff_id} was stored without its tar")
+    elif layer.blob is None:  # made by a build: its folder gives the tar
+        path = None
     else:
         path = data_root.blobs / hex_of(layer.blob.digest)
-    with path.open("rb", buffering=0) as file:
-        blocks = file_blocks(file.fileno())
-        if layer.kind is Kind.DIR and layer.blob is not None:
-            blocks = decompress(layer.blob.compression, blocks)
+    with contextlib.ExitStack() as stack:
+        if path is None:
+            blocks = TreeTar().blocks(str(data_root.layers / hex_of(layer.diff_id) / DIFF))
+        else:
+            blocks = file_blocks(stack.enter_context(path.open("rb", buffering=0)).fileno())
+            if layer.kind is Kind.DIR and layer.blob is not None:
+                blocks = decompress(layer.blob.compression, blocks)
         for block in blocks:
             found.update(block)
             yield block

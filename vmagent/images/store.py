@@ -198,14 +198,21 @@ class Store:
 
     async def lowers(self, image: Image) -> list[str]:
         """As `lower_paths`, with the layers of kind tar mounted. The caller holds the image. Raises OSError."""
-        layers = [self.layers[diff_id] for diff_id in image.layers]
+        return await self.stack_lowers(image.layers)
+
+    async def stack_lowers(self, diff_ids: Sequence[str]) -> list[str]:
+        """As `lowers`, for layers that the caller keeps, bottom first. Raises OSError."""
+        layers = [self.layers[diff_id] for diff_id in diff_ids]
         if not all(map(self._folders.is_ready, layers)):
             await asyncio.to_thread(self._folders.make_ready, layers)
-        return self.lower_paths(image)
+        return self._stack_paths(diff_ids)
 
     def lower_paths(self, image: Image) -> list[str]:
         """Absolute paths of the layers' folders, top first and each once, as the lower folders of an overlay."""
-        return [self._folders.path(self.layers[diff_id]) for diff_id in top_first(image.layers)]
+        return self._stack_paths(image.layers)
+
+    def _stack_paths(self, diff_ids: Sequence[str]) -> list[str]:
+        return [self._folders.path(self.layers[diff_id]) for diff_id in top_first(diff_ids)]
 
     def hold(self, image_id: str) -> Hold:
         """Keep an image's layers for a container. Raises NotFound."""
@@ -273,6 +280,15 @@ class Store:
                     self.configs[record.id] = config
                     self.images[record.id] = record
             await self.point(references)
+
+    async def adopt_layers(self, folder: Path, diff_ids: Sequence[str]) -> None:
+        """Take the layers of a finished ingest folder that no image has yet; the worker has flushed them.
+
+        They stay as long as a root names them. Raises OSError.
+        """
+        async with self.change:
+            await asyncio.to_thread(self._move_in, folder)
+            await asyncio.to_thread(self._take_layers, diff_ids)
 
     async def adopt_blobs(self, folder: Path, blobs: Mapping[str, dict[str, Any]]) -> None:
         """Keep the blobs that a push made for layers without one; the worker has flushed them. `blobs` by diff_id."""

@@ -1,0 +1,140 @@
+"""A layer's folder as its tar: the same folder always gives the same bytes, so its digest can be the layer's diff_id.
+
+The folder is an overlay's upper folder: overlayfs' marks become OCI whiteouts (image-spec, layer.md, "Whiteouts").
+Names are sorted, owners numeric, times whole seconds. The folder must not change while it is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from vmagent.images import tarwriter
+from vmagent.images.tarstream import CHAR, DEVICE_BLOCK, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
+from vmagent.images.unpack import FORBIDDEN_XATTRS, OPAQUE, OPAQUE_XATTR, WHITEOUT
+
+_READ = 1 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LEFT_OUT = (*FORBIDDEN_XATTRS, "system.", "security.selinux")
+_SECOND = 1_000_000_000
+_KINDS = {
+    stat.S_IFREG: REGULAR,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFCHR: CHAR,
+    stat.S_IFBLK: DEVICE_BLOCK,
+    stat.S_IFIFO: FIFO,
+}
+
+
+class TreeTar:
+    """One pass over a folder. After it, `file_bytes` is the sum of the sizes of its regular files."""
+
+    def __init__(self) -> None:
+        self.file_bytes = 0
+        self._seen: dict[tuple[int, int], str] = {}
+
+    def blocks(self, folder: str) -> Iterator[bytes]:
+        """The tar, in pieces of about 1 MiB. Raises OSError."""
+        fd = os.open(folder, _FOLDER)
+        held = bytearray()
+        try:
+            for piece in self._children(fd, ""):
+                held += piece
+                if len(held) >= _READ:
+                    yield bytes(held)
+                    held.clear()
+        finally:
+            os.close(fd)
+        yield bytes(held) + tarwriter.END
+
+    def _children(self, fd: int, prefix: str) -> Iterator[bytes]:
+        for name in sorted(os.listdir(fd), key=os.fsencode):
+            yield from self._entry(fd, name, prefix + name)
+
+    def _entry(self, folder_fd: int, name: str, path: str) -> Iterator[bytes]:
+        info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        kind = _KINDS.get(stat.S_IFMT(info.st_mode))
+        if kind is None:
+            return  # a socket: tar has no type for it
+        if kind == CHAR and info.st_rdev == 0:
+            yield self._marker(path[: -len(name)] + WHITEOUT + name)
+        elif kind == DIRECTORY:
+            fd = os.open(name, _FOLDER, dir_fd=folder_fd)
+            try:
+                xattrs = _xattrs(fd)
+                is_opaque = xattrs.pop(OPAQUE_XATTR, b"") == b"y"
+                yield self._header(path, kind, info, xattrs=xattrs)
+                if is_opaque:
+                    yield self._marker(f"{path}/{OPAQUE}")
+                yield from self._children(fd, path + "/")
+            finally:
+                os.close(fd)
+        elif kind == REGULAR:
+            yield from self._regular(folder_fd, name, path, info)
+        else:
+            link = os.readlink(name, dir_fd=folder_fd) if kind == SYMLINK else ""
+            xattrs = _xattrs(f"/proc/self/fd/{folder_fd}/{name}")
+            yield self._header(path, kind, info, link=link, xattrs=xattrs)
+
+    def _regular(self, folder_fd: int, name: str, path: str, info: os.stat_result) -> Iterator[bytes]:
+        if info.st_nlink > 1:
+            first = self._seen.setdefault((info.st_dev, info.st_ino), path)
+            if first != path:
+                yield self._header(path, HARD_LINK, info, link=first)
+                return
+        self.file_bytes += info.st_size
+        fd = os.open(name, _FILE, dir_fd=folder_fd)
+        try:
+            yield self._header(path, REGULAR, info, size=info.st_size, xattrs=_xattrs(fd))
+            left = info.st_size
+            while left:
+                block = os.read(fd, min(_READ, left))
+                if not block:
+                    raise OSError(errno.EIO, "the file became shorter while it was read", path)
+                left -= len(block)
+                yield block
+        finally:
+            os.close(fd)
+        yield tarwriter.padding(info.st_size)
+
+    def _header(
+        self,
+        path: str,
+        kind: bytes,
+        info: os.stat_result,
+        *,
+        size: int = 0,
+        link: str = "",
+        xattrs: dict[str, bytes] | None = None,
+    ) -> bytes:
+        return tarwriter.header(
+            path,
+            kind,
+            size=size,
+            mode=stat.S_IMODE(info.st_mode),
+            uid=info.st_uid,
+            gid=info.st_gid,
+            mtime_ns=info.st_mtime_ns // _SECOND * _SECOND,
+            link=link,
+            device=(os.major(info.st_rdev), os.minor(info.st_rdev)),
+            xattrs={key: value for key, value in (xattrs or {}).items() if not key.startswith(_LEFT_OUT)},
+        )
+
+    def _marker(self, path: str) -> bytes:
+        return tarwriter.header(path)
+
+
+def _xattrs(place: int | str) -> dict[str, bytes]:
+    """The attributes of a descriptor, or of a path whose last name is not followed."""
+    follow = isinstance(place, int)
+    try:
+        names = os.listxattr(place, follow_symlinks=follow)
+    except OSError as e:
+        if e.errno == errno.ENOTSUP:
+            return {}
+        raise
+    return {name: os.getxattr(place, name, follow_symlinks=follow) for name in names}
