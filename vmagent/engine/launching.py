@@ -6,7 +6,9 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -71,8 +73,17 @@ def start_error(error: Exception) -> tuple[EngineError, int]:
     return StartFailed(str(error)), EXIT_FAILED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a start finds and leaves its files."""
+
+    folder: Path  # has upper and work, and gets the log files
+    host_files: Path
+    log_limits: tuple[int, int] | None
+
+
 class Launcher:
-    """Starts containers. The caller holds the container's lock."""
+    """Starts containers, and steps of builds, which have a record that is in no registry and on no disk."""
 
     def __init__(
         self,
@@ -92,18 +103,58 @@ class Launcher:
         self._users, self._images, self._endpoints, self._volumes = users, images, endpoints, volumes
 
     async def launch(self, live: Live) -> Spawned:
-        """Start the process of run `state.run`. Raises EngineError, SpawnError, LaunchError, OSError."""
+        """Start the process of run `state.run`; the caller holds the container's lock.
+
+        Raises EngineError, SpawnError, LaunchError, OSError.
+        """
         record = live.record
         began = time.perf_counter()
         for mount in record.mounts:
             if mount.kind is MountKind.VOLUME:
                 await self._volumes.settled(mount.volume)
-        log_limits = logconfig.limits(record.host_config["LogConfig"])
+        place = Place(
+            folder=self._registry.folder(record.id),
+            # On the data root, as under dockerd: the container's root may fill the file system by writing them.
+            host_files=self._data_root.host_files(record.id),
+            log_limits=logconfig.limits(record.host_config["LogConfig"]),
+        )
+        spawned, planned = await self._launch(record, place, partial(self.lowers, record))
+        done = time.perf_counter()
+        live.note_start(
+            prepare_ms=(planned - began) * 1000,
+            mount_ms=spawned.timings.get("mount_ms", 0.0),
+            setup_ms=spawned.timings.get("setup_ms", 0.0),
+            start_ms=(done - began) * 1000,
+        )
+        return spawned
+
+    async def launch_step(self, record: Container, place: Place, lowers: Sequence[str]) -> Spawned:
+        """Start the process of a build's step on an overlay of `lowers`, topmost first. `end_step` undoes it.
+
+        Raises as `launch`.
+        """
+
+        async def find_lowers() -> list[str]:
+            # The init layer at the bottom: it must not hide attributes that the step's layers give to /etc and others.
+            return [*lowers, str(self._exec_root.path / "init-layer")]
+
+        return (await self._launch(record, place, find_lowers))[0]
+
+    async def end_step(self, record: Container) -> None:
+        """Release what `launch_step` has made for a process that has ended. Raises OSError."""
+        if (released := self._endpoints.release(record)) is not None:
+            await released
+        await self.unmount_shm(record)
+
+    async def _launch(
+        self, record: Container, place: Place, find_lowers: Callable[[], Awaitable[list[str]]]
+    ) -> tuple[Spawned, float]:
+        """(what was spawned, the time.perf_counter when it was planned)."""
         namespace_fd = None
         private = await self._users.prepare(record) if self._users.is_private(record.host_config) else None
         try:
             given_fd = private.network_fd if private is not None else None
-            attaching = self._endpoints.attach(record, given_fd, self._host_files_writer(record))
+            attaching = self._endpoints.attach(record, given_fd, self._host_files_writer(record, place.host_files))
         except BaseException:
             if private is not None:
                 private.close()
@@ -111,13 +162,11 @@ class Launcher:
         try:
             try:  # while the network thread works
                 await self._prepare_sources(record, private)
-                lowers = await self.lowers(record)
+                lowers = await find_lowers()
                 init = None
                 if record.host_config.get("Init"):
                     init = str(await self._background.on_disk(binary, "init", platform.machine()))
-                # On the data root, as under dockerd: the container's root may fill the file system by writing them.
-                host_files = self._data_root.host_files(record.id)
-                plan = self._plan(record, lowers, init, host_files, private, own_network=record.network_mode != "host")
+                plan = self._plan(record, place, lowers, init, private, own_network=record.network_mode != "host")
             finally:
                 namespace_fd = await attaching
             planned = time.perf_counter()
@@ -127,8 +176,8 @@ class Launcher:
                     id=record.id,
                     run=record.state.run,
                     plan=plan,
-                    log_dir=str(self._registry.folder(record.id)),
-                    log_limits=log_limits,
+                    log_dir=str(place.folder),
+                    log_limits=place.log_limits,
                     open_stdin=record.open_stdin,
                     tty=record.tty,
                     tty_size=_size(record.host_config["ConsoleSize"]) if record.tty else None,
@@ -145,14 +194,7 @@ class Launcher:
                 os.close(namespace_fd)
             if private is not None:
                 private.close()
-        done = time.perf_counter()
-        live.note_start(
-            prepare_ms=(planned - began) * 1000,
-            mount_ms=spawned.timings.get("mount_ms", 0.0),
-            setup_ms=spawned.timings.get("setup_ms", 0.0),
-            start_ms=(done - began) * 1000,
-        )
-        return spawned
+        return spawned, planned
 
     async def _prepare_sources(self, record: Container, private: Prepared | None) -> None:
         """Prepare the sources of mounts: look up volumes' folders, make missing bind sources and the shared /dev/shm.
@@ -172,19 +214,18 @@ class Launcher:
     def _plan(
         self,
         record: Container,
+        place: Place,
         lowers: list[str],
         init: str | None,
-        host_files: Path,
         private: Prepared | None,
         *,
         own_network: bool,
     ) -> Plan:
-        folder = self._registry.folder(record.id)
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
         cgroup = f"/{parent}/{record.id}"
         around = Surroundings(
             rootfs=self._exec_root.rootfs,
-            host_files=host_files,
+            host_files=place.host_files,
             cgroup_path=cgroup,
             own_network=own_network,
             pid_of=self._joined(record),
@@ -196,7 +237,7 @@ class Launcher:
             build_spec(record, around),
             container_id=record.id,
             cgroup_path=cgroup,
-            overlay=Overlay(tuple(lowers), str(folder / "upper"), str(folder / "work")),
+            overlay=Overlay(tuple(lowers), str(place.folder / "upper"), str(place.folder / "work")),
             user=record.config["User"] or None,
             group_add=record.host_config["GroupAdd"] or (),
             netns_fd=own_network,
@@ -254,13 +295,12 @@ class Launcher:
         if record.host_config["IpcMode"] == "shareable":
             await self._background.on_disk(_unmount, self._exec_root.container(record.id) / "shm")
 
-    def _host_files_writer(self, record: Container) -> Callable[[Sequence[Endpoint]], None]:
+    def _host_files_writer(self, record: Container, folder: Path) -> Callable[[Sequence[Endpoint]], None]:
         """A function that writes /etc/hosts, hostname and resolv.conf from the container's endpoints, in any thread.
 
         Data of other containers is read by this call, on the loop. Raises NotFound or Conflict for a missing link or
         shared network. The returned function raises OSError, and BadRequest for an invalid --add-host.
         """
-        folder = self._data_root.host_files(record.id)
         if record.network_mode.startswith("container:"):
             other = self._data_root.host_files(self._registry.find(record.network_mode.partition(":")[2]).record.id)
             return lambda _: hostfiles.link_all(other, folder)
