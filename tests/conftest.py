@@ -24,12 +24,14 @@ IMAGE = "busybox:latest"
 # Folders, and files of other folders, in which a test fails if it logs something unexpected or leaves something behind.
 # The other files have not been checked with the guard on yet; these tables go when all have.
 LOG_GUARDED = {
-    *("api", "buildkit", "cli", "client", "images", "linux", "networks", "project", "security", "supervisor", "ui"),
+    *("api", "builder", "buildkit", "cli", "client", "images", "linux", "networks", "project"),
+    *("security", "supervisor", "ui"),
     *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py"),
     *("runtime/test_cgroup_sharing.py", "runtime/test_command.py", "runtime/test_fields.py"),
 }
 LEAK_GUARDED = {
-    *("api", "buildkit", "cli", "client", "linux", "networks", "project", "security", "supervisor", "ui"),
+    *("api", "builder", "buildkit", "cli", "client", "linux", "networks", "project"),
+    *("security", "supervisor", "ui"),
     *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py", "images/test_login.py"),
     *("runtime/test_cgroup_sharing.py", "runtime/test_command.py", "runtime/test_fields.py"),
 }

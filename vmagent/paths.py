@@ -67,6 +67,20 @@ class DataRoot(NamedTuple):
         return self.path / "trash"
 
     @property
+    def builds(self) -> Path:
+        return self.path / "builds"
+
+    @property
+    def build_cache(self) -> Path:
+        """Records of the build cache."""
+        return self.path / "builds" / "cache"
+
+    @property
+    def build_mounts(self) -> Path:
+        """The content of `RUN --mount=type=cache`, a folder each."""
+        return self.path / "builds" / "mounts"
+
+    @property
     def networks(self) -> Path:
         return self.path / "networks"
 

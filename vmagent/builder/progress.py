@@ -33,6 +33,7 @@ class Vertex:
     cached: bool = False
     error: str = ""  # "context canceled" if another step's failure or the client ended it
     step: Step | None = None
+    is_metadata: bool = False  # the step only changes the configuration: BuildKit shows no vertex for it
     image_id: str = ""  # set with `completed_ns` for a step: the id of the image up to here
 
 

@@ -17,11 +17,14 @@ from vmagent.errors import BadRequest, EngineError
 class BuildError(EngineError):
     """A build failed; `str(self)` is the message for the user."""
 
-    def __init__(self, message: str, *, line: int = 0, exit_code: int | None = None) -> None:
-        """`line`: of the Dockerfile, from 1; 0 if unknown. `exit_code`: of the command that failed."""
+    def __init__(
+        self, message: str, *, line: int = 0, exit_code: int | None = None, command: tuple[str, ...] = ()
+    ) -> None:
+        """`line`: of the Dockerfile, from 1; 0 if unknown. `command`, `exit_code`: of the RUN that failed."""
         super().__init__(message)
         self.line = line
         self.exit_code = exit_code
+        self.command = command
 
 
 class InvalidBuild(BuildError, BadRequest):
@@ -114,6 +117,9 @@ class Limits:
     cpuset_mems: str = ""
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """One build. Strings are as the user gave them, after the client's own parsing."""
@@ -133,7 +139,7 @@ class BuildRequest:
     extra_hosts: tuple[str, ...] = ()  # NAME:ADDRESS
     shm_size: int = 0  # bytes; 0: docker's 64 MiB
     ulimits: tuple[Ulimit, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     cgroup_parent: str = ""
     allow_insecure: bool = False  # the entitlement security.insecure
     allow_host_network: bool = True  # the entitlement network.host

@@ -10,6 +10,7 @@ from ipaddress import IPv4Interface
 
 import structlog
 
+from vmagent.builder.builder import Builder
 from vmagent.containers import logconfig
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.durable import sweep
@@ -29,6 +30,7 @@ from vmagent.engine.networks import Networks
 from vmagent.engine.recovery import Recovery
 from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
+from vmagent.engine.stepping import StepRunner
 from vmagent.engine.streams import Streams
 from vmagent.engine.system import System
 from vmagent.engine.tidying import Tidying
@@ -107,11 +109,22 @@ class Engine:
             registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root
         )
         self.networks = Networks(registry, bus, background, endpoints, launcher)
+        steps = StepRunner(background, supervisor, launcher, exec_root)
+        self.builder = builder = Builder(data_root, exec_root, store, images, steps)
         self.system = System(
-            data_root, registry, background, users, store, images, files, volumes, log_driver=log_default["Type"]
+            data_root,
+            registry,
+            background,
+            users,
+            store,
+            images,
+            files,
+            volumes,
+            builder,
+            log_driver=log_default["Type"],
         )
         self._recovery = Recovery(
-            data_root, exec_root, registry, background, supervisor, tidying, store, lifecycle, self.execs
+            data_root, exec_root, registry, background, supervisor, tidying, store, lifecycle, self.execs, steps
         )
 
     # --- opening
@@ -134,6 +147,8 @@ class Engine:
             await self._users.open()
             undo.push_async_callback(self.images.close)
             await self.images.open()
+            undo.push_async_callback(self.builder.close)
+            await self.builder.open()
             await self.volumes.open()
             await self._supervisor.connect(self._exec_root.supervisor_socket, self._recovery.on_event)
             undo.callback(self._recovery.forget)
@@ -181,6 +196,7 @@ class Engine:
             if stop_containers:
                 await self.lifecycle.stop_all(SHUTDOWN_LIMIT_S)
                 await self._endpoints.close()
+                await self.builder.close()
                 await self.images.close()
             else:
                 await self._endpoints.leave()

@@ -22,6 +22,7 @@ from vmagent.engine.background import Background
 from vmagent.engine.execs import Execs
 from vmagent.engine.lifecycle import SIGKILL, Lifecycle
 from vmagent.engine.registry import Registry
+from vmagent.engine.stepping import StepRunner, is_step
 from vmagent.engine.tidying import Tidying
 from vmagent.errors import EngineError
 from vmagent.images.store import Store
@@ -57,10 +58,11 @@ class Recovery:
         images: Store,
         lifecycle: Lifecycle,
         execs: Execs,
+        steps: StepRunner,
     ) -> None:
         self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
         self._background, self._supervisor, self._tidying = background, supervisor, tidying
-        self._images, self._lifecycle, self._execs = images, lifecycle, execs
+        self._images, self._lifecycle, self._execs, self._steps = images, lifecycle, execs, steps
         self._held: dict[str, Held] = {}
         self._held_execs: Sequence[HeldExec] = ()
         self._early: list[SupervisorEvent] | None = []  # events before the records were loaded; None afterwards
@@ -147,13 +149,16 @@ class Recovery:
     async def sweep(self) -> None:
         """Remove run-time files of containers whose removal was cut short."""
         for path in self._exec_root.containers.iterdir():
-            if path.name not in self._registry:
+            if path.name not in self._registry and path.name not in self._steps:
                 await self._background.on_disk(_unmount_shm, path)
                 self._tidying.remove_later(path)
 
     async def _forget_stranger(self, held: Held) -> None:
-        """End a process whose container has no record: the removal of the container was cut short."""
-        log.warning("container.stranger", container=held.id, run=held.run)
+        """End a process whose container has no record: a removal was cut short, or it is a step of an ended build."""
+        if is_step(held.id):
+            log.info("build.step_left_over", step=held.id)
+        else:
+            log.warning("container.stranger", container=held.id, run=held.run)
         try:
             if held.state == "exited":
                 await self._supervisor.acknowledge(held.id, held.run)
@@ -192,8 +197,13 @@ class Recovery:
             case LogGrew():
                 if (live := self._registry.get(event.id)) is not None:
                     live.bell.ring()
+                else:
+                    self._steps.on_grew(event.id)
             case Exited():
-                self._lifecycle.on_exited(event)
+                if is_step(event.id):
+                    self._steps.on_exited(event)
+                else:
+                    self._lifecycle.on_exited(event)
             case ExecExited():
                 self._execs.on_exited(event)
             case ExecGrew():

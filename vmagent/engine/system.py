@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmagent.builder.builder import Builder
 from vmagent.containers import logconfig
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.model import Status, now_ns, rfc3339
@@ -116,12 +117,14 @@ class System:
         images: ImageStore,
         files: Files,
         volumes: Volumes,
+        builder: Builder,
         *,
         log_driver: str,
     ) -> None:
         """`log_driver`: the driver of containers whose request names none."""
         self._data_root, self._registry, self._background, self._users = data_root, registry, background, users
         self._store, self._images, self._files, self._volumes = store, images, files, volumes
+        self._builder = builder
         self._log_driver = log_driver
         self._machine: _Machine
 
@@ -218,7 +221,7 @@ class System:
             "Images": await self._images.list(),
             "Containers": containers,
             "Volumes": await self._volumes.usage(),
-            "BuildCache": [],
+            "BuildCache": self._builder.usage(),
         }
 
     async def auth(self, credentials: JsonObject) -> JsonObject:

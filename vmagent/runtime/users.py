@@ -122,3 +122,18 @@ def _records(root_fd: int, path: str) -> list[list[str]]:
         os.close(fd)
     text = b"".join(parts).decode("utf-8", "surrogateescape")
     return [line.split(":") for line in text.split("\n") if line and line[0] != "#" and "\0" not in line]
+
+
+def look_up_owner(root_fd: int, text: str) -> tuple[int, int]:
+    """(uid, gid) of `COPY --chown`'s user string. A number without a group is the group's number too.
+
+    Raises LaunchError (user).
+    """
+    name, _, group = text.partition(":")
+    if name.isascii() and name.isdigit():
+        uid = gid = _typed_id("user", "passwd", name)
+    else:
+        uid, gid, _, _ = _find_user(_records(root_fd, "/etc/passwd"), name)
+    if group:
+        gid = _find_group(_records(root_fd, "/etc/group"), group)
+    return uid, gid

@@ -1,25 +1,183 @@
-"""Builds. There is no builder yet: every call that would need one is refused with 501."""
+"""Builds: the classic wire, and the build cache."""
 
 from __future__ import annotations
 
-from vmagent.api.messages import Request, Response, json_response
+import base64
+import binascii
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from vmagent.api.messages import Query, Request, Response, json_response
+from vmagent.api.parameters import filters
+from vmagent.api.pump import send_progress
 from vmagent.api.router import Router
+from vmagent.builder.builder import Builder
+from vmagent.builder.cache import PruneFilters, age_ns
+from vmagent.builder.classic import Line, run
+from vmagent.builder.request import BuildRequest, Context, InvalidBuild, Limits, Ulimit
+from vmagent.containers.model import now_ns
 from vmagent.engine.engine import Engine
-from vmagent.errors import NotImplementedHere
+from vmagent.errors import BadRequest, NotImplementedHere
+from vmagent.images.reference import registry_of
+
+_DOCKERFILE_BYTES = 1 << 20
+PRUNE_FILTERS = frozenset(("until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"))
 
 
-def add(router: Router, _: Engine) -> None:
+def add(router: Router, engine: Engine) -> None:
     """Add the endpoints of builds."""
-    router.add("POST", "/build", _no_builder)
+    routes = _Builds(engine)
+    router.add("POST", "/build", routes.build, streams=True)
     router.add("POST", "/build/cancel", _no_builder)
     router.add("POST", "/session", _no_builder)
     router.add("POST", "/grpc", _no_builder)
-    router.add("POST", "/build/prune", _prune)
+    router.add("POST", "/build/prune", routes.prune)
 
 
 async def _no_builder(_: Request) -> Response:
-    raise NotImplementedHere("this engine cannot build images yet: build elsewhere and `load` or `pull` the result")
+    raise NotImplementedHere("this engine does not speak BuildKit's wire yet: set DOCKER_BUILDKIT=0")
 
 
-async def _prune(_: Request) -> Response:
-    return json_response({"CachesDeleted": None, "SpaceReclaimed": 0})  # without builds there is no cache to prune
+class _Builds:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def _builder(self) -> Builder:
+        return self._engine.builder
+
+    async def build(self, request: Request) -> None:
+        """ImageBuild, version 1."""
+        query = request.query
+        if query.get("version") not in ("", "1"):
+            await _no_builder(request)
+        if query.flag("squash"):
+            raise BadRequest("squash is only supported with experimental mode")
+        if query.get("remote"):
+            raise NotImplementedHere("builds of a remote context are not supported: send the context as the body")
+        if query.get("outputs"):
+            raise BadRequest("outputs are supported by BuildKit's wire only")
+        credentials = _Credentials(request)
+        async with aclosing(self._lines(query, credentials, aiter(request.body))) as lines:
+            await send_progress(request, lines)
+
+    async def _lines(
+        self, query: Query, credentials: _Credentials, chunks: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Line, None]:
+        asked = build_request(query)
+        async with self._builder.spooled(chunks, lambda _: None) as context:
+            dockerfile = await _dockerfile(context, asked.dockerfile_name)
+            whole = with_files(asked, dockerfile, context, credentials)
+            source = run(self._builder, whole, query.all("t"), quiet=query.flag("q"))
+            async with aclosing(source) as lines:
+                async for line in lines:
+                    yield line
+
+    async def prune(self, request: Request) -> Response:
+        """BuildPrune."""
+        return json_response(await self._builder.prune(prune_filters(request.query)))
+
+
+async def _dockerfile(context: Context, name: str) -> bytes:
+    found = await context.read(name, _DOCKERFILE_BYTES)
+    if found is None:
+        raise InvalidBuild(f"Cannot locate specified Dockerfile: {name}")
+    return found
+
+
+def with_files(asked: BuildRequest, dockerfile: bytes, context: Context, credentials: _Credentials) -> BuildRequest:
+    """The request with what the upload and the headers hold."""
+    return replace(asked, dockerfile=dockerfile, context=context, credentials=credentials)
+
+
+def build_request(query: Query) -> BuildRequest:
+    """The request that ImageBuild's query describes, without its files. Raises BadRequest."""
+    arguments = {key: value for key, value in _json(query, "buildargs", dict).items() if value is not None}
+    epoch = arguments.get("SOURCE_DATE_EPOCH", "")
+    if epoch and not epoch.isdigit():
+        raise BadRequest(f"invalid SOURCE_DATE_EPOCH: {epoch}")
+    hosts = query.all("extrahosts")
+    if len(hosts) == 1 and hosts[0].startswith("["):
+        hosts = json.loads(hosts[0])
+    return BuildRequest(
+        dockerfile=b"",
+        dockerfile_name=query.get("dockerfile") or "Dockerfile",
+        target=query.get("target"),
+        build_args=arguments,
+        labels=_json(query, "labels", dict),
+        platforms=(query.get("platform"),) if query.get("platform") else (),
+        no_cache=query.flag("nocache"),
+        pull=query.flag("pull"),
+        network=query.get("networkmode"),
+        extra_hosts=tuple(hosts),
+        shm_size=query.integer("shmsize") or 0,
+        ulimits=tuple(
+            Ulimit(str(one.get("Name")), int(one.get("Soft") or 0), int(one.get("Hard") or 0))
+            for one in _json(query, "ulimits", list)
+        ),
+        limits=Limits(
+            memory=query.integer("memory") or 0,
+            memory_swap=query.integer("memswap") or 0,
+            cpu_shares=query.integer("cpushares") or 0,
+            cpu_period=query.integer("cpuperiod") or 0,
+            cpu_quota=query.integer("cpuquota") or 0,
+            cpuset_cpus=query.get("cpusetcpus"),
+            cpuset_mems=query.get("cpusetmems"),
+        ),
+        cgroup_parent=query.get("cgroupparent"),
+        source_date_epoch=int(epoch) if epoch else None,
+    )
+
+
+def _json(query: Query, key: str, kind: type[Any]) -> Any:
+    """A parameter that holds JSON; empty if it is absent or null. Raises BadRequest."""
+    text = query.get(key)
+    if not text:
+        return kind()
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise BadRequest(f"error reading {key}: {e}") from e
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise BadRequest(f"error reading {key}: not of the right type")
+    return value
+
+
+class _Credentials:
+    """X-Registry-Config: the client's logins by registry."""
+
+    def __init__(self, request: Request) -> None:
+        """A header that can't be decoded counts as absent, as in moby."""
+        self._by_registry: dict[str, Mapping[str, Any]] = {}
+        text = request.headers.get("x-registry-config", "").replace("+", "-").replace("/", "_").rstrip("=")
+        try:
+            value = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) or b"{}")
+        except (ValueError, binascii.Error, RecursionError):
+            return
+        if isinstance(value, dict):
+            for address, auth in value.items():
+                if isinstance(auth, dict):
+                    self._by_registry[registry_of(address)] = auth
+
+    async def get(self, registry: str) -> Mapping[str, Any]:
+        return self._by_registry.get(registry, {})
+
+
+def prune_filters(query: Query) -> PruneFilters:
+    """What a prune takes. Raises BadRequest."""
+    asked = filters(query, PRUNE_FILTERS)
+    until = [*asked.get("until", ()), *asked.get("unused-for", ())]
+    in_use = asked.get("inuse")
+    return PruneFilters(
+        everything=query.flag("all"),
+        until_ns=now_ns() - age_ns(until[0]) if until else None,
+        keep_bytes=query.integer("keep-storage") or 0,
+        ids=tuple(asked.get("id", ())),
+        kinds=tuple(asked.get("type", ())),
+        in_use=None if in_use is None else in_use[:1] in (["true"], ["1"]),
+    )

@@ -1,0 +1,262 @@
+"""`POST /build`, with the real docker client (DOCKER_BUILDKIT=0)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.engine import NativeEngine
+
+
+class Classic:
+    """The classic builder of one engine, and a folder for contexts."""
+
+    def __init__(self, engine: NativeEngine, folder: Path) -> None:
+        self.engine, self.folder = engine, folder
+
+    def write(self, **files: str) -> None:
+        for name, text in files.items():
+            path = self.folder / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def build(self, dockerfile: str, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        (self.folder / "Dockerfile").write_text(dockerfile)
+        return self.engine.docker("build", *args, str(self.folder), check=check)
+
+    def output(self, image: str, *command: str) -> str:
+        return self.engine.docker("run", "--rm", "--network", "none", image, *command).stdout
+
+    def inspect(self, image: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.engine.docker("image", "inspect", image).stdout)[0]
+        return found
+
+
+@pytest.fixture
+def classic(engine: NativeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Classic:
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    return Classic(engine, tmp_path)
+
+
+def test_a_build_has_docker_s_stream_and_an_image_that_runs(classic: Classic) -> None:
+    classic.write(a="hello\n")
+    done = classic.build("FROM busybox\nCOPY a /a\nRUN cat /a && echo more >> /a\nENV X=1\nCMD cat /a\n", "-t", "one:1")
+    lines = done.stdout.splitlines()
+    assert "Step 1/5 : FROM busybox" in lines
+    assert "Step 3/5 : RUN cat /a && echo more >> /a" in lines
+    assert "hello" in lines
+    assert lines[-1] == "Successfully tagged one:1"
+    image = classic.inspect("one:1")
+    assert lines[-2] == f"Successfully built {image['Id'][7:19]}"
+    assert classic.output("one:1") == "hello\nmore\n"
+    assert image["Config"]["Cmd"] == ["/bin/sh", "-c", "cat /a"]
+    assert "X=1" in image["Config"]["Env"]
+
+
+def test_equal_builds_use_the_cache_and_give_the_same_image(classic: Classic) -> None:
+    classic.write(a="1")
+    file = "FROM busybox\nCOPY a /a\nWORKDIR /w\nRUN echo x > y\nLABEL a=b\n"
+    first = classic.build(file, "-q").stdout
+    os.utime(classic.folder / "a", (1, 1))
+    again = classic.build(file)
+    assert again.stdout.count("Using cache") == 4
+    assert classic.build(file, "-q").stdout == first
+    (classic.folder / "a").chmod(0o600)
+    assert "Using cache" not in classic.build(file).stdout
+    assert "Using cache" not in classic.build(file, "--no-cache").stdout
+
+
+def test_a_failing_command_ends_the_build_with_docker_s_message(classic: Classic) -> None:
+    done = classic.build("FROM busybox\nRUN echo before; exit 7\nRUN echo never\n", check=False)
+    assert "before" in done.stdout
+    assert "never" not in done.stdout
+    assert "The command '/bin/sh -c echo before; exit 7' returned a non-zero code: 7" in done.stderr
+    assert done.returncode == 7
+
+
+def test_stages_that_the_target_does_not_need_do_not_run(classic: Classic) -> None:
+    file = (
+        "FROM busybox AS one\nRUN echo one > /f\nFROM busybox AS unused\nRUN exit 1\n"
+        "FROM scratch AS two\nCOPY --from=one /f /g\nFROM busybox\nCOPY --from=two /g /h\nCOPY --from=0 /f /i\n"
+    )
+    classic.build(file, "-t", "stages")
+    assert classic.output("stages", "cat", "/h", "/i") == "one\none\n"
+    classic.build(file, "--target", "two", "-t", "target")
+    image = classic.inspect("target")
+    assert len(image["RootFS"]["Layers"]) == 1
+    assert image["Config"]["WorkingDir"] == "/"
+
+
+def test_arguments_reach_the_command_and_the_cache_s_key(classic: Classic) -> None:
+    file = "ARG BASE=none\nFROM $BASE\nARG V=1\nRUN echo $V > /v\nENV W=$V\n"
+    classic.build(file, "--build-arg", "BASE=busybox", "-t", "args")
+    assert classic.output("args", "cat", "/v") == "1\n"
+    classic.build(file, "--build-arg", "BASE=busybox", "--build-arg", "V=2", "-t", "args")
+    assert classic.output("args", "sh", "-c", "cat /v; echo $W; echo ${V-none}") == "2\n2\nnone\n"
+    assert (
+        "RUN |1 V=2 /bin/sh -c echo $V > /v # buildkit"
+        in classic.engine.docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", "args").stdout.splitlines()
+    )
+
+
+def test_copy_by_docker_s_rules(classic: Classic) -> None:
+    classic.write(a="a", b="b", d__x="x", d__e__y="y", d__skip__md="", link_target="t")
+    (classic.folder / "link").symlink_to("link_target")
+    (classic.folder / "d" / "inner").symlink_to("x")
+    classic.build(
+        "FROM busybox\nENV W=you\nWORKDIR /w\nCOPY a b ./\nCOPY d /d\nCOPY d/ deep/er\nCOPY a /renamed\nCOPY a /dir/\n"
+        "COPY --chown=user:staff --chmod=640 a /owned/a\nCOPY --chown=7 d /seven\nCOPY [ab] /wild/\nCOPY link /l\n"
+        "COPY --exclude=skip --exclude=e d /excluded\nCOPY --parents d/e/y /p/\nCOPY <<EOF /doc\nhi $W\nEOF\n"
+        "COPY --chmod=u=rwx,g=rX,o= a /sym\n",
+        "-t",
+        "copies",
+    )
+    where = "w d dir owned seven wild excluded p renamed doc l sym"
+    script = f"cd /; find {where} ! -type d -exec stat -c '%n %u:%g %a' {{}} +"
+    found = dict(line.split(" ", 1) for line in classic.output("copies", "sh", "-c", script).splitlines())
+    assert set(found) == {
+        *("w/a", "w/b", "w/deep/er/x", "w/deep/er/e/y", "w/deep/er/skip/md", "w/deep/er/inner"),
+        *("d/x", "d/e/y", "d/skip/md", "d/inner", "dir/a", "renamed", "owned/a", "wild/a", "wild/b"),
+        *("doc", "l", "sym"),
+        *("seven/x", "seven/e/y", "seven/skip/md", "seven/inner", "excluded/x", "excluded/inner", "p/d/e/y"),
+    }
+    assert found["owned/a"] == "1000:50 640"
+    assert found["seven/e/y"] == "7:7 644"
+    assert found["w/a"] == found["doc"] == "0:0 644"
+    assert found["sym"] == "0:0 750"
+    assert classic.output("copies", "cat", "/l", "/doc") == "thi you\n"
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("COPY missing /x", '"/missing": not found'),
+        ("COPY ../../etc/passwd /x", '"/etc/passwd": not found'),
+        ("COPY out /x", '"/out": not found'),
+        ("COPY --from=nosuchimage:1 /a /b", "nosuchimage:1"),
+        ("COPY --chown=nobodyknows a /x", "unable to find user nobodyknows"),
+    ],
+)
+def test_a_copy_that_can_t_be_done_says_why(classic: Classic, step: str, message: str) -> None:
+    classic.write(a="a")
+    (classic.folder / "out").symlink_to("/etc/nothing-here")
+    done = classic.build(f"FROM busybox\n{step}\n", check=False)
+    assert done.returncode
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "message"),
+    [
+        ("", "cannot be empty"),
+        ("FROM busybox\nFOO bar\n", "unknown instruction: FOO"),
+        ("RUN x\n", "no build stage in current context"),
+        ("FROM busybox\nCOPY --from=9 a b\n", "invalid stage index 9"),
+        ("FROM busybox\nCOPY <<EOF /x\nhi\n", "unterminated heredoc"),
+    ],
+)
+def test_a_faulty_dockerfile_is_refused(classic: Classic, dockerfile: str, message: str) -> None:
+    done = classic.build(dockerfile, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_configuration_instructions(classic: Classic) -> None:
+    classic.build(
+        'FROM busybox\nSHELL ["/bin/sh", "-ec"]\nENTRYPOINT echo\nUSER user\nVOLUME /v /w\nEXPOSE 80 53/udp\n'
+        "STOPSIGNAL SIGINT\nHEALTHCHECK --interval=5s --retries=3 CMD true\nLABEL a=1 b=2\nMAINTAINER me\n"
+        "ONBUILD RUN echo triggered > /tmp/t\nWORKDIR sub\nWORKDIR dir\n",
+        "-t",
+        "configured",
+        "--label",
+        "c=3",
+    )
+    image = classic.inspect("configured")
+    config = image["Config"]
+    assert config["Entrypoint"] == ["/bin/sh", "-ec", "echo"]
+    assert config.get("Cmd") is None
+    assert config["User"] == "user"
+    assert config["WorkingDir"] == "/sub/dir"
+    assert config["ExposedPorts"] == {"80/tcp": {}, "53/udp": {}}
+    assert set(config["Volumes"]) == {"/v", "/w"}
+    assert config["StopSignal"] == "SIGINT"
+    assert config["Healthcheck"] == {"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000, "Retries": 3}
+    assert config["Labels"] == {"a": "1", "b": "2", "c": "3"}
+    assert config["OnBuild"] == ["RUN echo triggered > /tmp/t"]
+    assert image["Author"] == "me"
+    classic.build("FROM configured\nENTRYPOINT []\n", "-t", "triggered")
+    assert classic.output("triggered", "sh", "-c", "stat -c %U /sub/dir; cat /tmp/t") == "user\ntriggered\n"
+    assert not classic.inspect("triggered")["Config"].get("OnBuild")
+
+
+def test_run_mounts(classic: Classic) -> None:
+    classic.write(a="from the context")
+    classic.build(
+        "FROM busybox AS other\nRUN mkdir /o && echo stage > /o/f\nFROM busybox\n"
+        "RUN --mount=target=/ctx cat /ctx/a > /a\n"
+        "RUN --mount=type=bind,from=other,source=/o,target=/o,rw cat /o/f > /f && echo x > /o/new\n"
+        "RUN --mount=type=cache,target=/cache echo $(cat /cache/n 2>/dev/null)x > /cache/n; cat /cache/n > /n\n"
+        "RUN --mount=type=cache,target=/cache cat /cache/n > /m\n"
+        "RUN --mount=type=tmpfs,target=/t echo gone > /t/x\n"
+        "RUN --mount=type=secret,id=nothing ls /run/secrets 2>&1 | wc -l > /s\n"
+        "RUN <<EOF\necho heredoc > /h\nEOF\n",
+        "-t",
+        "mounts",
+    )
+    seen = classic.output("mounts", "sh", "-c", "cat /a /f /m /h; ls -d /ctx /o /cache /t 2>&1 | grep -c such")
+    assert seen == "from the contextstage\nx\nheredoc\n4\n"
+
+
+def test_an_ignore_file_keeps_files_out_of_the_context(classic: Classic) -> None:
+    classic.write(a="", b__c="", b__d="")
+    (classic.folder / ".dockerignore").write_text("*\n!b/d\n")
+    classic.build("FROM busybox\nCOPY . /ctx\n", "-t", "ignored")
+    assert classic.output("ignored", "find", "/ctx", "-type", "f").split() == ["/ctx/b/d"]
+
+
+def test_add_unpacks_archives_and_checks_downloads(classic: Classic, tmp_path: Path) -> None:
+    classic.write(a="in the archive")
+    for flag, name in (("z", "x.gz"), ("j", "x.bz2"), ("J", "x.xz"), ("", "x.tar")):
+        subprocess.run(["tar", f"-c{flag}f", tmp_path / name, "-C", tmp_path, "a"], check=True)
+    classic.build(
+        "FROM busybox\nADD x.gz /gz/\nADD x.bz2 /bz2\nADD x.xz x.tar /both/\nCOPY x.tar /copied/\nADD a /plain\n",
+        "-t",
+        "added",
+    )
+    assert classic.output("added", "cat", "/gz/a", "/bz2/a", "/both/a", "/plain").count("archive") == 4
+    assert classic.output("added", "ls", "/copied").split() == ["x.tar"]
+
+
+def test_the_cache_is_listed_and_pruned(classic: Classic) -> None:
+    classic.build("FROM busybox\nRUN echo pruned > /p\n", "-t", "kept")
+    usage = json.loads(classic.engine.docker("system", "df", "-v", "--format", "{{json .BuildCache}}").stdout)
+    assert usage
+    classic.engine.docker("builder", "prune", "-af")
+    assert classic.output("kept", "cat", "/p") == "pruned\n"
+    assert "Using cache" not in classic.build("FROM busybox\nRUN echo pruned > /p\n").stdout
+
+
+def test_a_built_image_can_be_saved_and_loaded(classic: Classic) -> None:
+    classic.build("FROM busybox\nRUN echo saved > /s && rm /bin/vi && ln /s /t\n", "-t", "saved")
+    image = classic.inspect("saved")["Id"]
+    archive = classic.folder / "saved.tar"
+    classic.engine.docker("save", "-o", str(archive), "saved")
+    classic.engine.docker("rmi", "saved")
+    classic.engine.docker("builder", "prune", "-af")
+    classic.engine.docker("load", "-i", str(archive))
+    assert classic.inspect("saved")["Id"] == image
+    assert classic.output("saved", "sh", "-c", "cat /t; ls /bin/vi 2>&1 | grep -c such") == "saved\n1\n"
+
+
+def test_the_same_epoch_gives_the_same_image(classic: Classic) -> None:
+    classic.write(a="x")
+    ids = set()
+    for _ in range(2):
+        file = "FROM scratch\nCOPY a /a\nWORKDIR /w\n"
+        ids.add(classic.build(file, "-q", "--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1000").stdout)
+    assert len(ids) == 1

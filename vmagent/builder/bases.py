@@ -1,0 +1,69 @@
+"""The images that a build uses: of FROM, COPY --from and RUN --mount. Found in the store or pulled, and held."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+from vmagent.builder.reporting import Report
+from vmagent.builder.request import BuildError, BuildRequest
+from vmagent.errors import EngineError, NotFound
+from vmagent.images.imagestore import ImageStore
+from vmagent.images.platforms import Platform
+from vmagent.images.reference import Reference, registry_of
+from vmagent.images.store import Hold, Image, Store
+
+
+class Bases:
+    """The images of one build. `release` lets go of them."""
+
+    def __init__(self, store: Store, images: ImageStore, request: BuildRequest) -> None:
+        self._store, self._images, self._request = store, images, request
+        self._found: dict[tuple[str, str], asyncio.Task[Image]] = {}
+        self._holds: list[Hold] = []
+
+    async def get(self, name: str, platform: Platform, report: Report) -> Image:
+        """The image `name`; asked for once in a build. Raises BuildError, EngineError."""
+        key = (name, str(platform))
+        if key not in self._found:
+            self._found[key] = asyncio.create_task(self._get(name, platform, report), name=f"base {name}")
+        return await asyncio.shield(self._found[key])
+
+    async def _get(self, name: str, platform: Platform, report: Report) -> Image:
+        reference = Reference.parse(name).with_default_tag()
+        if not self._request.pull and (image := self._local(name, platform)) is not None:
+            return self._hold(image)
+        credentials = self._request.credentials
+        auth = await credentials.get(registry_of(reference.domain)) if credentials is not None else {}
+        try:
+            pulling = self._images.pull(reference.familiar, platform=str(platform), auth=auth)
+            async with aclosing(pulling) as lines:
+                async for line in lines:
+                    report.pulled(line)
+        except EngineError as e:
+            raise type(e)(f"{reference.familiar}: {e}") if type(e) is EngineError else e from e
+        image = self._local(name, platform)
+        if image is None:
+            raise BuildError(f"{reference.familiar}: no image for platform {platform}")
+        return self._hold(image)
+
+    def _local(self, name: str, platform: Platform) -> Image | None:
+        try:
+            image = self._store.resolve(name)
+        except NotFound:
+            return None
+        return image if Platform.from_json(image.config).suits(platform) else None
+
+    def _hold(self, image: Image) -> Image:
+        self._holds.append(self._store.hold(image.id))
+        return image
+
+    async def release(self) -> None:
+        """Let go of the images. A pull that is still running is cancelled."""
+        tasks = [*self._found.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for hold in self._holds:
+            hold.release()
+        self._holds.clear()

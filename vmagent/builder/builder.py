@@ -1,0 +1,170 @@
+"""The builder: runs builds, keeps their cache, stores their images."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vmagent.builder.bases import Bases
+from vmagent.builder.cache import Cache, PruneFilters
+from vmagent.builder.contexts import Contexts, SpooledContext
+from vmagent.builder.layering import Layering, Workspace
+from vmagent.builder.progress import Progress
+from vmagent.builder.request import BuildRequest, Received
+from vmagent.builder.result import BuildResult, BuiltImage
+from vmagent.builder.running import Runner
+from vmagent.builder.stages import Stages
+from vmagent.dockerfile.parser import parse
+from vmagent.errors import BadRequest
+from vmagent.images import config as image_config
+from vmagent.images.faults import ImageFault
+from vmagent.images.imagestore import ImageStore
+from vmagent.images.ingest import Job
+from vmagent.images.platforms import Platform
+from vmagent.images.records import ImageRecord
+from vmagent.images.reference import Reference
+from vmagent.images.roots import Reachable
+from vmagent.images.store import Store
+from vmagent.paths import DataRoot, ExecRoot
+
+_KEPT_SHARE = 10  # of the file system's size the cache may fill one part, as under docker
+
+
+class Builder:
+    """All builds of an engine. Used on the event loop."""
+
+    def __init__(
+        self, data_root: DataRoot, exec_root: ExecRoot, store: Store, images: ImageStore, runner: Runner
+    ) -> None:
+        self._data_root, self._folder = data_root, exec_root.path / "builds"
+        self._store, self._images, self._runner = store, images, runner
+        self._cache = Cache(data_root)
+        self._layering = Layering(store, self._cache)
+        self._kept: dict[int, tuple[str, ...]] = {}
+        self._numbers = 0
+        store.roots.add("build cache", self._cache.reachable)
+        store.roots.add("build results", self._of_results)
+
+    def _of_results(self) -> Reachable:
+        return Reachable.of(layer for layers in self._kept.values() for layer in layers)
+
+    async def open(self) -> None:
+        """Read the cache's records. Raises OSError."""
+        await asyncio.to_thread(self._load)
+        self._layering.open()
+
+    def _load(self) -> None:
+        self._cache.load()
+        shutil.rmtree(self._folder, ignore_errors=True)  # secrets of builds that a killed engine has left
+        self._folder.mkdir(mode=0o700)
+
+    async def close(self) -> None:
+        """Keep what is not on disk yet. No build may be running. Raises OSError."""
+        await self._cache.settle()
+        await self._layering.close()
+
+    # --- builds
+
+    @contextlib.asynccontextmanager
+    async def spooled(self, chunks: AsyncIterator[bytes], received: Received) -> AsyncIterator[SpooledContext]:
+        """The context of an uploaded tar. Its files are removed at the exit. Raises BuildError, EngineError."""
+        async with self._store.ingest() as folder:
+            await asyncio.to_thread(folder.mkdir, 0o700)
+            context = SpooledContext(self._layering, folder / "context")
+            await context.spool(chunks, received)
+            yield context
+
+    async def build(self, request: BuildRequest, progress: Progress) -> BuildResult:
+        """Build the image of each platform. To cancel a build, cancel the task.
+
+        Raises DockerfileError and InvalidBuild for a faulty request, BuildError for a step that fails, EngineError.
+        """
+        dockerfile = parse(request.dockerfile)
+        try:
+            platforms = [Platform.parse(text) for text in request.platforms] or [Platform.host()]
+        except ImageFault as e:
+            raise BadRequest(str(e)) from e
+        self._numbers += 1
+        number = self._numbers
+        async with self._store.ingest() as folder:
+            await asyncio.to_thread(folder.mkdir, 0o700)
+            workspace = Workspace(self._layering, folder)
+            contexts = Contexts(workspace, progress, request.context, request.dockerfile_name)
+            bases = Bases(self._store, self._images, request)
+            built: list[BuiltImage] = []
+            try:
+                for platform in platforms:
+                    stages = Stages(
+                        request,
+                        dockerfile,
+                        platform,
+                        layering=self._layering,
+                        workspace=workspace,
+                        contexts=contexts,
+                        bases=bases,
+                        runner=self._runner,
+                        secrets_folder=self._folder / str(number),
+                        progress=progress,
+                        shows_platform=len(platforms) > 1,
+                    )
+                    state = await stages.run()
+                    if request.labels:
+                        labels = {**(state.inner.get("Labels") or {}), **request.labels}
+                        state = state.with_config("", Labels=labels)
+                    built.append(BuiltImage(str(platform), state.config, state.layers))
+                self._kept[number] = tuple(layer for image in built for layer in image.layers)
+            finally:
+                await asyncio.shield(self._end(workspace, contexts, bases))
+        return BuildResult(tuple(built), lambda: self._release(number))
+
+    async def _end(self, workspace: Workspace, contexts: Contexts, bases: Bases) -> None:
+        await contexts.close()
+        await bases.release()
+        await workspace.close()
+        await self._cache.settle()
+        await self._limit()
+
+    async def _limit(self) -> None:
+        """Keep the cache within its share of the disk."""
+        found = await asyncio.to_thread(os.statvfs, self._data_root.path)
+        keep = found.f_frsize * found.f_blocks // _KEPT_SHARE
+        if self._cache.total() > keep:
+            await self._cache.prune(PruneFilters(keep_bytes=keep))
+
+    def _release(self, number: int) -> None:
+        self._kept.pop(number, None)
+
+    async def store(self, image: BuiltImage, names: Sequence[str]) -> str:
+        """Make `image` an image of the store with `names`; returns its id. Raises BadRequest, EngineError."""
+        references = [Reference.parse(name).with_default_tag() for name in names]
+        async with self._store.ingest() as folder:
+            image_id = await asyncio.to_thread(_put_config, folder, image_config.dump(dict(image.config)), self._store)
+            record = ImageRecord(id=image_id, layers=image.layers)
+            await self._store.publish(folder, [record], {one.key: image_id for one in references})
+        for one in references:
+            self._store.emit("tag", image_id, one.familiar)
+        return image_id
+
+    # --- the cache
+
+    def usage(self) -> list[dict[str, Any]]:
+        """BuildCache items of GET /system/df."""
+        return self._cache.usage()
+
+    async def prune(self, filters: PruneFilters) -> dict[str, Any]:
+        """The API's reply to a prune. Raises OSError."""
+        gone, freed = await self._cache.prune(filters)
+        await self._store.collect()
+        return {"CachesDeleted": gone or None, "SpaceReclaimed": freed}
+
+
+def _put_config(folder: Path, config: bytes, store: Store) -> str:
+    with contextlib.closing(Job(folder, store.kind)) as work:
+        image_id = work.put_blob(config)
+        work.flush()
+    return image_id

@@ -1,0 +1,238 @@
+"""The build cache: which step, on which files, made which layer.
+
+A record is one file `builds/cache/<key>.json`: {"schema": 1, "key", "kind", "layer", "size", "description",
+"created_ns", "used_ns", "uses"}. A key is the digest of everything that decides the result: the step, the layers below
+it, the content of the files that it reads; no time and no name of an image. The layer itself is in the image store,
+where the records are a root of the garbage collection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vmagent.durable import publish, sweep
+from vmagent.errors import BadRequest
+from vmagent.images.config import timestamp
+from vmagent.images.roots import Reachable
+from vmagent.paths import DataRoot
+
+log = structlog.get_logger(__name__)
+
+SCHEMA = 1
+REGULAR, CACHE_MOUNT = "regular", "exec.cachemount"
+_AGE = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def key_of(*parts: object) -> str:
+    """The key of what `parts` describe: JSON values in a fixed order."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRecord:
+    """`layer`: the diff_id; "" for a cache mount, whose folder is `builds/mounts/<key>`. Times: ns since 1970."""
+
+    key: str
+    kind: str
+    layer: str
+    size: int
+    description: str
+    created_ns: int
+    used_ns: int
+    uses: int = 1
+
+    @property
+    def created(self) -> str:
+        """RFC 3339, for the image's history."""
+        return _time(self.created_ns)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "key": self.key,
+            "kind": self.kind,
+            "layer": self.layer,
+            "size": self.size,
+            "description": self.description,
+            "created_ns": self.created_ns,
+            "used_ns": self.used_ns,
+            "uses": self.uses,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CacheRecord:
+        """Raises KeyError, TypeError, ValueError (a newer schema)."""
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"cache record of schema {data['schema']}")
+        return cls(**{key: value for key, value in data.items() if key != "schema"})
+
+
+@dataclass(frozen=True, slots=True)
+class PruneFilters:
+    """Which records a prune takes. `until_ns`: not used since then. `keep_bytes`: stop when no more is left."""
+
+    everything: bool = False
+    until_ns: int | None = None
+    keep_bytes: int = 0
+    ids: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    in_use: bool | None = None
+
+    def takes(self, record: CacheRecord, *, in_use: bool) -> bool:
+        if self.until_ns is not None and record.used_ns > self.until_ns:
+            return False
+        if self.ids and not any(record.key.startswith(one) for one in self.ids):
+            return False
+        if self.kinds and record.kind not in self.kinds:
+            return False
+        return self.in_use is None or self.in_use == in_use
+
+
+def age_ns(text: str) -> int:
+    """A Go duration such as `24h` as nanoseconds. Raises BadRequest."""
+    if not text or _AGE.sub("", text):
+        raise BadRequest(f'failed to parse until: time: invalid duration "{text}"')
+    return int(sum(float(number) * _UNIT_S[unit] * 1e9 for number, unit in _AGE.findall(text)))
+
+
+class Cache:
+    """All records in memory; a change is on disk when `settle` returns. Used on the event loop, but for `open`."""
+
+    def __init__(self, data_root: DataRoot) -> None:
+        self._root = data_root
+        self._records: dict[str, CacheRecord] = {}
+        self._dirty: set[str] = set()
+        self._in_use: dict[str, int] = {}
+
+    def load(self) -> None:
+        """Read the records; blocks. One that can't be read is removed: the step just runs again. Raises OSError."""
+        for folder in (self._root.builds, self._root.build_cache, self._root.build_mounts):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        sweep(self._root.build_cache)
+        self._records.clear()
+        for path in self._root.build_cache.glob("*.json"):
+            try:
+                record = CacheRecord.from_json(json.loads(path.read_bytes()))
+            except (KeyError, TypeError, ValueError) as e:
+                log.info("build_cache.unreadable", path=str(path), error=repr(e))
+                path.unlink()
+                continue
+            self._records[record.key] = record
+
+    def reachable(self) -> Reachable:
+        """The layers that records name: a root of the image store."""
+        return Reachable.of(record.layer for record in self._records.values() if record.layer)
+
+    def get(self, key: str) -> CacheRecord | None:
+        """The record, counted as used; None if there is none."""
+        record = self._records.get(key)
+        if record is not None:
+            record = replace(record, used_ns=time.time_ns(), uses=record.uses + 1)
+            self._records[key] = record
+            self._dirty.add(key)
+        return record
+
+    def put(self, record: CacheRecord) -> None:
+        """Keep a record. It is on disk after `settle`."""
+        self._records[record.key] = record
+        self._dirty.add(record.key)
+
+    def drop(self, key: str) -> None:
+        """Forget a record whose layer is gone. It leaves the disk at `settle`."""
+        if self._records.pop(key, None) is not None:
+            self._dirty.add(key)
+
+    def use(self, key: str) -> None:
+        """A running build relies on the record: a prune leaves it alone until `release`."""
+        self._in_use[key] = self._in_use.get(key, 0) + 1
+
+    def release(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._in_use[key] -= 1
+            if not self._in_use[key]:
+                del self._in_use[key]
+
+    async def settle(self) -> None:
+        """Bring the changes to the disk. Raises OSError."""
+        dirty, self._dirty = self._dirty, set()
+        changes = {key: self._records.get(key) for key in dirty}
+        if changes:
+            await asyncio.to_thread(self._write, changes)
+
+    def _write(self, changes: dict[str, CacheRecord | None]) -> None:
+        for key, record in changes.items():
+            path = self._root.build_cache / f"{key}.json"
+            if record is None:
+                path.unlink(missing_ok=True)
+                shutil.rmtree(self.mount_folder(key), ignore_errors=True)
+            else:
+                # Not flushed: after a power cut the step runs again, and a torn record is dropped when it is read.
+                publish(path, json.dumps(record.to_json()).encode(), durable=False)
+
+    def mount_folder(self, key: str) -> Path:
+        """Where the content of a cache mount is."""
+        return self._root.build_mounts / key
+
+    # --- what users see
+
+    def usage(self) -> list[dict[str, Any]]:
+        """BuildCache items of GET /system/df, most recently used first."""
+        return [self._item(record) for record in self._ordered(newest_first=True)]
+
+    def _item(self, record: CacheRecord) -> dict[str, Any]:
+        return {
+            "ID": record.key[:25],
+            "Parent": "",
+            "Parents": None,
+            "Type": record.kind,
+            "Description": record.description,
+            "InUse": record.key in self._in_use,
+            "Shared": False,
+            "Size": record.size,
+            "CreatedAt": _time(record.created_ns),
+            "LastUsedAt": _time(record.used_ns),
+            "UsageCount": record.uses,
+        }
+
+    def _ordered(self, *, newest_first: bool) -> Sequence[CacheRecord]:
+        return sorted(self._records.values(), key=lambda record: record.used_ns, reverse=newest_first)
+
+    async def prune(self, filters: PruneFilters) -> tuple[list[str], int]:
+        """Forget records, least recently used first. Returns (ids, bytes). Raises OSError.
+
+        Without `everything`, cache mounts stay, as in docker.
+        """
+        left = sum(record.size for record in self._records.values())
+        gone: list[str] = []
+        freed = 0
+        for record in self._ordered(newest_first=False):
+            if filters.keep_bytes and left <= filters.keep_bytes:
+                break
+            if record.key in self._in_use or not filters.takes(record, in_use=record.key in self._in_use):
+                continue
+            self.drop(record.key)
+            gone.append(record.key[:25])
+            freed += record.size
+            left -= record.size
+        await self.settle()
+        return gone, freed
+
+    def total(self) -> int:
+        return sum(record.size for record in self._records.values())
+
+
+def _time(ns: int) -> str:
+    return timestamp(datetime.fromtimestamp(ns / 1e9, UTC))

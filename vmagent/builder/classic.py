@@ -1,0 +1,174 @@
+"""The classic wire's stream, made from a build's progress: `Step 1/3 : FROM busybox`, ` ---> 1b2c…`, the output of RUN.
+
+The wire knows no stages that run at the same time. So the lines of a step are held until every earlier step has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from vmagent.builder.builder import Builder
+from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
+from vmagent.builder.request import BuildError, BuildRequest
+from vmagent.dockerfile.errors import DockerfileError
+from vmagent.errors import EngineError
+from vmagent.images.reference import Reference
+
+Line = dict[str, Any]
+_SHORT = 12
+MAX_WAITING = 10_000  # lines of output held for a slow client; the step then waits for nobody, further ones are dropped
+
+
+class _Step:
+    """The lines of one step."""
+
+    def __init__(self) -> None:
+        self.held: list[Line] = []
+        self.is_shown = self.is_done = False
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+
+class ClassicProgress:
+    """`Progress` that gives the lines of the classic stream. `lines` ends with None."""
+
+    def __init__(self) -> None:
+        self.lines: asyncio.Queue[Line | None] = asyncio.Queue()
+        self._steps: dict[int, _Step] = {}
+        self._number_of: dict[str, int] = {}
+        self._next = 1
+
+    def vertex(self, vertex: Vertex) -> None:
+        """See Progress."""
+        if vertex.step is None:
+            return
+        number = vertex.step.number
+        step = self._steps.setdefault(number, _Step())
+        if vertex.digest not in self._number_of:
+            self._number_of[vertex.digest] = number
+            step.held.append(_stream(f"Step {number}/{vertex.step.total} : {vertex.step.text}\n"))
+        if vertex.completed_ns is not None:
+            if not vertex.error:
+                if vertex.cached and number in self._steps and not vertex.step.text.upper().startswith("FROM"):
+                    step.held.append(_stream(" ---> Using cache\n"))
+                step.held.append(_stream(f" ---> {_short(vertex.image_id)}\n"))
+                step.is_done = True
+        elif vertex.step.text.upper().startswith("RUN"):
+            step.held.append(_stream(f" ---> Running in {_short(vertex.digest)}\n"))
+        self._show()
+
+    def status(self, status: VertexStatus) -> None:
+        """See Progress."""
+        number = self._number_of.get(status.vertex)
+        if number is None or self.lines.qsize() > MAX_WAITING:
+            return
+        word = "Pull complete" if status.completed_ns else "Downloading"
+        detail = {"current": status.current, "total": status.total} if not status.completed_ns else {}
+        self._steps[number].held.append({"status": word, "progressDetail": detail, "id": status.id})
+        self._show()
+
+    def log(self, log: VertexLog) -> None:
+        """See Progress."""
+        number = self._number_of.get(log.vertex)
+        if number is None:
+            return
+        step = self._steps[number]
+        if text := step.decoder.decode(log.data):
+            step.held.append(_stream(text))
+        self._show()
+
+    def warning(self, warning: VertexWarning) -> None:
+        """See Progress. The classic stream has no warnings."""
+
+    def _show(self) -> None:
+        """Give out what is next: a step's lines as they come, once all earlier steps have ended."""
+        while (step := self._steps.get(self._next)) is not None:
+            self._give(step)
+            if not step.is_done:
+                return
+            self._next += 1
+
+    def _give(self, step: _Step) -> None:
+        for line in step.held:
+            self.lines.put_nowait(line)
+        step.held.clear()
+
+    def flush(self) -> None:
+        """Give out everything that is held: the build has failed, and the steps in between will not end."""
+        for number in sorted(self._steps):
+            if number >= self._next:
+                self._give(self._steps[number])
+
+
+def _stream(text: str) -> Line:
+    return {"stream": text}
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:_SHORT]
+
+
+def parse_failure(error: DockerfileError) -> str:
+    """What the user sees of a faulty Dockerfile: BuildKit's words."""
+    if error.lines is None:
+        return str(error)
+    return f"dockerfile parse error on line {error.lines.first}: {error}"
+
+
+async def run(
+    builder: Builder, request: BuildRequest, names: Sequence[str], *, quiet: bool
+) -> AsyncGenerator[Line, None]:
+    """The lines of one build. Raises EngineError before the first line for what the request says wrong.
+
+    A build that fails later ends with an `errorDetail` line. Closing the generator cancels the build.
+    """
+    references = [Reference.parse(name).with_default_tag() for name in names]
+    progress = ClassicProgress()
+    working = asyncio.create_task(
+        _build(builder, request, [one.familiar for one in references], progress), name="build"
+    )
+    working.add_done_callback(lambda _: progress.lines.put_nowait(None))
+    try:
+        while (line := await progress.lines.get()) is not None:
+            if not quiet:
+                yield line
+        try:
+            image_id = await working
+        except DockerfileError as e:
+            raise type(e)(parse_failure(e)) from e
+        except BuildError as e:
+            yield _failed(e)
+            return
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+    if quiet:
+        yield _stream(f"{image_id}\n")
+        return
+    yield {"aux": {"ID": image_id}}
+    yield _stream(f"Successfully built {_short(image_id)}\n")
+    for reference in references:
+        yield _stream(f"Successfully tagged {reference.familiar}\n")
+
+
+async def _build(builder: Builder, request: BuildRequest, names: Sequence[str], progress: ClassicProgress) -> str:
+    try:
+        result = await builder.build(request, progress)
+    except EngineError:
+        progress.flush()
+        raise
+    try:
+        return await builder.store(result.images[0], names)
+    finally:
+        result.release()
+
+
+def _failed(error: BuildError) -> Line:
+    message = str(error)
+    detail: dict[str, Any] = {"message": message}
+    if error.exit_code is not None:
+        message = f"The command '{' '.join(error.command)}' returned a non-zero code: {error.exit_code}"
+        detail = {"code": error.exit_code, "message": message}
+    return {"errorDetail": detail, "error": message}

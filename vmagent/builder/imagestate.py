@@ -1,0 +1,263 @@
+"""An image as it grows while a stage is built: configuration, history, layers. Pure values; no input or output.
+
+What an instruction writes into configuration and history is BuildKit's (frontend/dockerfile/dockerfile2llb).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from vmagent.dockerfile import ports, tree
+from vmagent.dockerfile.expand import Scope
+from vmagent.dockerfile.text import go_quote
+from vmagent.images import config as image_config
+from vmagent.images.platforms import Platform
+
+COMMENT = "buildkit.dockerfile.v0"
+DEFAULT_SHELL = ("/bin/sh", "-c")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageState:
+    """The image up to one instruction of a stage. `inner` is the config's `config`; neither it nor `whole` is changed
+    in place."""
+
+    whole: Mapping[str, Any]  # the base's config without config, rootfs and history
+    inner: Mapping[str, Any]
+    history: tuple[Mapping[str, Any], ...]
+    layers: tuple[str, ...]
+    scope: Scope
+    sets_cmd: bool = False  # this stage has a CMD
+    created: str = ""  # RFC 3339, of the latest layer
+    epoch: int | None = field(default=None)
+
+    @property
+    def chain(self) -> str:
+        """The digest of the stack of layers."""
+        return hashlib.sha256("\n".join(self.layers).encode()).hexdigest()
+
+    @property
+    def cwd(self) -> str:
+        return self.inner.get("WorkingDir") or "/"
+
+    @property
+    def user(self) -> str:
+        return self.inner.get("User") or ""
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        return tuple(self.inner.get("Shell") or DEFAULT_SHELL)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The whole OCI config."""
+        return {
+            **self.whole,
+            "created": self.created or EPOCH_START,
+            "config": dict(self.inner),
+            "rootfs": {"type": "layers", "diff_ids": [*self.layers]},
+            "history": [dict(entry) for entry in self.history],
+        }
+
+    @property
+    def image_id(self) -> str:
+        return f"sha256:{hashlib.sha256(image_config.dump(self.config)).hexdigest()}"
+
+    def with_layer(self, diff_id: str, created_by: str, created: str) -> ImageState:
+        """The image with one more layer."""
+        entry = {"created": created, "created_by": created_by, "comment": COMMENT}
+        return replace(self, layers=(*self.layers, diff_id), history=(*self.history, entry), created=created)
+
+    def with_config(self, created_by: str, **inner: Any) -> ImageState:
+        """The image with another configuration; "" leaves the history alone. A value None removes a key."""
+        changed = {key: value for key, value in {**self.inner, **inner}.items() if value is not None}
+        history = self.history
+        if created_by:
+            created = {"created": self.created} if self.created else {}
+            entry = {**created, "created_by": created_by, "comment": COMMENT, "empty_layer": True}
+            history = (*history, entry)
+        return replace(self, inner=changed, history=history)
+
+    def absolute(self, path: str) -> str:
+        """`path` of an instruction, relative to WORKDIR. A slash at the end stays, since it means a folder."""
+        joined = posixpath.normpath(posixpath.join("/", self.cwd, path))
+        joined = "/" + joined.lstrip("/")
+        is_folder = path.endswith(("/", "/.")) or path in (".", "..")
+        return joined if not is_folder or joined == "/" else joined + "/"
+
+
+EPOCH_START = "1970-01-01T00:00:00Z"
+
+
+def rfc3339(seconds: float) -> str:
+    return image_config.timestamp(datetime.fromtimestamp(seconds, UTC))
+
+
+def empty(platform: Platform, epoch: int | None) -> ImageState:
+    """FROM scratch."""
+    whole: dict[str, Any] = {"architecture": platform.architecture, "os": platform.os}
+    if platform.variant:
+        whole["variant"] = platform.variant
+    env = [f"PATH={DEFAULT_PATH}"]
+    return ImageState(
+        whole=whole,
+        inner={"Env": env, "WorkingDir": "/"},
+        history=(),
+        layers=(),
+        scope=Scope(_env(env)),
+        created="" if epoch is None else rfc3339(epoch),
+        epoch=epoch,
+    )
+
+
+def of_image(config: Mapping[str, Any], layers: Sequence[str], epoch: int | None) -> ImageState:
+    """FROM an image."""
+    found = copy.deepcopy(dict(config))
+    inner = found.pop("config", None) or {}
+    history = found.pop("history", None) or ()
+    found.pop("rootfs", None)
+    created = found.pop("created", None) or ""
+    for key in ("container", "container_config", "docker_version", "id", "parent", "throwaway"):
+        found.pop(key, None)
+    return ImageState(
+        whole=found,
+        inner={key: value for key, value in inner.items() if key not in ("Hostname", "Image")},
+        history=tuple(history),
+        layers=tuple(layers),
+        scope=Scope(_env(inner.get("Env") or ())),
+        created=created if epoch is None else rfc3339(epoch),
+        epoch=epoch,
+    )
+
+
+def of_stage(state: ImageState) -> ImageState:
+    """FROM an earlier stage."""
+    return replace(state, sets_cmd=False)
+
+
+def _env(env: Sequence[str]) -> dict[str, str]:
+    return dict(entry.partition("=")[::2] for entry in env)
+
+
+def is_metadata(instruction: tree.Instruction) -> bool:
+    """Whether the instruction changes the configuration only."""
+    return not isinstance(instruction, tree.Run | tree.Copy | tree.Add | tree.Workdir)
+
+
+def _words(words: Sequence[str]) -> str:
+    """A list as Go's %q prints it."""
+    return f"[{' '.join(go_quote(word) for word in words)}]"
+
+
+def _go_duration(ns: int) -> str:
+    """time.Duration.String of Go."""
+    if ns == 0:
+        return "0s"
+    if ns < 1_000_000_000:
+        for unit, size in (("ms", 1_000_000), ("µs", 1_000), ("ns", 1)):
+            if ns >= size:
+                return f"{_decimal(ns, size)}{unit}"
+    minutes, rest = divmod(ns, 60_000_000_000)
+    text = f"{_decimal(rest, 1_000_000_000)}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _decimal(value: int, size: int) -> str:
+    whole, rest = divmod(value, size)
+    digits = str(rest).rjust(len(str(size)) - 1, "0").rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def command_words(state: ImageState, command: tree.CommandLine) -> list[str]:
+    """What CMD and ENTRYPOINT execute."""
+    return [*state.shell, *command.words] if command.shell else [*command.words]
+
+
+def apply(state: ImageState, instruction: tree.Instruction, scope: Scope) -> ImageState:
+    """The image after an instruction that only changes the configuration, its variables replaced.
+
+    Raises DockerfileError.
+    """
+    changed = _apply(state, instruction)
+    return replace(changed, scope=scope)
+
+
+def _apply(state: ImageState, found: tree.Instruction) -> ImageState:
+    match found:
+        case tree.Env():
+            env = list(state.inner.get("Env") or ())
+            for pair in found.pairs:
+                env = image_config.set_env(env, pair.key, pair.value)
+            return state.with_config(f"ENV {_joined(found.pairs)}", Env=env)
+        case tree.Label():
+            labels = {**(state.inner.get("Labels") or {}), **{pair.key: pair.value for pair in found.pairs}}
+            return state.with_config(f"LABEL {_joined(found.pairs)}", Labels=labels)
+        case tree.Arg():
+            said = [one.name if one.value is None else f"{one.name}={one.value}" for one in found.arguments]
+            return state.with_config(f"ARG {' '.join(said)}")
+        case tree.Maintainer():
+            changed = state.with_config(f"MAINTAINER {found.name}")
+            return replace(changed, whole={**state.whole, "author": found.name})
+        case tree.Cmd():
+            words = command_words(state, found.command)
+            changed = state.with_config(
+                f"CMD {_words(words)}", Cmd=words, ArgsEscaped=True if found.command.shell else None
+            )
+            return replace(changed, sets_cmd=True)
+        case tree.Entrypoint():
+            words = command_words(state, found.command)
+            cmd = {} if state.sets_cmd else {"Cmd": None}
+            return state.with_config(f"ENTRYPOINT {_words(words)}", Entrypoint=words, **cmd)
+        case tree.Shell():
+            return state.with_config(f"SHELL [{' '.join(found.words)}]", Shell=[*found.words])
+        case tree.User():
+            return state.with_config(f"USER {found.user}", User=found.user)
+        case tree.StopSignal():
+            return state.with_config(f"STOPSIGNAL {found.signal}", StopSignal=found.signal)
+        case tree.Volume():
+            volumes = {**(state.inner.get("Volumes") or {}), **{path: {} for path in found.paths}}
+            return state.with_config(f"VOLUME [{' '.join(found.paths)}]", Volumes=volumes)
+        case tree.Expose():
+            return _expose(state, found)
+        case tree.Healthcheck():
+            return _healthcheck(state, found.health)
+        case tree.Onbuild():
+            return state.with_config("", OnBuild=[*(state.inner.get("OnBuild") or ()), found.trigger])
+    raise ValueError(f"{found.keyword} is no instruction of the configuration")
+
+
+def _joined(pairs: Sequence[tree.Pair]) -> str:
+    return " ".join(f"{pair.key}={pair.value}" for pair in pairs)
+
+
+def _expose(state: ImageState, found: tree.Expose) -> ImageState:
+    asked = dict.fromkeys(ports.exposed_ports(found.ports))
+    exposed = {**(state.inner.get("ExposedPorts") or {}), **{port: {} for port in asked}}
+    said = " ".join(f"{port}:{{}}" for port in sorted(asked))
+    return state.with_config(f"EXPOSE map[{said}]", ExposedPorts=exposed)
+
+
+def _healthcheck(state: ImageState, health: tree.Health) -> ImageState:
+    made: dict[str, Any] = {"Test": [*health.test]}
+    times = {
+        "Interval": health.interval_ns,
+        "Timeout": health.timeout_ns,
+        "StartPeriod": health.start_period_ns,
+        "StartInterval": health.start_interval_ns,
+    }
+    made |= {key: value for key, value in times.items() if value}
+    if health.retries:
+        made["Retries"] = health.retries
+    said = " ".join(f'"{_go_duration(value)}"' for value in times.values())
+    code = f"'\\x{health.retries:02x}'" if health.retries < 0x20 else repr(chr(health.retries))
+    return state.with_config(f"HEALTHCHECK &{{{_words(health.test)} {said} {code}}}", Healthcheck=made)

@@ -1,0 +1,205 @@
+"""Makes the layers of steps in helper processes, and asks them for digests: the engine's side of `builder.worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmagent.builder.cache import REGULAR, Cache, CacheRecord
+from vmagent.builder.request import BuildError, InvalidBuild
+from vmagent.errors import EngineError
+from vmagent.helpers.pool import WorkerPool, run_with_input
+from vmagent.images.store import Store
+
+WORKER = "vmagent.builder.worker"  # runs in a helper process
+Job = dict[str, Any]
+
+
+def failure(message: str, kind: str) -> EngineError:
+    """The exception for a failed job of a worker."""
+    return InvalidBuild(message) if kind == "invalid" else BuildError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A layer of a step. `cached`: it was there before."""
+
+    record: CacheRecord
+    cached: bool
+
+
+class CacheUsers:
+    """Which cache mounts are in use by running steps."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, int] = {}
+        self._changed = asyncio.Condition()
+
+    def is_used(self, key: str) -> bool:
+        return key in self._users
+
+    @contextlib.asynccontextmanager
+    async def using(self, key: str, *, alone: bool) -> AsyncIterator[None]:
+        """Use a cache mount. `alone`: wait until nothing uses it, and let nothing else wait for the same in between."""
+        async with self._changed:
+            if alone:
+                await self._changed.wait_for(lambda: key not in self._users)
+            self._users[key] = self._users.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key]
+            await asyncio.shield(self._wake())
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class Layering:
+    """Shared by all builds: the workers, and which steps are being made now."""
+
+    def __init__(self, store: Store, cache: Cache) -> None:
+        self.store, self.cache = store, cache
+        self._pool: WorkerPool
+        self._making: dict[str, asyncio.Event] = {}
+        self.cache_users = CacheUsers()
+
+    def open(self) -> None:
+        self._pool = WorkerPool(WORKER, failure)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def run(self, job: Job, on_event: Callable[[Job], None] | None = None) -> Job:
+        """Do a job in a worker. Raises BuildError."""
+        return await self._pool.run(job, (), on_event)
+
+    async def feed(self, job: Job, chunks: AsyncIterator[bytes], on_event: Callable[[Job], None]) -> Job:
+        """Do a job that reads `chunks`. Raises BuildError, and what `chunks` raises."""
+        return await run_with_input(self._pool, job, chunks, on_event)
+
+    async def layer(
+        self,
+        key: str,
+        description: str,
+        workspace: Workspace,
+        make: Callable[[Path], Awaitable[Job]],
+        *,
+        use_cache: bool,
+    ) -> Made:
+        """The layer of the step with this key: of the cache, or made by `make` in a new folder.
+
+        `make` returns the worker's result. Of equal steps that run at the same time, one runs and the others wait.
+        """
+        while (other := self._making.get(key)) is not None:
+            await other.wait()
+        if use_cache and (record := self._cached(key)) is not None:
+            workspace.use(key)
+            return Made(record, cached=True)
+        finished = self._making[key] = asyncio.Event()
+        try:
+            folder = await workspace.new_folder()
+            done = await make(folder)
+            await self.store.adopt_layers(folder, [done["diff_id"]])
+            now = time.time_ns()
+            record = CacheRecord(
+                key=key,
+                kind=REGULAR,
+                layer=done["diff_id"],
+                size=done["size"],
+                description=description,
+                created_ns=now,
+                used_ns=now,
+            )
+            self.cache.put(record)
+            workspace.use(key)
+            workspace.discard(folder)
+        finally:
+            del self._making[key]
+            finished.set()
+        return Made(record, cached=False)
+
+    def _cached(self, key: str) -> CacheRecord | None:
+        record = self.cache.get(key)
+        if record is not None and record.layer not in self.store.layers:
+            self.cache.drop(key)
+            return None
+        return record
+
+
+class Workspace:
+    """The folders of one build, all in its ingest folder, and the cache records that it relies on."""
+
+    def __init__(self, layering: Layering, folder: Path) -> None:
+        self._layering, self.folder = layering, folder
+        self._numbers = itertools.count(1)
+        self._used: list[str] = []
+        self._discarding: set[asyncio.Task[None]] = set()
+
+    def path(self, name: str) -> Path:
+        """A name in the build's folder that nothing else uses."""
+        return self.folder / f"{name}-{next(self._numbers)}"
+
+    async def new_folder(self) -> Path:
+        """A folder for one step, with `upper` and `work`. Raises OSError."""
+        folder = self.path("step")
+        await asyncio.to_thread(_make, folder)
+        return folder
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder that is not needed any more, in the background."""
+        task = asyncio.create_task(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True), name="discard")
+        self._discarding.add(task)
+        task.add_done_callback(self._discarding.discard)
+
+    def use(self, key: str) -> None:
+        self._layering.cache.use(key)
+        self._used.append(key)
+
+    async def close(self) -> None:
+        self._layering.cache.release(self._used)
+        self._used.clear()
+        if self._discarding:
+            await asyncio.wait([*self._discarding])
+
+    def job(self, op: str, folder: Path, lowers: Sequence[str], **more: Any) -> Job:
+        """A job that makes a layer on top of `lowers` in a step's folder."""
+        return {
+            "op": op,
+            "ingest": str(folder),
+            "kind": str(self._layering.store.kind),
+            "place": str(folder / "root"),
+            "target": {"lowers": [*lowers], "upper": str(folder / "upper"), "work": str(folder / "work")},
+            **more,
+        }
+
+    async def digest(
+        self, root: Mapping[str, Any], paths: Sequence[str], *, is_context: bool, exclude: Sequence[str]
+    ) -> str:
+        """The digest of the files at `paths` of a tree. Raises BuildError if one is missing."""
+        job = {
+            "op": "digest",
+            "root": dict(root),
+            "paths": [*paths],
+            "is_context": is_context,
+            "exclude": [*exclude],
+            "place": str(self.path("view")),
+        }
+        digest: str = (await self._layering.run(job))["digest"]
+        return digest
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True)
+    for name in ("upper", "work"):
+        (folder / name).mkdir(mode=0o755)

@@ -1,0 +1,66 @@
+"""One vertex of a build's progress, from its start to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from vmagent.builder.progress import Progress, Vertex, VertexLog, VertexStatus
+
+CANCELED = "context canceled"
+
+
+class Report:
+    """Reports the states of one vertex. Each vertex starts once and ends once."""
+
+    def __init__(self, progress: Progress, vertex: Vertex) -> None:
+        self._progress, self._vertex = progress, vertex
+
+    @property
+    def digest(self) -> str:
+        return self._vertex.digest
+
+    @property
+    def name(self) -> str:
+        return self._vertex.name
+
+    @property
+    def is_started(self) -> bool:
+        return self._vertex.started_ns is not None
+
+    def start(self) -> None:
+        if self._vertex.started_ns is None:
+            self._vertex = replace(self._vertex, started_ns=time.time_ns())
+            self._progress.vertex(self._vertex)
+
+    def complete(self, *, cached: bool = False, error: str = "", image_id: str = "") -> None:
+        self.start()
+        self._vertex = replace(self._vertex, completed_ns=time.time_ns(), cached=cached, error=error, image_id=image_id)
+        self._progress.vertex(self._vertex)
+
+    def output(self, stream: int, data: bytes, at_ns: int) -> None:
+        self._progress.log(VertexLog(vertex=self.digest, stream=stream, data=data, at_ns=at_ns))
+
+    def status(self, status_id: str, *, name: str = "", current: int = 0, total: int = 0, done: bool = False) -> None:
+        now = time.time_ns()
+        self._progress.status(
+            VertexStatus(
+                vertex=self.digest,
+                id=status_id,
+                name=name,
+                current=current,
+                total=total,
+                at_ns=now,
+                started_ns=self._vertex.started_ns,
+                completed_ns=now if done else None,
+            )
+        )
+
+    def pulled(self, line: Mapping[str, Any]) -> None:
+        """Report a progress line of a pull."""
+        detail = line.get("progressDetail") or {}
+        if "id" in line and "progressDetail" in line:
+            done = line["status"] in ("Pull complete", "Already exists")
+            self.status(line["id"], current=detail.get("current", 0), total=detail.get("total", 0), done=done)
