@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import docker
+import docker.errors
 import pytest
 
-from tests.support.engine import NativeEngine
+from tests.support.engine import NativeEngine, native_engine
 
 
 class Classic:
@@ -260,3 +263,41 @@ def test_the_same_epoch_gives_the_same_image(classic: Classic) -> None:
         file = "FROM scratch\nCOPY a /a\nWORKDIR /w\n"
         ids.add(classic.build(file, "-q", "--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1000").stdout)
     assert len(ids) == 1
+
+
+def test_independent_stages_run_at_the_same_time(classic: Classic) -> None:
+    meet = "RUN --mount=type=cache,id=meeting,target=/m touch /m/{0}; until [ -e /m/{1} ]; do usleep 10000; done"
+    classic.build(
+        f"FROM busybox AS a\n{meet.format('a', 'b')}\nFROM busybox AS b\n{meet.format('b', 'a')}\n"
+        "FROM busybox\nCOPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b\n",
+        "--no-cache",
+    )
+
+
+def test_layers_that_are_mounted_serve_a_build(
+    mkfs_erofs: Path, busybox_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    with native_engine() as engine:
+        if "kind=tar" not in engine.log.read_text():
+            pytest.skip("no EROFS image can be mounted from TMPDIR")
+        engine.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), "busybox:latest")
+        built = Classic(engine, tmp_path)
+        built.write(a="1", d__b="2")
+        file = "FROM busybox AS x\nRUN rm /bin/vi && echo 3 > /c\nFROM busybox\nCOPY a d /\nCOPY --from=x /c /c\n"
+        built.build(file + "RUN cat /a /b /c > /all && rm /c\nWORKDIR /w\n", "-t", "mounted")
+        assert built.output("mounted", "sh", "-c", "cat /all; ls /c 2>&1 | grep -c such; pwd") == "123\n1\n/w\n"
+
+
+def test_docker_py_builds(classic: Classic) -> None:
+    classic.write(Dockerfile="FROM busybox\nARG V\nRUN echo $V > /v\n")
+    client = docker.DockerClient(base_url=classic.engine.host)
+    try:
+        image, log = client.images.build(path=str(classic.folder), tag="by:py", buildargs={"V": "7"}, rm=True)
+        assert any("Successfully built" in line.get("stream", "") for line in log)
+        assert image.tags == ["by:py"]
+        with pytest.raises(docker.errors.BuildError, match="returned a non-zero code: 9"):
+            client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN exit 9\n"))
+    finally:
+        client.close()

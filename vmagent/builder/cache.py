@@ -84,7 +84,6 @@ class CacheRecord:
 class PruneFilters:
     """Which records a prune takes. `until_ns`: not used since then. `keep_bytes`: stop when no more is left."""
 
-    everything: bool = False
     until_ns: int | None = None
     keep_bytes: int = 0
     ids: tuple[str, ...] = ()
@@ -211,10 +210,7 @@ class Cache:
         return sorted(self._records.values(), key=lambda record: record.used_ns, reverse=newest_first)
 
     async def prune(self, filters: PruneFilters) -> tuple[list[str], int]:
-        """Forget records, least recently used first. Returns (ids, bytes). Raises OSError.
-
-        Without `everything`, cache mounts stay, as in docker.
-        """
+        """Forget records that no build uses, least recently used first. Returns (ids, bytes). Raises OSError."""
         left = sum(record.size for record in self._records.values())
         gone: list[str] = []
         freed = 0

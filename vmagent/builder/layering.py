@@ -100,6 +100,7 @@ class Layering:
         """The layer of the step with this key: of the cache, or made by `make` in a new folder.
 
         `make` returns the worker's result. Of equal steps that run at the same time, one runs and the others wait.
+        Raises what `make` raises, OSError.
         """
         while (other := self._making.get(key)) is not None:
             await other.wait()
@@ -123,6 +124,7 @@ class Layering:
             )
             self.cache.put(record)
             workspace.use(key)
+            await self.cache.settle()  # a build that is killed from here on continues after this step
             workspace.discard(folder)
         finally:
             del self._making[key]

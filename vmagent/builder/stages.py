@@ -411,6 +411,10 @@ def _reported(report: Report, instruction: tree.Instruction) -> Iterator[None]:
         if report.is_started:
             report.complete(error=CANCELED)
         raise
+    except OSError as e:
+        failure = BuildError(f"{(e.strerror or str(e)).lower()} ({e.filename})", line=instruction.lines.first)
+        report.complete(error=str(failure))
+        raise failure from e
     except EngineError as e:
         report.complete(error=str(e))
         if isinstance(e, BuildError) and not e.line:

@@ -169,12 +169,11 @@ class _Credentials:
 
 
 def prune_filters(query: Query) -> PruneFilters:
-    """What a prune takes. Raises BadRequest."""
+    """What a prune takes; `all` changes nothing, as no record is in use without a build. Raises BadRequest."""
     asked = filters(query, PRUNE_FILTERS)
     until = [*asked.get("until", ()), *asked.get("unused-for", ())]
     in_use = asked.get("inuse")
     return PruneFilters(
-        everything=query.flag("all"),
         until_ns=now_ns() - age_ns(until[0]) if until else None,
         keep_bytes=query.integer("keep-storage") or 0,
         ids=tuple(asked.get("id", ())),
