@@ -95,6 +95,11 @@ class HostPaths(NamedTuple):
         return self.vm / "verified.json"
 
     @property
+    def qemu_file(self) -> Path:
+        """The version of the QEMU that is installed."""
+        return self.vm / "qemu.json"
+
+    @property
     def console_log(self) -> Path:
         return self.home / "logs" / "console.log"
 

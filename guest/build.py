@@ -132,7 +132,7 @@ def make_image(arch: recipe.Architecture, base: Path, image: Path, key: str, *, 
             tools = Tools(arch, root)
             _install_agent(root)
             tools.compile_python(root, root / "usr/lib/python3/dist-packages/vmagent")
-            _install_guest_files(root)
+            _install_guest_files(arch, root)
         with _told("the image"):
             packing = recipe.SMALL_PACKING if release else recipe.FAST_PACKING
             command = [
@@ -378,11 +378,12 @@ def _install_agent(root: Path) -> None:
             script.chmod(0o755)
 
 
-def _install_guest_files(root: Path) -> None:
-    """Our scripts, and the few lines of configuration a system needs."""
-    for name in ("init", "control", "stop", "attach-data"):
-        shutil.copyfile(HERE / "files" / name, root / "usr/lib/cove" / name)
-        (root / "usr/lib/cove" / name).chmod(0o755)
+def _install_guest_files(arch: recipe.Architecture, root: Path) -> None:
+    """Our programs, and the few lines of configuration a system needs."""
+    shutil.copyfile(HERE / "files/init", root / "usr/lib/cove/init")
+    (root / "usr/lib/cove/init").chmod(0o755)
+    control = f"../python3/dist-packages/vmagent/native/bin/control-{arch.machine}"  # came with the engine's wheel
+    (root / "usr/lib/cove/control").symlink_to(control)
     etc = {
         "ssh/sshd_config": (HERE / "files/sshd_config").read_text(),
         "passwd": "root:x:0:0:root:/root:/bin/sh\nsshd:x:74:74:sshd:/run/sshd:/usr/sbin/nologin\n"

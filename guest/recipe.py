@@ -64,7 +64,7 @@ INITRD_MODULES = ("crc32c_generic", "virtio_pci", "virtio_blk", "erofs")
 
 # In the root, loaded by its init (see files/init) or by the kernel on demand; what they depend on comes by itself.
 ROOT_MODULES = (
-    "crc32c_generic", "virtio_net", "virtio_rng", "virtio_balloon", "virtio_scsi", "qemu_fw_cfg", "ext4", "overlay",
+    "crc32c_generic", "virtio_net", "virtio_rng", "virtio_balloon", "virtio_scsi", "ext4", "overlay",
     "erofs", "fuse", "tun", "veth", "bridge", "br_netfilter", "llc", "stp", "macvlan", "ipvlan", "vxlan", "dummy",
     "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_redir", "nft_ct", "nft_fib", "nft_fib_inet",
     "nft_fib_ipv4", "nft_fib_ipv6", "nft_reject", "nft_reject_inet", "nft_reject_ipv4", "nft_reject_ipv6", "nft_limit",
@@ -79,7 +79,7 @@ ROOT_MODULES = (
 # The kernel is built with some of these inside, and another version may drop or rename one that only users' own
 # containers ask for. These the VM can't do without: a kernel that has them neither way fails the build.
 NEEDED_MODULES = (
-    "crc32c_generic", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_pci", "virtio_console", "qemu_fw_cfg",
+    "crc32c_generic", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_pci", "virtio_console",
     "ext4", "overlay", "erofs", "fuse", "tun", "veth", "bridge", "nf_tables", "nft_chain_nat", "nft_masq", "nft_ct",
     "nft_fib_inet", "nft_nat", "nf_conntrack",
 )  # fmt: skip

@@ -35,6 +35,10 @@ ACCELERATOR_OPTIONS = {
 }
 
 
+MEMORY_ID = "mem"
+DATA_SLOT = "data-slot"
+
+
 class Hardware(NamedTuple):
     """The machine that the guest sees."""
 
@@ -42,42 +46,63 @@ class Hardware(NamedTuple):
     accelerator: str  # a key of ACCELERATOR_OPTIONS
     memory_mb: int
     cpus: int
+    # "7.2": the machine is that of this version of QEMU, also under a later one. "": the newest that QEMU has.
+    version: str = ""
 
 
 class Files(NamedTuple):
     """Files and sockets of one run, on the host."""
 
     image: GuestImage
-    data_disk: Path
-    host_key: Path
-    authorized_keys: Path
     console_log: Path
     pid_file: Path
     qmp: LocalAddress
     control: LocalAddress
 
 
+class Disk(NamedTuple):
+    """The data disk as QMP takes it: the arguments of `blockdev-add` and of `device_add`."""
+
+    file: Path
+
+    def backend(self) -> dict[str, object]:
+        return {
+            "driver": "qcow2",
+            "node-name": "data",
+            "discard": "unmap",
+            "detect-zeroes": "unmap",
+            "file": {"driver": "file", "filename": str(self.file), "aio": "threads", "discard": "unmap"},
+        }
+
+    def device(self) -> dict[str, object]:
+        return {
+            "driver": "virtio-blk-pci",
+            "id": "data",
+            "bus": DATA_SLOT,
+            "drive": "data",
+            "serial": DATA_SERIAL,
+            "write-cache": "on",
+            "werror": "enospc",
+        }
+
+
 def vm_command(qemu: Path, hardware: Hardware, files: Files) -> list[str]:
     """The command of the VM. The processor is stopped at first (-S), so that no output of the guest is lost. No port of
-    the host is opened yet."""
+    the host is opened yet, and the data disk is plugged in later."""
     read_only = f"if=none,id=root,format=raw,readonly=on,file={escaped(str(files.image.root))}"
-    data = (
-        f"if=none,id=data,format=qcow2,cache=writeback,aio=threads,discard=unmap,detect-zeroes=unmap,werror=enospc,"
-        f"file={escaped(str(files.data_disk))}"
-    )
+    is_amd64 = hardware.architecture == "amd64"
     return [
-        *_machine(qemu, hardware, files.image, _kernel_words(hardware)),
+        *_machine(qemu, hardware, files.image, _kernel_words(hardware), memory=True),
         "-name", "cove",
         "-S",
         "-pidfile", str(files.pid_file),
         "-chardev", f"socket,id=qmp,server=on,wait=off,{files.qmp.chardev()}",
         "-mon", "chardev=qmp,mode=control",
+        "-object", f"memory-backend-ram,id={MEMORY_ID},size={hardware.memory_mb}M",
         "-chardev", f"file,id=console,path={escaped(str(files.console_log))}",
         "-serial", "chardev:console",
         "-drive", read_only,
         "-device", "virtio-blk-pci,drive=root",
-        "-drive", data,
-        "-device", f"virtio-blk-pci,drive=data,serial={DATA_SERIAL}",
         "-netdev", "user,id=net",
         "-device", "virtio-net-pci,netdev=net,romfile=",
         "-device", "virtio-rng-pci",
@@ -86,10 +111,11 @@ def vm_command(qemu: Path, hardware: Hardware, files: Files) -> list[str]:
         "-device", f"virtserialport,chardev=control,name={CONTROL_PORT}",
         # Memory that the guest frees goes back to the host by itself, within about ten seconds.
         "-device", "virtio-balloon-pci,free-page-reporting=on",
-        "-device", "vmgenid,guid=auto",
-        *(("-device", "pvpanic-pci") if hardware.architecture == "amd64" else ()),
-        "-fw_cfg", f"name=opt/cove/host_key,file={escaped(str(files.host_key))}",
-        "-fw_cfg", f"name=opt/cove/authorized_keys,file={escaped(str(files.authorized_keys))}",
+        # QEMU has no vmgenid for ARM: there the entropy sent after a restore must do.
+        *(("-device", "vmgenid,guid=auto") if is_amd64 else ()),
+        *(("-device", "pvpanic-pci") if is_amd64 else ()),
+        # The root complex itself takes no device while the machine runs; this port does.
+        "-device", f"pcie-root-port,id={DATA_SLOT},chassis=1,slot=1",
     ]  # fmt: skip
 
 
@@ -97,16 +123,27 @@ def probe_command(qemu: Path, hardware: Hardware, image: GuestImage) -> list[str
     """A machine that boots kernel and initrd, says `cove-probe` on its console, which is QEMU's standard output, and
     powers off. It needs no disk."""
     words = _kernel_words(hardware).replace("quiet loglevel=0", "loglevel=7") + " cove.probe=1"
-    return [*_machine(qemu, hardware, image, words), "-chardev", "stdio,id=console", "-serial", "chardev:console"]
+    return [
+        *_machine(qemu, hardware, image, words, memory=False),
+        "-chardev",
+        "stdio,id=console",
+        "-serial",
+        "chardev:console",
+    ]
 
 
-def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: str) -> list[str]:
+def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: str, *, memory: bool) -> list[str]:
+    """`memory`: the machine's memory is the object MEMORY_ID, which the caller adds."""
     emulated = hardware.accelerator == "tcg"
     if hardware.architecture == "arm64":
         machine, cpu = "virt", "cortex-a72" if emulated else "host"
     else:
         # `max` under emulation, never `host`: it has AES, SHA and AVX, which make the tunnel's crypto cheaper.
         machine, cpu = "q35", "max" if emulated else "host"
+    if hardware.version:
+        machine = f"pc-q35-{hardware.version}" if machine == "q35" else f"{machine}-{hardware.version}"
+    if memory:
+        machine += f",memory-backend={MEMORY_ID}"
     return [
         str(qemu),
         "-nodefaults",

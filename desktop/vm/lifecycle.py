@@ -9,37 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
 
 from desktop.paths import HostPaths
 from desktop.platform.base import Platform
-from desktop.tunnel.keys import KeyFiles, ensure_keys
+from desktop.tunnel.keys import KeyFiles
 from desktop.tunnel.ssh import SshTransport
 from desktop.tunnel.transport import Transport, TunnelError
-from desktop.vm.accelerator import Accelerator, choose_accelerator, probe_by_boot
-from desktop.vm.command import Files, Hardware, vm_command
-from desktop.vm.control import Mark
-from desktop.vm.disk import ensure_disk
 from desktop.vm.errors import VmError
-from desktop.vm.image import GuestImage, image_folder, load_image
 from desktop.vm.machine import Machine, Record
-from desktop.vm.marks import LOGS_HINT, Marks
+from desktop.vm.marks import LOGS_HINT
 from desktop.vm.opening import open_engine
-from desktop.vm.qemu import Qemu, find_qemu
-from desktop.vm.settings import check_memory, load_settings
+from desktop.vm.start.cold import Cold
+from desktop.vm.start.plan import make_plan
+from desktop.vm.start.ways import PROGRESS_LIMIT_S, or_gone
 from desktop.vm.state import Status, VmState
 
-BOOT_LIMIT_S = 120.0  # from one mark of the guest to the next; emulated on an idle machine they take 3 to 15 s in all
-ENGINE_LIMIT_S = 60.0  # until the engine listens, and again until it replies
 # The engine gives containers 10 s to end; then comes the flush of the disk.
 STOP_LIMIT_S = 40.0
 CLOCK_EVERY_S = 240.0
 SPACE_RETRY_S = 2.0
 SPACE_PROOF_S = 0.5
 _START_HINT = "Start it again: cove vm start"
-
-_T = TypeVar("_T")
 
 
 class VirtualMachine:
@@ -58,7 +49,6 @@ class VirtualMachine:
         self._start: asyncio.Task[None] | None = None  # a start or an adoption
         self._start_wanted = False  # a start was asked for during the adoption
         self._watch: asyncio.Task[None] | None = None
-        self._marks = Marks()
         self._keys = KeyFiles(paths.client_key, paths.host_key)
 
     # Verbs ------------------------------------------------------------------------------------------------------
@@ -101,8 +91,8 @@ class VirtualMachine:
             try:
                 with contextlib.suppress(VmError):
                     await machine.resume()  # the VM may be paused because the disk is full; otherwise this does nothing
-                with contextlib.suppress(OSError):
-                    await machine.control.send("stop")
+                with contextlib.suppress(VmError):
+                    await machine.guest.stop()
                 async with asyncio.timeout(STOP_LIMIT_S):
                     await machine.gone.wait()
             except TimeoutError:
@@ -150,7 +140,7 @@ class VirtualMachine:
         state = self.state
         state.accelerator, state.memory_mb, state.cpus = record.accelerator, record.memory_mb, record.cpus
         with state.step("adopt"):
-            connecting = asyncio.create_task(Machine.adopt(self._platform, record, self._marks.add), name="adopt QEMU")
+            connecting = asyncio.create_task(Machine.adopt(self._platform, record), name="adopt QEMU")
             try:
                 machine = await asyncio.shield(connecting)
             except asyncio.CancelledError:
@@ -158,19 +148,14 @@ class VirtualMachine:
                 raise
         if machine is None:
             return False
-        self._machine = machine
-        state.qemu_pid = machine.pid
+        self._launched(machine)
         try:
-            with state.step("tunnel"):
-                transport = await self._or_gone(SshTransport.connect(record.ssh_port, self._keys), machine)
-                self.transport = transport
-            with state.step("engine"):
-                await self._or_gone(open_engine(transport, ENGINE_LIMIT_S), machine)
+            transport = await self._connect(machine)
         except (TunnelError, VmError):
             # The VM hangs, or it was still starting when its agent died. It is of no use in either case.
             await machine.quit()
             return False
-        self._run(machine, transport, record.ssh_port)
+        self._run(machine, transport)
         return True
 
     # Start ------------------------------------------------------------------------------------------------------
@@ -190,89 +175,39 @@ class VirtualMachine:
                 raise
 
     async def _boot(self) -> None:
-        state, paths = self.state, self._paths
-        total_mb, free_mb = self._platform.memory_mb()
-        settings = load_settings(paths.config_file, total_mb)
-        state.memory_mb, state.cpus = settings.memory_mb, settings.cpus
-        for folder in (paths.run, paths.vm, paths.console_log.parent):
-            self._platform.private_folder(folder)
-        with state.step("image") as step:
-            image = await asyncio.to_thread(load_image, image_folder(self._environ), paths.verified_file)
-            qemu = find_qemu(self._platform, self._environ, image.architecture)
-            check_memory(settings, total_mb, free_mb, paths.config_file)
-            step.detail = f"Linux {image.kernel}"
-        with state.step("accelerator") as step:
-            state.accelerator = await choose_accelerator(
-                self._platform,
-                paths.accelerator_file,
-                f"{qemu.identity} {image.key}",
-                lambda name: probe_by_boot(name, qemu, image),
-                settings.accelerator,
-            )
-            step.detail = state.accelerator.name
-        with state.step("disk") as step:
-            await asyncio.to_thread(ensure_keys, self._keys, paths.known_hosts)
-            step.detail = await asyncio.to_thread(ensure_disk, qemu, paths.data_disk, settings.disk_gb)
-        with state.step("qemu") as step:
-            hardware = Hardware(image.architecture, state.accelerator.name, settings.memory_mb, settings.cpus)
-            machine, ssh_port = await self._launch(qemu, hardware, image, state.accelerator)
-            step.detail = f"{settings.cpus} CPUs, {settings.memory_mb} MB"
-        with state.step("kernel"):
-            await self._mark("init", machine, BOOT_LIMIT_S)
-        with state.step("system") as step:
-            await self._mark("sshd", machine, BOOT_LIMIT_S)
-            connect = asyncio.create_task(SshTransport.connect(ssh_port, self._keys), name="ssh connect")
-            try:
-                data = await self._mark("data", machine, BOOT_LIMIT_S)
-                step.detail = f"disk {data.detail}"
-            except BaseException:
-                await _discard(connect)
-                raise
-        with state.step("tunnel"):
-            transport = await connect
-            self.transport = transport
-        with state.step("engine"):
-            await self._or_gone(self._unless_error(open_engine(transport, ENGINE_LIMIT_S)), machine)
-        self._run(machine, transport, ssh_port)
-
-    async def _launch(
-        self, qemu: Qemu, hardware: Hardware, image: GuestImage, accelerator: Accelerator
-    ) -> tuple[Machine, int]:
-        paths = self._paths
-        qmp = self._platform.channel_address(paths.run, "qmp")
-        control = self._platform.channel_address(paths.run, "control")
-        files = Files(
-            image=image,
-            data_disk=paths.data_disk,
-            host_key=self._keys.host,
-            authorized_keys=self._keys.client_public,
-            console_log=paths.console_log,
-            pid_file=paths.qemu_pid,
-            qmp=qmp,
-            control=control,
+        plan = await make_plan(
+            self._paths, self._platform, self._environ, self._keys, self.state, launched=self._launched
         )
-        self._marks.clear()
-        command = vm_command(qemu.system, hardware, files)
-        machine = await Machine.launch(self._platform, command, paths.qemu_log, qmp, control, self._marks.add)
+        machine = await Cold(plan).start()
+        self._run(machine, await self._connect(machine))
+
+    def _launched(self, machine: Machine) -> None:
         self._machine = machine
         self.state.qemu_pid = machine.pid
-        ssh_port = await machine.forward()
-        # Written before the guest runs: if this agent dies from here on, the next one finds QEMU.
-        Record(machine.pid, qmp, control, ssh_port, accelerator, hardware.memory_mb, hardware.cpus).save(
-            paths.vm_record
-        )
-        await machine.resume()
-        return machine, ssh_port
 
-    def _run(self, machine: Machine, transport: Transport, ssh_port: int) -> None:
-        self._machine, self.transport = machine, transport
-        self.state.qemu_pid, self.state.ssh_port = machine.pid, ssh_port
+    async def _connect(self, machine: Machine) -> Transport:
+        """Connect the tunnel, and have the engine open its data meanwhile. Raises VmError, TunnelError."""
+        opening = asyncio.create_task(open_engine(machine.guest, PROGRESS_LIMIT_S), name="open engine")
+        try:
+            with self.state.step("tunnel"):
+                transport = await or_gone(machine, SshTransport.connect(machine.ssh_port, self._keys))
+                self.transport = transport
+            with self.state.step("engine"):
+                await or_gone(machine, opening)
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+        return transport
+
+    def _run(self, machine: Machine, transport: Transport) -> None:
+        machine.guest.marks.clear()
+        self.state.ssh_port = machine.ssh_port
         self.state.move(Status.RUNNING)
-        self._watch = asyncio.create_task(self._watch_running(machine, transport, ssh_port), name="vm watch")
+        self._watch = asyncio.create_task(self._watch_running(machine, transport), name="vm watch")
 
     # While it runs ----------------------------------------------------------------------------------------------
 
-    async def _watch_running(self, machine: Machine, transport: Transport, ssh_port: int) -> None:
+    async def _watch_running(self, machine: Machine, transport: Transport) -> None:
         """Supervise the running VM: report QEMU's end, connect the tunnel again if only that broke, keep the guest's
         clock right, and handle a full disk. Returns when the VM has failed."""
         while True:
@@ -293,7 +228,7 @@ class VirtualMachine:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(machine.gone.wait(), 0.3)
             if machine.gone.is_set():
-                powered_off = "off" in self._marks or "SHUTDOWN" in machine.qmp.last_events
+                powered_off = "off" in machine.guest.marks or "SHUTDOWN" in machine.qmp.last_events
                 await self._drop()
                 why = "the VM powered itself off" if powered_off else "the VM's QEMU process ended unexpectedly"
                 self.state.move(Status.FAILED, VmError(why, _START_HINT))
@@ -304,7 +239,7 @@ class VirtualMachine:
                 continue
             await transport.close()
             try:
-                transport = await SshTransport.connect(ssh_port, self._keys)
+                transport = await SshTransport.connect(machine.ssh_port, self._keys)
             except TunnelError as e:
                 if machine.gone.is_set():
                     continue
@@ -338,50 +273,18 @@ class VirtualMachine:
         """Set the guest's clock at once, at intervals, and after each sleep of the host, which the guest cannot notice.
         Never returns."""
         asleep_since = time.time() - time.monotonic()
-        with contextlib.suppress(OSError):  # QEMU has ended, which `_watch_running` notices
-            while True:
-                await machine.control.set_clock()
-                for _ in range(int(CLOCK_EVERY_S / 10)):
-                    await asyncio.sleep(10)
-                    # While the host sleeps, the monotonic clock stops and the wall clock goes on.
-                    if abs((now := time.time() - time.monotonic()) - asleep_since) > 1:
-                        asleep_since = now
-                        break
-        await asyncio.Event().wait()
+        while True:
+            # A guest that does not reply is paused, or QEMU has ended, which `_watch_running` notices.
+            with contextlib.suppress(VmError):
+                await machine.guest.set_clock()
+            for _ in range(int(CLOCK_EVERY_S / 10)):
+                await asyncio.sleep(10)
+                # While the host sleeps, the monotonic clock stops and the wall clock goes on.
+                if abs((now := time.time() - time.monotonic()) - asleep_since) > 1:
+                    asleep_since = now
+                    break
 
     # Parts ------------------------------------------------------------------------------------------------------
-
-    async def _mark(self, word: str, machine: Machine, limit_s: float) -> Mark:
-        """Wait for the guest's mark `word`. Raises VmError if the guest reports an error, ends, or takes too long."""
-        return await self._or_gone(self._marks.wait(word, limit_s), machine)
-
-    async def _unless_error(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await `work`; cancel it and raise VmError if the guest reports an error first."""
-        task = asyncio.create_task(work, name="vm start step")
-        try:
-            while not task.done():
-                self._marks.check()
-                marked = asyncio.create_task(self._marks.next(), name="mark")
-                await asyncio.wait({task, marked}, return_when=asyncio.FIRST_COMPLETED)
-                marked.cancel()
-            await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _or_gone(self, work: Coroutine[Any, Any, _T], machine: Machine) -> _T:
-        """The result of `work`; cancel it and raise VmError if QEMU ends first."""
-        task = asyncio.create_task(work, name="vm start step")
-        gone = asyncio.create_task(machine.gone.wait(), name="qemu gone")
-        try:
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise VmError("the VM ended while it was starting", LOGS_HINT)
-            return await task
-        finally:
-            for one in (task, gone):
-                one.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
 
     async def _abort(self, error: VmError | None) -> None:
         machine = self._machine
@@ -414,9 +317,3 @@ class VirtualMachine:
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-
-
-async def _discard(connect: asyncio.Task[SshTransport]) -> None:
-    connect.cancel()
-    with contextlib.suppress(asyncio.CancelledError, TunnelError):
-        await (await connect).close()

@@ -1,4 +1,4 @@
-"""One running QEMU with our guest: process, monitor, control port. When to start and stop it is decided in `lifecycle`.
+"""One running QEMU with our guest: process, monitor, guest. When to start and stop it is decided in `lifecycle`.
 
 QEMU outlives the host agent: it runs in a session of its own, and `vm.json` records how to find it again.
 """
@@ -12,14 +12,14 @@ import os
 import re
 import socket
 from asyncio.subprocess import Process
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from desktop.platform.base import LocalAddress, Platform
 from desktop.vm.accelerator import Accelerator
-from desktop.vm.control import ControlPort, Mark
+from desktop.vm.command import Disk
 from desktop.vm.errors import VmError
+from desktop.vm.guest import Guest
 from desktop.vm.qmp import QmpSession
 
 _FORWARD_TRIES = 20
@@ -75,11 +75,12 @@ class Record(NamedTuple):
 class Machine:
     """A running QEMU, either started by us (`launch`) or taken over (`adopt`). `gone` is set when it ends."""
 
-    def __init__(self, platform: Platform, pid: int, on_mark: Callable[[Mark], None]) -> None:
+    def __init__(self, platform: Platform, pid: int) -> None:
         self._platform = platform
         self.pid = pid
+        self.ssh_port = 0  # of the host's loopback, once `forward` was called
         self.qmp = QmpSession()
-        self.control = ControlPort(on_mark)
+        self.guest = Guest()
         self.ended = asyncio.Event()  # set when the process has ended, if it is our child
         self._wait: asyncio.Task[None] | None = None
         self._process: Process | None = None
@@ -97,17 +98,16 @@ class Machine:
         log: Path,
         qmp: LocalAddress,
         control: LocalAddress,
-        on_mark: Callable[[Mark], None],
     ) -> Machine:
         """Start QEMU with its processor stopped, and connect to it. QEMU's own output goes to `log`. Raises VmError,
         after which no QEMU is left."""
         process = await _spawn(platform, command, log)
-        machine = cls(platform, process.pid, on_mark)
+        machine = cls(platform, process.pid)
         machine._process = process
         machine._wait = asyncio.create_task(machine._wait_for_exit(process), name="qemu wait")
         try:
             await machine.qmp.connect(qmp, machine.ended)
-            await machine.control.connect(control)
+            await machine.guest.connect(control)
         except (VmError, OSError) as e:
             await machine.kill()
             said = _last_line(log)
@@ -118,15 +118,16 @@ class Machine:
         return machine
 
     @classmethod
-    async def adopt(cls, platform: Platform, record: Record, on_mark: Callable[[Mark], None]) -> Machine | None:
+    async def adopt(cls, platform: Platform, record: Record) -> Machine | None:
         """The QEMU of `record`; None if it does not run, or does not answer within the limits of the connections."""
         if not platform.is_alive(record.pid):
             return None
-        machine = cls(platform, record.pid, on_mark)
+        machine = cls(platform, record.pid)
+        machine.ssh_port = record.ssh_port
         machine.ended.set()  # not our child: a socket that refuses connections shows that it has ended
         try:
             await machine.qmp.connect(record.qmp, machine.ended)
-            await machine.control.connect(record.control)
+            await machine.guest.connect(record.control)
         except (VmError, OSError):
             await machine.close()
             return None
@@ -136,14 +137,24 @@ class Machine:
         """Let the guest's processor run. Raises VmError."""
         await self.qmp.execute("cont")
 
-    async def forward(self, guest_port: int = _SSH_PORT) -> int:
-        """Forward a free port of the host's loopback to `guest_port`; returns it. Raises VmError."""
+    async def add_disk(self, file: Path) -> None:
+        """Plug the data disk in. The guest may run already. Raises VmError."""
+        disk = Disk(file)
+        try:
+            await self.qmp.execute("blockdev-add", disk.backend())
+            await self.qmp.execute("device_add", disk.device())
+        except VmError as e:
+            raise VmError(f"QEMU can't use the VM's disk: {e}", _hint(str(e))) from e
+
+    async def forward(self) -> None:
+        """Forward a free port of the host's loopback to the guest's sshd: `ssh_port`. Raises VmError."""
         said = ""
         for _ in range(_FORWARD_TRIES):
             port = _free_port()
-            said = await self.qmp.monitor(f"hostfwd_add net tcp:127.0.0.1:{port}-:{guest_port}")
+            said = await self.qmp.monitor(f"hostfwd_add net tcp:127.0.0.1:{port}-:{_SSH_PORT}")
             if not said:  # else another process may have taken the port meanwhile
-                return port
+                self.ssh_port = port
+                return
         raise VmError(f"QEMU forwards no port: {said}")
 
     async def kill(self) -> None:
@@ -171,7 +182,7 @@ class Machine:
 
     async def close(self) -> None:
         """Close the connections; a QEMU that still runs goes on. May be called twice."""
-        await self.control.close()
+        await self.guest.close()
         await self.qmp.close()
         if self._wait is not None and self.ended.is_set():
             await asyncio.gather(self._wait, return_exceptions=True)

@@ -1,13 +1,31 @@
-"""The marks of a boot: what the guest has reported on its control port since QEMU was launched."""
+"""The marks of a boot: the steps that the guest has reported on its control port since QEMU was launched."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
-from desktop.vm.control import Mark
 from desktop.vm.errors import VmError
 
 LOGS_HINT = "See what the VM said: cove vm logs"
+
+
+class Mark(NamedTuple):
+    """One report of the guest: the step that it reached, the time since its boot, and a detail."""
+
+    word: str
+    uptime_s: float
+    detail: str
+
+    @classmethod
+    def parse(cls, line: str) -> Mark | None:
+        """From `WORD UPTIME_S [DETAIL]`; None if the line has another form."""
+        word, _, rest = line.strip().partition(" ")
+        uptime, _, detail = rest.partition(" ")
+        try:
+            return cls(word, float(uptime), detail)
+        except ValueError:
+            return None
 
 
 class Marks:
@@ -26,7 +44,7 @@ class Marks:
         marked.set()
 
     def clear(self) -> None:
-        """Forget the marks of an earlier boot."""
+        """Forget the marks so far."""
         self._marks.clear()
 
     def check(self) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +14,7 @@ from typing import NamedTuple
 from desktop.platform.base import Platform
 from desktop.vm.errors import VmError
 
+VERSION_LIMIT_S = 30.0
 _SYSTEMS = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
 
 
@@ -24,6 +29,26 @@ class Qemu(NamedTuple):
         """A value that changes when QEMU is replaced."""
         found = self.system.stat()
         return f"{self.system} {found.st_size} {found.st_mtime_ns}"
+
+
+def machine_version(qemu: Qemu, remembered: Path) -> str:
+    """QEMU's version as the names of its machines have it, such as "7.2"; kept in `remembered` until QEMU is replaced.
+    Blocks. Raises VmError."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(remembered.read_text())
+        if known["identity"] == qemu.identity:
+            return str(known["version"])
+    try:
+        done = subprocess.run(
+            [str(qemu.system), "--version"], check=False, capture_output=True, text=True, timeout=VERSION_LIMIT_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise VmError(f"QEMU does not tell its version: {e}") from e
+    found = re.search(r"version (\d+\.\d+)", done.stdout)
+    if found is None:
+        raise VmError(f"QEMU does not tell its version: {done.stdout.strip() or done.stderr.strip()}")
+    remembered.write_text(json.dumps({"identity": qemu.identity, "version": found[1]}) + "\n")
+    return found[1]
 
 
 def find_qemu(platform: Platform, environ: Mapping[str, str], architecture: str) -> Qemu:

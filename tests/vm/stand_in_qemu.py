@@ -2,7 +2,7 @@
 
     python stand_in_qemu.py QMP_SOCKET CONTROL_SOCKET SSH_PORT
 
-It writes `ready` on standard output, then each line that the control port receives. `stop` there, or `quit` on the
+It writes `ready` on standard output, then each request that the control port receives. `stop` there, or `quit` on the
 monitor, ends it, as they end a QEMU with our guest in it. It stands for a guest that hangs, which a real one cannot be
 made to do at a chosen step.
 """
@@ -33,10 +33,12 @@ async def main(qmp: str, control: str, ssh_port: int) -> None:
             if command["execute"] == "quit":
                 ended.set()
 
-    async def port(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def port(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
-            print(line.decode().strip(), flush=True)
-            if line.strip() == b"stop":
+            number, _, request = line.decode().strip().partition(" ")
+            print(request, flush=True)
+            if request == "stop":
+                writer.write(f"{number} ok\n".encode())
                 ended.set()
 
     async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

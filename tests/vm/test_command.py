@@ -23,9 +23,6 @@ def files(platform: str) -> Files:
         qmp, control = LocalAddress(paths.run / "qmp.sock"), LocalAddress(paths.run / "control.sock")
     return Files(
         image=IMAGE,
-        data_disk=paths.data_disk,
-        host_key=paths.host_key,
-        authorized_keys=paths.client_key,
         console_log=paths.console_log,
         pid_file=paths.qemu_pid,
         qmp=qmp,
@@ -81,18 +78,27 @@ def test_what_the_guest_sees_does_not_depend_on_the_host() -> None:
     assert "virtio-balloon-pci,free-page-reporting=on" in seen("linux")
 
 
+def test_the_machine_is_that_of_one_version_of_qemu() -> None:
+    """A later QEMU still offers it, so that a saved state keeps fitting."""
+    hardware = Hardware("amd64", "tcg", 2048, 2, "7.2")
+    assert value(vm_command(Path("q"), hardware, files("linux")), "-M") == "pc-q35-7.2,memory-backend=mem"
+    arm = hardware._replace(architecture="arm64", version="10.0")
+    assert value(vm_command(Path("q"), arm, files("linux")), "-M") == "virt-10.0,memory-backend=mem"
+
+
 def test_an_arm_guest_has_the_machine_and_console_of_its_kind() -> None:
     arm = Hardware("arm64", "tcg", 1024, 1)
     command = vm_command(Path("qemu"), arm, files("darwin"))
-    assert (value(command, "-M"), value(command, "-cpu")) == ("virt", "cortex-a72")
+    assert (value(command, "-M"), value(command, "-cpu")) == ("virt,memory-backend=mem", "cortex-a72")
+    assert not [word for word in command if word.startswith(("vmgenid", "pvpanic"))], "QEMU has no vmgenid for ARM"
     assert "console=ttyAMA0" in value(command, "-append")
     assert value(vm_command(Path("q"), arm._replace(accelerator="hvf"), files("darwin")), "-cpu") == "host"
 
 
 def test_a_comma_in_a_path_stays_in_the_path() -> None:
-    odd = files("linux")._replace(data_disk=Path("/a,b/data.qcow2"), console_log=Path("/a,b/console.log"))
+    odd = files("linux")._replace(console_log=Path("/a,b/console.log"), image=IMAGE._replace(folder=Path("/c,d")))
     command = vm_command(Path("qemu"), Hardware("amd64", "tcg", 2048, 2), odd)
-    assert any(word.endswith(",file=/a,,b/data.qcow2") for word in command)
+    assert any(word.endswith(",file=/c,,d/root.erofs") for word in command)
     assert "file,id=console,path=/a,,b/console.log" in command
 
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from desktop.tunnel.transport import Stream, TunnelError
-from desktop.vm.control import Mark
 from desktop.vm.errors import VmError
-from desktop.vm.marks import Marks
-from desktop.vm.opening import open_engine
+from desktop.vm.guest import Guest
+from desktop.vm.marks import Mark, Marks
+from desktop.vm.opening import engine_is_idle, open_engine
 
 OPENED = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
@@ -54,40 +53,23 @@ def run(scenario: Coroutine[Any, Any, None]) -> float:
         loop.close()
 
 
-class Engine(Stream):
-    """The engine's end of one stream: it replies with `reply` after `wait_s`."""
+class Scripted(Guest):
+    """A guest that replies to each request with `reply` after `wait_s` virtual seconds, and meanwhile reports `word`
+    every `every_s`."""
 
-    def __init__(self, wait_s: float, reply: bytes) -> None:
-        self._wait_s, self._rest = wait_s, [reply] if reply else []
+    def __init__(self, reply: str, wait_s: float, word: str = "", every_s: float = 0) -> None:
+        super().__init__()
+        self._reply, self._wait_s, self._word, self._every_s = reply, wait_s, word, every_s
 
-    async def read(self) -> bytes:
-        await asyncio.sleep(self._wait_s)
-        return self._rest.pop() if self._rest else b""
-
-    async def write(self, data: bytes) -> None:
-        pass
-
-    async def write_eof(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+    async def _send(self, line: str) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._wait_s, self._take, f"{line.split()[0]} {self._reply}")
+        for n in range(1, int(self._wait_s / self._every_s) if self._every_s else 0):
+            loop.call_later(n * self._every_s, self._take, f"mark {self._word} {n} detail")
 
 
-class Carrier:
-    """A tunnel to an engine that listens after `listens_at` virtual seconds."""
-
-    def __init__(self, listens_at: float, engine: Engine) -> None:
-        self.gone = asyncio.Event()
-        self._listens_at, self._engine = listens_at, engine
-
-    async def open_stream(self, path: str) -> Stream:
-        if asyncio.get_running_loop().time() < self._listens_at:
-            raise TunnelError(f"nothing answers at {path} in the VM")
-        return self._engine
-
-    async def close(self) -> None:
-        pass
+def said(response: bytes) -> str:
+    return f"ok {response.hex()}"
 
 
 def test_each_mark_of_the_guest_gives_the_next_one_the_whole_limit() -> None:
@@ -128,24 +110,44 @@ def test_an_error_of_the_guest_ends_the_wait() -> None:
     assert run(scenario()) == pytest.approx(1)
 
 
-def test_an_engine_that_listens_has_the_whole_limit_for_its_reply() -> None:
+def test_an_engine_that_loads_for_long_is_waited_for_while_the_guest_reports_progress() -> None:
     async def scenario() -> None:
-        await open_engine(Carrier(50, Engine(25, OPENED)), 60)
+        await open_engine(Scripted(said(OPENED), 500, "working", 20), 60)
 
-    assert run(scenario()) == pytest.approx(100, abs=1)
+    assert run(scenario()) == pytest.approx(500)
 
 
 def test_an_engine_that_never_replies_is_given_up() -> None:
     async def scenario() -> None:
-        with pytest.raises(VmError, match="does not answer within 60 s"):
-            await open_engine(Carrier(50, Engine(1000, OPENED)), 60)
+        with pytest.raises(VmError, match="does not reply to “engine” within 60 s"):
+            await open_engine(Scripted(said(OPENED), 1000), 60)
 
-    assert run(scenario()) == pytest.approx(110, abs=1)
+    assert run(scenario()) == pytest.approx(60)
 
 
-def test_an_engine_that_ends_at_each_request_is_given_up() -> None:
+def test_an_error_of_the_guest_ends_the_wait_for_the_engine() -> None:
     async def scenario() -> None:
-        with pytest.raises(VmError, match="does not answer within 60 s"):
-            await open_engine(Carrier(0, Engine(1, b"")), 60)
+        with pytest.raises(VmError, match="does not start: detail"):
+            await open_engine(Scripted(said(OPENED), 1000, "error", 10), 60)
 
-    assert run(scenario()) == pytest.approx(60, abs=1)
+    assert run(scenario()) == pytest.approx(10)
+
+
+def test_an_engine_that_refuses_is_quoted() -> None:
+    refused = b'HTTP/1.1 500 Internal Server Error\r\n\r\n{"message": "the data root is read-only"}'
+
+    async def scenario() -> None:
+        with pytest.raises(VmError, match="does not open its data: the data root is read-only"):
+            await open_engine(Scripted(said(refused), 1), 60)
+        with pytest.raises(VmError, match="no such request"):
+            await open_engine(Scripted("error no such request", 1), 60)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("body", "idle"), [(b"[]\n", True), (b'[{"Id": "c"}]', False)])
+def test_an_engine_without_running_containers_is_idle(body: bytes, idle: bool) -> None:
+    async def scenario() -> None:
+        assert await engine_is_idle(Scripted(said(b"HTTP/1.1 200 OK\r\n\r\n" + body), 1), 60) == idle
+
+    run(scenario())

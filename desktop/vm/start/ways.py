@@ -1,0 +1,77 @@
+"""The interface of a way to start, and the parts that the ways share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+from desktop.vm.command import Files, vm_command
+from desktop.vm.errors import VmError
+from desktop.vm.machine import Machine, Record
+from desktop.vm.marks import LOGS_HINT
+from desktop.vm.start.plan import Plan
+
+# From one sign of progress to the next. Emulated on an idle machine, all of a boot takes 3 to 15 s.
+PROGRESS_LIMIT_S = 120.0
+
+_T = TypeVar("_T")
+
+
+class Way(Protocol):
+    """One way to start the VM."""
+
+    name: str
+
+    async def start(self) -> Machine:
+        """A machine whose guest runs, with its data disk mounted and sshd's keys in place. Raises VmError, OSError;
+        QEMU may still run then, and `Plan.launched` has its machine."""
+        ...
+
+
+async def launch(plan: Plan) -> Machine:
+    """Launch QEMU with its processor stopped, and write the record by which a later host agent finds it. Raises
+    VmError, OSError."""
+    paths = plan.paths
+    qmp = plan.platform.channel_address(paths.run, "qmp")
+    control = plan.platform.channel_address(paths.run, "control")
+    files = Files(plan.image, paths.console_log, paths.qemu_pid, qmp, control)
+    command = vm_command(plan.qemu.system, plan.hardware, files)
+    machine = await Machine.launch(plan.platform, command, paths.qemu_log, qmp, control)
+    plan.launched(machine)
+    await machine.forward()
+    # Written before the guest runs: if this agent dies from here on, the next one finds QEMU.
+    hardware = plan.hardware
+    Record(machine.pid, qmp, control, machine.ssh_port, plan.accelerator, hardware.memory_mb, hardware.cpus).save(
+        paths.vm_record
+    )
+    return machine
+
+
+async def attach(plan: Plan, machine: Machine) -> str:
+    """Mount the data disk in the running guest, and give sshd its keys meanwhile. Returns what was done with the disk,
+    in a word. Raises VmError, OSError."""
+    contents = await asyncio.to_thread(lambda: (plan.keys.host.read_bytes(), plan.keys.client_public.read_bytes()))
+    keys = asyncio.create_task(machine.guest.keys(*contents), name="keys")
+    try:
+        did = await machine.guest.attach(PROGRESS_LIMIT_S)
+        await keys
+        return did
+    finally:
+        keys.cancel()
+        await asyncio.gather(keys, return_exceptions=True)
+
+
+async def or_gone(machine: Machine, work: Awaitable[_T]) -> _T:
+    """The result of `work`; cancel it and raise VmError if QEMU ends first."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.create_task(machine.gone.wait(), name="qemu gone")
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise VmError("the VM ended while it was starting", LOGS_HINT)
+        return await task
+    finally:
+        for one in (task, gone):
+            one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
