@@ -20,7 +20,7 @@ from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, s
 from tests.support.limits import HANG_S
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images import imagestore, records
-from vmagent.images.config import apply_changes
+from vmagent.images.changes import apply_changes
 from vmagent.images.layer import Kind
 from vmagent.images.reference import Reference
 from vmagent.images.removal import ImageUser
@@ -70,27 +70,49 @@ def test_changes_are_dockerfile_words() -> None:
     made = apply_changes(
         {"Env": ["A=1", "B=2"], "WorkingDir": "/srv"},
         [
-            'CMD ["sh", "-c"]', "ENTRYPOINT run me", "ENV B=3 C='4 5'", "env D the rest",
-            'LABEL a="b c" d=e', "EXPOSE 80 53/udp",
-            'VOLUME ["/v", "/w"]', "USER 1:2", "WORKDIR sub", "STOPSIGNAL SIGINT", "ONBUILD RUN x",
+            'CMD ["sh", "-c"]', "ENTRYPOINT run me", "ENV B=3 C='4 5'", "env D the rest", "ENV E=$A$D",
+            'LABEL a="b c" d=$E', "EXPOSE 80-81 53/udp",
+            'VOLUME ["/v", "/w x"]', "USER 1:2", "WORKDIR sub", "STOPSIGNAL SIGINT", "ONBUILD RUN $x",
             "HEALTHCHECK --interval=1m30s --retries=2 CMD curl x",
         ],
     )  # fmt: skip
     assert made == {
-        "Env": ["A=1", "B=3", "C=4 5", "D=the rest"],
+        "Env": ["A=1", "B=3", "C=4 5", "D=the rest", "E=1the rest"],
         "WorkingDir": "/srv/sub",
         "Cmd": ["sh", "-c"],
         "Entrypoint": ["/bin/sh", "-c", "run me"],
-        "Labels": {"a": "b c", "d": "e"},
-        "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
-        "Volumes": {"/v": {}, "/w": {}},
+        "Labels": {"a": "b c", "d": "1the rest"},
+        "ExposedPorts": {"80/tcp": {}, "81/tcp": {}, "53/udp": {}},
+        "Volumes": {"/v": {}, "/w x": {}},
         "User": "1:2",
         "StopSignal": "SIGINT",
-        "OnBuild": ["RUN x"],
+        "OnBuild": ["RUN $x"],
         "Healthcheck": {"Test": ["CMD-SHELL", "curl x"], "Interval": 90 * 10**9, "Retries": 2},
     }
-    with pytest.raises(BadRequest, match="RUN is not a valid change command"):
-        apply_changes({}, ["RUN x"])
+    assert apply_changes({"Cmd": ["a"]}, []) == {"Cmd": ["a"]}
+
+
+def test_a_changed_entrypoint_drops_the_command_before_it() -> None:
+    assert apply_changes({"Cmd": ["a"]}, ['ENTRYPOINT ["b"]']) == {"Entrypoint": ["b"]}
+    assert apply_changes({"Cmd": ["a"]}, ["CMD c", 'ENTRYPOINT ["b"]'])["Cmd"] == ["/bin/sh", "-c", "c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("RUN x", "RUN is not a valid change command"),
+        ('shell ["a"]', "shell is not a valid change command"),
+        ("ENV", "ENV requires at least one argument"),
+        ("USER", "USER requires exactly one argument"),
+        ("ONBUILD ONBUILD x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
+        ("EXPOSE 99999", "invalid containerPort: 99999"),
+        ("# nothing", "file with no instructions"),
+    ],
+)
+def test_a_wrong_change_is_refused_in_dockers_words(change: str, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        apply_changes({}, [change])
+    assert str(caught.value) == message
 
 
 def test_images_are_found_by_id_name_and_prefix(new_store: NewStore) -> None:

@@ -115,15 +115,20 @@ class _Request:
 
 def instruction(line: LogicalLine, index: int) -> Instruction:
     """The instruction of a line; FROM becomes a Stage without instructions, the `index`-th. Raises DockerfileError."""
-    words = line.words
-    make = _INSTRUCTIONS.get(words.name)
     try:
-        if make is None:
-            message = suggested(f"unknown instruction: {words.keyword}", words.keyword, KEYWORDS, case_sensitive=False)
-            raise DockerfileError(message)
-        return make(_Request(line, words.keyword.upper(), index))
+        return bare_instruction(line, index)
     except DockerfileError as error:
         raise DockerfileError(f"dockerfile parse error on line {line.lines.first}: {error}", line.lines) from error
+
+
+def bare_instruction(line: LogicalLine, index: int) -> Instruction:
+    """As `instruction`; its errors do not name the line."""
+    words = line.words
+    make = _INSTRUCTIONS.get(words.name)
+    if make is None:
+        message = suggested(f"unknown instruction: {words.keyword}", words.keyword, KEYWORDS, case_sensitive=False)
+        raise DockerfileError(message)
+    return make(_Request(line, words.keyword.upper(), index))
 
 
 def _from(request: _Request) -> Stage:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Iterable
 
 from vmagent.dockerfile.errors import DockerfileError, Lines
-from vmagent.dockerfile.instructions import instruction
+from vmagent.dockerfile.instructions import bare_instruction, instruction
 from vmagent.dockerfile.lines import split
 from vmagent.dockerfile.tree import Arg, Dockerfile, Instruction, Stage
 
@@ -56,3 +57,15 @@ def parse_trigger(text: str, lines: Lines) -> Instruction:
     if isinstance(inner, Stage):
         raise DockerfileError("FROM isn't allowed as an ONBUILD trigger", lines)
     return inner
+
+
+def parse_changes(changes: Iterable[str], allowed: Collection[str]) -> tuple[Instruction, ...]:
+    """The instructions of `docker commit --change`, each one of `allowed` (lower case). Raises DockerfileError.
+
+    The messages are docker's: without the line that a file's errors name.
+    """
+    lines = split("\n".join(changes)).lines
+    for line in lines:
+        if line.words.name not in allowed:
+            raise DockerfileError(f"{line.words.keyword} is not a valid change command")
+    return tuple(bare_instruction(line, 0) for line in lines)

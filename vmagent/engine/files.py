@@ -26,7 +26,7 @@ from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.helpers.pool import SingleUse, run_with_input, run_with_output
-from vmagent.images.config import apply_changes
+from vmagent.images.changes import apply_changes
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.store import Store
 from vmagent.paths import ExecRoot

@@ -14,7 +14,8 @@ import structlog
 from vmagent.errors import BadRequest, Conflict, NotFound
 from vmagent.helpers.pool import run_with_input, run_with_output
 from vmagent.images import hello, removal, views
-from vmagent.images.config import apply_changes, timestamp
+from vmagent.images.changes import apply_changes
+from vmagent.images.config import timestamp
 from vmagent.images.faults import ImageFault
 from vmagent.images.filters import LIST_KEYS, Filters, Wanted
 from vmagent.images.layer import hex_of, top_first
