@@ -301,3 +301,15 @@ def test_docker_py_builds(classic: Classic) -> None:
             client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN exit 9\n"))
     finally:
         client.close()
+
+
+def test_output_past_the_limit_is_dropped(classic: Classic) -> None:
+    done = classic.build("FROM busybox\nRUN yes 123456789 | head -c 60000000; echo last > /last\n", "-t", "loud")
+    assert "[output clipped, log limit 16MiB reached]" in done.stdout
+    assert 16 << 20 <= len(done.stdout) < 20 << 20
+    assert classic.output("loud", "cat", "/last") == "last\n"
+
+
+def test_a_check_that_is_an_error_refuses_the_build(classic: Classic) -> None:
+    done = classic.build("# check=error=true\nFROM busybox as b\n", check=False)
+    assert "lint violation found for rules: FromAsCasing" in done.stderr

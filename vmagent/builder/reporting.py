@@ -10,6 +10,7 @@ from typing import Any
 from vmagent.builder.progress import Progress, Vertex, VertexLog, VertexStatus
 
 CANCELED = "context canceled"
+OUTPUT_LIMIT_BYTES = 16 << 20  # of one step: fronts hold it in memory for their clients
 
 
 class Report:
@@ -17,6 +18,7 @@ class Report:
 
     def __init__(self, progress: Progress, vertex: Vertex) -> None:
         self._progress, self._vertex = progress, vertex
+        self._output_left = OUTPUT_LIMIT_BYTES
 
     @property
     def digest(self) -> str:
@@ -41,6 +43,12 @@ class Report:
         self._progress.vertex(self._vertex)
 
     def output(self, stream: int, data: bytes, at_ns: int) -> None:
+        """Report output of the step's command. Past the limit it is dropped, as BuildKit does at its own limit."""
+        if self._output_left <= 0:
+            return
+        self._output_left -= len(data)
+        if self._output_left <= 0:
+            data += b"\n[output clipped, log limit %dMiB reached]\n" % (OUTPUT_LIMIT_BYTES >> 20)
         self._progress.log(VertexLog(vertex=self.digest, stream=stream, data=data, at_ns=at_ns))
 
     def status(self, status_id: str, *, name: str = "", current: int = 0, total: int = 0, done: bool = False) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from vmagent.builder import imagestate
 from vmagent.builder.bases import Bases
 from vmagent.builder.cache import key_of
+from vmagent.builder.checking import check
 from vmagent.builder.contexts import Contexts, Root
 from vmagent.builder.imagestate import ImageState, is_metadata
 from vmagent.builder.layering import Layering, Made, Workspace
@@ -24,7 +25,7 @@ from vmagent.builder.progress import Progress, Step, Vertex
 from vmagent.builder.reporting import CANCELED, Report
 from vmagent.builder.request import BuildError, BuildRequest, ImageContext, InvalidBuild
 from vmagent.builder.running import Command, Runner
-from vmagent.dockerfile import expand, stages, tree
+from vmagent.dockerfile import expand, lint, stages, tree
 from vmagent.dockerfile.parser import parse_trigger
 from vmagent.errors import EngineError
 from vmagent.images.platforms import Platform
@@ -58,8 +59,9 @@ class Stages:
         self._prefix = f"{platform} " if shows_platform else ""
         host = str(Platform.host())
         given = dict(request.build_args)
-        predefined = expand.predefined_arguments(host, str(platform), request.target, given)
-        self._arguments = expand.global_scope(dockerfile, given, predefined)
+        self._predefined = expand.predefined_arguments(host, str(platform), request.target, given)
+        self._arguments = expand.global_scope(dockerfile, given, self._predefined)
+        self._base_images: dict[int, lint.BaseImage] = {}
         stages.check_references(dockerfile)
         self._bases = stages.bases(dockerfile, self._arguments)
         self._target = stages.target_stage(dockerfile, request.target)
@@ -102,7 +104,20 @@ class Stages:
             raise first from None
         finally:
             await self._mounting.close()
+        self._check()
         return self._tasks[self._target].result()
+
+    def _check(self) -> None:
+        """Report the build checks' warnings. They come last, because they know the base images by then."""
+        check(
+            self._dockerfile,
+            given=self._request.build_args,
+            predefined=self._predefined,
+            images=self._base_images,
+            stages=self._needed,
+            platform=str(self._platform),
+            progress=self._progress,
+        )
 
     # --- one stage
 
@@ -148,6 +163,8 @@ class Stages:
             else:
                 report.start()
                 state = await self._base(base, report)
+                shell = bool(state.inner.get("Shell"))
+                self._base_images[stage.index] = lint.BaseImage(dict(state.scope.env), shell)
             report.complete(cached=True, image_id=state.image_id)
         return state, True
 

@@ -58,6 +58,14 @@ class _Namespace:
 
 
 @contextlib.contextmanager
+def _view(root: Message, place: str) -> Iterator[int]:
+    """A descriptor of the root of a tree that is only read, in a mount namespace of the job's own if one is needed."""
+    needs_mount = "folder" not in root and len(root["lowers"]) != 1
+    with _Namespace.own() if needs_mount else contextlib.nullcontext(), _tree(root, place) as fd:
+        yield fd
+
+
+@contextlib.contextmanager
 def _tree(root: Message, place: str) -> Iterator[int]:
     """A descriptor of the root of a tree: a folder, or an overlay that is mounted at `place`."""
     if "folder" in root:
@@ -154,7 +162,7 @@ class _Work:
 
     def op_read(self, job: Message, _fds: Sequence[int]) -> Message:
         """The text of a file of a tree, as latin-1; None if there is none."""
-        with _Namespace.own(), _tree(job["root"], job["place"]) as root:
+        with _view(job["root"], job["place"]) as root:
             try:
                 fd = mounts.open_in_root(root, clean(job["path"]), os.O_RDONLY | os.O_NONBLOCK)
             except (FileNotFoundError, NotADirectoryError):
@@ -166,7 +174,7 @@ class _Work:
 
     def op_digest(self, job: Message, _fds: Sequence[int]) -> Message:
         """The digest of the sources of a COPY or of a bind mount."""
-        with _Namespace.own(), _tree(job["root"], job["place"]) as root:
+        with _view(job["root"], job["place"]) as root:
             digest = Digest(root, owners=not job["is_context"], excluded=_excluded(job["exclude"]))
             for pattern in job["paths"]:
                 for found in find(root, pattern):
@@ -175,7 +183,7 @@ class _Work:
 
     def op_materialize(self, job: Message, _fds: Sequence[int]) -> Message:
         """Copy what a bind mount of a RUN shows to the new path `into`; a folder's content, or a file."""
-        with _Namespace.own(), _tree(job["root"], job["place"]) as root:
+        with _view(job["root"], job["place"]) as root:
             (found,) = find(root, re.sub(r"([*?\[\\])", r"\\\1", job["path"]))
             folder, name = os.path.split(job["into"])
             os.makedirs(job["into"] if found.is_folder else folder, exist_ok=True)

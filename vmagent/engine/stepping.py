@@ -31,6 +31,7 @@ _SUFFIX = "-step"
 _HOST_NAME = "buildkitsandbox"  # what a RUN step has under BuildKit: the result must not depend on a random name
 _READ_BYTES = 256 << 10
 _API = (1, 44)
+_LOG_LIMITS = (32 << 20, 4)  # bytes of a log file, and how many are kept: a step can't fill the disk by its output
 
 
 def is_step(process_id: str) -> bool:
@@ -63,7 +64,7 @@ class StepRunner:
         """See Runner."""
         record = _record(command)
         step = self._steps[record.id] = _Step()
-        place = Place(folder=command.folder, host_files=command.folder / "etc", log_limits=None)
+        place = Place(folder=command.folder, host_files=command.folder / "etc", log_limits=_LOG_LIMITS)
         try:
             try:
                 await self._launcher.launch_step(record, place, command.lowers)
@@ -85,7 +86,7 @@ class StepRunner:
 
     async def _follow(self, record: Container, step: _Step, command: Command, output: Output) -> int:
         """Report the output until the process has ended."""
-        opened = await self._background.on_disk(LogReader, command.folder, raw=True, rotates=False)
+        opened = await self._background.on_disk(LogReader, command.folder, raw=True, rotates=True)
         reader = CachedLogReader(opened, self._background.on_disk)
         try:
             while True:
