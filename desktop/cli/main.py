@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Each module has `main(argv, app) -> int`, argv without the command's name.
 COMMANDS = {
     "attach": ("desktop.cli.attach", "Attach this terminal to a running container"),
+    "build": ("desktop.cli.build", "Build an image from a Dockerfile"),
+    "builder": ("desktop.cli.builder", "The build cache: prune"),
     "commit": ("desktop.cli.commit", "Make an image from what a container has changed"),
     "container": ("desktop.cli.container", "Containers: ls, inspect, prune and the verbs above"),
     "context": ("desktop.cli.context", "Choose where containers run: in the VM or natively"),

@@ -1,0 +1,204 @@
+"""`cove build`: an image from a Dockerfile. Shows each step with its time, or that the cache had it; a step that fails,
+with its place in the Dockerfile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from desktop.cli import buildcontext
+from desktop.cli.app import Failure
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.client.engine import StreamFailed
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+    from desktop.cli.flags import Parsed
+
+SPEC = Spec(
+    name="build",
+    usage="[OPTIONS] PATH | -",
+    summary="Build an image from a Dockerfile; with `-`, from a Dockerfile or a tar on stdin",
+    least=1,
+    most=1,
+    flags=(
+        Flag("add-host", kind="list", many=True, help="A line of /etc/hosts for RUN (name:address)"),
+        Flag("build-arg", kind="list", many=True, help="A value for ARG (NAME=VALUE, or NAME from the environment)"),
+        Flag("cache-from", kind="list", many=True, help="Accepted for docker's sake: the cache finds steps by content"),
+        Flag("cgroup-parent", kind="string", help="The parent cgroup of RUN's commands"),
+        Flag("cpu-period", kind="int", help="CFS period of RUN's commands in microseconds"),
+        Flag("cpu-quota", kind="int", help="CFS quota of RUN's commands in microseconds"),
+        Flag("cpu-shares", "c", "int", "Relative weight of RUN's commands"),
+        Flag("cpuset-cpus", kind="string", help="CPUs for RUN's commands (0-3, 0,1)"),
+        Flag("cpuset-mems", kind="string", help="Memory nodes for RUN's commands (0-3, 0,1)"),
+        Flag("file", "f", "string", "The Dockerfile, if it is not PATH/Dockerfile; `-` is stdin"),
+        Flag("force-rm", help="Accepted for docker's sake: nothing is left of a step"),
+        Flag("iidfile", kind="string", help="Write the image's ID to this file"),
+        Flag("label", kind="list", many=True, help="A label of the image (key=value)"),
+        Flag("memory", "m", "bytes", "Memory limit of RUN's commands"),
+        Flag("memory-swap", kind="bytes", help="The limit with swap; -1: unlimited"),
+        Flag("network", kind="string", help="The network of RUN's commands"),
+        Flag("no-cache", help="Run all steps"),
+        Flag("platform", kind="string", help="The image's platform"),
+        Flag("pull", help="Ask the registry for newer base images"),
+        Flag("quiet", "q", help="Print the image's ID only"),
+        Flag("rm", help="Accepted for docker's sake: nothing is left of a step", default=True),
+        Flag("shm-size", kind="bytes", help="Size of /dev/shm"),
+        Flag("tag", "t", "list", "A name for the image (name[:tag])", many=True),
+        Flag("target", kind="string", help="The stage to build"),
+        Flag("ulimit", kind="list", many=True, help="Limit (nofile=1024[:2048])"),
+    ),
+    statuses=(
+        ("0", "done"),
+        ("1", "it failed"),
+        ("125", "a flag is wrong"),
+        ("N", "the status of the RUN that failed"),
+    ),
+)
+_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_FAILED = re.compile(r"The command '(.*)' returned a non-zero code: (\d+)", re.DOTALL)
+
+
+def main(argv: Sequence[str], app: App) -> int:
+    flags = parse(SPEC, argv)
+    (where,) = flags.args
+    query = _query(flags)
+    if where == "-":
+        name = "Dockerfile"
+        pieces, text = buildcontext.of_stdin(sys.stdin.buffer, name)
+    else:
+        folder = Path(where)
+        if not folder.is_dir():
+            raise Failure(f"unable to prepare context: path {json.dumps(where)} not found")
+        name, found, is_outside = buildcontext.find_dockerfile(folder, flags.text("file"))
+        text = found
+        pieces = buildcontext.of_folder(folder, (name, found) if is_outside else None)
+    answers = app.client().stream(
+        "POST",
+        "/build",
+        {**query, "dockerfile": name},
+        data=pieces,
+        headers={"Content-Type": "application/x-tar"},
+    )
+    shown = _Steps(quiet=flags.on("quiet"))
+    try:
+        for answer in answers:
+            shown.take(answer)
+    except StreamFailed as e:
+        shown.end_step("failed")
+        raise _failure(e, shown.text, flags.text("file") or name, text) from e
+    if path := flags.text("iidfile"):
+        Path(path).write_text(shown.image_id)
+    return 0
+
+
+def _query(flags: Parsed) -> dict[str, Any]:
+    arguments = {}
+    for entry in flags.many("build-arg"):
+        key, sign, value = entry.partition("=")
+        arguments[key] = value if sign else os.environ.get(key)
+    labels = {key: value for key, _, value in (entry.partition("=") for entry in flags.many("label"))}
+    return {
+        "t": flags.many("tag"),
+        "q": flags.on("quiet"),
+        "nocache": flags.on("no-cache"),
+        "pull": True if flags.on("pull") else None,
+        "rm": True,
+        "target": flags.text("target"),
+        "platform": flags.text("platform"),
+        "networkmode": flags.text("network"),
+        "extrahosts": flags.many("add-host"),
+        "shmsize": flags.number("shm-size"),
+        "memory": flags.number("memory"),
+        "memswap": flags.number("memory-swap"),
+        "cpushares": flags.number("cpu-shares"),
+        "cpuperiod": flags.number("cpu-period"),
+        "cpuquota": flags.number("cpu-quota"),
+        "cpusetcpus": flags.text("cpuset-cpus"),
+        "cpusetmems": flags.text("cpuset-mems"),
+        "cgroupparent": flags.text("cgroup-parent"),
+        "buildargs": json.dumps(arguments) if arguments else None,
+        "labels": json.dumps(labels) if labels else None,
+        "ulimits": json.dumps([_ulimit(text) for text in flags.many("ulimit")]) if flags.many("ulimit") else None,
+    }
+
+
+def _ulimit(text: str) -> dict[str, Any]:
+    name, _, values = text.partition("=")
+    soft, _, hard = values.partition(":")
+    try:
+        return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
+    except ValueError:
+        raise Failure(f'invalid argument "{text}" for "--ulimit" flag: invalid ulimit argument: {text}', 125) from None
+
+
+class _Steps:
+    """Prints the steps of the classic stream on a time line."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self.text = ""  # of the latest step
+        self.image_id = ""
+        self._began = time.monotonic()
+        self._is_open = self._is_cached = False
+
+    def take(self, answer: Mapping[str, Any]) -> None:
+        """Print one line of the stream. Its own ` --->` lines become the step's time or mark."""
+        self.image_id = str((answer.get("aux") or {}).get("ID") or self.image_id)
+        text = str(answer.get("stream") or "")
+        if self._quiet:
+            self.image_id = text.strip() or self.image_id
+            sys.stdout.write(text)
+            return
+        if step := _STEP.match(text):
+            self.text = step[3].rstrip("\n")
+            self._began, self._is_open, self._is_cached = time.monotonic(), True, False
+            print(f"[{step[1]}/{step[2]}] {self.text}")
+        elif text == " ---> Using cache\n":
+            self._is_cached = True
+        elif text.startswith(" ---> Running in "):
+            return
+        elif text.startswith(" ---> "):
+            self.end_step("cached" if self._is_cached else f"{time.monotonic() - self._began:.1f} s")
+        elif text:
+            sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def end_step(self, how: str) -> None:
+        """The step that is shown has ended; once."""
+        if self._is_open and not self._quiet:
+            print(f"      {how}")
+        self._is_open = False
+
+
+def _failure(error: StreamFailed, step: str, name: str, dockerfile: bytes | None) -> Failure:
+    """The failure with the step's line of the Dockerfile; its status is that of the command."""
+    failed = _FAILED.search(str(error))
+    status = int(failed[2]) if failed else 1
+    lines = (dockerfile or b"").decode("utf-8", "replace").splitlines()
+    at = _line_of(lines, step)
+    if at is None:
+        return Failure(str(error), status)
+    return Failure(f"{error}\n\n{name}:{at + 1}\n" + "\n".join(_excerpt(lines, at)), status)
+
+
+def _line_of(lines: Sequence[str], step: str) -> int | None:
+    """The index of the line where the step's instruction begins."""
+    wanted = step.split()
+    for number, line in enumerate(lines):
+        words = line.rstrip("\\` ").split()
+        if words and wanted[: len(words)] == words:
+            return number
+    return None
+
+
+def _excerpt(lines: Sequence[str], at: int) -> Iterator[str]:
+    shown: Iterable[int] = range(max(0, at - 2), min(len(lines), at + 3))
+    for number in shown:
+        yield f"{'-->' if number == at else '   '} {number + 1:4} | {lines[number]}"
