@@ -84,8 +84,8 @@ def test_a_failing_command_ends_the_build_with_docker_s_message(classic: Classic
 
 def test_stages_that_the_target_does_not_need_do_not_run(classic: Classic) -> None:
     file = (
-        "FROM busybox AS one\nRUN echo one > /f\nFROM busybox AS unused\nRUN exit 1\n"
-        "FROM scratch AS two\nCOPY --from=one /f /g\nFROM busybox\nCOPY --from=two /g /h\nCOPY --from=0 /f /i\n"
+        "FROM busybox AS one\nRUN echo one > /f\nFROM busybox AS unused\nCOPY --from=last /a /b\nRUN exit 1\n"
+        "FROM scratch AS two\nCOPY --from=one /f /g\nFROM busybox AS last\nCOPY --from=two /g /h\nCOPY --from=0 /f /i\n"
     )
     classic.build(file, "-t", "stages")
     assert classic.output("stages", "cat", "/h", "/i") == "one\none\n"
@@ -161,6 +161,7 @@ def test_a_copy_that_can_t_be_done_says_why(classic: Classic, step: str, message
         ("RUN x\n", "no build stage in current context"),
         ("FROM busybox\nCOPY --from=9 a b\n", "invalid stage index 9"),
         ("FROM busybox\nCOPY <<EOF /x\nhi\n", "unterminated heredoc"),
+        ("FROM busybox AS a\nCOPY --from=b /x /\nFROM a AS b\n", "needs to be defined before current stage"),
     ],
 )
 def test_a_faulty_dockerfile_is_refused(classic: Classic, dockerfile: str, message: str) -> None:

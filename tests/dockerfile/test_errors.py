@@ -292,6 +292,15 @@ def test_a_later_stage_matters_only_where_it_is_built() -> None:
         check_references(tree, needed_stages(tree, found, 1))
 
 
+def test_a_named_context_stands_before_a_stage_of_its_name() -> None:
+    tree = parse("FROM x AS a\nFROM a AS b\nCOPY --from=c y z\nRUN --mount=from=c,target=/ y\nFROM x AS c")
+    contexts = {"a", "c"}
+    found = bases(tree, global_scope(tree), contexts)
+    assert [base.stage for base in found] == [None, None, None]
+    assert needed_stages(tree, found, 1, contexts) == {1}
+    check_references(tree, None, contexts)
+
+
 def test_a_thousand_stages_in_a_row_are_no_circle() -> None:
     stages = ["FROM x AS s0", *(f"FROM x AS s{number}\nCOPY --from=s{number - 1} a b" for number in range(1, 1000))]
     check_references(parse("\n".join(stages)))

@@ -62,10 +62,11 @@ class Stages:
         self._predefined = expand.predefined_arguments(host, str(platform), request.target, given)
         self._arguments = expand.global_scope(dockerfile, given, self._predefined)
         self._base_images: dict[int, lint.BaseImage] = {}
-        stages.check_references(dockerfile)
-        self._bases = stages.bases(dockerfile, self._arguments)
+        names = request.contexts.keys()
+        self._bases = stages.bases(dockerfile, self._arguments, names)
         self._target = stages.target_stage(dockerfile, request.target)
-        self._needed = sorted(self._closure(self._target))
+        self._needed = sorted(stages.needed_stages(dockerfile, self._bases, self._target, names))
+        stages.check_references(dockerfile, self._needed, names)
         self._tasks: dict[int, asyncio.Task[ImageState]] = {}
         self._mounting = Mounting(layering, workspace, request, secrets_folder)
         self._total = sum(1 + len(dockerfile.stages[index].instructions) for index in self._needed)
@@ -74,22 +75,6 @@ class Stages:
         for index in self._needed:
             self._first[index] = number
             number += 1 + len(dockerfile.stages[index].instructions)
-
-    def _closure(self, target: int) -> set[int]:
-        needed: set[int] = set()
-        pending = [target]
-        while pending:
-            index = pending.pop()
-            if index in needed:
-                continue
-            needed.add(index)
-            if (base := self._bases[index].stage) is not None:
-                pending.append(base)
-            for instruction in self._dockerfile.stages[index].instructions:
-                for name, other in stages.sources(self._dockerfile, instruction):
-                    if other is not None and name not in self._request.contexts:
-                        pending.append(other)
-        return needed
 
     async def run(self) -> ImageState:
         """Build all needed stages. Raises BuildError, DockerfileError, EngineError: the first failure."""
@@ -158,7 +143,7 @@ class Stages:
         )
         report = Report(self._progress, vertex)
         with _reported(report, stage):
-            if base.stage is not None and base.name not in self._request.contexts:
+            if base.stage is not None:
                 state = imagestate.of_stage(await self._tasks[base.stage])
             else:
                 report.start()

@@ -28,8 +28,11 @@ class Base:
     platform_words: Expanded
 
 
-def bases(dockerfile: Dockerfile, build: BuildArguments) -> tuple[Base, ...]:
-    """The base of each stage. Raises DockerfileError for a blank name or platform."""
+def bases(dockerfile: Dockerfile, build: BuildArguments, contexts: Collection[str] = ()) -> tuple[Base, ...]:
+    """The base of each stage. `contexts` are named contexts: their names mean no stage.
+
+    Raises DockerfileError for a blank name or platform.
+    """
     lexer = Lexer(dockerfile.escape)
     names: dict[str, int] = {}
     found: list[Base] = []
@@ -46,7 +49,8 @@ def bases(dockerfile: Dockerfile, build: BuildArguments) -> tuple[Base, ...]:
             for word in sorted(platform.unmatched):
                 message = suggested(message, word, tuple(build.values)) if "did you" not in message else message
             raise DockerfileError(message, stage.lines)
-        found.append(Base(name.text, platform.text, names.get(name.text), name, platform))
+        earlier = None if name.text in contexts else names.get(name.text)
+        found.append(Base(name.text, platform.text, earlier, name, platform))
         if stage.name:
             names[stage.name] = stage.index
     return tuple(found)
@@ -69,14 +73,19 @@ def target_stage(dockerfile: Dockerfile, target: str) -> int:
     return found
 
 
-def sources(dockerfile: Dockerfile, instruction: Instruction) -> Iterator[tuple[str, int | None]]:
+def sources(
+    dockerfile: Dockerfile, instruction: Instruction, contexts: Collection[str] = ()
+) -> Iterator[tuple[str, int | None]]:
     """What COPY --from or the mounts of a RUN name: the name and, where it is a stage, its index.
 
-    COPY also takes a stage's number. Raises DockerfileError for a number that no stage has.
+    COPY also takes a stage's number. Names in `contexts` mean no stage. Raises DockerfileError for a number that no
+    stage has.
     """
     if isinstance(instruction, Copy) and instruction.from_:
         name = instruction.from_
-        if not _is_number(name):
+        if name in contexts:
+            yield name, None
+        elif not _is_number(name):
             yield name, find_stage(dockerfile, name)
         elif 0 <= int(name[:9]) < len(dockerfile.stages) and len(name) < 9:
             yield name, int(name)
@@ -84,7 +93,7 @@ def sources(dockerfile: Dockerfile, instruction: Instruction) -> Iterator[tuple[
             raise DockerfileError(f"invalid stage index {name}", instruction.lines)
     elif isinstance(instruction, Run):
         for name in instruction.mounts_from:
-            yield name, find_stage(dockerfile, name)
+            yield name, None if name in contexts else find_stage(dockerfile, name)
 
 
 def _is_number(text: str) -> bool:
@@ -92,7 +101,9 @@ def _is_number(text: str) -> bool:
     return digits.isascii() and digits.isdigit()
 
 
-def needed_stages(dockerfile: Dockerfile, found: Sequence[Base], target: int) -> frozenset[int]:
+def needed_stages(
+    dockerfile: Dockerfile, found: Sequence[Base], target: int, contexts: Collection[str] = ()
+) -> frozenset[int]:
     """The stages that a build of `target` needs: it and, in turn, their bases and what they copy or mount from."""
     needed: set[int] = set()
     pending = [target]
@@ -103,27 +114,30 @@ def needed_stages(dockerfile: Dockerfile, found: Sequence[Base], target: int) ->
         needed.add(index)
         base = found[index].stage
         pending += [base] if base is not None else []
-        pending += _edges(dockerfile, dockerfile.stages[index])
+        pending += _edges(dockerfile, dockerfile.stages[index], contexts)
     return frozenset(needed)
 
 
-def _edges(dockerfile: Dockerfile, stage: Stage) -> dict[int, Instruction]:
+def _edges(dockerfile: Dockerfile, stage: Stage, contexts: Collection[str]) -> dict[int, Instruction]:
     """The stages that one copies or mounts from, each with an instruction that does."""
     edges: dict[int, Instruction] = {}
     for instruction in stage.instructions:
-        edges |= {index: instruction for _, index in sources(dockerfile, instruction) if index is not None}
+        found = sources(dockerfile, instruction, contexts)
+        edges |= {index: instruction for _, index in found if index is not None}
     return edges
 
 
-def check_references(dockerfile: Dockerfile, stages: Collection[int] | None = None) -> None:
+def check_references(
+    dockerfile: Dockerfile, stages: Collection[int] | None = None, contexts: Collection[str] = ()
+) -> None:
     """Raises DockerfileError where stages depend on each other in a circle, or an instruction names a later stage.
 
     A circle is an error wherever it is; a later stage only in one of `stages` (None: any), those that are built.
     """
-    _check_circles(dockerfile.stages, [_edges(dockerfile, stage) for stage in dockerfile.stages])
+    _check_circles(dockerfile.stages, [_edges(dockerfile, stage, contexts) for stage in dockerfile.stages])
     for stage in dockerfile.stages:
         for instruction in stage.instructions if stages is None or stage.index in stages else ():
-            for name, index in sources(dockerfile, instruction):
+            for name, index in sources(dockerfile, instruction, contexts):
                 if index is not None and index >= stage.index:
                     raise DockerfileError(_too_late(instruction, name, stage), instruction.lines)
 
