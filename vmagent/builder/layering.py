@@ -41,6 +41,7 @@ class CacheUsers:
     def __init__(self) -> None:
         self._users: dict[str, int] = {}
         self._changed = asyncio.Condition()
+        self.beginning = asyncio.Lock()  # held while the folder of a cache mount is made: one of its users makes it
 
     def is_used(self, key: str) -> bool:
         return key in self._users

@@ -135,7 +135,9 @@ class Mounting:
         async with users.using(key, alone=mount.sharing == "locked"):
             folder = cache.mount_folder(key) / "content"
             owner = (mount.uid or 0, mount.gid or 0)
-            await asyncio.to_thread(_begin_cache, folder, initial, 0o755 if mount.mode is None else mount.mode, owner)
+            mode = 0o755 if mount.mode is None else mount.mode
+            async with users.beginning:
+                await asyncio.to_thread(_begin_cache, folder, initial, mode, owner)
             now = time.time_ns()
             known = cache.get(key)
             record = known or CacheRecord(
