@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmagent.dockerfile.errors import DockerfileError
 from vmagent.dockerfile.text import SPACES
@@ -33,6 +33,7 @@ class Ignore:
     """The compiled patterns of an ignore file. Paths are relative to the context, with slashes, cleaned."""
 
     patterns: tuple[_Pattern, ...]
+    _folders: dict[str, tuple[bool, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def negates(self) -> bool:
@@ -41,12 +42,28 @@ class Ignore:
 
     def ignores(self, path: str) -> bool:
         """Whether the file or folder at `path` does not belong to the context. The root, ".", always does."""
-        parents = _parents(path)
+        above = self._above(path.rpartition("/")[0])
         ignored = False
-        for pattern in self.patterns:
-            if pattern.negated is ignored and any(map(pattern.matches, (path, *parents))):
+        for pattern, inherited in zip(self.patterns, above, strict=True):
+            if pattern.negated is ignored and (inherited or pattern.matches(path)):
                 ignored = not pattern.negated
         return ignored and path != "."
+
+    def _above(self, folder: str) -> tuple[bool, ...]:
+        """Which patterns match `folder` or one above it; kept, because a context has many files in a folder."""
+        found = self._folders.get(folder)
+        if found is not None:
+            return found
+        found = (False,) * len(self.patterns)
+        for one in (*_parents(folder), folder) if folder else ():
+            known = self._folders.get(one)
+            if known is None:
+                known = tuple(
+                    inherited or pattern.matches(one) for inherited, pattern in zip(found, self.patterns, strict=True)
+                )
+                self._folders[one] = known
+            found = known
+        return found
 
     def below(self, parent: Sequence[bool], path: str) -> tuple[bool, tuple[bool, ...]]:
         """`ignores` for a walk from the root, as docker's clients walk.
