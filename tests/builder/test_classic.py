@@ -133,6 +133,10 @@ def test_copy_by_docker_s_rules(classic: Classic) -> None:
     assert found["w/a"] == found["doc"] == "0:0 644"
     assert found["sym"] == "0:0 750"
     assert classic.output("copies", "cat", "/l", "/doc") == "thi you\n"
+    folders = classic.output("copies", "stat", "-c", "%n %u:%g %a", "/w", "/w/deep", "/dir", "/owned", "/seven/e", "/p")
+    assert folders.splitlines() == [
+        *("/w 0:0 755", "/w/deep 0:0 755", "/dir 0:0 755", "/owned 1000:50 755", "/seven/e 7:7 755", "/p 0:0 755")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -199,10 +203,11 @@ def test_configuration_instructions(classic: Classic) -> None:
 
 
 def test_run_mounts(classic: Classic) -> None:
+    classic.folder.chmod(0o755)
     classic.write(a="from the context")
     classic.build(
         "FROM busybox AS other\nRUN mkdir /o && echo stage > /o/f\nFROM busybox\n"
-        "RUN --mount=target=/ctx cat /ctx/a > /a\n"
+        "USER user\nRUN --mount=target=/ctx cat /ctx/a > /tmp/a\nUSER root\nRUN mv /tmp/a /a\n"
         "RUN --mount=type=bind,from=other,source=/o,target=/o,rw cat /o/f > /f && echo x > /o/new\n"
         "RUN --mount=type=cache,target=/cache echo $(cat /cache/n 2>/dev/null)x > /cache/n; cat /cache/n > /n\n"
         "RUN --mount=type=cache,target=/cache cat /cache/n > /m\n"
@@ -212,6 +217,7 @@ def test_run_mounts(classic: Classic) -> None:
         "-t",
         "mounts",
     )
+    assert classic.output("mounts", "stat", "-c", "%a", "/") == "755\n"
     seen = classic.output("mounts", "sh", "-c", "cat /a /f /m /h; ls -d /ctx /o /cache /t 2>&1 | grep -c such")
     assert seen == "from the contextstage\nx\nheredoc\n4\n"
 

@@ -205,4 +205,5 @@ class Workspace:
 def _make(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True)
     for name in ("upper", "work"):
-        (folder / name).mkdir(mode=0o755)
+        (folder / name).mkdir()
+        (folder / name).chmod(0o755)  # what the container's root folder gets, whatever the engine's umask is

@@ -58,6 +58,16 @@ class _Namespace:
 
 
 @contextlib.contextmanager
+def _no_umask() -> Iterator[None]:
+    """Modes of what is made are those of the layer; the process's own files are for root only."""
+    umask = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
+@contextlib.contextmanager
 def _view(root: Message, place: str) -> Iterator[int]:
     """A descriptor of the root of a tree that is only read, in a mount namespace of the job's own if one is needed."""
     needs_mount = "folder" not in root and len(root["lowers"]) != 1
@@ -124,7 +134,8 @@ class _Work:
 
     def op_spool(self, job: Message, fds: Sequence[int]) -> Message:
         """Unpack an uploaded context, packed or not, into the new folder `into`; the bytes that arrived."""
-        os.makedirs(job["into"], mode=0o700)
+        os.makedirs(job["into"])
+        os.chmod(job["into"], 0o755)  # what a bind mount of the context shows; a folder above is for root only
         received = 0
         reported = 0
 
@@ -139,15 +150,13 @@ class _Work:
 
         compression, raw = peek(blocks())
         root = os.open(job["into"], FOLDER)
-        umask = os.umask(0)
         try:
-            with io.BufferedReader(_Stream(decompress(compression, raw)), 1 << 20) as source:
+            with _no_umask(), io.BufferedReader(_Stream(decompress(compression, raw)), 1 << 20) as source:
                 if source.peek(1):
                     tarring.extract(Tree(root), "/", source, keeps_kind=False, owner=(0, 0))
                 while source.read(1 << 20):
                     pass
         finally:
-            os.umask(umask)
             os.close(root)
         return {"received": received}
 
@@ -182,11 +191,10 @@ class _Work:
             return {"digest": digest.hexdigest()}
 
     def op_materialize(self, job: Message, _fds: Sequence[int]) -> Message:
-        """Copy what a bind mount of a RUN shows to the new path `into`; a folder's content, or a file."""
-        with _view(job["root"], job["place"]) as root:
+        """Copy what a bind mount of a RUN shows to the new path `into`: a folder with its content, or a file."""
+        with _view(job["root"], job["place"]) as root, _no_umask():
             (found,) = find(root, re.sub(r"([*?\[\\])", r"\\\1", job["path"]))
             folder, name = os.path.split(job["into"])
-            os.makedirs(job["into"] if found.is_folder else folder, exist_ok=True)
             target = os.open(folder, FOLDER)
             try:
                 copier = copying.Copier(root, target, owner=None, keeps_owners=not job["is_context"])
@@ -194,6 +202,13 @@ class _Work:
                     copier.copy(found, name, into=False)
             finally:
                 os.close(target)
+            if found.is_folder:
+                source = mounts.open_in_root(root, found.path or ".", FOLDER)
+                info = os.fstat(source)
+                os.close(source)
+                if not job["is_context"]:
+                    os.chown(job["into"], info.st_uid, info.st_gid)
+                os.chmod(job["into"], stat.S_IMODE(info.st_mode))
         return {"is_folder": found.is_folder}
 
     def op_download(self, job: Message, _fds: Sequence[int]) -> Message:
@@ -202,7 +217,7 @@ class _Work:
 
     def op_copy(self, job: Message, _fds: Sequence[int]) -> Message:
         """COPY or ADD: the layer with the files."""
-        with _Namespace.own(), _tree(job["target"], job["place"]) as target:
+        with _Namespace.own(), _tree(job["target"], job["place"]) as target, _no_umask():
             owner = look_up_owner(target, job["chown"]) if job["chown"] else None
             destination: str = job["destination"]
             into = destination.endswith("/") or copying.is_folder(target, clean(destination))
@@ -255,15 +270,11 @@ class _Work:
         with _open(root, found) as file:
             compression, raw = peek(file_blocks(file.fileno()))
             with io.BufferedReader(_Stream(decompress(compression, raw)), 1 << 20) as source:
-                umask = os.umask(0)
-                try:
-                    tarring.extract(Tree(target), f"/{place}", source, keeps_kind=False, owner=owner)
-                finally:
-                    os.umask(umask)
+                tarring.extract(Tree(target), f"/{place}", source, keeps_kind=False, owner=owner)
 
     def op_mkdir(self, job: Message, _fds: Sequence[int]) -> Message:
         """WORKDIR: the layer with the folder."""
-        with _Namespace.own(), _tree(job["target"], job["place"]) as target:
+        with _Namespace.own(), _tree(job["target"], job["place"]) as target, _no_umask():
             owner = look_up_owner(target, job["chown"]) if job["chown"] else (0, 0)
             os.close(copying.make_folders(target, clean(job["destination"]), owner))
         return self._layer(job)
