@@ -132,8 +132,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
         async def route(running: Running = running) -> None:
             wire = BuildKitWire(make)
-            running.server.router.add("POST", "/session", wire.session, endless=True, hijacks=True)
-            running.server.router.add("POST", "/grpc", wire.grpc, hijacks=True)
+            wire.add(running.server.router)
             running.server.http2 = wire.protocol
 
         running.call(route())

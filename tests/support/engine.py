@@ -21,7 +21,7 @@ from desktop.client.http import Endpoint
 from tests.support.blocking import BlockingReport
 from tests.support.limits import HANG_S
 from tests.support.logs import LOGS
-from tests.support.tools import docker_cli
+from tests.support.tools import docker_cli, docker_config
 from vmagent.blocking import ENVIRONMENT
 
 _SUBNETS = itertools.count(1)
@@ -97,6 +97,11 @@ class NativeEngine:
     def docker(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
         """Run trixie's docker CLI against this engine; text streams captured."""
         return run([docker_cli(), *args], {"DOCKER_HOST": self.host, "DOCKER_CLI_HINTS": "false"}, check, **kwargs)
+
+    def buildx(self, *args: str | Path, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        """Run trixie's docker CLI with buildx against this engine; text streams captured."""
+        environment = {"DOCKER_HOST": self.host, "DOCKER_CLI_HINTS": "false", "DOCKER_CONFIG": str(docker_config())}
+        return run([docker_cli(), *args], environment, check, **kwargs)
 
     def cove(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
         """Run the `cove` command line against this engine; text streams captured."""

@@ -30,15 +30,17 @@ def docker_cli() -> Path:
 
 @functools.cache
 def docker_config() -> Path:
-    """A folder for DOCKER_CONFIG with trixie's buildx as plugin. Raises CalledProcessError."""
-    folder = CACHE / "docker-buildx"
-    subprocess.run([ROOT / "packaging" / "trixie.sh", folder, "docker-buildx"], check=True, timeout=300)
+    """A folder for DOCKER_CONFIG with trixie's buildx and Compose as plugins. Raises CalledProcessError."""
+    folder = CACHE / "docker-plugins"
+    unpack = ROOT / "packaging" / "trixie.sh"
+    subprocess.run([unpack, folder, "docker-buildx", "docker-compose"], check=True, timeout=300)
     plugins = folder / "config" / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
-    link = plugins / "docker-buildx"
-    if not link.is_symlink():
-        with contextlib.suppress(FileExistsError):  # another run of the tests made it meanwhile
-            link.symlink_to(folder / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx")
+    for name in ("docker-buildx", "docker-compose"):
+        link = plugins / name
+        if not link.is_symlink():
+            with contextlib.suppress(FileExistsError):  # another run of the tests made it meanwhile
+                link.symlink_to(folder / "usr" / "libexec" / "docker" / "cli-plugins" / name)
     return folder / "config"
 
 

@@ -13,6 +13,8 @@ from typing import Protocol
 import structlog
 
 from vmagent.api.messages import Request, Response
+from vmagent.api.router import Router
+from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,17 @@ class Served(Protocol):
         """Returns when the session's connection has ended. Raises BadRequest before `hand_over`."""
 
 
+async def connect(engine: Engine) -> Served:
+    """The wire of an open engine, its modules loaded now. Raises EngineError, OSError."""
+    return await (await asyncio.to_thread(_load))(engine)
+
+
+def _load() -> Callable[[Engine], Awaitable[Served]]:
+    from vmagent.buildkit.product import connect as made_of
+
+    return made_of
+
+
 class BuildKitWire:
     """The handlers of the three ways in."""
 
@@ -37,6 +50,11 @@ class BuildKitWire:
         """`make`: called once; its failure is the failure of each request that waited for it."""
         self._make = make
         self._made: asyncio.Task[Served] | None = None
+
+    def add(self, router: Router) -> None:
+        """Add the endpoints."""
+        router.add("POST", "/session", self.session, endless=True, hijacks=True)
+        router.add("POST", "/grpc", self.grpc, hijacks=True)
 
     async def get(self) -> Served:
         """What serves the wire. Raises EngineError."""

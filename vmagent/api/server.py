@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from vmagent.api.buildkit import BuildKitWire, connect
 from vmagent.api.hangup import HangupWatch
 from vmagent.api.http import Connection
 from vmagent.api.messages import Request, Response, error_response
@@ -27,7 +28,8 @@ class Server:
     """Serves one engine on any number of listening sockets. Made by `serve`."""
 
     def __init__(self, engine: Engine, *, http2: Callable[[], asyncio.Protocol] | None = None) -> None:
-        self.http2 = http2
+        wire = BuildKitWire(lambda: connect(engine))
+        self.http2: Callable[[], asyncio.Protocol] | None = http2 or wire.protocol
         self.hangups = HangupWatch(asyncio.get_running_loop())
         self.is_stopping = False
         self._engine = engine
@@ -36,6 +38,7 @@ class Server:
         self._servers: list[asyncio.AbstractServer] = []
         self.match = self.router.match
         add_all(self.router, engine)
+        wire.add(self.router)
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections on `listener`, which the keeper owns: its path is not removed at the end."""
@@ -108,7 +111,7 @@ class Server:
 async def serve(
     engine: Engine, listeners: Sequence[socket.socket], *, http2: Callable[[], asyncio.Protocol] | None = None
 ) -> Server:
-    """Serve `engine` on `listeners`, and by `http2()` connections that begin with the preface of HTTP/2.
+    """Serve `engine` on `listeners`. Connections that begin with the preface of HTTP/2 are `http2`'s, else BuildKit's.
 
     Raises OSError if a listener can't listen.
     """

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vmagent.builder import exporting
 from vmagent.builder.bases import Bases
 from vmagent.builder.cache import Cache, PruneFilters
 from vmagent.builder.contexts import Contexts, SpooledContext
@@ -149,6 +150,22 @@ class Builder:
         for one in references:
             self._store.emit("tag", image_id, one.familiar)
         return image_id
+
+    async def archive(self, image: BuiltImage, names: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        """The image as a tar, for `docker load` and OCI tools; it does not become an image of the store.
+
+        Raises EngineError.
+        """
+        before = set(self._store.images)
+        image_id = await self.store(image, ())
+        chunks = exporting.archive(self._images, self._store, image_id, names, is_temporary=image_id not in before)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    def files(self, image: BuiltImage) -> contextlib.AbstractAsyncContextManager[Path]:
+        """A folder with the image's files. Raises BuildError, OSError."""
+        return exporting.files(self._store, self._layering.run, image)
 
     # --- the cache
 

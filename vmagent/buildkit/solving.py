@@ -32,6 +32,7 @@ from vmagent.buildkit.contexts import KeptFolders, SessionFolder
 from vmagent.buildkit.filesync import OnDisk
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.status import StatusLog
+from vmagent.dockerfile.errors import DockerfileError, Lines
 from vmagent.errors import EngineError
 
 MAX_DOCKERFILE = 16 << 20  # bytes
@@ -70,8 +71,11 @@ class Solver:
             job.status.source = _source(request)
             try:
                 return Answer(await self._builder.build(request, job.status))
+            except DockerfileError as e:
+                raise GRPCError(Code.UNKNOWN, str(e), _details(e.lines, request)) from e
             except BuildError as e:
-                raise GRPCError(Code.UNKNOWN, str(e), _details(e, request)) from e
+                lines = Lines(e.line, e.line) if e.line else None
+                raise GRPCError(Code.UNKNOWN, str(e), _details(lines, request)) from e
         finally:
             await folders.close()
 
@@ -201,17 +205,16 @@ def _source(request: BuildRequest) -> pb.SourceInfo:
     return pb.SourceInfo(filename=request.dockerfile_name, data=request.dockerfile, language="Dockerfile")
 
 
-def _details(error: BuildError, request: BuildRequest) -> list[pb.Detail]:
+def _details(lines: Lines | None, request: BuildRequest) -> list[pb.Detail]:
     """Where in the Dockerfile the build failed; clients print the lines around it."""
-    if not error.line:
+    if lines is None:
         return []
-    position = {"line": error.line}
     value = {
         "info": {
             "filename": request.dockerfile_name,
             "data": base64.b64encode(request.dockerfile).decode(),
             "language": "Dockerfile",
         },
-        "ranges": [{"start": position, "end": position}],
+        "ranges": [{"start": {"line": lines.first}, "end": {"line": lines.last}}],
     }
     return [pb.Detail(type_url=_SOURCE_DETAIL, value=json.dumps(value).encode())]

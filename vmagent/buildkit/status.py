@@ -26,6 +26,8 @@ class StatusLog:
         self._is_complete = False
 
     def vertex(self, vertex: Vertex) -> None:
+        if vertex.is_metadata:
+            return
         self.vertexes[vertex.digest] = vertex
         self._add(
             vertexes=[

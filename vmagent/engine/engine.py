@@ -127,6 +127,14 @@ class Engine:
             data_root, exec_root, registry, background, supervisor, tidying, store, lifecycle, self.execs, steps
         )
 
+    @property
+    def data_root(self) -> DataRoot:
+        return self._data_root
+
+    def host_gateway(self) -> str:
+        """The address that `--add-host NAME:host-gateway` means; "" without a default bridge."""
+        return self._endpoints.gateway()
+
     # --- opening
 
     async def open(self) -> None:

@@ -302,6 +302,23 @@ class ImageStore:
         token: str = (await self._store.pool.run(job))["identity_token"]
         return token
 
+    async def distribution(self, ref: str, auth: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The API's DistributionInspect of a reference, by its registry. Raises BadRequest, NotFound, Unauthorized,
+        EngineError in docker's words."""
+        reference = Reference.parse(ref)
+        if not reference.digest:
+            reference = reference.with_default_tag()
+        job = {
+            "op": "describe",
+            "domain": reference.domain,
+            "path": reference.path,
+            "tag": reference.tag,
+            "digest": reference.digest,
+            "insecure": self._store.insecure_registries,
+            "auth": dict(auth or {}),
+        }
+        return await self._store.pool.run(job)
+
     async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
         """A tar of the images, for `load` and for OCI tools. A repository without a tag means all its tags."""
         names: dict[str, list[str]] = {}
@@ -310,11 +327,17 @@ class ImageStore:
                 names.setdefault(image_id, [])
                 if key is not None and key not in names[image_id]:
                     names[image_id].append(key)
+        async with contextlib.aclosing(self.save_as(names)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def save_as(self, names: Mapping[str, Sequence[str]]) -> AsyncGenerator[bytes, None]:
+        """As `save`: images by their ids, with the names (keys of references) that they get in the archive."""
         with contextlib.ExitStack() as stack:
             for image_id in names:
                 stack.callback(self._store.hold(image_id).release)
             images = [
-                {"id": image_id, "layers": self._store.images[image_id].layers, "names": keys}
+                {"id": image_id, "layers": self._store.image(image_id).layers, "names": [*keys]}
                 for image_id, keys in names.items()
             ]
             job = {"op": "save", "data_root": str(self._store.root.path), "images": images}

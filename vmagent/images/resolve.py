@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
@@ -19,6 +20,8 @@ _CONFIG_TYPES = frozenset(
         "application/octet-stream",  # docker before 1.10 wrote this
     )
 )
+_OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _MAX_LAYERS = 500  # overlayfs takes at most 500 lower folders
 
 
@@ -30,6 +33,20 @@ class Found:
     manifest: bytes
     config: bytes
     layers: list[tuple[Expected, str]]  # each with its diff_id, bottom first
+
+
+def describe(registry: Registry, reference: Reference) -> dict[str, Any]:
+    """The API's DistributionInspect: what the reference points to, and the platforms that it has. Raises ImageFault."""
+    data, digest = registry.manifest(reference.digest or str(reference.tag), reference.familiar)
+    manifest = document(data, "manifest")
+    if is_index := manifest.get("mediaType") in INDEX_TYPES or "manifests" in manifest:
+        platforms = [entry["platform"] for entry in objects(manifest, "manifests") if "platform" in entry]
+    else:
+        expected = descriptor(manifest.get("config"), "the config")
+        parsed = image_config.parse(registry.small_blob(expected, image_config.MAX_CONFIG_BYTES))
+        platforms = [{key: parsed[key] for key in ("architecture", "os", "variant") if key in parsed}]
+    kind = manifest.get("mediaType") or (_OCI_INDEX if is_index else _OCI_MANIFEST)
+    return {"Descriptor": {"mediaType": kind, "digest": digest, "size": len(data)}, "Platforms": platforms}
 
 
 def find(registry: Registry, reference: Reference, wanted: Platform, *, is_asked: bool) -> Found:

@@ -102,6 +102,11 @@ class Worker:
         with _registry(job) as registry:
             return {"tags": registry.tags()}
 
+    def op_describe(self, job: Message, fds: list[int]) -> Message:
+        """What a reference points to at its registry."""
+        with _registry(job) as registry:
+            return resolve.describe(registry, Reference(job["domain"], job["path"], job["tag"], job["digest"]))
+
     def op_resolve(self, job: Message, fds: list[int]) -> Message:
         """Manifest and config of a reference, kept in the job's folder; its layers' descriptors."""
         reference = Reference(job["domain"], job["path"], job["tag"], job["digest"])

@@ -32,8 +32,6 @@ def add(router: Router, engine: Engine) -> None:
     routes = _Builds(engine)
     router.add("POST", "/build", routes.build, streams=True)
     router.add("POST", "/build/cancel", _no_builder)
-    router.add("POST", "/session", _no_builder)
-    router.add("POST", "/grpc", _no_builder)
     router.add("POST", "/build/prune", routes.prune)
 
 

@@ -106,7 +106,8 @@ class _Images:
         raise NotImplementedHere("searching Docker Hub is not supported")
 
     async def distribution(self, request: Request) -> Response:
-        raise NotImplementedHere("asking a registry about an image without pulling it is not supported yet")
+        images = self._engine.images
+        return json_response(await images.distribution(request.params["name"], registry_auth(request)))
 
 
 def _adapted(image: JsonObject, version: Version) -> JsonObject:

@@ -1,0 +1,177 @@
+"""The real docker CLI with buildx and Compose builds on a native engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
+from tests.support.waiting import wait_until
+
+IMAGE = "busybox:latest"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "f").write_text("built\n")
+    return folder
+
+
+def write(context: Path, text: str) -> Path:
+    (context / "Dockerfile").write_text(text)
+    return context
+
+
+def test_a_build_and_its_progress(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nARG W=x\nENV M=$W\nCOPY f /f\nRUN cat /f >/g; echo hello\nCMD cat /g; echo $M\n")
+    done = engine.buildx("build", "--progress=plain", "--build-arg", "W=y", "-t", "cvt/x1", context)
+    assert engine.docker("run", "--rm", "cvt/x1").stdout == "built\ny\n"
+    names = re.findall(r"^#\d+ (\[.*|exporting .*)$", done.stderr, re.M)
+    assert names[0] == "[internal] load build definition from Dockerfile"
+    assert {"[internal] load build context", "[2/3] COPY f /f", "exporting to image"} <= set(names)
+    assert re.search(r"^#\d+ \d\.\d+ hello$", done.stderr, re.M)
+    assert re.search(r"^#\d+ naming to docker\.io/cvt/x1:latest done$", done.stderr, re.M)
+    again = engine.buildx("build", "--progress=plain", "--build-arg", "W=y", "-t", "cvt/x1", context)
+    assert re.search(r"^#\d+ \[3/3\] RUN .*\n#\d+ CACHED$", again.stderr, re.M)
+
+
+def test_load_and_quiet_and_iidfile(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
+    write(context, f"FROM {IMAGE}\nRUN echo 1 >/one\n")
+    iid = tmp_path / "iid"
+    done = engine.buildx("buildx", "build", "-q", "--load", "-t", "cvt/x2:t", "--iidfile", str(iid), context)
+    shown = json.loads(engine.docker("inspect", "cvt/x2:t").stdout)[0]
+    assert done.stdout.strip() == shown["Id"] == iid.read_text()
+
+
+def test_a_step_that_fails(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\n\nRUN exit 5\n")
+    done = engine.buildx("build", "--progress=plain", context, check=False)
+    assert done.returncode == 1
+    assert "   3 | >>> RUN exit 5\n" in done.stderr
+    assert done.stderr.endswith(
+        'ERROR: failed to solve: process "/bin/sh -c exit 5" did not complete successfully: exit code: 5\n'
+    )
+
+
+def test_an_unknown_instruction(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nFOO bar\n")
+    done = engine.buildx("build", context, check=False)
+    assert "   2 | >>> FOO bar\n" in done.stderr
+    assert "ERROR: failed to solve: dockerfile parse error on line 2: unknown instruction: FOO" in done.stderr
+
+
+def test_a_missing_source_of_copy(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nCOPY missing /m\n")
+    done = engine.buildx("build", context, check=False)
+    assert done.returncode == 1
+    assert '"/missing": not found' in done.stderr
+
+
+def test_dockerignore(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nCOPY . /c\n")
+    (context / "drop").write_text("d")
+    (context / ".dockerignore").write_text("drop\n")
+    engine.buildx("build", "-q", "-t", "cvt/x3", context)
+    assert engine.docker("run", "--rm", "cvt/x3", "ls", "/c").stdout.split() == ["Dockerfile", "f"]
+
+
+def test_a_secret_and_an_ssh_agent(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("hush")
+    agent_socket = tmp_path / "agent.sock"
+    write(
+        context,
+        f"FROM {IMAGE}\n"
+        "RUN --mount=type=secret,id=s cat /run/secrets/s >/got\n"
+        'RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n'
+        "RUN ls /run/secrets >/listed 2>&1 || true\n",
+    )
+    with subprocess.Popen(["ssh-agent", "-D", "-a", agent_socket], stdout=subprocess.DEVNULL) as agent:
+        try:
+            wait_until(agent_socket.exists)
+            engine.buildx(
+                "build", "-q", "-t", "cvt/x4", "--secret", f"id=s,src={tmp_path / 's'}", "--ssh",
+                f"default={agent_socket}", context,
+            )  # fmt: skip
+        finally:
+            agent.terminate()
+            agent.wait(HANG_S)
+    assert engine.docker("run", "--rm", "cvt/x4", "cat", "/got").stdout == "hush"
+
+
+def test_a_push_to_a_registry(engine: NativeEngine, context: Path, registry: str) -> None:
+    write(context, f"FROM {IMAGE}\nRUN echo pushed >/p\n")
+    name = f"{registry}/cvt/pushed:1"
+    metadata = context / "metadata.json"
+    engine.buildx("buildx", "build", "-q", "--push", "-t", name, "--metadata-file", metadata, context)
+    pushed = json.loads(metadata.read_text())["containerimage.digest"]
+    engine.docker("rmi", name)
+    assert f"Digest: {pushed}\n" in engine.docker("pull", name).stdout
+    assert engine.docker("run", "--rm", name, "cat", "/p").stdout.endswith("pushed\n")
+
+
+def test_outputs(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
+    write(context, "FROM scratch\nCOPY --chmod=750 f /d/f\n")
+    images = engine.docker("images", "-aq").stdout
+    out = tmp_path / "out"
+    engine.buildx("build", "-q", "-o", str(out), context)
+    assert (out / "d" / "f").read_text() == "built\n"
+    assert (out / "d" / "f").stat().st_mode & 0o7777 == 0o750
+    engine.buildx("build", "-q", "--output", f"type=tar,dest={tmp_path / 't.tar'}", context)
+    with tarfile.open(tmp_path / "t.tar") as tar:
+        assert [member.name for member in tar if member.isfile()] == ["d/f"]
+    for kind in ("docker", "oci"):
+        archive = tmp_path / f"{kind}.tar"
+        engine.buildx("build", "-q", "-t", f"cvt/{kind}:7", "--output", f"type={kind},dest={archive}", context)
+        with tarfile.open(archive) as tar:
+            assert {"index.json", "oci-layout", "manifest.json"} <= set(tar.getnames())
+    assert engine.docker("images", "-aq").stdout == images
+    assert "Loaded image: cvt/docker:7" in engine.docker("load", "-i", str(tmp_path / "docker.tar")).stdout
+
+
+def test_named_contexts(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "o").write_text("o")
+    write(context, "FROM base\nCOPY --from=other o /o\n")
+    engine.buildx(
+        "build", "-q", "-t", "cvt/x5", "--build-context", f"other={tmp_path / 'other'}", "--build-context",
+        f"base=docker-image://{IMAGE}", context,
+    )  # fmt: skip
+    assert engine.docker("run", "--rm", "cvt/x5", "cat", "/o").stdout == "o"
+
+
+def test_compose_build(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nCOPY f /f\nCMD cat /f\n")
+    (context / "compose.yaml").write_text("name: cvtx\nservices:\n  one:\n    build: .\n    image: cvt/composed\n")
+    engine.buildx("compose", "-f", context / "compose.yaml", "build")
+    assert engine.docker("run", "--rm", "cvt/composed").stdout == "built\n"
+
+
+def test_bake(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nARG A\nRUN echo $A >/a\n")
+    bake = {
+        "group": {"default": {"targets": ["x", "y"]}},
+        "target": {name: {"context": str(context), "args": {"A": name}, "tags": [f"cvt/bake-{name}"]} for name in "xy"},
+    }
+    (context / "bake.json").write_text(json.dumps(bake))
+    engine.buildx("buildx", "bake", "-f", context / "bake.json")
+    assert [engine.docker("run", "--rm", f"cvt/bake-{name}", "cat", "/a").stdout for name in "xy"] == ["x\n", "y\n"]
+
+
+def test_the_cache_is_shown_and_pruned(own_engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nRUN echo cached >/c\n")
+    own_engine.buildx("build", "-q", context)
+    shown = own_engine.buildx("buildx", "du", "--verbose").stdout
+    assert "RUN" in shown
+    assert re.search(r"Total:\s+[\d.]+k?B", shown)
+    assert re.search(r"Total:\s+[\d.]+k?B", own_engine.buildx("buildx", "prune", "-af").stdout)
+    assert "RUN" not in own_engine.buildx("buildx", "du", "--verbose").stdout
+    again = own_engine.buildx("build", "--progress=plain", context)
+    assert "CACHED" not in again.stderr.partition("RUN")[2]

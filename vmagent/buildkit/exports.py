@@ -1,0 +1,227 @@
+"""The exporters: what was built becomes an image of the store, goes to a registry, or is sent to the client.
+
+`moby` and `image` name it in the store and push it; `docker` and `oci` send an archive, `tar` and `local` its files.
+The attributes are those that buildx gives (docs of `docker buildx build --output`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+from vmagent.builder.progress import Vertex, VertexStatus
+from vmagent.builder.request import InvalidBuild
+from vmagent.builder.result import BuildResult, BuiltImage
+from vmagent.buildkit import messages as pb
+from vmagent.buildkit.attachments import SessionCredentials
+from vmagent.buildkit.filesync import OnDisk, send_bytes, send_tree
+from vmagent.buildkit.frontend import is_true
+from vmagent.buildkit.jobs import Job
+from vmagent.buildkit.status import StatusLog
+from vmagent.errors import EngineError
+from vmagent.images.reference import Reference
+
+_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+_IMAGE_TYPES = ("moby", "image")
+_ARCHIVE_TYPES = ("docker", "oci")
+
+
+class Images(Protocol):
+    """What exporting needs of the builder and of the image store."""
+
+    async def store(self, image: BuiltImage, names: list[str]) -> str:
+        """Make it an image of the store; its id. Raises EngineError."""
+
+    def push(self, name: str, auth: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Send the named image to its registry; the lines of the API's stream. Raises EngineError."""
+
+    def archive(self, image: BuiltImage, names: list[str]) -> AsyncGenerator[bytes, None]:
+        """The image as a tar, for `docker load` and OCI tools. Raises EngineError."""
+
+    def files(self, image: BuiltImage) -> AbstractAsyncContextManager[Path]:
+        """A folder with the image's files. Raises EngineError."""
+
+    def packed(self, folder: Path) -> AsyncGenerator[bytes, None]:
+        """The folder as a tar. Raises EngineError."""
+
+
+class SessionExports:
+    """All exporters (`control.Exports`)."""
+
+    def __init__(self, images: Images, on_disk: OnDisk) -> None:
+        self._images, self._on_disk = images, on_disk
+
+    async def export(self, job: Job, result: BuildResult) -> Mapping[str, str]:
+        reply: dict[str, str] = {}
+        for number, exporter in enumerate(exporters(job.request)):
+            if exporter.Type in _IMAGE_TYPES:
+                reply.update(await self._to_store(job, exporter, result))
+            elif exporter.Type in _ARCHIVE_TYPES:
+                reply.update(await self._as_archive(job, exporter, number, result))
+            elif exporter.Type == "tar":
+                await self._as_tar(job, number, result)
+            elif exporter.Type == "local":
+                await self._as_tree(job, number, result)
+            else:
+                raise InvalidBuild(f"exporter {exporter.Type!r} could not be found")
+        return reply
+
+    async def _to_store(self, job: Job, exporter: pb.Exporter, result: BuildResult) -> Mapping[str, str]:
+        image = _only(result, exporter)
+        names = names_of(exporter)
+        report = _Report(job.status, "exporting to image")
+        with report:
+            with report.step("exporting layers"):
+                image_id = await self._images.store(image, names)
+            with report.step(f"writing image {image_id}"):
+                pass
+            for name in names:
+                with report.step(f"naming to {name}"):
+                    pass
+        if is_true(exporter.Attrs.get("push", "")):
+            if not names:
+                raise InvalidBuild("tag is needed when pushing to registry")
+            credentials = SessionCredentials(job.session)
+            for name in names:
+                await self._push(job.status, name, await credentials.get(Reference.parse(name).domain))
+        return _described(image_id, names)
+
+    async def _push(self, status: StatusLog, name: str, auth: Mapping[str, Any]) -> None:
+        report = _Report(status, f"pushing {name}")
+        with report:
+            async with aclosing(self._images.push(name, auth)) as lines:
+                async for line in lines:
+                    if "error" in line:
+                        raise EngineError(f"failed to push {name}: {line['error']}")
+                    if layer := line.get("id"):
+                        report.push_line(layer, line)
+
+    async def _as_archive(self, job: Job, exporter: pb.Exporter, number: int, result: BuildResult) -> Mapping[str, str]:
+        if exporter.Attrs.get("tar", "") in ("false", "0"):
+            raise InvalidBuild(f"the {exporter.Type} exporter writes a tar: tar=false is not supported")
+        image = _only(result, exporter)
+        names = names_of(exporter)
+        kind = "docker image format" if exporter.Type == "docker" else "oci image format"
+        report = _Report(job.status, f"exporting to {kind}")
+        with report, report.step("sending tarball"):
+            await send_bytes(job.session, self._images.archive(image, names), number, {})
+        return {"image.name": ",".join(names)} if names else {}
+
+    async def _as_tar(self, job: Job, number: int, result: BuildResult) -> None:
+        report = _Report(job.status, "exporting to client tarball")
+        with report, report.step("sending tarball"):
+            async with self._images.files(_only(result, None)) as folder:
+                await send_bytes(job.session, self._images.packed(folder), number, {})
+
+    async def _as_tree(self, job: Job, number: int, result: BuildResult) -> None:
+        report = _Report(job.status, "exporting to client directory")
+        with report, report.step("copying files"):
+            async with self._images.files(_only(result, None)) as folder:
+                await send_tree(job.session, folder, number, self._on_disk)
+
+
+def exporters(request: pb.SolveRequest) -> list[pb.Exporter]:
+    """Of a request by a new or an old client."""
+    if request.Exporters or not request.ExporterDeprecated:
+        return list(request.Exporters)
+    return [pb.Exporter(Type=request.ExporterDeprecated, Attrs=request.ExporterAttrsDeprecated)]
+
+
+def names_of(exporter: pb.Exporter) -> list[str]:
+    """Full names with a tag, such as docker.io/library/a:latest. Raises BadRequest."""
+    given = [name for name in exporter.Attrs.get("name", "").split(",") if name]
+    return [Reference.parse(name).with_default_tag().key for name in given]
+
+
+def _only(result: BuildResult, exporter: pb.Exporter | None) -> BuiltImage:
+    if len(result.images) != 1:
+        what = "this export" if exporter is None else f"the {exporter.Type} exporter"
+        raise InvalidBuild(f"{what} takes one platform, and {len(result.images)} were built")
+    return result.images[0]
+
+
+def _described(image_id: str, names: list[str]) -> Mapping[str, str]:
+    """The reply's entries by BuildKit's keys (exporter/containerimage/exptypes)."""
+    descriptor = {"mediaType": _CONFIG_TYPE, "digest": image_id, "size": 0}
+    reply = {
+        "containerimage.digest": image_id,
+        "containerimage.config.digest": image_id,
+        "containerimage.descriptor": base64.b64encode(json.dumps(descriptor).encode()).decode(),
+    }
+    return {**reply, "image.name": ",".join(names)} if names else reply
+
+
+class _Report:
+    """A vertex of the export and its parts, in the build's progress."""
+
+    def __init__(self, status: StatusLog, title: str) -> None:
+        self._status, self._title = status, title
+        self._digest = f"sha256:{sha256(title.encode()).hexdigest()}"
+        self._started = time.time_ns()
+
+    def __enter__(self) -> None:
+        self._status.vertex(Vertex(digest=self._digest, name=self._title, started_ns=self._started))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        text = "" if error is None else "context canceled" if isinstance(error, asyncio.CancelledError) else str(error)
+        self._status.vertex(
+            Vertex(
+                digest=self._digest,
+                name=self._title,
+                started_ns=self._started,
+                completed_ns=time.time_ns(),
+                error=text,
+            )
+        )
+
+    def step(self, name: str) -> _Part:
+        return _Part(self._status, self._digest, name)
+
+    def push_line(self, layer: str, line: Mapping[str, Any]) -> None:
+        """One line of the API's stream of a push."""
+        detail = line.get("progressDetail") or {}
+        is_done = line.get("status") in ("Pushed", "Layer already exists", "Mounted from")
+        self._status.status(
+            VertexStatus(
+                vertex=self._digest,
+                id=f"pushing layer {layer}",
+                current=detail.get("current", 0),
+                total=detail.get("total", 0),
+                at_ns=time.time_ns(),
+                started_ns=self._started,
+                completed_ns=time.time_ns() if is_done else None,
+            )
+        )
+
+
+class _Part:
+    """One line below a vertex."""
+
+    def __init__(self, status: StatusLog, vertex: str, name: str) -> None:
+        self._status, self._vertex, self._name = status, vertex, name
+        self._started = time.time_ns()
+
+    def __enter__(self) -> None:
+        self._send(None)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._send(time.time_ns())
+
+    def _send(self, completed: int | None) -> None:
+        self._status.status(
+            VertexStatus(
+                vertex=self._vertex,
+                id=self._name,
+                at_ns=time.time_ns(),
+                started_ns=self._started,
+                completed_ns=completed,
+            )
+        )
