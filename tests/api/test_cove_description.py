@@ -13,13 +13,14 @@ import yaml
 from tests.api.conftest import Running, read_all
 from tests.support.description import DESCRIPTION, conforms, object_schemas
 from tests.support.engine import NativeEngine
+from vmagent.api.buildkit import BuildKitWire, connect
 from vmagent.api.router import Router
 from vmagent.api.routes import add_all
 
 
 def test_every_described_call_is_served_and_the_reverse(api: Running) -> None:
     router = Router()
-    add_all(router, api.engine)
+    add_all(router, api.engine, BuildKitWire(lambda: connect(api.engine)))
     served = {(method, path) for method, path in router.templates if path.startswith("/cove/")}
     described = {(method.upper(), path) for path, verbs in DESCRIPTION["paths"].items() for method in verbs}
     assert served == described

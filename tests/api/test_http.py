@@ -123,7 +123,7 @@ def test_ping_by_head_has_an_empty_body(api: Running) -> None:
     assert body == b""
     assert b"\r\nContent-Length: 0" in head
     assert b"\r\nContent-Type: text/plain; charset=utf-8" in head
-    assert b"\r\nBuilder-Version: 1" in head
+    assert b"\r\nBuilder-Version: 2" in head
 
 
 def test_options_is_always_welcome(api: Running) -> None:

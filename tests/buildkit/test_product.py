@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import NativeEngine
+from tests.support.engine import NativeEngine, run
 from tests.support.limits import HANG_S
+from tests.support.tools import bookworm_docker_cli
 from tests.support.waiting import wait_until
 
 IMAGE = "busybox:latest"
@@ -175,3 +176,32 @@ def test_the_cache_is_shown_and_pruned(own_engine: NativeEngine, context: Path) 
     assert "RUN" not in own_engine.buildx("buildx", "du", "--verbose").stdout
     again = own_engine.buildx("build", "--progress=plain", context)
     assert "CACHED" not in again.stderr.partition("RUN")[2]
+
+
+def old_docker(engine: NativeEngine, *args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run bookworm's docker CLI, which has a BuildKit client of its own."""
+    return run([bookworm_docker_cli(), *args], {"DOCKER_HOST": engine.host, "DOCKER_BUILDKIT": "1"}, check)
+
+
+def test_the_older_form_of_the_wire(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
+    """`POST /build?version=2`, which docker's CLI 18.09 to 22 uses where the ping says 2."""
+    write(
+        context,
+        f"FROM {IMAGE}\nARG W\nCOPY f /f\nRUN --mount=type=secret,id=s cat /run/secrets/s /f >/g; echo $W >>/g\n",
+    )
+    (tmp_path / "s").write_text("hush\n")
+    done = old_docker(
+        engine, "build", "--progress=plain", "-t", "cvt/old", "--build-arg", "W=w", "--secret",
+        f"id=s,src={tmp_path / 's'}", context,
+    )  # fmt: skip
+    assert re.search(r"^#\d+ \[3/3\] RUN ", done.stderr, re.M)
+    assert re.search(r"^#\d+ naming to docker\.io/cvt/old:latest ", done.stderr, re.M)
+    assert engine.docker("run", "--rm", "cvt/old", "cat", "/g").stdout == "hush\nbuilt\nw\n"
+    assert old_docker(engine, "build", "-q", context).stdout.startswith("sha256:")
+
+
+def test_the_older_form_shows_what_failed(engine: NativeEngine, context: Path) -> None:
+    write(context, f"FROM {IMAGE}\nRUN exit 6\n")
+    done = old_docker(engine, "build", "--progress=plain", context, check=False)
+    assert done.returncode == 1
+    assert 'process "/bin/sh -c exit 6" did not complete successfully: exit code: 6' in done.stderr

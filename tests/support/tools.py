@@ -29,6 +29,15 @@ def docker_cli() -> Path:
 
 
 @functools.cache
+def bookworm_docker_cli() -> Path:
+    """Bookworm's `docker` client (20.10), unpacked beside the system. Raises CalledProcessError."""
+    folder = CACHE / "docker-bookworm"
+    env = {**os.environ, "SUITE": "bookworm"}
+    subprocess.run([ROOT / "packaging" / "trixie.sh", folder, "docker.io"], check=True, timeout=300, env=env)
+    return folder / "usr" / "bin" / "docker"
+
+
+@functools.cache
 def docker_config() -> Path:
     """A folder for DOCKER_CONFIG with trixie's buildx and Compose as plugins. Raises CalledProcessError."""
     folder = CACHE / "docker-plugins"

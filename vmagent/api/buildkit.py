@@ -7,8 +7,8 @@ not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import structlog
 
@@ -30,6 +30,14 @@ class Served(Protocol):
 
     async def session(self, headers: Mapping[str, str], hand_over: Callable[[Protocols], object]) -> None:
         """Returns when the session's connection has ended. Raises BadRequest before `hand_over`."""
+
+    def build(
+        self, reference: str, session: str, options: Mapping[str, str], exporter: Mapping[str, str]
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The lines of ImageBuild, version 2. Raises EngineError."""
+
+    def cancel(self, reference: str) -> None:
+        """End such a build."""
 
 
 async def connect(engine: Engine) -> Served:
@@ -61,6 +69,11 @@ class BuildKitWire:
         if self._made is None or (self._made.done() and (self._made.cancelled() or self._made.exception())):
             self._made = asyncio.ensure_future(self._make())
         return await asyncio.shield(self._made)
+
+    async def cancel(self, reference: str) -> None:
+        """End a build of `Served.build`, if there is one."""
+        if self._made is not None:
+            (await self.get()).cancel(reference)
 
     async def session(self, request: Request) -> Response | None:
         served = await self.get()

@@ -37,8 +37,7 @@ class Server:
         self.connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
         self.match = self.router.match
-        add_all(self.router, engine)
-        wire.add(self.router)
+        add_all(self.router, engine, wire)
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections on `listener`, which the keeper owns: its path is not removed at the end."""

@@ -90,6 +90,10 @@ class Control:
             yield record
 
     async def _solve(self, request: pb.SolveRequest, call: Call) -> pb.SolveResponse:
+        return await self.solve(request)
+
+    async def solve(self, request: pb.SolveRequest) -> pb.SolveResponse:
+        """Build and export. Raises GRPCError, EngineError."""
         if request.HasField("Definition") and not request.Frontend and request.Definition.operations:
             raise GRPCError(Code.UNIMPLEMENTED, "definitions of LLB are not supported: this engine builds Dockerfiles")
         session = await self.sessions.get(request.Session)

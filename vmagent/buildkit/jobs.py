@@ -28,6 +28,7 @@ class Job:
         # What the client's frontend, which runs in the client and calls LLBBridge, returns.
         self.returned: asyncio.Future[BuildResult | None] = asyncio.get_running_loop().create_future()
         self._results: dict[str, BuildResult] = {}
+        self._task = asyncio.current_task()
 
     def keep(self, result: BuildResult) -> str:
         """An id by which the client can name `result` until the job ends."""
@@ -41,6 +42,11 @@ class Job:
             return self._results[result_id]
         except KeyError:
             raise GRPCError(Code.NOT_FOUND, f"no such ref: {result_id}") from None
+
+    def cancel(self) -> None:
+        """Cancel the task that made the job."""
+        if self._task is not None:
+            self._task.cancel()
 
     def close(self) -> None:
         """Release what the job holds; its followers end."""

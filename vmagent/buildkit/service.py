@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from grpclib.exceptions import GRPCError
 
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.control import VERSION, Cache, Control, Exports
 from vmagent.buildkit.filesync import OnDisk
+from vmagent.buildkit.frontend import DOCKERFILE
 from vmagent.buildkit.gateway import Gateway
 from vmagent.buildkit.history import History
 from vmagent.buildkit.jobs import Jobs
-from vmagent.buildkit.rpc import Services
+from vmagent.buildkit.rpc import Services, client_error
 from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.solving import Builds, Solver
 from vmagent.images.platforms import Platform
 
 Protocols = Callable[[], asyncio.Protocol]
+_TRACE, _IMAGE = "moby.buildkit.trace", "moby.image.id"  # what the CLI knows the lines by
 _LABELS = "org.mobyproject.buildkit.worker."
 
 
@@ -33,9 +39,9 @@ class BuildKit:
         self._sessions = Sessions()
         self._kept = KeptFolders(folder / "contexts")
         self._history = History(folder / "history", on_disk)
-        jobs = Jobs()
+        self._jobs = jobs = Jobs()
         solver = Solver(builder, self._kept, on_disk)
-        control = Control(jobs, self._sessions, solver, exports, cache, self._history, worker)
+        self._control = control = Control(jobs, self._sessions, solver, exports, cache, self._history, worker)
         gateway = Gateway(jobs, solver, [worker])
         self._services = Services({**control.methods(), **gateway.methods()})
 
@@ -53,6 +59,45 @@ class BuildKit:
         session = self._sessions.make(headers)
         hand_over(session.caller.protocol)
         await self._sessions.serve(session)
+
+    async def build(
+        self, reference: str, session: str, options: Mapping[str, str], exporter: Mapping[str, str]
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The lines of `POST /build?version=2`, by which docker's CLI 18.09 to 22 builds without buildx.
+
+        `reference`: of the build, for its cancellation. `options`: of the Dockerfile frontend. `exporter`: attributes
+        of the exporter `moby`. Raises EngineError.
+        """
+        request = pb.SolveRequest(
+            Ref=reference,
+            Session=session,
+            Frontend=DOCKERFILE,
+            FrontendAttrs=options,
+            Exporters=[pb.Exporter(Type="moby", Attrs=exporter)],
+        )
+        solving = asyncio.create_task(self._control.solve(request), name="build")
+        try:
+            finding = asyncio.create_task(self._jobs.get(reference), name="find the build")
+            try:
+                await asyncio.wait([solving, finding], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                finding.cancel()
+            if (job := self._jobs.find(reference)) is not None:
+                async for report in job.status.follow():
+                    yield {"id": _TRACE, "aux": base64.b64encode(report.SerializeToString()).decode()}
+            try:
+                reply = await solving
+            except GRPCError as e:
+                raise client_error(e) from e
+            yield {"id": _IMAGE, "aux": {"ID": reply.ExporterResponse["containerimage.config.digest"]}}
+        finally:
+            solving.cancel()
+            await asyncio.gather(solving, return_exceptions=True)
+
+    def cancel(self, reference: str) -> None:
+        """End a build that `build` runs; nothing happens if it has ended."""
+        if (job := self._jobs.find(reference)) is not None:
+            job.cancel()
 
 
 def worker_record(engine_id: str, hostname: str, host_gateway: str) -> pb.WorkerRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmagent.api.buildkit import BuildKitWire
 from vmagent.api.router import Router
 from vmagent.api.routes import (
     archive,
@@ -20,7 +21,7 @@ from vmagent.api.routes import (
 from vmagent.engine.engine import Engine
 
 
-def add_all(router: Router, engine: Engine) -> None:
+def add_all(router: Router, engine: Engine, wire: BuildKitWire) -> None:
     """Fill `router` with every endpoint we serve."""
     for domain in (
         containers,
@@ -32,8 +33,9 @@ def add_all(router: Router, engine: Engine) -> None:
         networks,
         volumes,
         system,
-        build,
         swarm,
         cove,
     ):
         domain.add(router, engine)
+    build.add(router, engine, wire)
+    wire.add(router)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from vmagent.api.messages import Query, Request, Response, json_response
+from vmagent.api.buildkit import BuildKitWire
+from vmagent.api.messages import EMPTY_OK, Query, Request, Response, json_response
 from vmagent.api.parameters import filters
 from vmagent.api.pump import send_progress
 from vmagent.api.router import Router
@@ -27,31 +29,27 @@ _DOCKERFILE_BYTES = 1 << 20
 PRUNE_FILTERS = frozenset(("until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"))
 
 
-def add(router: Router, engine: Engine) -> None:
+def add(router: Router, engine: Engine, wire: BuildKitWire) -> None:
     """Add the endpoints of builds."""
-    routes = _Builds(engine)
+    routes = _Builds(engine, wire)
     router.add("POST", "/build", routes.build, streams=True)
-    router.add("POST", "/build/cancel", _no_builder)
+    router.add("POST", "/build/cancel", routes.cancel)
     router.add("POST", "/build/prune", routes.prune)
 
 
-async def _no_builder(_: Request) -> Response:
-    raise NotImplementedHere("this engine does not speak BuildKit's wire yet: set DOCKER_BUILDKIT=0")
-
-
 class _Builds:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, wire: BuildKitWire) -> None:
+        self._engine, self._wire = engine, wire
 
     @property
     def _builder(self) -> Builder:
         return self._engine.builder
 
     async def build(self, request: Request) -> None:
-        """ImageBuild, version 1."""
+        """ImageBuild."""
         query = request.query
         if query.get("version") not in ("", "1"):
-            await _no_builder(request)
+            return await self._buildkit(request)
         if query.flag("squash"):
             raise BadRequest("squash is only supported with experimental mode")
         if query.get("remote"):
@@ -61,6 +59,24 @@ class _Builds:
         credentials = _Credentials(request)
         async with aclosing(self._lines(query, credentials, aiter(request.body))) as lines:
             await send_progress(request, lines)
+
+    async def _buildkit(self, request: Request) -> None:
+        """ImageBuild, version 2: the client's files come by its session."""
+        query = request.query
+        if query.get("remote") != "client-session" or not query.get("session"):
+            raise NotImplementedHere("builds of a remote context are not supported: build a folder")
+        served = await self._wire.get()
+        names = {"name": ",".join(query.all("t"))}
+        reference = query.get("buildid") or secrets.token_hex(16)
+        async with aclosing(served.build(reference, query.get("session"), frontend_options(query), names)) as lines:
+            await send_progress(request, _only_id(lines) if query.flag("q") else lines)
+
+    async def cancel(self, request: Request) -> Response:
+        """BuildCancel: of a build of version 2. One that has ended is no error."""
+        if not request.query.get("id"):
+            raise BadRequest("build ID not provided")
+        await self._wire.cancel(request.query.get("id"))
+        return EMPTY_OK
 
     async def _lines(
         self, query: Query, credentials: _Credentials, chunks: AsyncIterator[bytes]
@@ -77,6 +93,13 @@ class _Builds:
     async def prune(self, request: Request) -> Response:
         """BuildPrune."""
         return json_response(await self._builder.prune(prune_filters(request.query)))
+
+
+async def _only_id(lines: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """What is left of a build's lines with `--quiet`: the last one's image id, as text."""
+    async for line in lines:
+        if isinstance(line["aux"], dict):
+            yield {"stream": f"{line['aux']['ID']}\n"}
 
 
 async def _dockerfile(context: Context, name: str) -> bytes:
@@ -128,6 +151,29 @@ def build_request(query: Query) -> BuildRequest:
         cgroup_parent=query.get("cgroupparent"),
         source_date_epoch=int(epoch) if epoch else None,
     )
+
+
+def frontend_options(query: Query) -> dict[str, str]:
+    """The query of ImageBuild as options of the Dockerfile frontend. Raises BadRequest."""
+    asked = build_request(query)
+    if query.get("outputs") not in ("", "null", "[]", '[{"Type":"moby","Attrs":{}}]'):
+        raise BadRequest("outputs are supported with buildx only")
+    options = {
+        "filename": asked.dockerfile_name,
+        "target": asked.target,
+        "platform": ",".join(asked.platforms),
+        "force-network-mode": asked.network if asked.network not in ("", "default") else "",
+        "add-hosts": ",".join(host.replace(":", "=", 1) for host in asked.extra_hosts),
+        "shm-size": str(asked.shm_size or ""),
+        "ulimit": ",".join(f"{one.name}={one.soft}:{one.hard}" for one in asked.ulimits),
+        "cgroup-parent": asked.cgroup_parent,
+        "image-resolve-mode": "pull" if asked.pull else "",
+    }
+    options = {key: value for key, value in options.items() if value}
+    if asked.no_cache:
+        options["no-cache"] = ""
+    options |= {f"build-arg:{key}": value for key, value in asked.build_args.items()}
+    return options | {f"label:{key}": value for key, value in asked.labels.items()}
 
 
 def _json(query: Query, key: str, kind: type[Any]) -> Any:

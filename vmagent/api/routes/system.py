@@ -12,7 +12,7 @@ from vmagent.errors import BadRequest
 
 PING_HEADERS = {
     "Docker-Experimental": "false",
-    "Builder-Version": "1",  # 2 would promise BuildKit sessions
+    "Builder-Version": "2",  # BuildKit sessions: docker's CLI 18.09 to 22 builds by them
     "Swarm": "inactive",
     "Cache-Control": "no-cache, no-store, must-revalidate",
     "Pragma": "no-cache",
