@@ -95,6 +95,19 @@ def test_stages_that_the_target_does_not_need_do_not_run(classic: Classic) -> No
     assert image["Config"]["WorkingDir"] == "/"
 
 
+def test_a_trigger_may_name_a_stage_that_nothing_else_needs(classic: Classic) -> None:
+    classic.build(
+        "FROM busybox\nONBUILD COPY --from=tool /x /y\nONBUILD RUN --mount=from=tool,target=/t cat /t/x >/z\n",
+        "-t", "triggering",
+    )  # fmt: skip
+    tool = "FROM busybox AS below\nRUN echo tool >/x\nFROM below AS tool\n"
+    classic.build(f"{tool}FROM triggering\nRUN cat /y /z\n", "-t", "triggered")
+    assert classic.output("triggered", "cat", "/y", "/z") == "tool\ntool\n"
+    assert not classic.inspect("triggered")["Config"]["OnBuild"]
+    late = classic.build("FROM triggering AS first\nFROM busybox AS tool\nFROM first\n", check=False)
+    assert 'cannot copy from stage "tool", it needs to be defined before current stage "first"' in late.stderr
+
+
 def test_arguments_reach_the_command_and_the_cache_s_key(classic: Classic) -> None:
     file = "ARG BASE=none\nFROM $BASE\nARG V=1\nRUN echo $V > /v\nENV W=$V\n"
     classic.build(file, "--build-arg", "BASE=busybox", "-t", "args")

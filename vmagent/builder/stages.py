@@ -68,6 +68,7 @@ class Stages:
         self._needed = sorted(stages.needed_stages(dockerfile, self._bases, self._target, names))
         stages.check_references(dockerfile, self._needed, names)
         self._tasks: dict[int, asyncio.Task[ImageState]] = {}
+        self._group: asyncio.TaskGroup
         self._mounting = Mounting(layering, workspace, request, secrets_folder)
         self._total = sum(1 + len(dockerfile.stages[index].instructions) for index in self._needed)
         self._first: dict[int, int] = {}
@@ -79,9 +80,9 @@ class Stages:
     async def run(self) -> ImageState:
         """Build all needed stages. Raises BuildError, DockerfileError, EngineError: the first failure."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as self._group:
                 for index in self._needed:
-                    self._tasks[index] = group.create_task(self._stage(index), name=f"stage {index}")
+                    self._task(index)
         except BaseExceptionGroup as failures:
             first = failures.exceptions[0]
             while isinstance(first, BaseExceptionGroup):
@@ -91,6 +92,12 @@ class Stages:
             await self._mounting.close()
         self._check()
         return self._tasks[self._target].result()
+
+    def _task(self, index: int) -> asyncio.Task[ImageState]:
+        """What builds a stage. One that only a trigger of a base image names begins when it is asked for."""
+        if index not in self._tasks:
+            self._tasks[index] = self._group.create_task(self._stage(index), name=f"stage {index}")
+        return self._tasks[index]
 
     def _check(self) -> None:
         """Report the build checks' warnings. They come last, because they know the base images by then."""
@@ -112,19 +119,26 @@ class Stages:
         counter = iter(range(1, layered + 1))
         label = self._label(stage, next(counter), layered)
         state, was_cached = await self._from(stage, label)
-        number = self._first[index]
+        number = self._first.get(index)
         for trigger in state.inner.get("OnBuild") or ():
             instruction = parse_trigger(trigger, stage.lines)
+            stages.check_trigger(self._dockerfile, self._bases, stage, instruction, self._request.contexts.keys())
             state, was_cached = await self._step(stage, instruction, state, label, None, was_cached=was_cached)
         if state.inner.get("OnBuild"):
             state = state.with_config("", OnBuild=None)
         for instruction in stage.instructions:
-            number += 1
-            step = Step(number, self._total, instruction.text, instruction.lines.first, stage.name or str(index))
+            number = None if number is None else number + 1
+            step = self._numbered(number, stage, instruction)
             if not is_metadata(instruction):
                 label = self._label(stage, next(counter), layered)
             state, was_cached = await self._step(stage, instruction, state, label, step, was_cached=was_cached)
         return state
+
+    def _numbered(self, number: int | None, stage: tree.Stage, instruction: tree.Instruction) -> Step | None:
+        """The step of the classic wire; None in a stage that was not known to be needed when steps were counted."""
+        if number is None:
+            return None
+        return Step(number, self._total, instruction.text, instruction.lines.first, stage.name or str(stage.index))
 
     def _label(self, stage: tree.Stage, number: int, total: int) -> str:
         """`[build 2/5]`: what stands before the instruction in BuildKit's progress."""
@@ -133,9 +147,7 @@ class Stages:
 
     async def _from(self, stage: tree.Stage, label: str) -> tuple[ImageState, bool]:
         base = self._bases[stage.index]
-        step = Step(
-            self._first[stage.index], self._total, stage.text, stage.lines.first, stage.name or str(stage.index)
-        )
+        step = self._numbered(self._first.get(stage.index), stage, stage)
         vertex = Vertex(
             digest=f"sha256:{key_of('from', stage.index, str(self._platform))}",
             name=f"{label} FROM {base.name}",
@@ -144,7 +156,7 @@ class Stages:
         report = Report(self._progress, vertex)
         with _reported(report, stage):
             if base.stage is not None:
-                state = imagestate.of_stage(await self._tasks[base.stage])
+                state = imagestate.of_stage(await self._task(base.stage))
             else:
                 report.start()
                 state = await self._base(base, report)
@@ -326,7 +338,7 @@ class Stages:
         if named is None:
             for known, index in stages.sources(self._dockerfile, instruction):
                 if known == name and index is not None:
-                    return Root(layers=(await self._tasks[index]).layers)
+                    return Root(layers=(await self._task(index)).layers)
         reference = named.reference if isinstance(named, ImageContext) else name
         if reference == "scratch":
             return Root()

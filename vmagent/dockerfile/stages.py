@@ -142,6 +142,24 @@ def check_references(
                     raise DockerfileError(_too_late(instruction, name, stage), instruction.lines)
 
 
+def check_trigger(
+    dockerfile: Dockerfile,
+    found: Sequence[Base],
+    stage: Stage,
+    instruction: Instruction,
+    contexts: Collection[str] = (),
+) -> None:
+    """Raises DockerfileError where an ONBUILD trigger of the stage's base names the stage itself or a later one.
+
+    Also where what it names cannot be built: nothing else may need that stage.
+    """
+    for name, index in sources(dockerfile, instruction, contexts):
+        if index is not None:
+            if index >= stage.index:
+                raise DockerfileError(_too_late(instruction, name, stage), instruction.lines)
+            check_references(dockerfile, needed_stages(dockerfile, found, index, contexts), contexts)
+
+
 def _too_late(instruction: Instruction, name: str, stage: Stage) -> str:
     if isinstance(instruction, Run):
         return f'cannot mount from stage "{name}", stage needs to be defined before current command'
