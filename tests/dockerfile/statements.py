@@ -51,7 +51,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("A continuation character in a comment continues nothing.", _LINES),
         _is("Blanks before comments and instructions do not count.", _LINES),
         _is("Blanks inside of arguments stay.", _LINES),
-        _open("Instructions run in the file's order."),
+        _is("Instructions run in the file's order.", "copy_by_docker_s_rules"),
     ),
     "Parser directives": (
         _is("A directive has the form `# name=value`.", "blanks_and_case_of_a_directive_do_not_count"),
@@ -65,7 +65,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("Blanks in it do not count.", "blanks_and_case_of_a_directive_do_not_count"),
         _is("It cannot be continued.", "a_directive_behind_anything_else_is_a_comment"),
         _is("syntax names the frontend.", "check_and_syntax_are_found"),
-        _open("docker/dockerfile of any version is served without a pull."),
+        _is("docker/dockerfile of any version is served without a pull.", "which_frontend_images_are_built_in"),
         _is("escape is a backslash or a backtick, without it a backslash.", "an_escape_character_is_one_of_two"),
         _is("It escapes characters in a line and the line's end.", "the_escape_character_is_the_files"),
         _is("In RUN it only escapes the line's end.", _LINES),
@@ -106,7 +106,10 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("A pattern that begins with ! brings files back; the last that matches decides.", "patterns"),
         _is("** matches any number of folders, also none.", "patterns"),
         _is("A malformed pattern is an error.", "a_malformed_pattern_is_an_error"),
-        _open("The Dockerfile and the ignore file are read even where they are ignored."),
+        _is(
+            "The Dockerfile and the ignore file are read even where they are ignored.",
+            "an_ignore_file_keeps_files_out_of_the_context",
+        ),
     ),
     "Shell and exec form": (
         _is("RUN, CMD and ENTRYPOINT have a shell form and an exec form.", _FORMS),
@@ -115,7 +118,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("A backslash in it must be escaped, or the text is the shell form.", _FORMS),
         _is("The shell form may go over several lines.", _LINES),
         _is("It may have heredocs.", "what_a_run_executes"),
-        _open("SHELL changes the shell of the shell form."),
+        _is("SHELL changes the shell of the shell form.", "configuration_instructions"),
     ),
     "FROM": (
         _is("FROM begins a stage and names its base.", "a_file_becomes_arguments_and_stages"),
@@ -141,14 +144,17 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         ),
     ),
     "RUN": (
-        _open("RUN executes its command and makes a layer."),
-        _open("--no-cache invalidates it; ADD and COPY before it do."),
+        _is("RUN executes its command and makes a layer.", "arguments_reach_the_command_and_the_cache_s_key"),
+        _is(
+            "--no-cache invalidates it; ADD and COPY before it do.",
+            "equal_builds_use_the_cache_and_give_the_same_image",
+        ),
         _is("--device asks for a CDI device, `name[,required]`.", "flags_of_run"),
         _open("The device entitlement is needed for it."),
         _is("--mount is bind, cache, tmpfs, secret or ssh; without type it is bind.", "a_mounts_options"),
         _is("A bind is read-only without rw.", "a_mounts_options"),
         _is("target, dst and destination are one option; so are source and src.", "a_mounts_options"),
-        _open("What is written to a bind with rw is dropped."),
+        _is("What is written to a bind with rw is dropped.", "run_mounts"),
         _is("from is a stage, context or image; without it a bind shows the context.", "stages_name_each_other"),
         _is("A cache has id, target, ro, sharing, from, source, mode, uid and gid.", "a_mounts_options"),
         _is("sharing is shared, private or locked.", "a_fault_of_a_mount"),
@@ -182,7 +188,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     ),
     "MAINTAINER": (
         _is("It names the author.", "the_other_instructions"),
-        _open("It becomes the image's author."),
+        _is("It becomes the image's author.", "configuration_instructions"),
         _is("A check advises a label.", "a_check_speaks"),
     ),
     "EXPOSE": (
@@ -206,14 +212,20 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("A flag that is not known is an error.", _FAULT),
         _is("Without a destination there is an error.", _FAULT),
         _open("With several sources the destination ends with a slash."),
-        _open("A source is relative to the context; / and .. before it stay inside; a trailing slash does not count."),
+        _is(
+            "A source is relative to the context; / and .. before it stay inside.", "a_copy_that_can_t_be_done_says_why"
+        ),
+        _is("A trailing slash of a source does not count.", "copy_by_docker_s_rules"),
         _open(
             "Of a folder the contents are copied, with metadata, merged into what is there; onto a file it is an error."
         ),
         _open("A file is copied with its metadata; onto a folder of its name it is an error."),
-        _open("A source may have Go's wildcards; a bracket is escaped by `[[]`."),
-        _open("A destination with a leading slash is absolute, another one relative to WORKDIR."),
-        _open("A trailing slash of the destination makes a folder; missing folders are made."),
+        _is("A source may have Go's wildcards.", "copy_by_docker_s_rules"),
+        _open("A bracket in a source is escaped by `[[]`."),
+        _is(
+            "A destination with a leading slash is absolute, another one relative to WORKDIR.", "copy_by_docker_s_rules"
+        ),
+        _is("A trailing slash of the destination makes a folder; missing folders are made.", "copy_by_docker_s_rules"),
         _open("ADD unpacks a local archive (tar, gzip, bzip2, xz, zstd, known by content), joined with what is there."),
         _open("--unpack=false keeps an archive, --unpack=true unpacks a downloaded one."),
         _open("ADD downloads a URL: mode 600, mtime from Last-Modified, the name from the path where a slash ends."),
@@ -223,19 +235,21 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _open("--from takes a stage, a named context or an image; its paths begin at that root."),
         _is("--from may be a stage's name or number.", "stages_name_each_other"),
         _is("--chmod may hold variables.", _REPLACING),
-        _open("--chmod is octal or symbolic."),
-        _open(
-            "Without --chown files belong to 0:0; a user alone is also the group; names come from the image's files."
+        _is("--chmod is octal or symbolic.", "copy_by_docker_s_rules"),
+        _is(
+            "Without --chown files belong to 0:0; a user alone is also the group; names come from the image's files.",
+            "copy_by_docker_s_rules",
         ),
-        _open("A name that is missing there is an error; with --link only numbers are possible."),
+        _is("A name that is missing there is an error.", "a_copy_that_can_t_be_done_says_why"),
+        _open("With --link only numbers are possible."),
         _open("--link makes a layer that does not depend on the ones below, and follows no links of theirs."),
         _open("--parents keeps the folders of a source, from a `./` in it on; ** matches any number of them."),
-        _open("--exclude leaves out what its patterns match; it may be there several times."),
+        _is("--exclude leaves out what its patterns match; it may be there several times.", "copy_by_docker_s_rules"),
     ),
     "ENTRYPOINT": (
         _is("It has the exec and the shell form.", _FORMS),
         _open("Of several the last one counts."),
-        _open("It resets a CMD of the base image."),
+        _is("It resets a CMD of the base image.", "configuration_instructions"),
         _no("How CMD, `docker run` and signals meet it.", _RUNTIME),
     ),
     "VOLUME": (
@@ -252,7 +266,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     ),
     "WORKDIR": (
         _open("It holds for RUN, CMD, ENTRYPOINT, COPY and ADD after it, and is made where it is missing."),
-        _open("A relative one is below the one before it; the first is /."),
+        _is("A relative one is below the one before it; the first is /.", "configuration_instructions"),
         _is("Variables of ENV and ARG are replaced in it.", _REPLACING),
         _no(
             "A variable that is not set stays as it is written.",
@@ -270,7 +284,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("It counts from its line on.", "an_argument_counts_from_its_line_on"),
         _is("A stage on this one inherits it, others do not.", "a_stage_on_another_one_goes_on_with_its_arguments"),
         _is("ENV after it overrides it.", "env_overrides_an_argument_of_the_same_name"),
-        _open("It is in RUN's environment and not in the image."),
+        _is("It is in RUN's environment and not in the image.", "arguments_reach_the_command_and_the_cache_s_key"),
         _is("A name that looks like a secret is reported.", "a_check_speaks"),
         _is("The proxies are predefined, in both cases.", "proxies_are_for_run_alone"),
         _is("They are not in the history unless ARG declares them.", "proxies_are_for_run_alone"),
@@ -281,10 +295,14 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     ),
     "ONBUILD": (
         _is("It keeps an instruction for builds on this image.", "the_other_instructions"),
-        _open("It runs right after FROM of such a build, in the order of registration, once."),
+        _is("It runs in a build on this image, and only in that one.", "configuration_instructions"),
+        _open("Triggers run right after FROM, in the order of registration."),
         _open("A trigger that fails fails the build."),
         _is("A trigger is one instruction; its faults are FROM's.", "a_trigger_is_one_instruction_at_the_froms_lines"),
-        _open("Its COPY --from and RUN --mount=from name stages of the build that it runs in."),
+        _is(
+            "Its COPY --from and RUN --mount=from name stages of the build that it runs in.",
+            "a_trigger_may_name_a_stage_that_nothing_else_needs",
+        ),
         _is("ONBUILD ONBUILD is an error.", _FAULT),
         _is("ONBUILD FROM and ONBUILD MAINTAINER are errors.", _FAULT),
     ),
