@@ -437,3 +437,19 @@ def test_a_user_without_ids_keeps_the_agent_from_starting(tmp_path: Path, remap:
     assert done.stderr.startswith("cove-agent: ")
     assert words in done.stderr
     assert not (tmp_path / "d").exists()
+
+
+def test_a_build_s_mounts_belong_to_the_users_of_the_command(
+    engine: RemappedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    (tmp_path / "a").write_text("context")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox\nCOPY --chown=7 a /a\nRUN chown 8 /etc/passwd\nUSER 1000\n"
+        "RUN --mount=type=cache,target=/c,uid=1000 --mount=target=/ctx \\\n"
+        "touch /c/f && cat /ctx/a && stat -c '%n %u' /a /etc/passwd /c/f /ctx/a > /tmp/owners\n"
+    )
+    engine.docker("build", "-t", "remapped", str(tmp_path))
+    owners = engine.docker("run", "--rm", "--network", "none", "remapped", "cat", "/tmp/owners").stdout
+    assert owners.split() == ["/a", "7", "/etc/passwd", "8", "/c/f", "1000", "/ctx/a", "0"]
+    engine.docker("rmi", "remapped")

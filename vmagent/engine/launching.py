@@ -80,6 +80,7 @@ class Place:
     folder: Path  # has upper and work, and gets the log files
     host_files: Path
     log_limits: tuple[int, int] | None
+    owns_binds: bool = False  # the sources of bind mounts are the engine's, so a user namespace has them id-mapped
 
 
 class Launcher:
@@ -231,7 +232,11 @@ class Launcher:
             pid_of=self._joined(record),
             shm=self._shm(record),
             user=private.user if private else None,
-            idmapped=frozenset(mount.destination for mount in record.mounts if private and self.owns(mount)),
+            idmapped=frozenset(
+                mount.destination
+                for mount in record.mounts
+                if private and (self.owns(mount) or (place.owns_binds and mount.kind is MountKind.BIND))
+            ),
         )
         return compile_plan(
             build_spec(record, around),
