@@ -124,6 +124,15 @@ def test_an_exec_that_ended_without_an_engine_is_known_to_the_next(own_engine: N
                 client.exec_start(ended)
 
 
+def test_an_exec_whose_container_was_removed_is_no_news_to_the_next_engine(own_engine: NativeEngine) -> None:
+    """The supervisor still has the exec, and the run if its exit is not acknowledged. Neither is worth a warning."""
+    own_engine.docker("run", "-d", "--name", "short", "--network", "none", IMAGE, "sleep", "1000")
+    own_engine.docker("exec", "short", "true")
+    own_engine.docker("rm", "-f", "short")
+    kill(own_engine, ["cove-engine"])
+    own_engine.wait_until_answering()
+
+
 def test_a_client_that_comes_back_detached_does_not_hold_the_command(own_engine: NativeEngine, container: str) -> None:
     """More output than a window holds, and nobody who reads it."""
     with closing(own_engine.client()) as client:

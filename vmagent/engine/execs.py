@@ -374,6 +374,8 @@ class Execs:
         for one in held:
             live = self._registry.get(one.container_id)
             if live is None:
+                if one.exit_code is not None:
+                    continue  # its container was removed after it; the supervisor forgets it after five minutes
                 log.warning("exec.of_unknown_container", exec=one.exec_id, container=one.container_id)
                 self._background.spawn(self._kill(one.exec_id), f"kill exec {one.exec_id[:12]}")
                 continue

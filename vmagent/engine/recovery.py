@@ -154,11 +154,16 @@ class Recovery:
                 self._tidying.remove_later(path)
 
     async def _forget_stranger(self, held: Held) -> None:
-        """End a process whose container has no record: a removal was cut short, or it is a step of an ended build."""
+        """Drop a run whose container has no record, after killing its process if that still runs.
+
+        It is a step of an ended build, or a removal was cut short. An ended run is usual: the last engine removed the
+        container and was killed before it acknowledged the exit.
+        """
         if is_step(held.id):
             log.info("build.step_left_over", step=held.id)
         else:
-            log.warning("container.stranger", container=held.id, run=held.run)
+            note = log.info if held.state == "exited" else log.warning
+            note("container.stranger", container=held.id, run=held.run)
         try:
             if held.state == "exited":
                 await self._supervisor.acknowledge(held.id, held.run)
