@@ -161,16 +161,20 @@ def killer(engine: NativeEngine, progress: Progress) -> Iterator[list[str]]:
     over = threading.Event()
     chance = random.Random(1)
 
+    def kill() -> None:
+        for name in chance.choice([["cove-engine"], ["cove-supervisor"], ["cove-engine", "cove-supervisor"]]):
+            with contextlib.suppress(AssertionError, ProcessLookupError):  # it is being started again just now
+                os.kill(engine.pid_of(name), signal.SIGKILL)
+                killed.append(name)
+
     def work() -> None:
         while not over.is_set():
-            if chance.random() < 0.2:  # kill the next one while it starts
-                over.wait(chance.random() * 0.3)
-            elif not progress.wait(chance.randrange(1, 40), 0.1):
+            if not progress.wait(chance.randrange(1, 40), 0.1):
                 continue
-            for name in chance.choice([["cove-engine"], ["cove-supervisor"], ["cove-engine", "cove-supervisor"]]):
-                with contextlib.suppress(AssertionError, ProcessLookupError):  # it is being started again just now
-                    os.kill(engine.pid_of(name), signal.SIGKILL)
-                    killed.append(name)
+            kill()
+            while chance.random() < 0.4:  # kill the next one too, while it starts; then let one get to work
+                over.wait(chance.random() * 0.3)
+                kill()
 
     thread = threading.Thread(target=work)
     thread.start()
