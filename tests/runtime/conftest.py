@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.limits import HANG_S
+from tests.support.makers import Maker
 from tests.support.tools import unpack_tar
 from vmagent.linux import capabilities
 from vmagent.runtime.cgroups import tree
@@ -23,11 +24,21 @@ from vmagent.runtime.example import example_spec
 
 # Docker's default set: 0xa80425fb.
 DEFAULT_CAPABILITIES = [name for number, name in enumerate(capabilities.NAMES) if 0xA80425FB >> number & 1]
+# By the spawner, `cove-runtime` in one process; by the interpreter, as where the spawner could not make the process.
+_CODE: dict[Maker, str] = {
+    "spawner": "from vmagent.runtime.command import entry; entry()",
+    "interpreter": "from vmagent.runtime.exposure import start_protected; start_protected()",
+}
 CGROUPS = f"/cove-test-{os.getpid()}"  # one per test run: several may run on a machine at once
 
 
 class Bundle:
-    """One container and its state folder; everything it makes is removed when the test ends."""
+    """One container and its state folder; everything it makes is removed when the test ends.
+
+    `maker` makes the processes of `run`, `create` and `exec`: the spawner where it can, or in any case the interpreter.
+    """
+
+    maker: Maker = "spawner"
 
     def __init__(self, folder: Path, rootfs: Path) -> None:
         self.folder = folder
@@ -78,8 +89,7 @@ class Bundle:
 
     def argv(self, *args: str) -> list[str]:
         """The command line of `cove-runtime`, run by the tests' interpreter."""
-        code = "from vmagent.runtime.command import entry; entry()"
-        return [sys.executable, "-P", "-c", code, "--root", str(self.root), *args]
+        return [sys.executable, "-P", "-c", _CODE[self.maker], "--root", str(self.root), *args]
 
     def refused(self, word: str) -> str:
         """Check that `create` fails with `word` in its message and leaves nothing behind; returns the message."""

@@ -10,15 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.conftest import Bundle
+from tests.support.makers import MAKERS, Maker
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.cgroups.v1 import TreeV1
 
-PADDINGS = pytest.mark.parametrize("padding", ["", "x" * 70_000], ids=["spawner", "interpreter"])
-
-
-def _pad(bundle: Bundle, padding: str) -> None:
-    """With so much environment the request is too long for the spawner, and the interpreter makes the process."""
-    bundle.process["env"] += [f"PAD_A={padding}", f"PAD_B={padding}"]
+BY_EACH_MAKER = pytest.mark.parametrize("maker", MAKERS)
 
 
 def _paths(text: str) -> dict[str, str]:
@@ -54,17 +50,17 @@ def frozen_parent(bundle: Bundle) -> Iterator[Bundle]:
     parent.remove()
 
 
-@PADDINGS
-def test_a_container_in_a_frozen_cgroup_is_refused(bundle: Bundle, padding: str) -> None:
+@BY_EACH_MAKER
+def test_a_container_in_a_frozen_cgroup_is_refused(bundle: Bundle, maker: Maker) -> None:
     """Its first process would stop before it could report, and not even SIGKILL would end it on v1."""
-    _pad(bundle, padding)
+    bundle.maker = maker
     cgroup = tree().create(bundle.cgroup_path, {})
     try:
         cgroup.freeze()
         done = bundle.run("true")
         assert done.returncode == 1
         assert "container's cgroup unexpectedly frozen" in done.stderr
-        assert cgroup.is_frozen(), "it is not ours to thaw, nor to remove"
+        assert cgroup.is_frozen(), "the runtime must neither thaw nor remove it"
         assert not bundle.root.exists() or os.listdir(bundle.root) == []
     finally:
         cgroup.thaw()
@@ -80,14 +76,14 @@ def test_a_container_below_a_frozen_cgroup_is_refused(frozen_parent: Bundle) -> 
 
 
 @pytest.mark.skipif(not isinstance(tree(), TreeV1), reason="the machine has cgroup v2 alone")
-@PADDINGS
-def test_beside_v1_a_container_has_its_own_cgroup_of_the_v2_tree_too(bundle: Bundle, padding: str) -> None:
+@BY_EACH_MAKER
+def test_beside_v1_a_container_has_its_own_cgroup_of_the_v2_tree_too(bundle: Bundle, maker: Maker) -> None:
     mounted = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup2 " in line]
     if not mounted:
         pytest.skip("no cgroup2 is mounted")
     folder = Path(mounted[0].split(" ")[4] + bundle.cgroup_path)
     bundle.drop_namespace("cgroup")
-    _pad(bundle, padding)
+    bundle.maker = maker
     pid = bundle.start("sleep", "60")
     paths = _paths(Path(f"/proc/{pid}/cgroup").read_text())
     assert set(paths.values()) == {bundle.cgroup_path}
@@ -144,7 +140,7 @@ def test_the_first_container_of_a_cgroup_spares_the_second(pair: tuple[Bundle, B
 
 
 def test_processes_without_a_pid_namespace_end_with_their_container(bundle: Bundle) -> None:
-    """There the end of the first process is not that of the others."""
+    """Without one the kernel does not end the others when the first process ends."""
     bundle.drop_namespace("pid")
     bundle.process["args"] = ["sh", "-c", "sleep 60 & sleep 61 & touch /up; wait"]
     assert bundle.create().returncode == 0
@@ -166,20 +162,20 @@ def nested(bundle: Bundle) -> Bundle:
     return bundle
 
 
-@PADDINGS
-def test_exec_takes_a_sub_cgroup(nested: Bundle, padding: str) -> None:
-    words = ["exec", "--env", f"PAD_A={padding}", "--env", f"PAD_B={padding}", "--cgroup", "sub", nested.id]
-    done = nested.command(*words, "cat", "/proc/self/cgroup")
+@BY_EACH_MAKER
+def test_exec_takes_a_sub_cgroup(nested: Bundle, maker: Maker) -> None:
+    nested.maker = maker
+    done = nested.command("exec", "--cgroup", "sub", nested.id, "cat", "/proc/self/cgroup")
     paths = _paths(done.stdout)
     entered = set(paths.values()) if isinstance(tree(), TreeV1) else {paths[""]}
     assert entered == {f"{nested.cgroup_path}/sub"}, done.stderr
 
 
 @pytest.mark.skipif(not isinstance(tree(), TreeV1), reason="v2 has one tree for all controllers")
-@PADDINGS
-def test_exec_takes_a_sub_cgroup_for_some_controllers(nested: Bundle, padding: str) -> None:
-    words = ["exec", "--env", f"PAD_A={padding}", "--env", f"PAD_B={padding}", "--cgroup", "pids:sub"]
-    words += ["--cgroup", "cpu,name=systemd:/sub", nested.id]
+@BY_EACH_MAKER
+def test_exec_takes_a_sub_cgroup_for_some_controllers(nested: Bundle, maker: Maker) -> None:
+    nested.maker = maker
+    words = ["exec", "--cgroup", "pids:sub", "--cgroup", "cpu,name=systemd:/sub", nested.id]
     paths = _paths(nested.command(*words, "cat", "/proc/self/cgroup").stdout)
     inside = {name for controllers, path in paths.items() if path.endswith("/sub") for name in controllers.split(",")}
     assert {"pids", "cpu", "name=systemd"} <= inside
@@ -214,7 +210,7 @@ def test_a_sub_cgroup_that_is_none_is_refused(nested: Bundle, given: list[str], 
 
 
 def test_lifting_the_memory_limit_lifts_that_of_memory_and_swap(bundle: Bundle) -> None:
-    """The kernel refuses memory above memory+swap, so that one could never be lifted alone on v1."""
+    """The kernel refuses memory above memory+swap, so the memory limit alone could never be lifted on v1."""
     bundle.linux["resources"]["memory"] = {"limit": 64 << 20, "swap": 64 << 20}
     bundle.start("sleep", "60")
     done = bundle.command("update", "--memory", "-1", bundle.id)

@@ -8,12 +8,18 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.runtime.conftest import Bundle
 from tests.support.limits import HANG_S
 from vmagent.runtime.cgroups import tree
+
+# The spawner does not run startContainer hooks, so the program starts itself a second time, protected, and forks.
+ONCE_AND_TWICE = pytest.mark.parametrize(
+    "hooks", [{}, {"startContainer": [{"path": "/bin/true"}]}], ids=["once", "twice"]
+)
 
 
 @pytest.mark.spec("runtime.md, Lifecycle")
@@ -122,11 +128,11 @@ def test_an_update_by_all_resources_leaves_the_devices(bundle: Bundle) -> None:
     assert done.stdout == "33\n", done.stderr
 
 
-@pytest.mark.parametrize("padding", ["", "x" * 70_000], ids=["spawner", "interpreter"])
+@ONCE_AND_TWICE
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_the_null_device(bundle: Bundle, padding: str, closed: str) -> None:
+def test_a_closed_stream_is_the_null_device(bundle: Bundle, hooks: dict[str, Any], closed: str) -> None:
     """It is not the next file of the host that the command line opens, which would get the closed stream's number."""
-    bundle.process["env"] += [f"PAD_A={padding}", f"PAD_B={padding}"]
+    bundle.spec["hooks"] = hooks
     bundle.process["args"] = ["sh", "-c", "for n in 0 1 2; do readlink /proc/self/fd/$n >>/streams; done; exit 3"]
     bundle.write()
     argv = bundle.argv("run", "--bundle", str(bundle.folder), bundle.id)
@@ -137,10 +143,9 @@ def test_a_closed_stream_is_the_null_device(bundle: Bundle, padding: str, closed
     assert [streams[0], streams[2]] == expected
 
 
-@pytest.mark.parametrize("padding", ["", "x" * 70_000], ids=["spawner", "interpreter"])
-def test_a_cgroup_that_the_caller_has_made_keeps_its_settings(bundle: Bundle, padding: str) -> None:
-    """Also if the command line starts a second time, because the spawner cannot make the process."""
+@ONCE_AND_TWICE
+def test_a_cgroup_that_the_caller_has_made_keeps_its_settings(bundle: Bundle, hooks: dict[str, Any]) -> None:
     tree().create(bundle.cgroup_path, {"pids": {"limit": 55}})
-    bundle.process["env"] += [f"PAD_A={padding}", f"PAD_B={padding}"]
+    bundle.spec["hooks"] = hooks
     bundle.linux.pop("resources")
     assert bundle.shell("cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null || true") == "55\n"

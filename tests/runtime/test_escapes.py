@@ -14,16 +14,14 @@ import pytest
 
 from tests.runtime.conftest import Bundle
 from tests.support.limits import HANG_S
+from tests.support.makers import MAKERS
 from vmagent.linux.interpreter import open_protected
 
-PADDING = [f"PAD_{letter}={'x' * 70_000}" for letter in "AB"]  # too long for the spawner
 
-
-@pytest.fixture(params=["spawner", "interpreter"], autouse=True)
+@pytest.fixture(params=MAKERS, autouse=True)
 def _maker(request: pytest.FixtureRequest, bundle: Bundle) -> None:
-    """Each test runs with both makers of processes; `exec` takes the environment of the bundle's process."""
-    if request.param == "interpreter":
-        bundle.process["env"] += PADDING
+    """Each test runs with both makers of processes."""
+    bundle.maker = request.param
 
 
 @pytest.mark.spec("CVE-2021-30465: a mount's destination is resolved inside the root")
@@ -129,7 +127,7 @@ def test_an_exec_is_out_of_sight_until_it_is_the_command(bundle: Bundle) -> None
     seen = (bundle.rootfs / "seen").read_text() if (bundle.rootfs / "seen").exists() else ""
     assert "python" not in seen
     assert str(Path(sys.prefix)) not in seen
-    assert "/" not in seen.splitlines(), "so is called what lies on a mount of its own: the spawner, the interpreter"
+    assert "/" not in seen.splitlines(), "/ is a program on a mount of its own: the spawner, the interpreter"
 
 
 @pytest.mark.spec("the user database is parsed by us and may not block us")

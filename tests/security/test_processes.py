@@ -20,6 +20,7 @@ import pytest
 from tests.security.conftest import IMAGE, LOADER, Attacker
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
+from tests.support.makers import MAKERS, Maker, made_by
 from tests.support.tools import ROOT
 from vmagent.native import binary
 
@@ -49,11 +50,11 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def target(attacker_tar: Path, interpreter: Path) -> Iterator[NativeEngine]:
-    """An engine worth attacking: it runs by that copy, and who started it ignores signals and has a secret key."""
+    """An engine run by that copy; the process that started it ignores signals and has a secret in its keyring."""
     engine = NativeEngine()
 
     def start() -> None:
-        """In a thread of its own: a session keyring and the mask of signals are a thread's."""
+        """In a thread of its own, because session keyring and signal mask belong to a thread."""
         libc = ctypes.CDLL(None, use_errno=True)
         libc.syscall(_KEYCTL, _JOIN_SESSION_KEYRING, None, 0, 0, 0)
         added = libc.syscall(_ADD_KEY, b"user", SECRET_KEY.encode(), b"x", ctypes.c_size_t(1), _SESSION_KEYRING)
@@ -90,20 +91,17 @@ def on_target(target: NativeEngine) -> Iterator[Attacker]:
 def test_the_interpreter_is_read_only_for_those_it_starts(
     target: NativeEngine, on_target: Attacker, interpreter: Path
 ) -> None:
-    """The image's dynamic loader is the attacker: the runtime's own program, started inside, runs it.
-
-    The padding makes a request that is too long for the spawner, so that the interpreter makes the process.
-    """
-    padding = ("-e", f"PAD_A={'x' * 70_000}", "-e", f"PAD_B={'x' * 70_000}")
-    assert LOADER.encode() in interpreter.read_bytes(), "the loader that the attack stands in for"
+    """The image's dynamic loader is the attacker: the runtime's own program, started inside, runs it."""
+    assert LOADER.encode() in interpreter.read_bytes(), "the attack takes the place of this loader"
     before = os.stat(interpreter)
     name = on_target.start("sleep", "60")
-    said = [
-        on_target.run("/proc/self/exe", options=padding),
-        on_target.run("/bait", options=padding),
-        target.docker("exec", *padding, name, "/proc/self/exe", check=False),
-        target.docker("exec", *padding, "-t", name, "/bait", check=False),
-    ]
+    with made_by(target, "interpreter"):
+        said = [
+            on_target.run("/proc/self/exe"),
+            on_target.run("/bait"),
+            target.docker("exec", name, "/proc/self/exe", check=False),
+            target.docker("exec", "-t", name, "/bait", check=False),
+        ]
     for done in said:
         assert "target: " in done.stdout, f"the attack did not get as far as the runtime: {done}"
         lines = dict(line.split(": ", 1) for line in done.stdout.replace("\r", "").splitlines())
@@ -119,7 +117,7 @@ def test_the_interpreter_is_read_only_for_those_it_starts(
 def test_the_spawner_is_read_only_for_those_it_starts(
     target: NativeEngine, on_target: Attacker, privileged: tuple[str, ...]
 ) -> None:
-    """A static program, over before it could be looked at; so the attacker inside stops all that comes, and looks."""
+    """The spawner's child ends too soon to be inspected, so the attacker inside stops each new process."""
     before = SPAWNER.read_bytes(), os.stat(SPAWNER)
     name = on_target.start_until("hunting", "/attack", "hunt", options=privileged)
     for _ in range(100):
@@ -136,23 +134,23 @@ def test_the_spawner_is_read_only_for_those_it_starts(
 
 
 @pytest.mark.spec("CVE-2016-9962: an exec is traced by the container that it enters")
-@pytest.mark.parametrize("padding", [0, 70_000], ids=["spawner", "interpreter"])
+@pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("may_trace", [False, True])
-def test_nobody_traces_an_exec_before_it_is_the_command(attacker: Attacker, may_trace: bool, padding: int) -> None:
-    """But for who was given SYS_PTRACE: that shows that the attack is real.
+def test_nobody_traces_an_exec_before_it_is_the_command(attacker: Attacker, may_trace: bool, maker: Maker) -> None:
+    """Except with SYS_PTRACE, which shows that the attack works.
 
-    The spawner's exec has nothing of the host's by then, the interpreter's still has.
+    At that moment the spawner's child has nothing of the host any more; the interpreter's still has.
     """
     options = ("--cap-add", "SYS_PTRACE") if may_trace else ()
     name = attacker.start_until("hunting", "/attack", "seize", options=options)
-    padded = ("-e", f"PAD_A={'x' * padding}", "-e", f"PAD_B={'x' * padding}")
-    for _ in range(20):
-        attacker.engine.docker("exec", *padded, name, "sleep", "0.05")
+    with made_by(attacker.engine, maker):
+        for _ in range(20):
+            attacker.engine.docker("exec", name, "sleep", "0.05")
     seized = [line for line in attacker.engine.docker("logs", name).stdout.splitlines() if "seized: /" in line]
     assert seized
     before = [line.rpartition(" ")[2] for line in seized if line.startswith("seized: / ")]
     assert bool(before) == may_trace, "a program on a mount of its own: the spawner, the interpreter"
-    assert padding or set(before) <= {"inside"}, seized
+    assert maker == "interpreter" or set(before) <= {"inside"}, seized
 
 
 def test_a_container_is_born_with_all_signals_as_usual(target: NativeEngine, on_target: Attacker) -> None:
@@ -163,7 +161,7 @@ def test_a_container_is_born_with_all_signals_as_usual(target: NativeEngine, on_
 
 
 def test_the_starter_s_keyring_stays_his(target: NativeEngine, on_target: Attacker) -> None:
-    """By default no call on keyrings is let through; and one that may still finds a session keyring of its own."""
+    """By default seccomp refuses all calls on keyrings. A container without it has a session keyring of its own."""
     assert target.process is not None
     name = on_target.start("sleep", "60", options=("--security-opt", "seccomp=unconfined"))
     for done in (
@@ -204,7 +202,7 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_no_process_of_the_host_s_is_within_reach(attacker: Attacker, victim: subprocess.Popen[bytes]) -> None:
-    """Its number means nothing inside; and where all are seen (--pid host), a default container may look into none."""
+    """Its pid means nothing inside. With --pid host it is visible, but a default container may not inspect it."""
     kill = "for n in 9 STOP 1; do kill -$n $1; done; cat /proc/$1/environ; ls /proc/$1/root/"
     said = attacker.shell(f"set -- {victim.pid}; {kill}; /attack process {victim.pid}")
     assert "secret" not in said
@@ -257,7 +255,7 @@ def test_groups_of_the_runtime_are_not_the_container_s(runtime: Callable[..., li
 
 
 def test_the_terminal_of_who_starts_it_stays_his(runtime: Callable[..., list[str]]) -> None:
-    """The container's standard input is the very terminal that its starter's session is controlled by."""
+    """The container's standard input is the controlling terminal of the session that starts it."""
     master, slave = os.openpty()
     words = runtime("/attack", "terminal", "0")
     with subprocess.Popen(

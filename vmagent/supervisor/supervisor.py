@@ -55,11 +55,12 @@ class Supervisor:
         self._listener_fd = -1
         self._connections: list[Connection] = []
         self._runs: dict[str, Run] = {}
-        self._tell_of_run = self._on_run  # one object for all runs: each access to a bound method creates a new one
+        self._notify_of_run = self._on_run  # one object for all runs: each access to a bound method creates a new one
         self._execs: dict[str, Exec] = {}
         self._is_sweeping = False  # whether the timer that drops records of ended execs is set
         self._is_ending = False
         self._spawner = _start_spawner(self._pids_of_children)
+        self._is_spawner_used = True
         self._cgroup_parents: set[str] = set()
         self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "list": self._list,
@@ -81,6 +82,7 @@ class Supervisor:
             "leave_exec": self._leave_exec,
             "close_exec_stdin": self._close_exec_stdin,
             "close_exec": self._close_exec,
+            "use_spawner": self._use_spawner,
         }
         self.loop.add(keeper.fd, READ, self._on_keeper)
 
@@ -172,7 +174,7 @@ class Supervisor:
                 self._make_run(record).lose()
 
     def _make_run(self, data: dict[str, Any]) -> Run:
-        run = self._runs[data["id"]] = Run(data, self._exec_containers, self.loop, self.keeping, self._tell_of_run)
+        run = self._runs[data["id"]] = Run(data, self._exec_containers, self.loop, self.keeping, self._notify_of_run)
         self._note_cgroup_parent(data["cgroup"].rpartition("/")[0])
         return run
 
@@ -285,7 +287,7 @@ class Supervisor:
             for fd in fds:
                 os.close(fd)
 
-    def _tell_all(self, message: dict[str, Any]) -> None:
+    def _publish(self, message: dict[str, Any]) -> None:
         for connection in [*self._connections]:
             connection.flush_grown()
             connection.send(message)
@@ -327,7 +329,7 @@ class Supervisor:
                 plan,
                 log_dir or f"{self._exec_containers}/{container_id}",
                 fds[0] if fds else -1,
-                self._spawner,
+                self._spawner if self._is_spawner_used else None,
                 open_stdin=message["open_stdin"],
             )
         except BaseException:
@@ -352,7 +354,7 @@ class Supervisor:
                 self._end_if_done()
             case "exited":
                 run.answer(replies.spawned(run))
-                self._tell_all(replies.exited(run))
+                self._publish(replies.exited(run))
                 self._end_if_alone()
                 self._end_if_done()
 
@@ -387,7 +389,8 @@ class Supervisor:
         child = Exec(message, self.loop, self.keeping, self._on_exec)
         self._execs[child.exec_id] = child
         try:
-            child.start(run, process, message["streams"], message["owner"], self._spawner)
+            spawner = self._spawner if self._is_spawner_used else None
+            child.start(run, process, message["streams"], message["owner"], spawner)
         except BaseException:
             del self._execs[child.exec_id]
             raise
@@ -402,15 +405,23 @@ class Supervisor:
                 is_awaited = any(connection.is_open for connection, _ in child.waiters)
                 self._answer_failed(child)
                 if not is_awaited and child.exec_id not in self._execs:  # the engine that requested it was killed
-                    self._tell_all(replies.exec_failed(child))
+                    self._publish(replies.exec_failed(child))
             case "grew":
                 is_read_up, child.is_read_up = child.is_read_up, False
                 for connection in [*self._connections]:
                     connection.exec_grew(child.exec_id, at_once=is_read_up)
             case "exited":
                 child.answer(replies.exec_started(child), child.stream_fds())
-                self._tell_all(replies.exec_exited(child))
+                self._publish(replies.exec_exited(child))
                 self._forget_later(child)
+
+    def _use_spawner(self, message: dict[str, Any]) -> Answer:
+        """Choose who makes the processes from now on: the spawner what it can, or this process all of them.
+
+        The engine never asks for it; it serves to compare the two. It ends with this process.
+        """
+        self._is_spawner_used = message["is_used"]
+        return {}, ()
 
     # Verbs
 
