@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Unpack packages of Debian trixie beside the system: trixie.sh FOLDER PACKAGE...
-# SUITE=NAME: of that one. NEEDED=1: and what they depend on, as far as this system has it not.
+# SUITE=NAME: of that one. NEEDED=1: and those of their dependencies that this system lacks.
 # FOLDER then holds their trees (FOLDER/usr/bin/...). Nothing is installed and the system's own apt lists stay as they are.
 set -euo pipefail
 into=$1

@@ -33,7 +33,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 def new_store(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
-    """Opens stores; they are closed at the end, and nothing of them is mounted or runs any more."""
+    """Opens stores. At the end they are closed, and no mount and no process of theirs may be left."""
     opened: list[Driver] = []
 
     def new(root: Path = tmp_path, kind: Kind | None = Kind.DIR, **options: Any) -> Driver:

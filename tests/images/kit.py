@@ -157,7 +157,7 @@ def upload(address: str, method: str, path: str, body: bytes, auth: str = "", ki
 
 
 class BadRegistry(http.server.ThreadingHTTPServer):
-    """A registry that does what a test tells it to: real ones don't lie, stall or cut."""
+    """A registry that sends wrong lengths, stalls or cuts connections where a test wants it."""
 
     daemon_threads = False  # `server_close` waits for them
 
@@ -165,10 +165,10 @@ class BadRegistry(http.server.ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         self.manifests: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
-        self.cut_at: dict[str, int] = {}  # the first answer with this blob ends after so many bytes
-        self.announce: dict[str, int] = {}  # Content-Length of this blob, whatever is sent
+        self.cut_at: dict[str, int] = {}  # the first reply with this blob ends after so many bytes
+        self.announce: dict[str, int] = {}  # Content-Length of this blob, instead of its size
         self.stalled: dict[str, threading.Event] = {}  # half of this blob is sent, the rest when the event is set
-        self.reached = threading.Event()  # a stalled blob was begun
+        self.reached = threading.Event()  # set when a stalled blob has begun
         self.ranges: list[str] = []
         self.token = ""
         self.refresh_token = "r3fresh"
@@ -334,7 +334,7 @@ class Driver:
         return list(self.run(self.store.lowers(image)))
 
     def all(self, items: Any) -> list[Any]:
-        """Everything that an asynchronous generator gives."""
+        """All items of an asynchronous generator."""
 
         async def collect() -> list[Any]:
             async with contextlib.aclosing(items) as opened:
@@ -357,7 +357,7 @@ class Driver:
         return self.all(self.images.load(chunks(archive), quiet=quiet))
 
     def left(self) -> dict[str, list[str]]:
-        """What lies in the folders that a failure must leave as they were. Removal in the background is over."""
+        """The content of the folders that a failure must leave unchanged, after all removals in the background."""
 
         async def settle() -> None:
             while tasks := list(self.store._tasks):
@@ -370,7 +370,7 @@ class Driver:
         }
 
     def tags(self) -> list[str]:
-        """All names of all images but the one that every store is born with."""
+        """The names of all images, without the one that each new store has."""
         return sorted(
             tag for shape in self.run(self.images.list()) for tag in shape["RepoTags"] if tag != "cove/hello:latest"
         )

@@ -1,4 +1,4 @@
-"""What becomes of a layer's tar: the same tree in both kinds, and no tar that reaches outside."""
+"""A layer's tar gives the same tree in both kinds of layer, and no tar writes outside its layer."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_tar_that_reaches_outside_is_refused_and_leaves_nothing(
         assert not list(tmp_path.rglob("escaped")), attack
 
 
-# Members of a tar, and what is where in the image's root then: a file's content, None for a folder.
+# Members of a tar, and the paths in the image's root after it: a file's content, None for a folder.
 INSIDE: dict[str, tuple[list[Entry], dict[str, bytes | None]]] = {
     "an absolute link": ([folder("run"), symlink("v", "/run"), Entry("v/x", b"1")], {"run/x": b"1"}),
     "an absolute link to nothing yet": ([symlink("v", "/OUTSIDE"), Entry("v/x", b"1")], {"OUTSIDE/x": b"1"}),
@@ -211,7 +211,7 @@ def test_a_whiteout_through_an_absolute_link_hides_a_name_in_the_images_root(kin
 
 def test_a_hard_link_between_folders_of_many_is_made_in_its_own(new_store: NewStore) -> None:
     driver = new_store()
-    files = [Entry(f"{number}/f", b"%d" % number) for number in range(257)]  # one more than are kept open
+    files = [Entry(f"{number}/f", b"%d" % number) for number in range(257)]  # one more than are held open
     [lower] = driver.lowers(driver.store.resolve(driver.import_(tar_of(*files, hard_link("1/link", "0/f")))))
     assert Path(lower, "1", "link").read_bytes() == b"0"
 

@@ -320,7 +320,7 @@ def test_an_engine_killed_in_a_pull_leaves_nothing_to_the_next_one(
     )
     with engine:
         assert engine.stdout is not None
-        assert "one layer\n" in iter(engine.stdout.readline, "")  # after lines of the log
+        assert "one layer\n" in iter(engine.stdout.readline, "")  # lines of the log come before
         assert bad.reached.wait(HANG_S)
         children = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text().split()
         workers = [os.pidfd_open(int(pid)) for pid in children]
@@ -336,13 +336,13 @@ def test_an_engine_killed_in_a_pull_leaves_nothing_to_the_next_one(
     driver.run(driver.store.collect())
     hello = driver.store.resolve("cove/hello")
     assert driver.left()["layers"] == [diff_id.removeprefix("sha256:") for diff_id in hello.layers]
-    bad.stalled.popitem()[1].set()  # its thread ends, and the next request gets the whole blob
+    bad.stalled.popitem()[1].set()  # the registry's thread ends; the next request gets the whole blob
     driver.pull(f"{bad.address}/x:latest")
     assert driver.store.resolve(f"{bad.address}/x").id == image.id
 
 
 def is_gone(pidfd: int) -> bool:
-    """Whether the process ends within a moment: its parent's death is its own."""
+    """Whether the process ends soon, as it does when its parent has died."""
     return bool(select.select([pidfd], [], [], 10)[0])
 
 
@@ -366,7 +366,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(kind: Kind, registry: str, new_s
         with pytest.raises(EngineError, match="no space left on device"):
             driver.import_(tar)
         assert driver.left() == fresh
-        driver.import_(BASE)  # and it goes on
+        driver.import_(BASE)  # the store still works
         driver.run(driver.images.close())
     finally:
         subprocess.run(["umount", small], check=True)

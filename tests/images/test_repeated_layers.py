@@ -45,7 +45,7 @@ def seen(root: Path) -> Tree:
     for path in root.rglob("*"):
         try:
             mode = path.lstat().st_mode
-        except FileNotFoundError:  # overlayfs lists a whiteout of nothing in a folder that only one layer has
+        except FileNotFoundError:  # where one layer alone has a folder, overlayfs lists whiteouts that hide nothing
             continue
         tree[str(path.relative_to(root))] = None if stat.S_ISDIR(mode) else path.read_bytes()
     return tree
@@ -137,7 +137,7 @@ def test_a_stack_with_repeats_shows_what_a_plain_unpack_gives(kind: Kind, new_st
     check()
 
 
-# --- however such an image comes about
+# --- each way in which such an image is made
 
 LAYER = tar_of(folder("d"), Entry("d/kept", b"1"), Entry("d/gone", b"2"))
 HIDE = tar_of(folder("d"), Entry("d/.wh.gone"), Entry("d/kept", b"hidden"))

@@ -314,7 +314,7 @@ def test_saved_images_load_here_and_in_other_tools(kind: Kind, new_store: NewSto
     assert other.store.resolve("two:2").layers == driver.store.resolve("two:2").layers
     lowers = [Path(lower) for lower in other.lowers(other.store.resolve("two:2"))]
     assert (lowers[0] / "etc/os").read_bytes() == b"top"
-    progress = other.load(archive, quiet=False)  # nothing is new: no layer to tell of
+    progress = other.load(archive, quiet=False)  # every layer is known, so none has a status line
     assert all("stream" in line for line in progress)
 
     for source in (f"docker-archive:{path}:two:2", f"oci-archive:{path}:2"):
@@ -418,12 +418,12 @@ def test_what_was_pushed_can_be_pulled_and_keeps_its_digest(registry: str, kind:
     assert lines[0] == {"status": f"The push refers to repository [{registry}/{repository}]"}
     layer = [line["status"] for line in lines if line.get("id") == digest(content)[7:19]]
     assert (layer[0], layer[-1]) == ("Preparing", "Pushed")
-    told = lines[-1]["aux"]
-    assert lines[-2] == {"status": f"1: digest: {told['Digest']} size: {told['Size']}"}
-    assert driver.run(driver.images.inspect(ref))["RepoDigests"] == [f"{registry}/{repository}@{told['Digest']}"]
+    pushed = lines[-1]["aux"]
+    assert lines[-2] == {"status": f"1: digest: {pushed['Digest']} size: {pushed['Size']}"}
+    assert driver.run(driver.images.inspect(ref))["RepoDigests"] == [f"{registry}/{repository}@{pushed['Digest']}"]
     again = driver.all(driver.images.push(f"{registry}/{repository}", tag="1"))
     assert "Layer already exists" in [line["status"] for line in again if "status" in line]
-    assert again[-1]["aux"] == told
+    assert again[-1]["aux"] == pushed
     driver.run(driver.images.tag("x", repo=mounted_at, tag="1"))
     mounted = driver.all(driver.images.push(mounted_at, tag="1"))
     assert f"Mounted from {repository}" in [line["status"] for line in mounted if "status" in line]
@@ -433,7 +433,7 @@ def test_what_was_pushed_can_be_pulled_and_keeps_its_digest(registry: str, kind:
     driver.pull(ref)
     assert driver.store.resolve(ref).id == image_id
     driver.run(driver.images.tag(ref, repo=f"{registry}/third/{kind}", tag="1"))
-    assert driver.all(driver.images.push(f"{registry}/third/{kind}", tag="1"))[-1]["aux"]["Digest"] == told["Digest"]
+    assert driver.all(driver.images.push(f"{registry}/third/{kind}", tag="1"))[-1]["aux"]["Digest"] == pushed["Digest"]
     with pytest.raises(NotFound, match="does not exist locally with the tag"):
         driver.all(driver.images.push(f"{registry}/fourth/x"))
 
@@ -451,7 +451,7 @@ def test_a_whole_saved_tar_is_plain_enough_for_any_reader(new_store: NewStore) -
 
 
 def test_the_engines_process_loads_no_library_of_the_workers() -> None:
-    """Blob bytes never pass through it, and neither do the libraries for them."""
+    """Blob bytes never pass through it, so it needs none of the libraries that handle them."""
     script = "import sys, vmagent.images.imagestore; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     assert not {"requests", "urllib3", "isal", "zstandard", "tarfile"} & set(loaded)

@@ -77,7 +77,7 @@ def both(docker: Docker, *words: str) -> str:
 
 
 def test_limits_users_mounts_and_namespaces_are_as_under_runc(docker: Docker) -> None:
-    """Mounts without two of ours that are stricter: the tmpfs of cgroups is read-only, masks are the host's null."""
+    """Two kinds of mounts are left out, where ours are stricter: the tmpfs of cgroups, and masks."""
     flags = "--memory 64m --cpus 0.5 --pids-limit 50 --cpuset-cpus 0 --ulimit nofile=100:200 --hostname h --user 5:6"
     flags += " --group-add 7 --cap-drop ALL --cap-add NET_RAW --tmpfs /t:size=1m --shm-size 2m -e A=B -w /w"
     flags += " --sysctl net.core.somaxconn=99 --read-only --oom-score-adj 300 --device /dev/fuse"

@@ -96,13 +96,13 @@ def test_readiness_is_passed_on_with_the_hosts_pid(bundle: Bundle, tmp_path: Pat
 
 
 def test_features_tell_what_is_known(bundle: Bundle) -> None:
-    told = json.loads(bundle.command("features").stdout)
-    assert (told["ociVersionMin"], told["ociVersionMax"]) == ("1.0.0", "1.2.1")
-    assert told["hooks"] == list(KINDS)
-    assert {"user", "time", "cgroup"} <= set(told["linux"]["namespaces"])
-    assert {"rro", "idmap", "tmpcopyup"} <= set(told["mountOptions"])
-    assert told["linux"]["apparmor"]["enabled"] is False
-    assert "SCMP_ACT_NOTIFY" in told["linux"]["seccomp"]["actions"]
+    said = json.loads(bundle.command("features").stdout)
+    assert (said["ociVersionMin"], said["ociVersionMax"]) == ("1.0.0", "1.2.1")
+    assert said["hooks"] == list(KINDS)
+    assert {"user", "time", "cgroup"} <= set(said["linux"]["namespaces"])
+    assert {"rro", "idmap", "tmpcopyup"} <= set(said["mountOptions"])
+    assert said["linux"]["apparmor"]["enabled"] is False
+    assert "SCMP_ACT_NOTIFY" in said["linux"]["seccomp"]["actions"]
 
 
 def test_list_and_ps_tell_of_what_runs(bundle: Bundle) -> None:
@@ -128,10 +128,10 @@ def test_json_in_one_line_has_no_spaces_and_a_container_an_owner_and_its_moment(
         text = bundle.command(*words).stdout
         assert text == json.dumps(json.loads(text), separators=(",", ":")) + "\n"
     [listed] = json.loads(bundle.command("list", "--format", "json").stdout)
-    for told in (listed, bundle.state()):
-        assert told["owner"] == "root"
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z", told["created"])
-        assert told["created"] == listed["created"]
+    for said in (listed, bundle.state()):
+        assert said["owner"] == "root"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z", said["created"])
+        assert said["created"] == listed["created"]
     assert bundle.command("list").stdout.splitlines()[1].split()[-2:] == [listed["created"], "root"]
     os.chown(bundle.root / bundle.id, 4321, 4321)
     assert bundle.state()["owner"] == "#4321", "a uid without a name"

@@ -193,7 +193,7 @@ def test_exec_enters_a_working_directory_of_another_user_as_with_the_peer(bundle
 
 @pytest.mark.parametrize("user", ["0:0", "5:5"])
 def test_exec_gives_a_capability_as_runc_does(bundle: Bundle, user: str) -> None:
-    """To root it is given; not to another user, for whom it would have to be ambient (CVE-2022-29162)."""
+    """Root gets it. Another user does not: it would have to be ambient (CVE-2022-29162)."""
     if shutil.which("runc") is None:
         pytest.skip("runc is not installed here")
     wanted = ["--user", user, "--cap", "CAP_SYS_TIME"]
@@ -208,7 +208,7 @@ def test_exec_gives_a_capability_as_runc_does(bundle: Bundle, user: str) -> None
 def _execs(
     bundle: Bundle, peer: str, *wanted: str, command: list[str]
 ) -> tuple[subprocess.CompletedProcess[str], subprocess.CompletedProcess[str]]:
-    """What an exec says in a container of the peer's, and in one of ours."""
+    """The output of an exec in a container of the peer, and in one of ours."""
     _ordinary(bundle)
     bundle.process.update(user={"uid": 0, "gid": 0}, cwd="/", args=["sleep", "100"], noNewPrivileges=False)
     bundle.write()

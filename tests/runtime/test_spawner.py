@@ -32,7 +32,7 @@ PTRACE_SEIZE, TRACE_CLONE = 0x4206, 1 << 3  # linux/ptrace.h
 
 
 class Bench:
-    """A spawner whose children enter the test's own namespaces: the least that it does."""
+    """A spawner with the smallest requests: its children enter the test's own namespaces."""
 
     def __init__(self, others: set[int]) -> None:
         self._others = others
@@ -46,13 +46,13 @@ class Bench:
         return self.spawner._pid
 
     def children(self) -> set[int]:
-        """Of this process, but for `others`."""
+        """The children of this process, without those of other tests."""
         return set(module._children()) - self._others
 
     def launch(
         self, *args: str, tasks: list[str] | None = None, namespaces: int = linux.CLONE_NEWUTS
     ) -> Launched | None:
-        """None as `Spawner.launch` has it; else a child that waits for its `go`."""
+        """A child that waits for its `go`; None where `Spawner.launch` returns None."""
         process = compile_exec({"args": list(args), "env": ["PATH=/bin"], "cwd": "/"})
 
         def encode(pipes: tuple[int, int, int], cgroup_fd: int) -> tuple[bytes, list[int]] | None:
@@ -74,7 +74,7 @@ class Bench:
         return launched
 
     def end(self, launched: Launched | None, *, go: bool = True) -> tuple[int, str]:
-        """(exit status, what was reported to have failed)."""
+        """(exit status, the failure that was reported)."""
         assert launched is not None
         error = ""
         if go:
@@ -109,7 +109,7 @@ def descriptors(pid: int) -> int:
 
 
 def test_a_thousand_requests_leave_nothing_in_it(bench: Bench) -> None:
-    """Good ones, failing ones, and such that never come to a process."""
+    """Requests that succeed, that fail in the child, and that fail before there is a child."""
     assert bench.end(bench.launch("true")) == (0, "")
     ours, its, pid = descriptors(os.getpid()), descriptors(bench.pid), bench.pid
     for number in range(1000):
@@ -139,7 +139,7 @@ def test_a_stopped_one_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_child_whose_number_never_came_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The spawner is killed right after its fork. Nobody would know the child, nor ever reap it."""
+    """The spawner is killed before it sends the child's pid. The child must still be killed and reaped."""
     waiting = bench.launch("true")  # of the same name, but known
     spawner = bench.pid
     assert _libc.ptrace(PTRACE_SEIZE, spawner, None, TRACE_CLONE) == 0
@@ -153,7 +153,7 @@ def test_a_child_whose_number_never_came_is_ended(bench: Bench, monkeypatch: pyt
     children = set(module._children())
 
     def killed_unanswered(_spawner: Spawner) -> bool:
-        """In place of the limit: the child, traced too, keeps the channel open, so nothing else would end the wait."""
+        """Stands for the time limit: the traced child keeps the channel open, so nothing else ends the wait."""
         os.waitid(os.P_PID, killer, os.WEXITED | os.WNOWAIT)
         return False
 
@@ -163,7 +163,7 @@ def test_a_child_whose_number_never_came_is_ended(bench: Bench, monkeypatch: pyt
     os.waitpid(killer, 0)
     bench.running.remove(killer)
     assert set(module._children()) - children == {bench.pid}
-    assert bench.end(waiting) == (0, ""), "the other child has not suffered"
+    assert bench.end(waiting) == (0, ""), "the other child still runs"
 
 
 def test_a_child_that_cannot_be_held_is_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_a_child_that_cannot_be_held_is_ended(bench: Bench, monkeypatch: pytest.
 
 
 def test_without_its_program_it_comes_back_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an upgrade. What its number was is nobody's to be killed by then."""
+    """As in an upgrade. The old spawner's pid may belong to another process by then, so it must not be killed."""
     monkeypatch.setattr(module, "_PROGRAM", "/nowhere")
     os.kill(bench.pid, signal.SIGKILL)
     assert [bench.launch("true") for _ in range(3)] == [None] * 3
@@ -246,7 +246,7 @@ def test_a_request_too_long_for_the_host_s_sockets_is_not_its_own(bench: Bench) 
 
 
 def test_no_word_to_go_no_command(bench: Bench, tmp_path: Path) -> None:
-    """What becomes of a child whose supervisor has died: it ends by itself, its command is never executed."""
+    """A child whose supervisor has died ends by itself; its command is never executed."""
     launched = bench.launch("/bin/touch", str(tmp_path / "made"))
     assert launched is not None
     os.close(launched.go_fd)
@@ -256,7 +256,7 @@ def test_no_word_to_go_no_command(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_its_children_keep_nothing_of_it(bench: Bench) -> None:
-    """Before execve a child has its streams and the two pipes; the spawner forgets what it was asked for."""
+    """Before execve a child has its streams and the two pipes; the spawner erases the request from its memory."""
     launched = bench.launch("true", "a-secret-of-the-container")
     assert launched is not None
     assert read_line(launched) is not None
@@ -282,7 +282,7 @@ def _memory(pid: int) -> bytes:
 
 
 def test_a_program_of_another_version_is_refused_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its table of fields may differ, so none of its requests would mean what is meant here."""
+    """Its table of fields may differ, so it would read our requests wrongly."""
     reasons: list[str] = []
     with monkeypatch.context() as patch:
         patch.setattr(module, "_VERSION", b"\1\2\3\4")

@@ -435,7 +435,7 @@ def _fill_copy(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def lower(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A root file system full of traps; "source" beside it is what is bound."""
+    """A root file system full of traps; the folder "source" beside it is the source of bind mounts."""
     folder = tmp_path_factory.mktemp("alike")
     root, source = folder / "lower", folder / "source"
     root.mkdir()
@@ -501,7 +501,7 @@ def test_either_makes_the_same(group: str, lower: Path) -> None:
             different[name] = {key: (mine.get(key), others.get(key)) for key in mine.keys() | others.keys()}
             different[name] = {key: pair for key, pair in different[name].items() if pair[0] != pair[1]}
     assert different == {}
-    assert made > len(GROUPS[group]) / 3, "most of these are not the spawner's at all"
+    assert made > len(GROUPS[group]) / 3, "the spawner can't make most of these"
 
 
 def test_either_enters_a_working_directory_that_the_command_may_not_enter(lower: Path) -> None:

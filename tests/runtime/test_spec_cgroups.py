@@ -482,13 +482,13 @@ def test_events_tell_statistics_and_kills_for_want_of_memory(bundle: Bundle) -> 
     assert stats["data"]["memory"]["usage"]["limit"] == 16 * MEBIBYTE
     assert stats["data"]["pids"]["current"] >= 1
     argv = bundle.argv("events", "--interval", "100ms", bundle.id)
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as told:
-        assert told.stdout is not None
-        assert json.loads(told.stdout.readline())["type"] == "stats"
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as events:
+        assert events.stdout is not None
+        assert json.loads(events.stdout.readline())["type"] == "stats"
         bundle.command("exec", bundle.id, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
         kinds = set()
         while "oom" not in kinds:
-            kinds.add(json.loads(told.stdout.readline())["type"])
+            kinds.add(json.loads(events.stdout.readline())["type"])
         bundle.command("delete", "--force", bundle.id)
-        told.stdout.read()
-        assert told.wait(HANG_S) == 0
+        events.stdout.read()
+        assert events.wait(HANG_S) == 0

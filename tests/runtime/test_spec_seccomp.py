@@ -259,13 +259,13 @@ def test_the_agent_gets_the_containers_process_state_and_one_descriptor(bundle: 
 
 @pytest.mark.spec("config-linux.md, Seccomp: listenerPath")
 def test_an_agent_that_cannot_be_reached_is_an_error(bundle: Bundle) -> None:
-    bundle.linux["seccomp"] = {**_ALLOW, "listenerPath": "/nobody", "syscalls": [rule("SCMP_ACT_NOTIFY", "sysinfo")]}
-    bundle.refused("error sending the seccomp listener to /nobody")
+    bundle.linux["seccomp"] = {**_ALLOW, "listenerPath": "/missing", "syscalls": [rule("SCMP_ACT_NOTIFY", "sysinfo")]}
+    bundle.refused("error sending the seccomp listener to /missing")
 
 
 @pytest.mark.spec("config-linux.md, Seccomp: listenerPath")
 def test_the_listeners_path_is_ignored_where_nobody_is_notified(bundle: Bundle) -> None:
-    bundle.linux["seccomp"] = {**_ALLOW, "listenerPath": "/nobody"}
+    bundle.linux["seccomp"] = {**_ALLOW, "listenerPath": "/missing"}
     assert bundle.shell("echo fine") == "fine\n"
 
 

@@ -1,4 +1,4 @@
-"""Two reports of the probe, line by line: where one container may do less than the other, or more, and why."""
+"""Compares two reports of the probe line by line: where our container may do less than the other, or more, and why."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _calls() -> dict[str, dict[int, str]]:
 
 
 def _comes_and_goes(section: str, theirs: str, mine: str) -> bool:
-    """Objects of the kernel that were made or went between the two runs: there is a file or not, none writes."""
+    """Files of kernel objects that existed during one of the two runs only, and that are not writable."""
     return section in ("proc", "sys") and ABSENT in (theirs, mine) and "w" not in (theirs + mine).replace(ABSENT, "")
 
 

@@ -1,4 +1,4 @@
-"""An image with the attacker's tools, and containers of it that go when the test ends."""
+"""An image with the attacker's tools, and containers of it, which are removed when the test ends."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Attacker:
 
 @pytest.fixture(scope="session")
 def attacker_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """busybox, the probe, and the attacks: as a program, and as what the host's programs would be loaded by."""
+    """busybox, the probe, and the attacks: as a program, and in place of the loader of the host's programs."""
     attack = program("attack")
     path = tmp_path_factory.mktemp("attacker") / "attacker.tar"
     image_tar(path, {"/probe": program("probe"), "/attack": attack, LOADER: attack})
@@ -143,7 +143,7 @@ def attacker(attacked_engine: NativeEngine) -> Iterator[Attacker]:
 
 @pytest.fixture
 def forbidden(tmp_path: Path) -> Callable[[], None]:
-    """A folder of the host's, `tmp_path`/outside, with a file in it; called, it asserts that both are as they were."""
+    """A check that `tmp_path`/outside, a folder of the host with a file in it, is unchanged."""
     folder = tmp_path / "outside"
     folder.mkdir()
     (folder / "secret").write_text("the host's secret")

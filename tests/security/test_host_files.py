@@ -19,7 +19,7 @@ from tests.support.tools import ROOT
 
 
 def test_the_host_s_null_device_is_out_of_reach(attacker: Attacker) -> None:
-    """Masks and missing streams are null devices: was one the host's own, its mode could be changed from inside."""
+    """Masks and missing streams are null devices. If one were the host's own, its mode could be changed from inside."""
     before = os.stat("/dev/null")
     script = (
         "for f in /proc/keys /proc/interrupts /proc/timer_list /proc/self/fd/0 /dev/null; do"
@@ -44,7 +44,7 @@ def test_a_read_only_container_has_no_file_to_write(attacker: Attacker) -> None:
 
 @pytest.mark.spec("CVE-2022-0492 and kin: what the kernel lets its owner write")
 def test_no_knob_of_the_kernel_takes_a_value(attacker: Attacker) -> None:
-    """Each is offered the value that it has: had one taken it, nothing would have happened."""
+    """Each gets the value that it already has, so that a write that succeeds does no harm."""
     knobs = [
         "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hostname",
         "/proc/sys/kernel/sysrq", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/drop_caches",
@@ -74,7 +74,7 @@ def test_the_release_agent_stays_the_host_s(attacker: Attacker) -> None:
 
 
 def test_the_host_s_disks_do_not_open(attacker: Attacker) -> None:
-    """Not by a node made inside, nor by one that an archive brought."""
+    """Neither by a device node made inside nor by one unpacked from an archive."""
     disk = os.stat("/").st_dev
     major, minor = os.major(disk), os.minor(disk)
     name = attacker.start("sleep", "60")
@@ -123,7 +123,7 @@ def test_archives_end_in_the_container(
     attacker.put_archive(name, "/x", [_link("up", "/"), _link("g", f"up{outside}/secret", tarfile.LNKTYPE), _file("g")])
     forbidden()
     with tarfile.open(fileobj=io.BytesIO(attacker.get_archive(name, "/x/s")[1])) as tar:
-        assert [member.issym() for member in tar] == [True], "the link itself is what comes"
+        assert [member.issym() for member in tar] == [True], "the archive has the link itself"
 
 
 @pytest.mark.spec("CVE-2018-15664, CVE-2021-30465: a name that is now a folder, now a link to the host's")
@@ -147,7 +147,7 @@ def test_swapped_links_lead_nowhere(attacker: Attacker, tmp_path: Path, forbidde
 
 @pytest.mark.spec("CVE-2019-14271: nothing of the container's is loaded by who looks into it")
 def test_no_library_of_the_container_is_opened(attacker: Attacker) -> None:
-    """Each is a pipe that nobody writes to: who opened it would wait for ever."""
+    """Each library is a FIFO without a writer: a program that opened one would block for ever."""
     names = [f"lib/x86_64-linux-gnu/libnss_{what}.so.2" for what in ("files", "dns", "compat", "systemd")]
     names += ["etc/nsswitch.conf", "etc/ld.so.cache", "etc/ld.so.preload", "lib64/libc.so.6", "usr/lib/python3/x.pth"]
     pipes = f"for f in {' '.join(names)}; do mkdir -p $(dirname $f); mkfifo $f; done"
@@ -205,7 +205,7 @@ def test_the_console_is_the_terminal_and_nothing_else(attacker: Attacker, tmp_pa
 
 @pytest.mark.spec("CVE-2025-31133, CVE-2025-52881: what is masked is the kernel's file, however its folder is called")
 def test_masks_are_on_the_mounted_proc_even_if_it_moves(tmp_path: Path, runtime: Callable[..., list[str]]) -> None:
-    """Who shares the root file system swaps /proc for another folder, again and again, while the container starts."""
+    """A process with the same root file system keeps swapping /proc with another folder while the container starts."""
     look = "test -c keys || echo unmasked; (: >>sysrq-trigger) 2>/dev/null && echo open; mkdir sys/x 2>/dev/null"
     script = f"for d in /proc /other; do (cd $d && test -e self/status && {{ {look}; echo ran; }}); done; true"
     words = runtime("sh", "-c", script)
@@ -222,7 +222,7 @@ def test_masks_are_on_the_mounted_proc_even_if_it_moves(tmp_path: Path, runtime:
 
 @pytest.mark.spec("CVE-2021-41091: a program that a container made setuid, run by a user of the host's")
 def test_a_user_of_the_host_s_reaches_no_file_of_a_container_s(attacker: Attacker) -> None:
-    """Nor the memory that it shares with other containers, which all inside may write."""
+    """Nor its /dev/shm, if other containers share it: every user inside may write there."""
     script = "cp /bin/busybox /suid; chmod 4755 /suid; echo x >/dev/shm/x; echo ready; exec sleep 60"
     name = attacker.start_until("ready", "sh", "-c", script, options=("--ipc", "shareable"))
     container_id = attacker.engine.docker("inspect", "-f", "{{.Id}}", name).stdout.strip()
@@ -232,7 +232,7 @@ def test_a_user_of_the_host_s_reaches_no_file_of_a_container_s(attacker: Attacke
         root / "exec" / "containers" / container_id / "shm" / "x",
     ]
     assert files[0].stat().st_mode & stat.S_ISUID
-    os.chmod(root, 0o755)  # the tests' own folder, which is closed to others already
+    os.chmod(root, 0o755)  # the test's own folder, which other users cannot enter
     try:
         for path in files:
             assert path.exists()

@@ -1,4 +1,4 @@
-"""Names, words and output that would write, or be read, where they don't belong: records, log files, host files."""
+"""Names, arguments and output that try to get into records, log files or files of the host."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_no_name_becomes_a_path(attacker: Attacker) -> None:
     data = attacker.engine.root / "data"
 
     def files() -> set[str]:
-        """What a name could have made: all but what the engine makes by itself, under names of its own."""
+        """The files that a name may have made: without those that the engine makes under names of its own."""
         own = {"containers", "networks", "spares", "trash"}
         return {str(path) for path in data.rglob("*") if not own & set(path.parts)}
 
@@ -58,7 +58,7 @@ def test_no_name_becomes_a_path(attacker: Attacker) -> None:
 
 
 def test_output_that_looks_like_a_record_stays_output(attacker: Attacker) -> None:
-    """Frames of the attach stream, records of the log's index, escape sequences: bytes of the payload, no more."""
+    """Frames of the attach stream, records of the log's index and escape sequences are plain bytes of the payload."""
     printed = r"\1\0\0\0\0\0\0\5hello\n2026-01-01T00:00:00Z forged\n\033[2J\0\0\377\n"
     wanted = b"\1\0\0\0\0\0\0\5hello\n2026-01-01T00:00:00Z forged\n\x1b[2J\0\0\xff\nend\n"
     name = attacker.start_until("end", "sh", "-c", f"printf '{printed}'; echo err >&2; echo end; exec sleep 60")
@@ -96,7 +96,7 @@ def test_a_container_s_files_are_apart_from_its_record(attacker: Attacker) -> No
 
 
 def test_a_file_that_became_a_device_is_not_opened(tmp_path: Path) -> None:
-    """While an archive of a running container is written, its root swaps a file for a node: to open one may act."""
+    """A container's root swaps a file for a device node while an archive is written: opening one has effects."""
     (tmp_path / "file").write_text("x")
     info = os.stat(tmp_path / "file")
     (tmp_path / "file").unlink()

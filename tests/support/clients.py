@@ -52,7 +52,7 @@ class Client:
                 assert ready, f"{self.name} {' '.join(args)} did not end; it showed:\n{shown}"
                 try:
                     data = os.read(master, 65536)
-                except OSError:  # EIO: the last process on the terminal is gone
+                except OSError:  # EIO: the last process on the terminal has ended
                     break
                 if not data:
                     break
@@ -87,7 +87,7 @@ def pulls_and_runs(client: Client, reference: str) -> None:
 
 
 def streams_are_the_process_s(client: Client, image: str) -> None:
-    """stdin's end reaches the process, both outputs come apart, the exit status is the process's."""
+    """The process sees the end of its stdin; stdout and stderr arrive separately, and so does the exit status."""
     done = client("run", "--rm", "-i", image, "sh", "-c", "cat; echo err >&2; exit 42", input="abc\n", check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("abc\n", "err\n", 42)
 
@@ -110,10 +110,10 @@ def the_life_of_a_container(client: Client, image: str, name: str) -> None:
     assert client("exec", name, "echo", "inside").stdout == "inside\n"
     assert client("exec", name, "sh", "-c", "exit 9", check=False).returncode == 9
     assert client("exec", "-i", name, "cat", input="zz").stdout == "zz"
-    told = json.loads(client("inspect", name).stdout)[0]
-    assert told["Id"] == made
-    assert told["State"]["Running"] is True
-    assert told["State"]["Pid"] > 1
+    shown = json.loads(client("inspect", name).stdout)[0]
+    assert shown["Id"] == made
+    assert shown["State"]["Running"] is True
+    assert shown["State"]["Pid"] > 1
     with subprocess.Popen(
         [client.program, "logs", "-f", name],
         env={**os.environ, **client.environment},

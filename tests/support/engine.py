@@ -1,4 +1,4 @@
-"""A native engine of the tests' own: own roots, own bridge, own socket; stopped in order, and looked after."""
+"""A native engine for tests, with roots, bridge and socket of its own; `stop` checks that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NativeEngine:
     """`cove-agent` as a child of the test. `docker(...)` and `cove(...)` run the real programs against it."""
 
     prefix: tuple[str | Path, ...] = ()  # a command that executes the agent
-    answers = 200  # what a ping gets once it is there
+    answers = 200  # the HTTP status of a ping once the engine serves
     started: ClassVar[list[NativeEngine]] = []  # by this process, and not stopped yet
 
     def __init__(self, *flags: str) -> None:
@@ -112,7 +112,7 @@ class NativeEngine:
         return run(["sh", "-c", command], {"COVE_HOST": self.host}, check=True)
 
     def stop(self) -> None:
-        """SIGTERM to the keeper, and a look at what is left. Raises AssertionError for anything left behind."""
+        """Send SIGTERM to the keeper, and wait for its end. Raises AssertionError for anything left behind."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -19,7 +19,7 @@ from vmagent.runtime.cgroups import tree
 
 RUNTIME = Path(sys.executable).with_name("cove-runtime")
 
-# crun takes no tree of cgroup v2 beside those of v1. The first process has to reap: conmon leaves its father at once.
+# crun refuses a tree of cgroup v2 beside those of v1. The first process has to reap: conmon leaves its parent at once.
 _SETUP = """
     set -e
     mount --make-rprivate /
@@ -107,7 +107,7 @@ def podman(root: Path, busybox_tar: Path) -> Iterator[Podman]:
                 assert imported.returncode == 0, imported.stderr
                 yield made
                 assert made(str(RUNTIME), "ps", "--all", "--quiet").stdout == ""
-                os.kill(init, signal.SIGKILL)  # and with it all that is in its PID namespace
+                os.kill(init, signal.SIGKILL)  # this ends all processes of its PID namespace
                 outside.wait(HANG_S)
             finally:
                 outside.kill()

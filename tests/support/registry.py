@@ -41,7 +41,7 @@ def registry(folder: Path) -> Iterator[str]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             assert time.monotonic() < deadline, (folder / "registry.log").read_text()
-            time.sleep(0.02)  # it tells nobody when it listens
+            time.sleep(0.02)  # no event says that it listens
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()

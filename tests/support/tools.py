@@ -55,13 +55,19 @@ def docker_config() -> Path:
 
 @functools.cache
 def podman() -> Path:
-    """A tree to lay over the system's own: this Debian's podman, and of what it needs only what the system lacks.
+    """A tree to lay over the system's own: this Debian's podman, and those of its dependencies that the system lacks.
 
     It has `etc` and `usr` in any case; both are empty where podman is installed. Raises CalledProcessError.
     """
     wanted = ("podman", "catatonit", "netavark")
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    query = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *wanted]  # fails where it knows one not
+    query = [
+        "dpkg-query",
+        "-W",
+        "-f",
+        "${db:Status-Status} ${Package}\n",
+        *wanted,
+    ]  # fails if one is unknown
     known = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
     present = sorted(line.split()[1] for line in known if line.startswith("installed "))
     folder = CACHE / "-".join(["podman", suite, *(["beside", *present] if present else [])])
@@ -102,5 +108,5 @@ def busybox_tar(path: Path) -> Path:
 
 
 def unpack_tar(path: Path, folder: Path) -> None:
-    """Unpack the tar `path` into `folder` as it stands. By GNU tar: Debian 12's tarfile has no filters to name."""
+    """Unpack the tar `path` into `folder`, by GNU tar: tarfile has extraction filters only in later Pythons."""
     subprocess.run(["tar", "-C", folder, "-xpf", path], check=True)

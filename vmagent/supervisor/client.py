@@ -333,7 +333,7 @@ class SupervisorClient:
 
     def exec_read(self, exec_id: str) -> None:
         """Report that the client has read output, so that the supervisor can go on filling a window that was full."""
-        self._tell({"op": "exec_read", "exec_id": exec_id, "q": 0})
+        self._post({"op": "exec_read", "exec_id": exec_id, "q": 0})
 
     async def leave_exec(self, exec_id: str) -> None:
         """The client has left: from now on only the latest output is kept, and the input is closed. Raises NotHeld."""
@@ -348,7 +348,7 @@ class SupervisorClient:
         # Delayed so that the waiting client is answered first. If the message is lost with the connection, the exit
         # is reported again, and the engine closes the exec again.
         message = {"op": "close_exec", "exec_id": exec_id, "q": 0}
-        asyncio.get_running_loop().call_later(_CLOSE_S, self._tell, message)
+        asyncio.get_running_loop().call_later(_CLOSE_S, self._post, message)
 
     async def signal_exec(self, exec_id: str, signum: int) -> None:
         """Send a signal to an exec's process. Raises NotHeld if it has ended."""
@@ -454,7 +454,7 @@ class SupervisorClient:
                 for exec_id in message["execs"]:
                     self._on_event(ExecGrew(exec_id=exec_id))
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _post(self, message: dict[str, Any]) -> None:
         """Send a message that has no reply and is not repeated after a reconnection."""
         if self._link is not None:
             try:

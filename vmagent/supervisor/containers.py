@@ -44,9 +44,9 @@ class Run(Child, LogOwner):
         "_exec_containers",
         "_is_cgroup_gone",
         "_is_window",
+        "_notify",
         "_rotation",
         "_splicers",
-        "_tell",
         "at_ns",
         "id",
         "last_ns",
@@ -64,11 +64,11 @@ class Run(Child, LogOwner):
         exec_containers: str,
         loop: Loop,
         keeping: Keeping,
-        tell: Callable[[Run, str], None],
+        notify: Callable[[Run, str], None],
     ) -> None:
         """`data`: id, run, tty, cgroup, window, rotation; `exec_containers`: the exec root's folder of containers.
 
-        `tell(self, what)` is called when something has happened: "running", "failed", "grew" (the log), "exited" or
+        `notify(self, what)` is called when something has happened: "running", "failed", "grew" (the log), "exited" or
         "cgroup-busy" (see `remove_cgroup`).
         """
         super().__init__(loop, keeping)
@@ -80,7 +80,7 @@ class Run(Child, LogOwner):
         self._cgroup_name = self.id if name == self.id else name
         self._is_window: bool = data["window"]
         self._exec_containers = exec_containers
-        self._tell = tell
+        self._notify = notify
         self._splicers: tuple[LogSplicer, ...] = ()
         rotation = data.get("rotation")  # absent if the log has no limits
         self._rotation = Rotation(rotation, self.key, keeping) if rotation else None
@@ -243,7 +243,7 @@ class Run(Child, LogOwner):
         state, last_ns = splicer.run(self.last_ns)
         if last_ns != self.last_ns:
             self.last_ns = last_ns
-            self._tell(self, "grew")
+            self._notify(self, "grew")
         if state == ENDED:
             self.loop.remove(
                 splicer.source_fd
@@ -267,12 +267,12 @@ class Run(Child, LogOwner):
 
     def on_running(self) -> None:
         self.forget_retry()
-        self._tell(self, "running")
+        self._notify(self, "running")
 
     def on_failed(self) -> None:
         self._drain()
         self._close_all()
-        self._tell(self, "failed")
+        self._notify(self, "failed")
 
     def on_exited(self, code: int) -> None:
         self._drain()
@@ -284,7 +284,7 @@ class Run(Child, LogOwner):
         # Send the event first: the engine handles the exit while this process records it and cleans up. If this process
         # is killed before it reaps, the next supervisor finds the same status and sends the event again. A request for
         # a new start of the container stays in the socket's buffer until the cleanup is done.
-        self._tell(self, "exited")
+        self._notify(self, "exited")
         try:
             records.write(self._folder, records.EXIT, self.record())
         except OSError as e:
@@ -313,7 +313,7 @@ class Run(Child, LogOwner):
         """Kill the processes left in the cgroup, and remove it.
 
         Without a pid namespace of their own, a container's processes outlive its first process. While the cgroup is
-        still busy, `tell` is called with "cgroup-busy": the caller tries again a little later, unless a new run of
+        still busy, `notify` is called with "cgroup-busy": the caller tries again a little later, unless a new run of
         the container uses the cgroup by then.
         """
         try:
@@ -328,7 +328,7 @@ class Run(Child, LogOwner):
         except OSError as e:
             self.tries_left -= 1
             if self.tries_left:
-                self._tell(self, "cgroup-busy")
+                self._notify(self, "cgroup-busy")
             else:
                 say(f"cove-supervisor: cgroup of {self.id}: {e}")
 

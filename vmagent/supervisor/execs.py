@@ -39,12 +39,12 @@ _TERMINAL_DRAIN_S = 0.5
 
 
 class Exec(Child, WindowOwner):
-    """One exec. `tell(self, what)` is called when something has happened: "running", "failed", "grew" or "exited"."""
+    """One exec. It calls `notify(self, what)` with what has happened: "running", "failed", "grew" or "exited"."""
 
     __slots__ = (
         "_code",
+        "_notify",
         "_splicers",
-        "_tell",
         "container_id",
         "ended_at",
         "exec_id",
@@ -57,7 +57,7 @@ class Exec(Child, WindowOwner):
     )
 
     def __init__(
-        self, data: Mapping[str, Any], loop: Loop, keeping: Keeping, tell: Callable[[Exec, str], None]
+        self, data: Mapping[str, Any], loop: Loop, keeping: Keeping, notify: Callable[[Exec, str], None]
     ) -> None:
         """`data`: exec_id, id (the container's), tty, facts (data of the engine, for the engine that starts next)."""
         super().__init__(loop, keeping)
@@ -72,7 +72,7 @@ class Exec(Child, WindowOwner):
         self.is_read_up = False  # the reader had read everything before the last bytes came: it waits for "grew"
         self._splicers: tuple[WindowSplicer, ...] = ()
         self._code: int | None = None  # the exit code; set before `exit_code` while a terminal's last output may come
-        self._tell = tell
+        self._notify = notify
 
     @property
     def key(self) -> str:
@@ -228,7 +228,7 @@ class Exec(Child, WindowOwner):
                 os.close(splicer.source_fd)
                 splicer.source_fd = -1
         if self.window.end != before:
-            self._tell(self, "grew")
+            self._notify(self, "grew")
         if self._code is not None and state == ENDED:
             self._finish()
 
@@ -270,12 +270,12 @@ class Exec(Child, WindowOwner):
 
     def on_running(self) -> None:
         self.forget_retry()
-        self._tell(self, "running")
+        self._notify(self, "running")
 
     def on_failed(self) -> None:
         self.close()
         self.keeping.forget(self.key)
-        self._tell(self, "failed")
+        self._notify(self, "failed")
 
     def on_exited(self, code: int) -> None:
         self._code = code
@@ -298,7 +298,7 @@ class Exec(Child, WindowOwner):
         self.exit_code = self._code
         self.ended_at = time.time()
         self.state = EXITED
-        self._tell(self, "exited")  # first, since a client waits; until it is reaped, a new supervisor finds the same
+        self._notify(self, "exited")  # first, since a client waits; until it is reaped, a new supervisor finds the same
         self.keeping.put(self.key, {"exit_code": self.exit_code, "ended_at": self.ended_at})
         self.reap()
         self._close_sources()
