@@ -219,3 +219,19 @@ def test_the_engine_starts_without_grpc() -> None:
     code = "import sys, vmagent.serving; print([n for n in ('grpclib', 'h2', 'google.protobuf') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG_S)
     assert done.stdout == "[]\n"
+
+
+def test_questions_about_a_dockerfile_are_refused() -> None:
+    with pytest.raises(InvalidBuild, match=r"^unsupported request frontend\.lint$"):
+        frontend.check_options({"requestid": "frontend.lint"})
+    frontend.check_options({"attest:provenance": "mode=min,inline-only=true", "attest:sbom": "disabled=true"})
+    with pytest.raises(InvalidBuild, match="attestations of type sbom"):
+        frontend.check_options({"attest:sbom": "generator=x"})
+    given = {"cache-imports": '[{"Type": "registry", "Attrs": {"ref": "a"}}]'}
+    assert frontend.imports(given, [pb.CacheOptionsEntry(Type="local", Attrs={"src": "b"})]) == [
+        "registry: a",
+        "local: b",
+    ]
+    for broken in ("{", "[1]", '[{"Attrs": {}}]', '[{"Type": "x", "Attrs": 1}]'):
+        with pytest.raises(InvalidBuild):
+            frontend.imports({"cache-imports": broken}, ())

@@ -56,6 +56,12 @@ class KeptFolders:
         self._in_use.add(folder)
         return folder
 
+    def prune(self) -> None:
+        """Blocks. Remove all folders that no build uses."""
+        for entry in self.root.iterdir():
+            if entry.is_dir() and entry not in self._in_use:
+                shutil.rmtree(entry, ignore_errors=True)
+
     def give_back(self, folders: Sequence[Path]) -> None:
         """Blocks. Remove those that no later build can use, and the least recently used beyond `KEPT`."""
         for folder in folders:

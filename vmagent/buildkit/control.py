@@ -88,6 +88,8 @@ class Control:
     async def _prune(self, request: pb.PruneRequest, call: Call) -> AsyncIterator[pb.UsageRecord]:
         for record in await self.cache.prune(request):
             yield record
+        if request.all and not any(request.filter):
+            await self.solver.forget_contexts()
 
     async def _solve(self, request: pb.SolveRequest, call: Call) -> pb.SolveResponse:
         return await self.solve(request)
@@ -96,6 +98,8 @@ class Control:
         """Build and export. Raises GRPCError, EngineError."""
         if request.HasField("Definition") and not request.Frontend and request.Definition.operations:
             raise GRPCError(Code.UNIMPLEMENTED, "definitions of LLB are not supported: this engine builds Dockerfiles")
+        for export in request.Cache.Exports:
+            raise GRPCError(Code.UNKNOWN, f"this engine exports no caches: {export.Type}")
         session = await self.sessions.get(request.Session)
         job = Job(request, session)
         await self.jobs.add(job)

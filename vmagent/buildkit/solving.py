@@ -61,9 +61,16 @@ class Solver:
     def __init__(self, builder: Builds, kept: KeptFolders, on_disk: OnDisk) -> None:
         self._builder, self._kept, self._on_disk = builder, kept, on_disk
 
+    async def forget_contexts(self) -> None:
+        """Remove what clients have sent, but for builds that run."""
+        await self._on_disk(self._kept.prune)
+
     async def solve(self, job: Job, name: str, options: Mapping[str, str]) -> Answer:
         """Raises GRPCError or EngineError; the details of a failed build's error show the place in the Dockerfile."""
         frontend.check_frontend(name, options)
+        frontend.check_options(options)
+        for source in dict.fromkeys(frontend.imports(options, job.request.Cache.Imports)):
+            _show_missing_import(job.status, source)
         job.frontend, job.options = name, dict(options)
         folders = _Folders(job, self._kept, self._on_disk)
         try:
@@ -199,6 +206,20 @@ async def _load_dockerfile(status: StatusLog, folder: SessionFolder, name: str) 
     if data is None:
         raise InvalidBuild(error)
     return data
+
+
+def _show_missing_import(status: StatusLog, source: str) -> None:
+    """As BuildKit shows a cache that it cannot get: an error of that vertex, and the build goes on."""
+    title = f"importing cache manifest from {source}"
+    now = time.time_ns()
+    vertex = Vertex(
+        digest=f"sha256:{sha256(title.encode()).hexdigest()}",
+        name=title,
+        started_ns=now,
+        completed_ns=now,
+        error="this engine imports no caches",
+    )
+    status.vertex(vertex)
 
 
 def _source(request: BuildRequest) -> pb.SourceInfo:
