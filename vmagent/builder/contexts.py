@@ -34,7 +34,6 @@ class SpooledContext:
 
     def __init__(self, layering: Layering, folder: Path) -> None:
         self._layering, self._folder = layering, folder
-        self._is_filtered = False
 
     async def spool(self, chunks: AsyncIterator[bytes], received: Received) -> None:
         """Take the upload. Raises BuildError for what is no tar, EngineError."""
