@@ -89,7 +89,10 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("ADD, COPY, EXPOSE, STOPSIGNAL, USER, VOLUME and WORKDIR replace variables.", _REPLACING),
         _is("ENV and LABEL do.", "env_and_label_replace_in_key_and_value"),
         _is("FROM does.", "a_global_argument_is_for_from_and_for_a_declaration_without_default"),
-        _open("ONBUILD does with one of these instructions, when it is triggered."),
+        _is(
+            "ONBUILD does with one of these instructions, when it is triggered.",
+            "triggers_run_in_order_with_their_variables",
+        ),
         _is("RUN, CMD and ENTRYPOINT leave variables to the shell.", "commands_are_left_to_the_shell"),
         _is(
             "All of an instruction sees the values before it.",
@@ -174,7 +177,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     ),
     "CMD": (
         _is("It has the exec and the shell form.", _FORMS),
-        _open("Of several the last one counts."),
+        _is("Of several the last one counts.", "what_a_stage_hands_on"),
         _is("Several in one stage are reported.", "a_check_speaks"),
         _no("Arguments of `docker run` replace it and leave ENTRYPOINT.", _RUNTIME),
         _open("It is not executed at build time."),
@@ -183,8 +186,8 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("It has one or more `key=value`.", "env_and_label_have_two_forms"),
         _is("Quotes and backslashes keep blanks.", "env_and_label_replace_in_key_and_value"),
         _is("In single quotes no variable is replaced.", "env_and_label_replace_in_key_and_value"),
-        _open("Labels of the base stay; the value applied last counts."),
-        _open("Labels of a stage that is only copied or mounted from do not."),
+        _is("Labels of the base stay; the value applied last counts.", "what_a_stage_hands_on"),
+        _is("Labels of a stage that is only copied or mounted from do not.", "what_a_stage_hands_on"),
     ),
     "MAINTAINER": (
         _is("It names the author.", "the_other_instructions"),
@@ -200,7 +203,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("It sets variables for the instructions after it.", "all_of_an_instruction_sees_the_environment_before_it"),
         _is("Quotes that are not escaped are removed; quotes and backslashes keep blanks.", _WORDS),
         _is("It may set several.", "env_and_label_have_two_forms"),
-        _open("They stay in the image, and a stage on this one inherits them."),
+        _is("They stay in the image, and a stage on this one inherits them.", "what_a_stage_hands_on"),
         _is("`ENV key value` takes the rest of the line as value.", "env_and_label_have_two_forms"),
         _is("A check advises against that form.", "a_check_speaks"),
     ),
@@ -221,7 +224,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         ),
         _open("A file is copied with its metadata; onto a folder of its name it is an error."),
         _is("A source may have Go's wildcards.", "copy_by_docker_s_rules"),
-        _open("A bracket in a source is escaped by `[[]`."),
+        _is("A bracket in a source is escaped by `[[]`.", "copy_escapes_and_keeps_folders"),
         _is(
             "A destination with a leading slash is absolute, another one relative to WORKDIR.", "copy_by_docker_s_rules"
         ),
@@ -243,19 +246,20 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("A name that is missing there is an error.", "a_copy_that_can_t_be_done_says_why"),
         _open("With --link only numbers are possible."),
         _open("--link makes a layer that does not depend on the ones below, and follows no links of theirs."),
-        _open("--parents keeps the folders of a source, from a `./` in it on; ** matches any number of them."),
+        _is("--parents keeps the folders of a source, from a `./` in it on.", "copy_escapes_and_keeps_folders"),
+        _open("With --parents ** matches any number of folders."),
         _is("--exclude leaves out what its patterns match; it may be there several times.", "copy_by_docker_s_rules"),
     ),
     "ENTRYPOINT": (
         _is("It has the exec and the shell form.", _FORMS),
-        _open("Of several the last one counts."),
+        _is("Of several the last one counts.", "what_a_stage_hands_on"),
         _is("It resets a CMD of the base image.", "configuration_instructions"),
         _no("How CMD, `docker run` and signals meet it.", _RUNTIME),
     ),
     "VOLUME": (
         _is("It has a JSON array or words.", "a_path_with_spaces_needs_the_json_form"),
         _is("A path may not be empty.", _FAULT),
-        _open("Later changes below it are kept."),
+        _is("Later changes below it are kept.", "copy_escapes_and_keeps_folders"),
         _no("A new volume gets the image's content.", _RUNTIME),
         _is("It names no folder of the host.", "a_path_with_spaces_needs_the_json_form"),
     ),
@@ -296,8 +300,10 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     "ONBUILD": (
         _is("It keeps an instruction for builds on this image.", "the_other_instructions"),
         _is("It runs in a build on this image, and only in that one.", "configuration_instructions"),
-        _open("Triggers run right after FROM, in the order of registration."),
-        _open("A trigger that fails fails the build."),
+        _is(
+            "Triggers run right after FROM, in the order of registration.", "triggers_run_in_order_with_their_variables"
+        ),
+        _is("A trigger that fails fails the build.", "triggers_run_in_order_with_their_variables"),
         _is("A trigger is one instruction; its faults are FROM's.", "a_trigger_is_one_instruction_at_the_froms_lines"),
         _is(
             "Its COPY --from and RUN --mount=from name stages of the build that it runs in.",
@@ -316,12 +322,15 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("Options: interval, timeout, start-period, start-interval, retries.", "a_healthcheck_has_its_options"),
         _is("A time below a millisecond or a negative number is an error.", _FAULT),
         _is("Its command has the shell and the exec form.", "a_healthcheck_has_its_options"),
-        _open("Of several the last one counts."),
+        _is("Of several the last one counts.", "what_a_stage_hands_on"),
         _no("When checks run and what they change.", _RUNTIME),
     ),
     "SHELL": (
         _is("It is a JSON array.", _FAULT),
-        _open("It holds for the shell form of RUN, CMD and ENTRYPOINT after it; the last one counts."),
+        _is(
+            "It holds for the shell form of RUN, CMD and ENTRYPOINT after it; the last one counts.",
+            "what_a_stage_hands_on",
+        ),
         _no("The default on Windows.", _WINDOWS),
     ),
     "Here-documents": (
