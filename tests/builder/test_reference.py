@@ -55,14 +55,14 @@ def test_copy_escapes_and_keeps_folders(built: Classic) -> None:
     built.write(**{"arr[0].txt": "bracket", "arr0.txt": "no", "x__y__a.txt": "a", "x__y__z__b.txt": "b", "x__c.md": ""})
     (built.folder / "lone").mkdir()
     built.build(
-        "FROM busybox\nCOPY arr[[]0].txt /one/\nCOPY --parents ./x/./y/*.txt /two/\nCOPY --parents x/y/z /three/\n"
+        "FROM busybox\nCOPY arr[[]0].txt /one/\nCOPY --parents ./x/./y/*.txt /two/\nCOPY --parents x/**/*.txt /three/\n"
         "RUN mkdir /v\nVOLUME /v\nRUN echo kept >/v/f\n",
         "-t",
         "escaped",
     )
     found = built.output("escaped", "find", "/one", "/two", "/three", "-type", "f")
     assert sorted(found.split()) == [
-        *("/one/arr[0].txt", "/three/x/y/z/b.txt", "/two/y/a.txt"),
+        *("/one/arr[0].txt", "/three/x/y/a.txt", "/three/x/y/z/b.txt", "/two/y/a.txt"),
     ]
     assert built.output("escaped", "cat", "/v/f") == "kept\n"
     done = built.build("FROM busybox\nRUN echo >/f\nCOPY lone /f\n", check=False)

@@ -247,7 +247,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _open("With --link only numbers are possible."),
         _open("--link makes a layer that does not depend on the ones below, and follows no links of theirs."),
         _is("--parents keeps the folders of a source, from a `./` in it on.", "copy_escapes_and_keeps_folders"),
-        _open("With --parents ** matches any number of folders."),
+        _is("With --parents ** matches any number of folders.", "copy_escapes_and_keeps_folders"),
         _is("--exclude leaves out what its patterns match; it may be there several times.", "copy_by_docker_s_rules"),
     ),
     "ENTRYPOINT": (

@@ -58,11 +58,14 @@ def _kind(root_fd: int, path: str, *, follow: bool) -> int | None:
         os.close(fd)
 
 
-def find(root_fd: int, pattern: str) -> list[Found]:
-    """What a COPY source names; links are followed, as in BuildKit. Raises TreeFault if nothing is there."""
+def find(root_fd: int, pattern: str, *, deep: bool = False) -> list[Found]:
+    """What a COPY source names; links are followed, as in BuildKit. Raises TreeFault if nothing is there.
+
+    `deep`: a part `**` is any number of folders (`COPY --parents`), and not one of any name.
+    """
     wanted = clean(pattern)
     is_plain = _WILD.isdisjoint(wanted)
-    found = [wanted] if is_plain else sorted(_expand(root_fd, "", wanted.split("/"), pattern))
+    found = [wanted] if is_plain else sorted(set(_expand(root_fd, "", wanted.split("/"), pattern, deep)))
     result = []
     for path in found:
         mode = _kind(root_fd, path, follow=True)
@@ -72,8 +75,11 @@ def find(root_fd: int, pattern: str) -> list[Found]:
     return result
 
 
-def _expand(root_fd: int, folder: str, parts: list[str], pattern: str) -> Iterator[str]:
+def _expand(root_fd: int, folder: str, parts: list[str], pattern: str, deep: bool) -> Iterator[str]:
     part, rest = parts[0], parts[1:]
+    any_depth = deep and part == "**"
+    if any_depth and rest:
+        yield from _expand(root_fd, folder, rest, pattern, deep)
     if _WILD.isdisjoint(part):
         names = [part]
     else:
@@ -92,10 +98,19 @@ def _expand(root_fd: int, folder: str, parts: list[str], pattern: str) -> Iterat
             os.close(fd)
     for name in names:
         path = f"{folder}/{name}" if folder else name
-        if rest:
-            yield from _expand(root_fd, path, rest, pattern)
+        if any_depth and rest:
+            if _is_real_folder(root_fd, path):
+                yield from _expand(root_fd, path, parts, pattern, deep)
+        elif rest:
+            yield from _expand(root_fd, path, rest, pattern, deep)
         elif _kind(root_fd, path, follow=False) is not None:
             yield path
+
+
+def _is_real_folder(root_fd: int, path: str) -> bool:
+    """A folder that is no link: following links at any depth could go in a circle."""
+    mode = _kind(root_fd, path, follow=False)
+    return mode is not None and stat.S_ISDIR(mode)
 
 
 class Digest:

@@ -186,7 +186,7 @@ class _Work:
         with _view(job["root"], job["place"]) as root:
             digest = Digest(root, owners=not job["is_context"], excluded=_excluded(job["exclude"]))
             for pattern in job["paths"]:
-                for found in find(root, pattern):
+                for found in find(root, pattern, deep=True):  # not less than what is copied
                     digest.add(found)
             return {"digest": digest.hexdigest()}
 
@@ -242,7 +242,7 @@ class _Work:
         )
         with contextlib.closing(copier):
             for pattern in source["paths"]:
-                for found in find(root, pattern):
+                for found in find(root, pattern, deep=job["parents"]):
                     if source["unpacks"] and not found.is_folder and _is_archive(root, found):
                         self._unpack(root, found, target, job["destination"], owner)
                         continue
