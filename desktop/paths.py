@@ -75,6 +75,16 @@ class HostPaths(NamedTuple):
         return self.vm / "data.qcow2"
 
     @property
+    def template(self) -> Path:
+        """The state of a VM that has booted, from which others start."""
+        return self.vm / "template"
+
+    @property
+    def session(self) -> Path:
+        """The state of the VM as it was stopped."""
+        return self.vm / "session"
+
+    @property
     def client_key(self) -> Path:
         """The private key that opens the VM's SSH; its public half lies beside it with `.pub`."""
         return self.vm / "id_ed25519"

@@ -107,6 +107,8 @@ async def run(options: argparse.Namespace) -> int:
         except (EngineError, OSError, ValueError) as e:
             sys.stderr.write(f"cove-engine: {e}\n")  # the one line that the keeper shows
             return 1
+    else:
+        await engine.prepare()
     server = await serve(engine, listeners)
     if keeper is not None:
         with suppress(OSError):  # gone already: noticed below

@@ -26,13 +26,19 @@ SPEC = Spec(
     least=1,
     mixed=False,
     more="Commands:\n  start     Start the VM and wait until its engine answers\n"
-    "  stop      Stop all containers and the VM\n  restart   Stop and start it\n"
+    "  stop      Stop the VM; if no container runs, the next start resumes it\n  restart   Stop and start it\n"
     "  status    Show its state; exit code 3 if it does not run\n"
     "  ssh       A shell in it, or one command: cove vm ssh [COMMAND...]\n"
     "  logs      What its console said\n  reset     Delete its disk with all images, containers and volumes",
 )
 START = Spec(name="vm start", usage="", summary="Start the VM and wait until its engine answers", most=0)
-STOP = Spec(name="vm stop", usage="", summary="Stop all containers and the VM", most=0)
+STOP = Spec(
+    name="vm stop",
+    usage="[OPTIONS]",
+    summary="Stop the VM; if no container runs, the next start resumes it",
+    most=0,
+    flags=(Flag("shutdown", help="Shut Linux down in any case: the next start begins anew"),),
+)
 RESTART = Spec(name="vm restart", usage="", summary="Stop the VM and start it again", most=0)
 STATUS = Spec(
     name="vm status",
@@ -90,15 +96,17 @@ def _start(argv: Sequence[str], app: App) -> int:
             state = starting.ensure_vm(app.paths, progress)
     except starting.CannotStart as e:
         raise Failure(str(e), hint=e.hint) from e
-    print(f"The VM runs ({state.accelerator}), started in {time.monotonic() - started:.1f} s")
+    print(f"The VM runs ({state.accelerator}), started in {time.monotonic() - started:.1f} s ({state.way})")
+    for reason in state.dropped:
+        print(f"cove: {reason}", file=sys.stderr)
     return 0
 
 
 def _stop(argv: Sequence[str], app: App) -> int:
-    parse(STOP, argv)
+    flags = parse(STOP, argv)
     with starting.host_client(app.paths) as client:
         if _raw_state(client) is not None:
-            client.stop()
+            client.shutdown() if flags.on("shutdown") else client.stop()
     print("The VM has stopped")
     return 0
 
@@ -107,7 +115,7 @@ def _restart(argv: Sequence[str], app: App) -> int:
     parse(RESTART, argv)
     with starting.host_client(app.paths) as client:
         if _raw_state(client) is not None:
-            client.stop()
+            client.shutdown()
     return _start([], app)
 
 
@@ -137,6 +145,8 @@ def _facts(state: dict[str, Any] | None) -> list[tuple[str, str]]:
     if accelerator := state.get("accelerator"):
         facts.append(("Accelerator", f"{accelerator['name']} ({accelerator['why']})"))
     if state["state"] == "running":
+        start = state.get("start") or {}
+        facts.append(("Start", "; ".join([start.get("way") or "taken over", *start.get("dropped", ())])))
         facts.append(("Size", f"{state['cpus']} CPUs, {state['memory_mb']} MB"))
         facts.append(("QEMU", f"process {state['qemu_pid']}"))
         facts.append(("Engine", state["engine_socket"]))

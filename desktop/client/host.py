@@ -40,6 +40,8 @@ class HostState(NamedTuple):
     memory_mb: int
     cpus: int
     error: VmError | None
+    way: str = ""  # how it was started: cold, template, saved session
+    dropped: tuple[str, ...] = ()  # what could not be used for that, each with its reason
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> HostState:
@@ -47,6 +49,7 @@ class HostState(NamedTuple):
         try:
             accelerator = value.get("accelerator") or {}
             error = value.get("error")
+            start = value.get("start") or {}
             return cls(
                 state=str(value["state"]),
                 since=float(value.get("since") or 0),
@@ -63,6 +66,8 @@ class HostState(NamedTuple):
                 memory_mb=int(value.get("memory_mb") or 0),
                 cpus=int(value.get("cpus") or 0),
                 error=VmError(str(error.get("message") or ""), str(error.get("hint") or "")) if error else None,
+                way=str(start.get("way") or ""),
+                dropped=tuple(str(one) for one in start.get("dropped") or ()),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise ProtocolError(f"not a state of the host agent: {e!r}") from e
@@ -90,7 +95,12 @@ class HostClient(ApiClient):
         return self._verb("start")
 
     def stop(self) -> HostState:
+        """Stop the VM; if no container runs, its session is saved for the next start."""
         return self._verb("stop")
+
+    def shutdown(self) -> HostState:
+        """Stop containers, engine and Linux; the next start begins anew."""
+        return self._verb("shutdown")
 
     def restart(self) -> HostState:
         return self._verb("restart")

@@ -70,6 +70,9 @@ class HostAgent:
     async def stop(self) -> None:
         await self._vm.stop()
 
+    async def shutdown(self) -> None:
+        await self._vm.stop(save=False)
+
     async def reset(self) -> None:
         await self._vm.reset()
 

@@ -1,8 +1,8 @@
 """The host agent's own API, on the host socket: the VM's state and verbs. Only `desktop.client.host` speaks it.
 
 GET /v1/state · GET /v1/events (a JSON line for each change, the present state first) · GET /v1/logs?follow=1 (the VM's
-console) · POST /v1/vm/start (202, the start goes on) · POST /v1/vm/{stop,reset} (200 when done) · POST /v1/vm/restart
-(202 when stopped) · POST /v1/quit.
+console) · POST /v1/vm/start (202, the start goes on) · POST /v1/vm/{stop,shutdown,reset} (200 when done;
+shutdown saves no session) · POST /v1/vm/restart (202 when stopped) · POST /v1/quit.
 Errors are {"message", "hint"}.
 """
 
@@ -36,6 +36,7 @@ class Vm(Protocol):
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
+    async def shutdown(self) -> None: ...
     async def reset(self) -> None: ...
     def quit(self) -> None: ...
 
@@ -49,6 +50,7 @@ class HostApi:
         self._verbs: dict[str, Callable[[], Awaitable[int]]] = {
             "/v1/vm/start": self._start,
             "/v1/vm/stop": self._stop,
+            "/v1/vm/shutdown": self._shutdown,
             "/v1/vm/restart": self._restart,
             "/v1/vm/reset": self._reset,
             "/v1/quit": self._quit,
@@ -104,8 +106,12 @@ class HostApi:
         await self._vm.stop()
         return 200
 
+    async def _shutdown(self) -> int:
+        await self._vm.shutdown()
+        return 200
+
     async def _restart(self) -> int:
-        await self._vm.stop()
+        await self._vm.shutdown()
         await self._vm.start()
         return 202
 

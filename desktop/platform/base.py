@@ -48,6 +48,7 @@ class Platform(Protocol):
     name: str  # sys.platform's word
     accelerators: tuple[str, ...]  # QEMU's names, best first, without tcg, which always works
     qemu_hint: str  # how QEMU is installed here
+    saves_states: bool  # QEMU takes open files here, to save the VM's state to
 
     def qemu_folders(self, environ: Mapping[str, str]) -> tuple[Path, ...]:
         """Where to look for QEMU beside PATH."""

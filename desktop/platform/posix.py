@@ -18,6 +18,8 @@ from desktop.platform.base import AlreadyHeld, Handler, LocalAddress, LocalServe
 class Posix:
     """Base of the POSIX platforms."""
 
+    saves_states = True
+
     def channel_address(self, run: Path, name: str) -> LocalAddress:
         path = run / f"{name}.sock"
         path.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ class Windows:
 
     name = "win32"
     accelerators: tuple[str, ...] = ("whpx",)
+    saves_states = False  # no open file can be passed to a process here
     qemu_hint = "Install it: winget install SoftwareFreedomConservancy.QEMU"
 
     def qemu_folders(self, environ: Mapping[str, str]) -> tuple[Path, ...]:

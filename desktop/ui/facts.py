@@ -370,7 +370,7 @@ class EnginePhase(StrEnum):
 class BootStep:
     """One step of the VM's start."""
 
-    name: str  # the host agent's: image, accelerator, disk, qemu, kernel, system, tunnel, engine
+    name: str  # the host agent's: see the ways in desktop/vm/start
     took_ms: float | None
     detail: str = ""
     done: bool = False
@@ -385,6 +385,8 @@ class BootStep:
             "disk": tr("Find its disk"),
             "qemu": tr("Start QEMU"),
             "kernel": tr("Boot Linux"),
+            "load": tr("Load the engine"),
+            "restore": tr("Restore the saved state"),
             "system": tr("Start the system"),
             "tunnel": tr("Connect and check keys"),
             "engine": tr("Start the engine"),

@@ -6,6 +6,7 @@ not on the sockets and files of one run: a saved state can only be restored on t
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,6 @@ ACCELERATOR_OPTIONS = {
 }
 
 
-MEMORY_ID = "mem"
 DATA_SLOT = "data-slot"
 
 
@@ -86,19 +86,26 @@ class Disk(NamedTuple):
         }
 
 
-def vm_command(qemu: Path, hardware: Hardware, files: Files) -> list[str]:
+def vm_command(
+    qemu: Path,
+    hardware: Hardware,
+    files: Files,
+    disk: Disk | None = None,
+    *,
+    incoming: bool = False,
+) -> list[str]:
     """The command of the VM. The processor is stopped at first (-S), so that no output of the guest is lost. No port of
-    the host is opened yet, and the data disk is plugged in later."""
+    the host is opened yet. `disk`: the data disk is in its slot already; otherwise it is plugged in later. `incoming`:
+    the machine waits for a saved state."""
     read_only = f"if=none,id=root,format=raw,readonly=on,file={escaped(str(files.image.root))}"
     is_amd64 = hardware.architecture == "amd64"
     return [
-        *_machine(qemu, hardware, files.image, _kernel_words(hardware), memory=True),
+        *_machine(qemu, hardware, files.image, _kernel_words(hardware)),
         "-name", "cove",
         "-S",
         "-pidfile", str(files.pid_file),
         "-chardev", f"socket,id=qmp,server=on,wait=off,{files.qmp.chardev()}",
         "-mon", "chardev=qmp,mode=control",
-        "-object", f"memory-backend-ram,id={MEMORY_ID},size={hardware.memory_mb}M",
         "-chardev", f"file,id=console,path={escaped(str(files.console_log))}",
         "-serial", "chardev:console",
         "-drive", read_only,
@@ -116,6 +123,8 @@ def vm_command(qemu: Path, hardware: Hardware, files: Files) -> list[str]:
         *(("-device", "pvpanic-pci") if is_amd64 else ()),
         # The root complex itself takes no device while the machine runs; this port does.
         "-device", f"pcie-root-port,id={DATA_SLOT},chassis=1,slot=1",
+        *(("-blockdev", json.dumps(disk.backend()), "-device", json.dumps(disk.device())) if disk else ()),
+        *(("-incoming", "defer") if incoming else ()),
     ]  # fmt: skip
 
 
@@ -124,7 +133,7 @@ def probe_command(qemu: Path, hardware: Hardware, image: GuestImage) -> list[str
     powers off. It needs no disk."""
     words = _kernel_words(hardware).replace("quiet loglevel=0", "loglevel=7") + " cove.probe=1"
     return [
-        *_machine(qemu, hardware, image, words, memory=False),
+        *_machine(qemu, hardware, image, words),
         "-chardev",
         "stdio,id=console",
         "-serial",
@@ -132,8 +141,7 @@ def probe_command(qemu: Path, hardware: Hardware, image: GuestImage) -> list[str
     ]
 
 
-def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: str, *, memory: bool) -> list[str]:
-    """`memory`: the machine's memory is the object MEMORY_ID, which the caller adds."""
+def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: str) -> list[str]:
     emulated = hardware.accelerator == "tcg"
     if hardware.architecture == "arm64":
         machine, cpu = "virt", "cortex-a72" if emulated else "host"
@@ -142,8 +150,6 @@ def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: st
         machine, cpu = "q35", "max" if emulated else "host"
     if hardware.version:
         machine = f"pc-q35-{hardware.version}" if machine == "q35" else f"{machine}-{hardware.version}"
-    if memory:
-        machine += f",memory-backend={MEMORY_ID}"
     return [
         str(qemu),
         "-nodefaults",

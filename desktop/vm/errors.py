@@ -9,3 +9,7 @@ class VmError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class DiskInUse(VmError):
+    """Another QEMU has locked the data disk."""

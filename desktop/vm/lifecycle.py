@@ -19,14 +19,17 @@ from desktop.tunnel.transport import Transport, TunnelError
 from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine, Record
 from desktop.vm.marks import LOGS_HINT
-from desktop.vm.opening import open_engine
-from desktop.vm.start.cold import Cold
+from desktop.vm.opening import engine_is_idle, open_engine
+from desktop.vm.start.choose import Ends, start
 from desktop.vm.start.plan import make_plan
+from desktop.vm.start.saved import SavedState
+from desktop.vm.start.session import save_session
 from desktop.vm.start.ways import PROGRESS_LIMIT_S, or_gone
 from desktop.vm.state import Status, VmState
 
 # The engine gives containers 10 s to end; then comes the flush of the disk.
 STOP_LIMIT_S = 40.0
+IDLE_LIMIT_S = 10.0  # a guest that can't tell whether it is idle is stopped in the usual way
 CLOCK_EVERY_S = 240.0
 SPACE_RETRY_S = 2.0
 SPACE_PROOF_S = 0.5
@@ -74,8 +77,9 @@ class VirtualMachine:
         self.state.move(Status.STARTING)
         self._start = asyncio.create_task(self._start_now(), name="vm start")
 
-    async def stop(self) -> None:
-        """Stop the VM cleanly: containers get their stop signal, the disk is flushed. Returns when QEMU has ended."""
+    async def stop(self, *, save: bool = True) -> None:
+        """Stop the VM. If no container runs, and `save`: save the session, which the next start resumes. Otherwise end
+        the guest cleanly: containers get their stop signal, the disk is flushed. Returns when QEMU has ended."""
         start, self._start_wanted = self._start, False
         if start is not None and not start.done():
             start.cancel()
@@ -88,6 +92,10 @@ class VirtualMachine:
                     self._settle()
                 return
             self.state.move(Status.STOPPING)
+            if save and await self._save(machine):
+                await self._drop()
+                self.state.move(Status.STOPPED)
+                return
             try:
                 with contextlib.suppress(VmError):
                     await machine.resume()  # the VM may be paused because the disk is full; otherwise this does nothing
@@ -102,9 +110,26 @@ class VirtualMachine:
 
     async def reset(self) -> None:
         """Stop the VM and throw its disk away, with all images, containers and volumes."""
-        await self.stop()
+        await self.stop(save=False)
         async with self._verb:
             self._paths.data_disk.unlink(missing_ok=True)
+            await asyncio.to_thread(SavedState(self._paths.session).drop)
+
+    async def _save(self, machine: Machine) -> bool:
+        """Save the session if that is possible; whether it was. After False the guest runs as before."""
+        if not machine.fits or machine.qmp.no_space.is_set():
+            return False
+        try:
+            if not await engine_is_idle(machine.guest, IDLE_LIMIT_S):
+                return False
+            if self.transport is not None:
+                await self.transport.close()  # its connection could not be resumed
+            await save_session(self._paths, machine, self.state.memory_mb)
+        except (VmError, OSError):
+            with contextlib.suppress(VmError):  # QEMU has ended
+                await machine.resume()
+            return False
+        return True
 
     async def leave(self) -> None:
         """Close the connections to a running VM without stopping it. Another agent may adopt it."""
@@ -150,12 +175,12 @@ class VirtualMachine:
             return False
         self._launched(machine)
         try:
-            transport = await self._connect(machine)
+            await self._connect(machine)
         except (TunnelError, VmError):
             # The VM hangs, or it was still starting when its agent died. It is of no use in either case.
             await machine.quit()
             return False
-        self._run(machine, transport)
+        self._run(machine)
         return True
 
     # Start ------------------------------------------------------------------------------------------------------
@@ -175,35 +200,36 @@ class VirtualMachine:
                 raise
 
     async def _boot(self) -> None:
+        self.state.way, self.state.dropped = "", ()
         plan = await make_plan(
             self._paths, self._platform, self._environ, self._keys, self.state, launched=self._launched
         )
-        machine = await Cold(plan).start()
-        self._run(machine, await self._connect(machine))
+        started = await start(plan, Ends(self._connect, self._end_machine))
+        self.state.way, self.state.dropped = started.way, started.dropped
+        self._run(started.machine)
 
     def _launched(self, machine: Machine) -> None:
         self._machine = machine
         self.state.qemu_pid = machine.pid
 
-    async def _connect(self, machine: Machine) -> Transport:
+    async def _connect(self, machine: Machine) -> None:
         """Connect the tunnel, and have the engine open its data meanwhile. Raises VmError, TunnelError."""
         opening = asyncio.create_task(open_engine(machine.guest, PROGRESS_LIMIT_S), name="open engine")
         try:
             with self.state.step("tunnel"):
-                transport = await or_gone(machine, SshTransport.connect(machine.ssh_port, self._keys))
-                self.transport = transport
+                self.transport = await or_gone(machine, SshTransport.connect(machine.ssh_port, self._keys))
             with self.state.step("engine"):
                 await or_gone(machine, opening)
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
-        return transport
 
-    def _run(self, machine: Machine, transport: Transport) -> None:
+    def _run(self, machine: Machine) -> None:
+        assert self.transport is not None
         machine.guest.marks.clear()
         self.state.ssh_port = machine.ssh_port
         self.state.move(Status.RUNNING)
-        self._watch = asyncio.create_task(self._watch_running(machine, transport), name="vm watch")
+        self._watch = asyncio.create_task(self._watch_running(machine, self.transport), name="vm watch")
 
     # While it runs ----------------------------------------------------------------------------------------------
 
@@ -286,10 +312,17 @@ class VirtualMachine:
 
     # Parts ------------------------------------------------------------------------------------------------------
 
-    async def _abort(self, error: VmError | None) -> None:
-        machine = self._machine
+    async def _end_machine(self) -> None:
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            await transport.close()
+        machine, self._machine = self._machine, None
         if machine is not None:
             await machine.kill()
+        self._paths.vm_record.unlink(missing_ok=True)
+
+    async def _abort(self, error: VmError | None) -> None:
+        await self._end_machine()
         await self._drop()
         if error is None:
             self._settle()

@@ -12,18 +12,22 @@ import os
 import re
 import socket
 from asyncio.subprocess import Process
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from desktop.platform.base import LocalAddress, Platform
 from desktop.vm.accelerator import Accelerator
 from desktop.vm.command import Disk
-from desktop.vm.errors import VmError
+from desktop.vm.errors import DiskInUse, VmError
 from desktop.vm.guest import Guest
 from desktop.vm.qmp import QmpSession
 
 _FORWARD_TRIES = 20
 _SSH_PORT = 22
+_STATE_FD = "state"
+_MIGRATION_POLL_S = 0.01  # QEMU has events for it, but only behind a capability of its own
 
 
 class Record(NamedTuple):
@@ -36,6 +40,7 @@ class Record(NamedTuple):
     accelerator: Accelerator
     memory_mb: int
     cpus: int
+    fits: Mapping[str, str] = MappingProxyType({})  # what a saved state of it depends on: `desktop.vm.start.saved`
 
     def save(self, file: Path) -> None:
         value = {
@@ -47,6 +52,7 @@ class Record(NamedTuple):
             "accelerator": self.accelerator._asdict(),
             "memory_mb": self.memory_mb,
             "cpus": self.cpus,
+            "fits": dict(self.fits),
         }
         half = file.with_suffix(".new")
         half.write_text(json.dumps(value) + "\n")
@@ -67,8 +73,9 @@ class Record(NamedTuple):
                 accelerator=Accelerator(**value["accelerator"]),
                 memory_mb=int(value["memory_mb"]),
                 cpus=int(value["cpus"]),
+                fits={str(name): str(one) for name, one in value.get("fits", {}).items()},
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
@@ -79,11 +86,13 @@ class Machine:
         self._platform = platform
         self.pid = pid
         self.ssh_port = 0  # of the host's loopback, once `forward` was called
+        self.fits: Mapping[str, str] = {}
         self.qmp = QmpSession()
         self.guest = Guest()
         self.ended = asyncio.Event()  # set when the process has ended, if it is our child
         self._wait: asyncio.Task[None] | None = None
         self._process: Process | None = None
+        self._log: Path | None = None  # QEMU's own output, if we launched it
 
     @property
     def gone(self) -> asyncio.Event:
@@ -103,6 +112,7 @@ class Machine:
         after which no QEMU is left."""
         process = await _spawn(platform, command, log)
         machine = cls(platform, process.pid)
+        machine._log = log
         machine._process = process
         machine._wait = asyncio.create_task(machine._wait_for_exit(process), name="qemu wait")
         try:
@@ -111,7 +121,7 @@ class Machine:
         except (VmError, OSError) as e:
             await machine.kill()
             said = _last_line(log)
-            raise VmError(f"QEMU did not start: {said}" if said else str(e), _hint(said)) from e
+            raise _error(f"QEMU did not start: {said}" if said else str(e), said) from e
         except BaseException:
             await machine.kill()
             raise
@@ -123,7 +133,7 @@ class Machine:
         if not platform.is_alive(record.pid):
             return None
         machine = cls(platform, record.pid)
-        machine.ssh_port = record.ssh_port
+        machine.ssh_port, machine.fits = record.ssh_port, record.fits
         machine.ended.set()  # not our child: a socket that refuses connections shows that it has ended
         try:
             await machine.qmp.connect(record.qmp, machine.ended)
@@ -137,6 +147,37 @@ class Machine:
         """Let the guest's processor run. Raises VmError."""
         await self.qmp.execute("cont")
 
+    async def save(self, file: Path) -> None:
+        """Stop the guest and write its state with its memory to `file`. The guest stays stopped, after a failure too:
+        `resume` it or end QEMU. Raises VmError, OSError."""
+        # The default of 128 MiB/s is meant for networks.
+        await self.qmp.execute("migrate-set-parameters", {"max-bandwidth": 8 << 30})
+        await self.qmp.execute("stop")
+        with await asyncio.to_thread(open, file, "wb") as state:
+            await self.qmp.pass_file(_STATE_FD, state.fileno())
+            await self.qmp.execute("migrate", {"uri": f"fd:{_STATE_FD}"})
+            while (report := await self.qmp.execute("query-migrate")).get("status") != "completed":
+                if report.get("status") in ("failed", "cancelled"):
+                    raise VmError(
+                        f"the VM's state can't be saved: {report.get('error-desc') or 'QEMU does not say why'}"
+                    )
+                await asyncio.sleep(_MIGRATION_POLL_S)
+
+    async def restore(self, file: Path) -> None:
+        """Read a state that `save` wrote into a QEMU that waits for it (`-incoming defer`). The guest is stopped then:
+        `resume` it. Raises VmError, OSError; QEMU has ended then."""
+        try:
+            with await asyncio.to_thread(open, file, "rb") as state:
+                await self.qmp.pass_file(_STATE_FD, state.fileno())
+                await self.qmp.execute("migrate-incoming", {"uri": f"fd:{_STATE_FD}"})
+                while True:
+                    if (await self.qmp.execute("query-status"))["status"] != "inmigrate":
+                        break
+                    await asyncio.sleep(_MIGRATION_POLL_S)
+        except VmError as e:
+            said = await asyncio.to_thread(_last_line, self._log) if self._log else ""
+            raise VmError(f"QEMU can't restore it: {said or e}") from e
+
     async def add_disk(self, file: Path) -> None:
         """Plug the data disk in. The guest may run already. Raises VmError."""
         disk = Disk(file)
@@ -144,7 +185,7 @@ class Machine:
             await self.qmp.execute("blockdev-add", disk.backend())
             await self.qmp.execute("device_add", disk.device())
         except VmError as e:
-            raise VmError(f"QEMU can't use the VM's disk: {e}", _hint(str(e))) from e
+            raise _error(f"QEMU can't use the VM's disk: {e}", str(e)) from e
 
     async def forward(self) -> None:
         """Forward a free port of the host's loopback to the guest's sshd: `ssh_port`. Raises VmError."""
@@ -159,8 +200,9 @@ class Machine:
 
     async def kill(self) -> None:
         """End QEMU at once and wait for its end."""
-        with contextlib.suppress(ProcessLookupError):
-            self._platform.kill(self.pid)
+        if self._wait is None or not self.ended.is_set():  # a child that has ended has given its pid back
+            with contextlib.suppress(ProcessLookupError):
+                self._platform.kill(self.pid)
         if self._wait is not None:
             await asyncio.wait({self._wait}, timeout=10)
         await self.close()
@@ -226,12 +268,11 @@ def _last_line(log: Path) -> str:
     return re.sub(r"^\S*qemu-system-\S+: ", "", lines[-1]) if lines else ""
 
 
-def _hint(said: str) -> str:
+def _error(message: str, said: str) -> VmError:
+    """The error for what QEMU said."""
     if "write" in said and "lock" in said:
-        return "Another QEMU uses this VM's disk: end it, or choose another COVE_HOME"
-    if "memory" in said.lower():
-        return "Set vm.memory_mb lower in the settings"
-    return ""
+        return DiskInUse(message, "Another QEMU uses this VM's disk: end it, or choose another COVE_HOME")
+    return VmError(message, "Set vm.memory_mb lower in the settings" if "memory" in said.lower() else "")
 
 
 def _address_json(address: LocalAddress) -> str | int | None:

@@ -64,6 +64,14 @@ class QmpSession:
         except (QMPError, EOFError, TimeoutError) as e:
             raise VmError(f"QEMU does not do {command}: {str(e) or 'no answer'}") from e
 
+    async def pass_file(self, name: str, descriptor: int) -> None:
+        """Give QEMU a duplicate of an open file, under `name`. Unix sockets only. Raises VmError."""
+        try:
+            self._client.send_fd_scm(descriptor)
+        except (QMPError, OSError) as e:
+            raise VmError(f"QEMU takes no file: {e}") from e
+        await self.execute("getfd", {"fdname": name})
+
     async def monitor(self, line: str) -> str:
         """A human monitor command's output, for what QMP has no command: "" is success for most of them."""
         return str(await self.execute("human-monitor-command", {"command-line": line})).strip()

@@ -64,6 +64,8 @@ class VmState:
     memory_mb: int = 0
     cpus: int = 0
     ssh_port: int | None = None
+    way: str = ""  # how the VM was started: cold, template, saved session; "" until it was
+    dropped: tuple[str, ...] = ()  # what could not be used for that start, each with its reason
     error: VmError | None = None
 
     def move(self, status: Status, error: VmError | None = None) -> None:
@@ -102,5 +104,6 @@ class VmState:
             "memory_mb": self.memory_mb,
             "cpus": self.cpus,
             "ssh_port": self.ssh_port,
+            "start": {"way": self.way, "dropped": list(self.dropped)},
             "error": {"message": str(self.error), "hint": self.error.hint} if self.error else None,
         }

@@ -27,7 +27,8 @@ def test_it_starts_in_named_steps_and_runs_a_container(vm: Vm) -> None:
     state = vm.state()
     assert state.state == "running"
     steps = [step.name for step in state.steps if step.done]
-    assert steps == ["image", "accelerator", "disk", "qemu", "kernel", "system", "tunnel", "engine"]
+    assert steps == ["image", "accelerator", "disk", "qemu", "kernel", "load", "system", "tunnel", "engine"]
+    assert (state.way, state.dropped) == ("cold", ()), "a template was written on the way"
     assert state.accelerator_why, "the choice has its reason"
     hello = vm.docker("run", "--rm", "cove/hello").stdout
     assert hello.startswith("Hello from a container")
@@ -191,6 +192,53 @@ def test_nobody_gets_in_without_the_key(vm: Vm) -> None:
     done = subprocess.run([*command, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 255
     assert "Permission denied" in done.stderr
+
+
+def test_an_idle_vm_is_saved_and_goes_on_and_what_does_not_fit_is_dropped_with_its_reason(vm: Vm, busybox: str) -> None:
+    """The three ways one after the other: saved session, template, cold; each time the data disk is whole."""
+
+    def told() -> tuple[str, tuple[str, ...], str, str]:
+        """The way of a start, what was dropped, what stands in a file in the guest's memory, and random bytes."""
+        state = vm.start()
+        shown = vm.cove("vm", "ssh", "cat /run/marker || echo none; od -An -N16 -tx1 /dev/urandom").stdout.splitlines()
+        return state.way, state.dropped, shown[0], shown[-1]
+
+    name = vm.docker("create", "--name", "kept", busybox, "true").stdout.strip()
+    vm.cove("vm", "ssh", "echo this session >/run/marker")
+    qemu = vm.state().qemu_pid
+    assert qemu is not None
+    vm.cove("vm", "stop")
+    assert not is_running(qemu)
+    seen = [told()]
+    assert seen[0][:3] == ("saved session", (), "this session")
+    before = time.time()
+    theirs = float(vm.cove("vm", "ssh", "date +%s").stdout)
+    assert before - 2 < theirs < time.time() + 2, "the time that it was saved is made up for"
+    assert vm.docker("start", "-a", "kept").stdout == ""
+
+    vm.cove("vm", "stop")
+    os.utime(vm.paths.data_disk)
+    seen.append(told())
+    way, dropped, marker, _ = seen[1]
+    assert (way, marker) == ("template", "none")
+    assert dropped == (f"the saved session was dropped: {vm.paths.data_disk} was changed since",)
+    assert "the saved session was dropped" in vm.cove("vm", "status").stdout
+    assert vm.docker("inspect", "-f", "{{.Id}}", "kept").stdout.strip() == name
+    vm.cove("vm", "stop", "--shutdown")
+    seen.append(told())
+    assert seen[2][:2] == ("template", ())
+    assert len({drawn for *_, drawn in seen}) == 3, "two VMs of one template draw different random bytes"
+
+    vm.cove("vm", "stop", "--shutdown")
+    with (vm.paths.template / "state").open("ab") as file:
+        file.write(b"x")
+    seen.append(told())
+    assert (seen[3][0], [reason.partition(":")[0] for reason in seen[3][1]]) == (
+        "cold",
+        ["the template was dropped"],
+    )
+    assert vm.docker("inspect", "-f", "{{.Id}}", "kept").stdout.strip() == name
+    vm.docker("rm", "kept")
 
 
 def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm, busybox: str) -> None:

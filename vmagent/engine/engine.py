@@ -67,6 +67,7 @@ class Engine:
         namespace; None: containers are in the host's user namespace.
         """
         self.is_open = False
+        self._is_warm = False
         self._opening: asyncio.Task[None] | None = None
         self._data_root, self._exec_root = data_root, exec_root
 
@@ -137,6 +138,12 @@ class Engine:
 
     # --- opening
 
+    async def prepare(self) -> None:
+        """Load ahead of `open` what the first start will need. For an engine that waits for its disk: a VM's template
+        is saved after this, so no start from it does it again."""
+        await self._background.on_disk(warm, self._data_root, self._exec_root)
+        self._is_warm = True
+
     async def open(self) -> None:
         """Open the data root: load records, images and networks, take over running containers, apply restart policies.
 
@@ -189,7 +196,8 @@ class Engine:
     async def _after_open(self) -> None:
         """The part of opening that may run after the first requests."""
         self._tidying.open_spares()
-        self._background.submit(warm, self._data_root, self._exec_root)
+        if not self._is_warm:
+            self._background.submit(warm, self._data_root, self._exec_root)
         await self._recovery.resume()
         await self._store.collect()
         await self._tidying.sweep_trash()

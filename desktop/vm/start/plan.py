@@ -18,6 +18,7 @@ from desktop.vm.image import GuestImage, image_folder, load_image
 from desktop.vm.machine import Machine
 from desktop.vm.qemu import Qemu, find_qemu, machine_version
 from desktop.vm.settings import check_memory, load_settings
+from desktop.vm.start.saved import fingerprint
 from desktop.vm.state import Step, VmState
 
 
@@ -38,6 +39,7 @@ class Plan:
     image: GuestImage
     accelerator: Accelerator
     hardware: Hardware
+    fits: Mapping[str, str]  # what a saved state of this machine depends on
     steps: Steps
     launched: Callable[[Machine], None]
 
@@ -76,4 +78,5 @@ async def make_plan(
         step.detail = await asyncio.to_thread(ensure_disk, qemu, paths.data_disk, settings.disk_gb)
     version = await asyncio.to_thread(machine_version, qemu, paths.qemu_file)
     hardware = Hardware(image.architecture, accelerator.name, settings.memory_mb, settings.cpus, version)
-    return Plan(platform, paths, keys, qemu, image, accelerator, hardware, state, launched)
+    fits = await asyncio.to_thread(fingerprint, qemu, image, hardware, keys)
+    return Plan(platform, paths, keys, qemu, image, accelerator, hardware, fits, state, launched)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
-from desktop.vm.command import Files, vm_command
+from desktop.vm.command import Disk, Files, vm_command
 from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine, Record
 from desktop.vm.marks import LOGS_HINT
@@ -29,30 +29,51 @@ class Way(Protocol):
         ...
 
 
-async def launch(plan: Plan) -> Machine:
-    """Launch QEMU with its processor stopped, and write the record by which a later host agent finds it. Raises
-    VmError, OSError."""
+class SavedWay(Way, Protocol):
+    """A way that begins at something that was saved. These calls read files: not for the loop."""
+
+    def exists(self) -> bool:
+        """Whether there is something to begin at, or what is left of it."""
+        ...
+
+    def check(self) -> None:
+        """Raises VmError with the reason if it can't be used."""
+        ...
+
+    def drop(self) -> None:
+        """Remove it. Raises OSError."""
+        ...
+
+
+async def launch(
+    plan: Plan,
+    disk: Disk | None = None,
+    *,
+    incoming: bool = False,
+) -> Machine:
+    """Launch QEMU with its processor stopped, and write the record by which a later host agent finds it. For the
+    arguments see `vm_command`. Raises VmError, OSError."""
     paths = plan.paths
     qmp = plan.platform.channel_address(paths.run, "qmp")
     control = plan.platform.channel_address(paths.run, "control")
     files = Files(plan.image, paths.console_log, paths.qemu_pid, qmp, control)
-    command = vm_command(plan.qemu.system, plan.hardware, files)
+    command = vm_command(plan.qemu.system, plan.hardware, files, disk, incoming=incoming)
     machine = await Machine.launch(plan.platform, command, paths.qemu_log, qmp, control)
+    machine.fits = plan.fits
     plan.launched(machine)
     await machine.forward()
     # Written before the guest runs: if this agent dies from here on, the next one finds QEMU.
     hardware = plan.hardware
-    Record(machine.pid, qmp, control, machine.ssh_port, plan.accelerator, hardware.memory_mb, hardware.cpus).save(
-        paths.vm_record
-    )
+    Record(
+        machine.pid, qmp, control, machine.ssh_port, plan.accelerator, hardware.memory_mb, hardware.cpus, plan.fits
+    ).save(paths.vm_record)
     return machine
 
 
 async def attach(plan: Plan, machine: Machine) -> str:
     """Mount the data disk in the running guest, and give sshd its keys meanwhile. Returns what was done with the disk,
     in a word. Raises VmError, OSError."""
-    contents = await asyncio.to_thread(lambda: (plan.keys.host.read_bytes(), plan.keys.client_public.read_bytes()))
-    keys = asyncio.create_task(machine.guest.keys(*contents), name="keys")
+    keys = asyncio.create_task(give_keys(plan, machine), name="keys")
     try:
         did = await machine.guest.attach(PROGRESS_LIMIT_S)
         await keys
@@ -60,6 +81,18 @@ async def attach(plan: Plan, machine: Machine) -> str:
     finally:
         keys.cancel()
         await asyncio.gather(keys, return_exceptions=True)
+
+
+async def give_keys(plan: Plan, machine: Machine) -> None:
+    """Start the guest's sshd with the keys of this home. Raises VmError, OSError."""
+    contents = await asyncio.to_thread(lambda: (plan.keys.host.read_bytes(), plan.keys.client_public.read_bytes()))
+    await machine.guest.keys(*contents)
+
+
+async def refresh(machine: Machine) -> None:
+    """Give a guest that was restored the time, and randomness of its own. Raises VmError."""
+    await machine.guest.add_entropy()
+    await machine.guest.set_clock()
 
 
 async def or_gone(machine: Machine, work: Awaitable[_T]) -> _T:

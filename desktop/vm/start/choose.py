@@ -1,0 +1,65 @@
+"""The choice between the ways to start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from desktop.tunnel.transport import TunnelError
+from desktop.vm.errors import DiskInUse, VmError
+from desktop.vm.machine import Machine
+from desktop.vm.start.cold import Cold
+from desktop.vm.start.plan import Plan
+from desktop.vm.start.session import Session
+from desktop.vm.start.template import Template
+from desktop.vm.start.ways import SavedWay
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A machine, the way it was started, and what was dropped before, each with its reason."""
+
+    machine: Machine
+    way: str
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What belongs to each try. `connect` has the engine of a machine whose guest runs reached from outside, which
+    proves that it works, and raises VmError, TunnelError or OSError; `end` ends a machine that is of no use."""
+
+    connect: Callable[[Machine], Awaitable[None]]
+    end: Callable[[], Awaitable[None]]
+
+
+async def start(plan: Plan, ends: Ends) -> Started:
+    """Resume the saved session, else start from the template, else boot. What does not fit or fails is dropped. Raises
+    VmError, TunnelError, OSError if the VM does not boot, DiskInUse whatever the way."""
+    dropped: list[str] = []
+    ways: tuple[SavedWay, ...] = (Session(plan), Template(plan))
+    for way in ways:
+        if not await asyncio.to_thread(way.exists):
+            continue
+        try:
+            await asyncio.to_thread(way.check)
+            return await _reached(way.start(), way.name, dropped, ends)
+        except DiskInUse:
+            raise
+        except (VmError, TunnelError, OSError) as e:
+            await ends.end()
+            dropped.append(f"the {way.name} was dropped: {e}")
+            await asyncio.to_thread(way.drop)
+    cold = Cold(plan)
+    started = await _reached(cold.start(), cold.name, dropped, ends)
+    if cold.no_template is None:
+        return started
+    return replace(started, dropped=(*dropped, f"no template was written: {cold.no_template}"))
+
+
+async def _reached(start: Coroutine[Any, Any, Machine], way: str, dropped: list[str], ends: Ends) -> Started:
+    machine = await start
+    await ends.connect(machine)
+    return Started(machine, way, tuple(dropped))
