@@ -21,20 +21,6 @@ from tests.support.tools import busybox_tar as write_busybox_tar
 from vmagent.native.build import main as build_native
 
 IMAGE = "busybox:latest"
-# Folders, and files of other folders, in which a test fails if it logs something unexpected or leaves something behind.
-# The other files have not been checked with the guard on yet; these tables go when all have.
-LOG_GUARDED = {
-    *("api", "builder", "buildkit", "cli", "client", "images", "linux", "networks", "project"),
-    *("security", "supervisor", "ui"),
-    *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py"),
-    *("runtime/test_cgroup_sharing.py", "runtime/test_command.py", "runtime/test_fields.py"),
-}
-LEAK_GUARDED = {
-    *("api", "builder", "buildkit", "cli", "client", "linux", "networks", "project"),
-    *("security", "supervisor", "ui"),
-    *("engine/test_first_content.py", "engine/test_states.py", "engine/test_volumes.py", "images/test_login.py"),
-    *("runtime/test_cgroup_sharing.py", "runtime/test_command.py", "runtime/test_fields.py"),
-}
 
 
 class _WiderFixtures:
@@ -87,28 +73,23 @@ def holdings(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
 
 @pytest.fixture(scope="module", autouse=True)
 def module_leaks_nothing(request: pytest.FixtureRequest, holdings: Holdings) -> Iterator[None]:
-    """Descriptors, processes, mounts and cgroups that this run made: as many after the module as before."""
+    """Descriptors, processes, mounts and cgroups that this run made: as many after the module as before.
+
+    Except for tests/vm/test_vm.py, which kills the host agent of the session's VM and starts another in its place.
+    """
     holdings.of_module = set(holdings.of_session)
     before = holdings.all()
     yield
-    if _is_guarded(request, LEAK_GUARDED):
+    if request.path.name != "test_vm.py":
         _report_leaks("the module", holdings.left(holdings.all, before | holdings.of_session))
 
 
 @pytest.fixture(autouse=True)
-def each_test_leaks_nothing(
-    request: pytest.FixtureRequest, holdings: Holdings, module_leaks_nothing: None
-) -> Iterator[None]:
+def each_test_leaks_nothing(holdings: Holdings, module_leaks_nothing: None) -> Iterator[None]:
     """The same after each test but for processes, which take 15 ms to list."""
     before = holdings.quick()
     yield
-    if _is_guarded(request, LEAK_GUARDED):
-        _report_leaks("the test", holdings.left(holdings.quick, before | holdings.of_module))
-
-
-def _is_guarded(request: pytest.FixtureRequest, table: set[str]) -> bool:
-    folder = request.path.parent.name
-    return folder in table or f"{folder}/{request.path.name}" in table
+    _report_leaks("the test", holdings.left(holdings.quick, before | holdings.of_module))
 
 
 def _report_leaks(who: str, left: set[Held]) -> None:
@@ -129,7 +110,7 @@ def expected_logs(request: pytest.FixtureRequest, logs: Logs) -> Iterator[None]:
     yield
     allowed = [re.compile(event) for mark in request.node.iter_markers("logs") for event in mark.args]
     stray = [record.text for record in logs.take() if not any(each.search(record.event) for each in allowed)]
-    assert not stray or not _is_guarded(request, LOG_GUARDED), "logged at WARNING or above:\n" + "\n".join(stray)
+    assert not stray, "logged at WARNING or above:\n" + "\n".join(stray)
 
 
 @pytest.fixture(scope="session", autouse=True)

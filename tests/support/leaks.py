@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _MARK = f"COVE_TEST_RUN={uuid.uuid4().hex}"
-# The listing itself; what threads of Qt's and of asyncio's pools wait on, which live on to the next test.
+# The folder being listed; and what the threads of Qt and of asyncio's pools wait on, since they outlive a test.
 _NO_LEAK = (f"/proc/{os.getpid()}/fd", "anon_inode:[eventpoll]", "anon_inode:[eventfd]")
 _CGROUPS = Path("/sys/fs/cgroup")
 _ENDING_S = float(os.environ.get("COVE_TEST_ENDING_S", "30"))  # spent in full only by a test that fails
@@ -67,7 +67,7 @@ class Holdings:
 
     @staticmethod
     def left(now: Callable[[], set[Held]], allowed: set[Held]) -> set[Held]:
-        """What `now` finds beyond `allowed`, after what was just ending had time to end."""
+        """What `now` finds beyond `allowed`; waits for what is just ending."""
         deadline = time.monotonic() + _ENDING_S
         while (found := now() - allowed) and time.monotonic() < deadline:
             gc.collect()
@@ -120,7 +120,7 @@ def _descends(pid: int, ancestors: set[int], parents: dict[int, int]) -> bool:
 def _descriptors() -> set[Held]:
     found = set()
     for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the one that lists
+        with contextlib.suppress(OSError):  # the descriptor that listed the folder
             target = os.readlink(f"/proc/self/fd/{number}")
             if not target.startswith(_NO_LEAK):
                 found.add(Held("descriptor", f"{number} {target}"))
@@ -128,9 +128,12 @@ def _descriptors() -> set[Held]:
 
 
 def _own_cgroups() -> set[Held]:
-    """Those below the run's own parents, as tests/runtime and tests/support/podman.py name them."""
+    """Those below the run's own parents, as tests/runtime and tests/support/podman.py name them.
+
+    Of podman's only those of containers: it leaves conmon's, and with crun and runc those of pods.
+    """
     roots = [_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir())]
-    names = (f"cove-test-{os.getpid()}*/*", f"cove-podman-{os.getpid()}*/*")
+    names = (f"cove-test-{os.getpid()}*/*", f"cove-podman-{os.getpid()}*/**/libpod-*")
     return {Held("cgroup", str(path)) for root in roots for name in names for path in root.glob(name) if path.is_dir()}
 
 

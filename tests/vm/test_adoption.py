@@ -126,6 +126,7 @@ def test_a_start_during_the_adoption_begins_when_that_has_failed(left: Left) -> 
     assert "image is missing" in state.error.message
 
 
+@pytest.mark.logs("Failed to receive Greeting", "Failed to establish session")
 def test_a_monitor_that_never_greets_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Like a QEMU stopped by SIGSTOP: its socket accepts connections and never sends anything."""
     monkeypatch.setattr(qmp, "CONNECT_LIMIT_S", 0.1)
