@@ -47,15 +47,13 @@ class _WiderFixtures:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A worker of pytest-xdist takes whole files, so that a module's fixtures are made once.
 
-    The VM's files are one group: they share one boot. It takes longest, so it comes first.
+    The VM's files are one group: they share one boot. It takes longest, so it comes first. So are the project's files:
+    one of them writes a file into the checkout for a moment, which the linters must not find.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("vm" if _is_of_vm(item) else str(item.path)))
-    items.sort(key=lambda item: not _is_of_vm(item))  # a stable sort
-
-
-def _is_of_vm(item: pytest.Item) -> bool:
-    return item.path.parent.name == "vm"
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in ("vm", "project") else str(item.path)))
+    items.sort(key=lambda item: item.path.parent.name != "vm")  # a stable sort
 
 
 def pytest_configure(config: pytest.Config) -> None:
