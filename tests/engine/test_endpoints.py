@@ -56,6 +56,7 @@ def test_an_engine_killed_in_a_connect_or_disconnect_ends_it_later(networks: Nat
     networks.docker("network", "rm", "two")
 
 
+@pytest.mark.logs("container.state_not_saved")  # if the state of the start is written at that moment
 def test_what_can_not_be_recorded_is_not_done(networks: NativeEngine) -> None:
     container_id = networks.docker(*SLEEPER).stdout.strip()
     networks.docker("network", "connect", "two", "kept")
