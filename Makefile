@@ -15,7 +15,7 @@ run: setup guest
 	else echo "No display here: on a desktop this opens the window ($(BIN)/cove-desktop)."; fi
 
 # Several processes take files of tests from one queue. More than four hold too many engines at once.
-PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test: setup-test guest
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)

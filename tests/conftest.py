@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,7 @@ from tests.support import erofs
 from tests.support.engine import NativeEngine, native_engine
 from tests.support.leaks import HOLDINGS, Held, Holdings
 from tests.support.logs import LOGS, Logs
+from tests.support.parallel import ByFile
 from tests.support.registry import registry as start_registry
 from tests.support.tools import busybox_tar as write_busybox_tar
 from vmagent.native.build import main as build_native
@@ -43,16 +45,13 @@ class _WiderFixtures:
                 HOLDINGS.of_session |= made
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A worker of pytest-xdist takes whole files, so that a module's fixtures are made once.
+@pytest.hookimpl(optionalhook=True)  # `-p no:xdist`
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
-    The VM's files are one group: they share one boot. It takes longest, so it comes first. So are the project's files:
-    one of them writes a file into the checkout for a moment, which the linters must not find.
-    """
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in ("vm", "project") else str(item.path)))
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The VM's tests come first: with several workers, they are the longest part."""
     items.sort(key=lambda item: item.path.parent.name != "vm")  # a stable sort
 
 
