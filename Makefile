@@ -37,9 +37,9 @@ $(LOCKED): requirements.lock
 	@rm -f $(VENV)/.locked-* && touch $@
 
 # The static programs, compiled by PyPI's ziglang.
-vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/*.py vmagent/native/spawner/*) \
+vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/*.py vmagent/native/*/*.[ch]) \
   vmagent/runtime/fields.py vmagent/runtime/plantypes.py
-	@echo "Compiling hello, init and the spawner"
+	@echo "Compiling the static programs"
 	@$(BIN)/python -m vmagent.native.build
 	@touch $@
 

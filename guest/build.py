@@ -382,8 +382,9 @@ def _install_guest_files(arch: recipe.Architecture, root: Path) -> None:
     """Our programs, and the few lines of configuration a system needs."""
     shutil.copyfile(HERE / "files/init", root / "usr/lib/cove/init")
     (root / "usr/lib/cove/init").chmod(0o755)
-    control = f"../python3/dist-packages/vmagent/native/bin/control-{arch.machine}"  # came with the engine's wheel
-    (root / "usr/lib/cove/control").symlink_to(control)
+    for name in ("control", "tunnel"):  # they came with the engine's wheel
+        program = f"../python3/dist-packages/vmagent/native/bin/{name}-{arch.machine}"
+        (root / "usr/lib/cove" / name).symlink_to(program)
     etc = {
         "ssh/sshd_config": (HERE / "files/sshd_config").read_text(),
         "passwd": "root:x:0:0:root:/root:/bin/sh\nsshd:x:74:74:sshd:/run/sshd:/usr/sbin/nologin\n"

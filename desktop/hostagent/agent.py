@@ -18,7 +18,7 @@ from desktop.platform.base import Handler, LocalServer, Platform
 from desktop.tunnel.transport import Stream
 from desktop.vm.errors import VmError
 from desktop.vm.lifecycle import VirtualMachine
-from desktop.vm.opening import ENGINE_SOCKET
+from desktop.vm.opening import ENGINE
 from desktop.vm.state import Status
 
 # How long a client of the engine waits for the next step of a VM that is starting or being taken over. The VM's own
@@ -88,12 +88,12 @@ class HostAgent:
                 async with asyncio.timeout(START_WAIT_S):
                     await self._change.wait()
         state = self._vm.state
-        if state.status is not Status.RUNNING or self._vm.transport is None:
+        if state.status is not Status.RUNNING or self._vm.tunnel is None:
             hint = "Start it: cove vm start"
             raise VmError(
                 f"the VM is {state.status}: {state.error}" if state.error else f"the VM is {state.status}", hint
             )
-        return await self._vm.transport.open_stream(ENGINE_SOCKET)
+        return await self._vm.tunnel.open_stream(ENGINE)
 
     def _on_change(self) -> None:
         self._number += 1

@@ -28,6 +28,14 @@ class LocalAddress(NamedTuple):
             return opened  # type: ignore[no-any-return,unused-ignore]  # absent on win32
         return await asyncio.open_connection("127.0.0.1", self.port)
 
+    async def attach(self, protocol: asyncio.BaseProtocol) -> None:
+        """Connect, and have `protocol` handle the connection. Raises OSError."""
+        loop: Any = asyncio.get_running_loop()  # Any: win32's loop has no Unix sockets
+        if self.path is not None:
+            await loop.create_unix_connection(lambda: protocol, str(self.path))
+        else:
+            await loop.create_connection(lambda: protocol, "127.0.0.1", self.port)
+
 
 class LocalServer(Protocol):
     """A served socket; `close` stops accepting and leaves connections alone."""

@@ -20,24 +20,25 @@ from paramiko.channel import Channel
 from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_CHANNEL_WINDOW_ADJUST
 from paramiko.message import Message
 
-from desktop.tunnel.transport import CHUNK
+from desktop.tunnel.transport import CHUNK, TcpTarget, UnixTarget
 
 WINDOW = 2 * 1024 * 1024
 _PACKET = 32768
 
 
 class Opening:
-    """A request for a channel to the Unix socket `path` of the peer (OpenSSH's PROTOCOL, section 2.4,
-    "direct-streamlocal"). Call `send` in the thread for sending, then wait for `answered`.
+    """A request for a channel to a socket of the peer: a Unix socket (OpenSSH's PROTOCOL, section 2.4,
+    "direct-streamlocal") or a TCP port (RFC 4254, section 7.2, "direct-tcpip"). Call `send` in the thread for sending,
+    then wait for `answered`.
 
-    paramiko's `open_channel` writes no fields for kinds that it does not know, so the message is made here, on its
-    private members.
+    paramiko's `open_channel` waits in a thread, and writes no fields for kinds that it does not know, so the message is
+    made here, on its private members.
     """
 
     def __init__(
         self,
         transport: paramiko.Transport,
-        path: str,
+        target: UnixTarget | TcpTarget,
         loop: asyncio.AbstractEventLoop,
         on_end: Callable[[Opening], None],
     ) -> None:
@@ -56,13 +57,19 @@ class Opening:
             number: int = inner._next_channel()
             message = Message()
             message.add_byte(cMSG_CHANNEL_OPEN)
-            message.add_string("direct-streamlocal@openssh.com")
+            message.add_string("direct-streamlocal@openssh.com" if isinstance(target, UnixTarget) else "direct-tcpip")
             message.add_int(number)
             message.add_int(WINDOW)
             message.add_int(_PACKET)
-            message.add_string(path)
-            message.add_string("")
-            message.add_int(0)
+            if isinstance(target, UnixTarget):
+                message.add_string(target.path)
+                message.add_string("")
+                message.add_int(0)
+            else:
+                message.add_string(target.host)
+                message.add_int(target.port)
+                message.add_string("127.0.0.1")  # of the originator, as this kind has one
+                message.add_int(0)
             self._message = message
             self._channel = Channel(number)  # the transport holds it weakly
             channel: Any = self._channel

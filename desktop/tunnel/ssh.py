@@ -20,7 +20,7 @@ from paramiko.channel import Channel
 
 from desktop.tunnel.channels import WINDOW, ChannelIo, Opening
 from desktop.tunnel.keys import KeyFiles
-from desktop.tunnel.transport import TunnelError
+from desktop.tunnel.transport import Target, TunnelError, UdpTarget
 
 CONNECT_LIMIT_S = 90.0  # emulated, on a machine with other work, the key exchange alone has taken more than 30 s
 OPEN_LIMIT_S = 15.0
@@ -34,6 +34,18 @@ _T = TypeVar("_T")
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
+class SshCarrier:
+    """Connects to the VM's sshd behind `port` of the loopback."""
+
+    name = "SSH"
+
+    def __init__(self, port: int, keys: KeyFiles) -> None:
+        self._port, self._keys = port, keys
+
+    async def connect(self) -> SshTransport:
+        return await SshTransport.connect(self._port, self._keys)
+
+
 class SshTransport:
     """A connected carrier. Make it with `connect`."""
 
@@ -43,6 +55,9 @@ class SshTransport:
         self._sender = ThreadPoolExecutor(1, "tunnel-send")
         self._unanswered: set[Opening] = set()
         self.gone = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._streams = 0
         self._watch: asyncio.Task[None] | None = None
 
     @classmethod
@@ -62,11 +77,13 @@ class SshTransport:
         carrier._watch = asyncio.create_task(carrier._watch_end(), name="ssh watch")
         return carrier
 
-    async def open_stream(self, path: str) -> SshStream:
+    async def open_stream(self, target: Target) -> SshStream:
+        if isinstance(target, UdpTarget):
+            raise TunnelError(f"{target}: SSH carries no datagrams")
         if len(self._unanswered) >= OPENINGS_LIMIT:
             raise TunnelError(f"the VM has not answered {OPENINGS_LIMIT} connections that were asked for before")
         try:
-            opening = Opening(self._transport, path, self._loop, self._unanswered.discard)
+            opening = Opening(self._transport, target, self._loop, self._unanswered.discard)
         except paramiko.SSHException as e:
             raise TunnelError(f"the tunnel into the VM is broken: {e}") from e
         self._unanswered.add(opening)
@@ -77,13 +94,14 @@ class SshTransport:
         except BaseException as e:
             opening.abandon(self._close_soon)
             if isinstance(e, TimeoutError):
-                what = f"no answer to a connection to {path} in the VM within {OPEN_LIMIT_S:.0f} s"
+                what = f"no answer to a connection to {target} in the VM within {OPEN_LIMIT_S:.0f} s"
                 raise TunnelError(what) from None
             raise
         if (channel := opening.channel) is not None:
+            self._count(1)
             return SshStream(ChannelIo(channel, self._loop), self)
         if self._transport.is_active():
-            raise TunnelError(f"nothing answers at {path} in the VM")
+            raise TunnelError(f"nothing answers at {target} in the VM")
         raise TunnelError("the tunnel into the VM is broken: it was closed while a connection was opened")
 
     async def close(self) -> None:
@@ -107,6 +125,16 @@ class SshTransport:
         """Do `call` in the thread for sending. It fails only with the connection, whose end is noticed elsewhere."""
         with contextlib.suppress(RuntimeError):  # the carrier was closed, and its channels with it
             self._sender.submit(call)
+
+    def on_stream_closed(self) -> None:
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._streams += change
+        if self._streams:
+            self.idle.clear()
+        else:
+            self.idle.set()
 
     def _close_soon(self, channel: Channel) -> None:
         self.send_soon(lambda: _close_quietly(channel))
@@ -135,6 +163,7 @@ class SshStream:
 
     def __init__(self, io: ChannelIo, carrier: SshTransport) -> None:
         self._io, self._carrier = io, carrier
+        self._is_closed = False
 
     async def read(self) -> bytes:
         data: bytes | None = None
@@ -161,6 +190,9 @@ class SshStream:
         await self._carrier.send(self._io.channel.shutdown_write)
 
     def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._carrier.on_stream_closed()
         channel = self._io.channel
         self._carrier.send_soon(lambda: _close_quietly(channel))
 

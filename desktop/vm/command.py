@@ -14,6 +14,7 @@ from desktop.platform.base import LocalAddress, escaped
 from desktop.vm.image import GuestImage
 
 CONTROL_PORT = "cove.control"
+TUNNEL_PORT = "cove.tunnel"
 DATA_SERIAL = "cove-data"
 
 # Turns off what this guest's kernel does not need; together this makes the boot 0.75 s faster.
@@ -58,6 +59,7 @@ class Files(NamedTuple):
     pid_file: Path
     qmp: LocalAddress
     control: LocalAddress
+    tunnel: LocalAddress
 
 
 class Disk(NamedTuple):
@@ -116,6 +118,8 @@ def vm_command(
         "-device", "virtio-serial-pci",
         "-chardev", f"socket,id=control,server=on,wait=off,{files.control.chardev()}",
         "-device", f"virtserialport,chardev=control,name={CONTROL_PORT}",
+        "-chardev", f"socket,id=tunnel,server=on,wait=off,{files.tunnel.chardev()}",
+        "-device", f"virtserialport,chardev=tunnel,name={TUNNEL_PORT}",
         # Memory that the guest frees goes back to the host by itself, within about ten seconds.
         "-device", "virtio-balloon-pci,free-page-reporting=on",
         # QEMU has no vmgenid for ARM: there the entropy sent after a restore must do.

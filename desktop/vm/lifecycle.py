@@ -1,7 +1,7 @@
 """The VM's lifecycle: start, adoption, stop, reset, and the detection of an end that nobody asked for.
 
 Everything runs on one event loop. A lock serialises the verbs, and a stop cancels a start or an adoption that is under
-way. `transport` leads to the engine; it is set while the VM runs.
+way. `tunnel` leads to the engine; it is set while the VM runs, and connects again by itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from desktop.paths import HostPaths
 from desktop.platform.base import Platform
 from desktop.tunnel.keys import KeyFiles
-from desktop.tunnel.ssh import SshTransport
-from desktop.tunnel.transport import Transport, TunnelError
+from desktop.tunnel.multiplexer import MultiplexerCarrier
+from desktop.tunnel.ssh import SshCarrier
+from desktop.tunnel.transport import TunnelError
+from desktop.tunnel.tunnel import Tunnel
 from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine, Record
 from desktop.vm.marks import LOGS_HINT
@@ -30,6 +32,7 @@ from desktop.vm.state import Status, VmState
 # The engine gives containers 10 s to end; then comes the flush of the disk.
 STOP_LIMIT_S = 40.0
 IDLE_LIMIT_S = 10.0  # a guest that can't tell whether it is idle is stopped in the usual way
+TUNNEL_LIMIT_S = 90.0  # by then SSH has been tried too
 CLOCK_EVERY_S = 240.0
 SPACE_RETRY_S = 2.0
 SPACE_PROOF_S = 0.5
@@ -46,7 +49,7 @@ class VirtualMachine:
         self._platform = platform
         self._environ = environ
         self.state = VmState(on_change)
-        self.transport: Transport | None = None
+        self.tunnel: Tunnel | None = None
         self._machine: Machine | None = None
         self._verb = asyncio.Lock()
         self._start: asyncio.Task[None] | None = None  # a start or an adoption
@@ -135,8 +138,8 @@ class VirtualMachine:
         """Close the connections to a running VM without stopping it. Another agent may adopt it."""
         await self._stop_watch()
         async with self._verb:
-            if self.transport is not None:
-                await self.transport.close()
+            if self.tunnel is not None:
+                await self.tunnel.close()
             if self._machine is not None:
                 await self._machine.close()
 
@@ -216,8 +219,13 @@ class VirtualMachine:
         """Connect the tunnel, and have the engine open its data meanwhile. Raises VmError, TunnelError."""
         opening = asyncio.create_task(open_engine(machine.guest, PROGRESS_LIMIT_S), name="open engine")
         try:
-            with self.state.step("tunnel"):
-                self.transport = await or_gone(machine, SshTransport.connect(machine.ssh_port, self._keys))
+            with self.state.step("tunnel") as step:
+                self.tunnel = tunnel = Tunnel(
+                    (MultiplexerCarrier(machine.tunnel), SshCarrier(machine.ssh_port, self._keys))
+                )
+                tunnel.start()
+                await or_gone(machine, tunnel.connected(TUNNEL_LIMIT_S))
+                step.detail = tunnel.carrier or ""
             with self.state.step("engine"):
                 await or_gone(machine, opening)
         finally:
@@ -225,21 +233,19 @@ class VirtualMachine:
             await asyncio.gather(opening, return_exceptions=True)
 
     def _run(self, machine: Machine) -> None:
-        assert self.transport is not None
         machine.guest.marks.clear()
         self.state.ssh_port = machine.ssh_port
         self.state.move(Status.RUNNING)
-        self._watch = asyncio.create_task(self._watch_running(machine, self.transport), name="vm watch")
+        self._watch = asyncio.create_task(self._watch_running(machine), name="vm watch")
 
     # While it runs ----------------------------------------------------------------------------------------------
 
-    async def _watch_running(self, machine: Machine, transport: Transport) -> None:
-        """Supervise the running VM: report QEMU's end, connect the tunnel again if only that broke, keep the guest's
-        clock right, and handle a full disk. Returns when the VM has failed."""
+    async def _watch_running(self, machine: Machine) -> None:
+        """Supervise the running VM: report QEMU's end, keep the guest's clock right, and handle a full disk. Returns
+        when the VM has failed."""
         while True:
             waits = {
                 asyncio.create_task(machine.gone.wait(), name="qemu gone"),
-                asyncio.create_task(transport.gone.wait(), name="tunnel gone"),
                 asyncio.create_task(self._keep_clock(machine), name="clock"),
                 asyncio.create_task(machine.qmp.no_space.wait(), name="disk full"),
             }
@@ -249,10 +255,6 @@ class VirtualMachine:
                 for wait in waits:
                     wait.cancel()
                 await asyncio.gather(*waits, return_exceptions=True)
-            if not machine.gone.is_set():
-                # QEMU's end also breaks the tunnel, and may be noticed there first.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(machine.gone.wait(), 0.3)
             if machine.gone.is_set():
                 powered_off = "off" in machine.guest.marks or "SHUTDOWN" in machine.qmp.last_events
                 await self._drop()
@@ -261,19 +263,6 @@ class VirtualMachine:
                 return
             if machine.qmp.no_space.is_set():
                 await self._wait_for_space(machine)
-            if not transport.gone.is_set():
-                continue
-            await transport.close()
-            try:
-                transport = await SshTransport.connect(machine.ssh_port, self._keys)
-            except TunnelError as e:
-                if machine.gone.is_set():
-                    continue
-                await machine.quit()
-                await self._drop()
-                self.state.move(Status.FAILED, VmError(f"the VM no longer answers: {e}", _START_HINT))
-                return
-            self.transport = transport
 
     async def _wait_for_space(self, machine: Machine) -> None:
         """The host's disk is full, and QEMU has paused the guest instead of failing its writes. Report it, and
@@ -337,9 +326,9 @@ class VirtualMachine:
 
     async def _drop(self) -> None:
         machine, self._machine = self._machine, None
-        transport, self.transport = self.transport, None
-        if transport is not None:
-            await transport.close()
+        tunnel, self.tunnel = self.tunnel, None
+        if tunnel is not None:
+            await tunnel.close()
         if machine is not None:
             await machine.wait_exit()
             await machine.close()

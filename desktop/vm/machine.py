@@ -36,6 +36,7 @@ class Record(NamedTuple):
     pid: int
     qmp: LocalAddress
     control: LocalAddress
+    tunnel: LocalAddress
     ssh_port: int
     accelerator: Accelerator
     memory_mb: int
@@ -44,10 +45,11 @@ class Record(NamedTuple):
 
     def save(self, file: Path) -> None:
         value = {
-            "schema": 1,
+            "schema": 2,
             "pid": self.pid,
             "qmp": _address_json(self.qmp),
             "control": _address_json(self.control),
+            "tunnel": _address_json(self.tunnel),
             "ssh_port": self.ssh_port,
             "accelerator": self.accelerator._asdict(),
             "memory_mb": self.memory_mb,
@@ -63,12 +65,13 @@ class Record(NamedTuple):
         """The record in `file`; None if there is none or another version wrote it."""
         try:
             value = json.loads(file.read_text())
-            if value["schema"] != 1:
+            if value["schema"] != 2:
                 return None
             return cls(
                 pid=int(value["pid"]),
                 qmp=_address(value["qmp"]),
                 control=_address(value["control"]),
+                tunnel=_address(value["tunnel"]),
                 ssh_port=int(value["ssh_port"]),
                 accelerator=Accelerator(**value["accelerator"]),
                 memory_mb=int(value["memory_mb"]),
@@ -82,9 +85,10 @@ class Record(NamedTuple):
 class Machine:
     """A running QEMU, either started by us (`launch`) or taken over (`adopt`). `gone` is set when it ends."""
 
-    def __init__(self, platform: Platform, pid: int) -> None:
+    def __init__(self, platform: Platform, pid: int, tunnel: LocalAddress) -> None:
         self._platform = platform
         self.pid = pid
+        self.tunnel = tunnel  # where QEMU serves the multiplexer's port
         self.ssh_port = 0  # of the host's loopback, once `forward` was called
         self.fits: Mapping[str, str] = {}
         self.qmp = QmpSession()
@@ -107,11 +111,12 @@ class Machine:
         log: Path,
         qmp: LocalAddress,
         control: LocalAddress,
+        tunnel: LocalAddress,
     ) -> Machine:
         """Start QEMU with its processor stopped, and connect to it. QEMU's own output goes to `log`. Raises VmError,
         after which no QEMU is left."""
         process = await _spawn(platform, command, log)
-        machine = cls(platform, process.pid)
+        machine = cls(platform, process.pid, tunnel)
         machine._log = log
         machine._process = process
         machine._wait = asyncio.create_task(machine._wait_for_exit(process), name="qemu wait")
@@ -132,7 +137,7 @@ class Machine:
         """The QEMU of `record`; None if it does not run, or does not answer within the limits of the connections."""
         if not platform.is_alive(record.pid):
             return None
-        machine = cls(platform, record.pid)
+        machine = cls(platform, record.pid, record.tunnel)
         machine.ssh_port, machine.fits = record.ssh_port, record.fits
         machine.ended.set()  # not our child: a socket that refuses connections shows that it has ended
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+from desktop.tunnel.transport import UnixTarget
 from desktop.vm.errors import VmError
 from desktop.vm.guest import Guest
 
-ENGINE_SOCKET = "/run/cove/cove.sock"  # in the guest; guest/files/init names it to the engine
+ENGINE = UnixTarget("/run/cove/cove.sock")  # in the guest; guest/files/init names it to the engine
 _LOGS = "See what it said: cove vm logs"
 
 

@@ -1,6 +1,7 @@
-"""A stand-in for QEMU: its monitor and control port reply to the host agent, its SSH port accepts and stays silent.
+"""A stand-in for QEMU: its monitor and control port reply to the host agent; the tunnel's port and the SSH port accept
+and stay silent.
 
-    python stand_in_qemu.py QMP_SOCKET CONTROL_SOCKET SSH_PORT
+    python stand_in_qemu.py QMP_SOCKET CONTROL_SOCKET TUNNEL_SOCKET SSH_PORT
 
 It writes `ready` on standard output, then each request that the control port receives. `stop` there, or `quit` on the
 monitor, ends it, as they end a QEMU with our guest in it. It stands for a guest that hangs, which a real one cannot be
@@ -14,7 +15,7 @@ import json
 import sys
 
 
-async def main(qmp: str, control: str, ssh_port: int) -> None:
+async def main(qmp: str, control: str, tunnel: str, ssh_port: int) -> None:
     ended = asyncio.Event()
 
     async def monitor(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,10 +47,11 @@ async def main(qmp: str, control: str, ssh_port: int) -> None:
 
     await asyncio.start_unix_server(monitor, qmp)
     await asyncio.start_unix_server(port, control)
+    await asyncio.start_unix_server(silence, tunnel)
     await asyncio.start_server(silence, "127.0.0.1", ssh_port)
     print("ready", flush=True)
     await ended.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

@@ -40,15 +40,17 @@ class Left:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        monitor, control = (platform.channel_address(paths.run, name) for name in ("qmp", "control"))
+        monitor, control, tunnel = (platform.channel_address(paths.run, name) for name in ("qmp", "control", "tunnel"))
         self.qemu = subprocess.Popen(
-            [sys.executable, STAND_IN, str(monitor.path), str(control.path), str(port)],
+            [sys.executable, STAND_IN, str(monitor.path), str(control.path), str(tunnel.path), str(port)],
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self.qemu.stdout is not None
         assert self.qemu.stdout.readline() == "ready\n"
-        Record(self.qemu.pid, monitor, control, port, Accelerator("tcg", "no KVM"), 1024, 2).save(paths.vm_record)
+        Record(self.qemu.pid, monitor, control, tunnel, port, Accelerator("tcg", "no KVM"), 1024, 2).save(
+            paths.vm_record
+        )
 
     def states_until(self, wanted: str) -> list[HostState]:
         """The states from now until `wanted`."""

@@ -18,15 +18,16 @@ IMAGE = GuestImage(Path("/image"), "key", "amd64", "6.12")
 def files(platform: str) -> Files:
     paths = host_paths({"HOME": "/u", "LOCALAPPDATA": "/u/local"}, platform)
     if platform == "win32":
-        qmp, control = LocalAddress(None, 4001), LocalAddress(None, 4002)
+        qmp, control, tunnel = (LocalAddress(None, port) for port in (4001, 4002, 4003))
     else:
-        qmp, control = LocalAddress(paths.run / "qmp.sock"), LocalAddress(paths.run / "control.sock")
+        qmp, control, tunnel = (LocalAddress(paths.run / f"{name}.sock") for name in ("qmp", "control", "tunnel"))
     return Files(
         image=IMAGE,
         console_log=paths.console_log,
         pid_file=paths.qemu_pid,
         qmp=qmp,
         control=control,
+        tunnel=tunnel,
     )
 
 
@@ -58,7 +59,7 @@ def test_the_accelerator_decides_on_processor_and_kernel_words(
 def test_nothing_listens_but_private_sockets_and_the_loopback(platform: str) -> None:
     command = vm_command(Path("qemu"), Hardware("amd64", "tcg", 2048, 2), files(platform))
     sockets = [word for word in command if word.startswith("socket,")]
-    assert len(sockets) == 2
+    assert len(sockets) == 3
     if platform == "win32":
         assert all(",host=127.0.0.1,port=400" in word for word in sockets)
     else:

@@ -23,7 +23,7 @@ from paramiko.message import Message
 from desktop.tunnel import ssh
 from desktop.tunnel.keys import KeyFiles, ensure_keys
 from desktop.tunnel.ssh import SshTransport
-from desktop.tunnel.transport import CHUNK, TunnelError
+from desktop.tunnel.transport import CHUNK, TunnelError, UnixTarget
 from tests.support.limits import HANG_S
 
 BIG = 24 * 1024 * 1024
@@ -158,7 +158,7 @@ def carried(peer: Peer, scenario: Callable[[SshTransport], Awaitable[None]]) -> 
 
 
 async def echoed(carrier: SshTransport, data: bytes = b"ping") -> bytes:
-    stream = await carrier.open_stream("/echo")
+    stream = await carrier.open_stream(UnixTarget("/echo"))
     await stream.write(data)
     await stream.write_eof()
     heard = b""
@@ -177,14 +177,14 @@ def withheld(peer: Peer, count: int) -> None:
 
 def test_opens_that_are_not_answered_hold_up_nothing_else(peer: Peer) -> None:
     async def scenario(carrier: SshTransport) -> None:
-        before = await carrier.open_stream("/echo")
-        opens = [asyncio.create_task(carrier.open_stream("/withheld")) for _ in range(20)]
+        before = await carrier.open_stream(UnixTarget("/echo"))
+        opens = [asyncio.create_task(carrier.open_stream(UnixTarget("/withheld"))) for _ in range(20)]
         await asyncio.to_thread(withheld, peer, 20)
         await before.write(b"still alive")
         assert await before.read() == b"still alive"
         assert await asyncio.gather(*(echoed(carrier) for _ in range(10))) == [b"ping"] * 10
         with pytest.raises(TunnelError, match="nothing answers at /refused in the VM"):
-            await carrier.open_stream("/refused")
+            await carrier.open_stream(UnixTarget("/refused"))
         assert not any(task.done() for task in opens)
         for task in opens:
             task.cancel()
@@ -197,15 +197,15 @@ def test_too_many_unanswered_opens_are_refused_clearly(peer: Peer, monkeypatch: 
     monkeypatch.setattr(ssh, "OPENINGS_LIMIT", 5)
 
     async def scenario(carrier: SshTransport) -> None:
-        opens = [asyncio.create_task(carrier.open_stream("/withheld")) for _ in range(5)]
+        opens = [asyncio.create_task(carrier.open_stream(UnixTarget("/withheld"))) for _ in range(5)]
         await asyncio.to_thread(withheld, peer, 5)
         with pytest.raises(TunnelError, match="has not answered 5 connections"):
-            await carrier.open_stream("/echo")
+            await carrier.open_stream(UnixTarget("/echo"))
         for task in opens[:3]:  # opens that were given up still count: five are unanswered
             task.cancel()
         await asyncio.gather(*opens[:3], return_exceptions=True)
         with pytest.raises(TunnelError, match="has not answered 5 connections"):
-            await carrier.open_stream("/echo")
+            await carrier.open_stream(UnixTarget("/echo"))
         assert peer.transport is not None
         peer.transport.release()
         for stream in await asyncio.gather(*opens[3:]):
@@ -220,14 +220,14 @@ def test_an_open_that_is_never_answered_ends_with_its_reason(peer: Peer, monkeyp
 
     async def scenario(carrier: SshTransport) -> None:
         with pytest.raises(TunnelError, match="no answer to a connection to /withheld in the VM within 0 s"):
-            await carrier.open_stream("/withheld")
+            await carrier.open_stream(UnixTarget("/withheld"))
 
     carried(peer, scenario)
 
 
 def test_closing_ends_the_opens_that_wait(peer: Peer) -> None:
     async def scenario(carrier: SshTransport) -> None:
-        opens = [asyncio.create_task(carrier.open_stream("/withheld")) for _ in range(3)]
+        opens = [asyncio.create_task(carrier.open_stream(UnixTarget("/withheld"))) for _ in range(3)]
         await asyncio.to_thread(withheld, peer, 3)
         await carrier.close()
         for ended in await asyncio.gather(*opens, return_exceptions=True):
@@ -240,7 +240,7 @@ def test_closing_ends_the_opens_that_wait(peer: Peer) -> None:
 def test_each_direction_ends_by_itself(peer: Peer) -> None:
     async def scenario(carrier: SshTransport) -> None:
         assert await echoed(carrier, b"x" * 100_000) == b"x" * 100_000, "the answer comes after our end"
-        stream = await carrier.open_stream("/first")
+        stream = await carrier.open_stream(UnixTarget("/first"))
         assert (await stream.read(), await stream.read()) == (b"hello", b"")
         await stream.write(b"after the peer's end")
         await stream.write_eof()
@@ -253,7 +253,7 @@ def test_much_data_passes_both_ways_at_once(peer: Peer) -> None:
     data = os.urandom(BIG)
 
     async def scenario(carrier: SshTransport) -> None:
-        stream = await carrier.open_stream("/echo")
+        stream = await carrier.open_stream(UnixTarget("/echo"))
         digest = hashlib.sha256()
 
         async def read() -> None:
@@ -275,7 +275,7 @@ def test_peers_that_do_not_read_hold_up_nothing_else(peer: Peer) -> None:
     """Each blocks only its own writer. There are more of them than a pool would have threads."""
 
     async def scenario(carrier: SshTransport) -> None:
-        slow = [await carrier.open_stream("/slow") for _ in range(70)]
+        slow = [await carrier.open_stream(UnixTarget("/slow")) for _ in range(70)]
         written, all_full = 0, asyncio.Event()
 
         async def fill(stream: ssh.SshStream) -> None:

@@ -69,6 +69,13 @@ def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox: str) -> No
     assert done.stdout == data + b"end", "the container saw the end of its input, and all came back"
 
 
+def test_the_guests_end_of_the_tunnel_may_be_killed(vm: Vm) -> None:
+    """The host's agent greets the one that init starts in its place; the engine notices nothing."""
+    assert [step.detail for step in vm.state().steps if step.name == "tunnel"] == ["the multiplexer"]
+    vm.cove("vm", "ssh", "kill -9 $(pidof tunnel)")
+    assert vm.docker("run", "--rm", "busybox", "echo", "here").stdout == "here\n"
+
+
 def test_the_guests_clock_is_the_hosts(vm: Vm) -> None:
     """The agent sets it over the control port after the start; repeat until it has."""
     deadline = time.monotonic() + HANG_S

@@ -56,16 +56,22 @@ async def launch(
     paths = plan.paths
     qmp = plan.platform.channel_address(paths.run, "qmp")
     control = plan.platform.channel_address(paths.run, "control")
-    files = Files(plan.image, paths.console_log, paths.qemu_pid, qmp, control)
+    tunnel = plan.platform.channel_address(paths.run, "tunnel")
+    files = Files(plan.image, paths.console_log, paths.qemu_pid, qmp, control, tunnel)
     command = vm_command(plan.qemu.system, plan.hardware, files, disk, incoming=incoming)
-    machine = await Machine.launch(plan.platform, command, paths.qemu_log, qmp, control)
+    machine = await Machine.launch(plan.platform, command, paths.qemu_log, qmp, control, tunnel)
     machine.fits = plan.fits
     plan.launched(machine)
     await machine.forward()
     # Written before the guest runs: if this agent dies from here on, the next one finds QEMU.
     hardware = plan.hardware
     Record(
-        machine.pid, qmp, control, machine.ssh_port, plan.accelerator, hardware.memory_mb, hardware.cpus, plan.fits
+        machine.pid,
+        *(qmp, control, tunnel),
+        machine.ssh_port,
+        plan.accelerator,
+        *(hardware.memory_mb, hardware.cpus),
+        plan.fits,
     ).save(paths.vm_record)
     return machine
 

@@ -1,0 +1,459 @@
+"""The multiplexer: our end, and the guest's own program, which runs here on a socket pair in place of its port.
+
+`Port` does what QEMU does with a virtio-serial port's socket: one host at a time, and what the guest sends while none
+is connected is lost. The real port is in test_vm.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desktop.platform.base import LocalAddress
+from desktop.tunnel import multiplexer, tunnel
+from desktop.tunnel.multiplexer import MAX_PAYLOAD, WINDOW, MultiplexerCarrier, MultiplexerTransport
+from desktop.tunnel.transport import CHUNK, OnService, Stream, TcpTarget, Transport, TunnelError, UdpTarget, UnixTarget
+from desktop.tunnel.tunnel import Tunnel
+from tests.support.limits import HANG_S
+from vmagent.native import binary
+
+BIG = 24 * 1024 * 1024
+
+
+class Port:
+    """The port's socket and the guest's program behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = LocalAddress(folder / "port")
+        self.services = folder / "services"
+        self._host: asyncio.StreamWriter | None = None
+        self._program: subprocess.Popen[bytes] | None = None
+        self._ours: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        self.start_program()
+        self._server = await asyncio.start_unix_server(self._serve, str(self.address.path))
+
+    def start_program(self) -> None:
+        self._ours, theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        command = [str(binary("tunnel", os.uname().machine)), str(theirs.fileno()), str(self.services)]
+        self._program = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
+        theirs.close()
+        self._tasks.append(asyncio.create_task(self._outward(self._ours)))
+
+    async def kill_program(self) -> None:
+        assert self._program is not None
+        self._program.kill()
+        self._program.wait()
+        await self._tasks[-1]
+
+    async def write(self, data: bytes) -> None:
+        """What a host would write that greets or not."""
+        assert self._ours is not None
+        await asyncio.get_running_loop().sock_sendall(self._ours, data)
+
+    async def close(self) -> None:
+        assert self._program is not None
+        assert self._server is not None
+        self._server.close()
+        is_alive = self._program.poll() is None
+        await self.kill_program()
+        assert is_alive, "the program ended by itself"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._host = writer
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK):
+                await self.write(data)
+        self._host = None
+        writer.close()
+
+    async def _outward(self, ours: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := await asyncio.get_running_loop().sock_recv(ours, CHUNK):
+                if (host := self._host) is not None:
+                    host.write(data)
+                    with contextlib.suppress(OSError):
+                        await host.drain()
+        ours.close()
+
+
+class Targets:
+    """Servers as in a guest: by their name they echo, swallow until told, or keep what they get."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.let_read = asyncio.Event()
+        self.kept = bytearray()
+        self.has_kept = asyncio.Event()
+        self.kept_ended = asyncio.Event()
+        self._servers: list[asyncio.Server] = []
+
+    async def open(self) -> None:
+        for name, handler in (("echo", self._echo), ("slow", self._slow), ("first", self._first), ("keep", self._keep)):
+            self._servers.append(await asyncio.start_unix_server(handler, str(self._folder / name)))
+        tcp = await asyncio.start_server(self._echo, "127.0.0.1", 0)
+        self._servers.append(tcp)
+        self.tcp = TcpTarget("127.0.0.1", tcp.sockets[0].getsockname()[1])
+        self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(_EchoDatagrams, ("127.0.0.1", 0))
+        self.udp = UdpTarget("127.0.0.1", self._udp.get_extra_info("sockname")[1])
+
+    def unix(self, name: str) -> UnixTarget:
+        return UnixTarget(str(self._folder / name))
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._udp.close()
+
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def _slow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.let_read.wait()
+        writer.close()
+
+    async def _first(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+
+    async def _keep(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK):
+                self.kept += data
+                self.has_kept.set()
+        self.kept_ended.set()
+        writer.close()
+
+
+class _EchoDatagrams(asyncio.DatagramProtocol):
+    def connection_made(self, transport: Any) -> None:  # Any: asyncio's own is not declared as a DatagramTransport
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._transport.sendto(data, addr)
+
+
+@asynccontextmanager
+async def guest(folder: Path) -> AsyncIterator[tuple[Port, Targets]]:
+    others = asyncio.all_tasks()
+    port, targets = Port(folder), Targets(folder)
+    await port.open()
+    await targets.open()
+    try:
+        async with asyncio.timeout(HANG_S):
+            yield port, targets
+    finally:
+        targets.let_read.set()
+        targets.close()
+        await port.close()
+        tasks = asyncio.all_tasks() - others
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), HANG_S)
+
+
+def run(folder: Path, scenario: Callable[[MultiplexerTransport, Targets], Awaitable[None]]) -> None:
+    """Run `scenario` in a session with the guest's program."""
+
+    async def main() -> None:
+        async with guest(folder) as (port, targets):
+            session = await MultiplexerCarrier(port.address).connect()
+            try:
+                await scenario(session, targets)
+            finally:
+                await session.close()
+
+    asyncio.run(main())
+
+
+async def read_all(stream: Stream) -> bytes:
+    heard = b""
+    while part := await stream.read():
+        heard += part
+    return heard
+
+
+async def echoed(session: Transport | Tunnel, target: UnixTarget | TcpTarget, data: bytes = b"ping") -> bytes:
+    stream = await session.open_stream(target)
+    await stream.write(data)
+    await stream.write_eof()
+    heard = await read_all(stream)
+    stream.close()
+    return heard
+
+
+def test_each_kind_of_target_is_reached(tmp_path: Path) -> None:
+    async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
+        assert await echoed(session, targets.unix("echo")) == b"ping"
+        assert await echoed(session, targets.tcp) == b"ping"
+        datagrams = await session.open_stream(targets.udp)
+        for size in (1, 1400, 60_000):
+            await datagrams.write(bytes(size))
+            assert len(await datagrams.read()) == size
+        datagrams.close()
+
+    run(tmp_path, scenario)
+
+
+def test_a_target_that_is_not_there_is_refused_with_the_reason(tmp_path: Path) -> None:
+    async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
+        with pytest.raises(TunnelError, match=r"nothing answers at \S*/absent in the VM: No such file"):
+            await session.open_stream(targets.unix("absent"))
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            with pytest.raises(TunnelError, match="Connection refused"):
+                await session.open_stream(TcpTarget("127.0.0.1", bound.getsockname()[1]))
+        with pytest.raises(TunnelError, match="not a numeric address"):
+            await session.open_stream(TcpTarget("localhost", 80))
+        with pytest.raises(TunnelError, match="not a valid target"):
+            await session.open_stream(UnixTarget("/" + "x" * 200))
+        assert await echoed(session, targets.tcp) == b"ping"
+
+    run(tmp_path, scenario)
+
+
+def test_each_direction_ends_by_itself(tmp_path: Path) -> None:
+    async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
+        data = os.urandom(3 * WINDOW)
+        assert await echoed(session, targets.unix("echo"), b"x" * 100_000) == b"x" * 100_000, "after our end"
+        stream = await session.open_stream(targets.unix("first"))
+        assert (await stream.read(), await stream.read()) == (b"hello", b"")
+        await stream.write(data)
+        await stream.write_eof()
+        stream.close()
+        assert session.idle.is_set()
+
+    run(tmp_path, scenario)
+
+
+def test_much_data_passes_both_ways_at_once(tmp_path: Path) -> None:
+    async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
+        data = os.urandom(BIG)
+
+        async def through(target: UnixTarget | TcpTarget) -> bytes:
+            stream = await session.open_stream(target)
+            digest = hashlib.sha256()
+
+            async def read() -> None:
+                while part := await stream.read():
+                    digest.update(part)
+
+            reading = asyncio.create_task(read())
+            for begin in range(0, BIG, 100_000):
+                await stream.write(data[begin : begin + 100_000])
+            await stream.write_eof()
+            await reading
+            stream.close()
+            return digest.digest()
+
+        digests = await asyncio.gather(through(targets.tcp), through(targets.unix("echo")))
+        assert set(digests) == {hashlib.sha256(data).digest()}
+
+    run(tmp_path, scenario)
+
+
+def test_targets_that_do_not_read_hold_up_nothing_else(tmp_path: Path) -> None:
+    async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
+        full = asyncio.Event()
+        count = 140  # beyond STREAMS_WITH_WINDOW
+
+        async def fill(stream: Stream) -> None:
+            nonlocal count
+            await stream.write(bytes(CHUNK))
+            count -= 1
+            if not count:
+                full.set()
+            await stream.write(bytes(2 * WINDOW))
+
+        slow = [await session.open_stream(targets.unix("slow")) for _ in range(count)]
+        fills = [asyncio.create_task(fill(stream)) for stream in slow]
+        await full.wait()
+        assert await echoed(session, targets.tcp, b"y" * WINDOW * 3) == b"y" * WINDOW * 3
+        assert not any(task.done() for task in fills)
+        targets.let_read.set()  # they close without reading
+        for error in await asyncio.gather(*fills, return_exceptions=True):
+            assert isinstance(error, TunnelError)
+        for stream in slow:
+            stream.close()
+        assert session.idle.is_set()
+
+    run(tmp_path, scenario)
+
+
+def test_a_reader_that_does_not_read_holds_up_nothing_else(tmp_path: Path) -> None:
+    async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
+        stream = await session.open_stream(targets.unix("echo"))
+        writing = asyncio.create_task(stream.write(bytes(8 * WINDOW)))
+        assert await echoed(session, targets.tcp, b"y" * WINDOW * 3) == b"y" * WINDOW * 3
+        assert not writing.done()
+        heard = 0
+        while heard < 8 * WINDOW:
+            heard += len(await stream.read())
+        await writing
+        stream.close()
+
+    run(tmp_path, scenario)
+
+
+def test_a_host_that_dies_within_a_frame_leaves_the_next_one_a_clean_session(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with guest(tmp_path) as (port, targets):
+            session = await MultiplexerCarrier(port.address).connect()
+            stream = await session.open_stream(targets.unix("keep"))
+            await stream.write(b"a" * 100_000)
+            await targets.has_kept.wait()
+            # Half a frame for that stream, and then nothing more of this session.
+            connection = session._connection
+            assert connection is not None
+            connection.write(multiplexer._HEADER.pack(4, 1, MAX_PAYLOAD) + b"b" * 1000)
+            await asyncio.sleep(0)
+            connection.close()
+            await session.gone.wait()
+            with pytest.raises(TunnelError, match="broke"):
+                await stream.write(b"more")
+            again = await MultiplexerCarrier(port.address).connect()
+            await targets.kept_ended.wait()
+            assert bytes(targets.kept) == b"a" * len(targets.kept), "no byte of a frame that was not whole"
+            assert await echoed(again, targets.tcp) == b"ping"
+            await again.close()
+            await session.close()
+
+    asyncio.run(main())
+
+
+def test_a_program_that_is_killed_and_started_again_is_greeted_anew(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with guest(tmp_path) as (port, targets):
+            lasting = Tunnel((MultiplexerCarrier(port.address),))
+            lasting.start()
+            stream = await lasting.open_stream(targets.unix("echo"))
+            await port.kill_program()
+            port.start_program()
+            with pytest.raises(TunnelError, match="broke"):
+                await stream.read()
+            assert await echoed(lasting, targets.unix("echo"), b"again") == b"again"
+            await lasting.close()
+
+    asyncio.run(main())
+
+
+def test_a_program_in_the_guest_reaches_a_service_of_the_host(tmp_path: Path) -> None:
+    async def serve(name: str, stream: Stream) -> None:
+        await stream.write(name.encode() + b" " + await stream.read())
+        await stream.write_eof()
+
+    async def call(port: Port) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(str(port.services))
+        writer.write(b"hello")
+        try:
+            return await reader.read()
+        except ConnectionResetError:  # closed with our bytes unread
+            return b""
+        finally:
+            writer.close()
+
+    async def main(on_service: OnService | None) -> list[bytes]:
+        async with guest(tmp_path) as (port, _):
+            while not port.services.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # no event announces a socket
+            early = asyncio.create_task(call(port))  # waits for a host
+            await asyncio.sleep(0)
+            session = await MultiplexerCarrier(port.address, on_service).connect()
+            heard = [await early, *await asyncio.gather(*(call(port) for _ in range(20)))]
+            await session.close()
+            return heard
+
+    assert asyncio.run(main(serve)) == [b"ports hello"] * 21
+    assert asyncio.run(main(None)) == [b""] * 21, "refused: the connection is closed"
+
+
+def test_garbage_on_the_port_never_reaches_a_target_or_ends_the_program(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with guest(tmp_path) as (port, targets):
+            source = random.Random(1)
+            for _ in range(60):
+                kind, size = source.choice((0, 1, 2, 4, 5, 6, 7, 9)), source.choice((0, 4, 8, 40, MAX_PAYLOAD, 1 << 31))
+                frame = multiplexer._HEADER.pack(kind, source.choice((0, 1, 2, 3)), size) + source.randbytes(100)
+                greeting = bytes(multiplexer.ZERO_RUN) + multiplexer.MAGIC + source.randbytes(20)
+                await port.write(source.choice((frame, greeting, source.randbytes(3000))))
+            session = await MultiplexerCarrier(port.address).connect()
+            assert await echoed(session, targets.tcp) == b"ping"
+            await session.close()
+
+    asyncio.run(main())
+
+
+class _Broken:
+    """A carrier that can be made to work."""
+
+    name = "the other way"
+
+    def __init__(self, address: LocalAddress) -> None:
+        self._inner = MultiplexerCarrier(address)
+        self.works = False
+        self.tries = 0
+
+    async def connect(self) -> Transport:
+        self.tries += 1
+        if not self.works:
+            raise TunnelError("it is broken")
+        return await self._inner.connect()
+
+
+def test_the_next_carrier_takes_over_until_the_first_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnel, "GRACE_S", 0.01)
+    monkeypatch.setattr(tunnel, "LONGEST_PAUSE_S", 0.05)
+    (tmp_path / "second").mkdir()
+
+    async def main() -> None:
+        async with guest(tmp_path) as (port, targets), guest(tmp_path / "second") as (other_port, _):
+            first = _Broken(port.address)
+            lasting = Tunnel((first, MultiplexerCarrier(other_port.address)))
+            lasting.start()
+            await lasting.connected()
+            assert lasting.carrier == "the multiplexer"
+            old = await lasting.open_stream(targets.unix("echo"))
+            first.works = True
+            while lasting.carrier != first.name:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # no event for other tasks' steps
+            assert await echoed(lasting, targets.tcp) == b"ping"
+            await old.write(b"still here")
+            assert await old.read() == b"still here", "streams of the second carrier go on"
+            old.close()
+            await lasting.close()
+
+    asyncio.run(main())
+
+
+def test_without_a_connection_a_stream_is_refused_with_the_carriers_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        lasting = Tunnel((_Broken(LocalAddress(tmp_path / "none")),))
+        lasting.start()
+        with pytest.raises(TunnelError, match="no connection into the VM: the other way: it is broken"):
+            await lasting.connected(0.2)
+        await lasting.close()
+        with pytest.raises(TunnelError, match="closed"):
+            await lasting.open_stream(UnixTarget("/x"))
+
+    asyncio.run(main())
