@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from desktop.hostagent.http import HttpError, Request, answer, chunk, read_request, stream_head
+from desktop.hostagent.http import Exchange, HttpError, Request
 from desktop.vm.errors import VmError
 
 _LOG_CHUNK = 64 * 1024
@@ -57,8 +57,9 @@ class HostApi:
         }
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        exchange = Exchange(reader, writer)
         try:
-            while await self._answer_one(reader, writer):
+            while await self._answer_one(exchange):
                 pass
         except OSError:
             return  # the client went away
@@ -67,25 +68,22 @@ class HostApi:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer_one(self, exchange: Exchange) -> bool:
         """Whether the connection takes another request."""
-        keep_alive = False
         try:
-            request = await read_request(reader)
+            request = await exchange.request()
             if request is None:
                 return False
-            keep_alive = request.keep_alive
             if request.method == "GET" and request.path in ("/v1/events", "/v1/logs"):
-                await self._stream(request, reader, writer)
+                await self._stream(request, exchange)
                 return False
             status, value = await self._reply(request)
         except HttpError as e:
             status, value = e.status, {"message": str(e), "hint": ""}
         except VmError as e:
             status, value = 409, {"message": str(e), "hint": e.hint}
-        writer.write(answer(status, value, keep_alive=keep_alive))
-        await writer.drain()
-        return keep_alive
+        await exchange.reply(status, value)
+        return True
 
     async def _reply(self, request: Request) -> tuple[int, Any]:
         if request.path == "/v1/state":
@@ -124,13 +122,12 @@ class HostApi:
         self._vm.quit()
         return 200
 
-    async def _stream(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send until the client closes the connection, which ends the read below."""
-        writer.write(stream_head("application/json" if request.path == "/v1/events" else "text/plain; charset=utf-8"))
-        await writer.drain()
-        work = self._events(writer) if request.path == "/v1/events" else self._logs(request, writer)
+    async def _stream(self, request: Request, exchange: Exchange) -> None:
+        """Send until the client closes the connection."""
+        await exchange.begin_stream("application/json" if request.path == "/v1/events" else "text/plain; charset=utf-8")
+        work = self._events(exchange) if request.path == "/v1/events" else self._logs(request, exchange)
         sending = asyncio.create_task(work, name=request.path)
-        leaving = asyncio.create_task(reader.read(1), name="client leaves")
+        leaving = asyncio.create_task(exchange.client_left(), name="client leaves")
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -140,27 +137,24 @@ class HostApi:
         if isinstance(results[0], Exception):
             raise results[0]
 
-    async def _events(self, writer: asyncio.StreamWriter) -> None:
+    async def _events(self, exchange: Exchange) -> None:
         seen = 0
         while True:
             seen = await self._vm.changed(seen)
-            writer.write(chunk(json.dumps(self._vm.state()).encode() + b"\n"))
-            await writer.drain()
+            await exchange.send_chunk(json.dumps(self._vm.state()).encode() + b"\n")
 
-    async def _logs(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    async def _logs(self, request: Request, exchange: Exchange) -> None:
         follow = request.query.get("follow", "") not in ("", "0", "false")
         offset = 0
         while True:
             data, offset = await asyncio.to_thread(_read_from, self._console_log, offset)
             if data:
-                writer.write(chunk(data))
-                await writer.drain()
+                await exchange.send_chunk(data)
             elif follow:
                 await asyncio.sleep(_LOG_POLL_S)
             else:
                 break
-        writer.write(chunk(b""))
-        await writer.drain()
+        await exchange.end_stream()
 
 
 def _read_from(path: Path, offset: int) -> tuple[bytes, int]:

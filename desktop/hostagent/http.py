@@ -1,16 +1,18 @@
-"""The part of HTTP/1.1 that the host agent's own API needs: small requests, replies with a length or in chunks."""
+"""The host agent's own API over HTTP/1.1, read and written by h11: small requests, replies whole or in chunks."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import h11
+
 HEAD_LIMIT = 16 * 1024
 BODY_LIMIT = 64 * 1024
-_REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
-_REASONS |= {409: "Conflict", 500: "Internal Server Error", 503: "Service Unavailable"}
+_CHUNK = 64 * 1024
 
 
 class Request(NamedTuple):
@@ -19,7 +21,6 @@ class Request(NamedTuple):
     method: str
     path: str
     query: dict[str, str]
-    keep_alive: bool
 
 
 class HttpError(Exception):
@@ -30,54 +31,79 @@ class HttpError(Exception):
         self.status = status
 
 
-async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request, its body read and dropped: no call here takes one. None: the peer ended the connection.
-    Raises HttpError."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as e:
-        if e.partial:
-            raise HttpError(400, "the request ends in its head") from e
-        return None
-    except asyncio.LimitOverrunError as e:
-        raise HttpError(400, "the request's head is too long") from e
-    first, *lines = head.decode("latin-1").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        raise HttpError(400, "not an HTTP/1.1 request")
-    headers = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
-    if headers.get("transfer-encoding"):
-        raise HttpError(400, "a body in chunks is not taken here")
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > BODY_LIMIT:
-        raise HttpError(400, f"a body of {length} bytes is not taken here")
-    try:
-        await reader.readexactly(int(length))
-    except asyncio.IncompleteReadError as e:
-        raise HttpError(400, "the request ends in its body") from e
-    target = urlsplit(words[1])
-    query = {name: values[-1] for name, values in parse_qs(target.query, keep_blank_values=True).items()}
-    connection = headers.get("connection", "").lower()
-    keep_alive = words[2] != "HTTP/1.0" and "close" not in connection
-    return Request(words[0], unquote(target.path), query, keep_alive)
+class Exchange:
+    """One client's connection: requests and replies in turn. Writing raises OSError when the client has left."""
 
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
 
-def answer(status: int, value: Any, *, keep_alive: bool) -> bytes:
-    """A whole answer with a JSON body."""
-    body = json.dumps(value).encode() + b"\n"
-    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + (b"\r\n" if keep_alive else b"Connection: close\r\n\r\n") + body
+    async def request(self) -> Request | None:
+        """The next request, its body read and dropped: no call takes one. None: the connection takes no more. Raises
+        HttpError: `reply` with it."""
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        if self._http.our_state is not h11.IDLE:
+            return None
+        request: Request | None = None
+        size = 0
+        while True:
+            event = await self._next_event()
+            match event:
+                case h11.Request():
+                    target = urlsplit(event.target.decode("ascii"))
+                    query = {name: values[-1] for name, values in parse_qs(target.query, True).items()}
+                    request = Request(event.method.decode("ascii"), unquote(target.path), query)
+                case h11.Data():
+                    size += len(event.data)
+                    if size > BODY_LIMIT:
+                        raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request's body is too long")
+                case h11.EndOfMessage():
+                    return request
+                case _:  # the client ended the connection
+                    return None
 
+    async def reply(self, status: int, value: Any) -> None:
+        """A whole reply with a JSON body."""
+        body = json.dumps(value).encode() + b"\n"
+        self._begin(status, "application/json", ("Content-Length", str(len(body))))
+        self._send(h11.Data(data=body))
+        self._send(h11.EndOfMessage())
+        await self._writer.drain()
 
-def stream_head(content_type: str) -> bytes:
-    """The head of an answer that comes in chunks and ends the connection."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-    return head.encode()
+    async def begin_stream(self, content_type: str) -> None:
+        """The head of a reply in chunks, which ends the connection."""
+        self._begin(HTTPStatus.OK, content_type, ("Transfer-Encoding", "chunked"), ("Connection", "close"))
+        await self._writer.drain()
 
+    async def send_chunk(self, data: bytes) -> None:
+        self._send(h11.Data(data=data))
+        await self._writer.drain()
 
-def chunk(data: bytes) -> bytes:
-    """One chunk; that of b"" ends the stream."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    async def end_stream(self) -> None:
+        self._send(h11.EndOfMessage())
+        await self._writer.drain()
+
+    async def client_left(self) -> None:
+        """Wait until the client closes the connection."""
+        while await self._reader.read(_CHUNK):
+            pass
+
+    async def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    self._send(h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[]))
+                self._http.receive_data(await self._reader.read(_CHUNK))
+        except h11.RemoteProtocolError as e:
+            raise HttpError(e.error_status_hint, f"this is no HTTP/1.1 request: {e}") from e
+        return event
+
+    def _begin(self, status: int, content_type: str, *headers: tuple[str, str]) -> None:
+        reason = HTTPStatus(status).phrase
+        self._send(h11.Response(status_code=status, reason=reason, headers=[("Content-Type", content_type), *headers]))
+
+    def _send(self, event: h11.Event) -> None:
+        data = self._http.send(event)
+        if data:
+            self._writer.write(data)
