@@ -47,6 +47,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--data-root", type=Path, default=DEFAULT_DATA_ROOT)
     parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT)
     parser.add_argument("--bip", type=IPv4Interface, help="address and prefix of the default bridge")
+    parser.add_argument("--host-ports", type=Path, metavar="SOCKET", help="in a VM: who publishes ports on the host")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
     parser.add_argument("--log-driver", default=logconfig.DEFAULT["Type"], metavar="NAME")
     parser.add_argument("--log-opt", action="append", default=[], metavar="NAME=VALUE")
@@ -92,6 +93,7 @@ async def run(options: argparse.Namespace) -> int:
         DataRoot(options.data_root.resolve()),
         ExecRoot(options.exec_root.resolve()),
         bip=options.bip,
+        host_ports=options.host_ports,
         insecure_registries=options.insecure_registry,
         remap=remap,
         log_default=log_default,

@@ -8,13 +8,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from desktop.hostagent.api import HostApi
+from desktop.hostagent.forwarder import PortForwarder
 from desktop.hostagent.proxy import EngineProxy
+from desktop.hostagent.service import Service, SocketService
+from desktop.hostagent.settings import publish_addresses
 from desktop.paths import HostPaths
-from desktop.platform.base import Handler, LocalServer, Platform
+from desktop.platform.base import Platform
 from desktop.tunnel.transport import Stream
 from desktop.vm.errors import VmError
 from desktop.vm.lifecycle import VirtualMachine
@@ -35,21 +37,23 @@ class HostAgent:
         self._number = 1  # version of the state, incremented at each change
         self._change = asyncio.Event()
         self._quit = asyncio.Event()
-        self._vm = VirtualMachine(paths, platform, environ, self._on_change)
-        self._connections: set[asyncio.Task[None]] = set()
+        self._ports = PortForwarder(platform, lambda: self._vm.tunnel, lambda: publish_addresses(paths.config_file))
+        self._vm = VirtualMachine(paths, platform, environ, self._on_change, self._ports.serve)
+        proxy, api = EngineProxy(platform, self._open_engine), HostApi(self, paths.console_log)
+        self._services: tuple[Service, ...] = (
+            self._ports,
+            SocketService(platform, paths.engine_socket, proxy.handle),
+            SocketService(platform, paths.host_socket, api.handle),
+        )
 
     async def run(self) -> None:
         """Serve until told to quit; the VM is stopped cleanly then. Raises OSError where a socket can't be served."""
         self._listen_for_signals()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._stop_vm)
-            api = HostApi(self, self._paths.console_log)
-            proxy = EngineProxy(self._platform, self._open_engine)
-            stack.push_async_callback(self._end_connections)
-            for path, handler in ((self._paths.engine_socket, proxy.handle), (self._paths.host_socket, api.handle)):
-                server: LocalServer = await self._platform.serve(path, self._tracked(handler))
-                stack.callback(_remove_socket, path)
-                stack.callback(server.close)
+            for service in self._services:
+                await service.start()
+                stack.push_async_callback(service.stop)
             # After the sockets are served: an adoption may take 90 s, and clients get replies meanwhile.
             self._vm.adopt()
             await self._quit.wait()
@@ -96,32 +100,11 @@ class HostAgent:
         return await self._vm.tunnel.open_stream(ENGINE)
 
     def _on_change(self) -> None:
+        if self._vm.state.status in (Status.STOPPED, Status.FAILED):
+            self._ports.end_soon()
         self._number += 1
         change, self._change = self._change, asyncio.Event()
         change.set()
-
-    def _tracked(self, handler: Handler) -> Handler:
-        """`handler`, with its task recorded so that the agent can cancel it when it ends."""
-
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._connections.add(task)
-            try:
-                await handler(reader, writer)
-            except asyncio.CancelledError:
-                # asyncio's streams would log the cancellation as an error. Here it is the normal end of a connection.
-                writer.close()
-            finally:
-                self._connections.discard(task)
-
-        return handle
-
-    async def _end_connections(self) -> None:
-        connections = list(self._connections)
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
 
     async def _stop_vm(self) -> None:
         await self._vm.stop()
@@ -133,9 +116,3 @@ class HostAgent:
                 loop.add_signal_handler(number, self._quit.set)
             except NotImplementedError:  # Windows: the loop has no signal handlers; Ctrl-C ends `asyncio.run`
                 print(f"signal {number} ends the agent without stopping the VM", file=sys.stderr)  # noqa: T201
-
-
-def _remove_socket(path: Path) -> None:
-    """Remove the socket's file, which outlives its server. On Windows the name is a pipe's and vanishes with it."""
-    if path.is_socket():
-        path.unlink(missing_ok=True)

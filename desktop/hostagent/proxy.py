@@ -1,4 +1,4 @@
-"""The Engine API's socket on the host: passes each connection through the tunnel, each direction independently."""
+"""The Engine API's socket on the host: passes each connection through the tunnel."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable
 
+from desktop.hostagent.relay import relay
 from desktop.platform.base import Platform
-from desktop.tunnel.transport import CHUNK, Stream, TunnelError
+from desktop.tunnel.transport import Stream, TunnelError
 from desktop.vm.errors import VmError
 
 OpenEngine = Callable[[], Awaitable[Stream]]
@@ -39,43 +40,6 @@ class EngineProxy:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-
-
-async def relay(platform: Platform, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: Stream) -> None:
-    """Pass bytes both ways until both directions have ended, or one end broke or was closed altogether. `stream` is
-    closed at the end. Raises OSError, TunnelError."""
-    hung_up = asyncio.Event()
-    stop_watching = platform.watch_hangup(writer, hung_up.set)
-    inward = asyncio.create_task(_inward(reader, stream), name="to engine")
-    outward = asyncio.create_task(_outward(stream, writer), name="from engine")
-    # Notice a client that has closed its connection even if the engine never writes, and close the engine's end too.
-    gone = asyncio.create_task(hung_up.wait(), name="client hung up")
-    running = {inward, outward, gone}
-    try:
-        while not gone.done() and not (inward.done() and outward.done()):
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    finally:
-        for task in (inward, outward, gone):
-            task.cancel()
-        await asyncio.gather(inward, outward, gone, return_exceptions=True)
-        stop_watching()
-        stream.close()
-
-
-async def _inward(reader: asyncio.StreamReader, stream: Stream) -> None:
-    while data := await reader.read(CHUNK):
-        await stream.write(data)
-    await stream.write_eof()
-
-
-async def _outward(stream: Stream, writer: asyncio.StreamWriter) -> None:
-    while data := await stream.read():
-        writer.write(data)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
 
 
 async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: str) -> None:

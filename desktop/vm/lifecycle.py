@@ -16,7 +16,7 @@ from desktop.platform.base import Platform
 from desktop.tunnel.keys import KeyFiles
 from desktop.tunnel.multiplexer import MultiplexerCarrier
 from desktop.tunnel.ssh import SshCarrier
-from desktop.tunnel.transport import TunnelError
+from desktop.tunnel.transport import OnService, TunnelError
 from desktop.tunnel.tunnel import Tunnel
 from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine, Record
@@ -43,8 +43,15 @@ class VirtualMachine:
     """The VM of one home."""
 
     def __init__(
-        self, paths: HostPaths, platform: Platform, environ: Mapping[str, str], on_change: Callable[[], None]
+        self,
+        paths: HostPaths,
+        platform: Platform,
+        environ: Mapping[str, str],
+        on_change: Callable[[], None],
+        on_service: OnService,
     ) -> None:
+        """`on_service` is called with each stream that a program in the guest opens to the host."""
+        self._on_service = on_service
         self._paths = paths
         self._platform = platform
         self._environ = environ
@@ -221,7 +228,7 @@ class VirtualMachine:
         try:
             with self.state.step("tunnel") as step:
                 self.tunnel = tunnel = Tunnel(
-                    (MultiplexerCarrier(machine.tunnel), SshCarrier(machine.ssh_port, self._keys))
+                    (MultiplexerCarrier(machine.tunnel, self._on_service), SshCarrier(machine.ssh_port, self._keys))
                 )
                 tunnel.start()
                 await or_gone(machine, tunnel.connected(TUNNEL_LIMIT_S))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -130,9 +131,70 @@ def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm
     vm.docker("rm", "-f", name)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def fetched(port: int, address: str = "127.0.0.1") -> bytes:
+    """What the container's server sends; repeated while its `nc` is between two connections, or the way is broken."""
+    deadline = time.monotonic() + HANG_S
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((address, port), HANG_S) as connection:
+                if data := connection.recv(100):
+                    return data
+        except (ConnectionResetError, ConnectionRefusedError):
+            time.sleep(0.1)  # no event announces a listener
+    raise AssertionError(f"nothing is heard on port {port}")
+
+
+def test_published_ports_are_reachable_on_the_host(vm: Vm, busybox: str) -> None:
+    """In detail in test_ports.py; here the whole way through the VM, also after the carrier broke."""
+    port, talk = free_port(), ("sh", "-c", "while :; do echo hello | nc -l -p 80; done")
+    vm.docker("run", "-d", "--name", "web", "-p", f"{port}:80", busybox, *talk)
+    assert fetched(port) == b"hello\n"
+    assert fetched(port, "::1") == b"hello\n"
+    taken = vm.docker("run", "--rm", "-p", f"{port}:80", busybox, "true", check=False)
+    assert (taken.returncode, "port is already allocated" in taken.stderr) == (125, True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        foreign = other.getsockname()[1]
+        taken = vm.docker("run", "--rm", "-p", f"{foreign}:80", busybox, "true", check=False)
+        assert (taken.returncode, "address already in use" in taken.stderr) == (125, True)
+    vm.cove("vm", "ssh", "kill -9 $(pidof tunnel)")
+    assert fetched(port) == b"hello\n", "the carrier was connected again"
+    vm.docker("rm", "-f", "web")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), HANG_S)
+
+
+def test_published_datagrams_go_both_ways(vm: Vm, busybox: str) -> None:
+    server = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 53))\n"
+        "while True: s.sendto(*s.recvfrom(9000))"
+    )
+    python = ("chroot", "/host", "/usr/bin/python3.13", "-c", server)
+    vm.docker("run", "-d", "--name", "udp", "-p", "127.0.0.1::53/udp", "-v", "/:/host:ro", busybox, *python)
+    port = int(vm.docker("port", "udp").stdout.rpartition(":")[2])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.5)
+        client.connect(("127.0.0.1", port))
+        deadline = time.monotonic() + HANG_S
+        while True:  # lost until the server listens
+            assert time.monotonic() < deadline
+            with contextlib.suppress(TimeoutError):
+                client.send(b"ping")
+                assert client.recv(100) == b"ping"
+                break
+    vm.docker("rm", "-f", "udp")
+
+
 def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm, busybox: str) -> None:
     before = vm.state().qemu_pid
-    name = vm.docker("run", "-d", busybox, "sleep", "1000").stdout.strip()
+    port, talk = free_port(), ("sh", "-c", "while :; do echo hello | nc -l -p 80; done")
+    name = vm.docker("run", "-d", "-p", f"{port}:80", busybox, *talk).stdout.strip()
     assert vm.agent is not None
     vm.agent.kill()
     vm.agent.wait()
@@ -141,6 +203,7 @@ def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm, busybox: 
         seen = list(itertools.takewhile(lambda state: state.state == "adopting", events.states()))
     assert {step.name for state in seen for step in state.steps} <= {"adopt", "tunnel", "engine"}
     assert (vm.state().state, vm.state().qemu_pid) == ("running", before)
+    assert fetched(port) == b"hello\n", "the engine has told the new agent of its ports"
     assert vm.docker("inspect", "-f", "{{.State.Running}}", name).stdout == "true\n"
     vm.docker("rm", "-f", name)
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
@@ -50,9 +51,10 @@ class Endpoints:
         data_root: DataRoot,
         exec_root: ExecRoot,
         bip: IPv4Interface | None,
+        host_ports: Path | None,
     ) -> None:
         self._registry, self._bus, self._background = registry, bus, background
-        self.controller = NetworkController(data_root, exec_root, bip)
+        self.controller = NetworkController(data_root, exec_root, bip, host_ports)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._name_servers: dict[str, NameServer] = {}
         self._unkept: list[Sandbox] = []

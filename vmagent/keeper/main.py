@@ -82,6 +82,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT, metavar="DIR", help="%(default)s")
     parser.add_argument("-p", "--pidfile", type=Path, metavar="FILE", help="write the keeper's pid there")
     parser.add_argument("--bip", metavar="CIDR", help="address and subnet of the default bridge")
+    parser.add_argument("--host-ports", metavar="SOCKET", help="in a VM: the socket that publishes ports on the host")
     parser.add_argument(
         "--insecure-registry",
         action="append",
@@ -227,6 +228,8 @@ def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: Exe
     args = ["--data-root", str(data_root.path), "--exec-root", str(exec_root.path)]
     if options.bip is not None:
         args += ["--bip", options.bip]
+    if options.host_ports is not None:
+        args += ["--host-ports", options.host_ports]
     for registry in options.insecure_registry:
         args += ["--insecure-registry", registry]
     if options.log_driver is not None:

@@ -25,6 +25,7 @@ from vmagent.linux import netlink, netns
 from vmagent.networks import records
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
 from vmagent.networks.firewall import Firewall
+from vmagent.networks.forwards import ForwardedPorts
 from vmagent.networks.ipam import Leases, choose_subnet
 from vmagent.networks.model import (
     Endpoint,
@@ -39,7 +40,7 @@ from vmagent.networks.model import (
     now,
 )
 from vmagent.networks.namespace import SpareNamespace, open_namespace
-from vmagent.networks.ports import HostPorts
+from vmagent.networks.ports import HostPorts, PortHolder
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,14 @@ class NetworkController:
     a snapshot. `forget` and `attach_prepared` may be called from any thread, too.
     """
 
-    def __init__(self, data_root: DataRoot, exec_root: ExecRoot, bip: IPv4Interface | None = None) -> None:
+    def __init__(
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        bip: IPv4Interface | None = None,
+        host_ports: Path | None = None,
+    ) -> None:
+        """`host_ports`: in a VM, the socket of the host's agent that publishes ports on the host."""
         self._data_root, self._exec_root, self._bip = data_root, exec_root, bip
         # Each of several engines on one machine needs its own table and bridge.
         own = sha256(str(exec_root.path).encode()).hexdigest()[:8]
@@ -64,7 +72,9 @@ class NetworkController:
         self._bridges: dict[NetworkId, int] = {}
         self._sandboxes: dict[str, Sandbox] = {}
         self._spare = SpareNamespace()
-        self._ports = HostPorts()
+        self._ports: PortHolder = HostPorts() if host_ports is None else ForwardedPorts(host_ports)
+        # In the VM this interface leads to the host alone, for SSH; a port that is published there is not meant for it.
+        self._uplink = None if host_ports is None else "eth0"
         self._leaving = ExitStack()
 
     # --- opening and closing
@@ -83,7 +93,7 @@ class NetworkController:
             undo.callback(self._netlink.close)
             self._disposer = Disposer(netlink.NetlinkSocket())
             undo.callback(self._disposer.close)
-            self._firewall = Firewall(self._table)
+            self._firewall = Firewall(self._table, self._uplink)
             undo.callback(self._firewall.let_go)
             self._firewall.open()
             for folder in (self._data_root.networks, self._exec_root.networks):
@@ -96,6 +106,7 @@ class NetworkController:
                     self._bring_up(network)
             self._apply_firewall()
             self._restore(alive)
+            self._ports.open()
             self._leaving = undo.pop_all()
 
     def leave(self) -> None:
@@ -205,15 +216,10 @@ class NetworkController:
             self._delete_dead()
 
     def _hold_again(self, sandbox: Sandbox) -> None:
-        held = []
-        for port in sandbox.ports:
-            try:
-                held.append(self._ports.reserve_again(port))
-            except EngineError as e:  # another process took the port while no engine held it
-                log.error("port.lost", container=sandbox.container_id, port=port.host_port, error=str(e))
-        sandbox.ports[:] = held
         if sandbox.ports:
-            self._firewall.publish(sandbox.ports, sandbox.endpoints[0].address.ip)
+            address = sandbox.endpoints[0].address.ip
+            sandbox.ports[:] = self._ports.hold_again(sandbox.ports, address)
+            self._firewall.publish(sandbox.ports, address)
 
     # --- networks
 
@@ -328,14 +334,13 @@ class NetworkController:
             sandbox = Sandbox(container_id=container_id, netns_fd=fd)
             for number, request in enumerate(requests):
                 self._join(sandbox, inner, request, number, undo)
-            for port in ports:
-                held = self._ports.reserve(port)
-                undo.callback(self._ports.release, held)
-                sandbox.ports.append(held)
-            if sandbox.ports:
+            if requested := list(ports):
+                address = sandbox.endpoints[0].address.ip
+                sandbox.ports += self._ports.reserve(requested, address)
+                undo.callback(self._ports.release, list(sandbox.ports))
                 undo.callback(self._firewall.unpublish, list(sandbox.ports))
                 self._netlink.send(netlink.set_hairpin(sandbox.endpoints[0].host_index))
-                self._firewall.publish(sandbox.ports, sandbox.endpoints[0].address.ip)
+                self._firewall.publish(sandbox.ports, address)
             self._keep(sandbox)
             undo.pop_all()
             inner.close()
@@ -480,9 +485,8 @@ class NetworkController:
             for endpoint in sandbox.endpoints:
                 held.callback(self._leases[endpoint.network_id].release, endpoint.address.ip)
                 held.callback(self._set_dead, endpoint.host_index)
-            for port in sandbox.ports:
-                held.callback(self._ports.release, port)
             if sandbox.ports:
+                held.callback(self._ports.release, sandbox.ports)
                 held.callback(self._firewall.unpublish, sandbox.ports)
 
     def _keep(self, sandbox: Sandbox) -> None:

@@ -37,7 +37,9 @@ def _rules(network: Network) -> list[tuple[str, str]]:
 class Firewall:
     """Owns the table `ip NAME`. Calls raise NftError; a failed call changes nothing."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, uplink: str | None = None) -> None:
+        """`uplink`: an interface whose packets are never forwarded to published ports."""
+        self._uplink = uplink
         self._nft = Nft()
         self._table = f"ip {table}"
 
@@ -45,6 +47,7 @@ class Firewall:
         """Make an empty table; an existing one of a killed engine is deleted with its rules and elements."""
         t = self._table
         to_address = "dnat ip to ip daddr . meta l4proto . th dport map @one_address"
+        unless = f'iifname "{self._uplink}" return; ' if self._uplink else ""
         to_any = "fib daddr type local dnat ip to meta l4proto . th dport map @any_address"
         self._nft.run(
             f"""
@@ -54,7 +57,7 @@ class Firewall:
                 map any_address {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
                 map one_address {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
                 chain to_container {{ {to_address}; {to_any}; }}
-                chain prerouting {{ type nat hook prerouting priority -100; jump to_container; }}
+                chain prerouting {{ type nat hook prerouting priority -100; {unless}jump to_container; }}
                 chain output {{ type nat hook output priority -100; jump to_container; }}
                 chain postrouting {{ type nat hook postrouting priority 100; }}
                 chain forward {{ type filter hook forward priority 0; policy accept; }}
@@ -75,6 +78,7 @@ class Firewall:
         commands = [
             f"add element {self._table} {_map(port)} {{ {_key(port)} : {address} . {port.container_port} }}"
             for port in ports
+            if port.host_ip.version == 4
         ]
         if commands:
             self._nft.run("\n".join(commands))
@@ -82,6 +86,8 @@ class Firewall:
     def unpublish(self, ports: Iterable[PublishedPort]) -> None:
         """Stop forwarding `ports`; ports that are not published are ignored."""
         for port in ports:
+            if port.host_ip.version == 6:
+                continue
             try:
                 self._nft.run(f"delete element {self._table} {_map(port)} {{ {_key(port)} }}")
             except NftError as e:

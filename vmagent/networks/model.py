@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, ip_address
 from typing import Any, NewType
 
 from vmagent.errors import BadRequest, NotFound
@@ -141,27 +141,29 @@ class PortRequest:
 
     container_port: int
     protocol: Protocol
-    host_ip: IPv4Address
+    host_ip: IPv4Address | IPv6Address
     first_host_port: int
     last_host_port: int
+    is_anywhere: bool = False  # no address was named
 
     @classmethod
     def from_api(cls, key: str, binding: Mapping[str, str] | None) -> PortRequest:
         """From the Engine API's PortBindings: key "80/tcp", binding {"HostIp": "", "HostPort": "8080-8090"}."""
         number, _, protocol = key.partition("/")
         value = binding or {}
-        host_ip, host_port = value.get("HostIp") or "0.0.0.0", value.get("HostPort") or "0"
+        host_ip, host_port = value.get("HostIp") or "", value.get("HostPort") or "0"
         first, _, last = host_port.partition("-")
         try:
             request = cls(
                 container_port=_port(number),
                 protocol=Protocol(protocol or "tcp"),
-                host_ip=IPv4Address("0.0.0.0" if host_ip == "::" else host_ip),
+                host_ip=ip_address(host_ip or "0.0.0.0"),
                 first_host_port=_port(first),
                 last_host_port=_port(last or first),
+                is_anywhere=not host_ip,
             )
         except ValueError as e:
-            raise BadRequest(f"invalid port specification: {host_ip}:{host_port}:{key}") from e
+            raise BadRequest(f"invalid port specification: {host_ip or '0.0.0.0'}:{host_port}:{key}") from e
         if request.last_host_port < request.first_host_port:
             raise BadRequest(f"invalid port range: {host_port}")
         return request
@@ -180,8 +182,9 @@ class PublishedPort:
 
     container_port: int
     protocol: Protocol
-    host_ip: IPv4Address
+    host_ip: IPv4Address | IPv6Address
     host_port: int
+    is_anywhere: bool = False  # no address was named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

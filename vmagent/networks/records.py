@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 from pathlib import Path
 
 import structlog
@@ -53,6 +53,7 @@ def sandbox_record(sandbox: Sandbox) -> bytes:
             "protocol": p.protocol.value,
             "host_ip": str(p.host_ip),
             "host_port": p.host_port,
+            "is_anywhere": p.is_anywhere,
         }
         for p in sandbox.ports
     ]
@@ -86,8 +87,9 @@ def read_sandbox(path: Path, container_id: str, netns_fd: int) -> Sandbox | None
         PublishedPort(
             container_port=p["container_port"],
             protocol=Protocol(p["protocol"]),
-            host_ip=IPv4Address(p["host_ip"]),
+            host_ip=ip_address(p["host_ip"]),
             host_port=p["host_port"],
+            is_anywhere=p.get("is_anywhere", False),
         )
         for p in record["ports"]
     ]

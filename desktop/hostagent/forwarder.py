@@ -1,0 +1,283 @@
+"""Published ports: what containers in the VM publish is served on this machine, and each connection goes through the
+tunnel to its container.
+
+The engine asks on the tunnel's service `ports` (its protocol is in vmagent/networks/forwards.py) before it lets a start
+succeed. What it has published stays while the engine or the tunnel is away: listeners are replaced by what an engine
+says next, and closed when the VM ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import json
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from desktop.hostagent.connections import Connections
+from desktop.hostagent.relay import relay
+from desktop.hostagent.udp import UdpForward
+from desktop.platform.base import LocalServer, Platform
+from desktop.tunnel.transport import Opener, Stream, TcpTarget, TunnelError, UdpTarget
+
+SERVICE = "ports"
+BACKLOG = 1024
+_RANDOM_TRIES = 20
+_LINE_LIMIT = 4 << 20
+# One family may be missing on this machine; then "anywhere" means the other one.
+_NO_FAMILY = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One published port of this machine. `host_ip` is "" where the user named none."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+
+
+class PortRefusedError(Exception):
+    """`number` could not be bound; `is_ours`: another container has published it."""
+
+    def __init__(self, number: int, reason: str, *, is_ours: bool = False) -> None:
+        super().__init__(reason)
+        self.number, self.is_ours = number, is_ours
+
+
+class PortForwarder:
+    """A service of the host agent."""
+
+    def __init__(
+        self, platform: Platform, opener: Callable[[], Opener | None], anywhere: Callable[[], tuple[str, ...]]
+    ) -> None:
+        """`opener` returns the tunnel, None without a VM; `anywhere` the addresses that a port without one gets."""
+        self._platform = platform
+        self._opener = opener
+        self._anywhere = anywhere
+        self._forwards: dict[Binding, _Forward] = {}
+        self._turn = asyncio.Lock()
+        self._ending: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Nothing is listened on before an engine asks."""
+
+    def end_soon(self) -> None:
+        """The VM has ended: close all ports."""
+        if self._forwards and (self._ending is None or self._ending.done()):
+            self._ending = asyncio.create_task(self.stop(), name="end ports")
+
+    async def stop(self) -> None:
+        """Close all ports with their connections."""
+        async with self._turn:
+            for binding in list(self._forwards):
+                await self._close(binding)
+
+    async def serve(self, name: str, stream: Stream) -> None:
+        """One engine's connection to the service `name`. Raises TunnelError."""
+        if name != SERVICE:
+            return
+        line = bytearray()
+        while data := await stream.read():
+            line += data
+            if len(line) > _LINE_LIMIT:
+                return
+            while (end := line.find(b"\n")) >= 0:
+                message, line = json.loads(line[:end]), line[end + 1 :]
+                # Shielded: the stream may break within a change, and the change must be whole.
+                reply = await asyncio.shield(asyncio.create_task(self._reply(message), name="change of ports"))
+                await stream.write(json.dumps(reply).encode() + b"\n")
+
+    async def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
+        async with self._turn:
+            if "publish" in message:
+                return await self._publish(message["publish"])
+            if "unpublish" in message:
+                for entry in message["unpublish"]:
+                    await self._close(_binding(entry))
+                return {}
+            return await self._sync(message["sync"])
+
+    async def _publish(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """All of them, or none."""
+        opened: list[Binding] = []
+        for index, entry in enumerate(entries):
+            try:
+                opened.append(await self._open_first(entry))
+            except PortRefusedError as e:
+                for binding in opened:
+                    await self._close(binding)
+                return {"error": str(e), "index": index, "host_port": e.number, "is_ours": e.is_ours}
+        return {"host_ports": [binding.host_port for binding in opened]}
+
+    async def _sync(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Hold exactly `entries`. What is held already keeps its connections."""
+        wanted = {_binding(entry): entry for entry in entries}
+        for binding in list(self._forwards):
+            entry = wanted.get(binding)
+            if entry is None or self._forwards[binding].target != (entry["address"], entry["port"]):
+                await self._close(binding)
+        lost = []
+        for index, entry in enumerate(entries):
+            binding = _binding(entry)
+            if binding not in self._forwards:
+                try:
+                    await self._open(binding, entry["address"], entry["port"])
+                except PortRefusedError as e:
+                    lost.append({"index": index, "error": str(e)})
+        return {"lost": lost}
+
+    async def _open_first(self, entry: dict[str, Any]) -> Binding:
+        """Bind the first free port of the entry's range; 0: any. Raises PortRefusedError."""
+        first, last = int(entry["first"]), int(entry["last"])
+        numbers = range(first, last + 1) if first else [0] * _RANDOM_TRIES
+        refusal: PortRefusedError | None = None
+        for number in numbers:
+            binding = Binding(str(entry["protocol"]), str(entry["host_ip"]), number)
+            try:
+                return await self._open(binding, str(entry["address"]), int(entry["port"]))
+            except PortRefusedError as e:
+                refusal = e
+        assert refusal is not None
+        raise refusal
+
+    async def _open(self, binding: Binding, address: str, port: int) -> Binding:
+        """The binding with its number. Raises PortRefusedError."""
+        try:
+            addresses = (binding.host_ip,) if binding.host_ip else self._anywhere()
+        except ValueError as e:
+            raise PortRefusedError(binding.host_port, str(e)) from e
+        if binding.host_port and self._is_ours(binding, addresses):
+            raise PortRefusedError(binding.host_port, "port is already allocated", is_ours=True)
+        sockets = _bound(binding, addresses)
+        number: int = sockets[0].getsockname()[1]
+        forward = _Forward((address, port), addresses)
+        try:
+            for sock in sockets:
+                await self._serve_socket(forward, binding.protocol, sock)
+        except BaseException:
+            await forward.close()
+            for sock in sockets:
+                sock.close()
+            raise
+        made = Binding(binding.protocol, binding.host_ip, number)
+        self._forwards[made] = forward
+        return made
+
+    async def _serve_socket(self, forward: _Forward, protocol: str, sock: socket.socket) -> None:
+        if protocol == "udp":
+            loop = asyncio.get_running_loop()
+            udp = UdpForward(lambda: self._open_stream(UdpTarget(*forward.target)))
+            await loop.create_datagram_endpoint(lambda: udp, sock=sock)
+            forward.datagrams.append(udp)
+            return
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._pass_on(TcpTarget(*forward.target), reader, writer)
+
+        server = await asyncio.start_server(forward.connections.tracked(handle), sock=sock, backlog=BACKLOG)
+        forward.servers.append(server)
+
+    async def _pass_on(self, target: TcpTarget, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await relay(self._platform, reader, writer, await self._open_stream(target))
+        except (OSError, TunnelError):
+            writer.transport.abort()  # the client sees a reset, as of a port that nobody listens on
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _open_stream(self, target: TcpTarget | UdpTarget) -> Stream:
+        """Raises TunnelError."""
+        if (opener := self._opener()) is None:
+            raise TunnelError("the VM does not run")
+        return await opener.open_stream(target)
+
+    def _is_ours(self, binding: Binding, addresses: Sequence[str]) -> bool:
+        return any(
+            held.protocol == binding.protocol
+            and held.host_port == binding.host_port
+            and _overlap(forward.addresses, addresses)
+            for held, forward in self._forwards.items()
+        )
+
+    async def _close(self, binding: Binding) -> None:
+        if (forward := self._forwards.pop(binding, None)) is not None:
+            await forward.close()
+
+
+class _Forward:
+    """The sockets of one binding, and the connections that came through them."""
+
+    def __init__(self, target: tuple[str, int], addresses: tuple[str, ...]) -> None:
+        self.target, self.addresses = target, addresses
+        self.servers: list[LocalServer] = []
+        self.datagrams: list[UdpForward] = []
+        self.connections = Connections()
+
+    async def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        for udp in self.datagrams:
+            await udp.close()
+        await self.connections.end()
+
+
+def _binding(entry: dict[str, Any]) -> Binding:
+    return Binding(str(entry["protocol"]), str(entry["host_ip"]), int(entry["host_port"]))
+
+
+def _overlap(some: Sequence[str], others: Sequence[str]) -> bool:
+    for one in map(ipaddress.ip_address, some):
+        for other in map(ipaddress.ip_address, others):
+            if one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified):
+                return True
+    return False
+
+
+def _bound(binding: Binding, addresses: Sequence[str]) -> list[socket.socket]:
+    """A socket for each address, all with the same number. Raises PortRefusedError, after which none is left."""
+    sockets: list[socket.socket] = []
+    number, absent = binding.host_port, None
+    for address in addresses:
+        is_v6 = ":" in address
+        kind = socket.SOCK_DGRAM if binding.protocol == "udp" else socket.SOCK_STREAM
+        sock = None
+        try:
+            sock = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, kind)
+            if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows: else others could take the port from us
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            elif kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_v6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setblocking(False)
+            sock.bind((address, number))
+            if kind == socket.SOCK_STREAM:
+                sock.listen(BACKLOG)  # here, because only then the system says whether the port is free
+        except OSError as e:
+            if sock is not None:
+                sock.close()
+            if e.errno in _NO_FAMILY and not binding.host_ip:
+                absent = e
+                continue
+            for made in sockets:
+                made.close()
+            raise PortRefusedError(number, _reason(e)) from e
+        sockets.append(sock)
+        number = sock.getsockname()[1]
+    if not sockets:
+        assert absent is not None
+        raise PortRefusedError(number, _reason(absent))
+    return sockets
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)):
+        return "address already in use"
+    return str(error.strerror or error).lower()

@@ -1,0 +1,304 @@
+"""Published ports of an engine in a VM: the engine asks its host to publish, and the host passes connections on.
+
+Engine, containers, docker CLI and the host's forwarder are the real ones. The engine is in a network namespace instead
+of a VM. Instead of the tunnel there is a Unix socket for the engine, and the forwarder connects from that namespace.
+The whole way is in test_vm.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from desktop.hostagent.forwarder import SERVICE, PortForwarder
+from desktop.platform import platform_for
+from desktop.tunnel.transport import CHUNK, Stream, Target, TcpTarget, TunnelError, UdpTarget
+from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
+from vmagent.linux import netns
+
+IMAGE = "busybox:latest"
+TALK = "while :; do echo hello | nc -l -p 80; done"
+_T = TypeVar("_T")
+
+
+class _SocketStream:
+    """A Stream over a socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        end.setblocking(False)
+
+    async def read(self) -> bytes:
+        try:
+            return await asyncio.get_running_loop().sock_recv(self._end, CHUNK)
+        except OSError as e:
+            raise TunnelError(str(e)) from e
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._end, data)
+        except OSError as e:
+            raise TunnelError(str(e)) from e
+
+    async def write_eof(self) -> None:
+        self._end.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._end.close()
+
+
+class _Direct:
+    """An Opener whose connections begin in the network namespace of a process."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self.pid = 0
+
+    async def open_stream(self, target: Target) -> Stream:
+        assert isinstance(target, TcpTarget | UdpTarget)
+        kind = socket.SOCK_STREAM if isinstance(target, TcpTarget) else socket.SOCK_DGRAM
+        home, there = netns.current(), os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
+        try:
+            with netns.inside(there, home):
+                end = socket.socket(socket.AF_INET, kind)
+        finally:
+            os.close(home)
+            os.close(there)
+        end.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(end, (target.host, target.port))
+        except BaseException as e:
+            end.close()
+            if isinstance(e, OSError):
+                raise TunnelError(str(e)) from e
+            raise
+        return _SocketStream(end)
+
+
+class Host:
+    """The host's side, in a thread with a loop of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.forwarder: PortForwarder = self._call(self._make)
+        self._listener: socket.socket | None = None
+        self._engines: list[socket.socket] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.appear()
+
+    async def _make(self) -> PortForwarder:
+        self.guest = guest = _Direct()
+        return PortForwarder(platform_for("linux"), lambda: guest, lambda: ("127.0.0.1", "::1"))
+
+    def appear(self) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
+        self._listener.listen()
+        self._listener.setblocking(False)
+        self._call(self._begin)
+
+    async def _begin(self) -> None:
+        self._tasks.append(asyncio.create_task(self._accept()))
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert self._listener is not None
+        while True:
+            end, _ = await loop.sock_accept(self._listener)
+            self._engines.append(end)
+            self._tasks.append(asyncio.create_task(self._serve(end)))
+
+    async def _serve(self, end: socket.socket) -> None:
+        with contextlib.suppress(TunnelError):
+            await self.forwarder.serve(SERVICE, _SocketStream(end))
+        end.close()
+
+    def vanish(self, *, with_ports: bool) -> None:
+        """Break all connections with engines. `with_ports`: as when the agent itself ended."""
+        self._call(lambda: self._vanish(with_ports))
+        self.path.unlink()
+
+    async def _vanish(self, with_ports: bool) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for end in self._engines:
+            end.close()
+        assert self._listener is not None
+        self._listener.close()
+        if with_ports:
+            await self.forwarder.stop()
+
+    def close(self) -> None:
+        self.vanish(with_ports=True)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(HANG_S)
+
+
+class _ApartEngine(NativeEngine):
+    prefix: tuple[str | Path, ...] = ("unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh")
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    folder = Path(tempfile.mkdtemp(prefix="cvp-"))
+    made = Host(folder / "host.sock")
+    yield made
+    made.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def guest(host: Host, busybox_tar: Path) -> Iterator[NativeEngine]:
+    """An engine that publishes its ports on `host`."""
+    made = _ApartEngine("--host-ports", str(host.path))
+    made.start()
+    assert made.process is not None
+    host.guest.pid = made.process.pid
+    made.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def clean(guest: NativeEngine) -> Iterator[NativeEngine]:
+    yield guest
+    if names := guest.docker("ps", "-aq").stdout.split():
+        guest.docker("rm", "-f", *names)
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def heard(port: int, address: str = "127.0.0.1") -> bytes:
+    """What the container's server says. Repeated while `nc` is between two connections."""
+    deadline = time.monotonic() + HANG_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ConnectionResetError), socket.create_connection((address, port), HANG_S) as connection:
+            if data := connection.recv(100):
+                return data
+    raise AssertionError("nothing was heard")
+
+
+def refused(port: int, address: str = "127.0.0.1") -> bool:
+    try:
+        socket.create_connection((address, port), HANG_S).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANG_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # no event announces a listener
+
+
+def test_a_port_is_reachable_when_the_start_returns_and_goes_with_the_container(clean: NativeEngine) -> None:
+    port = free_port()
+    clean.docker("run", "-d", "--name", "web", "-p", f"{port}:80", IMAGE, "sh", "-c", TALK)
+    with socket.create_connection(("127.0.0.1", port), HANG_S):
+        pass  # accepted at the first try
+    assert heard(port) == b"hello\n"
+    assert heard(port, "::1") == b"hello\n", "no address was named: both loopbacks"
+    assert clean.docker("port", "web").stdout == f"80/tcp -> 0.0.0.0:{port}\n"
+    clean.docker("restart", "-t", "0", "web")
+    assert heard(port) == b"hello\n"
+    clean.docker("rm", "-f", "web")
+    assert refused(port)
+    assert refused(port, "::1")
+
+
+def test_an_address_a_range_and_a_random_port(clean: NativeEngine) -> None:
+    clean.docker("run", "-d", "--name", "six", "-p", "[::1]::80", IMAGE, "sh", "-c", TALK)
+    six = int(clean.docker("port", "six", "80").stdout.rpartition(":")[2])
+    assert heard(six, "::1") == b"hello\n"
+    assert refused(six), "only the address that was named"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = taken.getsockname()[1]
+        clean.docker("run", "-d", "--name", "range", "-p", f"127.0.0.1:{first}-{first + 9}:80", IMAGE, "sh", "-c", TALK)
+        chosen = int(clean.docker("port", "range", "80").stdout.rpartition(":")[2])
+        assert first < chosen <= first + 9
+        assert heard(chosen) == b"hello\n"
+        assert refused(chosen, "::1")
+    clean.docker("run", "-d", "--name", "random", "-P", "--expose", "80", IMAGE, "sh", "-c", TALK)
+    assert heard(int(clean.docker("port", "random", "80").stdout.splitlines()[0].rpartition(":")[2])) == b"hello\n"
+
+
+def test_a_port_that_is_taken_fails_the_start_with_dockers_message(clean: NativeEngine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, other = taken.getsockname()[1], free_port()
+        run = ("run", "-d", "--name", "late", "-p", f"127.0.0.1:{other}:81", "-p", f"127.0.0.1:{port}:80")
+        failed = clean.docker(*run, IMAGE, "sh", "-c", TALK, check=False)
+        assert failed.returncode == 125
+        assert f"failed to bind host port for 127.0.0.1:{port}/tcp: address already in use" in failed.stderr
+        assert refused(other), "all ports of a container, or none"
+    clean.docker("start", "late")
+    assert heard(port) == b"hello\n"
+    failed = clean.docker("run", "--rm", "-p", f"{port}:80", IMAGE, "true", check=False)
+    assert f"Bind for 0.0.0.0:{port} failed: port is already allocated" in failed.stderr
+
+
+def test_datagrams_find_their_way_back_to_each_client(clean: NativeEngine) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    server = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 53))\n"
+        "while True: s.sendto(*s.recvfrom(9000))"
+    )
+    python = ("chroot", "/host", "/usr/bin/python3", "-c", server)
+    clean.docker("run", "-d", "-p", f"{port}:53/udp", "-v", "/:/host:ro", IMAGE, *python)
+    for address, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        with socket.socket(family, socket.SOCK_DGRAM) as client:
+            client.settimeout(0.2)
+            client.connect((address, port))
+            deadline = time.monotonic() + HANG_S
+            while True:  # a datagram may be lost, and is until the server listens
+                assert time.monotonic() < deadline
+                with contextlib.suppress(TimeoutError):
+                    client.send(b"ping")
+                    assert client.recv(100) == b"ping"
+                    break
+
+
+def test_ports_survive_the_hosts_absence_and_the_engines_death(clean: NativeEngine, host: Host) -> None:
+    kept, removed = free_port(), free_port()
+    clean.docker("run", "-d", "--name", "kept", "-p", f"{kept}:80", IMAGE, "sh", "-c", TALK)
+    clean.docker("run", "-d", "--name", "removed", "-p", f"{removed}:80", IMAGE, "sh", "-c", TALK)
+    host.vanish(with_ports=False)  # as when the carrier breaks
+    assert heard(kept) == b"hello\n"
+    clean.docker("rm", "-f", "removed")
+    os.kill(clean.pid_of("cove-engine"), signal.SIGKILL)
+    host.appear()
+    until(lambda: refused(removed))
+    assert heard(kept) == b"hello\n"
+    host.vanish(with_ports=True)  # as when the agent is started again
+    assert refused(kept)
+    host.appear()
+    until(lambda: not refused(kept))
+    assert heard(kept) == b"hello\n"

@@ -1,0 +1,198 @@
+"""Published ports of an engine in a VM: the machine around the VM holds them, and this asks it to.
+
+The host's agent serves a socket in the guest. On it goes one JSON object a line, each answered by one:
+
+    {"publish": [{"protocol", "host_ip", "first", "last", "address", "port"}]}
+        -> {"host_ports": [8080]}, or {"error", "index", "host_port", "is_ours"}: nothing is published
+    {"unpublish": [{"protocol", "host_ip", "host_port"}]} -> {}
+    {"sync": [{"protocol", "host_ip", "host_port", "address", "port"}]} -> {"lost": [{"index", "error"}]}
+
+`host_ip` is "" where the user named none; the host decides what that means. `sync` comes first on each connection: all
+that is published, so that a host that was away, or is another one, holds exactly that from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vmagent.errors import EngineError, Unavailable
+from vmagent.networks.model import PortRequest, PublishedPort
+
+CONNECTED_LIMIT_S = 5.0  # how long a request waits for the host
+REPLY_LIMIT_S = 15.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+_LINE_LIMIT = 4 << 20
+
+log = structlog.get_logger(__name__)
+
+
+class ForwardedPorts:
+    """A holder of ports, see `vmagent.networks.ports`. The network thread owns it; a thread of its own connects again
+    whenever the host has gone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held: dict[PublishedPort, IPv4Address] = {}
+        self._changed = threading.Condition()  # guards what follows, and is notified when it changes
+        self._socket: socket.socket | None = None
+        self._is_closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Connect, and go on doing so until `close`."""
+        self._is_closed.clear()
+        self._thread = threading.Thread(target=self._stay_connected, name="host ports", daemon=True)
+        self._thread.start()
+
+    def reserve(self, requests: Sequence[PortRequest], address: IPv4Address) -> list[PublishedPort]:
+        """Have the host forward all of `requests` to `address`, or none. Raises EngineError with docker's message."""
+        wanted = [
+            {
+                "protocol": str(request.protocol),
+                "host_ip": _host_ip(request),
+                "first": request.first_host_port,
+                "last": request.last_host_port,
+                "address": str(address),
+                "port": request.container_port,
+            }
+            for request in requests
+        ]
+        reply = self._request({"publish": wanted})
+        if (error := reply.get("error")) is not None:
+            raise _refusal(requests[int(reply["index"])], int(reply["host_port"]), str(error), bool(reply["is_ours"]))
+        numbers = reply["host_ports"]
+        ports = [
+            PublishedPort(
+                container_port=request.container_port,
+                protocol=request.protocol,
+                host_ip=request.host_ip,
+                host_port=int(number),
+                is_anywhere=request.is_anywhere,
+            )
+            for request, number in zip(requests, numbers, strict=True)
+        ]
+        self._held.update(dict.fromkeys(ports, address))
+        return ports
+
+    def hold_again(self, ports: Sequence[PublishedPort], address: IPv4Address) -> list[PublishedPort]:
+        """Ports of a killed engine. The host still forwards them, and hears of them with the next `sync`."""
+        self._held.update(dict.fromkeys(ports, address))
+        return list(ports)
+
+    def release(self, ports: Iterable[PublishedPort]) -> None:
+        """Does not wait for a host that is away: it hears of it with the next `sync`."""
+        released = [port for port in ports if self._held.pop(port, None) is not None]
+        with self._changed:
+            if not released or self._socket is None:
+                return
+        try:
+            self._request({"unpublish": [_key(port) for port in released]})
+        except EngineError as e:
+            log.info("ports.host_away", error=str(e))
+
+    def close(self) -> None:
+        """End the connection; the host keeps what is published until an engine tells it otherwise."""
+        self._is_closed.set()
+        with self._changed:
+            _shut_down(self._socket)
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._held.clear()
+
+    def _request(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Raises EngineError."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._socket is not None or self._is_closed.is_set(), CONNECTED_LIMIT_S)
+            if self._socket is None:
+                raise Unavailable("ports can't be published: the host agent does not answer")
+            try:
+                return _exchange(self._socket, message)
+            except (OSError, ValueError) as e:
+                _shut_down(self._socket)  # the next `sync` puts right what the host has done of it
+                self._socket = None
+                raise Unavailable(f"ports can't be published: the host agent broke off: {e}") from e
+
+    def _stay_connected(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._is_closed.is_set():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+                connection.settimeout(REPLY_LIMIT_S)
+                try:
+                    connection.connect(str(self._path))
+                    self._sync(connection)
+                except (OSError, ValueError) as e:
+                    log.debug("ports.host_away", error=str(e))
+                    self._is_closed.wait(pause_s)
+                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                    continue
+                pause_s = FIRST_PAUSE_S
+                _wait_for_end(connection)
+                with self._changed:
+                    self._socket = None
+
+    def _sync(self, connection: socket.socket) -> None:
+        """Raises OSError, ValueError."""
+        with self._changed:
+            held = list(self._held.items())
+            state = [_key(p) | {"address": str(address), "port": p.container_port} for p, address in held]
+            for lost in _exchange(connection, {"sync": state})["lost"]:
+                port = held[int(lost["index"])][0]
+                log.error("port.lost", port=port.host_port, protocol=str(port.protocol), error=lost["error"])
+            if self._is_closed.is_set():
+                raise OSError("closed")
+            self._socket = connection
+            self._changed.notify_all()
+
+
+def _host_ip(port: PortRequest | PublishedPort) -> str:
+    return "" if port.is_anywhere else str(port.host_ip)
+
+
+def _key(port: PublishedPort) -> dict[str, Any]:
+    return {"protocol": str(port.protocol), "host_ip": _host_ip(port), "host_port": port.host_port}
+
+
+def _refusal(request: PortRequest, number: int, error: str, is_ours: bool) -> EngineError:
+    where = f"[{request.host_ip}]:{number}" if request.host_ip.version == 6 else f"{request.host_ip}:{number}"
+    if is_ours:
+        return EngineError(f"Bind for {where} failed: port is already allocated")
+    return EngineError(f"failed to bind host port for {where}/{request.protocol}: {error}")
+
+
+def _exchange(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
+    """Raises OSError, ValueError."""
+    connection.sendall(json.dumps(message).encode() + b"\n")
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        if len(line) > _LINE_LIMIT:
+            raise ValueError("a line without an end")
+        if not (data := connection.recv(65536)):
+            raise ConnectionResetError("the connection was closed")
+        line += data
+    reply = json.loads(line)
+    if not isinstance(reply, dict):
+        raise ValueError("no object")  # of the wire, not of a caller
+    return reply
+
+
+def _wait_for_end(connection: socket.socket) -> None:
+    """Wait until the host has closed the connection, without reading from it."""
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+    poll.poll()
+
+
+def _shut_down(connection: socket.socket | None) -> None:
+    if connection is not None:
+        connection.shutdown(socket.SHUT_RDWR)
