@@ -132,8 +132,8 @@ class VirtualMachine:
         try:
             if not await engine_is_idle(machine.guest, IDLE_LIMIT_S):
                 return False
-            if self.transport is not None:
-                await self.transport.close()  # its connection could not be resumed
+            if self.tunnel is not None:
+                await self.tunnel.close()  # its connection could not be resumed
             await save_session(self._paths, machine, self.state.memory_mb)
         except (VmError, OSError):
             with contextlib.suppress(VmError):  # QEMU has ended
@@ -309,9 +309,9 @@ class VirtualMachine:
     # Parts ------------------------------------------------------------------------------------------------------
 
     async def _end_machine(self) -> None:
-        transport, self.transport = self.transport, None
-        if transport is not None:
-            await transport.close()
+        tunnel, self.tunnel = self.tunnel, None
+        if tunnel is not None:
+            await tunnel.close()
         machine, self._machine = self._machine, None
         if machine is not None:
             await machine.kill()

@@ -27,7 +27,7 @@ def fingerprint(qemu: Qemu, image: GuestImage, hardware: Hardware, keys: KeyFile
     """All that a saved state depends on, by its name for the user. The engine is part of the guest image; sshd has read
     its keys before the save. Raises OSError."""
     nowhere = LocalAddress(Path("/"))
-    files = Files(image._replace(folder=Path("/")), Path("/"), Path("/"), nowhere, nowhere)
+    files = Files(image._replace(folder=Path("/")), Path("/"), Path("/"), nowhere, nowhere, nowhere)
     command = vm_command(Path("/"), hardware, files)
     return {
         "QEMU": qemu.identity,
