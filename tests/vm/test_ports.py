@@ -160,25 +160,30 @@ class _ApartEngine(NativeEngine):
     prefix: tuple[str | Path, ...] = ("unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh")
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
+@contextlib.contextmanager
+def host_and_guest(busybox_tar: Path) -> Iterator[tuple[Host, NativeEngine]]:
+    """A host, and an engine that publishes its ports there."""
     folder = Path(tempfile.mkdtemp(prefix="cvp-"))
-    made = Host(folder / "host.sock")
-    yield made
-    made.close()
-    shutil.rmtree(folder)
+    host = Host(folder / "host.sock")
+    try:
+        guest = _ApartEngine("--host-ports", str(host.path))
+        guest.start()
+        try:
+            assert guest.process is not None
+            host.guest.pid = guest.process.pid
+            guest.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
+            yield host, guest
+        finally:
+            guest.stop()
+    finally:
+        host.close()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
-def guest(host: Host, busybox_tar: Path) -> Iterator[NativeEngine]:
-    """An engine that publishes its ports on `host`."""
-    made = _ApartEngine("--host-ports", str(host.path))
-    made.start()
-    assert made.process is not None
-    host.guest.pid = made.process.pid
-    made.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
-    yield made
-    made.stop()
+def guest(busybox_tar: Path) -> Iterator[NativeEngine]:
+    with host_and_guest(busybox_tar) as (_, made):
+        yield made
 
 
 @pytest.fixture
@@ -286,7 +291,13 @@ def test_datagrams_find_their_way_back_to_each_client(clean: NativeEngine) -> No
                     break
 
 
-def test_ports_survive_the_hosts_absence_and_the_engines_death(clean: NativeEngine, host: Host) -> None:
+def test_ports_survive_the_hosts_absence_and_the_engines_death(busybox_tar: Path) -> None:
+    with host_and_guest(busybox_tar) as (host, guest):
+        survive(host, guest)
+        guest.docker("rm", "-f", "kept")
+
+
+def survive(host: Host, clean: NativeEngine) -> None:
     kept, removed = free_port(), free_port()
     clean.docker("run", "-d", "--name", "kept", "-p", f"{kept}:80", IMAGE, "sh", "-c", TALK)
     clean.docker("run", "-d", "--name", "removed", "-p", f"{removed}:80", IMAGE, "sh", "-c", TALK)
