@@ -32,6 +32,9 @@ class _Stopped:
     async def stop(self) -> None:
         raise AssertionError("not called")
 
+    async def shutdown(self) -> None:
+        raise AssertionError("not called")
+
     async def reset(self) -> None:
         raise AssertionError("not called")
 
