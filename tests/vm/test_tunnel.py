@@ -124,7 +124,7 @@ class Peer:
             if path == "/digest":
                 channel.sendall(digest.hexdigest().encode())
             channel.close()
-        except OSError:
+        except (OSError, EOFError):
             return  # the carrier was closed
 
     def close(self) -> None:
