@@ -275,6 +275,7 @@ def test_targets_that_do_not_read_hold_up_nothing_else(tmp_path: Path) -> None:
     async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
         full = asyncio.Event()
         count = 140  # beyond STREAMS_WITH_WINDOW
+        much = bytes(8 * WINDOW)  # more than the window, the socket's buffers and one read of the target together
 
         async def fill(stream: Stream) -> None:
             nonlocal count
@@ -282,7 +283,7 @@ def test_targets_that_do_not_read_hold_up_nothing_else(tmp_path: Path) -> None:
             count -= 1
             if not count:
                 full.set()
-            await stream.write(bytes(2 * WINDOW))
+            await stream.write(much)
 
         slow = [await session.open_stream(targets.unix("slow")) for _ in range(count)]
         fills = [asyncio.create_task(fill(stream)) for stream in slow]
