@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPlainTextEdit, QScrollArea, QVBoxLayout, QWidget
@@ -35,7 +36,6 @@ class ErrorCard(Card):
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(theme, "bad", parent)
         self._theme, self._icons = theme, icons
-        self._diagnosis = Diagnosis("", "", ())
         row = QHBoxLayout(self)
         row.setContentsMargins(22, 20, 24, 20)
         row.setSpacing(14)
@@ -63,8 +63,7 @@ class ErrorCard(Card):
         row.addLayout(column, 1)
 
     def tell(self, diagnosis: Diagnosis, details: str) -> None:
-        """Show the title, the reason and the details, and remove the buttons of an earlier diagnosis."""
-        self._diagnosis = diagnosis
+        """Show the title, the reason, the details, and a button for each remedy, in place of an earlier diagnosis."""
         self.title.setText(diagnosis.title)
         self.why.setText(diagnosis.why)
         self.details.set_text(details)
@@ -73,10 +72,7 @@ class ErrorCard(Card):
             if widget := item.widget():
                 widget.hide()
                 widget.deleteLater()
-
-    def offer_remedies(self) -> None:
-        """Add a button for each remedy of the diagnosis that `tell` showed. Call once after each `tell`."""
-        for number, remedy in enumerate(self._diagnosis.remedies):
+        for number, remedy in enumerate(diagnosis.remedies):
             primary = number == 0 and remedy.kind == "run"
             danger = remedy.kind == "delete"
             icon = "trash" if danger else "play" if primary else ""
@@ -361,21 +357,22 @@ class RunPage(QScrollArea):
         assert error is not None  # only called for a failed run
         step = run.failed_step.name if run.failed_step else run.current
         left = bool(run.container_id)
+        details = tr("{text}, in step {step}", text=str(error), step=step.capitalize())
 
-        def tell(port: int | None) -> None:
-            diagnosis = diagnose(run.wish, step, error, container_left=left, free_port=port)
-            self.error.tell(diagnosis, tr("{text}, in step {step}", text=str(error), step=step.capitalize()))
+        def diagnosis(port: int | None) -> Diagnosis:
+            return diagnose(run.wish, step, error, container_left=left, free_port=port)
 
         def offer(port: int | None) -> None:
             if run is self._run:
-                tell(port)
-                self.error.offer_remedies()
+                self.error.tell(diagnosis(port), details)
 
-        tell(None)
-        if (taken := taken_port(error)) is None:
-            self.error.offer_remedies()
-        else:  # no buttons before all are known: one that came later would move another from under the pointer
-            self._session.workers.run(lambda: next_free_port(taken), offer, lambda _: offer(None))
+        taken = taken_port(error)
+        if taken is None:
+            self.error.tell(diagnosis(None), details)
+            return
+        # No buttons before all are known: one that came later would move another from under the pointer.
+        self.error.tell(replace(diagnosis(None), remedies=()), details)
+        self._session.workers.run(lambda: next_free_port(taken), offer, lambda _: offer(None))
 
     def _on_remedy(self, remedy: Remedy) -> None:
         run = self._run

@@ -455,7 +455,9 @@ class RunPage:
     def error(self) -> str:
         return self._page.error.title.text() if self._page.error.isVisible() else ""
 
+    def remedies(self) -> list[str]:
+        return [b.text() for b in self._page.error.buttons if b.isVisible()]
+
     def choose_remedy(self, text: str) -> None:
-        shown = self._page.error.buttons
-        self._qtbot.waitUntil(lambda: any(b.text() == text and b.isVisible() for b in shown), timeout=LIMIT_MS)
+        self._qtbot.waitUntil(lambda: text in self.remedies(), timeout=LIMIT_MS)
         self._hands.click(button(self._page.error, text))

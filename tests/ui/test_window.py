@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from PySide6.QtCore import Qt
 from desktop.client.engine import ApiError
 from desktop.client.run import StepState
 from desktop.ui.facts import EnginePhase
+from desktop.ui.remedies import next_free_port
 from desktop.ui.run_options import PortWish, RunWish
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
@@ -145,7 +147,17 @@ def test_a_missing_image_is_pulled_layer_by_layer(engine: NativeEngine, open_win
     window.images.wait_until_gone(name)
 
 
-def test_a_taken_port_has_remedies(engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]) -> None:
+def test_a_taken_port_has_remedies(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All remedies are offered together: one that came later would move another from under the pointer."""
+    may_search = threading.Event()
+
+    def search(port: int) -> int | None:
+        assert may_search.wait(HANG_S)
+        return next_free_port(port)
+
+    monkeypatch.setattr("desktop.ui.run_page.next_free_port", search)
     named("ui-first", "sleep", "1000", flags=("-p", "127.0.0.1:18473:80"))
     window = open_window(engine)
     window.containers.wait_until_says("ui-first", "running")
@@ -154,6 +166,8 @@ def test_a_taken_port_has_remedies(engine: NativeEngine, open_window: OpenWindow
     )
     page.wait_until_over()
     assert page.error == "Port 18473 is already taken on this computer"
+    assert page.remedies() == []
+    may_search.set()
     page.choose_remedy("Start without a port")
     window.containers.wait_until_says("ui-second", "running")
     engine.docker("rm", "-f", "ui-second")
