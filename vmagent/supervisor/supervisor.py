@@ -60,7 +60,7 @@ class Supervisor:
         self._is_sweeping = False  # whether the timer that drops records of ended execs is set
         self._is_ending = False
         self._spawner = _start_spawner(self._pids_of_children)
-        self._is_spawner_used = True
+        self._maker: Spawner | None = self._spawner  # None: this process makes every child itself
         self._cgroup_parents: set[str] = set()
         self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "list": self._list,
@@ -329,7 +329,7 @@ class Supervisor:
                 plan,
                 log_dir or f"{self._exec_containers}/{container_id}",
                 fds[0] if fds else -1,
-                self._spawner if self._is_spawner_used else None,
+                self._maker,
                 open_stdin=message["open_stdin"],
             )
         except BaseException:
@@ -389,8 +389,7 @@ class Supervisor:
         child = Exec(message, self.loop, self.keeping, self._on_exec)
         self._execs[child.exec_id] = child
         try:
-            spawner = self._spawner if self._is_spawner_used else None
-            child.start(run, process, message["streams"], message["owner"], spawner)
+            child.start(run, process, message["streams"], message["owner"], self._maker)
         except BaseException:
             del self._execs[child.exec_id]
             raise
@@ -420,7 +419,7 @@ class Supervisor:
 
         The engine never asks for it; it serves to compare the two. It ends with this process.
         """
-        self._is_spawner_used = message["is_used"]
+        self._maker = self._spawner if message["is_used"] else None
         return {}, ()
 
     # Verbs
