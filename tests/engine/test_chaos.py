@@ -121,9 +121,8 @@ class Patient:
             if shown["ExitCode"] == 128 and not self.is_victim:  # it could not be started: the container ends
                 continue
             if shown["ExitCode"] is not None:
-                assert shown["ExitCode"] in ((code,) if self.is_victim else (code, 137)), (
-                    shown
-                )  # 137: killed with the container
+                possible = [code] if self.is_victim else [code, 137]  # 137: killed with the container
+                assert shown["ExitCode"] in possible, shown
                 return
 
     def _start_exec(self, exec_id: str, *, is_attached: bool) -> None:

@@ -61,13 +61,8 @@ def podman() -> Path:
     """
     wanted = ("podman", "catatonit", "netavark")
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    query = [
-        "dpkg-query",
-        "-W",
-        "-f",
-        "${db:Status-Status} ${Package}\n",
-        *wanted,
-    ]  # fails if one is unknown
+    # It fails if one of them is unknown.
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *wanted]
     known = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
     present = sorted(line.split()[1] for line in known if line.startswith("installed "))
     folder = CACHE / "-".join(["podman", suite, *(["beside", *present] if present else [])])
