@@ -14,8 +14,8 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,22 +82,35 @@ class CacheRecord:
 
 @dataclass(frozen=True, slots=True)
 class PruneFilters:
-    """Which records a prune takes. `until_ns`: not used since then. `keep_bytes`: stop when no more is left."""
+    """Which records a prune takes. `until_ns`: not used since then. `keep_bytes`: stop when no more is left.
+
+    `fields`: the values that a field of `_fields` may have.
+    """
 
     until_ns: int | None = None
     keep_bytes: int = 0
     ids: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    in_use: bool | None = None
+    fields: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def takes(self, record: CacheRecord, *, in_use: bool) -> bool:
         if self.until_ns is not None and record.used_ns > self.until_ns:
             return False
         if self.ids and not any(record.key.startswith(one) for one in self.ids):
             return False
-        if self.kinds and record.kind not in self.kinds:
-            return False
-        return self.in_use is None or self.in_use == in_use
+        found = _fields(record, in_use=in_use)
+        return all(found[key] in values for key, values in self.fields.items())
+
+
+def _fields(record: CacheRecord, *, in_use: bool) -> dict[str, str]:
+    """What a prune can select by, as BuildKit writes it. No record has a parent or is shared."""
+    return {
+        "type": record.kind,
+        "description": record.description,
+        "parent": "",
+        "inuse": str(in_use).lower(),
+        "shared": "false",
+        "private": "true",
+    }
 
 
 def age_ns(text: str) -> int:
@@ -108,7 +121,7 @@ def age_ns(text: str) -> int:
 
 
 class Cache:
-    """All records in memory; a change is on disk when `settle` returns. Used on the event loop, but for `open`."""
+    """All records in memory; a change is on disk when `settle` returns. Used on the event loop, except `load`."""
 
     def __init__(self, data_root: DataRoot) -> None:
         self._root = data_root

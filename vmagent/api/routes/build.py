@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmagent.api.buildkit import BuildKitWire
-from vmagent.api.messages import EMPTY_OK, Query, Request, Response, json_response
+from vmagent.api.messages import EMPTY_OK, Query, Request, Response, is_true, json_response
 from vmagent.api.parameters import filters
 from vmagent.api.pump import send_progress
 from vmagent.api.router import Router
@@ -26,7 +26,9 @@ from vmagent.errors import BadRequest, NotImplementedHere
 from vmagent.images.reference import registry_of
 
 _DOCKERFILE_BYTES = 1 << 20
-PRUNE_FILTERS = frozenset(("until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"))
+_FLAGS = frozenset(("inuse", "shared", "private"))
+_FIELDS = frozenset(("parent", "type", "description")) | _FLAGS
+PRUNE_FILTERS = frozenset(("until", "unused-for", "id")) | _FIELDS
 
 
 def add(router: Router, engine: Engine, wire: BuildKitWire) -> None:
@@ -216,11 +218,14 @@ def prune_filters(query: Query) -> PruneFilters:
     """What a prune takes; `all` changes nothing, as no record is in use without a build. Raises BadRequest."""
     asked = filters(query, PRUNE_FILTERS)
     until = [*asked.get("until", ()), *asked.get("unused-for", ())]
-    in_use = asked.get("inuse")
+    if len(until) > 1:
+        raise BadRequest("filters expect only one value")
+    fields = {key: values for key, values in asked.items() if key in _FIELDS and values}
+    for key in _FLAGS & asked.keys():  # one without a value has to be true
+        fields[key] = [str(is_true(one)).lower() for one in asked[key] or ["true"]]
     return PruneFilters(
         until_ns=now_ns() - age_ns(until[0]) if until else None,
         keep_bytes=query.integer("keep-storage") or 0,
         ids=tuple(asked.get("id", ())),
-        kinds=tuple(asked.get("type", ())),
-        in_use=None if in_use is None else in_use[:1] in (["true"], ["1"]),
+        fields=fields,
     )
