@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from vmagent.api.messages import Query
-from vmagent.api.routes.build import prune_filters
+from vmagent.api.routes.build import build_request, prune_filters
 from vmagent.builder.cache import CACHE_MOUNT, REGULAR, CacheRecord
 from vmagent.errors import BadRequest
 
@@ -36,3 +36,22 @@ def test_every_filter_of_a_prune_limits_it() -> None:
     assert _taken(inuse=["false"], private=[], shared=["0"]) == [REGULAR, CACHE_MOUNT]
     with pytest.raises(BadRequest, match="only one value"):
         _taken(until=["1h"], **{"unused-for": ["2h"]})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("buildargs", '{"A": 1}'),
+        ("buildargs", '{"SOURCE_DATE_EPOCH": "\u00b2"}'),
+        ("buildargs", '{"SOURCE_DATE_EPOCH": "999999999999"}'),
+        ("labels", '{"a": ["b"]}'),
+        ("extrahosts", "[x"),
+        ("extrahosts", "[1]"),
+        ("ulimits", "[1]"),
+        ("ulimits", '[{"Name": "nofile", "Soft": "x"}]'),
+        ("securityopt", "seccomp=unconfined"),
+    ],
+)
+def test_a_parameter_that_can_t_be_used_is_refused(key: str, value: str) -> None:
+    with pytest.raises(BadRequest):
+        build_request(Query(urlencode({key: value})))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
@@ -26,6 +27,7 @@ from vmagent.errors import BadRequest, NotImplementedHere
 from vmagent.images.reference import registry_of
 
 _DOCKERFILE_BYTES = 1 << 20
+_EPOCH = re.compile("[0-9]{1,11}")  # of times that datetime can hold
 _FLAGS = frozenset(("inuse", "shared", "private"))
 _FIELDS = frozenset(("parent", "type", "description")) | _FLAGS
 PRUNE_FILTERS = frozenset(("until", "unused-for", "id")) | _FIELDS
@@ -118,29 +120,29 @@ def with_files(asked: BuildRequest, dockerfile: bytes, context: Context, credent
 
 def build_request(query: Query) -> BuildRequest:
     """The request that ImageBuild's query describes, without its files. Raises BadRequest."""
-    arguments = {key: value for key, value in _json(query, "buildargs", dict).items() if value is not None}
+    if query.all("securityopt"):
+        raise BadRequest("The daemon on this platform does not support setting security options on build")
+    arguments = _strings(query, "buildargs")
     epoch = arguments.get("SOURCE_DATE_EPOCH", "")
-    if epoch and not epoch.isdigit():
+    if epoch and _EPOCH.fullmatch(epoch) is None:
         raise BadRequest(f"invalid SOURCE_DATE_EPOCH: {epoch}")
     hosts = query.all("extrahosts")
     if len(hosts) == 1 and hosts[0].startswith("["):
-        hosts = json.loads(hosts[0])
+        hosts = _json(query, "extrahosts", list)
+        _check("extrahosts", all(isinstance(host, str) for host in hosts))
     return BuildRequest(
         dockerfile=b"",
         dockerfile_name=query.get("dockerfile") or "Dockerfile",
         target=query.get("target"),
         build_args=arguments,
-        labels=_json(query, "labels", dict),
+        labels=_strings(query, "labels"),
         platforms=(query.get("platform"),) if query.get("platform") else (),
         no_cache=query.flag("nocache"),
         pull=query.flag("pull"),
         network=query.get("networkmode"),
         extra_hosts=tuple(hosts),
         shm_size=query.integer("shmsize") or 0,
-        ulimits=tuple(
-            Ulimit(str(one.get("Name")), int(one.get("Soft") or 0), int(one.get("Hard") or 0))
-            for one in _json(query, "ulimits", list)
-        ),
+        ulimits=tuple(_ulimit(one) for one in _json(query, "ulimits", list)),
         limits=Limits(
             memory=query.integer("memory") or 0,
             memory_swap=query.integer("memswap") or 0,
@@ -189,9 +191,28 @@ def _json(query: Query, key: str, kind: type[Any]) -> Any:
         raise BadRequest(f"error reading {key}: {e}") from e
     if value is None:
         return kind()
-    if not isinstance(value, kind):
-        raise BadRequest(f"error reading {key}: not of the right type")
+    _check(key, isinstance(value, kind))
     return value
+
+
+def _strings(query: Query, key: str) -> dict[str, str]:
+    """A parameter that holds a JSON object of strings, without those that are null. Raises BadRequest."""
+    found = {name: value for name, value in _json(query, key, dict).items() if value is not None}
+    _check(key, all(isinstance(value, str) for value in found.values()))
+    return found
+
+
+def _ulimit(value: object) -> Ulimit:
+    """One of `ulimits`. Raises BadRequest."""
+    found = value if isinstance(value, dict) else {}
+    name, soft, hard = found.get("Name"), found.get("Soft") or 0, found.get("Hard") or 0
+    _check("ulimits", isinstance(name, str) and isinstance(soft, int) and isinstance(hard, int))
+    return Ulimit(str(name), soft, hard)
+
+
+def _check(key: str, is_right: bool) -> None:
+    if not is_right:
+        raise BadRequest(f"error reading {key}: not of the right type")
 
 
 class _Credentials:
