@@ -78,7 +78,7 @@ def main(argv: Sequence[str], app: App) -> int:
             raise Failure(f"unable to prepare context: path {json.dumps(where)} not found")
         name, found, is_outside = buildcontext.find_dockerfile(folder, flags.text("file"))
         text = found
-        pieces = buildcontext.of_folder(folder, (name, found) if is_outside else None)
+        pieces = buildcontext.of_folder(folder, {name: found} if is_outside else {})
     answers = app.client().stream(
         "POST",
         "/build",

@@ -8,64 +8,45 @@ import secrets
 import stat
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from desktop.cli import tarpipe
 from desktop.cli.app import Failure
 from desktop.cli.load import pieces_of
 
-_PIECE = 256 * 1024
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 
-class _Buffer(io.RawIOBase):
-    """Collects what a tar writes until it is taken."""
+def of_folder(folder: Path, extra: Mapping[str, bytes]) -> Iterator[bytes]:
+    """The tar of a folder; `extra`: more files by name. Raises Failure for what can't be read."""
 
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object, /) -> int:
-        piece = bytes(data)  # type: ignore[call-overload]  # any buffer
-        self._held += piece
-        return len(piece)
-
-    def take(self, least: int) -> bytes:
-        if len(self._held) < least:
-            return b""
-        taken = bytes(self._held)
-        self._held.clear()
-        return taken
-
-
-def of_folder(folder: Path, dockerfile: tuple[str, bytes] | None) -> Iterator[bytes]:
-    """The tar of a folder; `dockerfile` is one more file (name, content). Raises Failure for what can't be read."""
-    buffer = _Buffer()
-    with tarfile.open(fileobj=buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        if dockerfile is not None:
-            _add_text(tar, *dockerfile)
+    def write(tar: tarfile.TarFile) -> None:
+        for name, content in extra.items():
+            _add_text(tar, name, content)
         for path, name in _walk(folder, ""):
             try:
-                entry = tar.gettarinfo(str(path), name)
-                if entry is None:
-                    continue  # a socket
-                entry.uid = entry.gid = 0
-                entry.uname = entry.gname = ""
-                if os.name == "nt":
-                    entry.mode |= 0o111  # Windows has no such bit: docker's client sets it for all files too
-                if entry.isreg():
-                    with path.open("rb") as file:
-                        tar.addfile(entry, file)
-                else:
-                    tar.addfile(entry)
+                _add(tar, path, name)
             except OSError as e:
-                raise Failure(f"error checking context: {path}: {e.strerror}") from e
-            if piece := buffer.take(_PIECE):
-                yield piece
-    yield buffer.take(0)
+                raise Failure(f"error checking context: {path}: {e.strerror or e}") from e
+
+    return tarpipe.pieces(write)
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    entry = tar.gettarinfo(str(path), name)
+    if entry is None:
+        return  # a socket
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    if os.name == "nt":
+        entry.mode |= 0o111  # Windows has no such bit: docker's client sets it for all files too
+    if entry.isreg():
+        with path.open("rb") as file:
+            tar.addfile(entry, file)
+    else:
+        tar.addfile(entry)
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[Path, str]]:

@@ -8,12 +8,11 @@ import json
 import os
 import posixpath
 import tarfile
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from desktop.cli import streams
+from desktop.cli import streams, tarpipe
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.untar import unpack
@@ -221,8 +220,6 @@ def _put(client: EngineClient, container: str, folder: str, pieces: Iterator[byt
 
 def _tar_of(source: str, name: str, *, follow: bool, archive: bool) -> Iterator[bytes]:
     """The tar of `source` under `name` in pieces; a thread writes it. Raises Failure."""
-    read_end, write_end = os.pipe()
-    failures: list[Exception] = []
 
     def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
         if not archive:
@@ -230,19 +227,11 @@ def _tar_of(source: str, name: str, *, follow: bool, archive: bool) -> Iterator[
             member.uname = member.gname = ""
         return member
 
-    def write() -> None:
-        try:
-            path = os.path.realpath(source) if follow or source.endswith("/") else source
-            with open(write_end, "wb") as pipe, tarfile.open(fileobj=pipe, mode="w|") as tar:
-                tar.add(path, arcname=name, filter=owned)
-        except (OSError, tarfile.TarError) as e:
-            failures.append(e)
+    def write(tar: tarfile.TarFile) -> None:
+        path = os.path.realpath(source) if follow or source.endswith("/") else source
+        tar.add(path, arcname=name, filter=owned)
 
-    writer = threading.Thread(target=write, name="tar", daemon=True)
-    writer.start()
-    with open(read_end, "rb") as pipe:
-        while piece := pipe.read(_PIECE):
-            yield piece
-    writer.join()
-    if failures:
-        raise Failure(f"cp: {failures[0]}")
+    try:
+        yield from tarpipe.pieces(write)
+    except (OSError, tarfile.TarError) as e:
+        raise Failure(f"cp: {e}") from e

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from desktop.cli import buildcontext
 from tests.support.clients import Client, cove_of
 from tests.support.engine import NativeEngine
 
@@ -55,3 +56,11 @@ def test_a_dockerfile_may_come_on_stdin_and_from_elsewhere(cove: Client, tmp_pat
 def test_the_cache_is_pruned(cove: Client) -> None:
     cove("build", "-q", "-", input="FROM busybox\nRUN echo pruned > /x\n")
     assert "Total reclaimed space:" in cove("builder", "prune", "-f").stdout
+
+
+def test_a_large_file_of_the_context_is_sent_in_pieces(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(64 << 20)
+    sizes = [len(piece) for piece in buildcontext.of_folder(tmp_path, {})]
+    assert sum(sizes) > 64 << 20
+    assert max(sizes) <= 1 << 20
