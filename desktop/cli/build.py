@@ -70,15 +70,13 @@ def main(argv: Sequence[str], app: App) -> int:
     (where,) = flags.args
     query = _query(flags)
     if where == "-":
-        name = "Dockerfile"
-        pieces, text = buildcontext.of_stdin(sys.stdin.buffer, name)
+        name, text, pieces = buildcontext.of_stdin(sys.stdin.buffer, flags.text("file"))
     else:
         folder = Path(where)
         if not folder.is_dir():
             raise Failure(f"unable to prepare context: path {json.dumps(where)} not found")
-        name, found, is_outside = buildcontext.find_dockerfile(folder, flags.text("file"))
-        text = found
-        pieces = buildcontext.of_folder(folder, {name: found} if is_outside else {})
+        name, text, added = buildcontext.find_dockerfile(folder, flags.text("file"))
+        pieces = buildcontext.of_folder(folder, added)
     answers = app.client().stream(
         "POST",
         "/build",

@@ -16,6 +16,7 @@ from desktop.cli import tarpipe
 from desktop.cli.app import Failure
 from desktop.cli.load import pieces_of
 
+_DOCKERFILE = "Dockerfile"
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 
@@ -67,8 +68,13 @@ def _add_text(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(entry, io.BytesIO(content))
 
 
-def of_stdin(source: BinaryIO, name: str) -> tuple[Iterator[bytes], bytes | None]:
-    """(the tar, the Dockerfile's text if stdin is one and no archive). `name`: of the Dockerfile in the tar."""
+def of_stdin(source: BinaryIO, given: str | None) -> tuple[str, bytes | None, Iterator[bytes]]:
+    """(the Dockerfile's name, its text if stdin is one and no archive, the tar). Raises Failure.
+
+    `given`: --file, a path in the archive.
+    """
+    if given == "-":
+        raise Failure("invalid argument: can't use stdin for both build context and dockerfile")
     head = source.read(512)
     if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
 
@@ -76,22 +82,21 @@ def of_stdin(source: BinaryIO, name: str) -> tuple[Iterator[bytes], bytes | None
             yield head
             yield from pieces_of(source)
 
-        return rest(), None
+        return given or _DOCKERFILE, None, rest()
+    if given:
+        raise Failure("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles")
     text = head + source.read()
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as tar:
-        _add_text(tar, name, text)
-    return iter([made.getvalue()]), text
+    return _DOCKERFILE, text, tarpipe.pieces(lambda tar: _add_text(tar, _DOCKERFILE, text))
 
 
-def find_dockerfile(folder: Path, given: str | None) -> tuple[str, bytes, bool]:
-    """(its name in the context, its text, whether it has to be added to the context). Raises Failure.
+def find_dockerfile(folder: Path, given: str | None) -> tuple[str, bytes, Mapping[str, bytes]]:
+    """(its name in the context, its text, the files to be added to the context). Raises Failure.
 
     `given`: --file, relative to the current folder or to the context; "-" is stdin.
     """
     if given == "-":
-        return f".dockerfile.{secrets.token_hex(10)}", sys.stdin.buffer.read(), True
-    path = Path(given) if given else folder / "Dockerfile"
+        return _added(folder, sys.stdin.buffer.read(), None)
+    path = Path(given) if given else folder / _DOCKERFILE
     if given and not path.exists() and (folder / given).exists():
         path = folder / given
     try:
@@ -101,6 +106,21 @@ def find_dockerfile(folder: Path, given: str | None) -> tuple[str, bytes, bool]:
             f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: {path}: {e.strerror}"
         ) from e
     try:
-        return path.resolve().relative_to(folder.resolve()).as_posix(), text, False
+        return path.resolve().relative_to(folder.resolve()).as_posix(), text, {}
     except ValueError:
-        return f".dockerfile.{secrets.token_hex(10)}", text, True
+        return _added(folder, text, path.with_name(f"{path.name}.dockerignore"))
+
+
+def _added(folder: Path, text: bytes, own_ignore: Path | None) -> tuple[str, bytes, Mapping[str, bytes]]:
+    """A Dockerfile that is not in the context gets a name that nothing there has, and an ignore file that excludes
+    both: a COPY of the whole context must not find them, since their names differ in each build."""
+    name = f".dockerfile.{secrets.token_hex(10)}"
+    ignore = b""
+    for path in (own_ignore, folder / ".dockerignore"):
+        if path is not None and path.is_file():
+            try:
+                ignore = path.read_bytes()
+            except OSError as e:
+                raise Failure(f"error checking context: {path}: {e.strerror}") from e
+            break
+    return name, text, {name: text, f"{name}.dockerignore": ignore + f"\n{name}*\n".encode()}

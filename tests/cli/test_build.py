@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +65,29 @@ def test_a_large_file_of_the_context_is_sent_in_pieces(tmp_path: Path) -> None:
     sizes = [len(piece) for piece in buildcontext.of_folder(tmp_path, {})]
     assert sum(sizes) > 64 << 20
     assert max(sizes) <= 1 << 20
+
+
+def test_a_dockerfile_from_elsewhere_is_no_part_of_the_context(cove: Client, tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "context" / name).write_text(name)
+    (tmp_path / "context" / ".dockerignore").write_text("b\n!*\nb\n")
+    (tmp_path / "Elsewhere").write_text("FROM busybox\nCOPY . /c\nRUN ls -A /c\n")
+    args = ("build", "-f", str(tmp_path / "Elsewhere"), str(tmp_path / "context"))
+    shown = cove(*args).stdout.splitlines()
+    assert [line for line in shown if not line.startswith(("[", " ", "Success"))] == [".dockerignore", "a", "c"]
+    assert cove(*args).stdout.splitlines().count("      cached") == 2
+    (tmp_path / "Elsewhere.dockerignore").write_text("c")
+    assert {"a", "b"} <= set(cove(*args).stdout.splitlines())
+
+
+def test_a_tar_on_stdin_may_have_its_dockerfile_at_another_path(cove: Client, tmp_path: Path) -> None:
+    made = tmp_path / "context.tar"
+    (tmp_path / "My.file").write_text("FROM busybox\nRUN echo here\n")
+    with tarfile.open(made, "w") as tar:
+        tar.add(tmp_path / "My.file", "sub/My.file")
+    with made.open("rb") as source:
+        assert "here" in cove("build", "-f", "sub/My.file", "-", stdin=source).stdout.splitlines()
+    both = cove("build", "-f", "My.file", "-", input="FROM busybox\n", check=False)
+    assert "ambiguous Dockerfile source" in both.stderr
+    assert "can't use stdin for both" in cove("build", "-f", "-", "-", input="", check=False).stderr
