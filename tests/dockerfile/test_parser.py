@@ -213,6 +213,7 @@ def test_copy_takes_heredocs_as_files() -> None:
         ('RUN ["a", "b"]', "exec", "", ("a", "b")),
         ("RUN <<E\n a\nE", "shell", " a\n", ()),
         ("RUN <<-E\n\ta\nE", "shell", "a\n", ()),
+        ("RUN <<-E\n\t\ta\x0c\tb\r\tc\u2028\td\nE", "shell", "a\x0c\tb\r\tc\u2028\td\n", ()),
         ("RUN <<E bash\n a\nE", "shell", "<<E bash\n a\nE", ()),
         ("RUN <<A cat && <<B cat\n1\nA\n2\nB", "shell", "<<A cat && <<B cat\n1\nA\n2\nB", ()),
         ("RUN <<E\n#!/bin/x\na\nE", "file", "#!/bin/x\na\n", ()),

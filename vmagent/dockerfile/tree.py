@@ -6,6 +6,7 @@ variables replaced. Text that is not UTF-8 is kept as surrogate escapes (PEP 383
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,6 +17,7 @@ MountType: TypeAlias = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing: TypeAlias = Literal["shared", "private", "locked"]
 Network: TypeAlias = Literal["default", "none", "host"]
 Security: TypeAlias = Literal["sandbox", "insecure"]
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,8 @@ class Heredoc:
 
     @property
     def text(self) -> str:
-        """The body without leading tabs where `<<-` was written."""
-        if not self.chomp:
-            return self.content
-        return "".join(line.lstrip("\t") for line in self.content.splitlines(keepends=True))
+        """The body without leading tabs where `<<-` was written. Only a newline ends a line."""
+        return _LEADING_TABS.sub("", self.content) if self.chomp else self.content
 
 
 @dataclass(frozen=True, slots=True)
