@@ -77,6 +77,7 @@ def test_a_fault_of_the_file(text: str, message: str, lines: Lines | None) -> No
         ("SHELL a -c", "SHELL requires the arguments to be in JSON form"),
         ("ONBUILD", "ONBUILD requires at least one argument"),
         ("ONBUILD ONBUILD RUN a", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
+        ("onbuild " * 8000 + "RUN a", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
         ("ONBUILD from a", "FROM isn't allowed as an ONBUILD trigger"),
         ("ONBUILD MAINTAINER a", "MAINTAINER isn't allowed as an ONBUILD trigger"),
         ("HEALTHCHECK", "HEALTHCHECK requires at least one argument"),

@@ -131,6 +131,9 @@ def _trigger(rest: str, escape: Escape) -> _Cut:
     """ONBUILD: the words of the instruction behind it."""
     if not rest:
         return [], False
+    keyword = _BLANKS.split(rest, maxsplit=1)[0]
+    if keyword.lower() == "onbuild":  # refused later; cutting it again would go as deep as the line repeats it
+        return [keyword], False
     inner = split_instruction(rest, escape)
     return [inner.keyword, *inner.arguments], inner.json
 
