@@ -314,7 +314,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     ),
     "STOPSIGNAL": (
         _is("It is a name or a number.", "the_other_instructions"),
-        _open("A signal that is not known is an error."),
+        _is("A signal that is not known is an error.", "a_signal_that_is_not_known"),
         _no("It is what `docker stop` sends.", _RUNTIME),
     ),
     "HEALTHCHECK": (

@@ -141,7 +141,7 @@ def test_words_are_split_after_replacement_but_not_inside_quotes() -> None:
         ("COPY --chown=$u --chmod=$m $f $d", Copy, "chmod", "7"),
         ("COPY \\$f $d", Copy, "sources", ("$f",)),
         ("EXPOSE $p $q/udp", Expose, "ports", ("1", "2", "3/udp")),
-        ("STOPSIGNAL $u", StopSignal, "signal", "u"),
+        ("STOPSIGNAL $m", StopSignal, "signal", "7"),
         ("USER $u:$m", User, "user", "u:7"),
         ("VOLUME $d /e", Volume, "paths", ("/d", "/e")),
         ("WORKDIR $d/x", Workdir, "path", "/d/x"),
@@ -157,6 +157,13 @@ def test_env_and_label_replace_in_key_and_value() -> None:
     label = last(Label, 'LABEL "a b"=$v', env={"v": "1"})
     assert [(pair.key, pair.value) for pair in env.pairs] == [("K", "x y"), ("b", "$v"), ("c", "a b")]
     assert [(pair.key, pair.value) for pair in label.pairs] == [("a b", "1")]
+
+
+@pytest.mark.parametrize("name", ["NOPE", "$unset", "0", "99", "RTMIN+x"])
+def test_a_signal_that_is_not_known(name: str) -> None:
+    with pytest.raises(DockerfileError) as caught:
+        last(StopSignal, f"STOPSIGNAL {name}")
+    assert (str(caught.value), caught.value.lines) == (f"invalid signal: {name.removeprefix('$unset')}", Lines(2, 2))
 
 
 def test_commands_are_left_to_the_shell() -> None:

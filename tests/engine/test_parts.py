@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vmagent.containers import records, shapes
-from vmagent.containers.configure import complete, discard_unsupported, environment, signal_number
+from vmagent.containers.configure import complete, discard_unsupported, environment
 from vmagent.containers.defaults import FilledHostConfig, plain
 from vmagent.containers.hostfiles import extra_hosts, resolv_text
 from vmagent.containers.live import Condition, Live
@@ -39,6 +39,7 @@ from vmagent.errors import BadRequest, Conflict, NotFound
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime import seccomp
 from vmagent.runtime.plan import compile_plan
+from vmagent.signals import signal_number
 
 ID = ContainerId("ab" * 32)
 IMAGE_CONFIG = {"Cmd": ["sh"], "Entrypoint": None, "Env": ["PATH=/bin", "A=image"], "Labels": {"i": "1"}}
@@ -289,7 +290,7 @@ def test_times_have_nine_digits_and_never_is_go_s_zero() -> None:
 
 def test_signals_are_read_in_every_form() -> None:
     assert [signal_number(text) for text in ("SIGTERM", "term", "15", 9, "RTMIN+3")] == [15, 15, 15, 9, 37]
-    for bad in ("SIGX", "0", "99", "", "RTMIN+99"):
+    for bad in ("SIGX", "0", "99", "", "RTMIN+99", "RTMIN+x", "RTMAX-31", "TERM+1", "-1", "²", "9" * 5000):
         with pytest.raises(BadRequest):
             signal_number(bad)
 

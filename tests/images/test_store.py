@@ -105,6 +105,7 @@ def test_a_changed_entrypoint_drops_the_command_before_it() -> None:
         ("ENV", "ENV requires at least one argument"),
         ("USER", "USER requires exactly one argument"),
         ("ONBUILD ONBUILD x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
+        ("STOPSIGNAL NOPE", "invalid signal: NOPE"),
         ("EXPOSE 99999", "invalid containerPort: 99999"),
         ("# nothing", "file with no instructions"),
     ],

@@ -6,7 +6,6 @@ An invalid request is refused here, before anything is made. The image's configu
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from vmagent.containers import defaults, logconfig
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.errors import BadRequest
 from vmagent.runtime.cgroups import tree as cgroup_tree
+from vmagent.signals import signal_number
 
 RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
 _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
@@ -287,26 +287,6 @@ def _endpoints(body: Mapping[str, Any], mode: str, mac: str | None) -> dict[str,
     if mac and not first.get("MacAddress"):
         first["MacAddress"] = mac
     return {mode: first, **given}
-
-
-def signal_number(name: str | int) -> int:
-    """`TERM`, `SIGTERM`, `15` or `RTMIN+3` as a number. Raises BadRequest."""
-    text = str(name).upper()
-    if text.isdigit():
-        if 0 < int(text) <= signal.SIGRTMAX:
-            return int(text)
-    else:
-        base, sign, offset = text.removeprefix("SIG"), "", ""
-        for candidate in "+-":
-            if candidate in base:
-                base, sign, offset = *base.split(candidate, 1)[:1], candidate, base.split(candidate, 1)[1]
-                break
-        number = getattr(signal, f"SIG{base}", None)
-        if isinstance(number, signal.Signals):
-            value = int(number) + (int(f"{sign}{offset}") if offset.isdigit() else 0)
-            if 0 < value <= signal.SIGRTMAX:
-                return value
-    raise BadRequest(f"invalid signal: {name}")
 
 
 def environment(config: Mapping[str, Any], *, extra: Sequence[str] = ()) -> list[str]:

@@ -36,6 +36,8 @@ from vmagent.dockerfile.tree import (
     Volume,
     Workdir,
 )
+from vmagent.errors import BadRequest
+from vmagent.signals import signal_number
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 # Arguments that steer BuildKit's scanners: they never become part of the environment.
@@ -250,7 +252,12 @@ def _volume(expander: _Expander, found: Instruction) -> Instruction:
 
 def _signal(expander: _Expander, found: Instruction) -> Instruction:
     assert isinstance(found, StopSignal)
-    return dataclasses.replace(found, signal=expander.word(found.signal))
+    name = expander.word(found.signal)
+    try:
+        signal_number(name)
+    except BadRequest as error:
+        raise DockerfileError(str(error)) from error
+    return dataclasses.replace(found, signal=name)
 
 
 def _user(expander: _Expander, found: Instruction) -> Instruction:

@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 
 from vmagent.containers import records
-from vmagent.containers.configure import signal_number
 from vmagent.containers.live import Condition, Live, Waiter
 from vmagent.containers.model import Container, ContainerId, Event, MountKind, Status, now_ns
 from vmagent.containers.restart import next_delay_s, should_restart
@@ -31,6 +30,7 @@ from vmagent.errors import Conflict, EngineError, NotFound, NotModified
 from vmagent.images.store import Hold
 from vmagent.paths import ExecRoot
 from vmagent.runtime.failure import LaunchError
+from vmagent.signals import signal_number
 from vmagent.supervisor.client import Exited, NotHeld, SupervisorClient
 
 log = structlog.get_logger(__name__)
