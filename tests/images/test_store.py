@@ -90,6 +90,7 @@ def test_changes_are_dockerfile_words() -> None:
         "Healthcheck": {"Test": ["CMD-SHELL", "curl x"], "Interval": 90 * 10**9, "Retries": 2},
     }
     assert apply_changes({"Cmd": ["a"]}, []) == {"Cmd": ["a"]}
+    assert apply_changes({}, ["WORKDIR //x//y/"]) == {"WorkingDir": "/x/y"}
 
 
 def test_a_changed_entrypoint_drops_the_command_before_it() -> None:

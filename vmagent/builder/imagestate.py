@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ from vmagent.dockerfile import ports, tree
 from vmagent.dockerfile.expand import Scope
 from vmagent.dockerfile.text import go_quote
 from vmagent.images import config as image_config
+from vmagent.images.changes import DEFAULT_SHELL, absolute, changed_fields
 from vmagent.images.platforms import Platform
 
 COMMENT = "buildkit.dockerfile.v0"
-DEFAULT_SHELL = ("/bin/sh", "-c")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -87,8 +86,7 @@ class ImageState:
 
     def absolute(self, path: str) -> str:
         """`path` of an instruction, relative to WORKDIR. A slash at the end stays, since it means a folder."""
-        joined = posixpath.normpath(posixpath.join("/", self.cwd, path))
-        joined = "/" + joined.lstrip("/")
+        joined = absolute(self.inner, path)
         is_folder = path.endswith(("/", "/.")) or path in (".", "..")
         return joined if not is_folder or joined == "/" else joined + "/"
 
@@ -178,61 +176,56 @@ def _decimal(value: int, size: int) -> str:
     return f"{whole}.{digits}" if digits else str(whole)
 
 
-def command_words(state: ImageState, command: tree.CommandLine) -> list[str]:
-    """What CMD and ENTRYPOINT execute."""
-    return [*state.shell, *command.words] if command.shell else [*command.words]
-
-
 def apply(state: ImageState, instruction: tree.Instruction, scope: Scope) -> ImageState:
     """The image after an instruction that only changes the configuration, its variables replaced.
 
     Raises DockerfileError.
     """
-    changed = _apply(state, instruction)
-    return replace(changed, scope=scope)
+    fields = changed_fields(state.inner, instruction)
+    created_by = _history(instruction, fields)
+    sets_cmd, whole = state.sets_cmd, state.whole
+    match instruction:
+        case tree.Cmd():
+            fields["ArgsEscaped"] = True if instruction.command.shell else None
+            sets_cmd = True
+        case tree.Entrypoint() if not sets_cmd:
+            fields["Cmd"] = None
+        case tree.Maintainer():
+            whole = {**whole, "author": instruction.name}
+    return replace(state.with_config(created_by, **fields), scope=scope, sets_cmd=sets_cmd, whole=whole)
 
 
-def _apply(state: ImageState, found: tree.Instruction) -> ImageState:
+def _history(found: tree.Instruction, fields: Mapping[str, Any]) -> str:
+    """The history's `created_by` of an instruction that sets `fields`; "" for one that the history does not have."""
     match found:
         case tree.Env():
-            env = list(state.inner.get("Env") or ())
-            for pair in found.pairs:
-                env = image_config.set_env(env, pair.key, pair.value)
-            return state.with_config(f"ENV {_joined(found.pairs)}", Env=env)
+            return f"ENV {_joined(found.pairs)}"
         case tree.Label():
-            labels = {**(state.inner.get("Labels") or {}), **{pair.key: pair.value for pair in found.pairs}}
-            return state.with_config(f"LABEL {_joined(found.pairs)}", Labels=labels)
+            return f"LABEL {_joined(found.pairs)}"
         case tree.Arg():
             said = [one.name if one.value is None else f"{one.name}={one.value}" for one in found.arguments]
-            return state.with_config(f"ARG {' '.join(said)}")
+            return f"ARG {' '.join(said)}"
         case tree.Maintainer():
-            changed = state.with_config(f"MAINTAINER {found.name}")
-            return replace(changed, whole={**state.whole, "author": found.name})
+            return f"MAINTAINER {found.name}"
         case tree.Cmd():
-            words = command_words(state, found.command)
-            changed = state.with_config(
-                f"CMD {_words(words)}", Cmd=words, ArgsEscaped=True if found.command.shell else None
-            )
-            return replace(changed, sets_cmd=True)
+            return f"CMD {_words(fields['Cmd'])}"
         case tree.Entrypoint():
-            words = command_words(state, found.command)
-            cmd = {} if state.sets_cmd else {"Cmd": None}
-            return state.with_config(f"ENTRYPOINT {_words(words)}", Entrypoint=words, **cmd)
+            return f"ENTRYPOINT {_words(fields['Entrypoint'])}"
         case tree.Shell():
-            return state.with_config(f"SHELL [{' '.join(found.words)}]", Shell=[*found.words])
+            return f"SHELL [{' '.join(found.words)}]"
         case tree.User():
-            return state.with_config(f"USER {found.user}", User=found.user)
+            return f"USER {found.user}"
         case tree.StopSignal():
-            return state.with_config(f"STOPSIGNAL {found.signal}", StopSignal=found.signal)
+            return f"STOPSIGNAL {found.signal}"
         case tree.Volume():
-            volumes = {**(state.inner.get("Volumes") or {}), **{path: {} for path in found.paths}}
-            return state.with_config(f"VOLUME [{' '.join(found.paths)}]", Volumes=volumes)
+            return f"VOLUME [{' '.join(found.paths)}]"
         case tree.Expose():
-            return _expose(state, found)
+            said = [f"{port}:{{}}" for port in sorted(set(ports.exposed_ports(found.ports)))]
+            return f"EXPOSE map[{' '.join(said)}]"
         case tree.Healthcheck():
-            return _healthcheck(state, found.health)
+            return f"HEALTHCHECK {_health(found.health)}"
         case tree.Onbuild():
-            return state.with_config("", OnBuild=[*(state.inner.get("OnBuild") or ()), found.trigger])
+            return ""
     raise ValueError(f"{found.keyword} is no instruction of the configuration")
 
 
@@ -240,24 +233,8 @@ def _joined(pairs: Sequence[tree.Pair]) -> str:
     return " ".join(f"{pair.key}={pair.value}" for pair in pairs)
 
 
-def _expose(state: ImageState, found: tree.Expose) -> ImageState:
-    asked = dict.fromkeys(ports.exposed_ports(found.ports))
-    exposed = {**(state.inner.get("ExposedPorts") or {}), **{port: {} for port in asked}}
-    said = " ".join(f"{port}:{{}}" for port in sorted(asked))
-    return state.with_config(f"EXPOSE map[{said}]", ExposedPorts=exposed)
-
-
-def _healthcheck(state: ImageState, health: tree.Health) -> ImageState:
-    made: dict[str, Any] = {"Test": [*health.test]}
-    times = {
-        "Interval": health.interval_ns,
-        "Timeout": health.timeout_ns,
-        "StartPeriod": health.start_period_ns,
-        "StartInterval": health.start_interval_ns,
-    }
-    made |= {key: value for key, value in times.items() if value}
-    if health.retries:
-        made["Retries"] = health.retries
-    said = " ".join(f'"{_go_duration(value)}"' for value in times.values())
+def _health(health: tree.Health) -> str:
+    times = (health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns)
+    said = " ".join(f'"{_go_duration(value)}"' for value in times)
     code = f"'\\x{health.retries:02x}'" if health.retries < 0x20 else repr(chr(health.retries))
-    return state.with_config(f"HEALTHCHECK &{{{_words(health.test)} {said} {code}}}", Healthcheck=made)
+    return f"&{{{_words(health.test)} {said} {code}}}"

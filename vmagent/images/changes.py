@@ -1,4 +1,5 @@
-"""`docker commit --change` and `docker import --change`: Dockerfile instructions that change a config."""
+"""What Dockerfile instructions change in a container config (docker's `Config`): for builds, and for the changes of
+`docker commit --change` and `docker import --change`."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from vmagent.dockerfile.parser import parse_changes
 from vmagent.dockerfile.ports import exposed_ports
 from vmagent.images.config import set_env
 
+DEFAULT_SHELL = ("/bin/sh", "-c")
 _ALLOWED = frozenset(
     {"cmd", "entrypoint", "env", "expose", "healthcheck", "label", "onbuild", "stopsignal", "user", "volume", "workdir"}
 )
@@ -29,42 +31,57 @@ def apply_changes(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str
     for written in instructions:
         env = dict(entry.partition("=")[::2] for entry in made.get("Env") or ())
         found = step(written, Scope(env), BuildArguments()).instruction
-        _apply(made, found)
+        made |= changed_fields(made, found)
         if isinstance(found, tree.Entrypoint) and not sets_command:
             made.pop("Cmd", None)
         sets_command |= isinstance(found, tree.Cmd)
     return made
 
 
-def _apply(made: dict[str, Any], found: tree.Instruction) -> None:
+def changed_fields(config: Mapping[str, Any], found: tree.Instruction) -> dict[str, Any]:
+    """The fields of a container config that an expanded instruction sets, with their new values.
+
+    An instruction that sets none gives an empty dict. `config` stays as it is. Raises DockerfileError.
+    """
     match found:
         case tree.Cmd():
-            made["Cmd"] = _command(made, found.command)
+            return {"Cmd": _command(config, found.command)}
         case tree.Entrypoint():
-            made["Entrypoint"] = _command(made, found.command)
+            return {"Entrypoint": _command(config, found.command)}
+        case tree.Shell():
+            return {"Shell": [*found.words]}
         case tree.Env():
+            env = [*(config.get("Env") or ())]
             for pair in found.pairs:
-                made["Env"] = set_env(made.get("Env") or [], pair.key, pair.value)
+                env = set_env(env, pair.key, pair.value)
+            return {"Env": env}
         case tree.Label():
-            made["Labels"] = {**(made.get("Labels") or {}), **{pair.key: pair.value for pair in found.pairs}}
+            return {"Labels": {**(config.get("Labels") or {}), **{pair.key: pair.value for pair in found.pairs}}}
         case tree.Expose():
-            made["ExposedPorts"] = {**(made.get("ExposedPorts") or {}), **_keys(exposed_ports(found.ports))}
+            return {"ExposedPorts": {**(config.get("ExposedPorts") or {}), **_keys(exposed_ports(found.ports))}}
         case tree.Volume():
-            made["Volumes"] = {**(made.get("Volumes") or {}), **_keys(found.paths)}
+            return {"Volumes": {**(config.get("Volumes") or {}), **_keys(found.paths)}}
         case tree.User():
-            made["User"] = found.user
+            return {"User": found.user}
         case tree.Workdir():
-            made["WorkingDir"] = posixpath.normpath(posixpath.join("/", made.get("WorkingDir") or "", found.path))
+            return {"WorkingDir": absolute(config, found.path)}
         case tree.StopSignal():
-            made["StopSignal"] = found.signal
+            return {"StopSignal": found.signal}
         case tree.Onbuild():
-            made["OnBuild"] = [*(made.get("OnBuild") or []), found.trigger]
+            return {"OnBuild": [*(config.get("OnBuild") or ()), found.trigger]}
         case tree.Healthcheck():
-            made["Healthcheck"] = _health(found.health)
+            return {"Healthcheck": _health(found.health)}
+    return {}
 
 
-def _command(made: Mapping[str, Any], command: tree.CommandLine) -> list[str]:
-    shell = made.get("Shell") or ["/bin/sh", "-c"]
+def absolute(config: Mapping[str, Any], path: str) -> str:
+    """`path` of an instruction, relative to WORKDIR, cleaned and without a slash at the end."""
+    joined = posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "", path))
+    return "/" + joined.lstrip("/")  # normpath keeps two leading slashes
+
+
+def _command(config: Mapping[str, Any], command: tree.CommandLine) -> list[str]:
+    shell = config.get("Shell") or DEFAULT_SHELL
     return [*shell, *command.words] if command.shell else [*command.words]
 
 
