@@ -14,7 +14,7 @@ from typing import Any
 
 from vmagent.dockerfile import ports, tree
 from vmagent.dockerfile.expand import Scope
-from vmagent.dockerfile.text import go_quote
+from vmagent.dockerfile.text import go_quote, go_quote_rune
 from vmagent.images import config as image_config
 from vmagent.images.changes import DEFAULT_SHELL, absolute, changed_fields
 from vmagent.images.platforms import Platform
@@ -236,5 +236,4 @@ def _joined(pairs: Sequence[tree.Pair]) -> str:
 def _health(health: tree.Health) -> str:
     times = (health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns)
     said = " ".join(f'"{_go_duration(value)}"' for value in times)
-    code = f"'\\x{health.retries:02x}'" if health.retries < 0x20 else repr(chr(health.retries))
-    return f"&{{{_words(health.test)} {said} {code}}}"
+    return f"&{{{_words(health.test)} {said} {go_quote_rune(health.retries)}}}"

@@ -23,6 +23,12 @@ def go_quote(text: str) -> str:
     return '"' + "".join(map(_quoted, text)) + '"'
 
 
+def go_quote_rune(code: int) -> str:
+    """A number as Go's %q writes it: the character of that code point, U+FFFD where there is none."""
+    character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
+    return "'\\''" if character == "'" else "'\"'" if character == '"' else f"'{_quoted(character)}'"
+
+
 def _quoted(character: str) -> str:
     code = ord(character)
     if escape := _ESCAPES.get(character):
