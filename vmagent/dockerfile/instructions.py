@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -179,14 +180,24 @@ def _maintainer(request: _Request) -> Maintainer:
     return Maintainer(**request.common, name=name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
+class _Files(_Common):
     sources: tuple[str, ...]
     contents: tuple[Heredoc, ...]
     destination: str
+    chown: str
+    chmod: str
+    link: bool
+    exclude: tuple[str, ...]
 
 
-def _files(request: _Request) -> _Files:
+def _files(request: _Request, known: Mapping[str, Kind]) -> tuple[_Files, Flags]:
+    """What COPY and ADD have, and their flags: those in `known`."""
+    if len(request.arguments) < 2:
+        raise DockerfileError(
+            f"{request.name} requires at least two arguments, but only one was provided. Destination could not be"
+            " determined"
+        )
+    flags = request.flags(known)
     *sources, destination = request.arguments
     if heredoc_or_path(destination):
         raise DockerfileError(f"{request.name} cannot accept a heredoc as a destination")
@@ -195,12 +206,20 @@ def _files(request: _Request) -> _Files:
     contents: list[Heredoc] = []
     for source in sources:
         if found := heredoc_or_path(source):
-            contents.append(
-                Heredoc(found.name, bodies.get(found.name, ""), found.expand, found.chomp, found.descriptor)
-            )
+            contents.append(dataclasses.replace(found, content=bodies.get(found.name, "")))
         else:
             paths.append(source)
-    return _Files(tuple(paths), tuple(contents), destination)
+    files = _Files(
+        **request.common,
+        sources=tuple(paths),
+        contents=tuple(contents),
+        destination=destination,
+        chown=flags.text("chown"),
+        chmod=flags.text("chmod"),
+        link=bool(flags.switch("link")),
+        exclude=flags.all("exclude"),
+    )
+    return files, flags
 
 
 def heredoc_or_path(word: str) -> Heredoc | None:
@@ -211,45 +230,15 @@ def heredoc_or_path(word: str) -> Heredoc | None:
         return None
 
 
-def _two(request: _Request) -> None:
-    if len(request.arguments) < 2:
-        raise DockerfileError(
-            f"{request.name} requires at least two arguments, but only one was provided. Destination could not be"
-            " determined"
-        )
-
-
 def _copy(request: _Request) -> Copy:
-    _two(request)
-    flags = request.flags(_COPY_FLAGS)
-    files = _files(request)
-    return Copy(
-        **request.common,
-        sources=files.sources,
-        contents=files.contents,
-        destination=files.destination,
-        from_=flags.text("from"),
-        chown=flags.text("chown"),
-        chmod=flags.text("chmod"),
-        link=bool(flags.switch("link")),
-        parents=bool(flags.switch("parents")),
-        exclude=flags.all("exclude"),
-    )
+    files, flags = _files(request, _COPY_FLAGS)
+    return Copy(**files, from_=flags.text("from"), parents=bool(flags.switch("parents")))
 
 
 def _add(request: _Request) -> Add:
-    _two(request)
-    flags = request.flags(_ADD_FLAGS)
-    files = _files(request)
+    files, flags = _files(request, _ADD_FLAGS)
     return Add(
-        **request.common,
-        sources=files.sources,
-        contents=files.contents,
-        destination=files.destination,
-        chown=flags.text("chown"),
-        chmod=flags.text("chmod"),
-        link=bool(flags.switch("link")),
-        exclude=flags.all("exclude"),
+        **files,
         checksum=flags.text("checksum"),
         keep_git_dir=bool(flags.switch("keep-git-dir")),
         unpack=flags.switch("unpack"),

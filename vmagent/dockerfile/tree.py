@@ -145,31 +145,29 @@ class Maintainer(Instruction):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copy(Instruction):
-    """COPY. `sources` are paths (or globs), `contents` are heredocs, which become files of their name."""
+class Files(Instruction):
+    """What COPY and ADD have. `sources` are paths (or globs), `contents` are heredocs, which become files of their
+    name."""
 
     sources: tuple[str, ...]
     contents: tuple[Heredoc, ...]
     destination: str
-    from_: str = ""
     chown: str = ""
     chmod: str = ""
     link: bool = False
-    parents: bool = False
     exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Add(Instruction):
+class Copy(Files):
+    from_: str = ""
+    parents: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Files):
     """ADD. Sources may also be URLs and git repositories. `unpack` is None where the flag is not given."""
 
-    sources: tuple[str, ...]
-    contents: tuple[Heredoc, ...]
-    destination: str
-    chown: str = ""
-    chmod: str = ""
-    link: bool = False
-    exclude: tuple[str, ...] = ()
     checksum: str = ""
     keep_git_dir: bool = False
     unpack: bool | None = None
