@@ -183,10 +183,15 @@ def test_a_fault_of_a_mount(mount: str, message: str) -> None:
         (("1-3/udp",), ("1/udp", "2/udp", "3/udp")),
         (("127.0.0.1:80:8080", "[::1]:1:2/udp", "5:6"), ("8080/tcp", "2/udp", "6/tcp")),
         (("1-2:3", "0", "65535"), ("3/tcp", "0/tcp", "65535/tcp")),
+        (("2", "1-3", "2-2/udp", "3-4/tcp"), ("2/tcp", "1/tcp", "3/tcp", "2/udp", "4/tcp")),
     ],
 )
 def test_the_ports_of_expose(words: tuple[str, ...], ports: tuple[str, ...]) -> None:
     assert exposed_ports(words) == ports
+
+
+def test_many_ranges_make_no_more_ports_than_there_are() -> None:
+    assert exposed_ports(["0-65535"] * 8000) == tuple(f"{port}/tcp" for port in range(1 << 16))
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def _history(found: tree.Instruction, fields: Mapping[str, Any]) -> str:
         case tree.Volume():
             return f"VOLUME [{' '.join(found.paths)}]"
         case tree.Expose():
-            said = [f"{port}:{{}}" for port in sorted(set(ports.exposed_ports(found.ports)))]
+            said = [f"{port}:{{}}" for port in sorted(ports.exposed_ports(found.ports))]
             return f"EXPOSE map[{' '.join(said)}]"
         case tree.Healthcheck():
             return f"HEALTHCHECK {_health(found.health)}"

@@ -12,11 +12,12 @@ _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 def exposed_ports(words: Iterable[str]) -> tuple[str, ...]:
-    """`8080`, `53/udp`, `8000-8002/tcp` as `number/protocol`, in order. Raises DockerfileError.
+    """`8080`, `53/udp`, `8000-8002/tcp` as `number/protocol`, in order, each once. Raises DockerfileError.
 
     An address and a host's port before it are read and dropped, as docker does.
     """
     found: list[str] = []
+    seen = {protocol: bytearray(1 << 16) for protocol in _PROTOCOLS}  # 1 for a port that is in `found`
     for word in words:
         address, host, container = split_port(word)
         port, _, protocol = container.partition("/")
@@ -31,7 +32,10 @@ def exposed_ports(words: Iterable[str]) -> tuple[str, ...]:
             host_first, host_last = _range(host, "hostPort")
             if last - first != host_last - host_first and last != first:
                 raise DockerfileError(f"invalid ranges specified for container and host Ports: {port} and {host}")
-        found += [f"{number}/{protocol}" for number in range(first, last + 1)]
+        # A line may hold thousands of ranges: only ports that are new are gone through.
+        while (first := seen[protocol].find(0, first, last + 1)) >= 0:
+            seen[protocol][first] = 1
+            found.append(f"{first}/{protocol}")
     return tuple(found)
 
 
