@@ -6,10 +6,11 @@ Names are sorted, owners numeric, times whole seconds. The folder must not chang
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from vmagent.images import tarwriter
 from vmagent.images.tarstream import CHAR, DEVICE_BLOCK, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
@@ -30,6 +31,20 @@ _KINDS = {
 }
 
 
+class _Opened:
+    """A folder that is being read: its descriptor, the path of its entries, the names that are left."""
+
+    def __init__(self, fd: int, prefix: str) -> None:
+        self.fd, self.prefix = fd, prefix
+        self._left: list[str] | None = None
+
+    def next(self) -> str:
+        """The next name, "" after the last one."""
+        if self._left is None:
+            self._left = sorted(os.listdir(self.fd), key=os.fsencode, reverse=True)
+        return self._left.pop() if self._left else ""
+
+
 class TreeTar:
     """One pass over a folder. After it, `file_bytes` is the sum of the sizes of its regular files."""
 
@@ -37,25 +52,33 @@ class TreeTar:
         self.file_bytes = 0
         self._seen: dict[tuple[int, int], str] = {}
 
-    def blocks(self, folder: str) -> Iterator[bytes]:
+    def blocks(self, folder: str) -> Generator[bytes, None, None]:
         """The tar, in pieces of about 1 MiB. Raises OSError."""
-        fd = os.open(folder, _FOLDER)
         held = bytearray()
-        try:
-            for piece in self._children(fd, ""):
+        with contextlib.closing(self._pieces(folder)) as pieces:
+            for piece in pieces:
                 held += piece
                 if len(held) >= _READ:
                     yield bytes(held)
                     held.clear()
-        finally:
-            os.close(fd)
         yield bytes(held) + tarwriter.END
 
-    def _children(self, fd: int, prefix: str) -> Iterator[bytes]:
-        for name in sorted(os.listdir(fd), key=os.fsencode):
-            yield from self._entry(fd, name, prefix + name)
+    def _pieces(self, folder: str) -> Generator[bytes, None, None]:
+        """Depth first, without recursion: a tree may be deeper than Python's stack."""
+        opened = [_Opened(os.open(folder, _FOLDER), "")]
+        try:
+            while opened:
+                inner = opened[-1]
+                if name := inner.next():
+                    yield from self._entry(inner.fd, name, inner.prefix + name, opened)
+                else:
+                    os.close(opened.pop().fd)
+        finally:
+            for left in opened:
+                os.close(left.fd)
 
-    def _entry(self, folder_fd: int, name: str, path: str) -> Iterator[bytes]:
+    def _entry(self, folder_fd: int, name: str, path: str, opened: list[_Opened]) -> Iterator[bytes]:
+        """The pieces of one entry; a folder's own, and the folder is added to `opened`."""
         info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
         kind = _KINDS.get(stat.S_IFMT(info.st_mode))
         if kind is None:
@@ -64,15 +87,12 @@ class TreeTar:
             yield self._marker(path[: -len(name)] + WHITEOUT + name)
         elif kind == DIRECTORY:
             fd = os.open(name, _FOLDER, dir_fd=folder_fd)
-            try:
-                xattrs = _xattrs(fd)
-                is_opaque = xattrs.pop(OPAQUE_XATTR, b"") == b"y"
-                yield self._header(path, kind, info, xattrs=xattrs)
-                if is_opaque:
-                    yield self._marker(f"{path}/{OPAQUE}")
-                yield from self._children(fd, path + "/")
-            finally:
-                os.close(fd)
+            opened.append(_Opened(fd, path + "/"))
+            xattrs = _xattrs(fd)
+            is_opaque = xattrs.pop(OPAQUE_XATTR, b"") == b"y"
+            yield self._header(path, kind, info, xattrs=xattrs)
+            if is_opaque:
+                yield self._marker(f"{path}/{OPAQUE}")
         elif kind == REGULAR:
             yield from self._regular(folder_fd, name, path, info)
         else:
