@@ -40,7 +40,7 @@ def plain_tar(data_root: DataRoot, layer: Layer) -> Iterator[bytes]:
         path = data_root.blobs / hex_of(layer.blob.digest)
     with contextlib.ExitStack() as stack:
         if path is None:
-            blocks = TreeTar().blocks(str(data_root.layers / hex_of(layer.diff_id) / DIFF))
+            blocks: Iterator[bytes] = TreeTar().blocks(str(data_root.layers / hex_of(layer.diff_id) / DIFF))
         else:
             blocks = file_blocks(stack.enter_context(path.open("rb", buffering=0)).fileno())
             if layer.kind is Kind.DIR and layer.blob is not None:
