@@ -87,6 +87,8 @@ def test_requests_are_answered_by_number_and_none_waits_for_another(tmp_path: Pa
                 await guest.request("dance", "now")
             with pytest.raises(VmError, match="no such request: time with 1 words"):
                 await guest.request("time", "5")
+            with pytest.raises(VmError, match="the request is too long"):
+                await guest.request("engine", "GET", "/" + "x" * 50_000)
             assert not engine.done()
             seen: list[bytes] = []
             server = await asyncio.start_unix_server(replying(seen), tmp_path / "run" / "cove.sock")

@@ -346,6 +346,7 @@ static void serve_engine(char **words) {
     char request[4096];
     int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: cove\r\nContent-Length: 0\r\n"
                           "Connection: close\r\n\r\n", words[0], words[1]);
+    if (length < 0 || (size_t)length >= sizeof request) return say("%" PRIu64 " error the request is too long", number);
     size_t got = 0;
     while (got == 0) { /* an engine that ended during the request is started again */
         int fd = connect_engine();
