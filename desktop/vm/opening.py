@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
@@ -20,8 +21,14 @@ async def open_engine(guest: Guest, limit_s: float) -> None:
 
 
 async def engine_is_idle(guest: Guest, limit_s: float) -> bool:
-    """Whether no container runs. Raises VmError."""
-    body = await _request(guest, "GET", "/containers/json", limit_s, "list its containers")
+    """Whether no container runs. `limit_s` is for all of the request: containers that use the processors make marks of
+    progress for as long as the engine hangs. Raises VmError."""
+    guest.marks.clear()  # an engine that ended since the VM's start, and was started again, is no obstacle
+    try:
+        async with asyncio.timeout(limit_s):
+            body = await _request(guest, "GET", "/containers/json", limit_s, "list its containers")
+    except TimeoutError:
+        raise VmError(f"the engine in the VM does not list its containers within {limit_s:.0f} s", _LOGS) from None
     return body.strip() == b"[]"
 
 

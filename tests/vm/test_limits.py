@@ -151,3 +151,20 @@ def test_an_engine_without_running_containers_is_idle(body: bytes, idle: bool) -
         assert await engine_is_idle(Scripted(said(b"HTTP/1.1 200 OK\r\n\r\n" + body), 1), 60) == idle
 
     run(scenario())
+
+
+def test_an_engine_that_hangs_while_its_containers_work_is_not_asked_for_ever() -> None:
+    async def scenario() -> None:
+        with pytest.raises(VmError, match="does not list its containers within 10 s"):
+            await engine_is_idle(Scripted(said(b"HTTP/1.1 200 OK\r\n\r\n[]"), 1000, "working", 1), 10)
+
+    assert run(scenario()) == pytest.approx(10)
+
+
+def test_an_engine_that_ended_once_and_was_started_again_may_be_idle() -> None:
+    async def scenario() -> None:
+        guest = Scripted(said(b"HTTP/1.1 200 OK\r\n\r\n[]"), 1)
+        guest.marks.add(Mark("error", 5, "the engine ended with status 1 and is started again"))
+        assert await engine_is_idle(guest, 10)
+
+    run(scenario())
