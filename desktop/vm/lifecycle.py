@@ -127,7 +127,7 @@ class VirtualMachine:
 
     async def _save(self, machine: Machine) -> bool:
         """Save the session if that is possible; whether it was. After False the guest runs as before."""
-        if not machine.fits or machine.qmp.no_space.is_set():
+        if not self._platform.saves_states or not machine.fits or machine.qmp.no_space.is_set():
             return False
         try:
             if not await engine_is_idle(machine.guest, IDLE_LIMIT_S):

@@ -16,9 +16,11 @@ from desktop.client.host import HostState
 from desktop.platform import platform_for
 from desktop.platform.base import LocalAddress
 from desktop.tunnel.keys import KeyFiles, ensure_keys
+from desktop.tunnel.transport import Stream
 from desktop.vm import qmp
 from desktop.vm.accelerator import Accelerator
 from desktop.vm.errors import VmError
+from desktop.vm.lifecycle import VirtualMachine
 from desktop.vm.machine import Record
 from desktop.vm.qmp import QmpSession
 from tests.support.limits import HANG_S
@@ -100,6 +102,33 @@ def test_a_stop_during_the_adoption_stops_the_guest_in_order(left: Left) -> None
     assert left.qemu.stdout.read().splitlines()[-1] == "stop"
     assert left.qemu.wait(HANG_S) == 0
     assert not left.vm.paths.vm_record.exists()
+
+
+def test_where_no_state_can_be_saved_a_stop_does_not_try(left: Left) -> None:
+    """Like Windows, where QEMU takes no open file. The guest would be paused by then."""
+    platform = platform_for("linux")
+    platform.saves_states = False
+    record = Record.load(left.vm.paths.vm_record)
+    assert record is not None
+    record._replace(fits={"QEMU": "of this home"}).save(left.vm.paths.vm_record)
+
+    async def refuse(name: str, stream: Stream) -> None:
+        stream.close()
+
+    async def scenario() -> None:
+        changed = asyncio.Event()
+        machine = VirtualMachine(left.vm.paths, platform, left.vm.environ, changed.set, refuse)
+        machine.adopt()
+        while "tunnel" not in [step.name for step in machine.state.steps]:
+            changed.clear()
+            await changed.wait()
+        await machine.stop()
+
+    asyncio.run(scenario())
+    assert left.qemu.stdout is not None
+    requests = left.qemu.stdout.read().split("\n")
+    assert "stop" in requests
+    assert "engine GET /containers/json" not in requests
 
 
 def test_an_agent_that_is_ended_during_the_adoption_stops_the_guest_in_order(left: Left) -> None:
