@@ -54,6 +54,11 @@ def test_a_state_or_disk_that_was_touched_is_named(saved: SavedState, tmp_path: 
     with pytest.raises(VmError, match=r"disk was changed since"):
         saved.check(FITS)
     saved.finish(FITS, tmp_path / "disk")
+    with saved.state.open("ab") as state:
+        state.write(b"x")
+    with pytest.raises(VmError, match=r"state was changed since"):
+        saved.check(FITS)
+    saved.finish(FITS, tmp_path / "disk")
     (tmp_path / "disk").unlink()
     with pytest.raises(VmError, match=r"disk is missing"):
         saved.check(FITS)

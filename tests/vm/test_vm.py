@@ -310,15 +310,20 @@ def test_an_idle_vm_is_saved_and_goes_on_and_what_does_not_fit_is_dropped_with_i
     assert len({drawn for *_, drawn in seen}) == 3, "two VMs of one template draw different random bytes"
 
     vm.cove("vm", "stop", "--shutdown")
-    with (vm.paths.template / "state").open("ab") as file:
-        file.write(b"x")
+    damage(vm.paths.template / "state")
     seen.append(told())
-    assert (seen[3][0], [reason.partition(":")[0] for reason in seen[3][1]]) == (
-        "cold",
-        ["the template was dropped"],
-    )
+    failed = "the template was dropped: QEMU can't restore it: load of migration failed: Invalid argument"
+    assert seen[3][:2] == ("cold", (failed,))
     assert vm.docker("inspect", "-f", "{{.Id}}", "kept").stdout.strip() == name
     vm.docker("rm", "kept")
+
+
+def damage(state: Path) -> None:
+    """Overwrite the head of a saved state. Size and time stay, so that only QEMU notices it."""
+    before = state.stat()
+    with state.open("r+b") as file:
+        file.write(b"x" * 4096)
+    os.utime(state, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm, busybox: str) -> None:

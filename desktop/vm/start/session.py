@@ -41,7 +41,7 @@ class Session:
             machine = await launch(plan, disk=Disk(plan.paths.data_disk), incoming=True)
             step.detail = f"{plan.hardware.cpus} CPUs, {plan.hardware.memory_mb} MB"
         with plan.steps.step("restore"):
-            await or_gone(machine, machine.restore(self._saved.state))
+            await machine.restore(self._saved.state)  # its error says more of QEMU's end than `or_gone`
             await asyncio.to_thread(self._saved.consume)
             await machine.resume()
             await or_gone(machine, refresh(machine))

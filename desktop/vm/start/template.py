@@ -50,7 +50,7 @@ class Template:
             machine = await launch(plan, incoming=True)
             step.detail = f"{plan.hardware.cpus} CPUs, {plan.hardware.memory_mb} MB"
         with plan.steps.step("restore"):
-            await or_gone(machine, machine.restore(self._saved.state))
+            await machine.restore(self._saved.state)  # its error says more of QEMU's end than `or_gone`
             await machine.add_disk(plan.paths.data_disk)
             await machine.resume()
             await or_gone(machine, refresh(machine))
