@@ -22,7 +22,8 @@ from desktop.ui.facts import Container, EngineFacts, EnginePhase, Image, State
 from desktop.ui.icons import Icons
 from desktop.ui.image_model import ImageModel, NamedImage
 from desktop.ui.images_page import ImagesPage
-from desktop.ui.palette import Offer, Palette
+from desktop.ui.palette import Palette
+from desktop.ui.palette_search import Offer
 from desktop.ui.pulls import Pulls
 from desktop.ui.recent import RecentRuns
 from desktop.ui.run import Run, UsualTimes

@@ -19,7 +19,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QToolTip, QTreeView, QWidget
 
 from desktop.ui.buttons import paint_check
-from desktop.ui.container_model import Column, ContainerFilter, ContainerModel, Group, Index, Row
+from desktop.ui.container_filter import ContainerFilter
+from desktop.ui.container_model import Column, ContainerModel, Group, Index, Row
 from desktop.ui.facts import Container, State
 from desktop.ui.glyphs import FRAMES_PER_S, motion_allowed
 from desktop.ui.icons import Icons

@@ -21,7 +21,8 @@ from desktop.ui.boot import StepList
 from desktop.ui.buttons import Button, Segments
 from desktop.ui.cards import Banner, EmptyPage, Field, Label
 from desktop.ui.container_actions import ContainerActions
-from desktop.ui.container_model import ContainerModel, Segment, segment_of
+from desktop.ui.container_filter import Segment, segment_of
+from desktop.ui.container_model import ContainerModel
 from desktop.ui.container_table import ContainerTable, RoundedView
 from desktop.ui.facts import Container, EngineFacts, EnginePhase, State
 from desktop.ui.icons import Icons

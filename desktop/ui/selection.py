@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QObject, Signal
 
-from desktop.ui.container_model import ContainerFilter, Group, Row
+from desktop.ui.container_filter import ContainerFilter
+from desktop.ui.container_model import Group, Row
 from desktop.ui.facts import Container
 
 NONE, SOME, ALL = 0, 1, 2  # how much of a project, or of all rows, is selected

@@ -19,7 +19,8 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is loaded
 
 from PySide6.QtWidgets import QApplication
 
-from desktop.ui.container_model import ContainerFilter, ContainerModel
+from desktop.ui.container_filter import ContainerFilter
+from desktop.ui.container_model import ContainerModel
 from desktop.ui.facts import PROJECT_LABEL, Container, Usage
 
 COUNT, ROUNDS = 1600, 15

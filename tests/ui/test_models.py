@@ -16,7 +16,8 @@ from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import PullProgress
 from desktop.ui.activity_page import ActivityModel
-from desktop.ui.container_model import Column, ContainerFilter, ContainerModel, Group, Segment
+from desktop.ui.container_filter import ContainerFilter, Segment
+from desktop.ui.container_model import Column, ContainerModel, Group
 from desktop.ui.facts import Container, Doing, Happening, Image, Port, State, Usage, ports_of_inspect, ports_of_list
 from desktop.ui.image_model import ImageFilter, ImageModel, ImageSegment
 from desktop.ui.run import LayerModel

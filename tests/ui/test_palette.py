@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from desktop.ui.facts import Container
-from desktop.ui.palette import Offer, find, preselected
+from desktop.ui.palette_search import Offer, find, preselected
 from desktop.ui.run_options import RunWish
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
