@@ -96,9 +96,9 @@ class StatusLog:
         seen = 0
         while True:
             news = self._news
-            if seen < len(self._events):
-                yield merged(self._events[seen:])
-                seen += len(self._events) - seen
+            if events := self._events[seen:]:
+                seen += len(events)  # not more: others may come while the caller sends these
+                yield merged(events)
             elif self._is_complete:
                 return
             else:
