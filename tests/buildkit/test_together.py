@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
 
 from vmagent.builder.progress import VertexLog
+from vmagent.builder.request import Selection
+from vmagent.buildkit import messages as pb
+from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch
 from vmagent.buildkit.status import StatusLog
+from vmagent.errors import BadRequest
 
 
 def log(data: bytes) -> VertexLog:
@@ -25,3 +35,37 @@ def test_a_report_that_comes_while_a_follower_sends_is_not_lost() -> None:
         return seen
 
     assert asyncio.run(follow()) == [b"one", b"two"]
+
+
+class EndlessClient:
+    """A session whose client lists invalid files without an end."""
+
+    def __init__(self) -> None:
+        self.caller = self
+
+    def serves(self, path: str) -> bool:
+        return path == FILE_SYNC
+
+    @asynccontextmanager
+    async def open(self, *_: Any) -> AsyncIterator[EndlessClient]:
+        yield self
+
+    async def recv_message(self) -> pb.Packet:
+        await asyncio.sleep(0)
+        return pb.Packet(type=pb.PACKET_STAT, stat=pb.Stat(path="../x"))
+
+
+async def slowly(function: Callable[..., Any], *args: Any) -> Any:
+    """A disk thread that is slower than the client: packets wait meanwhile, as many as may."""
+    for _ in range(2 * BATCH_PACKETS):
+        await asyncio.sleep(0)
+    return function(*args)
+
+
+def test_a_transfer_that_fails_reads_nothing_more(tmp_path: Path) -> None:
+    async def transfer() -> set[str]:
+        with pytest.raises(BadRequest):
+            await fetch(cast("Any", EndlessClient()), "context", tmp_path, Selection(), lambda _: None, slowly)
+        return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+    assert asyncio.run(transfer()) == set()

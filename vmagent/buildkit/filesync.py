@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote_plus
@@ -91,15 +92,16 @@ async def _receive(stream: Any, receiver: Receiver, received: Received, on_disk:
     # In a task of its own: the client stops reading requests while it waits for us to take contents.
     sending = asyncio.create_task(_send_requests(stream, outgoing), name="request files")
     try:
-        async for batch, batch_bytes in _batches(stream):
-            size += batch_bytes
-            received(size)
-            for number in await on_disk(receiver.apply, batch):
-                outgoing.put_nowait(Packet(type=PACKET_REQ, ID=number))
-            if receiver.is_complete:
-                outgoing.put_nowait(Packet(type=PACKET_FIN))
-                await sending
-                return  # the client's own end says nothing more
+        async with aclosing(_batches(stream)) as batches:
+            async for batch, batch_bytes in batches:
+                size += batch_bytes
+                received(size)
+                for number in await on_disk(receiver.apply, batch):
+                    outgoing.put_nowait(Packet(type=PACKET_REQ, ID=number))
+                if receiver.is_complete:
+                    outgoing.put_nowait(Packet(type=PACKET_FIN))
+                    await sending
+                    return  # the client's own end says nothing more
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
@@ -112,7 +114,7 @@ async def _send_requests(stream: Any, outgoing: asyncio.Queue[Packet]) -> None:
     await stream.send_message(packet, end=True)
 
 
-async def _batches(stream: Any) -> AsyncIterator[tuple[list[Packet], int]]:
+async def _batches(stream: Any) -> AsyncGenerator[tuple[list[Packet], int], None]:
     """Packets as they come, as many as are there; the bytes of each batch."""
     queue: asyncio.Queue[Packet | None] = asyncio.Queue(BATCH_PACKETS)
 
@@ -120,8 +122,10 @@ async def _batches(stream: Any) -> AsyncIterator[tuple[list[Packet], int]]:
         try:
             while (packet := await stream.recv_message()) is not None:
                 await queue.put(packet)
-        finally:
+        except Exception:  # a cancellation comes from the reader: it takes no end, and the queue may be full
             await queue.put(None)
+            raise
+        await queue.put(None)
 
     task = asyncio.create_task(pump(), name="receive files")
     try:
