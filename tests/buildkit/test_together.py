@@ -1,4 +1,4 @@
-"""Parts of BuildKit's wire that several tasks use at the same time, without a client."""
+"""Parts of BuildKit's wire where tasks meet, or end in the middle; without a client."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from vmagent.builder.progress import VertexLog
 from vmagent.builder.request import Selection
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch
+from vmagent.buildkit.history import KEPT, History
+from vmagent.buildkit.protobuf import timestamp
 from vmagent.buildkit.status import StatusLog
 from vmagent.errors import BadRequest
 
@@ -69,3 +71,21 @@ def test_a_transfer_that_fails_reads_nothing_more(tmp_path: Path) -> None:
         return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
     assert asyncio.run(transfer()) == set()
+
+
+def record(ref: str, created: int) -> pb.BuildHistoryRecord:
+    return pb.BuildHistoryRecord(Ref=ref, CreatedAt=timestamp(created))
+
+
+def test_builds_that_end_together_forget_the_oldest_ones_once(tmp_path: Path) -> None:
+    async def end_two() -> list[str]:
+        history = History(tmp_path, asyncio.to_thread)
+        for number in range(KEPT):
+            await history.ended(record(f"r{number}", number), pb.StatusResponse())
+        await asyncio.gather(*(history.ended(record(ref, KEPT), pb.StatusResponse()) for ref in ("x", "y")))
+        listed = history.listen(pb.BuildHistoryRequest(EarlyExit=True))
+        return sorted([event.record.Ref async for event in listed])
+
+    expected = sorted([*(f"r{number}" for number in range(2, KEPT)), "x", "y"])
+    assert asyncio.run(end_two()) == expected
+    assert sorted(file.stem for file in tmp_path.iterdir()) == expected

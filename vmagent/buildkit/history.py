@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from vmagent.buildkit import messages as pb
@@ -49,16 +49,14 @@ class History:
         """Keep it, and forget the oldest beyond `KEPT`."""
         self._active.pop(record.Ref, None)
         self._records[record.Ref] = record
-        surplus = sorted(
-            (one for one in self._records.values() if not one.pinned),
-            key=lambda one: nanoseconds(one.CreatedAt),
-            reverse=True,
-        )[KEPT:]
+        surplus = _newest(one for one in self._records.values() if not one.pinned)[KEPT:]
+        for one in surplus:
+            del self._records[one.Ref]  # before any wait: a build that ends meanwhile must not find it too
+        for one in surplus:
+            await self._remove(one)
         if _REF.fullmatch(record.Ref):
             await self._on_disk(_write, self._file(record.Ref), record, reports)
         self._publish(pb.HISTORY_COMPLETE, record)
-        for one in surplus:
-            await self._forget(one.Ref)
 
     async def reports(self, ref: str) -> pb.StatusResponse | None:
         """Of a build that has ended; None if there is none."""
@@ -72,7 +70,7 @@ class History:
         if record is None:
             raise NotFound(f"failed to retrieve bucket for {ref}: not found")
         if delete:
-            await self._forget(ref)
+            await self._remove(self._records.pop(ref))
             return
         record.pinned = pinned
         reports = await self.reports(ref)
@@ -89,8 +87,9 @@ class History:
                 if not request.Ref or record.Ref == request.Ref:
                     yield pb.BuildHistoryEvent(type=pb.HISTORY_STARTED, record=record)
             if not request.ActiveOnly:
-                newest = sorted(self._records.values(), key=lambda one: nanoseconds(one.CreatedAt), reverse=True)
-                found = [record for record in newest if not request.Ref or record.Ref == request.Ref]
+                found = [
+                    record for record in _newest(self._records.values()) if not request.Ref or record.Ref == request.Ref
+                ]
                 for record in found[: request.Limit or None]:
                     yield pb.BuildHistoryEvent(type=pb.HISTORY_COMPLETE, record=record)
             while not request.EarlyExit:
@@ -100,10 +99,10 @@ class History:
         finally:
             self._listeners.discard(queue)
 
-    async def _forget(self, ref: str) -> None:
-        record = self._records.pop(ref)
-        if _REF.fullmatch(ref):
-            await self._on_disk(_unlink, self._file(ref))
+    async def _remove(self, record: pb.BuildHistoryRecord) -> None:
+        """Remove the file of a record that is no longer in `_records`."""
+        if _REF.fullmatch(record.Ref):
+            await self._on_disk(_unlink, self._file(record.Ref))
         self._publish(pb.HISTORY_DELETED, record)
 
     def _file(self, ref: str) -> Path:
@@ -112,6 +111,11 @@ class History:
     def _publish(self, kind: int, record: pb.BuildHistoryRecord) -> None:
         for queue in self._listeners:
             queue.put_nowait(pb.BuildHistoryEvent(type=kind, record=record))
+
+
+def _newest(records: Iterable[pb.BuildHistoryRecord]) -> list[pb.BuildHistoryRecord]:
+    """The newest first."""
+    return sorted(records, key=lambda one: nanoseconds(one.CreatedAt), reverse=True)
 
 
 def _write(file: Path, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
