@@ -89,3 +89,9 @@ def test_builds_that_end_together_forget_the_oldest_ones_once(tmp_path: Path) ->
     expected = sorted([*(f"r{number}" for number in range(2, KEPT)), "x", "y"])
     assert asyncio.run(end_two()) == expected
     assert sorted(file.stem for file in tmp_path.iterdir()) == expected
+
+
+def test_what_a_killed_engine_was_writing_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".ref.build.0123abcd.tmp").write_bytes(b"half")
+    History(tmp_path, asyncio.to_thread).open()
+    assert list(tmp_path.iterdir()) == []

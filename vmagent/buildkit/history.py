@@ -14,7 +14,7 @@ from pathlib import Path
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.filesync import OnDisk
 from vmagent.buildkit.protobuf import DecodeError, nanoseconds
-from vmagent.durable import publish
+from vmagent.durable import publish, sweep
 from vmagent.errors import NotFound
 
 KEPT = 100  # builds; pinned ones do not count
@@ -34,6 +34,7 @@ class History:
     def open(self) -> None:
         """Blocks. Read the records; a file that cannot be read is removed."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(self._folder)
         for file in self._folder.glob(f"*{_SUFFIX}"):
             record = _read(file)[0]
             if record is None:
