@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from vmagent.builder.progress import VertexLog
 from vmagent.builder.request import Selection
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.contexts import KEPT as KEPT_FOLDERS
+from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch
 from vmagent.buildkit.history import KEPT, History
 from vmagent.buildkit.protobuf import timestamp
@@ -95,3 +98,39 @@ def test_what_a_killed_engine_was_writing_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".ref.build.0123abcd.tmp").write_bytes(b"half")
     History(tmp_path, asyncio.to_thread).open()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("remove", [lambda kept: kept.give_back([]), lambda kept: kept.prune()])
+def test_a_folder_that_a_build_takes_during_a_removal_stays(
+    remove: Callable[[KeptFolders], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptFolders(tmp_path / "kept")
+    kept.open()
+    keys = [f"k{number}" for number in range(KEPT_FOLDERS + 2)]
+    folders = {key: kept.take(key) for key in keys}
+    kept.give_back(list(folders.values()))
+    for folder in folders.values():
+        folder.mkdir()
+    rmtree, taken = shutil.rmtree, list[Path]()
+
+    def take_all_meanwhile(path: Path, **options: Any) -> None:
+        if not taken:
+            taken.extend(kept.take(key) for key in keys)
+            for folder in taken:
+                folder.mkdir(exist_ok=True)
+        rmtree(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", take_all_meanwhile)
+    remove(kept)
+    assert len(set(taken)) == len(keys)
+    assert all(folder.is_dir() for folder in taken)
+
+
+def test_a_folder_that_is_given_back_counts_among_those_that_stay(tmp_path: Path) -> None:
+    kept = KeptFolders(tmp_path / "kept")
+    kept.open()
+    for number in range(KEPT_FOLDERS + 1):
+        folder = kept.take(f"k{number}")
+        folder.mkdir()
+        kept.give_back([folder])
+    assert len([entry for entry in kept.root.iterdir() if entry.is_dir()]) == KEPT_FOLDERS

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class KeptFolders:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._in_use: set[Path] = set()
+        self._lock = threading.Lock()  # of `_in_use`: the loop takes folders while disk threads remove others
 
     def open(self) -> None:
         """Blocks. Folders of an earlier boot are removed: a crash of the machine may have lost contents of files."""
@@ -51,16 +53,16 @@ class KeptFolders:
     def take(self, key: str) -> Path:
         """The folder of `key`, for the caller alone until `give_back`; another, empty one while it is in use."""
         folder = self.root / hashlib.sha256(key.encode()).hexdigest()
-        if not key or folder in self._in_use:
+        if not key or not self._claim(folder):
             folder = self.root / f"once-{secrets.token_hex(8)}"
-        self._in_use.add(folder)
+            self._claim(folder)
         return folder
 
     def prune(self) -> None:
         """Blocks. Remove all folders that no build uses."""
         for entry in self.root.iterdir():
-            if entry.is_dir() and entry not in self._in_use:
-                shutil.rmtree(entry, ignore_errors=True)
+            if entry.is_dir():
+                self._remove_idle(entry)
 
     def give_back(self, folders: Sequence[Path]) -> None:
         """Blocks. Remove those that no later build can use, and the least recently used beyond `KEPT`."""
@@ -69,11 +71,27 @@ class KeptFolders:
                 shutil.rmtree(folder, ignore_errors=True)
             elif folder.is_dir():
                 os.utime(folder)
-        idle = [entry for entry in self.root.iterdir() if entry.is_dir() and entry not in self._in_use]
-        idle.sort(key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
-        for surplus in idle[KEPT:]:
-            shutil.rmtree(surplus, ignore_errors=True)
-        self._in_use.difference_update(folders)
+        with self._lock:
+            self._in_use.difference_update(folders)
+            in_use = set(self._in_use)
+        idle = [entry for entry in self.root.iterdir() if entry.is_dir() and entry not in in_use]
+        for surplus in sorted(idle, key=_used_ns, reverse=True)[KEPT:]:
+            self._remove_idle(surplus)
+
+    def _claim(self, folder: Path) -> bool:
+        """Whether it was idle; now it is in use."""
+        with self._lock:
+            if folder in self._in_use:
+                return False
+            self._in_use.add(folder)
+            return True
+
+    def _remove_idle(self, folder: Path) -> None:
+        """In use meanwhile, so that no build takes a folder that is half removed."""
+        if self._claim(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            with self._lock:
+                self._in_use.discard(folder)
 
 
 class SessionFolder:
@@ -115,6 +133,14 @@ class SessionFolder:
         taken, self._taken = self._taken, []
         if taken:
             await self._on_disk(self._kept.give_back, taken)
+
+
+def _used_ns(folder: Path) -> int:
+    """When it was last used; 0 if it was removed meanwhile."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _read(folder: Path, path: str, limit_bytes: int) -> bytes | None:
