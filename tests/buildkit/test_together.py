@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from grpclib.exceptions import GRPCError
 
 from vmagent.builder.progress import VertexLog
 from vmagent.builder.request import Selection
+from vmagent.builder.result import BuildResult
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.contexts import KEPT as KEPT_FOLDERS
 from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch
 from vmagent.buildkit.history import KEPT, History
+from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.protobuf import timestamp
+from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.status import StatusLog
 from vmagent.errors import BadRequest
 
@@ -134,3 +138,18 @@ def test_a_folder_that_is_given_back_counts_among_those_that_stay(tmp_path: Path
         folder.mkdir()
         kept.give_back([folder])
     assert len([entry for entry in kept.root.iterdir() if entry.is_dir()]) == KEPT_FOLDERS
+
+
+def test_a_result_that_comes_after_its_job_has_ended_is_released() -> None:
+    """The client's frontend may still wait for a solve when the client returns an error."""
+
+    async def keep() -> list[str]:
+        session, released = Sessions().make({"x-docker-expose-session-uuid": "s"}), list[str]()
+        job = Job(pb.SolveRequest(Ref="r"), session)
+        job.keep(BuildResult((), lambda: released.append("first")))
+        job.close()
+        with pytest.raises(GRPCError, match="has ended"):
+            job.keep(BuildResult((), lambda: released.append("second")))
+        return released
+
+    assert asyncio.run(keep()) == ["first", "second"]

@@ -28,10 +28,14 @@ class Job:
         # What the client's frontend, which runs in the client and calls LLBBridge, returns.
         self.returned: asyncio.Future[BuildResult | None] = asyncio.get_running_loop().create_future()
         self._results: dict[str, BuildResult] = {}
+        self._is_closed = False
         self._task = asyncio.current_task()
 
     def keep(self, result: BuildResult) -> str:
-        """An id by which the client can name `result` until the job ends."""
+        """An id by which the client can name `result` until the job ends. Raises GRPCError if it has ended."""
+        if self._is_closed:
+            result.release()
+            raise GRPCError(Code.CANCELLED, f"the job {self.ref} has ended")
         result_id = secrets.token_hex(12)
         self._results[result_id] = result
         return result_id
@@ -50,6 +54,7 @@ class Job:
 
     def close(self) -> None:
         """Release what the job holds; its followers end."""
+        self._is_closed = True
         for result in self._results.values():
             result.release()
         self._results.clear()
