@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from grpclib.exceptions import GRPCError
 
+from tests.buildkit.conftest import Recorder
 from vmagent.builder.progress import VertexLog
 from vmagent.builder.request import Selection
 from vmagent.builder.result import BuildResult
+from vmagent.buildkit import jobs
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.contexts import KEPT as KEPT_FOLDERS
 from vmagent.buildkit.contexts import KeptFolders
@@ -22,9 +24,10 @@ from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch
 from vmagent.buildkit.history import KEPT, History
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.protobuf import timestamp
+from vmagent.buildkit.service import BuildKit, worker_record
 from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.status import StatusLog
-from vmagent.errors import BadRequest
+from vmagent.errors import BadRequest, EngineError
 
 
 def log(data: bytes) -> VertexLog:
@@ -153,3 +156,34 @@ def test_a_result_that_comes_after_its_job_has_ended_is_released() -> None:
         return released
 
     assert asyncio.run(keep()) == ["first", "second"]
+
+
+def test_a_build_by_the_api_shows_its_progress_although_its_session_comes_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that only name a job wait for less time than a build waits for its session."""
+    monkeypatch.setattr(jobs, "ARRIVAL_LIMIT_S", 0)
+
+    async def build() -> list[str]:
+        builder = Recorder()
+        kit = BuildKit(tmp_path, worker_record("w", "h", ""), builder, builder, builder, asyncio.to_thread)
+        await kit.open()
+        shown = list[str]()
+
+        async def read() -> None:
+            async with aclosing(kit.build("r", "s", {}, {})) as lines:
+                async for line in lines:
+                    shown.append(line["id"])
+
+        reading = asyncio.create_task(read())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        session = asyncio.create_task(kit.session({"x-docker-expose-session-uuid": "s"}, lambda _: None))
+        with pytest.raises(EngineError, match="failed to read dockerfile"):  # this session serves nothing
+            await reading
+        session.cancel()
+        await asyncio.wait([session])
+        return shown
+
+    shown = asyncio.run(build())
+    assert set(shown) == {"moby.buildkit.trace"}

@@ -86,11 +86,16 @@ class Jobs:
     def find(self, ref: str) -> Job | None:
         return self._running.get(ref)
 
+    async def arrival(self, ref: str) -> Job:
+        """The job, however long it takes to arrive."""
+        async with self._news:
+            await self._news.wait_for(lambda: ref in self._running)
+        return self._running[ref]
+
     async def get(self, ref: str) -> Job:
         """The job, which may be about to arrive. Raises GRPCError if it does not."""
         try:
-            async with asyncio.timeout(ARRIVAL_LIMIT_S), self._news:
-                await self._news.wait_for(lambda: ref in self._running)
+            async with asyncio.timeout(ARRIVAL_LIMIT_S):
+                return await self.arrival(ref)
         except TimeoutError:
             raise GRPCError(Code.NOT_FOUND, f"no such job {ref}") from None
-        return self._running[ref]

@@ -77,7 +77,7 @@ class BuildKit:
         )
         solving = asyncio.create_task(self._control.solve(request), name="build")
         try:
-            finding = asyncio.create_task(self._jobs.get(reference), name="find the build")
+            finding = asyncio.create_task(self._jobs.arrival(reference), name="find the build")
             try:
                 await asyncio.wait([solving, finding], return_when=asyncio.FIRST_COMPLETED)
             finally:
