@@ -21,10 +21,13 @@ from tests.buildkit.conftest import DIGEST, Site
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli, docker_config
 from tests.support.waiting import wait_until
+from vmagent.api.buildkit import BuildKitWire
 from vmagent.builder.request import BuildError, BuildRequest, ImageContext, InvalidBuild, Selection, Ulimit
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.filesync import send_bytes, send_tree
 from vmagent.buildkit.jobs import Job
+from vmagent.buildkit.service import BuildKit
+from vmagent.errors import Unavailable
 
 DOCKERFILE = "FROM scratch\nRUN echo hello\nRUN false\n"
 
@@ -348,3 +351,20 @@ def test_finished_builds_are_in_the_history(site: Site, context: Path) -> None:
     assert (event.record.numTotalSteps, event.record.numCompletedSteps, event.record.numWarnings) == (2, 2, 1)
     [replayed] = asyncio.run(reports(event.record.Ref))
     assert [log.msg for log in replayed.logs] == [b"hello\n"]
+
+
+@pytest.mark.logs("buildkit.unavailable")
+@pytest.mark.parametrize("error", [OSError("disk full"), Unavailable("the engine is stopping")])
+def test_a_connection_is_closed_where_the_wire_cannot_be_made(site: Site, error: Exception) -> None:
+    async def fail() -> BuildKit:
+        raise error
+
+    async def route() -> None:
+        site.running.server.http2 = BuildKitWire(fail).protocol
+
+    site.running.call(route())
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(HANG_S)
+        client.connect(str(site.running.path))
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert client.recv(1) == b""

@@ -65,7 +65,7 @@ class BuildKitWire:
         router.add("POST", "/grpc", self.grpc, hijacks=True)
 
     async def get(self) -> Served:
-        """What serves the wire. Raises EngineError."""
+        """What serves the wire. Raises EngineError, OSError."""
         if self._made is None or (self._made.done() and (self._made.cancelled() or self._made.exception())):
             self._made = asyncio.ensure_future(self._make())
         return await asyncio.shield(self._made)
@@ -108,7 +108,7 @@ class _Waiting(asyncio.Protocol):
     async def _begin(self) -> None:
         try:
             served = await self._get()
-        except EngineError as e:
+        except (EngineError, OSError) as e:
             log.warning("buildkit.unavailable", error=str(e))
             self._transport.abort()
             return
