@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import pytest
 from grpclib.exceptions import GRPCError
 
 from tests.buildkit.conftest import Recorder
+from tests.support.limits import HANG_S
 from vmagent.builder.progress import VertexLog
 from vmagent.builder.request import Selection
 from vmagent.builder.result import BuildResult
 from vmagent.buildkit import jobs
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.attachments import SessionAgents
 from vmagent.buildkit.contexts import KEPT as KEPT_FOLDERS
 from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch
@@ -29,6 +32,9 @@ from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.status import StatusLog
 from vmagent.errors import BadRequest, EngineError
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 def log(data: bytes) -> VertexLog:
     return VertexLog(vertex="sha256:1", stream=1, data=data, at_ns=1)
@@ -38,7 +44,7 @@ def test_a_report_that_comes_while_a_follower_sends_is_not_lost() -> None:
     async def follow() -> list[bytes]:
         status = StatusLog()
         status.log(log(b"one"))
-        seen = []
+        seen = list[bytes]()
         async for report in status.follow():
             if not seen:  # the follower waits here for its client
                 status.log(log(b"two"))
@@ -67,11 +73,11 @@ class EndlessClient:
         return pb.Packet(type=pb.PACKET_STAT, stat=pb.Stat(path="../x"))
 
 
-async def slowly(function: Callable[..., Any], *args: Any) -> Any:
+async def slowly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """A disk thread that is slower than the client: packets wait meanwhile, as many as may."""
     for _ in range(2 * BATCH_PACKETS):
         await asyncio.sleep(0)
-    return function(*args)
+    return function(*args, **kwargs)
 
 
 def test_a_transfer_that_fails_reads_nothing_more(tmp_path: Path) -> None:
@@ -187,3 +193,48 @@ def test_a_build_by_the_api_shows_its_progress_although_its_session_comes_late(
 
     shown = asyncio.run(build())
     assert set(shown) == {"moby.buildkit.trace"}
+
+
+class AgentClient:
+    """A session whose client ends a forwarded connection when the engine has ended its direction."""
+
+    def __init__(self) -> None:
+        self.caller = self
+        self.replies: asyncio.Queue[pb.BytesMessage | None] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def open(self, *_: Any) -> AsyncIterator[AgentClient]:
+        yield self
+
+    async def send_message(self, message: pb.BytesMessage) -> None:
+        raise AssertionError(f"nothing was to be sent: {message}")
+
+    async def end(self) -> None:
+        self.replies.put_nowait(None)
+
+    async def recv_message(self) -> pb.BytesMessage | None:
+        return await self.replies.get()
+
+
+@pytest.mark.parametrize("is_reset", [True, False])
+def test_an_ssh_connection_ends_where_the_step_s_process_breaks_it(is_reset: bool) -> None:
+    """Also with a reply that the process did not read (ECONNRESET), or that comes after its end (EPIPE)."""
+
+    async def forward() -> None:
+        client = AgentClient()
+        session = cast("Any", client)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            forwarding = asyncio.create_task(SessionAgents(session).forward("default", theirs.fileno()))
+            if is_reset:
+                theirs_sends = socket.socket(fileno=socket.dup(theirs.fileno()))
+                with theirs_sends:
+                    theirs_sends.send(b"unread")
+                ours.close()
+            else:
+                ours.close()
+                client.replies.put_nowait(pb.BytesMessage(data=b"reply"))
+            async with asyncio.timeout(HANG_S):
+                await forwarding
+
+    asyncio.run(forward())

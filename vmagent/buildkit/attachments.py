@@ -77,13 +77,22 @@ class SessionAgents:
         except EngineError:
             if not has_ended.is_set():  # after our end, the client reports the end of its input as an error
                 raise
+        except BrokenPipeError:
+            pass  # the step's process has closed its connection before the reply; leaving `open` ended the call
         finally:
             connection.close()
 
 
+async def _received(connection: socket.socket) -> bytes:
+    """What the step's process sends; nothing once it has closed its connection, also with replies unread."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(connection, _CHUNK_BYTES)
+    except ConnectionResetError:
+        return b""
+
+
 async def _send(connection: socket.socket, stream: Any, has_ended: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    while data := await loop.sock_recv(connection, _CHUNK_BYTES):
+    while data := await _received(connection):
         await stream.send_message(pb.BytesMessage(data=data))
     has_ended.set()
     await stream.end()
