@@ -129,11 +129,10 @@ class Control:
                 self.jobs.remove(job)
 
     async def _build(self, job: Job) -> Mapping[str, str]:
+        result: BuildResult | None
         if job.request.Frontend:
-            answer = await self.solver.solve(job, job.request.Frontend, job.request.FrontendAttrs)
-            if answer.result is not None:
-                job.keep(answer.result)
-            result = answer.result
+            result = await self.solver.solve(job, job.request.Frontend, job.request.FrontendAttrs)
+            job.keep(result)
         else:
             result = await job.returned
         return {} if result is None else await self.exports.export(job, result)

@@ -62,11 +62,8 @@ class Gateway:
         job = await self._job(call)
         if request.FrontendInputs or request.HasField("Definition"):
             raise GRPCError(Code.UNIMPLEMENTED, "definitions of LLB are not supported: this engine builds Dockerfiles")
-        answer = await self._solver.solve(job, request.Frontend, request.FrontendOpt)
-        result = pb.Result(metadata=answer.metadata)
-        if answer.result is not None:
-            result.ref.CopyFrom(pb.Ref(id=job.keep(answer.result)))
-        return pb.FrontendSolveResponse(result=result)
+        built = await self._solver.solve(job, request.Frontend, request.FrontendOpt)
+        return pb.FrontendSolveResponse(result=pb.Result(ref=pb.Ref(id=job.keep(built))))
 
     async def _evaluate(self, request: pb.EvaluateRequest, call: Call) -> pb.EvaluateResponse:
         """A result is never lazy here."""

@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -47,14 +47,6 @@ class Builds(Protocol):
         """Raises EngineError, mostly BuildError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Of a solve: the built images, or only metadata where the client asked about the Dockerfile."""
-
-    result: BuildResult | None
-    metadata: Mapping[str, bytes] = field(default_factory=dict)
-
-
 class Solver:
     """Solves for all jobs."""
 
@@ -65,7 +57,7 @@ class Solver:
         """Remove what clients have sent, but for builds that run."""
         await self._on_disk(self._kept.prune)
 
-    async def solve(self, job: Job, name: str, options: Mapping[str, str]) -> Answer:
+    async def solve(self, job: Job, name: str, options: Mapping[str, str]) -> BuildResult:
         """Raises GRPCError or EngineError; the details of a failed build's error show the place in the Dockerfile."""
         frontend.check_frontend(name, options)
         frontend.check_options(options)
@@ -77,7 +69,7 @@ class Solver:
             request = await _request(job, options, folders)
             job.status.source = _source(request)
             try:
-                return Answer(await self._builder.build(request, job.status))
+                return await self._builder.build(request, job.status)
             except DockerfileError as e:
                 raise GRPCError(Code.UNKNOWN, str(e), _details(e.lines, request)) from e
             except BuildError as e:
