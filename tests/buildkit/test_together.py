@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -23,7 +23,7 @@ from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents
 from vmagent.buildkit.contexts import KEPT as KEPT_FOLDERS
 from vmagent.buildkit.contexts import KeptFolders
-from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch
+from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch, send_bytes
 from vmagent.buildkit.history import KEPT, History
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.protobuf import timestamp
@@ -238,3 +238,21 @@ def test_an_ssh_connection_ends_where_the_step_s_process_breaks_it(is_reset: boo
                 await forwarding
 
     asyncio.run(forward())
+
+
+def test_an_export_that_breaks_off_closes_its_source() -> None:
+    """An archive holds an image until its end; a tar reads a folder that is removed next."""
+    closed = list[bool]()
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"one"
+        finally:
+            closed.append(True)
+
+    async def send() -> None:
+        with pytest.raises(AssertionError, match="nothing was to be sent"):
+            await send_bytes(cast("Any", AgentClient()), chunks(), 0, {})
+        assert closed == [True]
+
+    asyncio.run(send())

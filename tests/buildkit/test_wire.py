@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +244,7 @@ def test_a_tree_is_exported_to_a_folder(site: Site, context: Path, tmp_path: Pat
 
 
 def test_a_file_is_exported(site: Site, context: Path, tmp_path: Path) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         yield b"x" * 100_000
         yield b"end"
 

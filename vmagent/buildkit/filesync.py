@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -146,12 +146,15 @@ async def _batches(stream: Any) -> AsyncGenerator[tuple[list[Packet], int], None
 
 
 async def send_bytes(
-    session: Session, chunks: AsyncIterator[bytes], exporter_id: int, about: Mapping[str, str]
+    session: Session, chunks: AsyncGenerator[bytes, None], exporter_id: int, about: Mapping[str, str]
 ) -> None:
-    """Send a file that the client writes where it was told to. `about`: of the export, by BuildKit's keys."""
+    """Send a file that the client writes where it was told to, and close `chunks`.
+
+    `about`: of the export, by BuildKit's keys.
+    """
     values = {f"exporter-md-{key}": [value] for key, value in about.items()}
     values[_EXPORTER_ID] = [str(exporter_id)]
-    async with session.caller.open(FILE_SEND, BytesMessage, metadata(values)) as stream:
+    async with aclosing(chunks), session.caller.open(FILE_SEND, BytesMessage, metadata(values)) as stream:
         async for chunk in chunks:
             for start in range(0, len(chunk), CHUNK_BYTES):
                 await stream.send_message(BytesMessage(data=chunk[start : start + CHUNK_BYTES]))
