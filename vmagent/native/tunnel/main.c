@@ -3,7 +3,8 @@
  *   LISTENER  the Unix socket on which programs of the guest reach the service `ports` of the host
  * Ends only with an error; whoever started it starts it again. */
 #define _GNU_SOURCE
-#include "tunnel.h"
+#include "port.h"
+#include "streams.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -69,7 +70,7 @@ int main(int argc, char **argv) {
     if (epoll < 0) return fail("epoll_create1");
     static char the_port, the_listener; /* their addresses stand for them */
     streams_set_up(epoll, listener);
-    port_open(port);
+    port_open(port, &streams);
     watch(epoll, port, &the_port);
     watch(epoll, listener, &the_listener);
     for (;;) {

@@ -1,5 +1,5 @@
-/* The port: greeting, frames in, frames out. */
 #define _GNU_SOURCE
+#include "port.h"
 #include "tunnel.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 
 static struct {
     int fd;
+    const struct port_user *user;
     bool readable, writable;
     bool is_held; /* input is left because too much is queued */
     uint8_t tag[TRAILER];
@@ -49,7 +50,7 @@ static uint8_t *out_space(size_t length) {
 }
 
 static void begin_anew(bool tell) {
-    streams_drop_all();
+    port.user->on_end();
     port.in_session = false;
     port.zeros = 0;
     port.out_begin = port.out_end = 0;
@@ -59,8 +60,9 @@ static void begin_anew(bool tell) {
     }
 }
 
-void port_open(int fd) {
+void port_open(int fd, const struct port_user *user) {
     port.fd = fd;
+    port.user = user;
     begin_anew(true);
 }
 
@@ -129,7 +131,7 @@ static long take_frame(const uint8_t *bytes, size_t length) {
     size_t whole = HEADER + payload + TRAILER;
     if (length < whole) return 0;
     if (memcmp(bytes + HEADER + payload, port.tag, TRAILER) != 0) return -1;
-    return streams_frame(bytes[0], number(bytes + 4), bytes + HEADER, payload) ? (long)whole : -1;
+    return port.user->on_frame(bytes[0], number(bytes + 4), bytes + HEADER, payload) ? (long)whole : -1;
 }
 
 static void take_input(void) {

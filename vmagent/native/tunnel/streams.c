@@ -1,5 +1,6 @@
-/* The streams: their targets in the guest, the windows, and the order in which they are read. */
+/* The windows of the streams, and the order in which they are read. */
 #define _GNU_SOURCE
+#include "streams.h"
 #include "tunnel.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,6 +16,36 @@
 #define CHUNK (32 * 1024)   /* of one stream before the next one has its turn; a port takes this much at once */
 #define TRIES_LIMIT 2000    /* of a connect() that finds the listener's queue full: 10 s */
 #define UNANSWERED_LIMIT 64 /* requests of the guest that the host has not answered */
+
+/* What the host may have sent on a stream and its target has not taken yet is kept here, so many streams get less. */
+#define WINDOW (512 * 1024)
+#define SMALL_WINDOW (64 * 1024)
+#define STREAMS_WITH_WINDOW 128
+
+struct stream {
+    uint32_t id;
+    int fd;
+    uint8_t kind;
+    bool connecting; /* not answered yet: connect() is under way */
+    bool retrying;   /* connect() is to be repeated: the listener's queue is full */
+    bool asked;      /* OPEN was sent to the host and is not answered yet */
+    bool readable;   /* the target may have bytes, or its end */
+    bool hung_up;    /* the target's end is in its socket, maybe behind bytes */
+    bool discards;   /* the target takes no more */
+    bool host_ended, target_ended;
+    bool is_ready, is_dead;
+    unsigned tries;
+    uint32_t credit; /* bytes that we may send to the host */
+    uint32_t size;   /* the window that the host was given */
+    uint32_t window; /* what is left of it */
+    uint32_t owed;   /* taken by the target and not credited yet */
+    uint8_t *buffer; /* from the host, not taken by the target yet */
+    size_t begin, end, capacity;
+    char address[108];
+    uint16_t port;
+    struct stream *next;                   /* in its bucket, or in the list of dead ones */
+    struct stream *ready_next, *ready_prev; /* in the ring of those that can be read */
+};
 
 static struct {
     int epoll, listener;
@@ -93,7 +124,7 @@ void streams_free_dead(void) {
     }
 }
 
-void streams_drop_all(void) {
+static void drop_all(void) {
     for (int i = 0; i < BUCKETS; i++)
         while (all.buckets[i]) drop(all.buckets[i]);
 }
@@ -149,7 +180,7 @@ static void try_connect(struct stream *s) {
     memset(&to, 0, sizeof to);
     if (s->kind == UNIX) {
         to.local.sun_family = AF_UNIX;
-        strcpy(to.local.sun_path, s->address); /* streams_frame has checked its length */
+        strcpy(to.local.sun_path, s->address); /* open_frame has checked its length */
         length = sizeof to.local;
     } else if (inet_pton(AF_INET, s->address, &to.v4.sin_addr) == 1) {
         to.v4.sin_family = AF_INET;
@@ -307,7 +338,7 @@ static bool data_frame(struct stream *s, const uint8_t *payload, uint32_t length
     return true;
 }
 
-bool streams_frame(uint8_t type, uint32_t id, const uint8_t *payload, uint32_t length) {
+static bool take_frame(uint8_t type, uint32_t id, const uint8_t *payload, uint32_t length) {
     uint32_t value = 0;
     if (type == OPEN) return open_frame(id, payload, length);
     struct stream *s = *place(id);
@@ -346,6 +377,8 @@ bool streams_frame(uint8_t type, uint32_t id, const uint8_t *payload, uint32_t l
     }
     return false;
 }
+
+const struct port_user streams = {.on_frame = take_frame, .on_end = drop_all};
 
 void streams_event(struct stream *s, uint32_t events) {
     if (s->is_dead) return;

@@ -1,0 +1,25 @@
+/* The streams: their targets in the guest, and what the host and they have sent. */
+#ifndef STREAMS_H
+#define STREAMS_H
+
+#include "port.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STREAMS_LIMIT 8192
+
+struct stream;
+
+/* Takes the frames of the port. */
+extern const struct port_user streams;
+
+void streams_set_up(int epoll, int listener);
+void streams_event(struct stream *stream, uint32_t events);
+void streams_accept(void);  /* a program in the guest asks for a service of the host */
+void streams_pump(void);    /* targets to port */
+void streams_retry(void);
+bool streams_are_ready(void);
+bool streams_are_retrying(void);
+void streams_free_dead(void);
+
+#endif
