@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -29,6 +29,7 @@ from tests.support.limits import HANG_S
 from vmagent.native import binary
 
 BIG = 24 * 1024 * 1024
+_Opened = TypeVar("_Opened", MultiplexerTransport, Tunnel)
 
 
 class Port:
@@ -175,14 +176,22 @@ def run(folder: Path, scenario: Callable[[MultiplexerTransport, Targets], Awaita
     """Run `scenario` in a session with the guest's program."""
 
     async def main() -> None:
-        async with guest(folder) as (port, targets):
-            session = await MultiplexerCarrier(port.address).connect()
-            try:
-                await scenario(session, targets)
-            finally:
-                await session.close()
+        async with (
+            guest(folder) as (port, targets),
+            closing(await MultiplexerCarrier(port.address).connect()) as session,
+        ):
+            await scenario(session, targets)
 
     asyncio.run(main())
+
+
+@asynccontextmanager
+async def closing(opened: _Opened) -> AsyncIterator[_Opened]:
+    """Close a session or tunnel also where the test fails: until then the end of `guest` waits for its port's tasks."""
+    try:
+        yield opened
+    finally:
+        await opened.close()
 
 
 async def read_all(stream: Stream) -> bytes:
@@ -318,33 +327,33 @@ def test_a_reader_that_does_not_read_holds_up_nothing_else(tmp_path: Path) -> No
 def test_a_host_that_dies_within_a_frame_leaves_the_next_one_a_clean_session(tmp_path: Path) -> None:
     async def main() -> None:
         async with guest(tmp_path) as (port, targets):
-            session = await MultiplexerCarrier(port.address).connect()
-            stream = await session.open_stream(targets.unix("keep"))
-            await stream.write(b"a" * 100_000)
-            await targets.has_kept.wait()
-            # Half a frame for that stream, and then nothing more of this session.
-            connection = session._connection
-            assert connection is not None
-            connection.write(multiplexer._HEADER.pack(4, 1, MAX_PAYLOAD) + b"b" * 1000)
-            await asyncio.sleep(0)
-            connection.close()
-            await session.gone.wait()
-            with pytest.raises(TunnelError, match="broke"):
-                await stream.write(b"more")
-            again = await MultiplexerCarrier(port.address).connect()
-            await targets.kept_ended.wait()
-            assert bytes(targets.kept) == b"a" * len(targets.kept), "no byte of a frame that was not whole"
-            assert await echoed(again, targets.tcp) == b"ping"
-            await again.close()
-            await session.close()
+            async with closing(await MultiplexerCarrier(port.address).connect()) as session:
+                stream = await session.open_stream(targets.unix("keep"))
+                await stream.write(b"a" * 100_000)
+                await targets.has_kept.wait()
+                # Half a frame for that stream, and then nothing more of this session.
+                connection = session._connection
+                assert connection is not None
+                connection.write(multiplexer._HEADER.pack(4, 1, MAX_PAYLOAD) + b"b" * 1000)
+                await asyncio.sleep(0)
+                connection.close()
+                await session.gone.wait()
+                with pytest.raises(TunnelError, match="broke"):
+                    await stream.write(b"more")
+            async with closing(await MultiplexerCarrier(port.address).connect()) as again:
+                await targets.kept_ended.wait()
+                assert bytes(targets.kept) == b"a" * len(targets.kept), "no byte of a frame that was not whole"
+                assert await echoed(again, targets.tcp) == b"ping"
 
     asyncio.run(main())
 
 
 def test_a_program_that_is_killed_and_started_again_is_greeted_anew(tmp_path: Path) -> None:
     async def main() -> None:
-        async with guest(tmp_path) as (port, targets):
-            lasting = Tunnel((MultiplexerCarrier(port.address),))
+        async with (
+            guest(tmp_path) as (port, targets),
+            closing(Tunnel((MultiplexerCarrier(port.address),))) as lasting,
+        ):
             lasting.start()
             stream = await lasting.open_stream(targets.unix("echo"))
             await port.kill_program()
@@ -352,7 +361,6 @@ def test_a_program_that_is_killed_and_started_again_is_greeted_anew(tmp_path: Pa
             with pytest.raises(TunnelError, match="broke"):
                 await stream.read()
             assert await echoed(lasting, targets.unix("echo"), b"again") == b"again"
-            await lasting.close()
 
     asyncio.run(main())
 
@@ -362,8 +370,14 @@ def test_a_program_in_the_guest_reaches_a_service_of_the_host(tmp_path: Path) ->
         await stream.write(name.encode() + b" " + await stream.read())
         await stream.write_eof()
 
-    async def call(port: Port) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(str(port.services))
+    async def reached(port: Port) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while True:
+            try:
+                return await asyncio.open_unix_connection(str(port.services))
+            except (FileNotFoundError, ConnectionRefusedError):
+                await asyncio.sleep(0.01)  # no event announces a listener
+
+    async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         writer.write(b"hello")
         try:
             return await reader.read()
@@ -374,14 +388,10 @@ def test_a_program_in_the_guest_reaches_a_service_of_the_host(tmp_path: Path) ->
 
     async def main(on_service: OnService | None) -> list[bytes]:
         async with guest(tmp_path) as (port, _):
-            while not port.services.exists():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)  # no event announces a socket
-            early = asyncio.create_task(call(port))  # waits for a host
-            await asyncio.sleep(0)
-            session = await MultiplexerCarrier(port.address, on_service).connect()
-            heard = [await early, *await asyncio.gather(*(call(port) for _ in range(20)))]
-            await session.close()
-            return heard
+            early = await reached(port)  # waits for a host
+            async with closing(await MultiplexerCarrier(port.address, on_service).connect()):
+                others = [await reached(port) for _ in range(20)]
+                return await asyncio.gather(*(call(*connection) for connection in (early, *others)))
 
     assert asyncio.run(main(serve)) == [b"ports hello"] * 21
     assert asyncio.run(main(None)) == [b""] * 21, "refused: the connection is closed"
@@ -396,9 +406,8 @@ def test_garbage_on_the_port_never_reaches_a_target_or_ends_the_program(tmp_path
                 frame = multiplexer._HEADER.pack(kind, source.choice((0, 1, 2, 3)), size) + source.randbytes(100)
                 greeting = bytes(multiplexer.ZERO_RUN) + multiplexer.MAGIC + source.randbytes(20)
                 await port.write(source.choice((frame, greeting, source.randbytes(3000))))
-            session = await MultiplexerCarrier(port.address).connect()
-            assert await echoed(session, targets.tcp) == b"ping"
-            await session.close()
+            async with closing(await MultiplexerCarrier(port.address).connect()) as session:
+                assert await echoed(session, targets.tcp) == b"ping"
 
     asyncio.run(main())
 
@@ -428,19 +437,18 @@ def test_the_next_carrier_takes_over_until_the_first_is_back(tmp_path: Path, mon
     async def main() -> None:
         async with guest(tmp_path) as (port, targets), guest(tmp_path / "second") as (other_port, _):
             first = _Broken(port.address)
-            lasting = Tunnel((first, MultiplexerCarrier(other_port.address)))
-            lasting.start()
-            await lasting.connected()
-            assert lasting.carrier == "the multiplexer"
-            old = await lasting.open_stream(targets.unix("echo"))
-            first.works = True
-            while lasting.carrier != first.name:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)  # no event for other tasks' steps
-            assert await echoed(lasting, targets.tcp) == b"ping"
-            await old.write(b"still here")
-            assert await old.read() == b"still here", "streams of the second carrier go on"
-            old.close()
-            await lasting.close()
+            async with closing(Tunnel((first, MultiplexerCarrier(other_port.address)))) as lasting:
+                lasting.start()
+                await lasting.connected()
+                assert lasting.carrier == "the multiplexer"
+                old = await lasting.open_stream(targets.unix("echo"))
+                first.works = True
+                while lasting.carrier != first.name:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)  # no event for other tasks' steps
+                assert await echoed(lasting, targets.tcp) == b"ping"
+                await old.write(b"still here")
+                assert await old.read() == b"still here", "streams of the second carrier go on"
+                old.close()
 
     asyncio.run(main())
 
