@@ -397,6 +397,27 @@ def test_a_program_in_the_guest_reaches_a_service_of_the_host(tmp_path: Path) ->
     assert asyncio.run(main(None)) == [b""] * 21, "refused: the connection is closed"
 
 
+def test_a_target_whose_queue_is_full_is_tried_again_while_others_are_busy(tmp_path: Path) -> None:
+    """The tries are counted by time, not by the rounds of the guest's program, which other streams make many."""
+
+    async def scenario(session: MultiplexerTransport, targets: Targets) -> None:
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+            listener.bind(targets.unix("full").path)
+            listener.listen(0)
+            first.connect(targets.unix("full").path)
+            opening = asyncio.create_task(session.open_stream(targets.unix("full")))
+            busy = await session.open_stream(targets.unix("echo"))
+            for _ in range(1500):
+                await busy.write(b"x")
+                assert await busy.read() == b"x"
+            busy.close()
+            assert not opening.done()
+            listener.accept()[0].close()
+            (await opening).close()
+
+    run(tmp_path, scenario)
+
+
 def test_garbage_on_the_port_never_reaches_a_target_or_ends_the_program(tmp_path: Path) -> None:
     async def main() -> None:
         async with guest(tmp_path) as (port, targets):

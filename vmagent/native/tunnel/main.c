@@ -18,8 +18,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RETRY_MS 5
-
 static int fail(const char *what) {
     fprintf(stderr, "tunnel: %s: %s\n", what, strerror(errno));
     return 1;

@@ -10,11 +10,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUCKETS 1024
 #define CHUNK (32 * 1024)   /* of one stream before the next one has its turn; a port takes this much at once */
-#define TRIES_LIMIT 2000    /* of a connect() that finds the listener's queue full: 10 s */
+#define TRIES_LIMIT 2000    /* of a connect() that finds the listener's queue full, every RETRY_MS: 10 s */
 #define UNANSWERED_LIMIT 64 /* requests of the guest that the host has not answered */
 
 /* What the host may have sent on a stream and its target has not taken yet is kept here, so many streams get less. */
@@ -53,7 +54,8 @@ static struct {
     struct stream *ready; /* a ring; the next one to be read */
     struct stream *dead;
     unsigned count, retrying, unanswered;
-    uint32_t last_id; /* of ours; they are even */
+    uint64_t retried_ms; /* when connect() was last repeated */
+    uint32_t last_id;    /* of ours; they are even */
 } all;
 
 void streams_set_up(int epoll, int listener) {
@@ -220,8 +222,18 @@ static void try_connect(struct stream *s) {
     }
 }
 
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 void streams_retry(void) {
     if (!all.retrying) return;
+    /* While other streams are busy, the program's rounds are much shorter than RETRY_MS. */
+    uint64_t now = now_ms();
+    if (now - all.retried_ms < RETRY_MS) return;
+    all.retried_ms = now;
     for (int i = 0; i < BUCKETS; i++)
         for (struct stream *s = all.buckets[i], *next; s; s = next) {
             next = s->next;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define STREAMS_LIMIT 8192
+#define RETRY_MS 5
 
 struct stream;
 
@@ -17,7 +18,7 @@ void streams_set_up(int epoll, int listener);
 void streams_event(struct stream *stream, uint32_t events);
 void streams_accept(void);  /* a program in the guest asks for a service of the host */
 void streams_pump(void);    /* targets to port */
-void streams_retry(void);
+void streams_retry(void);   /* repeats what found a full queue; to be called every RETRY_MS, more often does no harm */
 bool streams_are_ready(void);
 bool streams_are_retrying(void);
 void streams_free_dead(void);
