@@ -41,9 +41,10 @@ class ForwardedPorts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._changed = threading.Condition()  # guards the next three, and is notified when they change
         self._held: dict[PublishedPort, IPv4Address] = {}
-        self._changed = threading.Condition()  # guards what follows, and is notified when it changes
-        self._socket: socket.socket | None = None
+        self._connection: socket.socket | None = None  # in use by the thread
+        self._socket: socket.socket | None = None  # the same, once the host has replied to `sync`
         self._is_closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -66,44 +67,46 @@ class ForwardedPorts:
             }
             for request in requests
         ]
-        reply = self._request({"publish": wanted})
-        if (error := reply.get("error")) is not None:
-            raise _refusal(requests[int(reply["index"])], int(reply["host_port"]), str(error), bool(reply["is_ours"]))
-        numbers = reply["host_ports"]
-        ports = [
-            PublishedPort(
-                container_port=request.container_port,
-                protocol=request.protocol,
-                host_ip=request.host_ip,
-                host_port=int(number),
-                is_anywhere=request.is_anywhere,
-            )
-            for request, number in zip(requests, numbers, strict=True)
-        ]
-        self._held.update(dict.fromkeys(ports, address))
+        with self._changed:  # in one step: a `sync` before `_held` is complete would have the host drop the ports
+            reply = self._request({"publish": wanted})
+            if (error := reply.get("error")) is not None:
+                request, number = requests[int(reply["index"])], int(reply["host_port"])
+                raise _refusal(request, number, str(error), bool(reply["is_ours"]))
+            ports = [
+                PublishedPort(
+                    container_port=request.container_port,
+                    protocol=request.protocol,
+                    host_ip=request.host_ip,
+                    host_port=int(number),
+                    is_anywhere=request.is_anywhere,
+                )
+                for request, number in zip(requests, reply["host_ports"], strict=True)
+            ]
+            self._held.update(dict.fromkeys(ports, address))
         return ports
 
     def hold_again(self, ports: Sequence[PublishedPort], address: IPv4Address) -> list[PublishedPort]:
         """Ports of a killed engine. The host still forwards them, and hears of them with the next `sync`."""
-        self._held.update(dict.fromkeys(ports, address))
+        with self._changed:
+            self._held.update(dict.fromkeys(ports, address))
         return list(ports)
 
     def release(self, ports: Iterable[PublishedPort]) -> None:
         """Does not wait for a host that is away: it hears of it with the next `sync`."""
-        released = [port for port in ports if self._held.pop(port, None) is not None]
         with self._changed:
+            released = [port for port in ports if self._held.pop(port, None) is not None]
             if not released or self._socket is None:
                 return
-        try:
-            self._request({"unpublish": [_key(port) for port in released]})
-        except EngineError as e:
-            log.info("ports.host_away", error=str(e))
+            try:
+                self._request({"unpublish": [_key(port) for port in released]})
+            except EngineError as e:
+                log.info("ports.host_away", error=str(e))
 
     def close(self) -> None:
         """End the connection; the host keeps what is published until an engine tells it otherwise."""
         self._is_closed.set()
         with self._changed:
-            _shut_down(self._socket)
+            _shut_down(self._connection)
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
@@ -126,33 +129,46 @@ class ForwardedPorts:
     def _stay_connected(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._is_closed.is_set():
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
-                connection.settimeout(REPLY_LIMIT_S)
-                try:
-                    connection.connect(str(self._path))
-                    self._sync(connection)
-                except (OSError, ValueError) as e:
-                    log.debug("ports.host_away", error=str(e))
-                    self._is_closed.wait(pause_s)
-                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-                    continue
+            try:
+                self._connect()
+            except (OSError, ValueError) as e:
+                log.debug("ports.host_away", error=str(e))
+                self._is_closed.wait(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
                 pause_s = FIRST_PAUSE_S
+
+    def _connect(self) -> None:
+        """Connect, and return when a connection that was of use has ended. Raises OSError, ValueError."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+            connection.settimeout(REPLY_LIMIT_S)
+            with self._changed:
+                self._connection = connection
+            try:
+                connection.connect(str(self._path))
+                self._sync(connection)
                 _wait_for_end(connection)
+            finally:
                 with self._changed:
-                    self._socket = None
+                    self._connection = self._socket = None
 
     def _sync(self, connection: socket.socket) -> None:
-        """Raises OSError, ValueError."""
-        with self._changed:
-            held = list(self._held.items())
-            state = [_key(p) | {"address": str(address), "port": p.container_port} for p, address in held]
+        """Does not keep `release` and `close` waiting for the reply. Raises OSError, ValueError."""
+        while True:
+            with self._changed:
+                if self._is_closed.is_set():
+                    raise OSError("closed")
+                held = dict(self._held)
+            ports = list(held)
+            state = [_key(port) | {"address": str(held[port]), "port": port.container_port} for port in ports]
             for lost in _exchange(connection, {"sync": state})["lost"]:
-                port = held[int(lost["index"])][0]
+                port = ports[int(lost["index"])]
                 log.error("port.lost", port=port.host_port, protocol=str(port.protocol), error=lost["error"])
-            if self._is_closed.is_set():
-                raise OSError("closed")
-            self._socket = connection
-            self._changed.notify_all()
+            with self._changed:
+                if held == self._held:
+                    self._socket = connection
+                    self._changed.notify_all()
+                    return
 
 
 def _host_ip(port: PortRequest | PublishedPort) -> str:
