@@ -37,6 +37,7 @@ class Exchange:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+        self._wants_body = True
 
     async def request(self) -> Request | None:
         """The next request, its body read and dropped: no call takes one. None: the connection takes no more. Raises
@@ -45,29 +46,28 @@ class Exchange:
             self._http.start_next_cycle()
         if self._http.our_state is not h11.IDLE:
             return None
-        request: Request | None = None
+        head: h11.Request | None = None
         size = 0
         while True:
             event = await self._next_event()
             match event:
                 case h11.Request():
-                    target = urlsplit(event.target.decode("ascii"))
-                    query = {name: values[-1] for name, values in parse_qs(target.query, True).items()}
-                    request = Request(event.method.decode("ascii"), unquote(target.path), query)
+                    head, self._wants_body = event, event.method != b"HEAD"
                 case h11.Data():
                     size += len(event.data)
                     if size > BODY_LIMIT:
                         raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request's body is too long")
-                case h11.EndOfMessage():
-                    return request
+                case h11.EndOfMessage() if head is not None:
+                    return _parsed(head)
                 case _:  # the client ended the connection
                     return None
 
     async def reply(self, status: int, value: Any) -> None:
-        """A whole reply with a JSON body."""
+        """A whole reply with a JSON body, which is left out where HEAD was asked for (RFC 9110, section 9.3.2)."""
         body = json.dumps(value).encode() + b"\n"
         self._begin(status, "application/json", ("Content-Length", str(len(body))))
-        self._send(h11.Data(data=body))
+        if self._wants_body:
+            self._send(h11.Data(data=body))
         self._send(h11.EndOfMessage())
         await self._writer.drain()
 
@@ -107,3 +107,13 @@ class Exchange:
         data = self._http.send(event)
         if data:
             self._writer.write(data)
+
+
+def _parsed(head: h11.Request) -> Request:
+    """Raises HttpError."""
+    try:
+        target = urlsplit(head.target.decode("ascii"))
+    except ValueError as e:
+        raise HttpError(HTTPStatus.BAD_REQUEST, f"the request's target is not valid: {e}") from e
+    query = {name: values[-1] for name, values in parse_qs(target.query, True).items()}
+    return Request(head.method.decode("ascii"), unquote(target.path), query)

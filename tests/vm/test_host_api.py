@@ -91,6 +91,7 @@ def test_a_stream_is_sent_in_chunks(tmp_path: Path) -> None:
         (b"POST /v1/vm/stop HTTP/1.1\r\nHost: c\r\nContent-Length: %d\r\n\r\n" % (2 * BODY_LIMIT) + bytes(70_000), 413),
         (b"GET /v2 HTTP/1.1\r\nHost: c\r\nConnection: close\r\n\r\n", 404),
         (b"PUT /v1/state HTTP/1.1\r\nHost: c\r\nConnection: close\r\n\r\n", 405),
+        (b"GET //[ HTTP/1.1\r\nHost: c\r\nConnection: close\r\n\r\n", 400),
     ],
 )
 def test_bad_requests_get_their_status_and_one_line(tmp_path: Path, sent: bytes, status: int) -> None:
@@ -98,3 +99,10 @@ def test_bad_requests_get_their_status_and_one_line(tmp_path: Path, sent: bytes,
     head, _, body = heard.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert set(json.loads(body)) == {"message", "hint"}
+
+
+def test_a_reply_to_head_has_no_body(tmp_path: Path) -> None:
+    heard = answered(tmp_path, b"HEAD /v1/state HTTP/1.1\r\nHost: c\r\nConnection: close\r\n\r\n")
+    head, _, body = heard.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 405 ")
+    assert body == b""
