@@ -41,17 +41,17 @@ async def start(plan: Plan, ends: Ends) -> Started:
     dropped: list[str] = []
     ways: tuple[SavedWay, ...] = (Session(plan), Template(plan))
     for way in ways:
-        if not await asyncio.to_thread(way.exists):
+        if not await asyncio.to_thread(way.saved.exists):
             continue
         try:
-            await asyncio.to_thread(way.check)
+            await asyncio.to_thread(way.saved.check, plan.fits)
             return await _reached(way.start(), way.name, dropped, ends)
         except DiskInUse:
             raise
         except (VmError, TunnelError, OSError) as e:
             await ends.end()
             dropped.append(f"the {way.name} was dropped: {e}")
-            await asyncio.to_thread(way.drop)
+            await asyncio.to_thread(way.saved.drop)
     cold = Cold(plan)
     started = await _reached(cold.start(), cold.name, dropped, ends)
     if cold.no_template is None:

@@ -38,7 +38,7 @@ def fingerprint(qemu: Qemu, image: GuestImage, hardware: Hardware, keys: KeyFile
 
 
 class SavedState:
-    """A folder of one saved state; QEMU's part of it is `state`."""
+    """A folder of one saved state; QEMU's part of it is `state`. The methods access files: call them in a thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

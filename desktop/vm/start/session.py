@@ -24,16 +24,7 @@ class Session:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._saved = SavedState(plan.paths.session)
-
-    def exists(self) -> bool:
-        return self._saved.exists()
-
-    def check(self) -> None:
-        self._saved.check(self._plan.fits)
-
-    def drop(self) -> None:
-        self._saved.drop()
+        self.saved = SavedState(plan.paths.session)
 
     async def start(self) -> Machine:
         plan = self._plan
@@ -41,13 +32,13 @@ class Session:
             machine = await launch(plan, disk=Disk(plan.paths.data_disk), incoming=True)
             step.detail = f"{plan.hardware.cpus} CPUs, {plan.hardware.memory_mb} MB"
         with plan.steps.step("restore"):
-            await machine.restore(self._saved.state)  # its error says more of QEMU's end than `or_gone`
-            await asyncio.to_thread(self._saved.consume)
+            await machine.restore(self.saved.state)  # its error says more of QEMU's end than `or_gone`
+            await asyncio.to_thread(self.saved.consume)
             await machine.resume()
             await or_gone(machine, refresh(machine))
         with plan.steps.step("system") as step:
             step.detail = f"disk {await or_gone(machine, attach(plan, machine))}"
-        await asyncio.to_thread(self.drop)
+        await asyncio.to_thread(self.saved.drop)
         return machine
 
 

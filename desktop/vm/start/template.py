@@ -25,16 +25,7 @@ class Template:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._saved = SavedState(plan.paths.template)
-
-    def exists(self) -> bool:
-        return self._saved.exists()
-
-    def check(self) -> None:
-        self._saved.check(self._plan.fits)
-
-    def drop(self) -> None:
-        self._saved.drop()
+        self.saved = SavedState(plan.paths.template)
 
     def obstacle(self) -> str | None:
         """Why no template can be written here; None: it can."""
@@ -50,7 +41,7 @@ class Template:
             machine = await launch(plan, incoming=True)
             step.detail = f"{plan.hardware.cpus} CPUs, {plan.hardware.memory_mb} MB"
         with plan.steps.step("restore"):
-            await machine.restore(self._saved.state)  # its error says more of QEMU's end than `or_gone`
+            await machine.restore(self.saved.state)  # its error says more of QEMU's end than `or_gone`
             await machine.add_disk(plan.paths.data_disk)
             await machine.resume()
             await or_gone(machine, refresh(machine))
@@ -62,11 +53,11 @@ class Template:
         """Write the state of `machine`, which has no data disk yet; it goes on. Raises VmError, OSError: there is no
         template then, but the machine goes on too, if QEMU lives."""
         try:
-            await asyncio.to_thread(self._saved.clear)
-            await machine.save(self._saved.state)
-            await asyncio.to_thread(self._saved.finish, self._plan.fits)
+            await asyncio.to_thread(self.saved.clear)
+            await machine.save(self.saved.state)
+            await asyncio.to_thread(self.saved.finish, self._plan.fits)
         except (VmError, OSError):
-            await asyncio.to_thread(self.drop)
+            await asyncio.to_thread(self.saved.drop)
             raise
         finally:
             await machine.resume()

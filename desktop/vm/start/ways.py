@@ -11,6 +11,7 @@ from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine, Record
 from desktop.vm.marks import LOGS_HINT
 from desktop.vm.start.plan import Plan
+from desktop.vm.start.saved import SavedState
 
 # From one sign of progress to the next. Emulated on an idle machine, all of a boot takes 3 to 15 s.
 PROGRESS_LIMIT_S = 120.0
@@ -30,19 +31,9 @@ class Way(Protocol):
 
 
 class SavedWay(Way, Protocol):
-    """A way that begins at something that was saved. These calls read files: not for the loop."""
+    """A way that begins at `saved`."""
 
-    def exists(self) -> bool:
-        """Whether there is something to begin at, or what is left of it."""
-        ...
-
-    def check(self) -> None:
-        """Raises VmError with the reason if it can't be used."""
-        ...
-
-    def drop(self) -> None:
-        """Remove it. Raises OSError."""
-        ...
+    saved: SavedState
 
 
 async def launch(
