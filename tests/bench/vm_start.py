@@ -23,6 +23,7 @@ from desktop.platform import platform_for
 from desktop.vm.command import Hardware, probe_command
 from desktop.vm.image import image_folder, load_image
 from desktop.vm.qemu import find_qemu
+from desktop.vm.start.saved import SavedState
 from tests.vm.conftest import Vm
 
 WAYS = ("saved session", "template", "cold")
@@ -44,9 +45,7 @@ def main() -> int:
             vm.cove("vm", "stop", "--shutdown")
             starts["template"].append(timed(vm))
             vm.cove("vm", "stop", "--shutdown")
-            for path in vm.paths.template.iterdir():
-                path.unlink()
-            vm.paths.template.rmdir()
+            SavedState(vm.paths.template).drop()
             starts["cold"].append(timed(vm))
     finally:
         vm.close()
