@@ -319,7 +319,6 @@ class VirtualMachine:
 
     async def _abort(self, error: VmError | None) -> None:
         await self._end_machine()
-        await self._drop()
         if error is None:
             self._settle()
         else:
