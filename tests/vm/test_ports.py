@@ -24,40 +24,16 @@ import pytest
 
 from desktop.hostagent.forwarder import SERVICE, PortForwarder
 from desktop.platform import platform_for
-from desktop.tunnel.transport import CHUNK, Stream, Target, TcpTarget, TunnelError, UdpTarget
+from desktop.tunnel.transport import Stream, Target, TcpTarget, TunnelError, UdpTarget
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
+from tests.support.sockets import SocketStream, free_port
+from tests.support.waiting import wait_until
 from vmagent.linux import netns
 
 IMAGE = "busybox:latest"
 TALK = "while :; do echo hello | nc -l -p 80; done"
 _T = TypeVar("_T")
-
-
-class _SocketStream:
-    """A Stream over a socket."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        end.setblocking(False)
-
-    async def read(self) -> bytes:
-        try:
-            return await asyncio.get_running_loop().sock_recv(self._end, CHUNK)
-        except OSError as e:
-            raise TunnelError(str(e)) from e
-
-    async def write(self, data: bytes) -> None:
-        try:
-            await asyncio.get_running_loop().sock_sendall(self._end, data)
-        except OSError as e:
-            raise TunnelError(str(e)) from e
-
-    async def write_eof(self) -> None:
-        self._end.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self._end.close()
 
 
 class _Direct:
@@ -85,7 +61,7 @@ class _Direct:
             if isinstance(e, OSError):
                 raise TunnelError(str(e)) from e
             raise
-        return _SocketStream(end)
+        return SocketStream(end)
 
 
 class Host:
@@ -126,7 +102,7 @@ class Host:
 
     async def _serve(self, end: socket.socket) -> None:
         with contextlib.suppress(TunnelError):
-            await self.forwarder.serve(SERVICE, _SocketStream(end))
+            await self.forwarder.serve(SERVICE, SocketStream(end))
         end.close()
 
     def vanish(self, *, with_ports: bool) -> None:
@@ -193,13 +169,6 @@ def clean(guest: NativeEngine) -> Iterator[NativeEngine]:
         guest.docker("rm", "-f", *names)
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def heard(port: int, address: str = "127.0.0.1") -> bytes:
     """What the container's server says. Repeated while `nc` is between two connections."""
     deadline = time.monotonic() + HANG_S
@@ -216,13 +185,6 @@ def refused(port: int, address: str = "127.0.0.1") -> bool:
     except ConnectionRefusedError:
         return True
     return False
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HANG_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # no event announces a listener
 
 
 def test_a_port_is_reachable_when_the_start_returns_and_goes_with_the_container(clean: NativeEngine) -> None:
@@ -306,10 +268,10 @@ def survive(host: Host, clean: NativeEngine) -> None:
     clean.docker("rm", "-f", "removed")
     os.kill(clean.pid_of("cove-engine"), signal.SIGKILL)
     host.appear()
-    until(lambda: refused(removed))
+    wait_until(lambda: refused(removed))
     assert heard(kept) == b"hello\n"
     host.vanish(with_ports=True)  # as when the agent is started again
     assert refused(kept)
     host.appear()
-    until(lambda: not refused(kept))
+    wait_until(lambda: not refused(kept))
     assert heard(kept) == b"hello\n"

@@ -15,37 +15,12 @@ from pathlib import Path
 
 from desktop.hostagent.proxy import EngineProxy
 from desktop.platform import platform_for
-from desktop.tunnel.transport import CHUNK, Stream, TunnelError
+from desktop.tunnel.transport import CHUNK, Stream
 from desktop.vm.errors import VmError
 from tests.support.limits import HANG_S
+from tests.support.sockets import SocketStream
 
 LIMIT_S = HANG_S
-
-
-class SocketStream:
-    """A Stream over one end of a socket pair."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        end.setblocking(False)
-
-    async def read(self) -> bytes:
-        try:
-            return await asyncio.get_running_loop().sock_recv(self._end, CHUNK)
-        except OSError as e:
-            raise TunnelError(str(e)) from e
-
-    async def write(self, data: bytes) -> None:
-        try:
-            await asyncio.get_running_loop().sock_sendall(self._end, data)
-        except OSError as e:
-            raise TunnelError(str(e)) from e
-
-    async def write_eof(self) -> None:
-        self._end.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self._end.close()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ import pytest
 
 from desktop.client.host import HostState
 from tests.support.limits import HANG_S
+from tests.support.sockets import free_port
 from tests.support.tools import docker_cli
 from tests.vm.conftest import Vm, is_running
 
@@ -129,13 +130,6 @@ def test_the_engine_that_is_killed_comes_back_with_its_containers_running(vm: Vm
                 assert time.monotonic() < deadline
     assert vm.docker("inspect", "-f", "{{.State.Pid}}", name).stdout == pid
     vm.docker("rm", "-f", name)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def fetched(port: int, address: str = "127.0.0.1") -> bytes:
