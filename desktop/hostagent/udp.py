@@ -21,6 +21,7 @@ class UdpForward(asyncio.DatagramProtocol):
         self._open_stream = open_stream
         self._transport: Any = None  # Any: asyncio's own is not declared as a DatagramTransport
         self._clients: dict[Any, _Client] = {}  # by address
+        self._closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -35,15 +36,20 @@ class UdpForward(asyncio.DatagramProtocol):
         with contextlib.suppress(asyncio.QueueFull):
             client.waiting.put_nowait(data)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.set()
+
     def error_received(self, exc: Exception) -> None:
         """A client's port was closed: the kernel's word for an earlier reply."""
 
     async def close(self) -> None:
-        self._transport.close()
+        """Returns when the port is free."""
+        self._transport.abort()
         tasks = [client.task for client in self._clients.values() if client.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._closed.wait()
 
     async def _serve(self, addr: Any, client: _Client) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -275,3 +276,23 @@ def survive(host: Host, clean: NativeEngine) -> None:
     host.appear()
     wait_until(lambda: not refused(kept))
     assert heard(kept) == b"hello\n"
+
+
+def test_a_port_whose_container_has_another_address_is_published_again() -> None:
+    """The socket of a datagram port is free as soon as the forward was closed."""
+
+    async def main() -> None:
+        host = PortForwarder(platform_for("linux"), lambda: None, lambda: ("127.0.0.1", "::1"))
+        engine, theirs = socket.socketpair()
+        serving = asyncio.create_task(host.serve(SERVICE, SocketStream(theirs)))
+        stream = SocketStream(engine)
+        port = {"protocol": "udp", "host_ip": "", "host_port": free_port(socket.SOCK_DGRAM), "port": 53}
+        for address in ("172.17.0.2", "172.17.0.3"):
+            await stream.write(json.dumps({"sync": [port | {"address": address}]}).encode() + b"\n")
+            assert json.loads(await stream.read()) == {"lost": []}
+        stream.close()
+        await serving
+        theirs.close()
+        await host.stop()
+
+    asyncio.run(main())
