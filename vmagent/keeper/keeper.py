@@ -252,19 +252,24 @@ class Keeper:
             if received is None:
                 return
             message, fds = received
-            match message.get("k"):
-                case "put":
-                    self._store.put(message["key"], message["data"], message["names"], fds)
-                    continue
-                case "take":
-                    self._store.take(message["key"], message["names"])
-                case "forget":
-                    self._store.forget(message["key"])
-                case "handed-over":
-                    self._listener_fd = fds.pop(0)
-                    self._watch_adopted(message["pid"])
-            for fd in fds:
-                os.close(fd)
+            for earlier in message.get("before", ()):
+                self._on_message(earlier, [])
+            self._on_message(message, fds)
+
+    def _on_message(self, message: dict[str, Any], fds: list[int]) -> None:
+        match message.get("k"):
+            case "put":
+                self._store.put(message["key"], message["data"], message["names"], fds)
+                return
+            case "take":
+                self._store.take(message["key"], message["names"])
+            case "forget":
+                self._store.forget(message["key"])
+            case "handed-over":
+                self._listener_fd = fds.pop(0)
+                self._watch_adopted(message["pid"])
+        for fd in fds:
+            os.close(fd)
 
     def _flush_supervisor(self) -> None:
         link = self._supervisor.link

@@ -3,9 +3,10 @@
 An entry has a key, a flat JSON object and named descriptors. A message is safe as soon as send(2) returns: it is in the
 socket's buffer, and the keeper reads it even after the supervisor has died.
 
-Each message wakes the keeper, which takes CPU time from container starts. So messages that only free something in the
-keeper (`*_later`) are sent with the next other message, or after a short delay. If the supervisor is killed before
-that, the next one finds the old entry, and must be able to finish the same work from it.
+Each packet wakes the keeper, which takes CPU time from container starts. So messages that only free something in the
+keeper (`*_later`) travel in the packet of the next other message, as its list `before`, or after a short delay in one
+of their own. If the supervisor is killed before that, the next one finds the old entry, and must be able to finish the
+same work from it.
 """
 
 from __future__ import annotations
@@ -61,9 +62,8 @@ class Keeping:
 
     def flush(self) -> None:
         """Send the delayed messages now."""
-        later, self._later = self._later, []
-        for message in later:
-            self._send_now(message, [])
+        if self._later:
+            self._send(self._later.pop(), [])
 
     def _put_off(self, message: dict[str, Any]) -> None:
         self._later.append(message)
@@ -80,10 +80,8 @@ class Keeping:
         self._send({"k": "handed-over", "pid": os.getpid()}, [listener_fd])
 
     def _send(self, message: dict[str, Any], fds: list[int]) -> None:
-        self.flush()
-        self._send_now(message, fds)
-
-    def _send_now(self, message: dict[str, Any], fds: list[int]) -> None:
+        if self._later:
+            message["before"], self._later = self._later, []
         if self.link is None:
             return
         try:
