@@ -381,7 +381,7 @@ def test_a_program_in_the_guest_reaches_a_service_of_the_host(tmp_path: Path) ->
         writer.write(b"hello")
         try:
             return await reader.read()
-        except ConnectionResetError:  # closed with our bytes unread
+        except ConnectionError:  # closed with our bytes unread, or before they were written
             return b""
         finally:
             writer.close()
