@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from vmagent.builder.cache import CACHE_MOUNT, CacheRecord, key_of
 from vmagent.builder.contexts import Root
 from vmagent.builder.layering import Layering, Workspace
@@ -26,7 +28,9 @@ from vmagent.builder.request import BuildRequest, InvalidBuild, SshAgents
 from vmagent.builder.running import BindMount, MemoryMount
 from vmagent.dockerfile import tree
 from vmagent.dockerfile.stages import Script
+from vmagent.errors import EngineError
 
+log = structlog.get_logger(__name__)
 _SSH_TARGET = "/run/buildkit/ssh_agent."
 Mounts = Sequence[BindMount | MemoryMount]
 AsTree = Callable[[Root], Awaitable[Mapping[str, Any]]]
@@ -154,9 +158,11 @@ class Mounting:
             try:
                 yield folder
             finally:
-                cache.release([key])
-                size = await asyncio.shield(asyncio.to_thread(_size, folder))
-                cache.put(replace(record, size=size, used_ns=time.time_ns()))
+                try:
+                    size = await asyncio.shield(asyncio.to_thread(_size, folder))
+                    cache.put(replace(record, size=size, used_ns=time.time_ns()))
+                finally:
+                    cache.release([key])  # last: a prune before it would remove the folder of a record that is put back
 
     # --- secrets and agents
 
@@ -210,12 +216,15 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 async def _serve(listener: socket.socket, agents: SshAgents, agent_id: str) -> None:
-    """Forward each connection until this task is cancelled."""
+    """Forward each connection until this task is cancelled. One that fails is closed; the others go on."""
     loop = asyncio.get_running_loop()
 
     async def forward(connection: socket.socket) -> None:
         with connection:
-            await agents.forward(agent_id, connection.fileno())
+            try:
+                await agents.forward(agent_id, connection.fileno())
+            except (EngineError, OSError) as e:  # such as a command that closes its end before the answer
+                log.info("build.ssh_agent_failed", agent=agent_id, error=str(e))
 
     async with asyncio.TaskGroup() as group:
         while True:
