@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmagent.builder.cache import REGULAR, Cache, CacheRecord
+from vmagent.builder.cache import REGULAR, Cache, CacheRecord, key_of
 from vmagent.builder.request import BuildError, InvalidBuild
 from vmagent.errors import EngineError
 from vmagent.helpers.pool import WorkerPool, run_with_input
@@ -147,6 +147,7 @@ class Workspace:
         self._layering, self.folder = layering, folder
         self._numbers = itertools.count(1)
         self._used: list[str] = []
+        self._digests: dict[str, str] = {}
         self._discarding: set[asyncio.Task[None]] = set()
 
     def path(self, name: str) -> Path:
@@ -189,17 +190,21 @@ class Workspace:
     async def digest(
         self, root: Mapping[str, Any], paths: Sequence[str], *, is_context: bool, exclude: Sequence[str]
     ) -> str:
-        """The digest of the files at `paths` of a tree. Raises BuildError if one is missing."""
+        """The digest of the files at `paths` of a tree. Raises BuildError if one is missing.
+
+        Nothing changes a tree during a build, so equal questions are answered from memory.
+        """
         job = {
             "op": "digest",
             "root": dict(root),
             "paths": [*paths],
             "is_context": is_context,
             "exclude": [*exclude],
-            "place": str(self.path("view")),
         }
-        digest: str = (await self._layering.run(job))["digest"]
-        return digest
+        key = key_of(job)
+        if key not in self._digests:
+            self._digests[key] = (await self._layering.run(job | {"place": str(self.path("view"))}))["digest"]
+        return self._digests[key]
 
 
 def _make(folder: Path) -> None:
