@@ -41,7 +41,9 @@ class Bases:
                 async for line in lines:
                     report.pulled(line)
         except EngineError as e:
-            raise type(e)(f"{reference.familiar}: {e}") if type(e) is EngineError else e from e
+            if type(e) is EngineError:
+                raise EngineError(f"{reference.familiar}: {e}") from e
+            raise
         image = self._local(name, platform)
         if image is None:
             raise BuildError(f"{reference.familiar}: no image for platform {platform}")

@@ -21,6 +21,7 @@ from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.builder.running import Runner
 from vmagent.builder.stages import Stages
 from vmagent.dockerfile.parser import parse
+from vmagent.dockerfile.tree import Dockerfile
 from vmagent.errors import BadRequest
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
@@ -56,8 +57,8 @@ class Builder:
 
     async def open(self) -> None:
         """Read the cache's records. Raises OSError."""
+        self._layering.open()  # first: `close` is called also where this fails
         await asyncio.to_thread(self._load)
-        self._layering.open()
 
     def _load(self) -> None:
         self._cache.load()
@@ -92,6 +93,17 @@ class Builder:
             raise BadRequest(str(e)) from e
         self._numbers += 1
         number = self._numbers
+        try:
+            built = await self._build(number, request, dockerfile, platforms, progress)
+        except BaseException:
+            self._release(number)  # the end failed, or the caller was cancelled there: no result holds the layers
+            raise
+        return BuildResult(built, lambda: self._release(number))
+
+    async def _build(
+        self, number: int, request: BuildRequest, dockerfile: Dockerfile, platforms: list[Platform], progress: Progress
+    ) -> tuple[BuiltImage, ...]:
+        """The image of each platform, whose layers are kept until `_release`."""
         async with self._store.ingest() as folder:
             await asyncio.to_thread(folder.mkdir, 0o700)
             workspace = Workspace(self._layering, folder)
@@ -121,7 +133,7 @@ class Builder:
                 self._kept[number] = tuple(layer for image in built for layer in image.layers)
             finally:
                 await asyncio.shield(self._end(workspace, contexts, bases))
-        return BuildResult(tuple(built), lambda: self._release(number))
+        return tuple(built)
 
     async def _end(self, workspace: Workspace, contexts: Contexts, bases: Bases) -> None:
         await contexts.close()

@@ -19,7 +19,7 @@ from vmagent.images.reference import Reference
 
 Line = dict[str, Any]
 _SHORT = 12
-MAX_WAITING = 10_000  # lines of output held for a slow client; the step then waits for nobody, further ones are dropped
+MAX_WAITING = 10_000  # lines held for a slow client; a pull's progress past it is dropped (output has its own limit)
 
 
 class _Step:

@@ -10,7 +10,7 @@ from pathlib import Path
 from vmagent.builder.cache import key_of
 from vmagent.builder.layering import Layering, Workspace
 from vmagent.builder.progress import Progress, Vertex
-from vmagent.builder.reporting import Report
+from vmagent.builder.reporting import CANCELED, Report
 from vmagent.builder.request import Context, InvalidBuild, Received, Selection
 from vmagent.dockerfile.ignore import ignore_file_names, ignore_lines
 
@@ -95,7 +95,7 @@ class Contexts:
 
             found = await context.fetch(self._workspace.path("context"), Selection(exclude=exclude), received)
         except BaseException as e:
-            report.complete(error=str(e) or "context canceled")
+            report.complete(error=str(e) or CANCELED)
             raise
         report.complete()
         return found

@@ -139,9 +139,11 @@ class Digest:
         try:
             target = real_file(self._root_fd, found.path)
             if target >= 0:
-                self._stat(os.fstat(target), found.path)
-                self._content(target)
-                os.close(target)
+                try:
+                    self._stat(os.fstat(target), found.path)
+                    self._content(target)
+                finally:
+                    os.close(target)
             else:
                 self._entry(fd, name, found.path)
         finally:

@@ -137,7 +137,7 @@ class Launcher:
 
         async def find_lowers() -> list[str]:
             # The init layer at the bottom: it must not hide attributes that the step's layers give to /etc and others.
-            return [*lowers, str(self._exec_root.path / "init-layer")]
+            return [*lowers, self._init_layer]
 
         return (await self._launch(record, place, find_lowers))[0]
 

@@ -1,0 +1,153 @@
+"""Parts of the builder in this process: what an end at a bad moment leaves, and an agent's connections."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.images.kit import Driver
+from tests.support.limits import HANG_S
+from vmagent.builder.builder import Builder
+from vmagent.builder.cache import PruneFilters
+from vmagent.builder.layering import Workspace
+from vmagent.builder.mounting import Mounting
+from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
+from vmagent.builder.request import BuildRequest
+from vmagent.builder.running import BindMount, Runner
+from vmagent.dockerfile import tree
+from vmagent.dockerfile.parser import parse
+from vmagent.dockerfile.stages import run_script
+from vmagent.errors import EngineError
+from vmagent.images.layer import Kind
+from vmagent.paths import ExecRoot
+
+
+class _Silent:
+    """A progress that shows nothing."""
+
+    def vertex(self, vertex: Vertex) -> None: ...
+
+    def status(self, status: VertexStatus) -> None: ...
+
+    def log(self, log: VertexLog) -> None: ...
+
+    def warning(self, warning: VertexWarning) -> None: ...
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Driver]:
+    (tmp_path / "exec").mkdir()
+    opened = Driver(tmp_path, Kind.DIR)
+    yield opened
+    opened.run(opened.images.close())
+    opened.runner.close()
+
+
+def _builder(driver: Driver, tmp_path: Path) -> Builder:
+    return Builder(driver.root, ExecRoot(tmp_path / "exec"), driver.store, driver.images, cast("Runner", None))
+
+
+def test_a_builder_that_can_t_be_opened_is_closed(driver: Driver, tmp_path: Path) -> None:
+    builder = _builder(driver, tmp_path)
+    driver.root.builds.write_text("a file is in the way")
+    with pytest.raises(FileExistsError):
+        driver.run(builder.open())
+    driver.run(builder.close())
+
+
+def test_a_build_that_is_cancelled_at_its_end_holds_no_layer(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = _builder(driver, tmp_path)
+    before = set(driver.store.layers)
+    statvfs = os.statvfs
+
+    async def cancelled() -> None:
+        loop, has_ended = asyncio.get_running_loop(), threading.Event()
+        building = asyncio.create_task(builder.build(BuildRequest(dockerfile=b"FROM scratch\nWORKDIR /w"), _Silent()))
+        building.add_done_callback(lambda _: has_ended.set())
+
+        def cancel(path: str) -> os.statvfs_result:  # the last thing that a build asks for
+            loop.call_soon_threadsafe(building.cancel)
+            has_ended.wait()
+            return statvfs(path)
+
+        monkeypatch.setattr(os, "statvfs", cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await building
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        assert set(driver.store.layers) - before
+        await builder.prune(PruneFilters())
+
+    driver.run(builder.open())
+    driver.run(cancelled())
+    driver.run(builder.close())
+    assert set(driver.store.layers) == before
+
+
+def test_equal_questions_about_a_tree_are_answered_from_memory(tmp_path: Path) -> None:
+    class Layers:
+        asked = 0
+
+        async def run(self, job: dict[str, Any]) -> dict[str, Any]:
+            self.asked += 1
+            return {"digest": f"of {job['paths']}"}
+
+    async def ask() -> None:
+        layers: Any = Layers()
+        workspace = Workspace(layers, tmp_path)
+        for paths in (["a"], ["b"], ["a"]):
+            found = await workspace.digest({"folder": "/f"}, paths, is_context=True, exclude=())
+            assert found == f"of {paths}"
+        assert layers.asked == 2
+
+    asyncio.run(ask())
+
+
+def test_a_connection_to_an_agent_that_fails_does_not_end_the_others(tmp_path: Path) -> None:
+    class Agents:
+        """The first connection fails, the second one gets an answer."""
+
+        failures: list[Exception]
+
+        async def has(self, agent_id: str) -> bool:
+            return agent_id == "default"
+
+        async def forward(self, agent_id: str, connection_fd: int) -> None:
+            if self.failures:
+                raise self.failures.pop()
+            os.write(connection_fd, b"answer")
+
+    async def connect() -> None:
+        agents = Agents()
+        agents.failures = [EngineError("the session has ended"), BrokenPipeError()]
+        (stage,) = parse(b"FROM scratch\nRUN ssh-add -l\n").stages
+        (run,) = stage.instructions
+        assert isinstance(run, tree.Run)
+        found = replace(run, mounts=(tree.Mount("ssh"),))
+        nothing: Any = None
+        mounting = Mounting(nothing, nothing, BuildRequest(dockerfile=b"", ssh=agents), tmp_path / "agents")
+        plan = await mounting.plan(found, [None], "/", run_script(found), nothing)
+        async with mounting.ready(plan, tmp_path) as (mounts, _):
+            (mount,) = mounts
+            assert isinstance(mount, BindMount)
+            answers = [await asyncio.to_thread(_ask, mount.source) for _ in range(3)]
+        assert answers == [b"", b"", b"answer"]
+        await mounting.close()
+
+    asyncio.run(connect())
+
+
+def _ask(path: str) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(HANG_S)
+        client.connect(path)
+        return client.recv(100)
