@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from desktop.cli import buildcontext
+from desktop.cli import buildcontext, cacheflags
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.client.engine import StreamFailed
@@ -30,7 +30,18 @@ SPEC = Spec(
     flags=(
         Flag("add-host", kind="list", many=True, help="A line of /etc/hosts for RUN (name:address)"),
         Flag("build-arg", kind="list", many=True, help="A value for ARG (NAME=VALUE, or NAME from the environment)"),
-        Flag("cache-from", kind="list", many=True, help="Accepted for docker's sake: the cache finds steps by content"),
+        Flag(
+            "cache-from",
+            kind="list",
+            many=True,
+            help="A cache to use: an image, or type=registry,ref=NAME",
+        ),
+        Flag(
+            "cache-to",
+            kind="list",
+            many=True,
+            help="A cache to write: type=registry,ref=NAME[,mode=max], type=inline",
+        ),
         Flag("cgroup-parent", kind="string", help="The parent cgroup of RUN's commands"),
         Flag("cpu-period", kind="int", help="CFS period of RUN's commands in microseconds"),
         Flag("cpu-quota", kind="int", help="CFS quota of RUN's commands in microseconds"),
@@ -121,6 +132,8 @@ def _query(flags: Parsed) -> dict[str, Any]:
         "cpusetcpus": flags.text("cpuset-cpus"),
         "cpusetmems": flags.text("cpuset-mems"),
         "cgroupparent": flags.text("cgroup-parent"),
+        "cachefrom": cacheflags.cache_from(flags.many("cache-from")),
+        "cacheto": cacheflags.cache_to(flags.many("cache-to")),
         "buildargs": json.dumps(arguments) if arguments else None,
         "labels": json.dumps(labels) if labels else None,
         "ulimits": json.dumps([_ulimit(text) for text in flags.many("ulimit")]) if flags.many("ulimit") else None,

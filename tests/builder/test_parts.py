@@ -103,7 +103,8 @@ def test_equal_questions_about_a_tree_are_answered_from_memory(tmp_path: Path) -
 
     async def ask() -> None:
         layers: Any = Layers()
-        workspace = Workspace(layers, tmp_path)
+        imports: Any = None
+        workspace = Workspace(layers, tmp_path, imports)
         for paths in (["a"], ["b"], ["a"]):
             found = await workspace.digest({"folder": "/f"}, paths, is_context=True, exclude=())
             assert found == f"of {paths}"

@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,16 @@ from tests.api.fake_engine import FakeEngine
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli, docker_config
 from vmagent.api.buildkit import BuildKitWire
+from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.progress import Progress, Vertex, VertexLog, VertexWarning
 from vmagent.builder.request import BuildRequest, Selection
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.service import BuildKit, worker_record
+from vmagent.errors import EngineError
+from vmagent.images.layer import Blob
 
 DIGEST = "sha256:" + 64 * "a"
 
@@ -79,6 +83,15 @@ class Recorder:
             await self.export_action(job)
         return {"containerimage.digest": DIGEST, "containerimage.config.digest": DIGEST}
 
+    async def push_cache(self, *args: Any) -> tuple[str, int]:
+        raise EngineError("no caches here")
+
+    async def packed_layers(self, layers: Sequence[str]) -> dict[str, tuple[Blob, Path]]:
+        raise EngineError("no caches here")
+
+    async def take_layer(self, step: CachedStep, folder: Path, chunks: AsyncIterator[bytes]) -> None:
+        raise EngineError("no caches here")
+
     async def usage(self, filters: list[str]) -> list[pb.UsageRecord]:
         return [pb.UsageRecord(ID="one", Size=3_000_000, Description="RUN true", RecordType="regular")]
 
@@ -124,7 +137,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
     async def make() -> BuildKit:
         worker = worker_record("worker", "here", "192.0.2.1")
-        kit = BuildKit(folder, worker, builder, builder, builder, asyncio.to_thread)
+        caches = SessionCaches(builder, asyncio.to_thread)
+        kit = BuildKit(folder, worker, builder, builder, builder, caches, asyncio.to_thread)
         await kit.open()
         return kit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -15,15 +16,18 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.buildkit.conftest import Recorder
 from tests.support.limits import HANG_S
-from vmagent.builder.request import InvalidBuild, Ulimit
+from vmagent.builder.request import CacheSource, InvalidBuild, RegistryCache, Ulimit
 from vmagent.buildkit import frontend
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.caches import SessionCaches, check_exports
 from vmagent.buildkit.contexts import BOOT_ID, KEPT, KeptFolders
 from vmagent.buildkit.filesync import list_tree
 from vmagent.buildkit.gomode import file_type, go_mode, permissions
 from vmagent.buildkit.protobuf import Message, message, nanoseconds, timestamp
 from vmagent.buildkit.receiving import Receiver
+from vmagent.buildkit.sessions import Session
 from vmagent.errors import BadRequest, EngineError
 
 DIR, SYMLINK, PIPE = 1 << 31 | 0o755, 1 << 27 | 0o777, 1 << 25 | 0o644
@@ -227,11 +231,25 @@ def test_questions_about_a_dockerfile_are_refused() -> None:
     frontend.check_options({"attest:provenance": "mode=min,inline-only=true", "attest:sbom": "disabled=true"})
     with pytest.raises(InvalidBuild, match="attestations of type sbom"):
         frontend.check_options({"attest:sbom": "generator=x"})
-    given = {"cache-imports": '[{"Type": "registry", "Attrs": {"ref": "a"}}]'}
-    assert frontend.imports(given, [pb.CacheOptionsEntry(Type="local", Attrs={"src": "b"})]) == [
-        "registry: a",
-        "local: b",
-    ]
+
+
+def test_the_caches_that_a_client_names() -> None:
+    async def sources(given: dict[str, str], *entries: pb.CacheOptionsEntry) -> tuple[RegistryCache | CacheSource, ...]:
+        session = Session("1", "", "", frozenset())
+        try:
+            return SessionCaches(Recorder(), asyncio.to_thread).sources(session, given, entries)
+        finally:
+            session.close()
+
+    given = {"cache-imports": '[{"Type": "registry", "Attrs": {"ref": "a"}}, {"Type": "gha"}]', "cache-from": "a,b"}
+    entry = pb.CacheOptionsEntry(Type="local", Attrs={"src": "/s", "digest": "sha256:1"})
+    found = asyncio.run(sources(given, entry, entry))
+    assert found[0] == RegistryCache("a")
+    assert [one.title for one in found if not isinstance(one, RegistryCache)] == ["gha", "local:/s"]
+    assert found[3:] == (RegistryCache("b"),)
     for broken in ("{", "[1]", '[{"Attrs": {}}]', '[{"Type": "x", "Attrs": 1}]'):
         with pytest.raises(InvalidBuild):
-            frontend.imports({"cache-imports": broken}, ())
+            asyncio.run(sources({"cache-imports": broken}))
+    for kind, attributes in (("registry", {}), ("local", {}), ("inline", {"mode": "some"}), ("gha", {})):
+        with pytest.raises(InvalidBuild):
+            check_exports([pb.CacheOptionsEntry(Type=kind, Attrs=attributes)])

@@ -111,7 +111,11 @@ def test_a_push_to_a_registry(engine: NativeEngine, context: Path, registry: str
     write(context, f"FROM {IMAGE}\nRUN echo pushed >/p\n")
     name = f"{registry}/cvt/pushed:1"
     metadata = context / "metadata.json"
-    engine.buildx("buildx", "build", "-q", "--push", "-t", name, "--metadata-file", metadata, context)
+    done = engine.buildx(
+        "buildx", "build", "--progress=plain", "--push", "-t", name, "--metadata-file", metadata, context
+    )
+    assert re.findall(r"^#\d+ (pushing .*)$", done.stderr, re.M)[0] == f"pushing {name} with docker"
+    assert f"pushing {name}\n" not in done.stderr  # by the engine itself: buildx pushes in any case
     pushed = json.loads(metadata.read_text())["containerimage.digest"]
     engine.docker("rmi", name)
     assert f"Digest: {pushed}\n" in engine.docker("pull", name).stdout

@@ -21,6 +21,7 @@ from vmagent.builder.result import BuildResult
 from vmagent.buildkit import jobs
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents
+from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.contexts import KEPT as KEPT_FOLDERS
 from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch, send_bytes
@@ -172,7 +173,8 @@ def test_a_build_by_the_api_shows_its_progress_although_its_session_comes_late(
 
     async def build() -> list[str]:
         builder = Recorder()
-        kit = BuildKit(tmp_path, worker_record("w", "h", ""), builder, builder, builder, asyncio.to_thread)
+        caches = SessionCaches(builder, asyncio.to_thread)
+        kit = BuildKit(tmp_path, worker_record("w", "h", ""), builder, builder, builder, caches, asyncio.to_thread)
         await kit.open()
         shown = list[str]()
 

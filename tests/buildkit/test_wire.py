@@ -299,20 +299,6 @@ def test_a_prune_of_all_removes_what_clients_have_sent(site: Site, context: Path
     assert site.builder.sent > 100_000
 
 
-def test_the_export_of_a_cache_is_refused(site: Site, context: Path) -> None:
-    done = site.docker("buildx", "build", "--cache-to", "type=inline", context, check=False)
-    assert done.returncode == 1
-    assert done.stderr.endswith("ERROR: failed to solve: this engine exports no caches: inline\n")
-    assert not site.builder.requests
-
-
-def test_a_cache_that_is_not_imported_is_shown(site: Site, context: Path) -> None:
-    done = site.docker("buildx", "build", "--progress=plain", "--cache-from", "reg.example/c:1", context)
-    assert re.search(r"importing cache manifest from registry: reg\.example/c:1\n", done.stderr)
-    assert "ERROR: this engine imports no caches" in done.stderr
-    assert len(site.builder.requests) == 1
-
-
 def test_workers_are_listed(site: Site) -> None:
     shown = site.docker("buildx", "inspect").stdout
     assert "BuildKit version: v0.13.2" in shown

@@ -6,27 +6,31 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vmagent.builder import exporting
+from vmagent.builder import cachedocument, exporting, remotecache
 from vmagent.builder.bases import Bases
-from vmagent.builder.cache import Cache, PruneFilters
+from vmagent.builder.cache import Cache, CacheRecord, PruneFilters
+from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.contexts import Contexts, SpooledContext
 from vmagent.builder.layering import Layering, Workspace
 from vmagent.builder.progress import Progress
-from vmagent.builder.request import BuildRequest, Received
+from vmagent.builder.request import BuildRequest, Received, RegistryCache
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.builder.running import Runner
 from vmagent.builder.stages import Stages
 from vmagent.dockerfile.parser import parse
 from vmagent.dockerfile.tree import Dockerfile
 from vmagent.errors import BadRequest
+from vmagent.helpers.pool import run_with_input
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.ingest import Job
+from vmagent.images.layer import Blob
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord
 from vmagent.images.reference import Reference
@@ -94,19 +98,19 @@ class Builder:
         self._numbers += 1
         number = self._numbers
         try:
-            built = await self._build(number, request, dockerfile, platforms, progress)
+            built, records = await self._build(number, request, dockerfile, platforms, progress)
         except BaseException:
             self._release(number)  # the end failed, or the caller was cancelled there: no result holds the layers
             raise
-        return BuildResult(built, lambda: self._release(number))
+        return BuildResult(built, lambda: self._release(number), records)
 
     async def _build(
         self, number: int, request: BuildRequest, dockerfile: Dockerfile, platforms: list[Platform], progress: Progress
-    ) -> tuple[BuiltImage, ...]:
-        """The image of each platform, whose layers are kept until `_release`."""
+    ) -> tuple[tuple[BuiltImage, ...], tuple[CacheRecord, ...]]:
+        """The image of each platform and the steps' records, whose layers are kept until `_release`."""
         async with self._store.ingest() as folder:
             await asyncio.to_thread(folder.mkdir, 0o700)
-            workspace = Workspace(self._layering, folder)
+            workspace = Workspace(self._layering, folder, self._imports(request, progress))
             contexts = Contexts(workspace, progress, request.context, request.dockerfile_name)
             bases = Bases(self._store, self._images, request)
             built: list[BuiltImage] = []
@@ -130,10 +134,22 @@ class Builder:
                         labels = {**(state.inner.get("Labels") or {}), **request.labels}
                         state = state.with_config("", Labels=labels)
                     built.append(BuiltImage(str(platform), state.config, state.layers))
-                self._kept[number] = tuple(layer for image in built for layer in image.layers)
+                records = workspace.records()
+                if request.inline_cache:
+                    built = [_with_inline_cache(image, records) for image in built]
+                kept = {layer for image in built for layer in image.layers}
+                self._kept[number] = tuple(kept.union(record.layer for record in records))
             finally:
                 await asyncio.shield(self._end(workspace, contexts, bases))
-        return tuple(built)
+        return tuple(built), records
+
+    def _imports(self, request: BuildRequest, progress: Progress) -> remotecache.Imports:
+        """The caches that the build imports. Raises BadRequest."""
+        sources = [
+            remotecache.RegistrySource(self._store, one, request.credentials) if isinstance(one, RegistryCache) else one
+            for one in request.cache_from
+        ]
+        return remotecache.Imports(self._store, sources, progress)
 
     async def _end(self, workspace: Workspace, contexts: Contexts, bases: Bases) -> None:
         await contexts.close()
@@ -181,6 +197,36 @@ class Builder:
 
     # --- the cache
 
+    async def push_cache(
+        self,
+        target: RegistryCache,
+        records: Sequence[CacheRecord],
+        auth: Mapping[str, Any],
+        say: Callable[[dict[str, Any]], None],
+    ) -> tuple[str, int]:
+        """Put the cache of these steps at a registry; digest and size of its manifest. `say` gets lines as of a push.
+
+        The steps are of a result that is not released yet. Raises EngineError.
+        """
+        return await remotecache.push(self._store, target, records, auth, say)
+
+    async def packed_layers(self, layers: Sequence[str]) -> dict[str, tuple[Blob, Path]]:
+        """The blobs of layers, as registries carry them, and their files. The caller holds the layers.
+
+        Raises EngineError.
+        """
+        blobs = await remotecache.packed(self._store, layers)
+        return {diff_id: (blob, remotecache.blob_path(self._store, blob)) for diff_id, blob in blobs.items()}
+
+    async def take_layer(self, step: CachedStep, folder: Path, chunks: AsyncIterator[bytes]) -> None:
+        """Take the blob of a cached step from `chunks` into a new ingest folder, flushed.
+
+        Raises EngineError, and what `chunks` raises.
+        """
+        job = {"op": "take_layer", "ingest": str(folder), "kind": str(self._store.kind)}
+        more = {"digest": step.blob, "size": step.blob_size, "diff_id": step.layer}
+        await run_with_input(self._store.pool, job | more, chunks)
+
     def usage(self) -> list[dict[str, Any]]:
         """BuildCache items of GET /system/df."""
         return self._cache.usage()
@@ -190,6 +236,10 @@ class Builder:
         gone, freed = await self._cache.prune(filters)
         await self._store.collect()
         return {"CachesDeleted": gone or None, "SpaceReclaimed": freed}
+
+
+def _with_inline_cache(image: BuiltImage, records: Sequence[CacheRecord]) -> BuiltImage:
+    return replace(image, config=cachedocument.with_inline(image.config, image.layers, records))
 
 
 def _put_config(folder: Path, config: bytes, store: Store) -> str:

@@ -157,6 +157,10 @@ class Cache:
             self._dirty.add(key)
         return record
 
+    def peek(self, key: str) -> CacheRecord | None:
+        """The record, not counted as used."""
+        return self._records.get(key)
+
     def put(self, record: CacheRecord) -> None:
         """Keep a record. It is on disk after `settle`."""
         self._records[record.key] = record

@@ -12,7 +12,9 @@ from typing import Any
 
 from vmagent.builder.builder import Builder
 from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
-from vmagent.builder.request import BuildError, BuildRequest
+from vmagent.builder.remotecache import chosen
+from vmagent.builder.request import BuildError, BuildRequest, CacheExport
+from vmagent.builder.result import BuildResult
 from vmagent.dockerfile.errors import DockerfileError
 from vmagent.errors import EngineError
 from vmagent.images.reference import Reference
@@ -79,6 +81,11 @@ class ClassicProgress:
             step.held.append(_stream(text))
         self._show()
 
+    def export_line(self, line: Line) -> None:
+        """A line about a layer of an exported cache."""
+        if self.lines.qsize() <= MAX_WAITING:
+            self.lines.put_nowait(line)
+
     def warning(self, warning: VertexWarning) -> None:
         """See Progress. The classic stream has no warnings."""
 
@@ -118,16 +125,23 @@ def parse_failure(error: DockerfileError) -> str:
 
 
 async def run(
-    builder: Builder, request: BuildRequest, names: Sequence[str], *, quiet: bool
+    builder: Builder,
+    request: BuildRequest,
+    names: Sequence[str],
+    *,
+    quiet: bool,
+    cache_to: Sequence[CacheExport] = (),
 ) -> AsyncGenerator[Line, None]:
-    """The lines of one build. Raises EngineError before the first line for what the request says wrong.
+    """The lines of one build, which then writes the caches `cache_to`.
+
+    Raises EngineError before the first line for what the request says wrong.
 
     A build that fails later ends with an `errorDetail` line. Closing the generator cancels the build.
     """
     references = [Reference.parse(name).with_default_tag() for name in names]
     progress = ClassicProgress()
     working = asyncio.create_task(
-        _build(builder, request, [one.familiar for one in references], progress), name="build"
+        _build(builder, request, [one.familiar for one in references], progress, cache_to), name="build"
     )
     working.add_done_callback(lambda _: progress.lines.put_nowait(None))
     try:
@@ -153,16 +167,42 @@ async def run(
         yield _stream(f"Successfully tagged {reference.familiar}\n")
 
 
-async def _build(builder: Builder, request: BuildRequest, names: Sequence[str], progress: ClassicProgress) -> str:
+async def _build(
+    builder: Builder,
+    request: BuildRequest,
+    names: Sequence[str],
+    progress: ClassicProgress,
+    cache_to: Sequence[CacheExport],
+) -> str:
     try:
         result = await builder.build(request, progress)
     except EngineError:
         progress.flush()
         raise
     try:
-        return await builder.store(result.images[0], names)
+        image_id = await builder.store(result.images[0], names)
+        for export in cache_to:
+            await _export_cache(builder, request, result, export, progress)
+        return image_id
     finally:
         result.release()
+
+
+async def _export_cache(
+    builder: Builder, request: BuildRequest, result: BuildResult, export: CacheExport, progress: ClassicProgress
+) -> None:
+    reference = export.target.reference
+    progress.lines.put_nowait(_stream(f"exporting cache to {reference}\n"))
+    records = chosen(result.records, result.images[0].layers, everything=export.everything)
+    credentials = request.credentials
+    try:
+        auth = await credentials.get(Reference.parse(reference).domain) if credentials is not None else {}
+        await builder.push_cache(export.target, records, auth, progress.export_line)
+    except EngineError as e:
+        message = f"failed to export the cache to {reference}: {e}"
+        if not export.ignores_errors:
+            raise BuildError(message) from e
+        progress.lines.put_nowait(_stream(f"{message}\n"))
 
 
 def _failed(error: BuildError) -> Line:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from vmagent.builder.cachedocument import INLINE
 from vmagent.dockerfile import ports, tree
 from vmagent.dockerfile.expand import Scope
 from vmagent.dockerfile.text import go_quote, go_quote_rune
@@ -122,7 +123,7 @@ def of_image(config: Mapping[str, Any], layers: Sequence[str], epoch: int | None
     history = found.pop("history", None) or ()
     found.pop("rootfs", None)
     created = found.pop("created", None) or ""
-    for key in ("container", "container_config", "docker_version", "id", "parent", "throwaway"):
+    for key in ("container", "container_config", "docker_version", "id", "parent", "throwaway", INLINE):
         found.pop(key, None)
     return ImageState(
         whole=found,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.builder.cache import REGULAR, Cache, CacheRecord, key_of
+from vmagent.builder.remotecache import Imports
 from vmagent.builder.request import BuildError, InvalidBuild
 from vmagent.errors import EngineError
 from vmagent.helpers.pool import WorkerPool, run_with_input
@@ -110,6 +111,10 @@ class Layering:
             return Made(record, cached=True)
         finished = self._making[key] = asyncio.Event()
         try:
+            if use_cache and (record := await workspace.imported(key)) is not None:
+                self.cache.put(record)
+                workspace.use(key)
+                return Made(record, cached=True)
             folder = await workspace.new_folder()
             done = await make(folder)
             await self.store.adopt_layers(folder, [done["diff_id"]])
@@ -143,8 +148,8 @@ class Layering:
 class Workspace:
     """The folders of one build, all in its ingest folder, and the cache records that it relies on."""
 
-    def __init__(self, layering: Layering, folder: Path) -> None:
-        self._layering, self.folder = layering, folder
+    def __init__(self, layering: Layering, folder: Path, imports: Imports) -> None:
+        self._layering, self.folder, self._imports = layering, folder, imports
         self._numbers = itertools.count(1)
         self._used: list[str] = []
         self._digests: dict[str, str] = {}
@@ -166,11 +171,21 @@ class Workspace:
         self._discarding.add(task)
         task.add_done_callback(self._discarding.discard)
 
+    async def imported(self, key: str) -> CacheRecord | None:
+        """The record of a step that the build's imported caches have. Raises OSError."""
+        return await self._imports.find(key, lambda: self.path("import"))
+
+    def records(self) -> tuple[CacheRecord, ...]:
+        """Of all steps of the build so far that have a layer."""
+        found = (self._layering.cache.peek(key) for key in dict.fromkeys(self._used))
+        return tuple(record for record in found if record is not None and record.layer)
+
     def use(self, key: str) -> None:
         self._layering.cache.use(key)
         self._used.append(key)
 
     async def close(self) -> None:
+        await self._imports.close()
         self._layering.cache.release(self._used)
         self._used.clear()
         if self._discarding:

@@ -6,11 +6,12 @@ or a session through which the engine fetches what a build uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from vmagent.builder.cachedocument import CachedStep
 from vmagent.errors import BadRequest, EngineError
 
 
@@ -98,6 +99,36 @@ class Credentials(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryCache:
+    """A build cache at a registry, or an image that holds one."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheExport:
+    """A cache that a build writes. `everything`: also of steps whose layers are in no image (mode `max`)."""
+
+    target: RegistryCache
+    everything: bool
+    ignores_errors: bool = False
+
+
+class CacheSource(Protocol):
+    """A cache that a build imports."""
+
+    @property
+    def title(self) -> str:
+        """As the progress names it."""
+
+    async def steps(self) -> Sequence[CachedStep]:
+        """Raises EngineError, ValueError for what is no cache."""
+
+    async def fetch(self, step: CachedStep, folder: Path) -> None:
+        """Bring the step's layer into a new ingest folder, flushed. Raises EngineError."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ulimit:
     name: str
     soft: int
@@ -144,6 +175,8 @@ class BuildRequest:
     allow_insecure: bool = False  # the entitlement security.insecure
     allow_host_network: bool = True  # the entitlement network.host
     source_date_epoch: int | None = None  # seconds since 1970 for every time in the image
+    cache_from: tuple[RegistryCache | CacheSource, ...] = ()
+    inline_cache: bool = False  # the images hold the cache of their steps
     secrets: Secrets | None = None
     ssh: SshAgents | None = None
     credentials: Credentials | None = None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vmagent.builder.cache import CacheRecord
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
@@ -17,10 +19,13 @@ class BuiltImage:
 
 
 class BuildResult:
-    """The images of a build, one per platform."""
+    """The images of a build, one per platform, and the records of all steps that made layers for it."""
 
-    def __init__(self, images: tuple[BuiltImage, ...], release: Callable[[], None]) -> None:
+    def __init__(
+        self, images: tuple[BuiltImage, ...], release: Callable[[], None], records: tuple[CacheRecord, ...] = ()
+    ) -> None:
         self.images = images
+        self.records = records
         self._release: Callable[[], None] | None = release
 
     def release(self) -> None:

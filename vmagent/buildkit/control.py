@@ -13,6 +13,7 @@ from grpclib.exceptions import GRPCError
 
 from vmagent.builder.result import BuildResult
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.caches import check_exports
 from vmagent.buildkit.history import History
 from vmagent.buildkit.jobs import Job, Jobs
 from vmagent.buildkit.protobuf import timestamp
@@ -98,8 +99,7 @@ class Control:
         """Build and export. Raises GRPCError, EngineError."""
         if request.HasField("Definition") and not request.Frontend and request.Definition.operations:
             raise GRPCError(Code.UNIMPLEMENTED, "definitions of LLB are not supported: this engine builds Dockerfiles")
-        for export in request.Cache.Exports:
-            raise GRPCError(Code.UNKNOWN, f"this engine exports no caches: {export.Type}")
+        check_exports(request.Cache.Exports)
         session = await self.sessions.get(request.Session)
         job = Job(request, session)
         await self.jobs.add(job)

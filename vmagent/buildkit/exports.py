@@ -6,21 +6,19 @@ The attributes are those that buildx gives (docs of `docker buildx build --outpu
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from vmagent.builder.progress import Vertex, VertexStatus
 from vmagent.builder.request import InvalidBuild
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionCredentials
+from vmagent.buildkit.caches import SessionCaches
+from vmagent.buildkit.exportreport import ExportReport
 from vmagent.buildkit.filesync import OnDisk, send_bytes, send_tree
 from vmagent.buildkit.frontend import is_true
 from vmagent.buildkit.jobs import Job
@@ -55,8 +53,8 @@ class Images(Protocol):
 class SessionExports:
     """All exporters (`control.Exports`)."""
 
-    def __init__(self, images: Images, on_disk: OnDisk) -> None:
-        self._images, self._on_disk = images, on_disk
+    def __init__(self, images: Images, caches: SessionCaches, on_disk: OnDisk) -> None:
+        self._images, self._caches, self._on_disk = images, caches, on_disk
 
     async def export(self, job: Job, result: BuildResult) -> Mapping[str, str]:
         reply: dict[str, str] = {}
@@ -71,12 +69,13 @@ class SessionExports:
                 await self._as_tree(job, number, result)
             else:
                 raise InvalidBuild(f"exporter {exporter.Type!r} could not be found")
+        reply.update(await self._caches.export(job, result))
         return reply
 
     async def _to_store(self, job: Job, exporter: pb.Exporter, result: BuildResult) -> Mapping[str, str]:
         image = _only(result, exporter)
         names = names_of(exporter)
-        report = _Report(job.status, "exporting to image")
+        report = ExportReport(job.status, "exporting to image")
         with report:
             with report.step("exporting layers"):
                 image_id = await self._images.store(image, names)
@@ -85,7 +84,8 @@ class SessionExports:
             for name in names:
                 with report.step(f"naming to {name}"):
                     pass
-        if is_true(exporter.Attrs.get("push", "")):
+        # Clients that name the exporter `moby` push the image by the Engine API once it is built.
+        if exporter.Type != "moby" and is_true(exporter.Attrs.get("push", "")):
             if not names:
                 raise InvalidBuild("tag is needed when pushing to registry")
             credentials = SessionCredentials(job.session)
@@ -94,7 +94,7 @@ class SessionExports:
         return _described(image_id, names)
 
     async def _push(self, status: StatusLog, name: str, auth: Mapping[str, Any]) -> None:
-        report = _Report(status, f"pushing {name}")
+        report = ExportReport(status, f"pushing {name}")
         with report:
             async with aclosing(self._images.push(name, auth)) as lines:
                 async for line in lines:
@@ -109,19 +109,19 @@ class SessionExports:
         image = _only(result, exporter)
         names = names_of(exporter)
         kind = "docker image format" if exporter.Type == "docker" else "oci image format"
-        report = _Report(job.status, f"exporting to {kind}")
+        report = ExportReport(job.status, f"exporting to {kind}")
         with report, report.step("sending tarball"):
             await send_bytes(job.session, self._images.archive(image, names), number, {})
         return {"image.name": ",".join(names)} if names else {}
 
     async def _as_tar(self, job: Job, number: int, result: BuildResult) -> None:
-        report = _Report(job.status, "exporting to client tarball")
+        report = ExportReport(job.status, "exporting to client tarball")
         with report, report.step("sending tarball"):
             async with self._images.files(_only(result, None)) as folder:
                 await send_bytes(job.session, self._images.packed(folder), number, {})
 
     async def _as_tree(self, job: Job, number: int, result: BuildResult) -> None:
-        report = _Report(job.status, "exporting to client directory")
+        report = ExportReport(job.status, "exporting to client directory")
         with report, report.step("copying files"):
             async with self._images.files(_only(result, None)) as folder:
                 await send_tree(job.session, folder, number, self._on_disk)
@@ -156,72 +156,3 @@ def _described(image_id: str, names: list[str]) -> Mapping[str, str]:
         "containerimage.descriptor": base64.b64encode(json.dumps(descriptor).encode()).decode(),
     }
     return {**reply, "image.name": ",".join(names)} if names else reply
-
-
-class _Report:
-    """A vertex of the export and its parts, in the build's progress."""
-
-    def __init__(self, status: StatusLog, title: str) -> None:
-        self._status, self._title = status, title
-        self._digest = f"sha256:{sha256(title.encode()).hexdigest()}"
-        self._started = time.time_ns()
-
-    def __enter__(self) -> None:
-        self._status.vertex(Vertex(digest=self._digest, name=self._title, started_ns=self._started))
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        text = "" if error is None else "context canceled" if isinstance(error, asyncio.CancelledError) else str(error)
-        self._status.vertex(
-            Vertex(
-                digest=self._digest,
-                name=self._title,
-                started_ns=self._started,
-                completed_ns=time.time_ns(),
-                error=text,
-            )
-        )
-
-    def step(self, name: str) -> _Part:
-        return _Part(self._status, self._digest, name)
-
-    def push_line(self, layer: str, line: Mapping[str, Any]) -> None:
-        """One line of the API's stream of a push."""
-        detail = line.get("progressDetail") or {}
-        is_done = line.get("status") in ("Pushed", "Layer already exists", "Mounted from")
-        self._status.status(
-            VertexStatus(
-                vertex=self._digest,
-                id=f"pushing layer {layer}",
-                current=detail.get("current", 0),
-                total=detail.get("total", 0),
-                at_ns=time.time_ns(),
-                started_ns=self._started,
-                completed_ns=time.time_ns() if is_done else None,
-            )
-        )
-
-
-class _Part:
-    """One line below a vertex."""
-
-    def __init__(self, status: StatusLog, vertex: str, name: str) -> None:
-        self._status, self._vertex, self._name = status, vertex, name
-        self._started = time.time_ns()
-
-    def __enter__(self) -> None:
-        self._send(None)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self._send(time.time_ns())
-
-    def _send(self, completed: int | None) -> None:
-        self._status.status(
-            VertexStatus(
-                vertex=self._vertex,
-                id=self._name,
-                at_ns=time.time_ns(),
-                started_ns=self._started,
-                completed_ns=completed,
-            )
-        )

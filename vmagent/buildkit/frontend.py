@@ -7,12 +7,10 @@ The options are those that BuildKit's own frontend reads (frontend/dockerui/conf
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Mapping
 
 from vmagent.builder.request import InvalidBuild, Ulimit
-from vmagent.buildkit.messages import CacheOptionsEntry
 from vmagent.errors import BadRequest
 from vmagent.images.reference import DEFAULT_DOMAIN, Reference
 
@@ -43,20 +41,6 @@ def check_options(options: Mapping[str, str]) -> None:
         # buildx adds a provenance that is only for its own metadata file.
         if attributes.isdisjoint(("disabled=true", "inline-only=true")):
             raise InvalidBuild(f"attestations of type {kind} are not supported by this engine")
-
-
-def imports(options: Mapping[str, str], entries: Iterable[CacheOptionsEntry]) -> list[str]:
-    """The caches that a client wants to import: TYPE and the place of each. Raises InvalidBuild."""
-    try:
-        listed = json.loads(options.get("cache-imports", "") or "[]")
-        wanted = [_cache(one["Type"], one.get("Attrs") or {}) for one in listed]
-    except (ValueError, TypeError, KeyError, AttributeError) as e:
-        raise InvalidBuild(f"failed to unmarshal cache-imports: {e}") from e
-    return wanted + [_cache(entry.Type, entry.Attrs) for entry in entries]
-
-
-def _cache(kind: str, attributes: Mapping[str, str]) -> str:
-    return f"{kind}: {attributes.get('ref') or attributes.get('src') or ''}"
 
 
 def is_own(image: str) -> bool:

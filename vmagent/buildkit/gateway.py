@@ -62,7 +62,7 @@ class Gateway:
         job = await self._job(call)
         if request.FrontendInputs or request.HasField("Definition"):
             raise GRPCError(Code.UNIMPLEMENTED, "definitions of LLB are not supported: this engine builds Dockerfiles")
-        built = await self._solver.solve(job, request.Frontend, request.FrontendOpt)
+        built = await self._solver.solve(job, request.Frontend, request.FrontendOpt, request.CacheImports)
         return pb.FrontendSolveResponse(result=pb.Result(ref=pb.Ref(id=job.keep(built))))
 
     async def _evaluate(self, request: pb.EvaluateRequest, call: Call) -> pb.EvaluateResponse:

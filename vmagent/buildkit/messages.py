@@ -1,8 +1,9 @@
 """The messages of BuildKit's API, with the fields that this engine reads or writes.
 
 Numbers and names are those of BuildKit's api/services/control/control.proto, api/types/worker.proto,
-frontend/gateway/pb/gateway.proto, solver/pb/ops.proto, util/apicaps/pb/caps.proto, session/*/*.proto and of fsutil's
-types/*.proto; `Status` and `Detail` are google.rpc.Status and google.protobuf.Any.
+frontend/gateway/pb/gateway.proto, solver/pb/ops.proto, util/apicaps/pb/caps.proto, session/*/*.proto, of fsutil's
+types/*.proto and of containerd's api/services/content/v1/content.proto; `Status` and `Detail` are google.rpc.Status and
+google.protobuf.Any.
 """
 
 from __future__ import annotations
@@ -428,6 +429,40 @@ class CredentialsRequest(Message):
 class CredentialsResponse(Message):
     Username: Annotated[str, 1]
     Secret: Annotated[str, 2]
+
+
+@message("containerd.services.content.v1.ReadContentRequest")
+class ReadContentRequest(Message):
+    digest: Annotated[str, 1]
+    offset: Annotated[int, 2]
+    size: Annotated[int, 3]
+
+
+@message("containerd.services.content.v1.ReadContentResponse")
+class ReadContentResponse(Message):
+    offset: Annotated[int, 1]
+    data: Annotated[bytes, 2]
+
+
+CONTENT_STAT, CONTENT_WRITE, CONTENT_COMMIT = range(3)
+
+
+@message("containerd.services.content.v1.WriteContentRequest")
+class WriteContentRequest(Message):
+    action: Annotated[int, 1]
+    ref: Annotated[str, 2]
+    total: Annotated[int, 3]
+    expected: Annotated[str, 4]
+    offset: Annotated[int, 5]
+    data: Annotated[bytes, 6]
+
+
+@message("containerd.services.content.v1.WriteContentResponse")
+class WriteContentResponse(Message):
+    action: Annotated[int, 1]
+    offset: Annotated[int, 4]
+    total: Annotated[int, 5]
+    digest: Annotated[str, 6]
 
 
 @message("moby.buildkit.secrets.v1.GetSecretRequest")

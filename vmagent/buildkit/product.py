@@ -17,6 +17,7 @@ from vmagent.builder.builder import Builder
 from vmagent.builder.cache import PruneFilters
 from vmagent.builder.result import BuiltImage
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.exports import SessionExports
 from vmagent.buildkit.protobuf import timestamp
 from vmagent.buildkit.service import BuildKit, worker_record
@@ -30,10 +31,10 @@ async def connect(engine: Engine) -> BuildKit:
     """The wire of an open engine. Raises EngineError, OSError."""
     information = await engine.system.info()
     worker = worker_record(information["ID"], os.uname().nodename, engine.host_gateway())
-    exports = SessionExports(EngineImages(engine), asyncio.to_thread)
-    made = BuildKit(
-        engine.data_root.builds, worker, engine.builder, exports, EngineCache(engine.builder), asyncio.to_thread
-    )
+    caches = SessionCaches(engine.builder, asyncio.to_thread)
+    exports = SessionExports(EngineImages(engine), caches, asyncio.to_thread)
+    cache = EngineCache(engine.builder)
+    made = BuildKit(engine.data_root.builds, worker, engine.builder, exports, cache, caches, asyncio.to_thread)
     await made.open()
     return made
 

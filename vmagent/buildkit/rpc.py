@@ -189,13 +189,20 @@ class Caller(Channel):
 
     @asynccontextmanager
     async def open(
-        self, path: str, kind: type[Message], metadata: Sequence[tuple[str, str]] = ()
+        self,
+        path: str,
+        kind: type[Message],
+        metadata: Sequence[tuple[str, str]] = (),
+        *,
+        replies: type[Message] | None = None,
     ) -> AsyncIterator[Any]:
-        """A call with streams of `kind` in both directions, as grpclib's `client.Stream`; the request is sent.
+        """A call with streams in both directions, as grpclib's `client.Stream`; the request is sent.
+
+        `kind`: of the messages, of those of the client too unless `replies` says another.
 
         What the client ends it with becomes an EngineError.
         """
-        stream = self.request(path, Cardinality.STREAM_STREAM, kind, kind, metadata=list(metadata))
+        stream = self.request(path, Cardinality.STREAM_STREAM, kind, replies or kind, metadata=list(metadata))
         try:
             async with stream:
                 await stream.send_request()

@@ -11,6 +11,7 @@ from typing import Any
 from grpclib.exceptions import GRPCError
 
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.control import VERSION, Cache, Control, Exports
 from vmagent.buildkit.filesync import OnDisk
@@ -32,7 +33,14 @@ class BuildKit:
     """Made at the first connection that needs it."""
 
     def __init__(
-        self, folder: Path, worker: pb.WorkerRecord, builder: Builds, exports: Exports, cache: Cache, on_disk: OnDisk
+        self,
+        folder: Path,
+        worker: pb.WorkerRecord,
+        builder: Builds,
+        exports: Exports,
+        cache: Cache,
+        caches: SessionCaches,
+        on_disk: OnDisk,
     ) -> None:
         """`folder`: of the data root, for what clients have sent and for the history of builds."""
         self._on_disk = on_disk
@@ -40,7 +48,7 @@ class BuildKit:
         self._kept = KeptFolders(folder / "contexts")
         self._history = History(folder / "history", on_disk)
         self._jobs = jobs = Jobs()
-        solver = Solver(builder, self._kept, on_disk)
+        solver = Solver(builder, caches, self._kept, on_disk)
         self._control = control = Control(jobs, self._sessions, solver, exports, cache, self._history, worker)
         gateway = Gateway(jobs, solver, [worker])
         self._services = Services({**control.methods(), **gateway.methods()})

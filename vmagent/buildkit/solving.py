@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,7 @@ from vmagent.builder.result import BuildResult
 from vmagent.buildkit import frontend
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents, SessionCredentials, SessionSecrets
+from vmagent.buildkit.caches import SessionCaches, wants_inline
 from vmagent.buildkit.contexts import KeptFolders, SessionFolder
 from vmagent.buildkit.filesync import OnDisk
 from vmagent.buildkit.jobs import Job
@@ -50,23 +51,30 @@ class Builds(Protocol):
 class Solver:
     """Solves for all jobs."""
 
-    def __init__(self, builder: Builds, kept: KeptFolders, on_disk: OnDisk) -> None:
-        self._builder, self._kept, self._on_disk = builder, kept, on_disk
+    def __init__(self, builder: Builds, caches: SessionCaches, kept: KeptFolders, on_disk: OnDisk) -> None:
+        self._builder, self._caches, self._kept, self._on_disk = builder, caches, kept, on_disk
 
     async def forget_contexts(self) -> None:
         """Remove what clients have sent, but for builds that run."""
         await self._on_disk(self._kept.prune)
 
-    async def solve(self, job: Job, name: str, options: Mapping[str, str]) -> BuildResult:
-        """Raises GRPCError or EngineError; the details of a failed build's error show the place in the Dockerfile."""
+    async def solve(
+        self, job: Job, name: str, options: Mapping[str, str], imports: Sequence[pb.CacheOptionsEntry] = ()
+    ) -> BuildResult:
+        """`imports`: caches beside those of the options and of the job's request.
+
+        Raises GRPCError or EngineError; the details of a failed build's error show the place in the Dockerfile."""
         frontend.check_frontend(name, options)
         frontend.check_options(options)
-        for source in dict.fromkeys(frontend.imports(options, job.request.Cache.Imports)):
-            _show_missing_import(job.status, source)
         job.frontend, job.options = name, dict(options)
         folders = _Folders(job, self._kept, self._on_disk)
         try:
-            request = await _request(job, options, folders)
+            sources = self._caches.sources(job.session, options, [*job.request.Cache.Imports, *imports])
+            request = replace(
+                await _request(job, options, folders),
+                cache_from=sources,
+                inline_cache=wants_inline(job.request, options),
+            )
             job.status.source = _source(request)
             try:
                 return await self._builder.build(request, job.status)
@@ -198,20 +206,6 @@ async def _load_dockerfile(status: StatusLog, folder: SessionFolder, name: str) 
     if data is None:
         raise InvalidBuild(error)
     return data
-
-
-def _show_missing_import(status: StatusLog, source: str) -> None:
-    """As BuildKit shows a cache that it cannot get: an error of that vertex, and the build goes on."""
-    title = f"importing cache manifest from {source}"
-    now = time.time_ns()
-    vertex = Vertex(
-        digest=f"sha256:{sha256(title.encode()).hexdigest()}",
-        name=title,
-        started_ns=now,
-        completed_ns=now,
-        error="this engine imports no caches",
-    )
-    status.vertex(vertex)
 
 
 def _source(request: BuildRequest) -> pb.SourceInfo:

@@ -20,8 +20,10 @@ _CONFIG_TYPES = frozenset(
         "application/octet-stream",  # docker before 1.10 wrote this
     )
 )
+CACHE_CONFIG_TYPE = "application/vnd.buildkit.cacheconfig.v0"
 _OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_MAX_CACHE_CONFIG = 32 << 20  # bytes
 _MAX_LAYERS = 500  # overlayfs takes at most 500 lower folders
 
 
@@ -85,3 +87,32 @@ def find(registry: Registry, reference: Reference, wanted: Platform, *, is_asked
             "not-found",
         )
     return Found(digest, data, config, list(zip(blobs, diff_ids, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The parts of a manifest whose config need not be an image's."""
+
+    config_type: str
+    config: bytes
+    layers: list[Expected]
+
+
+def artifact(registry: Registry, reference: Reference, wanted: Platform) -> Artifact:
+    """What a build may take its cache from: BuildKit's cache in one of its two forms, or an image of the platform
+    `wanted`. Raises ImageFault."""
+    data, _ = registry.manifest(reference.digest or str(reference.tag), reference.familiar)
+    manifest = document(data, "manifest")
+    listed = objects(manifest, "manifests")
+    configs = [entry for entry in listed if entry.get("mediaType") == CACHE_CONFIG_TYPE]
+    if configs:  # an index that lists the config among the blobs
+        config = configs[0]
+        layers = [descriptor(entry, "a layer") for entry in listed if entry is not config]
+    else:
+        if listed:
+            chosen = descriptor(choose(listed, wanted), "an entry of the index")
+            manifest = document(registry.manifest(chosen.digest, reference.familiar)[0], "manifest")
+        config = manifest.get("config") or {}
+        layers = [descriptor(layer, "a layer") for layer in objects(manifest, "layers")]
+    content = registry.small_blob(descriptor(config, "the config"), _MAX_CACHE_CONFIG)
+    return Artifact(str(config.get("mediaType")), content, layers)

@@ -93,6 +93,22 @@ class Worker:
             uploading.push_blob(registry, path, job["id"], (), lambda _current, _total: None)
             return {"digest": uploading.push_manifest(registry, data, job["tag"]), "size": len(data)}
 
+    def op_push_artifact(self, job: Message, fds: list[int]) -> Message:
+        """A config of any type and its manifest, once the layers are there."""
+        config = job["config"].encode()
+        data = uploading.artifact_manifest(config, job["config_type"], [Blob.from_json(blob) for blob in job["blobs"]])
+        with _registry(job, "pull,push") as registry, _ingest(job) as work:
+            digest = work.put_blob(config)
+            path = work.blobs / hex_of(digest)
+            uploading.push_blob(registry, path, digest, (), lambda _current, _total: None)
+            return {"digest": uploading.push_manifest(registry, data, job["tag"]), "size": len(data)}
+
+    def op_pack_layer(self, job: Message, fds: list[int]) -> Message:
+        """The blob of one layer; made in the job's folder where the store has none."""
+        root = _root(job)
+        layer = Layer.read(root.layers / hex_of(job["diff_id"]))
+        return {"blob": (layer.blob or uploading.pack(root, layer, Path(job["ingest"]) / "blobs")).to_json()}
+
     def op_login(self, job: Message, fds: list[int]) -> Message:
         """Have the credentials checked: the identity token to show instead of the password from now on, or ""."""
         with _registry(job) as registry:
@@ -123,8 +139,28 @@ class Worker:
                 "authorization": registry.authorization,
             }
 
+    def op_artifact(self, job: Message, fds: list[int]) -> Message:
+        """The config and the layers' descriptors of a build cache, or of an image that may hold one."""
+        reference = Reference(job["domain"], job["path"], job["tag"], job["digest"])
+        with _registry(job) as registry:
+            found = resolve.artifact(registry, reference, Platform.parse(job["platform"]))
+            return {
+                "config_type": found.config_type,
+                "config": found.config.decode("utf-8", "replace"),
+                "layers": [{"digest": blob.digest, "size": blob.size} for blob in found.layers],
+                "authorization": registry.authorization,
+            }
+
+    def op_take_layer(self, job: Message, fds: list[int]) -> Message:
+        """Take one layer's blob from the descriptor into the job's folder, flushed."""
+        with _ingest(job) as work:
+            expected = Expected(job["digest"], job["size"])
+            work.add_layer(file_blocks(fds[0]), expected=expected, diff_id=job["diff_id"])
+            work.flush()
+        return {}
+
     def op_layer(self, job: Message, fds: list[int]) -> Message:
-        """Fetch one layer into the job's folder."""
+        """Fetch one layer into the job's folder; flushed if the job is for this layer alone."""
         expected = Expected(job["digest"], job["size"])
 
         def received(registry: Registry) -> Iterator[bytes]:
@@ -138,6 +174,8 @@ class Worker:
 
         with _registry(job) as registry, _ingest(job) as work:
             work.add_layer(received(registry), expected=expected, diff_id=job["diff_id"])
+            if job.get("is_alone"):
+                work.flush()
         return {}
 
     def op_flush(self, job: Message, fds: list[int]) -> Message:

@@ -20,11 +20,19 @@ from vmagent.api.router import Router
 from vmagent.builder.builder import Builder
 from vmagent.builder.cache import PruneFilters, age_ns
 from vmagent.builder.classic import Line, run
-from vmagent.builder.request import BuildRequest, Context, InvalidBuild, Limits, Ulimit
+from vmagent.builder.request import (
+    BuildRequest,
+    CacheExport,
+    Context,
+    InvalidBuild,
+    Limits,
+    RegistryCache,
+    Ulimit,
+)
 from vmagent.containers.model import now_ns
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotImplementedHere
-from vmagent.images.reference import registry_of
+from vmagent.images.reference import Reference, registry_of
 
 _DOCKERFILE_BYTES = 1 << 20
 _EPOCH = re.compile("[0-9]{1,11}")  # of times that datetime can hold
@@ -89,7 +97,7 @@ class _Builds:
         async with self._builder.spooled(chunks, lambda _: None) as context:
             dockerfile = await _dockerfile(context, asked.dockerfile_name)
             whole = with_files(asked, dockerfile, context, credentials)
-            source = run(self._builder, whole, query.all("t"), quiet=query.flag("q"))
+            source = run(self._builder, whole, query.all("t"), quiet=query.flag("q"), cache_to=cache_exports(query))
             async with aclosing(source) as lines:
                 async for line in lines:
                     yield line
@@ -154,7 +162,38 @@ def build_request(query: Query) -> BuildRequest:
         ),
         cgroup_parent=query.get("cgroupparent"),
         source_date_epoch=int(epoch) if epoch else None,
+        cache_from=_cache_from(query),
+        inline_cache=is_true(arguments.get("BUILDKIT_INLINE_CACHE", "")) or {"type": "inline"} in _cache_to(query),
     )
+
+
+def _cache_from(query: Query) -> tuple[RegistryCache, ...]:
+    """`cachefrom`: names of images or caches. Raises BadRequest."""
+    listed = _json(query, "cachefrom", list)
+    _check("cachefrom", all(isinstance(one, str) for one in listed))
+    return tuple(RegistryCache(Reference.parse(one).familiar) for one in listed if one)
+
+
+def _cache_to(query: Query) -> list[dict[str, str]]:
+    """`cacheto`, a parameter of `cove build`: words of docker's `--cache-to`. Raises BadRequest."""
+    listed: list[dict[str, str]] = _json(query, "cacheto", list)
+    for one in listed:
+        _check("cacheto", isinstance(one, dict) and all(isinstance(value, str) for value in one.values()))
+    return listed
+
+
+def cache_exports(query: Query) -> list[CacheExport]:
+    """The caches that a build writes. Raises BadRequest."""
+    made = []
+    for one in _cache_to(query):
+        if (mode := one.get("mode") or "min") not in ("min", "max"):
+            raise BadRequest(f"invalid cache mode {mode!r}")
+        if one.get("type") == "registry":
+            target = RegistryCache(Reference.parse(one.get("ref", "")).with_default_tag().familiar)
+            made.append(CacheExport(target, mode == "max", ignores_errors=is_true(one.get("ignore-error", ""))))
+        elif one.get("type") != "inline":
+            raise BadRequest(f"unknown cache exporter: {one.get('type')!r}")
+    return made
 
 
 def frontend_options(query: Query) -> dict[str, str]:
@@ -176,6 +215,9 @@ def frontend_options(query: Query) -> dict[str, str]:
     options = {key: value for key, value in options.items() if value}
     if asked.no_cache:
         options["no-cache"] = ""
+    if asked.cache_from:
+        entries = [{"Type": "registry", "Attrs": {"ref": one}} for one in _json(query, "cachefrom", list) if one]
+        options["cache-imports"] = json.dumps(entries)
     options |= {f"build-arg:{key}": value for key, value in asked.build_args.items()}
     return options | {f"label:{key}": value for key, value in asked.labels.items()}
 
