@@ -43,6 +43,7 @@ SPEC = Spec(
             help="A cache to write: type=registry,ref=NAME[,mode=max], type=inline",
         ),
         Flag("cgroup-parent", kind="string", help="The parent cgroup of RUN's commands"),
+        Flag("check", help="Check the Dockerfile and build nothing; 1 if anything was found"),
         Flag("cpu-period", kind="int", help="CFS period of RUN's commands in microseconds"),
         Flag("cpu-quota", kind="int", help="CFS quota of RUN's commands in microseconds"),
         Flag("cpu-shares", "c", "int", "Relative weight of RUN's commands"),
@@ -87,7 +88,8 @@ def main(argv: Sequence[str], app: App) -> int:
         if not folder.is_dir():
             raise Failure(f"unable to prepare context: path {json.dumps(where)} not found")
         name, text, added = buildcontext.find_dockerfile(folder, flags.text("file"))
-        pieces = buildcontext.of_folder(folder, added)
+        check = flags.on("check")
+        pieces = buildcontext.for_check(folder, name, text, added) if check else buildcontext.of_folder(folder, added)
     answers = app.client().stream(
         "POST",
         "/build",
@@ -95,6 +97,8 @@ def main(argv: Sequence[str], app: App) -> int:
         data=pieces,
         headers={"Content-Type": "application/x-tar"},
     )
+    if flags.on("check"):
+        return _show_check(answers)
     shown = _Steps(quiet=flags.on("quiet"))
     try:
         for answer in answers:
@@ -107,6 +111,24 @@ def main(argv: Sequence[str], app: App) -> int:
     return 0
 
 
+def _show_check(answers: Iterable[Mapping[str, Any]]) -> int:
+    """Print what the checks have found; the command's status."""
+    text, found = "", 0
+    is_failed = False
+    for answer in answers:
+        text += str(answer.get("stream") or "")
+        aux = answer.get("aux") or {}
+        found += int(aux.get("Findings") or 0)
+        is_failed |= bool(aux.get("Failed"))
+    if not found and not is_failed:
+        print("Check complete, no warnings found.")
+        return 0
+    said = "1 warning has" if found == 1 else f"{found} warnings have"
+    print(f"Check complete, {said} been found!")
+    sys.stdout.write(text)
+    return 1
+
+
 def _query(flags: Parsed) -> dict[str, Any]:
     arguments = {}
     for entry in flags.many("build-arg"):
@@ -116,6 +138,7 @@ def _query(flags: Parsed) -> dict[str, Any]:
     return {
         "t": flags.many("tag"),
         "q": flags.on("quiet"),
+        "check": True if flags.on("check") else None,
         "nocache": flags.on("no-cache"),
         "pull": True if flags.on("pull") else None,
         "rm": True,

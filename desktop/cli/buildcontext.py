@@ -111,6 +111,23 @@ def find_dockerfile(folder: Path, given: str | None) -> tuple[str, bytes, Mappin
         return _added(folder, text, path.with_name(f"{path.name}.dockerignore"))
 
 
+def for_check(folder: Path, name: str, text: bytes, added: Mapping[str, bytes]) -> Iterator[bytes]:
+    """The tar with what a check of the Dockerfile reads: the file and its ignore files. Raises Failure."""
+    files = {name: text, **added}
+    for ignore in (f"{name}.dockerignore", ".dockerignore"):
+        if ignore not in files and (folder / ignore).is_file():
+            try:
+                files[ignore] = (folder / ignore).read_bytes()
+            except OSError as e:
+                raise Failure(f"error checking context: {folder / ignore}: {e.strerror}") from e
+
+    def write(tar: tarfile.TarFile) -> None:
+        for each, content in files.items():
+            _add_text(tar, each, content)
+
+    return tarpipe.pieces(write)
+
+
 def _added(folder: Path, text: bytes, own_ignore: Path | None) -> tuple[str, bytes, Mapping[str, bytes]]:
     """A Dockerfile that is not in the context gets a name that nothing there has, and an ignore file that excludes
     both: a COPY of the whole context must not find them, since their names differ in each build."""

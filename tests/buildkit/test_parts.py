@@ -225,9 +225,7 @@ def test_the_engine_starts_without_grpc() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_questions_about_a_dockerfile_are_refused() -> None:
-    with pytest.raises(InvalidBuild, match=r"^unsupported request frontend\.lint$"):
-        frontend.check_options({"requestid": "frontend.lint"})
+def test_attestations_that_would_be_missing_are_refused() -> None:
     frontend.check_options({"attest:provenance": "mode=min,inline-only=true", "attest:sbom": "disabled=true"})
     with pytest.raises(InvalidBuild, match="attestations of type sbom"):
         frontend.check_options({"attest:sbom": "generator=x"})

@@ -98,10 +98,12 @@ class NativeEngine:
         """Run trixie's docker CLI against this engine; text streams captured."""
         return run([docker_cli(), *args], {"DOCKER_HOST": self.host, "DOCKER_CLI_HINTS": "false"}, check, **kwargs)
 
-    def buildx(self, *args: str | Path, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    def buildx(
+        self, *args: str | Path, check: bool = True, env_more: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run trixie's docker CLI with buildx against this engine; text streams captured."""
         environment = {"DOCKER_HOST": self.host, "DOCKER_CLI_HINTS": "false", "DOCKER_CONFIG": str(docker_config())}
-        return run([docker_cli(), *args], environment, check, **kwargs)
+        return run([docker_cli(), *args], environment | dict(env_more or {}), check, **kwargs)
 
     def cove(self, *args: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
         """Run the `cove` command line against this engine; text streams captured."""

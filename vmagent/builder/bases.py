@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
+from typing import Any
 
 from vmagent.builder.reporting import Report
 from vmagent.builder.request import BuildError, BuildRequest
@@ -29,12 +31,23 @@ class Bases:
             self._found[key] = asyncio.create_task(self._get(name, platform, report), name=f"base {name}")
         return await asyncio.shield(self._found[key])
 
+    async def describe(self, name: str, platform: Platform) -> Mapping[str, Any]:
+        """The config of the image `name`; of one that is not here, nothing but that is fetched. Raises EngineError."""
+        if (image := self._local(name, platform)) is not None:
+            return dict(image.config)
+        reference = Reference.parse(name).with_default_tag()
+        auth = await self._auth(reference)
+        return await self._images.remote_config(reference, platform, auth)
+
+    async def _auth(self, reference: Reference) -> Mapping[str, Any]:
+        credentials = self._request.credentials
+        return await credentials.get(registry_of(reference.domain)) if credentials is not None else {}
+
     async def _get(self, name: str, platform: Platform, report: Report) -> Image:
         reference = Reference.parse(name).with_default_tag()
         if not self._request.pull and (image := self._local(name, platform)) is not None:
             return self._hold(image)
-        credentials = self._request.credentials
-        auth = await credentials.get(registry_of(reference.domain)) if credentials is not None else {}
+        auth = await self._auth(reference)
         try:
             pulling = self._images.pull(reference.familiar, platform=str(platform), auth=auth)
             async with aclosing(pulling) as lines:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vmagent.builder import cachedocument, exporting, remotecache
+from vmagent.builder import cachedocument, exporting, inspecting, remotecache
 from vmagent.builder.bases import Bases
 from vmagent.builder.cache import Cache, CacheRecord, PruneFilters
 from vmagent.builder.cachedocument import CachedStep
@@ -22,6 +22,7 @@ from vmagent.builder.request import BuildRequest, Received, RegistryCache
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.builder.running import Runner
 from vmagent.builder.stages import Stages
+from vmagent.dockerfile import lint
 from vmagent.dockerfile.parser import parse
 from vmagent.dockerfile.tree import Dockerfile
 from vmagent.errors import BadRequest
@@ -150,6 +151,13 @@ class Builder:
             for one in request.cache_from
         ]
         return remotecache.Imports(self._store, sources, progress)
+
+    async def check(self, request: BuildRequest) -> lint.Checked:
+        """The findings of the build checks; nothing is built. Raises DockerfileError for what is no Dockerfile,
+        EngineError."""
+        bases = Bases(self._store, self._images, request)
+        platform = Platform.parse(request.platforms[0]) if request.platforms else Platform.host()
+        return await inspecting.checked(request, parse(request.dockerfile), platform, bases.describe)
 
     async def _end(self, workspace: Workspace, contexts: Contexts, bases: Bases) -> None:
         await contexts.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,16 @@ class SpooledContext:
         return self._folder
 
 
+async def read_ignore_file(context: Context | None, names: Sequence[str]) -> tuple[str, ...]:
+    """The lines of the first of these ignore files that there is. Raises EngineError."""
+    if context is None:
+        return ()
+    for name in names:
+        if (data := await context.read(name, _IGNORE_BYTES)) is not None:
+            return ignore_lines(data)
+    return ()
+
+
 class Contexts:
     """The contexts of one build."""
 
@@ -84,11 +94,7 @@ class Contexts:
         report.start()
         try:
             names = (".dockerignore",) if name else ignore_file_names(self._dockerfile_name)
-            exclude: tuple[str, ...] = ()
-            for ignore_file in names:
-                if (data := await context.read(ignore_file, _IGNORE_BYTES)) is not None:
-                    exclude = ignore_lines(data)
-                    break
+            exclude = await read_ignore_file(context, names)
 
             def received(size: int) -> None:
                 report.status("transferring context:", current=size)

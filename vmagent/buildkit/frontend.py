@@ -34,8 +34,6 @@ def check_frontend(frontend: str, options: Mapping[str, str]) -> None:
 
 def check_options(options: Mapping[str, str]) -> None:
     """Raises InvalidBuild for what a client asks for and would not get."""
-    if request := options.get("requestid", ""):
-        raise InvalidBuild(f"unsupported request {request}")
     for kind, value in prefixed(options, "attest:").items():
         attributes = set(value.split(","))
         # buildx adds a provenance that is only for its own metadata file.

@@ -62,6 +62,9 @@ class Gateway:
         job = await self._job(call)
         if request.FrontendInputs or request.HasField("Definition"):
             raise GRPCError(Code.UNIMPLEMENTED, "definitions of LLB are not supported: this engine builds Dockerfiles")
+        if request.FrontendOpt.get("requestid", ""):
+            metadata = await self._solver.answer(job, request.Frontend, request.FrontendOpt)
+            return pb.FrontendSolveResponse(result=pb.Result(metadata=metadata))
         built = await self._solver.solve(job, request.Frontend, request.FrontendOpt, request.CacheImports)
         return pb.FrontendSolveResponse(result=pb.Result(ref=pb.Ref(id=job.keep(built))))
 

@@ -25,7 +25,7 @@ from vmagent.builder.request import (
     Selection,
 )
 from vmagent.builder.result import BuildResult
-from vmagent.buildkit import frontend
+from vmagent.buildkit import frontend, subrequests
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents, SessionCredentials, SessionSecrets
 from vmagent.buildkit.caches import SessionCaches, wants_inline
@@ -34,15 +34,20 @@ from vmagent.buildkit.filesync import OnDisk
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.status import StatusLog
 from vmagent.dockerfile.errors import DockerfileError, Lines
+from vmagent.dockerfile.lint import Checked
 from vmagent.errors import EngineError
 
 MAX_DOCKERFILE = 16 << 20  # bytes
 # The type under which clients know the detail (solver/errdefs/source.go); its value is JSON.
 _SOURCE_DETAIL = "github.com/moby/buildkit/errdefs.Source+json"
+_REQUEST_DETAIL = "github.com/moby/buildkit/errdefs.Subrequest+json"
 
 
 class Builds(Protocol):
     """The builder, as far as this package uses it."""
+
+    async def check(self, request: BuildRequest) -> Checked:
+        """Raises EngineError."""
 
     async def build(self, request: BuildRequest, progress: Progress) -> BuildResult:
         """Raises EngineError, mostly BuildError."""
@@ -57,6 +62,28 @@ class Solver:
     async def forget_contexts(self) -> None:
         """Remove what clients have sent, but for builds that run."""
         await self._on_disk(self._kept.prune)
+
+    async def answer(self, job: Job, name: str, options: Mapping[str, str]) -> subrequests.Metadata:
+        """The answer to the question in `requestid`. Raises GRPCError or EngineError."""
+        frontend.check_frontend(name, options)
+        question = options.get("requestid", "")
+        if question == subrequests.DESCRIBE:
+            return subrequests.describe()
+        if question not in (subrequests.OUTLINE, subrequests.TARGETS, subrequests.LINT):
+            raise _unsupported(question)
+        folders = _Folders(job, self._kept, self._on_disk)
+        try:
+            request = await _request(job, options, folders)
+            try:
+                if question == subrequests.OUTLINE:
+                    return subrequests.outlined(request)
+                if question == subrequests.TARGETS:
+                    return subrequests.listed_targets(request)
+                return subrequests.linted(request, await self._builder.check(request))
+            except DockerfileError as e:
+                raise GRPCError(Code.UNKNOWN, str(e), _details(e.lines, request)) from e
+        finally:
+            await folders.close()
 
     async def solve(
         self, job: Job, name: str, options: Mapping[str, str], imports: Sequence[pb.CacheOptionsEntry] = ()
@@ -206,6 +233,11 @@ async def _load_dockerfile(status: StatusLog, folder: SessionFolder, name: str) 
     if data is None:
         raise InvalidBuild(error)
     return data
+
+
+def _unsupported(question: str) -> GRPCError:
+    detail = pb.Detail(type_url=_REQUEST_DETAIL, value=json.dumps({"name": question}).encode())
+    return GRPCError(Code.UNIMPLEMENTED, f"unsupported request {question}", [detail])
 
 
 def _source(request: BuildRequest) -> pb.SourceInfo:

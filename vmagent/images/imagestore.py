@@ -13,6 +13,7 @@ import structlog
 
 from vmagent.errors import BadRequest, Conflict, NotFound
 from vmagent.helpers.pool import run_with_input, run_with_output
+from vmagent.images import config as image_config
 from vmagent.images import hello, removal, views
 from vmagent.images.changes import apply_changes
 from vmagent.images.config import timestamp
@@ -318,6 +319,26 @@ class ImageStore:
             "auth": dict(auth or {}),
         }
         return await self._store.pool.run(job)
+
+    async def remote_config(
+        self, reference: Reference, platform: Platform, auth: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The config of an image at its registry. Raises NotFound, Unauthorized, EngineError in docker's words."""
+        job = {
+            "op": "artifact",
+            "domain": reference.domain,
+            "path": reference.path,
+            "tag": reference.tag,
+            "digest": reference.digest,
+            "insecure": self._store.insecure_registries,
+            "auth": dict(auth),
+            "platform": str(platform),
+        }
+        text = (await self._store.pool.run(job))["config"]
+        try:
+            return image_config.parse(text.encode())
+        except ImageFault as e:
+            raise BadRequest(str(e)) from e
 
     async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
         """A tar of the images, for `load` and for OCI tools. A repository without a tag means all its tags."""

@@ -30,6 +30,8 @@ from vmagent.builder.request import (
     Ulimit,
 )
 from vmagent.containers.model import now_ns
+from vmagent.dockerfile.lint import Checked
+from vmagent.dockerfile.rules import report
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotImplementedHere
 from vmagent.images.reference import Reference, registry_of
@@ -97,6 +99,10 @@ class _Builds:
         async with self._builder.spooled(chunks, lambda _: None) as context:
             dockerfile = await _dockerfile(context, asked.dockerfile_name)
             whole = with_files(asked, dockerfile, context, credentials)
+            if query.flag("check"):
+                for line in check_lines(whole, await self._builder.check(whole)):
+                    yield line
+                return
             source = run(self._builder, whole, query.all("t"), quiet=query.flag("q"), cache_to=cache_exports(query))
             async with aclosing(source) as lines:
                 async for line in lines:
@@ -105,6 +111,13 @@ class _Builds:
     async def prune(self, request: Request) -> Response:
         """BuildPrune."""
         return json_response(await self._builder.prune(prune_filters(request.query)))
+
+
+def check_lines(request: BuildRequest, found: Checked) -> list[Line]:
+    """The lines of a check, which `cove build --check` asks for: the report, and how many findings it has."""
+    source = request.dockerfile.decode("utf-8", "replace")
+    text = report(found.findings, source, request.dockerfile_name, found.error)
+    return [{"stream": text}, {"aux": {"Findings": len(found.findings), "Failed": found.error is not None}}]
 
 
 async def _only_id(lines: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
