@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vmagent.builder.cachedocument import INLINE
+from vmagent.containers.goio import duration
 from vmagent.dockerfile import ports, tree
 from vmagent.dockerfile.expand import Scope
 from vmagent.dockerfile.text import go_quote, go_quote_rune
@@ -155,28 +156,6 @@ def _words(words: Sequence[str]) -> str:
     return f"[{' '.join(go_quote(word) for word in words)}]"
 
 
-def _go_duration(ns: int) -> str:
-    """time.Duration.String of Go."""
-    if ns == 0:
-        return "0s"
-    if ns < 1_000_000_000:
-        for unit, size in (("ms", 1_000_000), ("µs", 1_000), ("ns", 1)):
-            if ns >= size:
-                return f"{_decimal(ns, size)}{unit}"
-    minutes, rest = divmod(ns, 60_000_000_000)
-    text = f"{_decimal(rest, 1_000_000_000)}s"
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m{text}"
-    return f"{minutes}m{text}" if minutes else text
-
-
-def _decimal(value: int, size: int) -> str:
-    whole, rest = divmod(value, size)
-    digits = str(rest).rjust(len(str(size)) - 1, "0").rstrip("0")
-    return f"{whole}.{digits}" if digits else str(whole)
-
-
 def apply(state: ImageState, instruction: tree.Instruction, scope: Scope) -> ImageState:
     """The image after an instruction that only changes the configuration, its variables replaced.
 
@@ -236,5 +215,5 @@ def _joined(pairs: Sequence[tree.Pair]) -> str:
 
 def _health(health: tree.Health) -> str:
     times = (health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns)
-    said = " ".join(f'"{_go_duration(value)}"' for value in times)
+    said = " ".join(f'"{duration(value)}"' for value in times)
     return f"&{{{_words(health.test)} {said} {go_quote_rune(health.retries)}}}"

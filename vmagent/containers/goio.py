@@ -1,4 +1,4 @@
-"""Go's os.FileMode, the encoding of file modes in docker's archive calls."""
+"""Go's forms of values that docker's clients see: os.FileMode in archive calls, time.Duration in texts."""
 
 from __future__ import annotations
 
@@ -22,3 +22,25 @@ def go_mode(mode: int) -> int:
         if mode & bit:
             result |= go_bit
     return result
+
+
+def duration(ns: int) -> str:
+    """`ns` nanoseconds, not negative, as time.Duration.String prints them."""
+    if ns == 0:
+        return "0s"
+    if ns < 1_000_000_000:
+        for unit, size in (("ms", 1_000_000), ("µs", 1_000), ("ns", 1)):
+            if ns >= size:
+                return f"{_decimal(ns, size)}{unit}"
+    minutes, rest = divmod(ns, 60_000_000_000)
+    text = f"{_decimal(rest, 1_000_000_000)}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _decimal(value: int, size: int) -> str:
+    whole, rest = divmod(value, size)
+    digits = str(rest).rjust(len(str(size)) - 1, "0").rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)

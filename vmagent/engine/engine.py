@@ -90,7 +90,7 @@ class Engine:
         launcher = Launcher(data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes)
         self.files = files = Files(registry, events, background, supervisor, users, launcher, store, images, exec_root)
         self.execs = Execs(registry, events, background, supervisor, users)
-        health = HealthMonitors(events, background, self.execs)
+        health = HealthMonitors(events, background, self.execs, states)
         self.lifecycle = lifecycle = Lifecycle(
             registry, events, background, supervisor, states, tidying, launcher, endpoints, volumes, health, exec_root
         )

@@ -476,10 +476,12 @@ class Execs:
             await asyncio.wait([exec_.ended], timeout=POLL_PAUSE_S)
         exec_.asked_at = loop.time()
 
-    async def run(self, live: Live, command: list[str], *, limit_s: float, output_bytes: int) -> tuple[int, bytes]:
+    async def run(
+        self, live: Live, command: list[str], *, limit_s: float, output_bytes: int
+    ) -> tuple[int | None, bytes]:
         """Run a command to its end, for a health check: (exit code, the first `output_bytes` of its output).
 
-        Raises TimeoutError after `limit_s` seconds (the command is killed), EngineError.
+        The exit code is None if the command had to be killed after `limit_s` seconds. Raises EngineError.
         """
         config = {"Cmd": command, "AttachStdout": True, "AttachStderr": True}
         exec_id = await self.create(live.id, config)
@@ -494,7 +496,7 @@ class Execs:
                     collected += data[: output_bytes - len(collected)]
         except TimeoutError:
             await self._kill(exec_id)
-            raise
+            return None, bytes(collected)
         assert exec_.exit_code is not None
         return exec_.exit_code, bytes(collected)
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import structlog
 
+from vmagent.containers.goio import duration
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
 from vmagent.containers.model import Status, now_ns, rfc3339
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.execs import Execs
+from vmagent.engine.states import StateWriter
 from vmagent.errors import EngineError
 
 log = structlog.get_logger(__name__)
@@ -56,17 +58,25 @@ class Monitor:
 class HealthMonitors:
     """Runs the health checks of all containers."""
 
-    def __init__(self, events: ContainerEvents, background: Background, execs: Execs) -> None:
-        self._events, self._background, self._execs = events, background, execs
+    def __init__(self, events: ContainerEvents, background: Background, execs: Execs, states: StateWriter) -> None:
+        self._events, self._background, self._execs, self._states = events, background, execs, states
 
     def start(self, live: Live) -> None:
-        """Start the health check of a container that has one."""
+        """Start the health check of a container that has one. The results of its earlier runs are still shown."""
+        live.record.state.health = STARTING
+        earlier = live.health.log if live.health is not None else ()
+        self._begin(live, Monitor(log=deque(earlier, maxlen=KEPT)))
+
+    def resume(self, live: Live) -> None:
+        """Continue the health check of a container that an earlier engine started, with the status it had."""
+        self._begin(live, Monitor(status=live.record.state.health or STARTING))
+
+    def _begin(self, live: Live, monitor: Monitor) -> None:
         config = live.record.config.get("Healthcheck") or {}
         command = _command(config, live)
         if not command:
             live.health = None
             return
-        monitor = Monitor()
         live.health = monitor
         monitor.task = self._background.spawn(self._watch(live, monitor, config, command), f"health {live.id[:12]}")
 
@@ -83,26 +93,32 @@ class HealthMonitors:
         start_interval_s = _seconds(config, "StartInterval", DEFAULT_START_INTERVAL_S)
         retries = config.get("Retries") or DEFAULT_RETRIES
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        lived_s = max(0.0, (now_ns() - live.record.state.started_ns) / NS)  # more than 0 under an earlier engine
+        start_period_ends = loop.time() - lived_s + start_period_s
         while True:
-            starting = monitor.status == STARTING and loop.time() - began < start_period_s
-            await asyncio.sleep(start_interval_s if starting else interval_s)
+            left_s = start_period_ends - loop.time()
+            starting = monitor.status == STARTING and left_s > 0
+            # A start interval longer than the rest of the start period must not delay the first result that counts.
+            await asyncio.sleep(min(start_interval_s, left_s) if starting else interval_s)
             if live.record.state.status is not Status.RUNNING:
                 continue  # paused: the command could not run
-            in_start_period = loop.time() - began < start_period_s
+            in_start_period = loop.time() < start_period_ends
             result = await self._probe(live, command, timeout_s)
             monitor.log.append(result)
             if monitor.note(result["ExitCode"], retries=retries, in_start_period=in_start_period):
+                live.record.state.health = monitor.status
+                self._states.note(live.record)
                 self._events.publish(live.record, f"health_status: {monitor.status}")
                 live.bell.ring()
 
     async def _probe(self, live: Live, command: list[str], timeout_s: float) -> JsonObject:
         began = now_ns()
         try:
-            exit_code, output = await self._execs.run(live, command, limit_s=timeout_s, output_bytes=OUTPUT_BYTES)
-            text = output.decode(errors="replace")
-        except TimeoutError:
-            exit_code, text = -1, f"Health check exceeded timeout ({timeout_s:g}s)"
+            status, output = await self._execs.run(live, command, limit_s=timeout_s, output_bytes=OUTPUT_BYTES)
+            exit_code, text = -1 if status is None else status, output.decode(errors="replace")
+            if status is None:
+                late = f"Health check exceeded timeout ({duration(int(timeout_s * NS))})"
+                text = f"{late}: {text}" if text else late
         except EngineError as e:
             exit_code, text = -1, str(e)
         return {"Start": rfc3339(began), "End": rfc3339(now_ns()), "ExitCode": exit_code, "Output": text}
