@@ -108,6 +108,7 @@ class Lifecycle:
             state.error = str(failure)
             if state.status is Status.RESTARTING:
                 state.move(Event.GIVE_UP)
+                live.died()
             live.bell.ring()
             self._states.note(record)
             log.info("container.start_failed", container=record.id, error=state.error)
@@ -124,7 +125,7 @@ class Lifecycle:
 
     def watch_health(self, live: Live) -> None:
         """Start the health check of a container that an earlier engine started."""
-        self._health.start(live)
+        self._health.resume(live)
 
     # --- exit
 
@@ -219,8 +220,8 @@ class Lifecycle:
         first = signal_number(signal or record.config.get("StopSignal") or "SIGTERM")
         async with live.lock:
             if self._cancel_restart(live):
-                state.stopped_by_hand = True
-                await self._mark_stopped(record)
+                await self._stopped_before_restart(live)
+                self._events.publish(record, "stop")
                 return
             if not state.running:
                 raise NotModified("container already stopped")
@@ -237,6 +238,12 @@ class Lifecycle:
                     f"cannot stop container: {record.id}: tried to kill container, but did not receive an exit event"
                 )
         self._events.publish(record, "stop")
+
+    async def _stopped_before_restart(self, live: Live) -> None:
+        """A stop or kill has cancelled the pending restart: wake the clients that wait for the end."""
+        live.record.state.stopped_by_hand = True
+        await self._mark_stopped(live.record)
+        live.died()
 
     @staticmethod
     def _stop_limit(record: Container, timeout_s: int | None) -> float | None:
@@ -292,7 +299,7 @@ class Lifecycle:
         number = signal_number(signal or "SIGKILL")
         async with live.lock:
             if self._cancel_restart(live):
-                state.stopped_by_hand = True
+                await self._stopped_before_restart(live)
                 return
             if not state.running:
                 raise Conflict(f"cannot kill container: {record.name}: container {record.id} is not running")
