@@ -53,6 +53,11 @@ def test_what_cgroup_v2_lacks_is_discarded_with_a_warning_and_limits_hold(vm: Vm
     assert "OomKillDisable discarded" in done.stderr
 
 
+def test_the_limit_of_open_files_is_the_default_everywhere(vm: Vm, busybox: str) -> None:
+    shown = vm.docker("run", "--rm", "--network", "none", busybox, "sh", "-c", "ulimit -Sn; ulimit -Hn")
+    assert shown.stdout.split() == ["1048576", "1048576"]
+
+
 def test_the_tunnel_passes_half_closes_and_much_data(vm: Vm, busybox: str) -> None:
     data = os.urandom(3 * 1024 * 1024)
     command: list[str | Path] = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.seccomp_profile import default_profile, resolve_profile
 from vmagent.containers.userns import UserNamespace
 
+OPEN_FILES = 1 << 20
 _HOST_FILES = ("resolv.conf", "hostname", "hosts")
 _TMPFS_FLAGS = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 
@@ -81,10 +83,7 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
         "cwd": config["WorkingDir"] or "/",
         "user": {"uid": 0, "gid": 0},
         "capabilities": capability_sets(capabilities),
-        "rlimits": [
-            {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
-            for limit in host["Ulimits"] or ()
-        ],
+        "rlimits": _rlimits(host),
         "noNewPrivileges": options.no_new_privileges,
     }
     if host["OomScoreAdj"]:
@@ -111,15 +110,31 @@ def build_exec_process(container: Container, request: Mapping[str, Any]) -> tupl
         "user": {"uid": 0, "gid": 0},
         "capabilities": capability_sets(capabilities),
         "noNewPrivileges": options.no_new_privileges,
-        "rlimits": [
-            {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": limit["Soft"], "hard": limit["Hard"]}
-            for limit in host["Ulimits"] or ()
-        ],
+        "rlimits": _rlimits(host),
     }
     size = request.get("ConsoleSize")
     if tty and size and all(size):
         process["consoleSize"] = {"height": size[0], "width": size[1]}
     return process, _seccomp(options, capabilities, privileged=privileged)
+
+
+def _rlimits(host: Mapping[str, Any]) -> list[JsonObject]:
+    """The OCI rlimits for HostConfig.Ulimits, and the default limit of open files."""
+    limits = {str(limit["Name"]).upper(): (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"] or ()}
+    limits.setdefault("NOFILE", open_files_default())
+    return [{"type": f"RLIMIT_{name}", "soft": soft, "hard": hard} for name, (soft, hard) in limits.items()]
+
+
+@functools.cache
+def open_files_default() -> tuple[int, int]:
+    """Soft and hard limit of open files in a container without a limit of its own.
+
+    It does not depend on who started the engine, except where the engine may not raise its own hard limit
+    (CAP_SYS_RESOURCE).
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    return limit, limit
 
 
 def capability_sets(names: list[str]) -> JsonObject:

@@ -54,6 +54,9 @@ _OLD_ENGINE_LIMIT_S = 10.0  # how long an engine whose keeper was killed may tak
 _PAUSE_S = 0.02
 
 
+_OPEN_FILES = 1 << 20  # what a container gets, and several descriptors per container in our own processes
+
+
 class CannotStart(Exception):
     """The engine cannot start; `str(self)` is the line that the user reads."""
 
@@ -149,9 +152,7 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         adopt_fd, supervisor_listener_fd = open_supervisor_socket(exec_root.supervisor_socket)
         if supervisor_listener_fd >= 0:
             undo.callback(os.unlink, exec_root.supervisor_socket)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several descriptors per container
+        _raise_open_files()
         if pidfile is not None:
             sweep(pidfile.parent, pidfile.name)
             publish(pidfile, f"{os.getpid()}\n".encode(), durable=False, mode=0o644)
@@ -178,6 +179,17 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         "adopt_fd": adopt_fd,
         "supervisor_listener_fd": supervisor_listener_fd,
     }
+
+
+def _raise_open_files() -> None:
+    """Raise our limit of open files as far as the system allows: containers inherit the hard limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _OPEN_FILES:
+        with suppress(ValueError):  # that needs CAP_SYS_RESOURCE
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+            return
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def mount_exec_root(exec_root: ExecRoot, data_root: DataRoot, undo: ExitStack) -> bool:
