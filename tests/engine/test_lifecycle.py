@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from docker.utils.socket import frames_iter
 
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
+from tests.support.waiting import wait_until
 
 IMAGE = "busybox:latest"
 FOREVER = ["sh", "-c", "trap 'rm /ready; exit 0' TERM; touch /ready; while :; do sleep 0.02; done"]
@@ -337,3 +340,55 @@ def _now_s(api: docker.APIClient) -> str:
     """The engine's current time with its fraction, later than all past events."""
     moment = datetime.fromisoformat(api.info()["SystemTime"].replace("Z", "+00:00")[:26] + "+00:00")
     return f"{moment.timestamp() + 0.001:.6f}"
+
+
+class TestWaitingForARestart:
+    """A container whose restart policy waits before the next start."""
+
+    @pytest.fixture
+    def container(self, api: docker.APIClient) -> str:
+        made = make(api, ["sh", "-c", "exit 3"], restart_policy={"Name": "unless-stopped"})
+        api.start(made)
+
+        def is_waiting() -> bool:  # for 3 s or more after the fifth restart
+            shown = api.inspect_container(made)
+            return bool(shown["RestartCount"] > 4 and shown["State"]["Status"] == "restarting")
+
+        wait_until(is_waiting)
+        return made
+
+    @pytest.mark.parametrize("how", ["stop", "kill"])
+    def test_a_stop_or_kill_ends_every_wait(
+        self, engine: NativeEngine, api: docker.APIClient, container: str, how: str
+    ) -> None:
+        results: list[int] = []
+
+        def wait() -> None:
+            with contextlib.closing(docker.APIClient(base_url=engine.host, version="1.44", timeout=HANG_S)) as client:
+                results.append(client.wait(container)["StatusCode"])
+
+        waiters = [threading.Thread(target=wait) for _ in range(2)]
+        for waiter in waiters:
+            waiter.start()
+        getattr(api, how)(container)
+        for waiter in waiters:
+            waiter.join(HANG_S)
+        assert results == [3, 3]
+        assert api.inspect_container(container)["State"]["Status"] == "exited"
+        actions = [event["Action"] for event in _past_events(api, container)]
+        assert actions.count("stop") == (1 if how == "stop" else 0)
+
+    def test_a_kill_is_remembered_as_a_stop_by_hand(
+        self, engine: NativeEngine, api: docker.APIClient, container: str
+    ) -> None:
+        api.kill(container)
+        file = engine.root / "data" / "containers" / container / "state.json"
+        wait_until(lambda: json.loads(file.read_text())["status"] == "exited")
+        assert json.loads(file.read_text())["stopped_by_hand"], "the next engine must not start it by its policy"
+
+
+def test_the_server_s_version_parses_as_a_docker_release(engine: NativeEngine) -> None:
+    version = engine.docker("info", "-f", "{{.ServerVersion}}").stdout.strip()
+    parts = [int(part) for part in version.split(".")]
+    assert parts >= [20], "tools refuse what is older"
+    assert engine.docker("version", "-f", "{{.Server.Platform.Name}}").stdout.startswith("Cove ")

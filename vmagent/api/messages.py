@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from vmagent.api.streams import Body, Exchange
-from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
+from vmagent.engine.versions import API_VERSION, DOCKER_VERSION, MIN_API_VERSION
 from vmagent.errors import BadRequest
 
 MAX_JSON_BODY = 4 << 20  # bytes; docker's largest JSON bodies (a create with many mounts) are some 100 kB
@@ -37,7 +37,7 @@ _REASONS = {
 }
 STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason in _REASONS.items()}
 # In every reply of a handler, whatever version the client asked for.
-COMMON_HEADERS = f"Api-Version: {API_VERSION}\r\nOstype: linux\r\nServer: Docker/{ENGINE_VERSION} (linux)\r\n".encode()
+COMMON_HEADERS = f"Api-Version: {API_VERSION}\r\nOstype: linux\r\nServer: Docker/{DOCKER_VERSION} (linux)\r\n".encode()
 
 
 class Version(NamedTuple):

@@ -18,7 +18,7 @@ from vmagent.engine.background import Background
 from vmagent.engine.files import Files
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
-from vmagent.engine.versions import API_VERSION, ENGINE_VERSION, MIN_API_VERSION
+from vmagent.engine.versions import API_VERSION, DOCKER_VERSION, ENGINE_VERSION, MIN_API_VERSION
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import BadRequest
 from vmagent.images.imagestore import ImageStore
@@ -146,9 +146,9 @@ class System:
         }
         details = {**facts, "Experimental": "false"}
         return {
-            "Platform": {"Name": "Cove"},
-            "Components": [{"Name": "Engine", "Version": ENGINE_VERSION, "Details": details}],
-            "Version": ENGINE_VERSION,
+            "Platform": {"Name": f"Cove {ENGINE_VERSION}"},
+            "Components": [{"Name": "Engine", "Version": DOCKER_VERSION, "Details": details}],
+            "Version": DOCKER_VERSION,
             **facts,
         }
 
@@ -184,7 +184,7 @@ class System:
             "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
             "DockerRootDir": str(self._data_root.path),
             "Name": platform.node(),
-            "ServerVersion": ENGINE_VERSION,
+            "ServerVersion": DOCKER_VERSION,
             "SecurityOptions": [
                 "name=seccomp,profile=builtin",
                 *(["name=userns"] if self._users.maps is not None else []),
