@@ -22,7 +22,7 @@ _IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, cha
 _IFADDR = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefixlen, flags, scope, index
 _RTMSG = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: len, type
-_NESTED = 0x8000  # NLA_F_NESTED
+NESTED = 0x8000  # NLA_FNESTED
 _ANSWER_LIMIT_S = 30
 
 
@@ -76,20 +76,22 @@ class Link(NamedTuple):
     master: int  # 0: none
 
 
-def _attribute(kind: int, payload: bytes) -> bytes:
+def attribute(kind: int, payload: bytes) -> bytes:
+    """One nlattr, padded."""
     size = _ATTRIBUTE.size + len(payload)
     return _ATTRIBUTE.pack(size, kind) + payload + bytes(-size % 4)
 
 
 def _u32(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
+    return attribute(kind, struct.pack("=I", value))
 
 
 def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
+    return attribute(kind, value.encode() + b"\0")
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type without its flags, payload) of each nlattr."""
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
         size, kind = _ATTRIBUTE.unpack_from(data, at)
@@ -118,7 +120,7 @@ class Request(NamedTuple):
 
 def add_bridge(name: str, mtu: int = 1500) -> Request:
     """RTM_NEWLINK of kind bridge. `send` raises EEXIST if the name is in use."""
-    info = _attribute(_Ifla.LINKINFO | _NESTED, _text(_Ifla.INFO_KIND, "bridge"))
+    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "bridge"))
     body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + _u32(_Ifla.MTU, mtu) + info
     return Request(f"add bridge {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
 
@@ -133,12 +135,12 @@ def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, 
     peer_info = (
         _IFINFO.pack(0, 0, 0, 0, 0)
         + _text(_Ifla.IFNAME, peer)
-        + _attribute(_Ifla.ADDRESS, mac_bytes(peer_mac))
+        + attribute(_Ifla.ADDRESS, mac_bytes(peer_mac))
         + _u32(_Ifla.NET_NS_FD, peer_ns)
         + _u32(_Ifla.MTU, mtu)
     )
-    data = _attribute(_Ifla.INFO_DATA | _NESTED, _attribute(_Ifla.VETH_INFO_PEER | _NESTED, peer_info))
-    info = _attribute(_Ifla.LINKINFO | _NESTED, _text(_Ifla.INFO_KIND, "veth") + data)
+    data = attribute(_Ifla.INFO_DATA | NESTED, attribute(_Ifla.VETH_INFO_PEER | NESTED, peer_info))
+    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "veth") + data)
     body = (
         _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP)
         + _text(_Ifla.IFNAME, name)
@@ -164,7 +166,7 @@ def set_hairpin(index: int) -> Request:
     RTM_SETLINK of family AF_BRIDGE: the kernel acknowledges an RTM_NEWLINK but ignores it.
     """
     body = _IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0)
-    body += _attribute(_Ifla.PROTINFO | _NESTED, _attribute(_Ifla.BRPORT_MODE, b"\1"))
+    body += attribute(_Ifla.PROTINFO | NESTED, attribute(_Ifla.BRPORT_MODE, b"\1"))
     return Request(f"set hairpin on link {index}", _Type.RTM_SETLINK, 0, body)
 
 
@@ -183,25 +185,25 @@ def add_address(index: int, address: IPv4Interface) -> Request:
     """RTM_NEWADDR with the network's broadcast address."""
     packed = address.ip.packed
     body = _IFADDR.pack(socket.AF_INET, address.network.prefixlen, 0, 0, index)
-    body += _attribute(2, packed) + _attribute(1, packed)  # IFA_LOCAL, IFA_ADDRESS
+    body += attribute(2, packed) + attribute(1, packed)  # IFA_LOCAL, IFA_ADDRESS
     if address.network.prefixlen < 31:
-        body += _attribute(4, address.network.broadcast_address.packed)  # IFA_BROADCAST
+        body += attribute(4, address.network.broadcast_address.packed)  # IFA_BROADCAST
     return Request(f"add address {address} to link {index}", _Type.RTM_NEWADDR, _Flag.CREATE | _Flag.EXCL, body)
 
 
 def set_default_route(gateway: IPv4Address) -> Request:
     """RTM_NEWROUTE: set or replace the default route of the main table, via `gateway`."""
     body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)  # RT_TABLE_MAIN, RTPROT_BOOT, universe, unicast
-    body += _attribute(5, gateway.packed)  # RTA_GATEWAY
+    body += attribute(5, gateway.packed)  # RTA_GATEWAY
     return Request(f"set default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE | _Flag.REPLACE, body)
 
 
 class NetlinkSocket:
-    """A NETLINK_ROUTE socket of the network namespace that the calling thread is in. A context manager."""
+    """A netlink socket of the network namespace that the calling thread is in. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
         """Raises OSError."""
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.setsockopt(270, 11, 1)  # SOL_NETLINK, NETLINK_EXT_ACK: errors with an explanation
             # Not settimeout: with it Python calls poll(2) before each call, and releases the GIL twice as often.
@@ -252,15 +254,15 @@ class NetlinkSocket:
     def links(self) -> list[Link]:
         """Every interface of the namespace. Raises OSError."""
         found = []
-        for body in self._dump(_Type.RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0), _Type.RTM_NEWLINK):
+        for body in self.dump(_Type.RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0), _Type.RTM_NEWLINK):
             _, _, index, _, _ = _IFINFO.unpack_from(body)
-            attributes = dict(_attributes(body[_IFINFO.size :]))
+            values = dict(attributes(body[_IFINFO.size :]))
             found.append(
                 Link(
                     index,
-                    attributes.get(_Ifla.IFNAME, b"").rstrip(b"\0").decode(),
-                    _number(attributes.get(_Ifla.GROUP)),
-                    _number(attributes.get(_Ifla.MASTER)),
+                    values.get(_Ifla.IFNAME, b"").rstrip(b"\0").decode(),
+                    _number(values.get(_Ifla.GROUP)),
+                    _number(values.get(_Ifla.MASTER)),
                 )
             )
         return found
@@ -268,10 +270,10 @@ class NetlinkSocket:
     def addresses(self) -> list[tuple[int, IPv4Interface]]:
         """Every IPv4 address with its interface's index. Raises OSError."""
         found = []
-        for body in self._dump(_Type.RTM_GETADDR, _IFADDR.pack(socket.AF_INET, 0, 0, 0, 0), _Type.RTM_NEWADDR):
+        for body in self.dump(_Type.RTM_GETADDR, _IFADDR.pack(socket.AF_INET, 0, 0, 0, 0), _Type.RTM_NEWADDR):
             family, prefix, _, _, index = _IFADDR.unpack_from(body)
-            attributes = dict(_attributes(body[_IFADDR.size :]))
-            raw = attributes.get(2) or attributes.get(1)
+            values = dict(attributes(body[_IFADDR.size :]))
+            raw = values.get(2) or values.get(1)
             if family == socket.AF_INET and raw:
                 found.append((index, IPv4Interface((raw, prefix))))
         return found
@@ -280,14 +282,15 @@ class NetlinkSocket:
         """The destinations of every IPv4 route but the default. Raises OSError."""
         found = []
         query = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
-        for body in self._dump(_Type.RTM_GETROUTE, query, _Type.RTM_NEWROUTE):
+        for body in self.dump(_Type.RTM_GETROUTE, query, _Type.RTM_NEWROUTE):
             family, prefix, _, _, table, *_ = _RTMSG.unpack_from(body)
-            attributes = dict(_attributes(body[_RTMSG.size :]))
-            if family == socket.AF_INET and table == 254 and prefix and 1 in attributes:
-                found.append(IPv4Network((attributes[1], prefix), strict=False))
+            values = dict(attributes(body[_RTMSG.size :]))
+            if family == socket.AF_INET and table == 254 and prefix and 1 in values:
+                found.append(IPv4Network((values[1], prefix), strict=False))
         return found
 
-    def _dump(self, kind: int, query: bytes, wanted: int) -> Iterator[bytes]:
+    def dump(self, kind: int, query: bytes, wanted: int) -> Iterator[bytes]:
+        """The bodies of all `wanted` messages in the answer to a dump request of type `kind`. Raises OSError."""
         self._sequence += 1
         size = _HEADER.size + len(query)
         header = _HEADER.pack(size, kind, _Flag.REQUEST | _Flag.DUMP, self._sequence, 0)
@@ -327,7 +330,7 @@ def _refusal_text(doing: str, code: int, body: bytes, flags: int) -> str:
         # nlmsgerr: the error, then the request's header (and its body unless NLM_F_CAPPED), then attributes.
         size = struct.unpack_from("=I", body, 4)[0]
         start = 4 + (_HEADER.size if flags & 0x100 else (size + 3) & ~3)
-        words = dict(_attributes(body[start:])).get(1, b"").rstrip(b"\0").decode(errors="replace")
+        words = dict(attributes(body[start:])).get(1, b"").rstrip(b"\0").decode(errors="replace")
         if words:
             text += f" ({words})"
     return text

@@ -21,7 +21,7 @@ import structlog
 
 from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import Conflict, EngineError, Forbidden, NotFound
-from vmagent.linux import netlink, netns
+from vmagent.linux import conntrack, netlink, netns
 from vmagent.networks import records
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
 from vmagent.networks.firewall import Firewall
@@ -33,6 +33,8 @@ from vmagent.networks.model import (
     Network,
     NetworkId,
     PortRequest,
+    Protocol,
+    PublishedPort,
     Sandbox,
     mac_of,
     meant,
@@ -341,6 +343,7 @@ class NetworkController:
                 undo.callback(self._firewall.unpublish, list(sandbox.ports))
                 self._netlink.send(netlink.set_hairpin(sandbox.endpoints[0].host_index))
                 self._firewall.publish(sandbox.ports, address)
+                self._forget_flows(sandbox.ports)
             self._keep(sandbox)
             undo.pop_all()
             inner.close()
@@ -487,7 +490,21 @@ class NetworkController:
                 held.callback(self._set_dead, endpoint.host_index)
             if sandbox.ports:
                 held.callback(self._ports.release, sandbox.ports)
+                held.callback(self._forget_flows, sandbox.ports)
                 held.callback(self._firewall.unpublish, sandbox.ports)
+
+    @staticmethod
+    def _forget_flows(ports: Sequence[PublishedPort]) -> None:
+        """Have the kernel apply the present rules to the next datagram of senders that have not paused since a change.
+
+        Without that their datagrams go on to the address of a container that has ended, and later to another one that
+        gets the address; or to the host itself, if they came while nothing was published. Raises OSError.
+        """
+        if datagrams := {port.host_port for port in ports if port.protocol is Protocol.UDP}:
+            try:
+                conntrack.forget_udp(datagrams)
+            except conntrack.Unsupported as e:
+                log.info("port.flows_not_forgotten", error=str(e))
 
     def _keep(self, sandbox: Sandbox) -> None:
         path = self._exec_root.networks / f"{sandbox.container_id}.json"

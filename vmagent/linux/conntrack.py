@@ -1,0 +1,56 @@
+"""The kernel's table of tracked connections, through nfnetlink (<linux/netfilter/nfnetlink_conntrack.h>).
+
+NAT rules are applied to the first packet of a connection, and its entry decides for all others. A datagram socket that
+never pauses keeps its entry alive, with the address of a container that has ended.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Collection
+from contextlib import suppress
+
+from vmagent.linux.netlink import NESTED, NetlinkSocket, Request, attribute, attributes
+
+_NFGENMSG = struct.Struct(">BBH")  # family, version, res_id
+_CT = 1 << 8  # NFNL_SUBSYS_CTNETLINK
+_NEW, _GET, _DELETE = _CT | 0, _CT | 1, _CT | 2  # IPCTNL_MSG_CT_*
+_TUPLE_ORIG, _TUPLE_PROTO, _PROTO_NUM, _PROTO_DST_PORT = 1, 2, 1, 3  # CTA_*
+_NETLINK_NETFILTER = 12
+_UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
+
+
+class Unsupported(Exception):
+    """The kernel has no nf_conntrack_netlink."""
+
+
+def forget_udp(ports: Collection[int]) -> int:
+    """Delete the IPv4 entries of datagrams that were first sent to one of `ports`, in the calling thread's namespace.
+
+    Returns how many there were. The next datagram of each sender is treated as its first. Raises Unsupported, OSError.
+    """
+    query = _NFGENMSG.pack(socket.AF_INET, 0, 0)
+    with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
+        try:
+            found = [
+                original
+                for body in netlink.dump(_GET, query, _NEW)
+                if (original := dict(attributes(body[_NFGENMSG.size :])).get(_TUPLE_ORIG)) and _port(original) in ports
+            ]
+        except OSError as e:
+            raise (Unsupported(e.strerror) if e.errno in _UNSUPPORTED else e) from e
+        for original in found:
+            body = query + attribute(_TUPLE_ORIG | NESTED, original)
+            with suppress(FileNotFoundError):  # it has just expired
+                netlink.send(Request("delete a tracked connection", _DELETE, 0, body))
+    return len(found)
+
+
+def _port(original: bytes) -> int | None:
+    """The destination port of a tuple of UDP; None for other protocols."""
+    values = dict(attributes(dict(attributes(original)).get(_TUPLE_PROTO, b"")))
+    if values.get(_PROTO_NUM) != bytes([socket.IPPROTO_UDP]) or _PROTO_DST_PORT not in values:
+        return None
+    return int.from_bytes(values[_PROTO_DST_PORT], "big")
