@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SPEC = Spec(
     name="build",
-    usage="[OPTIONS] PATH | -",
+    usage="[OPTIONS] PATH | URL | -",
     summary="Build an image from a Dockerfile; with `-`, from a Dockerfile or a tar on stdin",
     least=1,
     most=1,
@@ -81,7 +81,11 @@ def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     (where,) = flags.args
     query = _query(flags)
-    if where == "-":
+    pieces: Iterable[bytes] | None
+    text: bytes | None
+    if buildcontext.is_remote(where):
+        name, text, pieces = flags.text("file") or "Dockerfile", None, None
+    elif where == "-":
         name, text, pieces = buildcontext.of_stdin(sys.stdin.buffer, flags.text("file"))
     else:
         folder = Path(where)
@@ -93,7 +97,7 @@ def main(argv: Sequence[str], app: App) -> int:
     answers = app.client().stream(
         "POST",
         "/build",
-        {**query, "dockerfile": name},
+        {**query, "dockerfile": name, "remote": where if pieces is None else None},
         data=pieces,
         headers={"Content-Type": "application/x-tar"},
     )

@@ -17,7 +17,13 @@ from desktop.cli.app import Failure
 from desktop.cli.load import pieces_of
 
 _DOCKERFILE = "Dockerfile"
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+
+
+def is_remote(where: str) -> bool:
+    """Whether the engine fetches the context: a URL or a git repository, and no folder of that name."""
+    return where.startswith(_REMOTE) and not Path(where).exists()
 
 
 def of_folder(folder: Path, extra: Mapping[str, bytes]) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from tests.support.tools import docker_cli, docker_config
 from vmagent.api.buildkit import BuildKitWire
 from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.progress import Progress, Vertex, VertexLog, VertexWarning
-from vmagent.builder.request import BuildRequest, Selection
+from vmagent.builder.remotes import RemoteContext, Remotes
+from vmagent.builder.request import BuildRequest, Secrets, Selection, SshAgents
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.caches import SessionCaches
@@ -83,6 +85,15 @@ class Recorder:
         if self.export_action is not None:
             await self.export_action(job)
         return {"containerimage.digest": DIGEST, "containerimage.config.digest": DIGEST}
+
+    def remotes(self, secrets: Secrets | None, ssh: SshAgents | None) -> AbstractAsyncContextManager[Remotes]:
+        raise EngineError("nothing is fetched here")
+
+    def remote_context(self, remotes: Remotes, source: str, subdir: str = "") -> RemoteContext:
+        raise EngineError("nothing is fetched here")
+
+    async def take_image_layers(self, *args: Any) -> None:
+        raise EngineError("nothing is fetched here")
 
     async def check(self, request: BuildRequest) -> Checked:
         self.requests.append(request)

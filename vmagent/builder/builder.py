@@ -18,7 +18,8 @@ from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.contexts import Contexts, SpooledContext
 from vmagent.builder.layering import Layering, Workspace
 from vmagent.builder.progress import Progress
-from vmagent.builder.request import BuildRequest, Received, RegistryCache
+from vmagent.builder.remotes import RemoteContext, Remotes
+from vmagent.builder.request import BuildRequest, Received, RegistryCache, Secrets, SshAgents
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.builder.running import Runner
 from vmagent.builder.stages import Stages
@@ -30,7 +31,7 @@ from vmagent.helpers.pool import run_with_input
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
 from vmagent.images.imagestore import ImageStore
-from vmagent.images.ingest import Job
+from vmagent.images.ingest import Expected, Job
 from vmagent.images.layer import Blob
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord
@@ -85,6 +86,17 @@ class Builder:
             context = SpooledContext(self._layering, folder / "context")
             await context.spool(chunks, received)
             yield context
+
+    @contextlib.asynccontextmanager
+    async def remotes(self, secrets: Secrets | None, ssh: SshAgents | None) -> AsyncIterator[Remotes]:
+        """What fetches contexts of the engine's own. Their files are removed at the exit."""
+        async with self._store.ingest() as folder:
+            await asyncio.to_thread(folder.mkdir, 0o700)
+            yield Remotes(self._layering, folder, secrets, ssh)
+
+    def remote_context(self, remotes: Remotes, source: str, subdir: str = "") -> RemoteContext:
+        """The context that `source` names, in `subdir`. Raises DockerfileError."""
+        return RemoteContext(remotes, self._layering, source, subdir)
 
     async def build(self, request: BuildRequest, progress: Progress) -> BuildResult:
         """Build the image of each platform. To cancel a build, cancel the task.
@@ -225,6 +237,22 @@ class Builder:
         """
         blobs = await remotecache.packed(self._store, layers)
         return {diff_id: (blob, remotecache.blob_path(self._store, blob)) for diff_id, blob in blobs.items()}
+
+    async def take_image_layers(
+        self, layers: Sequence[tuple[Expected, str]], read: Callable[[str], AsyncIterator[bytes]]
+    ) -> None:
+        """Take the layers, blob and diff_id, that the store lacks, each from what `read` gives for its digest.
+
+        To be called in a build, which keeps them. Raises EngineError.
+        """
+        for blob, diff_id in layers:
+            if diff_id in self._store.layers:
+                continue
+            async with self._store.ingest() as folder:
+                job = {"op": "take_layer", "ingest": str(folder), "kind": str(self._store.kind), "diff_id": diff_id}
+                chunks = read(blob.digest)
+                await run_with_input(self._store.pool, job | {"digest": blob.digest, "size": blob.size}, chunks)
+                await self._store.adopt_layers(folder, [diff_id])
 
     async def take_layer(self, step: CachedStep, folder: Path, chunks: AsyncIterator[bytes]) -> None:
         """Take the blob of a cached step from `chunks` into a new ingest folder, flushed.

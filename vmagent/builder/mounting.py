@@ -11,7 +11,6 @@ import contextlib
 import os
 import posixpath
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -21,14 +20,14 @@ from typing import Any
 
 import structlog
 
+from vmagent.builder.agents import forwarded
 from vmagent.builder.cache import CACHE_MOUNT, CacheRecord, key_of
 from vmagent.builder.contexts import Root
 from vmagent.builder.layering import Layering, Workspace
-from vmagent.builder.request import BuildRequest, InvalidBuild, SshAgents
+from vmagent.builder.request import BuildRequest, InvalidBuild
 from vmagent.builder.running import BindMount, MemoryMount
 from vmagent.dockerfile import tree
 from vmagent.dockerfile.stages import Script
-from vmagent.errors import EngineError
 
 log = structlog.get_logger(__name__)
 _SSH_TARGET = "/run/buildkit/ssh_agent."
@@ -195,11 +194,8 @@ class Mounting:
             return []
         path = self._new_path("ssh")
         mode = 0o600 if mount.mode is None else mount.mode
-        listener = await asyncio.to_thread(_listen, path, mode, (mount.uid or 0, mount.gid or 0))
-        stack.callback(path.unlink)
-        stack.callback(listener.close)
-        serving = asyncio.create_task(_serve(listener, agents, agent_id), name=f"ssh agent {agent_id}")
-        stack.push_async_callback(_cancelled, serving)
+        owner = (mount.uid or 0, mount.gid or 0)
+        await stack.enter_async_context(forwarded(agents, agent_id, path, mode=mode, owner=owner))
         if not any(entry.startswith("SSH_AUTH_SOCK=") for entry in env):
             env.append(f"SSH_AUTH_SOCK={place}")
         return [BindMount(source=str(path), destination=place, readonly=False)]
@@ -208,42 +204,6 @@ class Mounting:
         """Remove the folder. Raises OSError."""
         if self._number:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True))
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-
-
-async def _serve(listener: socket.socket, agents: SshAgents, agent_id: str) -> None:
-    """Forward each connection until this task is cancelled. One that fails is closed; the others go on."""
-    loop = asyncio.get_running_loop()
-
-    async def forward(connection: socket.socket) -> None:
-        with connection:
-            try:
-                await agents.forward(agent_id, connection.fileno())
-            except (EngineError, OSError) as e:  # such as a command that closes its end before the answer
-                log.info("build.ssh_agent_failed", agent=agent_id, error=str(e))
-
-    async with asyncio.TaskGroup() as group:
-        while True:
-            connection, _ = await loop.sock_accept(listener)
-            group.create_task(forward(connection), name=f"ssh agent {agent_id}")
-
-
-def _listen(path: Path, mode: int, owner: tuple[int, int]) -> socket.socket:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        listener.bind(str(path))
-        os.chown(path, *owner)
-        path.chmod(mode)
-        listener.listen()
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 def _write(path: Path, content: bytes, mode: int, owner: tuple[int, int] = (0, 0)) -> None:

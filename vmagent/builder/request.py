@@ -6,13 +6,14 @@ or a session through which the engine fetches what a build uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from vmagent.builder.cachedocument import CachedStep
 from vmagent.errors import BadRequest, EngineError
+from vmagent.images.platforms import Platform
 
 
 class BuildError(EngineError):
@@ -65,7 +66,25 @@ class ImageContext:
     reference: str
 
 
-NamedContext = Context | ImageContext
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """An image whose layers are in the image store, at least until the build ends."""
+
+    config: Mapping[str, Any]
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadableImage:
+    """A named context that is an image of the client's: `--build-context name=oci-layout://FOLDER`.
+
+    `load` raises EngineError.
+    """
+
+    load: Callable[[Platform], Awaitable[LoadedImage]]
+
+
+NamedContext = Context | ImageContext | LoadableImage
 
 
 class Secrets(Protocol):

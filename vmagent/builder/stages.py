@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +21,12 @@ from vmagent.builder.imagestate import ImageState, is_metadata
 from vmagent.builder.layering import Layering, Made, Workspace
 from vmagent.builder.mounting import Mounting
 from vmagent.builder.progress import Progress, Step, Vertex
+from vmagent.builder.remotes import Remotes, added
 from vmagent.builder.reporting import CANCELED, Report
-from vmagent.builder.request import BuildError, BuildRequest, ImageContext, InvalidBuild
+from vmagent.builder.request import BuildError, BuildRequest, ImageContext, InvalidBuild, LoadableImage
 from vmagent.builder.running import Command, Runner
 from vmagent.dockerfile import expand, lint, stages, tree
+from vmagent.dockerfile.giturl import GitSource
 from vmagent.dockerfile.parser import parse_trigger
 from vmagent.errors import EngineError
 from vmagent.images.platforms import Platform
@@ -69,6 +70,7 @@ class Stages:
         stages.check_references(dockerfile, self._needed, names)
         self._tasks: dict[int, asyncio.Task[ImageState]] = {}
         self._group: asyncio.TaskGroup
+        self._remotes = Remotes(layering, workspace.path("remotes"), request.secrets, request.ssh)
         self._mounting = Mounting(layering, workspace, request, secrets_folder)
         self._total = sum(1 + len(dockerfile.stages[index].instructions) for index in self._needed)
         self._first: dict[int, int] = {}
@@ -169,6 +171,9 @@ class Stages:
         platform = Platform.parse(base.platform) if base.platform else self._platform
         epoch = self._request.source_date_epoch
         named = self._request.contexts.get(base.name)
+        if isinstance(named, LoadableImage):
+            loaded = await named.load(platform)
+            return imagestate.of_image(loaded.config, loaded.layers, epoch)
         if named is None and base.name == "scratch":
             return imagestate.empty(platform, epoch)
         if named is not None and not isinstance(named, ImageContext):
@@ -333,6 +338,8 @@ class Stages:
         if not name:
             return Root(folder=await self._contexts.folder("", None))
         named = self._request.contexts.get(name)
+        if isinstance(named, LoadableImage):
+            return Root(layers=(await named.load(self._platform)).layers)
         if named is not None and not isinstance(named, ImageContext):
             return Root(folder=await self._contexts.folder(name, named))
         if named is None:
@@ -371,7 +378,15 @@ class Stages:
                     "unpacks": unpacks,
                 }
             )
+        repositories: list[tuple[dict[str, Any], GitSource]] = []
         for url in remote:
+            if (repository := _repository(url, found)) is not None:
+                report.start()
+                commit = await self._remotes.commit(repository)
+                described.append(("git", commit, repository.folder, repository.keeps_git, repository.submodules))
+                sources.append({"paths": ["."], "is_context": True, "exclude": [*found.exclude], "unpacks": False})
+                repositories.append((sources[-1], replace(repository, commit=commit)))
+                continue
             sources.append(await self._download(url, found, report))
             described.append(("url", sources[-1]["name"], sources[-1]["digest"]))
         for heredoc in found.contents:
@@ -388,6 +403,8 @@ class Stages:
 
         async def make(folder: Path) -> dict[str, Any]:
             report.start()
+            for source, repository in repositories:
+                source["root"] = {"folder": str(await self._remotes.checkout(repository))}
             job = self._workspace.job("copy", folder, await self._lowers(below), epoch=self._epoch)
             more = {"chown": found.chown, "chmod": found.chmod, "parents": parents, "sources": sources}
             return await self._layering.run(job | more | {"destination": destination})
@@ -396,13 +413,16 @@ class Stages:
         return self._with(state, made, f"{_copied(found)} # buildkit")
 
     async def _download(self, url: str, found: tree.Copy | tree.Add, report: Report) -> dict[str, Any]:
-        if url.startswith(_GIT) or posixpath.splitext(url.partition("#")[0])[1] == ".git":
-            raise InvalidBuild(f"failed to solve: {url}: git repositories are not supported as a source of ADD")
         report.start()
         file = self._workspace.path("download")
         checksum = found.checksum if isinstance(found, tree.Add) else ""
         done = await self._layering.run({"op": "download", "url": url, "into": str(file), "checksum": checksum})
         return {**done, "file": str(file), "content": "", "mode": 0o600}
+
+
+def _repository(url: str, found: tree.Copy | tree.Add) -> GitSource | None:
+    keeps_git = isinstance(found, tree.Add) and found.keep_git_dir
+    return added(url, keeps_git=keeps_git, checksum=found.checksum if isinstance(found, tree.Add) else "")
 
 
 def _copied(found: tree.Copy | tree.Add) -> str:

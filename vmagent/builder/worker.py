@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from vmagent.builder import copying, downloading, modes
+from vmagent.builder import copying, downloading, gitting, modes
 from vmagent.builder.trees import FOLDER, Digest, Excluded, Found, TreeFault, clean, find
 from vmagent.containers import tarring
 from vmagent.containers.treewalk import Tree, TreeError
@@ -215,6 +215,31 @@ class _Work:
         """Fetch a URL of ADD to the file `into`: its name, digest, and time."""
         return downloading.fetch(job["url"], Path(job["into"]), job["checksum"])
 
+    def op_git_commit(self, job: Message, _fds: Sequence[int]) -> Message:
+        """The commit that a ref of a git repository names."""
+        return gitting.resolve(job)
+
+    def op_git(self, job: Message, _fds: Sequence[int]) -> Message:
+        """Check a git repository out to the new folder `into`."""
+        return gitting.fetch(job)
+
+    def op_subfolder(self, job: Message, _fds: Sequence[int]) -> Message:
+        """The path of a folder inside another one, from which no link leads out."""
+        return {"folder": gitting.folder_in(job["folder"], job["path"])}
+
+    def op_url(self, job: Message, _fds: Sequence[int]) -> Message:
+        """Fetch a context to the new folder `into`: an archive is unpacked, another file gets the name `name`."""
+        downloading.fetch(job["url"], Path(job["file"]), "")
+        with open(job["file"], "rb") as file:
+            is_file = not _is_archive_file(file)
+            if not is_file:
+                self.op_spool(job, [file.fileno()])
+        if is_file:
+            os.makedirs(job["into"])
+            os.chmod(job["into"], 0o755)
+            os.rename(job["file"], os.path.join(job["into"], job["name"]))
+        return {"is_file": is_file}
+
     def op_copy(self, job: Message, _fds: Sequence[int]) -> Message:
         """COPY or ADD: the layer with the files."""
         with _Namespace.own(), _tree(job["target"], job["place"]) as target, _no_umask():
@@ -347,23 +372,28 @@ def _is_archive(root: int, found: Found) -> bool:
     except OSError:
         return False
     with file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return False
-        head = file.read(SNIFF_LENGTH)
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and _is_archive_file(file)
+
+
+def _is_archive_file(file: IO[bytes]) -> bool:
+    """The same of an open file, which is then read from its beginning again."""
+    head = file.read(SNIFF_LENGTH)
+    file.seek(0)
+    try:
+        compression = sniff(head)
+        blocks = decompress(compression, iter(lambda: file.read(1 << 16), b""))
+        plain = b""
+        for block in blocks:
+            plain += block
+            if len(plain) >= _TAR_HEADER:
+                break
+    except ImageFault:
+        return False
+    finally:
         file.seek(0)
-        try:
-            compression = sniff(head)
-            blocks = decompress(compression, iter(lambda: file.read(1 << 16), b""))
-            plain = b""
-            for block in blocks:
-                plain += block
-                if len(plain) >= _TAR_HEADER:
-                    break
-        except ImageFault:
-            return False
-        if len(plain) < _TAR_HEADER:
-            return False
-        return plain[257:262] == b"ustar" or (compression is Compression.NONE and _has_checksum(plain[:_TAR_HEADER]))
+    if len(plain) < _TAR_HEADER:
+        return False
+    return plain[257:262] == b"ustar" or (compression is Compression.NONE and _has_checksum(plain[:_TAR_HEADER]))
 
 
 def _has_checksum(header: bytes) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,20 +16,27 @@ from grpclib.const import Status as Code
 from grpclib.exceptions import GRPCError
 
 from vmagent.builder.progress import Progress, Vertex, VertexStatus
+from vmagent.builder.remotes import RemoteContext, Remotes, is_remote
+from vmagent.builder.reporting import Report
 from vmagent.builder.request import (
     BuildError,
     BuildRequest,
+    Context,
     ImageContext,
     InvalidBuild,
+    LoadableImage,
     NamedContext,
     Received,
+    Secrets,
     Selection,
+    SshAgents,
 )
 from vmagent.builder.result import BuildResult
-from vmagent.buildkit import frontend, subrequests
+from vmagent.buildkit import frontend, layouts, subrequests
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents, SessionCredentials, SessionSecrets
 from vmagent.buildkit.caches import SessionCaches, wants_inline
+from vmagent.buildkit.content import SessionContent
 from vmagent.buildkit.contexts import KeptFolders, SessionFolder
 from vmagent.buildkit.filesync import OnDisk
 from vmagent.buildkit.jobs import Job
@@ -36,6 +44,7 @@ from vmagent.buildkit.status import StatusLog
 from vmagent.dockerfile.errors import DockerfileError, Lines
 from vmagent.dockerfile.lint import Checked
 from vmagent.errors import EngineError
+from vmagent.images.ingest import Expected
 
 MAX_DOCKERFILE = 16 << 20  # bytes
 # The type under which clients know the detail (solver/errdefs/source.go); its value is JSON.
@@ -47,6 +56,17 @@ class Builds(Protocol):
     """The builder, as far as this package uses it."""
 
     async def check(self, request: BuildRequest) -> Checked:
+        """Raises EngineError."""
+
+    def remotes(self, secrets: Secrets | None, ssh: SshAgents | None) -> AbstractAsyncContextManager[Remotes]:
+        """What fetches contexts, until the exit."""
+
+    def remote_context(self, remotes: Remotes, source: str, subdir: str = "") -> RemoteContext:
+        """Raises DockerfileError."""
+
+    async def take_image_layers(
+        self, layers: Sequence[tuple[Expected, str]], read: Callable[[str], AsyncIterator[bytes]]
+    ) -> None:
         """Raises EngineError."""
 
     async def build(self, request: BuildRequest, progress: Progress) -> BuildResult:
@@ -71,9 +91,9 @@ class Solver:
             return subrequests.describe()
         if question not in (subrequests.OUTLINE, subrequests.TARGETS, subrequests.LINT):
             raise _unsupported(question)
-        folders = _Folders(job, self._kept, self._on_disk)
+        folders = _Folders(job, self._builder, self._kept, self._on_disk)
         try:
-            request = await _request(job, options, folders)
+            request = await _made_request(job, options, folders)
             try:
                 if question == subrequests.OUTLINE:
                     return subrequests.outlined(request)
@@ -94,11 +114,11 @@ class Solver:
         frontend.check_frontend(name, options)
         frontend.check_options(options)
         job.frontend, job.options = name, dict(options)
-        folders = _Folders(job, self._kept, self._on_disk)
+        folders = _Folders(job, self._builder, self._kept, self._on_disk)
         try:
             sources = self._caches.sources(job.session, options, [*job.request.Cache.Imports, *imports])
             request = replace(
-                await _request(job, options, folders),
+                await _made_request(job, options, folders),
                 cache_from=sources,
                 inline_cache=wants_inline(job.request, options),
             )
@@ -115,18 +135,37 @@ class Solver:
 
 
 class _Folders:
-    """The client's folders that one solve uses, by name."""
+    """The client's folders that one solve uses, by name, and the contexts that the engine fetches."""
 
-    def __init__(self, job: Job, kept: KeptFolders, on_disk: OnDisk) -> None:
-        self._job, self._kept, self._on_disk = job, kept, on_disk
+    def __init__(self, job: Job, builder: Builds, kept: KeptFolders, on_disk: OnDisk) -> None:
+        self._job, self._builder, self._kept, self._on_disk = job, builder, kept, on_disk
         self._made: dict[str, SessionFolder] = {}
+        self._remotes: Remotes | None = None
+        self._stack = AsyncExitStack()
 
     def get(self, name: str) -> SessionFolder:
         if name not in self._made:
             self._made[name] = SessionFolder(self._job.session, name, self._kept, self._on_disk)
         return self._made[name]
 
+    async def remote(self, source: str, subdir: str = "") -> RemoteContext:
+        """Raises DockerfileError."""
+        if self._remotes is None:
+            secrets, agents = SessionSecrets(self._job.session), SessionAgents(self._job.session)
+            self._remotes = await self._stack.enter_async_context(self._builder.remotes(secrets, agents))
+        context = self._builder.remote_context(self._remotes, source, subdir)
+        self._stack.push_async_callback(context.close)
+        return context
+
+    def layout(self, source: str) -> LoadableImage:
+        """An image in an OCI layout of the client. Raises InvalidBuild."""
+        store, digest = layouts.store_and_digest(source)
+        content = SessionContent(self._job.session, f"oci:{store}", self._on_disk)
+        take = self._builder.take_image_layers
+        return LoadableImage(lambda platform: layouts.load(content, digest, platform, take))
+
     async def close(self) -> None:
+        await self._stack.aclose()
         for folder in self._made.values():
             await folder.close()
 
@@ -148,13 +187,27 @@ class _MainContext:
         return await self.files.fetch(into, selection, received)
 
 
+async def _made_request(job: Job, options: Mapping[str, str], folders: _Folders) -> BuildRequest:
+    """Raises GRPCError, EngineError."""
+    try:
+        return await _request(job, options, folders)
+    except DockerfileError as e:  # of a context's name
+        raise InvalidBuild(str(e)) from e
+
+
 async def _request(job: Job, options: Mapping[str, str], folders: _Folders) -> BuildRequest:
     name = options.get("filename", "") or "Dockerfile"
+    context: Context
     if remote := options.get("context", ""):
-        raise InvalidBuild(f"remote build contexts are not supported: {remote}")
-    beside = folders.get(options.get("dockerfilekey", "") or "dockerfile")
-    context = _MainContext(folders.get(options.get("contextkey", "") or "context"), beside, name)
-    dockerfile = await _load_dockerfile(job.status, beside, name)
+        context = fetched = await folders.remote(remote, options.get("contextsubdir", ""))
+        if key := options.get("dockerfilekey", ""):
+            dockerfile = await _load_dockerfile(job.status, folders.get(key), name)
+        else:
+            dockerfile, name = await _remote_dockerfile(job.status, fetched, name)
+    else:
+        beside = folders.get(options.get("dockerfilekey", "") or "dockerfile")
+        context = _MainContext(folders.get(options.get("contextkey", "") or "context"), beside, name)
+        dockerfile = await _load_dockerfile(job.status, beside, name)
     build_args = frontend.prefixed(options, "build-arg:")
     no_cache, no_cache_stages = frontend.no_cache(options)
     entitlements = set(job.request.Entitlements)
@@ -162,7 +215,7 @@ async def _request(job: Job, options: Mapping[str, str], folders: _Folders) -> B
         dockerfile=dockerfile,
         dockerfile_name=name,
         context=context,
-        contexts=_named_contexts(options, folders),
+        contexts=await _named_contexts(options, folders),
         target=options.get("target", ""),
         build_args=build_args,
         labels=frontend.prefixed(options, "label:"),
@@ -184,8 +237,8 @@ async def _request(job: Job, options: Mapping[str, str], folders: _Folders) -> B
     )
 
 
-def _named_contexts(options: Mapping[str, str], folders: _Folders) -> dict[str, NamedContext]:
-    """`context:NAME` to where it comes from. Raises InvalidBuild."""
+async def _named_contexts(options: Mapping[str, str], folders: _Folders) -> dict[str, NamedContext]:
+    """`context:NAME` to where it comes from. Raises InvalidBuild, DockerfileError."""
     made: dict[str, NamedContext] = {}
     for name, source in frontend.prefixed(options, "context:").items():
         scheme, colon, rest = source.partition(":")
@@ -193,6 +246,10 @@ def _named_contexts(options: Mapping[str, str], folders: _Folders) -> dict[str, 
             made[name] = ImageContext(rest.removeprefix("//"))
         elif scheme == "local" and colon:
             made[name] = folders.get(rest)
+        elif scheme == "oci-layout":
+            made[name] = folders.layout(rest)
+        elif is_remote(source):
+            made[name] = await folders.remote(source)
         else:
             raise InvalidBuild(f"unsupported context source {scheme} for {name}")
     return made
@@ -233,6 +290,26 @@ async def _load_dockerfile(status: StatusLog, folder: SessionFolder, name: str) 
     if data is None:
         raise InvalidBuild(error)
     return data
+
+
+async def _remote_dockerfile(status: StatusLog, context: RemoteContext, name: str) -> tuple[bytes, str]:
+    """Of a context that the engine fetches: its text and its name. Raises InvalidBuild."""
+    title = "load remote build context"
+    vertex = Vertex(digest=f"sha256:{sha256(title.encode()).hexdigest()}", name=title)
+    report = Report(status, vertex)
+    report.start()
+    try:
+        name = await context.dockerfile_name(name)
+        data = await context.read(name, MAX_DOCKERFILE)
+        if data is None and name == "Dockerfile":
+            data = await context.read("dockerfile", MAX_DOCKERFILE)
+        if data is None:
+            raise InvalidBuild(f"failed to read dockerfile: open {name}: no such file or directory")
+    except BaseException as e:
+        report.complete(error=str(e) or "context canceled")
+        raise
+    report.complete()
+    return data, name
 
 
 def _unsupported(question: str) -> GRPCError:

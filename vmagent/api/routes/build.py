@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from vmagent.api.router import Router
 from vmagent.builder.builder import Builder
 from vmagent.builder.cache import PruneFilters, age_ns
 from vmagent.builder.classic import Line, run
+from vmagent.builder.remotes import RemoteContext, is_remote
 from vmagent.builder.request import (
     BuildRequest,
     CacheExport,
@@ -33,7 +34,7 @@ from vmagent.containers.model import now_ns
 from vmagent.dockerfile.lint import Checked
 from vmagent.dockerfile.rules import report
 from vmagent.engine.engine import Engine
-from vmagent.errors import BadRequest, NotImplementedHere
+from vmagent.errors import BadRequest
 from vmagent.images.reference import Reference, registry_of
 
 _DOCKERFILE_BYTES = 1 << 20
@@ -66,8 +67,6 @@ class _Builds:
             return await self._buildkit(request)
         if query.flag("squash"):
             raise BadRequest("squash is only supported with experimental mode")
-        if query.get("remote"):
-            raise NotImplementedHere("builds of a remote context are not supported: send the context as the body")
         if query.get("outputs"):
             raise BadRequest("outputs are supported by BuildKit's wire only")
         credentials = _Credentials(request)
@@ -77,12 +76,15 @@ class _Builds:
     async def _buildkit(self, request: Request) -> None:
         """ImageBuild, version 2: the client's files come by its session."""
         query = request.query
-        if query.get("remote") != "client-session" or not query.get("session"):
-            raise NotImplementedHere("builds of a remote context are not supported: build a folder")
+        if not query.get("session"):
+            raise BadRequest("a build of version 2 needs a session")
         served = await self._wire.get()
         names = {"name": ",".join(query.all("t"))}
         reference = query.get("buildid") or secrets.token_hex(16)
-        async with aclosing(served.build(reference, query.get("session"), frontend_options(query), names)) as lines:
+        options = frontend_options(query)
+        if query.get("remote") not in ("", "client-session"):
+            options["context"] = query.get("remote")
+        async with aclosing(served.build(reference, query.get("session"), options, names)) as lines:
             await send_progress(request, _only_id(lines) if query.flag("q") else lines)
 
     async def cancel(self, request: Request) -> Response:
@@ -96,7 +98,9 @@ class _Builds:
         self, query: Query, credentials: _Credentials, chunks: AsyncIterator[bytes]
     ) -> AsyncGenerator[Line, None]:
         asked = build_request(query)
-        async with self._builder.spooled(chunks, lambda _: None) as context:
+        async with self._context(query, chunks) as context:
+            if isinstance(context, RemoteContext):
+                asked = replace(asked, dockerfile_name=await context.dockerfile_name(asked.dockerfile_name))
             dockerfile = await _dockerfile(context, asked.dockerfile_name)
             whole = with_files(asked, dockerfile, context, credentials)
             if query.flag("check"):
@@ -107,6 +111,22 @@ class _Builds:
             async with aclosing(source) as lines:
                 async for line in lines:
                     yield line
+
+    @asynccontextmanager
+    async def _context(self, query: Query, chunks: AsyncIterator[bytes]) -> AsyncIterator[Context]:
+        """What the body holds, or what the engine fetches for `remote`. Raises EngineError."""
+        if not (remote := query.get("remote")):
+            async with self._builder.spooled(chunks, lambda _: None) as spooled:
+                yield spooled
+            return
+        if not is_remote(remote):
+            raise BadRequest(f"remote is neither a URL nor a git repository: {remote}")
+        async with self._builder.remotes(None, None) as remotes:
+            context = self._builder.remote_context(remotes, remote)
+            try:
+                yield context
+            finally:
+                await context.close()
 
     async def prune(self, request: Request) -> Response:
         """BuildPrune."""
