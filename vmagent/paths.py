@@ -112,5 +112,10 @@ class ExecRoot(NamedTuple):
         return self.containers / container_id
 
     @property
+    def subpaths(self) -> Path:
+        """Places where parts of volumes are bound for the moment of a start."""
+        return self.path / "subpaths"
+
+    @property
     def networks(self) -> Path:
         return self.path / "networks"

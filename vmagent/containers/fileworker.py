@@ -20,6 +20,7 @@ from typing import Any
 from vmagent.containers import tarring
 from vmagent.containers.ids import Ids
 from vmagent.containers.process import open_process
+from vmagent.containers.subpaths import open_subpath
 from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import capabilities, mounts
 from vmagent.linux.process import CLONE_NEWNS, end_with_parent, set_fs_ids, unshare
@@ -96,6 +97,17 @@ def _become(ids: Ids) -> None:
         raise BrokenPipeError(errno.EPIPE, "the engine has ended")
 
 
+def _source(mount: dict[str, Any]) -> int:
+    """A detached mount of what the volume or folder shows in the container. Raises OSError."""
+    if not mount["subpath"]:
+        return mounts.open_tree(mounts.AT_FDCWD, mount["source"])
+    found = open_subpath(mount["source"], mount["subpath"])
+    try:
+        return mounts.open_tree(found, "")
+    finally:
+        os.close(found)
+
+
 def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> None:
     """Bind a volume or folder at its place in the container; do nothing if the place does not exist. Raises OSError."""
     try:
@@ -103,7 +115,7 @@ def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> 
     except FileNotFoundError:
         return
     try:
-        tree = mounts.open_tree(mounts.AT_FDCWD, mount["source"])
+        tree = _source(mount)
         try:
             if user_ns_fd >= 0:
                 mounts.mount_idmapped(tree, user_ns_fd)

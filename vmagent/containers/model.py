@@ -134,6 +134,7 @@ class MountPoint:
     destination: str
     source: str = ""  # host path; for a volume, filled in when the volume is claimed
     volume: str = ""  # the volume's name
+    subpath: str = ""  # the folder or file of the volume that is mounted; "": the whole
     driver: str = ""
     mode: str = ""  # the third part of a Binds entry
     writable: bool = True

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmagent.containers.model import Container, MountKind, MountPoint
+from vmagent.containers.subpaths import is_local
 from vmagent.errors import BadRequest
 
 VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -119,8 +120,11 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
         case "volume":
             options = given.get("VolumeOptions") or {}
             driver = (options.get("DriverConfig") or {}).get("Name") or "local"
-            if options.get("Subpath"):
-                raise BadRequest('invalid mount config for type "volume": subpaths of volumes are not supported')
+            subpath = options.get("Subpath") or ""
+            if not is_local(subpath):
+                raise BadRequest(
+                    'invalid mount config for type "volume": subpath must be a relative path within the volume'
+                )
             if source and not VOLUME_NAME.fullmatch(source):
                 raise BadRequest(f'invalid mount config for type "volume": volume name {source!r} is invalid')
             return MountPoint(
@@ -131,7 +135,8 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
                 mode="z",
                 writable=writable,
                 anonymous=not source,
-                copy=not options.get("NoCopy"),
+                copy=not options.get("NoCopy") and not subpath,
+                subpath=subpath,
                 volume_options=dict((options.get("DriverConfig") or {}).get("Options") or {}),
                 volume_labels=dict(options.get("Labels") or {}),
             )

@@ -9,7 +9,7 @@ import functools
 import platform
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Surroundings:
     pid_of: Mapping[str, int]  # namespace ("pid", "ipc") → pid whose namespace is shared
     shm: Path | None = None  # a mounted tmpfs to be bound on /dev/shm (IpcMode shareable and container:)
     user: UserNamespace | None = None  # the user namespace to join
+    sources: Mapping[str, str] = field(default_factory=dict)  # destination → what is bound in its stead
     idmapped: frozenset[str] = frozenset()  # destinations of mounts to be id-mapped: volumes in the data root
 
 
@@ -244,7 +245,7 @@ def _own_mount(mount: MountPoint, around: Surroundings) -> JsonObject:
         options += ["ro", "rro"] if mount.recursive else ["ro"]
     if mount.destination in around.idmapped:
         options += _idmap(around)
-    return _mount(mount.destination, "bind", mount.source, *options)
+    return _mount(mount.destination, "bind", around.sources.get(mount.destination, mount.source), *options)
 
 
 def _tmpfs_options(words: list[str]) -> list[str]:

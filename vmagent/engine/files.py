@@ -101,6 +101,7 @@ class Files:
             "mounts": [
                 {
                     "source": mount.source,
+                    "subpath": mount.subpath,
                     "destination": mount.destination,
                     "is_own": self._launcher.owns(mount),
                     "writable": mount.writable,

@@ -17,6 +17,7 @@ from vmagent.containers import hostfiles, logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.containers.subpaths import attach, detach_each
 from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints, needs_names
 from vmagent.engine.registry import Registry
@@ -152,6 +153,7 @@ class Launcher:
     ) -> tuple[Spawned, float]:
         """(what was spawned, the time.perf_counter when it was planned)."""
         namespace_fd = None
+        subpaths: dict[str, Path] = {}  # by destination
         private = await self._users.prepare(record) if self._users.is_private(record.host_config) else None
         try:
             given_fd = private.network_fd if private is not None else None
@@ -162,12 +164,12 @@ class Launcher:
             raise
         try:
             try:  # while the network thread works
-                await self._prepare_sources(record, private)
+                await self._prepare_sources(record, private, subpaths)
                 lowers = await find_lowers()
                 init = None
                 if record.host_config.get("Init"):
                     init = str(await self._background.on_disk(binary, "init", platform.machine()))
-                plan = self._plan(record, place, lowers, init, private, own_network=record.network_mode != "host")
+                plan = self._plan(record, place, lowers, init, private, subpaths)
             finally:
                 namespace_fd = await attaching
             planned = time.perf_counter()
@@ -195,16 +197,22 @@ class Launcher:
                 os.close(namespace_fd)
             if private is not None:
                 private.close()
+            if subpaths:
+                await self._background.on_disk(detach_each, list(subpaths.values()))
         return spawned, planned
 
-    async def _prepare_sources(self, record: Container, private: Prepared | None) -> None:
+    async def _prepare_sources(self, record: Container, private: Prepared | None, subpaths: dict[str, Path]) -> None:
         """Prepare the sources of mounts: look up volumes' folders, make missing bind sources and the shared /dev/shm.
 
-        Raises NotFound, BadRequest, OSError.
+        Adds to `subpaths`, by destination, what the caller has to detach. Raises NotFound, BadRequest, OSError.
         """
         for mount in record.mounts:
             if mount.kind is MountKind.VOLUME:
                 mount.source = str(self._volumes.path_of(mount.volume))
+                if mount.subpath:
+                    folder = self._exec_root.subpaths
+                    place = await self._background.on_disk(attach, mount.source, mount.subpath, folder)
+                    subpaths[mount.destination] = place
         root = private.user.maps.root if private else None
         if binds := [mount for mount in record.mounts if mount.kind is MountKind.BIND]:
             await self._background.on_disk(_prepare_binds, binds, root)
@@ -219,9 +227,9 @@ class Launcher:
         lowers: list[str],
         init: str | None,
         private: Prepared | None,
-        *,
-        own_network: bool,
+        subpaths: Mapping[str, Path],
     ) -> Plan:
+        own_network = record.network_mode != "host"
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
         cgroup = f"/{parent}/{record.id}"
         around = Surroundings(
@@ -232,6 +240,7 @@ class Launcher:
             pid_of=self._joined(record),
             shm=self._shm(record),
             user=private.user if private else None,
+            sources={destination: str(place) for destination, place in subpaths.items()},
             idmapped=frozenset(
                 mount.destination
                 for mount in record.mounts

@@ -17,6 +17,7 @@ from vmagent.containers import records
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, Status
 from vmagent.containers.restart import should_restart, starts_with_the_engine
+from vmagent.containers.subpaths import detach_all
 from vmagent.durable import sweep
 from vmagent.engine.background import Background
 from vmagent.engine.execs import Execs
@@ -77,6 +78,7 @@ class Recovery:
         """
         self._held = {held.id: held for held in await self._supervisor.list()}
         self._held_execs = await self._supervisor.list_execs()
+        await self._background.on_disk(detach_all, self._exec_root.subpaths)  # of starts that a crash cut short
         found, incomplete = await self._background.on_disk(_read_records, self._data_root.containers)
         for folder in incomplete:
             await self._tidying.discard_tree(folder)  # a create that a crash cut short

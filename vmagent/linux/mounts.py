@@ -128,6 +128,15 @@ def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0)
             continue
 
 
+def open_beneath(dir_fd: int, path: str, flags: int = os.O_PATH) -> int:
+    """Open `path` below `dir_fd`. Raises OSError: EXDEV where `..`, an absolute link or a magic link leads out."""
+    while True:
+        try:
+            return openat2(dir_fd, path, flags, RESOLVE_BENEATH)
+        except BlockingIOError:  # as in `open_in_root`
+            continue
+
+
 def open_tree(dir_fd: int, path: str, flags: int = OPEN_TREE_CLONE) -> int:
     """open_tree(2): open a mount, with OPEN_TREE_CLONE a detached copy of it (AT_RECURSIVE: with all mounts below it).
 
