@@ -1,0 +1,82 @@
+"""Our reading of compose files against the real `docker compose config`, as data, and every service's hash."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from desktop.compose import output
+from desktop.compose.project import Options, load
+from tests.compose.examples import EXAMPLES, Example
+from tests.support.limits import HANG_S
+from tests.support.tools import docker_config
+
+
+def write(folder: Path, example: Example) -> None:
+    for name, text in example.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def options(folder: Path, example: Example, **more: Any) -> Options:
+    """What the command line makes of the example's arguments."""
+    given: dict[str, list[str]] = {}
+    for flag, value in zip(example.arguments[::2], example.arguments[1::2], strict=True):
+        given.setdefault(flag, []).append(value)
+    return Options(
+        folder=str(folder),
+        environ={"HOME": os.environ["HOME"], **example.environ},
+        files=tuple(given.get("-f", ())),
+        name="".join(given.get("-p", ())),
+        profiles=tuple(given.get("--profile", ())),
+        env_files=tuple(given.get("--env-file", ())),
+        project_directory="".join(given.get("--project-directory", ())),
+        **more,
+    )
+
+
+def docker_compose(folder: Path, example: Example, *args: str) -> str:
+    program = (docker_config() / "cli-plugins" / "docker-compose").resolve()
+    done = subprocess.run(
+        [program, *example.arguments, *args],
+        cwd=folder,
+        env={"HOME": os.environ["HOME"], **example.environ},
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "Pro.ject_1"
+    made.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_config_is_the_same_data(folder: Path, name: str) -> None:
+    example = EXAMPLES[name]
+    write(folder, example)
+    project = load(options(folder, example)).select([])
+    assert json.loads(output.to_json(project)) == json.loads(docker_compose(folder, example, "config", "--format=json"))
+    bare = load(options(folder, example, resolves_environment=False)).select([])
+    hashes = "".join(f"{key} {output.service_hash(item)}\n" for key, item in sorted(bare.services.items()))
+    assert hashes == docker_compose(folder, example, "config", "--hash=*")
+
+
+@pytest.mark.parametrize("name", ["scalars", "limits", "deploy", "unicode", "anchors", "configs-and-secrets", "rest"])
+def test_yaml_is_the_same_data(folder: Path, name: str) -> None:
+    example = EXAMPLES[name]
+    write(folder, example)
+    ours = yaml.safe_load(output.to_yaml(load(options(folder, example)).select([])))
+    assert ours == yaml.safe_load(docker_compose(folder, example, "config"))
