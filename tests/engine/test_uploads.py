@@ -97,3 +97,23 @@ def test_a_start_waits_for_an_upload_and_finds_what_it_brought(engine: NativeEng
             assert starting.wait(HANG_S) == 0
     engine.docker("exec", stopped, "test", "-f", "/tmp/uploaded")
     assert engine.docker("logs", stopped).stdout == "here"
+
+
+def test_a_volume_of_a_container_that_was_never_started_takes_and_gives_files(
+    engine: NativeEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "seed").write_text("seed")
+    (tmp_path / "bound").mkdir()
+    (tmp_path / "bound" / "here").write_text("bound")
+    binds = ("-v", "seeded:/data/deep", "-v", f"{tmp_path}/bound:/bound:ro")
+    engine.docker("create", "--name", "seeder", *binds, "busybox", "cat", "/data/deep/seed")
+    try:
+        engine.docker("cp", "seeder:/bound/here", str(tmp_path / "got"))  # reading changes nothing in the container
+        assert (tmp_path / "got").read_text() == "bound"
+        assert engine.docker("diff", "seeder").stdout == ""
+        engine.docker("cp", str(tmp_path / "seed"), "seeder:/data/deep/")
+        assert engine.docker("run", "--rm", "-v", "seeded:/v", "busybox", "cat", "/v/seed").stdout == "seed"
+        assert engine.docker("start", "-a", "seeder").stdout == "seed"
+    finally:
+        engine.docker("rm", "-f", "seeder")
+        engine.docker("volume", "rm", "seeded")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.linux import capabilities, mounts
 from vmagent.linux.process import CLONE_NEWNS, end_with_parent, set_fs_ids, unshare
 from vmagent.runtime.plantypes import Overlay
-from vmagent.runtime.rootfs import mount_overlay
+from vmagent.runtime.rootfs import ensure, mount_overlay
 from vmagent.runtime.usernamespace import make_user_namespace, mount_idmapped_overlay
 
 TITLE = "cove-files"
@@ -51,11 +52,43 @@ def open_root(root: dict[str, Any]) -> int:
         mount_overlay(target, Overlay(tuple(lowers), root["upper"], root["work"]))
     else:
         mount_overlay(target, Overlay((root["upper"], *lowers), "", ""))
-    root_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    root_fd = _open_folder(target)
+    if not root["writable"] and not all(_has(root_fd, mount["destination"]) for mount in root["mounts"]):
+        os.close(root_fd)
+        root_fd = _open_with_scratch(target, (root["upper"], *lowers))
     for mount in root["mounts"]:
         _mount_inside(root_fd, mount)
     _protect(root_fd, root)
     return root_fd
+
+
+def _open_folder(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _has(root_fd: int, path: str) -> bool:
+    try:
+        os.close(mounts.open_in_root(root_fd, path, os.O_PATH | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _open_with_scratch(target: str, lowers: tuple[str, ...]) -> int:
+    """Mount an overlay of `lowers` whose changes are kept in memory, and are lost with this process.
+
+    A container that was never started lacks the places of its mounts, and may be read while nothing may write to its
+    own layer. Returns a descriptor of the root. Raises OSError.
+    """
+    mounts.mount("tmpfs", target, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=700")
+    upper, work = f"{target}/upper", f"{target}/work"
+    os.mkdir(upper)
+    os.mkdir(work)
+    own = os.stat(lowers[0])  # what the root shows
+    os.chown(upper, own.st_uid, own.st_gid)
+    os.chmod(upper, stat.S_IMODE(own.st_mode))
+    mount_overlay(target, Overlay(lowers, upper, work))
+    return _open_folder(target)
 
 
 def _protect(root_fd: int, root: dict[str, Any]) -> None:
@@ -67,7 +100,8 @@ def _protect(root_fd: int, root: dict[str, Any]) -> None:
 def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
     """A descriptor of the root of a container with a user namespace, mounted as at its start. Raises OSError.
 
-    Its root and volumes are idmapped to the namespace; bind mounts of the host's folders are not.
+    Its root and volumes are idmapped to the namespace; bind mounts of the host's folders are not. What is mounted where
+    the root has nothing is left out: only a process in the namespace could make the place.
     """
     user_ns_fd = make_user_namespace(users["uid_map"], users["gid_map"])
     try:
@@ -76,7 +110,7 @@ def _open_idmapped(root: dict[str, Any], users: dict[str, Any]) -> int:
         place = os.open(root["target"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         mounts.move_mount(overlay_fd, place)
         os.close(place)
-        for mount in root["mounts"]:
+        for mount in (mount for mount in root["mounts"] if _has(overlay_fd, mount["destination"])):
             _mount_inside(overlay_fd, mount, user_ns_fd if mount["is_own"] else -1)
         _protect(overlay_fd, root)
         return overlay_fd
@@ -109,13 +143,10 @@ def _source(mount: dict[str, Any]) -> int:
 
 
 def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> None:
-    """Bind a volume or folder at its place in the container; do nothing if the place does not exist. Raises OSError."""
+    """Bind a volume or folder at its place in the container, which is made as at a start. Raises OSError."""
+    tree = _source(mount)
     try:
-        place = mounts.open_in_root(root_fd, mount["destination"], os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        tree = _source(mount)
+        place = ensure(root_fd, mount["destination"], is_folder=stat.S_ISDIR(os.fstat(tree).st_mode))
         try:
             if user_ns_fd >= 0:
                 mounts.mount_idmapped(tree, user_ns_fd)
@@ -123,9 +154,9 @@ def _mount_inside(root_fd: int, mount: dict[str, Any], user_ns_fd: int = -1) -> 
                 mounts.mount_setattr(tree, set_=mounts.MOUNT_ATTR_RDONLY)
             mounts.move_mount(tree, place)
         finally:
-            os.close(tree)
+            os.close(place)
     finally:
-        os.close(place)
+        os.close(tree)
 
 
 def run(job: Message, fds: Sequence[int], emit: Callable[[Message], None]) -> Message:
