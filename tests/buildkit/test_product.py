@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -180,6 +181,20 @@ def test_the_cache_is_shown_and_pruned(own_engine: NativeEngine, context: Path) 
     assert "RUN" not in own_engine.buildx("buildx", "du", "--verbose").stdout
     again = own_engine.buildx("build", "--progress=plain", context)
     assert "CACHED" not in again.stderr.partition("RUN")[2]
+
+
+def test_the_remote_driver_has_its_session_inside_a_call(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
+    """`Control.Session`: such a client knows the engine's socket only as BuildKit's."""
+    environment = {"BUILDX_CONFIG": str(tmp_path / "buildx")}
+    engine.buildx("buildx", "create", "--name", "r", "--driver", "remote", engine.host, env_more=environment)
+    write(context, "FROM scratch\nCOPY . /all\n")
+    (context / "large").write_bytes(os.urandom(3 << 20))
+    out = tmp_path / "out"
+    build = ("buildx", "build", "--builder", "r", "--progress=plain")
+    engine.buildx(*build, "-o", str(out), context, env_more=environment)
+    assert (out / "all" / "large").read_bytes() == (context / "large").read_bytes()
+    engine.buildx(*build, "--load", "-t", "cvt/remote:1", context, env_more=environment)
+    assert engine.docker("image", "inspect", "cvt/remote:1").returncode == 0
 
 
 def old_docker(engine: NativeEngine, *args: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:

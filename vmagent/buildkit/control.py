@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from grpclib.const import Handler
 from grpclib.const import Status as Code
@@ -17,9 +18,10 @@ from vmagent.buildkit.caches import check_exports
 from vmagent.buildkit.history import History
 from vmagent.buildkit.jobs import Job, Jobs
 from vmagent.buildkit.protobuf import timestamp
-from vmagent.buildkit.rpc import Call, call_error, error_status, streaming, unary
+from vmagent.buildkit.rpc import Call, bidirectional, call_error, error_status, streaming, unary
 from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.solving import Solver
+from vmagent.buildkit.streamtransport import StreamTransport
 
 _SERVICE = "/moby.buildkit.v1.Control/"
 _HEALTH = "/grpc.health.v1.Health/Check"
@@ -65,6 +67,7 @@ class Control:
             f"{_SERVICE}DiskUsage": unary(self._disk_usage, pb.DiskUsageRequest, pb.DiskUsageResponse),
             f"{_SERVICE}Prune": streaming(self._prune, pb.PruneRequest, pb.UsageRecord),
             f"{_SERVICE}Solve": unary(self._solve, pb.SolveRequest, pb.SolveResponse),
+            f"{_SERVICE}Session": bidirectional(self._session, pb.BytesMessage),
             f"{_SERVICE}Status": streaming(self._status, pb.StatusRequest, pb.StatusResponse),
             f"{_SERVICE}ListenBuildHistory": streaming(
                 self._listen_build_history, pb.BuildHistoryRequest, pb.BuildHistoryEvent
@@ -147,6 +150,16 @@ class Control:
         record.numCompletedSteps = sum(vertex.completed_ns is not None for vertex in vertexes)
         record.numWarnings = job.status.warnings
         await self.history.ended(record, job.status.whole())
+
+    async def _session(self, stream: Any, call: Call) -> None:
+        """A session inside a call, by clients that reach the engine by gRPC only."""
+        session = self.sessions.make(call.metadata)
+        serving = asyncio.create_task(self.sessions.serve(session), name="session")
+        try:
+            await StreamTransport(stream, session.caller.protocol()).run()
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
     async def _status(self, request: pb.StatusRequest, call: Call) -> AsyncIterator[pb.StatusResponse]:
         ended = await self.history.reports(request.Ref)

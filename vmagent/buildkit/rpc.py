@@ -118,8 +118,27 @@ def streaming(
     return Handler(handle, Cardinality.UNARY_STREAM, request, reply)
 
 
+def bidirectional(serve: Callable[[Stream[Any, Any], Call], Awaitable[None]], kind: type[Message]) -> Handler:
+    """A handler for streams of `kind` in both directions, which it reads and writes itself."""
+
+    async def handle(stream: Stream[Any, Any]) -> None:
+        await stream.send_initial_metadata()
+        try:
+            await serve(stream, _call(stream))
+        except (StreamTerminatedError, ProtocolError):
+            raise
+        except Exception as e:
+            raise call_error(e) from e
+
+    return Handler(handle, Cardinality.STREAM_STREAM, kind, kind)
+
+
 def _call(stream: Stream[Any, Any]) -> Call:
-    return Call({key: str(value) for key, value in (stream.metadata or {}).items()})
+    found: dict[str, str] = {}
+    for key, value in (stream.metadata or {}).items():  # one that is there several times is a list
+        text = str(value)
+        found[key] = f"{found[key]},{text}" if key in found else text
+    return Call(found)
 
 
 def _status_of(stream: Any) -> str:
