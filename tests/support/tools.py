@@ -7,12 +7,15 @@ import functools
 import io
 import os
 import platform
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cove" / "tests"
+
+_DOCKERODE = "4.0.9"
 
 PASSWD = (
     "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\nuser:x:1000:1000:user:/home:/bin/sh\n"
@@ -51,6 +54,22 @@ def docker_config() -> Path:
             with contextlib.suppress(FileExistsError):  # another run of the tests made it meanwhile
                 link.symlink_to(folder / "usr" / "libexec" / "docker" / "cli-plugins" / name)
     return folder / "config"
+
+
+@functools.cache
+def dockerode() -> Path:
+    """A folder of node modules with dockerode, from npm. Raises CalledProcessError."""
+    folder = CACHE / f"dockerode-{_DOCKERODE}"
+    if not (folder / "node_modules" / "dockerode").is_dir():
+        made = CACHE / f"dockerode.{os.getpid()}"
+        made.mkdir(parents=True)
+        words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(made)]
+        subprocess.run([*words, f"dockerode@{_DOCKERODE}"], check=True, timeout=300)
+        try:
+            made.rename(folder)
+        except OSError:  # another run of the tests made it meanwhile
+            shutil.rmtree(made)
+    return folder / "node_modules"
 
 
 @functools.cache
