@@ -20,7 +20,7 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
 from vmagent.engine.volumes import Volumes
-from vmagent.errors import BadRequest, Conflict, NotFound, NotImplementedHere
+from vmagent.errors import BadRequest, Conflict, NotFound
 from vmagent.paths import DataRoot
 from vmagent.volumes.store import VolumeStore
 
@@ -170,8 +170,8 @@ def test_options_bind_a_folder_or_are_refused(tmp_path: Path) -> None:
             options = {"type": "none", "o": "bind", "device": "/srv"}
             await volumes.create({"Name": "bound", "DriverOpts": options})
             assert volumes.path_of("bound") == Path("/srv")
-            with pytest.raises(NotImplementedHere):
-                await volumes.create({"Name": "nfs", "DriverOpts": {"type": "nfs", "o": "addr=x", "device": ":/x"}})
+            with pytest.raises(BadRequest, match="missing required option"):
+                await volumes.create({"Name": "nfs", "DriverOpts": {"type": "nfs", "o": "addr=x"}})
             with pytest.raises(BadRequest, match='plugin "other" not found'):
                 await volumes.create({"Name": "foreign", "Driver": "other"})
 

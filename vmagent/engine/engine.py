@@ -170,6 +170,7 @@ class Engine:
             await self._supervisor.connect(self._exec_root.supervisor_socket, self._recovery.on_event)
             undo.callback(self._recovery.forget)
             alive = await self._recovery.load()
+            await self.volumes.take_over()
             undo.push_async_callback(self._endpoints.abandon)
             await self._endpoints.open(alive)
             await self.networks.open()

@@ -146,7 +146,7 @@ class Launcher:
         """Release what `launch_step` has made for a process that has ended. Raises OSError."""
         if (released := self._endpoints.release(record)) is not None:
             await released
-        await self.unmount_shm(record)
+        await self.unmount(record)
 
     async def _launch(
         self, record: Container, place: Place, find_lowers: Callable[[], Awaitable[list[str]]]
@@ -190,7 +190,7 @@ class Launcher:
         except BaseException:
             if (released := self._endpoints.release(record)) is not None:
                 await released
-            await self.unmount_shm(record)
+            await self.unmount(record)
             raise
         finally:
             if namespace_fd is not None:
@@ -208,7 +208,7 @@ class Launcher:
         """
         for mount in record.mounts:
             if mount.kind is MountKind.VOLUME:
-                mount.source = str(self._volumes.path_of(mount.volume))
+                mount.source = str(await self._volumes.mount(mount, record.id))
                 if mount.subpath:
                     folder = self._exec_root.subpaths
                     place = await self._background.on_disk(attach, mount.source, mount.subpath, folder)
@@ -304,8 +304,14 @@ class Launcher:
             return self._exec_root.container(other.id) / "shm"
         return None
 
-    async def unmount_shm(self, record: Container) -> None:
-        """Unmount the tmpfs of IpcMode shareable; containers that share it keep their mounts. Raises OSError."""
+    async def unmount(self, record: Container) -> None:
+        """Undo what was mounted on the host for a run: volumes' file systems, and the tmpfs of IpcMode shareable.
+
+        Containers that share them keep their mounts. Raises OSError.
+        """
+        for mount in record.mounts:
+            if mount.kind is MountKind.VOLUME:
+                await self._volumes.unmount(mount, record.id)
         if record.host_config["IpcMode"] == "shareable":
             await self._background.on_disk(_unmount, self._exec_root.container(record.id) / "shm")
 

@@ -172,7 +172,7 @@ class Lifecycle:
         lived_s = (state.finished_ns - state.started_ns) / 1e9
         self._events.publish(record, "die", exitCode=str(state.exit_code), execDuration=str(max(0, int(lived_s))))
         self._endpoints.release(record)
-        await self._launcher.unmount_shm(record)
+        await self._launcher.unmount(record)
         if record.auto_remove and not live.is_removing and not live.keeps_on_exit:
             await self._remove_locked(live, volumes=True)
             await self._states.acknowledge(event.id, event.run)

@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
+from vmagent.containers.model import MountPoint
 from vmagent.engine.background import Background
 from vmagent.engine.events import EventBus
 from vmagent.engine.labels import has_labels
+from vmagent.engine.mountedvolumes import MountedVolumes
 from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.paths import DataRoot
 from vmagent.volumes import filling
-from vmagent.volumes.model import ANONYMOUS_LABEL, Volume, check_name, check_options
+from vmagent.volumes.devices import check_options
+from vmagent.volumes.model import ANONYMOUS_LABEL, Volume, check_name
 from vmagent.volumes.store import VolumeStore
 
 Json = dict[str, Any]
@@ -51,6 +54,7 @@ class Volumes:
         self._store = VolumeStore(data_root.volumes, data_root.trash)
         self._volumes: dict[str, Volume] = {}
         self._claims: Counter[str] = Counter()
+        self._mounted = MountedVolumes(background)
         self._filling: dict[str, asyncio.Lock] = {}  # held while a volume gets its first content
         self._changing = asyncio.Lock()  # creation and removal on disk don't overlap
         self._is_pruning = False
@@ -102,6 +106,10 @@ class Volumes:
         """
         async with self._filling.setdefault(name, asyncio.Lock()):
             volume = self._find(name)
+            if volume.device is not None and volume.device.is_lost_at_the_end:
+                return
+            user = f"filling {secrets.token_hex(8)}"
+            await self._mounted.use(volume, user)
             try:
                 begun = await self._background.on_disk(filling.begin, volume)
                 if begun is None:
@@ -114,6 +122,8 @@ class Volumes:
                 await self._uninterrupted(filling.finish, begun)
             except OSError as e:
                 raise EngineError(f"failed to populate volume {name}: {e.strerror or e}") from e
+            finally:
+                await self._mounted.end(volume, user)
 
     async def _uninterrupted(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run `function` in a disk thread. If the caller is cancelled, wait for the function's end before raising."""
@@ -129,6 +139,35 @@ class Volumes:
             async with lock:
                 pass
 
+    async def mount(self, mount: MountPoint, container_id: str) -> Path:
+        """The folder for a container's mount; its volume is in use until `unmount`. Raises NotFound, EngineError."""
+        volume = self._find(mount.volume)
+        await self._mounted.use(volume, container_id)
+        attributes = {
+            "container": container_id,
+            "destination": mount.destination,
+            "driver": volume.driver,
+            "propagation": mount.propagation,
+            "read/write": str(mount.writable).lower(),
+        }
+        self._bus.publish("volume", "mount", volume.name, attributes)
+        return volume.source
+
+    async def unmount(self, mount: MountPoint, container_id: str) -> None:
+        """Undo `mount`. Raises OSError."""
+        if (volume := self._volumes.get(mount.volume)) is not None:
+            await self._mounted.end(volume, container_id)
+            self._bus.publish("volume", "unmount", volume.name, {"container": container_id, "driver": volume.driver})
+
+    async def take_over(self) -> None:
+        """Unmount what an earlier engine has mounted for containers that do not run any more. Raises OSError."""
+        users: dict[str, set[str]] = {}
+        for live in self._registry:
+            if live.record.state.running:
+                for mount in live.record.mounts:
+                    users.setdefault(mount.volume, set()).add(live.id)
+        await self._mounted.take_over(self._volumes.values(), users)
+
     def path_of(self, name: str) -> Path:
         """The folder to mount for volume `name`. Raises NotFound."""
         return self._find(name).source
@@ -136,7 +175,7 @@ class Volumes:
     def is_own(self, name: str) -> bool:
         """Whether the files of volume `name` lie in the data root, not in a folder of the host that it binds."""
         volume = self._volumes.get(name)
-        return volume is not None and volume.source == volume.data
+        return volume is not None and volume.is_own
 
     async def remove_anonymous(self, container_id: str, names: Iterable[str]) -> None:
         """At the removal of `container_id`: remove those anonymous volumes of `names` that no other container uses."""

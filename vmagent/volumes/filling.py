@@ -44,7 +44,7 @@ class Filling:
     @property
     def staging(self) -> Path:
         """The staging folder."""
-        if self.volume.source == self.volume.data:
+        if self.volume.is_own:
             return self.volume.data.parent / _OWN_STAGING
         return self.volume.source / f"{_HOST_STAGING}{self.token}"
 

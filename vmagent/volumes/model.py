@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vmagent.errors import BadRequest, EngineError, NotImplementedHere
+from vmagent.errors import BadRequest, EngineError
+from vmagent.volumes.devices import Device, device_of
 
 SCHEMA = 1
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
@@ -37,10 +38,20 @@ class Volume:
         return ANONYMOUS_LABEL in self.labels
 
     @property
+    def device(self) -> Device | None:
+        """The file system that is mounted at `data` while containers use the volume; None for most."""
+        return device_of(self.options)
+
+    @property
     def source(self) -> Path:
         """The folder that containers mount: `data`, or the folder of the host that the options bind."""
-        device = self.options.get("device")
-        return Path(device) if device else self.data
+        folder = self.options.get("device")
+        return Path(folder) if folder and self.device is None else self.data
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the files lie on the data root's file system."""
+        return not self.options.get("device")
 
     def to_json(self) -> dict[str, Any]:
         """The Engine API's object Volume."""
@@ -98,21 +109,3 @@ def check_name(name: str) -> None:
         )
     if len(name) > MAX_NAME:
         raise BadRequest(f"create {name[:32]}…: the volume name is over {MAX_NAME} characters")
-
-
-def check_options(name: str, options: Mapping[str, str]) -> None:
-    """Check options of the local driver; only a bind of a folder of the host is supported.
-
-    Raises BadRequest, NotImplementedHere.
-    """
-    if not options:
-        return
-    if unknown := set(options) - {"type", "o", "device"}:
-        raise BadRequest(f'create {name}: invalid option: "{min(unknown)}"')
-    is_bind = options.get("type", "none") in ("none", "bind", "") and "bind" in options.get("o", "").split(",")
-    if not is_bind:
-        raise NotImplementedHere(
-            f"create {name}: of the local driver's options only binds (type=none, o=bind, device=/path) are supported"
-        )
-    if not options.get("device", "").startswith("/"):
-        raise BadRequest(f"create {name}: missing required option: an absolute path as device")
