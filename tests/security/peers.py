@@ -37,11 +37,11 @@ _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 
 
 @contextmanager
-def dockerd(folder: Path) -> Iterator[str]:
+def dockerd(folder: Path, program: str | Path = "dockerd") -> Iterator[str]:
     """The address of a dockerd of our own with its roots below `folder`; ended at the end."""
     address = folder / "d.sock"
     words: list[str | Path] = [
-        "dockerd",
+        program,
         "--data-root",
         folder / "d",
         "--exec-root",
@@ -86,14 +86,19 @@ def probe(host: str, tar: Path, folder: Path, name: str) -> None:
         (folder / f"{name}-{way}.txt").write_text(said)
 
 
-def run_both(folder: Path) -> None:
-    """In namespaces of this process's own: both engines, one after the other's probe. Raises AssertionError."""
+def own_namespaces() -> None:
+    """Move this process to a mount and a network namespace of its own. Raises OSError, CalledProcessError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "unshare")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     subprocess.run(["mount", "--make-rshared", "/"], check=True)  # what docker expects of its host
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def run_both(folder: Path) -> None:
+    """In namespaces of this process's own: both engines, one after the other's probe. Raises AssertionError."""
+    own_namespaces()
     spaces = [f"{name}\t{os.readlink(f'/proc/self/ns/{name}')}" for name in os.listdir("/proc/self/ns")]
     (folder / "host.txt").write_text("\n".join(spaces))
     with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as work:

@@ -73,6 +73,16 @@ def dockerode() -> Path:
 
 
 @functools.cache
+def dockerd() -> Path:
+    """Trixie's `dockerd`, unpacked beside the system; it runs the system's runc. Raises CalledProcessError."""
+    folder = CACHE / "dockerd-trixie"
+    subprocess.run(
+        [ROOT / "packaging" / "trixie.sh", folder, "docker.io", "containerd", "runc"], check=True, timeout=300
+    )
+    return folder / "usr" / "sbin" / "dockerd"
+
+
+@functools.cache
 def podman() -> Path:
     """A tree to lay over the system's own: this Debian's podman, and those of its dependencies that the system lacks.
 

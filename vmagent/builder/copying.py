@@ -20,6 +20,7 @@ from vmagent.linux import mounts
 _BLOCK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 Owner = tuple[int, int]
+_MAX_LINKS = 40  # as in the kernel
 
 
 def make_folders(root_fd: int, path: str, owner: Owner) -> int:
@@ -56,6 +57,26 @@ def is_folder(root_fd: int, path: str) -> bool:
     return True
 
 
+def follow(root_fd: int, path: str) -> str:
+    """`path`, or where the symbolic link there leads to inside the root: what COPY to a link writes. Raises OSError."""
+    for _ in range(_MAX_LINKS):
+        folder = os.path.dirname(path)
+        try:
+            fd = mounts.open_in_root(root_fd, path or ".", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as e:
+            if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return path
+            raise
+        try:
+            if not stat.S_ISLNK(os.fstat(fd).st_mode):
+                return path
+            target = os.readlink("", dir_fd=fd)
+        finally:
+            os.close(fd)
+        path = clean(target if target.startswith("/") else f"{folder}/{target}")
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), f"/{path}")
+
+
 class Copier:
     """Copies from one tree to another."""
 
@@ -65,18 +86,22 @@ class Copier:
         target_fd: int,
         *,
         owner: Owner | None,
-        keeps_owners: bool,
+        is_context: bool,
         chmod: str = "",
         excluded: Excluded = lambda path: False,
     ) -> None:
-        """`owner`: of everything that is made; None: the sources' own with `keeps_owners`, else root."""
+        """`owner`: of everything that is made; None: the sources' own, root for those of a context.
+
+        Of a context's files the extended attributes are not kept either: they are its machine's."""
         self._source_fd, self._target_fd = source_fd, target_fd
-        self._owner, self._keeps_owners, self._chmod, self._excluded = owner, keeps_owners, chmod, excluded
+        self._owner, self._is_context, self._chmod, self._excluded = owner, is_context, chmod, excluded
         self._links: dict[tuple[int, int], tuple[int, str]] = {}  # inode of a source → where its copy is
         self._link_fds: list[int] = []
         self._base = 0  # length of the path of the folder that is being copied, with its slash
 
     def close(self) -> None:
+        """Forget the hard links that were copied; the copier can be used again."""
+        self._links.clear()
         for fd in self._link_fds:
             os.close(fd)
         self._link_fds.clear()
@@ -93,6 +118,8 @@ class Copier:
         Raises TreeFault, OSError.
         """
         place = clean(destination)
+        if not into:
+            place = follow(self._target_fd, place)
         if parents is not None:
             place = "/".join(filter(None, (place, parents if found.is_folder else os.path.dirname(parents))))
             into = True
@@ -185,7 +212,7 @@ class Copier:
         """Owner, mode, attributes and time, in this order: chown drops set-id bits and capabilities."""
         os.fchown(fd, *self._owner_of(info))
         os.fchmod(fd, self._mode_of(info))
-        for attribute in own_xattrs(source):
+        for attribute in () if self._is_context else own_xattrs(source):
             try:
                 os.setxattr(fd, attribute, os.getxattr(source, attribute))
             except OSError as e:
@@ -196,7 +223,7 @@ class Copier:
     def _owner_of(self, info: os.stat_result) -> Owner:
         if self._owner is not None:
             return self._owner
-        return (info.st_uid, info.st_gid) if self._keeps_owners else (0, 0)
+        return (0, 0) if self._is_context else (info.st_uid, info.st_gid)
 
     def _mode_of(self, info: os.stat_result) -> int:
         return modes.changed(self._chmod, info.st_mode) if self._chmod else stat.S_IMODE(info.st_mode)

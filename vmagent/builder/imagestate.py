@@ -139,7 +139,8 @@ def of_image(config: Mapping[str, Any], layers: Sequence[str], epoch: int | None
 
 def of_stage(state: ImageState) -> ImageState:
     """FROM an earlier stage."""
-    return replace(state, sets_cmd=False)
+    # The values of its ARGs stay in the environment; the history shows those that this stage declares.
+    return replace(state, sets_cmd=False, scope=replace(state.scope, arguments=()))
 
 
 def _env(env: Sequence[str]) -> dict[str, str]:
@@ -166,7 +167,7 @@ def apply(state: ImageState, instruction: tree.Instruction, scope: Scope) -> Ima
     sets_cmd, whole = state.sets_cmd, state.whole
     match instruction:
         case tree.Cmd():
-            fields["ArgsEscaped"] = True if instruction.command.shell else None
+            fields["ArgsEscaped"] = True
             sets_cmd = True
         case tree.Entrypoint() if not sets_cmd:
             fields["Cmd"] = None

@@ -432,7 +432,7 @@ def _copied(found: tree.Copy | tree.Add) -> str:
         words.append(f"--chown={found.chown}")
     if found.chmod:
         words.append(f"--chmod={found.chmod}")
-    words += [*found.sources, *(heredoc.name for heredoc in found.contents), found.destination]
+    words += [*found.sources, *(f"<<{heredoc.name}" for heredoc in found.contents), found.destination]
     return " ".join(words)
 
 

@@ -116,9 +116,9 @@ def _is_real_folder(root_fd: int, path: str) -> bool:
 class Digest:
     """The digest of a set of sources: names, kinds, modes, owners, extended attributes and bytes, but no times."""
 
-    def __init__(self, root_fd: int, *, owners: bool, excluded: Excluded) -> None:
-        """`owners`: whether the owners on disk count; those of a context are always root."""
-        self._root_fd, self._owners, self._excluded = root_fd, owners, excluded
+    def __init__(self, root_fd: int, *, is_context: bool, excluded: Excluded) -> None:
+        """`is_context`: owners and extended attributes don't count, since they are not copied."""
+        self._root_fd, self._is_context, self._excluded = root_fd, is_context, excluded
         self._hash = hashlib.sha256()
         self._seen: dict[tuple[int, int], str] = {}
         self._base = 0  # length of the path of the folder that is being added, with its slash
@@ -185,7 +185,7 @@ class Digest:
                 os.close(fd)
 
     def _stat(self, info: os.stat_result, path: str) -> None:
-        owner = (info.st_uid, info.st_gid) if self._owners else (0, 0)
+        owner = (0, 0) if self._is_context else (info.st_uid, info.st_gid)
         self._put(b"%o %d %d %d" % (info.st_mode, *owner, info.st_rdev))
         if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
             self._put(os.fsencode(self._seen.setdefault((info.st_dev, info.st_ino), path)))
@@ -200,7 +200,7 @@ class Digest:
         self._put(b"%d" % size, content.digest())
 
     def _xattrs(self, fd: int) -> None:
-        for name in sorted(own_xattrs(fd)):
+        for name in () if self._is_context else sorted(own_xattrs(fd)):
             self._put(os.fsencode(name), os.getxattr(fd, name))
 
 

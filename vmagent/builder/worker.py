@@ -184,7 +184,7 @@ class _Work:
     def op_digest(self, job: Message, _fds: Sequence[int]) -> Message:
         """The digest of the sources of a COPY or of a bind mount."""
         with _view(job["root"], job["place"]) as root:
-            digest = Digest(root, owners=not job["is_context"], excluded=_excluded(job["exclude"]))
+            digest = Digest(root, is_context=job["is_context"], excluded=_excluded(job["exclude"]))
             for pattern in job["paths"]:
                 for found in find(root, pattern, deep=True):  # not less than what is copied
                     digest.add(found)
@@ -197,7 +197,7 @@ class _Work:
             folder, name = os.path.split(job["into"])
             target = os.open(folder, FOLDER)
             try:
-                copier = copying.Copier(root, target, owner=None, keeps_owners=not job["is_context"])
+                copier = copying.Copier(root, target, owner=None, is_context=job["is_context"])
                 with contextlib.closing(copier):
                     copier.copy(found, name, into=False)
             finally:
@@ -261,12 +261,13 @@ class _Work:
             root,
             target,
             owner=owner,
-            keeps_owners=not source["is_context"],
+            is_context=source["is_context"],
             chmod=job["chmod"],
             excluded=_excluded(source["exclude"]),
         )
         with contextlib.closing(copier):
             for pattern in source["paths"]:
+                copier.close()  # hard links are kept within one source as it is written
                 for found in find(root, pattern, deep=job["parents"]):
                     if source["unpacks"] and not found.is_folder and _is_archive(root, found):
                         self._unpack(root, found, target, job["destination"], owner)
@@ -279,7 +280,7 @@ class _Work:
         source: Message, target: int, destination: str, owner: tuple[int, int] | None, chmod: str, *, into: bool
     ) -> None:
         """A heredoc's content, or a file that was downloaded."""
-        path = clean(f"{destination}/{source['name']}" if into else destination)
+        path = clean(f"{destination}/{source['name']}") if into else copying.follow(target, clean(destination))
         given = source.get("mode", 0o644)
         mode = modes.changed(chmod, stat.S_IFREG | given) if chmod else given
         with contextlib.ExitStack() as stack:
@@ -290,12 +291,13 @@ class _Work:
 
     @staticmethod
     def _unpack(root: int, found: Found, target: int, destination: str, owner: tuple[int, int] | None) -> None:
+        """An archive of ADD. `owner`: of folders that are made on the way; what it unpacks has its own owners."""
         place = clean(destination)
         os.close(copying.make_folders(target, place, owner or (0, 0)))
         with _open(root, found) as file:
             compression, raw = peek(file_blocks(file.fileno()))
             with io.BufferedReader(_Stream(decompress(compression, raw)), 1 << 20) as source:
-                tarring.extract(Tree(target), f"/{place}", source, keeps_kind=False, owner=owner)
+                tarring.extract(Tree(target), f"/{place}", source, keeps_kind=False, owner=None)
 
     def op_mkdir(self, job: Message, _fds: Sequence[int]) -> Message:
         """WORKDIR: the layer with the folder."""

@@ -5,7 +5,8 @@ receiver asks for by their number in that list (fsutil's send.go). A file that t
 mode, size and time is not asked for; what the folder has and the list lacks is removed.
 
 Everything here blocks: it runs in a disk thread. Paths come from a client and are checked: relative, without `..`, and
-in a folder of the same list, so that no link can lead out.
+in a folder of the same list, so that no link can lead out. Extended attributes are left out: no builder of docker's
+keeps those of a context, and this kernel refuses some of other systems (com.apple.*).
 """
 
 from __future__ import annotations
@@ -164,8 +165,6 @@ class Receiver:
         os.utime(file.fd, ns=(file.stat.modTime, file.stat.modTime))
         os.close(file.fd)
         del self._arriving[packet.ID]
-        for name, value in file.stat.xattrs.items():
-            os.setxattr(where, name, value, follow_symlinks=False)
 
 
 def _is_same(there: os.stat_result, about: Stat) -> bool:
@@ -174,7 +173,6 @@ def _is_same(there: os.stat_result, about: Stat) -> bool:
         and stat.S_IMODE(there.st_mode) == permissions(about.mode)
         and there.st_size == about.size
         and there.st_mtime_ns == about.modTime
-        and not about.xattrs
     )
 
 

@@ -35,6 +35,7 @@ class Surroundings:
 
     rootfs: Path
     host_files: Path  # folder with hosts, hostname and resolv.conf
+    is_step: bool = False  # of a build: /etc/hostname is the image's, so a command may write it
     cgroup_path: str
     own_network: bool  # the start passes a network namespace as a descriptor
     pid_of: Mapping[str, int]  # namespace ("pid", "ipc") → pid whose namespace is shared
@@ -187,7 +188,11 @@ def _mounts(container: Container, around: Surroundings) -> list[JsonObject]:
     host = container.host_config
     mounts = _system_mounts(host, around)
     options = ["rbind", "rprivate", *(["ro"] if host["ReadonlyRootfs"] else []), *_idmap(around)]
-    mounts += [_mount(f"/etc/{name}", "bind", str(around.host_files / name), *options) for name in _HOST_FILES]
+    mounts += [
+        _mount(f"/etc/{name}", "bind", str(around.host_files / name), *options)
+        for name in _HOST_FILES
+        if name != "hostname" or not around.is_step
+    ]
     tmpfs = [
         _mount(path, "tmpfs", "tmpfs", *_tmpfs_options(text.split(",") if text else []))
         for path, text in (host.get("Tmpfs") or {}).items()

@@ -81,7 +81,7 @@ class Place:
     folder: Path  # has upper and work, and gets the log files
     host_files: Path
     log_limits: tuple[int, int] | None
-    owns_binds: bool = False  # the sources of bind mounts are the engine's, so a user namespace has them id-mapped
+    is_step: bool = False  # of a build: the sources of bind mounts are the engine's, so a user namespace id-maps them
 
 
 class Launcher:
@@ -235,6 +235,7 @@ class Launcher:
         around = Surroundings(
             rootfs=self._exec_root.rootfs,
             host_files=place.host_files,
+            is_step=place.is_step,
             cgroup_path=cgroup,
             own_network=own_network,
             pid_of=self._joined(record),
@@ -244,7 +245,7 @@ class Launcher:
             idmapped=frozenset(
                 mount.destination
                 for mount in record.mounts
-                if private and (self.owns(mount) or (place.owns_binds and mount.kind is MountKind.BIND))
+                if private and (self.owns(mount) or (place.is_step and mount.kind is MountKind.BIND))
             ),
         )
         return compile_plan(

@@ -64,7 +64,7 @@ class StepRunner:
         """See Runner."""
         record = _record(command)
         step = self._steps[record.id] = _Step()
-        place = Place(folder=command.folder, host_files=command.folder / "etc", log_limits=_LOG_LIMITS, owns_binds=True)
+        place = Place(folder=command.folder, host_files=command.folder / "etc", log_limits=_LOG_LIMITS, is_step=True)
         try:
             try:
                 await self._launcher.launch_step(record, place, command.lowers)
