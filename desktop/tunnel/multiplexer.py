@@ -32,6 +32,8 @@ _TRAILER = 4
 # What may wait in this process before writers wait: it delays the frames of all streams.
 _HIGH_WATER = 128 * 1024
 _SERVICES_LIMIT = 64
+# Room for what is received: some frames, so that one call to the kernel brings several.
+_INPUT_SIZE = 4 * ZERO_RUN
 
 
 class _Type(IntEnum):
@@ -42,6 +44,9 @@ class _Type(IntEnum):
     CREDIT = 5
     END = 6
     RESET = 7
+
+
+_FIRST_TYPE, _LAST_TYPE = int(_Type.OPEN), int(_Type.RESET)
 
 
 class _Kind(IntEnum):
@@ -79,7 +84,7 @@ class MultiplexerCarrier:
         return transport
 
 
-class MultiplexerTransport(asyncio.Protocol):
+class MultiplexerTransport(asyncio.BufferedProtocol):
     """One session on the port: the protocol object of its connection."""
 
     def __init__(self, on_service: OnService | None) -> None:
@@ -91,7 +96,9 @@ class MultiplexerTransport(asyncio.Protocol):
         self._nonce = os.urandom(16)
         self._tag = bytes(byte | 0x80 for byte in self._nonce[:_TRAILER])
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._input = bytearray()
+        self._input = bytearray(_INPUT_SIZE)
+        self._view = memoryview(self._input)
+        self._taken = self._filled = 0  # what of the input is not handled yet
         self._streams: dict[int, MultiplexerStream] = {}
         self._last_id = -1  # of ours; they are odd
         self._turn = asyncio.Lock()  # writers take turns, in the order in which they came
@@ -99,7 +106,7 @@ class MultiplexerTransport(asyncio.Protocol):
         self._can_write.set()
         self._services: set[asyncio.Task[None]] = set()
 
-    # Transport ---------------------------------------------------------------------------------------------------
+    # Transport --------------------------------------------------------------------------------------------------
 
     async def greeted(self) -> None:
         """Wait for the guest's greeting. Raises TunnelError."""
@@ -134,7 +141,7 @@ class MultiplexerTransport(asyncio.Protocol):
             task.cancel()
         await asyncio.gather(*services, return_exceptions=True)
 
-    # asyncio.Protocol --------------------------------------------------------------------------------------------
+    # asyncio.BufferedProtocol ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -151,19 +158,26 @@ class MultiplexerTransport(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._can_write.set()
 
-    def data_received(self, data: bytes) -> None:
-        self._input += data
-        if not self._greeted.done() and not self._find_greeting():
-            return
-        try:
-            used = self._take_frames()
-        except (_BadFrameError, struct.error, UnicodeDecodeError) as e:
-            # The guest's program began anew, see BEACON in tunnel.h, or it does not speak our protocol.
-            self._fail(f"the VM's end of it began anew ({e})")
-            return
-        del self._input[:used]
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view[self._filled :]
 
-    # For streams -------------------------------------------------------------------------------------------------
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        if self._greeted.done() or self._find_greeting():
+            try:
+                self._take_frames()
+            except (_BadFrameError, struct.error, UnicodeDecodeError) as e:
+                # The guest's program began anew, see BEACON in tunnel.h, or it does not speak our protocol.
+                self._fail(f"the VM's end of it began anew ({e})")
+                return
+        if self._taken == self._filled:
+            self._taken = self._filled = 0
+        elif _INPUT_SIZE - self._taken < ZERO_RUN:  # the frame that has begun may not fit behind
+            left = self._filled - self._taken
+            self._view[:left] = bytes(self._view[self._taken : self._filled])
+            self._taken, self._filled = 0, left
+
+    # For streams ------------------------------------------------------------------------------------------------
 
     async def send_data(self, number: int, data: memoryview) -> None:
         """One frame, in turn with other writers. Raises TunnelError."""
@@ -193,7 +207,7 @@ class MultiplexerTransport(asyncio.Protocol):
         if self._remove(number) is not None and reset:
             self._send(_Type.RESET, number)
 
-    # Parts -------------------------------------------------------------------------------------------------------
+    # Parts ------------------------------------------------------------------------------------------------------
 
     def _add(self, number: int, *, is_udp: bool = False) -> MultiplexerStream:
         stream = self._streams[number] = MultiplexerStream(self, number, is_udp=is_udp)
@@ -237,36 +251,34 @@ class MultiplexerTransport(asyncio.Protocol):
     def _find_greeting(self) -> bool:
         """Skip to the end of the guest's greeting. Before it may come bytes of an earlier session, which do not know
         this session's nonce."""
-        at = self._input.find(self._nonce)
+        at = self._input.find(self._nonce, self._taken, self._filled)
         begin = at - len(MAGIC) - _NUMBER.size
         if at < 0:
-            del self._input[: -len(MAGIC) - _NUMBER.size - len(self._nonce)]
+            self._taken = max(self._taken, self._filled - len(MAGIC) - _NUMBER.size - len(self._nonce))
             return False
         (version,) = _NUMBER.unpack_from(self._input, max(at - _NUMBER.size, 0))
-        if begin < 0 or not self._input.startswith(MAGIC, begin) or version != VERSION:
+        if begin < self._taken or not self._input.startswith(MAGIC, begin) or version != VERSION:
             self._fail(f"the VM's end speaks version {version} of the multiplexer, and we version {VERSION}")
             return False
-        del self._input[: at + len(self._nonce)]
+        self._taken = at + len(self._nonce)
         self._greeted.set_result(None)
         return True
 
-    def _take_frames(self) -> int:
-        """Handle the whole frames of the input; returns their length. Raises _BadFrameError."""
-        at, end = 0, len(self._input)
-        with memoryview(self._input) as view:
-            while end - at >= _HEADER.size:
-                kind, number, length = _HEADER.unpack_from(view, at)
-                if not _Type.OPEN <= kind <= _Type.RESET or length > MAX_PAYLOAD:
-                    raise _BadFrameError(f"frame of type {kind}, {length} bytes")
-                begin = at + _HEADER.size
-                after = begin + length + _TRAILER
-                if after > end:
-                    break
-                if view[begin + length : after] != self._tag:
-                    raise _BadFrameError("a frame of another session")
-                self._handle(kind, number, bytes(view[begin : begin + length]))
-                at = after
-        return at
+    def _take_frames(self) -> None:
+        """Handle the whole frames of the input. Raises _BadFrameError."""
+        view, tag = self._view, self._tag
+        while self._filled - self._taken >= _HEADER.size:
+            kind, number, length = _HEADER.unpack_from(view, self._taken)
+            if not _FIRST_TYPE <= kind <= _LAST_TYPE or length > MAX_PAYLOAD:
+                raise _BadFrameError(f"frame of type {kind}, {length} bytes")
+            begin = self._taken + _HEADER.size
+            after = begin + length + _TRAILER
+            if after > self._filled:
+                break
+            if view[begin + length : after] != tag:
+                raise _BadFrameError("a frame of another session")
+            self._handle(kind, number, bytes(view[begin : begin + length]))
+            self._taken = after
 
     def _handle(self, kind: int, number: int, payload: bytes) -> None:
         if kind == _Type.OPEN:
@@ -368,7 +380,7 @@ class MultiplexerStream:
         self._transport.forget(self.number, reset=True)
         self.on_broken("the stream was closed")
 
-    # Frames of the guest -----------------------------------------------------------------------------------------
+    # Frames of the guest ----------------------------------------------------------------------------------------
 
     def on_opened(self, credit: int) -> None:
         self.on_credit(credit)
@@ -400,7 +412,7 @@ class MultiplexerStream:
         self._readable.set()
         self._room.set()
 
-    # Parts -------------------------------------------------------------------------------------------------------
+    # Parts ------------------------------------------------------------------------------------------------------
 
     def _write_datagram(self, data: bytes) -> None:
         """Dropped where it would have to wait."""

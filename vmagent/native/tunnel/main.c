@@ -48,7 +48,7 @@ static int listen_at(const char *path) {
 }
 
 static void watch(int epoll, int fd, void *what) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = what};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = what};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) exit(fail("epoll_ctl"));
 }
 
@@ -68,8 +68,7 @@ int main(int argc, char **argv) {
     if (epoll < 0) return fail("epoll_create1");
     static char the_port, the_listener; /* their addresses stand for them */
     streams_set_up(epoll, listener);
-    port_open(port, &streams);
-    watch(epoll, port, &the_port);
+    if (!port_open(port, &streams, epoll, &the_port)) return fail(argv[1]);
     watch(epoll, listener, &the_listener);
     for (;;) {
         bool is_busy = port_has_input() || (streams_are_ready() && port_has_room() && port_can_write());
@@ -78,7 +77,8 @@ int main(int argc, char **argv) {
         if (count < 0 && errno != EINTR) return fail("epoll_wait");
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == &the_port) port_event(events[i].events);
-            else if (events[i].data.ptr != &the_listener) streams_event(events[i].data.ptr, events[i].events);
+            else if (events[i].data.ptr == &the_listener) streams_knock();
+            else streams_event(events[i].data.ptr, events[i].events);
         }
         port_read();
         streams_accept();

@@ -2,9 +2,12 @@
 #include "port.h"
 #include "tunnel.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define IN_SIZE (256 * 1024)
@@ -16,6 +19,8 @@
 static struct {
     int fd;
     const struct port_user *user;
+    int epoll, signals;
+    void *name;
     bool readable, writable;
     bool is_held; /* input is left because too much is queued */
     uint8_t tag[TRAILER];
@@ -60,15 +65,46 @@ static void begin_anew(bool tell) {
     }
 }
 
-void port_open(int fd, const struct port_user *user) {
+/* Whoever waits in poll() for the port is woken also for each buffer that the host has taken. Under emulation that is
+ * half a millisecond: another process lost the processor for it. The signal for asynchronous input comes only with
+ * input, so the port itself is polled only while there is no room. */
+static bool watch_input(void) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGIO);
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0) return false;
+    port.signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = port.name};
+    if (port.signals < 0 || epoll_ctl(port.epoll, EPOLL_CTL_ADD, port.signals, &event) < 0) return false;
+    int flags = fcntl(port.fd, F_GETFL);
+    return flags >= 0 && fcntl(port.fd, F_SETOWN, getpid()) == 0 && fcntl(port.fd, F_SETFL, flags | O_ASYNC) == 0;
+}
+
+static void set_writable(bool writable) {
+    if (port.writable == writable) return;
+    port.writable = writable;
+    struct epoll_event event = {.events = EPOLLOUT | EPOLLET, .data.ptr = port.name};
+    if (epoll_ctl(port.epoll, writable ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, port.fd, &event) < 0) abort();
+}
+
+bool port_open(int fd, const struct port_user *user, int epoll, void *name) {
     port.fd = fd;
     port.user = user;
+    port.epoll = epoll;
+    port.name = name;
+    if (!watch_input()) return false;
+    port.readable = port.writable = true; /* to be tried */
     begin_anew(true);
+    return true;
 }
 
 void port_event(uint32_t events) {
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) port.readable = true;
-    if (events & EPOLLOUT) port.writable = true;
+    if (events & EPOLLOUT) set_writable(true);
+    if (events & EPOLLIN) { /* of the signals: of the port only EPOLLOUT is watched */
+        struct signalfd_siginfo signal;
+        while (read(port.signals, &signal, sizeof signal) < 0 && errno == EINTR) continue;
+        port.readable = true;
+    }
 }
 
 uint8_t *port_begin(void) { return out_space(HEADER + MAX_PAYLOAD + TRAILER) + HEADER; }
@@ -187,7 +223,7 @@ void port_flush(void) {
         ssize_t count = write(port.fd, port.out + port.out_begin, port.out_end - port.out_begin);
         if (count < 0 && errno == EINTR) continue;
         if (count <= 0) {
-            port.writable = false;
+            set_writable(false);
             return;
         }
         port.out_begin += (size_t)count;

@@ -12,7 +12,8 @@ struct port_user {
     void (*on_end)(void); /* the session has ended, if there was one */
 };
 
-void port_open(int fd, const struct port_user *user);
+/* Have epoll report the port's events with `name` as data; each is passed to port_event. Returns false with errno. */
+bool port_open(int fd, const struct port_user *user, int epoll, void *name);
 void port_event(uint32_t events);
 void port_read(void);   /* reads and handles what has come, up to a bound */
 void port_flush(void);  /* writes what is queued, as far as the port takes it */

@@ -35,6 +35,8 @@ struct stream {
     bool discards;   /* the target takes no more */
     bool host_ended, target_ended;
     bool is_ready, is_dead;
+    bool is_watched; /* epoll knows the descriptor */
+    bool awaits_room; /* an event of room in the target's socket is asked for */
     unsigned tries;
     uint32_t credit; /* bytes that we may send to the host */
     uint32_t size;   /* the window that the host was given */
@@ -56,6 +58,7 @@ static struct {
     unsigned count, retrying, unanswered;
     uint64_t retried_ms; /* when connect() was last repeated */
     uint32_t last_id;    /* of ours; they are even */
+    bool knocked;        /* programs may wait at the listener */
 } all;
 
 void streams_set_up(int epoll, int listener) {
@@ -158,9 +161,14 @@ static bool drop_if_over(struct stream *s) {
     return true;
 }
 
-static void watch(struct stream *s) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
-    if (epoll_ctl(all.epoll, EPOLL_CTL_ADD, s->fd, &event) < 0) abort();
+/* Whenever a target has read something there would be an event of room, so it is asked for only while bytes wait. */
+static void watch(struct stream *s, bool awaits_room) {
+    if (s->is_watched && s->awaits_room == awaits_room) return;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = s};
+    if (awaits_room) event.events |= EPOLLOUT;
+    if (epoll_ctl(all.epoll, s->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->fd, &event) < 0) abort();
+    s->is_watched = true;
+    s->awaits_room = awaits_room;
 }
 
 static void opened(struct stream *s) {
@@ -209,11 +217,11 @@ static void try_connect(struct stream *s) {
     }
     if (connect(s->fd, &to.any, length) == 0) {
         set_retrying(s, false);
-        watch(s);
+        watch(s, false);
         opened(s);
     } else if (errno == EINPROGRESS) {
         set_retrying(s, false);
-        watch(s);
+        watch(s, true);
     } else if (errno == EAGAIN && ++s->tries < TRIES_LIMIT) {
         set_retrying(s, true);
     } else {
@@ -312,6 +320,7 @@ static bool flush(struct stream *s) {
         if (s->discards) return discard(s);
         if (s->begin < s->end) return false;
         s->begin = s->end = 0;
+        watch(s, false);
     }
     if (s->host_ended) {
         shutdown(s->fd, SHUT_WR);
@@ -344,7 +353,10 @@ static bool data_frame(struct stream *s, const uint8_t *payload, uint32_t length
     size_t given = 0;
     if (s->discards) given = length;
     else if (s->begin == s->end) given = give(s, payload, length);
-    if (!s->discards && given < length) keep(s, payload + given, length - given);
+    if (!s->discards && given < length) {
+        keep(s, payload + given, length - given);
+        watch(s, true);
+    }
     credit(s, s->discards ? length : given);
     if (s->discards && s->target_ended) discard(s);
     return true;
@@ -405,6 +417,7 @@ void streams_event(struct stream *s, uint32_t events) {
             return;
         }
         opened(s);
+        watch(s, false);
     }
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->hung_up = true;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
@@ -447,10 +460,15 @@ void streams_pump(void) {
     }
 }
 
+void streams_knock(void) { all.knocked = true; }
+
 void streams_accept(void) {
-    while (port_in_session() && all.unanswered < UNANSWERED_LIMIT && all.count < STREAMS_LIMIT) {
+    while (all.knocked && port_in_session() && all.unanswered < UNANSWERED_LIMIT && all.count < STREAMS_LIMIT) {
         int fd = accept4(all.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;
+        if (fd < 0) {
+            all.knocked = false;
+            return;
+        }
         do all.last_id += 2;
         while (!all.last_id || *place(all.last_id));
         struct stream *s = add(all.last_id, SERVICE, fd);
@@ -460,7 +478,7 @@ void streams_accept(void) {
         memcpy(payload + 7, "ports", 5);
         s->asked = true;
         all.unanswered++;
-        watch(s);
+        watch(s, false);
         s->readable = true;
         port_send(OPEN, s->id, payload, sizeof payload);
     }

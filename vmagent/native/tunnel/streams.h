@@ -16,7 +16,8 @@ extern const struct port_user streams;
 
 void streams_set_up(int epoll, int listener);
 void streams_event(struct stream *stream, uint32_t events);
-void streams_accept(void);  /* a program in the guest asks for a service of the host */
+void streams_knock(void);   /* the listener has an event: a program in the guest asks for a service of the host */
+void streams_accept(void);  /* takes those programs */
 void streams_pump(void);    /* targets to port */
 void streams_retry(void);   /* repeats what found a full queue; to be called every RETRY_MS, more often does no harm */
 bool streams_are_ready(void);
