@@ -106,7 +106,7 @@ class MultiplexerTransport(asyncio.BufferedProtocol):
         self._can_write.set()
         self._services: set[asyncio.Task[None]] = set()
 
-    # Transport --------------------------------------------------------------------------------------------------
+    # Transport ---------------------------------------------------------------------------------------------------
 
     async def greeted(self) -> None:
         """Wait for the guest's greeting. Raises TunnelError."""
@@ -177,7 +177,7 @@ class MultiplexerTransport(asyncio.BufferedProtocol):
             self._view[:left] = bytes(self._view[self._taken : self._filled])
             self._taken, self._filled = 0, left
 
-    # For streams ------------------------------------------------------------------------------------------------
+    # For streams -------------------------------------------------------------------------------------------------
 
     async def send_data(self, number: int, data: memoryview) -> None:
         """One frame, in turn with other writers. Raises TunnelError."""
@@ -207,7 +207,7 @@ class MultiplexerTransport(asyncio.BufferedProtocol):
         if self._remove(number) is not None and reset:
             self._send(_Type.RESET, number)
 
-    # Parts ------------------------------------------------------------------------------------------------------
+    # Parts -------------------------------------------------------------------------------------------------------
 
     def _add(self, number: int, *, is_udp: bool = False) -> MultiplexerStream:
         stream = self._streams[number] = MultiplexerStream(self, number, is_udp=is_udp)
@@ -380,7 +380,7 @@ class MultiplexerStream:
         self._transport.forget(self.number, reset=True)
         self.on_broken("the stream was closed")
 
-    # Frames of the guest ----------------------------------------------------------------------------------------
+    # Frames of the guest -----------------------------------------------------------------------------------------
 
     def on_opened(self, credit: int) -> None:
         self.on_credit(credit)
@@ -412,7 +412,7 @@ class MultiplexerStream:
         self._readable.set()
         self._room.set()
 
-    # Parts ------------------------------------------------------------------------------------------------------
+    # Parts -------------------------------------------------------------------------------------------------------
 
     def _write_datagram(self, data: bytes) -> None:
         """Dropped where it would have to wait."""
