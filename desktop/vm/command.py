@@ -152,7 +152,7 @@ def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: st
     else:
         # `max` under emulation, never `host`: it has AES, SHA and AVX, which make SSH's crypto cheaper. Without `erms`:
         # its REP MOVSB, by which Linux and glibc then copy, is emulated byte by byte.
-        machine, cpu = "q35", "max,erms=off,smap=off" if emulated else "host"
+        machine, cpu = "q35", "max,erms=off" if emulated else "host"
     if hardware.version:
         machine = f"pc-q35-{hardware.version}" if machine == "q35" else f"{machine}-{hardware.version}"
     return [

@@ -41,7 +41,7 @@ def value(command: list[str], flag: str) -> str:
         ("linux", "kvm", "kvm", "host"),
         ("darwin", "hvf", "hvf", "host"),
         ("win32", "whpx", "whpx,kernel-irqchip=off", "host"),
-        ("linux", "tcg", "tcg,thread=multi", "max"),
+        ("linux", "tcg", "tcg,thread=multi", "max,erms=off"),
     ],
 )
 def test_the_accelerator_decides_on_processor_and_kernel_words(
