@@ -80,8 +80,19 @@ def write_all(folder: Path, hosts: str, hostname: str, resolv: ResolvSettings) -
 
 
 def write_resolv(folder: Path, resolv: ResolvSettings) -> None:
-    """Write resolv.conf in `folder`, from the host's and the settings. Raises OSError."""
-    write_in_place(folder / "resolv.conf", resolv_text(host_resolv(), **resolv._asdict()))
+    """Write resolv.conf in `folder`, from the host's and the settings; one that a user has edited stays as it is.
+
+    What was written last is kept beside it, and is empty while the file is being written. Raises OSError.
+    """
+    file, written = folder / "resolv.conf", folder / "resolv.conf.written"
+    text, before = resolv_text(host_resolv(), **resolv._asdict()), _read(str(written))
+    if before:
+        now = _read(str(file))
+        if now == text or now != before:
+            return
+        write_in_place(written, "")
+    write_in_place(file, text)
+    write_in_place(written, text)
 
 
 def link_all(other: Path, folder: Path) -> None:
