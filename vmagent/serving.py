@@ -18,7 +18,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import structlog
@@ -48,6 +48,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT)
     parser.add_argument("--bip", type=IPv4Interface, help="address and prefix of the default bridge")
     parser.add_argument("--host-ports", type=Path, metavar="SOCKET", help="in a VM: who publishes ports on the host")
+    parser.add_argument("--host-gateway-ip", type=IPv4Address, help="in a VM: by which containers reach the host")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
     parser.add_argument("--log-driver", default=logconfig.DEFAULT["Type"], metavar="NAME")
     parser.add_argument("--log-opt", action="append", default=[], metavar="NAME=VALUE")
@@ -94,6 +95,7 @@ async def run(options: argparse.Namespace) -> int:
         ExecRoot(options.exec_root.resolve()),
         bip=options.bip,
         host_ports=options.host_ports,
+        host_gateway=options.host_gateway_ip,
         insecure_registries=options.insecure_registry,
         remap=remap,
         log_default=log_default,

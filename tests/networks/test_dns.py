@@ -35,13 +35,17 @@ def ask(asker: Sandbox, world: int, name: str, kind: str = "A", *, over_tcp: boo
         return DNSRecord.parse(sock.recv(4096))
 
 
+async def _no_upstream() -> list[str]:
+    return []
+
+
 def served(
     controller: NetworkController, world: int, asker: Sandbox, *questions: tuple[str, str, bool]
 ) -> list[DNSRecord]:
     """Serve the asker while it asks, with no upstream."""
 
     async def main() -> list[DNSRecord]:
-        server = NameServer(*open_sockets(asker), lookup_of(controller, asker.container_id), [])
+        server = NameServer(*open_sockets(asker), lookup_of(controller, asker.container_id), _no_upstream)
         await server.start()
         try:
             return [
@@ -81,7 +85,7 @@ def test_what_is_no_query_is_dropped_and_the_next_is_answered(controller: Networ
     asker = attach(controller, "a", "one", "self")
 
     async def main() -> DNSRecord:
-        server = NameServer(*open_sockets(asker), lookup_of(controller, "a"), [])
+        server = NameServer(*open_sockets(asker), lookup_of(controller, "a"), _no_upstream)
         await server.start()
         try:
             with netns.inside(asker.netns_fd, world):

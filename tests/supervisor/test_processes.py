@@ -86,6 +86,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
         (["--bip", "172.30.0.1"], "172.30.0.1/16"),
         (["--bip", "172.30.0.0/16"], "no host's address"),
         (["--bip", "nonsense/16"], "--bip nonsense/16"),
+        (["--host-gateway-ip", "10.0.0.0/8"], "--host-gateway-ip 10.0.0.0/8"),
         (["-H", "unix://relative.sock"], "absolute"),
         (["-H", "tcp://0.0.0.0:2375"], "loopback"),
         (["-H", "tcp://127.0.0.1"], "tcp://127.0.0.1:PORT"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -52,9 +51,12 @@ class Endpoints:
         exec_root: ExecRoot,
         bip: IPv4Interface | None,
         host_ports: Path | None,
+        host_gateway: IPv4Address | None = None,
     ) -> None:
+        """`host_gateway`: in a VM, the address of the machine around it. `host_ports`: see NetworkController."""
         self._registry, self._bus, self._background = registry, bus, background
         self.controller = NetworkController(data_root, exec_root, bip, host_ports)
+        self.host_gateway = host_gateway
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._name_servers: dict[str, NameServer] = {}
         self._unkept: list[Sandbox] = []
@@ -315,15 +317,17 @@ class Endpoints:
         return container_id in self._name_servers
 
     async def _serve_names(self, sandbox: Sandbox) -> None:
-        (udp, tcp), host = await self.call(_open_names, sandbox)
-        upstream = self._upstream(sandbox) or upstream_resolvers(host)
-        server = NameServer(udp, tcp, lookup_of(self.controller, sandbox.container_id), upstream)
+        udp, tcp = await self.call(open_sockets, sandbox)
+        lookup = lookup_of(self.controller, sandbox.container_id, self.host_gateway)
+        server = NameServer(udp, tcp, lookup, partial(self._upstream, sandbox.container_id))
         self._name_servers[sandbox.container_id] = server
         await server.start()
 
-    def _upstream(self, sandbox: Sandbox) -> list[str]:
-        live = self._registry.get(sandbox.container_id)
-        return list(live.record.host_config["Dns"] or ()) if live else []
+    async def _upstream(self, container_id: str) -> Sequence[str]:
+        """The container's own resolvers, or the host's, which change while it runs: at each network that is joined."""
+        live = self._registry.get(container_id)
+        own = live.record.host_config["Dns"] if live else None
+        return own or upstream_resolvers(await self._background.on_disk(host_resolv))
 
     # --- connect and disconnect of running containers
 
@@ -365,7 +369,10 @@ class Endpoints:
         return held != wanted.keys()
 
     def gateway(self) -> str:
-        """The default bridge's address, by which a container reaches the host; "" without a default bridge."""
+        """By which a container reaches the host: in a VM the address of the machine around it, else the default
+        bridge's; "" without a default bridge."""
+        if self.host_gateway is not None:
+            return str(self.host_gateway)
         network = self._find("bridge")
         return str(network.gateway) if network and network.gateway else ""
 
@@ -446,11 +453,6 @@ def dns_names(record: Container, asked: Mapping[str, Any]) -> list[str]:
     """The names by which others find a container on a user-defined network: name, aliases, short id, host name."""
     names = [record.name, *(asked.get("Aliases") or ()), record.id[:12], record.config["Hostname"]]
     return list(dict.fromkeys(name.lower() for name in names if name))
-
-
-def _open_names(sandbox: Sandbox) -> tuple[tuple[socket.socket, socket.socket], str]:
-    """(UDP socket and TCP listener of the sandbox's name server, text of the host's resolv.conf). Raises OSError."""
-    return open_sockets(sandbox), host_resolv()
 
 
 def needs_names(endpoints: Sequence[Endpoint]) -> bool:

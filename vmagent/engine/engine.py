@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import structlog
@@ -59,6 +59,7 @@ class Engine:
         *,
         bip: IPv4Interface | None,
         host_ports: Path | None = None,
+        host_gateway: IPv4Address | None = None,
         insecure_registries: Sequence[str],
         log_default: JsonObject = logconfig.DEFAULT,
         remap: IdMaps | None = None,
@@ -85,7 +86,9 @@ class Engine:
             data_root, exec_root, insecure_registries=insecure_registries, on_event=partial(bus.publish, "image")
         )
         self.images = images = ImageStore(store, registry.image_users)
-        self._endpoints = endpoints = Endpoints(registry, bus, background, data_root, exec_root, bip, host_ports)
+        self._endpoints = endpoints = Endpoints(
+            registry, bus, background, data_root, exec_root, bip, host_ports, host_gateway
+        )
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
         launcher = Launcher(data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes)
         self.files = files = Files(registry, events, background, supervisor, users, launcher, store, images, exec_root)

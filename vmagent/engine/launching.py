@@ -29,6 +29,7 @@ from vmagent.images.store import Store
 from vmagent.linux import mounts
 from vmagent.native import binary
 from vmagent.networks.model import Endpoint
+from vmagent.networks.names import HOST_NAMES
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_plan
@@ -327,11 +328,13 @@ class Launcher:
             return lambda _: hostfiles.link_all(other, folder)
         hostname = record.config["Hostname"] or platform.node()
         links = [self._link(link) for link in record.host_config["Links"] or ()]
-        bridge_gateway = self._endpoints.gateway()
+        fixed, bridge_gateway = self._endpoints.host_gateway, self._endpoints.gateway()
 
         def write(endpoints: Sequence[Endpoint]) -> None:
-            hosts = _hosts_text(record, endpoints, links, bridge_gateway)
-            resolv = _resolv_settings(record, has_names=needs_names(endpoints))
+            own = next((str(endpoint.gateway) for endpoint in endpoints if endpoint.gateway), bridge_gateway)
+            has_names = needs_names(endpoints)
+            hosts = _hosts_text(record, endpoints, links, str(fixed or own), has_names=has_names)
+            resolv = _resolv_settings(record, has_names=has_names)
             hostfiles.write_all(folder, hosts, hostname + "\n", resolv)
 
         return write
@@ -367,14 +370,23 @@ def _resolv_settings(record: Container, *, has_names: bool) -> hostfiles.ResolvS
 
 
 def _hosts_text(
-    record: Container, endpoints: Sequence[Endpoint], links: Sequence[hostfiles.HostEntry], bridge_gateway: str
+    record: Container,
+    endpoints: Sequence[Endpoint],
+    links: Sequence[hostfiles.HostEntry],
+    gateway: str,
+    *,
+    has_names: bool,
 ) -> str:
-    """The text of /etc/hosts: the container's own addresses, --add-host and links. Raises BadRequest."""
+    """The text of /etc/hosts: the container's own addresses, --add-host and links. The host's names are in it where no
+    name server of ours resolves them. Raises BadRequest."""
     hostname, domain = record.config["Hostname"], record.config["Domainname"]
     names = (f"{hostname}.{domain}", hostname) if domain else (hostname,)
     own = [hostfiles.HostEntry(str(endpoint.address.ip), names) for endpoint in endpoints]
-    gateway = next((str(endpoint.gateway) for endpoint in endpoints if endpoint.gateway), bridge_gateway)
-    return hostfiles.hosts_text(own, [*hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway), *links])
+    others = [*hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway), *links]
+    taken = {name for entry in others for name in entry.names}
+    if gateway and not has_names and record.network_mode != "none":
+        others += [hostfiles.HostEntry(gateway, (name,)) for name in HOST_NAMES if name not in taken]
+    return hostfiles.hosts_text(own, others)
 
 
 def _make_source(path: str, owner: tuple[int, int] | None) -> None:

@@ -87,6 +87,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--bip", metavar="CIDR", help="address and subnet of the default bridge")
     parser.add_argument("--host-ports", metavar="SOCKET", help="in a VM: the socket that publishes ports on the host")
     parser.add_argument(
+        "--host-gateway-ip", metavar="ADDRESS", help="what host-gateway and host.docker.internal mean (the bridge's)"
+    )
+    parser.add_argument(
         "--insecure-registry",
         action="append",
         default=[],
@@ -120,6 +123,8 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         raise CannotStart("the engine needs root (namespaces, cgroups, mounts): start it with sudo")
     if options.bip is not None:
         check_bip(options.bip)
+    if options.host_gateway_ip is not None:
+        check_host_gateway(options.host_gateway_ip)
     for registry in options.insecure_registry:
         check_registry(registry)
     if options.userns_remap is not None:
@@ -242,6 +247,8 @@ def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: Exe
         args += ["--bip", options.bip]
     if options.host_ports is not None:
         args += ["--host-ports", options.host_ports]
+    if options.host_gateway_ip is not None:
+        args += ["--host-gateway-ip", options.host_gateway_ip]
     for registry in options.insecure_registry:
         args += ["--insecure-registry", registry]
     if options.log_driver is not None:
@@ -268,6 +275,14 @@ def check_bip(text: str) -> None:
         raise CannotStart(f"--bip {text}: an address with a subnet of at least four is needed, such as 172.30.0.1/16")
     if interface.ip in (network.network_address, network.broadcast_address):
         raise CannotStart(f"--bip {text}: {interface.ip} is no host's address in {network}")
+
+
+def check_host_gateway(text: str) -> None:
+    """Raises CannotStart."""
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError as e:
+        raise CannotStart(f"--host-gateway-ip {text}: {e}") from e
 
 
 def check_registry(text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ _MAX_FORWARDS = 256  # concurrent queries and connections of one container
 
 # A name in lower case without its final dot → its addresses; None: no container's name, forward the query.
 Lookup = Callable[[str], Sequence[IPv4Address] | None]
+# The addresses of the name servers to which a query is forwarded, now. They change while a container runs.
+Upstream = Callable[[], Awaitable[Sequence[str]]]
 
 
 def upstream_resolvers(resolv_conf: str) -> list[str]:
@@ -59,9 +61,9 @@ def answer(query: DNSRecord, lookup: Lookup) -> DNSRecord | None:
 class NameServer:
     """Serves one container's pair of sockets on the running loop until `close`. Owns both sockets."""
 
-    def __init__(self, udp: socket.socket, tcp: socket.socket, lookup: Lookup, upstream: Sequence[str]) -> None:
+    def __init__(self, udp: socket.socket, tcp: socket.socket, lookup: Lookup, upstream: Upstream) -> None:
         self._udp, self._tcp = udp, tcp
-        self._lookup, self._upstream = lookup, list(upstream)
+        self._lookup, self._upstream = lookup, upstream
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -130,7 +132,7 @@ class NameServer:
         ours = answer(query, self._lookup)
         if ours is not None:
             return bytes(ours.pack())
-        for server in self._upstream:
+        for server in await self._upstream():
             try:
                 async with asyncio.timeout(FORWARD_LIMIT_S):
                     return await (_ask_tcp(server, data) if over_tcp else _ask_udp(server, data))

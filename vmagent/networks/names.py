@@ -14,6 +14,8 @@ from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import ADDRESS, Lookup
 from vmagent.networks.model import Sandbox
 
+HOST_NAMES = ("host.docker.internal", "host.cove.internal")
+
 
 def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
     """A UDP socket and a TCP listener inside the sandbox that receive packets for 127.0.0.11 port 53.
@@ -51,8 +53,9 @@ def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
         return udp, tcp
 
 
-def lookup_of(controller: NetworkController, container_id: str) -> Lookup:
-    """The lookup function for `container_id`: it resolves names of containers that share a network with it.
+def lookup_of(controller: NetworkController, container_id: str, host_gateway: IPv4Address | None = None) -> Lookup:
+    """The lookup function for `container_id`: it resolves names of containers that share a network with it, and the
+    host's, which has the address `host_gateway`, or if that is None the gateway of the container's first network.
 
     The function runs on the engine's loop while the network thread may change the controller, so it reads snapshots.
     """
@@ -68,6 +71,8 @@ def lookup_of(controller: NetworkController, container_id: str) -> Lookup:
             for endpoint in list(sandbox.endpoints)
             if endpoint.network_id in shared and name in endpoint.aliases
         ]
+        if not found and name in HOST_NAMES:
+            return [host_gateway] if host_gateway else [e.gateway for e in own.endpoints if e.gateway][:1] or None
         return found or None
 
     return lookup
