@@ -27,6 +27,7 @@ from desktop.tunnel.transport import Opener, Stream, TcpTarget, TunnelError, Udp
 SERVICE = "ports"
 BACKLOG = 1024
 _RANDOM_TRIES = 20
+_IN_USE = "address already in use"
 _LINE_LIMIT = 4 << 20
 # One family may be missing on this machine; then "anywhere" means the other one.
 _NO_FAMILY = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -111,7 +112,8 @@ class PortForwarder:
             except PortRefusedError as e:
                 for binding in opened:
                     await self._close(binding)
-                return {"error": str(e), "index": index, "host_port": e.number, "is_ours": e.is_ours}
+                error = await self._explained(str(entry["protocol"]), e)
+                return {"error": error, "index": index, "host_port": e.number, "is_ours": e.is_ours}
         return {"host_ports": [binding.host_port for binding in opened]}
 
     async def _sync(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -128,8 +130,15 @@ class PortForwarder:
                 try:
                     await self._open(binding, entry["address"], entry["port"])
                 except PortRefusedError as e:
-                    lost.append({"index": index, "error": str(e)})
+                    lost.append({"index": index, "error": await self._explained(binding.protocol, e)})
         return {"lost": lost}
+
+    async def _explained(self, protocol: str, refusal: PortRefusedError) -> str:
+        """The refusal's text, with the process that has the port where the system tells."""
+        if str(refusal) != _IN_USE or not refusal.number:
+            return str(refusal)
+        holder = await asyncio.to_thread(self._platform.port_holder, protocol, refusal.number)
+        return f"{refusal} by {holder}" if holder else str(refusal)
 
     async def _open_first(self, entry: dict[str, Any]) -> Binding:
         """Bind the first free port of the entry's range; 0: any. Raises PortRefusedError."""
@@ -279,5 +288,5 @@ def _bound(binding: Binding, addresses: Sequence[str]) -> list[socket.socket]:
 
 def _reason(error: OSError) -> str:
     if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)):
-        return "address already in use"
+        return _IN_USE
     return str(error.strerror or error).lower()

@@ -86,6 +86,11 @@ class Platform(Protocol):
         """Whether a process `pid` runs (a zombie does not)."""
         ...
 
+    def port_holder(self, protocol: str, number: int) -> str | None:
+        """A process that has the "tcp" or "udp" port `number`, in words for the user; None: the system can't tell. May
+        take a while where many processes run."""
+        ...
+
     def kill(self, pid: int) -> None:
         """End a process at once. Raises OSError."""
         ...

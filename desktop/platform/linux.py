@@ -8,6 +8,7 @@ import select
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from desktop.platform import holders
 from desktop.platform.posix import Posix
 
 
@@ -49,6 +50,9 @@ class Linux(Posix):
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
         except (FileNotFoundError, ProcessLookupError):
             return False
+
+    def port_holder(self, protocol: str, number: int) -> str | None:
+        return holders.port_holder(protocol, number)
 
     def watch_hangup(self, writer: asyncio.StreamWriter, on_hangup: Callable[[], None]) -> Callable[[], None]:
         loop = asyncio.get_running_loop()

@@ -37,6 +37,9 @@ class Posix:
             return True
         return True
 
+    def port_holder(self, protocol: str, number: int) -> str | None:
+        return None
+
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
 

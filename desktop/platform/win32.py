@@ -69,6 +69,9 @@ class Windows:
         finally:
             _kernel32().CloseHandle(handle)
 
+    def port_holder(self, protocol: str, number: int) -> str | None:
+        return None
+
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGTERM)  # TerminateProcess
 

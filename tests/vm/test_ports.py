@@ -225,7 +225,9 @@ def test_a_port_that_is_taken_fails_the_start_with_dockers_message(clean: Native
         run = ("run", "-d", "--name", "late", "-p", f"127.0.0.1:{other}:81", "-p", f"127.0.0.1:{port}:80")
         failed = clean.docker(*run, IMAGE, "sh", "-c", TALK, check=False)
         assert failed.returncode == 125
-        assert f"failed to bind host port for 127.0.0.1:{port}/tcp: address already in use" in failed.stderr
+        said = f"failed to bind host port for 127.0.0.1:{port}/tcp: address already in use"
+        name = Path("/proc/self/comm").read_text().strip()
+        assert f"{said} by {name} (pid {os.getpid()})" in failed.stderr
         assert refused(other), "all ports of a container, or none"
     clean.docker("start", "late")
     assert heard(port) == b"hello\n"
