@@ -23,3 +23,7 @@ class ComposeError(Exception):
         super().__init__(f"{mark}: {message}" if mark else message)
         self.message = message
         self.mark = mark
+
+
+class NoFile(ComposeError):
+    """There is no compose file where one is looked for."""

@@ -30,14 +30,14 @@ def data_of(project: Project, *, yaml: bool) -> dict[str, Any]:
 
 
 def to_json(project: Project) -> str:
-    return json.dumps(data_of(project, yaml=False), indent=2, ensure_ascii=False).replace("$", "$$")
+    return json.dumps(data_of(project, yaml=False), indent=2, ensure_ascii=False)
 
 
 def to_yaml(project: Project) -> str:
     text: str = yaml.dump(
         data_of(project, yaml=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000
     )
-    return text.replace("$", "$$")
+    return text
 
 
 class _Dumper(yaml.SafeDumper):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from desktop.compose import dotenv
-from desktop.compose.errors import ComposeError
+from desktop.compose.errors import ComposeError, NoFile
 from desktop.compose.files import Loader, Scope, Source
 from desktop.compose.interpolate import BadTemplate, substitute
 from desktop.compose.model import FILE, Deploy, File, FileObject, Network, Service, Volume
@@ -197,7 +197,7 @@ class _Opener:
         if not names:
             names = self._default_files(folder)
         if not names:
-            raise ComposeError(
+            raise NoFile(
                 f"no configuration file provided: {folder} and the folders above it have none of "
                 f"{', '.join(DEFAULT_NAMES)}"
             )

@@ -1,0 +1,119 @@
+"""Images of `cove compose`: pulled from their registry, or built by the engine from a service's `build`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from desktop.cli import buildcontext
+from desktop.client.engine import EngineClient, StreamFailed
+from desktop.compose.errors import ComposeError
+from desktop.compose.shapes import is_remote
+
+if TYPE_CHECKING:
+    from desktop.compose.model import Build, Service
+
+
+class EngineImages:
+    """Pulls and builds with `client`. `report` gets what becomes of each image, `say` the lines of a build."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        report: Callable[[str, str], None],
+        say: Callable[[str], None],
+        *,
+        arguments: Mapping[str, str | None] | None = None,
+        no_cache: bool = False,
+        pull: bool = False,
+    ) -> None:
+        self._client = client
+        self._report = report
+        self._say = say
+        self._arguments = arguments or {}
+        self._no_cache = no_cache
+        self._pull = pull
+
+    def pull(self, service: Service, image: str) -> None:
+        """Raises ComposeError, ApiError."""
+        self._report(f"Image {image}", "Pulling")
+        try:
+            with self._client.pull(image, platform=service.platform or None) as lines:
+                for _ in lines:
+                    pass
+        except StreamFailed as e:
+            raise ComposeError(f"service {service.name!r}: {image}: {e}") from e
+        self._report(f"Image {image}", "Pulled")
+
+    def build(self, service: Service, image: str) -> None:
+        """Raises ComposeError with the step that failed, Failure, ApiError."""
+        build = service.build
+        assert build is not None
+        folder = _local_context(service, build)
+        extra: Mapping[str, bytes]
+        if build.dockerfile_inline:
+            name, extra = ".compose.Dockerfile", {".compose.Dockerfile": build.dockerfile_inline.encode()}
+        else:
+            name, _, extra = buildcontext.find_dockerfile(folder, str(folder / (build.dockerfile or "Dockerfile")))
+        self._report(f"Image {image}", "Building")
+        lines = self._client.stream(
+            "POST",
+            "/build",
+            {**self._query(service, build, image), "dockerfile": name},
+            data=buildcontext.of_folder(folder, extra),
+            headers={"Content-Type": "application/x-tar"},
+        )
+        step = ""
+        try:
+            for line in lines:
+                for text in str(line.get("stream") or "").splitlines():
+                    if text.startswith("Step "):
+                        step = text
+                    if text.strip() and not text.startswith(" --->"):
+                        self._say(f"[{service.name}] {text}")
+        except StreamFailed as e:
+            raise ComposeError(f"service {service.name!r}: the build failed{f' at {step}' if step else ''}: {e}") from e
+        self._report(f"Image {image}", "Built")
+
+    def _query(self, service: Service, build: Build, image: str) -> dict[str, Any]:
+        limits = [
+            {"Name": name, "Soft": one.soft or one.single, "Hard": one.hard or one.single}
+            for name, one in build.ulimits.items()
+        ]
+        platform = service.platform or (build.platforms[0] if len(build.platforms) == 1 else None)
+        return {
+            "t": [image, *build.tags],
+            "rm": True,
+            "target": build.target or None,
+            "nocache": build.no_cache or self._no_cache or None,
+            "pull": True if build.pull or self._pull else None,
+            "platform": platform,
+            "networkmode": build.network or None,
+            "extrahosts": [f"{host}:{one}" for host, every in build.extra_hosts.items() for one in every],
+            "shmsize": build.shm_size or None,
+            "buildargs": json.dumps({**build.args, **self._arguments}),
+            "labels": json.dumps(dict(build.labels)),
+            "cachefrom": json.dumps(list(build.cache_from)) if build.cache_from else None,
+            "ulimits": json.dumps(limits) if limits else None,
+        }
+
+
+def _local_context(service: Service, build: Build) -> Path:
+    """The folder to build from. Raises ComposeError for what the classic build request cannot carry."""
+    keys = ("secrets", "ssh", "additional_contexts", "cache_to", "entitlements", "privileged")
+    refused = [key for key in keys if getattr(build, key)]
+    if len(build.platforms) > 1:
+        refused.append("platforms (several)")
+    if is_remote(build.context):
+        refused.append("context (an address)")
+    if refused:
+        raise ComposeError(
+            f"service {service.name!r}: cove compose does not build with {', '.join(refused)} yet; "
+            "`docker compose build` does, on this engine"
+        )
+    folder = Path(build.context)
+    if not folder.is_dir():
+        raise ComposeError(f"service {service.name!r}: the build context {folder} is no folder")
+    return folder

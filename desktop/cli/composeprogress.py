@@ -1,0 +1,83 @@
+"""Progress of `cove compose`: one line for each container, network, volume and image; redrawn on a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from typing import TextIO
+
+_DONE = (
+    "Created", "Started", "Running", "Healthy", "Exited", "Removed", "Stopped", "Killed", "Recreated", "Pulled",
+    "Built",
+)  # fmt: skip
+
+
+class Progress:
+    """Call it with what something is and what becomes of it. Thread-safe; use it as a context manager."""
+
+    def __init__(self, out: TextIO, *, quiet: bool = False) -> None:
+        self._out = out
+        self._quiet = quiet
+        self._is_terminal = out.isatty()
+        self._lock = threading.Lock()
+        self._states: dict[str, tuple[str, float, float]] = {}  # status, first and last change
+        self._drawn = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Draw no longer over what is there."""
+        with self._lock:
+            self._drawn = 0
+            self._states.clear()
+
+    def __call__(self, what: str, status: str) -> None:
+        if self._quiet:
+            return
+        with self._lock:
+            now = time.monotonic()
+            began = self._states[what][1] if what in self._states else now
+            self._states[what] = (status, began, now)
+            if self._is_terminal:
+                self._draw()
+            else:
+                print(f" {what}  {status}", file=self._out, flush=True)
+
+    def warn(self, sentence: str) -> None:
+        """A line between the others."""
+        with self._lock:
+            self._wipe()
+            print(f"WARNING: {sentence}", file=self._out, flush=True)
+            if self._is_terminal and self._states:
+                self._draw()
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            self._out.write(f"\x1b[{self._drawn}A\x1b[J")
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        columns, lines = shutil.get_terminal_size()
+        done = sum(_is_done(status) for status, _, _ in self._states.values())
+        room = max(1, lines - 2)
+        shown = list(self._states.items())
+        if len(shown) > room:  # those that have ended may go first
+            shown = sorted(shown, key=lambda item: _is_done(item[1][0]))[:room]
+        rows = [f"[+] Running {done}/{len(self._states)}"]
+        width = max(len(what) for what, _ in shown) + 2
+        for what, (status, began, last) in shown:
+            mark = "✔" if _is_done(status) else "⠿"
+            rows.append(f" {mark} {what:<{width}}{status:<12}{last - began:6.1f}s")
+        self._wipe()
+        self._out.write("".join(f"{row[: columns - 1]}\n" for row in rows))
+        self._out.flush()
+        self._drawn = len(rows)
+
+
+def _is_done(status: str) -> bool:
+    return status in _DONE

@@ -1,0 +1,324 @@
+"""`cove compose up` and `down`."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from desktop.cli.app import Failure
+from desktop.cli.composeimages import EngineImages
+from desktop.cli.composeprogress import Progress
+from desktop.cli.flags import Flag, Parsed, Spec, parse
+
+if TYPE_CHECKING:
+    from desktop.cli.compose import Call
+    from desktop.client.engine import EngineClient
+    from desktop.compose.attached import Attached, Printer
+    from desktop.compose.converge import Up, UpOptions
+    from desktop.compose.model import Service
+    from desktop.compose.project import Project
+    from desktop.compose.state import Container
+
+UP = Spec(
+    name="compose up",
+    usage="[OPTIONS] [SERVICE...]",
+    summary="Create and start a project's containers; those that fit already are left alone",
+    flags=(
+        Flag("abort-on-container-exit", help="Stop all as soon as one has ended"),
+        Flag("always-recreate-deps", help="Make the containers of dependencies anew"),
+        Flag("build", help="Build images first"),
+        Flag("detach", "d", help="Run in the background"),
+        Flag("exit-code-from", kind="string", help="End with the status of this service's container; stops the others"),
+        Flag("force-recreate", help="Make all containers anew"),
+        Flag("no-build", help="Build nothing"),
+        Flag("no-color", help="Output without colours"),
+        Flag("no-deps", help="Do not start what the services depend on"),
+        Flag("no-log-prefix", help="Output without the containers' names"),
+        Flag("no-recreate", help="Leave containers that exist as they are"),
+        Flag("no-start", help="Create only"),
+        Flag("pull", kind="string", help="When to pull images: always, missing, never, policy", default="policy"),
+        Flag("quiet-pull", help="No progress of pulls"),
+        Flag("remove-orphans", help="Remove containers of services that are no longer in the files"),
+        Flag("renew-anon-volumes", "V", help="New containers get new anonymous volumes"),
+        Flag("scale", kind="list", many=True, help="So many containers of a service (web=3)"),
+        Flag("timeout", "t", "int", "Seconds until a container that is stopped is killed"),
+        Flag("timestamps", help="With the time of each line"),
+        Flag("wait", help="Return when all run, or are healthy; implies -d"),
+    ),
+    statuses=(("0", "done"), ("1", "it failed"), ("n", "with --exit-code-from: that container's status")),
+)
+DOWN = Spec(
+    name="compose down",
+    usage="[OPTIONS] [SERVICE...]",
+    summary="Stop and remove a project's containers and networks",
+    flags=(
+        Flag("remove-orphans", help="Also containers of services that are not in the files"),
+        Flag("rmi", kind="string", help="Also images: local (those without a name in the files) or all"),
+        Flag("timeout", "t", "int", "Seconds until a container that is stopped is killed"),
+        Flag("volumes", "v", help="Also the project's volumes, and anonymous ones"),
+    ),
+)
+
+
+def up(argv: Sequence[str], call: Call) -> int:
+    from desktop.compose.converge import Up
+
+    flags = parse(UP, argv)
+    _check(flags)
+    project = call.project(flags.args, dependencies=not flags.on("no-deps"))
+    project = replace(project, services=_scaled(project, flags.many("scale")))
+    client = call.app.client()
+    detach = flags.on("detach") or flags.on("wait") or flags.on("no-start")
+    with Progress(sys.stderr) as progress:
+        images = EngineImages(client, progress, lambda line: print(line, file=sys.stderr, flush=True))
+        run = Up(client, project, _up_options(flags), images, progress, progress.warn)
+        if not detach:
+            return _attached(flags, client, project, run, progress)
+        run.run()
+        if flags.on("wait"):
+            _wait(client, run, progress)
+    return 0
+
+
+def _check(flags: Parsed) -> None:
+    pairs = (
+        ("force-recreate", "no-recreate"), ("build", "no-build"), ("detach", "abort-on-container-exit"),
+        ("detach", "exit-code-from"), ("always-recreate-deps", "no-recreate"),
+    )  # fmt: skip
+    for one, other in pairs:
+        if flags.given(one) and flags.given(other):
+            raise Failure(f"--{one} and --{other} are incompatible")
+    if flags.text("pull") not in ("always", "missing", "never", "policy"):
+        raise Failure(f'unsupported pull policy "{flags.text("pull")}": one of always, missing, never, policy')
+
+
+def _up_options(flags: Parsed) -> UpOptions:
+    from desktop.compose.converge import UpOptions
+    from desktop.compose.state import Recreate
+
+    recreate = Recreate.CHANGED
+    if flags.on("force-recreate") or flags.on("no-recreate"):
+        recreate = Recreate.ALWAYS if flags.on("force-recreate") else Recreate.NEVER
+    return UpOptions(
+        services=tuple(flags.args),
+        recreate=recreate,
+        recreate_dependencies=Recreate.ALWAYS if flags.on("always-recreate-deps") else Recreate.CHANGED,
+        renew_volumes=flags.on("renew-anon-volumes"),
+        remove_orphans=flags.on("remove-orphans"),
+        pull="" if flags.text("pull") == "policy" else flags.text("pull") or "",
+        build=flags.on("build"),
+        no_build=flags.on("no-build"),
+        start=not flags.on("no-start"),
+        timeout_s=flags.number("timeout"),
+    )
+
+
+def _scaled(project: Project, texts: Sequence[str]) -> dict[str, Service]:
+    from desktop.compose.state import check_services
+
+    services = dict(project.services)
+    for text in texts:
+        name, _, count = text.partition("=")
+        check_services([name], services)
+        if not count.isdecimal():
+            raise Failure(f"invalid --scale option {text!r}: SERVICE=NUMBER is expected")
+        service = services[name]
+        if int(count) > 1 and service.container_name:
+            raise Failure(f"service {name!r} has a container_name, so it cannot have {count} containers")
+        services[name] = replace(service, scale=int(count))
+    return services
+
+
+def _wait(client: EngineClient, run: Up, progress: Progress) -> None:
+    from desktop.compose import order
+    from desktop.compose.waiting import wait_healthy
+
+    def wait(one: Container) -> None:
+        progress(f"Container {one.name}", "Waiting")
+        wait_healthy(client, one, or_running=True)
+        progress(f"Container {one.name}", "Healthy")
+
+    order.together(run.containers(), wait)
+
+
+# --- attached
+
+
+def _attached(flags: Parsed, client: EngineClient, project: Project, run: Up, progress: Progress) -> int:
+    from desktop.compose.attached import Attached, LogOptions
+
+    wanted = flags.text("exit-code-from")
+    if wanted and wanted not in project.services:
+        raise Failure(f"no such service: {wanted}")
+    printer = printer_of(project.name, colours=not flags.on("no-color"), prefixes=not flags.on("no-log-prefix"))
+    shown = {name for name, item in project.services.items() if item.attach is not False}
+    attached = Attached(client, project.name, lambda one: one.service in shown, printer)
+    try:
+        before = {one.id: one for one in run.containers()}
+        run.run()
+        progress.close()
+        containers = run.containers()
+        printer.add(one for one in containers if one.service in shown)
+        print(f"Attaching to {', '.join(printer.short(one) for one in containers)}", flush=True)
+        for one in containers:
+            old = before.get(one.id)
+            since = str(client.inspect(one.id)["State"].get("StartedAt") or "") if old else ""
+            tail = "0" if old is not None and old.state == "running" else None
+            options = LogOptions(follow=True, tail=tail, since=since or None, timestamps=flags.on("timestamps"))
+            attached.follow(one, options)
+        stops_all = flags.on("abort-on-container-exit") or bool(wanted)
+        watch = _Watch(client, project, attached, containers, printer, flags.number("timeout"), stops_all=stops_all)
+        interrupted = watch.run()
+    finally:
+        attached.close()
+    if interrupted:
+        return 130
+    return watch.statuses.get(wanted or "", 0) if stops_all else 0
+
+
+class _Watch:
+    """Waits in the main thread for what comes first: the end of the containers, or Ctrl-C."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        project: Project,
+        attached: Attached,
+        containers: Sequence[Container],
+        printer: Printer,
+        timeout_s: int | None,
+        *,
+        stops_all: bool,
+    ) -> None:
+        self._client = client
+        self._project = project
+        self._attached = attached
+        self._containers = containers
+        self._printer = printer
+        self._timeout_s = timeout_s
+        self._stops_all = stops_all
+        self._happened: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
+        self._is_stopping = False
+        self.statuses: dict[str, int] = {}  # of each service, and of the first that ended under ""
+
+    def run(self) -> bool:
+        """Ctrl-C ended it. The first one stops the containers in order, a second one kills them."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, lambda *_: self._happened.put("signal")) for number in numbers}
+        interrupts = 0
+        try:
+            threading.Thread(target=self._in_thread, args=(self._watch, "ended"), name="watch", daemon=True).start()
+            while (event := self._happened.get()) != "ended":
+                if isinstance(event, Exception):
+                    raise event
+                if event == "signal":
+                    interrupts += 1
+                if interrupts > 1:
+                    self._kill()
+                elif event in ("signal", "abort") and not self._is_stopping:
+                    self._stop(
+                        "Gracefully stopping... (press Ctrl+C again to force)"
+                        if interrupts
+                        else "Aborting on container exit..."
+                    )
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return bool(interrupts)
+
+    def _in_thread(self, work: Callable[[], None], then: str) -> None:
+        try:
+            work()
+        except Exception as e:  # noqa: BLE001  # raised in the main thread, which waits for it
+            self._happened.put(e)
+        else:
+            self._happened.put(then)
+
+    def _watch(self) -> None:
+        def until(one: Container, status: int) -> bool:
+            self.statuses.setdefault(one.service, status)
+            self.statuses.setdefault("", status)
+            if self._stops_all:
+                self._happened.put("abort")
+            return False
+
+        self._attached.watch(self._containers, until)
+
+    def _stop(self, sentence: str) -> None:
+        from desktop.compose import stopping
+        from desktop.compose.state import observe, of_services
+
+        self._is_stopping = True
+        self._printer.note(sentence)
+        containers = of_services(observe(self._client, self._project.name), self._project.services)
+        progress = Progress(sys.stderr)
+
+        def stop() -> None:
+            stopping.stop(self._client, containers, self._project.services, self._timeout_s, progress)
+
+        threading.Thread(target=self._in_thread, args=(stop, "stopped"), name="stop", daemon=True).start()
+
+    def _kill(self) -> None:
+        from desktop.compose import stopping
+        from desktop.compose.state import observe, of_services
+
+        containers = of_services(observe(self._client, self._project.name), self._project.services)
+        stopping.kill(self._client, containers, "SIGKILL", Progress(sys.stderr))
+
+
+def printer_of(project: str, *, colours: bool, prefixes: bool) -> Printer:
+    """A printer to stdout and stderr, with colours only on a terminal."""
+    from desktop.compose.attached import Printer
+
+    def write(stream: int, data: bytes) -> None:
+        out = sys.stdout if stream == 1 else sys.stderr
+        out.buffer.write(data)
+        out.buffer.flush()
+
+    return Printer(write, project, colours=colours and sys.stdout.isatty(), prefixes=prefixes)
+
+
+# --- down
+
+
+def down(argv: Sequence[str], call: Call) -> int:
+    from desktop.compose import resources, stopping
+    from desktop.compose.body import image_of
+    from desktop.compose.state import observe
+
+    flags = parse(DOWN, argv)
+    if flags.text("rmi") not in (None, "local", "all"):
+        raise Failure(f'invalid value for --rmi: "{flags.text("rmi")}"; one of local, all')
+    name, project = call.name_and_project()
+    client = call.app.client()
+    services = {**project.services, **project.disabled} if project is not None else {}
+    containers = [one for one in observe(client, name) if not one.is_oneoff or flags.on("remove-orphans")]
+    if flags.args:
+        containers = [one for one in containers if one.service in flags.args]
+    elif services and not flags.on("remove-orphans"):
+        orphans = [one for one in containers if one.service not in services]
+        containers = [one for one in containers if one.service in services]
+        if orphans:
+            names = " ".join(one.name for one in orphans)
+            print(
+                f"WARNING: Found orphan containers ([{names}]) for this project; --remove-orphans removes them",
+                file=sys.stderr,
+            )
+    with Progress(sys.stderr) as progress:
+        stopping.stop_and_remove(
+            client, containers, services, flags.number("timeout"), progress, volumes=flags.on("volumes")
+        )
+        if flags.args:
+            return 0
+        resources.remove_networks(client, name, progress)
+        if flags.on("volumes"):
+            resources.remove_volumes(client, name, progress)
+        if (which := flags.text("rmi")) and project is not None:
+            images = {image_of(project, item) for item in services.values() if which == "all" or not item.image}
+            resources.remove_images(client, images, progress)
+    return 0

@@ -1,0 +1,132 @@
+"""What the engine has of a project, known by its labels, and what a service needs to become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from desktop.client.engine import EngineClient
+from desktop.compose import labels
+from desktop.compose.errors import ComposeError
+from desktop.compose.model import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of the project. `listed` is the API's own entry."""
+
+    id: str
+    name: str
+    service: str
+    number: int
+    state: str
+    labels: Mapping[str, str]
+    listed: Mapping[str, Any]
+
+    @property
+    def is_oneoff(self) -> bool:
+        return self.labels.get(labels.ONEOFF) == "True"
+
+    @property
+    def depends_on(self) -> set[str]:
+        """The services that it depends on, as its label says them."""
+        entries = self.labels.get(labels.DEPENDS_ON, "").split(",")
+        return {entry.split(":")[0] for entry in entries if entry}
+
+
+def observe(client: EngineClient, project: str, *, all: bool = True) -> list[Container]:
+    """The containers of a project, in the order of their services and numbers. Raises ApiError, ConnectionFailed."""
+    found = client.containers(all, filters={"label": [f"{labels.PROJECT}={project}"]})
+    containers = []
+    for item in found:
+        marks = item.get("Labels") or {}
+        names = [str(name).lstrip("/") for name in item.get("Names") or ()]
+        name = next((one for one in names if "/" not in one), item["Id"][:12])
+        number = str(marks.get(labels.NUMBER, ""))
+        containers.append(
+            Container(
+                item["Id"], name, marks.get(labels.SERVICE, ""), int(number) if number.isdecimal() else 0,
+                item.get("State", ""), marks, item,
+            )
+        )  # fmt: skip
+    return sorted(containers, key=lambda one: (one.service, one.number, one.name))
+
+
+def of_services(containers: Iterable[Container], services: Iterable[str]) -> list[Container]:
+    """The containers of some services, without those of `run`."""
+    wanted = set(services)
+    return [one for one in containers if one.service in wanted and not one.is_oneoff]
+
+
+class Recreate(StrEnum):
+    """When a container is made anew."""
+
+    CHANGED = "changed"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of a service's containers; `create` are the numbers of new ones."""
+
+    keep: tuple[Container, ...]
+    recreate: tuple[Container, ...]
+    remove: tuple[Container, ...]
+    create: tuple[int, ...]
+
+
+def plan(service: Service, service_hash: str, image: str, containers: Iterable[Container], recreate: Recreate) -> Plan:
+    """`image` is the ID of the service's image. Surplus containers that no longer fit go first."""
+
+    def is_old(one: Container) -> bool:
+        if recreate is not Recreate.CHANGED:
+            return recreate is Recreate.ALWAYS
+        return one.labels.get(labels.HASH) != service_hash or one.labels.get(labels.IMAGE, image) != image
+
+    present = sorted(containers, key=lambda one: (is_old(one), one.number))
+    kept, surplus = present[: service.replicas], present[service.replicas :]
+    first = max((one.number for one in present), default=0) + 1
+    return Plan(
+        keep=tuple(one for one in kept if not is_old(one)),
+        recreate=tuple(one for one in kept if is_old(one)),
+        remove=tuple(surplus),
+        create=tuple(range(first, first + service.replicas - len(kept))),
+    )
+
+
+def resolved(service: Service, references: Mapping[str, str]) -> Service:
+    """The service with container IDs where it names other services, as its hash is computed from."""
+
+    def shared(mode: str) -> str:
+        name = mode.removeprefix("service:")
+        return f"container:{references.get(name, '')}" if name != mode else mode
+
+    def source(text: str) -> str:
+        parts = text.split(":")
+        return parts[1] if parts[0] == "container" else references.get(parts[0], "")
+
+    return replace(
+        service,
+        network_mode=shared(service.network_mode),
+        ipc=shared(service.ipc),
+        pid=shared(service.pid),
+        volumes_from=tuple(source(text) for text in service.volumes_from),
+    )
+
+
+def named_services(service: Service) -> set[str]:
+    """The services whose containers this one shares namespaces or volumes with."""
+    modes = (service.network_mode, service.ipc, service.pid)
+    found = {mode.removeprefix("service:") for mode in modes if mode.startswith("service:")}
+    return found | {text.split(":")[0] for text in service.volumes_from if not text.startswith("container:")}
+
+
+def check_services(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ComposeError for a name that no service has."""
+    every = set(known)
+    for name in names:
+        if name not in every:
+            raise ComposeError(f"no such service: {name}")
