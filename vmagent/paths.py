@@ -81,6 +81,16 @@ class DataRoot(NamedTuple):
         return self.path / "builds" / "mounts"
 
     @property
+    def build_contexts(self) -> Path:
+        """What clients have sent of their folders, a folder each."""
+        return self.path / "builds" / "contexts"
+
+    @property
+    def build_history(self) -> Path:
+        """Records of builds that have ended."""
+        return self.path / "builds" / "history"
+
+    @property
     def networks(self) -> Path:
         return self.path / "networks"
 

@@ -19,6 +19,7 @@ from tests.api.fake_engine import FakeEngine
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli, docker_config
 from vmagent.api.buildkit import BuildKitWire
+from vmagent.builder.cache import Cache
 from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.progress import Progress, Vertex, VertexLog, VertexWarning
 from vmagent.builder.remotes import RemoteContext, Remotes
@@ -26,11 +27,13 @@ from vmagent.builder.request import BuildRequest, Secrets, Selection, SshAgents
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.caches import SessionCaches
+from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.service import BuildKit, worker_record
 from vmagent.dockerfile.lint import Checked
 from vmagent.errors import EngineError
 from vmagent.images.layer import Blob
+from vmagent.paths import DataRoot
 
 DIGEST = "sha256:" + 64 * "a"
 
@@ -147,6 +150,14 @@ class Site:
         return done
 
 
+def kept_folders(folder: Path) -> KeptFolders:
+    """Of a cache of their own, below `folder`."""
+    folder.mkdir(exist_ok=True)
+    cache = Cache(DataRoot(folder))
+    cache.load()
+    return KeptFolders(cache)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     builder, folder = Recorder(), tmp_path / "data"
@@ -154,7 +165,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     async def make() -> BuildKit:
         worker = worker_record("worker", "here", "192.0.2.1")
         caches = SessionCaches(builder, asyncio.to_thread)
-        kit = BuildKit(folder, worker, builder, builder, builder, caches, asyncio.to_thread)
+        kept = await asyncio.to_thread(kept_folders, folder)
+        kit = BuildKit(folder / "history", kept, worker, builder, builder, builder, caches, asyncio.to_thread)
         await kit.open()
         return kit
 

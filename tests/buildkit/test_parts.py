@@ -16,13 +16,14 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.buildkit.conftest import Recorder
+from tests.buildkit.conftest import Recorder, kept_folders
 from tests.support.limits import HANG_S
+from vmagent.builder.cache import BOOT_ID
 from vmagent.builder.request import CacheSource, InvalidBuild, RegistryCache, Ulimit
 from vmagent.buildkit import frontend
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.caches import SessionCaches, check_exports
-from vmagent.buildkit.contexts import BOOT_ID, KEPT, KeptFolders
+from vmagent.buildkit.contexts import KEPT
 from vmagent.buildkit.filesync import list_tree
 from vmagent.buildkit.gomode import file_type, go_mode, permissions
 from vmagent.buildkit.protobuf import Message, message, nanoseconds, timestamp
@@ -145,34 +146,32 @@ def test_a_broken_transfer_leaves_no_descriptor_and_its_file_is_asked_for_again(
 
 
 def test_kept_folders_are_used_by_one_build_at_a_time_and_not_after_a_boot(tmp_path: Path) -> None:
-    kept = KeptFolders(tmp_path / "kept")
-    kept.open()
+    kept = kept_folders(tmp_path)
     first, second, nameless = kept.take("k"), kept.take("k"), kept.take("")
     assert len({first, second, nameless}) == 3
     for folder in (first, second, nameless):
         folder.mkdir()
-    kept.give_back([first, second, nameless])
+    asyncio.run(kept.give_back({first: 7, second: 7, nameless: 7}))
     assert kept.take("k") == first
     assert first.is_dir()
     assert not second.exists()
     assert not nameless.exists()
-    KeptFolders(tmp_path / "kept").open()
-    assert first.is_dir()
-    (tmp_path / "kept" / "boot-id").write_bytes(b"another")
-    KeptFolders(tmp_path / "kept").open()
+    (first.parent / "without-record").mkdir()
+    kept_folders(tmp_path)
+    assert {path.name for path in first.parent.iterdir()} == {first.name, "boot-id"}
+    (first.parent / "boot-id").write_bytes(b"another")
+    kept_folders(tmp_path)
     assert not first.exists()
-    assert (tmp_path / "kept" / "boot-id").read_bytes() == BOOT_ID.read_bytes()
+    assert (first.parent / "boot-id").read_bytes() == BOOT_ID.read_bytes()
+    assert list((tmp_path / "builds" / "cache").iterdir()) == []
 
 
 def test_the_least_recently_used_folders_are_removed(tmp_path: Path) -> None:
-    kept = KeptFolders(tmp_path / "kept")
-    kept.open()
+    kept = kept_folders(tmp_path)
     folders = [kept.take(f"k{number}") for number in range(KEPT + 2)]
-    for number, folder in enumerate(folders):
+    for folder in folders:
         folder.mkdir()
-        kept.give_back([folder])
-        os.utime(folder, (number, number))
-    kept.give_back([])
+        asyncio.run(kept.give_back({folder: 1}))
     assert [folder.exists() for folder in folders] == [False, False] + [True] * KEPT
 
 

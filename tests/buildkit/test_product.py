@@ -183,6 +183,22 @@ def test_the_cache_is_shown_and_pruned(own_engine: NativeEngine, context: Path) 
     assert "CACHED" not in again.stderr.partition("RUN")[2]
 
 
+def test_what_a_client_has_sent_is_shown_and_pruned(own_engine: NativeEngine, context: Path) -> None:
+    write(context, "FROM scratch\nCOPY . /all\n")
+    (context / "large").write_bytes(bytes(3_000_000))
+    own_engine.buildx("build", "-q", context)
+    by_type = ("--filter", "type=source.local")
+    assert re.search(r"\s3(\.\d*)?MB\s", own_engine.buildx("buildx", "du", *by_type).stdout)
+    assert "source.local" in own_engine.docker("system", "df", "-v").stdout
+    again = own_engine.buildx("build", "--progress=plain", context).stderr
+    assert re.search(r"transferring context:( \d+B)?( 0.\d+s)? done", again), again
+    assert "reclaimed space: 3MB" in own_engine.docker("builder", "prune", "-f", *by_type).stdout
+    assert "source.local" not in own_engine.docker("system", "df", "-v").stdout
+    again = own_engine.buildx("build", "--progress=plain", context).stderr
+    assert re.search(r"transferring context: 3(\.\d*)?MB", again), again
+    assert "CACHED" in again
+
+
 def test_the_remote_driver_has_its_session_inside_a_call(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
     """`Control.Session`: such a client knows the engine's socket only as BuildKit's."""
     environment = {"BUILDX_CONFIG": str(tmp_path / "buildx")}

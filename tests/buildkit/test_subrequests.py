@@ -11,11 +11,10 @@ import pytest
 from grpclib.const import Status as Code
 from grpclib.exceptions import GRPCError
 
-from tests.buildkit.conftest import Recorder
+from tests.buildkit.conftest import Recorder, kept_folders
 from tests.support.engine import NativeEngine
 from vmagent.buildkit import subrequests
 from vmagent.buildkit.caches import SessionCaches
-from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.solving import Solver
 
 FILE = b"""# VERSION of the base
@@ -93,7 +92,7 @@ def test_cove_checks(engine: NativeEngine, folder: Path) -> None:
 def test_an_unknown_question_has_the_error_that_clients_know(tmp_path: Path) -> None:
     recorder: Any = Recorder()
     caches = SessionCaches(recorder, asyncio.to_thread)
-    solver = Solver(recorder, caches, KeptFolders(tmp_path), asyncio.to_thread)
+    solver = Solver(recorder, caches, kept_folders(tmp_path), asyncio.to_thread)
     job: Any = None
     with pytest.raises(GRPCError, match=r"unsupported request frontend\.x") as caught:
         asyncio.run(solver.answer(job, "dockerfile.v0", {"requestid": "frontend.x"}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -13,8 +12,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 import pytest
 from grpclib.exceptions import GRPCError
 
-from tests.buildkit.conftest import Recorder
+from tests.buildkit.conftest import Recorder, kept_folders
 from tests.support.limits import HANG_S
+from vmagent.builder.cache import Cache, PruneFilters, key_of
 from vmagent.builder.progress import VertexLog
 from vmagent.builder.request import Selection
 from vmagent.builder.result import BuildResult
@@ -22,7 +22,6 @@ from vmagent.buildkit import jobs
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents
 from vmagent.buildkit.caches import SessionCaches
-from vmagent.buildkit.contexts import KEPT as KEPT_FOLDERS
 from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch, send_bytes
 from vmagent.buildkit.history import KEPT, History
@@ -32,6 +31,7 @@ from vmagent.buildkit.service import BuildKit, worker_record
 from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.status import StatusLog
 from vmagent.errors import BadRequest, EngineError
+from vmagent.paths import DataRoot
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -114,40 +114,44 @@ def test_what_a_killed_engine_was_writing_is_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("remove", [lambda kept: kept.give_back([]), lambda kept: kept.prune()])
-def test_a_folder_that_a_build_takes_during_a_removal_stays(
-    remove: Callable[[KeptFolders], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = KeptFolders(tmp_path / "kept")
-    kept.open()
-    keys = [f"k{number}" for number in range(KEPT_FOLDERS + 2)]
-    folders = {key: kept.take(key) for key in keys}
-    kept.give_back(list(folders.values()))
-    for folder in folders.values():
-        folder.mkdir()
-    rmtree, taken = shutil.rmtree, list[Path]()
+def test_a_folder_that_a_build_takes_during_a_removal_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def take_meanwhile() -> None:
+        cache = Cache(DataRoot(tmp_path))
+        await asyncio.to_thread(cache.load)
+        kept = KeptFolders(cache)
+        keys = [f"k{number}" for number in range(3)]
+        folders = {kept.take(key): 1 for key in keys}
+        for folder in folders:
+            folder.mkdir()
+        await kept.give_back(folders)
+        pruning = asyncio.create_task(cache.prune(PruneFilters()))
+        await asyncio.sleep(0)  # the records are dropped, and the folders are about to be removed
+        taken = [kept.take(key) for key in keys]
+        for folder in taken:
+            folder.mkdir(exist_ok=True)
+        assert await pruning == ([key_of("context", key)[:25] for key in keys], 3)
+        assert all(folder.is_dir() for folder in taken)
+        assert not any(folder.exists() for folder in folders)
+        await kept.give_back(dict.fromkeys(taken, 1))
+        assert {kept.take(key) for key in keys} == set(folders)
 
-    def take_all_meanwhile(path: Path, **options: Any) -> None:
-        if not taken:
-            taken.extend(kept.take(key) for key in keys)
-            for folder in taken:
-                folder.mkdir(exist_ok=True)
-        rmtree(path, **options)
-
-    monkeypatch.setattr(shutil, "rmtree", take_all_meanwhile)
-    remove(kept)
-    assert len(set(taken)) == len(keys)
-    assert all(folder.is_dir() for folder in taken)
+    asyncio.run(take_meanwhile())
 
 
-def test_a_folder_that_is_given_back_counts_among_those_that_stay(tmp_path: Path) -> None:
-    kept = KeptFolders(tmp_path / "kept")
-    kept.open()
-    for number in range(KEPT_FOLDERS + 1):
-        folder = kept.take(f"k{number}")
-        folder.mkdir()
-        kept.give_back([folder])
-    assert len([entry for entry in kept.root.iterdir() if entry.is_dir()]) == KEPT_FOLDERS
+def test_the_history_forgets_the_oldest_beyond_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmagent.buildkit.history.KEPT_BYTES", 3000)
+    log = pb.StatusResponse(logs=[pb.VertexLog(msg=bytes(1000))])
+
+    async def end_four() -> None:
+        history = History(tmp_path, asyncio.to_thread)
+        for number in range(4):
+            await history.ended(record(f"r{number}", number), log)
+        reopened = History(tmp_path, asyncio.to_thread)
+        await asyncio.to_thread(reopened.open)
+        await reopened.ended(record("large", 9), pb.StatusResponse(logs=[pb.VertexLog(msg=bytes(5000))]))
+
+    asyncio.run(end_four())
+    assert [file.stem for file in tmp_path.iterdir()] == ["large"]
 
 
 def test_a_result_that_comes_after_its_job_has_ended_is_released() -> None:
@@ -174,7 +178,17 @@ def test_a_build_by_the_api_shows_its_progress_although_its_session_comes_late(
     async def build() -> list[str]:
         builder = Recorder()
         caches = SessionCaches(builder, asyncio.to_thread)
-        kit = BuildKit(tmp_path, worker_record("w", "h", ""), builder, builder, builder, caches, asyncio.to_thread)
+        kept = await asyncio.to_thread(kept_folders, tmp_path)
+        kit = BuildKit(
+            tmp_path / "history",
+            kept,
+            worker_record("w", "h", ""),
+            builder,
+            builder,
+            builder,
+            caches,
+            asyncio.to_thread,
+        )
         await kit.open()
         shown = list[str]()
 

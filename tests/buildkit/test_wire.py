@@ -289,16 +289,6 @@ def test_the_cache_s_usage_and_prune(site: Site) -> None:
     assert (request.all, request.keepDuration) == (True, 24 * 3600 * 10**9)
 
 
-def test_a_prune_of_all_removes_what_clients_have_sent(site: Site, context: Path) -> None:
-    site.builder.action = site.builder.receive
-    site.docker("build", "-q", context)
-    assert len([entry for entry in (site.folder / "contexts").iterdir() if entry.is_dir()]) == 1
-    site.docker("buildx", "prune", "-af")
-    assert not [entry for entry in (site.folder / "contexts").iterdir() if entry.is_dir()]
-    site.docker("build", "-q", context)
-    assert site.builder.sent > 100_000
-
-
 def test_workers_are_listed(site: Site) -> None:
     shown = site.docker("buildx", "inspect").stdout
     assert "BuildKit version: v0.13.2" in shown

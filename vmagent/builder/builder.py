@@ -51,11 +51,11 @@ class Builder:
     ) -> None:
         self._data_root, self._folder = data_root, exec_root.path / "builds"
         self._store, self._images, self._runner = store, images, runner
-        self._cache = Cache(data_root)
-        self._layering = Layering(store, self._cache)
+        self.cache = Cache(data_root)
+        self._layering = Layering(store, self.cache)
         self._kept: dict[int, tuple[str, ...]] = {}
         self._numbers = 0
-        store.roots.add("build cache", self._cache.reachable)
+        store.roots.add("build cache", self.cache.reachable)
         store.roots.add("build results", self._of_results)
 
     def _of_results(self) -> Reachable:
@@ -67,13 +67,13 @@ class Builder:
         await asyncio.to_thread(self._load)
 
     def _load(self) -> None:
-        self._cache.load()
+        self.cache.load()
         shutil.rmtree(self._folder, ignore_errors=True)  # secrets of builds that a killed engine has left
         self._folder.mkdir(mode=0o700)
 
     async def close(self) -> None:
         """Keep what is not on disk yet. No build may be running. Raises OSError."""
-        await self._cache.settle()
+        await self.cache.settle()
         await self._layering.close()
 
     # --- builds
@@ -175,15 +175,15 @@ class Builder:
         await contexts.close()
         await bases.release()
         await workspace.close()
-        await self._cache.settle()
+        await self.cache.settle()
         await self._limit()
 
     async def _limit(self) -> None:
         """Keep the cache within its share of the disk."""
         found = await asyncio.to_thread(os.statvfs, self._data_root.path)
         keep = found.f_frsize * found.f_blocks // _KEPT_SHARE
-        if self._cache.total() > keep:
-            await self._cache.prune(PruneFilters(keep_bytes=keep))
+        if self.cache.total() > keep:
+            await self.cache.prune(PruneFilters(keep_bytes=keep))
 
     def _release(self, number: int) -> None:
         self._kept.pop(number, None)
@@ -265,11 +265,11 @@ class Builder:
 
     def usage(self) -> list[dict[str, Any]]:
         """BuildCache items of GET /system/df."""
-        return self._cache.usage()
+        return self.cache.usage()
 
     async def prune(self, filters: PruneFilters) -> dict[str, Any]:
         """The API's reply to a prune. Raises OSError."""
-        gone, freed = await self._cache.prune(filters)
+        gone, freed = await self.cache.prune(filters)
         await self._store.collect()
         return {"CachesDeleted": gone or None, "SpaceReclaimed": freed}
 

@@ -3,7 +3,8 @@
 A record is one file `builds/cache/<key>.json`: {"schema": 1, "key", "kind", "layer", "size", "description",
 "created_ns", "used_ns", "uses"}. A key is the digest of everything that decides the result: the step, the layers below
 it, the content of the files that it reads; no time and no name of an image. The layer itself is in the image store,
-where the records are a root of the garbage collection.
+where the records are a root of the garbage collection. A record of kind `exec.cachemount` or `source.local` has no
+layer, but a folder of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from vmagent.paths import DataRoot
 log = structlog.get_logger(__name__)
 
 SCHEMA = 1
-REGULAR, CACHE_MOUNT = "regular", "exec.cachemount"
+REGULAR, CACHE_MOUNT, CONTEXT = "regular", "exec.cachemount", "source.local"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -128,6 +130,7 @@ class Cache:
         self._records: dict[str, CacheRecord] = {}
         self._dirty: set[str] = set()
         self._in_use: dict[str, int] = {}
+        self._leaving: set[str] = set()  # dropped, and maybe on disk still
 
     def load(self) -> None:
         """Read the records; blocks. One that can't be read is removed: the step just runs again. Raises OSError."""
@@ -143,6 +146,27 @@ class Cache:
                 path.unlink()
                 continue
             self._records[record.key] = record
+        self._load_contexts()
+
+    def _load_contexts(self) -> None:
+        """Keep the folders that have records; none of an earlier boot, as a crash may have lost contents of files."""
+        folder, boot_id = self._root.build_contexts, BOOT_ID.read_bytes()
+        marker = folder / "boot-id"
+        try:
+            is_current = marker.read_bytes() == boot_id
+        except OSError:
+            is_current = False
+        if not is_current:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+            publish(marker, boot_id)
+        there = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+        known = {key for key, record in self._records.items() if record.kind == CONTEXT}
+        for key in known - there:
+            del self._records[key]
+            (self._root.build_cache / f"{key}.json").unlink()
+        for name in there - known:
+            shutil.rmtree(folder / name)
 
     def reachable(self) -> Reachable:
         """The layers that records name: a root of the image store."""
@@ -170,6 +194,15 @@ class Cache:
         """Forget a record whose layer is gone. It leaves the disk at `settle`."""
         if self._records.pop(key, None) is not None:
             self._dirty.add(key)
+            self._leaving.add(key)
+
+    def is_leaving(self, key: str) -> bool:
+        """Whether the record was dropped, and its folder may be about to be removed."""
+        return key in self._leaving
+
+    def is_used(self, key: str) -> bool:
+        """Whether a running build relies on the record, or on the folder of a record to come."""
+        return key in self._in_use
 
     def use(self, key: str) -> None:
         """A running build relies on the record: a prune leaves it alone until `release`."""
@@ -186,14 +219,18 @@ class Cache:
         dirty, self._dirty = self._dirty, set()
         changes = {key: self._records.get(key) for key in dirty}
         if changes:
-            await asyncio.to_thread(self._write, changes)
+            try:
+                await asyncio.to_thread(self._write, changes)
+            finally:
+                self._leaving.difference_update(key for key, record in changes.items() if record is None)
 
     def _write(self, changes: dict[str, CacheRecord | None]) -> None:
         for key, record in changes.items():
             path = self._root.build_cache / f"{key}.json"
             if record is None:
                 path.unlink(missing_ok=True)
-                shutil.rmtree(self.mount_folder(key), ignore_errors=True)
+                for folder in (self.mount_folder(key), self.context_folder(key)):
+                    shutil.rmtree(folder, ignore_errors=True)
             else:
                 # Not flushed: after a power cut the step runs again, and a torn record is dropped when it is read.
                 publish(path, json.dumps(record.to_json()).encode(), durable=False)
@@ -201,6 +238,14 @@ class Cache:
     def mount_folder(self, key: str) -> Path:
         """Where the content of a cache mount is."""
         return self._root.build_mounts / key
+
+    def context_folder(self, key: str) -> Path:
+        """Where a client's folder is kept."""
+        return self._root.build_contexts / key
+
+    def contexts(self) -> list[CacheRecord]:
+        """The records of clients' folders, most recently used first."""
+        return [record for record in self._ordered(newest_first=True) if record.kind == CONTEXT]
 
     # --- what users see
 

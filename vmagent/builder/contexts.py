@@ -96,10 +96,15 @@ class Contexts:
             names = (".dockerignore",) if name else ignore_file_names(self._dockerfile_name)
             exclude = await read_ignore_file(context, names)
 
-            def received(size: int) -> None:
+            size = 0
+
+            def received(so_far: int) -> None:
+                nonlocal size
+                size = so_far
                 report.status("transferring context:", current=size)
 
             found = await context.fetch(self._workspace.path("context"), Selection(exclude=exclude), received)
+            report.status("transferring context:", current=size, done=True)
         except BaseException as e:
             report.complete(error=str(e) or CANCELED)
             raise

@@ -6,92 +6,74 @@ next build of that folder gets only what has changed.
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import os
 import secrets
 import shutil
 import stat
-import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vmagent.builder.cache import CONTEXT, Cache, CacheRecord, key_of
 from vmagent.builder.request import Received, Selection
 from vmagent.buildkit.filesync import OnDisk, fetch
 from vmagent.buildkit.sessions import Session
-from vmagent.durable import publish
 from vmagent.errors import EngineError
 from vmagent.linux.mounts import RESOLVE_IN_ROOT, openat2
 
 KEPT = 16  # folders; the least recently used ones are removed
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ONCE = "once-"
 
 
 class KeptFolders:
-    """What clients have sent, by key. A folder is used by one build at a time."""
+    """What clients have sent, by key, each with a record in the build cache. One build at a time uses a folder.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._in_use: set[Path] = set()
-        self._lock = threading.Lock()  # of `_in_use`: the loop takes folders while disk threads remove others
+    Used on the event loop.
+    """
 
-    def open(self) -> None:
-        """Blocks. Folders of an earlier boot are removed: a crash of the machine may have lost contents of files."""
-        marker = self.root / "boot-id"
-        boot_id = BOOT_ID.read_bytes()
-        try:
-            is_current = marker.read_bytes() == boot_id
-        except OSError:
-            is_current = False
-        if not is_current:
-            shutil.rmtree(self.root, ignore_errors=True)
-            self.root.mkdir(mode=0o700, parents=True)
-            publish(marker, boot_id)
-        for entry in self.root.iterdir():
-            if entry.name.startswith("once-"):
-                shutil.rmtree(entry)
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
 
     def take(self, key: str) -> Path:
-        """The folder of `key`, for the caller alone until `give_back`; another, empty one while it is in use."""
-        folder = self.root / hashlib.sha256(key.encode()).hexdigest()
-        if not key or not self._claim(folder):
-            folder = self.root / f"once-{secrets.token_hex(8)}"
-            self._claim(folder)
-        return folder
+        """The folder of `key`, for the caller alone until `give_back`.
 
-    def prune(self) -> None:
-        """Blocks. Remove all folders that no build uses."""
-        for entry in self.root.iterdir():
-            if entry.is_dir():
-                self._remove_idle(entry)
+        Another, empty one while it is in use or about to be removed, and for "".
+        """
+        name = key_of("context", key)
+        if not key or self._cache.is_used(name) or self._cache.is_leaving(name):
+            return self._cache.context_folder(f"{_ONCE}{secrets.token_hex(8)}")
+        self._cache.use(name)
+        return self._cache.context_folder(name)
 
-    def give_back(self, folders: Sequence[Path]) -> None:
-        """Blocks. Remove those that no later build can use, and the least recently used beyond `KEPT`."""
-        for folder in folders:
-            if folder.name.startswith("once-"):
-                shutil.rmtree(folder, ignore_errors=True)
-            elif folder.is_dir():
-                os.utime(folder)
-        with self._lock:
-            self._in_use.difference_update(folders)
-            in_use = set(self._in_use)
-        idle = [entry for entry in self.root.iterdir() if entry.is_dir() and entry not in in_use]
-        for surplus in sorted(idle, key=_used_ns, reverse=True)[KEPT:]:
-            self._remove_idle(surplus)
+    async def give_back(self, folders: Mapping[Path, int]) -> None:
+        """Keep a record of the folders and of the bytes in them; remove those that no later build can use, and the
+        least recently used ones beyond `KEPT`. Raises OSError."""
+        for folder, size in folders.items():
+            if folder.name.startswith(_ONCE):
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                continue
+            if await asyncio.to_thread(folder.is_dir):
+                self._cache.put(self._record(folder.name, size))
+            self._cache.release([folder.name])
+        idle = [record.key for record in self._cache.contexts() if not self._cache.is_used(record.key)]
+        for surplus in idle[KEPT:]:
+            self._cache.drop(surplus)
+        await self._cache.settle()
 
-    def _claim(self, folder: Path) -> bool:
-        """Whether it was idle; now it is in use."""
-        with self._lock:
-            if folder in self._in_use:
-                return False
-            self._in_use.add(folder)
-            return True
-
-    def _remove_idle(self, folder: Path) -> None:
-        """In use meanwhile, so that no build takes a folder that is half removed."""
-        if self._claim(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            with self._lock:
-                self._in_use.discard(folder)
+    def _record(self, name: str, size: int) -> CacheRecord:
+        now = time.time_ns()
+        old = self._cache.peek(name)
+        return CacheRecord(
+            key=name,
+            kind=CONTEXT,
+            layer="",
+            size=size,
+            description="local source for a context",
+            created_ns=now if old is None else old.created_ns,
+            used_ns=now,
+            uses=1 if old is None else old.uses + 1,
+        )
 
 
 class SessionFolder:
@@ -99,7 +81,7 @@ class SessionFolder:
 
     def __init__(self, session: Session, name: str, kept: KeptFolders, on_disk: OnDisk) -> None:
         self._session, self._name, self._kept, self._on_disk = session, name, kept, on_disk
-        self._taken: list[Path] = []
+        self._taken: dict[Path, int] = {}  # with the bytes in each
         self._read: dict[str, bytes | None] = {}
 
     async def read(self, path: str, limit_bytes: int) -> bytes | None:
@@ -117,30 +99,22 @@ class SessionFolder:
                 for path in missing:
                     self._read[path] = await self._on_disk(_read, folder, path, limit_bytes)
             finally:
-                await self._on_disk(self._kept.give_back, [folder])
+                await self._kept.give_back({folder: 0})
         return {path: self._read[path] for path in paths}
 
     async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
         """The selected files, in a folder that is kept (`into` is not used). Raises EngineError."""
         key = f"{self._session.shared_key}\0{self._name}" if self._session.shared_key else ""
         folder = self._kept.take(key)
-        self._taken.append(folder)
-        await fetch(self._session, self._name, folder, selection, received, self._on_disk)
+        self._taken[folder] = 0
+        self._taken[folder] = await fetch(self._session, self._name, folder, selection, received, self._on_disk)
         return folder
 
     async def close(self) -> None:
         """The build has ended: others may use the folders."""
-        taken, self._taken = self._taken, []
+        taken, self._taken = self._taken, {}
         if taken:
-            await self._on_disk(self._kept.give_back, taken)
-
-
-def _used_ns(folder: Path) -> int:
-    """When it was last used; 0 if it was removed meanwhile."""
-    try:
-        return folder.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
+            await self._kept.give_back(taken)
 
 
 def _read(folder: Path, path: str, limit_bytes: int) -> bytes | None:

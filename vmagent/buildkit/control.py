@@ -92,8 +92,6 @@ class Control:
     async def _prune(self, request: pb.PruneRequest, call: Call) -> AsyncIterator[pb.UsageRecord]:
         for record in await self.cache.prune(request):
             yield record
-        if request.all and not any(request.filter):
-            await self.solver.forget_contexts()
 
     async def _solve(self, request: pb.SolveRequest, call: Call) -> pb.SolveResponse:
         return await self.solve(request)

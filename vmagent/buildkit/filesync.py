@@ -64,8 +64,8 @@ def metadata(values: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
 
 async def fetch(
     session: Session, name: str, into: Path, selection: Selection, received: Received, on_disk: OnDisk
-) -> None:
-    """Make `into` equal to the selected files of the client's folder `name`.
+) -> int:
+    """Make `into` equal to the selected files of the client's folder `name`; the bytes in its files.
 
     What `into` has already is kept where it is equal. Raises EngineError if the client refuses or disconnects.
     """
@@ -82,6 +82,7 @@ async def fetch(
         async with session.caller.open(FILE_SYNC, Packet, metadata(wanted)) as stream:
             await _receive(stream, receiver, received, on_disk)
         await on_disk(receiver.finish)
+        return receiver.size
     finally:
         await on_disk(receiver.close)
 

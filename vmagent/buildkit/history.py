@@ -18,6 +18,7 @@ from vmagent.durable import publish, sweep
 from vmagent.errors import NotFound
 
 KEPT = 100  # builds; pinned ones do not count
+KEPT_BYTES = 64 << 20  # of their files
 _REF = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SUFFIX = ".build"
 
@@ -28,6 +29,7 @@ class History:
     def __init__(self, folder: Path, on_disk: OnDisk) -> None:
         self._folder, self._on_disk = folder, on_disk
         self._records: dict[str, pb.BuildHistoryRecord] = {}
+        self._sizes: dict[str, int] = {}  # of the files
         self._active: dict[str, pb.BuildHistoryRecord] = {}
         self._listeners: set[asyncio.Queue[pb.BuildHistoryEvent]] = set()
 
@@ -41,16 +43,19 @@ class History:
                 file.unlink()
             else:
                 self._records[record.Ref] = record
+                self._sizes[record.Ref] = file.stat().st_size
 
     def started(self, record: pb.BuildHistoryRecord) -> None:
         self._active[record.Ref] = record
         self._publish(pb.HISTORY_STARTED, record)
 
     async def ended(self, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
-        """Keep it, and forget the oldest beyond `KEPT`."""
+        """Keep it, and forget the oldest beyond `KEPT` and `KEPT_BYTES`."""
         self._active.pop(record.Ref, None)
         self._records[record.Ref] = record
-        surplus = _newest(one for one in self._records.values() if not one.pinned)[KEPT:]
+        if _REF.fullmatch(record.Ref):
+            self._sizes[record.Ref] = _size(record, reports)
+        surplus = self._surplus()
         for one in surplus:
             del self._records[one.Ref]  # before any wait: a build that ends meanwhile must not find it too
         for one in surplus:
@@ -58,6 +63,17 @@ class History:
         if _REF.fullmatch(record.Ref):
             await self._on_disk(_write, self._file(record.Ref), record, reports)
         self._publish(pb.HISTORY_COMPLETE, record)
+
+    def _surplus(self) -> list[pb.BuildHistoryRecord]:
+        """What goes beyond the limits. The newest build stays, however large it is."""
+        listed = _newest(one for one in self._records.values() if not one.pinned)
+        total, kept = 0, 0
+        for one in listed[:KEPT]:
+            total += self._sizes.get(one.Ref, 0)
+            if kept and total > KEPT_BYTES:
+                break
+            kept += 1
+        return listed[kept:]
 
     async def reports(self, ref: str) -> pb.StatusResponse | None:
         """Of a build that has ended; None if there is none."""
@@ -102,6 +118,7 @@ class History:
 
     async def _remove(self, record: pb.BuildHistoryRecord) -> None:
         """Remove the file of a record that is no longer in `_records`."""
+        self._sizes.pop(record.Ref, None)
         if _REF.fullmatch(record.Ref):
             await self._on_disk(_unlink, self._file(record.Ref))
         self._publish(pb.HISTORY_DELETED, record)
@@ -117,6 +134,10 @@ class History:
 def _newest(records: Iterable[pb.BuildHistoryRecord]) -> list[pb.BuildHistoryRecord]:
     """The newest first."""
     return sorted(records, key=lambda one: nanoseconds(one.CreatedAt), reverse=True)
+
+
+def _size(record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> int:
+    return 4 + record.ByteSize() + reports.ByteSize()
 
 
 def _write(file: Path, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:

@@ -18,6 +18,7 @@ from vmagent.builder.cache import PruneFilters
 from vmagent.builder.result import BuiltImage
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.caches import SessionCaches
+from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.exports import SessionExports
 from vmagent.buildkit.protobuf import timestamp
 from vmagent.buildkit.service import BuildKit, worker_record
@@ -34,7 +35,8 @@ async def connect(engine: Engine) -> BuildKit:
     caches = SessionCaches(engine.builder, asyncio.to_thread)
     exports = SessionExports(EngineImages(engine), caches, asyncio.to_thread)
     cache = EngineCache(engine.builder)
-    made = BuildKit(engine.data_root.builds, worker, engine.builder, exports, cache, caches, asyncio.to_thread)
+    history, kept = engine.data_root.build_history, KeptFolders(engine.builder.cache)
+    made = BuildKit(history, kept, worker, engine.builder, exports, cache, caches, asyncio.to_thread)
     await made.open()
     return made
 

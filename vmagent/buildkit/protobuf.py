@@ -42,6 +42,7 @@ class Message:
 
     def __init__(self, **fields: Any) -> None: ...
     def SerializeToString(self) -> bytes: ...  # type: ignore[empty-body]  # the library's class has the body
+    def ByteSize(self) -> int: ...  # type: ignore[empty-body]
     @classmethod
     def FromString(cls, data: bytes) -> Self: ...  # type: ignore[empty-body]
     def HasField(self, name: str) -> bool: ...  # type: ignore[empty-body]

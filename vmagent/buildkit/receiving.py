@@ -48,6 +48,7 @@ class Receiver:
         self._count = 0
         self._last: tuple[str, ...] = ()
         self.is_listed = False
+        self.size = 0  # bytes of the files that are listed
         os.makedirs(self._root, mode=0o700, exist_ok=True)
 
     @property
@@ -118,6 +119,7 @@ class Receiver:
                 _remove(where)
                 os.mkdir(where, 0o700)
             return False
+        self.size += about.size if kind == stat.S_IFREG else 0
         if kind == stat.S_IFLNK:
             if there is None or not stat.S_ISLNK(there.st_mode) or os.readlink(where) != about.linkname:
                 _remove(where)

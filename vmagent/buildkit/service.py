@@ -34,7 +34,8 @@ class BuildKit:
 
     def __init__(
         self,
-        folder: Path,
+        history: Path,
+        kept: KeptFolders,
         worker: pb.WorkerRecord,
         builder: Builds,
         exports: Exports,
@@ -42,20 +43,18 @@ class BuildKit:
         caches: SessionCaches,
         on_disk: OnDisk,
     ) -> None:
-        """`folder`: of the data root, for what clients have sent and for the history of builds."""
+        """`history`: the folder of the history of builds."""
         self._on_disk = on_disk
         self._sessions = Sessions()
-        self._kept = KeptFolders(folder / "contexts")
-        self._history = History(folder / "history", on_disk)
+        self._history = History(history, on_disk)
         self._jobs = jobs = Jobs()
-        solver = Solver(builder, caches, self._kept, on_disk)
+        solver = Solver(builder, caches, kept, on_disk)
         self._control = control = Control(jobs, self._sessions, solver, exports, cache, self._history, worker)
         gateway = Gateway(jobs, solver, [worker])
         self._services = Services({**control.methods(), **gateway.methods()})
 
     async def open(self) -> None:
         """Raises OSError."""
-        await self._on_disk(self._kept.open)
         await self._on_disk(self._history.open)
 
     def protocol(self) -> asyncio.Protocol:

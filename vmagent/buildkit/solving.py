@@ -79,10 +79,6 @@ class Solver:
     def __init__(self, builder: Builds, caches: SessionCaches, kept: KeptFolders, on_disk: OnDisk) -> None:
         self._builder, self._caches, self._kept, self._on_disk = builder, caches, kept, on_disk
 
-    async def forget_contexts(self) -> None:
-        """Remove what clients have sent, but for builds that run."""
-        await self._on_disk(self._kept.prune)
-
     async def answer(self, job: Job, name: str, options: Mapping[str, str]) -> subrequests.Metadata:
         """The answer to the question in `requestid`. Raises GRPCError or EngineError."""
         frontend.check_frontend(name, options)
