@@ -62,6 +62,11 @@ class DataRoot(NamedTuple):
         return self.path / "ingest"
 
     @property
+    def downloads(self) -> Path:
+        """Blobs as far as they were downloaded; see `vmagent.images.downloads`."""
+        return self.path / "downloads"
+
+    @property
     def trash(self) -> Path:
         """Renamed here, removed in the background; swept at start."""
         return self.path / "trash"

@@ -170,6 +170,7 @@ class BadRegistry(http.server.ThreadingHTTPServer):
         self.stalled: dict[str, threading.Event] = {}  # half of this blob is sent, the rest when the event is set
         self.reached = threading.Event()  # set when a stalled blob has begun
         self.ranges: list[str] = []
+        self.sent: dict[str, int] = {}  # bytes of each blob, at most what was written to the connection
         self.token = ""
         self.refresh_token = "r3fresh"
         self.users: dict[str, str] = {}
@@ -264,13 +265,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.ranges.append(asked)
             start = int(asked.removeprefix("bytes=").rstrip("-"))
             body, length, status = body[start:], length - start, 206
-        if (event := server.stalled.get(name)) is not None:
+        if (event := server.stalled.get(name)) is not None and not event.is_set():
             self._answer(status, body[: len(body) // 2], Content_Length=str(length))
             self.wfile.flush()
+            server.sent[name] = server.sent.get(name, 0) + len(body) // 2
             server.reached.set()
             event.wait(HANG_S)
             self.wfile.write(body[len(body) // 2 :])
-        elif (cut := server.cut_at.pop(name, None)) is not None:
+            return
+        server.sent[name] = server.sent.get(name, 0) + len(body)
+        if (cut := server.cut_at.pop(name, None)) is not None:
             self._answer(status, body[:cut], Content_Length=str(length))
             self.close_connection = True
         else:

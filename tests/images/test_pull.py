@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import os
+import random
 import select
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from tests.images.kit import (
 from tests.support.limits import HANG_S
 from vmagent.errors import EngineError, NotFound, Unauthorized
 from vmagent.images.layer import Kind
+from vmagent.images.registry import BLOCK
 from vmagent.linux import mounts
 
 NewStore = Callable[..., Driver]
@@ -381,3 +383,62 @@ def test_a_pull_without_a_tag_brings_all_of_them(registry: str, new_store: NewSt
     assert sorted(line["id"] for line in lines if line["status"] == "Pulling from all") == ["0", "1"]
     assert {driver.store.resolve(f"{registry}/all:{n}").id for n in (0, 1)} == {image.id for image in images}
     assert json.loads(images[0].manifest)["schemaVersion"] == 2
+
+
+@pytest.fixture
+def cut_short(bad: BadRegistry, new_store: NewStore) -> tuple[MadeImage, Driver]:
+    """A client that left while half of the second layer was there, and a store that was opened since."""
+    image = MadeImage(BASE, tar_of(Entry("noise", random.Random(7).randbytes(4 * BLOCK))))
+    bad.add(image)
+    first, last = map(digest, image.packed)
+    bad.stalled[last] = threading.Event()
+    driver = new_store()
+    files = [driver.root.downloads / name.removeprefix("sha256:") for name in (first, last)]
+
+    async def pull() -> None:
+        async with contextlib.aclosing(driver.images.pull(f"{bad.address}/x", tag="latest")) as lines:
+            async for _ in lines:
+                pass
+
+    async def leave() -> None:
+        pulling = asyncio.create_task(pull())
+        wanted = [len(image.packed[0]), len(image.packed[1]) // 2 // BLOCK * BLOCK]
+        async with asyncio.timeout(HANG_S):
+            while True:
+                if [path.stat().st_size if path.exists() else 0 for path in files] == wanted:
+                    break
+                await asyncio.sleep(0.01)  # no event says what is in the files
+        pulling.cancel()
+        await asyncio.wait([pulling])
+
+    driver.run(leave())
+    bad.stalled[last].set()
+    return image, new_store()
+
+
+def test_a_pull_that_was_cut_short_goes_on_after_a_restart(
+    bad: BadRegistry, cut_short: tuple[MadeImage, Driver]
+) -> None:
+    image, driver = cut_short
+    driver.pull(f"{bad.address}/x:latest")
+    assert bad.sent[digest(image.packed[0])] == len(image.packed[0])
+    assert bad.sent[digest(image.packed[1])] <= len(image.packed[1]) + BLOCK
+    assert driver.store.resolve(f"{bad.address}/x").id == image.id
+    assert list(driver.root.downloads.iterdir()) == []
+
+
+def test_what_a_power_cut_has_left_of_a_download_is_fetched_anew(
+    bad: BadRegistry, cut_short: tuple[MadeImage, Driver]
+) -> None:
+    image, driver = cut_short
+    for path in driver.root.downloads.iterdir():
+        path.write_bytes(bytes(path.stat().st_size))  # as ext4 leaves a file whose data was not written
+    driver.pull(f"{bad.address}/x:latest")
+    assert driver.store.resolve(f"{bad.address}/x").id == image.id
+
+
+def test_a_prune_of_images_removes_what_cut_pulls_have_left(cut_short: tuple[MadeImage, Driver]) -> None:
+    image, driver = cut_short
+    freed = driver.run(driver.images.prune())["SpaceReclaimed"]
+    assert freed == len(image.packed[0]) + len(image.packed[1]) // 2 // BLOCK * BLOCK
+    assert list(driver.root.downloads.iterdir()) == []

@@ -89,18 +89,24 @@ class Job:
         expected: Expected | None = None,
         diff_id: str | None = None,
         on_plain: Callable[[int], None] | None = None,
+        download: Path | None = None,
     ) -> Layer:
         """Take one layer from the stream `raw`.
 
         With `expected`, `raw` must be that blob to the byte; with `diff_id`, its plain tar must have that digest.
-        `on_plain` is called with the size of each plain block. Raises ImageFault, OSError; the layer's half-made
-        folder stays in the job, which the engine throws away whole.
+        `on_plain` is called with the size of each plain block. `download`: a file for `raw`, which stays; what it
+        has already is overwritten from its beginning. Raises ImageFault, OSError; the layer's half-made folder stays in
+        the job, which the engine throws away whole.
         """
         work = Path(tempfile.mkdtemp(dir=self.folder))
         compression, raw = peek(raw)
         keep_raw = expected is not None or compression in (Compression.GZIP, Compression.ZSTD)
         with contextlib.ExitStack() as stack:
-            incoming = _Incoming(raw, stack.enter_context((work / "blob").open("wb")) if keep_raw else None, expected)
+            kept = download or work / "blob"
+            fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600) if keep_raw else -1
+            if fd >= 0:
+                stack.callback(os.close, fd)
+            incoming = _Incoming(raw, fd, expected)
             received = stack.enter_context(Stage("receive", incoming, _RAW_DEPTH))
             plain: Iterable[bytes] = received
             if compression is not Compression.NONE:
@@ -117,7 +123,9 @@ class Job:
                 raise ImageFault(f"layer verification failed: its content is {found}, the image says {diff_id}")
             blob = incoming.blob(compression) if keep_raw else made.repacked()
         layer = made.layer(found, blob)
-        if blob is not None:
+        if blob is not None and download is not None:
+            os.link(download, self.blobs / hex_of(blob.digest))
+        elif blob is not None:
             os.rename(work / "blob", self.blobs / hex_of(blob.digest))
         final = self.layers / hex_of(found)
         layer.write(made.folder)
@@ -157,11 +165,10 @@ class Job:
 
 
 class _Incoming:
-    """The incoming blob: hashed, counted, and written to `file` if it is kept."""
+    """The incoming blob: hashed, counted, and written to `fd` if it is kept (else -1)."""
 
-    def __init__(self, blocks: Iterable[bytes], file: object, expected: Expected | None) -> None:
-        self._blocks = blocks
-        self._fd = file.fileno() if file is not None else -1  # type: ignore[attr-defined] # a raw write is all we need
+    def __init__(self, blocks: Iterable[bytes], fd: int, expected: Expected | None) -> None:
+        self._blocks, self._fd = blocks, fd
         self._expected = expected
         self._hash = hashlib.sha256()
         self._size = 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.errors import EngineError
+from vmagent.images import downloads
 from vmagent.images.layer import hex_of
 from vmagent.images.records import ImageRecord
 from vmagent.images.reference import Reference
@@ -101,6 +102,7 @@ class Pull:
             id=found["id"], layers=tuple(layer["diff_id"] for layer in found["layers"]), manifest=found["manifest"]
         )
         await store.publish(folder, [record], dict.fromkeys(keys, record.id))
+        await asyncio.to_thread(downloads.forget, store.root.downloads, [layer["digest"] for layer in missing])
         return old is None or old.id != found["id"]
 
     async def _layer(self, folder: Path, layer: Mapping[str, Any], authorization: str) -> None:
@@ -114,7 +116,8 @@ class Pull:
             self._say(layer, "Download complete", {})
             self._say(layer, "Extracting", {**detail, "current": 0})
 
-        job = {**self._job("layer", folder), "authorization": authorization, **layer}
+        kept = str(self._store.root.downloads)
+        job = {**self._job("layer", folder), "authorization": authorization, "downloads": kept, **layer}
         await self._store.pool.run(job, (), on_event)
         self._say(layer, "Extracting", {"current": layer["size"], "total": layer["size"]})
         self._say(layer, "Pull complete", {})

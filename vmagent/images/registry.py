@@ -329,9 +329,9 @@ class Registry:
             raise ImageFault(f"{what} is larger than {limit} bytes")
         return bytes(data)
 
-    def blob(self, expected: Expected) -> Iterator[bytes]:
-        """A blob's bytes as they come, unchecked but for the length announced. Raises ImageFault."""
-        at = 0
+    def blob(self, expected: Expected, start: int = 0) -> Iterator[bytes]:
+        """A blob's bytes from `start` on as they come, unchecked but for the length announced. Raises ImageFault."""
+        at = start
         failures = 0
         while at < expected.size:
             headers = {"Range": f"bytes={at}-"} if at else {}

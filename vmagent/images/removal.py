@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vmagent.errors import Conflict
-from vmagent.images import views
+from vmagent.images import downloads, views
 from vmagent.images.filters import PRUNE_KEYS, Filters, Wanted
 from vmagent.images.layer import hex_of
 from vmagent.images.reference import Reference
@@ -125,4 +126,5 @@ async def prune(store: Store, filters: Filters, users: Users) -> dict[str, Any]:
             continue
         deleted += await _untag(store, record.id, [name for name, _ in references])
         deleted += await _delete(store, record.id)
-    return {"ImagesDeleted": deleted or None, "SpaceReclaimed": max(0, before - store.disk_usage())}
+    freed = await asyncio.to_thread(downloads.sweep, store.root.downloads)
+    return {"ImagesDeleted": deleted or None, "SpaceReclaimed": max(0, before - store.disk_usage()) + freed}

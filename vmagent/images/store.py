@@ -25,7 +25,7 @@ from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import BadRequest, NotFound
 from vmagent.helpers.pool import WorkerPool
 from vmagent.images import config as image_config
-from vmagent.images import erofs, records
+from vmagent.images import downloads, erofs, records
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import WORKER, ImageFault, engine_error
 from vmagent.images.folders import LayerFolders
@@ -134,8 +134,10 @@ class Store:
 
     def _load(self) -> None:
         root = self.root
-        for folder in (root.path, root.blobs.parent, root.blobs, root.layers, root.images, root.ingest, root.trash):
+        own = (root.blobs.parent, root.blobs, root.layers, root.images, root.ingest, root.downloads, root.trash)
+        for folder in (root.path, *own):
             folder.mkdir(mode=0o711 if folder == root.path else 0o700, parents=True, exist_ok=True)
+        downloads.sweep(root.downloads, older_than_s=downloads.KEPT_S)
         self.is_new = not (root.images / records.REFERENCES).exists()
         self._trash.move(root.ingest.iterdir())
         sweep(root.images)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.images import archive, config, resolve, saving, uploading
+from vmagent.images.downloads import Download
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected, Job, file_blocks
 from vmagent.images.layer import Blob, Kind, Layer, hex_of
@@ -26,6 +27,10 @@ Emit = Callable[[Message], None]
 TITLE = "cove-images"
 EVENT_INTERVAL_S = 0.1
 _REMOVE_TRIES = 3  # names vanish while another process deletes the same tree
+
+
+class _WrongContent(ImageFault):
+    """A layer's bytes arrived and are not what they must be."""
 
 
 class Worker:
@@ -161,22 +166,62 @@ class Worker:
 
     def op_layer(self, job: Message, fds: list[int]) -> Message:
         """Fetch one layer into the job's folder; flushed if the job is for this layer alone."""
-        expected = Expected(job["digest"], job["size"])
+        with contextlib.ExitStack() as stack:
+            registry = stack.enter_context(_registry(job))
+            work = stack.enter_context(_ingest(job))
+            download = None
+            if job.get("downloads"):
+                download = Download.open(Path(job["downloads"]), job["digest"], job["size"])
+            if download is not None:
+                stack.enter_context(download)
+            try:
+                self._fetch(job, registry, work, download)
+            except _WrongContent:
+                if download is None:
+                    raise
+                if not download.size:
+                    download.path.unlink()
+                    raise
+                download.discard()
+                self._fetch(job, registry, work, download)
+            if job.get("is_alone"):
+                work.flush()
+        return {}
 
-        def received(registry: Registry) -> Iterator[bytes]:
+    def _fetch(self, job: Message, registry: Registry, work: Job, download: Download | None) -> None:
+        """Take one layer: what an earlier pull has left of it, then the rest from the registry.
+
+        Raises ImageFault, _WrongContent if all that came from the registry arrived, but is not the layer.
+        """
+        expected = Expected(job["digest"], job["size"])
+        is_broken_off = False
+
+        def blocks() -> Iterator[bytes]:
+            nonlocal is_broken_off
+            if download is not None:
+                yield from download.blocks()
+            try:
+                yield from registry.blob(expected, 0 if download is None else download.size)
+            except ImageFault:
+                is_broken_off = True
+                raise
+
+        def received() -> Iterator[bytes]:
             done = 0
-            for block in registry.blob(expected):
+            for block in blocks():
                 yield block  # consumed, so hashed and written, before it is reported
                 done += len(block)
                 event = {"state": "downloading", "current": done, "total": expected.size}
                 self.progress(event, is_last=False)
             self.emit({"state": "downloaded", "current": done, "total": expected.size})
 
-        with _registry(job) as registry, _ingest(job) as work:
-            work.add_layer(received(registry), expected=expected, diff_id=job["diff_id"])
-            if job.get("is_alone"):
-                work.flush()
-        return {}
+        path = None if download is None else download.path
+        try:
+            work.add_layer(received(), expected=expected, diff_id=job["diff_id"], download=path)
+        except ImageFault as e:
+            if is_broken_off:
+                raise
+            raise _WrongContent(str(e), e.kind) from e
 
     def op_flush(self, job: Message, fds: list[int]) -> Message:
         """Flush the job's folder to the disk; the descriptor is the folder's, opened before the first write."""
