@@ -8,6 +8,7 @@ import re
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -181,6 +182,37 @@ def test_the_cache_is_shown_and_pruned(own_engine: NativeEngine, context: Path) 
     assert "RUN" not in own_engine.buildx("buildx", "du", "--verbose").stdout
     again = own_engine.buildx("build", "--progress=plain", context)
     assert "CACHED" not in again.stderr.partition("RUN")[2]
+
+
+def test_several_platforms(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
+    write(context, "FROM scratch\nARG TARGETARCH\nCOPY f /$TARGETARCH\nLABEL a=b\n")
+    build = ("build", "-q", "--platform", "linux/amd64,linux/arm64", "-t", "cvt/many:1")
+    out = tmp_path / "out"
+    engine.buildx(*build, "-o", str(out), context)
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {
+        "linux_amd64/amd64", "linux_arm64/arm64",
+    }  # fmt: skip
+    engine.buildx(*build, "-o", f"type=oci,dest={tmp_path / 'oci.tar'}", context)
+    with tarfile.open(tmp_path / "oci.tar") as tar:
+
+        def document(name: str) -> dict[str, Any]:
+            file = tar.extractfile(name)
+            assert file is not None
+            found: dict[str, Any] = json.load(file)
+            return found
+
+        def blob(descriptor: dict[str, Any]) -> dict[str, Any]:
+            return document("blobs/sha256/" + descriptor["digest"].removeprefix("sha256:"))
+
+        (named,) = document("index.json")["manifests"]
+        assert named["annotations"]["io.containerd.image.name"] == "docker.io/cvt/many:1"
+        index = blob(named)
+        assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+        assert [blob(blob(one)["config"])["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+    refused = engine.buildx(*build, context, check=False)
+    assert "the moby exporter takes one platform, and 2 were built" in refused.stderr
+    sbom = engine.buildx("build", "--sbom=true", context, check=False)
+    assert "Attestations are not supported" in sbom.stderr  # buildx says so itself
 
 
 def test_what_a_client_has_sent_is_shown_and_pruned(own_engine: NativeEngine, context: Path) -> None:

@@ -199,21 +199,22 @@ class Builder:
             self._store.emit("tag", image_id, one.familiar)
         return image_id
 
-    async def archive(self, image: BuiltImage, names: Sequence[str]) -> AsyncGenerator[bytes, None]:
-        """The image as a tar, for `docker load` and OCI tools; it does not become an image of the store.
+    async def archive(self, images: Sequence[BuiltImage], names: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        """The images as a tar, for `docker load` and OCI tools; they do not become images of the store.
 
         Raises EngineError.
         """
         before = set(self._store.images)
-        image_id = await self.store(image, ())
-        chunks = exporting.archive(self._images, self._store, image_id, names, is_temporary=image_id not in before)
+        ids = [await self.store(image, ()) for image in images]
+        temporary = {image_id: image_id not in before for image_id in ids}
+        chunks = exporting.archive(self._images, self._store, temporary, names)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
 
-    def files(self, image: BuiltImage) -> contextlib.AbstractAsyncContextManager[Path]:
-        """A folder with the image's files. Raises BuildError, OSError."""
-        return exporting.files(self._store, self._layering.run, image)
+    def files(self, images: Sequence[BuiltImage]) -> contextlib.AbstractAsyncContextManager[Path]:
+        """A folder with the image's files; of several ones, with a folder each. Raises BuildError, OSError."""
+        return exporting.files(self._store, self._layering.run, images)
 
     # --- the cache
 

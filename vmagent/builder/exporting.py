@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +17,43 @@ Run = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 async def archive(
-    images: ImageStore, store: Store, image_id: str, names: Sequence[str], *, is_temporary: bool
+    images: ImageStore, store: Store, ids: Mapping[str, bool], names: Sequence[str]
 ) -> AsyncGenerator[bytes, None]:
-    """A tar for `docker load` and OCI tools. `is_temporary`: no longer an image of the store afterwards.
+    """A tar for `docker load` and OCI tools; of several images, an OCI layout with their index.
 
-    Raises EngineError.
+    `ids`: with whether the image is temporary, and no longer one of the store afterwards. Raises EngineError.
     """
-    hold = store.hold(image_id)
-    try:
-        if is_temporary:
-            await store.forget(image_id)  # hidden now, and gone with the hold
-        async with contextlib.aclosing(images.save_as({image_id: list(names)})) as chunks:
+    with contextlib.ExitStack() as stack:
+        for image_id, is_temporary in ids.items():
+            stack.callback(store.hold(image_id).release)
+            if is_temporary:
+                await store.forget(image_id)  # hidden now, and gone with the hold
+        if len(ids) == 1:
+            saved = images.save_as({image_id: list(names) for image_id in ids})
+        else:
+            saved = images.save_as(dict.fromkeys(ids, ()), names)
+        async with contextlib.aclosing(saved) as chunks:
             async for chunk in chunks:
                 yield chunk
-    finally:
-        hold.release()
 
 
 @contextlib.asynccontextmanager
-async def files(store: Store, run: Run, image: BuiltImage) -> AsyncIterator[Path]:
-    """A folder with the image's files, until the exit. Raises BuildError, OSError."""
+async def files(store: Store, run: Run, images: Sequence[BuiltImage]) -> AsyncIterator[Path]:
+    """A folder with the image's files, until the exit; of several images, with a folder each such as `linux_amd64`.
+
+    Raises BuildError, OSError.
+    """
     async with store.ingest() as folder:
         await asyncio.to_thread(folder.mkdir, 0o700)
-        root = {"lowers": await store.stack_lowers(image.layers)}
         into = folder / "files"
-        job = {"op": "materialize", "root": root, "path": "/", "into": str(into), "is_context": False}
-        job["place"] = str(folder / "view")
-        await run(job)
+        if len(images) > 1:
+            await asyncio.to_thread(into.mkdir)
+        for number, image in enumerate(images):
+            root = {"lowers": await store.stack_lowers(image.layers)}
+            target = into / image.platform.replace("/", "_") if len(images) > 1 else into
+            job = {"op": "materialize", "root": root, "path": "/", "into": str(target), "is_context": False}
+            job["place"] = str(folder / f"view-{number}")
+            await run(job)
         yield into
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,11 +40,11 @@ class Images(Protocol):
     def push(self, name: str, auth: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Send the named image to its registry; the lines of the API's stream. Raises EngineError."""
 
-    def archive(self, image: BuiltImage, names: list[str]) -> AsyncGenerator[bytes, None]:
-        """The image as a tar, for `docker load` and OCI tools. Raises EngineError."""
+    def archive(self, images: Sequence[BuiltImage], names: list[str]) -> AsyncGenerator[bytes, None]:
+        """The image as a tar, for `docker load` and OCI tools; several ones with their index. Raises EngineError."""
 
-    def files(self, image: BuiltImage) -> AbstractAsyncContextManager[Path]:
-        """A folder with the image's files. Raises EngineError."""
+    def files(self, images: Sequence[BuiltImage]) -> AbstractAsyncContextManager[Path]:
+        """A folder with the image's files; of several ones, with a folder each. Raises EngineError."""
 
     def packed(self, folder: Path) -> AsyncGenerator[bytes, None]:
         """The folder as a tar. Raises EngineError."""
@@ -106,24 +106,24 @@ class SessionExports:
     async def _as_archive(self, job: Job, exporter: pb.Exporter, number: int, result: BuildResult) -> Mapping[str, str]:
         if exporter.Attrs.get("tar", "") in ("false", "0"):
             raise InvalidBuild(f"the {exporter.Type} exporter writes a tar: tar=false is not supported")
-        image = _only(result, exporter)
+        images = result.images if exporter.Type == "oci" else [_only(result, exporter)]
         names = names_of(exporter)
         kind = "docker image format" if exporter.Type == "docker" else "oci image format"
         report = ExportReport(job.status, f"exporting to {kind}")
         with report, report.step("sending tarball"):
-            await send_bytes(job.session, self._images.archive(image, names), number, {})
+            await send_bytes(job.session, self._images.archive(images, names), number, {})
         return {"image.name": ",".join(names)} if names else {}
 
     async def _as_tar(self, job: Job, number: int, result: BuildResult) -> None:
         report = ExportReport(job.status, "exporting to client tarball")
         with report, report.step("sending tarball"):
-            async with self._images.files(_only(result, None)) as folder:
+            async with self._images.files(result.images) as folder:
                 await send_bytes(job.session, self._images.packed(folder), number, {})
 
     async def _as_tree(self, job: Job, number: int, result: BuildResult) -> None:
         report = ExportReport(job.status, "exporting to client directory")
         with report, report.step("copying files"):
-            async with self._images.files(_only(result, None)) as folder:
+            async with self._images.files(result.images) as folder:
                 await send_tree(job.session, folder, number, self._on_disk)
 
 
@@ -140,10 +140,12 @@ def names_of(exporter: pb.Exporter) -> list[str]:
     return [Reference.parse(name).with_default_tag().key for name in given]
 
 
-def _only(result: BuildResult, exporter: pb.Exporter | None) -> BuiltImage:
+def _only(result: BuildResult, exporter: pb.Exporter) -> BuiltImage:
     if len(result.images) != 1:
-        what = "this export" if exporter is None else f"the {exporter.Type} exporter"
-        raise InvalidBuild(f"{what} takes one platform, and {len(result.images)} were built")
+        raise InvalidBuild(
+            f"the {exporter.Type} exporter takes one platform, and {len(result.images)} were built: use --output with"
+            " type=oci, tar or local"
+        )
     return result.images[0]
 
 

@@ -53,11 +53,11 @@ class EngineImages:
     def push(self, name: str, auth: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         return self._engine.images.push(name, auth=auth)
 
-    def archive(self, image: BuiltImage, names: Sequence[str]) -> AsyncGenerator[bytes, None]:
-        return self._engine.builder.archive(image, names)
+    def archive(self, images: Sequence[BuiltImage], names: Sequence[str]) -> AsyncGenerator[bytes, None]:
+        return self._engine.builder.archive(images, names)
 
-    def files(self, image: BuiltImage) -> AbstractAsyncContextManager[Path]:
-        return self._engine.builder.files(image)
+    def files(self, images: Sequence[BuiltImage]) -> AbstractAsyncContextManager[Path]:
+        return self._engine.builder.files(images)
 
     def packed(self, folder: Path) -> AsyncGenerator[bytes, None]:
         return exporting.packed(folder)

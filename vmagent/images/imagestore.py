@@ -352,8 +352,13 @@ class ImageStore:
             async for chunk in chunks:
                 yield chunk
 
-    async def save_as(self, names: Mapping[str, Sequence[str]]) -> AsyncGenerator[bytes, None]:
-        """As `save`: images by their ids, with the names (keys of references) that they get in the archive."""
+    async def save_as(
+        self, names: Mapping[str, Sequence[str]], index_names: Sequence[str] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """As `save`: images by their ids, with the names (keys of references) that they get in the archive.
+
+        `index_names`: they are the platforms of one image index of these names, and have none themselves.
+        """
         with contextlib.ExitStack() as stack:
             for image_id in names:
                 stack.callback(self._store.hold(image_id).release)
@@ -361,7 +366,8 @@ class ImageStore:
                 {"id": image_id, "layers": self._store.image(image_id).layers, "names": [*keys]}
                 for image_id, keys in names.items()
             ]
-            job = {"op": "save", "data_root": str(self._store.root.path), "images": images}
+            job: dict[str, Any] = {"op": "save", "data_root": str(self._store.root.path), "images": images}
+            job["index_names"] = None if index_names is None else [*index_names]
             async with contextlib.aclosing(run_with_output(self._store.pool, job)) as chunks:
                 async for chunk in chunks:
                     yield chunk

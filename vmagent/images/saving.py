@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vmagent.images import config as image_config
 from vmagent.images import tarwriter
 from vmagent.images.compression import decompress
 from vmagent.images.faults import ImageFault
@@ -91,12 +92,18 @@ class _Out:
         write_all(self._fd, tarwriter.END)
 
 
-def save(fd: int, data_root: DataRoot, images: Sequence[Mapping[str, Any]]) -> None:
-    """Write `images` ({"id", "layers", "names": keys of references}) to `fd`. Raises ImageFault, OSError."""
+def save(
+    fd: int, data_root: DataRoot, images: Sequence[Mapping[str, Any]], index_names: Sequence[str] | None = None
+) -> None:
+    """Write `images` ({"id", "layers", "names": keys of references}) to `fd`. Raises ImageFault, OSError.
+
+    `index_names`: the images are the platforms of one image index, which has these names.
+    """
     out = _Out(fd)
     for folder in ("blobs", "blobs/sha256"):
         out.folder(folder)
     index: list[dict[str, Any]] = []
+    platforms: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for image in images:
         config = (data_root.blobs / hex_of(image["id"])).read_bytes()
@@ -110,14 +117,10 @@ def save(fd: int, data_root: DataRoot, images: Sequence[Mapping[str, Any]]) -> N
             "layers": [{"mediaType": _LAYER, "digest": layer.diff_id, "size": layer.tar_size} for layer in layers],
         }
         descriptor = {"mediaType": _MANIFEST, **out.blob(json.dumps(manifest).encode())}
-        for name in image["names"]:
-            tag = {
-                "io.containerd.image.name": name,
-                "org.opencontainers.image.ref.name": name.rpartition(":")[2],
-            }
-            index.append({**descriptor, "annotations": tag})
-        if not image["names"]:
-            index.append(descriptor)
+        parsed = image_config.parse(config)
+        platform = {key: parsed[key] for key in ("architecture", "os", "variant") if parsed.get(key)}
+        platforms.append({**descriptor, "platform": platform})
+        index += _named(descriptor, image["names"])
         entries.append(
             {
                 "Config": _BLOBS + hex_of(image["id"]),
@@ -125,7 +128,20 @@ def save(fd: int, data_root: DataRoot, images: Sequence[Mapping[str, Any]]) -> N
                 "Layers": [_BLOBS + hex_of(layer.diff_id) for layer in layers],
             }
         )
+    if index_names is not None:
+        content = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": platforms}).encode()
+        index = _named({"mediaType": _INDEX, **out.blob(content)}, index_names)
     out.file("index.json", json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": index}).encode())
-    out.file("manifest.json", json.dumps(entries).encode())
+    if index_names is None:  # docker's own form has no indexes
+        out.file("manifest.json", json.dumps(entries).encode())
     out.file("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     out.end()
+
+
+def _named(descriptor: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """A descriptor for index.json under each of its names."""
+    tags = [
+        {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
+        for name in names
+    ]
+    return [{**descriptor, "annotations": tag} for tag in tags] or [dict(descriptor)]

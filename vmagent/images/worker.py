@@ -70,7 +70,7 @@ class Worker:
         return {"images": [{"id": one.id, "layers": one.layers, "references": one.references} for one in loaded]}
 
     def op_save(self, job: Message, fds: list[int]) -> Message:
-        saving.save(fds[0], _root(job), job["images"])
+        saving.save(fds[0], _root(job), job["images"], job["index_names"])
         return {}
 
     def op_push_layer(self, job: Message, fds: list[int]) -> Message:
