@@ -1,12 +1,13 @@
-"""`cove context`: where containers run. ls, use, show."""
+"""`cove context`: where containers run. ls, use, show, and docker's own context: install, uninstall."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop import context
+from desktop import context, dockercontext
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.table import Row, show
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 SPEC = Spec(
     name="context",
-    usage="ls | use NAME | show [--host]",
+    usage="ls | use NAME | show [--host] | install | uninstall",
     summary="Choose where containers run",
     least=1,
     mixed=False,
     more="Commands:\n  ls          List the contexts\n  use NAME    Run there from now on (vm, native)\n"
-    "  show        The context in use; with --host its address, for DOCKER_HOST",
+    "  show        The context in use; with --host its address, for DOCKER_HOST\n"
+    "  install     Make docker's context “cove” for the engine in use: docker context use cove\n"
+    "  uninstall   Remove docker's context “cove”",
 )
 LS = Spec(
     name="context ls",
@@ -42,12 +45,14 @@ SHOW = Spec(
     most=0,
     flags=(Flag("host", help="Its address, as DOCKER_HOST takes it"),),
 )
+INSTALL = Spec(name="context install", usage="", summary="Make docker's context “cove” for the engine in use", most=0)
+UNINSTALL = Spec(name="context uninstall", usage="", summary="Remove docker's context “cove”", most=0)
 _COLUMNS = {"Name": "NAME", "Description": "DESCRIPTION", "DockerEndpoint": "ENDPOINT"}
 
 
 def main(argv: Sequence[str], app: App) -> int:
     verb, *rest = parse(SPEC, argv).args
-    verbs = {"ls": _ls, "list": _ls, "use": _use, "show": _show}
+    verbs = {"ls": _ls, "list": _ls, "use": _use, "show": _show, "install": _install, "uninstall": _uninstall}
     if verb not in verbs:
         raise Failure(f"cove: unknown command: cove context {verb}", hint="\nRun 'cove context --help'")
     return verbs[verb](rest, app)
@@ -92,4 +97,30 @@ def _show(argv: Sequence[str], app: App) -> int:
     flags = parse(SHOW, argv)
     chosen = app.context()
     print(chosen.endpoint if flags.on("host") else chosen.name)
+    return 0
+
+
+def _install(argv: Sequence[str], app: App) -> int:
+    parse(INSTALL, argv)
+    chosen = app.context()
+    if chosen.source == "DOCKER_HOST":  # that is docker's own choice, and no engine of ours
+        environ = {name: value for name, value in app.environ.items() if name != "DOCKER_HOST"}
+        chosen = context.resolve(app.paths, environ)
+    host = str(chosen.endpoint)
+    try:
+        is_new = dockercontext.install(dockercontext.config_folder(app.environ, Path.home()), host)
+    except (dockercontext.DockerContextError, OSError) as e:
+        raise Failure(str(e)) from e
+    print(f"docker's context “{dockercontext.NAME}” {'was made' if is_new else 'was changed'}: {host}")
+    print(f"Use it: docker context use {dockercontext.NAME}")
+    return 0
+
+
+def _uninstall(argv: Sequence[str], app: App) -> int:
+    parse(UNINSTALL, argv)
+    try:
+        was_there = dockercontext.uninstall(dockercontext.config_folder(app.environ, Path.home()))
+    except (dockercontext.DockerContextError, OSError) as e:
+        raise Failure(str(e)) from e
+    print(f"docker's context “{dockercontext.NAME}” {'is removed' if was_there else 'does not exist'}")
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ import pytest
 from desktop import context
 from desktop.client.http import Endpoint
 from desktop.paths import HostPaths, host_paths
+from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
+from tests.support.tools import docker_cli
 
 
 @pytest.fixture
@@ -53,3 +58,34 @@ def test_a_broken_configuration_is_named(paths: HostPaths, text: str) -> None:
 def test_an_address_that_is_none_is_refused(paths: HostPaths, address: str) -> None:
     with pytest.raises(context.ContextError):
         context.resolve(paths, {}, host=address)
+
+
+def test_docker_uses_the_context_that_is_installed(engine: NativeEngine, tmp_path: Path) -> None:
+    """By the real docker command line."""
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "COVE_HOME": str(tmp_path / "cove")}
+
+    def run(*words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [str(word) for word in words]
+        return subprocess.run(
+            command, env={**environ, **more}, capture_output=True, text=True, timeout=HANG_S, check=False
+        )
+
+    cove, docker = Path(sys.executable).with_name("cove"), docker_cli()
+    assert "was made: unix:///elsewhere" in run(cove, "context", "install", COVE_HOST="unix:///elsewhere").stdout
+    # The variable of docker itself is not what the context is for.
+    done = run(cove, "context", "install", COVE_HOST=engine.host, DOCKER_HOST="unix:///other")
+    assert f"was changed: {engine.host}" in done.stdout
+    assert "cove" in run(docker, "context", "ls", "--format", "{{.Name}}").stdout.split()
+    assert run(docker, "context", "use", "cove").returncode == 0
+    assert run(docker, "info", "--format", "{{.OperatingSystem}}").returncode == 0
+    used = run(cove, "context", "uninstall")
+    assert (used.returncode, "docker context use default" in used.stderr) == (1, True)
+    assert run(docker, "context", "use", "default").returncode == 0
+    assert "is removed" in run(cove, "context", "uninstall").stdout
+    assert "does not exist" in run(cove, "context", "uninstall").stdout
+    assert run(docker, "context", "ls", "--format", "{{.Name}}").stdout.split() == ["default"]
+    assert run(docker, "context", "create", "cove", "--docker", "host=unix:///mine").returncode == 0
+    for verb in ("install", "uninstall"):
+        refused = run(cove, "context", verb)
+        assert (refused.returncode, "docker context rm cove" in refused.stderr) == (1, True)
+    assert "unix:///mine" in run(docker, "context", "inspect", "cove").stdout
