@@ -180,6 +180,19 @@ def heard(port: int, address: str = "127.0.0.1") -> bytes:
     raise AssertionError("nothing was heard")
 
 
+def begun(port: int) -> tuple[socket.socket, int]:
+    """A connection that has brought its first bytes, and how many. Repeated until the container's server listens."""
+    deadline = time.monotonic() + HANG_S
+    while True:
+        connection = socket.create_connection(("127.0.0.1", port), HANG_S)
+        with contextlib.suppress(ConnectionError):
+            if data := connection.recv(1 << 16):
+                return connection, len(data)
+        connection.close()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # no event announces a container's listener
+
+
 def refused(port: int, address: str = "127.0.0.1") -> bool:
     try:
         socket.create_connection((address, port), HANG_S).close()
@@ -233,6 +246,28 @@ def test_a_port_that_is_taken_fails_the_start_with_dockers_message(clean: Native
     assert heard(port) == b"hello\n"
     failed = clean.docker("run", "--rm", "-p", f"{port}:80", IMAGE, "true", check=False)
     assert f"Bind for 0.0.0.0:{port} failed: port is already allocated" in failed.stderr
+
+
+def test_a_download_is_not_disturbed_by_ports_that_come_and_go(clean: NativeEngine) -> None:
+    size, count = 64 << 20, 6
+    source = free_port()
+    send = f"dd if=/dev/zero bs=64k count={size >> 16} 2>/dev/null | nc -l -p 80"
+    clean.docker("run", "-d", "--name", "source", "-p", f"127.0.0.1:{source}:80", IMAGE, "sh", "-c", send)
+    used: list[int] = []
+    download, got = begun(source)
+    with download:
+        for _ in range(count):
+            port = free_port()
+            ports = ("-p", f"127.0.0.1:{port}:80", "-p", f"127.0.0.1:{port}:53/udp")
+            clean.docker("run", "-d", "--name", "comes", *ports, IMAGE, "sh", "-c", TALK)
+            assert heard(port) == b"hello\n"
+            got += len(download.recv(1 << 20))
+            clean.docker("rm", "-f", "comes")
+            used.append(port)
+        while data := download.recv(1 << 20):
+            got += len(data)
+    assert got == size
+    assert all(refused(port) for port in used)
 
 
 def test_datagrams_find_their_way_back_to_each_client(clean: NativeEngine) -> None:
