@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import itertools
 import json
@@ -345,3 +346,19 @@ def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm, busybox: 
     vm.cove("vm", "reset", "--yes")
     assert not vm.paths.data_disk.exists()
     assert vm.state().state == "stopped"
+
+
+def test_containers_reach_what_listens_on_the_hosts_loopback(vm: Vm, busybox: str) -> None:
+    talk = "printf hello | nc -w 60 $0 $1"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(HANG_S)
+        port = str(server.getsockname()[1])
+        with concurrent.futures.ThreadPoolExecutor(1) as threads:
+            for name, *more in (("host.docker.internal",), ("x", "--add-host", "x:host-gateway")):
+                run = ("run", "--rm", *more, busybox, "sh", "-c", talk, name, port)
+                running = threads.submit(vm.docker, *run)
+                connection, _ = server.accept()
+                with connection:
+                    assert connection.recv(5) == b"hello"
+                    connection.sendall(b"from the host")
+                assert running.result().stdout == "from the host"
