@@ -30,7 +30,7 @@ def _begin(engine: NativeEngine, folder: Path) -> subprocess.Popen[str]:
     raise AssertionError("the command did not run")
 
 
-def _leftovers(engine: NativeEngine) -> list[str]:
+def leftovers(engine: NativeEngine) -> list[str]:
     """What a build may have left: folders, processes in cgroups, files in memory."""
     data, run = engine.root / "data", engine.root / "exec"
     found = [str(path) for path in (data / "ingest").iterdir()]
@@ -43,9 +43,9 @@ def _leftovers(engine: NativeEngine) -> list[str]:
 
 def test_a_client_that_leaves_ends_the_command(own_engine: NativeEngine, tmp_path: Path) -> None:
     with _begin(own_engine, tmp_path) as process:
-        assert _leftovers(own_engine)
+        assert leftovers(own_engine)
         process.kill()
-    wait_until(lambda: not _leftovers(own_engine))
+    wait_until(lambda: not leftovers(own_engine))
 
 
 def test_the_build_after_a_kill_of_the_engine_goes_on_from_the_cache(
@@ -56,7 +56,7 @@ def test_the_build_after_a_kill_of_the_engine_goes_on_from_the_cache(
         os.kill(own_engine.pid_of("cove-engine"), signal.SIGKILL)
         process.wait()
     own_engine.wait_until_answering()
-    wait_until(lambda: not _leftovers(own_engine))
+    wait_until(lambda: not leftovers(own_engine))
     (tmp_path / "Dockerfile").write_text(DOCKERFILE.replace("sleep 1000", "cat /first"))
     done = own_engine.docker("build", "-t", "again", str(tmp_path))
     assert done.stdout.count("Using cache") == 1
@@ -80,7 +80,7 @@ def test_a_full_disk_fails_the_step_and_the_next_build_works(
         assert done.returncode == 1
         assert "no space left on device" in done.stderr.lower()
         (tmp_path / "large").unlink()
-        wait_until(lambda: not _leftovers(engine))
+        wait_until(lambda: not leftovers(engine))
         dockerfile.write_text("FROM busybox\nRUN echo first\nRUN echo second > /small\n")
         done = engine.docker("build", str(tmp_path))
         assert done.stdout.count("Using cache") == 1

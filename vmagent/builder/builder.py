@@ -72,7 +72,7 @@ class Builder:
         self._folder.mkdir(mode=0o700)
 
     async def close(self) -> None:
-        """Keep what is not on disk yet. No build may be running. Raises OSError."""
+        """Keep what is not on disk yet. No build may be running."""
         await self.cache.settle()
         await self._layering.close()
 

@@ -215,12 +215,15 @@ class Cache:
                 del self._in_use[key]
 
     async def settle(self) -> None:
-        """Bring the changes to the disk. Raises OSError."""
+        """Bring the changes to the disk. What a full disk refuses stays in memory, and the next call tries again."""
         dirty, self._dirty = self._dirty, set()
         changes = {key: self._records.get(key) for key in dirty}
         if changes:
             try:
                 await asyncio.to_thread(self._write, changes)
+            except OSError as e:
+                self._dirty |= dirty
+                log.warning("build_cache.not_saved", records=len(dirty), error=str(e))
             finally:
                 self._leaving.difference_update(key for key, record in changes.items() if record is None)
 

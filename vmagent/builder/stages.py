@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from vmagent.images.platforms import Platform
 
 _URL = ("http://", "https://")
 _GIT = ("git@", "git://", "ssh://")
+_FULL_BYTES = 1 << 20  # a disk with less left counts as full
 
 
 class Stages:
@@ -303,8 +305,10 @@ class Stages:
                 )
                 code = await self._runner.run(command, report.output)
             if code:
+                # Its output is on the same disk, so the command's own word of it may be lost.
+                full = ": no space left on device" if await asyncio.to_thread(_is_full, folder) else ""
                 raise BuildError(
-                    f'process "{" ".join(words)}" did not complete successfully: exit code: {code}',
+                    f'process "{" ".join(words)}" did not complete successfully: exit code: {code}{full}',
                     line=found.lines.first,
                     exit_code=code,
                     command=tuple(words),
@@ -454,3 +458,8 @@ def _reported(report: Report, instruction: tree.Instruction) -> Iterator[None]:
         if isinstance(e, BuildError) and not e.line:
             e.line = instruction.lines.first
         raise
+
+
+def _is_full(folder: Path) -> bool:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize < _FULL_BYTES

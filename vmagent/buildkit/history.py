@@ -11,11 +11,15 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
+import structlog
+
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.filesync import OnDisk
 from vmagent.buildkit.protobuf import DecodeError, nanoseconds
 from vmagent.durable import publish, sweep
 from vmagent.errors import NotFound
+
+log = structlog.get_logger(__name__)
 
 KEPT = 100  # builds; pinned ones do not count
 KEPT_BYTES = 64 << 20  # of their files
@@ -50,7 +54,7 @@ class History:
         self._publish(pb.HISTORY_STARTED, record)
 
     async def ended(self, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
-        """Keep it, and forget the oldest beyond `KEPT` and `KEPT_BYTES`."""
+        """Keep it, and forget the oldest beyond `KEPT` and `KEPT_BYTES`. On a full disk it is kept in memory only."""
         self._active.pop(record.Ref, None)
         self._records[record.Ref] = record
         if _REF.fullmatch(record.Ref):
@@ -61,7 +65,10 @@ class History:
         for one in surplus:
             await self._remove(one)
         if _REF.fullmatch(record.Ref):
-            await self._on_disk(_write, self._file(record.Ref), record, reports)
+            try:
+                await self._on_disk(_write, self._file(record.Ref), record, reports)
+            except OSError as e:
+                log.warning("build_history.not_saved", ref=record.Ref, error=str(e))
         self._publish(pb.HISTORY_COMPLETE, record)
 
     def _surplus(self) -> list[pb.BuildHistoryRecord]:

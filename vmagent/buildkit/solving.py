@@ -269,6 +269,8 @@ async def _load_dockerfile(status: StatusLog, folder: SessionFolder, name: str) 
             error = f"failed to read dockerfile: open {name}: no such file or directory"
     except EngineError as e:
         error = f"failed to read dockerfile: {e}"
+    except OSError as e:  # a full disk
+        error = f"failed to read dockerfile: {(e.strerror or str(e)).lower()}"
     ended = time.time_ns()
     size = len(data or b"")
     if data is not None:
