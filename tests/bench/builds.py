@@ -1,0 +1,189 @@
+"""Builds by buildx and by the classic client, here and by dockerd (BuildKit and classic), side by side in one run.
+
+    sudo .venv/bin/python tests/bench/builds.py [--rounds 3] [--only steps,cached,files,sleep]
+
+Starts dockerd (Debian trixie's, unpacked beside the system; it needs the system's runc) and an engine of its own in
+namespaces of their own, and does the same with each, round by round: machines are noisy, so trust ratios in one run.
+Printed for each: the median of the seconds that the client took, and of the CPU seconds that the server and its
+children took (user and system, of all processes below it and of its cgroups).
+
+steps: ten RUN and COPY steps, none cached. cached: the same again, all cached. files: a context of 20,000 small files,
+sent again with one of them changed (`files first` is the first time). sleep: four stages that sleep for a second each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.security.peers import dockerd as running_dockerd
+from tests.security.peers import own_namespaces
+from tests.support.engine import native_engine
+from tests.support.tools import busybox_tar, docker_cli, docker_config, dockerd
+
+FILES = 20_000
+IMAGE = "busybox:latest"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One builder under measurement. `root` is the process above all of the server's."""
+
+    name: str
+    host: str
+    by_buildx: bool
+    root: int
+
+    def docker(self, *args: str | Path) -> None:
+        environment = {
+            **os.environ,
+            "DOCKER_HOST": self.host,
+            "DOCKER_BUILDKIT": "1" if self.by_buildx else "0",
+            "DOCKER_CONFIG": str(docker_config()),
+            "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+            "DOCKER_CLI_HINTS": "false",
+        }
+        done = subprocess.run([docker_cli(), *args], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{self.name}: docker {' '.join(map(str, args))}: {done.stderr[-800:]}")
+
+    def cpu_s(self) -> float:
+        """What the server's processes and those of theirs that ended have used so far."""
+        parents: dict[int, list[int]] = {}
+        used: dict[int, int] = {}
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+                except OSError:
+                    continue
+                parents.setdefault(int(fields[1]), []).append(int(entry))
+                used[int(entry)] = sum(map(int, fields[11:15]))
+        found, pending = 0, [self.root]
+        while pending:
+            pid = pending.pop()
+            found += used.get(pid, 0)
+            pending += parents.get(pid, ())
+        return found / _TICKS
+
+
+class Work:
+    """The four jobs, with contexts below one folder. Each returns nothing; the caller measures."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rounds: dict[str, int] = {}
+        self._steps, self._many, self._sleep = (folder / name for name in ("steps", "many", "sleep"))
+        for one in (self._steps, self._many, self._sleep):
+            one.mkdir()
+        lines = "".join(f"COPY f{n} /f{n}\nRUN cat /f{n} > /g{n}\n" for n in range(5))
+        (self._steps / "Dockerfile").write_text(f"FROM {IMAGE}\n{lines}")
+        (self._many / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY . /src\n")
+        for n in range(FILES):
+            path = self._many / f"d{n // 200}" / f"f{n}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"file {n}\n" * 20)
+
+    def steps(self, peer: Peer) -> None:
+        for n in range(5):
+            (self._steps / f"f{n}").write_bytes(os.urandom(8))
+        self.cached(peer)
+
+    def cached(self, peer: Peer) -> None:
+        peer.docker("build", "-q", "-t", "bench:steps", self._steps)
+
+    def files(self, peer: Peer) -> None:
+        (self._many / "d7" / "f1400").write_bytes(os.urandom(8))
+        peer.docker("build", "-q", "-t", "bench:many", self._many)
+
+    def sleep(self, peer: Peer) -> None:
+        mark = os.urandom(8).hex()
+        stages = "".join(f"FROM {IMAGE} AS s{n}\nRUN sleep 1 && echo {mark} >/f{n}\n" for n in range(4))
+        copies = "".join(f"COPY --from=s{n} /f{n} /f{n}\n" for n in range(4))
+        (self._sleep / "Dockerfile").write_text(f"{stages}FROM {IMAGE}\n{copies}")
+        peer.docker("build", "-q", "-t", "bench:sleep", self._sleep)
+
+
+def measure(peer: Peer, job: Callable[[Peer], None]) -> tuple[float, float]:
+    """(seconds, CPU seconds of the server)."""
+    before, began = peer.cpu_s(), time.perf_counter()
+    job(peer)
+    took = time.perf_counter() - began
+    return took, peer.cpu_s() - before
+
+
+@contextmanager
+def peers(folder: Path) -> Iterator[list[Peer]]:
+    """The four builders, each with the image busybox."""
+    tar = busybox_tar(folder / "busybox.tar")
+    with running_dockerd(folder, dockerd()) as host, native_engine() as engine:
+        docker_pid = int((folder / "d.pid").read_text())
+        assert engine.process is not None
+        found = [
+            Peer("BuildKit", host, by_buildx=True, root=docker_pid),
+            Peer("Cove, buildx", engine.host, by_buildx=True, root=engine.process.pid),
+            Peer("docker classic", host, by_buildx=False, root=docker_pid),
+            Peer("Cove, classic", engine.host, by_buildx=False, root=engine.process.pid),
+        ]
+        for peer in (found[0], found[1]):
+            peer.docker("import", "-c", "ENV PATH=/bin", tar, IMAGE)
+        yield found
+
+
+def run(rounds: int, only: list[str]) -> None:
+    own_namespaces()
+    with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as made:
+        folder = Path(made)
+        work = Work(folder)
+        with peers(folder) as all_peers:
+            for name, by_buildx_only in (("steps", False), ("cached", False), ("files", True), ("sleep", True)):
+                if only and name not in only:
+                    continue
+                those = [peer for peer in all_peers if peer.by_buildx or not by_buildx_only]
+                job = getattr(work, name)
+                first = {peer.name: measure(peer, job) for peer in those}  # not counted: modules load, caches fill
+                times: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in those}
+                for _ in range(rounds):
+                    for peer in those:
+                        times[peer.name].append(measure(peer, job))
+                if name == "files":
+                    show("files first", {key: [value] for key, value in first.items()})
+                show(name, times)
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            if line.split()[1].startswith(made):
+                subprocess.run(["umount", "-l", line.split()[1]], check=False)
+
+
+def show(title: str, times: dict[str, list[tuple[float, float]]]) -> None:
+    """A line for each peer; for ours also its share of the one of docker's on the same wire."""
+    medians = {
+        name: [statistics.median(column) for column in zip(*pairs, strict=True)] for name, pairs in times.items()
+    }
+    for name, (took, cpu) in medians.items():
+        theirs = medians.get({"Cove, buildx": "BuildKit", "Cove, classic": "docker classic"}.get(name, ""))
+        share = f"   {took / theirs[0]:5.2f} of its time, {cpu / theirs[1]:5.2f} of its CPU" if theirs else ""
+        print(f"{title:12} {name:15} {took:7.3f} s  server CPU {cpu:6.2f} s{share}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="names, separated by commas")
+    options = parser.parse_args()
+    run(options.rounds, [name for name in options.only.split(",") if name])
+
+
+if __name__ == "__main__":
+    main()
