@@ -20,7 +20,7 @@ from vmagent.api.routes import add_all
 
 def test_every_described_call_is_served_and_the_reverse(api: Running) -> None:
     router = Router()
-    add_all(router, api.engine, BuildKitWire(lambda: connect(api.engine)))
+    add_all(router, api.engine, BuildKitWire(lambda: connect(api.engine)), api.server.activity)
     served = {(method, path) for method, path in router.templates if path.startswith("/cove/")}
     described = {(method.upper(), path) for path, verbs in DESCRIPTION["paths"].items() for method in verbs}
     assert served == described

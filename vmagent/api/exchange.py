@@ -79,6 +79,11 @@ class HttpExchange:
         self.hijacked: HijackedConnection | None = None
         self.route: Route
 
+    @property
+    def is_passive(self) -> bool:
+        """Whether it uses nothing. Events with `until` count as a use: they end by themselves, and a client waits."""
+        return self.route.passive and "until" not in self.request.query
+
     def break_off(self) -> None:
         self.has_failed = True
 

@@ -400,6 +400,11 @@ class Connection(asyncio.Protocol):
         return self._current is None
 
     @property
+    def is_active(self) -> bool:
+        """Whether a request is under way that is not passive, or the connection speaks another protocol now."""
+        return self._is_handed_over or (self._current is not None and not self._current.is_passive)
+
+    @property
     def is_endless(self) -> bool:
         """Whether the running exchange would go on until the client leaves."""
         return self._current is not None and self._current.route.endless

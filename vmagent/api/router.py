@@ -27,7 +27,8 @@ class Route:
 
     `streams`: the handler is cancelled when the client disconnects. All others run to their end, so that no container
     is left half stopped or half created. `endless`: only the client ends it, so a stopping server does not wait for it.
-    `hijacks`: bytes after the request are not the next request.
+    `hijacks`: bytes after the request are not the next request. `passive`: it uses nothing, so an engine that serves
+    no other request is idle.
     """
 
     handler: Handler
@@ -35,6 +36,7 @@ class Route:
     endless: bool = False
     hijacks: bool = False
     before_open: bool = False  # served before the data root is open
+    passive: bool = False
 
 
 def _fixed(response: Response) -> Route:
@@ -66,10 +68,16 @@ class Router:
         endless: bool = False,
         hijacks: bool = False,
         before_open: bool = False,
+        passive: bool = False,
     ) -> None:
         """Serve `method` on `template` by `handler`. Of two templates that match, the first added wins."""
         route = Route(
-            handler=handler, streams=streams or endless, endless=endless, hijacks=hijacks, before_open=before_open
+            handler=handler,
+            streams=streams or endless,
+            endless=endless,
+            hijacks=hijacks,
+            before_open=before_open,
+            passive=passive,
         )
         self.templates.append((method, template))
         if "{" not in template:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -15,6 +16,7 @@ from vmagent.api.http import Connection
 from vmagent.api.messages import Request, Response, error_response
 from vmagent.api.router import Route, Router
 from vmagent.api.routes import add_all
+from vmagent.api.routes.cove import Activity
 from vmagent.api.streams import Disconnected
 from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
@@ -37,7 +39,8 @@ class Server:
         self.connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
         self.match = self.router.match
-        add_all(self.router, engine, wire)
+        self._last_active = time.monotonic()
+        add_all(self.router, engine, wire, self.activity)
 
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections on `listener`, which the keeper owns: its path is not removed at the end."""
@@ -61,7 +64,22 @@ class Server:
     def closed(self, connection: Connection) -> None:
         self.connections.discard(connection)
 
+    def activity(self) -> Activity:
+        """What is under way now, and for how long nothing was."""
+        requests = sum(connection.is_active for connection in self.connections)
+        containers = self._engine.active_containers()
+        if requests or containers:
+            self._last_active = time.monotonic()
+        return Activity(containers, requests, time.monotonic() - self._last_active)
+
     async def respond(self, request: Request, route: Route) -> Response | None:
+        try:
+            return await self._respond(request, route)
+        finally:
+            if not route.passive:
+                self._last_active = time.monotonic()
+
+    async def _respond(self, request: Request, route: Route) -> Response | None:
         try:
             if not self._engine.is_open and not route.before_open:
                 return error_response(503, "engine is not open yet")

@@ -14,6 +14,7 @@ import structlog
 from vmagent.builder.builder import Builder
 from vmagent.containers import logconfig
 from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.model import Status
 from vmagent.durable import sweep
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
@@ -140,6 +141,11 @@ class Engine:
     def host_gateway(self) -> str:
         """The address that `--add-host NAME:host-gateway` means; "" without a default bridge."""
         return self._endpoints.gateway()
+
+    def active_containers(self) -> int:
+        """How many containers run, are paused, or wait for their restart."""
+        active = (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+        return sum(live.record.state.status in active for live in self._registry)
 
     # --- opening
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vmagent.api.buildkit import BuildKitWire
 from vmagent.api.router import Router
 from vmagent.api.routes import (
@@ -21,8 +23,8 @@ from vmagent.api.routes import (
 from vmagent.engine.engine import Engine
 
 
-def add_all(router: Router, engine: Engine, wire: BuildKitWire) -> None:
-    """Fill `router` with every endpoint we serve."""
+def add_all(router: Router, engine: Engine, wire: BuildKitWire, activity: Callable[[], cove.Activity]) -> None:
+    """Fill `router` with every endpoint we serve. `activity` is the server's."""
     for domain in (
         containers,
         attach,
@@ -34,8 +36,8 @@ def add_all(router: Router, engine: Engine, wire: BuildKitWire) -> None:
         volumes,
         system,
         swarm,
-        cove,
     ):
         domain.add(router, engine)
+    cove.add(router, engine, activity)
     build.add(router, engine, wire)
     wire.add(router)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import vmagent.api
@@ -15,9 +17,20 @@ DESCRIPTION = Path(vmagent.api.__file__).with_name("openapi.yaml")
 STATS_INTERVAL_MS = range(100, 60_001)
 
 
-def add(router: Router, engine: Engine) -> None:
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the engine does: containers that run, are paused or wait for their restart; requests under way, passive ones
+    left out; seconds since there was the last of either."""
+
+    containers: int
+    requests: int
+    idle_s: float
+
+
+def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> None:
     """Add the endpoints under /cove/v1."""
-    routes = _Cove(engine)
+    routes = _Cove(engine, activity)
+    router.add("GET", "/cove/v1/activity", routes.activity, passive=True)
     router.add("POST", "/cove/v1/open", routes.open, before_open=True)
     router.add("GET", "/cove/v1/containers/{id}/timeline", routes.timeline)
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
@@ -25,8 +38,13 @@ def add(router: Router, engine: Engine) -> None:
 
 
 class _Cove:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, activity: Callable[[], Activity]) -> None:
         self._engine = engine
+        self._activity = activity
+
+    async def activity(self, _: Request) -> Response:
+        now = self._activity()
+        return json_response({"containers": now.containers, "requests": now.requests, "idle_s": round(now.idle_s, 3)})
 
     async def open(self, _: Request) -> Response:
         if not self._engine.is_open:

@@ -25,11 +25,11 @@ _PONG_HEAD = Response(200, content_type=_TEXT, headers=PING_HEADERS)  # HEAD: Co
 def add(router: Router, engine: Engine) -> None:
     """Add the endpoints of the system."""
     routes = _System(engine)
-    router.add("GET", "/_ping", routes.ping)
-    router.add("HEAD", "/_ping", routes.ping_head)
+    router.add("GET", "/_ping", routes.ping, passive=True)
+    router.add("HEAD", "/_ping", routes.ping_head, passive=True)
     router.add("GET", "/version", routes.version)
     router.add("GET", "/info", routes.info)
-    router.add("GET", "/events", routes.events, endless=True)
+    router.add("GET", "/events", routes.events, endless=True, passive=True)
     router.add("GET", "/system/df", routes.df)
     router.add("POST", "/auth", routes.auth)
     router.add("GET", "/plugins", routes.plugins)
