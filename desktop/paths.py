@@ -75,6 +75,11 @@ class HostPaths(NamedTuple):
         return self.vm / "data.qcow2"
 
     @property
+    def disk_mark(self) -> Path:
+        """Says that there was a data disk, and whether it was ever mounted."""
+        return self.vm / "data.json"
+
+    @property
     def template(self) -> Path:
         """The state of a VM that has booted, from which others start."""
         return self.vm / "template"
@@ -112,6 +117,10 @@ class HostPaths(NamedTuple):
     @property
     def console_log(self) -> Path:
         return self.home / "logs" / "console.log"
+
+    def earlier_console_log(self, number: int) -> Path:
+        """The console's log of an earlier boot; 1 is the one before the last."""
+        return self.console_log.with_suffix(f".{number}.log")
 
     @property
     def qemu_log(self) -> Path:

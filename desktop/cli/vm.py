@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from desktop.cli.app import Failure, VmProgress
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.client import starting
-from desktop.client.http import ConnectionFailed
+from desktop.client.host import HostClient
+from desktop.client.http import ConnectionFailed, Endpoint, NoReply
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
-    from desktop.client.host import HostClient
+    from desktop.paths import HostPaths
 
 SPEC = Spec(
     name="vm",
@@ -46,7 +46,12 @@ STATUS = Spec(
     summary="Show the VM's state",
     most=0,
     flags=(Flag("format", kind="string", help="json: the state as the host agent tells it"),),
-    statuses=(("0", "the VM runs"), ("1", "it failed"), ("3", "it does not run")),
+    statuses=(
+        ("0", "the VM runs"),
+        ("1", "it failed"),
+        ("3", "it does not run"),
+        ("4", "it does not answer, or nobody knows"),
+    ),
 )
 SSH = Spec(
     name="vm ssh",
@@ -60,7 +65,10 @@ LOGS = Spec(
     usage="[OPTIONS]",
     summary="What the VM's console said",
     most=0,
-    flags=(Flag("follow", "f", help="Go on as it grows"),),
+    flags=(
+        Flag("follow", "f", help="Go on as it grows"),
+        Flag("boot", kind="string", help="Of an earlier boot: 1 is the one before the last, up to 4"),
+    ),
 )
 RESET = Spec(
     name="vm reset",
@@ -69,7 +77,10 @@ RESET = Spec(
     most=0,
     flags=(Flag("yes", "y", help="Do not ask"),),
 )
-_NOT_RUNNING = 3  # the exit status of `systemctl status` for a unit that does not run
+# As those of `systemctl status`: 3, it does not run; 4, unknown.
+_NOT_RUNNING = 3
+_STATUS_CODES = {"running": 0, "failed": 1, "not answering": 4, "unknown": 4}
+_STATUS_LIMIT_S = 1.6
 
 
 def main(argv: Sequence[str], app: App) -> int:
@@ -121,27 +132,51 @@ def _restart(argv: Sequence[str], app: App) -> int:
 
 def _status(argv: Sequence[str], app: App) -> int:
     flags = parse(STATUS, argv)
-    with starting.host_client(app.paths) as client:
-        state = _raw_state(client)
+    state = _observed(app.paths)
     if flags.text("format") == "json":
-        print(json.dumps(state or {"state": "stopped"}, indent=2))
+        print(json.dumps(state, indent=2))
     elif flags.text("format"):
         raise Failure(f"unknown format: {flags.text('format')}", hint="There is one: json")
     else:
         for name, value in _facts(state):
-            print(f"{name + ':':<13} {value}")
-    status = state["state"] if state else "stopped"
-    return 0 if status == "running" else 1 if status == "failed" else _NOT_RUNNING
+            print(f"{name + ':' if name else '':<13} {value}")
+    return _STATUS_CODES.get(state["state"], _NOT_RUNNING)
 
 
-def _facts(state: dict[str, Any] | None) -> list[tuple[str, str]]:
-    if state is None:
+def _observed(paths: HostPaths) -> dict[str, Any]:
+    """The VM's state as it is seen now, within two seconds. It may be `not answering`, of the agent or the VM, and also
+    `unknown`, where no agent runs and a QEMU does."""
+    now = time.time()
+    try:
+        with HostClient(Endpoint.local(paths.host_socket), timeout_s=_STATUS_LIMIT_S) as client:
+            state = client.json_object("GET", "/v1/state", query={"probe": 1})
+    except NoReply:
+        message, hint = starting.agent_silence(paths)
+        return {"state": "not answering", "since": now, "error": {"message": message, "hint": hint}}
+    except ConnectionFailed:
+        if (pid := starting.left_qemu(paths)) is None:
+            return {"state": "stopped"}
+        message = f"no host agent runs, but its QEMU (process {pid}) does"
+        hint = "Take it over: cove vm start"
+        return {"state": "unknown", "since": now, "qemu_pid": pid, "error": {"message": message, "hint": hint}}
+    if state.get("silence"):
+        hint = "It may be busy, or paused from outside. If it stays so: cove vm restart"
+        return {**state, "state": "not answering", "error": {"message": state["silence"], "hint": hint}}
+    return state
+
+
+def _facts(state: dict[str, Any]) -> list[tuple[str, str]]:
+    if "since" not in state:
         return [("State", "stopped (no host agent runs)")]
+    name = {"saved": "saved (resource saver)"}.get(state["state"], state["state"])
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state["since"]))
-    facts = [("State", f"{state['state']} since {since}")]
+    facts = [("State", f"{name} since {since}" if "steps" in state else name)]
     if error := state.get("error"):
         facts.append(("Error", error["message"]))
+        facts += [("", line) for line in error.get("lines", ())]
         facts.append(("", error["hint"])) if error["hint"] else None
+    if restart_at := state.get("restart_at"):
+        facts.append(("Restart", f"by itself in {max(0.0, restart_at - time.time()):.0f} s"))
     if accelerator := state.get("accelerator"):
         facts.append(("Accelerator", f"{accelerator['name']} ({accelerator['why']})"))
     if state["state"] == "running":
@@ -150,21 +185,36 @@ def _facts(state: dict[str, Any] | None) -> list[tuple[str, str]]:
         facts.append(("Size", f"{state['cpus']} CPUs, {state['memory_mb']} MB"))
         facts.append(("QEMU", f"process {state['qemu_pid']}"))
         facts.append(("Engine", state["engine_socket"]))
-    facts += [("Step", f"{step['name']}, {step['ms'] / 1000:.1f} s") for step in state["steps"] if not step["done"]]
-    return facts
+    # Of those that are not done only the last one goes on: what was before it has failed, and another way was taken.
+    steps = [step for step in state.get("steps", ()) if not step["done"]][-1:]
+    return facts + [("Step", f"{step['name']}, {step['ms'] / 1000:.1f} s") for step in steps]
 
 
 def _ssh(argv: Sequence[str], app: App) -> int:
     command = parse(SSH, argv).args
-    with starting.host_client(app.paths) as client:
-        state = _raw_state(client)
-    if state is None or state["state"] != "running":
-        raise Failure("the VM does not run", status=255, hint="Start it: cove vm start")
     import shutil
+    import subprocess
 
     program = shutil.which("ssh")
     if program is None:
         raise Failure("there is no `ssh` on this machine", status=255, hint="Install OpenSSH's client")
+    with starting.host_client(app.paths) as client:
+        state = _raw_state(client)
+        if state is None or state["state"] not in ("running", "saving", "saved"):
+            raise Failure("the VM does not run", status=255, hint="Start it: cove vm start")
+        # The VM is not saved while this stream is open; a saved one is woken.
+        with client.hold() as held:
+            states = iter(held)  # kept: its end would close the stream
+            words = _ssh_words(program, app, int(next(states)["ssh_port"]), command)
+            with subprocess.Popen(words) as process:
+                while True:
+                    try:
+                        return process.wait()
+                    except KeyboardInterrupt:  # ssh gets the signal too, and decides
+                        continue
+
+
+def _ssh_words(program: str, app: App, port: int, command: list[str]) -> list[str]:
     options = {
         "UserKnownHostsFile": f'"{app.paths.known_hosts}"',
         "GlobalKnownHostsFile": "none",
@@ -173,17 +223,12 @@ def _ssh(argv: Sequence[str], app: App) -> int:
         "IdentitiesOnly": "yes",
         "LogLevel": "ERROR",
     }
-    words = [program, "-F", "none", "-i", str(app.paths.client_key), "-p", str(state["ssh_port"])]
+    words = [program, "-F", "none", "-i", str(app.paths.client_key), "-p", str(port)]
     words += [f"-o{name}={value}" for name, value in options.items()]
     words += ["-tt"] if not command and sys.stdin.isatty() else []
     words.append("root@127.0.0.1")
     # The VM's shell parses the line again. Quote several words; pass a single word as the user's own command line.
-    words += command if len(command) < 2 else [shlex.join(command)]
-    if sys.platform == "win32":  # on Windows, exec returns the terminal to the shell before the program ends
-        import subprocess
-
-        return subprocess.call(words)
-    os.execv(program, words)
+    return words + (command if len(command) < 2 else [shlex.join(command)])
 
 
 def _logs(argv: Sequence[str], app: App) -> int:
@@ -194,9 +239,15 @@ def _logs(argv: Sequence[str], app: App) -> int:
                 sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
         return 0
+    boot = flags.text("boot") or "0"
+    if not boot.isdecimal():
+        raise Failure(f"not the number of a boot: {boot}", hint="1 is the one before the last")
+    log = app.paths.earlier_console_log(int(boot)) if int(boot) else app.paths.console_log
     try:
-        text = app.paths.console_log.read_bytes()
+        text = log.read_bytes()
     except FileNotFoundError:
+        if int(boot):
+            raise Failure(f"no log is kept of boot {boot}", hint=f"There are: {log.parent}") from None
         raise Failure("the VM has said nothing: it was never started", hint="Start it: cove vm start") from None
     sys.stdout.buffer.write(text)
     return 0

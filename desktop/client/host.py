@@ -27,8 +27,9 @@ class VmError(NamedTuple):
 
 
 class HostState(NamedTuple):
-    """The VM as the agent sees it. `state` is stopped, adopting, starting, running, stopping or failed; `since` is Unix
-    time. `adopting`: a VM that an earlier agent left behind is being taken over; it ends as running or stopped."""
+    """The VM as the agent sees it. `state` is stopped, adopting, starting, running, stopping, saving, saved or failed;
+    `since` is Unix time. `adopting`: a VM that an earlier agent left behind is being taken over; it ends as running or
+    stopped. `saved`: the resource saver has saved it, and the next use resumes it."""
 
     state: str
     since: float
@@ -42,6 +43,8 @@ class HostState(NamedTuple):
     error: VmError | None
     way: str = ""  # how it was started: cold, template, saved session
     dropped: tuple[str, ...] = ()  # what could not be used for that, each with its reason
+    silence: str = ""  # why a VM that should run does not answer; "" while it does
+    restart_at: float | None = None  # of a failed VM: when it is started again by itself (Unix time)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> HostState:
@@ -68,6 +71,8 @@ class HostState(NamedTuple):
                 error=VmError(str(error.get("message") or ""), str(error.get("hint") or "")) if error else None,
                 way=str(start.get("way") or ""),
                 dropped=tuple(str(one) for one in start.get("dropped") or ()),
+                silence=str(value.get("silence") or ""),
+                restart_at=value.get("restart_at"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise ProtocolError(f"not a state of the host agent: {e!r}") from e
@@ -115,6 +120,11 @@ class HostClient(ApiClient):
 
     def events(self) -> StateStream:
         return StateStream(self.call("GET", "/v1/events"))
+
+    def hold(self) -> StateStream:
+        """Wake a saved VM, and keep it from being saved while the stream is open. Its one state is of the VM that runs.
+        Raises ApiError if it does not run."""
+        return StateStream(self.call("GET", "/v1/hold", limited=False))
 
     def logs(self, follow: bool = False) -> ByteStream:
         """The VM's console."""

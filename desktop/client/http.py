@@ -43,6 +43,10 @@ class ConnectionFailed(Exception):
         self.endpoint = endpoint
 
 
+class NoReply(ConnectionFailed):
+    """The endpoint has accepted the connection, and sends nothing."""
+
+
 class TlsFiles(NamedTuple):
     """PEM files as docker's DOCKER_CERT_PATH holds them; without `ca` the system's certificate authorities are used."""
 
@@ -223,7 +227,7 @@ class Connection:
                     return b""
                 return self._sock.recv(size)
         except TimeoutError as e:
-            raise ConnectionFailed(self.endpoint, "no answer within the time limit") from e
+            raise NoReply(self.endpoint, "no answer within the time limit") from e
         except OSError as e:
             if self._closed:
                 return b""

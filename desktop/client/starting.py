@@ -5,7 +5,6 @@ Both are started detached: they outlive the command or window that started them.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from desktop.client.api import ApiError
 from desktop.client.engine import EngineClient
 from desktop.client.host import HostClient, HostState
-from desktop.client.http import ConnectionFailed, Endpoint
+from desktop.client.http import ConnectionFailed, Endpoint, NoReply
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from desktop.paths import HostPaths
 
 AGENT_LIMIT_S = 20.0
+REPLY_LIMIT_S = 5.0  # an agent replies within some milliseconds, on a busy machine within a second
 NATIVE_LIMIT_S = 20.0
 _POLL_S = 0.05
 
@@ -47,9 +47,15 @@ def host_client(paths: HostPaths) -> HostClient:
 def ensure_host_agent(paths: HostPaths) -> HostClient:
     """A client of this home's host agent, which is started if none runs. Raises CannotStart."""
     client = host_client(paths)
-    with contextlib.suppress(ConnectionFailed):
-        client.state()
+    try:
+        with HostClient(Endpoint.local(paths.host_socket), timeout_s=REPLY_LIMIT_S) as asking:
+            asking.state()
         return client
+    except NoReply as e:
+        raise CannotStart(*agent_silence(paths)) from e
+    except ConnectionFailed:
+        pass  # none runs
+    _check_home(paths.home)
     process = _spawn([sys.executable, "-m", "desktop.cli.main", "host"], paths.agent_log)
     deadline = time.monotonic() + AGENT_LIMIT_S
     while True:
@@ -59,12 +65,57 @@ def ensure_host_agent(paths: HostPaths) -> HostClient:
             return client
         except ConnectionFailed as e:
             # Another client may start an agent at the same time: then one of the two ends, and the other one serves.
+            ended = process.poll()
+            if ended == 1:
+                client.close()
+                raise CannotStart(_last_line(paths.agent_log), f"See {paths.agent_log}") from e
             if time.monotonic() > deadline:
                 client.close()
-                ended = process.poll()
                 what = "does not answer" if ended is None else f"ended with status {ended}"
                 raise CannotStart(f"the host agent {what}: {e}", f"See {paths.agent_log}") from e
         time.sleep(_POLL_S)  # no event tells of a socket that does not exist yet
+
+
+def _check_home(home: Path) -> None:
+    """Raises CannotStart if `home` can't be used."""
+    if not home.exists():
+        return
+    if not home.is_dir():
+        raise CannotStart(
+            f"{home} is a file, and Cove needs a folder there", "Move it away, or set COVE_HOME to another folder"
+        )
+    owner = home.stat().st_uid
+    if sys.platform != "win32" and owner != os.getuid():
+        raise CannotStart(
+            f"{home} belongs to another user (number {owner})",
+            f"Give it back: sudo chown -R {os.getuid()} {home}; or set COVE_HOME to another folder",
+        )
+
+
+def agent_silence(paths: HostPaths) -> tuple[str, str]:
+    """What to say of a host agent that accepts connections and does not reply, and what helps."""
+    try:
+        pid = int(paths.agent_lock.read_text())
+    except (OSError, ValueError):
+        return "the host agent does not reply", "End its process, `cove host`: the VM goes on, and is taken over"
+    return (
+        f"the host agent (process {pid}) does not reply",
+        f"If it stays so: kill -9 {pid}. The VM goes on, and the next command takes it over",
+    )
+
+
+def left_qemu(paths: HostPaths) -> int | None:
+    """The process of a QEMU that a host agent has left behind, for the case that none runs; None: there is none."""
+    import json
+
+    try:
+        record = json.loads(paths.vm_record.read_text())
+        pid, address = int(record["pid"]), record["qmp"]
+        endpoint = Endpoint("tcp", "127.0.0.1", address) if isinstance(address, int) else Endpoint("unix", str(address))
+        endpoint.connect(REPLY_LIMIT_S).close()  # refused: it has ended, and the record is old
+    except (OSError, ValueError, KeyError, TypeError, ConnectionFailed):
+        return None
+    return pid
 
 
 def ensure_vm(paths: HostPaths, on_state: OnState) -> HostState:
@@ -78,7 +129,7 @@ def ensure_vm(paths: HostPaths, on_state: OnState) -> HostState:
         if state.state == "running":
             return state
         with client.events() as events:
-            if state.state in ("stopped", "failed", "adopting"):
+            if state.state in ("stopped", "failed", "adopting", "saving", "saved"):
                 state = client.start()
             on_state(state)
             asked_at = state.since
@@ -88,7 +139,7 @@ def ensure_vm(paths: HostPaths, on_state: OnState) -> HostState:
                 on_state(state)
                 if state.state == "running":
                     return state
-                if state.state in ("failed", "stopped"):
+                if state.state == "stopped" or (state.state == "failed" and state.restart_at is None):
                     break
         if state.error is not None:
             raise CannotStart(state.error.message, state.error.hint)

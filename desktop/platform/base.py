@@ -91,6 +91,10 @@ class Platform(Protocol):
         take a while where many processes run."""
         ...
 
+    def user_of(self, path: Path) -> int | None:
+        """Another process that has the file `path` open; None: there is none, or the system does not tell."""
+        ...
+
     def kill(self, pid: int) -> None:
         """End a process at once. Raises OSError."""
         ...

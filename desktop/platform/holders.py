@@ -1,8 +1,9 @@
-"""Who has a port of this machine, from Linux's /proc (proc(5))."""
+"""Who has a port or a file of this machine, from Linux's /proc (proc(5))."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _LISTENING = "0A"  # TCP_LISTEN, as /proc/net/tcp has it
@@ -15,16 +16,31 @@ def port_holder(protocol: str, number: int) -> str | None:
     sockets = {f"socket:[{inode}]" for inode in _sockets(protocol, number)}
     if not sockets:
         return None
+    for process in _processes_with(sockets):
+        try:
+            return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue  # it has ended
+    return None
+
+
+def file_user(path: Path) -> int | None:
+    """Another process that has the file `path` open; None: the system does not say."""
+    users = (int(process.name) for process in _processes_with({str(path.resolve())}))
+    return next((pid for pid in users if pid != os.getpid()), None)
+
+
+def _processes_with(wanted: set[str]) -> Iterator[Path]:
+    """The folders of the processes that have one of these open, by the targets of their descriptors' links."""
     for process in _PROC.iterdir():
         if not process.name.isdigit():
             continue
         try:
-            for descriptor in (process / "fd").iterdir():
-                if os.readlink(descriptor) in sockets:
-                    return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+            has_one = any(os.readlink(descriptor) in wanted for descriptor in (process / "fd").iterdir())
         except OSError:
             continue  # it has ended, or it is another user's
-    return None
+        if has_one:
+            yield process
 
 
 def _sockets(protocol: str, number: int) -> set[str]:

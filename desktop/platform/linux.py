@@ -54,6 +54,9 @@ class Linux(Posix):
     def port_holder(self, protocol: str, number: int) -> str | None:
         return holders.port_holder(protocol, number)
 
+    def user_of(self, path: Path) -> int | None:
+        return holders.file_user(path)
+
     def watch_hangup(self, writer: asyncio.StreamWriter, on_hangup: Callable[[], None]) -> Callable[[], None]:
         loop = asyncio.get_running_loop()
         if self._hangups is None or self._hangups.loop is not loop:

@@ -40,6 +40,9 @@ class Posix:
     def port_holder(self, protocol: str, number: int) -> str | None:
         return None
 
+    def user_of(self, path: Path) -> int | None:
+        return None
+
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
 
@@ -61,6 +64,8 @@ class Posix:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[attr-defined,unused-ignore]  # absent on win32
             except BlockingIOError as e:
                 raise AlreadyHeld(str(path)) from e
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, b"%d\n" % os.getpid())  # for whoever finds that this process does not reply
             yield
         finally:
             os.close(descriptor)

@@ -72,6 +72,9 @@ class Windows:
     def port_holder(self, protocol: str, number: int) -> str | None:
         return None
 
+    def user_of(self, path: Path) -> int | None:
+        return None
+
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGTERM)  # TerminateProcess
 

@@ -42,9 +42,10 @@ class Guest:
 
     # Verbs ------------------------------------------------------------------------------------------------------
 
-    async def attach(self, limit_s: float) -> str:
-        """Mount the data disk, as soon as the guest sees it. Returns what was done with it, in a word."""
-        return await self.request("attach", limit_s=limit_s)
+    async def attach(self, limit_s: float, *, may_format: bool) -> str:
+        """Mount the data disk, as soon as the guest sees it. Returns what was done with it, in a word. An empty one is
+        formatted if that is allowed, else it is an error."""
+        return await self.request("attach", "format" if may_format else "keep", limit_s=limit_s)
 
     async def keys(self, host_key: bytes, authorized_keys: bytes) -> None:
         """Start sshd with these files' contents; returns when it listens."""
@@ -72,6 +73,14 @@ class Guest:
     async def sync(self, limit_s: float) -> None:
         """Write everything to the data disk."""
         await self.request("sync", limit_s=limit_s)
+
+    async def worked_s(self) -> float:
+        """The time for which the guest's processors have worked since its boot."""
+        return float(await self.request("worked"))
+
+    async def reclaim(self) -> None:
+        """Have the guest free what its memory holds of files; it goes back to the host within some seconds."""
+        await self.request("reclaim")
 
     async def stop(self) -> None:
         """Begin the guest's end in order; QEMU's end is the end of it."""

@@ -18,24 +18,26 @@ from desktop.tunnel.multiplexer import MultiplexerCarrier
 from desktop.tunnel.ssh import SshCarrier
 from desktop.tunnel.transport import OnService, TunnelError
 from desktop.tunnel.tunnel import Tunnel
-from desktop.vm.errors import VmError
+from desktop.vm.ending import why_it_ended
+from desktop.vm.errors import DiskInUse, NotAnswering, VmError
 from desktop.vm.machine import Machine, Record
 from desktop.vm.marks import LOGS_HINT
-from desktop.vm.opening import engine_is_idle, open_engine
+from desktop.vm.opening import engine_activity, engine_is_idle, engine_pong, open_engine
 from desktop.vm.start.choose import Ends, start
 from desktop.vm.start.plan import make_plan
 from desktop.vm.start.saved import SavedState
 from desktop.vm.start.session import save_session
 from desktop.vm.start.ways import PROGRESS_LIMIT_S, or_gone
 from desktop.vm.state import Status, VmState
+from desktop.vm.watch import Watch
 
 # The engine gives containers 10 s to end; then comes the flush of the disk.
 STOP_LIMIT_S = 40.0
 IDLE_LIMIT_S = 10.0  # a guest that can't tell whether it is idle is stopped in the usual way
 TUNNEL_LIMIT_S = 90.0  # by then SSH has been tried too
-CLOCK_EVERY_S = 240.0
-SPACE_RETRY_S = 2.0
-SPACE_PROOF_S = 0.5
+# Before each start of a VM that has failed: the pauses grow. One that fails after all of them stays failed.
+RESTART_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+STEADY_S = 300.0  # after this the first pause is the next one again
 _START_HINT = "Start it again: cove vm start"
 
 
@@ -62,7 +64,11 @@ class VirtualMachine:
         self._start: asyncio.Task[None] | None = None  # a start or an adoption
         self._start_wanted = False  # a start was asked for during the adoption
         self._watch: asyncio.Task[None] | None = None
+        self._watcher: Watch | None = None
+        self._restarts = 0  # of a VM that has failed, since it ran steadily
+        self._ran_since = 0.0
         self._keys = KeyFiles(paths.client_key, paths.host_key)
+        self.ping: bytes | None = None  # the engine's response to GET /_ping before the VM was saved
 
     # Verbs ------------------------------------------------------------------------------------------------------
 
@@ -76,14 +82,17 @@ class VirtualMachine:
 
     def start(self) -> None:
         """Begin a start, unless the VM runs or starts already. The state becomes its outcome. During an adoption: begin
-        it if the adoption fails."""
-        if self.state.status is Status.ADOPTING:
+        it if the adoption fails. While the VM is being saved: begin it afterwards."""
+        if self.state.status in (Status.ADOPTING, Status.SAVING):
             self._start_wanted = True
             return
         if self.state.status in (Status.STARTING, Status.RUNNING):
             return
         if self.state.status is Status.STOPPING:
             raise VmError("the VM is stopping", "Start it when it has stopped")
+        if self._start is not None:
+            self._start.cancel()  # a restart that waits for its time
+        self._restarts = 0
         self.state.move(Status.STARTING)
         self._start = asyncio.create_task(self._start_now(), name="vm start")
 
@@ -98,6 +107,8 @@ class VirtualMachine:
             await self._stop_watch()
             machine = self._machine
             if machine is None:
+                if not save:
+                    await asyncio.to_thread(SavedState(self._paths.session).drop)
                 if self.state.status is not Status.STOPPED:
                     self._settle()
                 return
@@ -118,16 +129,62 @@ class VirtualMachine:
             await self._drop()
             self.state.move(Status.STOPPED)
 
+    async def rest(self, idle_s: float) -> bool:
+        """Save the session of a running VM if its engine has been idle for `idle_s`; whether that was done. The status
+        is SAVED then, or STARTING if a start was asked for meanwhile."""
+        async with self._verb:
+            machine = self._machine
+            if machine is None or self.state.status is not Status.RUNNING or not self._can_save(machine):
+                return False
+            if not await self._is_idle(machine, idle_s):
+                return False
+            self._start_wanted = False
+            self.state.move(Status.SAVING)  # the proxy lets no request through from now on
+            await self._stop_watch()
+            saved = await self._is_idle(machine, 0) and await self._save(machine)
+            if saved:
+                await self._drop()
+                self.state.move(Status.SAVED)
+            else:
+                await self._go_on(machine)
+        if self._start_wanted and saved:
+            self.start()
+        self._start_wanted = False
+        return saved
+
+    async def _is_idle(self, machine: Machine, idle_s: float) -> bool:
+        """Whether nothing has been under way in the engine for `idle_s`. Remembers its reply to a ping."""
+        try:
+            now = await engine_activity(machine.guest, IDLE_LIMIT_S)
+            self.ping = await engine_pong(machine.guest, IDLE_LIMIT_S)
+        except VmError:
+            return False
+        return not now.containers and not now.requests and now.idle_s >= idle_s
+
+    async def _go_on(self, machine: Machine) -> None:
+        """Let a VM go on that could not be saved."""
+        if machine.gone.is_set():
+            await self._drop()
+            self.state.move(Status.FAILED, VmError("the VM's QEMU process ended while it was saved", _START_HINT))
+            return
+        if self.tunnel is None or self.tunnel.gone.is_set():
+            self._open_tunnel(machine)
+        self._run(machine)
+
     async def reset(self) -> None:
         """Stop the VM and throw its disk away, with all images, containers and volumes."""
         await self.stop(save=False)
         async with self._verb:
             self._paths.data_disk.unlink(missing_ok=True)
+            self._paths.disk_mark.unlink(missing_ok=True)
             await asyncio.to_thread(SavedState(self._paths.session).drop)
+
+    def _can_save(self, machine: Machine) -> bool:
+        return self._platform.saves_states and bool(machine.fits) and not machine.qmp.no_space.is_set()
 
     async def _save(self, machine: Machine) -> bool:
         """Save the session if that is possible; whether it was. After False the guest runs as before."""
-        if not self._platform.saves_states or not machine.fits or machine.qmp.no_space.is_set():
+        if not self._can_save(machine):
             return False
         try:
             if not await engine_is_idle(machine.guest, IDLE_LIMIT_S):
@@ -140,6 +197,12 @@ class VirtualMachine:
                 await machine.resume()
             return False
         return True
+
+    async def silence(self, limit_s: float) -> str:
+        """Why a running VM does not answer now; "" if it does within `limit_s`, or does not run."""
+        if self.state.status is not Status.RUNNING or self._watcher is None:
+            return self.state.silence
+        return await self._watcher.health.probe(limit_s) or ""
 
     async def leave(self) -> None:
         """Close the connections to a running VM without stopping it. Another agent may adopt it."""
@@ -175,23 +238,34 @@ class VirtualMachine:
         state = self.state
         state.accelerator, state.memory_mb, state.cpus = record.accelerator, record.memory_mb, record.cpus
         with state.step("adopt"):
-            connecting = asyncio.create_task(Machine.adopt(self._platform, record), name="adopt QEMU")
-            try:
-                machine = await asyncio.shield(connecting)
-            except asyncio.CancelledError:
-                self._machine = await connecting  # `stop` needs it to stop the guest; connecting has a time limit
-                raise
+            machine = await self._reach(record)
         if machine is None:
             return False
         self._launched(machine)
         try:
             await self._connect(machine)
         except (TunnelError, VmError):
-            # The VM hangs, or it was still starting when its agent died. It is of no use in either case.
-            await machine.quit()
-            return False
+            if machine.gone.is_set() or not record.ran:
+                await machine.quit()  # it was still starting when its agent died
+                return False
+            # A VM that ran goes on as soon as it can: the tunnel goes on trying, and the watch reports its silence.
         self._run(machine)
         return True
+
+    async def _reach(self, record: Record) -> Machine | None:
+        """Connect to the QEMU of `record`, however long it does not reply; None: it has ended."""
+        while True:
+            connecting = asyncio.create_task(Machine.adopt(self._platform, record), name="adopt QEMU")
+            try:
+                return await asyncio.shield(connecting)
+            except NotAnswering as e:
+                self.state.fall_silent(f"QEMU (process {record.pid}) does not reply: {e}")
+            except asyncio.CancelledError:
+                try:
+                    self._machine = await connecting  # `stop` needs it to stop the guest; connecting has a time limit
+                except NotAnswering:
+                    self._platform.kill(record.pid)  # it cannot be asked
+                raise
 
     # Start ------------------------------------------------------------------------------------------------------
 
@@ -202,12 +276,25 @@ class VirtualMachine:
             except asyncio.CancelledError:
                 await asyncio.shield(self._abort(None))
                 raise
+            except DiskInUse as e:
+                await self._abort(await asyncio.to_thread(self._holder, e))
             except (VmError, TunnelError, OSError) as e:
                 error = e if isinstance(e, VmError) else VmError(str(e), LOGS_HINT)
+                if self._machine is not None and self._machine.gone.is_set():
+                    why = await asyncio.to_thread(why_it_ended, self._machine.qmp, False, self._paths.console_log)
+                    error = why if why.lines else error  # the guest itself has said more
                 await self._abort(error)
             except BaseException as e:
                 await self._abort(VmError(f"the VM's start broke: {e!r}", f"See {self._paths.agent_log}"))
                 raise
+
+    def _holder(self, error: DiskInUse) -> VmError:
+        """The error with the process that uses the disk, where the system tells."""
+        disk = self._paths.data_disk
+        if (pid := self._platform.user_of(disk)) is None:
+            return error
+        hint = f"End it: kill {pid}; or choose another COVE_HOME"
+        return VmError(f"another QEMU (process {pid}) uses the VM's disk {disk}", hint)
 
     async def _boot(self) -> None:
         self.state.way, self.state.dropped = "", ()
@@ -227,10 +314,7 @@ class VirtualMachine:
         opening = asyncio.create_task(open_engine(machine.guest, PROGRESS_LIMIT_S), name="open engine")
         try:
             with self.state.step("tunnel") as step:
-                self.tunnel = tunnel = Tunnel(
-                    (MultiplexerCarrier(machine.tunnel, self._on_service), SshCarrier(machine.ssh_port, self._keys))
-                )
-                tunnel.start()
+                tunnel = self._open_tunnel(machine)
                 await or_gone(machine, tunnel.connected(TUNNEL_LIMIT_S))
                 step.detail = tunnel.carrier or ""
             with self.state.step("engine"):
@@ -239,72 +323,50 @@ class VirtualMachine:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
 
+    def _open_tunnel(self, machine: Machine) -> Tunnel:
+        self.tunnel = tunnel = Tunnel(
+            (MultiplexerCarrier(machine.tunnel, self._on_service), SshCarrier(machine.ssh_port, self._keys))
+        )
+        tunnel.start()
+        return tunnel
+
     def _run(self, machine: Machine) -> None:
         machine.guest.marks.clear()
         self.state.ssh_port = machine.ssh_port
+        if (record := Record.load(self._paths.vm_record)) is not None and not record.ran:
+            record._replace(ran=True).save(self._paths.vm_record)
+        self._ran_since = time.monotonic()
         self.state.move(Status.RUNNING)
-        self._watch = asyncio.create_task(self._watch_running(machine), name="vm watch")
+        self._watcher = watch = Watch(machine, self.state, self._paths.data_disk)
+        self._watch = asyncio.create_task(self._watch_running(machine, watch), name="vm watch")
 
     # While it runs ----------------------------------------------------------------------------------------------
 
-    async def _watch_running(self, machine: Machine) -> None:
-        """Supervise the running VM: report QEMU's end, keep the guest's clock right, and handle a full disk. Returns
-        when the VM has failed."""
-        while True:
-            waits = {
-                asyncio.create_task(machine.gone.wait(), name="qemu gone"),
-                asyncio.create_task(self._keep_clock(machine), name="clock"),
-                asyncio.create_task(machine.qmp.no_space.wait(), name="disk full"),
-            }
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-                await asyncio.gather(*waits, return_exceptions=True)
-            if machine.gone.is_set():
-                powered_off = "off" in machine.guest.marks or "SHUTDOWN" in machine.qmp.last_events
-                await self._drop()
-                why = "the VM powered itself off" if powered_off else "the VM's QEMU process ended unexpectedly"
-                self.state.move(Status.FAILED, VmError(why, _START_HINT))
-                return
-            if machine.qmp.no_space.is_set():
-                await self._wait_for_space(machine)
+    async def _watch_running(self, machine: Machine, watch: Watch) -> None:
+        """Supervise the running VM until it has failed, and start it again then, unless it has powered itself off."""
+        await watch.until_ended()
+        powered_off = "off" in machine.guest.marks or machine.qmp.shutdown_reason == "guest-shutdown"
+        why = await asyncio.to_thread(why_it_ended, machine.qmp, powered_off, self._paths.console_log)
+        await self._drop()
+        if time.monotonic() - self._ran_since > STEADY_S:
+            self._restarts = 0
+        self._fail(why, restarts=not powered_off)
 
-    async def _wait_for_space(self, machine: Machine) -> None:
-        """The host's disk is full, and QEMU has paused the guest instead of failing its writes. Report it, and
-        resume the guest until a write succeeds. Returns then, or when QEMU has ended."""
-        try:
-            while machine.qmp.no_space.is_set():
-                if self.state.error is None:
-                    hint = f"Free some space where {self._paths.data_disk} lies; the VM then goes on by itself"
-                    self.state.trouble(VmError("this machine's disk is full, so the VM is paused", hint))
-                machine.qmp.no_space.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(machine.gone.wait(), SPACE_RETRY_S)
-                    return
-                with contextlib.suppress(VmError):  # QEMU has ended meanwhile, which `_watch_running` notices
-                    await machine.resume()
-                # A resumed guest repeats the failed write at once.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(machine.qmp.no_space.wait(), SPACE_PROOF_S)
-        finally:
-            self.state.trouble(None)
+    def _fail(self, why: VmError, *, restarts: bool) -> None:
+        """Report the end of a VM, and begin to start it again after a pause, if it `restarts` and has not failed too
+        often."""
+        if not restarts or self._restarts >= len(RESTART_PAUSES_S):
+            self.state.move(Status.FAILED, why)
+            return
+        pause_s = RESTART_PAUSES_S[self._restarts]
+        self._restarts += 1
+        self.state.move(Status.FAILED, why, restart_at=time.time() + pause_s)
+        self._start = asyncio.create_task(self._restart(pause_s), name="vm restart")
 
-    async def _keep_clock(self, machine: Machine) -> None:
-        """Set the guest's clock at once, at intervals, and after each sleep of the host, which the guest cannot notice.
-        Never returns."""
-        asleep_since = time.time() - time.monotonic()
-        while True:
-            # A guest that does not reply is paused, or QEMU has ended, which `_watch_running` notices.
-            with contextlib.suppress(VmError):
-                await machine.guest.set_clock()
-            for _ in range(int(CLOCK_EVERY_S / 10)):
-                await asyncio.sleep(10)
-                # While the host sleeps, the monotonic clock stops and the wall clock goes on.
-                if abs((now := time.time() - time.monotonic()) - asleep_since) > 1:
-                    asleep_since = now
-                    break
+    async def _restart(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        self.state.move(Status.STARTING)
+        await self._start_now()
 
     # Parts ------------------------------------------------------------------------------------------------------
 
@@ -322,11 +384,11 @@ class VirtualMachine:
         if error is None:
             self._settle()
         else:
-            self.state.move(Status.FAILED, error)
+            self._fail(error, restarts=self._restarts > 0)
 
     def _settle(self) -> None:
         """Move to STOPPED after an end of QEMU that we caused."""
-        if self.state.status is not Status.FAILED:
+        if self.state.status not in (Status.FAILED, Status.SAVED):
             self.state.move(Status.STOPPING)
         self.state.move(Status.STOPPED)
 

@@ -20,13 +20,14 @@ from typing import NamedTuple
 from desktop.platform.base import LocalAddress, Platform
 from desktop.vm.accelerator import Accelerator
 from desktop.vm.command import Disk
-from desktop.vm.errors import DiskInUse, VmError
+from desktop.vm.errors import DiskInUse, NotAnswering, VmError
 from desktop.vm.guest import Guest
 from desktop.vm.qmp import QmpSession
 
 _FORWARD_TRIES = 20
 _SSH_PORT = 22
 _STATE_FD = "state"
+_EXIT_LIMIT_S, _EXIT_POLL_S = 10.0, 0.05
 _MIGRATION_POLL_S = 0.01  # QEMU has events for it, but only behind a capability of its own
 
 
@@ -42,6 +43,7 @@ class Record(NamedTuple):
     memory_mb: int
     cpus: int
     fits: Mapping[str, str] = MappingProxyType({})  # what a saved state of it depends on: `desktop.vm.start.saved`
+    ran: bool = False  # its start was complete
 
     def save(self, file: Path) -> None:
         value = {
@@ -55,6 +57,7 @@ class Record(NamedTuple):
             "memory_mb": self.memory_mb,
             "cpus": self.cpus,
             "fits": dict(self.fits),
+            "ran": self.ran,
         }
         half = file.with_suffix(".new")
         half.write_text(json.dumps(value) + "\n")
@@ -77,6 +80,7 @@ class Record(NamedTuple):
                 memory_mb=int(value["memory_mb"]),
                 cpus=int(value["cpus"]),
                 fits={str(name): str(one) for name, one in value.get("fits", {}).items()},
+                ran=bool(value.get("ran")),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -134,7 +138,7 @@ class Machine:
 
     @classmethod
     async def adopt(cls, platform: Platform, record: Record) -> Machine | None:
-        """The QEMU of `record`; None if it does not run, or does not answer within the limits of the connections."""
+        """The QEMU of `record`; None if it does not run. Raises NotAnswering if it runs, and does not reply."""
         if not platform.is_alive(record.pid):
             return None
         machine = cls(platform, record.pid, record.tunnel)
@@ -143,6 +147,9 @@ class Machine:
         try:
             await machine.qmp.connect(record.qmp, machine.ended)
             await machine.guest.connect(record.control)
+        except NotAnswering:
+            await machine.close()
+            raise
         except (VmError, OSError):
             await machine.close()
             return None
@@ -218,14 +225,20 @@ class Machine:
             await self.qmp.execute("quit")
             async with asyncio.timeout(10):
                 await self.gone.wait()
+            await self.wait_exit()
         except (VmError, TimeoutError):
             await self.kill()
         await self.close()
 
     async def wait_exit(self) -> None:
-        """If QEMU is our child, wait until the process has ended and its file locks are released."""
+        """Wait until the process has ended: QEMU closes its monitor before it writes the last to its disk."""
         if self._wait is not None:
-            await asyncio.wait({self._wait}, timeout=10)
+            await asyncio.wait({self._wait}, timeout=_EXIT_LIMIT_S)
+            return
+        for _ in range(int(_EXIT_LIMIT_S / _EXIT_POLL_S)):
+            if not self._platform.is_alive(self.pid):
+                return
+            await asyncio.sleep(_EXIT_POLL_S)  # no event tells of the end of a process that is not our child
 
     async def close(self) -> None:
         """Close the connections; a QEMU that still runs goes on. May be called twice."""

@@ -12,7 +12,7 @@ from qemu.qmp.error import QMPError
 from qemu.qmp.protocol import Runstate
 
 from desktop.platform.base import LocalAddress
-from desktop.vm.errors import VmError
+from desktop.vm.errors import NotAnswering, VmError
 
 CONNECT_LIMIT_S = 10.0
 COMMAND_LIMIT_S = 30.0
@@ -30,9 +30,10 @@ class QmpSession:
         self.gone = asyncio.Event()
         self.last_events: list[str] = []
         self.no_space = asyncio.Event()
+        self.shutdown_reason = ""  # of QEMU's event SHUTDOWN, such as guest-reset
 
     async def connect(self, address: LocalAddress, process_ended: asyncio.Event) -> None:
-        """Connect as soon as QEMU listens. Raises VmError if it ends first, or does not listen in time."""
+        """Connect as soon as QEMU listens. Raises VmError if it ends first, NotAnswering if it does not greet."""
         target: str | tuple[str, int] = str(address.path) if address.path else ("127.0.0.1", address.port or 0)
         self._client.register_listener(self._listener)
         refused = "it does not greet"  # a QEMU that hangs, or was stopped by a signal, accepts and stays silent
@@ -50,16 +51,18 @@ class QmpSession:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(process_ended.wait(), 0.02)
         except TimeoutError:
-            raise VmError(f"QEMU does not answer within {CONNECT_LIMIT_S:.0f} s: {refused}") from None
+            raise NotAnswering(f"QEMU does not answer within {CONNECT_LIMIT_S:g} s: {refused}") from None
         self._tasks = [
             asyncio.create_task(self._watch(), name="qmp watch"),
             asyncio.create_task(self._collect_events(), name="qmp events"),
         ]
 
-    async def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> Any:
-        """One command's result. Raises VmError if QEMU refuses it or has ended."""
+    async def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, limit_s: float = COMMAND_LIMIT_S
+    ) -> Any:
+        """One command's result. Raises VmError if QEMU refuses it, has ended, or does not reply."""
         try:
-            async with asyncio.timeout(COMMAND_LIMIT_S):
+            async with asyncio.timeout(limit_s):
                 return await self._client.execute(command, dict(arguments) if arguments else None)
         except (QMPError, EOFError, TimeoutError) as e:
             raise VmError(f"QEMU does not do {command}: {str(e) or 'no answer'}") from e
@@ -95,5 +98,7 @@ class QmpSession:
         async for event in self._listener:
             self.last_events = [*self.last_events[-15:], str(event["event"])]
             data: Any = event.get("data", {})
+            if event["event"] == "SHUTDOWN":
+                self.shutdown_reason = str(data.get("reason", ""))
             if event["event"] == "BLOCK_IO_ERROR" and data.get("nospace") and data.get("action") == "stop":
                 self.no_space.set()

@@ -21,6 +21,8 @@ class Status(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
+    SAVING = "saving"  # the resource saver saves the idle VM
+    SAVED = "saved"  # it has: QEMU has ended, and the first request for the engine resumes the VM
     FAILED = "failed"
 
 
@@ -31,7 +33,9 @@ MOVES: Mapping[Status, frozenset[Status]] = {
         {Status.RUNNING, Status.STARTING, Status.STOPPING, Status.STOPPED, Status.FAILED}
     ),  # STARTING: it could not be taken over, and a start was asked for meanwhile
     Status.STARTING: frozenset({Status.RUNNING, Status.FAILED, Status.STOPPING}),
-    Status.RUNNING: frozenset({Status.STOPPING, Status.FAILED}),
+    Status.RUNNING: frozenset({Status.STOPPING, Status.SAVING, Status.FAILED}),
+    Status.SAVING: frozenset({Status.SAVED, Status.RUNNING, Status.FAILED}),
+    Status.SAVED: frozenset({Status.STARTING, Status.STOPPED}),
     Status.STOPPING: frozenset({Status.STOPPED, Status.FAILED}),
     Status.FAILED: frozenset({Status.STARTING, Status.STOPPED}),
 }
@@ -67,21 +71,29 @@ class VmState:
     way: str = ""  # how the VM was started: cold, template, saved session; "" until it was
     dropped: tuple[str, ...] = ()  # what could not be used for that start, each with its reason
     error: VmError | None = None
+    silence: str = ""  # why a VM that should run does not answer; "" while it does
+    restart_at: float | None = None  # of a failed VM: when it is started again by itself (Unix time)
 
-    def move(self, status: Status, error: VmError | None = None) -> None:
+    def move(self, status: Status, error: VmError | None = None, *, restart_at: float | None = None) -> None:
         """Change the status. Raises AssertionError if `MOVES` does not allow it."""
         assert status in MOVES[self.status], f"{self.status} to {status}"
         # The steps of a start are kept while the VM runs. Those of an adoption are dropped: they are not of a start.
-        if self.status is Status.ADOPTING or status in (Status.ADOPTING, Status.STARTING, Status.STOPPED):
+        if self.status is Status.ADOPTING or status in (Status.ADOPTING, Status.STARTING, Status.STOPPED, Status.SAVED):
             self.steps = []
         self.status, self.since, self.error = status, time.time(), error
-        if status in (Status.STOPPED, Status.FAILED):
+        self.silence, self.restart_at = "", restart_at
+        if status in (Status.STOPPED, Status.SAVED, Status.FAILED):
             self.qemu_pid = self.ssh_port = None
         self.on_change()
 
     def trouble(self, error: VmError | None) -> None:
         """Report a problem of a VM that keeps running; None clears it."""
         self.error = error
+        self.on_change()
+
+    def fall_silent(self, why: str) -> None:
+        """Report that the VM does not answer; "": it does again."""
+        self.silence = why
         self.on_change()
 
     @contextmanager
@@ -105,5 +117,11 @@ class VmState:
             "cpus": self.cpus,
             "ssh_port": self.ssh_port,
             "start": {"way": self.way, "dropped": list(self.dropped)},
-            "error": {"message": str(self.error), "hint": self.error.hint} if self.error else None,
+            "error": _error_json(self.error) if self.error else None,
+            "silence": self.silence,
+            "restart_at": self.restart_at,
         }
+
+
+def _error_json(error: VmError) -> dict[str, Any]:
+    return {"message": str(error), "hint": error.hint, "lines": list(error.lines)}

@@ -41,7 +41,7 @@ def value(command: list[str], flag: str) -> str:
         ("linux", "kvm", "kvm", "host"),
         ("darwin", "hvf", "hvf", "host"),
         ("win32", "whpx", "whpx,kernel-irqchip=off", "host"),
-        ("linux", "tcg", "tcg,thread=multi", "max,erms=off"),
+        ("linux", "tcg", "tcg,thread=multi,tb-size=64", "max,erms=off"),
     ],
 )
 def test_the_accelerator_decides_on_processor_and_kernel_words(
@@ -91,9 +91,17 @@ def test_an_arm_guest_has_the_machine_and_console_of_its_kind() -> None:
     arm = Hardware("arm64", "tcg", 1024, 1)
     command = vm_command(Path("qemu"), arm, files("darwin"))
     assert (value(command, "-M"), value(command, "-cpu")) == ("virt", "cortex-a72")
-    assert not [word for word in command if word.startswith(("vmgenid", "pvpanic"))], "QEMU has no vmgenid for ARM"
+    assert not [word for word in command if word.startswith("vmgenid")], "QEMU has none for ARM"
+    assert "pvpanic-pci" in command
     assert "console=ttyAMA0" in value(command, "-append")
     assert value(vm_command(Path("q"), arm._replace(accelerator="hvf"), files("darwin")), "-cpu") == "host"
+
+
+def test_translated_code_has_a_bound_and_a_panic_ends_qemu() -> None:
+    command = vm_command(Path("qemu"), Hardware("amd64", "tcg", 2048, 2), files("linux"))
+    assert "tb-size=64" in value(command, "-accel")
+    assert "tb-size" not in value(vm_command(Path("q"), Hardware("amd64", "kvm", 2048, 2), files("linux")), "-accel")
+    assert value(command, "-action") == "panic=shutdown,reboot=shutdown"
 
 
 def test_a_comma_in_a_path_stays_in_the_path() -> None:

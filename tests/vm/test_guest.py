@@ -144,12 +144,22 @@ def test_the_clock_is_compared_in_nanoseconds_and_entropy_credited(tmp_path: Pat
     asyncio.run(scenario())
 
 
+def test_it_tells_how_long_the_processors_have_worked(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with control(tmp_path) as guest:
+            before_s = await guest.worked_s()
+            assert before_s > 0
+            assert await guest.worked_s() >= before_s
+
+    asyncio.run(scenario())
+
+
 def test_an_empty_disk_is_formatted_then_found_ready_then_grown(tmp_path: Path, disk: str) -> None:
     async def scenario(work: str) -> str:
         (tmp_path / work).mkdir()
         async with control(tmp_path / work, disk) as guest:
-            did = await guest.attach(HANG_S)
-            assert await guest.attach(HANG_S) == "ready", "a second request finds it mounted"
+            did = await guest.attach(HANG_S, may_format=True)
+            assert await guest.attach(HANG_S, may_format=True) == "ready", "a second request finds it mounted"
             return did
 
     assert asyncio.run(scenario("first")) == "formatted"
@@ -162,6 +172,17 @@ def test_an_empty_disk_is_formatted_then_found_ready_then_grown(tmp_path: Path, 
     assert int(blocks["Block count"]) * int(blocks["Block size"]) == 96 * MB
 
 
+def test_an_empty_disk_that_held_data_is_not_formatted(tmp_path: Path, disk: str) -> None:
+    async def scenario() -> None:
+        async with control(tmp_path, disk) as guest:
+            with pytest.raises(VmError, match="the data disk is empty, and it held data before"):
+                await guest.attach(HANG_S, may_format=False)
+
+    asyncio.run(scenario())
+    with open(disk, "rb") as file:
+        assert not any(file.read(MB))
+
+
 def test_a_damaged_file_system_is_repaired_and_said_so(tmp_path: Path, disk: str) -> None:
     subprocess.run(["mke2fs", "-q", "-b", "1024", "-t", "ext4", disk], check=True)
     with open(disk, "r+b") as file:
@@ -170,7 +191,7 @@ def test_a_damaged_file_system_is_repaired_and_said_so(tmp_path: Path, disk: str
 
     async def scenario() -> None:
         async with control(tmp_path, disk) as guest:
-            assert await guest.attach(HANG_S) == "repaired"
+            assert await guest.attach(HANG_S, may_format=False) == "repaired"
             assert "check" in guest.marks, "the host has heard that it goes on"
 
     asyncio.run(scenario())
@@ -183,7 +204,7 @@ def test_a_disk_with_something_else_on_it_is_left_alone(tmp_path: Path, disk: st
     async def scenario() -> None:
         async with control(tmp_path, disk) as guest:
             with pytest.raises(VmError, match="holds something that is not a file system of ours"):
-                await guest.attach(HANG_S)
+                await guest.attach(HANG_S, may_format=False)
 
     asyncio.run(scenario())
     assert Path(disk).read_bytes()[:15] == b"somebody's data"

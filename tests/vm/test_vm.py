@@ -21,6 +21,7 @@ from desktop.client.host import HostState
 from tests.support.limits import HANG_S
 from tests.support.sockets import free_port
 from tests.support.tools import docker_cli
+from tests.support.waiting import wait_until
 from tests.vm.conftest import Vm, is_running
 
 pytestmark = pytest.mark.vm
@@ -107,6 +108,19 @@ def test_status_tells_state_accelerator_and_size(vm: Vm) -> None:
     assert "2 CPUs" in shown or "CPUs," in shown
     assert json.loads(vm.cove("vm", "status", "--format", "json").stdout)["state"] == "running"
     assert "engine.opened" in vm.cove("vm", "logs").stdout
+
+
+def test_what_is_removed_in_the_vm_goes_back_to_the_hosts_disk(vm: Vm, busybox: str) -> None:
+    def taken() -> int:
+        return vm.paths.data_disk.stat().st_blocks * 512
+
+    before = taken()
+    script = "head -c 40000000 /dev/urandom >/big; sync"
+    vm.docker("run", "--name", "writes", busybox, "sh", "-c", script)
+    full = taken()
+    assert full > before + 30_000_000
+    vm.docker("rm", "writes")
+    wait_until(lambda: taken() < full - 30_000_000)
 
 
 def test_a_second_agent_for_the_home_is_refused(vm: Vm) -> None:
@@ -218,38 +232,105 @@ def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm, busybox: 
     vm.docker("rm", "-f", name)
 
 
-def test_a_killed_qemu_is_published_as_a_failure_and_the_disk_survives(vm: Vm, busybox: str) -> None:
-    name = vm.docker("create", "--name", "survivor", busybox, "true").stdout.strip()
-    vm.cove("vm", "ssh", "sync")
-    seen: list[HostState] = []
-    failed, listening = threading.Event(), threading.Event()
+class Listener:
+    """Hears the states of a VM in a thread, and remembers them."""
 
-    def listen() -> None:
-        with vm.client() as client, client.events() as events:
+    def __init__(self, vm: Vm) -> None:
+        self.seen: list[HostState] = []
+        self._vm, self._ready = vm, threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+        self._wanted = threading.Event()
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        assert self._ready.wait(HANG_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(HANG_S)
+
+    def _listen(self) -> None:
+        """Until the VM has failed and runs again."""
+        with self._vm.client() as client, client.events() as events:
             for state in events.states():
-                seen.append(state)
-                listening.set()
-                if state.state == "failed":
-                    failed.set()
+                self.seen.append(state)
+                self._ready.set()
+                if state.state == "running" and any(one.state == "failed" for one in self.seen):
                     return
 
-    listener = threading.Thread(target=listen)
-    listener.start()
-    assert listening.wait(HANG_S)
-    qemu = seen[-1].qemu_pid
+
+def test_a_killed_qemu_is_started_again_with_what_is_on_its_disk(vm: Vm, busybox: str) -> None:
+    name = vm.docker("create", "--name", "survivor", busybox, "true").stdout.strip()
+    vm.docker("run", "-d", "--name", "always", "--restart", "always", busybox, "sleep", "1000")
+    vm.docker("run", "-d", "--name", "never", busybox, "sleep", "1000")
+    vm.cove("vm", "ssh", "sync")
+    with Listener(vm) as listener:
+        qemu = listener.seen[-1].qemu_pid
+        assert qemu is not None
+        os.kill(qemu, signal.SIGKILL)
+        shown = vm.docker("inspect", "-f", "{{.Id}}", "survivor")  # it waits for the VM
+        assert shown.stdout.strip() == name
+    failed = next(state for state in listener.seen if state.state == "failed")
+    assert failed.error is not None
+    assert "QEMU process ended unexpectedly" in failed.error.message
+    assert failed.restart_at is not None
+    assert listener.seen[-1].qemu_pid != qemu
+    running = "{{.State.Running}} {{.State.ExitCode}}"
+    wait_until(lambda: vm.docker("inspect", "-f", running, "always").stdout == "true 0\n")
+    assert vm.docker("inspect", "-f", running, "never").stdout == "false 255\n"
+    vm.docker("rm", "-f", "survivor", "always", "never")
+
+
+def test_a_panic_of_the_guest_is_told_as_one_and_the_vm_comes_back(vm: Vm) -> None:
+    with Listener(vm) as listener:
+        vm.cove("vm", "ssh", "echo c >/proc/sysrq-trigger", check=False)
+        assert vm.docker("ps", "-q").stdout == ""  # it waits for the VM
+    failed = next(state for state in listener.seen if state.state == "failed")
+    assert failed.error is not None
+    assert failed.error.message == "the VM's kernel panicked: sysrq triggered crash"
+    assert "Kernel panic" in vm.cove("vm", "logs", "--boot", "1").stdout
+    assert "Kernel panic" not in vm.cove("vm", "logs").stdout
+    assert "no log is kept of boot 9" in vm.cove("vm", "logs", "--boot", "9", check=False).stderr
+
+
+def test_what_does_not_answer_is_told_so_and_goes_on(vm: Vm) -> None:
+    def status() -> tuple[int, str, str]:
+        done = vm.cove("vm", "status", check=False)
+        return done.returncode, done.stdout.splitlines()[0].split(": ", 1)[1].strip().split(" since")[0], done.stdout
+
+    qemu = vm.state().qemu_pid
     assert qemu is not None
-    os.kill(qemu, signal.SIGKILL)
-    assert failed.wait(HANG_S)
-    listener.join()
-    error = seen[-1].error
-    assert error is not None
-    assert "QEMU process ended unexpectedly" in error.message
-    assert "cove vm start" in error.hint
-    refused = vm.docker("ps", check=False)
-    assert "the VM is failed" in refused.stderr
-    vm.start()
-    assert vm.docker("inspect", "-f", "{{.Id}}", "survivor").stdout.strip() == name
-    vm.docker("rm", "survivor")
+    assert vm.agent is not None
+    os.kill(qemu, signal.SIGSTOP)
+    try:
+        assert status()[:2] == (4, "not answering")
+        assert f"neither its guest nor QEMU (process {qemu}) replies" in status()[2]
+        with vm.client() as client, client.events() as events:
+            assert next(state for state in events.states() if state.silence), "the window hears of it too"
+    finally:
+        os.kill(qemu, signal.SIGCONT)
+    with vm.client() as client, client.events() as events:
+        assert next(state for state in events.states() if not state.silence).state == "running"
+    wait_until(lambda: status()[:2] == (0, "running"))
+    assert vm.state().qemu_pid == qemu
+
+    os.kill(vm.agent.pid, signal.SIGSTOP)
+    try:
+        assert status()[:2] == (4, "not answering")
+        assert f"the host agent (process {vm.agent.pid}) does not reply" in status()[2]
+        started = vm.cove("vm", "start", check=False)
+        assert f"kill -9 {vm.agent.pid}" in started.stderr
+    finally:
+        os.kill(vm.agent.pid, signal.SIGCONT)
+    assert vm.docker("ps", "-q").stdout == ""
+
+    vm.agent.kill()
+    vm.agent.wait()
+    code, state, shown = status()
+    assert (code, state) == (4, "unknown")
+    assert f"no host agent runs, but its QEMU (process {qemu}) does" in shown
+    vm.start_agent()
+    assert vm.start().qemu_pid == qemu
 
 
 def test_its_sockets_and_keys_are_the_owners_alone(vm: Vm) -> None:
@@ -318,12 +399,62 @@ def test_an_idle_vm_is_saved_and_goes_on_and_what_does_not_fit_is_dropped_with_i
     vm.docker("rm", "kept")
 
 
+def until_saved(vm: Vm) -> list[str]:
+    """Wait until the resource saver has saved the VM; the states until then."""
+    with vm.client() as client, client.events() as events:
+        return [state.state for state in itertools.takewhile(lambda state: state.state != "saved", events.states())]
+
+
+def test_an_idle_vm_is_saved_by_itself_and_what_uses_it_wakes_it(vm: Vm, busybox: str) -> None:
+    qemu = vm.state().qemu_pid
+    assert qemu is not None
+    listen: list[str | Path] = [docker_cli(), "-H", vm.host, "events", "--format", "{{.Action}}"]
+    shell: list[str | Path] = [Path(sys.executable).with_name("cove"), "vm", "ssh", "echo in; cat"]
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(subprocess.Popen(listen, stdout=subprocess.PIPE, text=True))
+        stack.callback(listener.terminate)
+        engine = stack.enter_context(vm.engine())
+        engine.containers()
+        vm.paths.config_file.write_text(json.dumps({"vm": {"save_after_minutes": 0.01}}))
+        stack.callback(vm.paths.config_file.unlink)
+        assert set(until_saved(vm)) == {"running", "saving"}
+        assert not is_running(qemu)
+        shown = vm.cove("vm", "status", check=False)
+        assert (shown.returncode, "saved (resource saver) since" in shown.stdout) == (3, True)
+        assert "api-version" in engine.ping()
+        assert vm.state().state == "saved", "a ping is answered without the VM"
+
+        with subprocess.Popen(
+            shell, env=vm.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as inside:
+            stack.callback(inside.kill)
+            assert inside.stdout is not None
+            assert inside.stdin is not None
+            assert inside.stdout.readline() == "in\n", "a shell wakes it"
+            assert vm.state().way == "saved session"
+            time.sleep(3)  # five times as long as it has to be idle
+            assert vm.state().state == "running", "it is not saved while a shell is open"
+            inside.stdin.close()
+            assert inside.wait(HANG_S) == 0
+        until_saved(vm)
+        assert engine.containers() == [], "the connection from before the sleep goes on"
+        assert vm.docker("run", "--rm", busybox, "echo", "awake").stdout == "awake\n"
+        assert listener.stdout is not None
+        assert [listener.stdout.readline() for _ in range(2)] == ["create\n", "attach\n"]
+
+
 def damage(state: Path) -> None:
     """Overwrite the head of a saved state. Size and time stay, so that only QEMU notices it."""
     before = state.stat()
     with state.open("r+b") as file:
         file.write(b"x" * 4096)
     os.utime(state, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_diagnose_asks_a_running_vm_both_ways(vm: Vm) -> None:
+    done = vm.cove("diagnose")
+    found = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")}
+    assert [found[name] for name in ("agent", "VM", "tunnel", "engine", "clock")] == ["ok"] * 5
 
 
 def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm, busybox: str) -> None:
@@ -343,6 +474,13 @@ def test_stop_ends_containers_and_reset_deletes_what_they_left(vm: Vm, busybox: 
     asked = vm.cove("vm", "reset", check=False)
     assert asked.returncode == 1
     assert "--yes" in asked.stderr
+    vm.cove("vm", "stop", "--shutdown")
+    away = vm.paths.data_disk.with_suffix(".away")
+    vm.paths.data_disk.rename(away)
+    refused = vm.cove("vm", "start", check=False)
+    assert f"the VM's disk is missing: {vm.paths.data_disk}" in refused.stderr
+    assert not vm.paths.data_disk.exists()
+    away.rename(vm.paths.data_disk)
     vm.cove("vm", "reset", "--yes")
     assert not vm.paths.data_disk.exists()
     assert vm.state().state == "stopped"

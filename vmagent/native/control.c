@@ -7,11 +7,13 @@
  *   ping                           the uptime in seconds
  *   time NS TOLERANCE_NS           set the clock (ns since 1970) if it is wrong by more; reply: ns by which it was ahead
  *   entropy HEX                    credit random bytes to the kernel, and have it use them at once
- *   attach                         mount the data disk, made or grown first where needed; reply: ready, formatted, grown
- *                                  or repaired
+ *   attach format|keep             mount the data disk; an empty one is formatted, or refused; it is grown and repaired
+ *                                  where needed; reply: ready, formatted, grown or repaired
  *   keys HOST_KEY AUTHORIZED_KEYS  the files' contents in hexadecimal; sshd is started with them
  *   engine METHOD PATH             one HTTP request without a body to the engine; reply: the first 12 KiB of its response
  *                                  in hexadecimal
+ *   worked                         the seconds that the processors have worked since the boot
+ *   reclaim                        free what memory holds of files, and gather free memory, which goes back to the host
  *   sync                           write everything to the disk
  *   stop                           end containers and engine, unmount, power off */
 #define _GNU_SOURCE
@@ -106,12 +108,12 @@ static ssize_t from_hex(const char *word, unsigned char *into, size_t room) {
     return (ssize_t)(length / 2);
 }
 
-/* The exit status of a program, -1 where it does not run. It gets neither our port nor our streams. */
-static int run(char *const *argv) {
+/* The exit status of a program, -1 where it does not run. It gets neither our port nor our streams, but `output`. */
+static int run_to(const char *output, char *const *argv) {
     pid_t child = fork();
     if (child == 0) {
-        int nowhere = open("/dev/null", O_RDWR);
-        for (int fd = 0; fd < 3; fd++) dup2(nowhere, fd);
+        int nowhere = open("/dev/null", O_RDWR), shown = open(output, O_WRONLY | O_NOCTTY);
+        for (int fd = 0; fd < 3; fd++) dup2(fd > 0 && shown >= 0 ? shown : nowhere, fd);
         execv(argv[0], argv);
         _exit(127);
     }
@@ -119,6 +121,11 @@ static int run(char *const *argv) {
     if (child < 0 || waitpid(child, &word, 0) < 0) return -1;
     return WIFEXITED(word) ? WEXITSTATUS(word) : -1;
 }
+
+static int run(char *const *argv) { return run_to("/dev/null", argv); }
+
+/* What it says is in the console's log. */
+static int run_shown(char *const *argv) { return run_to("/dev/console", argv); }
 
 /* The first bytes of a small file as text, its final newline cut off; NULL if it can't be read. */
 static char *text_of(const char *path, char *into, size_t room) {
@@ -218,10 +225,10 @@ static uint64_t file_system_bytes(int disk) {
 /* Check and repair: first what is safe, then everything. Whether the file system is whole now. e2fsck(8) */
 static int repair(char *device) {
     mark("check");
-    int status = run((char *[]){"/usr/sbin/e2fsck", "-f", "-p", device, NULL});
+    int status = run_shown((char *[]){"/usr/sbin/e2fsck", "-f", "-p", device, NULL});
     if (status < 0 || status > 3) {
         mark("repair");
-        status = run((char *[]){"/usr/sbin/e2fsck", "-f", "-y", device, NULL});
+        status = run_shown((char *[]){"/usr/sbin/e2fsck", "-f", "-y", device, NULL});
     }
     return status >= 0 && status <= 3;
 }
@@ -229,7 +236,7 @@ static int repair(char *device) {
 static int mount_data(const char *device) { return mount(device, DATA_ROOT, "ext4", MS_NOATIME, "discard"); }
 
 static void serve_attach(char **words) {
-    (void)words;
+    int may_format = strcmp(words[0], "format") == 0;
     char name[64], device[80], path[96], sectors[32];
     const char *did = "ready";
     if (is_mounted()) return say("%" PRIu64 " ok ready", number);
@@ -248,6 +255,7 @@ static void serve_attach(char **words) {
         /* Only an empty disk may be formatted: anything else is somebody's data with a damaged superblock. */
         if (!empty)
             return say("%" PRIu64 " error the data disk holds something that is not a file system of ours", number);
+        if (!may_format) return say("%" PRIu64 " error the data disk is empty, and it held data before", number);
         mark("format");
         char *options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard";
         if (run((char *[]){"/usr/sbin/mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", SERIAL, "-E", options, device, NULL}))
@@ -340,6 +348,25 @@ static ssize_t read_patiently(int fd, char *into, size_t room) {
     return read(fd, into, room);
 }
 
+static void serve_worked(char **words) {
+    (void)words;
+    say("%" PRIu64 " ok %.2f", number, (double)worked() / (double)sysconf(_SC_CLK_TCK));
+}
+
+/* Documentation/admin-guide/sysctl/vm.rst */
+static void serve_reclaim(char **words) {
+    static const char *const files[] = {"/proc/sys/vm/drop_caches", "/proc/sys/vm/compact_memory"};
+    (void)words;
+    sync(); /* only what is written can be dropped */
+    for (int i = 0; i < 2; i++) {
+        int fd = open(files[i], O_WRONLY | O_CLOEXEC), failed = fd < 0 || write(fd, i ? "1" : "3", 1) != 1;
+        if (failed) bad(files[i]);
+        if (fd >= 0) close(fd);
+        if (failed) return;
+    }
+    say("%" PRIu64 " ok", number);
+}
+
 /* Waits until the engine replies, however long that takes: the host limits the wait. */
 static void serve_engine(char **words) {
     static char response[MAX_RESPONSE], line[2 * MAX_RESPONSE + 64];
@@ -409,9 +436,10 @@ static const struct {
     int in_child;
     void (*serve)(char **words);
 } verbs[] = {
-    {"ping", 0, 0, serve_ping},   {"time", 2, 0, serve_time}, {"entropy", 1, 0, serve_entropy},
-    {"attach", 0, 1, serve_attach}, {"keys", 2, 1, serve_keys}, {"engine", 2, 1, serve_engine},
-    {"sync", 0, 1, serve_sync},   {"stop", 0, 1, serve_stop},
+    {"ping", 0, 0, serve_ping},     {"time", 2, 0, serve_time},       {"entropy", 1, 0, serve_entropy},
+    {"attach", 1, 1, serve_attach}, {"keys", 2, 1, serve_keys},       {"engine", 2, 1, serve_engine},
+    {"sync", 0, 1, serve_sync},     {"worked", 0, 0, serve_worked},   {"reclaim", 0, 1, serve_reclaim},
+    {"stop", 0, 1, serve_stop},
 };
 
 static void serve(char *line) {

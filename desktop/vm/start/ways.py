@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
+from desktop.paths import HostPaths
 from desktop.vm.command import Disk, Files, vm_command
+from desktop.vm.disk import mark_used
 from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine, Record
 from desktop.vm.marks import LOGS_HINT
@@ -15,6 +17,7 @@ from desktop.vm.start.saved import SavedState
 
 # From one sign of progress to the next. Emulated on an idle machine, all of a boot takes 3 to 15 s.
 PROGRESS_LIMIT_S = 120.0
+KEPT_CONSOLE_LOGS = 5
 
 _T = TypeVar("_T")
 
@@ -49,6 +52,7 @@ async def launch(
     control = plan.platform.channel_address(paths.run, "control")
     tunnel = plan.platform.channel_address(paths.run, "tunnel")
     files = Files(plan.image, paths.console_log, paths.qemu_pid, qmp, control, tunnel)
+    await asyncio.to_thread(_keep_console_logs, paths)
     command = vm_command(plan.qemu.system, plan.hardware, files, disk, incoming=incoming)
     machine = await Machine.launch(plan.platform, command, paths.qemu_log, qmp, control, tunnel)
     machine.fits = plan.fits
@@ -67,13 +71,24 @@ async def launch(
     return machine
 
 
+def _keep_console_logs(paths: HostPaths) -> None:
+    """Give the console's logs of earlier boots their next names; QEMU is about to write a new one."""
+    logs = [paths.console_log, *map(paths.earlier_console_log, range(1, KEPT_CONSOLE_LOGS))]
+    for older, log in reversed(list(zip(logs[1:], logs[:-1], strict=True))):
+        if log.exists():
+            log.replace(older)
+
+
 async def attach(plan: Plan, machine: Machine) -> str:
     """Mount the data disk in the running guest, and give sshd its keys meanwhile. Returns what was done with the disk,
     in a word. Raises VmError, OSError."""
     keys = asyncio.create_task(give_keys(plan, machine), name="keys")
     try:
-        did = await machine.guest.attach(PROGRESS_LIMIT_S)
+        did = await machine.guest.attach(PROGRESS_LIMIT_S, may_format=plan.disk_is_new)
+        await asyncio.to_thread(mark_used, plan.paths.disk_mark)
         await keys
+        if did == "repaired":
+            plan.notes.append("the file system of the VM's disk was damaged, and was repaired (see cove vm logs)")
         return did
     finally:
         keys.cancel()
