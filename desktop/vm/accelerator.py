@@ -13,12 +13,13 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from desktop.platform.base import Platform
 from desktop.vm.command import Hardware, probe_command
+from desktop.vm.errors import VmError
 from desktop.vm.image import GuestImage
 from desktop.vm.qemu import Qemu
 
@@ -47,30 +48,39 @@ Probe = Callable[[str], Awaitable[ProbeResult]]
 
 
 async def choose_accelerator(
-    platform: Platform, remembered: Path, identity: str, probe: Probe, wanted: str | None
+    platform: Platform, remembered: Path, identity: str, probe: Probe, wanted: str | None, hint: str = ""
 ) -> Accelerator:
-    """The best accelerator that works here. `identity` names QEMU and image; `wanted` is the user's own choice, which
-    is not put to any test."""
-    if wanted is not None:
+    """The best accelerator that works here. `identity` names QEMU and image; `wanted` is the user's own choice. Raises
+    VmError with `hint` if that does not work."""
+    if wanted == "tcg":
         return Accelerator(wanted, "chosen in the settings")
-    key: dict[str, object] = {"schema": 1, "boot_id": platform.boot_id(), "identity": identity}
-    if (known := _recall(remembered, key)) is not None:
+    key: dict[str, object] = {"schema": 1, "boot_id": platform.boot_id(), "identity": identity, "wanted": wanted}
+    if (known := recall(remembered, key)) is not None:
         return known
-    chosen = await _first_that_works(platform, probe)
+    chosen = await (_first_that_works(platform, probe) if wanted is None else _forced(platform, probe, wanted, hint))
     _remember(remembered, key, chosen)
     return chosen
 
 
-def _recall(remembered: Path, key: dict[str, object]) -> Accelerator | None:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+def recall(remembered: Path, key: Mapping[str, object] | None = None) -> Accelerator | None:
+    """The choice that was made last; None if it was made for another `key` (None: any will do), or none was made."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         found = json.loads(remembered.read_text())
-        if {name: found[name] for name in key} == key:
+        if key is None or {name: found.get(name) for name in key} == key:
             return Accelerator(str(found["name"]), str(found["why"]))
     return None
 
 
 def _remember(remembered: Path, key: dict[str, object], chosen: Accelerator) -> None:
     remembered.write_text(json.dumps({**key, "name": chosen.name, "why": chosen.why}) + "\n")
+
+
+async def _forced(platform: Platform, probe: Probe, wanted: str, hint: str) -> Accelerator:
+    obstacle = platform.accelerator_obstacle(wanted) if wanted in platform.accelerators else None
+    result = ProbeResult(False, obstacle) if obstacle else await probe(wanted)
+    if not result.works:
+        raise VmError(f"the accelerator {wanted}, which the settings ask for, does not work here: {result.why}", hint)
+    return Accelerator(wanted, "chosen in the settings")
 
 
 async def _first_that_works(platform: Platform, probe: Probe) -> Accelerator:

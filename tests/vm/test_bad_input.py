@@ -84,6 +84,17 @@ def test_memory_that_is_not_there_is_refused(tmp_path: Path) -> None:
         check_memory(settings, 1024, 1000, tmp_path / "config.json")
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("{}", 300), ('{"vm": {"save_after_minutes": 0.5}}', 30)])
+def test_an_idle_vm_is_saved_after_minutes(tmp_path: Path, text: str, seconds: int) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert load_settings(tmp_path / "config.json", 8192).save_after_s == seconds
+
+
+def test_with_zero_minutes_it_is_never_saved(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"vm": {"save_after_minutes": 0}}')
+    assert load_settings(tmp_path / "config.json", 8192).save_after_s is None
+
+
 def test_the_default_size_fits_a_small_machine(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "config.json", 2048).memory_mb == 1024
 
@@ -94,6 +105,8 @@ def test_the_default_size_fits_a_small_machine(tmp_path: Path) -> None:
         ('{"vm": {"memory_mb": "2g"}}', r"vm\.memory_mb in .* must be a number from 384"),
         ('{"vm": {"cpus": 0}}', r"vm\.cpus in .* must be a number from 1 to 255, not 0"),
         ('{"vm": {"cpus": true}}', r"vm\.cpus"),
+        ('{"vm": {"cpus": 1.5}}', r"vm\.cpus in .* must be a whole number"),
+        ('{"vm": {"save_after_minutes": -1}}', r"vm\.save_after_minutes"),
         ('{"vm": {"accelerator": "turbo"}}', "no accelerator 'turbo'"),
         ('{"vm": []}', "“vm” is not an object"),
         ("{", "settings can't be read"),
@@ -107,10 +120,10 @@ def test_a_setting_that_cannot_be_is_named(tmp_path: Path, text: str, message: s
 
 def test_a_disk_is_made_grown_and_never_shrunk(tmp_path: Path) -> None:
     qemu, disk = find_qemu(platform_for("linux"), os.environ, "amd64"), tmp_path / "data.qcow2"
-    assert ensure_disk(qemu, disk, 1) == "made, 1 GB"
+    assert ensure_disk(qemu, disk, tmp_path / "mark", 1).did == "made, 1 GB"
     assert disk.stat().st_size < 1 << 20, "it is sparse"
-    assert ensure_disk(qemu, disk, 2) == "grown to 2 GB"
-    assert ensure_disk(qemu, disk, 1).endswith("of 2 GB used")
+    assert ensure_disk(qemu, disk, tmp_path / "mark", 2).did == "grown to 2 GB"
+    assert ensure_disk(qemu, disk, tmp_path / "mark", 1).did.endswith("of 2 GB used")
 
 
 def test_a_disk_that_is_none_is_left_alone(tmp_path: Path) -> None:
@@ -118,6 +131,6 @@ def test_a_disk_that_is_none_is_left_alone(tmp_path: Path) -> None:
     disk = tmp_path / "data.qcow2"
     disk.write_bytes(b"somebody's letters" * 100)
     with pytest.raises(VmError, match="not qcow2") as e:
-        ensure_disk(qemu, disk, 1)
+        ensure_disk(qemu, disk, tmp_path / "mark", 1)
     assert "cove vm reset" in e.value.hint
     assert disk.read_bytes().startswith(b"somebody's")

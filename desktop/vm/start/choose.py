@@ -19,7 +19,7 @@ from desktop.vm.start.ways import SavedWay
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A machine, the way it was started, and what was dropped before, each with its reason."""
+    """A machine, the way it was started, and what was dropped before, each with its reason, or done besides."""
 
     machine: Machine
     way: str
@@ -45,7 +45,7 @@ async def start(plan: Plan, ends: Ends) -> Started:
             continue
         try:
             await asyncio.to_thread(way.saved.check, plan.fits)
-            return await _reached(way.start(), way.name, dropped, ends)
+            return await _reached(plan, way.start(), way.name, dropped, ends)
         except DiskInUse:
             raise
         except (VmError, TunnelError, OSError) as e:
@@ -53,13 +53,15 @@ async def start(plan: Plan, ends: Ends) -> Started:
             dropped.append(f"the {way.name} was dropped: {e}")
             await asyncio.to_thread(way.saved.drop)
     cold = Cold(plan)
-    started = await _reached(cold.start(), cold.name, dropped, ends)
+    started = await _reached(plan, cold.start(), cold.name, dropped, ends)
     if cold.no_template is None:
         return started
-    return replace(started, dropped=(*dropped, f"no template was written: {cold.no_template}"))
+    return replace(started, dropped=(*started.dropped, f"no template was written: {cold.no_template}"))
 
 
-async def _reached(start: Coroutine[Any, Any, Machine], way: str, dropped: list[str], ends: Ends) -> Started:
+async def _reached(
+    plan: Plan, start: Coroutine[Any, Any, Machine], way: str, dropped: list[str], ends: Ends
+) -> Started:
     machine = await start
     await ends.connect(machine)
-    return Started(machine, way, tuple(dropped))
+    return Started(machine, way, (*dropped, *plan.notes))

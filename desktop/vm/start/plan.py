@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from desktop.paths import HostPaths
@@ -40,8 +40,10 @@ class Plan:
     accelerator: Accelerator
     hardware: Hardware
     fits: Mapping[str, str]  # what a saved state of this machine depends on
+    disk_is_new: bool  # it was made for this home, and never mounted
     steps: Steps
     launched: Callable[[Machine], None]
+    notes: list[str] = field(default_factory=list)  # for the user, of things that the start has done
 
 
 async def make_plan(
@@ -71,12 +73,14 @@ async def make_plan(
             f"{qemu.identity} {image.key}",
             lambda name: probe_by_boot(name, qemu, image),
             settings.accelerator,
+            f"Remove vm.accelerator from {paths.config_file}: then the best that works is chosen",
         )
         step.detail = accelerator.name
     with state.step("disk") as step:
         await asyncio.to_thread(ensure_keys, keys, paths.known_hosts)
-        step.detail = await asyncio.to_thread(ensure_disk, qemu, paths.data_disk, settings.disk_gb)
+        disk = await asyncio.to_thread(ensure_disk, qemu, paths.data_disk, paths.disk_mark, settings.disk_gb)
+        step.detail = disk.did
     version = await asyncio.to_thread(machine_version, qemu, paths.qemu_file)
     hardware = Hardware(image.architecture, accelerator.name, settings.memory_mb, settings.cpus, version)
     fits = await asyncio.to_thread(fingerprint, qemu, image, hardware, keys)
-    return Plan(platform, paths, keys, qemu, image, accelerator, hardware, fits, state, launched)
+    return Plan(platform, paths, keys, qemu, image, accelerator, hardware, fits, disk.is_new, state, launched)
