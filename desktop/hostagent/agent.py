@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 from desktop.hostagent.api import HostApi
 from desktop.hostagent.forwarder import PortForwarder
 from desktop.hostagent.proxy import EngineProxy
+from desktop.hostagent.saver import ResourceSaver
 from desktop.hostagent.service import Service, SocketService
 from desktop.hostagent.settings import publish_addresses
 from desktop.paths import HostPaths
@@ -21,11 +23,13 @@ from desktop.tunnel.transport import Stream
 from desktop.vm.errors import VmError
 from desktop.vm.lifecycle import VirtualMachine
 from desktop.vm.opening import ENGINE
+from desktop.vm.settings import load_settings
 from desktop.vm.state import Status
 
 # How long a client of the engine waits for the next step of a VM that is starting or being taken over. The VM's own
 # limits end a start that stands still.
 START_WAIT_S = 180.0
+PROBE_LIMIT_S = 1.0
 
 
 class HostAgent:
@@ -39,11 +43,16 @@ class HostAgent:
         self._quit = asyncio.Event()
         self._ports = PortForwarder(platform, lambda: self._vm.tunnel, lambda: publish_addresses(paths.config_file))
         self._vm = VirtualMachine(paths, platform, environ, self._on_change, self._ports.serve)
-        proxy, api = EngineProxy(platform, self._open_engine), HostApi(self, paths.console_log)
+        self._saver = ResourceSaver(
+            self._vm, lambda: load_settings(paths.config_file, platform.memory_mb()[0]).save_after_s
+        )
+        self._asleep_since_ns = 0
+        proxy, api = EngineProxy(platform, self), HostApi(self, paths.console_log)
         self._services: tuple[Service, ...] = (
             self._ports,
             SocketService(platform, paths.engine_socket, proxy.handle),
             SocketService(platform, paths.host_socket, api.handle),
+            self._saver,
         )
 
     async def run(self) -> None:
@@ -61,7 +70,15 @@ class HostAgent:
     # Interface for HostApi ---------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        return {**self._vm.state.to_json(), "engine_socket": str(self._paths.engine_socket)}
+        return {
+            **self._vm.state.to_json(),
+            "engine_socket": str(self._paths.engine_socket),
+            "engine_calls": self._ports.engines > 0,
+        }
+
+    async def probed(self) -> dict[str, Any]:
+        silence = await self._vm.silence(PROBE_LIMIT_S)
+        return {**self.state(), "silence": silence}
 
     async def changed(self, seen: int) -> int:
         while self._number == seen:
@@ -83,12 +100,47 @@ class HostAgent:
     def quit(self) -> None:
         self._quit.set()
 
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        with self._saver.held():
+            await self._until_running()
+            yield
+
+    # Interface for EngineProxy -----------------------------------------------------------------------------------
+
+    @property
+    def is_asleep(self) -> bool:
+        return self._vm.state.status in (Status.SAVING, Status.SAVED)
+
+    @property
+    def asleep_since_ns(self) -> int:
+        return self._asleep_since_ns
+
+    @property
+    def ping(self) -> bytes | None:
+        return self._vm.ping
+
+    async def awake(self) -> None:
+        while self.is_asleep or self._is_coming():
+            await self._change.wait()
+
+    async def open(self) -> Stream:
+        await self._until_running()
+        assert self._vm.tunnel is not None
+        return await self._vm.tunnel.open_stream(ENGINE)
+
+    def used(self) -> None:
+        self._saver.used()
+
     # Parts -------------------------------------------------------------------------------------------------------
 
-    async def _open_engine(self) -> Stream:
-        """Raises VmError, TunnelError."""
+    async def _until_running(self) -> None:
+        """Wake a VM that is saved, and wait for one that starts. Raises VmError."""
         with contextlib.suppress(TimeoutError):
-            while self._vm.state.status in (Status.STARTING, Status.ADOPTING):
+            while self.is_asleep or self._is_coming():
+                if self.is_asleep:
+                    self._vm.start()
+                    self._saver.used()
                 async with asyncio.timeout(START_WAIT_S):
                     await self._change.wait()
         state = self._vm.state
@@ -97,10 +149,19 @@ class HostAgent:
             raise VmError(
                 f"the VM is {state.status}: {state.error}" if state.error else f"the VM is {state.status}", hint
             )
-        return await self._vm.tunnel.open_stream(ENGINE)
+
+    def _is_coming(self) -> bool:
+        """Whether the VM will run, as far as is known."""
+        state = self._vm.state
+        return state.status in (Status.STARTING, Status.ADOPTING) or state.restart_at is not None
 
     def _on_change(self) -> None:
-        if self._vm.state.status in (Status.STOPPED, Status.FAILED):
+        status = self._vm.state.status
+        if status is Status.SAVING:
+            self._asleep_since_ns = time.time_ns()
+        if status is Status.RUNNING:
+            self._saver.used()
+        if status in (Status.STOPPED, Status.SAVED, Status.FAILED):
             self._ports.end_soon()
         self._number += 1
         change, self._change = self._change, asyncio.Event()

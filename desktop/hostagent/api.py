@@ -1,8 +1,10 @@
 """The host agent's own API, on the host socket: the VM's state and verbs. Only `desktop.client.host` speaks it.
 
-GET /v1/state · GET /v1/events (a JSON line for each change, the present state first) · GET /v1/logs?follow=1 (the VM's
-console) · POST /v1/vm/start (202, the start goes on) · POST /v1/vm/{stop,shutdown,reset} (200 when done;
-shutdown saves no session) · POST /v1/vm/restart (202 when stopped) · POST /v1/quit.
+GET /v1/state?probe=1 (probe: the VM is asked now whether it answers) · GET /v1/events (a JSON line for each change, the
+present state first) · GET /v1/logs?follow=1 (the VM's console) · GET /v1/hold (wakes the VM; then a JSON line with its
+state; the VM is not saved while the reply is open) · POST /v1/vm/start (202, the start goes on) ·
+POST /v1/vm/{stop,shutdown,reset} (200 when done; shutdown saves no session) · POST /v1/vm/restart (202 when stopped) ·
+POST /v1/quit.
 Errors are {"message", "hint"}.
 """
 
@@ -11,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +33,10 @@ class Vm(Protocol):
         """The state as it is sent."""
         ...
 
+    async def probed(self) -> dict[str, Any]:
+        """The same, and whether the VM answers is asked now."""
+        ...
+
     async def changed(self, seen: int) -> int:
         """Wait until the state's version differs from `seen`; returns it. Versions begin at 1, so 0 returns at once."""
         ...
@@ -38,6 +45,10 @@ class Vm(Protocol):
     async def stop(self) -> None: ...
     async def shutdown(self) -> None: ...
     async def reset(self) -> None: ...
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Keeps the VM awake, and wakes it first. Raises VmError."""
+        ...
+
     def quit(self) -> None: ...
 
 
@@ -74,8 +85,15 @@ class HostApi:
             request = await exchange.request()
             if request is None:
                 return False
-            if request.method == "GET" and request.path in ("/v1/events", "/v1/logs"):
-                await self._stream(request, exchange)
+            if request.method == "GET" and request.path == "/v1/hold":
+                async with self._vm.held():
+                    await self._stream(request, exchange, self._hold(exchange))
+                return False
+            if request.method == "GET" and request.path == "/v1/events":
+                await self._stream(request, exchange, self._events(exchange))
+                return False
+            if request.method == "GET" and request.path == "/v1/logs":
+                await self._stream(request, exchange, self._logs(request, exchange))
                 return False
             status, value = await self._reply(request)
         except HttpError as e:
@@ -89,7 +107,7 @@ class HostApi:
         if request.path == "/v1/state":
             if request.method != "GET":
                 raise HttpError(405, f"{request.path} takes GET")
-            return 200, self._vm.state()
+            return 200, await self._vm.probed() if request.query.get("probe") else self._vm.state()
         if (verb := self._verbs.get(request.path)) is None:
             raise HttpError(404, f"no such call: {request.path}")
         if request.method != "POST":
@@ -122,10 +140,9 @@ class HostApi:
         self._vm.quit()
         return 200
 
-    async def _stream(self, request: Request, exchange: Exchange) -> None:
+    async def _stream(self, request: Request, exchange: Exchange, work: Coroutine[None, None, None]) -> None:
         """Send until the client closes the connection."""
-        await exchange.begin_stream("application/json" if request.path == "/v1/events" else "text/plain; charset=utf-8")
-        work = self._events(exchange) if request.path == "/v1/events" else self._logs(request, exchange)
+        await exchange.begin_stream("text/plain; charset=utf-8" if request.path == "/v1/logs" else "application/json")
         sending = asyncio.create_task(work, name=request.path)
         leaving = asyncio.create_task(exchange.client_left(), name="client leaves")
         try:
@@ -136,6 +153,10 @@ class HostApi:
             results = await asyncio.gather(sending, leaving, return_exceptions=True)
         if isinstance(results[0], Exception):
             raise results[0]
+
+    async def _hold(self, exchange: Exchange) -> None:
+        await exchange.send_chunk(json.dumps(self._vm.state()).encode() + b"\n")
+        await asyncio.Event().wait()
 
     async def _events(self, exchange: Exchange) -> None:
         seen = 0

@@ -62,6 +62,7 @@ class PortForwarder:
         self._anywhere = anywhere
         self._forwards: dict[Binding, _Forward] = {}
         self._turn = asyncio.Lock()
+        self.engines = 0  # connections of engines that may ask
         self._ending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -82,6 +83,13 @@ class PortForwarder:
         """One engine's connection to the service `name`. Raises TunnelError."""
         if name != SERVICE:
             return
+        self.engines += 1
+        try:
+            await self._serve(stream)
+        finally:
+            self.engines -= 1
+
+    async def _serve(self, stream: Stream) -> None:
         line = bytearray()
         while data := await stream.read():
             line += data

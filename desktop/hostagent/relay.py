@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 
 from desktop.platform.base import Platform
 from desktop.tunnel.transport import CHUNK, Stream
@@ -11,25 +12,38 @@ from desktop.tunnel.transport import CHUNK, Stream
 async def relay(platform: Platform, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: Stream) -> None:
     """Pass bytes both ways until both directions have ended, or one end broke or was closed altogether. `stream` is
     closed at the end. Raises OSError, TunnelError."""
+    await both_ways(platform, writer, stream, _inward(reader, stream), _outward(stream, writer))
+
+
+async def both_ways(
+    platform: Platform,
+    writer: asyncio.StreamWriter,
+    stream: Stream,
+    inward: Coroutine[None, None, None],
+    outward: Coroutine[None, None, None],
+) -> None:
+    """Run the two directions until both have ended, one has raised, or the client has closed its connection. Then
+    `stream` is closed. Raises OSError, and what the directions raise."""
+    directions = [asyncio.create_task(inward, name="relay inward"), asyncio.create_task(outward, name="relay outward")]
     try:
         hung_up = asyncio.Event()
         stop_watching = platform.watch_hangup(writer, hung_up.set)  # fails where the client has left already
-        inward = asyncio.create_task(_inward(reader, stream), name="relay inward")
-        outward = asyncio.create_task(_outward(stream, writer), name="relay outward")
         # Notice a client that has closed its connection even if the guest never writes, and close the stream too.
         gone = asyncio.create_task(hung_up.wait(), name="client hung up")
-        running = {inward, outward, gone}
+        running = {*directions, gone}
         try:
-            while not gone.done() and not (inward.done() and outward.done()):
+            while not gone.done() and not all(task.done() for task in directions):
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
         finally:
-            for task in (inward, outward, gone):
-                task.cancel()
-            await asyncio.gather(inward, outward, gone, return_exceptions=True)
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
             stop_watching()
     finally:
+        for task in directions:
+            task.cancel()
+        await asyncio.gather(*directions, return_exceptions=True)
         stream.close()
 
 

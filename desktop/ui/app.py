@@ -205,7 +205,7 @@ class Cove(QObject):
         self.window.sidebar.switch.show_facts(facts)
         self.window.status.show_facts(facts)
         self.containers_page.show_facts(facts)
-        up = facts.phase is EnginePhase.RUNNING
+        up = facts.phase.is_usable
         self.window.top.run.setEnabled(up)
         self.images_page.pull.setEnabled(up)
         if self.tray is not None:

@@ -229,7 +229,8 @@ class ContainersPage(QWidget):
         vm = facts.kind == "vm"
         self.start_engine.set_label(tr("Start the VM") if vm else tr("Try again"))
         busy = facts.phase in (EnginePhase.STARTING, EnginePhase.CONNECTING, EnginePhase.STOPPING)
-        self.start_engine.setVisible(not busy and (vm or facts.phase is not EnginePhase.RUNNING))
+        offered = vm or not facts.phase.is_usable
+        self.start_engine.setVisible(offered and not busy and facts.phase is not EnginePhase.SAVED)
         self.stopped.title.setText(facts.word)
         said = " ".join(sentence(part) for part in (facts.problem, facts.hint) if part)
         if facts.phase in (EnginePhase.STARTING, EnginePhase.STOPPING):
@@ -290,7 +291,7 @@ class ContainersPage(QWidget):
         unknown = frozenset({int(Segment.RUNNING), int(Segment.PAUSED)}) if lost else frozenset()
         self.segments.set_counts(counts, unknown)
         self.summary.setText(self._summary(containers))
-        up = self._facts is not None and self._facts.phase is EnginePhase.RUNNING
+        up = self._facts is not None and self._facts.phase.is_usable
         self._tools.setVisible(bool(containers))
         if containers:
             self._stack.setCurrentIndex(0 if self.table.filter.rowCount() else 2)

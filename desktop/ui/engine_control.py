@@ -73,7 +73,7 @@ class EngineControl(QObject):
         before, self._state = self._state, state
         if state.state == "running" and (before is None or before.state != "running"):
             self._session.retry()
-        elif state.state != "running":
+        elif state.state not in ("running", "saving", "saved"):  # a saved VM is no loss of contact
             self._session.give_up()
             if before is not None and before.state == "running" and state.state in ("failed", "stopped"):
                 self._window.toasts.tell(
@@ -164,7 +164,7 @@ class EngineControl(QObject):
         if self.host is not None:
             if facts.phase in (EnginePhase.STOPPED, EnginePhase.FAILED):
                 add("play", tr("Start the VM"), "start")
-            elif facts.phase in (EnginePhase.RUNNING, EnginePhase.LOST, EnginePhase.CONNECTING):
+            elif facts.phase.is_usable or facts.phase in (EnginePhase.LOST, EnginePhase.CONNECTING):
                 add("power", tr("Stop the VM…"), "stop")
                 add("arrow-clockwise", tr("Restart the VM…"), "restart")
         elif facts.phase is not EnginePhase.RUNNING:

@@ -352,6 +352,12 @@ class EnginePhase(StrEnum):
     STOPPING = "stopping"
     LOST = "lost"
     FAILED = "failed"
+    SAVED = "saved"  # the VM, by the resource saver; whatever uses it resumes it
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether actions on containers and images can be asked for."""
+        return self in (EnginePhase.RUNNING, EnginePhase.SAVED)
 
     @property
     def state(self) -> State:
@@ -363,6 +369,7 @@ class EnginePhase(StrEnum):
             EnginePhase.STOPPING: State.WORKING,
             EnginePhase.LOST: State.UNKNOWN,
             EnginePhase.FAILED: State.PROBLEM,
+            EnginePhase.SAVED: State.PAUSED,
         }[self]
 
 
@@ -440,6 +447,7 @@ class EngineFacts:
             EnginePhase.FAILED: tr("{thing} stopped unexpectedly", thing=thing)
             if self.ran
             else tr("{thing} could not start", thing=thing),
+            EnginePhase.SAVED: tr("{thing} saved until it is used", thing=thing),
         }[self.phase]
 
 

@@ -60,7 +60,7 @@ class HostSession(QObject):
                     told = ""
                     for state in stream.states():
                         self.state.emit(state)
-                        if start_vm and state.state in ("stopped", "adopting"):
+                        if start_vm and state.state in ("stopped", "adopting", "saving", "saved"):
                             self.ask("start", lambda _message: None)
                         start_vm = False
                         if self._closed.is_set():
@@ -124,6 +124,8 @@ def facts_of_host(state: HostState, engine: EngineFacts) -> EngineFacts:
         "starting": EnginePhase.STARTING,
         "stopping": EnginePhase.STOPPING,
         "failed": EnginePhase.FAILED,
+        "saving": EnginePhase.SAVED,
+        "saved": EnginePhase.SAVED,
     }.get(state.state, engine.phase if engine.phase is not EnginePhase.STOPPED else EnginePhase.CONNECTING)
     took = sum(step.ms for step in state.steps) / 1000 if state.state == "running" and state.steps else None
     return EngineFacts(

@@ -173,6 +173,7 @@ class EngineSwitch(FocusByKeyboard):
             EnginePhase.STARTING: tr("Starting"),
             EnginePhase.STOPPING: tr("Stopping"),
             EnginePhase.STOPPED: tr("Stopped"),
+            EnginePhase.SAVED: tr("Saved until it is used"),
             EnginePhase.LOST: tr("No contact"),
             EnginePhase.FAILED: tr("Stopped unexpectedly") if facts.ran else tr("Could not start"),
         }.get(facts.phase, "")

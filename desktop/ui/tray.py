@@ -102,7 +102,7 @@ class Tray(QObject):
         """Rebuild the menu from the models."""
         menu, facts = self.menu, self._facts
         menu.clear()
-        running = facts.phase is EnginePhase.RUNNING
+        running = facts.phase.is_usable
         head = menu.addAction(
             self._glyph(facts.phase.state), tr("{name}, {state}", name=facts.name, state=facts.word.lower())
         )
@@ -128,7 +128,7 @@ class Tray(QObject):
             menu.addSeparator()
             if facts.phase in (EnginePhase.STOPPED, EnginePhase.FAILED):
                 self._add(menu, "play", tr("Start VM"), lambda: self.asked.emit("vm-start"))
-            elif facts.phase in (EnginePhase.RUNNING, EnginePhase.LOST):
+            elif facts.phase in (EnginePhase.RUNNING, EnginePhase.LOST, EnginePhase.SAVED):
                 self._add(menu, "power", tr("Stop VM"), lambda: self.asked.emit("vm-stop"))
         menu.addSeparator()
         self._add(menu, "app-window", tr("Open Cove"), lambda: self.asked.emit("open"))

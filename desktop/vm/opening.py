@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import dataclass
 
 from desktop.tunnel.transport import UnixTarget
 from desktop.vm.errors import VmError
@@ -30,6 +31,35 @@ async def engine_is_idle(guest: Guest, limit_s: float) -> bool:
     except TimeoutError:
         raise VmError(f"the engine in the VM does not list its containers within {limit_s:.0f} s", _LOGS) from None
     return body.strip() == b"[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the engine does: containers that run, are paused or wait for their restart; requests under way; for how long
+    there was neither."""
+
+    containers: int
+    requests: int
+    idle_s: float
+
+
+async def engine_activity(guest: Guest, limit_s: float) -> Activity:
+    """For the limit see `engine_is_idle`. Raises VmError."""
+    guest.marks.clear()
+    try:
+        async with asyncio.timeout(limit_s):
+            body = await _request(guest, "GET", "/cove/v1/activity", limit_s, "tell what it does")
+        told = json.loads(body)
+        return Activity(int(told["containers"]), int(told["requests"]), float(told["idle_s"]))
+    except TimeoutError:
+        raise VmError(f"the engine in the VM does not tell what it does within {limit_s:.0f} s", _LOGS) from None
+    except (ValueError, KeyError, TypeError) as e:
+        raise VmError(f"the engine in the VM does not tell what it does: {e!r}", _LOGS) from e
+
+
+async def engine_pong(guest: Guest, limit_s: float) -> bytes:
+    """The engine's response to GET /_ping. Raises VmError."""
+    return await guest.engine("GET", "/_ping", limit_s)
 
 
 async def engine_is_loaded(guest: Guest, limit_s: float) -> None:

@@ -10,18 +10,21 @@ from typing import NamedTuple
 from desktop.vm.errors import VmError
 
 DEFAULT_MEMORY_MB = 2048
+DEFAULT_SAVE_AFTER_MIN = 5
 DEFAULT_DISK_GB = 64  # the file grows as it is filled, and shrinks when things are removed
 _SMALLEST_MEMORY_MB = 384  # the system and engine use 125; a container must fit beside them
 _LARGEST_CPUS = 4
 
 
 class VmSettings(NamedTuple):
-    """What the user may choose. Kept in config.json as "memory_mb", "cpus", "disk_gb" and "accelerator" under "vm"."""
+    """What the user may choose. Kept in config.json as "memory_mb", "cpus", "disk_gb", "accelerator" and
+    "save_after_minutes" under "vm"."""
 
     memory_mb: int
     cpus: int
     disk_gb: int
     accelerator: str | None  # None: the best that works
+    save_after_s: float | None  # an idle VM is saved then; None: never
 
 
 def load_settings(config_file: Path, machine_memory_mb: int) -> VmSettings:
@@ -37,11 +40,13 @@ def load_settings(config_file: Path, machine_memory_mb: int) -> VmSettings:
         raise VmError(f"the settings can't be read: {config_file}: “vm” is not an object")
     machine_cpus = os.cpu_count() or 1
     memory_mb = min(DEFAULT_MEMORY_MB, max(machine_memory_mb // 2, _SMALLEST_MEMORY_MB))
+    save_after_min = _number(chosen, "save_after_minutes", DEFAULT_SAVE_AFTER_MIN, 0, 1 << 20, config_file)
     settings = VmSettings(
-        memory_mb=_number(chosen, "memory_mb", memory_mb, _SMALLEST_MEMORY_MB, 1 << 24, config_file),
-        cpus=_number(chosen, "cpus", min(machine_cpus, _LARGEST_CPUS), 1, 255, config_file),
-        disk_gb=_number(chosen, "disk_gb", DEFAULT_DISK_GB, 1, 1 << 20, config_file),
+        memory_mb=_whole(chosen, "memory_mb", memory_mb, _SMALLEST_MEMORY_MB, 1 << 24, config_file),
+        cpus=_whole(chosen, "cpus", min(machine_cpus, _LARGEST_CPUS), 1, 255, config_file),
+        disk_gb=_whole(chosen, "disk_gb", DEFAULT_DISK_GB, 1, 1 << 20, config_file),
         accelerator=chosen.get("accelerator"),
+        save_after_s=save_after_min * 60 or None,
     )
     if settings.accelerator not in (None, "kvm", "hvf", "whpx", "tcg"):
         raise VmError(
@@ -62,8 +67,15 @@ def check_memory(settings: VmSettings, machine_mb: int, free_mb: int, config_fil
         raise VmError(f"not enough memory: the VM is set to {settings.memory_mb} MB and {free_mb} MB are free", hint)
 
 
-def _number(chosen: dict[str, object], key: str, default: int, least: int, most: int, file: Path) -> int:
+def _whole(chosen: dict[str, object], key: str, default: int, least: int, most: int, file: Path) -> int:
+    value = _number(chosen, key, default, least, most, file)
+    if not isinstance(value, int):
+        raise VmError(f"vm.{key} in {file} must be a whole number, not {value!r}")
+    return value
+
+
+def _number(chosen: dict[str, object], key: str, default: int, least: int, most: int, file: Path) -> int | float:
     value = chosen.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
         raise VmError(f"vm.{key} in {file} must be a number from {least} to {most}, not {value!r}")
     return value

@@ -42,6 +42,14 @@ def test_a_killed_vm_stopped_unexpectedly_and_one_that_never_ran_could_not_start
     assert tray_state(failed, []) is State.PROBLEM
 
 
+def test_a_saved_vm_is_no_loss_and_may_be_used() -> None:
+    saved = facts_of_host(state("saved"), RUNNING)
+    assert (saved.phase, saved.phase.is_usable) == (EnginePhase.SAVED, True)
+    assert saved.word == "Virtual machine saved until it is used"
+    assert facts_of_host(state("saving"), RUNNING).phase is EnginePhase.SAVED
+    assert tray_state(saved, []) is State.PAUSED
+
+
 def test_many_steps_are_gathered_to_what_fits() -> None:
     steps = facts_of_host(state("starting", tuple(VmStep(str(n), 100, "", True) for n in range(8))), LOST).steps
     bars = gathered(steps, 5)

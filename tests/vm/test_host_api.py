@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ class _Stopped:
     def state(self) -> dict[str, Any]:
         return {"state": "stopped"}
 
+    async def probed(self) -> dict[str, Any]:
+        raise AssertionError("not called")
+
     async def changed(self, seen: int) -> int:
         if seen:
             await asyncio.Event().wait()
@@ -36,6 +40,9 @@ class _Stopped:
         raise AssertionError("not called")
 
     async def reset(self) -> None:
+        raise AssertionError("not called")
+
+    def held(self) -> AbstractAsyncContextManager[None]:
         raise AssertionError("not called")
 
     def quit(self) -> None:

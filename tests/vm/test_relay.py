@@ -23,17 +23,34 @@ from tests.support.sockets import SocketStream
 LIMIT_S = HANG_S
 
 
+class Awake:
+    """An engine that never sleeps, and hands out one stream."""
+
+    is_asleep, asleep_since_ns, ping = False, 0, None
+
+    def __init__(self, stream: Stream | VmError) -> None:
+        self._stream = stream
+
+    async def awake(self) -> None:
+        raise AssertionError("it is awake")
+
+    async def open(self) -> Stream:
+        if isinstance(self._stream, VmError):
+            raise self._stream
+        return self._stream
+
+    def used(self) -> None:
+        pass
+
+
 @asynccontextmanager
 async def proxied(folder: Path) -> AsyncIterator[tuple[socket.socket, socket.socket]]:
     """A client's socket that is connected through the proxy, and the engine's end of its stream."""
     ours, engine = socket.socketpair()
     engine.setblocking(False)
 
-    async def open_stream() -> Stream:
-        return SocketStream(ours)
-
     platform = platform_for("linux")
-    proxy = EngineProxy(platform, open_stream)
+    proxy = EngineProxy(platform, Awake(SocketStream(ours)))
     server = await platform.serve(folder / "s", proxy.handle)
     client = socket.socket(socket.AF_UNIX)
     client.setblocking(False)
@@ -109,12 +126,10 @@ def test_a_client_that_is_gone_is_told_to_an_engine_that_says_nothing(tmp_path: 
 
 
 def test_without_a_vm_the_client_is_answered_as_docker_answers(tmp_path: Path) -> None:
-    async def refuse() -> Stream:
-        raise VmError("the VM is stopped", "Start it: cove vm start")
-
     async def scenario() -> bytes:
         loop, platform = asyncio.get_running_loop(), platform_for("linux")
-        server = await platform.serve(tmp_path / "s", EngineProxy(platform, refuse).handle)
+        stopped = VmError("the VM is stopped", "Start it: cove vm start")
+        server = await platform.serve(tmp_path / "s", EngineProxy(platform, Awake(stopped)).handle)
         with socket.socket(socket.AF_UNIX) as client:
             client.setblocking(False)
             await loop.sock_connect(client, str(tmp_path / "s"))
