@@ -25,6 +25,7 @@ COMMANDS = {
     "context": ("desktop.cli.context", "Choose where containers run: in the VM or natively"),
     "cp": ("desktop.cli.cp", "Copy files between a container and here"),
     "create": ("desktop.cli.create", "Create a container without starting it"),
+    "diagnose": ("desktop.cli.diagnose", "Check all that Cove needs; say what is wrong, and what helps"),
     "diff": ("desktop.cli.diff", "Show what a container has changed"),
     "events": ("desktop.cli.events", "Show what happens, as it happens"),
     "exec": ("desktop.cli.exec", "Run a command in a running container"),
