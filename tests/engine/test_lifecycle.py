@@ -392,3 +392,11 @@ def test_the_server_s_version_parses_as_a_docker_release(engine: NativeEngine) -
     parts = [int(part) for part in version.split(".")]
     assert parts >= [20], "tools refuse what is older"
     assert engine.docker("version", "-f", "{{.Server.Platform.Name}}").stdout.startswith("Cove ")
+
+
+def test_the_ipc_namespace_of_a_private_container_is_refused(api: docker.APIClient) -> None:
+    donor = make(api, FOREVER)
+    start(api, donor)
+    joiner = make(api, ["true"], ipc_mode=f"container:{donor}")
+    with pytest.raises(docker.errors.APIError, match="non-shareable IPC"):
+        api.start(joiner)

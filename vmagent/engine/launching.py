@@ -293,6 +293,11 @@ class Launcher:
                         f"cannot join {name.upper()} namespace of a non running container: container {other.name} is "
                         f"{other.state.status}"
                     )
+                if name == "ipc" and other.host_config["IpcMode"] in ("private", "none"):
+                    raise Conflict(
+                        f"can't join IPC of container {other.id}: non-shareable IPC "
+                        "(hint: use IpcMode:shareable for the donor container)"
+                    )
                 found[name] = other.state.pid
         return found
 
