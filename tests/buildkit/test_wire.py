@@ -207,7 +207,12 @@ def test_ssh_agents_are_forwarded(site: Site, context: Path, tmp_path: Path) -> 
             ours.setblocking(False)
             forwarding = asyncio.create_task(request.ssh.forward("default", theirs.fileno()))
             await asyncio.get_running_loop().sock_sendall(ours, b"\0\0\0\x01\x0b")  # SSH_AGENTC_REQUEST_IDENTITIES
-            got.append(await asyncio.get_running_loop().sock_recv(ours, 100))
+            reply = b""
+            while len(reply) < 4 or len(reply) < 4 + int.from_bytes(reply[:4], "big"):  # the agent writes it in pieces
+                part = await asyncio.get_running_loop().sock_recv(ours, 100)
+                assert part, "the agent broke off"
+                reply += part
+            got.append(reply)
             ours.shutdown(socket.SHUT_WR)
             await forwarding
 
