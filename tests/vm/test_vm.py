@@ -283,7 +283,8 @@ def test_a_killed_qemu_is_started_again_with_what_is_on_its_disk(vm: Vm, busybox
 
 def test_a_panic_of_the_guest_is_told_as_one_and_the_vm_comes_back(vm: Vm) -> None:
     with Listener(vm) as listener:
-        vm.cove("vm", "ssh", "echo c >/proc/sysrq-trigger", check=False)
+        # With the disk written first: the containers that the last test removed would come back and run.
+        vm.cove("vm", "ssh", "sync; echo c >/proc/sysrq-trigger", check=False)
         assert vm.docker("ps", "-q").stdout == ""  # it waits for the VM
     failed = next(state for state in listener.seen if state.state == "failed")
     assert failed.error is not None

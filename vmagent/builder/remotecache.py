@@ -21,9 +21,9 @@ from vmagent.builder.request import CacheSource, Credentials, RegistryCache
 from vmagent.errors import EngineError, NotFound
 from vmagent.images import config as image_config
 from vmagent.images.layer import Blob, hex_of
+from vmagent.images.manifests import CACHE_CONFIG_TYPE
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference, registry_of
-from vmagent.images.resolve import CACHE_CONFIG_TYPE
 from vmagent.images.sending import Sender
 from vmagent.images.store import Store
 

@@ -27,9 +27,8 @@ from vmagent.buildkit.sessions import Session
 from vmagent.errors import EngineError
 from vmagent.images.faults import ImageFault
 from vmagent.images.layer import Blob
-from vmagent.images.manifests import document, objects
+from vmagent.images.manifests import CACHE_CONFIG_TYPE, document, objects
 from vmagent.images.reference import Reference
-from vmagent.images.resolve import CACHE_CONFIG_TYPE
 from vmagent.images.uploading import artifact_manifest
 
 INLINE_ARGUMENT = "build-arg:BUILDKIT_INLINE_CACHE"

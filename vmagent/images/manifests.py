@@ -9,6 +9,7 @@ from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected
 from vmagent.images.reference import is_digest
 
+CACHE_CONFIG_TYPE = "application/vnd.buildkit.cacheconfig.v0"  # the config of an exported build cache
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",

@@ -8,7 +8,7 @@ from typing import Any
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Expected
-from vmagent.images.manifests import MANIFEST_TYPES, descriptor, document, objects
+from vmagent.images.manifests import CACHE_CONFIG_TYPE, MANIFEST_TYPES, descriptor, document, objects
 from vmagent.images.platforms import INDEX_TYPES, Platform, choose
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Registry
@@ -20,7 +20,6 @@ _CONFIG_TYPES = frozenset(
         "application/octet-stream",  # docker before 1.10 wrote this
     )
 )
-CACHE_CONFIG_TYPE = "application/vnd.buildkit.cacheconfig.v0"
 _OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _MAX_CACHE_CONFIG = 32 << 20  # bytes
