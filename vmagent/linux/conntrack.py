@@ -19,6 +19,7 @@ _CT = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _NEW, _GET, _DELETE = _CT | 0, _CT | 1, _CT | 2  # IPCTNL_MSG_CT_*
 _TUPLE_ORIG, _TUPLE_PROTO, _PROTO_NUM, _PROTO_DST_PORT = 1, 2, 1, 3  # CTA_*
 _NETLINK_NETFILTER = 12
+_QUERY = _NFGENMSG.pack(socket.AF_INET, 0, 0)
 _UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
 
 
@@ -29,23 +30,33 @@ class Unsupported(Exception):
 def forget_udp(ports: Collection[int]) -> int:
     """Delete the IPv4 entries of datagrams that were first sent to one of `ports`, in the calling thread's namespace.
 
-    Returns how many there were. The next datagram of each sender is treated as its first. Raises Unsupported, OSError.
+    Returns how many were deleted. The next datagram of each sender is treated as its first.
+
+    Raises Unsupported, OSError.
     """
-    query = _NFGENMSG.pack(socket.AF_INET, 0, 0)
+    deleted = 0
     with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
-        try:
-            found = [
-                original
-                for body in netlink.dump(_GET, query, _NEW)
-                if (original := dict(attributes(body[_NFGENMSG.size :])).get(_TUPLE_ORIG)) and _port(original) in ports
-            ]
-        except OSError as e:
-            raise (Unsupported(e.strerror) if e.errno in _UNSUPPORTED else e) from e
-        for original in found:
-            body = query + attribute(_TUPLE_ORIG | NESTED, original)
-            with suppress(FileNotFoundError):  # it has just expired
-                netlink.send(Request("delete a tracked connection", _DELETE, 0, body))
-    return len(found)
+        # Twice: a datagram on its way was translated by the rules before the caller's change, and its entry may come into
+        # the table after the first dump.
+        for _ in range(2):
+            found = _udp_to(netlink, ports)
+            for original in found:
+                body = _QUERY + attribute(_TUPLE_ORIG | NESTED, original)
+                with suppress(FileNotFoundError):  # it has just expired
+                    netlink.send(Request("delete a tracked connection", _DELETE, 0, body))
+            deleted += len(found)
+    return deleted
+
+
+def _udp_to(netlink: NetlinkSocket, ports: Collection[int]) -> list[bytes]:
+    """The original tuples of such entries. Raises Unsupported, OSError."""
+    try:
+        tuples = [
+            dict(attributes(body[_NFGENMSG.size :])).get(_TUPLE_ORIG) for body in netlink.dump(_GET, _QUERY, _NEW)
+        ]
+    except OSError as e:
+        raise (Unsupported(e.strerror) if e.errno in _UNSUPPORTED else e) from e
+    return [original for original in tuples if original and _port(original) in ports]
 
 
 def _port(original: bytes) -> int | None:
