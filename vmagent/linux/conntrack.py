@@ -36,8 +36,7 @@ def forget_udp(ports: Collection[int]) -> int:
     """
     deleted = 0
     with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
-        # Twice: a datagram on its way was translated by the rules before the caller's change. Its entry may come into the
-        # table after the first dump.
+        # Twice: a datagram on its way has passed the rules before the change, and its entry comes after the first dump.
         for _ in range(2):
             found = _udp_to(netlink, ports)
             for original in found:
