@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import platform
-import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,8 @@ from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.seccomp_profile import default_profile, resolve_profile
 from vmagent.containers.userns import UserNamespace
+from vmagent.linux.openfiles import container_limit
 
-OPEN_FILES = 1 << 20
 _HOST_FILES = ("resolv.conf", "hostname", "hosts")
 _TMPFS_FLAGS = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 
@@ -123,20 +122,8 @@ def build_exec_process(container: Container, request: Mapping[str, Any]) -> tupl
 def _rlimits(host: Mapping[str, Any]) -> list[JsonObject]:
     """The OCI rlimits for HostConfig.Ulimits, and the default limit of open files."""
     limits = {str(limit["Name"]).upper(): (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"] or ()}
-    limits.setdefault("NOFILE", open_files_default())
+    limits.setdefault("NOFILE", container_limit())
     return [{"type": f"RLIMIT_{name}", "soft": soft, "hard": hard} for name, (soft, hard) in limits.items()]
-
-
-@functools.cache
-def open_files_default() -> tuple[int, int]:
-    """Soft and hard limit of open files in a container without a limit of its own.
-
-    It does not depend on who started the engine, except where the engine may not raise its own hard limit
-    (CAP_SYS_RESOURCE).
-    """
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    return limit, limit
 
 
 def capability_sets(names: list[str]) -> JsonObject:

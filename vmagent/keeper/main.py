@@ -11,7 +11,6 @@ import fcntl
 import ipaddress
 import json
 import os
-import resource
 import socket
 import sys
 import time
@@ -35,6 +34,7 @@ from vmagent.linux.mounts import (
     new_mount,
     umount,
 )
+from vmagent.linux.openfiles import raise_limit
 from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
 from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_SOCKET, DataRoot, ExecRoot
 
@@ -52,9 +52,6 @@ _EXEC_ROOT_SOURCE = "cove-exec-root"  # as /proc/mounts shows it
 _SOCKET_PATH_BYTES = 107  # struct sockaddr_un
 _OLD_ENGINE_LIMIT_S = 10.0  # how long an engine whose keeper was killed may take to end
 _PAUSE_S = 0.02
-
-
-_OPEN_FILES = 1 << 20  # what a container gets, and several descriptors per container in our own processes
 
 
 class CannotStart(Exception):
@@ -157,7 +154,7 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         adopt_fd, supervisor_listener_fd = open_supervisor_socket(exec_root.supervisor_socket)
         if supervisor_listener_fd >= 0:
             undo.callback(os.unlink, exec_root.supervisor_socket)
-        _raise_open_files()
+        raise_limit()
         if pidfile is not None:
             sweep(pidfile.parent, pidfile.name)
             publish(pidfile, f"{os.getpid()}\n".encode(), durable=False, mode=0o644)
@@ -184,17 +181,6 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         "adopt_fd": adopt_fd,
         "supervisor_listener_fd": supervisor_listener_fd,
     }
-
-
-def _raise_open_files() -> None:
-    """Raise our limit of open files as far as the system allows: containers inherit the hard limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < _OPEN_FILES:
-        with suppress(ValueError):  # that needs CAP_SYS_RESOURCE
-            resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-            return
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def mount_exec_root(exec_root: ExecRoot, data_root: DataRoot, undo: ExitStack) -> bool:
