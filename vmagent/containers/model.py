@@ -108,7 +108,7 @@ class State:
     finished_ns: int = 0
     restart_count: int = 0
     stopped_by_hand: bool = False  # through the API: restart policies do not apply until the next start
-    health: str = ""  # the last health status of the current run
+    health: str = ""  # the health status that the current run's checks have come to; "" before that
 
     @property
     def running(self) -> bool:

@@ -63,7 +63,7 @@ class HealthMonitors:
 
     def start(self, live: Live) -> None:
         """Start the health check of a container that has one. The results of its earlier runs are still shown."""
-        live.record.state.health = STARTING
+        live.record.state.health = ""
         earlier = live.health.log if live.health is not None else ()
         self._begin(live, Monitor(log=deque(earlier, maxlen=KEPT)))
 
