@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,18 @@ def test_it_is_mounted_for_all_that_run_and_unmounted_after_the_last(engine: Nat
     assert mounted(engine, shared)
     engine.docker("rm", "-f", "two")
     assert not mounted(engine, shared)
+
+
+def test_what_is_copied_to_a_volume_that_is_not_mounted_is_refused(
+    engine: NativeEngine, shared: str, tmp_path: Path
+) -> None:
+    (tmp_path / "new").write_text("new")
+    engine.docker("create", "--name", "one", "-v", f"{shared}:/data", "busybox", "sleep", "600")
+    refused = engine.docker("cp", str(tmp_path / "new"), "one:/data/", check=False).stderr
+    assert "mounted volume is marked read-only" in refused
+    engine.docker("start", "one")
+    engine.docker("cp", str(tmp_path / "new"), "one:/data/")
+    assert engine.docker("exec", "one", "cat", "/data/new").stdout == "new"
 
 
 def test_a_mount_that_fails_is_told_and_leaves_nothing(engine: NativeEngine) -> None:

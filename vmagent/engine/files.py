@@ -104,7 +104,8 @@ class Files:
                     "subpath": mount.subpath,
                     "destination": mount.destination,
                     "is_own": self._launcher.owns(mount),
-                    "writable": mount.writable,
+                    # What is written below a file system that is not mounted would be hidden at the next start.
+                    "writable": mount.writable and self._launcher.is_there(mount),
                 }
                 for mount in record.mounts
                 if mount.kind is not MountKind.TMPFS and mount.source in there

@@ -268,6 +268,10 @@ class Launcher:
         """Whether the mount's source is in the data root, so that it is id-mapped in a container's user namespace."""
         return mount.kind is MountKind.VOLUME and self._volumes.is_own(mount.volume)
 
+    def is_there(self, mount: MountPoint) -> bool:
+        """Whether the mount's source shows its content: a volume with a file system of its own does while used."""
+        return mount.kind is not MountKind.VOLUME or self._volumes.is_there(mount.volume)
+
     async def lowers(self, record: Container) -> list[str]:
         """Mount the image's layers and return `lower_paths`. Raises OSError, NotFound."""
         return self._below_init_layer(await self._images.lowers(self._images.image(record.image_id)))

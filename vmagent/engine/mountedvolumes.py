@@ -27,6 +27,10 @@ class MountedVolumes:
                 await self._background.on_disk(devices.mount, device, volume.data)
             self._users.setdefault(volume.name, set()).add(user)
 
+    def is_there(self, volume: Volume) -> bool:
+        """Whether the volume's folder shows its content now."""
+        return volume.device is None or volume.name in self._users
+
     async def end(self, volume: Volume, user: str) -> None:
         """Unmount the volume if `user` was the last one. Idempotent. Raises OSError."""
         if volume.device is None:

@@ -177,6 +177,11 @@ class Volumes:
         volume = self._volumes.get(name)
         return volume is not None and volume.is_own
 
+    def is_there(self, name: str) -> bool:
+        """Whether the folder of volume `name` shows its content: one with a file system of its own does while used."""
+        volume = self._volumes.get(name)
+        return volume is not None and self._mounted.is_there(volume)
+
     async def remove_anonymous(self, container_id: str, names: Iterable[str]) -> None:
         """At the removal of `container_id`: remove those anonymous volumes of `names` that no other container uses."""
         for name in names:
