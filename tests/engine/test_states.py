@@ -30,9 +30,10 @@ from vmagent.engine.streams import LogStream
 from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import Unavailable
 from vmagent.paths import DataRoot, ExecRoot
-from vmagent.supervisor.client import SupervisorClient, SupervisorError
+from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.logfile import LogEntry
 from vmagent.supervisor.logwriter import STDOUT, open_writer
+from vmagent.supervisor.messages import SupervisorError
 
 LIMIT_S = HANG_S
 

@@ -25,16 +25,9 @@ from vmagent.linux.process import PR_SET_CHILD_SUBREAPER, prctl
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
 from vmagent.runtime.plan import compile_exec, compile_plan
-from vmagent.supervisor.client import (
-    ExecExited,
-    ExecRequest,
-    ExecStreams,
-    Exited,
-    SpawnRequest,
-    SupervisorClient,
-    SupervisorEvent,
-)
+from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.logfile import LogEntry, LogReader
+from vmagent.supervisor.messages import ExecExited, ExecRequest, ExecStreams, Exited, SpawnRequest, SupervisorEvent
 from vmagent.supervisor.windowreader import WindowReader
 
 LIMIT_S = HANG_S

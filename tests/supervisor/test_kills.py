@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.supervisor.conftest import LIMIT_S, Engine, Keeper, RunningExec, cgroups_of, comm
-from vmagent.supervisor.client import ExecExited, SupervisorError
+from vmagent.supervisor.messages import ExecExited, SupervisorError
 
 WithEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 TICKER = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo $i; usleep 10000; done; printf tail; exit 7"

@@ -23,7 +23,7 @@ from tests.support.limits import HANG_S
 from vmagent.keeper import main
 from vmagent.keeper.main import CannotStart, open_all, parse, take_lock
 from vmagent.paths import DataRoot, ExecRoot
-from vmagent.supervisor.client import SpawnError
+from vmagent.supervisor.messages import SpawnError
 
 BANNED = {"asyncio", "dataclasses", "json", "logging", "re", "socket", "subprocess", "typing"}
 MAX_RSS_KB = 16_000  # each MB makes every clone3 18 µs slower

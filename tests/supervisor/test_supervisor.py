@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from tests.supervisor.conftest import Container, Engine, Keeper, cgroups_of, read_all
-from vmagent.supervisor.client import Exited, LogGrew, NotHeld, SpawnError, SupervisorError
+from vmagent.supervisor.messages import Exited, LogGrew, NotHeld, SpawnError, SupervisorError
 
 WithEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 

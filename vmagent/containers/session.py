@@ -13,8 +13,9 @@ from contextlib import suppress
 
 from vmagent.containers.live import Live
 from vmagent.containers.streams import write_all
-from vmagent.supervisor.client import SupervisorClient, SupervisorError
+from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.logfile import LogEntry, LogReader
+from vmagent.supervisor.messages import SupervisorError
 
 READ_BYTES = 256 << 10  # about the size of a batch
 

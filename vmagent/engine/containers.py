@@ -28,9 +28,10 @@ from vmagent.engine.selecting import implies_all, passes
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images.store import Store
 from vmagent.paths import ExecRoot
-from vmagent.supervisor.client import NotHeld, SupervisorClient
+from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.logfile import latest_payload
 from vmagent.supervisor.logwriter import STDOUT, payload_name
+from vmagent.supervisor.messages import NotHeld
 
 Filters = Mapping[str, Sequence[str]]
 Warnings = list[str]

@@ -36,7 +36,9 @@ from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.linux.process import CLONE_NEWUSER
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_exec
-from vmagent.supervisor.client import (
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.execs import KEEP_S
+from vmagent.supervisor.messages import (
     ExecExited,
     ExecGrew,
     ExecRequest,
@@ -44,10 +46,8 @@ from vmagent.supervisor.client import (
     HeldExec,
     NotHeld,
     SpawnError,
-    SupervisorClient,
     SupervisorError,
 )
-from vmagent.supervisor.execs import KEEP_S
 from vmagent.supervisor.windowreader import WindowReader
 
 log = structlog.get_logger(__name__)

@@ -30,7 +30,8 @@ from vmagent.images.changes import apply_changes
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.store import Store
 from vmagent.paths import ExecRoot
-from vmagent.supervisor.client import NotHeld, SupervisorClient
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.messages import NotHeld
 
 FILE_WORKER = "vmagent.containers.fileworker"  # runs in a helper process
 SNAPSHOT = "vmagent.engine.snapshotting"  # runs in a helper process

@@ -34,7 +34,8 @@ from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.plan import compile_plan
 from vmagent.runtime.plantypes import Overlay, Plan
-from vmagent.supervisor.client import Spawned, SpawnError, SpawnRequest, SupervisorClient
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.messages import Spawned, SpawnError, SpawnRequest
 
 log = structlog.get_logger(__name__)
 

@@ -31,7 +31,8 @@ from vmagent.images.store import Hold
 from vmagent.paths import ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.signals import signal_number
-from vmagent.supervisor.client import Exited, NotHeld, SupervisorClient
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.messages import Exited, NotHeld
 
 log = structlog.get_logger(__name__)
 

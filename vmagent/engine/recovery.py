@@ -29,7 +29,8 @@ from vmagent.errors import EngineError
 from vmagent.images.store import Store
 from vmagent.linux import mounts
 from vmagent.paths import DataRoot, ExecRoot
-from vmagent.supervisor.client import (
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.messages import (
     ExecExited,
     ExecGrew,
     Exited,
@@ -37,7 +38,6 @@ from vmagent.supervisor.client import (
     HeldExec,
     LogGrew,
     NotHeld,
-    SupervisorClient,
     SupervisorError,
     SupervisorEvent,
 )

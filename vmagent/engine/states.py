@@ -17,7 +17,8 @@ from vmagent.containers.records import STATE, encode_state
 from vmagent.durable import fsync_dir, publish
 from vmagent.engine.background import Background
 from vmagent.engine.registry import Registry
-from vmagent.supervisor.client import SupervisorClient, SupervisorError
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.messages import SupervisorError
 
 log = structlog.get_logger(__name__)
 

@@ -24,8 +24,9 @@ from vmagent.engine.launching import Launcher, Place, start_error
 from vmagent.errors import EngineError
 from vmagent.paths import ExecRoot
 from vmagent.runtime.failure import LaunchError
-from vmagent.supervisor.client import Exited, NotHeld, SupervisorClient
+from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.logfile import LogReader
+from vmagent.supervisor.messages import Exited, NotHeld
 
 _SUFFIX = "-step"
 _HOST_NAME = "buildkitsandbox"  # what a RUN step has under BuildKit: the result must not depend on a random name

@@ -13,7 +13,8 @@ from vmagent.engine.logs import Logs
 from vmagent.engine.options import LogOptions, Session
 from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, NotImplementedHere
-from vmagent.supervisor.client import NotHeld, SupervisorClient
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.messages import NotHeld
 
 
 class LogStream:

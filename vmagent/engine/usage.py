@@ -10,7 +10,8 @@ from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.model import Container, now_ns, rfc3339
 from vmagent.engine.registry import Registry
 from vmagent.engine.stats import total_memory
-from vmagent.supervisor.client import NotHeld, SupervisorClient, SupervisorUnavailable
+from vmagent.supervisor.client import SupervisorClient
+from vmagent.supervisor.messages import NotHeld, SupervisorUnavailable
 
 AT_ONCE = 16  # concurrent requests to the supervisor: a start must not wait for samples of many containers
 

@@ -335,7 +335,7 @@ class Run(Child, LogOwner):
     # The exit record
 
     def record(self) -> dict[str, Any]:
-        """The content of `Held` (`vmagent.supervisor.client`), and of the exit record on disk."""
+        """The content of `Held` (`vmagent.supervisor.messages`), and of the exit record on disk."""
         return {
             "id": self.id,
             "run": self.run,

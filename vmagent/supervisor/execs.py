@@ -89,7 +89,7 @@ class Exec(Child, WindowOwner):
         return entry if self.exit_code is None else {**entry, "exit_code": self.exit_code, "ended_at": self.ended_at}
 
     def record(self) -> dict[str, Any]:
-        """The content of `HeldExec` (`vmagent.supervisor.client`)."""
+        """The content of `HeldExec` (`vmagent.supervisor.messages`)."""
         return {
             "exec_id": self.exec_id,
             "container_id": self.container_id,
