@@ -31,10 +31,10 @@ def main(argv: Sequence[str]) -> int:
 
     from desktop.context import ContextError, resolve
     from desktop.paths import host_paths
-    from desktop.ui.app import Cove
-    from desktop.ui.application import Application
-    from desktop.ui.single import SingleWindow, hand_over
-    from desktop.ui.theme import Theme
+    from desktop.ui.kit.theme import Theme
+    from desktop.ui.shell.app import Cove
+    from desktop.ui.shell.application import Application
+    from desktop.ui.shell.single import SingleWindow, hand_over
 
     try:
         paths = host_paths(os.environ, sys.platform)

@@ -19,9 +19,9 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is loaded
 
 from PySide6.QtWidgets import QApplication
 
-from desktop.ui.container_filter import ContainerFilter
-from desktop.ui.container_model import ContainerModel
-from desktop.ui.facts import PROJECT_LABEL, Container, Usage
+from desktop.ui.containers.filter import ContainerFilter
+from desktop.ui.containers.model import ContainerModel
+from desktop.ui.feed.facts import PROJECT_LABEL, Container, Usage
 
 COUNT, ROUNDS = 1600, 15
 

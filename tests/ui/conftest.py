@@ -17,10 +17,10 @@ from pytestqt.qtbot import QtBot
 from desktop.client.engine import ApiError, Endpoint
 from desktop.context import Context
 from desktop.paths import host_paths
-from desktop.ui.app import Cove
-from desktop.ui.application import Application
-from desktop.ui.icons import Icons
-from desktop.ui.theme import Theme
+from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.theme import Theme
+from desktop.ui.shell.app import Cove
+from desktop.ui.shell.application import Application
 from tests.support.engine import NativeEngine
 from tests.ui.pages import Window
 

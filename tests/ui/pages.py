@@ -10,12 +10,12 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QApplication, 
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
-from desktop.ui.app import Cove
-from desktop.ui.container_model import Row
-from desktop.ui.dialogs import Dialog
-from desktop.ui.facts import EnginePhase
-from desktop.ui.palette import Palette
-from desktop.ui.run_options import RunWish
+from desktop.ui.containers.model import Row
+from desktop.ui.feed.facts import EnginePhase
+from desktop.ui.kit.dialogs import Dialog
+from desktop.ui.run.options import RunWish
+from desktop.ui.shell.app import Cove
+from desktop.ui.shell.palette import Palette
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, RIGHT, Hands
 
 PAGES = {"containers": "Containers", "images": "Images", "activity": "Activity"}

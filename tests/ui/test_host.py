@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from desktop.client.host import HostState, VmError, VmStep
-from desktop.ui.boot import gathered
-from desktop.ui.facts import EngineFacts, EnginePhase, State
-from desktop.ui.host_session import facts_of_host
-from desktop.ui.tray import tray_state
+from desktop.ui.feed.facts import EngineFacts, EnginePhase
+from desktop.ui.feed.host_session import facts_of_host
+from desktop.ui.kit.states import State
+from desktop.ui.kit.steps import gathered
+from desktop.ui.shell.tray import tray_state
 
 RUNNING = EngineFacts(phase=EnginePhase.RUNNING, kind="vm", version="0.1.0", cpus=8)
 LOST = EngineFacts(phase=EnginePhase.LOST, kind="vm")

@@ -15,13 +15,14 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import PullProgress
-from desktop.ui.activity_page import ActivityModel
-from desktop.ui.container_filter import ContainerFilter, Segment
-from desktop.ui.container_model import Column, ContainerModel, Group
-from desktop.ui.facts import Container, Doing, Happening, Image, Port, State, Usage, ports_of_inspect, ports_of_list
-from desktop.ui.image_model import ImageFilter, ImageModel, ImageSegment
-from desktop.ui.run import LayerModel
-from desktop.ui.sidebar import PageEntry, PagesModel
+from desktop.ui.activity.model import ActivityModel
+from desktop.ui.containers.filter import ContainerFilter, Segment
+from desktop.ui.containers.model import Column, ContainerModel, Group
+from desktop.ui.feed.facts import Container, Doing, Happening, Image, Port, Usage, ports_of_inspect, ports_of_list
+from desktop.ui.images.model import ImageFilter, ImageModel, ImageSegment
+from desktop.ui.kit.states import State
+from desktop.ui.run.run import LayerModel
+from desktop.ui.shell.sidebar import PageEntry, PagesModel
 from tests.ui.pages import indexes
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from PySide6.QtCore import Qt
 
-from desktop.ui.facts import Container
-from desktop.ui.palette_search import Offer, find, preselected
-from desktop.ui.run_options import RunWish
+from desktop.ui.feed.facts import Container
+from desktop.ui.run.options import RunWish
+from desktop.ui.shell.palette_search import Offer, find, preselected
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
 

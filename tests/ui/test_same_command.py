@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from desktop.ui.same_command import same_command
+from desktop.ui.containers.same_command import same_command
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
 

@@ -13,10 +13,10 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import Endpoint
-from desktop.ui import usage
-from desktop.ui.facts import Container, Image, Usage
-from desktop.ui.session import EngineSession
-from desktop.ui.workers import Workers
+from desktop.ui.feed import usage
+from desktop.ui.feed.facts import Container, Image, Usage
+from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.workers import Workers
 from tests.support.limits import HANG_S
 from tests.ui.scripted_engine import IMAGE, ScriptedEngine, scripted_engine
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pytestqt.qtbot import QtBot
 
 from desktop.paths import host_paths
-from desktop.ui.single import SingleWindow, hand_over
+from desktop.ui.shell.single import SingleWindow, hand_over
 
 
 def test_a_second_start_hands_its_wish_to_the_first(qtbot: QtBot, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from desktop.ui.tokens import SCHEMES, Scheme, contrast, high_contrast
+from desktop.ui.kit.tokens import SCHEMES, Scheme, contrast, high_contrast
 
 TEXT_ON_SURFACE = {  # minimal contrast on surface, and on the worst background that it is drawn on (sel)
     "light": {

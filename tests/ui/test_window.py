@@ -10,9 +10,9 @@ from PySide6.QtCore import Qt
 
 from desktop.client.engine import ApiError
 from desktop.client.run import StepState
-from desktop.ui.facts import EnginePhase
-from desktop.ui.remedies import next_free_port
-from desktop.ui.run_options import PortWish, RunWish
+from desktop.ui.feed.facts import EnginePhase
+from desktop.ui.run.options import PortWish, RunWish
+from desktop.ui.run.remedies import next_free_port
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
@@ -157,7 +157,7 @@ def test_a_taken_port_has_remedies(
         assert may_search.wait(HANG_S)
         return next_free_port(port)
 
-    monkeypatch.setattr("desktop.ui.run_page.next_free_port", search)
+    monkeypatch.setattr("desktop.ui.run.page.next_free_port", search)
     named("ui-first", "sleep", "1000", flags=("-p", "127.0.0.1:18473:80"))
     window = open_window(engine)
     window.containers.wait_until_says("ui-first", "running")

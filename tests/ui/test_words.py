@@ -6,11 +6,11 @@ import pytest
 from PySide6.QtCore import Qt
 
 from desktop.client.engine import ApiError
-from desktop.ui import words
-from desktop.ui.log_lines import Level, LineSplitter
-from desktop.ui.remedies import diagnose
-from desktop.ui.run_options import BadOption, MountWish, PortWish, RunWish
-from desktop.ui.terminal import sequence
+from desktop.ui.containers.log_lines import Level, LineSplitter
+from desktop.ui.containers.terminal import sequence
+from desktop.ui.kit import words
+from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish
+from desktop.ui.run.remedies import diagnose
 
 NONE = Qt.KeyboardModifier.NoModifier
 CONTROL, ALT, SHIFT = (

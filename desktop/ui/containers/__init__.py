@@ -1,0 +1,1 @@
+"""The Containers page, and the page of one container."""

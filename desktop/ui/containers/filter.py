@@ -1,0 +1,108 @@
+"""Which containers of the tree are shown, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+
+from PySide6.QtCore import QObject, QSortFilterProxyModel, Qt
+
+from desktop.ui.containers.model import Column, ContainerModel, Group, Index, Row
+from desktop.ui.feed.facts import Container
+from desktop.ui.kit.states import State
+
+
+class Segment(IntEnum):
+    ALL = 0
+    RUNNING = 1
+    PAUSED = 2
+    STOPPED = 3
+    PROBLEMS = 4
+
+
+def segment_of(container: Container) -> Segment:
+    """The filter segment of a container, other than All."""
+    match container.state:
+        case State.PROBLEM:
+            return Segment.PROBLEMS
+        case State.PAUSED:
+            return Segment.PAUSED
+        case State.STOPPED | State.DONE:
+            return Segment.STOPPED
+        case _:
+            return Segment.RUNNING
+
+
+class ContainerFilter(QSortFilterProxyModel):
+    """The rows that match the page's filter. Projects come first; both kinds are sorted by the chosen column."""
+
+    def __init__(self, source: ContainerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._source = source
+        self._text, self._segment = "", Segment.ALL
+        self.setSourceModel(source)
+        self.setDynamicSortFilter(True)
+        self.sort(Column.NAME, Qt.SortOrder.AscendingOrder)
+
+    def choose(self, text: str, segment: Segment) -> None:
+        self.beginFilterChange()
+        self._text, self._segment = text.strip().lower(), segment
+        self.endFilterChange(QSortFilterProxyModel.Direction.Rows)  # the order stays: no new sort
+
+    def rows(self) -> Iterator[Row]:
+        """The containers that match the filter, in order; those of collapsed projects too."""
+        for number in range(self.rowCount()):
+            node = self.node(self.index(number, 0))
+            if isinstance(node, Group):
+                yield from self.rows_of(node)
+            elif node is not None:
+                yield node
+
+    def rows_of(self, group: Group) -> list[Row]:
+        """The rows of a project that match the filter, in order."""
+        parent = self.mapFromSource(self._source.index_of(group))
+        nodes = (self.node(self.index(number, 0, parent)) for number in range(self.rowCount(parent)))
+        return [node for node in nodes if isinstance(node, Row)] if parent.isValid() else []
+
+    def _accepts(self, row: Row) -> bool:
+        if self._segment is not Segment.ALL and segment_of(row.container) is not self._segment:
+            return False
+        return self._text in row.haystack
+
+    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
+        node = self._source.node_at(source_row, source_parent)
+        if isinstance(node, Group):
+            return any(self._accepts(row) for row in node.rows)
+        return node is not None and self._accepts(node)
+
+    def lessThan(self, left: Index, right: Index) -> bool:
+        one, other = self._source.node(left), self._source.node(right)
+        if one is None or other is None:
+            return False
+        if isinstance(one, Group) != isinstance(other, Group):  # projects stay on top in both sort orders
+            return isinstance(one, Group) == (self.sortOrder() == Qt.SortOrder.AscendingOrder)
+        return self._key(one, Column(left.column())) < self._key(other, Column(left.column()))
+
+    @staticmethod
+    def _key(node: Group | Row, column: Column) -> tuple[float, str]:
+        name = (node.project if isinstance(node, Group) else node.container.title).lower()
+        if isinstance(node, Group):
+            number = {Column.CPU: node.cpu_percent or 0.0, Column.MEMORY: node.memory_bytes or 0.0}.get(column, 0.0)
+            return number, name
+        container, look = node.container, node.latest
+        match column:
+            case Column.CPU:
+                return (look.cpu_percent if look else -1.0), name
+            case Column.MEMORY:
+                return (float(look.memory_bytes) if look else -1.0), name
+            case Column.SINCE:
+                return -(container.started_s or container.created_s), name
+            case Column.PORTS:
+                return float(container.ports[0].host_port if container.ports else 1 << 17), name
+            case Column.IMAGE:
+                return 0.0, f"{container.image} {name}"
+            case _:
+                return 0.0, name
+
+    def node(self, index: Index) -> Group | Row | None:
+        return self._source.node(self.mapToSource(index))

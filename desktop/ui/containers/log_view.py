@@ -1,0 +1,323 @@
+"""Log lines on the screen: paints only visible lines, marks search hits, and marks errors with a bar."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+
+from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QFontMetricsF,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QAbstractScrollArea, QWidget
+
+from desktop.ui.containers.log_lines import Level, LogLine
+from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.words import clock_ms, tr
+
+LINE = 21
+LEFT = 24
+STRIP = 18
+MOST_LINES = 200_000
+STREAMS = ((1, 2), (1,), (2,))  # All, stdout, stderr
+
+
+class LogView(QAbstractScrollArea):
+    """`append` adds lines; `search` marks a text; `set_streams`, `set_times` choose what is shown.
+
+    Signals: follow_changed(bool): False when scrolled away from the newest line, True when back; found(at, of).
+    """
+
+    follow_changed = Signal(bool)
+    found = Signal(int, int)
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.lines: list[LogLine] = []
+        self._shown: list[int] = []  # indexes of `lines`
+        self._streams: tuple[int, ...] = STREAMS[0]
+        self._times = True
+        self._following = True
+        self._has_words = False
+        self._needle = ""
+        self._hits: list[int] = []  # places in `_shown`
+        self._hit = -1
+        self._anchor = self._head = -1
+        self._widest = 0.0
+        self.empty_text = ""
+        self.setAccessibleName(tr("Log"))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFrameShape(QAbstractScrollArea.Shape.NoFrame)
+        self.viewport().setCursor(Qt.CursorShape.IBeamCursor)
+        self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
+        self.verticalScrollBar().setSingleStep(LINE)
+        self.horizontalScrollBar().setSingleStep(24)
+        theme.changed.connect(self.viewport().update)
+
+    # content ---------------------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        self.lines.clear()
+        self._has_words = False
+        self._widest = 0.0
+        self._rebuild()
+
+    def append(self, fresh: Iterable[LogLine]) -> None:
+        start = len(self.lines)
+        self.lines += fresh
+        if len(self.lines) > MOST_LINES:
+            del self.lines[: len(self.lines) - MOST_LINES]
+            self._rebuild()
+            return
+        metrics = QFontMetricsF(self._theme.font("mono"))
+        for number in range(start, len(self.lines)):
+            line = self.lines[number]
+            self._has_words = self._has_words or bool(line.word)
+            if line.stream in self._streams:
+                self._shown.append(number)
+                self._widest = max(self._widest, len(line.text) * metrics.averageCharWidth())
+                if self._needle and self._needle in line.text.lower():
+                    self._hits.append(len(self._shown) - 1)
+        if self._needle:
+            self.found.emit(self._hit + 1, len(self._hits))
+        self._fit()
+
+    def text(self) -> str:
+        """All lines that are shown, with their times."""
+        return "\n".join(self._plain(self.lines[number]) for number in self._shown)
+
+    def shown_texts(self) -> list[str]:
+        return [self.lines[number].text for number in self._shown]
+
+    @staticmethod
+    def _plain(line: LogLine) -> str:
+        return " ".join(part for part in (clock_ms(line.at_s) if line.at_s else "", line.word, line.text) if part)
+
+    def set_streams(self, which: int) -> None:
+        self._streams = STREAMS[which]
+        self._rebuild()
+
+    def set_times(self, shown: bool) -> None:
+        self._times = shown
+        self._fit()
+
+    def set_following(self, following: bool) -> None:
+        self._following = following
+        if following:
+            self._to_end()
+
+    @property
+    def following(self) -> bool:
+        return self._following
+
+    def _rebuild(self) -> None:
+        self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
+        self._has_words = any(line.word for line in self.lines)
+        self._anchor = self._head = -1
+        self.search(self._needle)
+        self._fit()
+
+    # search ----------------------------------------------------------------------------------------------------------
+
+    def search(self, text: str) -> None:
+        """Mark every line that contains `text`, ignoring case; empty: no marks."""
+        self._needle = text.lower()
+        self._hits = (
+            [n for n, i in enumerate(self._shown) if self._needle in self.lines[i].text.lower()] if self._needle else []
+        )
+        self._hit = -1
+        if self._hits:
+            first = self.verticalScrollBar().value() // LINE
+            self._hit = bisect.bisect_left(self._hits, first) % len(self._hits)
+            self._show_hit()
+        self.found.emit(self._hit + 1, len(self._hits))
+        self.viewport().update()
+
+    def next_hit(self, by: int) -> None:
+        if self._hits:
+            self._hit = (self._hit + by) % len(self._hits)
+            self._show_hit()
+            self.found.emit(self._hit + 1, len(self._hits))
+
+    def _show_hit(self) -> None:
+        row, bar = self._hits[self._hit], self.verticalScrollBar()
+        top = row * LINE
+        if not bar.value() <= top <= bar.value() + self.viewport().height() - LINE:
+            bar.setValue(top - self.viewport().height() // 2)
+        self.viewport().update()
+
+    # geometry --------------------------------------------------------------------------------------------------------
+
+    def _fit(self) -> None:
+        page = self.viewport().height()
+        bar = self.verticalScrollBar()
+        self.blockSignals(True)
+        bar.setPageStep(page)
+        bar.setRange(0, max(0, len(self._shown) * LINE + 8 - page))
+        across = self.horizontalScrollBar()
+        across.setPageStep(self.viewport().width())
+        across.setRange(0, max(0, round(self._text_x() + self._widest + STRIP + 8 - self.viewport().width())))
+        self.blockSignals(False)
+        if self._following:
+            self._to_end()
+        self.viewport().update()
+
+    def _text_x(self) -> int:
+        unit = QFontMetricsF(self._theme.font("mono")).averageCharWidth()
+        return round(LEFT + (14.4 * unit if self._times else 0) + (6.6 * unit if self._has_words else 0))
+
+    def _to_end(self) -> None:
+        bar = self.verticalScrollBar()
+        if bar.value() != bar.maximum():
+            bar.setValue(bar.maximum())
+
+    def _on_scrolled(self, value: int) -> None:
+        at_end = value >= self.verticalScrollBar().maximum() - 1
+        if (
+            at_end != self._following
+            and self.verticalScrollBar().isSliderDown() | self.viewport().underMouse() | self.hasFocus()
+        ):
+            self._following = at_end
+            self.follow_changed.emit(at_end)
+        self.viewport().update()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    # painting --------------------------------------------------------------------------------------------------------
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        theme = self._theme
+        painter = QPainter(self.viewport())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        view = self.viewport().rect()
+        painter.fillRect(view, theme.colour("surface" if theme.scheme == "light" else "term"))
+        painter.setFont(theme.font("mono"))
+        unit = QFontMetricsF(theme.font("mono")).averageCharWidth()
+        top, across = self.verticalScrollBar().value(), self.horizontalScrollBar().value()
+        first, last = top // LINE, min(len(self._shown), (top + view.height()) // LINE + 1)
+        text_x = self._text_x() - across
+        word_x = LEFT - across + (14.4 * unit if self._times else 0)
+        low, high = sorted((self._anchor, self._head))
+        trouble = self._trouble_before(first)
+        hit_row = self._hits[self._hit] if 0 <= self._hit < len(self._hits) else -1
+        for row in range(first, last):
+            line = self.lines[self._shown[row]]
+            box = QRect(0, row * LINE - top + 4, view.width(), LINE)
+            if low >= 0 and low <= row <= high:
+                painter.fillRect(box, theme.colour("sel"))
+            trouble = (
+                line.level if line.level is not Level.NONE else trouble if line.text[:1] in (" ", "\t") else Level.NONE
+            )
+            if trouble >= Level.WARNING:
+                painter.fillRect(QRect(8, box.y(), 3, LINE), theme.colour("bad" if trouble is Level.ERROR else "pause"))
+            if self._times and line.at_s:
+                painter.setPen(theme.colour("text3"))
+                painter.drawText(
+                    QRectF(LEFT - across, box.y(), 200, LINE), Qt.AlignmentFlag.AlignVCenter, clock_ms(line.at_s)
+                )
+            if line.word:
+                token = {Level.ERROR: "bad", Level.WARNING: "pause"}.get(line.level, "text3")
+                painter.setPen(theme.colour(token))
+                painter.setFont(theme.font("monobold" if line.level >= Level.WARNING else "mono"))
+                painter.drawText(QRectF(word_x, box.y(), 80, LINE), Qt.AlignmentFlag.AlignVCenter, line.word[:5])
+                painter.setFont(theme.font("mono"))
+            if self._needle:
+                self._mark_hits(painter, line.text, box, text_x, unit, current=row == hit_row)
+            painter.setPen(theme.colour("bad" if line.level is Level.ERROR and line.word else "text"))
+            room = QRectF(text_x, box.y(), max(view.width() - text_x, 10), LINE)
+            painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextDontClip, line.text[:4_000])
+        if not self._shown:
+            painter.setFont(theme.font("body"))
+            painter.setPen(theme.colour("text2"))
+            painter.drawText(view, Qt.AlignmentFlag.AlignCenter, self.empty_text)
+        self._strip(painter, view)
+
+    def _trouble_before(self, row: int) -> Level:
+        """The level for a line without one (in a traceback): that of the nearest of the 29 lines before with one."""
+        for before in range(row - 1, max(-1, row - 30), -1):
+            if (level := self.lines[self._shown[before]].level) is not Level.NONE:
+                return level
+        return Level.NONE
+
+    def _mark_hits(self, painter: QPainter, text: str, box: QRect, x: float, unit: float, *, current: bool) -> None:
+        lowered, start = text.lower(), 0
+        while (at := lowered.find(self._needle, start)) >= 0:
+            mark = QRectF(x + at * unit - 1, box.y() + 2, len(self._needle) * unit + 2, LINE - 4)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(
+                self._theme.mixed("pause", 0.45 if current else 0.0) if current else self._theme.brush("pausesoft")
+            )
+            painter.drawRoundedRect(mark, 3, 3)
+            if current:
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.setPen(self._theme.pen("pause"))
+                painter.drawRoundedRect(mark, 3, 3)
+            start = at + len(self._needle)
+
+    def _strip(self, painter: QPainter, view: QRect) -> None:
+        """Paint a strip that shows where hits and errors are in the whole log."""
+        if not self._shown:
+            return
+        painter.setPen(Qt.PenStyle.NoPen)
+        right = view.right() - 10
+        scale = view.height() / len(self._shown)
+        step = max(1, len(self._shown) // 2_000)
+        if not self._needle:
+            for row in range(0, len(self._shown), step):
+                level = self.lines[self._shown[row]].level
+                if level >= Level.WARNING:
+                    token = "bad" if level is Level.ERROR else "pause"
+                    painter.fillRect(QRectF(right, row * scale, 8, 2), self._theme.colour(token))
+        for row in self._hits[:: max(1, len(self._hits) // 500)]:
+            painter.fillRect(QRectF(right, row * scale, 8, 2), self._theme.colour("pause"))
+
+    # pointer and keys ------------------------------------------------------------------------------------------------
+
+    def _row_at(self, pos: QPoint) -> int:
+        row = (pos.y() - 4 + self.verticalScrollBar().value()) // LINE
+        return min(max(row, 0), len(self._shown) - 1)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._anchor = self._head = self._row_at(event.position().toPoint())
+            self.viewport().update()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if event.buttons() & Qt.MouseButton.LeftButton and self._anchor >= 0:
+            self._head = self._row_at(event.position().toPoint())
+            self.viewport().update()
+
+    def mouseReleaseEvent(self, _event: QMouseEvent) -> None:
+        if self._anchor == self._head:
+            self._anchor = self._head = -1
+            self.viewport().update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        bar = self.verticalScrollBar()
+        if event.matches(QKeySequence.StandardKey.Copy):
+            low, high = sorted((self._anchor, self._head))
+            rows = self._shown[low : high + 1] if low >= 0 else self._shown
+            QGuiApplication.clipboard().setText("\n".join(self._plain(self.lines[i]) for i in rows))
+        elif event.matches(QKeySequence.StandardKey.SelectAll):
+            self._anchor, self._head = 0, len(self._shown) - 1
+            self.viewport().update()
+        elif event.key() == Qt.Key.Key_Home:
+            bar.setValue(0)
+        elif event.key() == Qt.Key.Key_End:
+            bar.setValue(bar.maximum())
+        elif event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            bar.setValue(bar.value() + (LINE if event.key() == Qt.Key.Key_Down else -LINE))
+        elif event.key() in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
+            bar.setValue(bar.value() + (bar.pageStep() if event.key() == Qt.Key.Key_PageDown else -bar.pageStep()))
+        else:
+            super().keyPressEvent(event)

@@ -1,0 +1,297 @@
+"""The Logs tab of a container: live, with search, streams and times; after a failure, a card with the reason."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from desktop.ui.containers.log_lines import LogReader
+from desktop.ui.containers.log_view import LogView
+from desktop.ui.feed.facts import Container
+from desktop.ui.feed.session import EngineSession
+from desktop.ui.kit.buttons import Button, Segments, Switch
+from desktop.ui.kit.cards import Card, Field, Label
+from desktop.ui.kit.glyphs import StateGlyph
+from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.states import State
+from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.words import ago, clock, counted, duration, memory, tr
+
+
+class WhyCard(Card):
+    """A card above the log that explains why a container failed."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, "bad", parent)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(24, 14, 16, 14)
+        row.setSpacing(14)
+        row.addWidget(StateGlyph(theme, State.PROBLEM, 14))
+        column = QVBoxLayout()
+        column.setSpacing(4)
+        self.title = Label(theme, "", "heading")
+        self.sentence = Label(theme, "", "body", "text2")
+        self.sentence.setWordWrap(True)
+        column.addWidget(self.title)
+        column.addWidget(self.sentence)
+        row.addLayout(column, 1)
+
+    def tell(self, container: Container) -> None:
+        """Say why `container` ended, from its exit status (128 + n: killed by signal n) and the OOM flag."""
+        code, name = container.exit_code, container.title
+        ran = ""
+        if container.started_s and container.finished_s:
+            ran = tr("It ran for {time}.", time=duration(container.finished_s - container.started_s))
+        if container.error:
+            title, why = tr("{name} could not start", name=name), container.error
+        elif container.oom_killed:
+            title = tr("{name} ran out of memory", name=name)
+            limit = memory(container.memory_limit) if container.memory_limit else tr("the machine's memory")
+            why = tr(
+                "It needed more than {limit}, so the kernel killed one of its processes (SIGKILL, exit status {code}).",
+                limit=limit,
+                code=code,
+            )
+        elif code == 126:
+            title, why = (
+                tr("{name}'s command cannot be executed", name=name),
+                tr("Exit status 126: no permission, or not a program."),
+            )
+        elif code == 127:
+            title, why = (
+                tr("{name}'s command was not found", name=name),
+                tr("Exit status 127: there is no such program in the image."),
+            )
+        elif code > 128:
+            title = tr("{name} was ended by signal {n}", name=name, n=code - 128)
+            why = tr("Exit status {code} is 128 + {n}.", code=code, n=code - 128)
+        else:
+            title = tr("{name} ended with status {code}", name=name, code=code)
+            why = tr("The program itself returned this status; its last lines are below.")
+        self.title.setText(title)
+        self.sentence.setText(" ".join(part for part in (why, ran) if part))
+
+
+class LogsTab(QWidget):
+    """Follows the log while it is visible."""
+
+    def __init__(self, theme: Theme, icons: Icons, session: EngineSession, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._container: Container | None = None
+        self._reader: LogReader | None = None
+        self._newest = 0.0
+        self._exact = ""
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self._build_bar(theme, icons))
+        column.addWidget(self._build_why(theme))
+        self.view = LogView(theme)
+        column.addWidget(self.view, 1)
+        column.addWidget(self._build_foot(theme))
+        self._connect()
+        self._add_keys()
+        self._clock = QTimer(self)
+        self._clock.setInterval(1_000)
+        self._clock.timeout.connect(self._show_foot)
+
+    def _build_bar(self, theme: Theme, icons: Icons) -> QFrame:
+        """The bar above the log: search, streams, switches and buttons."""
+        bar = QFrame()
+        bar.setObjectName("logbar")
+        row = QHBoxLayout(bar)
+        row.setContentsMargins(24, 10, 24, 10)
+        row.setSpacing(8)
+        self.search = Field(theme, icons, tr("Find in the log"), "magnifying-glass")
+        self.search.setMinimumWidth(150)
+        self.search.setMaximumWidth(320)
+        self.search.setTextMargins(21, 0, 62, 0)
+        self._count = Label(theme, "", "small", "text2", self.search)
+        self._up = Button(theme, icons, icon="caret-up", name=tr("Previous hit"), tip=tr("Previous hit (Shift+F3)"))
+        self._down = Button(theme, icons, icon="caret-down", name=tr("Next hit"), tip=tr("Next hit (F3)"))
+        self.streams = Segments(theme, (tr("All"), "stdout", "stderr"), tr("Which output"))
+        self.follow = Switch(theme, tr("Follow"), on=True)
+        self.times = Switch(theme, tr("Time"), on=True)
+        self._erase = Button(theme, icons, icon="eraser", name=tr("Clear the view"))
+        self._export = Button(theme, icons, tr("Export…"), "export")
+        row.addWidget(self.search, 4)
+        row.addWidget(self._up)
+        row.addWidget(self._down)
+        row.addSpacing(8)
+        row.addWidget(self.streams)
+        row.addStretch(1)
+        row.addWidget(self.follow)
+        row.addSpacing(8)
+        row.addWidget(self.times)
+        row.addSpacing(8)
+        row.addWidget(self._erase)
+        row.addWidget(self._export)
+        return bar
+
+    def _build_why(self, theme: Theme) -> QWidget:
+        """The card with the reason of a failure, with margins around it."""
+        self._why_room = QWidget()
+        why_row = QVBoxLayout(self._why_room)
+        why_row.setContentsMargins(24, 12, 24, 12)
+        self.why = WhyCard(theme)
+        why_row.addWidget(self.why)
+        return self._why_room
+
+    def _build_foot(self, theme: Theme) -> QFrame:
+        """The line below the log: number of lines, time of the first, state of the reader."""
+        foot = QFrame()
+        foot.setObjectName("logfoot")
+        foot.setFixedHeight(30)
+        foot_row = QHBoxLayout(foot)
+        foot_row.setContentsMargins(25, 0, 24, 0)
+        foot_row.setSpacing(10)
+        self._lines = Label(theme, "", "smallsection")
+        self._from = Label(theme, "", "small", "text2")
+        self._glyph = StateGlyph(theme, State.RUNNING, 8)
+        self._state = Label(theme, "", "smallname", "text2")
+        foot_row.addWidget(self._lines)
+        foot_row.addWidget(self._from)
+        foot_row.addStretch(1)
+        foot_row.addWidget(self._glyph)
+        foot_row.addWidget(self._state)
+        return foot
+
+    def _connect(self) -> None:
+        """Connect the controls to the view."""
+        self.search.textChanged.connect(self.view.search)
+        self.search.returnPressed.connect(lambda: self.view.next_hit(+1))
+        self._up.clicked.connect(lambda: self.view.next_hit(-1))
+        self._down.clicked.connect(lambda: self.view.next_hit(+1))
+        self.view.found.connect(self._on_found)
+        self.view.follow_changed.connect(self.follow.setChecked)
+        self.follow.clicked.connect(lambda: self.view.set_following(self.follow.isChecked()))
+        self.times.clicked.connect(lambda: self.view.set_times(self.times.isChecked()))
+        self.streams.chosen.connect(self.view.set_streams)
+        self._erase.clicked.connect(self.view.clear)
+        self._export.clicked.connect(self._on_export)
+
+    def _add_keys(self) -> None:
+        for key, by in (("F3", +1), ("Shift+F3", -1)):
+            action = QAction(self)
+            action.setShortcut(QKeySequence(key))
+            action.triggered.connect(lambda _=False, b=by: self.view.next_hit(b))
+            self.addAction(action)
+
+    def show_container(self, container: Container) -> None:
+        """Show the log of `container`, which may be the one already shown with new facts."""
+        was = self._container
+        self._container = container
+        bad = container.state is State.PROBLEM and not container.is_running and not container.lost
+        self._why_room.setVisible(bad)
+        if bad:
+            self.why.tell(container)
+        if was is None or was.id != container.id:
+            self.stop()
+            self.view.clear()
+            self._newest, self._exact = 0.0, ""
+            self.view.set_following(True)
+            self.follow.setChecked(True)
+            self._open(None)
+        elif (self._reader is None or self._reader.ended) and not container.lost and container.is_running:
+            self._open(self._exact or None)
+        self._clock.start()
+        self._show_foot()
+
+    def _open(self, since: str | None) -> None:
+        container, session = self._container, self._session
+        assert container is not None  # callers have set it
+        reader = LogReader(
+            session.client,
+            container.id,
+            tty=container.tty,
+            ready=lambda: session.workers.here(lambda: self._on_ready(reader)),
+        )
+        self._reader = reader
+        session.workers.lasting("log", lambda: reader.run(since))
+
+    def _on_ready(self, reader: LogReader) -> None:
+        if reader is not self._reader:
+            return
+        lines = [line for line in reader.take() if not self._exact or line.at_s > self._newest]
+        if lines:
+            self._newest = max(self._newest, max(line.at_s for line in lines))
+            self.view.append(lines)
+        if reader.ended and self._newest:
+            self._exact = f"{self._newest:.6f}"
+        self._show_foot()
+
+    def stop(self) -> None:
+        """Stop following."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._clock.stop()
+
+    def leave(self) -> None:
+        """The page is hidden: stop following. `show_container` starts again from the beginning."""
+        self.stop()
+        self._container = None
+
+    def _show_foot(self) -> None:
+        count = len(self.view.lines)
+        self._lines.setText(counted(count, "{n} line", "{n} lines"))
+        first = self.view.lines[0].at_s if count else 0.0
+        self._from.setText(tr("from {time}", time=_when(first)) if first else "")
+        reader, container = self._reader, self._container
+        live = reader is not None and not reader.ended
+        self._glyph.set_state(
+            State.RUNNING if live else State.UNKNOWN if container and container.lost else State.STOPPED
+        )
+        if reader is not None and reader.problem:
+            text = reader.problem
+        elif live and self._newest:
+            text = tr("Following, newest line {ago}", ago=ago(self._newest))
+        elif live:
+            text = tr("Following")
+        elif container and container.lost:
+            text = tr("No contact to the engine")
+        else:
+            text = tr("Ended")
+        self._state.setText(text)
+        self.view.empty_text = tr("It has printed nothing yet") if live else tr("It printed nothing")
+        if not count:
+            self.view.viewport().update()
+
+    def _on_found(self, at: int, of: int) -> None:
+        text = tr("{at} of {of}", at=at, of=of) if of else tr("none") if self.search.text() else ""
+        self._count.setText(text)
+        self._count.adjustSize()
+        self._count.move(
+            self.search.width() - self._count.width() - 10, (self.search.height() - self._count.height()) // 2
+        )
+
+    def _on_export(self) -> None:
+        assert self._container is not None  # the button is visible only with a container
+        name = f"{self._container.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
+        dialog = QFileDialog(self, tr("Export the log"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.selectFile(name)
+        text = self.view.text()
+        dialog.fileSelected.connect(
+            lambda path: self._session.workers.run(lambda: _write(path, text), None, self._on_unwritten)
+        )
+        dialog.open()
+
+    def _on_unwritten(self, error: Exception) -> None:
+        self._state.setText(str(error))
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+def _when(at_s: float) -> str:
+    if time.time() - at_s < 86_400:
+        return clock(at_s)
+    return datetime.fromtimestamp(at_s).astimezone().strftime("%d %b %H:%M")

@@ -1,0 +1,406 @@
+"""The window's data as plain values. Replies of the engine are converted to these values once, when they arrive.
+
+This module sends no requests: workers build the values, models hold them, widgets show them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from desktop.ui.kit.states import State
+from desktop.ui.kit.steps import BootStep
+from desktop.ui.kit.words import ago, from_rfc3339, memory, span, tr
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A published port: `host_port` on `address` of this computer leads to `port` in the container."""
+
+    port: int
+    protocol: str
+    host_port: int
+    address: str = ""
+
+    @property
+    def url(self) -> str:
+        scheme = "https" if self.port in (443, 3443, 8443) else "http"
+        return f"{scheme}://{self.where}"
+
+    @property
+    def where(self) -> str:
+        host = "127.0.0.1" if self.address in ("", "0.0.0.0", "::") else self.address
+        return f"[{host}]:{self.host_port}" if ":" in host else f"{host}:{self.host_port}"
+
+
+class Doing(StrEnum):
+    """An action that was requested and is not confirmed by an event yet."""
+
+    STARTING = "Starting"
+    STOPPING = "Stopping"
+    RESTARTING = "Restarting"
+    DELETING = "Deleting"
+    PAUSING = "Pausing"
+    RESUMING = "Resuming"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container as the engine describes it. `status` is the API's: created, running, paused, restarting, exited…"""
+
+    id: str
+    name: str
+    image: str
+    image_id: str = ""
+    command: str = ""
+    status: str = "created"
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    health: str = ""
+    created_s: float = 0.0
+    started_s: float | None = None
+    finished_s: float | None = None
+    memory_limit: int = 0
+    tty: bool = False
+    auto_remove: bool = False
+    restart_policy: str = ""
+    pid: int = 0
+    address: str = ""
+    ports: tuple[Port, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    doing: Doing | None = None
+    lost: bool = False  # contact to the engine is lost: the other fields hold the last known values
+
+    @property
+    def project(self) -> str:
+        return self.labels.get(PROJECT_LABEL, "")
+
+    @property
+    def title(self) -> str:
+        """The service name in a Compose project, else the whole name."""
+        return self.labels.get(SERVICE_LABEL, self.name) if self.project else self.name
+
+    @property
+    def is_running(self) -> bool:
+        return self.status in ("running", "paused", "restarting")
+
+    @property
+    def stopped_by_signal(self) -> bool:
+        return self.exit_code in (130, 143)
+
+    @property
+    def state(self) -> State:
+        if self.lost and (self.is_running or self.doing):
+            return State.UNKNOWN
+        if self.doing or self.status in ("restarting", "removing") or self.health == "starting":
+            return State.WORKING
+        if self.status == "running":
+            return State.PROBLEM if self.health == "unhealthy" else State.RUNNING
+        if self.status == "paused":
+            return State.PAUSED
+        if self.status == "dead" or self.oom_killed or self.error:
+            return State.PROBLEM
+        if self.exit_code and not self.stopped_by_signal:
+            return State.PROBLEM
+        return State.STOPPED
+
+    @property
+    def state_word(self) -> str:
+        """One or two words for the chip."""
+        if self.state is State.WORKING and self.doing:
+            return tr(self.doing.value)
+        if self.state is State.WORKING:
+            return tr("Restarting") if self.status == "restarting" else tr("Starting")
+        if self.state is State.STOPPED and self.status == "created":
+            return tr("Not started")
+        if self.state in (State.STOPPED, State.PROBLEM) and self.status == "exited":
+            return tr("Exited {code}", code=self.exit_code)
+        return self.state.word
+
+    @property
+    def note(self) -> str:
+        """Text in place of the usage figures; empty for a running container."""
+        state = self.state
+        if state is State.UNKNOWN:
+            return tr("Unknown, was running") if not self.doing else tr("Unknown, was changing")
+        if self.doing:
+            return tr(self.doing.value)
+        if state is State.WORKING:
+            return tr("Waiting for its health check") if self.health == "starting" else tr("Restarting")
+        if state is State.PAUSED:
+            return tr("Paused, keeps its memory")
+        if self.status == "running":
+            return tr("Its health check fails") if state is State.PROBLEM else ""
+        if self.status == "created":
+            return tr("Could not start") if self.error else tr("Not started yet")
+        if self.oom_killed:
+            if self.memory_limit:
+                return tr(
+                    "Exited {code}, out of memory at {limit}", code=self.exit_code, limit=memory(self.memory_limit)
+                )
+            return tr("Exited {code}, out of memory", code=self.exit_code)
+        if self.error:
+            return tr("Exited {code}, {error}", code=self.exit_code, error=self.error.splitlines()[0])
+        if self.stopped_by_signal:
+            return tr("Stopped by signal {n}", n=self.exit_code - 128)
+        return tr("Exited {code}", code=self.exit_code)
+
+    def since(self, now_s: float) -> str:
+        """The last column: how long the container has run, or how long ago it ended."""
+        if self.lost:
+            return ""
+        if self.is_running and self.started_s:
+            return span(now_s - self.started_s)
+        if self.finished_s:
+            return ago(self.finished_s, now_s)
+        return ago(self.created_s, now_s) if self.created_s else ""
+
+    @property
+    def haystack(self) -> str:
+        """The text that the page's filter searches, in lower case."""
+        parts = [self.name, self.title, self.project, self.image, self.id[:12]]
+        parts += [str(port.host_port) for port in self.ports]
+        return "\n".join(parts).lower()
+
+    @classmethod
+    def from_list(cls, entry: Mapping[str, Any]) -> Container:
+        """From one entry of `GET /containers/json` (ContainerSummary), which lacks times and reasons."""
+        status_text = str(entry.get("Status", ""))
+        code = re.search(r"\((\d+)\)", status_text)
+        health = re.search(r"\((?:health: )?(starting|healthy|unhealthy)\)", status_text)
+        names = entry.get("Names") or [""]
+        return cls(
+            id=str(entry["Id"]),
+            name=str(names[0]).lstrip("/"),
+            image=str(entry.get("Image", "")),
+            image_id=str(entry.get("ImageID", "")),
+            command=str(entry.get("Command", "")),
+            status=str(entry.get("State", "created")),
+            exit_code=int(code[1]) if code and "Exited" in status_text else 0,
+            health=health[1] if health else "",
+            created_s=float(entry.get("Created", 0)),
+            ports=ports_of_list(entry.get("Ports") or ()),
+            labels=dict(entry.get("Labels") or {}),
+        )
+
+    @classmethod
+    def from_inspect(cls, data: Mapping[str, Any]) -> Container:
+        """From `GET /containers/{id}/json` (ContainerInspectResponse)."""
+        state = data.get("State") or {}
+        config = data.get("Config") or {}
+        host = data.get("HostConfig") or {}
+        network = data.get("NetworkSettings") or {}
+        addresses = [str(n.get("IPAddress") or "") for n in (network.get("Networks") or {}).values()]
+        command = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
+        return cls(
+            id=str(data["Id"]),
+            name=str(data.get("Name", "")).lstrip("/"),
+            image=str(config.get("Image", "")),
+            image_id=str(data.get("Image", "")),
+            command=" ".join(str(word) for word in command),
+            status=str(state.get("Status", "created")),
+            exit_code=int(state.get("ExitCode") or 0),
+            oom_killed=bool(state.get("OOMKilled")),
+            error=str(state.get("Error") or ""),
+            health=str((state.get("Health") or {}).get("Status") or "").replace("none", ""),
+            created_s=from_rfc3339(str(data.get("Created", ""))) or 0.0,
+            started_s=from_rfc3339(str(state.get("StartedAt", ""))),
+            finished_s=from_rfc3339(str(state.get("FinishedAt", ""))),
+            memory_limit=int(host.get("Memory") or 0),
+            tty=bool(config.get("Tty")),
+            auto_remove=bool(host.get("AutoRemove")),
+            restart_policy=str((host.get("RestartPolicy") or {}).get("Name") or ""),
+            pid=int(state.get("Pid") or 0),
+            address=next((a for a in addresses if a), ""),
+            ports=ports_of_inspect(network.get("Ports") or {}),
+            labels=dict(config.get("Labels") or {}),
+        )
+
+
+def ports_of_list(entries: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:
+    """The published ports of a list entry, each host port once, although the API lists IPv4 and IPv6 separately."""
+    found = {
+        (int(e["PublicPort"]), str(e.get("Type", "tcp"))): Port(
+            port=int(e["PrivatePort"]),
+            protocol=str(e.get("Type", "tcp")),
+            host_port=int(e["PublicPort"]),
+            address=str(e.get("IP", "")),
+        )
+        for e in sorted(entries, key=lambda e: str(e.get("IP", "")), reverse=True)
+        if e.get("PublicPort")
+    }
+    return tuple(found[key] for key in sorted(found))
+
+
+def ports_of_inspect(table: Mapping[str, Any]) -> tuple[Port, ...]:
+    """The published ports of `NetworkSettings.Ports`: {"80/tcp": [{"HostIp", "HostPort"}] or null}."""
+    found: dict[tuple[int, str], Port] = {}
+    for key, bindings in table.items():
+        port, _, protocol = key.partition("/")
+        for binding in bindings or ():
+            if not (host_port := int(binding.get("HostPort") or 0)):
+                continue
+            where = (host_port, protocol or "tcp")
+            address = str(binding.get("HostIp", ""))
+            if where not in found or found[where].address.count(":"):
+                found[where] = Port(port=int(port), protocol=where[1], host_port=host_port, address=address)
+    return tuple(found[key] for key in sorted(found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """One sample of a container's usage: CPU in percent of one CPU, memory in bytes."""
+
+    cpu_percent: float
+    memory_bytes: int
+    memory_limit: int  # 0: no limit
+    pids: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One image, shown once per name; `tags` empty means untagged."""
+
+    id: str
+    tags: tuple[str, ...]
+    size: int
+    created_s: float
+    used_by: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_list(cls, entry: Mapping[str, Any]) -> Image:
+        """From one entry of `GET /images/json` (ImageSummary)."""
+        tags = tuple(str(t) for t in entry.get("RepoTags") or () if str(t) != "<none>:<none>")
+        return cls(
+            id=str(entry["Id"]),
+            tags=tags,
+            size=int(entry.get("Size") or 0),
+            created_s=float(entry.get("Created") or 0),
+            labels=dict(entry.get("Labels") or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLayer:
+    """One line of an image's history; `fact`, if set, replaces the note whether the step added files."""
+
+    step: str
+    size: int
+    created_s: float
+    fact: str = ""
+
+
+class EnginePhase(StrEnum):
+    """The phase of the engine, as the switch card shows it."""
+
+    CONNECTING = "connecting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    LOST = "lost"
+    FAILED = "failed"
+    SAVED = "saved"  # the VM, by the resource saver; whatever uses it resumes it
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether actions on containers and images can be asked for."""
+        return self in (EnginePhase.RUNNING, EnginePhase.SAVED)
+
+    @property
+    def state(self) -> State:
+        return {
+            EnginePhase.CONNECTING: State.WORKING,
+            EnginePhase.RUNNING: State.RUNNING,
+            EnginePhase.STOPPED: State.STOPPED,
+            EnginePhase.STARTING: State.WORKING,
+            EnginePhase.STOPPING: State.WORKING,
+            EnginePhase.LOST: State.UNKNOWN,
+            EnginePhase.FAILED: State.PROBLEM,
+            EnginePhase.SAVED: State.PAUSED,
+        }[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """The state of the engine and its VM, for the card, the status bar, the tray and the banner."""
+
+    phase: EnginePhase
+    kind: str  # "vm", "native" or "other"
+    address: str = ""
+    version: str = ""
+    kernel: str = ""
+    cpus: int = 0
+    memory_bytes: int = 0
+    accelerator: str = ""
+    why_accelerator: str = ""
+    started_in_s: float | None = None
+    since_s: float | None = None
+    steps: tuple[BootStep, ...] = ()
+    problem: str = ""
+    hint: str = ""
+
+    @property
+    def ran(self) -> bool:
+        """Whether the engine had fully started."""
+        return bool(self.steps) and all(step.done for step in self.steps)
+
+    @property
+    def step(self) -> str:
+        """The current step of a running start."""
+        busy = next((step for step in self.steps if not step.done), None)
+        return busy.title if busy else ""
+
+    @property
+    def name(self) -> str:
+        return {"vm": tr("Cove VM"), "native": tr("This Linux, no VM")}.get(self.kind, tr("Other engine"))
+
+    @property
+    def word(self) -> str:
+        thing = tr("Virtual machine") if self.kind == "vm" else tr("Engine")
+        return {
+            EnginePhase.CONNECTING: tr("Connecting to the engine"),
+            EnginePhase.RUNNING: tr("Engine running"),
+            EnginePhase.STOPPED: tr("{thing} stopped", thing=thing),
+            EnginePhase.STARTING: tr("{thing} starting", thing=thing),
+            EnginePhase.STOPPING: tr("{thing} stopping", thing=thing),
+            EnginePhase.LOST: tr("Contact to the engine lost"),
+            EnginePhase.FAILED: tr("{thing} stopped unexpectedly", thing=thing)
+            if self.ran
+            else tr("{thing} could not start", thing=thing),
+            EnginePhase.SAVED: tr("{thing} saved until it is used", thing=thing),
+        }[self.phase]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One event of the engine, for the Activity page."""
+
+    at_s: float
+    kind: str  # container, image, network, volume, engine
+    action: str
+    object_id: str
+    name: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Happening:
+        actor = event.get("Actor") or {}
+        attributes = {str(k): str(v) for k, v in (actor.get("Attributes") or {}).items()}
+        nanos = event.get("timeNano")
+        return cls(
+            at_s=float(nanos) / 1e9 if nanos else float(event.get("time") or 0),
+            kind=str(event.get("Type") or "container"),
+            action=str(event.get("Action") or event.get("status") or ""),
+            object_id=str(actor.get("ID") or event.get("id") or ""),
+            name=attributes.get("name") or str(actor.get("ID") or event.get("id") or ""),
+            attributes=attributes,
+        )

@@ -1,0 +1,371 @@
+"""The window's connection to one engine: containers, images, events, usage, and actions on containers.
+
+Its threads make blocking calls: the watcher reads the stream of events, a few readers inspect the objects that events
+name, the meter reads the usage of the visible rows. Results are queued and applied on the GUI thread in their order;
+all results within `BATCH_S` change the models once. When the stream of events ends, contact is lost: the watcher
+publishes that and connects again until `give_up` or `close`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
+
+from desktop.client.api import JsonStream
+from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineClient, ProtocolError
+from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase, Happening, Image
+from desktop.ui.feed.inventory import Inventory
+from desktop.ui.feed.refresher import Refresher
+from desktop.ui.feed.usage import Meter
+from desktop.ui.feed.workers import Workers
+from desktop.ui.kit.words import tr
+
+BATCH_S = 0.012
+RETRY_S = (0.2, 0.4, 0.8, 1.5)
+CALL_LIMIT_S = 20.0
+READERS = 4  # equal to the number of connections that the client keeps
+LOST = (ConnectionFailed, ProtocolError, OSError)
+# Events of a container that do not change its row.
+QUIET_ACTIONS = (
+    "exec_",
+    "attach",
+    "detach",
+    "resize",
+    "top",
+    "archive-path",
+    "extract-to-dir",
+    "export",
+    "copy",
+    "kill",
+)
+IMAGES = "images"  # the key of the list of images, among ids of containers
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    containers: list[Container]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    container: Container
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    key: str
+    error: Exception
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Changes that are emitted together."""
+
+    happened: list[Happening] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    changed: dict[str, Container] = field(default_factory=dict)
+    unread: list[_Unread] = field(default_factory=list)
+
+    def clear(self) -> None:
+        self.happened, self.dropped, self.changed, self.unread = [], [], {}, []
+
+
+_News = _Loaded | _Found | _Gone | _Unread | list[Image] | Happening | EngineFacts
+
+
+class EngineSession(QObject):
+    """The connection to one engine.
+
+    Signals: loaded(list[Container]) everything at once; changed(list[Container]), dropped(list[str]); images(list
+    [Image]); happened(list[Happening]); facts(EngineFacts) at each change of contact; measured(dict[str, Usage]);
+    unread(what, why): a read failed and will be repeated.
+    """
+
+    loaded = Signal(object)
+    changed = Signal(object)
+    dropped = Signal(object)
+    images = Signal(object)
+    happened = Signal(object)
+    facts = Signal(object)
+    measured = Signal(object)
+    unread = Signal(str, str)
+    _has_news = Signal()
+
+    def __init__(self, endpoint: Endpoint, kind: str, workers: Workers, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.endpoint, self.kind, self.workers = endpoint, kind, workers
+        self.client = EngineClient(endpoint, timeout_s=CALL_LIMIT_S)
+        self.now = EngineFacts(phase=EnginePhase.CONNECTING, kind=kind, address=str(endpoint))
+        self._closed = threading.Event()
+        self._wanted = threading.Event()
+        self._poke = threading.Event()
+        self._stream_lock = threading.Lock()
+        self._stream: JsonStream | None = None
+        self._contact = 0  # counts the contacts; changed by the watcher only
+        self._refresher = Refresher(self._read, self._on_unread)
+        self._meter = Meter(self.client, self.measured.emit)
+        self._inventory = Inventory()  # on the GUI thread
+        self._applied_contact, self._in_contact = 0, False
+        self._news: deque[tuple[int, _News]] = deque()
+        self._batch = QTimer(self)
+        self._batch.setSingleShot(True)
+        self._batch.setInterval(int(BATCH_S * 1000))
+        self._batch.timeout.connect(self._apply)
+        self._has_news.connect(self._on_news, Qt.ConnectionType.QueuedConnection)
+
+    # life ------------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Connect to the engine and follow it."""
+        self._wanted.set()
+        self.workers.lasting("watcher", self._watch)
+        for number in range(READERS):
+            self.workers.lasting(f"reader-{number}", self._refresher.run)
+        self.workers.lasting("meter", self._meter.run)
+
+    def retry(self) -> None:
+        """Connect to the engine now, and repeat until it succeeds."""
+        self._wanted.set()
+        self._poke.set()
+
+    def give_up(self) -> None:
+        """Stop trying to reach the engine, until `retry`."""
+        self._wanted.clear()
+        self._poke.set()
+
+    def close(self) -> None:
+        """End the threads by closing their streams. The caller waits for them, then closes `client`."""
+        self._closed.set()
+        self._wanted.set()
+        self._poke.set()
+        self._refresher.close()
+        self._meter.close()
+        with self._stream_lock:
+            if self._stream is not None:
+                self._stream.close()
+
+    def measure(self, ids: Iterable[str]) -> None:
+        """Measure the usage of these containers from now on; none stops the meter."""
+        self._meter.want(ids)
+
+    # the watcher -----------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        failures, told_lost, seen_once = 0, False, False
+        while not self._closed.is_set():
+            self._wanted.wait()
+            if self._closed.is_set():
+                return
+            problem = ""
+            try:
+                self._follow()
+                seen_once, problem = True, "the engine ended the stream of events"
+            except LOST as e:
+                seen_once, problem = seen_once or self.now.phase is EnginePhase.RUNNING, str(e)
+            except ApiError as e:
+                problem = str(e)
+            if self._closed.is_set():
+                return
+            if self.now.phase is EnginePhase.RUNNING:
+                failures, told_lost = 0, False
+            if not told_lost:
+                phase = EnginePhase.LOST if seen_once else EnginePhase.STOPPED
+                self._set_facts(replace(self.now, phase=phase, problem=problem, since_s=time.time()))
+                told_lost = True
+            self._poke.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
+            self._poke.clear()
+            failures += 1
+
+    def _follow(self) -> None:
+        """Follow one contact from the first reply to its end. Raises the client's errors."""
+        version = self.client.version()
+        since = time.time()
+        stream = self.client.events()
+        with self._stream_lock:
+            self._stream = stream
+        try:
+            if self._closed.is_set():
+                return
+            containers = [Container.from_list(entry) for entry in self.client.containers(all=True)]
+            info = self.client.info()
+            self._contact += 1
+            self._meter.expect_stream()
+            self._set_facts(
+                EngineFacts(
+                    phase=EnginePhase.RUNNING,
+                    kind=self.kind,
+                    address=str(self.endpoint),
+                    version=str(version.get("Version", "")),
+                    kernel=str(version.get("KernelVersion", "")),
+                    cpus=int(info.get("NCPU") or 0),
+                    memory_bytes=int(info.get("MemTotal") or 0),
+                    since_s=since,
+                )
+            )
+            self._publish(_Loaded(containers))
+            self._refresher.want(IMAGES)
+            # The list lacks times and reasons of an end. Inspect each container later, after those that events name.
+            self._refresher.want_later([container.id for container in containers])
+            for event in stream:
+                self._take(Happening.from_event(event))
+                if self._closed.is_set():
+                    return
+        finally:
+            self._refresher.clear()
+            with self._stream_lock:
+                self._stream = None
+            stream.close()
+
+    def _take(self, happening: Happening) -> None:
+        self._publish(happening)
+        if happening.kind == "container":
+            if happening.action == "destroy":
+                self._refresher.forget(happening.object_id)
+                self._publish(_Gone(happening.object_id))
+            elif happening.action == "commit":
+                self._refresher.want(IMAGES)
+            elif not happening.action.startswith(QUIET_ACTIONS):
+                self._refresher.want(happening.object_id)
+        elif happening.kind == "image":
+            self._refresher.want(IMAGES)
+
+    # the readers -----------------------------------------------------------------------------------------------------
+
+    def _read(self, key: str) -> None:
+        """Read the object named by `key` and publish it. Raises the client's errors."""
+        contact = self._contact
+        try:
+            if key == IMAGES:
+                self._publish([Image.from_list(entry) for entry in self.client.images()], contact)
+            else:
+                self._publish(_Found(Container.from_inspect(self.client.inspect(key))), contact)
+        except ApiError as e:
+            if e.status != 404 or key == IMAGES:
+                raise
+            self._publish(_Gone(key), contact)
+        except (KeyError, ValueError, TypeError, AttributeError) as e:
+            raise ProtocolError(f"the engine's answer has another shape than it should: {e!r}") from e
+
+    def _on_unread(self, key: str, error: Exception, attempts: int) -> None:
+        # A failed connection is published only at its second attempt: if contact is lost, the watcher publishes that
+        # and no read is repeated.
+        if attempts == (1 if isinstance(error, ApiError) else 2):
+            self._publish(_Unread(key, error))
+
+    # news, to the GUI thread -----------------------------------------------------------------------------------------
+
+    def _set_facts(self, facts: EngineFacts) -> None:
+        self.now = facts
+        self._publish(facts)
+
+    def _publish(self, news: _News, contact: int | None = None) -> None:
+        """Queue `news` from the contact of number `contact` (None: the present one)."""
+        self._news.append((self._contact if contact is None else contact, news))
+        self._has_news.emit()
+
+    @Slot()
+    def _on_news(self) -> None:
+        if self._news and not self._batch.isActive():
+            self._batch.start()
+
+    def _apply(self) -> None:
+        """Apply the queued results, and emit each kind of change once."""
+        if self._closed.is_set():
+            return
+        batch = _Batch()
+        while self._news:
+            contact, news = self._news.popleft()
+            if isinstance(news, Happening):
+                batch.happened.append(news)
+            elif isinstance(news, EngineFacts):
+                self._emit(batch)
+                self._in_contact = news.phase is EnginePhase.RUNNING
+                self.facts.emit(news)
+            elif isinstance(news, _Loaded):
+                self._emit(batch)
+                self._applied_contact = contact
+                self._inventory.load(news.containers)
+                self.loaded.emit(news.containers)
+            elif self._in_contact and contact == self._applied_contact:
+                self._apply_one(news, batch)
+        self._emit(batch)
+
+    def _apply_one(self, news: _Found | _Gone | _Unread | list[Image], batch: _Batch) -> None:
+        if isinstance(news, _Found):
+            if self._inventory.put(news.container):
+                batch.changed[news.container.id] = news.container
+        elif isinstance(news, _Gone):
+            self._inventory.drop(news.container_id)
+            batch.changed.pop(news.container_id, None)
+            batch.dropped.append(news.container_id)
+        elif isinstance(news, _Unread):
+            batch.unread.append(news)
+        else:
+            self._inventory.set_images(news)
+
+    def _emit(self, batch: _Batch) -> None:
+        """Emit the changes in `batch` and empty it."""
+        if batch.happened:
+            self.happened.emit(batch.happened)
+        if batch.dropped:
+            self.dropped.emit(batch.dropped)
+        if batch.changed:
+            self.changed.emit(list(batch.changed.values()))
+        if (images := self._inventory.changed_images()) is not None:
+            self.images.emit(images)
+        for each in batch.unread:
+            name = self._inventory.name_of(each.key)
+            what = tr("The list of images") if each.key == IMAGES else tr("Container {name}", name=name)
+            self.unread.emit(what, str(each.error))
+        batch.clear()
+
+    # verbs -----------------------------------------------------------------------------------------------------------
+
+    def act(
+        self,
+        verb: str,
+        container: Container,
+        done: Callable[[], None],
+        failed: Callable[[Exception], None],
+        *,
+        force: bool = False,
+        volumes: bool = False,
+    ) -> None:
+        """`start`, `stop`, `restart`, `pause`, `resume` or `delete`, then update its row, then call `done`."""
+        client, container_id = self.client, container.id
+        calls: Mapping[str, Callable[[], None]] = {
+            "start": lambda: client.start(container_id),
+            "stop": lambda: client.stop(container_id),
+            "restart": lambda: client.restart(container_id),
+            "pause": lambda: client.pause(container_id),
+            "resume": lambda: client.unpause(container_id),
+            "delete": lambda: client.remove(container_id, force=force, volumes=volumes),
+        }
+
+        def job() -> Container | None:
+            calls[verb]()
+            if verb == "delete":
+                return None
+            try:
+                return Container.from_inspect(client.inspect(container_id))
+            except ApiError as e:
+                if e.status == 404:  # `--rm` deleted it at its end
+                    return None
+                raise
+
+        def answered(fresh: Container | None) -> None:
+            done()
+            if fresh is not None and self._in_contact and self._inventory.put(fresh):
+                self.changed.emit([fresh])
+
+        self.workers.run(job, answered, failed)

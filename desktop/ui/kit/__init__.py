@@ -1,0 +1,1 @@
+"""The window's own widgets and looks. They know nothing of engines."""

@@ -1,0 +1,204 @@
+"""Dialogs: each question names its object, the safe answer is the default, the other button is a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QEvent, QObject, QRectF, Qt
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QApplication, QDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from desktop.ui.kit.buttons import Button, CheckBox, Kind
+from desktop.ui.kit.cards import Field, Label
+from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.words import tr
+
+
+class Scrim(QWidget):
+    """Covers and dims the window under a dialog, blocks clicks, and holds the dialog with its shadow."""
+
+    def __init__(self, theme: Theme, window: QWidget) -> None:
+        super().__init__(window)
+        self._theme = theme
+        self.dialog: QDialog | None = None
+        self.setGeometry(window.rect())
+        window.installEventFilter(self)
+
+    def place(self) -> None:
+        """Place the dialog slightly above the middle."""
+        if self.dialog is not None:
+            self.dialog.resize(self.dialog.width(), min(self.dialog.height(), self.height() - 48))
+            x = (self.width() - self.dialog.width()) // 2
+            self.dialog.move(x, max(24, (self.height() - self.dialog.height()) * 2 // 5))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
+            self.resize(watched.size())
+            self.place()
+        return super().eventFilter(watched, event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.fillRect(self.rect(), self._theme.scrim())
+        if self.dialog is not None:
+            box = self.dialog.geometry()
+            self._theme.draw_shadow(painter, box)
+            painter.setPen(QPen(self._theme.colour("line2" if self._theme.scheme == "dark" else "line"), 1))
+            painter.setBrush(self._theme.brush("raised"))
+            painter.drawRoundedRect(QRectF(box).adjusted(0.5, 0.5, -0.5, -0.5), 13, 13)
+
+
+class Dialog(QDialog):
+    """A dialog inside `window`, opened by `open()`, with its buttons below a rule; it dims the window meanwhile.
+
+    It is a child widget, not a top-level window: it looks the same on every desktop, can't get behind
+    the window, and needs no compositor for its corners. Focus stays inside it; Esc is its safe answer.
+    """
+
+    def __init__(self, theme: Theme, icons: Icons, title: str, window: QWidget, width: int = 440) -> None:
+        self._scrim = Scrim(theme, window)
+        super().__init__(self._scrim)
+        self._scrim.dialog = self
+        self.setWindowFlags(Qt.WindowType.Widget)
+        self.setAutoFillBackground(False)
+        self.theme, self.icons = theme, icons
+        self.setWindowTitle(title)
+        self.setAccessibleName(title)
+        self.setFixedWidth(width)
+        self._before = window.focusWidget()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(1, 1, 1, 1)
+        outer.setSpacing(0)
+        self.body = QVBoxLayout()
+        self.body.setContentsMargins(24, 22, 24, 24)
+        self.body.setSpacing(8)
+        outer.addLayout(self.body)
+        foot = QFrame()
+        foot.setObjectName("dialogfoot")
+        self.foot = QHBoxLayout(foot)
+        self.foot.setContentsMargins(24, 13, 20, 13)
+        self.foot.setSpacing(8)
+        outer.addWidget(foot)
+        self.finished.connect(self._on_finished)
+
+    def open(self) -> None:
+        self.adjustSize()
+        self._scrim.place()
+        self._scrim.show()
+        self._scrim.raise_()
+        self.show()
+        if not self.isAncestorOf(QApplication.focusWidget() or self._scrim):
+            first = self.first_focus()
+            (first or self).setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def first_focus(self) -> QWidget | None:
+        """The widget that has the focus when the dialog opens; None: the dialog itself."""
+        return None
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Keep Tab inside the dialog."""
+        step: QWidget | None = QApplication.focusWidget() or self
+        for _ in range(500):
+            step = step and (step.nextInFocusChain() if forward else step.previousInFocusChain())
+            if step is None:
+                return False
+            takes = step.focusPolicy() & Qt.FocusPolicy.TabFocus == Qt.FocusPolicy.TabFocus
+            if takes and self.isAncestorOf(step) and step.isVisible() and step.isEnabled():
+                step.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
+                return True
+        return False
+
+    def add_buttons(self, safe: str, verb: str, kind: Kind, icon: str = "") -> tuple[Button, Button]:
+        """Add the safe button, which has the focus, and the one that acts, at the right. Returns both."""
+        keep = Button(self.theme, self.icons, safe)
+        act = Button(self.theme, self.icons, verb, icon, kind=kind)
+        keep.clicked.connect(self.reject)
+        self.foot.addWidget(keep)
+        self.foot.addWidget(act)
+        return keep, act
+
+    def _on_finished(self) -> None:
+        self._scrim.hide()
+        self._scrim.deleteLater()
+        if self._before is not None:
+            self._before.setFocus()
+
+
+class Question(Dialog):
+    """`ask(sure)` calls `sure(checked)` if the user confirms; `checkbox` is the text of a stronger option."""
+
+    def __init__(
+        self,
+        theme: Theme,
+        icons: Icons,
+        window: QWidget,
+        *,
+        title: str,
+        facts: Sequence[str],
+        verb: str,
+        sure: Callable[[bool], None],
+        safe: str = "",
+        checkbox: str = "",
+        kind: Kind = "dangerfill",
+    ) -> None:
+        super().__init__(theme, icons, title, window)
+        heading = Label(theme, title, "heading")
+        heading.setWordWrap(True)
+        self.body.addWidget(heading)
+        self.body.addSpacing(4)
+        for fact in facts:
+            line = Label(theme, fact, "body", "text2")
+            line.setWordWrap(True)
+            self.body.addWidget(line)
+        self.checkbox: CheckBox | None = None
+        if checkbox:
+            self.body.addSpacing(2)
+            self.checkbox = CheckBox(theme, checkbox)
+            self.body.addWidget(self.checkbox)
+        self.foot.addStretch(1)
+        self.keep, self.act = self.add_buttons(safe or tr("Keep it"), verb, kind)
+        self.act.clicked.connect(self._on_sure)
+        self._sure = sure
+
+    def first_focus(self) -> QWidget:
+        return self.keep
+
+    def _on_sure(self) -> None:
+        checked = self.checkbox is not None and self.checkbox.isChecked()
+        self.accept()
+        self._sure(checked)
+
+
+class OneField(Dialog):
+    """Asks for one line of text, such as the name of an image to pull."""
+
+    def __init__(
+        self, theme: Theme, icons: Icons, window: QWidget, *, title: str, fact: str, hint: str, verb: str, icon: str,
+        sure: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        super().__init__(theme, icons, title, window)
+        self.body.addWidget(Label(theme, title, "heading"))
+        self.body.addWidget(Label(theme, fact, "body", "text2"))
+        self.body.addSpacing(6)
+        self.field = Field(theme, icons, hint)
+        self.body.addWidget(self.field)
+        self.foot.addStretch(1)
+        self.keep, self.act = self.add_buttons(tr("Cancel"), verb, "primary", icon)
+        self.act.clicked.connect(self._on_sure)
+        self.field.returnPressed.connect(self._on_sure)
+        self._sure = sure
+
+    def first_focus(self) -> QWidget:
+        return self.field
+
+    def _on_sure(self) -> None:
+        if text := self.field.text().strip():
+            self.accept()
+            self._sure(text)
+        else:
+            self.field.setFocus()

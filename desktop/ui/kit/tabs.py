@@ -1,0 +1,35 @@
+"""Text-only tabs."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QFontMetrics
+from PySide6.QtWidgets import (
+    QTabBar,
+    QWidget,
+)
+
+from desktop.ui.kit.theme import Theme
+
+
+class Tabs(QTabBar):
+    """Text-only tabs; the current one is underlined."""
+
+    def __init__(self, theme: Theme, names: tuple[str, ...], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("tabs")
+        self._theme = theme
+        self.setDrawBase(False)
+        self.setExpanding(False)
+        self.setUsesScrollButtons(False)
+        self.setElideMode(Qt.TextElideMode.ElideNone)
+        self.setFont(theme.font("section"))
+        for name in names:
+            self.addTab(name)
+        self.setFixedHeight(40)
+
+    def tabSizeHint(self, index: int) -> QSize:
+        return QSize(QFontMetrics(self._theme.font("section")).horizontalAdvance(self.tabText(index)) + 27, 40)
+
+    def minimumTabSizeHint(self, index: int) -> QSize:
+        return self.tabSizeHint(index)

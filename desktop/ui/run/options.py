@@ -1,0 +1,134 @@
+"""The options of the run dialog, as the body of the API's create and as the equivalent command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from desktop.ui.kit.command_text import WIDTH, in_lines, one_line
+from desktop.ui.kit.words import tr
+
+
+class BadOption(ValueError):
+    """A field has an invalid value; str() says how to correct it, `field` names it."""
+
+    def __init__(self, field_name: str, text: str) -> None:
+        super().__init__(text)
+        self.field = field_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortWish:
+    host_port: str  # empty: the engine chooses
+    port: str
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountWish:
+    source: str  # a volume's name, or a folder's path
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWish:
+    """The options of a container to run; texts are as typed, and `check` validates them."""
+
+    image: str
+    name: str = ""
+    command: str = ""
+    ports: Sequence[PortWish] = ()
+    environment: Sequence[tuple[str, str]] = ()
+    mounts: Sequence[MountWish] = ()
+    memory: str = ""  # megabytes
+    cpus: str = ""
+    restart: str = "no"
+    remove: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises BadOption for the first invalid field."""
+        if not self.image.strip():
+            raise BadOption("image", tr("Name an image."))
+        for wish in self.ports:
+            for what in (wish.port, wish.host_port or "1"):
+                if not what.isdigit() or not 0 < int(what) < 65_536:
+                    raise BadOption("ports", tr("Use a number from 1 to 65535."))
+        for mount in self.mounts:
+            if not mount.source or not mount.target.startswith("/"):
+                raise BadOption("mounts", tr("Name a volume or folder, and a place that begins with /."))
+        for name, _value in self.environment:
+            if not name or "=" in name:
+                raise BadOption("environment", tr("A variable needs a name without =."))
+        if self.memory and (not self.memory.isdigit() or int(self.memory) < 6):
+            raise BadOption("memory", tr("Use a number of MB, 6 or more."))
+        try:
+            if self.cpus and not 0 < float(self.cpus) < 1_000:
+                raise ValueError
+        except ValueError:
+            raise BadOption("cpus", tr("Use a number of CPUs, such as 0.5 or 2.")) from None
+        try:
+            shlex.split(self.command)
+        except ValueError:
+            raise BadOption("command", tr("A quote is not closed.")) from None
+        if self.remove and self.restart != "no":
+            raise BadOption("restart", tr("A container that deletes itself cannot be restarted."))
+
+    def config(self) -> dict[str, Any]:
+        """The body of `POST /containers/create`. Raises BadOption."""
+        self.check()
+        bindings: dict[str, list[dict[str, str]]] = {}
+        for wish in self.ports:
+            bindings.setdefault(f"{wish.port}/{wish.protocol}", []).append({"HostPort": wish.host_port})
+        host: dict[str, Any] = {"RestartPolicy": {"Name": self.restart}, "AutoRemove": self.remove}
+        if bindings:
+            host["PortBindings"] = bindings
+        if self.mounts:
+            host["Binds"] = [f"{m.source}:{m.target}{':ro' if m.read_only else ''}" for m in self.mounts]
+        if self.memory:
+            host["Memory"] = int(self.memory) * 1024 * 1024
+        if self.cpus:
+            host["NanoCpus"] = round(float(self.cpus) * 1e9)
+        config: dict[str, Any] = {"Image": self.image.strip(), "HostConfig": host, **self.extra}
+        if self.command.strip():
+            config["Cmd"] = shlex.split(self.command)
+        if self.environment:
+            config["Env"] = [f"{name}={value}" for name, value in self.environment]
+        if bindings:
+            config["ExposedPorts"] = {key: {} for key in bindings}
+        return config
+
+    def words(self, program: str = "cove") -> list[str]:
+        """The words of the command; an option and its value are one word."""
+        words = [f"{program} run -d"]
+        if self.name:
+            words.append(f"--name {shlex.quote(self.name)}")
+        for wish in self.ports:
+            protocol = f"/{wish.protocol}" if wish.protocol != "tcp" else ""
+            words.append(f"-p {wish.host_port + ':' if wish.host_port else ''}{wish.port}{protocol}")
+        for mount in self.mounts:
+            text = f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}"
+            words.append(f"-v {shlex.quote(text)}")
+        for name, value in self.environment:
+            words.append(f"-e {shlex.quote(f'{name}={value}')}")
+        if self.memory:
+            words.append(f"--memory {self.memory}m")
+        if self.cpus:
+            words.append(f"--cpus {self.cpus}")
+        if self.restart != "no":
+            words.append(f"--restart {self.restart}")
+        if self.remove:
+            words.append("--rm")
+        words.append(shlex.quote(self.image.strip() or "IMAGE"))
+        if self.command.strip():
+            words.append(self.command.strip())
+        return words
+
+    def command_line(self, program: str = "cove") -> str:
+        return one_line(self.words(program))
+
+    def command_lines(self, width: int = WIDTH) -> str:
+        return in_lines(self.words(), width)
