@@ -28,6 +28,7 @@ from vmagent.blocking import watch_if_asked
 from vmagent.containers import logconfig
 from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
+from vmagent.images.hosts import RegistryHosts
 from vmagent.linux.subids import look_up
 from vmagent.linux.title import set_title
 from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
@@ -50,6 +51,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--host-ports", type=Path, metavar="SOCKET", help="in a VM: who publishes ports on the host")
     parser.add_argument("--host-gateway-ip", type=IPv4Address, help="in a VM: by which containers reach the host")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
+    parser.add_argument("--registry-mirror", action="append", default=[], metavar="URL")
     parser.add_argument("--log-driver", default=logconfig.DEFAULT["Type"], metavar="NAME")
     parser.add_argument("--log-opt", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--userns-remap", metavar="USER", help="whose subordinate ids containers have")
@@ -96,7 +98,7 @@ async def run(options: argparse.Namespace) -> int:
         bip=options.bip,
         host_ports=options.host_ports,
         host_gateway=options.host_gateway_ip,
-        insecure_registries=options.insecure_registry,
+        registry_hosts=RegistryHosts(tuple(options.insecure_registry), tuple(options.registry_mirror)),
         remap=remap,
         log_default=log_default,
     )

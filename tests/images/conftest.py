@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import bcrypt
 import pytest
 
 from tests.images.kit import BadRegistry, Driver, bad_registry
+from tests.support.registry import htpasswd
 from tests.support.registry import registry as start_registry
 from vmagent.images import erofs
 from vmagent.images.layer import Kind
@@ -60,11 +60,5 @@ def bad() -> Iterator[BadRegistry]:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[str]:
     """A real registry that wants a password: ann's is secret."""
-    users = tmp_path / "htpasswd"
-    users.write_bytes(b"ann:" + bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).replace(b"$2b$", b"$2y$") + b"\n")
-    settings = {"REGISTRY_AUTH_HTPASSWD_REALM": "r", "REGISTRY_AUTH_HTPASSWD_PATH": str(users)}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        with start_registry(tmp_path) as address:
-            yield address
+    with start_registry(tmp_path, auth=htpasswd(tmp_path / "htpasswd", ann="secret")) as address:
+        yield address

@@ -166,6 +166,8 @@ class BadRegistry(http.server.ThreadingHTTPServer):
         self.manifests: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
         self.cut_at: dict[str, int] = {}  # the first reply with this blob ends after so many bytes
+        self.cut_later: dict[str, int] = {}  # each reply after that one, too
+        self.authorizations: set[str] = set()  # what clients have shown
         self.announce: dict[str, int] = {}  # Content-Length of this blob, instead of its size
         self.stalled: dict[str, threading.Event] = {}  # half of this blob is sent, the rest when the event is set
         self.reached = threading.Event()  # set when a stalled blob has begun
@@ -217,7 +219,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
-        authorization = self.headers.get("Authorization", "")
+        if authorization := self.headers.get("Authorization", ""):
+            server.authorizations.add(authorization)
         if self.path.startswith("/token"):
             server.asked.append((self.path, authorization))
             name, _, password = base64.b64decode(authorization.partition(" ")[2]).decode().partition(":")
@@ -274,7 +277,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body[len(body) // 2 :])
             return
         server.sent[name] = server.sent.get(name, 0) + len(body)
-        if (cut := server.cut_at.pop(name, None)) is not None:
+        if (cut := server.cut_at.pop(name, server.cut_later.get(name))) is not None:
             self._answer(status, body[:cut], Content_Length=str(length))
             self.close_connection = True
         else:

@@ -90,7 +90,10 @@ def test_what_a_registry_says_of_a_login_is_passed_on(guarded: str, bad: BadRegi
     assert said["message"].endswith("unauthorized: incorrect username or password")
 
     status, said = log_in(engine, serveraddress="127.0.0.1:1", **right)
-    assert (status, said["message"]) == (500, 'Get "http://127.0.0.1:1/v2/": connection refused')
+    assert (status, said["message"]) == (
+        500,
+        'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
+    )
     assert log_in(engine, serveraddress="no host", **right)[0] == 400
     assert log_in(engine, serveraddress=guarded, username=5)[0] == 400
 

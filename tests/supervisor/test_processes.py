@@ -93,6 +93,9 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
         (["-H", "fd://"], "unix:///PATH"),
         (["-H", "unix:///" + 120 * "x"], "longer than"),
         (["--insecure-registry", "http://x"], "without a scheme"),
+        (["--registry-mirror", "mirror:5000"], "invalid mirror: unsupported scheme"),
+        (["--registry-mirror", "https://a/b"], "path, query, or fragment at end of the URI"),
+        (["--registry-mirror", "https://ann:secret@a"], "username/password not allowed in URI"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(tmp_path: Path, args: list[str], says: str) -> None:

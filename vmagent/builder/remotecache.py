@@ -38,7 +38,7 @@ class RegistrySource:
         self._store, self._credentials = store, credentials
         self._reference = Reference.parse(source.reference).with_default_tag()
         self._auth: Mapping[str, Any] = {}
-        self._authorization = ""
+        self._source: Mapping[str, Any] = {}
 
     async def steps(self) -> Sequence[CachedStep]:
         """See CacheSource."""
@@ -48,7 +48,7 @@ class RegistrySource:
             self._auth = await self._credentials.get(registry_of(self._reference.domain))
         job = {**self._job("artifact"), "platform": str(Platform.host())}
         artifact = await self._store.pool.run(job)
-        self._authorization = artifact["authorization"]
+        self._source = artifact["source"]
         if artifact["config_type"] == CACHE_CONFIG_TYPE:
             return cachedocument.steps(artifact["config"])
         blobs = [(blob["digest"], blob["size"]) for blob in artifact["layers"]]
@@ -68,7 +68,7 @@ class RegistrySource:
         """See CacheSource."""
         more = {"digest": step.blob, "size": step.blob_size, "diff_id": step.layer, "is_alone": True}
         await self._store.pool.run(
-            {**self._job("layer"), **more, "ingest": str(folder), "authorization": self._authorization},
+            {**self._job("layer"), **more, "ingest": str(folder), "source": self._source},
             (),
             lambda _: None,
         )
@@ -82,7 +82,7 @@ class RegistrySource:
             "path": reference.path,
             "tag": reference.tag,
             "digest": reference.digest,
-            "insecure": self._store.insecure_registries,
+            "hosts": self._store.hosts.to_json(),
             "auth": dict(self._auth),
         }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
@@ -39,6 +38,7 @@ from vmagent.engine.tidying import Tidying
 from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.engine.warming import warm
+from vmagent.images.hosts import RegistryHosts
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.store import Store
 from vmagent.linux.subids import IdMaps
@@ -61,7 +61,7 @@ class Engine:
         bip: IPv4Interface | None,
         host_ports: Path | None = None,
         host_gateway: IPv4Address | None = None,
-        insecure_registries: Sequence[str],
+        registry_hosts: RegistryHosts,
         log_default: JsonObject = logconfig.DEFAULT,
         remap: IdMaps | None = None,
     ) -> None:
@@ -83,9 +83,7 @@ class Engine:
         self._states = states = StateWriter(registry, background, supervisor)
         self._tidying = tidying = Tidying(data_root, background, events)
         self._users = users = UserNamespaces(registry, background, data_root, exec_root, remap)
-        self._store = store = Store(
-            data_root, exec_root, insecure_registries=insecure_registries, on_event=partial(bus.publish, "image")
-        )
+        self._store = store = Store(data_root, exec_root, hosts=registry_hosts, on_event=partial(bus.publish, "image"))
         self.images = images = ImageStore(store, registry.image_users)
         self._endpoints = endpoints = Endpoints(
             registry, bus, background, data_root, exec_root, bip, host_ports, host_gateway

@@ -297,7 +297,7 @@ class ImageStore:
             "op": "login",
             "domain": domain,
             "path": "",
-            "insecure": self._store.insecure_registries,
+            "hosts": self._store.hosts.to_json(),
             "auth": dict(auth),
         }
         token: str = (await self._store.pool.run(job))["identity_token"]
@@ -315,7 +315,7 @@ class ImageStore:
             "path": reference.path,
             "tag": reference.tag,
             "digest": reference.digest,
-            "insecure": self._store.insecure_registries,
+            "hosts": self._store.hosts.to_json(),
             "auth": dict(auth or {}),
         }
         return await self._store.pool.run(job)
@@ -330,7 +330,7 @@ class ImageStore:
             "path": reference.path,
             "tag": reference.tag,
             "digest": reference.digest,
-            "insecure": self._store.insecure_registries,
+            "hosts": self._store.hosts.to_json(),
             "auth": dict(auth),
             "platform": str(platform),
         }

@@ -44,7 +44,7 @@ class Pull:
             "path": reference.path,
             "tag": reference.tag,
             "digest": reference.digest,
-            "insecure": self._store.insecure_registries,
+            "hosts": self._store.hosts.to_json(),
             "auth": self._auth,
         }
 
@@ -86,7 +86,7 @@ class Pull:
             try:
                 async with asyncio.TaskGroup() as group:
                     for layer in missing:
-                        group.create_task(self._layer(folder, layer, found["authorization"]), name=layer["digest"])
+                        group.create_task(self._layer(folder, layer, found["source"]), name=layer["digest"])
             except BaseExceptionGroup as failures:
                 first = failures.exceptions[0]
                 if isinstance(first, EngineError):
@@ -105,7 +105,7 @@ class Pull:
         await asyncio.to_thread(downloads.forget, store.root.downloads, [layer["digest"] for layer in missing])
         return old is None or old.id != found["id"]
 
-    async def _layer(self, folder: Path, layer: Mapping[str, Any], authorization: str) -> None:
+    async def _layer(self, folder: Path, layer: Mapping[str, Any], source: Mapping[str, Any]) -> None:
         def on_event(event: Mapping[str, Any]) -> None:
             detail = {"current": event["current"], "total": event["total"]}
             if event["state"] != "downloaded":
@@ -117,7 +117,7 @@ class Pull:
             self._say(layer, "Extracting", {**detail, "current": 0})
 
         kept = str(self._store.root.downloads)
-        job = {**self._job("layer", folder), "authorization": authorization, "downloads": kept, **layer}
+        job = {**self._job("layer", folder), "source": source, "downloads": kept, **layer}
         await self._store.pool.run(job, (), on_event)
         self._say(layer, "Extracting", {"current": layer["size"], "total": layer["size"]})
         self._say(layer, "Pull complete", {})

@@ -9,28 +9,28 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import ipaddress
 import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3
 
+from vmagent.images import transport
 from vmagent.images.faults import ImageFault
+from vmagent.images.hosts import Endpoint, RegistryHosts
 from vmagent.images.ingest import Expected
 from vmagent.images.manifests import MANIFEST_TYPES
 from vmagent.images.platforms import INDEX_TYPES
+from vmagent.images.transport import CONNECT_S, READ_S, reason
 
 BLOCK = 256 << 10
 MAX_MANIFEST = 4 << 20  # distribution-spec, "Pushing Manifests": registries need not take more
-_CONNECT_S, _READ_S = 15, 60
 _TRIES = 4
-_HUB = {"docker.io": "registry-1.docker.io"}
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *sorted(INDEX_TYPES)))
 
 
@@ -79,29 +79,6 @@ class Credentials:
         return bool(self.username or self.identity_token.reveal() or self.registry_token.reveal())
 
 
-def is_insecure(host: str, insecure: tuple[str, ...]) -> bool:
-    """Whether plain HTTP and unknown certificates are let pass: loopback always, and what was listed by name or net."""
-    name = urlsplit(f"//{host}").hostname or ""
-    if host in insecure or name in insecure or name == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    if address.is_loopback:
-        return True
-    for entry in insecure:
-        with contextlib.suppress(ValueError):
-            if address in ipaddress.ip_network(entry, strict=False):
-                return True
-    return False
-
-
-def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An `auth` that adds nothing: without one, requests looks into the home's .netrc."""
-    return request
-
-
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -113,27 +90,26 @@ class Registry:
         domain: str,
         path: str,
         *,
-        insecure: tuple[str, ...] = (),
+        hosts: RegistryHosts | None = None,
+        endpoint: Endpoint | None = None,
         credentials: Credentials | None = None,
         authorization: str = "",
         actions: str = "pull",
     ) -> None:
-        """`authorization`: an Authorization header that an earlier client of the same repository obtained, to reuse."""
+        """`endpoint`: the server to ask, None for the domain's own; a mirror gets no credentials. `authorization`: an
+        Authorization header that an earlier client of the same repository obtained there, to reuse."""
         self.domain, self.path = domain, path
-        self._host = _HUB.get(domain, domain)
-        self._insecure = is_insecure(self._host, insecure)
-        self._credentials = credentials or Credentials()
+        hosts = hosts or RegistryHosts()
+        endpoint = endpoint or hosts.origin(domain)
+        self._host = endpoint.host
+        self._insecure = hosts.is_insecure(self._host) or endpoint.url.startswith("http:")
+        self._credentials = Credentials() if endpoint.is_mirror or credentials is None else credentials
         self._actions = actions
         self.authorization = authorization
         self._identity_token = ""  # that a token server gave
-        self._base = f"https://{self._host}"
+        self._base = endpoint.url
         self._is_base_known = False
-        self._session = requests.Session()
-        self._session.auth = _unsigned
-        self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "cove"})
-        if self._insecure:
-            self._session.verify = False
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        self._session = transport.session(hosts)
 
     def close(self) -> None:
         self._session.close()
@@ -172,11 +148,11 @@ class Registry:
             sent["Authorization"] = self.authorization
         while True:
             full = url if "://" in url else f"{self._base}/v2/{self.path}{'/' if self.path else ''}{url}"
-            if urlsplit(full).netloc != self._host:
-                sent.pop("Authorization", None)  # another host's upload or mirror has no use for it
+            if _server_of(urlsplit(full)) != _server_of(urlsplit(self._base)):
+                sent.pop("Authorization", None)  # another host's upload has no use for it, nor has one without TLS
             try:
                 response = self._session.request(
-                    method, full, headers=sent, data=body, stream=True, timeout=(_CONNECT_S, _READ_S)
+                    method, full, headers=sent, data=body, stream=True, timeout=(CONNECT_S, READ_S)
                 )
                 self._is_base_known = True
                 return response
@@ -185,9 +161,14 @@ class Registry:
                 if self._insecure and not self._is_base_known and self._base.startswith("https:"):
                     self._base = f"http://{self._host}"
                     continue
-                raise ImageFault(f'{method.capitalize()} "{full}": {_reason(e)}') from e
+                raise ImageFault(f'{method.capitalize()} "{full}": {self._why(e)}') from e
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as e:
-                raise ImageFault(f'{method.capitalize()} "{full}": {_reason(e)}') from e
+                raise ImageFault(f'{method.capitalize()} "{full}": {self._why(e)}') from e
+
+    def _why(self, error: Exception) -> str:
+        """What the network said, of the host that was asked: a redirect may have led to another one."""
+        request = getattr(error, "request", None)
+        return reason(error, urlsplit(str(request.url)).netloc if request is not None else self._host)
 
     def _authenticate(self, response: requests.Response) -> bool:
         """Answer a challenge (RFC 7235; distribution's token specification). False: nothing better to offer.
@@ -223,7 +204,7 @@ class Registry:
                 answer = self._session.post(
                     realm,
                     data={**query, "grant_type": "refresh_token", "refresh_token": identity, "client_id": "cove"},
-                    timeout=(_CONNECT_S, _READ_S),
+                    timeout=(CONNECT_S, READ_S),
                 )
             else:
                 headers = {}
@@ -232,9 +213,9 @@ class Registry:
                     query["account"] = self._credentials.username
                 if not self.path:  # a login: a token to show instead of the password is welcome
                     query |= {"client_id": "cove", "offline_token": "true"}
-                answer = self._session.get(realm, params=query, headers=headers, timeout=(_CONNECT_S, _READ_S))
+                answer = self._session.get(realm, params=query, headers=headers, timeout=(CONNECT_S, READ_S))
         except requests.exceptions.RequestException as e:
-            raise ImageFault(f'Get "{realm}": {_reason(e)}') from e
+            raise ImageFault(f'Get "{realm}": {self._why(e)}') from e
         with answer:
             if answer.status_code in (401, 403):
                 if self._credentials.are_given:
@@ -324,7 +305,7 @@ class Registry:
                 while len(data) <= limit and (block := response.raw.read(BLOCK, decode_content=False)):
                     data += block
             except urllib3.exceptions.HTTPError as e:
-                raise ImageFault(f"{what}: {_reason(e)}") from e
+                raise ImageFault(f"{what}: {reason(e)}") from e
         if len(data) > limit:
             raise ImageFault(f"{what} is larger than {limit} bytes")
         return bytes(data)
@@ -362,7 +343,7 @@ class Registry:
                     failures = 0 if at > start else failures + 1
                     if failures >= _TRIES - 1:
                         raise ImageFault(
-                            f"blob {expected.digest} broke off at {at} of {expected.size} bytes: {_reason(e)}"
+                            f"blob {expected.digest} broke off at {at} of {expected.size} bytes: {self._why(e)}"
                         ) from e
                     time.sleep(0.1 * 3**failures)
 
@@ -382,6 +363,11 @@ class Registry:
         return found
 
 
+def _server_of(url: SplitResult) -> tuple[str, str, int]:
+    """Scheme, host and port, as far as they are the same server."""
+    return url.scheme, url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+
+
 def _doing(response: requests.Response) -> str:
     """What was asked, as docker says it."""
     return f'{(response.request.method or "").capitalize()} "{response.url}"'
@@ -396,17 +382,3 @@ def _errors(response: requests.Response) -> str:
         return ": ".join(filter(None, (code, str(first.get("message") or ""))))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, requests.exceptions.RequestException):
         return ""
-
-
-def _reason(error: BaseException) -> str:
-    """What the network said, from the innermost of requests' and urllib3's wrappers."""
-    seen: BaseException = error
-    for _ in range(8):
-        inner = getattr(seen, "reason", None) or seen.__cause__ or seen.__context__
-        if isinstance(inner, BaseException):
-            seen = inner
-        else:
-            break
-    if isinstance(seen, OSError) and seen.strerror:
-        return seen.strerror.lower()
-    return re.sub(r"^<[^>]*>: ", "", str(seen))

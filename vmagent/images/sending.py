@@ -34,7 +34,7 @@ class Sender:
             "domain": self._reference.domain,
             "path": self._reference.path,
             "tag": self._reference.tag,
-            "insecure": self._store.insecure_registries,
+            "hosts": self._store.hosts.to_json(),
             "auth": self._auth,
         }
 

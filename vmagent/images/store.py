@@ -29,6 +29,7 @@ from vmagent.images import downloads, erofs, records
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import WORKER, ImageFault, engine_error
 from vmagent.images.folders import LayerFolders
+from vmagent.images.hosts import RegistryHosts
 from vmagent.images.layer import RECORD, Blob, Kind, Layer, hex_of, top_first
 from vmagent.images.records import ImageRecord, Pointer, References
 from vmagent.images.reference import Reference, is_digest
@@ -81,13 +82,13 @@ class Store:
         data_root: DataRoot,
         exec_root: ExecRoot,
         *,
-        insecure_registries: Sequence[str] = (),
+        hosts: RegistryHosts | None = None,
         kind: Kind | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
         """`kind` None: tar where kernel and tools allow it, else dir."""
         self.root = data_root
-        self.insecure_registries = tuple(insecure_registries)
+        self.hosts = hosts or RegistryHosts()
         self.pool: WorkerPool
         self.kind = kind or Kind.DIR
         self.is_new = False  # after open: nothing was ever named in this data root

@@ -10,11 +10,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vmagent.images import archive, config, resolve, saving, uploading
 from vmagent.images.downloads import Download
 from vmagent.images.faults import ImageFault
+from vmagent.images.hosts import Endpoint, RegistryHosts
 from vmagent.images.ingest import Expected, Job, file_blocks
 from vmagent.images.layer import Blob, Kind, Layer, hex_of
 from vmagent.images.platforms import Platform
@@ -23,6 +24,7 @@ from vmagent.images.registry import Credentials, Registry
 from vmagent.paths import DataRoot
 
 Message = dict[str, Any]
+_T = TypeVar("_T")
 Emit = Callable[[Message], None]
 TITLE = "cove-images"
 EVENT_INTERVAL_S = 0.1
@@ -120,20 +122,21 @@ class Worker:
             return {"identity_token": registry.log_in()}
 
     def op_tags(self, job: Message, fds: list[int]) -> Message:
-        with _registry(job) as registry:
-            return {"tags": registry.tags()}
+        return {"tags": _first_of(job, Registry.tags)[0]}
 
     def op_describe(self, job: Message, fds: list[int]) -> Message:
         """What a reference points to at its registry."""
-        with _registry(job) as registry:
-            return resolve.describe(registry, Reference(job["domain"], job["path"], job["tag"], job["digest"]))
+        reference = Reference(job["domain"], job["path"], job["tag"], job["digest"])
+        return _first_of(job, lambda registry: resolve.describe(registry, reference))[0]
 
     def op_resolve(self, job: Message, fds: list[int]) -> Message:
         """Manifest and config of a reference, kept in the job's folder; its layers' descriptors."""
         reference = Reference(job["domain"], job["path"], job["tag"], job["digest"])
         platform = Platform.parse(job["platform"]) if job["platform"] else Platform.host()
-        with _registry(job) as registry, _ingest(job) as work:
-            found = resolve.find(registry, reference, platform, is_asked=bool(job["platform"]))
+        found, source = _first_of(
+            job, lambda registry: resolve.find(registry, reference, platform, is_asked=bool(job["platform"]))
+        )
+        with _ingest(job) as work:
             return {
                 "id": work.put_blob(found.config),
                 "digest": found.digest,
@@ -141,20 +144,20 @@ class Worker:
                 "layers": [
                     {"digest": blob.digest, "size": blob.size, "diff_id": diff_id} for blob, diff_id in found.layers
                 ],
-                "authorization": registry.authorization,
+                "source": source,
             }
 
     def op_artifact(self, job: Message, fds: list[int]) -> Message:
         """The config and the layers' descriptors of a build cache, or of an image that may hold one."""
         reference = Reference(job["domain"], job["path"], job["tag"], job["digest"])
-        with _registry(job) as registry:
-            found = resolve.artifact(registry, reference, Platform.parse(job["platform"]))
-            return {
-                "config_type": found.config_type,
-                "config": found.config.decode("utf-8", "replace"),
-                "layers": [{"digest": blob.digest, "size": blob.size} for blob in found.layers],
-                "authorization": registry.authorization,
-            }
+        platform = Platform.parse(job["platform"])
+        found, source = _first_of(job, lambda registry: resolve.artifact(registry, reference, platform))
+        return {
+            "config_type": found.config_type,
+            "config": found.config.decode("utf-8", "replace"),
+            "layers": [{"digest": blob.digest, "size": blob.size} for blob in found.layers],
+            "source": source,
+        }
 
     def op_take_layer(self, job: Message, fds: list[int]) -> Message:
         """Take one layer's blob from the descriptor into the job's folder, flushed."""
@@ -166,30 +169,35 @@ class Worker:
 
     def op_layer(self, job: Message, fds: list[int]) -> Message:
         """Fetch one layer into the job's folder; flushed if the job is for this layer alone."""
+        endpoints = _endpoints(job)
         with contextlib.ExitStack() as stack:
-            registry = stack.enter_context(_registry(job))
             work = stack.enter_context(_ingest(job))
             download = None
             if job.get("downloads"):
                 download = Download.open(Path(job["downloads"]), job["digest"], job["size"])
             if download is not None:
                 stack.enter_context(download)
-            try:
-                self._fetch(job, registry, work, download)
-            except _WrongContent:
-                if download is None:
-                    raise
-                if not download.size:
-                    download.path.unlink()
-                    raise
-                download.discard()
-                self._fetch(job, registry, work, download)
+            # What is wrong may be what an earlier pull has left; or else one mirror's.
+            tries = [endpoints[index:] for index in range(len(endpoints))]
+            if download is not None and download.size:
+                tries.insert(0, endpoints)
+            for left in tries:
+                try:
+                    self._fetch(job, left, work, download)
+                    break
+                except _WrongContent:
+                    is_last = left is tries[-1]
+                    if download is not None:
+                        download.path.unlink() if is_last else download.discard()
+                    if is_last:
+                        raise
             if job.get("is_alone"):
                 work.flush()
         return {}
 
-    def _fetch(self, job: Message, registry: Registry, work: Job, download: Download | None) -> None:
-        """Take one layer: what an earlier pull has left of it, then the rest from the registry.
+    def _fetch(self, job: Message, endpoints: Sequence[Endpoint], work: Job, download: Download | None) -> None:
+        """Take one layer: what an earlier pull has left of it, then the rest from the endpoints, where one goes on
+        after another has failed.
 
         Raises ImageFault, _WrongContent if all that came from the registry arrived, but is not the layer.
         """
@@ -198,13 +206,21 @@ class Worker:
 
         def blocks() -> Iterator[bytes]:
             nonlocal is_broken_off
+            at = 0
             if download is not None:
+                at = download.size
                 yield from download.blocks()
-            try:
-                yield from registry.blob(expected, 0 if download is None else download.size)
-            except ImageFault:
-                is_broken_off = True
-                raise
+            for endpoint in endpoints:
+                try:
+                    with _registry(job, endpoint=endpoint) as registry:
+                        for block in registry.blob(expected, at):
+                            at += len(block)
+                            yield block
+                    return
+                except ImageFault:
+                    if endpoint is endpoints[-1]:
+                        is_broken_off = True
+                        raise
 
         def received() -> Iterator[bytes]:
             done = 0
@@ -253,17 +269,44 @@ def _ingest(job: Message) -> Iterator[Job]:
 
 
 @contextlib.contextmanager
-def _registry(job: Message, actions: str = "pull") -> Iterator[Registry]:
+def _registry(job: Message, actions: str = "pull", endpoint: Endpoint | None = None) -> Iterator[Registry]:
+    """The job's repository, at its own registry or at a mirror. The job's authorization is only for the server that it
+    was obtained from."""
+    hosts = RegistryHosts.from_json(job["hosts"])
+    endpoint = endpoint or hosts.origin(job["domain"])
+    source = job.get("source") or {}
     registry = Registry(
         job["domain"],
         job["path"],
-        insecure=tuple(job["insecure"]),
+        hosts=hosts,
+        endpoint=endpoint,
         credentials=Credentials.from_auth(job["auth"]),
-        authorization=job.get("authorization", ""),
+        authorization=source["authorization"] if source.get("url") == endpoint.url else "",
         actions=actions,
     )
     with contextlib.closing(registry):
         yield registry
+
+
+def _endpoints(job: Message) -> list[Endpoint]:
+    """Where to pull from, in order: from the server on that the image was found at."""
+    endpoints = RegistryHosts.from_json(job["hosts"]).endpoints(job["domain"])
+    urls = [endpoint.url for endpoint in endpoints]
+    url = (job.get("source") or {}).get("url")
+    return endpoints[urls.index(url) :] if url in urls else endpoints
+
+
+def _first_of(job: Message, question: Callable[[Registry], _T]) -> tuple[_T, Message]:
+    """The reply of the first server that has one, and where it came from. Raises the last server's ImageFault."""
+    endpoints = _endpoints(job)
+    for endpoint in endpoints:
+        try:
+            with _registry(job, endpoint=endpoint) as registry:
+                return question(registry), {"url": endpoint.url, "authorization": registry.authorization}
+        except ImageFault:
+            if endpoint is endpoints[-1]:
+                raise
+    raise AssertionError("a domain has at least its own registry")
 
 
 def _operation(worker: Worker, name: str) -> Callable[[Message, list[int]], Message]:

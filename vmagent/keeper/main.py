@@ -94,6 +94,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="HOST, HOST:PORT or CIDR of registries that may be asked over HTTP; may repeat",
     )
     parser.add_argument(
+        "--registry-mirror",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a mirror of Docker Hub that is asked before it, without credentials; may repeat",
+    )
+    parser.add_argument(
         "--log-driver", metavar="NAME", help="json-file, local or none, where a container asks for none"
     )
     parser.add_argument(
@@ -124,6 +131,8 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         check_host_gateway(options.host_gateway_ip)
     for registry in options.insecure_registry:
         check_registry(registry)
+    for mirror in options.registry_mirror:
+        check_mirror(mirror)
     if options.userns_remap is not None:
         check_remap(options.userns_remap)
     urls = [check_url(url) for url in options.host or [f"unix://{DEFAULT_SOCKET}"]]
@@ -237,6 +246,8 @@ def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: Exe
         args += ["--host-gateway-ip", options.host_gateway_ip]
     for registry in options.insecure_registry:
         args += ["--insecure-registry", registry]
+    for mirror in options.registry_mirror:
+        args += ["--registry-mirror", mirror]
     if options.log_driver is not None:
         args.append(f"--log-driver={options.log_driver}")
     args += [f"--log-opt={option}" for option in options.log_opt]
@@ -280,6 +291,17 @@ def check_registry(text: str) -> None:
             ipaddress.ip_network(text, strict=False)
         except ValueError as e:
             raise CannotStart(f"--insecure-registry {text}: {e}") from e
+
+
+def check_mirror(text: str) -> None:
+    """http://HOST[:PORT] or https://HOST[:PORT]. Raises CannotStart in docker's words."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CannotStart(f"--registry-mirror: invalid mirror: unsupported scheme {parts.scheme!r} in {text!r}")
+    if parts.username is not None:
+        raise CannotStart("--registry-mirror: invalid mirror: username/password not allowed in URI")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise CannotStart(f"--registry-mirror: invalid mirror: path, query, or fragment at end of the URI {text!r}")
 
 
 def check_remap(text: str) -> None:
