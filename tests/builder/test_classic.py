@@ -78,6 +78,21 @@ def test_equal_builds_use_the_cache_and_give_the_same_image(classic: Classic) ->
     assert "Using cache" not in classic.build(file, "--no-cache").stdout
 
 
+def test_a_build_that_is_all_cached_writes_no_image(classic: Classic) -> None:
+    file = "FROM busybox\nRUN echo nothing-is-written > /x\nWORKDIR /w\n"
+    classic.build(file, "-t", "unwritten")
+
+    def files() -> dict[Path, int]:
+        kept = (classic.engine.root / "data" / "images").rglob("*")
+        return {path: path.stat().st_ino for path in kept if path.is_file()}
+
+    before = files()
+    assert classic.build(file, "-t", "unwritten").stdout.count("Using cache") == 2
+    assert files() == before
+    assert classic.build(file, "-t", "unwritten", "-t", "second").stdout.count("Using cache") == 2
+    assert classic.inspect("second")["Id"] == classic.inspect("unwritten")["Id"]
+
+
 def test_a_failing_command_ends_the_build_with_docker_s_message(classic: Classic) -> None:
     done = classic.build("FROM busybox\nRUN echo before; exit 7\nRUN echo never\n", check=False)
     assert "before" in done.stdout

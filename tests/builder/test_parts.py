@@ -16,7 +16,7 @@ import pytest
 from tests.images.kit import Driver
 from tests.support.limits import HANG_S
 from vmagent.builder.builder import Builder
-from vmagent.builder.cache import PruneFilters
+from vmagent.builder.cache import REGULAR, Cache, CacheRecord, PruneFilters
 from vmagent.builder.layering import Workspace
 from vmagent.builder.mounting import Mounting
 from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
@@ -27,7 +27,7 @@ from vmagent.dockerfile.parser import parse
 from vmagent.dockerfile.stages import run_script
 from vmagent.errors import EngineError
 from vmagent.images.layer import Kind
-from vmagent.paths import ExecRoot
+from vmagent.paths import DataRoot, ExecRoot
 
 
 class _Silent:
@@ -152,3 +152,53 @@ def _ask(path: str) -> bytes:
         client.settimeout(HANG_S)
         client.connect(path)
         return client.recv(100)
+
+
+def _cached(key: str) -> CacheRecord:
+    return CacheRecord(key=key, kind=REGULAR, layer="", size=1, description="", created_ns=1, used_ns=1)
+
+
+def test_the_use_of_a_step_is_written_later_and_at_the_latest_at_the_end(tmp_path: Path) -> None:
+    async def use() -> tuple[int, int, int | None]:
+        cache = Cache(DataRoot(tmp_path))
+        await asyncio.to_thread(cache.load)
+        cache.put(_cached("one"))
+        await cache.settle()
+        path = tmp_path / "builds" / "cache" / "one.json"
+        file = path.stat().st_ino
+        cache.get("one")
+        await cache.settle()
+        after_the_build = path.stat().st_ino
+        await cache.close()
+        reopened = Cache(DataRoot(tmp_path))
+        await asyncio.to_thread(reopened.load)
+        found = reopened.peek("one")
+        return file, after_the_build, found.uses if found is not None else None
+
+    file, after_the_build, uses = asyncio.run(use())
+    assert file == after_the_build
+    assert uses == 2
+
+
+def test_the_uses_are_written_without_another_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmagent.builder.cache.USES_S", 0.01)
+    written = threading.Event()
+
+    async def use() -> None:
+        cache = Cache(DataRoot(tmp_path))
+        await asyncio.to_thread(cache.load)
+        cache.put(_cached("one"))
+        await cache.settle()
+        publish = cache._write
+
+        def write(changes: dict[str, CacheRecord | None]) -> None:
+            publish(changes)
+            written.set()
+
+        monkeypatch.setattr(cache, "_write", write)
+        cache.get("one")
+        await cache.settle()
+        assert await asyncio.to_thread(written.wait, HANG_S)
+        await cache.close()
+
+    asyncio.run(use())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -73,7 +74,7 @@ class Builder:
 
     async def close(self) -> None:
         """Keep what is not on disk yet. No build may be running."""
-        await self.cache.settle()
+        await self.cache.close()
         await self._layering.close()
 
     # --- builds
@@ -191,13 +192,22 @@ class Builder:
     async def store(self, image: BuiltImage, names: Sequence[str]) -> str:
         """Make `image` an image of the store with `names`; returns its id. Raises BadRequest, EngineError."""
         references = [Reference.parse(name).with_default_tag() for name in names]
-        async with self._store.ingest() as folder:
-            image_id = await asyncio.to_thread(_put_config, folder, image_config.dump(dict(image.config)), self._store)
-            record = ImageRecord(id=image_id, layers=image.layers)
-            await self._store.publish(folder, [record], {one.key: image_id for one in references})
+        config = image_config.dump(dict(image.config))
+        image_id = f"sha256:{hashlib.sha256(config).hexdigest()}"
+        if not self._is_stored(image_id, references):
+            async with self._store.ingest() as folder:
+                await asyncio.to_thread(_put_config, folder, config, self._store)
+                record = ImageRecord(id=image_id, layers=image.layers)
+                await self._store.publish(folder, [record], {one.key: image_id for one in references})
         for one in references:
             self._store.emit("tag", image_id, one.familiar)
         return image_id
+
+    def _is_stored(self, image_id: str, references: Sequence[Reference]) -> bool:
+        """Whether a build that found everything in the cache has nothing to write."""
+        known = self._store.images.get(image_id)
+        named = {key for key, _ in self._store.references_of(image_id)}
+        return known is not None and not known.hidden and named.issuperset(one.key for one in references)
 
     async def archive(self, images: Sequence[BuiltImage], names: Sequence[str]) -> AsyncGenerator[bytes, None]:
         """The images as a tar, for `docker load` and OCI tools; they do not become images of the store.
@@ -279,8 +289,7 @@ def _with_inline_cache(image: BuiltImage, records: Sequence[CacheRecord]) -> Bui
     return replace(image, config=cachedocument.with_inline(image.config, image.layers, records))
 
 
-def _put_config(folder: Path, config: bytes, store: Store) -> str:
+def _put_config(folder: Path, config: bytes, store: Store) -> None:
     with contextlib.closing(Job(folder, store.kind)) as work:
-        image_id = work.put_blob(config)
+        work.put_blob(config)
         work.flush()
-    return image_id

@@ -10,6 +10,7 @@ layer, but a folder of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import re
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 SCHEMA = 1
 REGULAR, CACHE_MOUNT, CONTEXT = "regular", "exec.cachemount", "source.local"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+USES_S = 10.0  # after this time the times of the last use are written
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -123,12 +125,20 @@ def age_ns(text: str) -> int:
 
 
 class Cache:
-    """All records in memory; a change is on disk when `settle` returns. Used on the event loop, except `load`."""
+    """All records in memory; a change is on disk when `settle` returns. Used on the event loop, except `load`.
+
+    When a record was last used and how often is written later, `USES_S` after a `settle`: a build that finds all its
+    steps in the cache does not wait for the disk. A kill of the engine loses these figures, and no more.
+    """
 
     def __init__(self, data_root: DataRoot) -> None:
         self._root = data_root
         self._records: dict[str, CacheRecord] = {}
         self._dirty: set[str] = set()
+        self._touched: set[str] = set()  # only used, nothing else changed
+        self._saving = asyncio.Lock()  # a record that was dropped must not be written by an older call
+        self._closing = asyncio.Event()
+        self._later: asyncio.Task[None] | None = None  # writes `_touched`
         self._in_use: dict[str, int] = {}
         self._leaving: set[str] = set()  # dropped, and maybe on disk still
 
@@ -178,7 +188,7 @@ class Cache:
         if record is not None:
             record = replace(record, used_ns=time.time_ns(), uses=record.uses + 1)
             self._records[key] = record
-            self._dirty.add(key)
+            self._touched.add(key)
         return record
 
     def peek(self, key: str) -> CacheRecord | None:
@@ -216,14 +226,35 @@ class Cache:
 
     async def settle(self) -> None:
         """Bring the changes to the disk. What a full disk refuses stays in memory, and the next call tries again."""
-        dirty, self._dirty = self._dirty, set()
-        changes = {key: self._records.get(key) for key in dirty}
-        if changes:
+        await self._save(self._dirty)
+        if self._touched and self._later is None and not self._closing.is_set():
+            self._later = asyncio.get_running_loop().create_task(self._save_uses(), name="build cache's uses")
+
+    async def close(self) -> None:
+        """Bring everything to the disk. No build may be running."""
+        self._closing.set()
+        if self._later is not None:
+            await self._later
+        await self._save(self._dirty | self._touched)
+
+    async def _save_uses(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), USES_S)
+        self._later = None
+        await self._save(self._touched)
+
+    async def _save(self, keys: Collection[str]) -> None:
+        async with self._saving:
+            changes = {key: self._records.get(key) for key in keys}
+            if not changes:
+                return
+            self._dirty -= changes.keys()
+            self._touched -= changes.keys()
             try:
                 await asyncio.to_thread(self._write, changes)
             except OSError as e:
-                self._dirty |= dirty
-                log.warning("build_cache.not_saved", records=len(dirty), error=str(e))
+                self._dirty |= changes.keys()
+                log.warning("build_cache.not_saved", records=len(changes), error=str(e))
             finally:
                 self._leaving.difference_update(key for key, record in changes.items() if record is None)
 
