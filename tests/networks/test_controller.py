@@ -7,11 +7,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
 
+from tests.networks.peers import any_port, attach, pool, reach, server
 from tests.support.limits import HANG_S
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
@@ -19,51 +20,10 @@ from vmagent.linux.nft import Nft, NftError
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.disposer import Disposer
 from vmagent.networks.ipam import Leases
-from vmagent.networks.model import EndpointRequest, PortRequest, Sandbox
+from vmagent.networks.model import EndpointRequest, PortRequest
 from vmagent.paths import DataRoot, ExecRoot
 
 BIP = IPv4Interface("10.201.0.1/24")
-
-
-def attach(
-    controller: NetworkController, name: str, *ports: PortRequest, network: str = "bridge", **kwargs: object
-) -> Sandbox:
-    request = EndpointRequest(network_id=controller.find(network).id, **kwargs)  # type: ignore[arg-type]
-    return controller.attach(name, [request], ports)
-
-
-def server(sandbox: Sandbox, world: int, port: int) -> socket.socket:
-    """A listener inside the sandbox; a socket stays in the namespace where it was made."""
-    with netns.inside(sandbox.netns_fd, world):
-        sock = socket.socket()
-    sock.bind(("0.0.0.0", port))
-    sock.listen()
-    sock.settimeout(HANG_S)
-    return sock
-
-
-def reach(listener: socket.socket, client: socket.socket, address: tuple[str, int]) -> str:
-    """Connect and exchange data. Returns the client's address as the server sees it."""
-    seen: list[str] = []
-
-    def serve() -> None:
-        connection, peer = listener.accept()
-        with connection:
-            seen.append(peer[0])
-            connection.sendall(b"hello")
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with client:
-        client.settimeout(HANG_S)
-        client.connect(address)
-        assert client.recv(5) == b"hello"
-    thread.join(HANG_S)
-    return seen[0]
-
-
-def any_port(container_port: int, host_ip: str = "127.0.0.1") -> PortRequest:
-    return PortRequest.from_api(f"{container_port}/tcp", {"HostIp": host_ip, "HostPort": ""})
 
 
 def test_an_endpoint_has_its_address_mac_and_default_route(controller: NetworkController, world: int) -> None:
@@ -172,7 +132,7 @@ def namespaces_held() -> set[int]:
 
 
 def test_networks_are_walled_off_from_each_other(controller: NetworkController, world: int) -> None:
-    other = controller.create("other", subnet=IPv4Network("10.202.0.0/24"))
+    other = controller.create("other", ipv4=pool("10.202.0.0/24"))
     one, two = attach(controller, "a"), attach(controller, "b", network=other.name)
     with server(one, world, 80), netns.inside(two.netns_fd, world):
         client = socket.socket()
@@ -183,7 +143,7 @@ def test_networks_are_walled_off_from_each_other(controller: NetworkController, 
 
 
 def test_a_running_container_is_connected_and_disconnected(controller: NetworkController, world: int) -> None:
-    other = controller.create("other", subnet=IPv4Network("10.202.0.0/24"))
+    other = controller.create("other", ipv4=pool("10.202.0.0/24"))
     sandbox = attach(controller, "a")
     added = controller.connect("a", EndpointRequest(network_id=other.id))
     assert added.interface == "eth1"
@@ -199,11 +159,11 @@ def test_a_running_container_is_connected_and_disconnected(controller: NetworkCo
 
 
 def test_names_and_subnets_are_taken_once(controller: NetworkController) -> None:
-    controller.create("one", subnet=IPv4Network("10.202.0.0/24"))
+    controller.create("one", ipv4=pool("10.202.0.0/24"))
     with pytest.raises(Conflict, match="network with name one already exists"):
         controller.create("one")
     with pytest.raises(Forbidden, match="Pool overlaps"):
-        controller.create("two", subnet=IPv4Network("10.202.0.128/25"))
+        controller.create("two", ipv4=pool("10.202.0.128/25"))
     with pytest.raises(Forbidden, match="pre-defined"):
         controller.remove(controller.find("host").id)
 
@@ -343,7 +303,7 @@ def closed_at_end(controller: NetworkController) -> Iterator[NetworkController]:
 
 
 def test_addresses_are_leased_in_turn_and_only_from_the_subnet() -> None:
-    leases = Leases(IPv4Network("10.0.0.0/29"), IPv4Address("10.0.0.1"))
+    leases = Leases(pool("10.0.0.0/29"))
     first = leases.lease()
     leases.release(first)
     assert leases.lease() != first

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv4Network
 
 from dnslib import QTYPE, RCODE, DNSRecord
 
+from tests.networks.peers import pool
 from tests.support.limits import HANG_S
 from vmagent.linux import netns
 from vmagent.networks.controller import NetworkController
@@ -65,7 +65,7 @@ def _in_world(world: int, asker: Sandbox, name: str, kind: str, over_tcp: bool) 
 
 def test_names_and_aliases_resolve_on_a_shared_network_only(controller: NetworkController, world: int) -> None:
     for name, subnet in (("one", "10.202.0.0/24"), ("two", "10.203.0.0/24")):
-        controller.create(name, subnet=IPv4Network(subnet))
+        controller.create(name, ipv4=pool(subnet))
     asker, web = attach(controller, "a", "one", "a"), attach(controller, "b", "one", "web", "www")
     attach(controller, "c", "two", "far")
     by_name, by_alias, tcp, v6, far = served(
@@ -81,7 +81,7 @@ def test_names_and_aliases_resolve_on_a_shared_network_only(controller: NetworkC
 
 
 def test_what_is_no_query_is_dropped_and_the_next_is_answered(controller: NetworkController, world: int) -> None:
-    controller.create("one", subnet=IPv4Network("10.202.0.0/24"))
+    controller.create("one", ipv4=pool("10.202.0.0/24"))
     asker = attach(controller, "a", "one", "self")
 
     async def main() -> DNSRecord:
@@ -100,8 +100,19 @@ def test_what_is_no_query_is_dropped_and_the_next_is_answered(controller: Networ
 
 
 def test_the_host_s_resolvers_are_read_from_its_file() -> None:
-    assert upstream_resolvers("# x\nsearch a\nnameserver 10.0.0.1\nnameserver ::1\nnameserver 10.0.0.2\n") == [
-        "10.0.0.1",
-        "10.0.0.2",
-    ]
-    assert IPv4Address("10.0.0.1") == IPv4Address(upstream_resolvers("nameserver 10.0.0.1")[0])
+    text = "# x\nsearch a\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver 10.0.0.2\n"
+    assert upstream_resolvers(text) == ["10.0.0.1", "fe80::1%eth0", "10.0.0.2"]
+
+
+def test_a_name_has_the_addresses_of_both_families(controller: NetworkController, world: int) -> None:
+    controller.create("six", ipv4=pool("10.202.0.0/24"), ipv6=pool("fd00:1::/64"), has_ipv6=True)
+    asker, web = attach(controller, "a", "six", "a"), attach(controller, "b", "six", "web")
+    v4, v6, both = served(
+        controller, world, asker, ("web.", "A", False), ("web.", "AAAA", False), ("web.", "ANY", True)
+    )
+    (endpoint,) = web.endpoints
+    assert endpoint.address6
+    wanted = {QTYPE.A: str(endpoint.address.ip), QTYPE.AAAA: str(endpoint.address6.ip)}
+    assert {rr.rtype: str(rr.rdata) for rr in both.rr} == wanted
+    for reply, kind in ((v4, QTYPE.A), (v6, QTYPE.AAAA)):
+        assert {rr.rtype: str(rr.rdata) for rr in reply.rr} == {kind: wanted[kind]}

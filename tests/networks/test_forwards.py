@@ -8,17 +8,19 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.limits import HANG_S
+from tests.support.waiting import wait_until
 from vmagent.networks.forwards import ForwardedPorts
-from vmagent.networks.model import PortRequest, Protocol, PublishedPort
+from vmagent.networks.model import PortRequest, Protocol, PublishedPort, Target
 
-ADDRESS = IPv4Address("172.17.0.2")
+TARGET = Target(IPv4Address("172.17.0.2"))
 ANYWHERE = IPv4Address("0.0.0.0")
 
 
@@ -86,7 +88,7 @@ def published(number: int) -> PublishedPort:
 
 def test_a_release_does_not_wait_for_a_host_that_does_not_reply(host: Host, ports: ForwardedPorts) -> None:
     """As in a VM whose host agent has ended: the tunnel's program listens on, and nothing comes back."""
-    first, second = ports.hold_again([published(8001), published(8002)], ADDRESS)
+    first, second = ports.hold_again([published(8001), published(8002)], TARGET)
     ports.open()
     with host.accepted() as connection:
         assert connection.synced() == [8001, 8002]
@@ -103,7 +105,7 @@ def test_what_the_host_has_published_is_in_the_next_sync(host: Host, ports: Forw
     ports.open()
     request = PortRequest.from_api("80/tcp", {"HostPort": "8001"})
     reserved: list[PublishedPort] = []
-    thread = threading.Thread(target=lambda: reserved.extend(ports.reserve([request], ADDRESS)))
+    thread = threading.Thread(target=lambda: reserved.extend(ports.reserve([request], TARGET)))
     thread.start()
     with host.accepted() as connection:
         assert connection.synced() == []
@@ -114,5 +116,25 @@ def test_what_the_host_has_published_is_in_the_next_sync(host: Host, ports: Forw
         assert connection.synced() == [8001]
         connection.say({"lost": []})
         thread.join()
-        assert [port.host_port for port in reserved] == [8001]
+        shown = [(str(port.host_ip), port.host_port) for port in reserved]
+        assert shown == [("0.0.0.0", 8001), ("::", 8001)], "one of the host's ports serves both families"
+        ports.close()
+
+
+def test_what_moves_to_another_address_is_published_anew(host: Host, ports: ForwardedPorts) -> None:
+    both = [replace(published(8001), is_anywhere=True, host_ip=ip) for ip in (ANYWHERE, IPv6Address("::"))]
+    ports.hold_again(both, TARGET)
+    ports.open()
+    moved = threading.Thread(target=lambda: ports.aim(both, Target(IPv4Address("172.18.0.9"))))
+    with host.accepted() as connection:
+        assert connection.synced() == [8001]
+        connection.say({"lost": []})
+        wait_until(lambda: ports._socket is not None)
+        moved.start()
+        assert [entry["host_port"] for entry in connection.heard()["unpublish"]] == [8001]
+        connection.say({})
+        (entry,) = connection.heard()["publish"]
+        assert (entry["first"], entry["last"], entry["address"]) == (8001, 8001, "172.18.0.9")
+        connection.say({"host_ports": [8001]})
+        moved.join(HANG_S)
         ports.close()

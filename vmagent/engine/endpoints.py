@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -34,6 +34,7 @@ from vmagent.paths import DataRoot, ExecRoot
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A", IPv4Address, IPv6Address)
 
 GIVE_BACK_DELAY_S = 0.001
 UNBRIDGED = ("host", "none")  # network modes that are also names of networks, without a bridge
@@ -227,8 +228,9 @@ class Endpoints:
 
     def request(self, record: Container, network: Network, asked: Mapping[str, Any]) -> EndpointRequest:
         """The request to the controller that the EndpointSettings `asked` stand for. Raises BadRequest."""
-        address = (asked.get("IPAMConfig") or {}).get("IPv4Address")
-        if network.name == "bridge" and address:
+        given = asked.get("IPAMConfig") or {}
+        address, address6 = given.get("IPv4Address"), given.get("IPv6Address")
+        if network.name == "bridge" and (address or address6):
             raise BadRequest(
                 "invalid config for network bridge: invalid endpoint settings:\n"
                 "user specified IP address is supported on user defined networks only"
@@ -238,15 +240,13 @@ class Endpoints:
                 "invalid config for network bridge: invalid endpoint settings:\n"
                 "network-scoped aliases are only supported for user-defined networks"
             )
-        try:
-            return EndpointRequest(
-                network_id=network.id,
-                address=IPv4Address(address) if address else None,
-                mac=asked.get("MacAddress") or None,
-                aliases=tuple(dns_names(record, asked)) if network.name != "bridge" else (),
-            )
-        except ValueError as e:
-            raise BadRequest(f"invalid IPv4 address: {address}") from e
+        return EndpointRequest(
+            network_id=network.id,
+            address=_address(IPv4Address, address),
+            address6=_address(IPv6Address, address6),
+            mac=asked.get("MacAddress") or None,
+            aliases=tuple(dns_names(record, asked)) if network.name != "bridge" else (),
+        )
 
     @staticmethod
     def _ports(record: Container) -> list[PortRequest]:
@@ -333,7 +333,8 @@ class Endpoints:
 
     async def connect_running(self, record: Container, network: Network, asked: Mapping[str, Any]) -> None:
         """Raises EngineError."""
-        endpoint = await self.call(self.controller.connect, record.id, self.request(record, network, asked))
+        request, ports = self.request(record, network, asked), self._ports(record)
+        endpoint = await self.call(self.controller.connect, record.id, request, ports)
         sandbox = self.controller.sandbox(record.id)
         if sandbox and self._needs_names(sandbox) and not self.has_name_server(record.id):
             await self._serve_names(sandbox)
@@ -374,7 +375,7 @@ class Endpoints:
         if self.host_gateway is not None:
             return str(self.host_gateway)
         network = self._find("bridge")
-        return str(network.gateway) if network and network.gateway else ""
+        return str(network.ipv4.gateway) if network and network.ipv4 else ""
 
     # --- shapes
 
@@ -395,11 +396,11 @@ class Endpoints:
             "SecondaryIPv6Addresses": None,
             "EndpointID": bridge.get("EndpointID", ""),
             "Gateway": bridge.get("Gateway", ""),
-            "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0,
+            "GlobalIPv6Address": bridge.get("GlobalIPv6Address", ""),
+            "GlobalIPv6PrefixLen": bridge.get("GlobalIPv6PrefixLen", 0),
             "IPAddress": bridge.get("IPAddress", ""),
             "IPPrefixLen": bridge.get("IPPrefixLen", 0),
-            "IPv6Gateway": "",
+            "IPv6Gateway": bridge.get("IPv6Gateway", ""),
             "MacAddress": bridge.get("MacAddress", ""),
             "Networks": networks,
         }
@@ -449,6 +450,14 @@ class Endpoints:
         return result
 
 
+def _address(kind: type[A], text: str | None) -> A | None:
+    """Raises BadRequest."""
+    try:
+        return kind(text) if text else None
+    except ValueError as e:
+        raise BadRequest(f"invalid {kind.__name__.removesuffix('Address')} address: {text}") from e
+
+
 def dns_names(record: Container, asked: Mapping[str, Any]) -> list[str]:
     """The names by which others find a container on a user-defined network: name, aliases, short id, host name."""
     names = [record.name, *(asked.get("Aliases") or ()), record.id[:12], record.config["Hostname"]]
@@ -469,4 +478,7 @@ def _addresses(endpoint: Endpoint | None) -> JsonObject | None:
         "IPAddress": str(endpoint.address.ip),
         "IPPrefixLen": endpoint.address.network.prefixlen,
         "MacAddress": endpoint.mac,
+        "IPv6Gateway": str(endpoint.gateway6) if endpoint.gateway6 else "",
+        "GlobalIPv6Address": str(endpoint.address6.ip) if endpoint.address6 else "",
+        "GlobalIPv6PrefixLen": endpoint.address6.network.prefixlen if endpoint.address6 else 0,
     }

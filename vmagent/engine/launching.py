@@ -391,7 +391,8 @@ def _hosts_text(
     name server of ours resolves them. Raises BadRequest."""
     hostname, domain = record.config["Hostname"], record.config["Domainname"]
     names = (f"{hostname}.{domain}", hostname) if domain else (hostname,)
-    own = [hostfiles.HostEntry(str(endpoint.address.ip), names) for endpoint in endpoints]
+    addresses = [one.ip for endpoint in endpoints for one in (endpoint.address, endpoint.address6) if one is not None]
+    own = [hostfiles.HostEntry(str(address), names) for address in addresses]
     others = [*hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway), *links]
     taken = {name for entry in others for name in entry.names}
     if gateway and not has_names and record.network_mode != "none":

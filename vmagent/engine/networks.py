@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from ipaddress import IPv4Address, IPv4Network
 
 import structlog
 
@@ -16,11 +15,12 @@ from vmagent.containers.model import Container
 from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.events import EventBus
+from vmagent.engine.ipamconfig import pools_of
 from vmagent.engine.labels import has_labels
 from vmagent.engine.launching import Launcher
 from vmagent.engine.registry import Registry
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
-from vmagent.networks.model import Network
+from vmagent.networks.model import Network, Pool
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class Networks:
                 "EndpointID": endpoint.id,
                 "MacAddress": endpoint.mac,
                 "IPv4Address": str(endpoint.address),
-                "IPv6Address": "",
+                "IPv6Address": str(endpoint.address6) if endpoint.address6 else "",
             }
         return shown
 
@@ -70,22 +70,15 @@ class Networks:
         driver = body.get("Driver") or "bridge"
         if driver != "bridge":
             raise NotFound(f"could not find plugin {driver} in v1 plugin registry: plugin not found")
-        pool = ((body.get("IPAM") or {}).get("Config") or [{}])[0] or {}
-        try:
-            subnet = IPv4Network(pool["Subnet"], strict=False) if pool.get("Subnet") else None
-            gateway = IPv4Address(pool["Gateway"]) if pool.get("Gateway") else None
-            ip_range = IPv4Network(pool["IPRange"], strict=False) if pool.get("IPRange") else None
-        except ValueError as e:
-            raise BadRequest(f"invalid network config: {e}") from e
-        if subnet is None and (gateway or ip_range):
-            raise BadRequest("invalid network config: a gateway or range needs a subnet")
+        has_ipv6 = bool(body.get("EnableIPv6"))
+        ipv4, ipv6 = pools_of(body.get("IPAM") or {}, has_ipv6=has_ipv6)
         options = {str(key): str(value) for key, value in (body.get("Options") or {}).items()}
         network = await self._endpoints.call(
             self._endpoints.controller.create,
             name,
-            subnet=subnet,
-            gateway=gateway,
-            ip_range=ip_range,
+            ipv4=ipv4,
+            ipv6=ipv6,
+            has_ipv6=has_ipv6,
             internal=bool(body.get("Internal")),
             attachable=bool(body.get("Attachable")),
             mtu=int(options.get("com.docker.network.driver.mtu", 1500)),
@@ -194,12 +187,6 @@ class Networks:
 
     @staticmethod
     def _json(network: Network) -> JsonObject:
-        pools = []
-        if network.subnet:
-            pool = {"Subnet": str(network.subnet), "Gateway": str(network.gateway)}
-            if network.ip_range:
-                pool["IPRange"] = str(network.ip_range)
-            pools.append(pool)
         return {
             "Name": network.name,
             "Id": network.id,
@@ -207,8 +194,8 @@ class Networks:
             "Scope": "local",
             "Driver": network.driver,
             "EnableIPv4": True,
-            "EnableIPv6": False,
-            "IPAM": {"Driver": "default", "Options": None, "Config": pools},
+            "EnableIPv6": network.ipv6 is not None,
+            "IPAM": {"Driver": "default", "Options": None, "Config": [_pool_json(pool) for pool in network.pools]},
             "Internal": network.internal,
             "Attachable": network.attachable,
             "Ingress": False,
@@ -244,3 +231,12 @@ class Networks:
             if not passed:
                 return False
         return True
+
+
+def _pool_json(pool: Pool) -> JsonObject:
+    shown: JsonObject = {"Subnet": str(pool.subnet), "Gateway": str(pool.gateway)}
+    if pool.ip_range:
+        shown["IPRange"] = str(pool.ip_range)
+    if pool.auxiliary:
+        shown["AuxiliaryAddresses"] = {name: str(address) for name, address in pool.auxiliary.items()}
+    return shown

@@ -19,7 +19,7 @@ _CT = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _NEW, _GET, _DELETE = _CT | 0, _CT | 1, _CT | 2  # IPCTNL_MSG_CT_*
 _TUPLE_ORIG, _TUPLE_PROTO, _PROTO_NUM, _PROTO_DST_PORT = 1, 2, 1, 3  # CTA_*
 _NETLINK_NETFILTER = 12
-_QUERY = _NFGENMSG.pack(socket.AF_INET, 0, 0)
+_QUERIES = tuple(_NFGENMSG.pack(family, 0, 0) for family in (socket.AF_INET, socket.AF_INET6))
 _UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
 
 
@@ -28,7 +28,7 @@ class Unsupported(Exception):
 
 
 def forget_udp(ports: Collection[int]) -> int:
-    """Delete the IPv4 entries of datagrams that were first sent to one of `ports`, in the calling thread's namespace.
+    """Delete the entries of datagrams that were first sent to one of `ports`, in the calling thread's namespace.
 
     Returns how many were deleted. The next datagram of each sender is treated as its first.
 
@@ -37,22 +37,20 @@ def forget_udp(ports: Collection[int]) -> int:
     deleted = 0
     with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
         # Twice: a datagram on its way has passed the rules before the change, and its entry comes after the first dump.
-        for _ in range(2):
-            found = _udp_to(netlink, ports)
+        for query in _QUERIES * 2:
+            found = _udp_to(netlink, query, ports)
             for original in found:
-                body = _QUERY + attribute(_TUPLE_ORIG | NESTED, original)
+                body = query + attribute(_TUPLE_ORIG | NESTED, original)
                 with suppress(FileNotFoundError):  # it has just expired
                     netlink.send(Request("delete a tracked connection", _DELETE, 0, body))
             deleted += len(found)
     return deleted
 
 
-def _udp_to(netlink: NetlinkSocket, ports: Collection[int]) -> list[bytes]:
-    """The original tuples of such entries. Raises Unsupported, OSError."""
+def _udp_to(netlink: NetlinkSocket, query: bytes, ports: Collection[int]) -> list[bytes]:
+    """The original tuples of such entries of the query's family. Raises Unsupported, OSError."""
     try:
-        tuples = [
-            dict(attributes(body[_NFGENMSG.size :])).get(_TUPLE_ORIG) for body in netlink.dump(_GET, _QUERY, _NEW)
-        ]
+        tuples = [dict(attributes(body[_NFGENMSG.size :])).get(_TUPLE_ORIG) for body in netlink.dump(_GET, query, _NEW)]
     except OSError as e:
         raise (Unsupported(e.strerror) if e.errno in _UNSUPPORTED else e) from e
     return [original for original in tuples if original and _port(original) in ports]

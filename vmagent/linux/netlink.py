@@ -13,7 +13,16 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum, IntFlag
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+    ip_network,
+)
 from types import TracebackType
 from typing import NamedTuple
 
@@ -65,6 +74,9 @@ class _Ifla(IntEnum):
 
 IFF_UP = 0x1
 ETH_ALEN = 6
+_IFA_F_NODAD = 0x2
+_RT_TABLE_MAIN = 254
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class Link(NamedTuple):
@@ -181,19 +193,22 @@ def delete_group(group: int) -> Request:
     return Request(f"delete links of group {group}", _Type.RTM_DELLINK, 0, body)
 
 
-def add_address(index: int, address: IPv4Interface) -> Request:
-    """RTM_NEWADDR with the network's broadcast address."""
+def add_address(index: int, address: IPv4Interface | IPv6Interface) -> Request:
+    """RTM_NEWADDR; IPv4 with the network's broadcast address, IPv6 without detection of duplicates, usable at once."""
     packed = address.ip.packed
-    body = _IFADDR.pack(socket.AF_INET, address.network.prefixlen, 0, 0, index)
+    is_v6 = address.version == 6
+    flags = _IFA_F_NODAD if is_v6 else 0
+    body = _IFADDR.pack(_FAMILIES[address.version], address.network.prefixlen, flags, 0, index)
     body += attribute(2, packed) + attribute(1, packed)  # IFA_LOCAL, IFA_ADDRESS
-    if address.network.prefixlen < 31:
+    if not is_v6 and address.network.prefixlen < 31:
         body += attribute(4, address.network.broadcast_address.packed)  # IFA_BROADCAST
     return Request(f"add address {address} to link {index}", _Type.RTM_NEWADDR, _Flag.CREATE | _Flag.EXCL, body)
 
 
-def set_default_route(gateway: IPv4Address) -> Request:
+def set_default_route(gateway: IPv4Address | IPv6Address) -> Request:
     """RTM_NEWROUTE: set or replace the default route of the main table, via `gateway`."""
-    body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 254, 3, 0, 1, 0)  # RT_TABLE_MAIN, RTPROT_BOOT, universe, unicast
+    # RTPROT_BOOT, universe, unicast
+    body = _RTMSG.pack(_FAMILIES[gateway.version], 0, 0, 0, _RT_TABLE_MAIN, 3, 0, 1, 0)
     body += attribute(5, gateway.packed)  # RTA_GATEWAY
     return Request(f"set default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE | _Flag.REPLACE, body)
 
@@ -267,26 +282,26 @@ class NetlinkSocket:
             )
         return found
 
-    def addresses(self) -> list[tuple[int, IPv4Interface]]:
-        """Every IPv4 address with its interface's index. Raises OSError."""
+    def addresses(self) -> list[tuple[int, IPv4Interface | IPv6Interface]]:
+        """Every address with its interface's index. Raises OSError."""
         found = []
-        for body in self.dump(_Type.RTM_GETADDR, _IFADDR.pack(socket.AF_INET, 0, 0, 0, 0), _Type.RTM_NEWADDR):
+        for body in self.dump(_Type.RTM_GETADDR, _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0), _Type.RTM_NEWADDR):
             family, prefix, _, _, index = _IFADDR.unpack_from(body)
             values = dict(attributes(body[_IFADDR.size :]))
             raw = values.get(2) or values.get(1)
-            if family == socket.AF_INET and raw:
-                found.append((index, IPv4Interface((raw, prefix))))
+            if family in _FAMILIES.values() and raw:
+                found.append((index, ip_interface((raw, prefix))))
         return found
 
-    def routes(self) -> list[IPv4Network]:
-        """The destinations of every IPv4 route but the default. Raises OSError."""
+    def routes(self) -> list[IPv4Network | IPv6Network]:
+        """The destinations of every unicast route of the main table but the default ones. Raises OSError."""
         found = []
-        query = _RTMSG.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+        query = _RTMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
         for body in self.dump(_Type.RTM_GETROUTE, query, _Type.RTM_NEWROUTE):
             family, prefix, _, _, table, *_ = _RTMSG.unpack_from(body)
             values = dict(attributes(body[_RTMSG.size :]))
-            if family == socket.AF_INET and table == 254 and prefix and 1 in values:
-                found.append(IPv4Network((values[1], prefix), strict=False))
+            if family in _FAMILIES.values() and table == _RT_TABLE_MAIN and prefix and 1 in values:
+                found.append(ip_network((values[1], prefix), strict=False))
         return found
 
     def dump(self, kind: int, query: bytes, wanted: int) -> Iterator[bytes]:

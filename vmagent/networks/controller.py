@@ -13,29 +13,30 @@ import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import structlog
 
 from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import Conflict, EngineError, Forbidden, NotFound
-from vmagent.linux import conntrack, netlink, netns
+from vmagent.linux import netlink, netns
 from vmagent.networks import records
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
 from vmagent.networks.firewall import Firewall
 from vmagent.networks.forwards import ForwardedPorts
-from vmagent.networks.ipam import Leases, choose_subnet
+from vmagent.networks.ipam import choose_subnet, choose_subnet6
 from vmagent.networks.model import (
     Endpoint,
     EndpointRequest,
     Network,
     NetworkId,
+    Pool,
     PortRequest,
-    Protocol,
-    PublishedPort,
     Sandbox,
+    Subnet,
     mac_of,
     meant,
     new_id,
@@ -43,6 +44,8 @@ from vmagent.networks.model import (
 )
 from vmagent.networks.namespace import SpareNamespace, open_namespace
 from vmagent.networks.ports import HostPorts, PortHolder
+from vmagent.networks.publishing import Publisher
+from vmagent.networks.segments import Segments, default_routes, interface_messages
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
 log = structlog.get_logger(__name__)
@@ -70,8 +73,6 @@ class NetworkController:
         self._default_bridge = "cove0" if is_default else f"cv{own}"
         self._table = "cove" if is_default else f"cove_{own}"
         self._networks: dict[NetworkId, Network] = {}
-        self._leases: dict[NetworkId, Leases] = {}
-        self._bridges: dict[NetworkId, int] = {}
         self._sandboxes: dict[str, Sandbox] = {}
         self._spare = SpareNamespace()
         self._ports: PortHolder = HostPorts() if host_ports is None else ForwardedPorts(host_ports)
@@ -98,6 +99,8 @@ class NetworkController:
             self._firewall = Firewall(self._table, self._uplink)
             undo.callback(self._firewall.let_go)
             self._firewall.open()
+            self._segments = Segments(self._netlink)
+            self._publisher = Publisher(self._ports, self._firewall, self._netlink)
             for folder in (self._data_root.networks, self._exec_root.networks):
                 folder.mkdir(parents=True, exist_ok=True)
                 sweep(folder)
@@ -105,7 +108,7 @@ class NetworkController:
             self._load_networks()
             for network in self._networks.values():
                 if network.has_bridge:
-                    self._bring_up(network)
+                    self._segments.bring_up(network)
             self._apply_firewall()
             self._restore(alive)
             self._ports.open()
@@ -119,9 +122,9 @@ class NetworkController:
         self._spare.drop()
         for sandbox in self._sandboxes.values():
             os.close(sandbox.netns_fd)
-        self._ports.close()
-        for known in (self._networks, self._leases, self._bridges, self._sandboxes):
-            known.clear()
+        self._ports.close(is_handed_on=True)
+        self._networks.clear()
+        self._sandboxes.clear()
 
     def close(self) -> None:
         """Release all remaining sandboxes, then remove bridges and table, and end the disposer thread."""
@@ -129,8 +132,8 @@ class NetworkController:
             self.release(container_id)
         self._disposer.close()
         self._spare.drop()
-        for network_id in list(self._bridges):
-            self._take_down(network_id)
+        for network_id in self._segments.ids():
+            self._segments.take_down(network_id)
         self._firewall.close()
         self._ports.close()
         self._netlink.close()
@@ -142,57 +145,54 @@ class NetworkController:
             if not any(network.name == name for network in self._networks.values()):
                 self._publish(self._predefined(name, driver))
         default = self.find("bridge")
-        if self._bip and (default.subnet, default.gateway) != (self._bip.network, self._bip.ip):
-            moved = records.with_subnet(default, self._bip.network, self._bip.ip)
-            self._publish(moved)
+        if (
+            self._bip
+            and default.ipv4
+            and (default.ipv4.subnet, default.ipv4.gateway)
+            != (
+                self._bip.network,
+                self._bip.ip,
+            )
+        ):
+            self._publish(replace(default, ipv4=self._default_pool()))
 
     def _predefined(self, name: str, driver: str) -> Network:
-        subnet = gateway = None
-        if driver == "bridge":
-            subnet = self._bip.network if self._bip else choose_subnet(self._taken_subnets())
-            gateway = self._bip.ip if self._bip else subnet[1]
+        is_bridge = driver == "bridge"
         return Network(
             id=NetworkId(new_id()),
             name=name,
             driver=driver,
             created=now(),
-            subnet=subnet,
-            gateway=gateway,
-            bridge=self._default_bridge if driver == "bridge" else "",
+            ipv4=self._default_pool() if is_bridge else None,
+            bridge=self._default_bridge if is_bridge else "",
             predefined=True,
         )
+
+    def _default_pool(self) -> Pool:
+        """That of the default bridge."""
+        if self._bip:
+            return Pool(subnet=self._bip.network, gateway=self._bip.ip)
+        subnet = choose_subnet(self._taken_subnets())
+        return Pool(subnet=subnet, gateway=subnet[1])
 
     def _publish(self, network: Network) -> None:
         publish(self._data_root.networks / f"{network.id}.json", json.dumps(network.to_record()).encode())
         self._networks[network.id] = network
 
-    def _taken_subnets(self) -> list[IPv4Network]:
-        ours = [network.subnet for network in self._networks.values() if network.subnet]
+    def _taken_subnets(self) -> list[Subnet]:
+        ours = [pool.subnet for network in self._networks.values() for pool in network.pools]
         return [*self._netlink.routes(), *ours]
 
-    def _bring_up(self, network: Network) -> None:
-        """Make the network's bridge, or reuse the one of a killed engine."""
-        assert network.subnet is not None
-        assert network.gateway is not None
-        exists = frozenset({errno.EEXIST})
-        netlink.send_all(self._netlink, [netlink.add_bridge(network.bridge, network.mtu)], ignore=exists)
-        index = socket.if_nametoindex(network.bridge)
-        address = network.interface(network.gateway)
-        netlink.send_all(self._netlink, [netlink.add_address(index, address)], ignore=exists)
-        self._netlink.send(netlink.set_link(index, up=True))
-        # Allows the kernel to forward packets for 127.0.0.1:PORT of the host to a container.
-        Path(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet").write_text("1")
-        self._bridges[network.id] = index
-        self._leases[network.id] = Leases(network.subnet, network.gateway, network.ip_range)
-
-    def _take_down(self, network_id: NetworkId) -> None:
-        netlink.send_all(
-            self._netlink, [netlink.delete_link(self._bridges.pop(network_id))], ignore=frozenset({errno.ENODEV})
-        )
-        del self._leases[network_id]
+    def _global_id(self) -> int:
+        """The 40 bits that this engine's own IPv6 subnets begin with: the same at each start."""
+        try:
+            own = self._data_root.engine_id.read_bytes()
+        except FileNotFoundError:
+            own = bytes(self._data_root.path)
+        return int.from_bytes(sha256(own).digest()[:5], "big")
 
     def _apply_firewall(self) -> None:
-        self._firewall.set_networks(n for n in self._networks.values() if n.id in self._bridges)
+        self._firewall.set_networks(n for n in self._networks.values() if n.id in self._segments)
 
     def _restore(self, alive: Mapping[str, int]) -> None:
         """Take over the sandboxes of running containers; put other interfaces of a killed engine in the dead group."""
@@ -200,28 +200,22 @@ class NetworkController:
         for path in self._exec_root.networks.glob("*.json"):
             container_id = path.stem
             sandbox = records.read_sandbox(path, container_id, netns.of_process(alive.get(container_id)))
-            if sandbox is None or any(e.network_id not in self._bridges for e in sandbox.endpoints):
+            if sandbox is None or any(e.network_id not in self._segments for e in sandbox.endpoints):
                 if sandbox is not None:
                     os.close(sandbox.netns_fd)
                 path.unlink()
                 continue
             for endpoint in sandbox.endpoints:
-                self._leases[endpoint.network_id].hold(endpoint.address.ip)
+                self._segments[endpoint.network_id].hold(endpoint)
                 kept.add(endpoint.host_index)
-            self._hold_again(sandbox)
+            self._publisher.take_over(sandbox)
             self._sandboxes[container_id] = sandbox
-        bridges = set(self._bridges.values())
+        bridges = self._segments.numbers()
         stray = [link.number for link in self._netlink.links() if link.master in bridges and link.number not in kept]
         for number in stray:
             self._netlink.send(netlink.set_link(number, up=False, group=DEAD_GROUP))
         if stray:  # at once: inside the container, its peer may have the name that the next endpoint will get
             self._delete_dead()
-
-    def _hold_again(self, sandbox: Sandbox) -> None:
-        if sandbox.ports:
-            address = sandbox.endpoints[0].address.ip
-            sandbox.ports[:] = self._ports.hold_again(sandbox.ports, address)
-            self._firewall.publish(sandbox.ports, address)
 
     # --- networks
 
@@ -243,32 +237,40 @@ class NetworkController:
         self,
         name: str,
         *,
-        subnet: IPv4Network | None = None,
-        gateway: IPv4Address | None = None,
-        ip_range: IPv4Network | None = None,
+        ipv4: Pool | None = None,
+        ipv6: Pool | None = None,
+        has_ipv6: bool = False,
         internal: bool = False,
         attachable: bool = False,
         mtu: int = 1500,
         labels: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Network:
-        """Make a bridge network. Raises Conflict if the name is taken, Forbidden if the subnet overlaps another one."""
+        """Make a bridge network, with IPv6 if `has_ipv6`; a pool that is not given is chosen.
+
+        Raises Conflict if the name is taken, Forbidden if a subnet overlaps another network's.
+        """
         if any(network.name == name for network in self._networks.values()):
             raise Conflict(f"network with name {name} already exists")
         taken = self._taken_subnets()
-        if subnet is None:
+        given = [pool.subnet for pool in (ipv4, ipv6) if pool]
+        for other in self._networks.values():
+            if any(subnet.overlaps(pool.subnet) for subnet in given for pool in other.pools):
+                raise Forbidden("invalid pool request: Pool overlaps with other one on this address space")
+        if ipv4 is None:
             subnet = choose_subnet(taken)
-        elif any(subnet.overlaps(n.subnet) for n in self._networks.values() if n.subnet):
-            raise Forbidden("invalid pool request: Pool overlaps with other one on this address space")
+            ipv4 = Pool(subnet=subnet, gateway=subnet[1])
+        if ipv6 is None and has_ipv6:
+            subnet6 = choose_subnet6(taken, self._global_id())
+            ipv6 = Pool(subnet=subnet6, gateway=subnet6[1])
         network_id = NetworkId(new_id())
         network = Network(
             id=network_id,
             name=name,
             driver="bridge",
             created=now(),
-            subnet=subnet,
-            gateway=gateway or (ip_range or subnet)[1],
-            ip_range=ip_range,
+            ipv4=ipv4,
+            ipv6=ipv6,
             bridge=f"cv-{network_id[:12]}",
             internal=internal,
             attachable=attachable,
@@ -277,9 +279,9 @@ class NetworkController:
             options=options or {},
         )
         with ExitStack() as undo:
-            self._bring_up(network)
+            self._segments.bring_up(network)
             undo.callback(self._apply_firewall)
-            undo.callback(self._take_down, network.id)
+            undo.callback(self._segments.take_down, network.id)
             self._networks[network.id] = network
             undo.callback(self._networks.pop, network.id)
             self._apply_firewall()
@@ -297,7 +299,7 @@ class NetworkController:
         (self._data_root.networks / f"{network_id}.json").unlink(missing_ok=True)
         fsync_dir(self._data_root.networks)
         del self._networks[network_id]
-        self._take_down(network_id)
+        self._segments.take_down(network_id)
         self._apply_firewall()
 
     def endpoints_on(self, network_id: NetworkId) -> dict[str, Endpoint]:
@@ -324,7 +326,7 @@ class NetworkController:
         ports: Iterable[PortRequest] = (),
         given_fd: int | None = None,
     ) -> Sandbox:
-        """Make a namespace with an endpoint on each network, and publish `ports` to the first one's address.
+        """Make a namespace with an endpoint on each network, and publish `ports` to the first one that has a gateway.
 
         The controller owns the sandbox's `netns_fd` until `release`. A failure undoes all changes to the host.
         Raises EngineError (address or port taken, pool empty) and OSError.
@@ -337,13 +339,7 @@ class NetworkController:
             for number, request in enumerate(requests):
                 self._join(sandbox, inner, request, number, undo)
             if requested := list(ports):
-                address = sandbox.endpoints[0].address.ip
-                sandbox.ports += self._ports.reserve(requested, address)
-                undo.callback(self._ports.release, list(sandbox.ports))
-                undo.callback(self._firewall.unpublish, list(sandbox.ports))
-                self._netlink.send(netlink.set_hairpin(sandbox.endpoints[0].host_index))
-                self._firewall.publish(sandbox.ports, address)
-                self._forget_flows(sandbox.ports)
+                self._publisher.publish(sandbox, requested, undo)
             self._keep(sandbox)
             undo.pop_all()
             inner.close()
@@ -385,20 +381,18 @@ class NetworkController:
         *,
         is_fresh: bool = True,
     ) -> None:
-        network = self._known(request.network_id)
-        leases = self._leases[network.id]
-        leased = leases.lease(request.address)
-        undo.callback(leases.release, leased)
-        address = network.interface(leased)
+        segment = self._segments[request.network_id]
+        network = segment.network
+        leased = segment.lease(request, undo)
         endpoint_id = new_id()
-        mac, host_name, inner_name = request.mac or mac_of(address.ip), f"ve{endpoint_id[:12]}", f"eth{number}"
+        mac, host_name, inner_name = request.mac or mac_of(leased.address.ip), f"ve{endpoint_id[:12]}", f"eth{number}"
         self._netlink.send(
             netlink.add_veth(
                 host_name,
                 peer=inner_name,
                 peer_ns=sandbox.netns_fd,
                 peer_mac=mac,
-                master=self._bridges[network.id],
+                master=segment.number,
                 mtu=network.mtu,
             )
         )
@@ -407,20 +401,23 @@ class NetworkController:
         # In a new namespace, interfaces get consecutive indices after lo's. Where interfaces were deleted, indices are
         # not reused, so the kernel must be asked.
         inner_index = number + 2 if is_fresh else next(k.number for k in inner.links() if k.name == inner_name)
-        # The first network gets the default route. An internal network's default route ends at the firewall, as under
-        # dockerd; a network with a gateway replaces it.
-        first = not any(e.gateway for e in sandbox.endpoints)
-        messages = [netlink.set_link(inner_index, up=True), netlink.add_address(inner_index, address)]
-        if first and network.gateway:
-            messages.append(netlink.set_default_route(network.gateway))
+        gateways = [pool.gateway for pool in network.pools]
+        messages = interface_messages(inner_index, leased)
+        # The first network gets the default routes. An internal network's end at the firewall, as under dockerd; a
+        # network with a gateway replaces them.
+        if sandbox.leading is None:
+            messages += default_routes(gateways)
         inner.send(*messages)
+        open_gateways = [None] * len(gateways) if network.internal else gateways
         sandbox.endpoints.append(
             Endpoint(
                 id=endpoint_id,
                 network_id=network.id,
                 network_name=network.name,
-                address=address,
-                gateway=None if network.internal else network.gateway,
+                address=leased.address,
+                gateway=open_gateways[0],
+                address6=leased.address6,
+                gateway6=open_gateways[1] if leased.address6 else None,
                 mac=mac,
                 interface=inner_name,
                 host_interface=host_name,
@@ -430,8 +427,11 @@ class NetworkController:
         )
         undo.callback(sandbox.endpoints.pop)
 
-    def connect(self, container_id: str, request: EndpointRequest) -> Endpoint:
-        """Add an endpoint to a running container. Raises Forbidden if the container is on that network already."""
+    def connect(self, container_id: str, request: EndpointRequest, ports: Sequence[PortRequest] = ()) -> Endpoint:
+        """Add an endpoint to a running container; if it is its first with a gateway, publish `ports` to it.
+
+        Raises Forbidden if the container is on that network already, EngineError, OSError.
+        """
         sandbox = self._sandboxes[container_id]
         if any(e.network_id == request.network_id for e in sandbox.endpoints):
             name = self._known(request.network_id).name
@@ -444,7 +444,12 @@ class NetworkController:
             undo.enter_context(inner)
             if any(link.name == f"eth{number}" for link in inner.links()):  # of a removed endpoint, not yet deleted
                 self._delete_dead()
+            before = sandbox.target
+            if before is None:
+                undo.callback(self._publisher.aim, sandbox)
             self._join(sandbox, inner, request, number, undo, is_fresh=False)
+            if sandbox.target != before:
+                self._publisher.aim(sandbox, ports)
             self._keep(sandbox)
             undo.pop_all()
             inner.close()
@@ -455,15 +460,29 @@ class NetworkController:
         sandbox = self._sandboxes.get(container_id)
         for at, endpoint in enumerate(sandbox.endpoints if sandbox else ()):
             if endpoint.network_id == network_id and sandbox:
+                before = sandbox.target
                 with ExitStack() as undo:
                     del sandbox.endpoints[at]
                     undo.callback(sandbox.endpoints.insert, at, endpoint)
                     self._keep(sandbox)
                     undo.pop_all()
                 self._bury(endpoint.host_index)
-                self._leases[network_id].release(endpoint.address.ip)
+                self._segments[network_id].release(endpoint)
+                if sandbox.target != before:
+                    self._lead_elsewhere(sandbox)
+                    self._publisher.aim(sandbox)
+                    self._keep(sandbox)
                 return endpoint
         raise EngineError(f"container {container_id} is not connected to network {self._known(network_id).name}")
+
+    def _lead_elsewhere(self, sandbox: Sandbox) -> None:
+        """Set the default routes by the endpoint that leads now. Raises OSError."""
+        if (leading := sandbox.leading) is None:
+            return
+        with netns.inside(sandbox.netns_fd, self._home):
+            inner = netlink.NetlinkSocket()
+        with inner:
+            inner.send(*default_routes((leading.gateway, leading.gateway6)))
 
     def release(self, container_id: str) -> None:
         """Release all resources of a container, if it has any. Raises as `give_back` does."""
@@ -486,25 +505,9 @@ class NetworkController:
                 return
             held.callback(self._disposer.dispose, sandbox.netns_fd)
             for endpoint in sandbox.endpoints:
-                held.callback(self._leases[endpoint.network_id].release, endpoint.address.ip)
+                held.callback(self._segments[endpoint.network_id].release, endpoint)
                 held.callback(self._set_dead, endpoint.host_index)
-            if sandbox.ports:
-                held.callback(self._ports.release, sandbox.ports)
-                held.callback(self._forget_flows, sandbox.ports)
-                held.callback(self._firewall.unpublish, sandbox.ports)
-
-    @staticmethod
-    def _forget_flows(ports: Sequence[PublishedPort]) -> None:
-        """Have the kernel apply the present rules to the next datagram of senders that have not paused since a change.
-
-        Without that their datagrams go on to the address of a container that has ended, and later to another one that
-        gets the address; or to the host itself, if they came while nothing was published. Raises OSError.
-        """
-        if datagrams := {port.host_port for port in ports if port.protocol is Protocol.UDP}:
-            try:
-                conntrack.forget_udp(datagrams)
-            except conntrack.Unsupported as e:
-                log.info("port.flows_not_forgotten", error=str(e))
+            self._publisher.withdraw(sandbox, held)
 
     def _keep(self, sandbox: Sandbox) -> None:
         path = self._exec_root.networks / f"{sandbox.container_id}.json"

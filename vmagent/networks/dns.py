@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
+
+from vmagent.networks.model import Address
 
 if TYPE_CHECKING:
     from dnslib import DNSRecord
@@ -24,17 +25,17 @@ _TCP_LIMIT_S = 30.0
 _MAX_FORWARDS = 256  # concurrent queries and connections of one container
 
 # A name in lower case without its final dot → its addresses; None: no container's name, forward the query.
-Lookup = Callable[[str], Sequence[IPv4Address] | None]
+Lookup = Callable[[str], Sequence[Address] | None]
 # The addresses of the name servers to which a query is forwarded, now. They change while a container runs.
 Upstream = Callable[[], Awaitable[Sequence[str]]]
 
 
 def upstream_resolvers(resolv_conf: str) -> list[str]:
-    """The IPv4 name servers of a resolv.conf(5) text."""
+    """The name servers of a resolv.conf(5) text."""
     found = []
     for line in resolv_conf.splitlines():
         words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver" and ":" not in words[1]:
+        if len(words) >= 2 and words[0] == "nameserver":
             found.append(words[1])
     return found
 
@@ -42,9 +43,9 @@ def upstream_resolvers(resolv_conf: str) -> list[str]:
 def answer(query: DNSRecord, lookup: Lookup) -> DNSRecord | None:
     """The reply to `query`; None if it must be forwarded.
 
-    A container's name has only A records. A query for its AAAA gets an empty reply at once, so that clients don't wait.
+    For a container's name without an address of the family the reply is empty, so that clients don't wait.
     """
-    from dnslib import QTYPE, RR, A
+    from dnslib import AAAA, QTYPE, RR, A
 
     if query.q is None:
         return None
@@ -52,9 +53,10 @@ def answer(query: DNSRecord, lookup: Lookup) -> DNSRecord | None:
     if addresses is None:
         return None
     reply = query.reply(ra=1, aa=0)
-    if query.q.qtype in (QTYPE.A, QTYPE.ANY):
-        for address in addresses:
-            reply.add_answer(RR(query.q.qname, QTYPE.A, ttl=_TTL_S, rdata=A(str(address))))
+    for address in addresses:
+        kind, rdata = (QTYPE.A, A) if address.version == 4 else (QTYPE.AAAA, AAAA)
+        if query.q.qtype in (kind, QTYPE.ANY):
+            reply.add_answer(RR(query.q.qname, kind, ttl=_TTL_S, rdata=rdata(str(address))))
     return reply
 
 

@@ -7,7 +7,8 @@ The host's agent serves a socket in the guest. On it goes one JSON object a line
     {"unpublish": [{"protocol", "host_ip", "host_port"}]} -> {}
     {"sync": [{"protocol", "host_ip", "host_port", "address", "port"}]} -> {"lost": [{"index", "error"}]}
 
-`host_ip` is "" where the user named none; the host decides what that means. `sync` comes first on each connection: all
+`host_ip` is "" where the user named none; the host decides what that means. The host connects to the container's IPv4
+address, also for clients of IPv6. `sync` comes first on each connection: all
 that is published, so that a host that was away, or is another one, holds exactly that from then on.
 """
 
@@ -18,14 +19,14 @@ import select
 import socket
 import threading
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from vmagent.errors import EngineError, Unavailable
-from vmagent.networks.model import PortRequest, PublishedPort
+from vmagent.networks.model import ANY_V4, ANY_V6, PortRequest, PublishedPort, Target
 
 CONNECTED_LIMIT_S = 5.0  # how long a request waits for the host
 REPLY_LIMIT_S = 15.0
@@ -42,7 +43,7 @@ class ForwardedPorts:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._changed = threading.Condition()  # guards the next three, and is notified when they change
-        self._held: dict[PublishedPort, IPv4Address] = {}
+        self._held: dict[PublishedPort, Target] = {}
         self._connection: socket.socket | None = None  # in use by the thread
         self._socket: socket.socket | None = None  # the same, once the host has replied to `sync`
         self._is_closed = threading.Event()
@@ -54,15 +55,15 @@ class ForwardedPorts:
         self._thread = threading.Thread(target=self._stay_connected, name="host ports", daemon=True)
         self._thread.start()
 
-    def reserve(self, requests: Sequence[PortRequest], address: IPv4Address) -> list[PublishedPort]:
-        """Have the host forward all of `requests` to `address`, or none. Raises EngineError with docker's message."""
+    def reserve(self, requests: Sequence[PortRequest], target: Target) -> list[PublishedPort]:
+        """Have the host forward all of `requests` to `target`, or none. Raises EngineError with docker's message."""
         wanted = [
             {
                 "protocol": str(request.protocol),
                 "host_ip": _host_ip(request),
                 "first": request.first_host_port,
                 "last": request.last_host_port,
-                "address": str(address),
+                "address": str(target.ipv4),
                 "port": request.container_port,
             }
             for request in requests
@@ -82,14 +83,38 @@ class ForwardedPorts:
                 )
                 for request, number in zip(requests, reply["host_ports"], strict=True)
             ]
-            self._held.update(dict.fromkeys(ports, address))
-        return ports
+            self._held.update(dict.fromkeys(ports, target))
+        return [shown for port in ports for shown in _by_family(port)]
 
-    def hold_again(self, ports: Sequence[PublishedPort], address: IPv4Address) -> list[PublishedPort]:
+    def hold_again(self, ports: Sequence[PublishedPort], target: Target) -> list[PublishedPort]:
         """Ports of a killed engine. The host still forwards them, and hears of them with the next `sync`."""
         with self._changed:
-            self._held.update(dict.fromkeys(ports, address))
+            self._held.update((port, target) for port in ports if not _is_second(port))
         return list(ports)
+
+    def aim(self, ports: Sequence[PublishedPort], target: Target) -> None:
+        """Does not wait for a host that is away. Connections through these ports end. Raises EngineError."""
+        with self._changed:
+            moved = [port for port in ports if port in self._held and self._held[port] != target]
+            self.release(moved)
+            self._held.update(dict.fromkeys(moved, target))
+            if not moved or self._socket is None:
+                return
+            wanted = [
+                {
+                    **{"protocol": str(port.protocol), "host_ip": _host_ip(port)},
+                    **{"first": port.host_port, "last": port.host_port},
+                    **{"address": str(target.ipv4), "port": port.container_port},
+                }
+                for port in moved
+            ]
+            try:
+                reply = self._request({"publish": wanted})
+            except EngineError as e:
+                log.info("ports.host_away", error=str(e))
+                return
+            if (error := reply.get("error")) is not None:
+                log.error("port.lost", port=reply["host_port"], error=error)
 
     def release(self, ports: Iterable[PublishedPort]) -> None:
         """Does not wait for a host that is away: it hears of it with the next `sync`."""
@@ -102,7 +127,7 @@ class ForwardedPorts:
             except EngineError as e:
                 log.info("ports.host_away", error=str(e))
 
-    def close(self) -> None:
+    def close(self, *, is_handed_on: bool = False) -> None:
         """End the connection; the host keeps what is published until an engine tells it otherwise."""
         self._is_closed.set()
         with self._changed:
@@ -160,7 +185,7 @@ class ForwardedPorts:
                     raise OSError("closed")
                 held = dict(self._held)
             ports = list(held)
-            state = [_key(port) | {"address": str(held[port]), "port": port.container_port} for port in ports]
+            state = [_key(port) | {"address": str(held[port].ipv4), "port": port.container_port} for port in ports]
             for lost in _exchange(connection, {"sync": state})["lost"]:
                 port = ports[int(lost["index"])]
                 log.error("port.lost", port=port.host_port, protocol=str(port.protocol), error=lost["error"])
@@ -169,6 +194,18 @@ class ForwardedPorts:
                     self._socket = connection
                     self._changed.notify_all()
                     return
+
+
+def _by_family(port: PublishedPort) -> list[PublishedPort]:
+    """As a user sees it: one that names no address is on both families."""
+    if port.is_anywhere and port.host_ip == ANY_V4:
+        return [port, replace(port, host_ip=ANY_V6)]
+    return [port]
+
+
+def _is_second(port: PublishedPort) -> bool:
+    """Whether it stands for the same binding of the host as one of IPv4."""
+    return port.is_anywhere and port.host_ip == ANY_V6
 
 
 def _host_ip(port: PortRequest | PublishedPort) -> str:

@@ -7,12 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from typing import Any, NewType
 
 from vmagent.errors import BadRequest, NotFound
 
 NetworkId = NewType("NetworkId", str)  # 64 hex digits
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Subnet = IPv4Network | IPv6Network
+ANY_V4, ANY_V6 = IPv4Address("0.0.0.0"), IPv6Address("::")
 SCHEMA = 1
 
 
@@ -27,6 +41,39 @@ def new_id() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """One subnet of a network, with the addresses that no container is given by itself."""
+
+    subnet: Subnet
+    gateway: Address
+    ip_range: Subnet | None = None  # addresses are leased from here; None: the whole subnet
+    auxiliary: Mapping[str, Address] = field(default_factory=dict)  # in use by other machines: name → address
+
+    def interface(self, address: Address) -> Interface:
+        """`address` with the subnet's prefix length."""
+        interface = ip_interface((address, self.subnet.prefixlen))
+        interface.network = self.subnet  # share one object: an equal one per endpoint takes 0.4 kB
+        return interface
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "subnet": str(self.subnet),
+            "gateway": str(self.gateway),
+            "ip_range": _text(self.ip_range),
+            "auxiliary": {name: str(address) for name, address in self.auxiliary.items()},
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Pool:
+        return cls(
+            subnet=ip_network(record["subnet"]),
+            gateway=ip_address(record["gateway"]),
+            ip_range=ip_network(record["ip_range"]) if record["ip_range"] else None,
+            auxiliary={name: ip_address(text) for name, text in record.get("auxiliary", {}).items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """A network as recorded on disk: a bridge network, or `host` or `none`, which have no subnet."""
 
@@ -34,9 +81,8 @@ class Network:
     name: str
     driver: str  # bridge, host or null
     created: str  # RFC 3339 with nanoseconds
-    subnet: IPv4Network | None = None
-    gateway: IPv4Address | None = None
-    ip_range: IPv4Network | None = None  # addresses are leased from here; None: the whole subnet
+    ipv4: Pool | None = None
+    ipv6: Pool | None = None  # None: without IPv6
     bridge: str = ""  # the bridge's interface name
     internal: bool = False
     attachable: bool = False
@@ -49,12 +95,9 @@ class Network:
     def has_bridge(self) -> bool:
         return self.driver == "bridge"
 
-    def interface(self, address: IPv4Address) -> IPv4Interface:
-        """`address` with the subnet's prefix length."""
-        assert self.subnet is not None
-        interface = IPv4Interface((address, self.subnet.prefixlen))
-        interface.network = self.subnet  # share one object: an equal one per endpoint takes 0.4 kB
-        return interface
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return tuple(pool for pool in (self.ipv4, self.ipv6) if pool is not None)
 
     def to_record(self) -> dict[str, Any]:
         return {
@@ -63,9 +106,7 @@ class Network:
             "name": self.name,
             "driver": self.driver,
             "created": self.created,
-            "subnet": _text(self.subnet),
-            "gateway": _text(self.gateway),
-            "ip_range": _text(self.ip_range),
+            "pools": [pool.to_record() for pool in self.pools],
             "bridge": self.bridge,
             "internal": self.internal,
             "attachable": self.attachable,
@@ -80,14 +121,17 @@ class Network:
         """The network of a record. Raises ValueError if the record is damaged or has a newer schema."""
         if record.get("schema") != SCHEMA:
             raise ValueError(f"network record has schema {record.get('schema')!r}, this engine reads {SCHEMA}")
+        recorded = record.get("pools")
+        if recorded is None:  # of an engine that knew one subnet of IPv4 only
+            recorded = [record] if record["subnet"] else []
+        pools = {pool.subnet.version: pool for pool in map(Pool.from_record, recorded)}
         return cls(
             id=NetworkId(record["id"]),
             name=record["name"],
             driver=record["driver"],
             created=record["created"],
-            subnet=IPv4Network(record["subnet"]) if record["subnet"] else None,
-            gateway=IPv4Address(record["gateway"]) if record["gateway"] else None,
-            ip_range=IPv4Network(record["ip_range"]) if record["ip_range"] else None,
+            ipv4=pools.get(4),
+            ipv6=pools.get(6),
             bridge=record["bridge"],
             internal=record["internal"],
             attachable=record["attachable"],
@@ -115,7 +159,7 @@ def meant(networks: Sequence[Network], reference: str) -> Network:
     raise NotFound(f"network {reference} not found")
 
 
-def mac_of(address: IPv4Address) -> str:
+def mac_of(address: Address) -> str:
     """The MAC 02:42 followed by the address: unique on its network, and constant for an address."""
     return "02:42:" + ":".join(f"{byte:02x}" for byte in address.packed)
 
@@ -131,6 +175,7 @@ class EndpointRequest:
 
     network_id: NetworkId
     address: IPv4Address | None = None  # None: leased
+    address6: IPv6Address | None = None  # None: leased where the network has IPv6
     mac: str | None = None  # None: derived from the address
     aliases: tuple[str, ...] = ()
 
@@ -141,7 +186,7 @@ class PortRequest:
 
     container_port: int
     protocol: Protocol
-    host_ip: IPv4Address | IPv6Address
+    host_ip: Address
     first_host_port: int
     last_host_port: int
     is_anywhere: bool = False  # no address was named
@@ -182,7 +227,7 @@ class PublishedPort:
 
     container_port: int
     protocol: Protocol
-    host_ip: IPv4Address | IPv6Address
+    host_ip: Address
     host_port: int
     is_anywhere: bool = False  # no address was named
 
@@ -194,13 +239,23 @@ class Endpoint:
     id: str
     network_id: NetworkId
     network_name: str
-    address: IPv4Interface
-    gateway: IPv4Address | None  # None: an internal network
+    address: Interface
+    gateway: Address | None  # None: an internal network
+    address6: Interface | None = None  # None: the network has no IPv6
+    gateway6: Address | None = None
     mac: str
     interface: str  # in the container, "eth0"
     host_interface: str
     host_index: int
     aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where packets for published ports go: a container's addresses."""
+
+    ipv4: Address
+    ipv6: Address | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,3 +266,16 @@ class Sandbox:
     netns_fd: int
     endpoints: list[Endpoint] = field(default_factory=list)
     ports: list[PublishedPort] = field(default_factory=list)
+
+    @property
+    def leading(self) -> Endpoint | None:
+        """The endpoint with the default routes, to which published ports lead: the first that has a gateway."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.gateway), None)
+
+    @property
+    def target(self) -> Target | None:
+        """None: it is on internal networks only, or on none; then its published ports lead nowhere."""
+        leading = self.leading
+        if leading is None:
+            return None
+        return Target(leading.address.ip, leading.address6.ip if leading.address6 else None)

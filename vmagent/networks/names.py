@@ -12,7 +12,7 @@ from vmagent.linux import netns
 from vmagent.linux.nft import Nft
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import ADDRESS, Lookup
-from vmagent.networks.model import Sandbox
+from vmagent.networks.model import Address, Sandbox
 
 HOST_NAMES = ("host.docker.internal", "host.cove.internal")
 
@@ -60,19 +60,24 @@ def lookup_of(controller: NetworkController, container_id: str, host_gateway: IP
     The function runs on the engine's loop while the network thread may change the controller, so it reads snapshots.
     """
 
-    def lookup(name: str) -> Sequence[IPv4Address] | None:
+    def lookup(name: str) -> Sequence[Address] | None:
         own = controller.sandbox(container_id)
         if own is None:
             return None
         shared = {e.network_id for e in own.endpoints}
         found = [
-            endpoint.address.ip
+            address.ip
             for sandbox in controller.sandboxes()
             for endpoint in list(sandbox.endpoints)
             if endpoint.network_id in shared and name in endpoint.aliases
+            for address in (endpoint.address, endpoint.address6)
+            if address is not None
         ]
         if not found and name in HOST_NAMES:
-            return [host_gateway] if host_gateway else [e.gateway for e in own.endpoints if e.gateway][:1] or None
+            leading = own.leading
+            if host_gateway is not None or leading is None:
+                return [host_gateway] if host_gateway else None
+            return [gateway for gateway in (leading.gateway, leading.gateway6) if gateway]
         return found or None
 
     return lookup

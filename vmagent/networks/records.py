@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
 import structlog
@@ -27,10 +26,6 @@ def read_networks(folder: Path) -> dict[NetworkId, Network]:
     return found
 
 
-def with_subnet(network: Network, subnet: IPv4Network, gateway: IPv4Address) -> Network:
-    return replace(network, subnet=subnet, gateway=gateway, ip_range=None)
-
-
 def sandbox_record(sandbox: Sandbox) -> bytes:
     endpoints = [
         {
@@ -39,6 +34,8 @@ def sandbox_record(sandbox: Sandbox) -> bytes:
             "network_name": e.network_name,
             "address": str(e.address),
             "gateway": str(e.gateway) if e.gateway else None,
+            "address6": str(e.address6) if e.address6 else None,
+            "gateway6": str(e.gateway6) if e.gateway6 else None,
             "mac": e.mac,
             "interface": e.interface,
             "host_interface": e.host_interface,
@@ -73,8 +70,10 @@ def read_sandbox(path: Path, container_id: str, netns_fd: int) -> Sandbox | None
             id=e["id"],
             network_id=NetworkId(e["network_id"]),
             network_name=e["network_name"],
-            address=IPv4Interface(e["address"]),
-            gateway=IPv4Address(e["gateway"]) if e["gateway"] else None,
+            address=ip_interface(e["address"]),
+            gateway=ip_address(e["gateway"]) if e["gateway"] else None,
+            address6=ip_interface(e["address6"]) if e.get("address6") else None,
+            gateway6=ip_address(e["gateway6"]) if e.get("gateway6") else None,
             mac=e["mac"],
             interface=e["interface"],
             host_interface=e["host_interface"],
