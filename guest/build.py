@@ -1,10 +1,11 @@
-"""Build the VM's image: `build.py [--arch amd64] [--release]`. Needs mmdebstrap, lz4 and this project's virtual
-environment; not root. Says what it does and how long each part took.
+"""Build the VM's image: `build.py [--arch amd64|arm64] [--release]`. Needs mmdebstrap, lz4, readelf and this project's
+virtual environment; not root. Says what it does and how long each part took.
 
 Two parts, each kept in ~/.cache/cove/guest under the hash of all that goes in. The *base* is Debian's and PyPI's: an
 unpacked tree, kernel and initrd; made from the network, changed by recipe.py, kernel.py and the lock file alone. The
-*image* adds our engine, as the wheel that anyone else would install, and packs the tree. The tree's own tools (Python,
-mkfs.erofs, depmod) are run by its own loader, so nothing of the guest's must be installed on the machine that builds.
+*image* adds our engine, as the wheel that anyone else would install, and packs the tree. Tools of the guest's versions
+(Python, mkfs.erofs, depmod) are run from the base for this machine's own processor, by its own loader: nothing of the
+guest's must be installed on the machine that builds, and nothing of another processor's is ever run.
 """
 
 from __future__ import annotations
@@ -27,26 +28,28 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import elf
+import packages
 import recipe
-from kernel import Modules, cpio, unpack_vmlinux
+from kernel import Modules, bootable, cpio
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cove" / "guest"
-IMAGE_FILES = ("vmlinux", "initrd", "root.erofs")
-KEPT_IMAGES = 4  # in the cache; older ones go
+IMAGE_FILES = ("vmlinux", "initrd", "root.erofs", "packages.json")
+KEPT_BASES, KEPT_IMAGES = 4, 4  # in the cache; older ones go
 
 
 def main() -> int:
     """Exit code 0: the image is there. 1: it could not be built; the reason was printed."""
     parser = argparse.ArgumentParser(description="Build the VM's image.")
-    parser.add_argument("--arch", choices=sorted(recipe.ARCHITECTURES), default="amd64")
+    parser.add_argument("--arch", choices=sorted(recipe.ARCHITECTURES), default=None)
     parser.add_argument("--release", action="store_true", help="pack small instead of fast")
     options = parser.parse_args()
-    arch = recipe.ARCHITECTURES[options.arch]
     try:
+        arch = recipe.ARCHITECTURES[options.arch] if options.arch else this_machine()
         build(arch, release=options.release)
-    except (BuildError, OSError, subprocess.CalledProcessError) as e:
+    except (BuildError, packages.PackagesError, OSError, ValueError, subprocess.CalledProcessError) as e:
         print(f"guest: {e}", file=sys.stderr)
         return 1
     return 0
@@ -54,6 +57,15 @@ def main() -> int:
 
 class BuildError(Exception):
     """The image can't be built; the message says why in one line."""
+
+
+def this_machine() -> recipe.Architecture:
+    """The processor that builds. Raises BuildError."""
+    machine = os.uname().machine
+    for arch in recipe.ARCHITECTURES.values():
+        if machine in (arch.machine, arch.debian):
+            return arch
+    raise BuildError(f"no VM for this processor: {machine}")
 
 
 def build(arch: recipe.Architecture, *, release: bool) -> None:
@@ -72,12 +84,17 @@ def _build_locked(arch: recipe.Architecture, into: Path, *, release: bool) -> No
     image = CACHE / key
     if _held(image) != key:
         started = time.monotonic()
-        _need("mmdebstrap", "lz4")
+        _need("mmdebstrap", "lz4", "readelf")
         base = CACHE / f"base-{base_key}"
+        native = this_machine()
+        tools_base = CACHE / f"base-{_hash(_base_inputs(native))}"
+        if not tools_base.is_dir():
+            make_base(native, tools_base, None)
+        tools = Tools(native, tools_base / "root")
         if not base.is_dir():
-            make_base(arch, base)
-        make_image(arch, base, image, key, release=release)
-        _sweep(keep={base.name, image.name})
+            make_base(arch, base, tools)
+        make_image(arch, base, image, key, tools, release=release)
+        _sweep(keep={base.name, tools_base.name, image.name})
         print(f"guest: built in {time.monotonic() - started:.0f} s", flush=True)
     os.utime(image)
     # Beside and then renamed: a VM that starts just now finds the old image whole, or the new one.
@@ -90,47 +107,48 @@ def _build_locked(arch: recipe.Architecture, into: Path, *, release: bool) -> No
     fresh.rename(into)
 
 
-def make_base(arch: recipe.Architecture, base: Path) -> None:
-    """Debian's tree, PyPI's packages, kernel and initrd, into the cache as `base`. Network. Raises BuildError."""
+def make_base(arch: recipe.Architecture, base: Path, tools: Tools | None) -> None:
+    """Debian's tree, PyPI's packages, kernel and initrd, into the cache as `base`. Network. `tools`: None for this
+    machine's processor, whose base has them. Raises BuildError, PackagesError."""
     with _new_folder(base) as work, tempfile.TemporaryDirectory(prefix="cove-guest-") as scratch_name:
         scratch = Path(scratch_name)
+        debian, kernel, wheels = (scratch / name for name in ("debian", "kernel", "wheels"))
         root = work / "root"
-        with _told("Debian and PyPI packages"), ThreadPoolExecutor(3) as pool:
+        with _told(f"Debian and PyPI packages for {arch.debian}"), ThreadPoolExecutor(3) as pool:
             parts = (
-                pool.submit(_debian, arch, recipe.ROOT_PACKAGES, scratch / "debian"),
-                pool.submit(_debian, arch, (arch.kernel_package,), scratch / "kernel"),
-                pool.submit(_wheels, arch, scratch / "wheels"),
+                pool.submit(packages.debian, arch, recipe.ROOT_PACKAGES, debian),
+                pool.submit(packages.debian, arch, (arch.kernel_package,), kernel),
+                pool.submit(packages.wheels, arch, wheels),
             )
             for part in parts:
                 part.result()
+        tools = tools or Tools(arch, debian)
         with _told("the system's tree"):
-            tools = Tools(arch, scratch / "debian")
-            _copy_wheels(scratch / "wheels", root / "usr/lib/python3/dist-packages")
-            _assemble(arch, scratch / "debian", root, tools)
+            _copy_wheels(wheels, root / "usr/lib/python3/dist-packages")
+            _assemble(arch, debian, root, tools)
         with _told("kernel, modules, initrd"):
-            (release,) = (path.name for path in (scratch / "kernel/usr/lib/modules").iterdir())
-            modules = Modules(scratch / "kernel", release, tools.command("kmod", argv0="depmod"))
+            (release,) = (path.name for path in (kernel / "usr/lib/modules").iterdir())
+            depmod = tools.command("kmod", argv0="depmod")
+            modules = Modules(kernel, release, depmod)
             if absent := modules.missing(recipe.NEEDED_MODULES):
                 raise BuildError(f"kernel {release} has no {', '.join(absent)}")
-            modules.install(recipe.ROOT_MODULES, root, tools.command("kmod", argv0="depmod"))
-            bzimage = (scratch / "kernel/boot" / f"vmlinuz-{release}").read_bytes()
-            (work / "vmlinux").write_bytes(unpack_vmlinux(bzimage))
+            modules.install(recipe.ROOT_MODULES, root, depmod)
+            (work / "vmlinux").write_bytes(bootable((kernel / "boot" / f"vmlinuz-{release}").read_bytes()))
             (work / "kernel-release").write_text(release)
             _initrd(modules, root, work / "initrd")
         with _told("Python's byte code"):
-            tools = Tools(arch, root)
             tools.compile_python(root, root / "usr/lib/python3.13", root / "usr/lib/python3")
+        (work / "packages.json").write_text(packages.manifest(root, debian, kernel, wheels))
 
 
-def make_image(arch: recipe.Architecture, base: Path, image: Path, key: str, *, release: bool) -> None:
+def make_image(arch: recipe.Architecture, base: Path, image: Path, key: str, tools: Tools, *, release: bool) -> None:
     """Base and engine packed together, into the cache as `image`."""
     with _new_folder(image) as work, tempfile.TemporaryDirectory(prefix="cove-guest-", dir=CACHE) as scratch_name:
         root = Path(scratch_name) / "root"
         with _told("the engine's wheel"):
             # Hard links: the files of the base are only read, and ours are new names.
             shutil.copytree(base / "root", root, symlinks=True, copy_function=os.link)
-            tools = Tools(arch, root)
-            _install_agent(root)
+            _install_agent(arch, root)
             tools.compile_python(root, root / "usr/lib/python3/dist-packages/vmagent")
             _install_guest_files(arch, root)
         with _told("the image"):
@@ -145,7 +163,7 @@ def make_image(arch: recipe.Architecture, base: Path, image: Path, key: str, *, 
             subprocess.run(
                 [*command, *packing, str(work / "root.erofs"), str(root)], check=True, stdout=subprocess.DEVNULL
             )
-            for name in ("vmlinux", "initrd"):
+            for name in ("vmlinux", "initrd", "packages.json"):
                 os.link(base / name, work / name)
             files = {
                 name: {"size": (work / name).stat().st_size, "sha256": _sha256(work / name)} for name in IMAGE_FILES
@@ -164,6 +182,7 @@ class Tools:
     """Programs of an unpacked tree, run on this machine by the tree's own loader."""
 
     def __init__(self, arch: recipe.Architecture, tree: Path) -> None:
+        """`arch`: this machine's."""
         self._tree = tree
         self._libraries = tree / "usr/lib" / arch.triplet
         self._loader = self._libraries / arch.loader
@@ -174,13 +193,12 @@ class Tools:
         found = next((path for path in paths if path.exists()), paths[0])
         return [str(self._loader), "--argv0", argv0 or name, "--library-path", str(self._libraries), str(found)]
 
-    def libraries(self, program: Path) -> set[str]:
-        """File names of the shared libraries that `program`, an ELF file, needs, theirs included."""
-        listing = subprocess.run(
-            [str(self._loader), "--library-path", str(self._libraries), "--list", str(program)],
-            check=False, capture_output=True, text=True,
-        )  # fmt: skip
-        return {Path(line.split()[0]).name for line in listing.stdout.splitlines() if ".so" in line}
+    def applets(self, busybox: bytes) -> list[str]:
+        """The names of all commands in `busybox`, a program that may be for another processor: those of the tree's own
+        one, which was built in the same way, as far as `busybox` has each of these names too."""
+        own = self._tree / "usr/bin/busybox"
+        listing = subprocess.run([str(own), "--list"], check=True, capture_output=True, text=True).stdout
+        return [name for name in listing.split() if b"\0" + name.encode() + b"\0" in busybox]
 
     def compile_python(self, root: Path, *folders: Path) -> None:
         """Byte code beside the sources, valid by itself: nothing in the guest looks at the sources' times.
@@ -192,63 +210,18 @@ class Tools:
         subprocess.run(command, check=True, env=environ)
 
 
-def _debian(arch: recipe.Architecture, packages: tuple[str, ...], into: Path) -> None:
-    """Unpack `packages` and what they depend on. Nothing of theirs is run."""
-    mirror = _mirror()
-    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    signed = f"Signed-By: {keyring}\n" if keyring.exists() else ""
-    suites = f"{recipe.SUITE} {recipe.SUITE}-updates"
-    into.mkdir()
-    sources = into.with_suffix(".sources")
-    sources.write_text(f"Types: deb\nURIs: {mirror}\nSuites: {suites}\nComponents: main\n{signed}")
-    tar = into.with_suffix(".tar")
-    command = ["mmdebstrap", "--quiet", "--variant=extract", f"--architectures={arch.debian}"]
-    command += [f"--include={','.join(packages)}", recipe.SUITE, str(tar), str(sources)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-3:]
-        raise BuildError(f"mmdebstrap from {mirror} failed: {' / '.join(said)}")
-    subprocess.run(
-        ["tar", "-xf", str(tar), "-C", str(into), "--no-same-owner", "--delay-directory-restore", "--exclude=./dev"],
-        check=True,
-    )
-    tar.unlink()
-
-
-def _mirror() -> str:
-    """The Debian mirror that this machine's apt uses, else Debian's own."""
-    lists = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    for file in lists:
-        if file.suffix not in (".list", ".sources") or not file.is_file():
-            continue
-        for word in file.read_text().split():
-            url = word.rstrip("/")
-            if url.startswith(("http://", "https://")) and url.endswith("/debian") and "snapshot." not in url:
-                return url
-    return "http://deb.debian.org/debian"
-
-
-def _wheels(arch: recipe.Architecture, into: Path) -> None:
-    """PyPI's packages that the engine needs, at the versions of the lock file, for the guest's Python."""
-    command = [str(_uv()), "pip", "install", "--quiet", "--target", str(into), "--python-version", "3.13"]
-    command += ["--python-platform", arch.wheels, "--only-binary", ":all:", "--extra", "agent"]
-    command += ["-r", str(PROJECT / "pyproject.toml"), "--constraint", str(PROJECT / "requirements.lock")]
-    subprocess.run(command, check=True)
-
-
 def _copy_wheels(wheels: Path, into: Path) -> None:
     def dropped(_folder: str, names: list[str]) -> set[str]:
         return {name for name in names if any(fnmatch.fnmatch(name, one) for one in recipe.WHEEL_DROPPED)}
 
     shutil.copytree(wheels, into, ignore=dropped)
     for library in into.rglob("*.so"):
-        if strip := shutil.which("strip"):  # zstandard's carries 20 MB of debug information
-            subprocess.run([strip, "--strip-unneeded", str(library)], check=True)
+        library.write_bytes(elf.stripped(library.read_bytes()))  # zstandard's carries 20 MB of debug information
 
 
 def _assemble(arch: recipe.Architecture, debian: Path, root: Path, tools: Tools) -> None:
     """Pick the programs of the recipe, with the libraries that they and PyPI's packages in `root` need, and write the
-    system's own few files."""
+    system's own few files. Raises BuildError."""
     usr = root / "usr"
     library = Path("lib") / arch.triplet
     for folder in ("bin", "sbin", "lib64", "lib/openssh", "lib/cove/bin", "share", str(library)):
@@ -266,25 +239,24 @@ def _assemble(arch: recipe.Architecture, debian: Path, root: Path, tools: Tools)
         shutil.copy2(debian / "usr" / program, usr / program)
     _copy_stdlib(debian / "usr/lib" / recipe.PYTHON, usr / "lib" / recipe.PYTHON)
 
-    elf = [debian / "usr" / program for program in programs if program.name != "busybox"]
-    elf += (usr / "lib" / recipe.PYTHON).rglob("*.so")
-    elf += (usr / "lib/python3").rglob("*.so")
-    elf += [debian / "usr" / library / name for name in recipe.OPENED_LIBRARIES]
-    with ThreadPoolExecutor(2) as pool:
-        names = set().union(*pool.map(tools.libraries, elf)) | {arch.loader, *recipe.OPENED_LIBRARIES}
+    dynamic = [debian / "usr" / program for program in programs if program.name != "busybox"]
+    dynamic += (usr / "lib" / recipe.PYTHON).rglob("*.so")
+    dynamic += (usr / "lib/python3").rglob("*.so")
+    dynamic += [debian / "usr" / library / name for name in recipe.OPENED_LIBRARIES]
+    names = elf.libraries(dynamic, debian / "usr" / library) | {arch.loader, *recipe.OPENED_LIBRARIES}
     for name in sorted(names):
         source = debian / "usr" / library / name
         if source.exists():
             shutil.copy2(source, usr / library / name)  # follows the link: the file gets the name that is asked for
-    (usr / "lib64" / arch.loader).symlink_to(f"../{library}/{arch.loader}")
+    loader = usr / arch.loader_folder / arch.loader
+    loader.symlink_to(os.path.relpath(usr / library / arch.loader, loader.parent))
 
     for folder in ("bin", "sbin", "lib", "lib64"):
         (root / folder).symlink_to(f"usr/{folder}")
     for name, target in recipe.PROGRAM_LINKS.items():
         folder = "sbin" if (usr / "sbin" / target).exists() else "bin"
         (usr / "sbin" / name).symlink_to(f"../{folder}/{target}")
-    applets = subprocess.run([str(usr / "bin/busybox"), "--list"], check=True, capture_output=True, text=True)
-    for applet in applets.stdout.split():
+    for applet in tools.applets((usr / "bin/busybox").read_bytes()):
         if not any(
             (usr / folder / applet).is_symlink() or (usr / folder / applet).exists() for folder in ("bin", "sbin")
         ):
@@ -345,9 +317,9 @@ def _initrd(modules: Modules, root: Path, into: Path) -> None:
     into.write_bytes(packed.stdout)
 
 
-def _install_agent(root: Path) -> None:
+def _install_agent(arch: recipe.Architecture, root: Path) -> None:
     """Our engine, as the wheel of this project: package `vmagent` and its commands."""
-    packages = root / "usr/lib/python3/dist-packages"
+    installed = root / "usr/lib/python3/dist-packages"
     with tempfile.TemporaryDirectory(prefix="cove-wheel-") as scratch_name:
         # Built from a copy: setuptools writes into the tree it builds from, and reuses what it finds there.
         scratch = Path(scratch_name)
@@ -355,7 +327,7 @@ def _install_agent(root: Path) -> None:
         shutil.copytree(PROJECT / "vmagent", source / "vmagent", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy2(PROJECT / name, source / name)
-        command = [str(_uv()), "build", "--quiet", "--wheel", "--no-build-isolation", "--offline"]
+        command = [str(packages.uv()), "build", "--quiet", "--wheel", "--no-build-isolation", "--offline"]
         command += ["--python", sys.executable, "-o", str(scratch), str(source)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         wheels = list(scratch.glob("cove-*.whl"))
@@ -364,9 +336,12 @@ def _install_agent(root: Path) -> None:
         with zipfile.ZipFile(wheels[0]) as wheel:
             for member in wheel.infolist():
                 if member.filename.startswith("vmagent/"):
-                    wheel.extract(member, packages)
-    for program in (packages / "vmagent/native/bin").glob("*"):
-        program.chmod(0o755)  # zipfile extracts without modes
+                    wheel.extract(member, installed)
+    for program in (installed / "vmagent/native/bin").glob("*"):
+        if program.name.endswith(f"-{arch.machine}"):
+            program.chmod(0o755)  # zipfile extracts without modes
+        else:
+            program.unlink()
     scripts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]
     for name, entry in scripts.items():
         module, _, function = entry.partition(":")
@@ -408,7 +383,7 @@ def _base_inputs(arch: recipe.Architecture) -> Iterator[tuple[str, bytes]]:
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     yield "agent", json.dumps([arch.debian, extras["agent"]]).encode()
     yield "lock", (PROJECT / "requirements.lock").read_bytes()
-    for name in ("recipe.py", "kernel.py", "build.py", "files/initrd-init"):
+    for name in ("recipe.py", "kernel.py", "packages.py", "elf.py", "build.py", "files/initrd-init"):
         yield name, (HERE / name).read_bytes()
 
 
@@ -471,7 +446,7 @@ def _sweep(keep: set[str]) -> None:
     )
     bases = [path for path in entries if path.name.startswith("base-")]
     images = [path for path in entries if not path.name.startswith("base-")]
-    for path in (*bases[2:], *images[KEPT_IMAGES:]):
+    for path in (*bases[KEPT_BASES:], *images[KEPT_IMAGES:]):
         if path.name not in keep:
             shutil.rmtree(path)
 
@@ -486,10 +461,6 @@ def _told(what: str) -> Iterator[None]:
 def _need(*programs: str) -> None:
     if missing := [name for name in programs if not shutil.which(name)]:
         raise BuildError(f"needs {', '.join(missing)}: run packaging/debian-deps.sh")
-
-
-def _uv() -> Path:
-    return Path(sys.prefix) / "bin" / "uv"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The kernel's parts of the image: an uncompressed vmlinux, the modules that are kept, the initrd."""
+"""The kernel's parts of the image: an uncompressed kernel, the modules that are kept, the initrd."""
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import struct
 import subprocess
@@ -10,6 +11,19 @@ from pathlib import Path
 import zstandard
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def bootable(packed: bytes) -> bytes:
+    """The kernel as QEMU starts it without firmware, of a file that Debian has as /boot/vmlinuz. Raises ValueError.
+
+    For ARM that is the file itself, an "Image" (Documentation/arch/arm64/booting.rst: magic at 56), or that in gzip.
+    """
+    image = gzip.decompress(packed) if packed.startswith(b"\x1f\x8b") else packed
+    if image[56:60] == b"ARM\x64":
+        return image
+    if image[0x202:0x206] == b"HdrS":
+        return unpack_vmlinux(image)
+    raise ValueError(f"no kernel of a known form: it begins with {packed[:4].hex()}")
 
 
 def unpack_vmlinux(bzimage: bytes) -> bytes:

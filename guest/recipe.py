@@ -30,6 +30,7 @@ class Architecture(NamedTuple):
     wheels: str
     triplet: str
     loader: str
+    loader_folder: str  # where programs look for the loader, below /usr
     kernel_package: str
 
 
@@ -40,8 +41,18 @@ ARCHITECTURES = {
         wheels="x86_64-manylinux_2_28",
         triplet="x86_64-linux-gnu",
         loader="ld-linux-x86-64.so.2",
+        loader_folder="lib64",
         # Not the cloud flavour: it has no 9p and fewer drivers for other hypervisors.
         kernel_package="linux-image-amd64",
+    ),
+    "arm64": Architecture(
+        debian="arm64",
+        machine="aarch64",
+        wheels="aarch64-manylinux_2_28",
+        triplet="aarch64-linux-gnu",
+        loader="ld-linux-aarch64.so.1",
+        loader_folder="lib",
+        kernel_package="linux-image-arm64",
     ),
 }
 

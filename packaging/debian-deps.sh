@@ -2,15 +2,18 @@
 # Install the Debian packages that `make run` needs, and with the argument `test` those of `make test` too.
 # Does nothing, and needs no network, where all are there. Root, or sudo.
 set -euo pipefail
+own_qemu=qemu-system-x86
+[ "$(dpkg --print-architecture)" != arm64 ] || own_qemu=qemu-system-arm
 run=(
   python3 python3-venv ca-certificates make
-  qemu-system-x86 qemu-utils                                  # the VM
+  "$own_qemu" qemu-utils                                      # the VM
   mmdebstrap cpio zstd lz4 xz-utils binutils debian-archive-keyring # its image
   libnftables1 procps iproute2                                # the engine natively
   libegl1 libgl1 libxkbcommon-x11-0 libdbus-1-3 libfontconfig1 # the window
   libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
 )
 test=(
+  qemu-system-x86 qemu-system-arm                   # the VM of both processors
   busybox-static docker-registry                    # an image's content and a real registry
   xvfb xauth x11-utils fonts-inter fonts-jetbrains-mono # a screen, and the fonts of the pictures
   dbus libxtst6                                     # a tray, and keys pressed in a real process

@@ -17,7 +17,10 @@ class Linux(Posix):
 
     name = "linux"
     accelerators: tuple[str, ...] = ("kvm",)
-    qemu_hint = "Install it: apt install qemu-system-x86 qemu-utils (Debian, Ubuntu) or dnf install qemu-system-x86"
+    qemu_hint = (
+        "Install it: apt install qemu-system-x86 qemu-utils (Debian, Ubuntu) or dnf install qemu-system-x86; "
+        "on ARM qemu-system-arm, or qemu-system-aarch64"
+    )
 
     def __init__(self) -> None:
         self._hangups: _HangupWatch | None = None

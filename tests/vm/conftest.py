@@ -20,10 +20,12 @@ from desktop.client.host import HostClient, HostState
 from desktop.client.http import ConnectionFailed, Endpoint
 from desktop.client.starting import ensure_vm, host_client
 from desktop.paths import HostPaths, host_paths
+from desktop.vm.image import host_architecture
 from tests.support.limits import HANG_S
 from tests.support.tools import ROOT, docker_cli
 
-BUILD_LIMIT_S = 240
+ARCHITECTURES = ("amd64", "arm64")
+BUILD_LIMIT_S = 600
 COMMAND_LIMIT_S = HANG_S
 
 
@@ -133,11 +135,24 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def build_image(architecture: str) -> Path:
+    """The folder of the guest image for `architecture`, built from these sources as far as they have changed. Raises
+    CalledProcessError."""
+    make = ["make", "-s", "-C", str(ROOT / "guest"), f"PYTHON={sys.executable}", f"ARCH={architecture}"]
+    subprocess.run(make, check=True, timeout=BUILD_LIMIT_S)
+    return ROOT / "guest" / "build" / architecture
+
+
+@pytest.fixture(scope="session", params=ARCHITECTURES)
+def each_image(request: pytest.FixtureRequest) -> Path:
+    """The guest image of each architecture in turn."""
+    return build_image(str(request.param))
+
+
 @pytest.fixture(scope="session")
 def guest_image() -> Path:
     """The folder of the guest image, built from these sources as far as they have changed."""
-    subprocess.run(["make", "-s", "-C", ROOT / "guest", f"PYTHON={sys.executable}"], check=True, timeout=BUILD_LIMIT_S)
-    return ROOT / "guest" / "build" / "amd64"
+    return build_image(host_architecture())
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def test_the_machine_is_that_of_one_version_of_qemu() -> None:
 def test_an_arm_guest_has_the_machine_and_console_of_its_kind() -> None:
     arm = Hardware("arm64", "tcg", 1024, 1)
     command = vm_command(Path("qemu"), arm, files("darwin"))
-    assert (value(command, "-M"), value(command, "-cpu")) == ("virt", "cortex-a72")
+    assert (value(command, "-M"), value(command, "-cpu")) == ("virt", "max,pauth-impdef=on")
     assert not [word for word in command if word.startswith("vmgenid")], "QEMU has none for ARM"
     assert "pvpanic-pci" in command
     assert "console=ttyAMA0" in value(command, "-append")
