@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from desktop.cli import buildcontext, cacheflags
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.client import logins
 from desktop.client.engine import StreamFailed
 
 if TYPE_CHECKING:
@@ -99,11 +100,11 @@ def main(argv: Sequence[str], app: App) -> int:
         "/build",
         {**query, "dockerfile": name, "remote": where if pieces is None else None},
         data=pieces,
-        headers={"Content-Type": "application/x-tar"},
+        headers={"Content-Type": "application/x-tar", **logins.headers_of_build()},
     )
     if flags.on("check"):
         return _show_check(answers)
-    shown = _Steps(quiet=flags.on("quiet"))
+    shown = _Steps(quiet=flags.on("quiet"), as_sent=app.environ.get("DOCKER_BUILDKIT") == "0")
     try:
         for answer in answers:
             shown.take(answer)
@@ -179,8 +180,10 @@ def _ulimit(text: str) -> dict[str, Any]:
 class _Steps:
     """Prints the steps of the classic stream on a time line."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, as_sent: bool) -> None:
+        """`as_sent`: print the lines as the engine sends them, for scripts that read those of docker's old builder."""
         self._quiet = quiet
+        self._as_sent = as_sent
         self.text = ""  # of the latest step
         self.image_id = ""
         self._began = time.monotonic()
@@ -197,7 +200,9 @@ class _Steps:
         if step := _STEP.match(text):
             self.text = step[3].rstrip("\n")
             self._began, self._is_open, self._is_cached = time.monotonic(), True, False
-            print(f"[{step[1]}/{step[2]}] {self.text}")
+            sys.stdout.write(text if self._as_sent else f"[{step[1]}/{step[2]}] {self.text}\n")
+        elif self._as_sent:
+            sys.stdout.write(text)
         elif text == " ---> Using cache\n":
             self._is_cached = True
         elif text.startswith(" ---> Running in "):
@@ -210,7 +215,7 @@ class _Steps:
 
     def end_step(self, how: str) -> None:
         """The step that is shown has ended; once."""
-        if self._is_open and not self._quiet:
+        if self._is_open and not self._quiet and not self._as_sent:
             print(f"      {how}")
         self._is_open = False
 

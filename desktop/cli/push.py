@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.progress import PullView
-from desktop.client import reference
+from desktop.client import logins, reference
 from desktop.client.api import path_part
 from desktop.client.engine import PullStream
 
@@ -23,7 +23,6 @@ SPEC = Spec(
     most=1,
     flags=(Flag("quiet", "q", help="Print the image's name and nothing else"),),
 )
-_NO_LOGIN = "e30="  # base64 of {}: the header is required, and there are no credentials
 
 
 def main(argv: Sequence[str], app: App) -> int:
@@ -33,11 +32,12 @@ def main(argv: Sequence[str], app: App) -> int:
     if not wanted.tag and not quiet:
         print("Using default tag: latest", flush=True)
     view = PullView(sys.stdout)
+    auth = logins.header_for(wanted.repository) or logins.encoded({})  # the header is required
     response = app.client().call(
         "POST",
         f"/images/{path_part(wanted.repository)}/push",
         query={"tag": wanted.version},
-        headers={"X-Registry-Auth": _NO_LOGIN},
+        headers={"X-Registry-Auth": auth},
     )
     with PullStream(response) as lines:
         try:

@@ -49,7 +49,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], least_wi
     ]
     for row in (headings, *rows):
         cells = [f"{cell:<{widths[n]}}" if n < len(headings) - 1 else cell for n, cell in enumerate(row)]
-        print("".join(cells).rstrip() if not cells[-1] else "".join(cells))
+        print("".join(cells))
 
 
 _STEPS: Sequence[tuple[float, Callable[[float], str]]] = (

@@ -263,9 +263,15 @@ class EngineClient(ApiClient):
         self.request("POST", f"/images/{path_part(image)}/tag", {"repo": repository, "tag": tag})
 
     def pull(self, ref: str, *, platform: str | None = None, auth: str | None = None) -> PullStream:
-        """The lines of a pull. Raises reference.InvalidReference, ApiError; StreamFailed while iterating."""
+        """The lines of a pull. `auth`: X-Registry-Auth; None: the login that docker and cove keep for the registry.
+
+        Raises reference.InvalidReference, ApiError; StreamFailed while iterating.
+        """
+        from desktop.client import logins
+
         wanted = reference.parse(ref)
         query = {"fromImage": wanted.repository, "tag": wanted.version, "platform": platform}
+        auth = auth or logins.header_for(wanted.repository)
         headers = {"X-Registry-Auth": auth} if auth else None
         return PullStream(self.call("POST", "/images/create", query=query, headers=headers))
 

@@ -14,7 +14,7 @@ import structlog
 from vmagent.errors import BadRequest, Conflict, NotFound
 from vmagent.helpers.pool import run_with_input, run_with_output
 from vmagent.images import config as image_config
-from vmagent.images import hello, removal, views
+from vmagent.images import hello, removal, search, views
 from vmagent.images.changes import apply_changes
 from vmagent.images.config import timestamp
 from vmagent.images.faults import ImageFault
@@ -302,6 +302,24 @@ class ImageStore:
         }
         token: str = (await self._store.pool.run(job))["identity_token"]
         return token
+
+    async def search(
+        self, term: str, limit: int, filters: Mapping[str, Sequence[str]], auth: Mapping[str, Any] | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Images that a registry's index knows by `term`, which may begin with the registry. Raises BadRequest,
+        EngineError in docker's words."""
+        search.check(limit, filters)
+        domain, name = search.split(term)
+        job = {
+            "op": "search",
+            "domain": domain,
+            "path": "",
+            "term": name,
+            "limit": limit,
+            "hosts": self._store.hosts.to_json(),
+            "auth": dict(auth or {}),
+        }
+        return search.chosen((await self._store.pool.run(job))["results"], filters)
 
     async def distribution(self, ref: str, auth: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The API's DistributionInspect of a reference, by its registry. Raises BadRequest, NotFound, Unauthorized,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
 import requests
 import urllib3
@@ -26,11 +26,13 @@ from vmagent.images.hosts import Endpoint, RegistryHosts
 from vmagent.images.ingest import Expected
 from vmagent.images.manifests import MANIFEST_TYPES
 from vmagent.images.platforms import INDEX_TYPES
+from vmagent.images.reference import DEFAULT_DOMAIN
 from vmagent.images.transport import CONNECT_S, READ_S, reason
 
 BLOCK = 256 << 10
 MAX_MANIFEST = 4 << 20  # distribution-spec, "Pushing Manifests": registries need not take more
 _TRIES = 4
+_HUB_INDEX = "https://index.docker.io"
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *sorted(INDEX_TYPES)))
 
 
@@ -128,8 +130,8 @@ class Registry:
     ) -> requests.Response:
         """One call, with authentication where it is asked for; the response's body is not read yet.
 
-        `url` is below /v2/<path>/, or absolute. `body` gives the body anew for each try. Raises ImageFault for any
-        status not in `expect`, with the registry's own words.
+        `url` is below /v2/<path>/, a path of the server (with a slash), or absolute. `body` gives the body anew for
+        each try. Raises ImageFault for any status not in `expect`, with the registry's own words.
         """
         for attempt in range(2):
             response = self._send(method, url, headers or {}, body() if callable(body) else body)
@@ -147,7 +149,7 @@ class Registry:
         if self.authorization:
             sent["Authorization"] = self.authorization
         while True:
-            full = url if "://" in url else f"{self._base}/v2/{self.path}{'/' if self.path else ''}{url}"
+            full = self._absolute(url)
             if _server_of(urlsplit(full)) != _server_of(urlsplit(self._base)):
                 sent.pop("Authorization", None)  # another host's upload has no use for it, nor has one without TLS
             try:
@@ -164,6 +166,11 @@ class Registry:
                 raise ImageFault(f'{method.capitalize()} "{full}": {self._why(e)}') from e
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as e:
                 raise ImageFault(f'{method.capitalize()} "{full}": {self._why(e)}') from e
+
+    def _absolute(self, url: str) -> str:
+        if "://" in url:
+            return url
+        return self._base + (url if url.startswith("/") else f"/v2/{self.path}{'/' if self.path else ''}{url}")
 
     def _why(self, error: Exception) -> str:
         """What the network said, of the host that was asked: a redirect may have led to another one."""
@@ -346,6 +353,18 @@ class Registry:
                             f"blob {expected.digest} broke off at {at} of {expected.size} bytes: {self._why(e)}"
                         ) from e
                     time.sleep(0.1 * 3**failures)
+
+    def search(self, term: str, limit: int) -> list[Mapping[str, Any]]:
+        """What the registry's index knows of `term`: docker's v1 API, "Search", which the Hub and some registries have.
+        Raises ImageFault."""
+        query = urlencode({"q": term, "n": limit})
+        base = _HUB_INDEX if self.domain == DEFAULT_DOMAIN else ""
+        response = self.request("GET", f"{base}/v1/search?{query}", doing="search")
+        try:
+            results = json.loads(self._small(response, MAX_MANIFEST, "search"))["results"]
+            return [result for result in results if isinstance(result, dict)]
+        except (ValueError, KeyError, TypeError) as e:
+            raise ImageFault(f"search at {self.domain}: not the results of a search: {e}") from e
 
     def tags(self) -> list[str]:
         """All tags of the repository: distribution-spec, "Listing Tags". Raises ImageFault."""

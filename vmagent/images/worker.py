@@ -124,6 +124,10 @@ class Worker:
     def op_tags(self, job: Message, fds: list[int]) -> Message:
         return {"tags": _first_of(job, Registry.tags)[0]}
 
+    def op_search(self, job: Message, fds: list[int]) -> Message:
+        with _registry(job) as registry:
+            return {"results": registry.search(job["term"], job["limit"])}
+
     def op_describe(self, job: Message, fds: list[int]) -> Message:
         """What a reference points to at its registry."""
         reference = Reference(job["domain"], job["path"], job["tag"], job["digest"])

@@ -11,6 +11,7 @@ from vmagent.api.router import Router
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotImplementedHere
+from vmagent.images import search
 
 LIST_FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
 PRUNE_FILTERS = frozenset(("dangling", "label", "label!", "until"))
@@ -103,7 +104,12 @@ class _Images:
         return json_response(await self._engine.images.prune(filters(request.query, PRUNE_FILTERS)))
 
     async def search(self, request: Request) -> Response:
-        raise NotImplementedHere("searching Docker Hub is not supported")
+        query = request.query
+        limit = query.integer("limit") if query.get("limit") else search.LIMIT
+        found = await self._engine.images.search(
+            query.get("term") or "", limit or 0, filters(query, search.FILTERS), registry_auth(request)
+        )
+        return json_response(found)
 
     async def distribution(self, request: Request) -> Response:
         images = self._engine.images
