@@ -39,13 +39,17 @@ _MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 
 
 class PullProgress(NamedTuple):
-    """One line of a pull. `id` is a layer's first 12 hex digits, or the tag, or empty."""
+    """One line of a pull. `id` is a layer's first 12 hex digits, or the tag, or empty.
+
+    `size` is the layer's download in bytes, told once by Cove's engine before it begins; else 0.
+    """
 
     id: str
     status: str
     current: int
     total: int
     is_progress: bool  # it replaces the previous line with the same id; else it is a message
+    size: int = 0
 
 
 class EngineClient(ApiClient):
@@ -288,6 +292,7 @@ class PullStream(JsonStream):
                 int((detail or {}).get("current") or 0),
                 int((detail or {}).get("total") or 0),
                 detail is not None,
+                int(line.get("size") or 0),
             )
 
 

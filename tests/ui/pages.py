@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import TypeVar
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
@@ -10,15 +12,21 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QApplication, 
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
+from desktop.ui.activity.page import ActivityPage as ActivityView
+from desktop.ui.containers.detail import DetailPage as DetailView
 from desktop.ui.containers.model import Row
+from desktop.ui.containers.page import ContainersPage as ContainersView
 from desktop.ui.feed.facts import EnginePhase
+from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.kit.dialogs import Dialog
+from desktop.ui.kit.page import Page
 from desktop.ui.run.options import RunWish
+from desktop.ui.run.page import RunPage as RunView
 from desktop.ui.shell.app import Cove
+from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.palette import Palette
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, RIGHT, Hands
 
-PAGES = {"containers": "Containers", "images": "Images", "activity": "Activity"}
 TABS = {"logs": "Logs", "terminal": "Terminal", "overview": "Overview", "inspect": "Inspect"}
 
 
@@ -47,6 +55,23 @@ def field(parent: QWidget, name: str) -> QLineEdit:
     return found
 
 
+P = TypeVar("P", bound=Page)
+KEYS: Mapping[type[Page], str] = {
+    ContainersView: "containers",
+    DetailView: "container",
+    RunView: "run",
+    ImagesView: "images",
+    ActivityView: "activity",
+}
+
+
+def made(cove: Cove, kind: type[P]) -> P:
+    """The page of that class, which is made now if nobody has been there."""
+    page = cove.window.page(KEYS[kind])
+    assert isinstance(page, kind)
+    return page
+
+
 class Window:
     """The whole window on one engine."""
 
@@ -73,7 +98,7 @@ class Window:
 
     @property
     def banner(self) -> str:
-        page = self._cove.containers_page
+        page = made(self._cove, ContainersView)
         return page.banner.title.text() if page.banner.isVisible() else ""
 
     @property
@@ -95,7 +120,7 @@ class Window:
     def go(self, page: str) -> None:
         """Click a page in the sidebar."""
         view = self._cove.window.sidebar.view
-        index = next(i for i in indexes(view.model()) if str(i.data()).startswith(PAGES[page]))
+        index = next(i for i in indexes(view.model()) if str(i.data()).startswith(spec_of(page).title))
         self._hands.click(view.viewport(), view.visualRect(index).center())
         assert self.page == page
 
@@ -112,7 +137,7 @@ class Window:
 
     def run(self, wish: RunWish) -> RunPage:
         """Fill in the run dialog and press Run."""
-        before = len(self._cove.run_page.runs())
+        before = len(self._cove.runs.all())
         self.press_button("Run…")
         dialog = self.dialog()
         self._hands.fill(field(dialog, "Image"), wish.image)
@@ -124,7 +149,7 @@ class Window:
             self._hands.key(self._cove.window, Qt.Key.Key_Tab)
             self._hands.type(port.port)
         self.press("Run")
-        self._qtbot.waitUntil(lambda: len(self._cove.run_page.runs()) > before, timeout=LIMIT_MS)
+        self._qtbot.waitUntil(lambda: len(self._cove.runs.all()) > before, timeout=LIMIT_MS)
         return self.run_page
 
     def open_quick_run(self) -> None:
@@ -197,7 +222,7 @@ class PalettePage:
 class ActivityPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
-        self._page = cove.activity_page
+        self._page = made(cove, ActivityView)
 
     def lines(self) -> list[str]:
         model = self._page.view.model()
@@ -213,8 +238,8 @@ class ActivityPage:
 class ContainersPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
-        self._page = cove.containers_page
-        self._table = cove.containers_page.table
+        self._page = made(cove, ContainersView)
+        self._table = self._page.tree
 
     def rows(self) -> dict[str, str]:
         """The visible names, projects too, each with the state that its row shows."""
@@ -237,6 +262,27 @@ class ContainersPage:
             return row is not None and row.latest is not None
 
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def wait_until_uses(self, name: str, at_least: int) -> None:
+        """Wait until the window knows that the container uses that many bytes of memory."""
+
+        def look() -> bool:
+            row = next((r for r in self._cove.model.rows() if r.container.name == name), None)
+            return row is not None and row.latest is not None and row.latest.memory_bytes >= at_least
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def sort_by(self, title: str) -> None:
+        """Click a column's head."""
+        header, model = self._table.header(), self._table.filter
+        titles = [model.headerData(n, Qt.Orientation.Horizontal) for n in range(header.count())]
+        x = header.sectionPosition(titles.index(title)) + 20
+        self._hands.click(header.viewport(), QPoint(x, header.height() // 2))
+
+    def top_names(self) -> list[str]:
+        """The rows of the first level, in order."""
+        model = self._table.filter
+        return [str(model.index(n, 0).data()) for n in range(model.rowCount())]
 
     def filter(self, text: str) -> None:
         """Type into the page's filter."""
@@ -301,11 +347,29 @@ class ContainersPage:
 
     def press_in_bar(self, text: str) -> None:
         """Click a button of the bar for selected rows."""
+        assert self._page.bulk is not None
         self._hands.click(button(self._page.bulk, text))
 
     @property
     def bulk_text(self) -> str:
-        return self._page.bulk.count.text() if self._page.bulk.isVisible() else ""
+        bulk = self._page.bulk
+        return bulk.count.text() if bulk is not None and bulk.isVisible() else ""
+
+    def bar_offers(self) -> set[str]:
+        """The enabled actions of the bar for selected rows."""
+        assert self._page.bulk is not None
+        buttons = [b for b in self._page.bulk.findChildren(QAbstractButton) if b.isVisible() and b.text()]
+        return {b.accessibleName() for b in buttons if b.isEnabled()}
+
+    @property
+    def filter_text(self) -> str:
+        return self._page.search.text()
+
+    @property
+    def segment(self) -> str:
+        """The chosen segment."""
+        chosen = [b for b in self._page.segments.findChildren(QAbstractButton) if b.isChecked()]
+        return chosen[0].text()
 
     @property
     def accessible_texts(self) -> list[str]:
@@ -324,7 +388,7 @@ def _send_context_menu(viewport: QWidget, at: QPoint) -> None:
 class ImagesPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
-        self._page = cove.images_page
+        self._page = made(cove, ImagesView)
 
     def names(self) -> list[str]:
         return self._page.names()
@@ -337,7 +401,7 @@ class ImagesPage:
 
     def wait_until_used(self, name: str) -> None:
         """Wait until the window shows a container that uses the image."""
-        rows = self._cove.image_model.rows
+        rows = self._cove.image_model.items
         self._qtbot.waitUntil(lambda: any(row.tag == name and row.image.used_by for row in rows()), timeout=LIMIT_MS)
 
     def choose(self, name: str) -> None:
@@ -348,24 +412,33 @@ class ImagesPage:
         self._hands.click(view.viewport(), view.visualRect(index).center())
         self._qtbot.waitUntil(view.hasFocus, timeout=LIMIT_MS)
 
-    def press(self, key: Qt.Key) -> None:
-        self._hands.key(self._cove.window, key)
+    def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self._hands.key(self._cove.window, key, modifiers)
+
+    def filter(self, text: str) -> None:
+        """Type into the page's filter."""
+        self._hands.fill(self._page.search, text)
+
+    @property
+    def bulk_text(self) -> str:
+        bulk = self._page.bulk
+        return bulk.count.text() if bulk is not None and bulk.isVisible() else ""
 
     def wait_until_layers(self) -> list[str]:
-        layers = self._page.detail.layers
+        layers = self._page.card.layers
         self._qtbot.waitUntil(lambda: bool(layers.layers), timeout=LIMIT_MS)
         return [layer.step for layer in layers.layers]
 
     def delete_by_menu(self) -> None:
         """Delete… in the menu of the image that is shown."""
-        self._hands.click(self._page.detail.more)
+        self._hands.click(self._page.card.more)
         self._hands.choose(self._hands.open_menu(), "Delete…")
 
 
 class ContainerPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
-        self._page = cove.detail_page
+        self._page = made(cove, DetailView)
 
     @property
     def name(self) -> str:
@@ -433,20 +506,20 @@ class ContainerPage:
 class RunPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
-        self._page = cove.run_page
+        self._page = made(cove, RunView)
 
     def wait_until_over(self) -> None:
-        self._qtbot.waitUntil(lambda: self._page.runs()[-1].is_over, timeout=LIMIT_MS)
+        self._qtbot.waitUntil(lambda: self._cove.runs.all()[-1].is_over, timeout=LIMIT_MS)
 
     def steps(self) -> dict[str, StepState]:
-        return {name: step.state for name, step in self._page.runs()[-1].steps.items()}
+        return {name: step.state for name, step in self._cove.runs.all()[-1].steps.items()}
 
     def said(self, step: str) -> str:
         """The accessible text of the step's mark."""
         return self._page.steps.marks[step].accessibleName()
 
     def layers(self) -> list[str]:
-        return [layer.word for layer in self._page.runs()[-1].layers.layers.values()]
+        return [layer.word for layer in self._cove.runs.all()[-1].layers.layers.values()]
 
     def wait_until_printed(self, text: str) -> None:
         self._qtbot.waitUntil(lambda: text in self._page.printed.text.toPlainText(), timeout=LIMIT_MS)

@@ -29,6 +29,7 @@ class ScriptedEngine:
 
     def __init__(self, containers: int) -> None:
         self.names = {f"{number:064x}": f"c{number}" for number in range(containers)}
+        self.image_tags = ["busybox:latest"]
         self.requests: list[str] = []
         self.failures: dict[str, list[int]] = {}  # path -> statuses of its next replies
         self.has_usage_stream = True
@@ -70,7 +71,7 @@ class ScriptedEngine:
         if path == "/containers/json":
             return [self._listed(i) for i in self.names]
         if path == "/images/json":
-            return [{"Id": IMAGE, "RepoTags": ["busybox:latest"], "Size": 5, "Created": 1}]
+            return [{"Id": IMAGE, "RepoTags": self.image_tags, "Size": 5, "Created": 1}]
         if path in ("/version", "/info"):
             return {"Version": "1", "NCPU": 2, "MemTotal": 1 << 30}
         if found := re.fullmatch(r"/containers/(\w+)/(json|stats)", path):

@@ -19,10 +19,13 @@ from desktop.ui.activity.model import ActivityModel
 from desktop.ui.containers.filter import ContainerFilter, Segment
 from desktop.ui.containers.model import Column, ContainerModel, Group
 from desktop.ui.feed.facts import Container, Doing, Happening, Image, Port, Usage, ports_of_inspect, ports_of_list
-from desktop.ui.images.model import ImageFilter, ImageModel, ImageSegment
+from desktop.ui.images.model import ImageModel, segments
 from desktop.ui.kit.states import State
+from desktop.ui.kit.table import RowFilter
+from desktop.ui.kit.words import natural
 from desktop.ui.run.run import LayerModel
-from desktop.ui.shell.sidebar import PageEntry, PagesModel
+from desktop.ui.shell.pages import spec_of
+from desktop.ui.shell.sidebar import PagesModel
 from tests.ui.pages import indexes
 
 
@@ -199,7 +202,7 @@ def test_members_of_projects_are_found_without_a_search_too(qtbot: QtBot) -> Non
     assert counted.searches == 0
     assert [str(i.data()) for i in indexes(rows)] == [
         "p3",
-        *sorted(each.title for each in many if each.project == "p3"),
+        *sorted((each.title for each in many if each.project == "p3"), key=natural),
     ]
 
 
@@ -207,18 +210,18 @@ def test_images_pages_layers_and_activity_keep_qts_rules(
     keeps_rules: Callable[[QAbstractItemModel], None], qtbot: QtBot
 ) -> None:
     images = ImageModel()
-    shown = ImageFilter(images)
+    shown = RowFilter(images, segments())
     keeps_rules(images)
-    images.load(
+    images.load_images(
         [
             Image(id="sha256:aa", tags=("b:1", "a:1"), size=10, created_s=0),
             Image(id="sha256:bb", tags=(), size=5, created_s=0),
         ]
     )
-    images.load([Image(id="sha256:aa", tags=("a:1",), size=10, created_s=0, used_by=("x",))])
-    shown.choose("", ImageSegment.IN_USE)
-    assert [str(i.data()) for i in indexes(shown)] == ["a:1"]
-    pages = PagesModel([PageEntry("images", "Images", "stack")])
+    images.load_images([Image(id="sha256:aa", tags=("a:1",), size=10, created_s=0, used_by=("x",))])
+    shown.choose("", 1)
+    assert [segments()[1].title, *(str(i.data()) for i in indexes(shown))] == ["In use", "a:1"]
+    pages = PagesModel([spec_of("images")])
     keeps_rules(pages)
     pages.set_count("images", 4)
     layers = LayerModel()

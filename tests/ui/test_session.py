@@ -133,9 +133,9 @@ def test_an_event_of_an_image_costs_the_list_of_images(follow: Follow) -> None:
     followed.session.open()
     followed.wait_until_complete()
     followed.new_requests()
-    followed.images = []
+    followed.engine.image_tags = ["busybox:latest", "busybox:2"]
     followed.engine.publish("image", "tag", IMAGE)
-    followed.wait(lambda: followed.images)
+    followed.wait(lambda: len(followed.images[0].tags) == 2)
     assert followed.images[0].used_by == ("c0", "c1", "c2")
     assert followed.new_requests() == ["/images/json"]
 

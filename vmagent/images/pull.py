@@ -76,7 +76,7 @@ class Pull:
             if layer["diff_id"] in store.layers:
                 self._say(layer, "Already exists")
             elif layer["diff_id"] not in {other["diff_id"] for other in missing}:
-                self._say(layer, "Pulling fs layer", {})
+                self._say(layer, "Pulling fs layer", {}, size=layer["size"])
                 missing.append(layer)
         for layer in missing[store.pool.size :]:
             self._say(layer, "Waiting", {})
@@ -122,8 +122,9 @@ class Pull:
         self._say(layer, "Extracting", {"current": layer["size"], "total": layer["size"]})
         self._say(layer, "Pull complete", {})
 
-    def _say(self, layer: Mapping[str, Any], status: str, detail: Mapping[str, int] | None = None) -> None:
-        self._lines.put_nowait({"status": status, "progressDetail": detail or {}, "id": hex_of(layer["digest"])[:12]})
+    def _say(self, layer: Mapping[str, Any], status: str, detail: Mapping[str, int] | None = None, **more: int) -> None:
+        line = {"status": status, "progressDetail": detail or {}, "id": hex_of(layer["digest"])[:12]}
+        self._lines.put_nowait({**line, **more})
 
 
 async def pull(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import (
@@ -141,6 +141,11 @@ class ActivityModel(QAbstractListModel):
         if self._kind and happening.kind != self._kind:
             return False
         return not self._text or self._text in sentence(happening).lower()
+
+    def counts(self, kinds: Sequence[str]) -> list[int]:
+        """How many events there are of each of `kinds`; the empty kind is all of them."""
+        known = Counter(happening.kind for happening in self._all)
+        return [known[kind] if kind else len(self._all) for kind in kinds]
 
     @property
     def total(self) -> int:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import (
     QModelIndex,
     QRect,
     QRectF,
     QSize,
     Qt,
-    Signal,
 )
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
-    QHBoxLayout,
     QListView,
-    QStackedLayout,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -24,10 +23,10 @@ from PySide6.QtWidgets import (
 
 from desktop.ui.activity.model import ActivityModel, HappeningRole, Index, sentence, tone
 from desktop.ui.feed.facts import Happening
-from desktop.ui.kit.buttons import Segments
-from desktop.ui.kit.cards import Card, EmptyPage, Field
+from desktop.ui.kit.cards import Card, EmptyPage
 from desktop.ui.kit.icons import Icons
-from desktop.ui.kit.page_head import PageHead
+from desktop.ui.kit.listing import ListPage
+from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import clock_ms, counted, short_id, tr
 
@@ -80,70 +79,58 @@ class _Delegate(QStyledItemDelegate):
         painter.restore()
 
 
-class ActivityPage(QWidget):
-    """Signals: container_asked(id)."""
+class ActivityPage(ListPage):
+    """What the engine did, newest first."""
 
-    container_asked = Signal(str)
-
-    def __init__(self, theme: Theme, icons: Icons, model: ActivityModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("page")
+    def __init__(self, desk: Desk, model: ActivityModel, parent: QWidget | None = None) -> None:
+        super().__init__(
+            desk,
+            title=tr("Activity"),
+            segments=(tr("All"), tr("Containers"), tr("Images"), tr("Networks"), tr("Volumes")),
+            which=tr("Which events"),
+            hint=tr("Filter by name or word"),
+            parent=parent,
+        )
         self._model = model
-        column = QVBoxLayout(self)
-        column.setContentsMargins(24, 0, 24, 16)
-        column.setSpacing(0)
-        head = PageHead(theme, tr("Activity"))
-        self.summary = head.summary
-        column.addLayout(head)
-        tools = QHBoxLayout()
-        tools.setContentsMargins(0, 0, 0, 12)
-        tools.setSpacing(12)
-        names = (tr("All"), tr("Containers"), tr("Images"), tr("Networks"), tr("Volumes"))
-        self.segments = Segments(theme, names, tr("Which events"))
-        self.search = Field(theme, icons, tr("Filter by name or word"), "funnel-simple")
-        self.search.setFixedWidth(232)
-        tools.addWidget(self.segments)
-        tools.addWidget(self.search)
-        tools.addStretch(1)
-        column.addLayout(tools)
-        body = QWidget()
-        self._stack = QStackedLayout(body)
-        card = Card(theme)
+        card = Card(desk.theme)
         inner = QVBoxLayout(card)
         inner.setContentsMargins(1, 6, 1, 6)
         self.view = QListView()
+        self.view.setObjectName("plainview")
         self.view.setModel(model)
-        self.view.setItemDelegate(_Delegate(theme, icons, self.view))
+        self.view.setItemDelegate(_Delegate(desk.theme, desk.icons, self.view))
         self.view.setUniformItemSizes(True)
         self.view.setMouseTracking(True)
         self.view.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.view.setAccessibleName(tr("Activity"))
         inner.addWidget(self.view)
-        self._stack.addWidget(card)
         empty = EmptyPage(
-            theme, icons, tr("Nothing has happened yet"), tr("What the engine does from now on is listed here.")
+            desk.theme,
+            desk.icons,
+            tr("Nothing has happened yet"),
+            tr("What the engine does from now on is listed here."),
         )
-        self._stack.addWidget(empty)
-        column.addWidget(body, 1)
-        self.table = self.view
-        self.segments.chosen.connect(self._on_filter)
-        self.search.textChanged.connect(self._on_filter)
+        self.build(card, self.view, empty)
         self.view.activated.connect(self._on_activated)
-        model.rowsInserted.connect(self.refresh)
-        model.modelReset.connect(self.refresh)
+        self.watch(model)
         self.refresh()
 
-    def refresh(self) -> None:
+    def choose(self, text: str, segment: int) -> None:
+        self._model.choose(KINDS[segment], text)
+
+    def counts(self) -> Sequence[int]:
+        return self._model.counts(KINDS)
+
+    def shown_count(self) -> int:
+        return self._model.rowCount()
+
+    def summarize(self) -> str:
         total = self._model.total
-        self.summary.setText(
+        return (
             counted(total, "{n} event since the window opened", "{n} events since the window opened") if total else ""
         )
-        self._stack.setCurrentIndex(0 if total else 1)
-
-    def _on_filter(self) -> None:
-        self._model.choose(KINDS[self.segments.current], self.search.text())
 
     def _on_activated(self, index: QModelIndex) -> None:
         happening = index.data(HappeningRole)
         if isinstance(happening, Happening) and happening.kind == "container":
-            self.container_asked.emit(happening.object_id)
+            self.desk.go(Place("container", happening.object_id))

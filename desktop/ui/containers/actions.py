@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QWidget
-
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.facts import Container, Doing
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.dialogs import Question
-from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.menus import Act
+from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
-from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.toasts import Toasts
 from desktop.ui.kit.words import counted, shortened, tr
 
 DOING = {
@@ -23,21 +20,16 @@ DOING = {
     "pause": Doing.PAUSING,
     "resume": Doing.RESUMING,
     "delete": Doing.DELETING,
+    "kill": Doing.STOPPING,
 }
-MenuItem = tuple[str, str, str, str]  # key, icon, text, shortcut
 
 
 class ContainerActions:
     """Start, stop, restart, pause, resume and delete containers. A failure is shown as a toast."""
 
-    def __init__(
-        self, theme: Theme, icons: Icons, model: ContainerModel, session: EngineSession, toasts: Toasts, window: QWidget
-    ) -> None:
-        self._theme, self._icons = theme, icons
-        self._model, self._session, self._toasts, self._window = model, session, toasts, window
-
-    def use(self, session: EngineSession) -> None:
-        self._session = session
+    def __init__(self, desk: Desk, model: ContainerModel, session: EngineSession) -> None:
+        self._theme, self._icons, self._toasts, self._window = desk.theme, desk.icons, desk.toasts, desk.window
+        self._model, self._session = model, session
 
     def ask(self, verb: str, containers: Sequence[Container]) -> None:
         """Do `verb` to each of `containers` whose state allows it; `delete` asks for confirmation first."""
@@ -45,13 +37,8 @@ class ContainerActions:
             self._ask_delete(containers)
             return
         for container in containers:
-            if container.lost or container.doing:
-                continue
-            if verb == "stop" and not container.is_running:
-                continue
-            if verb == "start" and container.is_running:
-                continue
-            self._do(verb, container)
+            if fits(verb, container):
+                self._do(verb, container)
 
     def _do(self, verb: str, container: Container, *, force: bool = False, volumes: bool = False) -> None:
         self._model.ask(container.id, DOING[verb])
@@ -69,6 +56,7 @@ class ContainerActions:
                 "restart": tr("{name} could not be restarted", name=container.name),
                 "pause": tr("{name} could not be paused", name=container.name),
                 "resume": tr("{name} could not be resumed", name=container.name),
+                "kill": tr("{name} could not be killed", name=container.name),
                 "delete": tr("{name} was not deleted", name=container.name),
             }[verb]
             again = (tr("Try again"), lambda: self.ask(verb, [container]))
@@ -123,42 +111,66 @@ class ContainerActions:
             checkbox=tr("Delete its anonymous volumes too"),
         ).open()
 
-    def menu_items(self, container: Container) -> list[MenuItem | None]:
-        """The context menu of `container`; None is a separator."""
+    def acts_on_one(self, container: Container) -> list[Act | None]:
+        """The menu of `container`; None is a separator."""
         if container.lost:
-            return [("copyid", "copy-simple", tr("Copy id"), "")]
-        items: list[MenuItem | None] = []
+            return [Act("copyid", "copy-simple", tr("Copy id"))]
+        acts: list[Act | None] = []
         for number, port in enumerate(container.ports if container.is_running else ()):
-            items.append((f"port:{number}", "arrow-square-out", tr("Open {port}", port=port.host_port), ""))
-            items.append((f"copyport:{number}", "copy-simple", tr("Copy {where}", where=port.where), ""))
-        if items:
-            items.append(None)
-        items.append(("logs", "article", tr("Logs"), "Ctrl+L"))
+            acts.append(Act(f"port:{number}", "arrow-square-out", tr("Open {port}", port=port.host_port)))
+            acts.append(Act(f"copyport:{number}", "copy-simple", tr("Copy {where}", where=port.where)))
+        if acts:
+            acts.append(None)
+        acts.append(Act("logs", "article", tr("Logs"), "Ctrl+L"))
         if container.status == "running":
-            items.append(("terminal", "terminal-window", tr("Terminal"), "Ctrl+T"))
-        items.append(("inspect", "brackets-curly", tr("Inspect"), "Alt+Return"))
-        items.append(None)
-        if container.status == "paused":
-            items.append(("resume", "play", tr("Resume"), ""))
-        if container.is_running:
-            items.append(("stop", "stop", tr("Stop"), "Ctrl+."))
-            items.append(("restart", "arrow-clockwise", tr("Restart"), "Ctrl+Shift+R"))
-        else:
-            items.append(("start", "play", tr("Start"), "Ctrl+."))
-        if container.status == "running":
-            items.append(("pause", "pause", tr("Pause"), ""))
-        items += [None, ("copyid", "copy-simple", tr("Copy id"), "Ctrl+C"), None]
-        items.append(("delete", "trash", tr("Delete…"), "Del"))
-        return items
+            acts.append(Act("terminal", "terminal-window", tr("Terminal"), "Ctrl+T"))
+        acts.append(Act("inspect", "brackets-curly", tr("Inspect"), "Alt+Return"))
+        acts.append(None)
+        acts += self.verbs([container])
+        acts += [None, Act("copyid", "copy-simple", tr("Copy id"), "Ctrl+C")]
+        acts += [Act("copyname", "copy-simple", tr("Copy name")), None]
+        acts.append(Act("delete", "trash", tr("Delete…"), "Del"))
+        return acts
 
-    def menu_of_several(self, containers: Sequence[Container]) -> list[MenuItem | None]:
-        """The context menu of `containers` together: only actions that apply to several."""
-        items: list[MenuItem | None] = []
-        if any(not container.is_running for container in containers):
-            items.append(("start", "play", tr("Start"), ""))
-        if any(container.is_running for container in containers):
-            items.append(("stop", "stop", tr("Stop"), ""))
-            items.append(("restart", "arrow-clockwise", tr("Restart"), "Ctrl+Shift+R"))
-        items += [None, ("copy", "copy-simple", tr("Copy as text"), "Ctrl+C"), None]
-        items.append(("delete", "trash", tr("Delete {n}…", n=len(containers)), "Del"))
-        return items
+    def acts_on_several(self, containers: Sequence[Container]) -> list[Act | None]:
+        """The menu of `containers` together: only actions that apply to several."""
+        acts: list[Act | None] = [*self.verbs(containers)]
+        acts += [None, Act("copy", "copy-simple", tr("Copy as text"), "Ctrl+C"), None]
+        acts.append(Act("delete", "trash", tr("Delete {n}…", n=len(containers)), "Del"))
+        return acts
+
+    @staticmethod
+    def verbs(containers: Sequence[Container]) -> list[Act]:
+        """The verbs that fit the state of at least one of `containers`."""
+        return [act for act in verbs() if any(fits(act.key, container) for container in containers)]
+
+
+def verbs() -> tuple[Act, ...]:
+    """All verbs on containers, in the order of menus and bars."""
+    return (
+        Act("resume", "play", tr("Resume")),
+        Act("start", "play", tr("Start"), "Ctrl+."),
+        Act("stop", "stop", tr("Stop"), "Ctrl+."),
+        Act("restart", "arrow-clockwise", tr("Restart"), "Ctrl+Shift+R"),
+        Act("pause", "pause", tr("Pause")),
+        Act("kill", "lightning-slash", tr("Kill now")),
+    )
+
+
+def fits(verb: str, container: Container) -> bool:
+    """Whether `verb` makes sense in the container's state, with what it is doing."""
+    if container.lost:
+        return False
+    match verb:
+        case "kill":
+            return container.is_running and container.doing in (Doing.STOPPING, Doing.RESTARTING)
+        case "delete":
+            return container.doing is None
+        case "start":
+            return not container.is_running and container.doing is None
+        case "resume":
+            return container.status == "paused" and container.doing is None
+        case "pause":
+            return container.status == "running" and container.doing is None
+        case _:
+            return container.is_running and container.doing is None

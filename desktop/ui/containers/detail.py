@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
-    QMenu,
     QScrollArea,
     QStackedWidget,
     QVBoxLayout,
@@ -32,6 +31,8 @@ from desktop.ui.kit.cards import Card, CardTitle, Chip, CodeWell, ElidedLabel, F
 from desktop.ui.kit.command_text import in_lines, one_line
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.inspect import InspectTab
+from desktop.ui.kit.menus import Act, open_below
+from desktop.ui.kit.page import Desk, Page
 from desktop.ui.kit.tabs import Tabs
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import ago, memory, tr
@@ -126,22 +127,21 @@ class OverviewTab(QScrollArea):
         self.well.set_text(in_lines(words), one_line(words))
 
 
-class DetailPage(QWidget):
-    """Signals: tab_changed(tab), back_asked()."""
+class DetailPage(Page):
+    """Signals: tab_changed(tab)."""
 
     tab_changed = Signal(str)
 
     def __init__(
         self,
-        theme: Theme,
-        icons: Icons,
+        desk: Desk,
         model: ContainerModel,
         actions: ContainerActions,
         session: EngineSession,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self.setObjectName("page")
+        super().__init__(desk, parent)
+        theme, icons = desk.theme, desk.icons
         self._theme, self._icons, self._model, self._actions, self._session = theme, icons, model, actions, session
         self._id = ""
         self._image: tuple[str, dict[str, Any]] = ("", {})  # the id and Config of the image last asked for
@@ -226,8 +226,11 @@ class DetailPage(QWidget):
         return self._id
 
     @property
-    def search(self) -> Field:
+    def search_field(self) -> Field:
         return self.inspect.search if self.tabs.currentIndex() == 3 else self.logs.search
+
+    def first_focus(self) -> QWidget:
+        return self.tabs
 
     def show_place(self, thing: str, tab: str) -> None:
         """Show container `thing`; without a `tab`, the last one shown."""
@@ -348,12 +351,15 @@ class DetailPage(QWidget):
     def _on_more(self) -> None:
         if (container := self._model.container(self._id)) is None:
             return
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        copy = menu.addAction(self._icons.icon("copy-simple"), tr("Copy id"))
-        copy.triggered.connect(lambda: QGuiApplication.clipboard().setText(container.id))
-        menu.addSeparator()
-        delete = menu.addAction(self._icons.icon("trash", "bad"), tr("Delete…"))
-        delete.setEnabled(not container.lost)
-        delete.triggered.connect(lambda: self._ask("delete"))
-        menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+        acts: list[Act | None] = [Act("copyid", "copy-simple", tr("Copy id"))]
+        acts.append(Act("copyname", "copy-simple", tr("Copy name")))
+        if not container.lost:
+            acts += [None, Act("delete", "trash", tr("Delete…"))]
+
+        def chosen(key: str) -> None:
+            if key == "delete":
+                self._ask("delete")
+            else:
+                QGuiApplication.clipboard().setText(container.id if key == "copyid" else container.name)
+
+        open_below(self.more, self._icons, acts, chosen)

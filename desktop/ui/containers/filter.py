@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import IntEnum
 
 from PySide6.QtCore import QObject, QSortFilterProxyModel, Qt
 
-from desktop.ui.containers.model import Column, ContainerModel, Group, Index, Row
+from desktop.ui.containers.model import BY_AMOUNT, Column, ContainerModel, Group, Index, Row
 from desktop.ui.feed.facts import Container
 from desktop.ui.kit.states import State
+from desktop.ui.kit.words import natural
 
 
 class Segment(IntEnum):
@@ -33,8 +34,12 @@ def segment_of(container: Container) -> Segment:
             return Segment.RUNNING
 
 
+Name = tuple[tuple[int, int, str], ...]
+
+
 class ContainerFilter(QSortFilterProxyModel):
-    """The rows that match the page's filter. Projects come first; both kinds are sorted by the chosen column."""
+    """The rows that match the page's filter, sorted by the chosen column. Projects come first, except where an amount
+    decides: there a project has the sum of its containers."""
 
     def __init__(self, source: ContainerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -58,6 +63,10 @@ class ContainerFilter(QSortFilterProxyModel):
             elif node is not None:
                 yield node
 
+    def containers(self, ids: Collection[str]) -> list[Container]:
+        """The containers among `ids` that match the filter, in order."""
+        return [row.container for row in self.rows() if row.container.id in ids]
+
     def rows_of(self, group: Group) -> list[Row]:
         """The rows of a project that match the filter, in order."""
         parent = self.mapFromSource(self._source.index_of(group))
@@ -79,13 +88,15 @@ class ContainerFilter(QSortFilterProxyModel):
         one, other = self._source.node(left), self._source.node(right)
         if one is None or other is None:
             return False
-        if isinstance(one, Group) != isinstance(other, Group):  # projects stay on top in both sort orders
+        column = Column(left.column())
+        if isinstance(one, Group) != isinstance(other, Group) and column not in BY_AMOUNT:
+            # projects stay on top in both sort orders
             return isinstance(one, Group) == (self.sortOrder() == Qt.SortOrder.AscendingOrder)
-        return self._key(one, Column(left.column())) < self._key(other, Column(left.column()))
+        return self._key(one, column) < self._key(other, column)
 
     @staticmethod
-    def _key(node: Group | Row, column: Column) -> tuple[float, str]:
-        name = (node.project if isinstance(node, Group) else node.container.title).lower()
+    def _key(node: Group | Row, column: Column) -> tuple[float, Name]:
+        name = natural(node.project if isinstance(node, Group) else node.container.title)
         if isinstance(node, Group):
             number = {Column.CPU: node.cpu_percent or 0.0, Column.MEMORY: node.memory_bytes or 0.0}.get(column, 0.0)
             return number, name
@@ -100,9 +111,14 @@ class ContainerFilter(QSortFilterProxyModel):
             case Column.PORTS:
                 return float(container.ports[0].host_port if container.ports else 1 << 17), name
             case Column.IMAGE:
-                return 0.0, f"{container.image} {name}"
+                return 0.0, natural(container.image) + name
             case _:
                 return 0.0, name
+
+    def key_of(self, index: Index) -> str:
+        """The id of the container at `index`; empty for a project."""
+        node = self.node(index)
+        return node.container.id if isinstance(node, Row) else ""
 
     def node(self, index: Index) -> Group | Row | None:
         return self._source.node(self.mapToSource(index))

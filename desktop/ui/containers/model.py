@@ -34,6 +34,7 @@ class Column(IntEnum):
 
 
 COLUMNS = len(Column)
+BY_AMOUNT = (Column.CPU, Column.MEMORY)  # the largest first
 
 
 @dataclass(eq=False, slots=True)
@@ -343,7 +344,9 @@ class ContainerModel(QAbstractItemModel):
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> str | None:
+    ) -> str | Qt.SortOrder | None:
+        if role == Qt.ItemDataRole.InitialSortOrderRole and section in BY_AMOUNT:
+            return Qt.SortOrder.DescendingOrder
         if orientation != Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
             return None
         return {

@@ -4,117 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import (
-    QAction,
-    QDesktopServices,
-    QGuiApplication,
-    QKeySequence,
-    QPainter,
-    QPaintEvent,
-    QPen,
-    QResizeEvent,
-)
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from desktop.ui.containers.actions import ContainerActions
+from desktop.ui.containers.actions import ContainerActions, fits, verbs
 from desktop.ui.containers.filter import Segment, segment_of
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.table import ContainerTable
 from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase
-from desktop.ui.kit.buttons import Button, Segments
-from desktop.ui.kit.cards import Banner, EmptyPage, Field, Label, RoundedView
+from desktop.ui.kit.buttons import Button
+from desktop.ui.kit.cards import Banner, EmptyPage, RoundedView
 from desktop.ui.kit.icons import Icons
-from desktop.ui.kit.page_head import PageHead
+from desktop.ui.kit.listing import ListPage
+from desktop.ui.kit.menus import Act, open_menu
+from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.steps import StepList
+from desktop.ui.kit.table import HEAD
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import clock, counted, memory, sentence, tr
 
 HELLO = "cove/hello"
 
 
-class BulkBar(QWidget):
-    """Floats over the lower edge of the table while rows are selected. Signals: asked(action)."""
-
-    asked = Signal(str)
-
-    def __init__(self, theme: Theme, icons: Icons, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        row = QHBoxLayout(self)
-        row.setContentsMargins(28 + 16, 18 + 5, 28 + 5, 38 + 5)
-        row.setSpacing(8)
-        self.count = Label(theme, "", "section")
-        row.addWidget(self.count)
-        row.addSpacing(16)
-        for key, icon, text, kind in (
-            ("stop", "stop", tr("Stop"), "plain"),
-            ("restart", "arrow-clockwise", tr("Restart"), "plain"),
-            ("delete", "trash", tr("Delete…"), "danger"),
-        ):
-            button = Button(theme, icons, text, icon, kind="danger" if kind == "danger" else "plain")
-            button.clicked.connect(lambda _=False, k=key: self.asked.emit(k))
-            row.addWidget(button)
-        row.addSpacing(14)
-        close = Button(theme, icons, icon="x", kind="ghost", name=tr("Select none"))
-        close.clicked.connect(lambda: self.asked.emit("none"))
-        row.addWidget(close)
-        theme.changed.connect(self.update)
-        self.hide()
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = self.rect().adjusted(28, 18, -28, -38)
-        self._theme.draw_shadow(painter, box)
-        painter.setPen(QPen(self._theme.colour("line2"), 1))
-        painter.setBrush(self._theme.brush("raised"))
-        painter.drawRoundedRect(QRectF(box).adjusted(0.5, 0.5, -0.5, -0.5), 10, 10)
-
-
-class ContainersPage(QWidget):
+class ContainersPage(ListPage):
     """The Containers page.
 
-    Signals: opened(container id, tab), run_asked(image or ""), sight_changed() when other rows are visible,
-    retry_asked(wanted): start or reach the engine; False: stop trying.
+    Signals: run_asked(image or ""), sight_changed() when other rows are visible, retry_asked(wanted): start or reach
+    the engine; False: stop trying.
     """
 
-    opened = Signal(str, str)
     run_asked = Signal(str)
     retry_asked = Signal(bool)
     sight_changed = Signal()
 
     def __init__(
-        self,
-        theme: Theme,
-        icons: Icons,
-        model: ContainerModel,
-        actions: ContainerActions,
-        parent: QWidget | None = None,
+        self, desk: Desk, model: ContainerModel, actions: ContainerActions, parent: QWidget | None = None
     ) -> None:
-        super().__init__(parent)
-        self.setObjectName("page")
-        self._theme, self._icons, self._model, self._actions = theme, icons, model, actions
+        super().__init__(
+            desk,
+            title=tr("Containers"),
+            segments=(tr("All"), tr("Running"), tr("Paused"), tr("Stopped"), tr("Problems")),
+            which=tr("Which containers"),
+            hint=tr("Filter by name, image, port"),
+            foot=0,
+            parent=parent,
+        )
+        self._model, self._actions = model, actions
         self._facts: EngineFacts | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(24, 0, 24, 0)
-        column.setSpacing(0)
-        head = PageHead(theme, tr("Containers"))
-        self.title, self.summary = head.title, head.summary
-        column.addLayout(head)
-        column.addWidget(self._build_banner(theme, icons))
-        column.addWidget(self._build_tools(theme, icons))
-        self._body = QWidget()
-        self._stack = QStackedLayout(self._body)
-        self._stack.addWidget(self._build_table(theme, icons))
-        self._stack.addWidget(self._build_empty(theme, icons))
-        self._stack.addWidget(self._build_no_match(theme, icons))
-        self._stack.addWidget(self._build_stopped(theme, icons))
-        column.addWidget(self._body, 1)
-        self.bulk = BulkBar(theme, icons, self)
+        theme, icons = desk.theme, desk.icons
+        self.above.addWidget(self._build_banner(theme, icons))
+        framed = QWidget()
+        self.tree = ContainerTable(theme, icons, model, framed)
+        self._frame = RoundedView(theme, framed)
+        framed.installEventFilter(self)
+        self.build(framed, self.tree, self._build_empty(theme, icons))
+        self.add_state(self._build_stopped(theme, icons))
+        bar = [act for act in verbs() if act.key in ("start", "stop", "restart", "pause")]
+        self.add_bulk((*bar, Act("delete", "trash", tr("Delete…"))), self.tree.selection, self._on_bulk)
         self._connect()
-        self._add_keys()
+        self.add_keys(
+            {
+                "Ctrl+.": lambda: self._on_key("startstop"),
+                "Ctrl+Shift+R": lambda: self._on_key("restart"),
+                "Ctrl+L": lambda: self._on_key("logs"),
+                "Ctrl+T": lambda: self._on_key("terminal"),
+                "Del": lambda: self._on_key("delete"),
+                "Ctrl+O": lambda: self._on_key("port"),
+                "Ctrl+C": lambda: self._on_key("copy"),
+            }
+        )
         self.refresh()
 
     def _build_banner(self, theme: Theme, icons: Icons) -> QWidget:
@@ -126,28 +86,6 @@ class ContainersPage(QWidget):
         room.addWidget(self.banner)
         self._banner_room.hide()
         return self._banner_room
-
-    def _build_tools(self, theme: Theme, icons: Icons) -> QWidget:
-        """The row of filters above the table."""
-        self._tools = QWidget()
-        tools = QHBoxLayout(self._tools)
-        tools.setContentsMargins(0, 0, 0, 12)
-        tools.setSpacing(12)
-        names = (tr("All"), tr("Running"), tr("Paused"), tr("Stopped"), tr("Problems"))
-        self.segments = Segments(theme, names, tr("Which containers"))
-        self.search = Field(theme, icons, tr("Filter by name, image, port"), "funnel-simple")
-        self.search.setFixedWidth(232)
-        tools.addWidget(self.segments)
-        tools.addWidget(self.search)
-        tools.addStretch(1)
-        return self._tools
-
-    def _build_table(self, theme: Theme, icons: Icons) -> QWidget:
-        frame = QWidget()
-        self.table = ContainerTable(theme, icons, self._model, frame)
-        self._frame = RoundedView(theme, frame)
-        frame.installEventFilter(self)
-        return frame
 
     def _build_empty(self, theme: Theme, icons: Icons) -> QWidget:
         """The page shown while the engine has no containers."""
@@ -165,13 +103,6 @@ class ContainersPage(QWidget):
         )
         return self.empty
 
-    def _build_no_match(self, theme: Theme, icons: Icons) -> QWidget:
-        """The page shown while the filter hides every container."""
-        self.clear = Button(theme, icons, tr("Clear filter"))
-        self.clear.clicked.connect(self._on_clear)
-        self.no_match = EmptyPage(theme, icons, "", "", (self.clear,), art=False)
-        return self.no_match
-
     def _build_stopped(self, theme: Theme, icons: Icons) -> QWidget:
         """The page shown while there is no engine and no container from an earlier contact."""
         self.start_engine = Button(theme, icons, tr("Start"), "play", kind="primary", height=36)
@@ -183,38 +114,11 @@ class ContainersPage(QWidget):
         return self.stopped
 
     def _connect(self) -> None:
-        """Connect the controls to the page, and the model to one delayed refresh."""
-        self.bulk.asked.connect(self._on_bulk)
-        self.search.textChanged.connect(self._on_filter)
-        self.segments.chosen.connect(self._on_filter)
-        self.table.asked.connect(self._on_asked)
-        self.table.menu_asked.connect(self._on_menu)
-        self.table.port_asked.connect(self._on_port)
-        self.table.selection.changed.connect(self._show_bulk)
-        self.table.verticalScrollBar().valueChanged.connect(self.sight_changed)
-        self._later = QTimer(self)  # one refresh of the counts for a burst of changes
-        self._later.setSingleShot(True)
-        self._later.setInterval(0)
-        self._later.timeout.connect(self.refresh)
-        model = self._model
-        for signal in (model.rowsInserted, model.rowsRemoved, model.dataChanged, model.modelReset):
-            signal.connect(self._later.start)
-
-    def _add_keys(self) -> None:
-        for key, verb in (
-            ("Ctrl+.", "startstop"),
-            ("Ctrl+Shift+R", "restart"),
-            ("Ctrl+L", "logs"),
-            ("Ctrl+T", "terminal"),
-            ("Del", "delete"),
-            ("Ctrl+O", "port"),
-            ("Ctrl+C", "copy"),
-        ):
-            action = QAction(self.table)
-            action.setShortcut(QKeySequence(key))
-            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-            action.triggered.connect(lambda _=False, v=verb: self._on_key(v))
-            self.table.addAction(action)
+        self.tree.asked.connect(self._on_asked)
+        self.tree.menu_asked.connect(self._on_menu)
+        self.tree.port_asked.connect(self._on_port)
+        self.tree.verticalScrollBar().valueChanged.connect(self.sight_changed)
+        self.watch(self._model)
 
     # showing ---------------------------------------------------------------------------------------------------------
 
@@ -281,28 +185,42 @@ class ContainersPage(QWidget):
             self.banner.button.set_label(tr("Try again"))
             self._facts = None
 
-    def refresh(self) -> None:
-        """Update counts and summary, and show the table or one of the empty pages."""
+    # ListPage --------------------------------------------------------------------------------------------------------
+
+    def choose(self, text: str, segment: int) -> None:
+        self.tree.filter.choose(text, Segment(segment))
+
+    def counts(self) -> Sequence[int]:
         containers = self._model.containers()
         counts = [0] * len(Segment)
         counts[Segment.ALL] = len(containers)
         for container in containers:
             counts[segment_of(container)] += 1
-        lost = self._model.lost_at_s
-        unknown = frozenset({int(Segment.RUNNING), int(Segment.PAUSED)}) if lost else frozenset()
-        self.segments.set_counts(counts, unknown)
-        self.summary.setText(self._summary(containers))
+        return counts
+
+    def unknown_segments(self) -> frozenset[int]:
+        return frozenset({int(Segment.RUNNING), int(Segment.PAUSED)}) if self._model.lost_at_s else frozenset()
+
+    def shown_count(self) -> int:
+        return self.tree.filter.rowCount()
+
+    def summarize(self) -> str:
+        return self._summary(self._model.containers())
+
+    def no_match_title(self, text: str) -> str:
+        return tr("No container matches “{text}”", text=text) if text else tr("No container here")
+
+    def shown_widget(self, total: int) -> QWidget:
         up = self._facts is not None and self._facts.phase.is_usable
-        self._tools.setVisible(bool(containers))
-        if containers:
-            self._stack.setCurrentIndex(0 if self.table.filter.rowCount() else 2)
-            if not self.table.filter.rowCount():
-                text = self.search.text().strip()
-                said = tr("No container matches “{text}”", text=text) if text else tr("No container here")
-                self.no_match.title.setText(said)
-        else:
-            self._stack.setCurrentIndex(1 if up else 3)
-        self._show_bulk()
+        return super().shown_widget(total) if total or up else self.stopped
+
+    def fitting(self) -> frozenset[str]:
+        targets = self._targets()
+        verbs = ("start", "stop", "restart", "pause", "delete")
+        return frozenset(verb for verb in verbs if any(fits(verb, container) for container in targets))
+
+    def refresh(self) -> None:
+        super().refresh()
         self.sight_changed.emit()
 
     def _summary(self, containers: list[Container]) -> str:
@@ -330,66 +248,47 @@ class ContainersPage(QWidget):
 
     def visible_ids(self) -> list[str]:
         """Ids of the running containers whose rows are visible."""
-        ids = self.table.visible_ids() if self._stack.currentIndex() == 0 else []
+        ids = self.tree.visible_ids() if self.is_list_shown else []
         return [i for i in ids if (c := self._model.container(i)) and c.status == "running" and not c.lost]
 
-    def _show_bulk(self) -> None:
-        count = len(self.table.selection)
-        self.bulk.setVisible(count > 0 and not self._model.lost_at_s)
-        if count:
-            self.bulk.count.setText(counted(count, "{n} selected", "{n} selected"))
-            self.bulk.adjustSize()
-            self._place_bulk()
+    def show_bulk(self) -> None:
+        super().show_bulk()
+        count = len(self.tree.selection)
+        if self._model.lost_at_s and self.bulk is not None:
+            self.bulk.hide()
         below = 60 if count else 0
-        if self.table.viewportMargins().bottom() != below:
-            self.table.setViewportMargins(0, 35, 0, below)
-
-    def _place_bulk(self) -> None:
-        size = self.bulk.sizeHint()
-        self.bulk.move((self.width() - size.width()) // 2, self.height() - size.height() + 38 - 6)
-        self.bulk.raise_()
+        if self.tree.viewportMargins().bottom() != below:
+            self.tree.setViewportMargins(0, HEAD, 0, below)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._place_bulk()
-        narrow = self.width() < 860
-        self.search.setFixedWidth(160 if narrow else 232)
         self.sight_changed.emit()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
-            self.table.setGeometry(watched.rect().adjusted(1, 1, -1, 0))
+            self.tree.setGeometry(watched.rect().adjusted(1, 1, -1, 0))
             self._frame.setGeometry(watched.rect().adjusted(0, 0, 0, 12))
             self._frame.raise_()
         return super().eventFilter(watched, event)
 
     # doing -----------------------------------------------------------------------------------------------------------
 
-    def _on_filter(self) -> None:
-        self.table.filter.choose(self.search.text(), Segment(self.segments.current))
-        self.refresh()
-
-    def _on_clear(self) -> None:
-        self.search.clear()
-        self.segments.choose(0)
-
     def _on_asked(self, key: str, container: Container) -> None:
         if key in ("open", "logs", "why", "terminal", "inspect"):
-            self.opened.emit(container.id, {"open": "", "why": "logs"}.get(key, key))
+            tab = {"open": "", "why": "logs"}.get(key, key)
+            self.desk.go(Place("container", container.id, tab))
         else:
             self._actions.ask(key, [container])
 
     def _targets(self) -> list[Container]:
         """The containers a command acts on: the selected ones, else the current row's. None while contact is lost."""
-        current = self.table.current_container()
-        targets = self.table.selection.containers() or ([current] if current is not None else [])
+        current = self.tree.current_container()
+        selected = self.tree.filter.containers(set(self.tree.selection.keys()))
+        targets = selected or ([current] if current is not None else [])
         return [container for container in targets if not container.lost]
 
     def _on_bulk(self, key: str) -> None:
-        if key == "none":
-            self.table.selection.clear()
-        else:
-            self._actions.ask(key, self._targets())
+        self._actions.ask(key, self._targets())
 
     def _on_port(self, container: Container, number: int, copy: bool) -> None:
         port = container.ports[number]
@@ -400,7 +299,7 @@ class ContainersPage(QWidget):
 
     def _on_key(self, verb: str) -> None:
         """Port, terminal and logs act on the current row's container; other keys act on `_targets`."""
-        container = self.table.current_container()
+        container = self.tree.current_container()
         match verb:
             case "port" | "terminal" | "logs" if container is not None and not container.lost:
                 self._on_single_key(verb, container)
@@ -421,7 +320,7 @@ class ContainersPage(QWidget):
 
     def _copy(self, containers: Sequence[Container]) -> None:
         """Copy the current container's short id, or one line of text per selected container."""
-        if len(self.table.selection):
+        if len(self.tree.selection):
             text = "\n".join(f"{c.name}\t{c.image}\t{c.state_word}" for c in containers)
         else:
             text = "\n".join(c.id[:12] for c in containers)
@@ -430,26 +329,16 @@ class ContainersPage(QWidget):
 
     def _on_menu(self, container: Container, place: QPoint) -> None:
         """On a selected row: the menu of the selection. Elsewhere: clear the selection; that container's menu."""
-        selection = self.table.selection
+        selection = self.tree.selection
         if container.id not in selection:
             selection.clear()
         several = self._targets() if len(selection) > 1 else []
-        items = self._actions.menu_of_several(several) if several else self._actions.menu_items(container)
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for item in items:
-            if item is None:
-                menu.addSeparator()
-                continue
-            key, icon, text, shortcut = item
-            action = menu.addAction(self._icons.icon(icon, "bad" if key == "delete" else "text2"), text)
-            if shortcut:
-                action.setShortcut(QKeySequence(shortcut))
-            if several:
-                action.triggered.connect(lambda _=False, k=key: self._on_several(k, several))
-            else:
-                action.triggered.connect(lambda _=False, k=key: self._on_menu_item(k, container))
-        menu.popup(place)
+        if several:
+            acts = self._actions.acts_on_several(several)
+            open_menu(self, self.desk.icons, acts, lambda key: self._on_several(key, several), place)
+        else:
+            acts = self._actions.acts_on_one(container)
+            open_menu(self, self.desk.icons, acts, lambda key: self._on_menu_item(key, container), place)
 
     def _on_several(self, key: str, containers: Sequence[Container]) -> None:
         if key == "copy":
@@ -462,6 +351,8 @@ class ContainersPage(QWidget):
             self._on_port(container, int(key.removeprefix("port:")), False)
         elif key.startswith("copyport:"):
             self._on_port(container, int(key.removeprefix("copyport:")), True)
+        elif key == "copyname":
+            QGuiApplication.clipboard().setText(container.name)
         elif key == "copyid":
             QGuiApplication.clipboard().setText(container.id[:12])
         else:

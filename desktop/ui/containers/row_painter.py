@@ -16,6 +16,7 @@ from PySide6.QtGui import QFontMetrics, QLinearGradient, QPainter, QPen, QPixmap
 from desktop.ui.containers.model import Column, Group, Row
 from desktop.ui.kit.buttons import paint_check
 from desktop.ui.kit.cards import chip_width, paint_chip
+from desktop.ui.kit.elide import fit_image
 from desktop.ui.kit.glyphs import paint_state
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.states import State
@@ -187,7 +188,7 @@ class RowPainter:
         painter.setFont(theme.font("body"))
         painter.setPen(theme.colour("text2"))
         left, room = columns[Column.IMAGE] + INSET, columns[Column.CPU] - columns[Column.IMAGE] - 2 * INSET
-        image = painter.fontMetrics().elidedText(container.image, Qt.TextElideMode.ElideMiddle, room)
+        image = fit_image(container.image, room, painter.fontMetrics())
         painter.drawText(QRect(left, 0, room, ROW_HEIGHT), MIDDLE, image)
         if row.latest:
             self._figures(painter, row, columns)

@@ -15,21 +15,20 @@ from PySide6.QtGui import (
     QResizeEvent,
     QShowEvent,
 )
-from PySide6.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QToolTip, QTreeView, QWidget
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QToolTip, QTreeView, QWidget
 
 from desktop.ui.containers.filter import ContainerFilter
 from desktop.ui.containers.model import Column, ContainerModel, Group, Index, Row
-from desktop.ui.containers.row_painter import INSET, NAME_X, ROW_HEIGHT, Look, Painted, Place, RowPainter, actions_of
-from desktop.ui.containers.selection import Selection
+from desktop.ui.containers.row_painter import ROW_HEIGHT, Look, Painted, Place, RowPainter, actions_of
 from desktop.ui.feed.facts import Container
-from desktop.ui.kit.buttons import paint_check
 from desktop.ui.kit.glyphs import FRAMES_PER_S, motion_allowed
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.selection import Selection
 from desktop.ui.kit.states import State
+from desktop.ui.kit.table import TableHead
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 
-HEADER_HEIGHT = 35
 # Column widths in a table of 1024 pixels, and each column's share of additional width.
 BASE_WIDTHS = {
     Column.NAME: 247,
@@ -41,65 +40,6 @@ BASE_WIDTHS = {
 }
 SHARES = {Column.NAME: 0.34, Column.IMAGE: 0.36, Column.MEMORY: 0.0, Column.PORTS: 0.3}
 MIN_WIDTHS = {Column.NAME: 150, Column.IMAGE: 90, Column.PORTS: 64}
-
-
-class TableHeader(QHeaderView):
-    """Column heads aligned with the cells, with sort caret and the check box for all rows."""
-
-    all_toggled = Signal()
-
-    def __init__(self, theme: Theme, icons: Icons, table: ContainerTable) -> None:
-        super().__init__(Qt.Orientation.Horizontal, table)
-        self._theme, self._icons, self._table = theme, icons, table
-        self.setSectionsClickable(True)
-        self.setSectionsMovable(False)
-        self.setSortIndicatorShown(True)
-        self.setHighlightSections(False)
-        self.setStretchLastSection(False)
-        self.setMinimumSectionSize(60)
-        self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.setAccessibleName(tr("Columns"))
-        theme.changed.connect(self.viewport().update)
-
-    def sizeHint(self) -> QSize:
-        return QSize(super().sizeHint().width(), HEADER_HEIGHT)
-
-    def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
-        theme = self._theme
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.fillRect(rect, theme.colour("surface"))
-        left = INSET
-        if section == Column.NAME:
-            left = NAME_X
-            paint_check(
-                painter, theme, QRect(rect.x() + 11, (rect.height() - 16) // 2, 16, 16), self._table.selection.of_all
-            )
-        sorted_by = self.sortIndicatorSection() == section
-        painter.setFont(theme.font("smallname"))
-        painter.setPen(theme.colour("text" if sorted_by else "text2"))
-        text = str(self.model().headerData(section, Qt.Orientation.Horizontal))
-        box = rect.adjusted(left, 0, -INSET, 0)
-        if section == Column.SINCE:
-            box = rect.adjusted(0, 0, -15, 0)
-            painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
-        else:
-            painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, text)
-        if sorted_by:
-            metrics = painter.fontMetrics()
-            x = box.right() - metrics.horizontalAdvance(text) - 17 if section == Column.SINCE else box.x()
-            x += 0 if section == Column.SINCE else metrics.horizontalAdvance(text) + 5
-            up = self.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder
-            self._icons.paint(painter, "caret-up" if up else "caret-down", "text2", QRect(x, 0, 12, rect.height()), 12)
-        painter.setPen(theme.pen("line"))
-        painter.drawLine(rect.left(), rect.bottom(), rect.right() + 1, rect.bottom())
-        painter.restore()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.position().x() < NAME_X - 4:
-            self.all_toggled.emit()
-            return
-        super().mousePressEvent(event)
 
 
 class _RowHeight(QStyledItemDelegate):
@@ -130,14 +70,13 @@ class ContainerTable(QTreeView):
         self._turn = 0
         self._waves: dict[int, Painted] = {}
         self.filter = ContainerFilter(model, self)
-        self.selection = Selection(self.filter, self)
+        self.selection = Selection(self.filter, self.filter.key_of, self)
         self.setModel(self.filter)
-        header = TableHeader(theme, icons, self)
+        header = TableHead(theme, icons, self, right=lambda column: column == Column.SINCE, selection=self.selection)
         self.setHeader(header)
         self.setItemDelegate(_RowHeight(self))
         header.setSortIndicator(Column.NAME, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
-        header.all_toggled.connect(self.selection.toggle_all)
         self.setUniformRowHeights(True)
         self.setRootIsDecorated(False)
         self.setIndentation(0)
@@ -216,7 +155,7 @@ class ContainerTable(QTreeView):
             hovered=hovered,
             focused=current,
             shows_check=hovered or current or len(self.selection) > 0,
-            selected=self.selection.of(node),
+            selected=self.selection.of(index),
             expanded=isinstance(node, Group) and self.isExpanded(index),
             is_child=index.parent().isValid(),
             next_is_child=below.isValid() and below.parent().isValid(),
@@ -314,7 +253,7 @@ class ContainerTable(QTreeView):
         self.setCurrentIndex(index)
         what = place.what if place else ""
         if what == "check":
-            self.selection.toggle(node)
+            self.selection.toggle(index)
         elif isinstance(node, Group):
             self.setExpanded(index, not self.isExpanded(index))
         elif what == "port" and place:
@@ -385,7 +324,7 @@ class ContainerTable(QTreeView):
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(node, Group):
             self.setExpanded(self.currentIndex(), not self.isExpanded(self.currentIndex()))
         elif key == Qt.Key.Key_Space and node is not None:
-            self.selection.toggle(node)
+            self.selection.toggle(self.currentIndex().siblingAtColumn(0))
         elif key == Qt.Key.Key_A and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self.selection.select_all()
         else:

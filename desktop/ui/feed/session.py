@@ -13,11 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from desktop.client.api import JsonStream
 from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineClient, ProtocolError
+from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase, Happening, Image
 from desktop.ui.feed.inventory import Inventory
 from desktop.ui.feed.refresher import Refresher
@@ -25,6 +27,7 @@ from desktop.ui.feed.usage import Meter
 from desktop.ui.feed.workers import Workers
 from desktop.ui.kit.words import tr
 
+T = TypeVar("T")
 BATCH_S = 0.012
 RETRY_S = (0.2, 0.4, 0.8, 1.5)
 CALL_LIMIT_S = 20.0
@@ -43,7 +46,7 @@ QUIET_ACTIONS = (
     "copy",
     "kill",
 )
-IMAGES = "images"  # the key of the list of images, among ids of containers
+IMAGES = "images"  # keys of collections stand among ids of containers
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,17 @@ class _Batch:
         self.happened, self.dropped, self.changed, self.unread = [], [], {}, []
 
 
-_News = _Loaded | _Found | _Gone | _Unread | list[Image] | Happening | EngineFacts
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    collection: Collection[Any]
+    items: list[Any]
+
+
+_News = _Loaded | _Found | _Gone | _Unread | _Listed | Happening | EngineFacts
+
+
+def _changes_images(happening: Happening) -> bool:
+    return happening.kind == "image" or (happening.kind == "container" and happening.action == "commit")
 
 
 class EngineSession(QObject):
@@ -115,6 +128,17 @@ class EngineSession(QObject):
         self._refresher = Refresher(self._read, self._on_unread)
         self._meter = Meter(self.client, self.measured.emit)
         self._inventory = Inventory()  # on the GUI thread
+        self._collections: dict[str, Collection[Any]] = {}
+        self._images = self.add(
+            Collection(
+                IMAGES,
+                tr("The list of images"),
+                lambda client: [Image.from_list(entry) for entry in client.images()],
+                _changes_images,
+                self,
+            )
+        )
+        self._images.changed.connect(lambda: self._inventory.set_images(self._images.items or []))
         self._applied_contact, self._in_contact = 0, False
         self._news: deque[tuple[int, _News]] = deque()
         self._batch = QTimer(self)
@@ -132,6 +156,16 @@ class EngineSession(QObject):
         for number in range(READERS):
             self.workers.lasting(f"reader-{number}", self._refresher.run)
         self.workers.lasting("meter", self._meter.run)
+
+    def add(self, collection: Collection[T]) -> Collection[T]:
+        """Read `collection` at each contact and after its events. Call it before `open`."""
+        self._collections[collection.key] = collection
+        return collection
+
+    def refresh(self, collection: Collection[Any]) -> None:
+        """Read `collection` again, because it changes without events."""
+        if self.now.phase is EnginePhase.RUNNING:
+            self._refresher.want(collection.key)
 
     def retry(self) -> None:
         """Connect to the engine now, and repeat until it succeeds."""
@@ -213,7 +247,8 @@ class EngineSession(QObject):
                 )
             )
             self._publish(_Loaded(containers))
-            self._refresher.want(IMAGES)
+            for key in self._collections:
+                self._refresher.want(key)
             # The list lacks times and reasons of an end. Inspect each container later, after those that events name.
             self._refresher.want_later([container.id for container in containers])
             for event in stream:
@@ -232,12 +267,11 @@ class EngineSession(QObject):
             if happening.action == "destroy":
                 self._refresher.forget(happening.object_id)
                 self._publish(_Gone(happening.object_id))
-            elif happening.action == "commit":
-                self._refresher.want(IMAGES)
-            elif not happening.action.startswith(QUIET_ACTIONS):
+            elif happening.action != "commit" and not happening.action.startswith(QUIET_ACTIONS):
                 self._refresher.want(happening.object_id)
-        elif happening.kind == "image":
-            self._refresher.want(IMAGES)
+        for key, collection in self._collections.items():
+            if collection.is_changed_by(happening):
+                self._refresher.want(key)
 
     # the readers -----------------------------------------------------------------------------------------------------
 
@@ -245,12 +279,12 @@ class EngineSession(QObject):
         """Read the object named by `key` and publish it. Raises the client's errors."""
         contact = self._contact
         try:
-            if key == IMAGES:
-                self._publish([Image.from_list(entry) for entry in self.client.images()], contact)
+            if (collection := self._collections.get(key)) is not None:
+                self._publish(_Listed(collection, collection.read(self.client)), contact)
             else:
                 self._publish(_Found(Container.from_inspect(self.client.inspect(key))), contact)
         except ApiError as e:
-            if e.status != 404 or key == IMAGES:
+            if e.status != 404 or key in self._collections:
                 raise
             self._publish(_Gone(key), contact)
         except (KeyError, ValueError, TypeError, AttributeError) as e:
@@ -300,7 +334,7 @@ class EngineSession(QObject):
                 self._apply_one(news, batch)
         self._emit(batch)
 
-    def _apply_one(self, news: _Found | _Gone | _Unread | list[Image], batch: _Batch) -> None:
+    def _apply_one(self, news: _Found | _Gone | _Unread | _Listed, batch: _Batch) -> None:
         if isinstance(news, _Found):
             if self._inventory.put(news.container):
                 batch.changed[news.container.id] = news.container
@@ -311,7 +345,7 @@ class EngineSession(QObject):
         elif isinstance(news, _Unread):
             batch.unread.append(news)
         else:
-            self._inventory.set_images(news)
+            news.collection.set_items(news.items)
 
     def _emit(self, batch: _Batch) -> None:
         """Emit the changes in `batch` and empty it."""
@@ -325,7 +359,8 @@ class EngineSession(QObject):
             self.images.emit(images)
         for each in batch.unread:
             name = self._inventory.name_of(each.key)
-            what = tr("The list of images") if each.key == IMAGES else tr("Container {name}", name=name)
+            listed = self._collections.get(each.key)
+            what = listed.title if listed is not None else tr("Container {name}", name=name)
             self.unread.emit(what, str(each.error))
         batch.clear()
 
@@ -341,7 +376,7 @@ class EngineSession(QObject):
         force: bool = False,
         volumes: bool = False,
     ) -> None:
-        """`start`, `stop`, `restart`, `pause`, `resume` or `delete`, then update its row, then call `done`."""
+        """`start`, `stop`, `restart`, `pause`, `resume`, `kill` or `delete`, then update its row, then call `done`."""
         client, container_id = self.client, container.id
         calls: Mapping[str, Callable[[], None]] = {
             "start": lambda: client.start(container_id),
@@ -349,6 +384,7 @@ class EngineSession(QObject):
             "restart": lambda: client.restart(container_id),
             "pause": lambda: client.pause(container_id),
             "resume": lambda: client.unpause(container_id),
+            "kill": lambda: client.kill(container_id),
             "delete": lambda: client.remove(container_id, force=force, volumes=volumes),
         }
 

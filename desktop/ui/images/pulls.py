@@ -1,41 +1,45 @@
-"""Pulls without a run: shown in a dialog that can be hidden; a toast reports the end."""
+"""Pulls without a run: shown in a dialog that can be hidden; a message reports the end."""
 
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Callable
 
-from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QObject, QTimer
 
 from desktop.client.engine import PullProgress, PullStream
+from desktop.client.reference import InvalidReference, parse
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import Label
-from desktop.ui.kit.dialogs import Dialog
-from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.cards import CodeWell, Label
+from desktop.ui.kit.dialogs import Dialog, OneField
+from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
-from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.toasts import Toasts
+from desktop.ui.kit.tasks import Task
+from desktop.ui.kit.toasts import Message
 from desktop.ui.kit.words import disk, duration, part_of, tr
 from desktop.ui.run.pipeline import LayerList
 from desktop.ui.run.run import LayerModel
 
+FLUSH_MS = 33
 
-class PullTask(QObject):
-    """One running pull. Signals: changed(); ended(problem or "")."""
 
-    changed = Signal()
-    ended = Signal(str)
+class PullTask(Task):
+    """One running pull."""
 
-    def __init__(self, session: EngineSession, reference: str, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        session: EngineSession,
+        reference: str,
+        shown: Callable[[PullTask], None],
+        again: Callable[[str], None],
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._session, self.reference = session, reference
+        self._session, self.reference, self._shown, self._again = session, reference, shown, again
         self.layers = LayerModel(self)
-        self.began = time.monotonic()
-        self.took_s = 0.0
         self.message = ""
-        self.is_over = self.is_cancelled = False
+        self.is_invalid = False  # the name is no image's name: trying again cannot help
         self._lock = threading.Lock()
         self._lines: list[PullProgress] = []
         self._told = False
@@ -51,14 +55,18 @@ class PullTask(QObject):
                 for line in stream:
                     self._take(line)
 
-        self._session.workers.run(job, lambda _none: self._end(""), lambda error: self._end(str(error)))
+        self._session.workers.run(job, lambda _none: self.end(), self._on_failed)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.is_invalid = isinstance(error, InvalidReference)
+        self.end(str(error))
 
     def _take(self, line: PullProgress) -> None:
         with self._lock:
             self._lines.append(line)
             told, self._told = self._told, True
         if not told:
-            self._session.workers.here(lambda: QTimer.singleShot(33, self._flush))
+            self._session.workers.here(lambda: QTimer.singleShot(FLUSH_MS, self._flush))
 
     def _flush(self) -> None:
         with self._lock:
@@ -69,10 +77,19 @@ class PullTask(QObject):
         self.layers.take(lines)
         self.changed.emit()
 
+    # Task ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        return tr("Pulling {image}", image=self.reference)
+
     @property
     def fraction(self) -> float | None:
         done, total = self.layers.fraction
         return done / total if total else None
+
+    def show(self) -> None:
+        self._shown(self)
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -81,30 +98,46 @@ class PullTask(QObject):
         if stream is not None:
             self._session.workers.run(stream.close)
 
-    def _end(self, problem: str) -> None:
+    def end(self, problem: str = "") -> None:
         self._flush()
-        self.is_over = True
-        self.took_s = time.monotonic() - self.began
-        self.ended.emit("" if self.is_cancelled else problem)
-        self.changed.emit()
+        super().end(problem)
+
+    def report(self) -> Message:
+        image = self.reference
+        if self.is_cancelled:
+            return Message(
+                tr("{image} was not pulled", image=image), tr("Cancelled; nothing half-made is left."), State.STOPPED
+            )
+        if self.problem:
+            actions = () if self.is_invalid else ((tr("Try again"), lambda: self._again(image)),)
+            return Message(tr("{image} was not pulled", image=image), self.problem, State.PROBLEM, actions)
+        _done, total = self.layers.fraction
+        took = duration(self.took_s)
+        fact = tr("{size} in {time}", size=disk(total), time=took) if total else self.message or took
+        return Message(tr("{image} was pulled", image=image), fact)
 
 
 class PullDialog(Dialog):
-    """The layers of one pull."""
+    """The layers of one pull. It closes by itself at success; a failure stays with its reason."""
 
-    def __init__(self, theme: Theme, icons: Icons, task: PullTask, window: QWidget) -> None:
-        super().__init__(theme, icons, tr("Pull {image}", image=task.reference), window, width=760)
+    def __init__(self, desk: Desk, task: PullTask) -> None:
+        super().__init__(desk.theme, desk.icons, tr("Pull {image}", image=task.reference), desk.window, width=760)
         self._task = task
-        self.body.addWidget(Label(theme, tr("Pull {image}", image=task.reference), "heading"))
-        self.fact = Label(theme, "", "body", "text2")
+        title = Label(desk.theme, tr("Pull {image}", image=task.reference), "heading")
+        title.setWordWrap(True)
+        self.body.addWidget(title)
+        self.fact = Label(desk.theme, "", "body", "text2")
         self.fact.setWordWrap(True)
         self.body.addWidget(self.fact)
+        self.reason = CodeWell(desk.theme, desk.icons, name=tr("The reason"))
+        self.reason.hide()
+        self.body.addWidget(self.reason)
         self.body.addSpacing(6)
-        self.layers = LayerList(theme, icons, task.layers)
+        self.layers = LayerList(desk.theme, desk.icons, task.layers)
         self.body.addWidget(self.layers)
         self.foot.addStretch(1)
-        self.cancel = Button(theme, icons, tr("Cancel"), "x")
-        self.hide_button = Button(theme, icons, tr("Hide"), "arrow-line-down")
+        self.cancel = Button(desk.theme, desk.icons, tr("Cancel"), "x")
+        self.hide_button = Button(desk.theme, desk.icons, tr("Hide"), "arrow-line-down")
         self.foot.addWidget(self.hide_button)
         self.foot.addWidget(self.cancel)
         self.hide_button.clicked.connect(self.accept)
@@ -115,83 +148,73 @@ class PullDialog(Dialog):
         self._clock.start()
         task.changed.connect(self._show)
         task.ended.connect(self._on_ended)
+        task.layers.modelReset.connect(self.fit)
         self._show()
 
-    def first_focus(self) -> QWidget:
+    def first_focus(self) -> Button:
         return self.hide_button
 
     def _show(self) -> None:
         task = self._task
         done, total = task.layers.fraction
-        passed = task.took_s or time.monotonic() - task.began
-        parts = [task.layers.summary, part_of(done, total) if total else ""]
-        parts.append(tr("{time} so far", time=duration(passed)) if not task.is_over else duration(passed))
+        amount = part_of(done, total) if total else disk(task.layers.loaded_bytes) if task.layers.loaded_bytes else ""
+        passed = duration(task.passed_s)
+        parts = [task.layers.summary, amount, passed if task.is_over else tr("{time} so far", time=passed)]
         self.fact.setText(", ".join(part for part in parts if part))
 
-    def _on_ended(self, problem: str) -> None:
+    def _on_ended(self) -> None:
         self._clock.stop()
-        if problem:
-            self.fact.setText(problem)
-            self.fact.set_tone("bad")
-            self.cancel.hide()
-            self.hide_button.set_label(tr("Close"))
-        else:
+        if not self._task.problem:
             self.accept()
+            return
+        self.fact.setText(tr("It was not pulled, after {time}.", time=duration(self._task.took_s)))
+        self.fact.set_tone("bad")
+        self.reason.set_text(self._task.problem)
+        self.reason.show()
+        self.layers.setVisible(self._task.layers.rowCount() > 0)
+        self.cancel.hide()
+        self.hide_button.set_label(tr("Close"))
+        self.hide_button.set_icon("")
+        self.fit()
 
 
 class Pulls(QObject):
-    """All pulls of this window. Signals: changed()."""
+    """Pulls of this window, each a task with its dialog."""
 
-    changed = Signal()
+    def __init__(self, desk: Desk, session: EngineSession, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._desk, self._session = desk, session
 
-    def __init__(self, theme: Theme, icons: Icons, session: EngineSession, toasts: Toasts, window: QWidget) -> None:
-        super().__init__(window)
-        self._theme, self._icons, self._session = theme, icons, session
-        self._toasts, self._window = toasts, window
-        self._tasks: list[PullTask] = []
-        self._dialog: PullDialog | None = None
-
-    @property
-    def current(self) -> PullTask | None:
-        return next((task for task in reversed(self._tasks) if not task.is_over), None)
+    def ask(self) -> None:
+        """Ask for an image's name, then pull it."""
+        desk = self._desk
+        OneField(
+            desk.theme,
+            desk.icons,
+            desk.window,
+            title=tr("Pull an image"),
+            fact=tr("Its layers are fetched from its registry, and every digest is checked."),
+            hint="debian:trixie",
+            verb=tr("Pull"),
+            icon="download-simple",
+            sure=self.start,
+            wrong=wrong_reference,
+        ).open()
 
     def start(self, reference: str) -> None:
-        task = PullTask(self._session, reference, self)
-        self._tasks.append(task)
-        task.changed.connect(self.changed)
-        task.ended.connect(lambda problem: self._on_ended(task, problem))
+        task = PullTask(self._session, reference, self._open, self.start, self)
+        self._desk.tasks.add(task)
         task.start()
         self._open(task)
-        self.changed.emit()
-
-    def show(self) -> None:
-        if (task := self.current) is not None:
-            self._open(task)
 
     def _open(self, task: PullTask) -> None:
-        dialog = PullDialog(self._theme, self._icons, task, self._window)
-        self._dialog = dialog
-        dialog.finished.connect(lambda _result: self._on_closed(dialog))
-        dialog.open()
+        PullDialog(self._desk, task).open()
 
-    def _on_closed(self, dialog: PullDialog) -> None:
-        if self._dialog is dialog:
-            self._dialog = None
 
-    def _on_ended(self, task: PullTask, problem: str) -> None:
-        toasts = self._toasts
-        if task.is_cancelled:
-            toasts.tell(
-                tr("{image} was not pulled", image=task.reference),
-                tr("Cancelled; nothing half-made is left."),
-                State.STOPPED,
-            )
-        elif problem:
-            again = (tr("Try again"), lambda: self.start(task.reference))
-            toasts.tell(tr("{image} was not pulled", image=task.reference), problem, State.PROBLEM, [again])
-        else:
-            _done, total = task.layers.fraction
-            took = duration(task.took_s)
-            fact = tr("{size} in {time}", size=disk(total), time=took) if total else task.message or took
-            toasts.tell(tr("{image} was pulled", image=task.reference), fact)
-        self.changed.emit()
+def wrong_reference(text: str) -> str:
+    """Why `text` cannot be an image's name; empty if it can."""
+    try:
+        parse(text)
+    except InvalidReference as e:
+        return str(e)
+    return ""

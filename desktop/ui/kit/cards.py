@@ -10,6 +10,7 @@ from PySide6.QtGui import (
     QFontMetrics,
     QFontMetricsF,
     QGuiApplication,
+    QKeyEvent,
     QPainter,
     QPainterPath,
     QPaintEvent,
@@ -244,16 +245,51 @@ class KeyCap(QWidget):
 
 
 class Field(QLineEdit):
-    """A line edit with an icon; `hint` is its placeholder and its accessible name."""
+    """A line edit with an icon; `hint` is its placeholder and its accessible name. `clears`: it has a clear button,
+    and Esc empties it before it does anything else."""
 
-    def __init__(self, theme: Theme, icons: Icons, hint: str, icon: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        icons: Icons,
+        hint: str,
+        icon: str = "",
+        *,
+        clears: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._theme, self._icons, self._icon_name = theme, icons, icon
         self.setPlaceholderText(hint)
         self.setAccessibleName(hint)
         if icon:
             self.setTextMargins(21, 0, 0, 0)
+        self._clear: Button | None = None
+        if clears:
+            self._clear = Button(
+                theme, icons, icon="x", kind="ghost", name=tr("Clear"), height=24, icon_size=12, parent=self
+            )
+            self._clear.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            self._clear.clicked.connect(self.clear)
+            self._clear.hide()
+            self.textChanged.connect(self._on_text)
         theme.changed.connect(self.update)
+
+    def _on_text(self, text: str) -> None:
+        if self._clear is not None:
+            self._clear.setVisible(bool(text))
+            self.setTextMargins(21 if self._icon_name else 0, 0, 22 if text else 0, 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._clear is not None:
+            self._clear.move(self.width() - 28, (self.height() - 24) // 2)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self._clear is not None and self.text():
+            self.clear()
+            return
+        super().keyPressEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -12,7 +12,7 @@ from desktop.ui.kit.buttons import Button, CheckBox, Kind
 from desktop.ui.kit.cards import Field, Label
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.words import tr
+from desktop.ui.kit.words import sentence, tr
 
 
 class Scrim(QWidget):
@@ -87,14 +87,19 @@ class Dialog(QDialog):
         self.finished.connect(self._on_finished)
 
     def open(self) -> None:
-        self.adjustSize()
-        self._scrim.place()
+        self.fit()
         self._scrim.show()
         self._scrim.raise_()
         self.show()
         if not self.isAncestorOf(QApplication.focusWidget() or self._scrim):
             first = self.first_focus()
             (first or self).setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def fit(self) -> None:
+        """Take the height that the content needs now; what does not fit the window scrolls."""
+        self.adjustSize()
+        self._scrim.place()
+        self._scrim.update()
 
     def first_focus(self) -> QWidget | None:
         """The widget that has the focus when the dialog opens; None: the dialog itself."""
@@ -175,30 +180,50 @@ class Question(Dialog):
 
 
 class OneField(Dialog):
-    """Asks for one line of text, such as the name of an image to pull."""
+    """Asks for one line of text, such as the name of an image to pull. `wrong(text)` says why a text is refused."""
 
     def __init__(
         self, theme: Theme, icons: Icons, window: QWidget, *, title: str, fact: str, hint: str, verb: str, icon: str,
-        sure: Callable[[str], None],
+        sure: Callable[[str], None], wrong: Callable[[str], str] = lambda _text: "", text: str = "",
     ) -> None:  # fmt: skip
         super().__init__(theme, icons, title, window)
-        self.body.addWidget(Label(theme, title, "heading"))
-        self.body.addWidget(Label(theme, fact, "body", "text2"))
+        heading = Label(theme, title, "heading")
+        heading.setWordWrap(True)
+        self.body.addWidget(heading)
+        about = Label(theme, fact, "body", "text2")
+        about.setWordWrap(True)
+        self.body.addWidget(about)
         self.body.addSpacing(6)
         self.field = Field(theme, icons, hint)
+        self.field.setText(text)
         self.body.addWidget(self.field)
+        self.problem = Label(theme, "", "small", "bad")
+        self.problem.setWordWrap(True)
+        self.problem.hide()
+        self.body.addWidget(self.problem)
         self.foot.addStretch(1)
         self.keep, self.act = self.add_buttons(tr("Cancel"), verb, "primary", icon)
         self.act.clicked.connect(self._on_sure)
         self.field.returnPressed.connect(self._on_sure)
-        self._sure = sure
+        self.field.textChanged.connect(lambda: self._refuse(""))
+        self._sure, self._wrong = sure, wrong
 
     def first_focus(self) -> QWidget:
+        self.field.selectAll()
         return self.field
 
+    def _refuse(self, why: str) -> None:
+        self.problem.setText(why)
+        if self.problem.isVisible() != bool(why):
+            self.problem.setVisible(bool(why))
+            self.fit()
+
     def _on_sure(self) -> None:
-        if text := self.field.text().strip():
+        text = self.field.text().strip()
+        why = self._wrong(text) if text else ""
+        if text and not why:
             self.accept()
             self._sure(text)
-        else:
-            self.field.setFocus()
+            return
+        self._refuse(sentence(why))
+        self.field.setFocus()

@@ -125,7 +125,10 @@ class Toasts(QObject):
         state: State = State.DONE,
         actions: Sequence[tuple[str, Callable[[], None]]] = (),
     ) -> None:
-        message = Message(title, fact, state, tuple(actions))
+        """Show a message made of these."""
+        self.show(Message(title, fact, state, tuple(actions)))
+
+    def show(self, message: Message) -> None:
         self.messages = [*self.messages[-99:], message]
         toast = Toast(self._theme, self._icons, message, self._host)
         toast.closed.connect(lambda: self._close(toast))

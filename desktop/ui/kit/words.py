@@ -5,8 +5,10 @@ Every string passes `tr` or `counted` as a whole sentence, so that a translation
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from PySide6.QtCore import QCoreApplication
 
@@ -128,6 +130,16 @@ def from_rfc3339(text: str) -> float | None:
     micro = f".{tail[:6]}" if dot else ""
     moment = datetime.fromisoformat(f"{head}{micro}{offset}")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+@lru_cache(maxsize=8_192)  # a sort asks for each name many times
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A sort key by which numbers count as numbers, in any case of letters: svc-2 before svc-10."""
+    parts = _DIGITS.split(text.lower())
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 def sentence(text: str) -> str:

@@ -17,6 +17,7 @@ from desktop.ui.kit.buttons import Button, Link
 from desktop.ui.kit.cards import Card, CardTitle, CodeWell, ElidedLabel, FactsCard, Label
 from desktop.ui.kit.glyphs import StateGlyph
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.page import Desk, Page, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import disk, duration, tr
@@ -24,6 +25,7 @@ from desktop.ui.run.options import RunWish
 from desktop.ui.run.pipeline import FiveSteps, LayerList
 from desktop.ui.run.remedies import Diagnosis, Remedy, diagnose, next_free_port, taken_port
 from desktop.ui.run.run import Run
+from desktop.ui.run.runs import Runs
 
 PRINTED_LINES = 400
 
@@ -121,27 +123,30 @@ class PrintedCard(Card):
         self.show()
 
 
-class RunPage(QScrollArea):
-    """Signals: options_asked(RunWish, field), again_asked(RunWish), delete_asked(id), container_asked(id), hidden()."""
+class RunPage(Page):
+    """Signals: options_asked(RunWish, field), again_asked(RunWish), delete_asked(id)."""
 
     options_asked = Signal(object, str)
     again_asked = Signal(object)
     delete_asked = Signal(str)
-    container_asked = Signal(str)
-    left = Signal()
 
     def __init__(
-        self, theme: Theme, icons: Icons, session: EngineSession, model: ContainerModel, parent: QWidget | None = None
+        self, desk: Desk, session: EngineSession, model: ContainerModel, runs: Runs, parent: QWidget | None = None
     ) -> None:
-        super().__init__(parent)
+        super().__init__(desk, parent)
+        theme, icons = desk.theme, desk.icons
         self._theme, self._icons, self._session, self._model = theme, icons, session, model
-        self._runs: dict[str, Run] = {}
+        self._runs = runs
         self._run: Run | None = None
         self._reader: LogReader | None = None
         self._reader_of = ""
         self._diagnosed = ""
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer.addWidget(scroll)
         inner = QWidget()
         inner.setObjectName("page")
         self._column = QVBoxLayout(inner)
@@ -195,27 +200,28 @@ class RunPage(QScrollArea):
         grid.setColumnStretch(1, 1)
         self._column.addLayout(grid)
         self._column.addStretch(1)
-        self.setWidget(inner)
-        self.hide_button.clicked.connect(self.left)
-        self.close_button.clicked.connect(self.left)
+        scroll.setWidget(inner)
+        self.hide_button.clicked.connect(self._on_close)
+        self.close_button.clicked.connect(self._on_close)
         self.cancel.clicked.connect(lambda: self._run and self._run.cancel())
         self.again.clicked.connect(lambda: self._run and self.again_asked.emit(self._run.wish))
-        self.open.clicked.connect(lambda: self._run and self.container_asked.emit(self._run.container_id))
+        self.open.clicked.connect(self._on_open)
         self.error.chosen.connect(self._on_remedy)
+        runs.changed.connect(self._on_changed)
         model.dataChanged.connect(self._on_model)
         model.rowsRemoved.connect(self._on_model)
 
     # showing ---------------------------------------------------------------------------------------------------------
 
-    def add(self, run: Run) -> None:
-        self._runs[run.key] = run
-        run.changed.connect(lambda: self._on_changed(run))
+    def _on_close(self) -> None:
+        self.desk.go(Place("containers"))
 
-    def runs(self) -> list[Run]:
-        return list(self._runs.values())
+    def _on_open(self) -> None:
+        if self._run is not None:
+            self.desk.go(Place("container", self._run.container_id, "logs"))
 
     def show_place(self, thing: str, _tab: str) -> None:
-        run = self._runs.get(thing)
+        run = self._runs.of(thing)
         if run is None:
             return
         if run is not self._run:
@@ -300,7 +306,7 @@ class RunPage(QScrollArea):
             return ""
         if step.state is not StepState.RUNNING:
             return tr("{size} in {time}", size=disk(total), time=duration(step.ms / 1000)) if step.ms else ""
-        passed = time.monotonic() - run.began.get("pull", time.monotonic())
+        passed = time.monotonic() - run.step_began.get("pull", time.monotonic())
         if passed < 0.5 or not done or done >= total:
             return ""
         rate = done / passed

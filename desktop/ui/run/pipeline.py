@@ -180,7 +180,7 @@ class FiveSteps(Card):
             return "" if usual is None or run.is_over else tr("usually {time}", time=duration(usual / 1000))
         match step.state:
             case StepState.RUNNING:
-                passed = time.monotonic() - run.began.get(name, time.monotonic())
+                passed = time.monotonic() - run.step_began.get(name, time.monotonic())
                 return tr("{time} so far", time=duration(passed))
             case StepState.SKIPPED:
                 return tr("skipped")

@@ -16,12 +16,13 @@ from PySide6.QtCore import (
     QSettings,
     Qt,
     QTimer,
-    Signal,
 )
 
 from desktop.client.engine import PullProgress
 from desktop.client.run import STEP_NAMES, Cancelled, Created, Pipeline, RunOptions, Started, Step, StepState
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.kit.tasks import Task
+from desktop.ui.kit.toasts import Message
 from desktop.ui.kit.words import counted, part_of, tr
 from desktop.ui.run.options import RunWish
 
@@ -41,6 +42,13 @@ class Layer:
     size: int = 0
     began_s: float = 0.0
     ended_s: float = 0.0
+
+    @property
+    def loaded(self) -> int:
+        """Its downloaded bytes."""
+        if self.phase == "Downloading":
+            return self.done
+        return self.size if self.is_unpacking or self.phase == "Pull complete" else 0
 
     @property
     def is_here(self) -> bool:
@@ -85,7 +93,7 @@ class LayerModel(QAbstractListModel):
             known = self.layers.get(line.id)
             layer = known or Layer(id=line.id, phase="", began_s=now)
             total = line.total or (layer.total if line.status == layer.phase else 0)
-            size = line.total if line.status == "Downloading" and line.total else layer.size
+            size = line.size or (line.total if line.status == "Downloading" and line.total else layer.size)
             layer = replace(layer, phase=line.status, done=line.current, total=total, size=size)
             if layer.is_done and not layer.ended_s:
                 layer = replace(layer, ended_s=now)
@@ -113,13 +121,16 @@ class LayerModel(QAbstractListModel):
 
     @property
     def fraction(self) -> tuple[int, int]:
-        """Downloaded bytes and total bytes, of the layers whose size is known."""
-        done = total = 0
-        for layer in self.layers.values():
-            if layer.size:
-                total += layer.size
-                done += layer.done if layer.phase == "Downloading" else layer.size
-        return done, total
+        """Downloaded bytes and total bytes; 0 in total as long as the size of a missing layer is unknown."""
+        missing = [layer for layer in self.layers.values() if not layer.is_here]
+        if not all(layer.size for layer in missing):
+            return self.loaded_bytes, 0
+        return self.loaded_bytes, sum(layer.size for layer in missing)
+
+    @property
+    def loaded_bytes(self) -> int:
+        """What has been downloaded of all layers."""
+        return sum(layer.loaded for layer in self.layers.values())
 
     @property
     def summary(self) -> str:
@@ -169,24 +180,30 @@ class UsualTimes:
         return [float(part) for part in str(text).split(",") if part]
 
 
-class Run(QObject):
+class Run(Task):
     """One image on its way to a running container.
 
     Signals: changed() at each step and each batch of layers; ended() when it runs, failed or was cancelled.
     """
 
-    changed = Signal()
-    ended = Signal()
-
-    def __init__(self, session: EngineSession, wish: RunWish, usual: UsualTimes, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        session: EngineSession,
+        wish: RunWish,
+        usual: UsualTimes,
+        shown: Callable[[Run], None],
+        reported: Callable[[Run], Message | None],
+        parent: QObject | None = None,
+    ) -> None:
+        """`shown`: the user asks for its page; `reported`: the message at its end."""
         super().__init__(parent)
         self._session, self.wish, self.usual = session, wish, usual
+        self._shown, self._reported = shown, reported
         self.steps: dict[str, Step] = {}
-        self.began: dict[str, float] = {}
+        self.step_began: dict[str, float] = {}
         self.layers = LayerModel(self)
         self.container_id = ""
         self.error: Exception | None = None
-        self.is_over = self.is_cancelled = False
         self.key = f"run-{id(self):x}-{time.monotonic_ns():x}"
         self._lock = threading.Lock()
         self._lines: list[PullProgress] = []
@@ -210,10 +227,22 @@ class Run(QObject):
         return next((name for name in reversed(STEP_NAMES) if name in self.steps), STEP_NAMES[0])
 
     @property
+    def title(self) -> str:
+        if self.current == "pull":
+            return tr("Pulling {image}", image=self.wish.image)
+        return tr("Running {image}", image=self.wish.image)
+
+    @property
     def fraction(self) -> float | None:
-        """The downloaded part of the pull, 0 to 1; None if the total is unknown."""
+        """The downloaded part of the pull, 0 to 1; None if the total is unknown, or in another step."""
         done, total = self.layers.fraction
-        return done / total if total else None
+        return done / total if total and self.current == "pull" else None
+
+    def show(self) -> None:
+        self._shown(self)
+
+    def report(self) -> Message | None:
+        return self._reported(self)
 
     def start(self) -> None:
         """Start the run. Raises BadOption before any request is sent."""
@@ -261,7 +290,7 @@ class Run(QObject):
     def _on_step(self, step: Step) -> None:
         self.steps[step.name] = step
         if step.state is StepState.RUNNING:
-            self.began[step.name] = time.monotonic()
+            self.step_began[step.name] = time.monotonic()
         self._on_layers()
         self.changed.emit()
 
@@ -276,17 +305,12 @@ class Run(QObject):
         if isinstance(result, Started):
             self.container_id = result.id
             self.usual.add(list(self.steps.values()))
-        self._end()
+        self.end()
 
     def _on_failed(self, error: Exception) -> None:
         self.error = None if self.is_cancelled else error
-        self._end()
+        self.end(str(error))
 
-    def _end(self) -> None:
+    def end(self, problem: str = "") -> None:
         self._on_layers()
-        self.is_over = True
-        self.changed.emit()
-        self.ended.emit()
-
-
-OnRun = Callable[[RunWish], None]
+        super().end(problem)

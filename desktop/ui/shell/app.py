@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
@@ -11,33 +11,31 @@ from PySide6.QtWidgets import QMenu
 from desktop.context import NATIVE, VM, Context
 from desktop.paths import HostPaths
 from desktop.ui.activity.model import ActivityModel
-from desktop.ui.activity.page import ActivityPage
 from desktop.ui.containers.actions import ContainerActions
-from desktop.ui.containers.detail import DetailPage
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.page import ContainersPage
 from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase, Image
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Workers
-from desktop.ui.images.model import ImageModel, NamedImage
-from desktop.ui.images.page import ImagesPage
+from desktop.ui.images.model import ImageModel
 from desktop.ui.images.pulls import Pulls
-from desktop.ui.kit.dialogs import OneField, Question
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.menus import inside
+from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
+from desktop.ui.kit.tasks import Tasks
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.words import ago, disk, short_id, tr
-from desktop.ui.run.dialog import RunDialog
-from desktop.ui.run.options import BadOption, RunWish
-from desktop.ui.run.page import RunPage
-from desktop.ui.run.recent import RecentRuns
-from desktop.ui.run.run import Run, UsualTimes
+from desktop.ui.kit.words import ago, short_id, tr
+from desktop.ui.run.options import RunWish
+from desktop.ui.run.runs import Runs
 from desktop.ui.shell.application import Application
 from desktop.ui.shell.engine_control import EngineControl
+from desktop.ui.shell.pages import HOME, PAGES, in_sidebar, spec_of
 from desktop.ui.shell.palette import Palette
 from desktop.ui.shell.palette_search import Offer
+from desktop.ui.shell.parts import Parts
 from desktop.ui.shell.tray import Tray
-from desktop.ui.shell.window import Place, Window
+from desktop.ui.shell.window import Window
 
 
 class Cove(QObject):
@@ -45,48 +43,49 @@ class Cove(QObject):
 
     def __init__(self, app: Application, theme: Theme, context: Context, paths: HostPaths, settings: QSettings) -> None:
         super().__init__()
-        self.app, self.theme, self.context, self.paths = app, theme, context, paths
+        self.app, self.theme, self._settings = app, theme, settings
         self.icons = icons = Icons(theme)
         self.workers = Workers(self)
         kind = {VM: "vm", NATIVE: "native"}.get(context.kind, "other")
         self.session = session = EngineSession(context.endpoint, kind, self.workers, self)
-        self._settings = settings
-        self.usual, self.recent = UsualTimes(settings), RecentRuns(settings)
         self.window = window = Window(theme, icons, settings)
+        self.tasks = Tasks(window.toasts, self)
+        desk = Desk(theme, icons, window, window.toasts, self.tasks, window.go)
         self.model, self.image_model = ContainerModel(self), ImageModel(self)
-        self.activity = ActivityModel(self._name_of, self)
-        self.control = EngineControl(context, paths, session, self.model, window, self)
-        self.actions = ContainerActions(theme, icons, self.model, session, window.toasts, window)
-        self.containers_page = ContainersPage(theme, icons, self.model, self.actions)
-        self.detail_page = DetailPage(theme, icons, self.model, self.actions, session)
-        self.images_page = ImagesPage(theme, icons, self.image_model, session)
-        self.run_page = RunPage(theme, icons, session, self.model)
-        self.activity_page = ActivityPage(theme, icons, self.activity)
-        self.pulls = Pulls(theme, icons, session, window.toasts, window)
-        for key, page in (
-            ("containers", self.containers_page),
-            ("container", self.detail_page),
-            ("images", self.images_page),
-            ("run", self.run_page),
-            ("activity", self.activity_page),
-        ):
-            window.add_page(key, page)
-        self.palette = self._make_palette(window)
-        self.quick: Palette | None = None
-        self.tray: Tray | None = None
-        self._shown_run: Run | None = None
-        self._is_closed = False
+        self.control = EngineControl(context, paths, session, self.model, desk, self)
+        self.actions = ContainerActions(desk, self.model, session)
+        self.runs = Runs(desk, session, self.model, self._image_names, settings, self._is_seen, self)
         self._sight = QTimer(self)
         self._sight.setSingleShot(True)
         self._sight.setInterval(50)
         self._sight.timeout.connect(self._measure)
+        self.parts = Parts(
+            context=context,
+            paths=paths,
+            desk=desk,
+            session=session,
+            control=self.control,
+            containers=self.model,
+            container_actions=self.actions,
+            images=self.image_model,
+            activity=ActivityModel(self._name_of, self),
+            runs=self.runs,
+            pulls=Pulls(desk, session, self),
+            sight_changed=self._sight.start,
+            note_place=window.replace_place,
+        )
+        window.make_page = lambda key: spec_of(key).make(self.parts)
+        self.palette = self._make_palette(window)
+        self.quick: Palette | None = None
+        self.tray: Tray | None = None
+        self._is_closed = False
         self._connect()
-        window.go(Place("containers"))
+        window.go(HOME)
 
     def _make_palette(self, parent: Window | None) -> Palette:
         palette = Palette(self.theme, self.icons, self._offer, parent)
         palette.run_chosen.connect(self._on_quick_run)
-        palette.options_asked.connect(lambda wish: self.ask_run(wish))
+        palette.options_asked.connect(self.ask_run)
         return palette
 
     def _connect(self) -> None:
@@ -95,43 +94,24 @@ class Cove(QObject):
         session.changed.connect(model.put)
         session.dropped.connect(self._on_dropped)
         session.images.connect(self._on_images)
-        session.happened.connect(self.activity.add)
+        session.happened.connect(self.parts.activity.add)
         session.measured.connect(model.set_usage)
         session.facts.connect(self._on_contact)
         self.control.facts_changed.connect(self._show_facts)
         for signal in (model.rowsInserted, model.rowsRemoved):
             signal.connect(self._count)
-        page = self.containers_page
-        page.sight_changed.connect(self._sight.start)
-        page.opened.connect(lambda i, tab: window.go(Place("container", i, tab)))
-        page.run_asked.connect(self._on_page_run)
-        page.retry_asked.connect(self.control.retry)
-        self.detail_page.tab_changed.connect(
-            lambda tab: window.replace_place(Place("container", self.detail_page.container_id, tab))
-        )
-        images = self.images_page
-        images.run_asked.connect(lambda name: self.ask_run(self.recent.of(name) or RunWish(image=name)))
-        images.pull_asked.connect(self.ask_pull)
-        images.delete_asked.connect(self._ask_delete_image)
-        images.container_asked.connect(self._go_to_container)
-        self.activity_page.container_asked.connect(self._go_to_container)
-        run = self.run_page
-        run.options_asked.connect(self.ask_run)
-        run.again_asked.connect(self.run)
-        run.container_asked.connect(lambda i: window.go(Place("container", i, "logs")))
-        run.delete_asked.connect(self._on_delete_leftover)
-        run.left.connect(lambda: window.go(Place("containers")))
         window.run_asked.connect(lambda: self.ask_run(RunWish(image="")))
         window.palette_asked.connect(lambda: self.palette.open_over(window))
         window.bell_asked.connect(self._on_bell)
-        window.placed.connect(self._on_placed)
+        window.placed.connect(lambda _place: self._sight.start())
         window.seen.connect(lambda _seen: self._sight.start())
         window.closing.connect(self.app.quit)
         self.app.quitting.connect(self._on_quitting)
         window.hidden_to_tray.connect(self._on_hidden)
-        window.sidebar.switch.opening.connect(self.control.build_menu)
+        switch = window.sidebar.switch
+        switch.opening.connect(lambda: self.control.build_menu(switch.menu))
         window.status.task.clicked.connect(self._on_task)
-        self.pulls.changed.connect(self._show_task)
+        self.tasks.changed.connect(self._show_task)
 
     # life ------------------------------------------------------------------------------------------------------------
 
@@ -140,9 +120,9 @@ class Cove(QObject):
         self._show_facts(self.control.facts)
         self.control.open()
         if Tray.is_available():
-            self.tray = Tray(self.theme, self.icons, self.model, self._recent, self)
+            self.tray = Tray(self.theme, self.icons, self.model, self.runs.recent, self)
             self.tray.asked.connect(self._on_tray)
-            self.tray.run_asked.connect(self.run)
+            self.tray.run_asked.connect(self.runs.start)
             self.tray.container_asked.connect(self._on_tray_container)
             self.tray.show_facts(self.control.facts)
             self.tray.show()
@@ -158,8 +138,8 @@ class Cove(QObject):
     def close(self) -> None:
         """End every thread and stream. Qt deletes the window later."""
         self._is_closed = True
-        self.detail_page.leave()
-        self.run_page.leave()
+        for page in self.window.pages():
+            page.leave()
         self.control.close()
         self.workers.close()
         self.session.client.close()  # last: the workers have returned their connections to it by now
@@ -186,12 +166,16 @@ class Cove(QObject):
         self._count()
 
     def _on_dropped(self, ids: list[str]) -> None:
+        known = {i: c for i in ids if (c := self.model.container(i)) is not None}
         self.model.drop(ids)
         for container_id in ids:
-            self.window.forget(container_id)
+            was_shown = self.window.forget(container_id)
+            container = known.get(container_id)
+            if was_shown and container is not None and container.doing is None:  # not by this window
+                self.window.toasts.tell(tr("{name} was deleted", name=container.name), state=State.STOPPED)
 
     def _on_images(self, images: list[Image]) -> None:
-        self.image_model.load(images)
+        self.image_model.load_images(images)
         self.window.sidebar.model.set_count("images", len(images) or None)
         self.window.status.set_disk(self.image_model.total_bytes)
 
@@ -206,46 +190,35 @@ class Cove(QObject):
     def _show_facts(self, facts: EngineFacts) -> None:
         self.window.sidebar.switch.show_facts(facts)
         self.window.status.show_facts(facts)
-        self.containers_page.show_facts(facts)
-        up = facts.phase.is_usable
-        self.window.top.run.setEnabled(up)
-        self.images_page.pull.setEnabled(up)
+        self.window.top.run.setEnabled(facts.phase.is_usable)
         if self.tray is not None:
             self.tray.show_facts(facts)
 
     def _measure(self) -> None:
+        """Measure the usage of the rows that are visible now."""
         if self._is_closed:
             return
-        on_page = self.window.isVisible() and self.window.place.page == "containers"
-        self.session.measure(self.containers_page.visible_ids() if on_page else ())
+        page = self.window.page(self.window.place.page)
+        seen = self.window.isVisible() and isinstance(page, ContainersPage)
+        self.session.measure(page.visible_ids() if seen and isinstance(page, ContainersPage) else ())
 
     # running ---------------------------------------------------------------------------------------------------------
 
-    def ask_run(self, wish: RunWish, focus: str = "") -> None:
+    def ask_run(self, wish: RunWish) -> None:
         """Open the run dialog, filled in with `wish`."""
         self.show_window()
-        known = wish.image and self.recent.of(wish.image)
-        note = (
-            tr("filled in from your last run")
-            if known and wish.ports == known.ports and known != RunWish(image=wish.image)
-            else ""
-        )
-        names = [row.tag for row in self.image_model.rows() if row.tag]
-        RunDialog(
-            self.theme, self.icons, self.window, wish=wish, images=names, run=self.run, focus=focus, note=note
-        ).open()
+        self.runs.ask(wish)
 
-    def _on_page_run(self, image: str) -> None:
-        if image:
-            self.run(RunWish(image=image))
-        else:
-            self.ask_run(RunWish(image=""))
+    def _image_names(self) -> list[str]:
+        return [row.tag for row in self.image_model.items() if row.tag]
+
+    def _is_seen(self, place: Place) -> bool:
+        return self.window.place == place and self.window.isVisible()
 
     def _on_quick_run(self, wish: RunWish, follow: bool) -> None:
-        self.run(wish)
+        run = self.runs.start(wish)
         self.show_window()
-        if follow and self._shown_run is not None:
-            run = self._shown_run
+        if follow and run is not None:
 
             def show_log() -> None:
                 if run.container_id and run.error is None:
@@ -253,166 +226,64 @@ class Cove(QObject):
 
             run.ended.connect(show_log)
 
-    def run(self, wish: RunWish) -> None:
-        """Run an image and show its five steps."""
-        run = Run(self.session, wish, self.usual, self)
-        try:
-            run.start()
-        except BadOption:
-            self.ask_run(wish)
-            return
-        self.run_page.add(run)
-        self._shown_run = run
-        run.changed.connect(self._show_task)
-        run.ended.connect(lambda: self._on_run_ended(run))
-        self.window.go(Place("run", run.key))
-
-    def _on_run_ended(self, run: Run) -> None:
-        self._show_task()
-        if run.error is None and not run.is_cancelled:
-            self.recent.add(run.wish)
-        if self.window.place == Place("run", run.key) and self.window.isVisible():
-            return
-        if run.error is not None:
-            show = (tr("Show"), lambda: self.window.go(Place("run", run.key)))
-            self.window.toasts.tell(
-                tr("{image} did not run", image=run.wish.image), str(run.error), State.PROBLEM, [show]
-            )
-        elif not run.is_cancelled:
-            opened = (tr("Open"), lambda: self.window.go(Place("container", run.container_id, "logs")))
-            self.window.toasts.tell(tr("{image} runs", image=run.wish.image), actions=[opened])
-
-    def _on_delete_leftover(self, container_id: str) -> None:
-        if container := self.model.container(container_id):
-            self.actions.ask("delete", [container])
+    def _on_task(self) -> None:
+        if (task := self.tasks.current) is not None:
+            task.show()
 
     def _show_task(self) -> None:
-        """Show the newest running pull or run in the status bar."""
-        task = self.window.status.task
-        running = [run for run in self.run_page.runs() if run.is_running]
-        if running:
-            run = running[-1]
-            pulling = run.current == "pull"
-            text = (
-                tr("Pulling {image}", image=run.wish.image) if pulling else tr("Running {image}", image=run.wish.image)
-            )
-            task.tell(text, run.fraction if pulling else None)
-        elif pull := self.pulls.current:
-            task.tell(tr("Pulling {image}", image=pull.reference), pull.fraction)
+        """Show the newest running task in the status bar."""
+        line, task = self.window.status.task, self.tasks.current
+        if task is None:
+            line.tell("", None)
         else:
-            task.tell("", None)
-
-    def _on_task(self) -> None:
-        running = [run for run in self.run_page.runs() if run.is_running]
-        if running:
-            self.window.go(Place("run", running[-1].key))
-        elif self.pulls.current is not None:
-            self.pulls.show()
-
-    # images ----------------------------------------------------------------------------------------------------------
-
-    def ask_pull(self) -> None:
-        OneField(
-            self.theme,
-            self.icons,
-            self.window,
-            title=tr("Pull an image"),
-            fact=tr("Its layers are fetched from its registry, and every digest is checked."),
-            hint="debian:trixie",
-            verb=tr("Pull"),
-            icon="download-simple",
-            sure=self.pulls.start,
-        ).open()
-
-    def _ask_delete_image(self, row: NamedImage) -> None:
-        image = row.image
-        others = [tag for tag in image.tags if tag != row.tag]
-        facts = []
-        if others:
-            facts.append(tr("The image stays, under {names}.", names=", ".join(others)))
-        else:
-            facts.append(
-                tr("Up to {size} of layers is freed; layers that other images share stay.", size=disk(image.size))
-            )
-        if image.used_by and not others:
-            facts.append(tr("Used by {names}.", names=", ".join(image.used_by)))
-        facts.append(tr("This cannot be undone; it can be pulled again if a registry has it."))
-        client = self.session.client
-
-        def sure(force: bool) -> None:
-            self.workers.run(lambda: client.image_remove(row.key, force=force), None, lambda e: failed(str(e)))
-
-        def failed(message: str) -> None:
-            self.window.toasts.tell(tr("{name} was not deleted", name=row.key), message, State.PROBLEM)
-
-        Question(
-            self.theme,
-            self.icons,
-            self.window,
-            title=tr("Delete image {name}?", name="".join(row.title)),
-            facts=facts,
-            verb=tr("Delete image"),
-            sure=sure,
-            checkbox=tr("Delete it even if stopped containers use it") if image.used_by and not others else "",
-        ).open()
-
-    def _recent(self) -> list[RunWish]:
-        """The last runs. A name that a container has now is removed, because a second container cannot have it."""
-        taken = {container.name for container in self.model.containers()}
-        return [replace(wish, name="") if wish.name in taken else wish for wish in self.recent.all()]
+            line.tell(task.title, task.fraction)
 
     def _name_of(self, container_id: str) -> str:
         container = self.model.container(container_id)
         return container.name if container else short_id(container_id)
 
-    # places ----------------------------------------------------------------------------------------------------------
-
-    def _go_to_container(self, which: str) -> None:
-        for container in self.model.containers():
-            if which in (container.id, container.name):
-                self.window.go(Place("container", container.id))
-
-    def _on_placed(self, place: Place) -> None:
-        if place.page != "container":
-            self.detail_page.leave()
-        if place.page != "run":
-            self.run_page.leave()
-        self._sight.start()
+    # palette ---------------------------------------------------------------------------------------------------------
 
     def _offer(self) -> Offer:
         window = self.window
 
-        def go(page: str) -> None:
+        def go(place: Place) -> None:
             self.show_window()
-            window.go(Place(page))
+            window.go_by_key(place)
 
         def act(verb: str, container: Container) -> None:
             self.actions.ask(verb, [container])
 
-        def open_container(container_id: str) -> None:
-            self.show_window()
-            window.go(Place("container", container_id))
-
         actions = [
             (tr("Run an image…"), "", "play", lambda: self.ask_run(RunWish(image=""))),
-            (tr("Pull an image…"), "", "download-simple", self.ask_pull),
             (tr("Use the light theme"), "", "sun", lambda: self.theme.set_scheme("light")),
             (tr("Use the dark theme"), "", "moon", lambda: self.theme.set_scheme("dark")),
             (tr("Use the desktop's theme"), "", "laptop", lambda: self.theme.set_scheme(None)),
             (tr("Quit Cove"), "", "sign-out", self.app.quit),
         ]
         if self.control.host is not None:
-            actions.insert(2, (tr("Stop the VM…"), "", "power", lambda: self.control.ask("stop")))
-            actions.insert(2, (tr("Start the VM"), "", "play", lambda: self.control.ask("start")))
+            actions.insert(1, (tr("Stop the VM…"), "", "power", lambda: self.control.ask("stop")))
+            actions.insert(1, (tr("Start the VM"), "", "play", lambda: self.control.ask("start")))
+        for number, (title, icon, call) in enumerate(self._page_commands(), start=1):
+            actions.insert(number, (title, "", icon, call))
         return Offer(
-            recent=self._recent(),
-            images=[row.tag for row in self.image_model.rows() if row.tag],
+            recent=self.runs.recent(),
+            images=self._image_names(),
             containers=self.model.containers(),
-            pages=[(e.title, e.icon, partial(go, e.key)) for e in window.sidebar.model.pages],
+            pages=[(tr(spec.title), spec.icon, partial(go, Place(spec.key))) for spec in in_sidebar()],
             actions=actions,
-            open_container=open_container,
+            open_container=lambda container_id: go(Place("container", container_id)),
             act=act,
         )
+
+    def _page_commands(self) -> list[tuple[str, str, Callable[[], None]]]:
+        """The commands of all pages; the window is shown first."""
+
+        def then(call: Callable[[], object]) -> None:
+            self.show_window()
+            call()
+
+        return [(c.title, c.icon, partial(then, c.call)) for spec in PAGES for c in spec.commands(self.parts)]
 
     def _on_bell(self) -> None:
         menu = QMenu(self.window)
@@ -432,7 +303,7 @@ class Cove(QObject):
                 action.triggered.connect(lambda _=False, call=message.actions[0][1]: call())
         menu.setToolTipsVisible(True)
         bell = self.window.top.bell
-        menu.popup(bell.mapToGlobal(QPoint(0, bell.height() + 4)))
+        menu.popup(inside(bell, menu, bell.mapToGlobal(QPoint(0, bell.height() + 4))))
 
     # tray ------------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QMenu
 
 from desktop.client.host import HostState
 from desktop.context import NATIVE, VM, Context
@@ -15,9 +16,9 @@ from desktop.ui.feed.facts import EngineFacts, EnginePhase
 from desktop.ui.feed.host_session import HostSession, facts_of_host, start_native
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.dialogs import Question
+from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
 from desktop.ui.kit.words import counted, sentence, tr
-from desktop.ui.shell.window import Window
 
 
 class EngineControl(QObject):
@@ -31,12 +32,12 @@ class EngineControl(QObject):
         paths: HostPaths,
         session: EngineSession,
         model: ContainerModel,
-        window: Window,
+        desk: Desk,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._context, self._paths, self._session = context, paths, session
-        self._model, self._window = model, window
+        self._model, self._desk = model, desk
         self.host = HostSession(paths, session.workers, self) if context.kind == VM else None
         self._state: HostState | None = None
         self._engine = self.facts = session.now
@@ -68,7 +69,7 @@ class EngineControl(QObject):
 
     def _on_unread(self, what: str, why: str) -> None:
         title = tr("{what} could not be read", what=what)
-        self._window.toasts.tell(title, tr("{why} Cove will try again.", why=sentence(why)), State.PROBLEM)
+        self._desk.toasts.tell(title, tr("{why} Cove will try again.", why=sentence(why)), State.PROBLEM)
 
     def _on_state(self, state: HostState) -> None:
         before, self._state = self._state, state
@@ -77,7 +78,7 @@ class EngineControl(QObject):
         elif state.state not in ("running", "saving", "saved"):  # a saved VM is no loss of contact
             self._session.give_up()
             if before is not None and before.state == "running" and state.state in ("failed", "stopped"):
-                self._window.toasts.tell(
+                self._desk.toasts.tell(
                     tr("The virtual machine stopped"),
                     sentence(state.error.message) if state.error else "",
                     State.PROBLEM if state.error else State.DONE,
@@ -113,14 +114,14 @@ class EngineControl(QObject):
                 self._tell()
             if not quiet:
                 text = f"{sentence(reason)} {sentence(hint)}".strip()
-                self._window.toasts.tell(tr("The engine did not start"), text, State.PROBLEM)
+                self._desk.toasts.tell(tr("The engine did not start"), text, State.PROBLEM)
 
         start_native(self._paths, self._session.workers, self._session.retry, failed)
 
     def ask_vm(self, verb: str) -> None:
         """`start`, `stop` or `restart` the VM without a question."""
         if self.host is not None:
-            toasts = self._window.toasts
+            toasts = self._desk.toasts
             self.host.ask(
                 verb, lambda why: toasts.tell(tr("The request to the VM failed"), sentence(why), State.PROBLEM)
             )
@@ -135,9 +136,9 @@ class EngineControl(QObject):
                 self.retry(True)
             return
         Question(
-            self._window.theme,
-            self._window.icons,
-            self._window,
+            self._desk.theme,
+            self._desk.icons,
+            self._desk.window,
             title=tr("Stop the VM?") if verb == "stop" else tr("Restart the VM?"),
             facts=[
                 counted(
@@ -152,9 +153,9 @@ class EngineControl(QObject):
             sure=lambda _checked: self.ask_vm(verb),
         ).open()
 
-    def build_menu(self) -> None:
-        """Build the engine switch's menu for the present state."""
-        menu, facts, icons = self._window.sidebar.switch.menu, self.facts, self._window.icons
+    def build_menu(self, menu: QMenu) -> None:
+        """Fill the engine switch's menu for the present state."""
+        facts, icons = self.facts, self._desk.icons
         menu.clear()
         menu.addAction(f"{facts.name}, {facts.word.lower()}").setEnabled(False)
         menu.addSeparator()

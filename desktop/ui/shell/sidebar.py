@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from PySide6.QtCore import (
     QAbstractListModel,
@@ -17,7 +16,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QFocusEvent, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFocusEvent, QFontMetrics, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -37,27 +36,19 @@ from desktop.ui.kit.glyphs import Mark, StateGlyph
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import memory, tr
+from desktop.ui.shell.pages import PageSpec
 
 WIDE, NARROW = 208, 56
 ROW = 34
+GAP = 12  # above an entry that begins a section
 
 Index = QModelIndex | QPersistentModelIndex
-
-
-@dataclass(frozen=True, slots=True)
-class PageEntry:
-    """A page's name in the sidebar; `gap` leaves room above it."""
-
-    key: str
-    title: str
-    icon: str
-    gap: bool = False
 
 
 class PagesModel(QAbstractListModel):
     """The pages and their counts; an unknown count is None and not shown."""
 
-    def __init__(self, pages: Sequence[PageEntry], parent: QWidget | None = None) -> None:
+    def __init__(self, pages: Sequence[PageSpec], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.pages = tuple(pages)
         self._counts: dict[str, int | None] = {}
@@ -79,10 +70,10 @@ class PagesModel(QAbstractListModel):
             return None
         page = self.pages[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return page.title
+            return tr(page.title)
         if role == Qt.ItemDataRole.AccessibleTextRole:
             count = self.count(index.row())
-            return page.title if count is None else f"{page.title}, {count}"
+            return tr(page.title) if count is None else f"{tr(page.title)}, {count}"
         return None
 
 
@@ -92,7 +83,15 @@ class _PageDelegate(QStyledItemDelegate):
         self._theme, self._icons, self._model, self._view = theme, icons, model, view
 
     def sizeHint(self, _option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(0, ROW + (12 if self._model.pages[index.row()].gap else 0))
+        return QSize(0, ROW + self._room_above(index.row()))
+
+    def _room_above(self, row: int) -> int:
+        """The room above an entry: a gap, or what pushes the first entry of the foot to the lower end."""
+        pages = self._model.pages
+        if not pages[row].foot or (row and pages[row - 1].foot):
+            return GAP if pages[row].gap else 0
+        entries = len(pages) * ROW + sum(GAP for page in pages if page.gap)
+        return max(GAP, self._view.viewport().height() - entries - 4)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         theme, page = self._theme, self._model.pages[index.row()]
@@ -120,7 +119,7 @@ class _PageDelegate(QStyledItemDelegate):
         if not narrow:
             painter.setFont(theme.font("section" if selected else "name"))
             painter.setPen(theme.colour("text" if selected else "text2"))
-            painter.drawText(box.adjusted(41, 0, -34, 0), Qt.AlignmentFlag.AlignVCenter, page.title)
+            painter.drawText(box.adjusted(41, 0, -34, 0), Qt.AlignmentFlag.AlignVCenter, tr(page.title))
             if (count := self._model.count(index.row())) is not None:
                 painter.setFont(theme.font("small"))
                 painter.setPen(theme.colour("text2"))
@@ -218,7 +217,7 @@ class Sidebar(QFrame):
 
     page_chosen = Signal(str)
 
-    def __init__(self, theme: Theme, icons: Icons, pages: Sequence[PageEntry], parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, icons: Icons, pages: Sequence[PageSpec], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("sidebar")
         self._theme = theme
@@ -285,6 +284,10 @@ class Sidebar(QFrame):
 
 class _PagesView(QListView):
     """A list that records whether it got the focus by keyboard."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.scheduleDelayedItemsLayout()  # the entries at the lower end move with it
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         self.setProperty("ringed", event.reason() in KEYBOARD_REASONS)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, cast
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QHideEvent, QKeySequence, QMouseEvent, QResizeEvent, QShowEvent
@@ -14,28 +12,14 @@ from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 from desktop.ui.kit.dialogs import Scrim
 from desktop.ui.kit.glyphs import mark_icon
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.page import Page, Place
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.toasts import Toasts
-from desktop.ui.kit.words import tr
 from desktop.ui.shell.bars import StatusBar, TopBar
-from desktop.ui.shell.sidebar import PageEntry, Sidebar
+from desktop.ui.shell.pages import HOME, in_sidebar, spec_of
+from desktop.ui.shell.sidebar import Sidebar
 
 NARROW_BELOW = 1_080
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the window is: a page, the thing shown on it (a container's id, a run), and its tab."""
-
-    page: str
-    thing: str = ""
-    tab: str = ""
-
-
-class Page(Protocol):
-    """The methods of a page; `show_place` is called each time the window goes to it."""
-
-    def show_place(self, thing: str, tab: str) -> None: ...
 
 
 class Window(QWidget):
@@ -50,12 +34,14 @@ class Window(QWidget):
     hidden_to_tray = Signal()
 
     def __init__(self, theme: Theme, icons: Icons, settings: QSettings) -> None:
+        """Pages are made by `make_page`, which is set before the first `go`."""
         super().__init__()
         self.theme, self.icons, self._settings = theme, icons, settings
         self.keeps_alive = False  # whether closing only hides, because a tray icon stays
         self._history: list[Place] = []
         self._at = -1
-        self._pages: dict[str, QWidget] = {}
+        self.make_page: Callable[[str], Page] | None = None
+        self._pages: dict[str, Page] = {}
         self._forced_narrow: bool | None = None
         self.setWindowTitle("Cove")
         self.setWindowIcon(mark_icon(theme.colour("accentfill")))
@@ -63,12 +49,7 @@ class Window(QWidget):
         self.resize(1280, 800)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setObjectName("window")
-        pages = (
-            PageEntry("containers", tr("Containers"), "cube"),
-            PageEntry("images", tr("Images"), "stack"),
-            PageEntry("activity", tr("Activity"), "activity", gap=True),
-        )
-        self.sidebar = Sidebar(theme, icons, pages)
+        self.sidebar = Sidebar(theme, icons, in_sidebar())
         self.top = TopBar(theme, icons)
         self.stack = QStackedWidget()
         self.status = StatusBar(theme, icons)
@@ -116,8 +97,8 @@ class Window(QWidget):
             "Ctrl+0": lambda: self.theme.set_zoom(0),
             "Ctrl+F": self._find,
         }
-        for number, entry in enumerate(self.sidebar.model.pages, start=1):
-            keys[f"Ctrl+{number}"] = partial(self.go, Place(entry.key))
+        for number, spec in enumerate(in_sidebar()[:9], start=1):
+            keys[f"Ctrl+{number}"] = partial(self.go_by_key, Place(spec.key))
         for key, call in keys.items():
             action = QAction(self)
             action.setShortcut(QKeySequence(key))
@@ -131,16 +112,21 @@ class Window(QWidget):
 
     # places ----------------------------------------------------------------------------------------------------------
 
-    def add_page(self, key: str, page: QWidget) -> None:
-        self._pages[key] = page
-        self.stack.addWidget(page)
+    def page(self, key: str) -> Page:
+        """The page `key`, which is made at the first call."""
+        if (page := self._pages.get(key)) is None:
+            assert self.make_page is not None, "set before the window goes anywhere"
+            page = self._pages[key] = self.make_page(key)
+            self.stack.addWidget(page)
+        return page
 
-    def page(self, key: str) -> QWidget:
-        return self._pages[key]
+    def pages(self) -> list[Page]:
+        """The pages made so far."""
+        return list(self._pages.values())
 
     @property
     def place(self) -> Place:
-        return self._history[self._at] if self._at >= 0 else Place("containers")
+        return self._history[self._at] if self._at >= 0 else HOME
 
     def go(self, place: Place) -> None:
         """Show `place`, and remember where the window was."""
@@ -150,6 +136,11 @@ class Window(QWidget):
         self._history = [*self._history[: self._at + 1], place][-50:]
         self._at = len(self._history) - 1
         self._show(place)
+
+    def go_by_key(self, place: Place) -> None:
+        """Go to `place`, and put the focus into it."""
+        self.go(place)
+        self.page(place.page).first_focus().setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def replace_place(self, place: Place) -> None:
         """Note that the page now shows `place` (another tab), without a step in the history."""
@@ -161,26 +152,29 @@ class Window(QWidget):
         if 0 <= self._at + by < len(self._history):
             self._at += by
             self._show(self._history[self._at])
+            self.page(self.place.page).first_focus().setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def forget(self, thing: str) -> None:
-        """Remove all places of `thing` from the history, because it was deleted."""
+    def forget(self, thing: str) -> bool:
+        """Remove all places of `thing`, which was deleted, from the history; True: it was shown.
+
+        The window then shows the page that lists such things.
+        """
         was_here = self._at >= 0 and self._history[self._at].thing == thing
+        page = self.place.page
         self._at -= sum(place.thing == thing for place in self._history[: self._at + 1])
         self._history = [place for place in self._history if place.thing != thing]
         if was_here:
-            self._at = max(0, self._at)
-            if not self._history:
-                self._history = [Place("containers")]
-            self._show(self._history[self._at])
+            self.go(Place(spec_of(page).parent or page))
         self._show_steps()
+        return was_here
 
     def _show(self, place: Place) -> None:
-        page = self._pages[place.page]
+        page, before = self.page(place.page), self.stack.currentWidget()
+        if isinstance(before, Page) and before is not page:
+            before.leave()
         self.stack.setCurrentWidget(page)
-        if hasattr(page, "show_place"):
-            cast(Page, page).show_place(place.thing, place.tab)
-        entry = {"container": "containers", "run": "containers"}.get(place.page, place.page)
-        self.sidebar.choose(entry)
+        page.show_place(place.thing, place.tab)
+        self.sidebar.choose(spec_of(place.page).parent or place.page)
         self._show_steps()
         self.placed.emit(place)
 
@@ -189,28 +183,22 @@ class Window(QWidget):
         self.top.forward.setEnabled(self._at + 1 < len(self._history))
 
     def _next_tab(self, by: int) -> None:
-        page = self.stack.currentWidget()
-        if isinstance(page, QWidget) and hasattr(page, "next_tab"):
-            page.next_tab(by)
+        self.page(self.place.page).next_tab(by)
 
     def _find(self) -> None:
-        page = self.stack.currentWidget()
-        search = getattr(page, "search", None)
-        if isinstance(search, QWidget) and search.isVisible():
-            search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.page(self.place.page).go_find()
 
     def next_pane(self) -> None:
         """Move the focus to the next of sidebar, top bar and page."""
-        panes: list[QWidget] = [self.sidebar.view, self.top.search, self._pages[self.place.page]]
+        page = self.page(self.place.page)
+        panes: list[QWidget] = [self.sidebar.view, self.top.search, page]
         focused = self.focusWidget()
         here = -1
         if focused is not None:
             here = next((n for n, pane in enumerate(panes) if pane is focused or pane.isAncestorOf(focused)), -1)
         target = panes[(here + 1) % len(panes)]
-        if target.focusPolicy() == Qt.FocusPolicy.NoFocus:
-            inner = getattr(target, "table", None) or getattr(target, "first_focus", None)
-            if isinstance(inner, QWidget):
-                target = inner
+        if target is page:
+            target = page.first_focus()
         target.setFocus(Qt.FocusReason.TabFocusReason)
 
     # window ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""Deleting images, after a question that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from desktop.ui.containers.model import ContainerModel
+from desktop.ui.feed.facts import Container
+from desktop.ui.feed.session import EngineSession
+from desktop.ui.images.model import NamedImage
+from desktop.ui.kit.dialogs import Question
+from desktop.ui.kit.page import Desk, Place
+from desktop.ui.kit.states import State
+from desktop.ui.kit.words import counted, disk, tr
+
+MOST_NAMED = 6
+
+
+class ImageActions:
+    """Deletes images. A failure is shown as a message."""
+
+    def __init__(self, desk: Desk, session: EngineSession, containers: ContainerModel) -> None:
+        self._desk, self._session, self._containers = desk, session, containers
+
+    def _running_from(self, row: NamedImage) -> list[Container]:
+        return [c for c in self._containers.containers() if c.image_id == row.image.id and c.is_running]
+
+    def ask_delete(self, rows: Sequence[NamedImage]) -> None:
+        """Ask, then delete the names `rows`. An image with several names stays as long as it has one."""
+        if len(rows) == 1:
+            self._ask_one(rows[0])
+        elif rows:
+            self._ask_several(rows)
+
+    def _ask_one(self, row: NamedImage) -> None:
+        image, desk = row.image, self._desk
+        others = [tag for tag in image.tags if tag != row.tag]
+        running = [] if others else self._running_from(row)
+        name = "".join(row.title)
+        if running:
+            first = running[0]
+            Question(
+                desk.theme,
+                desk.icons,
+                desk.window,
+                title=tr("Image {name} is in use", name=name),
+                facts=[
+                    counted(
+                        len(running),
+                        "{names} runs from it. An image cannot be deleted while a container runs from it.",
+                        "{names} run from it. An image cannot be deleted while a container runs from it.",
+                        names=", ".join(c.name for c in running[:MOST_NAMED]),
+                    )
+                ],
+                verb=tr("Show {name}", name=first.name),
+                kind="primary",
+                safe=tr("Close"),
+                sure=lambda _checked: desk.go(Place("container", first.id)),
+            ).open()
+            return
+        facts = []
+        if others:
+            facts.append(tr("The image stays, under {names}.", names=", ".join(others)))
+        else:
+            facts.append(
+                tr("Up to {size} of layers is freed; layers that other images share stay.", size=disk(image.size))
+            )
+        if image.used_by and not others:
+            facts.append(tr("Stopped containers were made from it: {names}.", names=", ".join(image.used_by)))
+        facts.append(tr("This cannot be undone; it can be pulled again if a registry has it."))
+        Question(
+            desk.theme,
+            desk.icons,
+            desk.window,
+            title=tr("Delete image {name}?", name=name),
+            facts=facts,
+            verb=tr("Delete image"),
+            sure=lambda force: self._delete([row], force=force),
+            checkbox=tr("Delete it even if stopped containers use it") if image.used_by and not others else "",
+        ).open()
+
+    def _ask_several(self, rows: Sequence[NamedImage]) -> None:
+        desk = self._desk
+        names = ", ".join(row.tag or "".join(row.title) for row in rows[:MOST_NAMED])
+        facts = [f"{names}{' …' if len(rows) > MOST_NAMED else ''}."]
+        used = [row for row in rows if row.in_use]
+        if used:
+            facts.append(
+                counted(
+                    len(used),
+                    "{n} of them is used by a container and stays, unless it has another name.",
+                    "{n} of them are used by containers and stay, unless they have other names.",
+                )
+            )
+        facts.append(tr("This cannot be undone; they can be pulled again if a registry has them."))
+        Question(
+            desk.theme,
+            desk.icons,
+            desk.window,
+            title=counted(len(rows), "Delete {n} image?", "Delete {n} images?"),
+            facts=facts,
+            verb=counted(len(rows), "Delete {n} image", "Delete {n} images"),
+            safe=tr("Keep them"),
+            sure=lambda _checked: self._delete(rows, force=False),
+        ).open()
+
+    def _delete(self, rows: Sequence[NamedImage], *, force: bool) -> None:
+        client, toasts = self._session.client, self._desk.toasts
+        for row in rows:
+
+            def failed(error: Exception, row: NamedImage = row) -> None:
+                toasts.tell(tr("{name} was not deleted", name="".join(row.title)), str(error), State.PROBLEM)
+
+            self._session.workers.run(lambda key=row.key: client.image_remove(key, force=force), None, failed)  # type: ignore[misc]  # mypy infers no type for a default

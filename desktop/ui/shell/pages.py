@@ -1,0 +1,99 @@
+"""All pages of the window, in one table: window, sidebar, palette, shortcuts and tests read it.
+
+A new page is a package of its own and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from desktop.ui.activity.page import ActivityPage
+from desktop.ui.containers.detail import DetailPage
+from desktop.ui.containers.page import ContainersPage
+from desktop.ui.images.page import ImagesPage
+from desktop.ui.kit.page import Command, Page, Place
+from desktop.ui.kit.words import tr
+from desktop.ui.run.options import RunWish
+from desktop.ui.run.page import RunPage
+from desktop.ui.shell.parts import Parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSpec:
+    """One page. `title` is translated where it is shown. A page with a `parent` has no entry in the sidebar: the
+    parent's is marked. `commands` are its entries in the palette. `gap` leaves room above the entry; `foot` puts it to
+    the sidebar's lower end."""
+
+    key: str
+    title: str
+    icon: str
+    make: Callable[[Parts], Page]
+    commands: Callable[[Parts], Sequence[Command]] = lambda _parts: ()
+    parent: str = ""
+    gap: bool = False
+    foot: bool = False
+
+
+def _containers(parts: Parts) -> Page:
+    page = ContainersPage(parts.desk, parts.containers, parts.container_actions)
+    page.run_asked.connect(lambda image: parts.runs.start(RunWish(image=image)) if image else parts.runs.ask_image(""))
+    page.retry_asked.connect(parts.control.retry)
+    page.sight_changed.connect(parts.sight_changed)
+    parts.control.facts_changed.connect(page.show_facts)
+    page.show_facts(parts.control.facts)
+    return page
+
+
+def _container(parts: Parts) -> Page:
+    page = DetailPage(parts.desk, parts.containers, parts.container_actions, parts.session)
+    page.tab_changed.connect(lambda tab: parts.note_place(Place("container", page.container_id, tab)))
+    return page
+
+
+def _run(parts: Parts) -> Page:
+    page = RunPage(parts.desk, parts.session, parts.containers, parts.runs)
+    page.options_asked.connect(parts.runs.ask)
+    page.again_asked.connect(parts.runs.start)
+
+    def delete(container_id: str) -> None:
+        if container := parts.containers.container(container_id):
+            parts.container_actions.ask("delete", [container])
+
+    page.delete_asked.connect(delete)
+    return page
+
+
+def _images(parts: Parts) -> Page:
+    page = ImagesPage(parts.desk, parts.session, parts.images, parts.containers, parts.pulls)
+    page.run_asked.connect(parts.runs.ask_image)
+    parts.control.facts_changed.connect(lambda facts: page.pull.setEnabled(facts.phase.is_usable))
+    page.pull.setEnabled(parts.control.facts.phase.is_usable)
+    return page
+
+
+def _image_commands(parts: Parts) -> Sequence[Command]:
+    return (Command(tr("Pull an image…"), "download-simple", parts.pulls.ask),)
+
+
+def _activity(parts: Parts) -> Page:
+    return ActivityPage(parts.desk, parts.activity)
+
+
+PAGES: Final = (
+    PageSpec(key="containers", title="Containers", icon="cube", make=_containers),
+    PageSpec(key="container", title="Container", icon="cube", make=_container, parent="containers"),
+    PageSpec(key="run", title="Run", icon="play", make=_run, parent="containers"),
+    PageSpec(key="images", title="Images", icon="stack", make=_images, commands=_image_commands),
+    PageSpec(key="activity", title="Activity", icon="activity", make=_activity, gap=True),
+)
+HOME: Final = Place("containers")
+
+
+def in_sidebar() -> tuple[PageSpec, ...]:
+    return tuple(spec for spec in PAGES if not spec.parent)
+
+
+def spec_of(key: str) -> PageSpec:
+    return next(spec for spec in PAGES if spec.key == key)
