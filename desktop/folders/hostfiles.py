@@ -1,0 +1,183 @@
+"""Files of this machine, reached by folder descriptors: no link on the way is followed, so nothing outside of a shared
+folder is reached whatever the client or anyone on the host renames meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+
+from desktop.folders import xattrs
+from desktop.folders.wire import NOBODY, Attributes, RenameFlag
+
+assert sys.platform != "win32"
+
+# The name that means the folder itself.
+HERE = b"."
+OWNER = b"user.cove.owner"  # "UID:GID" as the client has set them; "-" where it has not
+HIDDEN = b"user.cove."
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
+_STATX_ALL = 0xFFF
+# struct statx up to stx_dev_minor (linux/stat.h).
+_STATX = struct.Struct("<II QIIIH2xQQQQ qI4x qI4x qI4x qI4x IIII")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def folder(root: bytes, parts: Sequence[bytes]) -> Iterator[int]:
+    """A descriptor of the folder to which `parts` lead from `root`. Raises OSError: ESTALE where one is a link now."""
+    fd = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
+    try:
+        for part in parts:
+            try:
+                below = os.open(part, _FOLDER, dir_fd=fd)
+            except OSError as e:
+                if e.errno == errno.ENOTDIR and is_link(fd, part):
+                    raise OSError(errno.ESTALE, "it is a link now") from e
+                raise
+            os.close(fd)
+            fd = below
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def is_link(fd: int, name: bytes) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+    return False
+
+
+def attributes(fd: int, name: bytes | None, valid_ms: int) -> Attributes:
+    """Of `name` in the folder `fd`, of `fd` itself without a name. Raises OSError."""
+    uid, gid = owner(fd, name)
+    if sys.platform == "linux":
+        found = _statx(fd, name)
+        (_, _, _, nlink, _, _, mode, ino, size, blocks, _, atime, a_ns, birth, b_ns, ctime, c_ns, mtime, m_ns) = found[
+            :19
+        ]
+        return Attributes(
+            ino=ino,
+            dev=os.makedev(found[21], found[22]),
+            birth=birth * 10**9 + b_ns,
+            size=size,
+            blocks=blocks,
+            atime=atime * 10**9 + a_ns,
+            mtime=mtime * 10**9 + m_ns,
+            ctime=ctime * 10**9 + c_ns,
+            mode=mode,
+            nlink=nlink,
+            uid=uid,
+            gid=gid,
+            rdev=_packed_device(found[19], found[20]),
+            valid_ms=valid_ms,
+        )
+    seen = os.fstat(fd) if name is None else os.stat(name, dir_fd=fd, follow_symlinks=False)
+    return Attributes(
+        ino=seen.st_ino,
+        dev=seen.st_dev,
+        birth=int(getattr(seen, "st_birthtime", 0) * 10**9),
+        size=seen.st_size,
+        blocks=getattr(seen, "st_blocks", 0),
+        atime=seen.st_atime_ns,
+        mtime=seen.st_mtime_ns,
+        ctime=seen.st_ctime_ns,
+        mode=seen.st_mode,
+        nlink=seen.st_nlink,
+        uid=uid,
+        gid=gid,
+        rdev=0,
+        valid_ms=valid_ms,
+    )
+
+
+def _statx(fd: int, name: bytes | None) -> tuple[int, ...]:
+    buffer = ctypes.create_string_buffer(256)
+    flags = _AT_SYMLINK_NOFOLLOW | (_AT_EMPTY_PATH if name is None else 0)
+    if _libc.statx(fd, name or b"", flags, _STATX_ALL, buffer) < 0:
+        raise _last_error()
+    return _STATX.unpack_from(buffer)
+
+
+def _packed_device(major: int, minor: int) -> int:
+    """As the kernel's new_encode_dev, in which FUSE has device numbers."""
+    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
+
+
+def owner(fd: int, name: bytes | None) -> tuple[int, int]:
+    """The uid and gid that the client has set, NOBODY where it has not."""
+    try:
+        text = xattrs.get(fd, name, OWNER)
+    except OSError:  # none was set, or this file can have none
+        return NOBODY, NOBODY
+    uid, _, gid = text.decode(errors="replace").partition(":")
+    return _owner_id(uid), _owner_id(gid)
+
+
+def _owner_id(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else NOBODY
+
+
+def set_owner(fd: int, name: bytes | None, uid: int | None, gid: int | None) -> None:
+    """Remember who owns the file in the client's eyes. Where the file can't have attributes, this does nothing: the
+    file goes on to belong to whoever looks."""
+    old = owner(fd, name)
+    new = [old[0] if uid is None else uid, old[1] if gid is None else gid]
+    text = ":".join("-" if number == NOBODY else str(number) for number in new)
+    try:
+        xattrs.put(fd, name, OWNER, text.encode())
+    except OSError as e:
+        if e.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES):
+            raise
+
+
+def rename(old_fd: int, old: bytes, new_fd: int, new: bytes, flags: int) -> None:
+    """renameat2(2). Raises OSError: EINVAL for flags that this machine does not have."""
+    if not flags:
+        os.rename(old, new, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+        return
+    if sys.platform != "linux" or flags & ~(RenameFlag.NO_REPLACE | RenameFlag.EXCHANGE):
+        raise OSError(errno.EINVAL, "rename has no such flags here")
+    if _libc.renameat2(old_fd, old, new_fd, new, flags) < 0:
+        raise _last_error()
+
+
+def open_file(fd: int, name: bytes, flags: int, mode: int = 0) -> int:
+    """Open a regular file. Raises OSError: ESTALE where it is something else by now."""
+    # Not blocking: it may be a FIFO by now, whose opening would wait for its other end.
+    try:
+        found = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=fd)
+    except OSError as e:
+        if e.errno in (errno.ELOOP, errno.ENXIO):
+            raise OSError(errno.ESTALE, "it is no regular file") from e
+        raise
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
+        raise OSError(errno.ESTALE, "it is no regular file")
+    return found
+
+
+def set_mode(fd: int, name: bytes, mode: int) -> None:
+    """chmod without following a link. Raises OSError."""
+    if os.chmod in os.supports_follow_symlinks:
+        os.chmod(name, mode, dir_fd=fd, follow_symlinks=False)
+        return
+    if is_link(fd, name):
+        raise OSError(errno.EOPNOTSUPP, "a link has no mode")
+    # Linux before 6.6 has no such call. The descriptor names the file itself, so a link that comes now is not followed.
+    found = os.open(name, getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+    try:
+        os.chmod(f"/proc/self/fd/{found}", mode)
+    finally:
+        os.close(found)

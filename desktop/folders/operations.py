@@ -1,0 +1,470 @@
+"""What each request of shared folders does. Blocking; called in threads."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from desktop.folders import hostfiles, xattrs
+from desktop.folders.handles import Handles
+from desktop.folders.shares import VALID_MS, Above, Inside, Shares, above_attributes
+from desktop.folders.wire import (
+    NOBODY,
+    U32,
+    U64,
+    Attributes,
+    Fields,
+    OpenFlag,
+    Operation,
+    Request,
+    Which,
+    WriteFlag,
+)
+
+assert sys.platform != "win32"
+
+READ_LIMIT = 1 << 20
+LIST_LIMIT = 1 << 20
+_SET = struct.Struct("<4IQqq")
+_OPEN = struct.Struct("<IQQ")
+_CREATE = struct.Struct("<II")
+_READ = struct.Struct("<QQI")
+_WRITE = struct.Struct("<QQI")
+_FALLOCATE = struct.Struct("<QIQQ")
+_LIST = struct.Struct("<QI")
+_STATFS = struct.Struct("<7Q")
+# The host's programs must not run with a user's rights only because a container has said so.
+_FILE_MODE, _FOLDER_MODE = 0o1777, 0o3777
+
+_Place: TypeAlias = tuple[int, bytes]  # a folder's descriptor, a name in it
+
+
+class Operations:
+    """The requests of one session."""
+
+    def __init__(self, shares: Callable[[], Shares], handles: Handles) -> None:
+        """`shares` returns what is shared now."""
+        self._shares = shares
+        self._handles = handles
+        self._verbs: dict[int, Callable[[Fields, bool], bytes]] = {
+            Operation.LOOKUP: self._lookup,
+            Operation.GETATTR: self._getattr,
+            Operation.SETATTR: self._setattr,
+            Operation.READLINK: self._readlink,
+            Operation.SYMLINK: self._symlink,
+            Operation.MKNOD: self._mknod,
+            Operation.MKDIR: self._mkdir,
+            Operation.UNLINK: self._unlink,
+            Operation.RMDIR: self._rmdir,
+            Operation.RENAME: self._rename,
+            Operation.LINK: self._link,
+            Operation.OPEN: self._open,
+            Operation.CREATE: self._create,
+            Operation.READ: self._read,
+            Operation.WRITE: self._write,
+            Operation.FSYNC: self._fsync,
+            Operation.LIST: self._list,
+            Operation.STATFS: self._statfs,
+            Operation.GETXATTR: self._getxattr,
+            Operation.SETXATTR: self._setxattr,
+            Operation.LISTXATTR: self._listxattr,
+            Operation.REMOVEXATTR: self._removexattr,
+            Operation.FALLOCATE: self._fallocate,
+            Operation.SEEK: self._seek,
+        }
+
+    def carry_out(self, request: Request) -> bytes:
+        """The body of the reply. Raises OSError, WireError."""
+        verb = self._verbs.get(request.operation)
+        if verb is None:
+            raise OSError(errno.ENOSYS, "no such operation")
+        return verb(Fields(request.body), request.is_repeated)
+
+    # Places ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _place(self, path: bytes) -> Iterator[_Place]:
+        """Raises OSError: EACCES also for what lies above the shared folders, which nobody changes."""
+        found = self._shares().find(path)
+        if isinstance(found, Above):
+            raise OSError(errno.EACCES, "not in a shared folder")
+        with self._inside(found) as place:
+            yield place
+
+    @contextlib.contextmanager
+    def _inside(self, found: Inside) -> Iterator[_Place]:
+        if not found.parts:
+            with hostfiles.folder(found.share.path, ()) as fd:
+                yield fd, hostfiles.HERE
+            return
+        with hostfiles.folder(found.share.path, found.parts[:-1]) as fd:
+            yield fd, found.parts[-1]
+
+    # Attributes --------------------------------------------------------------------------------------------------
+
+    def _attributes(self, path: bytes) -> Attributes:
+        found = self._shares().find(path)
+        if isinstance(found, Above):
+            return above_attributes(found.parts)
+        with self._inside(found) as (fd, name):
+            return hostfiles.attributes(fd, name, VALID_MS)
+
+    def _of_open(self, fd: int) -> bytes:
+        return hostfiles.attributes(fd, None, VALID_MS).packed()
+
+    def _lookup(self, fields: Fields, _: bool) -> bytes:
+        return self._attributes(fields.text()).packed()
+
+    def _getattr(self, fields: Fields, _: bool) -> bytes:
+        handle, path = fields.number(U64), fields.text()
+        if self._handles.has(handle):
+            with self._handles.use(handle) as fd:
+                return self._of_open(fd)
+        return self._attributes(path).packed()
+
+    def _setattr(self, fields: Fields, _: bool) -> bytes:
+        handle, path = fields.number(U64), fields.text()
+        which, mode, uid, gid, size, atime, mtime = fields.take(_SET)
+        change = _Change(Which(which), mode, uid, gid, size, atime, mtime)
+        if self._handles.has(handle):
+            with self._handles.use(handle) as fd:
+                change.apply_to_open(fd)
+                return self._of_open(fd)
+        with self._place(path) as (fd, name):
+            change.apply(fd, name)
+            return hostfiles.attributes(fd, name, VALID_MS).packed()
+
+    def _statfs(self, fields: Fields, _: bool) -> bytes:
+        found = self._shares().find(fields.text())
+        path = self._shares().any() if isinstance(found, Above) else found.share.path
+        seen = os.statvfs(path)
+        unit = seen.f_frsize or seen.f_bsize
+        return _STATFS.pack(
+            seen.f_blocks, seen.f_bfree, seen.f_bavail, seen.f_files, seen.f_ffree, unit, seen.f_namemax
+        )
+
+    # Names -------------------------------------------------------------------------------------------------------
+
+    def _readlink(self, fields: Fields, _: bool) -> bytes:
+        with self._place(fields.text()) as (fd, name):
+            return os.readlink(name, dir_fd=fd)
+
+    def _made(self, fields_path: bytes, make: Callable[[int, bytes], None], *, is_repeated: bool) -> bytes:
+        """Make something, and return its attributes. What an earlier connection's request has made is no error."""
+        with self._place(fields_path) as (fd, name):
+            if name == hostfiles.HERE:
+                raise OSError(errno.EEXIST, "the shared folder itself")
+            try:
+                make(fd, name)
+            except FileExistsError:
+                if not is_repeated:
+                    raise
+            return hostfiles.attributes(fd, name, VALID_MS).packed()
+
+    def _symlink(self, fields: Fields, is_repeated: bool) -> bytes:
+        path, target = fields.text(), fields.text()
+        return self._made(path, lambda fd, name: os.symlink(target, name, dir_fd=fd), is_repeated=is_repeated)
+
+    def _mknod(self, fields: Fields, is_repeated: bool) -> bytes:
+        path, mode = fields.text(), fields.number(U32)
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK):
+            raise OSError(errno.EPERM, "no devices in shared folders")
+
+        def make(fd: int, name: bytes) -> None:
+            os.mknod(name, stat.S_IFMT(mode) | 0o600, dir_fd=fd)
+            hostfiles.set_mode(fd, name, mode & _FILE_MODE)
+
+        return self._made(path, make, is_repeated=is_repeated)
+
+    def _mkdir(self, fields: Fields, is_repeated: bool) -> bytes:
+        path, mode = fields.text(), fields.number(U32)
+
+        def make(fd: int, name: bytes) -> None:
+            os.mkdir(name, 0o700, dir_fd=fd)
+            # This process' umask is not the client's, and a folder may have got the set-group-id bit of its parent.
+            inherited = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode & stat.S_ISGID
+            hostfiles.set_mode(fd, name, mode & _FOLDER_MODE | inherited)
+
+        return self._made(path, make, is_repeated=is_repeated)
+
+    def _removed(self, path: bytes, remove: Callable[[int, bytes], None], *, is_repeated: bool) -> bytes:
+        with self._place(path) as (fd, name):
+            if name == hostfiles.HERE:
+                raise OSError(errno.EBUSY, "the shared folder itself")
+            try:
+                remove(fd, name)
+            except FileNotFoundError:
+                if not is_repeated:
+                    raise
+        return b""
+
+    def _unlink(self, fields: Fields, is_repeated: bool) -> bytes:
+        return self._removed(fields.text(), lambda fd, name: os.unlink(name, dir_fd=fd), is_repeated=is_repeated)
+
+    def _rmdir(self, fields: Fields, is_repeated: bool) -> bytes:
+        return self._removed(fields.text(), lambda fd, name: os.rmdir(name, dir_fd=fd), is_repeated=is_repeated)
+
+    def _rename(self, fields: Fields, is_repeated: bool) -> bytes:
+        old_path, new_path, flags = fields.text(), fields.text(), fields.number(U32)
+        with self._place(old_path) as (old_fd, old), self._place(new_path) as (new_fd, new):
+            if hostfiles.HERE in (old, new):
+                raise OSError(errno.EBUSY, "the shared folder itself")
+            try:
+                hostfiles.rename(old_fd, old, new_fd, new, flags)
+            except FileNotFoundError:
+                if not is_repeated:
+                    raise
+        return b""
+
+    def _link(self, fields: Fields, is_repeated: bool) -> bytes:
+        source, path = fields.text(), fields.text()
+
+        def make(fd: int, name: bytes) -> None:
+            with self._place(source) as (old_fd, old):
+                os.link(old, name, src_dir_fd=old_fd, dst_dir_fd=fd, follow_symlinks=False)
+
+        return self._made(path, make, is_repeated=is_repeated)
+
+    # Open files --------------------------------------------------------------------------------------------------
+
+    def _open(self, fields: Fields, is_repeated: bool) -> bytes:
+        handle, path = fields.number(U64), fields.text()
+        flags, dev, ino = fields.take(_OPEN)
+        with self._place(path) as (fd, name):
+            opened = hostfiles.open_file(fd, name, _access(flags))
+        try:
+            seen = os.fstat(opened)
+            if ino and (seen.st_dev, seen.st_ino) != (dev, ino):
+                raise OSError(errno.ESTALE, "another file has this name now")
+            if flags & OpenFlag.TRUNCATE and not is_repeated:
+                os.ftruncate(opened, 0)
+            attributes = self._of_open(opened)
+        except BaseException:
+            os.close(opened)
+            raise
+        self._handles.add(handle, opened)
+        return attributes
+
+    def _create(self, fields: Fields, is_repeated: bool) -> bytes:
+        handle, path = fields.number(U64), fields.text()
+        flags, mode = fields.take(_CREATE)
+        with self._place(path) as (fd, name):
+            try:
+                opened = hostfiles.open_file(fd, name, _access(flags) | os.O_CREAT | os.O_EXCL, 0o600)
+                os.fchmod(opened, mode & _FILE_MODE)
+            except FileExistsError:
+                if flags & OpenFlag.EXCLUSIVE and not is_repeated:
+                    raise
+                opened = hostfiles.open_file(fd, name, _access(flags))
+                if flags & OpenFlag.TRUNCATE and not is_repeated:
+                    os.ftruncate(opened, 0)
+        try:
+            attributes = self._of_open(opened)
+        except BaseException:
+            os.close(opened)
+            raise
+        self._handles.add(handle, opened)
+        return attributes
+
+    def _read(self, fields: Fields, _: bool) -> bytes:
+        handle, offset, size = fields.take(_READ)
+        with self._handles.use(handle) as fd:
+            return os.pread(fd, min(size, READ_LIMIT), offset)
+
+    def _write(self, fields: Fields, is_repeated: bool) -> bytes:
+        handle, offset, flags = fields.take(_WRITE)
+        data = memoryview(fields.rest())
+        written = 0
+        with self._handles.use(handle) as fd:
+            if flags & WriteFlag.APPEND and not is_repeated:
+                # Where the file ends now: the client's idea of it may be old. A repeated write goes where that was.
+                offset = os.fstat(fd).st_size
+            while written < len(data):
+                try:
+                    written += os.pwrite(fd, data[written:], offset + written)
+                except OSError:
+                    if not written:
+                        raise
+                    break
+            return U32.pack(written) + bytes(4) + self._of_open(fd)
+
+    def close(self, body: bytes) -> None:
+        """CLOSE, which has no reply. Raises WireError."""
+        self._handles.close(Fields(body).number(U64))
+
+    def _fsync(self, fields: Fields, _: bool) -> bytes:
+        handle, path, is_data = fields.number(U64), fields.text(), fields.number(U32)
+        if self._handles.has(handle):
+            with self._handles.use(handle) as fd:
+                (getattr(os, "fdatasync", os.fsync) if is_data else os.fsync)(fd)
+            return b""
+        with self._place(path) as (fd, name):
+            opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
+        return b""
+
+    def _fallocate(self, fields: Fields, _: bool) -> bytes:
+        handle, mode, offset, length = fields.take(_FALLOCATE)
+        if mode or not hasattr(os, "posix_fallocate"):
+            raise OSError(errno.EOPNOTSUPP, "no such mode of fallocate")
+        with self._handles.use(handle) as fd:
+            os.posix_fallocate(fd, offset, length)
+            return self._of_open(fd)
+
+    def _seek(self, fields: Fields, _: bool) -> bytes:
+        handle, offset, whence = fields.take(_READ)
+        if whence not in (3, 4):  # Linux' SEEK_DATA and SEEK_HOLE
+            raise OSError(errno.EINVAL, "no such whence")
+        with self._handles.use(handle) as fd:
+            return U64.pack(os.lseek(fd, offset, os.SEEK_DATA if whence == 3 else os.SEEK_HOLE))
+
+    # Folders -----------------------------------------------------------------------------------------------------
+
+    def _list(self, fields: Fields, _: bool) -> bytes:
+        handle, path = fields.number(U64), fields.text()
+        first, limit = fields.take(_LIST)
+        found = self._shares().find(path)
+        if isinstance(found, Above):
+            prefix = path + b"/" if path else b""
+            parts = [above_attributes((*found.parts, name)) for name in found.names]
+            parts = [self._attributes_or(prefix + name, plain) for name, plain in zip(found.names, parts, strict=True)]
+            entries = [each.entry(name) for name, each in zip(found.names, parts, strict=True)]
+            return U32.pack(1) + bytes(4) + b"".join(entries[first:])
+        with hostfiles.folder(found.share.path, found.parts) as fd:
+            return self._entries(handle, fd, first, min(limit, LIST_LIMIT))
+
+    def _attributes_or(self, path: bytes, otherwise: Attributes) -> Attributes:
+        try:
+            return self._attributes(path)
+        except OSError:  # a shared folder that is missing is listed, so that its name can be seen
+            return otherwise
+
+    def _entries(self, handle: int, fd: int, first: int, limit: int) -> bytes:
+        names = self._handles.listing(handle) if first else None
+        if names is None:
+            names = self._names(fd)
+            self._handles.keep_listing(handle, names)
+        body, size, index = [b""], 0, first
+        while index < len(names) and size < limit:
+            entry = _entry(fd, names[index])
+            body.append(entry)
+            size += len(entry)
+            index += 1
+        return U32.pack(index >= len(names)) + bytes(4) + b"".join(body)
+
+    def _names(self, fd: int) -> list[bytes]:
+        opened = os.open(hostfiles.HERE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            return [os.fsencode(name) for name in os.listdir(opened)]
+        finally:
+            os.close(opened)
+
+    # Extended attributes -----------------------------------------------------------------------------------------
+
+    def _getxattr(self, fields: Fields, _: bool) -> bytes:
+        path, attribute = fields.text(), _visible(fields.text())
+        with self._place(path) as (fd, name):
+            return xattrs.get(fd, name, attribute)
+
+    def _setxattr(self, fields: Fields, _: bool) -> bytes:
+        path, attribute = fields.text(), _visible(fields.text())
+        flags, value = fields.number(U32), fields.rest()
+        with self._place(path) as (fd, name):
+            xattrs.put(fd, name, attribute, value, flags)
+        return b""
+
+    def _listxattr(self, fields: Fields, _: bool) -> bytes:
+        with self._place(fields.text()) as (fd, name):
+            names = xattrs.names(fd, name)
+        shown = [each for each in names if each.startswith(b"user.") and not each.startswith(hostfiles.HIDDEN)]
+        return b"".join(each + b"\0" for each in shown)
+
+    def _removexattr(self, fields: Fields, _: bool) -> bytes:
+        path, attribute = fields.text(), _visible(fields.text())
+        with self._place(path) as (fd, name):
+            xattrs.remove(fd, name, attribute)
+        return b""
+
+
+class _Change:
+    """What a SETATTR asks for."""
+
+    def __init__(self, which: Which, mode: int, uid: int, gid: int, size: int, atime: int, mtime: int) -> None:
+        self._which, self._mode, self._size = which, mode, size
+        self._uid = uid if which & Which.UID else None
+        self._gid = gid if which & Which.GID else None
+        self._atime, self._mtime = atime, mtime
+
+    def apply(self, fd: int, name: bytes) -> None:
+        if self._which & Which.SIZE:
+            opened = hostfiles.open_file(fd, name, os.O_WRONLY)
+            try:
+                os.ftruncate(opened, self._size)
+            finally:
+                os.close(opened)
+        seen = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if self._uid is not None or self._gid is not None:
+            hostfiles.set_owner(fd, name, self._uid, self._gid)
+        if self._which & Which.MODE:
+            hostfiles.set_mode(fd, name, self._bits(seen))
+        if (times := self._times(seen)) is not None:
+            os.utime(name, ns=times, dir_fd=fd, follow_symlinks=False)
+
+    def apply_to_open(self, fd: int) -> None:
+        if self._which & Which.SIZE:
+            os.ftruncate(fd, self._size)
+        if self._uid is not None or self._gid is not None:
+            hostfiles.set_owner(fd, None, self._uid, self._gid)
+        seen = os.fstat(fd)
+        if self._which & Which.MODE:
+            os.fchmod(fd, self._bits(seen))
+        if (times := self._times(seen)) is not None:
+            os.utime(fd, ns=times)
+
+    def _bits(self, seen: os.stat_result) -> int:
+        return self._mode & (_FOLDER_MODE if stat.S_ISDIR(seen.st_mode) else _FILE_MODE)
+
+    def _times(self, seen: os.stat_result) -> tuple[int, int] | None:
+        if not self._which & (Which.ATIME | Which.MTIME):
+            return None
+        now = time.time_ns()
+        atime = now if self._which & Which.ATIME_NOW else self._atime
+        mtime = now if self._which & Which.MTIME_NOW else self._mtime
+        return (
+            atime if self._which & Which.ATIME else seen.st_atime_ns,
+            mtime if self._which & Which.MTIME else seen.st_mtime_ns,
+        )
+
+
+def _access(flags: int) -> int:
+    if flags & OpenFlag.READ_WRITE:
+        return os.O_RDWR
+    return os.O_WRONLY if flags & OpenFlag.WRITE else os.O_RDONLY
+
+
+def _entry(fd: int, name: bytes) -> bytes:
+    try:
+        return hostfiles.attributes(fd, name, VALID_MS).entry(name)
+    except OSError:  # it has gone, or can't be looked at: its name is listed, without an inode
+        return _NAMELESS.entry(name)
+
+
+def _visible(name: bytes) -> bytes:
+    if name.startswith(hostfiles.HIDDEN):
+        raise OSError(errno.EOPNOTSUPP, "Cove's own attribute")
+    if not name.startswith(b"user."):
+        raise OSError(errno.EOPNOTSUPP, "not an attribute for the host")
+    return name
+
+
+_NAMELESS = Attributes(0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFREG, 0, NOBODY, NOBODY, 0, 0)

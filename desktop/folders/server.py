@@ -1,0 +1,179 @@
+"""Serves shared folders to the VM's client: sessions over streams, requests in threads.
+
+A session outlives its stream for a while: open files stay open while the carrier is connected again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from desktop.folders.handles import Handles
+from desktop.folders.shares import Shares
+from desktop.folders.wire import (
+    EIO,
+    PROTOCOL,
+    SESSION_SIZE,
+    U32,
+    Fields,
+    Operation,
+    Request,
+    WireError,
+    linux_error,
+    reply,
+    take_request,
+)
+from desktop.tunnel.transport import Stream, TunnelError
+
+if sys.platform == "win32":
+    from desktop.folders.nothing import Operations
+else:
+    from desktop.folders.operations import Operations
+
+THREADS = 4
+AT_ONCE = 128  # requests of one session that are carried out or wait for a thread
+# Sessions without a stream that are kept. A VM has one; more come from VMs that have ended.
+KEPT = 2
+
+
+class FolderServer:
+    """The file server of one host agent."""
+
+    def __init__(self, folders: Callable[[], Sequence[str]]) -> None:
+        """`folders` returns the absolute paths of what is shared now. Raises ValueError for an invalid setting, which
+        then shares nothing."""
+        self._folders = folders
+        self._shares = Shares(())
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folders")
+        self._sessions: dict[bytes, _Session] = {}
+
+    async def serve(self, stream: Stream) -> None:
+        """Serve one client until its stream ends. Raises TunnelError."""
+        buffer = bytearray()
+        session: _Session | None = None
+        try:
+            while data := await stream.read():
+                buffer += data
+                while (request := take_request(buffer)) is not None:
+                    if session is None:
+                        session = self._begin(request, stream)
+                    else:
+                        await session.take(request)
+        except WireError:
+            return  # not a client of ours: its stream is closed
+        finally:
+            if session is not None:
+                session.leave(stream)
+                self._forget_old()
+
+    def close(self) -> None:
+        """Close all files. Waits for requests that are carried out."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def shares(self) -> Shares:
+        """What is shared now."""
+        try:
+            folders = tuple(self._folders())
+        except ValueError:
+            folders = ()
+        if folders != self._shares.folders:
+            self._shares = Shares(folders)
+        return self._shares
+
+    def _begin(self, request: Request, stream: Stream) -> _Session:
+        """The greeting: a new session, or the one that its client had. Raises WireError."""
+        fields = Fields(request.body)
+        version, key = fields.number(U32), fields.rest()
+        if request.operation != Operation.HELLO or version != PROTOCOL or len(key) != SESSION_SIZE:
+            raise WireError(f"a greeting of version {version}")
+        known = key in self._sessions
+        session = self._sessions.pop(key) if known else _Session(self.shares, self._threads)
+        self._sessions[key] = session  # as the newest
+        session.join(stream, request.number, known=known)
+        return session
+
+    def _forget_old(self) -> None:
+        away = [key for key, session in self._sessions.items() if session.is_away]
+        for key in away[:-KEPT]:
+            self._sessions.pop(key).close()
+
+
+class _Session:
+    """One client. Its loop is the agent's; its requests are carried out in threads."""
+
+    def __init__(self, shares: Callable[[], Shares], threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        self._handles = Handles()
+        self._operations = Operations(shares, self._handles)
+        self._stream: Stream | None = None
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._replies: list[bytes] = []
+        self._has_replies = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def is_away(self) -> bool:
+        return self._stream is None
+
+    def join(self, stream: Stream, number: int, *, known: bool) -> None:
+        """The client has come, or come back. Replies for an earlier stream are dropped: it asks again."""
+        if self._stream is not None:
+            self.leave(self._stream)
+        self._stream = stream
+        self._replies = [reply(number, 0, U32.pack(PROTOCOL) + U32.pack(known))]
+        self._has_replies.set()
+        self._writer = asyncio.create_task(self._write(stream), name="replies of shared folders")
+
+    def leave(self, stream: Stream) -> None:
+        """`stream` has ended."""
+        if self._stream is not stream:
+            return  # another one has taken its place
+        self._stream = None
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+
+    async def take(self, request: Request) -> None:
+        """Begin to carry out one request. Waits while too many are carried out."""
+        await self._room.acquire()
+        stream = self._stream
+        future = asyncio.get_running_loop().run_in_executor(self._threads, self._carry_out, request)
+        future.add_done_callback(lambda done: self._done(done, stream))
+
+    def close(self) -> None:
+        self._handles.close_all()
+
+    def _carry_out(self, request: Request) -> bytes:
+        """In a thread. Returns the reply's frame, b"" where there is none."""
+        try:
+            if request.operation == Operation.CLOSE:
+                self._operations.close(request.body)
+                return b""
+            return reply(request.number, 0, self._operations.carry_out(request))
+        except OSError as e:
+            return reply(request.number, linux_error(e))
+        except (WireError, ValueError, OverflowError):  # values that no client of ours sends
+            return reply(request.number, EIO)
+
+    def _done(self, future: asyncio.Future[bytes], stream: Stream | None) -> None:
+        self._room.release()
+        if future.cancelled() or stream is None or stream is not self._stream:
+            return
+        if frame := future.result():
+            self._replies.append(frame)
+            self._has_replies.set()
+
+    async def _write(self, stream: Stream) -> None:
+        try:
+            while True:
+                await self._has_replies.wait()
+                frames, self._replies = self._replies, []
+                self._has_replies.clear()
+                await stream.write(b"".join(frames))
+        except TunnelError:
+            return  # the reader sees it too, and ends the session's use of the stream
