@@ -152,7 +152,7 @@ def test_execs_that_were_never_started_are_forgotten(tmp_path: Path) -> None:
         parts = Parts(tmp_path, Forgetting(), ended, living)
         try:
             events = ContainerEvents(EventBus())
-            execs = Execs(parts.registry, events, parts.background, parts.supervisor, parts.users)
+            execs = Execs(parts.registry, events, parts.background, parts.supervisor, parts.users, lambda _: ())
             for live in parts.registry:
                 live.record.state.run, live.record.state.status = 1, Status.RUNNING
                 for _ in range(100):

@@ -208,7 +208,7 @@ def test_a_port_is_reachable_when_the_start_returns_and_goes_with_the_container(
         pass  # accepted at the first try
     assert heard(port) == b"hello\n"
     assert heard(port, "::1") == b"hello\n", "no address was named: both loopbacks"
-    assert clean.docker("port", "web").stdout == f"80/tcp -> 0.0.0.0:{port}\n"
+    assert clean.docker("port", "web").stdout == f"80/tcp -> 0.0.0.0:{port}\n80/tcp -> [::]:{port}\n"
     clean.docker("restart", "-t", "0", "web")
     assert heard(port) == b"hello\n"
     clean.docker("rm", "-f", "web")

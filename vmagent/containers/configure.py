@@ -289,10 +289,16 @@ def _endpoints(body: Mapping[str, Any], mode: str, mac: str | None) -> dict[str,
     return {mode: first, **given}
 
 
-def environment(config: Mapping[str, Any], *, extra: Sequence[str] = ()) -> list[str]:
-    """The environment of the container's process: docker's own variables, overridden by those of the configuration."""
-    own = [f"PATH={defaults.PATH}", f"HOSTNAME={config['Hostname']}"]
-    if config["Tty"]:
+def environment(
+    config: Mapping[str, Any], *, tty: bool | None = None, linked: Sequence[str] = (), extra: Sequence[str] = ()
+) -> list[str]:
+    """The environment of a container's process: docker's own variables, overridden by those of the configuration.
+
+    `tty`: whether the process has a terminal; None: as the configuration says. `linked`: variables of --link. `extra`:
+    of an exec.
+    """
+    own = [f"PATH={defaults.PATH}", f"HOSTNAME={config['Hostname']}", *linked]
+    if config["Tty"] if tty is None else tty:
         own.append("TERM=xterm")
     merged: dict[str, str] = {}
     for entry in (*own, *(config["Env"] or ()), *extra):

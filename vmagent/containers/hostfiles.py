@@ -95,6 +95,16 @@ def write_resolv(folder: Path, resolv: ResolvSettings) -> None:
     write_in_place(written, text)
 
 
+def replace_entry(folder: Path, entry: HostEntry) -> None:
+    """In the /etc/hosts of `folder`, give the line with the names of `entry` its address. Raises OSError."""
+    names = "\t" + " ".join(entry.names)
+    path = folder / "hosts"
+    lines = path.read_text().splitlines()
+    at = next((at for at, line in enumerate(lines) if line.endswith(names)), len(lines))
+    lines[at : at + 1] = [entry.address + names]
+    write_in_place(path, "\n".join(lines) + "\n")
+
+
 def link_all(other: Path, folder: Path) -> None:
     """Make the three files in `folder` hard links to those in `other`. Raises OSError."""
     folder.mkdir(mode=0o711, exist_ok=True)

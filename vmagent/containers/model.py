@@ -164,6 +164,7 @@ class Container:
     endpoints: dict[str, JsonObject]  # network name → EndpointSettings as asked for
     mounts: list[MountPoint]
     layers: int = 0
+    links: dict[str, ContainerId] = field(default_factory=dict)  # on the default bridge: alias → container
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:

@@ -64,6 +64,7 @@ def inspect_json(
     *,
     health: JsonObject | None,
     network_settings: JsonObject,
+    links: list[str] | None,
     exec_ids: Sequence[str],
     paths: Mapping[str, str],
     graph: JsonObject,
@@ -89,7 +90,7 @@ def inspect_json(
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": list(exec_ids) or None,
-        "HostConfig": plain(container.host_config),
+        "HostConfig": {**plain(container.host_config), "Links": links},
         "GraphDriver": graph,
         "Mounts": mounts_json(container.mounts),
         "Config": plain(container.config),
@@ -105,6 +106,7 @@ def list_json(
     *,
     image: str,
     health_status: str,
+    link_names: Iterable[str],
     networks: JsonObject,
     ports: list[JsonObject],
     sizes: tuple[int, int] | None,
@@ -112,7 +114,7 @@ def list_json(
     """One entry of ContainerList."""
     result: JsonObject = {
         "Id": container.id,
-        "Names": [f"/{container.name}"],
+        "Names": [f"/{name}" for name in (container.name, *link_names)],
         "Image": image,
         "ImageID": container.image_id,
         "Command": command_text(container.argv),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Surroundings:
     shm: Path | None = None  # a mounted tmpfs to be bound on /dev/shm (IpcMode shareable and container:)
     user: UserNamespace | None = None  # the user namespace to join
     sources: Mapping[str, str] = field(default_factory=dict)  # destination → what is bound in its stead
+    linked_env: Sequence[str] = ()  # variables of --link
     idmapped: frozenset[str] = frozenset()  # destinations of mounts to be id-mapped: volumes in the data root
 
 
@@ -80,7 +81,7 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
     process: JsonObject = {
         "terminal": container.tty,
         "args": container.argv,
-        "env": environment(config),
+        "env": environment(config, linked=around.linked_env),
         "cwd": config["WorkingDir"] or "/",
         "user": {"uid": 0, "gid": 0},
         "capabilities": capability_sets(capabilities),
@@ -95,18 +96,22 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
     return spec
 
 
-def build_exec_process(container: Container, request: Mapping[str, Any]) -> tuple[JsonObject, JsonObject | None]:
-    """(OCI process, seccomp object or None) for an exec. `request`: the Engine API's ExecConfig."""
+def build_exec_process(
+    container: Container, request: Mapping[str, Any], linked_env: Sequence[str] = ()
+) -> tuple[JsonObject, JsonObject | None]:
+    """(OCI process, seccomp object or None) for an exec.
+
+    `request`: the Engine API's ExecConfig; `linked_env`: variables of --link.
+    """
     host = container.host_config
     options = security.parse_security(host["SecurityOpt"])
     privileged = bool(request.get("Privileged") or host["Privileged"])
     capabilities = security.effective_capabilities({**host, "Privileged": privileged})
     tty = bool(request.get("Tty"))
-    extra = [*(["TERM=xterm"] if tty and not container.tty else []), *(request.get("Env") or ())]
     process: JsonObject = {
         "terminal": tty,
         "args": list(request["Cmd"]),
-        "env": environment(container.config, extra=extra),
+        "env": environment(container.config, tty=tty, linked=linked_env, extra=request.get("Env") or ()),
         "cwd": request.get("WorkingDir") or container.config["WorkingDir"] or "/",
         "user": {"uid": 0, "gid": 0},
         "capabilities": capability_sets(capabilities),

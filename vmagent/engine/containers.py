@@ -21,6 +21,7 @@ from vmagent.engine.files import Files
 from vmagent.engine.health import health_json, health_status
 from vmagent.engine.launching import Launcher
 from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.links import Links
 from vmagent.engine.logs import log_files
 from vmagent.engine.processes import process_table
 from vmagent.engine.registry import Registry
@@ -57,10 +58,12 @@ class Containers:
         files: Files,
         launcher: Launcher,
         exec_root: ExecRoot,
+        links: Links,
     ) -> None:
         self._registry, self._events, self._background = registry, events, background
         self._supervisor, self._images, self._endpoints = supervisor, images, endpoints
         self._lifecycle, self._files, self._launcher, self._exec_root = lifecycle, files, launcher, exec_root
+        self._links = links
         self._pruning = asyncio.Lock()
 
     # --- reads
@@ -78,7 +81,8 @@ class Containers:
             found.append(live)
             if limit > 0 and len(found) == limit:
                 break
-        return [await self._list_json(live, size=size) for live in found]
+        link_names = self._links.names()
+        return [await self._list_json(live, link_names.get(live.record.id, ()), size=size) for live in found]
 
     def _is_descendant(self, image_id: str, ref: str) -> bool:
         """Whether image `image_id` is the image `ref` or was built on it, that is, begins with all layers of `ref`."""
@@ -89,12 +93,13 @@ class Containers:
             return False
         return own.id == wanted.id or own.layers[: len(wanted.layers)] == wanted.layers
 
-    async def _list_json(self, live: Live, *, size: bool) -> JsonObject:
+    async def _list_json(self, live: Live, link_names: Sequence[str], *, size: bool) -> JsonObject:
         record = live.record
         return shapes.list_json(
             record,
             image=self._shown_image(record.image_ref, record.image_id),
             health_status=health_status(live),
+            link_names=link_names,
             networks=self._endpoints.endpoints_json(record),
             ports=self._endpoints.ports_list(record),
             sizes=await self._files.sizes(record) if size else None,
@@ -131,6 +136,7 @@ class Containers:
         return shapes.inspect_json(
             record,
             health=health_json(live),
+            links=self._links.shown(record),
             network_settings=self._endpoints.settings_json(record),
             exec_ids=live.exec_ids,
             paths=paths,

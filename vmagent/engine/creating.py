@@ -20,6 +20,7 @@ from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.files import Files
 from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.links import Links
 from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
 from vmagent.engine.userns import UserNamespaces
@@ -45,6 +46,7 @@ class Creator:
         volumes: Volumes,
         files: Files,
         lifecycle: Lifecycle,
+        links: Links,
         *,
         log_default: JsonObject,
     ) -> None:
@@ -52,6 +54,7 @@ class Creator:
         self._registry, self._events, self._background, self._tidying = registry, events, background, tidying
         self._users, self._images, self._endpoints = users, images, endpoints
         self._volumes, self._files, self._lifecycle = volumes, files, lifecycle
+        self._links = links
         self._log_default = log_default
 
     async def create(
@@ -84,6 +87,8 @@ class Creator:
                 undo.callback(self._registry.names.release, chosen)
                 hold = self._images.hold(image.id)
                 undo.callback(hold.release)
+                endpoints = self._endpoints.complete_endpoints(asked.endpoints)
+                links = self._links.of_request(host, endpoints)
                 record = Container(
                     id=container_id,
                     name=chosen,
@@ -94,9 +99,10 @@ class Creator:
                     argv=asked.argv,
                     config=asked.config,
                     host_config=host,
-                    endpoints=self._endpoints.complete_endpoints(asked.endpoints),
+                    endpoints=endpoints,
                     mounts=mounts,
                     layers=len(image.layers),
+                    links=links,
                 )
                 record.mounts = await self._claim_volumes(record, claims)
                 folder = self._registry.folder(container_id)

@@ -18,6 +18,7 @@ import structlog
 
 from vmagent.containers.hostfiles import host_resolv
 from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.linktext import links_by_alias
 from vmagent.containers.model import Container
 from vmagent.containers.process import open_process
 from vmagent.containers.shapes import endpoint_json
@@ -246,6 +247,7 @@ class Endpoints:
             address6=_address(IPv6Address, address6),
             mac=asked.get("MacAddress") or None,
             aliases=tuple(dns_names(record, asked)) if network.name != "bridge" else (),
+            links=links_by_alias(asked.get("Links")),
         )
 
     @staticmethod

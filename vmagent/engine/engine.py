@@ -26,6 +26,7 @@ from vmagent.engine.files import Files
 from vmagent.engine.health import HealthMonitors
 from vmagent.engine.launching import Launcher, make_init_layer
 from vmagent.engine.lifecycle import Lifecycle
+from vmagent.engine.links import Links
 from vmagent.engine.logs import Logs
 from vmagent.engine.networks import Networks
 from vmagent.engine.recovery import Recovery
@@ -89,29 +90,24 @@ class Engine:
             registry, bus, background, data_root, exec_root, bip, host_ports, host_gateway
         )
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
-        launcher = Launcher(data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes)
+        self.links = links = Links(registry, background, endpoints)
+        launcher = Launcher(
+            data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes, links
+        )
         self.files = files = Files(registry, events, background, supervisor, users, launcher, store, images, exec_root)
-        self.execs = Execs(registry, events, background, supervisor, users)
+        self.execs = Execs(registry, events, background, supervisor, users, links.environment)
         health = HealthMonitors(events, background, self.execs, states)
         self.lifecycle = lifecycle = Lifecycle(
-            registry, events, background, supervisor, states, tidying, launcher, endpoints, volumes, health, exec_root
-        )
+            registry, events, background, supervisor, states, tidying, launcher, endpoints, volumes, health, links,
+            exec_root,
+        )  # fmt: skip
         self.creator = Creator(
-            registry,
-            events,
-            background,
-            tidying,
-            users,
-            store,
-            endpoints,
-            volumes,
-            files,
-            lifecycle,
+            registry, events, background, tidying, users, store, endpoints, volumes, files, lifecycle, links,
             log_default=log_default,
-        )
+        )  # fmt: skip
         self.streams = Streams(registry, events, supervisor, Logs(registry, background))
         self.containers = Containers(
-            registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root
+            registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root, links
         )
         self.networks = Networks(registry, bus, background, endpoints, launcher)
         steps = StepRunner(background, supervisor, launcher, exec_root)

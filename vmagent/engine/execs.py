@@ -14,7 +14,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from signal import SIGKILL
 
@@ -22,7 +22,7 @@ import structlog
 
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import Status
+from vmagent.containers.model import Container, Status
 from vmagent.containers.spec import build_exec_process
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
@@ -70,9 +70,11 @@ class Execs:
         background: Background,
         supervisor: SupervisorClient,
         users: UserNamespaces,
+        linked_env: Callable[[Container], Sequence[str]],
     ) -> None:
+        """`linked_env`: the variables of a container's links."""
         self._registry, self._events, self._background = registry, events, background
-        self._supervisor, self._users = supervisor, users
+        self._supervisor, self._users, self._linked_env = supervisor, users, linked_env
         self._execs: dict[str, Exec] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
 
@@ -172,7 +174,7 @@ class Execs:
         request = exec_.request
         if console_size and all(console_size):
             request = {**request, "ConsoleSize": list(console_size)}
-        process, seccomp = build_exec_process(record, request)
+        process, seccomp = build_exec_process(record, request, self._linked_env(record))
         user = request.get("User") or record.config["User"] or None
         users = self._users.of_running(record)
         compiled = compile_exec(

@@ -20,6 +20,7 @@ from vmagent.containers.spec import Surroundings, build_spec
 from vmagent.containers.subpaths import attach, detach_each
 from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints, needs_names
+from vmagent.engine.links import Links
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import Prepared, UserNamespaces
 from vmagent.engine.volumes import Volumes
@@ -100,11 +101,13 @@ class Launcher:
         images: Store,
         endpoints: Endpoints,
         volumes: Volumes,
+        links: Links,
     ) -> None:
         self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
         self._background, self._supervisor = background, supervisor
         self._init_layer = str(exec_root.path / "init-layer")
         self._users, self._images, self._endpoints, self._volumes = users, images, endpoints, volumes
+        self._links = links
 
     async def launch(self, live: Live) -> Spawned:
         """Start the process of run `state.run`; the caller holds the container's lock.
@@ -243,6 +246,7 @@ class Launcher:
             pid_of=self._joined(record),
             shm=self._shm(record),
             user=private.user if private else None,
+            linked_env=self._links.environment(record),
             sources={destination: str(place) for destination, place in subpaths.items()},
             idmapped=frozenset(
                 mount.destination
@@ -337,7 +341,7 @@ class Launcher:
             other = self._data_root.host_files(self._registry.find(record.network_mode.partition(":")[2]).record.id)
             return lambda _: hostfiles.link_all(other, folder)
         hostname = record.config["Hostname"] or platform.node()
-        links = [self._link(link) for link in record.host_config["Links"] or ()]
+        links = self._links.entries(record)
         fixed, bridge_gateway = self._endpoints.host_gateway, self._endpoints.gateway()
 
         def write(endpoints: Sequence[Endpoint]) -> None:
@@ -357,15 +361,6 @@ class Launcher:
         folder = self._data_root.host_files(record.id)
         resolv = _resolv_settings(record, has_names=self._endpoints.has_name_server(record.id))
         await self._background.on_disk(hostfiles.write_resolv, folder, resolv)
-
-    def _link(self, text: str) -> hostfiles.HostEntry:
-        name, _, alias = text.partition(":")
-        other = self._registry.find(name).record
-        endpoint = self._endpoints.endpoints_json(other).get("bridge", {})
-        if not other.state.running or not endpoint.get("IPAddress"):
-            raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{alias or name}")
-        names = dict.fromkeys((alias.rpartition("/")[2] or name, other.config["Hostname"], other.name))
-        return hostfiles.HostEntry(endpoint["IPAddress"], tuple(names))
 
 
 def _resolv_settings(record: Container, *, has_names: bool) -> hostfiles.ResolvSettings:

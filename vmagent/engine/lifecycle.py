@@ -22,6 +22,7 @@ from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.health import HealthMonitors
 from vmagent.engine.launching import Launcher, start_error
+from vmagent.engine.links import Links
 from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
 from vmagent.engine.tidying import Tidying
@@ -57,11 +58,12 @@ class Lifecycle:
         endpoints: Endpoints,
         volumes: Volumes,
         health: HealthMonitors,
+        links: Links,
         exec_root: ExecRoot,
     ) -> None:
         self._registry, self._events, self._background, self._supervisor = registry, events, background, supervisor
         self._states, self._tidying, self._launcher, self._endpoints = states, tidying, launcher, endpoints
-        self._volumes, self._health, self._exec_root = volumes, health, exec_root
+        self._volumes, self._health, self._links, self._exec_root = volumes, health, links, exec_root
         self._is_stopping = False
         self.image_holds: dict[ContainerId, Hold] = {}
 
@@ -123,6 +125,10 @@ class Lifecycle:
         self._states.note(record)
         self._events.publish(record, "start")
         self._health.start(live)
+        try:
+            await self._links.started(record)
+        except (OSError, EngineError) as e:  # those that have a link to it don't find it until their next start
+            log.error("links.not_told", container=record.id, error=str(e))
 
     def watch_health(self, live: Live) -> None:
         """Start the health check of a container that an earlier engine started."""

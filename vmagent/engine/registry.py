@@ -35,7 +35,10 @@ class Registry:
         return ContainerId(container_id) in self._live
 
     def find(self, ref: str) -> Live:
-        """By id, name or a prefix of the id. Raises NotFound, BadRequest."""
+        """By id, name or a prefix of the id, or by a link's name CONTAINER/ALIAS. Raises NotFound, BadRequest."""
+        parent, slash, alias = ref.removeprefix("/").partition("/")
+        if slash and (linking := self._live.get(self.names.resolve(parent))) is not None:
+            ref = linking.record.links.get(alias, ref)
         live = self._live.get(self.names.resolve(ref))
         if live is None:
             raise NotFound(f"No such container: {ref}")

@@ -423,6 +423,7 @@ class NetworkController:
                 host_interface=host_name,
                 host_index=host_index,
                 aliases=request.aliases,
+                links=request.links,
             )
         )
         undo.callback(sandbox.endpoints.pop)

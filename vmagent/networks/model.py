@@ -178,6 +178,7 @@ class EndpointRequest:
     address6: IPv6Address | None = None  # None: leased where the network has IPv6
     mac: str | None = None  # None: derived from the address
     aliases: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # (alias, container): names that only this endpoint's container knows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +249,7 @@ class Endpoint:
     host_interface: str
     host_index: int
     aliases: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,12 +64,13 @@ def lookup_of(controller: NetworkController, container_id: str, host_gateway: IP
         own = controller.sandbox(container_id)
         if own is None:
             return None
-        shared = {e.network_id for e in own.endpoints}
+        # The name that is looked for on each network: for a link's alias that of the linked container.
+        wanted = {e.network_id: dict(e.links).get(name, name) for e in own.endpoints}
         found = [
             address.ip
             for sandbox in controller.sandboxes()
             for endpoint in list(sandbox.endpoints)
-            if endpoint.network_id in shared and name in endpoint.aliases
+            if wanted.get(endpoint.network_id) in endpoint.aliases
             for address in (endpoint.address, endpoint.address6)
             if address is not None
         ]

@@ -41,6 +41,7 @@ def sandbox_record(sandbox: Sandbox) -> bytes:
             "host_interface": e.host_interface,
             "host_index": e.host_index,
             "aliases": list(e.aliases),
+            "links": e.links,
         }
         for e in sandbox.endpoints
     ]
@@ -79,6 +80,7 @@ def read_sandbox(path: Path, container_id: str, netns_fd: int) -> Sandbox | None
             host_interface=e["host_interface"],
             host_index=e["host_index"],
             aliases=tuple(e["aliases"]),
+            links=tuple((alias, name) for alias, name in e.get("links", ())),
         )
         for e in record["endpoints"]
     ]

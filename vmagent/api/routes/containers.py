@@ -54,8 +54,8 @@ def add(router: Router, engine: Engine) -> None:
     router.add("POST", "/containers/prune", routes.prune)
     router.add("POST", "/containers/{id}/start", routes.start)
     router.add("POST", "/containers/{id}/wait", routes.wait, streams=True)
-    router.add("DELETE", "/containers/{id}", routes.remove)
-    router.add("GET", "/containers/{id}/json", routes.inspect)
+    router.add("DELETE", "/containers/{id...}", routes.remove)
+    router.add("GET", "/containers/{id...}/json", routes.inspect)
     router.add("POST", "/containers/{id}/stop", routes.stop)
     router.add("POST", "/containers/{id}/restart", routes.restart)
     router.add("POST", "/containers/{id}/kill", routes.kill)
@@ -139,7 +139,8 @@ class _Containers:
     async def remove(self, request: Request) -> Response:
         query = request.query
         if query.flag("link"):
-            raise BadRequest("removing a link is not supported: remove the container that has it")
+            await self._engine.links.remove(request.params["id"])
+            return NO_CONTENT
         await self._engine.lifecycle.remove(request.params["id"], force=query.flag("force"), volumes=query.flag("v"))
         return NO_CONTENT
 
