@@ -248,6 +248,43 @@ class EngineClient(ApiClient):
     def resize_exec(self, exec_id: str, rows: int, columns: int) -> None:
         self.request("POST", f"/exec/{path_part(exec_id)}/resize", {"h": rows, "w": columns})
 
+    # --- volumes and networks
+
+    def volumes(self) -> list[Json]:
+        return [dict(volume) for volume in self.json_object("GET", "/volumes").get("Volumes") or ()]
+
+    def volume_inspect(self, name: str) -> Json:
+        return self.json_object("GET", f"/volumes/{path_part(name)}")
+
+    def volume_create(self, name: str) -> Json:
+        return self.json_object("POST", "/volumes/create", None, {"Name": name})
+
+    def volume_remove(self, name: str) -> None:
+        self.request("DELETE", f"/volumes/{path_part(name)}", limited=False)
+
+    def disk_usage(self, *types: str) -> Json:
+        """What is on the disk, of `types` (container, image, volume, build-cache); sizes are measured, which may take
+        long."""
+        return dict(self.request("GET", "/system/df", {"type": list(types)}, limited=False) or {})
+
+    def networks(self) -> list[Json]:
+        return self.json_list("GET", "/networks")
+
+    def network_inspect(self, network: str) -> Json:
+        return self.json_object("GET", f"/networks/{path_part(network)}")
+
+    def network_create(self, config: Mapping[str, object]) -> Json:
+        return self.json_object("POST", "/networks/create", None, config)
+
+    def network_remove(self, network: str) -> None:
+        self.request("DELETE", f"/networks/{path_part(network)}")
+
+    def network_connect(self, network: str, container: str) -> None:
+        self.request("POST", f"/networks/{path_part(network)}/connect", None, {"Container": container})
+
+    def network_disconnect(self, network: str, container: str) -> None:
+        self.request("POST", f"/networks/{path_part(network)}/disconnect", None, {"Container": container})
+
     # --- images
 
     def images(self, all: bool = False, *, filters: Mapping[str, Iterable[str]] | None = None) -> list[Json]:

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping
 from typing import TypeVar
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPoint, Qt
+from PySide6.QtCore import QModelIndex, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QApplication, QLabel, QLineEdit, QTabBar, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
@@ -18,41 +18,21 @@ from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
 from desktop.ui.feed.facts import EnginePhase
 from desktop.ui.images.page import ImagesPage as ImagesView
+from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.page import Page
+from desktop.ui.networks.page import NetworksPage as NetworksView
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.page import RunPage as RunView
 from desktop.ui.shell.app import Cove
 from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.palette import Palette
+from desktop.ui.volumes.page import VolumesPage as VolumesView
+from tests.ui.finding import button, field, indexes
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, RIGHT, Hands
+from tests.ui.tables import TablePage
 
 TABS = {"logs": "Logs", "terminal": "Terminal", "overview": "Overview", "inspect": "Inspect"}
-
-
-def indexes(model: QAbstractItemModel, parent: QModelIndex | None = None) -> list[QModelIndex]:
-    """Every row of a model, depth first."""
-    found = []
-    for number in range(model.rowCount(parent or QModelIndex())):
-        index = model.index(number, 0, parent or QModelIndex())
-        found += [index, *indexes(model, index)]
-    return found
-
-
-def button(parent: QWidget, text: str) -> QAbstractButton:
-    """The visible button that says `text`, or has it as its accessible name. Raises AssertionError."""
-    shown = [b for b in parent.findChildren(QAbstractButton) if b.isVisible()]
-    found = next((b for b in shown if text in (b.text(), b.accessibleName())), None)
-    assert found is not None, f"no button says {text!r}, but {[b.text() or b.accessibleName() for b in shown]}"
-    return found
-
-
-def field(parent: QWidget, name: str) -> QLineEdit:
-    """The visible text field whose accessible name is `name`. Raises AssertionError."""
-    shown = [f for f in parent.findChildren(QLineEdit) if f.isVisible()]
-    found = next((f for f in shown if f.accessibleName() == name), None)
-    assert found is not None, f"no field is called {name!r}, but {[f.accessibleName() for f in shown]}"
-    return found
 
 
 P = TypeVar("P", bound=Page)
@@ -61,6 +41,8 @@ KEYS: Mapping[type[Page], str] = {
     DetailView: "container",
     RunView: "run",
     ImagesView: "images",
+    VolumesView: "volumes",
+    NetworksView: "networks",
     ActivityView: "activity",
 }
 
@@ -79,6 +61,8 @@ class Window:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self.containers = ContainersPage(cove, qtbot)
         self.images = ImagesPage(cove, qtbot)
+        self.volumes = VolumesPage(cove, qtbot)
+        self.networks = NetworksPage(cove, qtbot)
         self.container = ContainerPage(cove, qtbot)
         self.run_page = RunPage(cove, qtbot)
         self.activity = ActivityPage(cove, qtbot)
@@ -173,6 +157,29 @@ class Window:
 
     def dialog_words(self) -> list[str]:
         return [label.text() for label in self.dialog().findChildren(QLabel)]
+
+    def answer(self, name: str, text: str, verb: str, more: Mapping[str, str] | None = None) -> None:
+        """Fill in the fields of the open dialog and press its verb."""
+        for each, value in {name: text, **(more or {})}.items():
+            self._hands.fill(field(self.dialog(), each), value)
+        self.press(verb)
+
+    def _boxes(self) -> dict[str, QAbstractButton]:
+        boxes = [b for b in self.dialog().findChildren(CheckBox) if b.isVisible()]
+        return {box.text(): box for box in boxes}
+
+    def ticks(self) -> dict[str, bool]:
+        """The check boxes of the open dialog."""
+        return {text: box.isChecked() for text, box in self._boxes().items()}
+
+    def tick(self, text: str) -> None:
+        """Click a check box of the open dialog."""
+        self._hands.click(self._boxes()[text], QPoint(8, 8))
+
+    def press_verb(self, begins: str) -> None:
+        """Click the button of the open dialog whose text begins so."""
+        shown = [b for b in self.dialog().findChildren(QAbstractButton) if b.isVisible()]
+        self._hands.click(next(b for b in shown if b.text().startswith(begins) and not isinstance(b, CheckBox)))
 
     def press(self, text: str) -> None:
         """Click the button of the open dialog that says `text`."""
@@ -385,54 +392,63 @@ def _send_context_menu(viewport: QWidget, at: QPoint) -> None:
         QApplication.sendEvent(viewport, event)
 
 
-class ImagesPage:
+class ImagesPage(TablePage):
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
-        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
-        self._page = made(cove, ImagesView)
-
-    def names(self) -> list[str]:
-        return self._page.names()
-
-    def wait_until_shown(self, name: str) -> None:
-        self._qtbot.waitUntil(lambda: name in self.names(), timeout=LIMIT_MS)
-
-    def wait_until_gone(self, name: str) -> None:
-        self._qtbot.waitUntil(lambda: name not in self.names(), timeout=LIMIT_MS)
+        super().__init__(cove, qtbot, made(cove, ImagesView))
+        self._images = made(cove, ImagesView)
 
     def wait_until_used(self, name: str) -> None:
         """Wait until the window shows a container that uses the image."""
         rows = self._cove.image_model.items
         self._qtbot.waitUntil(lambda: any(row.tag == name and row.image.used_by for row in rows()), timeout=LIMIT_MS)
 
-    def choose(self, name: str) -> None:
-        """Click the row of the image `name`."""
-        view: QAbstractItemView = self._page.view
-        index = next(i for i in indexes(view.model()) if i.data() == name)
-        view.scrollTo(index)
-        self._hands.click(view.viewport(), view.visualRect(index).center())
-        self._qtbot.waitUntil(view.hasFocus, timeout=LIMIT_MS)
-
-    def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
-        self._hands.key(self._cove.window, key, modifiers)
-
-    def filter(self, text: str) -> None:
-        """Type into the page's filter."""
-        self._hands.fill(self._page.search, text)
-
-    @property
-    def bulk_text(self) -> str:
-        bulk = self._page.bulk
-        return bulk.count.text() if bulk is not None and bulk.isVisible() else ""
-
     def wait_until_layers(self) -> list[str]:
-        layers = self._page.card.layers
+        layers = self._images.card.layers
         self._qtbot.waitUntil(lambda: bool(layers.layers), timeout=LIMIT_MS)
         return [layer.step for layer in layers.layers]
 
     def delete_by_menu(self) -> None:
         """Delete… in the menu of the image that is shown."""
-        self._hands.click(self._page.card.more)
+        self._hands.click(self._images.card.more)
         self._hands.choose(self._hands.open_menu(), "Delete…")
+
+
+class VolumesPage(TablePage):
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        super().__init__(cove, qtbot, made(cove, VolumesView))
+        self._volumes = made(cove, VolumesView)
+
+    def wait_until_measured(self, name: str, at_least: int) -> None:
+        """Wait until the page knows that the volume has that many bytes."""
+
+        def look() -> bool:
+            return any(v.name == name and (v.size or 0) >= at_least for v in self._volumes.rows.items())
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+
+class NetworksPage(TablePage):
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        super().__init__(cove, qtbot, made(cove, NetworksView))
+        self._networks = made(cove, NetworksView)
+
+    def join(self, container: str) -> None:
+        """Connect… and a container of its menu, for the network that is shown."""
+        self._hands.click(self._networks.card.join)
+        self._hands.choose(self._hands.open_menu(), container)
+
+    def wait_until_member(self, container: str, address: str) -> None:
+        """Wait until the network that is shown lists the container with its address."""
+
+        def look() -> bool:
+            labels = [label.text() for label in self._networks.card.members.findChildren(QLabel)]
+            links = [link.text() for link in self._networks.card.members.findChildren(QAbstractButton)]
+            return container in links and any(address in text for text in labels)
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def leave(self, container: str) -> None:
+        self._hands.click(button(self._networks.card.members, f"Disconnect: {container}"))
 
 
 class ContainerPage:

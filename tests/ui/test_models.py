@@ -26,7 +26,7 @@ from desktop.ui.kit.words import natural
 from desktop.ui.run.run import LayerModel
 from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.sidebar import PagesModel
-from tests.ui.pages import indexes
+from tests.ui.finding import indexes
 
 
 @pytest.fixture

@@ -39,6 +39,32 @@ class Port:
         return f"[{host}]:{self.host_port}" if ":" in host else f"{host}:{self.host_port}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A container's place in a network; `address` is empty while it does not run."""
+
+    network: str
+    network_id: str = ""
+    address: str = ""
+
+
+def attachments(networks: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """From `NetworkSettings.Networks`."""
+    return tuple(
+        Attachment(
+            network=name,
+            network_id=str((end or {}).get("NetworkID") or ""),
+            address=str((end or {}).get("IPAddress") or ""),
+        )
+        for name, end in sorted(networks.items())
+    )
+
+
+def volumes_of(mounts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names of the volumes among `Mounts`."""
+    return tuple(str(m["Name"]) for m in mounts if m.get("Type") == "volume" and m.get("Name"))
+
+
 class Doing(StrEnum):
     """An action that was requested and is not confirmed by an event yet."""
 
@@ -74,6 +100,8 @@ class Container:
     pid: int = 0
     address: str = ""
     ports: tuple[Port, ...] = ()
+    volumes: tuple[str, ...] = ()
+    networks: tuple[Attachment, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     doing: Doing | None = None
     lost: bool = False  # contact to the engine is lost: the other fields hold the last known values
@@ -187,6 +215,8 @@ class Container:
             health=health[1] if health else "",
             created_s=float(entry.get("Created", 0)),
             ports=ports_of_list(entry.get("Ports") or ()),
+            volumes=volumes_of(entry.get("Mounts") or ()),
+            networks=attachments((entry.get("NetworkSettings") or {}).get("Networks") or {}),
             labels=dict(entry.get("Labels") or {}),
         )
 
@@ -220,6 +250,8 @@ class Container:
             pid=int(state.get("Pid") or 0),
             address=next((a for a in addresses if a), ""),
             ports=ports_of_inspect(network.get("Ports") or {}),
+            volumes=volumes_of(data.get("Mounts") or ()),
+            networks=attachments(network.get("Networks") or {}),
             labels=dict(config.get("Labels") or {}),
         )
 

@@ -269,6 +269,8 @@ class EngineSession(QObject):
                 self._publish(_Gone(happening.object_id))
             elif happening.action != "commit" and not happening.action.startswith(QUIET_ACTIONS):
                 self._refresher.want(happening.object_id)
+        elif happening.kind == "network" and (container_id := happening.attributes.get("container")):
+            self._refresher.want(container_id)  # its addresses have changed
         for key, collection in self._collections.items():
             if collection.is_changed_by(happening):
                 self._refresher.want(key)

@@ -16,7 +16,7 @@ from desktop.ui.images.model import NamedImage
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.inspect import InspectTab
-from desktop.ui.kit.links import Links
+from desktop.ui.kit.links import Linked, Links
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.words import short_id, tr
 
@@ -57,7 +57,7 @@ class ImageDetail(DetailCard):
     def show_image(self, row: NamedImage) -> None:
         same = self._row is not None and self._row.image.id == row.image.id
         self._row = row
-        self.users.tell([(name, name, "", None) for name in row.image.used_by])
+        self.users.tell([Linked(key=name, text=name) for name in row.image.used_by])
         if not same:
             self._architecture = ""
             self._read(row.image.id)

@@ -60,6 +60,7 @@ def columns() -> tuple[Column[NamedImage], ...]:
             title=tr("Size"),
             cell=lambda row: Cell(text=disk(row.image.size)),
             order=lambda row: row.image.size,
+            descends=True,
             width=84,
             right=True,
         ),

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -358,6 +359,26 @@ class CodeWell(Card):
         painter.setPen(QPen(self._theme.colour("line"), 1))
         painter.setBrush(self._theme.brush("sunken"))
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
+
+
+class FactsView(QScrollArea):
+    """Names and values as a view of their own, which scrolls."""
+
+    def __init__(self, theme: Theme, icons: Icons, icon: str, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        inner = QWidget()
+        inner.setObjectName("scrolled")
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(17, 14, 16, 14)
+        self._card = FactsCard(theme, icons, icon, title)
+        column.addWidget(self._card)
+        column.addStretch(1)
+        self.setWidget(inner)
+
+    def tell(self, facts: list[tuple[str, str, bool]]) -> None:
+        """Show rows of (name, value, whether to use the mono font)."""
+        self._card.tell(facts)
 
 
 class EmptyPage(QWidget):

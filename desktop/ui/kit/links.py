@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
@@ -14,16 +15,28 @@ from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """One line: a link, a note, a state, and the text of a button at its end."""
+
+    key: str
+    text: str
+    note: str = ""
+    state: State | None = None
+    act: str = ""
+
+
 class Links(QScrollArea):
-    """Signals: chosen(key)."""
+    """Signals: chosen(key), acted(key) for a line's button."""
 
     chosen = Signal(str)
+    acted = Signal(str)
 
     def __init__(self, theme: Theme, none: str, parent: QWidget | None = None) -> None:
         """`none` is the sentence shown without links."""
         super().__init__(parent)
         self._theme, self._none = theme, none
-        self._shown: list[tuple[str, str, str, State | None]] | None = None
+        self._shown: list[Linked] | None = None
         self.setWidgetResizable(True)
         inner = QWidget()
         inner.setObjectName("scrolled")
@@ -33,8 +46,8 @@ class Links(QScrollArea):
         self.setWidget(inner)
         self.tell([])
 
-    def tell(self, links: Sequence[tuple[str, str, str, State | None]]) -> None:
-        """Show links of (key, text, note, state)."""
+    def tell(self, links: Sequence[Linked]) -> None:
+        """Show `links` instead of those before."""
         if list(links) == self._shown:
             return
         self._shown = list(links)
@@ -44,17 +57,22 @@ class Links(QScrollArea):
                 widget.deleteLater()
         if not links:
             self._column.addWidget(Label(self._theme, self._none, "body", "text2"))
-        for key, text, note, state in links:
+        for each in links:
             row = QWidget()
             line = QHBoxLayout(row)
             line.setContentsMargins(0, 0, 0, 0)
             line.setSpacing(10)
-            if state is not None:
-                line.addWidget(StateGlyph(self._theme, state, 10))
-            link = Link(self._theme, text)
-            link.clicked.connect(lambda _=False, k=key: self.chosen.emit(k))
+            if each.state is not None:
+                line.addWidget(StateGlyph(self._theme, each.state, 10))
+            link = Link(self._theme, each.text)
+            link.clicked.connect(lambda _=False, k=each.key: self.chosen.emit(k))
             line.addWidget(link)
-            line.addWidget(Label(self._theme, note, "small", "text2"))
+            line.addWidget(Label(self._theme, each.note, "small", "text2"))
             line.addStretch(1)
+            if each.act:
+                act = Link(self._theme, each.act)
+                act.setAccessibleName(f"{each.act}: {each.text}")
+                act.clicked.connect(lambda _=False, k=each.key: self.acted.emit(k))
+                line.addWidget(act)
             self._column.addWidget(row)
         self._column.addStretch(1)

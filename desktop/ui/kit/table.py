@@ -76,6 +76,7 @@ class Column(Generic[T]):
     width: int = 0
     share: int = 1
     right: bool = False
+    descends: bool = False  # the first click on its head puts the largest on top
     fit: Callable[[str, int, QFontMetrics], str] | None = None  # shortens the text; by default its middle goes
     tip: Callable[[T], str] | None = None
 
@@ -145,10 +146,12 @@ class Rows(QAbstractTableModel, Generic[T]):
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> str | None:
-        if orientation != Qt.Orientation.Horizontal or role != Qt.ItemDataRole.DisplayRole:
+    ) -> str | Qt.SortOrder | None:
+        if section >= len(self.columns) or orientation != Qt.Orientation.Horizontal:
             return None
-        return self.columns[section].title if section < len(self.columns) else None
+        if role == Qt.ItemDataRole.InitialSortOrderRole and self.columns[section].descends:
+            return Qt.SortOrder.DescendingOrder
+        return self.columns[section].title if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         item = self.item(index.row()) if index.isValid() else None

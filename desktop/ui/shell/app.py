@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
 from PySide6.QtWidgets import QMenu
@@ -14,6 +15,7 @@ from desktop.ui.activity.model import ActivityModel
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.page import ContainersPage
+from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase, Image
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Workers
@@ -26,6 +28,7 @@ from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Tasks
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import ago, short_id, tr
+from desktop.ui.networks import model as networks
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.runs import Runs
 from desktop.ui.shell.application import Application
@@ -36,6 +39,7 @@ from desktop.ui.shell.palette_search import Offer
 from desktop.ui.shell.parts import Parts
 from desktop.ui.shell.tray import Tray
 from desktop.ui.shell.window import Window
+from desktop.ui.volumes import model as volumes
 
 
 class Cove(QObject):
@@ -68,6 +72,8 @@ class Cove(QObject):
             containers=self.model,
             container_actions=self.actions,
             images=self.image_model,
+            volumes=session.add(volumes.collection()),
+            networks=session.add(networks.collection()),
             activity=ActivityModel(self._name_of, self),
             runs=self.runs,
             pulls=Pulls(desk, session, self),
@@ -94,6 +100,8 @@ class Cove(QObject):
         session.changed.connect(model.put)
         session.dropped.connect(self._on_dropped)
         session.images.connect(self._on_images)
+        for collection in (self.parts.volumes, self.parts.networks):
+            collection.changed.connect(partial(self._count_of, collection))
         session.happened.connect(self.parts.activity.add)
         session.measured.connect(model.set_usage)
         session.facts.connect(self._on_contact)
@@ -178,6 +186,9 @@ class Cove(QObject):
         self.image_model.load_images(images)
         self.window.sidebar.model.set_count("images", len(images) or None)
         self.window.status.set_disk(self.image_model.total_bytes)
+
+    def _count_of(self, collection: Collection[Any]) -> None:
+        self.window.sidebar.model.set_count(collection.key, len(collection.items or ()) or None)
 
     def _count(self) -> None:
         self.window.sidebar.model.set_count("containers", len(self.model.containers()) or None)

@@ -15,9 +15,13 @@ from desktop.ui.containers.page import ContainersPage
 from desktop.ui.images.page import ImagesPage
 from desktop.ui.kit.page import Command, Page, Place
 from desktop.ui.kit.words import tr
+from desktop.ui.networks.actions import NetworkActions
+from desktop.ui.networks.page import NetworksPage
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.page import RunPage
 from desktop.ui.shell.parts import Parts
+from desktop.ui.volumes.actions import VolumeActions
+from desktop.ui.volumes.page import VolumesPage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,22 @@ def _image_commands(parts: Parts) -> Sequence[Command]:
     return (Command(tr("Pull an image…"), "download-simple", parts.pulls.ask),)
 
 
+def _volumes(parts: Parts) -> Page:
+    return VolumesPage(parts.desk, parts.session, parts.volumes, parts.containers)
+
+
+def _volume_commands(parts: Parts) -> Sequence[Command]:
+    return (Command(tr("Create a volume…"), "plus", VolumeActions(parts.desk, parts.session).ask_create),)
+
+
+def _networks(parts: Parts) -> Page:
+    return NetworksPage(parts.desk, parts.session, parts.networks, parts.containers)
+
+
+def _network_commands(parts: Parts) -> Sequence[Command]:
+    return (Command(tr("Create a network…"), "plus", NetworkActions(parts.desk, parts.session).ask_create),)
+
+
 def _activity(parts: Parts) -> Page:
     return ActivityPage(parts.desk, parts.activity)
 
@@ -86,6 +106,8 @@ PAGES: Final = (
     PageSpec(key="container", title="Container", icon="cube", make=_container, parent="containers"),
     PageSpec(key="run", title="Run", icon="play", make=_run, parent="containers"),
     PageSpec(key="images", title="Images", icon="stack", make=_images, commands=_image_commands),
+    PageSpec(key="volumes", title="Volumes", icon="database", make=_volumes, commands=_volume_commands),
+    PageSpec(key="networks", title="Networks", icon="share-network", make=_networks, commands=_network_commands),
     PageSpec(key="activity", title="Activity", icon="activity", make=_activity, gap=True),
 )
 HOME: Final = Place("containers")

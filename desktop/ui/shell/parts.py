@@ -10,12 +10,15 @@ from desktop.paths import HostPaths
 from desktop.ui.activity.model import ActivityModel
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
+from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.images.model import ImageModel
 from desktop.ui.images.pulls import Pulls
 from desktop.ui.kit.page import Desk, Place
+from desktop.ui.networks.model import Network
 from desktop.ui.run.runs import Runs
 from desktop.ui.shell.engine_control import EngineControl
+from desktop.ui.volumes.model import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Parts:
     containers: ContainerModel
     container_actions: ContainerActions
     images: ImageModel
+    volumes: Collection[Volume]
+    networks: Collection[Network]
     activity: ActivityModel
     runs: Runs
     pulls: Pulls

@@ -1,0 +1,211 @@
+"""The Networks page: the list at the left, one network with its containers at the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
+
+from desktop.ui.containers.model import ContainerModel
+from desktop.ui.feed.collection import Collection
+from desktop.ui.feed.facts import Container
+from desktop.ui.feed.session import EngineSession
+from desktop.ui.kit.buttons import Button
+from desktop.ui.kit.cards import EmptyPage, FactsView
+from desktop.ui.kit.detail import DetailCard
+from desktop.ui.kit.inspect import InspectTab
+from desktop.ui.kit.links import Linked, Links
+from desktop.ui.kit.menus import Act, open_below
+from desktop.ui.kit.page import Desk, Place
+from desktop.ui.kit.table_page import TablePage
+from desktop.ui.kit.words import ago, counted, tr
+from desktop.ui.networks.actions import NetworkActions
+from desktop.ui.networks.model import Network, columns, segments
+
+MOST_OFFERED = 20  # containers in the menu of Connect…
+
+
+class NetworkDetail(DetailCard):
+    """One network: its containers with their addresses and ports."""
+
+    def __init__(
+        self, desk: Desk, session: EngineSession, actions: NetworkActions, parent: QWidget | None = None
+    ) -> None:
+        self.members = Links(desk.theme, tr("No container is in it."))
+        self.facts = FactsView(desk.theme, desk.icons, "info", tr("What it is"))
+        self.inspect = InspectTab(desk.theme, desk.icons)
+        views = ((tr("Containers"), self.members), (tr("Overview"), self.facts), (tr("Inspect"), self.inspect))
+        super().__init__(desk, views, tr("Views of the network"), parent)
+        self._session, self._actions = session, actions
+        self._network: Network | None = None
+        self.join = Button(desk.theme, desk.icons, tr("Connect…"), "link-simple")
+        self.more = Button(desk.theme, desk.icons, icon="dots-three", name=tr("More"))
+        self.add_button(self.join)
+        self.add_button(self.more)
+        self.members.chosen.connect(lambda key: desk.go(Place("container", key)))
+        self.members.acted.connect(self._on_leave)
+
+    @property
+    def network(self) -> Network | None:
+        return self._network
+
+    def show_network(self, network: Network) -> None:
+        before, self._network = self._network, network
+        about = [network.driver, network.subnet, tr("no way out") if network.is_internal else ""]
+        self.tell(
+            network.name, code=network.id[:12], copied=network.id, about=", ".join(part for part in about if part)
+        )
+        self.members.tell([self._line(network, member) for member in network.members])
+        facts = [(tr("Driver"), network.driver, False)]
+        facts += [(tr("Subnet"), subnet, True) for subnet in network.subnets]
+        facts += [(tr("Gateway"), gateway, True) for gateway in network.gateways]
+        facts.append((tr("Way out"), tr("no") if network.is_internal else tr("yes"), False))
+        facts.append((tr("IPv6"), tr("yes") if network.has_ipv6 else tr("no"), False))
+        if network.created_s:
+            facts.append((tr("Made"), ago(network.created_s), False))
+        facts += [(name, value, True) for name, value in sorted(network.labels.items())]
+        self.facts.tell(facts)
+        self.join.setVisible(network.name not in ("host", "none"))
+        if before is None or before.id != network.id:
+            self._read(network.id)
+
+    @staticmethod
+    def _line(network: Network, member: Container) -> Linked:
+        end = network.end_of(member)
+        ports = ", ".join(tr("{there} to {port}", there=p.where, port=p.port) for p in member.ports)
+        address = end.address if end is not None and end.address else tr("no address now")
+        return Linked(
+            key=member.id,
+            text=member.name,
+            note=", ".join(part for part in (address, ports if member.is_running else "") if part),
+            state=member.state,
+            act="" if network.name in ("host", "none") else tr("Disconnect"),
+        )
+
+    def _on_leave(self, container_id: str) -> None:
+        network = self._network
+        member = next((m for m in network.members if m.id == container_id), None) if network is not None else None
+        if network is not None and member is not None:
+            self._actions.disconnect(network, member)
+
+    def _read(self, network_id: str) -> None:
+        client = self._session.client
+
+        def told(data: dict[str, Any]) -> None:
+            if self._network is not None and self._network.id == network_id:
+                self.inspect.tell(data)
+
+        self._session.workers.run(
+            lambda: client.network_inspect(network_id), told, lambda _error: self.inspect.tell({})
+        )
+
+
+class NetworksPage(TablePage[Network]):
+    """All networks."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        session: EngineSession,
+        networks: Collection[Network],
+        containers: ContainerModel,
+        parent: QWidget | None = None,
+    ) -> None:
+        self._networks, self._containers = networks, containers
+        self._actions = NetworkActions(desk, session)
+        self.card = NetworkDetail(desk, session, self._actions)
+        super().__init__(
+            desk,
+            title=tr("Networks"),
+            columns=columns(),
+            segments=segments(),
+            which=tr("Which networks"),
+            hint=tr("Filter by name, subnet"),
+            key=lambda network: network.id,
+            haystack=lambda n: "\n".join((n.name, n.subnet, n.project, *(m.name for m in n.members))),
+            empty=EmptyPage(desk.theme, desk.icons, tr("No networks"), tr("The engine has not told any yet.")),
+            detail=self.card,
+            bulk=(Act("delete", "trash", tr("Delete…"), "Del"),),
+            parent=parent,
+        )
+        self.clean_up = Button(desk.theme, desk.icons, tr("Clean up…"), "recycle")
+        self.clean_up.clicked.connect(lambda: self._actions.ask_clean_up(self.rows.items()))
+        self.add_button(self.clean_up)
+        self.create_button = Button(desk.theme, desk.icons, tr("Create network…"), "plus")
+        self.create_button.clicked.connect(self._actions.ask_create)
+        self.add_button(self.create_button)
+        self.card.more.clicked.connect(self._on_more)
+        self.card.join.clicked.connect(self._on_join)
+        self._soon = QTimer(self)  # one new list for a burst of changes
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._load)
+        networks.changed.connect(self._soon.start)
+        for signal in (containers.rowsInserted, containers.rowsRemoved, containers.dataChanged):
+            signal.connect(self._on_containers)
+        self._wanted = ""  # a network to select when it is there
+        self._load()
+
+    def show_place(self, thing: str, tab: str) -> None:
+        self._wanted = thing
+        self._load()
+
+    def _on_containers(self) -> None:
+        if self.isVisible():
+            self._soon.start()
+
+    def _load(self) -> None:
+        containers = self._containers.containers()
+        self.rows.load(network.with_members(containers) for network in self._networks.items or ())
+        if self._wanted and self.view.choose(self._wanted):
+            self._wanted = ""
+
+    # TablePage -------------------------------------------------------------------------------------------------------
+
+    def summarize(self) -> str:
+        networks = self.rows.items()
+        members = {member.id for network in networks for member in network.members}
+        text = counted(len(networks), "{n} network", "{n} networks")
+        if not members:
+            return text if networks else ""
+        return counted(len(members), "{text}, {n} container connected", "{text}, {n} containers connected", text=text)
+
+    def no_match_title(self, text: str) -> str:
+        return tr("No network matches “{text}”", text=text) if text else tr("No network here")
+
+    def acts(self, items: Sequence[Network]) -> Sequence[Act | None]:
+        acts: list[Act | None] = [
+            Act("copy", "copy-simple", tr("Copy name") if len(items) == 1 else tr("Copy names"), "Ctrl+C")
+        ]
+        if any(not network.is_predefined for network in items):
+            delete = tr("Delete…") if len(items) == 1 else tr("Delete {n}…", n=len(items))
+            acts += [None, Act("delete", "trash", delete, "Del")]
+        return acts
+
+    def do(self, key: str, items: Sequence[Network]) -> None:
+        if key == "copy":
+            QGuiApplication.clipboard().setText("\n".join(network.name for network in items))
+        elif key == "delete":
+            self._actions.ask_delete(items)
+
+    def show_detail(self, item: Network) -> None:
+        self.card.show_network(item)
+
+    def _on_more(self) -> None:
+        network = self.card.network
+        if network is not None:
+            open_below(self.card.more, self.desk.icons, self.acts([network]), lambda key: self.do(key, [network]))
+
+    def _on_join(self) -> None:
+        """The containers that are not in the network yet, as a menu."""
+        network = self.card.network
+        if network is None:
+            return
+        inside = {member.id for member in network.members}
+        others = [c for c in self._containers.containers() if c.id not in inside and not c.lost][:MOST_OFFERED]
+        by_id = {container.id: container for container in others}
+        acts = [Act(container.id, "cube", container.name) for container in others]
+        open_below(self.card.join, self.desk.icons, acts, lambda key: self._actions.connect(network, by_id[key]))

@@ -1,0 +1,214 @@
+"""The Volumes page: the list at the left, one volume at the right; create, delete, clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
+
+from desktop.ui.containers.model import ContainerModel
+from desktop.ui.feed.collection import Collection
+from desktop.ui.feed.session import EngineSession
+from desktop.ui.kit.buttons import Button
+from desktop.ui.kit.cards import EmptyPage, FactsView
+from desktop.ui.kit.detail import DetailCard
+from desktop.ui.kit.inspect import InspectTab
+from desktop.ui.kit.links import Linked, Links
+from desktop.ui.kit.menus import Act, open_below
+from desktop.ui.kit.page import Desk, Place
+from desktop.ui.kit.table_page import TablePage
+from desktop.ui.kit.words import ago, counted, disk, tr
+from desktop.ui.volumes.actions import VolumeActions
+from desktop.ui.volumes.model import Volume, columns, measured, segments
+
+MEASURE_AGAIN_MS = 30_000  # while the page is shown; reading all files costs
+
+
+class VolumeDetail(DetailCard):
+    """One volume: its users, where it is, what the engine says."""
+
+    def __init__(self, desk: Desk, session: EngineSession, parent: QWidget | None = None) -> None:
+        self.users = Links(desk.theme, tr("No container uses it."))
+        self.facts = FactsView(desk.theme, desk.icons, "info", tr("What it is"))
+        self.inspect = InspectTab(desk.theme, desk.icons)
+        views = ((tr("Used by"), self.users), (tr("Overview"), self.facts), (tr("Inspect"), self.inspect))
+        super().__init__(desk, views, tr("Views of the volume"), parent)
+        self._session = session
+        self._volume: Volume | None = None
+        self.more = Button(desk.theme, desk.icons, icon="dots-three", name=tr("More"))
+        self.add_button(self.more)
+        self.users.chosen.connect(lambda key: desk.go(Place("container", key)))
+
+    @property
+    def volume(self) -> Volume | None:
+        return self._volume
+
+    def show_volume(self, volume: Volume) -> None:
+        before, self._volume = self._volume, volume
+        parts = ("" if volume.size is None else disk(volume.size), tr("used by {names}", names=volume.used_by))
+        self.tell(
+            volume.title,
+            code=volume.name[:12] if volume.is_anonymous else "",
+            copied=volume.name,
+            about=", ".join(part for part in parts if part),
+        )
+        self.users.tell([Linked(key=c.id, text=c.name, note=c.image, state=c.state) for c in volume.users])
+        facts = [(tr("Name"), volume.name, True), (tr("Driver"), volume.driver, False)]
+        facts.append((tr("Where the engine runs"), volume.mountpoint, True))
+        if volume.created_s:
+            facts.append((tr("Made"), ago(volume.created_s), False))
+        facts += [(name, value, True) for name, value in sorted(volume.labels.items())]
+        self.facts.tell(facts)
+        if before is None or before.name != volume.name:
+            self._read(volume.name)
+
+    def _read(self, name: str) -> None:
+        client = self._session.client
+
+        def told(data: dict[str, Any]) -> None:
+            if self._volume is not None and self._volume.name == name:
+                self.inspect.tell(data)
+
+        self._session.workers.run(lambda: client.volume_inspect(name), told, lambda _error: self.inspect.tell({}))
+
+
+class VolumesPage(TablePage[Volume]):
+    """All volumes. Their sizes are measured while the page is shown."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        session: EngineSession,
+        volumes: Collection[Volume],
+        containers: ContainerModel,
+        parent: QWidget | None = None,
+    ) -> None:
+        self._session, self._volumes, self._containers = session, volumes, containers
+        self._actions = VolumeActions(desk, session)
+        self._sizes: dict[str, int | None] = {}
+        self._is_measuring = False
+        self.card = VolumeDetail(desk, session)
+        first = Button(desk.theme, desk.icons, tr("Create a volume…"), "plus", kind="primary", height=36)
+        first.clicked.connect(self._actions.ask_create)
+        empty = EmptyPage(
+            desk.theme,
+            desk.icons,
+            tr("No volumes yet"),
+            tr("A volume keeps files that outlive the container that wrote them."),
+            (first,),
+            "cove volume create data",
+        )
+        super().__init__(
+            desk,
+            title=tr("Volumes"),
+            columns=columns(),
+            segments=segments(),
+            which=tr("Which volumes"),
+            hint=tr("Filter by name"),
+            key=lambda volume: volume.name,
+            haystack=lambda volume: "\n".join((volume.name, volume.project, volume.used_by)),
+            empty=empty,
+            detail=self.card,
+            bulk=(Act("delete", "trash", tr("Delete…"), "Del"),),
+            parent=parent,
+        )
+        self.clean_up = Button(desk.theme, desk.icons, tr("Clean up…"), "recycle")
+        self.clean_up.clicked.connect(lambda: self._actions.ask_clean_up(self.rows.items()))
+        self.add_button(self.clean_up)
+        self.create_button = Button(desk.theme, desk.icons, tr("Create volume…"), "plus")
+        self.create_button.clicked.connect(self._actions.ask_create)
+        self.add_button(self.create_button)
+        self.card.more.clicked.connect(self._on_more)
+        self._soon = QTimer(self)  # one new list for a burst of changes
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._load)
+        volumes.changed.connect(self._soon.start)
+        for signal in (containers.rowsInserted, containers.rowsRemoved, containers.dataChanged):
+            signal.connect(self._on_containers)
+        self._clock = QTimer(self)
+        self._clock.setInterval(MEASURE_AGAIN_MS)
+        self._clock.timeout.connect(self._measure)
+        self._wanted = ""  # a volume to select when it is there
+        self._load()
+
+    def show_place(self, thing: str, tab: str) -> None:
+        self._wanted = thing
+        self._load()
+        self._measure()
+        self._clock.start()
+
+    def leave(self) -> None:
+        self._clock.stop()
+
+    def _on_containers(self) -> None:
+        if self.isVisible():
+            self._soon.start()
+
+    def _load(self) -> None:
+        containers = self._containers.containers()
+        self.rows.load(
+            replace(volume.with_users(containers), size=self._sizes.get(volume.name))
+            for volume in self._volumes.items or ()
+        )
+        if self._wanted and self.view.choose(self._wanted):
+            self._wanted = ""
+        if self.isVisible() and any(v.name not in self._sizes for v in self._volumes.items or ()):
+            self._measure()
+
+    def _measure(self) -> None:
+        """Ask the engine for the sizes, once at a time."""
+        if self._is_measuring or not self._session.now.phase.is_usable:
+            return
+        self._is_measuring = True
+        client = self._session.client
+
+        def told(sizes: dict[str, int]) -> None:
+            self._is_measuring = False
+            self._sizes = {volume.name: sizes.get(volume.name) for volume in self.rows.items()}
+            self.rows.load(replace(volume, size=sizes.get(volume.name)) for volume in self.rows.items())
+
+        def failed(_error: Exception) -> None:
+            self._is_measuring = False  # the sizes stay unknown; a lost contact is told elsewhere
+
+        self._session.workers.run(lambda: measured(client), told, failed)
+
+    # TablePage -------------------------------------------------------------------------------------------------------
+
+    def summarize(self) -> str:
+        volumes = self.rows.items()
+        if not volumes:
+            return ""
+        text = counted(len(volumes), "{n} volume", "{n} volumes")
+        sizes = [volume.size for volume in volumes if volume.size is not None]
+        if len(sizes) < len(volumes):
+            return text
+        text = tr("{text}, {size}", text=text, size=disk(sum(sizes)))
+        unused = sum(volume.size or 0 for volume in volumes if not volume.in_use)
+        return tr("{text}, {size} not used by any container", text=text, size=disk(unused)) if unused else text
+
+    def no_match_title(self, text: str) -> str:
+        return tr("No volume matches “{text}”", text=text) if text else tr("No volume here")
+
+    def acts(self, items: Sequence[Volume]) -> Sequence[Act | None]:
+        copy = Act("copy", "copy-simple", tr("Copy name") if len(items) == 1 else tr("Copy names"), "Ctrl+C")
+        delete = tr("Delete…") if len(items) == 1 else tr("Delete {n}…", n=len(items))
+        return (copy, None, Act("delete", "trash", delete, "Del"))
+
+    def do(self, key: str, items: Sequence[Volume]) -> None:
+        if key == "copy":
+            QGuiApplication.clipboard().setText("\n".join(volume.name for volume in items))
+        elif key == "delete":
+            self._actions.ask_delete(items)
+
+    def show_detail(self, item: Volume) -> None:
+        self.card.show_volume(item)
+
+    def _on_more(self) -> None:
+        volume = self.card.volume
+        if volume is not None:
+            open_below(self.card.more, self.desk.icons, self.acts([volume]), lambda key: self.do(key, [volume]))
