@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
+from vmagent.engine.threads import Threads
 from vmagent.errors import EngineError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ class Background:
     """The engine's disk threads and tasks. Its methods are called on the event loop."""
 
     def __init__(self) -> None:
-        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self._disk = Threads(DISK_THREADS, "disk")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
@@ -38,12 +38,12 @@ class Background:
         """
         if self._is_closed:
             raise Unavailable("the engine is stopping")
-        return asyncio.get_running_loop().run_in_executor(self._disk, partial(function, *args, **kwargs))
+        return self._disk.run(partial(function, *args, **kwargs))
 
     def submit(self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run `function` in a disk thread without a result: it must log its own failures. Ignored after `close`."""
+        """Run `function` in a disk thread without a result: it should log its own failures. Ignored after `close`."""
         if not self._is_closed:
-            self._disk.submit(function, *args, **kwargs)
+            self._disk.submit(partial(function, *args, **kwargs))
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start a task that is owned by the engine: its failure is logged, and `end_tasks` cancels it."""
@@ -67,4 +67,4 @@ class Background:
     def close(self) -> None:
         """Wait for the work that was given to the disk threads; ignore work that is submitted later."""
         self._is_closed = True
-        self._disk.shutdown(wait=True)
+        self._disk.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from pathlib import Path
@@ -25,6 +24,7 @@ from vmagent.containers.shapes import endpoint_json
 from vmagent.engine.background import Background
 from vmagent.engine.events import EventBus
 from vmagent.engine.registry import Registry
+from vmagent.engine.threads import Threads
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
@@ -59,7 +59,7 @@ class Endpoints:
         self._registry, self._bus, self._background = registry, bus, background
         self.controller = NetworkController(data_root, exec_root, bip, host_ports)
         self.host_gateway = host_gateway
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._thread = Threads(1, "network")
         self._name_servers: dict[str, NameServer] = {}
         self._unkept: list[Sandbox] = []
         self._leaving: tuple[list[Sandbox], asyncio.Future[None]] | None = None
@@ -71,7 +71,7 @@ class Endpoints:
     def _submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         """Queue `function` for the network thread, which runs calls in the order of submission."""
         self._give_back_now()
-        return asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
+        return self._thread.run(partial(function, *args, **kwargs))
 
     def prepare(self) -> None:
         """Outside of any request, finish the work that the last start postponed, and prepare the next start.
@@ -79,7 +79,7 @@ class Endpoints:
         Records of new sandboxes are written, and a spare network namespace is made.
         """
         unkept, self._unkept = self._unkept, []
-        self._thread.submit(self._prepare, unkept)
+        self._thread.submit(partial(self._prepare, unkept))
 
     def _prepare(self, unkept: list[Sandbox]) -> None:
         for sandbox in unkept:
@@ -104,7 +104,7 @@ class Endpoints:
             server.close()
         self._name_servers.clear()
         await self.call(self.controller.close)
-        self._thread.shutdown(wait=True)
+        self._thread.close()
 
     async def abandon(self) -> None:
         """Close everything that a complete or failed `open` has opened. `open` may be called again."""
@@ -287,7 +287,7 @@ class Endpoints:
         if self._leaving is None:
             return
         (sandboxes, released), self._leaving = self._leaving, None
-        done = asyncio.get_running_loop().run_in_executor(self._thread, self._give_back, sandboxes)
+        done = self._thread.run(partial(self._give_back, sandboxes))
 
         def complete(_: asyncio.Future[None]) -> None:
             released.set_result(None)
