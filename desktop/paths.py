@@ -61,6 +61,12 @@ class HostPaths(NamedTuple):
         return self.home / "config.json"
 
     @property
+    def certificates(self) -> Path:
+        """Certificate authorities that the user has added for the engine in the VM, unless the settings name another
+        folder."""
+        return self.home / "certificates"
+
+    @property
     def accelerator_file(self) -> Path:
         """What the accelerator probe found, valid for one boot of this machine."""
         return self.home / "accelerator.json"

@@ -127,6 +127,11 @@ class ExecRoot(NamedTuple):
         return self.containers / container_id
 
     @property
+    def surroundings(self) -> Path:
+        """What the machine around the VM has told: proxies, and authorities beside the engine's own."""
+        return self.path / "surroundings"
+
+    @property
     def subpaths(self) -> Path:
         """Places where parts of volumes are bound for the moment of a start."""
         return self.path / "subpaths"

@@ -185,6 +185,10 @@ def _facts(state: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("Size", f"{state['cpus']} CPUs, {state['memory_mb']} MB"))
         facts.append(("QEMU", f"process {state['qemu_pid']}"))
         facts.append(("Engine", state["engine_socket"]))
+        around = state.get("surroundings") or {}
+        if proxies := {around.get("http_proxy"), around.get("https_proxy")} - {None, ""}:
+            facts.append(("Proxies", ", ".join(sorted(map(str, proxies)))))
+        facts += [("Note", fault) for fault in around.get("faults", ())]
     # Of those that are not done only the last one goes on: what was before it has failed, and another way was taken.
     steps = [step for step in state.get("steps", ()) if not step["done"]][-1:]
     return facts + [("Step", f"{step['name']}, {step['ms'] / 1000:.1f} s") for step in steps]

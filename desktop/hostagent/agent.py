@@ -17,9 +17,11 @@ from desktop.hostagent.proxy import EngineProxy
 from desktop.hostagent.saver import ResourceSaver
 from desktop.hostagent.service import Service, SocketService
 from desktop.hostagent.settings import publish_addresses
+from desktop.hostagent.surroundings import Surroundings
 from desktop.paths import HostPaths
 from desktop.platform.base import Platform
 from desktop.tunnel.transport import Stream
+from desktop.tunnel.tunnel import Tunnel
 from desktop.vm.errors import VmError
 from desktop.vm.lifecycle import VirtualMachine
 from desktop.vm.opening import ENGINE
@@ -42,7 +44,8 @@ class HostAgent:
         self._change = asyncio.Event()
         self._quit = asyncio.Event()
         self._ports = PortForwarder(platform, lambda: self._vm.tunnel, lambda: publish_addresses(paths.config_file))
-        self._vm = VirtualMachine(paths, platform, environ, self._on_change, self._ports.serve)
+        self._surroundings = Surroundings(platform, environ, paths, self._running_tunnel)
+        self._vm = VirtualMachine(paths, platform, environ, self._on_change, self._ports.serve, self._surroundings.tell)
         self._saver = ResourceSaver(
             self._vm, lambda: load_settings(paths.config_file, platform.memory_mb()[0]).save_after_s
         )
@@ -53,6 +56,7 @@ class HostAgent:
             SocketService(platform, paths.engine_socket, proxy.handle),
             SocketService(platform, paths.host_socket, api.handle),
             self._saver,
+            self._surroundings,
         )
 
     async def run(self) -> None:
@@ -74,6 +78,7 @@ class HostAgent:
             **self._vm.state.to_json(),
             "engine_socket": str(self._paths.engine_socket),
             "engine_calls": self._ports.engines > 0,
+            "surroundings": self._surroundings.to_json(),
         }
 
     async def probed(self) -> dict[str, Any]:
@@ -149,6 +154,9 @@ class HostAgent:
             raise VmError(
                 f"the VM is {state.status}: {state.error}" if state.error else f"the VM is {state.status}", hint
             )
+
+    def _running_tunnel(self) -> Tunnel | None:
+        return self._vm.tunnel if self._vm.state.status is Status.RUNNING else None
 
     def _is_coming(self) -> bool:
         """Whether the VM will run, as far as is known."""

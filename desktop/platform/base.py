@@ -37,6 +37,15 @@ class LocalAddress(NamedTuple):
             await loop.create_connection(lambda: protocol, "127.0.0.1", self.port)
 
 
+class Proxies(NamedTuple):
+    """By which proxies other machines are reached: URLs, "" for none. `no`: hosts that are reached without, as NO_PROXY
+    has them."""
+
+    http: str = ""
+    https: str = ""
+    no: str = ""
+
+
 class LocalServer(Protocol):
     """A served socket; `close` stops accepting and leaves connections alone."""
 
@@ -89,6 +98,14 @@ class Platform(Protocol):
     def port_holder(self, protocol: str, number: int) -> str | None:
         """A process that has the "tcp" or "udp" port `number`, in words for the user; None: the system can't tell. May
         take a while where many processes run."""
+        ...
+
+    def proxies(self, environ: Mapping[str, str]) -> Proxies:
+        """This machine's settings: those of `environ`, else the system's. Blocks."""
+        ...
+
+    def authorities(self) -> tuple[Path, ...]:
+        """Folders of certificate authorities that this machine's user has added to those of the system."""
         ...
 
     def user_of(self, path: Path) -> int | None:

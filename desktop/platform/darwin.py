@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from desktop.platform.base import Proxies
 from desktop.platform.posix import Posix
+from desktop.platform.proxies import from_environment, from_scutil
 
 
 class Darwin(Posix):
@@ -33,8 +35,16 @@ class Darwin(Posix):
         # macOS can free its file cache at any time but does not report its size. Assume at least half of the memory.
         return total, max(pages * page >> 20, total // 2)
 
+    def proxies(self, environ: Mapping[str, str]) -> Proxies:
+        return from_environment(environ) or from_scutil(_output("/usr/sbin/scutil", "--proxy"))
+
+    def authorities(self) -> tuple[Path, ...]:
+        return ()  # they are in the keychain
+
 
 def _sysctl(name: str) -> str:
-    return subprocess.run(
-        ["/usr/sbin/sysctl", "-n", name], check=False, capture_output=True, text=True, timeout=5
-    ).stdout.strip()
+    return _output("/usr/sbin/sysctl", "-n", name).strip()
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=5).stdout

@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from desktop.platform import holders
+from desktop.platform.base import Proxies
 from desktop.platform.posix import Posix
+from desktop.platform.proxies import from_environment
+
+# Where an administrator puts them on Debian, Fedora, openSUSE and Arch, and those like them.
+_ADDED_AUTHORITIES = (
+    "/usr/local/share/ca-certificates",
+    "/etc/pki/ca-trust/source/anchors",
+    "/etc/pki/trust/anchors",
+    "/etc/ca-certificates/trust-source/anchors",
+)
 
 
 class Linux(Posix):
@@ -56,6 +66,12 @@ class Linux(Posix):
 
     def port_holder(self, protocol: str, number: int) -> str | None:
         return holders.port_holder(protocol, number)
+
+    def proxies(self, environ: Mapping[str, str]) -> Proxies:
+        return from_environment(environ) or Proxies()
+
+    def authorities(self) -> tuple[Path, ...]:
+        return tuple(map(Path, _ADDED_AUTHORITIES))
 
     def user_of(self, path: Path) -> int | None:
         return holders.file_user(path)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from desktop.platform.base import AlreadyHeld, Handler, LocalAddress, LocalServer
+from desktop.platform.base import AlreadyHeld, Handler, LocalAddress, LocalServer, Proxies
+from desktop.platform.proxies import from_environment, from_registry
 
 _SYNCHRONIZE = 0x00100000
 _STILL_THERE = 0x102  # WAIT_TIMEOUT
@@ -71,6 +72,27 @@ class Windows:
 
     def port_holder(self, protocol: str, number: int) -> str | None:
         return None
+
+    def proxies(self, environ: Mapping[str, str]) -> Proxies:
+        if (found := from_environment(environ)) is not None:
+            return found
+        import urllib.request
+        import winreg
+
+        found_there = urllib.request.getproxies_registry()  # type: ignore[attr-defined,unused-ignore]  # win32 only
+        override = ""
+        with (
+            contextlib.suppress(OSError),
+            winreg.OpenKey(  # type: ignore[attr-defined,unused-ignore]
+                winreg.HKEY_CURRENT_USER,  # type: ignore[attr-defined,unused-ignore]
+                r"Software\Microsoft\Windows\CurrentVersion\Internet Settings",
+            ) as key,
+        ):
+            override = str(winreg.QueryValueEx(key, "ProxyOverride")[0])  # type: ignore[attr-defined,unused-ignore]
+        return from_registry(found_there, override)
+
+    def authorities(self) -> tuple[Path, ...]:
+        return ()  # they are in the certificate store
 
     def user_of(self, path: Path) -> int | None:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from desktop.paths import HostPaths
 from desktop.platform.base import Platform
@@ -51,8 +51,11 @@ class VirtualMachine:
         environ: Mapping[str, str],
         on_change: Callable[[], None],
         on_service: OnService,
+        on_open: Callable[[Tunnel], Awaitable[None]] | None = None,
     ) -> None:
-        """`on_service` is called with each stream that a program in the guest opens to the host."""
+        """`on_service` is called with each stream that a program in the guest opens to the host. `on_open` is awaited
+        when the engine has opened its data, before the VM counts as running."""
+        self._on_open = on_open
         self._on_service = on_service
         self._paths = paths
         self._platform = platform
@@ -319,6 +322,8 @@ class VirtualMachine:
                 step.detail = tunnel.carrier or ""
             with self.state.step("engine"):
                 await or_gone(machine, opening)
+                if self._on_open is not None:
+                    await or_gone(machine, self._on_open(tunnel))
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)

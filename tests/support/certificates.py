@@ -55,12 +55,12 @@ class Authority:
         )
 
     def sign(self, name: str, *addresses: str, expired: bool = False) -> Pair:
-        """A certificate for these IP addresses, or for a client if there are none."""
+        """A certificate for these names and IP addresses, or for a client if there are none."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = self._builder(subject, key, expired=expired)
         if addresses:
-            names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(text)) for text in addresses])
+            names = x509.SubjectAlternativeName([_general(text) for text in addresses])
             builder = builder.add_extension(names, critical=False)
         pair = Pair(self._folder / f"{name}.cert", self._folder / f"{name}.key")
         pair.certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -72,3 +72,10 @@ class Authority:
             )
         )
         return pair
+
+
+def _general(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)

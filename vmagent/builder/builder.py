@@ -48,10 +48,18 @@ class Builder:
     """All builds of an engine. Used on the event loop."""
 
     def __init__(
-        self, data_root: DataRoot, exec_root: ExecRoot, store: Store, images: ImageStore, runner: Runner
+        self,
+        data_root: DataRoot,
+        exec_root: ExecRoot,
+        store: Store,
+        images: ImageStore,
+        runner: Runner,
+        *,
+        proxies: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """`proxies`: the predefined proxy arguments of builds that give none."""
         self._data_root, self._folder = data_root, exec_root.path / "builds"
-        self._store, self._images, self._runner = store, images, runner
+        self._store, self._images, self._runner, self._proxies = store, images, runner, proxies
         self.cache = Cache(data_root)
         self._layering = Layering(store, self.cache)
         self._kept: dict[int, tuple[str, ...]] = {}
@@ -105,6 +113,7 @@ class Builder:
         Raises DockerfileError and InvalidBuild for a faulty request, BuildError for a step that fails, EngineError.
         """
         dockerfile = parse(request.dockerfile)
+        request = replace(request, proxies=self._proxies())
         try:
             platforms = [Platform.parse(text) for text in request.platforms] or [Platform.host()]
         except ImageFault as e:

@@ -180,6 +180,7 @@ class BuildRequest:
     contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     target: str = ""  # name or number of the stage; "": the last one
     build_args: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)  # predefined arguments where build_args have none
     labels: Mapping[str, str] = field(default_factory=dict)
     platforms: tuple[str, ...] = ()  # `os/arch[/variant]`; empty: the engine's own
     no_cache: bool = False

@@ -280,7 +280,7 @@ class Stages:
             *("run", state.chain, words, env, state.cwd, state.user, plan.key, network, found.security, self._epoch),
             *(request.extra_hosts, request.shm_size, [(one.name, one.soft, one.hard) for one in request.ulimits]),
         )
-        proxies = expand.proxy_environment(request.build_args)
+        proxies = expand.proxy_environment(request.build_args, request.proxies)
         known = {entry.partition("=")[0] for entry in env}
 
         async def make(folder: Path) -> dict[str, Any]:

@@ -120,13 +120,15 @@ def global_scope(
     return BuildArguments(given, values, frozenset(declared))
 
 
-def proxy_environment(given: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables that the predefined proxy arguments add to RUN, in both spellings.
+def proxy_environment(given: Mapping[str, str], defaults: Mapping[str, str] = _EMPTY) -> Mapping[str, str]:
+    """The variables that the predefined proxy arguments add to RUN, in both spellings. `defaults`: in upper case, for
+    arguments that are not given; an empty one that is given counts.
 
     They are part of neither the history nor the cache's key, and stand behind every other variable.
     """
     values: dict[str, str] = {}
-    for name, value in given.items():
+    names = {name.upper() for name in given}
+    for name, value in [*((name, value) for name, value in defaults.items() if name not in names), *given.items()]:
         if name.upper() in _PROXIES and value:
             values |= {name.upper(): value, name.lower(): value}
     return values

@@ -34,6 +34,7 @@ from vmagent.engine.registry import Registry
 from vmagent.engine.states import StateWriter
 from vmagent.engine.stepping import StepRunner
 from vmagent.engine.streams import Streams
+from vmagent.engine.surroundings import Surroundings, Told
 from vmagent.engine.system import System
 from vmagent.engine.tidying import Tidying
 from vmagent.engine.userns import UserNamespaces
@@ -84,6 +85,7 @@ class Engine:
         self._states = states = StateWriter(registry, background, supervisor)
         self._tidying = tidying = Tidying(data_root, background, events)
         self._users = users = UserNamespaces(registry, background, data_root, exec_root, remap)
+        self.surroundings = surroundings = Surroundings(exec_root.surroundings)
         self._store = store = Store(data_root, exec_root, hosts=registry_hosts, on_event=partial(bus.publish, "image"))
         self.images = images = ImageStore(store, registry.image_users)
         self._endpoints = endpoints = Endpoints(
@@ -111,7 +113,9 @@ class Engine:
         )
         self.networks = Networks(registry, bus, background, endpoints, launcher)
         steps = StepRunner(background, supervisor, launcher, exec_root)
-        self.builder = builder = Builder(data_root, exec_root, store, images, steps)
+        self.builder = builder = Builder(
+            data_root, exec_root, store, images, steps, proxies=lambda: surroundings.build_proxies
+        )
         self.system = System(
             data_root,
             registry,
@@ -122,6 +126,7 @@ class Engine:
             files,
             volumes,
             builder,
+            surroundings,
             log_driver=log_default["Type"],
         )
         self._recovery = Recovery(
@@ -164,6 +169,7 @@ class Engine:
     async def _open(self) -> None:
         async with AsyncExitStack() as undo:
             await self._background.on_disk(self._make_roots)
+            await self._background.on_disk(self.surroundings.load)
             await self._users.open()
             undo.push_async_callback(self.images.close)
             await self.images.open()
@@ -195,6 +201,7 @@ class Engine:
             (self._exec_root.path, 0o711),
             (self._exec_root.containers, 0o711),
             (self._exec_root.rootfs, 0o711),
+            (self._exec_root.surroundings, 0o700),
         ):
             path.mkdir(mode=mode, parents=True, exist_ok=True)
         sweep(self._data_root.path)
@@ -208,6 +215,10 @@ class Engine:
         await self._store.collect()
         await self._tidying.sweep_trash()
         await self._recovery.sweep()
+
+    async def surround(self, told: Told) -> None:
+        """From now on `told` counts for pulls, builds and all else that reaches other machines. Raises OSError."""
+        await self._background.on_disk(self.surroundings.replace, told)
 
     # --- closing
 

@@ -17,6 +17,7 @@ from vmagent.durable import publish
 from vmagent.engine.background import Background
 from vmagent.engine.files import Files
 from vmagent.engine.registry import Registry
+from vmagent.engine.surroundings import Surroundings
 from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.versions import API_VERSION, DOCKER_VERSION, ENGINE_VERSION, MIN_API_VERSION
 from vmagent.engine.volumes import Volumes
@@ -79,9 +80,6 @@ _ALWAYS: JsonObject = {
         "Mirrors": [],
     },
     "GenericResources": None,
-    "HttpProxy": "",
-    "HttpsProxy": "",
-    "NoProxy": "",
     "Labels": [],
     "ExperimentalBuild": False,
     "Runtimes": {"runc": {"path": "cove-runtime"}},
@@ -118,13 +116,14 @@ class System:
         files: Files,
         volumes: Volumes,
         builder: Builder,
+        surroundings: Surroundings,
         *,
         log_driver: str,
     ) -> None:
         """`log_driver`: the driver of containers whose request names none."""
         self._data_root, self._registry, self._background, self._users = data_root, registry, background, users
         self._store, self._images, self._files, self._volumes = store, images, files, volumes
-        self._builder = builder
+        self._builder, self._surroundings = builder, surroundings
         self._log_driver = log_driver
         self._machine: _Machine
 
@@ -161,6 +160,7 @@ class System:
         release = self._machine.release
         return {
             **_ALWAYS,
+            **self._surroundings.in_info(),
             "ID": self._machine.engine_id,
             "Containers": len(states),
             "ContainersRunning": running,

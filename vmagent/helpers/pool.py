@@ -35,6 +35,7 @@ class Worker:
         `module`: name of the module with its operations; `failure`: makes the exception for a failed job.
         """
         self._failure = failure
+        self._environment = dict(os.environ)  # the process keeps that of its start
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -51,6 +52,11 @@ class Worker:
     @property
     def is_usable(self) -> bool:
         return self._sock.fileno() >= 0
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its environment is still the engine's."""
+        return self._environment == os.environ
 
     async def run(
         self, job: Message, fds: Sequence[int] = (), on_event: Callable[[Message], None] | None = None
@@ -186,8 +192,9 @@ class WorkerPool:
         while self._idle:
             worker, timer = self._idle.pop()
             timer.cancel()
-            if worker.is_usable:
+            if worker.is_usable and worker.is_current:
                 return worker
+            self._retire(worker)
         return Worker(self._module, self._failure, nice=self._nice)
 
     def _give_back(self, worker: Worker) -> None:

@@ -11,6 +11,7 @@ import vmagent.api
 from vmagent.api.messages import JSON, NO_CONTENT, Request, Response, dump_json, json_response
 from vmagent.api.router import Router
 from vmagent.engine.engine import Engine
+from vmagent.engine.surroundings import Told
 from vmagent.errors import BadRequest
 
 DESCRIPTION = Path(vmagent.api.__file__).with_name("openapi.yaml")
@@ -34,6 +35,7 @@ def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> Non
     router.add("POST", "/cove/v1/open", routes.open, before_open=True)
     router.add("GET", "/cove/v1/containers/{id}/timeline", routes.timeline)
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
+    router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True)
     router.add("GET", "/cove/v1/openapi.yaml", routes.describe, before_open=True)
 
 
@@ -66,6 +68,10 @@ class _Cove:
         stream = request.exchange.stream(content_type=JSON)
         async for sample in samples:
             await stream.write(dump_json(sample))
+
+    async def surroundings(self, request: Request) -> Response:
+        await self._engine.surround(Told.from_json(await request.json()))
+        return NO_CONTENT
 
     async def describe(self, _: Request) -> Response:
         return Response(200, await asyncio.to_thread(DESCRIPTION.read_bytes), content_type="application/yaml")

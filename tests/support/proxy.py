@@ -1,0 +1,98 @@
+"""A small HTTP proxy: CONNECT (RFC 9110, section 9.3.6) and requests in absolute form. It alone knows some names."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from tests.support.limits import HANG_S
+
+
+class Proxy:
+    """`seen`: the hosts that clients asked for; `names`: HOST:PORT by the host names that it resolves."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names, self.seen = names, []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, name="proxy")
+        self._accepting.start()
+
+    seen: list[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(HANG_S)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(client,), name="proxy client", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.settimeout(HANG_S)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (data := client.recv(65536)):
+                    return
+                head += data
+            line, _, rest = head.partition(b"\r\n")
+            method, target, version = line.decode().split()
+            parts = urlsplit(f"//{target}" if method == "CONNECT" else target)
+            host = parts.hostname or ""
+            self.seen.append(host)
+            where = self.names.get(host, parts.netloc if parts.port else f"{host}:80")
+            address, _, port = where.rpartition(":")
+            try:
+                server = socket.create_connection((address, int(port)), HANG_S)
+            except OSError:
+                client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            with server:
+                if method == "CONNECT":
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                else:
+                    path = parts._replace(scheme="", netloc="").geturl() or "/"
+                    server.sendall(f"{method} {path} {version}\r\nConnection: close\r\n".encode() + rest)
+                _both_ways(client, server)
+
+
+def _both_ways(one: socket.socket, other: socket.socket) -> None:
+    back = threading.Thread(target=_copy, args=(other, one), name="proxy back")
+    back.start()
+    _copy(one, other)
+    back.join()
+
+
+def _copy(source: socket.socket, into: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            into.sendall(data)
+    with contextlib.suppress(OSError):
+        into.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def proxy(names: Mapping[str, str]) -> Iterator[Proxy]:
+    made = Proxy(names)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,151 @@
+"""What the machine around the engine's VM lets the engine know: proxies, and certificate authorities beside its own.
+
+The host's agent sends it with `PUT /cove/v1/surroundings` before the VM counts as running, and again at each change. It
+becomes variables of the engine's environment, which the helper processes inherit: that is where Python, requests, git
+and OpenSSL look. An engine without such a host keeps the environment it was started with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from vmagent.durable import publish
+from vmagent.errors import BadRequest
+
+_PROXIES = {"http_proxy": "HTTP_PROXY", "https_proxy": "HTTPS_PROXY", "no_proxy": "NO_PROXY"}
+# OpenSSL's, requests', git's.
+_AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO")
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END CERTIFICATE-----")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the host has said. `authorities`: certificates in PEM, one after the other."""
+
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+    authorities: str = ""
+
+    @classmethod
+    def from_json(cls, value: Any) -> Told:
+        """Raises BadRequest."""
+        names = {*_PROXIES, "authorities"}
+        if (
+            not isinstance(value, dict)
+            or value.keys() != names
+            or not all(isinstance(one, str) for one in value.values())
+        ):
+            raise BadRequest(f"the surroundings must be an object with the strings {', '.join(sorted(names))}")
+        told = cls(**value)
+        for url in (told.http_proxy, told.https_proxy):
+            if url and not urlsplit(url).hostname:
+                raise BadRequest(f"invalid proxy: {url}")
+        if told.authorities.strip() and not _PEM.search(told.authorities):
+            raise BadRequest("the authorities hold no certificate in PEM")
+        return told
+
+
+class Surroundings:
+    """The present state, kept in `folder` for an engine that is started again. `replace` and `load` block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._told = Told()
+        names = [*_PROXIES, *_PROXIES.values(), *_AUTHORITIES]
+        self._own = {name: os.environ.get(name) for name in names}
+
+    @property
+    def _record(self) -> Path:
+        return self._folder / "surroundings.json"
+
+    def load(self) -> None:
+        """Apply what an earlier engine of this boot was told. Raises OSError."""
+        try:
+            told = Told.from_json(json.loads(self._record.read_text()))
+        except FileNotFoundError:
+            return
+        self._apply(told)
+
+    def replace(self, told: Told) -> None:
+        """From now on `told` counts. Raises OSError."""
+        publish(self._record, json.dumps(asdict(told)).encode())
+        self._apply(told)
+
+    @property
+    def build_proxies(self) -> Mapping[str, str]:
+        """The predefined proxy arguments of builds whose client gives none: those of the host, not of the engine's own
+        environment."""
+        given = {upper: getattr(self._told, lower) for lower, upper in _PROXIES.items()}
+        return {name: value for name, value in given.items() if value}
+
+    def in_info(self) -> dict[str, str]:
+        """HttpProxy, HttpsProxy and NoProxy of `docker info`: without the credentials."""
+        found = {lower: os.environ.get(upper) or os.environ.get(lower) or "" for lower, upper in _PROXIES.items()}
+        return {
+            "HttpProxy": _masked(found["http_proxy"]),
+            "HttpsProxy": _masked(found["https_proxy"]),
+            "NoProxy": found["no_proxy"],
+        }
+
+    def _own_authorities(self) -> str:
+        """Those that count without the host's."""
+        import ssl  # here: it takes a megabyte, and most engines need it in their workers only
+
+        path = Path(self._own["SSL_CERT_FILE"] or ssl.get_default_verify_paths().openssl_cafile)
+        return path.read_text() if path.exists() else ""
+
+    def _apply(self, told: Told) -> None:
+        self._told = told
+        for lower, upper in _PROXIES.items():
+            for name in (lower, upper):
+                _set(name, getattr(told, lower) or self._own[name])
+        bundle = self._bundle(told.authorities)
+        for name in _AUTHORITIES:
+            _set(name, str(bundle) if bundle else self._own[name])
+
+    def _bundle(self, authorities: str) -> Path | None:
+        """A file of our own authorities and those of `authorities` that are not among them; None: there is none. Its
+        name changes with its content, so that nothing read from another one counts for it."""
+        if not authorities:
+            return None
+        own = self._own_authorities()
+        known = {_body(found) for found in _PEM.finditer(own)}
+        added = [found[0] for found in _PEM.finditer(authorities) if _body(found) not in known]
+        if not added:
+            return None
+        text = "\n".join((own.rstrip(), *dict.fromkeys(added), ""))
+        path = self._folder / f"authorities-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
+        if not path.exists():
+            publish(path, text.encode())
+        for older in self._folder.glob("authorities-*.pem"):
+            if older != path:
+                older.unlink()
+        return path
+
+
+def _body(found: re.Match[str]) -> str:
+    return "".join(found[1].split())
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _masked(url: str) -> str:
+    """As dockerd shows it: user and password are hidden."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url
+    return urlunsplit(parts._replace(netloc=f"xxxxx:xxxxx@{parts.netloc.rpartition('@')[2]}"))
