@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
 from desktop.ui.activity.page import ActivityPage as ActivityView
+from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.containers.detail import DetailPage as DetailView
 from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
@@ -42,6 +43,7 @@ KEYS: Mapping[type[Page], str] = {
     RunView: "run",
     ImagesView: "images",
     VolumesView: "volumes",
+    ComposeView: "compose",
     NetworksView: "networks",
     ActivityView: "activity",
 }
@@ -61,6 +63,7 @@ class Window:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self.containers = ContainersPage(cove, qtbot)
         self.images = ImagesPage(cove, qtbot)
+        self.compose = ComposePage(cove, qtbot)
         self.volumes = VolumesPage(cove, qtbot)
         self.networks = NetworksPage(cove, qtbot)
         self.container = ContainerPage(cove, qtbot)
@@ -425,6 +428,21 @@ class VolumesPage(TablePage):
             return any(v.name == name and (v.size or 0) >= at_least for v in self._volumes.rows.items())
 
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+
+class ComposePage(TablePage):
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        super().__init__(cove, qtbot, made(cove, ComposeView))
+        self._compose = made(cove, ComposeView)
+
+    def choose_tab(self, name: str) -> None:
+        tabs = self._compose.card.tabs
+        number = next(n for n in range(tabs.count()) if tabs.tabText(n) == name)
+        self._hands.click(tabs, tabs.tabRect(number).center())
+
+    def wait_until_logged(self, text: str) -> None:
+        log = self._compose.card.log.view
+        self._qtbot.waitUntil(lambda: any(text in line for line in log.shown_texts()), timeout=LIMIT_MS)
 
 
 class NetworksPage(TablePage):

@@ -88,8 +88,10 @@ class LineSplitter:
 class LogReader:
     """Follows one container's log in a thread; `ready` is called in that thread when `take` has new lines."""
 
-    def __init__(self, client: EngineClient, container_id: str, *, tty: bool, ready: Callable[[], None]) -> None:
-        self._client, self._id, self._tty, self._ready = client, container_id, tty, ready
+    def __init__(
+        self, client: EngineClient, container_id: str, *, tty: bool, ready: Callable[[], None], tail: int = TAIL
+    ) -> None:
+        self._client, self._id, self._tty, self._ready, self._tail = client, container_id, tty, ready, tail
         self._lock = threading.Lock()
         self._lines: list[LogLine] = []
         self._told = False
@@ -105,7 +107,7 @@ class LogReader:
             stream = self._client.logs(
                 self._id,
                 follow=True,
-                tail="all" if since else TAIL,
+                tail="all" if since else self._tail,
                 timestamps=True,
                 since=since,
                 tty=self._tty,

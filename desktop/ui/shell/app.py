@@ -191,7 +191,9 @@ class Cove(QObject):
         self.window.sidebar.model.set_count(collection.key, len(collection.items or ()) or None)
 
     def _count(self) -> None:
-        self.window.sidebar.model.set_count("containers", len(self.model.containers()) or None)
+        containers = self.model.containers()
+        self.window.sidebar.model.set_count("containers", len(containers) or None)
+        self.window.sidebar.model.set_count("compose", len({c.project for c in containers if c.project}) or None)
         if self.tray is not None:
             self.tray.refresh()
 

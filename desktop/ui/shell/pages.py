@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from desktop.ui.activity.page import ActivityPage
+from desktop.ui.compose.page import ComposePage
 from desktop.ui.containers.detail import DetailPage
 from desktop.ui.containers.page import ContainersPage
 from desktop.ui.images.page import ImagesPage
@@ -81,6 +82,10 @@ def _image_commands(parts: Parts) -> Sequence[Command]:
     return (Command(tr("Pull an image…"), "download-simple", parts.pulls.ask),)
 
 
+def _compose(parts: Parts) -> Page:
+    return ComposePage(parts.desk, parts.session, parts.containers, parts.container_actions)
+
+
 def _volumes(parts: Parts) -> Page:
     return VolumesPage(parts.desk, parts.session, parts.volumes, parts.containers)
 
@@ -105,6 +110,7 @@ PAGES: Final = (
     PageSpec(key="containers", title="Containers", icon="cube", make=_containers),
     PageSpec(key="container", title="Container", icon="cube", make=_container, parent="containers"),
     PageSpec(key="run", title="Run", icon="play", make=_run, parent="containers"),
+    PageSpec(key="compose", title="Compose", icon="squares-four", make=_compose),
     PageSpec(key="images", title="Images", icon="stack", make=_images, commands=_image_commands),
     PageSpec(key="volumes", title="Volumes", icon="database", make=_volumes, commands=_volume_commands),
     PageSpec(key="networks", title="Networks", icon="share-network", make=_networks, commands=_network_commands),

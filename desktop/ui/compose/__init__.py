@@ -1,0 +1,1 @@
+"""The Compose page: projects as compose's labels name them."""

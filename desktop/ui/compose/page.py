@@ -1,0 +1,201 @@
+"""The Compose page: the projects at the left, one with its containers and logs at the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
+
+from desktop.ui.compose.actions import ask_delete
+from desktop.ui.compose.log import ProjectLog
+from desktop.ui.compose.model import Project, columns, projects, segments
+from desktop.ui.containers.actions import ContainerActions
+from desktop.ui.containers.model import ContainerModel
+from desktop.ui.feed.session import EngineSession
+from desktop.ui.kit.buttons import Button
+from desktop.ui.kit.cards import EmptyPage, FactsView
+from desktop.ui.kit.detail import DetailCard
+from desktop.ui.kit.links import Linked, Links
+from desktop.ui.kit.menus import Act, open_below
+from desktop.ui.kit.page import Desk, Place
+from desktop.ui.kit.table_page import TablePage
+from desktop.ui.kit.words import counted, tr
+
+VERBS = ("start", "stop", "restart")
+LOGS_TAB = 1
+
+
+class ProjectDetail(DetailCard):
+    """One project. Signals: asked(verb)."""
+
+    asked = Signal(str)
+
+    def __init__(self, desk: Desk, session: EngineSession, parent: QWidget | None = None) -> None:
+        self.members = Links(desk.theme, tr("It has no containers."))
+        self.log = ProjectLog(desk.theme, session)
+        self.facts = FactsView(desk.theme, desk.icons, "info", tr("What it is"))
+        views = ((tr("Containers"), self.members), (tr("Logs"), self.log), (tr("Overview"), self.facts))
+        super().__init__(desk, views, tr("Views of the project"), parent)
+        self.project: Project | None = None
+        self.start = Button(desk.theme, desk.icons, tr("Start"), "play")
+        self.stop = Button(desk.theme, desk.icons, tr("Stop"), "stop")
+        self.more = Button(desk.theme, desk.icons, icon="dots-three", name=tr("More"))
+        for button in (self.start, self.stop, self.more):
+            self.add_button(button)
+        self.start.clicked.connect(lambda: self.asked.emit("start"))
+        self.stop.clicked.connect(lambda: self.asked.emit("stop"))
+        self.members.chosen.connect(lambda key: desk.go(Place("container", key)))
+        self.members.acted.connect(lambda key: desk.go(Place("container", key, "logs")))
+        self.tabs.currentChanged.connect(lambda _tab: self._show_log())
+
+    def show_project(self, project: Project) -> None:
+        self.project = project
+        self.tell(project.name, about=project.words)
+        self.members.tell(
+            [
+                Linked(
+                    key=c.id,
+                    text=c.title,
+                    note=", ".join(part for part in (c.image, c.note or "", *(p.where for p in c.ports)) if part),
+                    state=c.state,
+                    act=tr("Logs"),
+                )
+                for c in project.containers
+            ]
+        )
+        facts = [(tr("Folder"), project.folder or tr("not known"), True)]
+        facts += [(tr("Compose file"), file, True) for file in project.files]
+        facts += [(tr("Volume"), volume, True) for volume in project.volumes]
+        self.facts.tell(facts)
+        free = not any(c.lost or c.doing for c in project.containers)
+        self.start.setEnabled(free and project.running < len(project.containers))
+        self.stop.setEnabled(free and project.running > 0)
+        self._show_log()
+
+    def _show_log(self) -> None:
+        if self.project is not None and self.tabs.currentIndex() == LOGS_TAB and self.isVisible():
+            self.log.show_project(self.project)
+        else:
+            self.log.stop()
+
+    def leave(self) -> None:
+        """The page is hidden: end the streams."""
+        self.log.stop()
+
+
+class ComposePage(TablePage[Project]):
+    """All projects that have a container."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        session: EngineSession,
+        containers: ContainerModel,
+        actions: ContainerActions,
+        parent: QWidget | None = None,
+    ) -> None:
+        self._session, self._containers, self._actions = session, containers, actions
+        self.card = ProjectDetail(desk, session)
+        empty = EmptyPage(
+            desk.theme,
+            desk.icons,
+            tr("No Compose projects"),
+            tr("A compose file describes containers that belong together. Bring one up, and it is listed here."),
+            (),
+            "cove compose up -d",
+        )
+        super().__init__(
+            desk,
+            title=tr("Compose"),
+            columns=columns(),
+            segments=segments(),
+            which=tr("Which projects"),
+            hint=tr("Filter by name, service"),
+            key=lambda project: project.name,
+            haystack=lambda p: "\n".join((p.name, p.folder, *(c.haystack for c in p.containers))),
+            empty=empty,
+            detail=self.card,
+            bulk=(
+                Act("start", "play", tr("Start")),
+                Act("stop", "stop", tr("Stop")),
+                Act("restart", "arrow-clockwise", tr("Restart")),
+                Act("delete", "trash", tr("Delete…"), "Del"),
+            ),
+            parent=parent,
+        )
+        self.card.asked.connect(self._on_asked)
+        self.card.more.clicked.connect(self._on_more)
+        self._soon = QTimer(self)  # one new list for a burst of changes
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._load)
+        for signal in (containers.rowsInserted, containers.rowsRemoved, containers.dataChanged):
+            signal.connect(self._on_containers)
+        self.add_keys({"Ctrl+Shift+R": lambda: self.do("restart", self.view.targets())})
+        self._load()
+
+    def show_place(self, thing: str, tab: str) -> None:
+        self._load()
+        super().show_place(thing, tab)
+        if tab == "logs":
+            self.card.tabs.setCurrentIndex(LOGS_TAB)
+
+    def leave(self) -> None:
+        self.card.leave()
+
+    def _on_containers(self) -> None:
+        if self.isVisible():
+            self._soon.start()
+
+    def _load(self) -> None:
+        self.rows.load(projects(self._containers.containers()))
+
+    # TablePage -------------------------------------------------------------------------------------------------------
+
+    def summarize(self) -> str:
+        found = self.rows.items()
+        if not found:
+            return ""
+        running = sum(project.running for project in found)
+        text = counted(len(found), "{n} project", "{n} projects")
+        return counted(running, "{text}, {n} container running", "{text}, {n} containers running", text=text)
+
+    def no_match_title(self, text: str) -> str:
+        return tr("No project matches “{text}”", text=text) if text else tr("No project here")
+
+    def acts(self, items: Sequence[Project]) -> Sequence[Act | None]:
+        members = [container for project in items for container in project.containers]
+        if any(container.lost for container in members):
+            return ()
+        acts: list[Act | None] = [act for act in self._actions.verbs(members) if act.key in VERBS]
+        if len(items) == 1:
+            acts.append(Act("logs", "article", tr("Logs")))
+        acts += [None, Act("copy", "copy-simple", tr("Copy name"), "Ctrl+C"), None]
+        acts.append(Act("delete", "trash", tr("Delete…"), "Del"))
+        return acts
+
+    def do(self, key: str, items: Sequence[Project]) -> None:
+        members = [container for project in items for container in project.containers]
+        if key in VERBS:
+            self._actions.ask(key, members)
+        elif key == "logs":
+            self.view.choose(items[0].name)
+            self.card.tabs.setCurrentIndex(LOGS_TAB)
+        elif key == "copy":
+            QGuiApplication.clipboard().setText("\n".join(project.name for project in items))
+        elif key == "delete" and not any(container.lost for container in members):
+            ask_delete(self.desk, self._session, items)
+
+    def show_detail(self, item: Project) -> None:
+        self.card.show_project(item)
+
+    def _on_asked(self, verb: str) -> None:
+        if self.card.project is not None:
+            self.do(verb, [self.card.project])
+
+    def _on_more(self) -> None:
+        project = self.card.project
+        if project is not None:
+            open_below(self.card.more, self.desk.icons, self.acts([project]), lambda key: self.do(key, [project]))
