@@ -357,7 +357,7 @@ def _install_guest_files(arch: recipe.Architecture, root: Path) -> None:
     """Our programs, and the few lines of configuration a system needs."""
     shutil.copyfile(HERE / "files/init", root / "usr/lib/cove/init")
     (root / "usr/lib/cove/init").chmod(0o755)
-    for name in ("control", "tunnel"):  # they came with the engine's wheel
+    for name in ("control", "tunnel", "folders"):  # they came with the engine's wheel
         program = f"../python3/dist-packages/vmagent/native/bin/{name}-{arch.machine}"
         (root / "usr/lib/cove" / name).symlink_to(program)
     etc = {

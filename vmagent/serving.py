@@ -49,6 +49,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT)
     parser.add_argument("--bip", type=IPv4Interface, help="address and prefix of the default bridge")
     parser.add_argument("--host-ports", type=Path, metavar="SOCKET", help="in a VM: who publishes ports on the host")
+    parser.add_argument("--host-folders", type=Path, metavar="MOUNT", help="in a VM: where the host's folders are")
     parser.add_argument("--host-gateway-ip", type=IPv4Address, help="in a VM: by which containers reach the host")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
     parser.add_argument("--registry-mirror", action="append", default=[], metavar="URL")
@@ -98,6 +99,7 @@ async def run(options: argparse.Namespace) -> int:
         bip=options.bip,
         host_ports=options.host_ports,
         host_gateway=options.host_gateway_ip,
+        host_folders=options.host_folders,
         registry_hosts=RegistryHosts(tuple(options.insecure_registry), tuple(options.registry_mirror)),
         remap=remap,
         log_default=log_default,

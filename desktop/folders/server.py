@@ -42,8 +42,8 @@ class FolderServer:
     """The file server of one host agent."""
 
     def __init__(self, folders: Callable[[], Sequence[str]]) -> None:
-        """`folders` returns the absolute paths of what is shared now. Raises ValueError for an invalid setting, which
-        then shares nothing."""
+        """`folders` returns the absolute paths of what is shared now. It is called for each request; where it raises
+        ValueError (the setting is invalid), the request fails."""
         self._folders = folders
         self._shares = Shares(())
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folders")
@@ -68,19 +68,22 @@ class FolderServer:
                 session.leave(stream)
                 self._forget_old()
 
-    def close(self) -> None:
-        """Close all files. Waits for requests that are carried out."""
+    async def start(self) -> None:
+        """A client comes by `serve`."""
+
+    async def stop(self) -> None:
+        """Close all files, when the requests that are carried out have ended."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
 
     def shares(self) -> Shares:
-        """What is shared now."""
-        try:
-            folders = tuple(self._folders())
-        except ValueError:
-            folders = ()
+        """What is shared now. Raises ValueError."""
+        folders = tuple(self._folders())
         if folders != self._shares.folders:
             self._shares = Shares(folders)
         return self._shares

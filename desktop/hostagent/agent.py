@@ -7,16 +7,17 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+from desktop.folders.server import FolderServer
 from desktop.hostagent.api import HostApi
 from desktop.hostagent.forwarder import PortForwarder
 from desktop.hostagent.proxy import EngineProxy
 from desktop.hostagent.saver import ResourceSaver
 from desktop.hostagent.service import Service, SocketService
-from desktop.hostagent.settings import publish_addresses
+from desktop.hostagent.settings import SharedFolders, publish_addresses
 from desktop.hostagent.surroundings import Surroundings
 from desktop.paths import HostPaths
 from desktop.platform.base import Platform
@@ -45,7 +46,14 @@ class HostAgent:
         self._quit = asyncio.Event()
         self._ports = PortForwarder(platform, lambda: self._vm.tunnel, lambda: publish_addresses(paths.config_file))
         self._surroundings = Surroundings(platform, environ, paths, self._running_tunnel)
-        self._vm = VirtualMachine(paths, platform, environ, self._on_change, self._ports.serve, self._surroundings.tell)
+        shared = SharedFolders(paths.config_file)
+        self._folders = FolderServer(shared.read)
+        # What programs in the guest may connect to, by name.
+        self._guest_services: dict[str, Callable[[Stream], Awaitable[None]]] = {
+            "ports": self._ports.serve,
+            "folders": self._folders.serve,
+        }
+        self._vm = VirtualMachine(paths, platform, environ, self._on_change, self._serve_guest, self._surroundings.tell)
         self._saver = ResourceSaver(
             self._vm, lambda: load_settings(paths.config_file, platform.memory_mb()[0]).save_after_s
         )
@@ -53,6 +61,7 @@ class HostAgent:
         proxy, api = EngineProxy(platform, self), HostApi(self, paths.console_log)
         self._services: tuple[Service, ...] = (
             self._ports,
+            self._folders,
             SocketService(platform, paths.engine_socket, proxy.handle),
             SocketService(platform, paths.host_socket, api.handle),
             self._saver,
@@ -174,6 +183,11 @@ class HostAgent:
         self._number += 1
         change, self._change = self._change, asyncio.Event()
         change.set()
+
+    async def _serve_guest(self, name: str, stream: Stream) -> None:
+        """A program in the guest has connected to the service `name`. Raises TunnelError."""
+        if (serve := self._guest_services.get(name)) is not None:
+            await serve(stream)
 
     async def _stop_vm(self) -> None:
         await self._vm.stop()

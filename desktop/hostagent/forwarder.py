@@ -24,7 +24,6 @@ from desktop.hostagent.udp import UdpForward
 from desktop.platform.base import LocalServer, Platform
 from desktop.tunnel.transport import Opener, Stream, TcpTarget, TunnelError, UdpTarget
 
-SERVICE = "ports"
 BACKLOG = 1024
 _RANDOM_TRIES = 20
 _IN_USE = "address already in use"
@@ -79,10 +78,8 @@ class PortForwarder:
             for binding in list(self._forwards):
                 await self._close(binding)
 
-    async def serve(self, name: str, stream: Stream) -> None:
-        """One engine's connection to the service `name`. Raises TunnelError."""
-        if name != SERVICE:
-            return
+    async def serve(self, stream: Stream) -> None:
+        """One engine's connection. Raises TunnelError."""
         self.engines += 1
         try:
             await self._serve(stream)

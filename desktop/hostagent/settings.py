@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,43 @@ def certificates_folder(config_file: Path, default: Path) -> Path:
     if not isinstance(folder, str):
         raise ValueError(f"certificates in {config_file} must be a folder's name, not {folder!r}")
     return Path(folder).expanduser()
+
+
+class SharedFolders:
+    """The folders that containers in the VM may use: "folders": {"shared": ["/home/me"]}; by default the home."""
+
+    def __init__(self, config_file: Path) -> None:
+        self._file = config_file
+        self._seen: tuple[int, int] | None = None  # time and size of the file that was read last
+        self._folders: tuple[str, ...] = (str(Path.home()),)
+
+    def read(self) -> tuple[str, ...]:
+        """Absolute paths. Looks at the file each time, reads it when it has changed. Raises ValueError for an invalid
+        setting."""
+        try:
+            info = self._file.stat()
+            seen = (info.st_mtime_ns, info.st_size)
+        except FileNotFoundError:
+            seen = (0, 0)
+        if seen != self._seen:
+            self._folders = shared_folders(self._file)
+            self._seen = seen
+        return self._folders
+
+
+def shared_folders(config_file: Path) -> tuple[str, ...]:
+    """The absolute paths of the shared folders. Raises ValueError for an invalid setting."""
+    chosen = _object(config_file, "folders").get("shared")
+    if chosen is None:
+        return (str(Path.home()),)
+    if not isinstance(chosen, list) or not all(isinstance(path, str) for path in chosen):
+        raise ValueError(f"folders.shared in {config_file} must be a list of paths")
+    paths = [os.path.normpath(os.path.expanduser(path)) for path in chosen]
+    for path in paths:
+        # The VM's own paths, such as a socket in /run, must keep their meaning.
+        if not os.path.isabs(path) or path == os.path.dirname(path):
+            raise ValueError(f"folders.shared in {config_file}: {path} is not the absolute path of a folder below /")
+    return tuple(paths)
 
 
 def _object(config_file: Path, name: str) -> dict[str, Any]:

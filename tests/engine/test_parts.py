@@ -184,9 +184,6 @@ def test_mounts_of_all_forms_are_read_and_a_target_is_used_once() -> None:
     assert not found[1].copy
     with pytest.raises(BadRequest, match="Duplicate mount point: /a"):
         requested_mounts({}, {**host, "Binds": ["/h:/a", "/i:/a/"]}, lambda ref: container())
-    mount = {"Type": "bind", "Source": "/no/such", "Target": "/x"}
-    with pytest.raises(BadRequest, match="bind source path does not exist: /no/such"):
-        requested_mounts({}, {**host, "Binds": None, "Mounts": [mount]}, lambda ref: container())
 
 
 @pytest.mark.spec("Engine API: a container by id, name or the beginning of an id")

@@ -51,7 +51,7 @@ class Port:
     def start_program(self) -> None:
         self._ours, theirs = socket.socketpair()
         self._ours.setblocking(False)
-        command = [str(binary("tunnel", os.uname().machine)), str(theirs.fileno()), str(self.services)]
+        command = [str(binary("tunnel", os.uname().machine)), str(theirs.fileno()), f"ports={self.services}"]
         self._program = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
         theirs.close()
         self._tasks.append(asyncio.create_task(self._outward(self._ours)))

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from desktop.hostagent.forwarder import SERVICE, PortForwarder
+from desktop.hostagent.forwarder import PortForwarder
 from desktop.platform import platform_for
 from desktop.tunnel.transport import Stream, Target, TcpTarget, TunnelError, UdpTarget
 from tests.support.engine import NativeEngine
@@ -103,7 +103,7 @@ class Host:
 
     async def _serve(self, end: socket.socket) -> None:
         with contextlib.suppress(TunnelError):
-            await self.forwarder.serve(SERVICE, SocketStream(end))
+            await self.forwarder.serve(SocketStream(end))
         end.close()
 
     def vanish(self, *, with_ports: bool) -> None:
@@ -321,7 +321,7 @@ def test_a_port_whose_container_has_another_address_is_published_again() -> None
     async def main() -> None:
         host = PortForwarder(platform_for("linux"), lambda: None, lambda: ("127.0.0.1", "::1"))
         engine, theirs = socket.socketpair()
-        serving = asyncio.create_task(host.serve(SERVICE, SocketStream(theirs)))
+        serving = asyncio.create_task(host.serve(SocketStream(theirs)))
         stream = SocketStream(engine)
         port = {"protocol": "udp", "host_ip": "", "host_port": free_port(socket.SOCK_DGRAM), "port": 53}
         for address in ("172.17.0.2", "172.17.0.3"):

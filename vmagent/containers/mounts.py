@@ -105,16 +105,13 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
                     'invalid mount config for type "bind": invalid mount path: '
                     f"'{source}' mount path must be absolute"
                 )
-            create = bool(options.get("CreateMountpoint"))
-            if not create and not os.path.lexists(source):
-                raise BadRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}')
             return MountPoint(
                 kind=MountKind.BIND,
                 source=os.path.normpath(source),
                 destination=destination,
                 writable=writable,
                 propagation=options.get("Propagation") or "rprivate",
-                create_source=create,
+                create_source=bool(options.get("CreateMountpoint")),
                 recursive=not options.get("NonRecursive"),
             )
         case "volume":
@@ -147,6 +144,11 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
                 words.append(f"mode={options['Mode']:o}")
             return MountPoint(kind=MountKind.TMPFS, destination=destination, writable=writable, options=tuple(words))
     raise BadRequest(f'invalid mount config for type "{kind}": mount type unknown')
+
+
+def inherited_destinations(entries: Iterable[str], find: Callable[[str], Container]) -> frozenset[str]:
+    """The destinations of the mounts that VolumesFrom brings. Raises BadRequest, NotFound."""
+    return frozenset(mount.destination for mount in _volumes_from(entries, find))
 
 
 def _volumes_from(entries: Iterable[str], find: Callable[[str], Container]) -> Iterable[MountPoint]:

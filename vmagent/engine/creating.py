@@ -12,13 +12,14 @@ from vmagent.containers import configure, records
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint, new_container_id, now_ns
-from vmagent.containers.mounts import requested_mounts
+from vmagent.containers.mounts import inherited_destinations, requested_mounts
 from vmagent.containers.names import checked_name
 from vmagent.containers.security import effective_capabilities, parse_security
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.files import Files
+from vmagent.engine.hostfolders import HostFolders
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.links import Links
 from vmagent.engine.registry import Registry
@@ -47,6 +48,7 @@ class Creator:
         files: Files,
         lifecycle: Lifecycle,
         links: Links,
+        host_folders: HostFolders,
         *,
         log_default: JsonObject,
     ) -> None:
@@ -54,7 +56,7 @@ class Creator:
         self._registry, self._events, self._background, self._tidying = registry, events, background, tidying
         self._users, self._images, self._endpoints = users, images, endpoints
         self._volumes, self._files, self._lifecycle = volumes, files, lifecycle
-        self._links = links
+        self._links, self._host_folders = links, host_folders
         self._log_default = log_default
 
     async def create(
@@ -80,6 +82,10 @@ class Creator:
         self._users.check(host)
         self._pin_containers(host)
         mounts = requested_mounts(asked.config, host, self._volume_source)
+        inherited = inherited_destinations(host["VolumesFrom"] or (), self._volume_source)
+        await self._host_folders.check(
+            [mount for mount in mounts if mount.kind is MountKind.BIND and mount.destination not in inherited]
+        )
         with ExitStack() as claims:
             async with AsyncExitStack() as undo:
                 chosen = checked_name(name) if name else self._registry.names.generate()

@@ -24,6 +24,7 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.execs import Execs
 from vmagent.engine.files import Files
 from vmagent.engine.health import HealthMonitors
+from vmagent.engine.hostfolders import HostFolders
 from vmagent.engine.launching import Launcher, make_init_layer
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.links import Links
@@ -63,14 +64,16 @@ class Engine:
         bip: IPv4Interface | None,
         host_ports: Path | None = None,
         host_gateway: IPv4Address | None = None,
+        host_folders: Path | None = None,
         registry_hosts: RegistryHosts,
         log_default: JsonObject = logconfig.DEFAULT,
         remap: IdMaps | None = None,
     ) -> None:
         """Does not access the disk; `open` does.
 
-        `log_default`: HostConfig.LogConfig for requests without one. `remap`: the id maps of containers that get a user
-        namespace; None: containers are in the host's user namespace.
+        `log_default`: HostConfig.LogConfig for requests without one. `host_folders`: in a VM, where the host's shared
+        folders are mounted. `remap`: the id maps of containers that get a user namespace; None: containers are in the
+        host's user namespace.
         """
         self.is_open = False
         self._is_warm = False
@@ -93,10 +96,13 @@ class Engine:
         )
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
         self.links = links = Links(registry, background, endpoints)
+        folders = HostFolders(background, host_folders)
         launcher = Launcher(
-            data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes, links
+            data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes, links, folders
         )
-        self.files = files = Files(registry, events, background, supervisor, users, launcher, store, images, exec_root)
+        self.files = files = Files(
+            registry, events, background, supervisor, users, launcher, folders, store, images, exec_root
+        )
         self.execs = Execs(registry, events, background, supervisor, users, links.environment)
         health = HealthMonitors(events, background, self.execs, states)
         self.lifecycle = lifecycle = Lifecycle(
@@ -104,7 +110,7 @@ class Engine:
             exec_root,
         )  # fmt: skip
         self.creator = Creator(
-            registry, events, background, tidying, users, store, endpoints, volumes, files, lifecycle, links,
+            registry, events, background, tidying, users, store, endpoints, volumes, files, lifecycle, links, folders,
             log_default=log_default,
         )  # fmt: skip
         self.streams = Streams(registry, events, supervisor, Logs(registry, background))
@@ -117,18 +123,9 @@ class Engine:
             data_root, exec_root, store, images, steps, proxies=lambda: surroundings.build_proxies
         )
         self.system = System(
-            data_root,
-            registry,
-            background,
-            users,
-            store,
-            images,
-            files,
-            volumes,
-            builder,
-            surroundings,
+            data_root, registry, background, users, store, images, files, volumes, builder, surroundings,
             log_driver=log_default["Type"],
-        )
+        )  # fmt: skip
         self._recovery = Recovery(
             data_root, exec_root, registry, background, supervisor, tidying, store, lifecycle, self.execs, steps
         )

@@ -17,9 +17,10 @@ from typing import Any
 
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import Container, MountKind, Status, now_ns, rfc3339
+from vmagent.containers.model import Container, MountKind, MountPoint, Status, now_ns, rfc3339
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
+from vmagent.engine.hostfolders import HostFolders
 from vmagent.engine.launching import Launcher
 from vmagent.engine.options import PathStat
 from vmagent.engine.registry import Registry
@@ -76,12 +77,14 @@ class Files:
         supervisor: SupervisorClient,
         users: UserNamespaces,
         launcher: Launcher,
+        host_folders: HostFolders,
         store: Store,
         images: ImageStore,
         exec_root: ExecRoot,
     ) -> None:
         self._registry, self._events, self._background, self._supervisor = registry, events, background, supervisor
         self._users, self._launcher, self._exec_root = users, launcher, exec_root
+        self._host_folders = host_folders
         self._store, self._images = store, images
 
     async def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
@@ -90,7 +93,9 @@ class Files:
         if record.state.running:
             return {"pid": record.state.pid, "id": record.id, **remapped}
         folder = self._registry.folder(record.id)
-        there = await self._background.on_disk(_existing, [mount.source for mount in record.mounts])
+        volumes = [mount for mount in record.mounts if mount.kind is MountKind.VOLUME]
+        there = await self._background.on_disk(_existing, volumes)
+        there |= await self._host_folders.places(mount for mount in record.mounts if mount.kind is MountKind.BIND)
         return {
             **remapped,
             "target": str(self._exec_root.rootfs),
@@ -101,7 +106,7 @@ class Files:
             "is_read_only": record.host_config["ReadonlyRootfs"],
             "mounts": [
                 {
-                    "source": mount.source,
+                    "source": there[mount.destination],
                     "subpath": mount.subpath,
                     "destination": mount.destination,
                     "is_own": self._launcher.owns(mount),
@@ -109,7 +114,7 @@ class Files:
                     "writable": mount.writable and self._launcher.is_there(mount),
                 }
                 for mount in record.mounts
-                if mount.kind is not MountKind.TMPFS and mount.source in there
+                if mount.destination in there
             ],
         }
 
@@ -327,8 +332,9 @@ def _tree_size(path: str) -> int:
     return total
 
 
-def _existing(paths: Sequence[str]) -> frozenset[str]:
-    return frozenset(path for path in paths if os.path.lexists(path))
+def _existing(volumes: Sequence[MountPoint]) -> dict[str, str]:
+    """By destination, the folders of volumes that exist."""
+    return {mount.destination: mount.source for mount in volumes if os.path.lexists(mount.source)}
 
 
 def _exists_in(lowers: Sequence[str], path: str) -> bool:

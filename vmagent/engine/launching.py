@@ -20,6 +20,7 @@ from vmagent.containers.spec import Surroundings, build_spec
 from vmagent.containers.subpaths import attach, detach_each
 from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints, needs_names
+from vmagent.engine.hostfolders import HostFolders
 from vmagent.engine.links import Links
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import Prepared, UserNamespaces
@@ -102,7 +103,9 @@ class Launcher:
         endpoints: Endpoints,
         volumes: Volumes,
         links: Links,
+        host_folders: HostFolders,
     ) -> None:
+        self._host_folders = host_folders
         self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
         self._background, self._supervisor = background, supervisor
         self._init_layer = str(exec_root.path / "init-layer")
@@ -169,12 +172,12 @@ class Launcher:
             raise
         try:
             try:  # while the network thread works
-                await self._prepare_sources(record, private, subpaths)
+                sources = await self._prepare_sources(record, place, private, subpaths)
                 lowers = await find_lowers()
                 init = None
                 if record.host_config.get("Init"):
                     init = str(await self._background.on_disk(binary, "init", platform.machine()))
-                plan = self._plan(record, place, lowers, init, private, subpaths)
+                plan = self._plan(record, place, lowers, init, private, sources)
             finally:
                 namespace_fd = await attaching
             planned = time.perf_counter()
@@ -206,24 +209,30 @@ class Launcher:
                 await self._background.on_disk(detach_each, list(subpaths.values()))
         return spawned, planned
 
-    async def _prepare_sources(self, record: Container, private: Prepared | None, subpaths: dict[str, Path]) -> None:
+    async def _prepare_sources(
+        self, record: Container, place: Place, private: Prepared | None, subpaths: dict[str, Path]
+    ) -> dict[str, str]:
         """Prepare the sources of mounts: look up volumes' folders, make missing bind sources and the shared /dev/shm.
 
-        Adds to `subpaths`, by destination, what the caller has to detach. Raises NotFound, BadRequest, OSError.
+        Returns, by destination, what is bound in place of the mount's source. Adds to `subpaths`, by destination, what
+        the caller has to detach. Raises NotFound, EngineError, OSError.
         """
         for mount in record.mounts:
             if mount.kind is MountKind.VOLUME:
                 mount.source = str(await self._volumes.mount(mount, record.id))
                 if mount.subpath:
                     folder = self._exec_root.subpaths
-                    place = await self._background.on_disk(attach, mount.source, mount.subpath, folder)
-                    subpaths[mount.destination] = place
+                    attached = await self._background.on_disk(attach, mount.source, mount.subpath, folder)
+                    subpaths[mount.destination] = attached
         root = private.user.maps.root if private else None
-        if binds := [mount for mount in record.mounts if mount.kind is MountKind.BIND]:
-            await self._background.on_disk(_prepare_binds, binds, root)
+        sources = {destination: str(attached) for destination, attached in subpaths.items()}
+        if not place.is_step:  # the engine has made those of a step
+            binds = [mount for mount in record.mounts if mount.kind is MountKind.BIND]
+            sources |= await self._host_folders.prepare(binds, root)
         if record.host_config["IpcMode"] == "shareable":
             path = self._exec_root.container(record.id) / "shm"
             await self._background.on_disk(_mount_shm, path, record.host_config["ShmSize"], root or (0, 0))
+        return sources
 
     def _plan(
         self,
@@ -232,7 +241,7 @@ class Launcher:
         lowers: list[str],
         init: str | None,
         private: Prepared | None,
-        subpaths: Mapping[str, Path],
+        sources: Mapping[str, str],
     ) -> Plan:
         own_network = record.network_mode != "host"
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
@@ -247,7 +256,7 @@ class Launcher:
             shm=self._shm(record),
             user=private.user if private else None,
             linked_env=self._links.environment(record),
-            sources={destination: str(place) for destination, place in subpaths.items()},
+            sources=sources,
             idmapped=frozenset(
                 mount.destination
                 for mount in record.mounts
@@ -393,29 +402,6 @@ def _hosts_text(
     if gateway and not has_names and record.network_mode != "none":
         others += [hostfiles.HostEntry(gateway, (name,)) for name in HOST_NAMES if name not in taken]
     return hostfiles.hosts_text(own, others)
-
-
-def _make_source(path: str, owner: tuple[int, int] | None) -> None:
-    """Make the folder `path` and its missing parents, owned by `owner` (uid, gid) if given."""
-    missing = []
-    above = path
-    while not os.path.lexists(above):
-        missing.append(above)
-        above = os.path.dirname(above)
-    os.makedirs(path, mode=0o755, exist_ok=True)
-    if owner is not None:
-        for made in missing:
-            os.chown(made, *owner, follow_symlinks=False)
-
-
-def _prepare_binds(binds: list[MountPoint], owner: tuple[int, int] | None) -> None:
-    """Make missing sources of binds with `create_source`, owned by `owner`. Raises BadRequest, OSError."""
-    for mount in binds:
-        if os.path.lexists(mount.source):
-            continue
-        if not mount.create_source:
-            raise BadRequest(f'invalid mount config for type "bind": bind source path does not exist: {mount.source}')
-        _make_source(mount.source, owner)
 
 
 def _mount_shm(path: Path, size: int, owner: tuple[int, int]) -> None:

@@ -82,6 +82,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT, metavar="DIR", help="%(default)s")
     parser.add_argument("-p", "--pidfile", type=Path, metavar="FILE", help="write the keeper's pid there")
     parser.add_argument("--bip", metavar="CIDR", help="address and subnet of the default bridge")
+    parser.add_argument("--host-folders", metavar="MOUNT", help="in a VM: where the host's folders are")
     parser.add_argument("--host-ports", metavar="SOCKET", help="in a VM: the socket that publishes ports on the host")
     parser.add_argument(
         "--host-gateway-ip", metavar="ADDRESS", help="what host-gateway and host.docker.internal mean (the bridge's)"
@@ -242,6 +243,8 @@ def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: Exe
         args += ["--bip", options.bip]
     if options.host_ports is not None:
         args += ["--host-ports", options.host_ports]
+    if options.host_folders is not None:
+        args += ["--host-folders", options.host_folders]
     if options.host_gateway_ip is not None:
         args += ["--host-gateway-ip", options.host_gateway_ip]
     for registry in options.insecure_registry:

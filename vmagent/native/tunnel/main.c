@@ -1,6 +1,6 @@
-/* tunnel PORT LISTENER: the guest's end of the multiplexer (see tunnel.h).
- *   PORT      the virtio-serial port's device, or the number of an open descriptor
- *   LISTENER  the Unix socket on which programs of the guest reach the service `ports` of the host
+/* tunnel PORT SERVICE=SOCKET...: the guest's end of the multiplexer (see tunnel.h).
+ *   PORT            the virtio-serial port's device, or the number of an open descriptor
+ *   SERVICE=SOCKET  a service of the host, and the Unix socket on which programs of the guest reach it
  * Ends only with an error; whoever started it starts it again. */
 #define _GNU_SOURCE
 #include "port.h"
@@ -53,8 +53,8 @@ static void watch(int epoll, int fd, void *what) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
-        fprintf(stderr, "usage: tunnel PORT LISTENER\n");
+    if (argc < 2 || argc > 2 + SERVICES_LIMIT) {
+        fprintf(stderr, "usage: tunnel PORT SERVICE=SOCKET...\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -62,14 +62,19 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files); /* the streams' own limit is what a host notices */
     int port = open_port(argv[1]);
     if (port < 0) return fail(argv[1]);
-    int listener = listen_at(argv[2]);
-    if (listener < 0) return fail(argv[2]);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) return fail("epoll_create1");
-    static char the_port, the_listener; /* their addresses stand for them */
-    streams_set_up(epoll, listener);
+    static char the_port; /* its address stands for it */
+    streams_set_up(epoll);
+    for (int i = 2; i < argc; i++) {
+        char *path = strchr(argv[i], '=');
+        if (!path || path == argv[i] || path - argv[i] >= SERVICE_SIZE) return fail(argv[i]);
+        *path++ = 0;
+        int listener = listen_at(path);
+        if (listener < 0) return fail(path);
+        watch(epoll, listener, streams_serve(argv[i], listener));
+    }
     if (!port_open(port, &streams, epoll, &the_port)) return fail(argv[1]);
-    watch(epoll, listener, &the_listener);
     for (;;) {
         bool is_busy = port_has_input() || (streams_are_ready() && port_has_room() && port_can_write());
         struct epoll_event events[64];
@@ -77,8 +82,7 @@ int main(int argc, char **argv) {
         if (count < 0 && errno != EINTR) return fail("epoll_wait");
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == &the_port) port_event(events[i].events);
-            else if (events[i].data.ptr == &the_listener) streams_knock();
-            else streams_event(events[i].data.ptr, events[i].events);
+            else if (!streams_knock(events[i].data.ptr)) streams_event(events[i].data.ptr, events[i].events);
         }
         port_read();
         streams_accept();

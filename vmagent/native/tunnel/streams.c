@@ -50,20 +50,31 @@ struct stream {
     struct stream *ready_next, *ready_prev; /* in the ring of those that can be read */
 };
 
+struct service {
+    char name[SERVICE_SIZE];
+    int listener;
+    bool is_knocked; /* programs may wait at the listener */
+};
+
 static struct {
-    int epoll, listener;
+    int epoll;
+    struct service services[SERVICES_LIMIT];
+    size_t service_count;
     struct stream *buckets[BUCKETS];
     struct stream *ready; /* a ring; the next one to be read */
     struct stream *dead;
     unsigned count, retrying, unanswered;
     uint64_t retried_ms; /* when connect() was last repeated */
     uint32_t last_id;    /* of ours; they are even */
-    bool knocked;        /* programs may wait at the listener */
 } all;
 
-void streams_set_up(int epoll, int listener) {
-    all.epoll = epoll;
-    all.listener = listener;
+void streams_set_up(int epoll) { all.epoll = epoll; }
+
+void *streams_serve(const char *name, int listener) {
+    struct service *service = &all.services[all.service_count++];
+    strcpy(service->name, name); /* its caller has checked the length */
+    service->listener = listener;
+    return service;
 }
 
 bool streams_are_ready(void) { return all.ready != NULL; }
@@ -460,26 +471,35 @@ void streams_pump(void) {
     }
 }
 
-void streams_knock(void) { all.knocked = true; }
+bool streams_knock(const void *what) {
+    for (size_t i = 0; i < all.service_count; i++)
+        if (what == &all.services[i]) return all.services[i].is_knocked = true;
+    return false;
+}
 
-void streams_accept(void) {
-    while (all.knocked && port_in_session() && all.unanswered < UNANSWERED_LIMIT && all.count < STREAMS_LIMIT) {
-        int fd = accept4(all.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+static void accept_at(struct service *service) {
+    while (service->is_knocked && port_in_session() && all.unanswered < UNANSWERED_LIMIT && all.count < STREAMS_LIMIT) {
+        int fd = accept4(service->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            all.knocked = false;
+            service->is_knocked = false;
             return;
         }
         do all.last_id += 2;
         while (!all.last_id || *place(all.last_id));
         struct stream *s = add(all.last_id, SERVICE, fd);
-        uint8_t payload[7 + 5] = {0};
+        uint8_t payload[7 + SERVICE_SIZE] = {0};
+        size_t length = strlen(service->name);
         memcpy(payload, &s->size, 4);
         payload[4] = SERVICE;
-        memcpy(payload + 7, "ports", 5);
+        memcpy(payload + 7, service->name, length);
         s->asked = true;
         all.unanswered++;
         watch(s, false);
         s->readable = true;
-        port_send(OPEN, s->id, payload, sizeof payload);
+        port_send(OPEN, s->id, payload, 7 + length);
     }
+}
+
+void streams_accept(void) {
+    for (size_t i = 0; i < all.service_count; i++) accept_at(&all.services[i]);
 }

@@ -8,15 +8,20 @@
 
 #define STREAMS_LIMIT 8192
 #define RETRY_MS 5
+#define SERVICES_LIMIT 4
+#define SERVICE_SIZE 16 /* of a name, with its zero byte */
 
 struct stream;
 
 /* Takes the frames of the port. */
 extern const struct port_user streams;
 
-void streams_set_up(int epoll, int listener);
+void streams_set_up(int epoll);
+/* Programs of the guest reach the service `name` of the host on this listener. Returns what stands for it in events. */
+void *streams_serve(const char *name, int listener);
 void streams_event(struct stream *stream, uint32_t events);
-void streams_knock(void);   /* the listener has an event: a program in the guest asks for a service of the host */
+/* If this is a listener: it has an event, a program in the guest asks for its service. Returns whether it is one. */
+bool streams_knock(const void *what);
 void streams_accept(void);  /* takes those programs */
 void streams_pump(void);    /* targets to port */
 void streams_retry(void);   /* repeats what found a full queue; to be called every RETRY_MS, more often does no harm */
