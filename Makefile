@@ -20,7 +20,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 test: setup-test guest
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-setup: $(LOCKED) vmagent/native/bin/spawner-x86_64
+setup: $(LOCKED) vmagent/native/bin/spawner-x86_64 $(BIN)/.front
 
 setup-test:
 	@packaging/debian-deps.sh test
@@ -42,6 +42,10 @@ vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/
 	@echo "Compiling the static programs"
 	@$(BIN)/python -m vmagent.native.build
 	@touch $@
+
+# `cove` on Linux is a small program before the interpreter. It replaces the console script, in one step, as it may run.
+$(BIN)/.front: $(LOCKED) vmagent/native/bin/spawner-x86_64
+	@cp vmagent/native/bin/front-$$(uname -m) $(BIN)/.cove && mv $(BIN)/.cove $(BIN)/cove && touch $@
 
 guest: setup
 	@$(MAKE) --no-print-directory -C guest

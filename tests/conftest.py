@@ -56,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["COVE_WARM"] = "0"  # a warm server would outlive its test
     # Hypothesis' own limits on the time of an example and of its making say how busy the machine is.
     settings.register_profile("cove", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("cove")
