@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import os
 import posixpath
 import tarfile
 from collections.abc import Iterator, Sequence
+from copy import copy as copy_of
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -59,13 +59,17 @@ def main(argv: Sequence[str], app: App) -> int:
             "must specify at least one container source" if source.container is None
             else "copying between containers is not supported"
         )  # fmt: skip
-    client = app.client()
+    copy(app.client(), source, target, follow=flags.on("follow-link"), archive=flags.on("archive"))
+    return 0
+
+
+def copy(client: EngineClient, source: Place, target: Place, *, follow: bool, archive: bool) -> None:
+    """Copy between a container and here; one side is in a container. Raises Failure, ApiError."""
     if source.container is not None:
-        _copy_out(client, source.container, source.path, target.path, flags.on("follow-link"), flags.on("archive"))
+        _copy_out(client, source.container, source.path, target.path, follow, archive)
     else:
         assert target.container is not None
-        _copy_in(client, source.path, target.container, target.path, flags.on("follow-link"), flags.on("archive"))
-    return 0
+        _copy_in(client, source.path, target.container, target.path, follow, archive)
 
 
 class Stat(NamedTuple):
@@ -144,7 +148,7 @@ def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: s
             whole = posixpath.normpath(rest)
         else:
             whole = member.name
-        member = copy.copy(member)
+        member = copy_of(member)
         member.name = whole
         if not archive:
             member.uid, member.gid, member.uname, member.gname = _own("getuid"), _own("getgid"), "", ""

@@ -77,6 +77,10 @@ class Parsed:
         """The flag was on the command line."""
         return name in self._given
 
+    def knows(self, name: str) -> bool:
+        """The command has this flag."""
+        return name in self._values
+
     def on(self, name: str) -> bool:
         return bool(self._values[name])
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "build": ("desktop.cli.build", "Build an image from a Dockerfile"),
     "builder": ("desktop.cli.builder", "The build cache: prune"),
     "commit": ("desktop.cli.commit", "Make an image from what a container has changed"),
-    "compose": ("desktop.cli.compose", "Run projects of several containers, described by compose files"),
+    "compose": ("desktop.cli.compose.main", "Run projects of several containers, described by compose files"),
     "container": ("desktop.cli.container", "Containers: ls, inspect, prune and the verbs above"),
     "context": ("desktop.cli.context", "Choose where containers run: in the VM or natively"),
     "cp": ("desktop.cli.cp", "Copy files between a container and here"),

@@ -10,7 +10,7 @@ from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.progress import PullView
 from desktop.client import logins, reference
 from desktop.client.api import path_part
-from desktop.client.engine import PullStream
+from desktop.client.engine import EngineClient, PullStream
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -32,14 +32,7 @@ def main(argv: Sequence[str], app: App) -> int:
     if not wanted.tag and not quiet:
         print("Using default tag: latest", flush=True)
     view = PullView(sys.stdout)
-    auth = logins.header_for(wanted.repository) or logins.encoded({})  # the header is required
-    response = app.client().call(
-        "POST",
-        f"/images/{path_part(wanted.repository)}/push",
-        query={"tag": wanted.version},
-        headers={"X-Registry-Auth": auth},
-    )
-    with PullStream(response) as lines:
+    with push_stream(app.client(), wanted) as lines:
         try:
             for line in lines:
                 if not quiet and (line.status or line.id):
@@ -49,3 +42,15 @@ def main(argv: Sequence[str], app: App) -> int:
     if quiet:
         print(wanted.full_name)
     return 0
+
+
+def push_stream(client: EngineClient, wanted: reference.Reference) -> PullStream:
+    """Push an image with the user's login; the engine's progress. Raises ApiError, LoginError."""
+    auth = logins.header_for(wanted.repository) or logins.encoded({})  # the header is required
+    response = client.call(
+        "POST",
+        f"/images/{path_part(wanted.repository)}/push",
+        query={"tag": wanted.version},
+        headers={"X-Registry-Auth": auth},
+    )
+    return PullStream(response)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli.app import FAILURES
-from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.flags import Flag, Parsed, Spec, parse
 from desktop.cli.table import Row, human_memory, human_size, show
 from desktop.client.api import path_part
 from desktop.client.engine import EngineClient
@@ -44,8 +44,18 @@ def main(argv: Sequence[str], app: App) -> int:
     client = app.client()
     for name in flags.args:
         client.inspect(name)  # raises at once if it does not exist
+
+    def wanted() -> list[str]:
+        return flags.args or [str(found["Id"]) for found in client.containers(flags.on("all"))]
+
+    follow(client, wanted, flags)
+    return 0
+
+
+def follow(client: EngineClient, wanted: Callable[[], Sequence[str]], flags: Parsed) -> None:
+    """Print what the containers `wanted` use: for ever, or once with `no-stream` among `flags`. Raises ApiError."""
     while True:
-        names = flags.args or [found["Id"] for found in client.containers(flags.on("all"))]
+        names = wanted()
         samples = _samples(client, names)
         rows = [row_of(sample, whole=flags.on("no-trunc")) for sample in samples]
         if not flags.on("no-stream") and sys.stdout.isatty():
@@ -53,7 +63,7 @@ def main(argv: Sequence[str], app: App) -> int:
         show(rows, _COLUMNS, flags.text("format"))
         sys.stdout.flush()
         if flags.on("no-stream"):
-            return 0
+            return
         if not names:
             threading.Event().wait(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 _LEAST_WIDTH, _GAP = 10, 3  # docker's
@@ -43,13 +43,19 @@ def show(rows: Sequence[Row], columns: Mapping[str, str], template: str | None) 
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], least_width: int = _LEAST_WIDTH) -> None:
+    for line in table_lines(headings, rows, least_width):
+        print(line)
+
+
+def table_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], least_width: int) -> Iterator[str]:
+    """The heading, then the rows; every column but the last is padded to its widest cell."""
     widths = [
         max(least_width, *(len(row[n]) + _GAP for row in (headings, *rows) if n < len(row)))
         for n in range(len(headings))
     ]
     for row in (headings, *rows):
         cells = [f"{cell:<{widths[n]}}" if n < len(headings) - 1 else cell for n, cell in enumerate(row)]
-        print("".join(cells))
+        yield "".join(cells)
 
 
 _STEPS: Sequence[tuple[float, Callable[[float], str]]] = (

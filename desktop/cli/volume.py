@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from desktop.cli import groups
 from desktop.cli.each import each
@@ -42,6 +42,12 @@ def _ls(argv: Sequence[str], app: App) -> int:
     flags = parse(LS, argv)
     query = {"filters": as_filters(flags.many("filter"))}
     volumes = app.client().json_object("GET", "/volumes", query).get("Volumes") or []
+    show_volumes(volumes, flags.text("format"), quiet=flags.on("quiet"))
+    return 0
+
+
+def show_volumes(volumes: Sequence[Mapping[str, Any]], template: str | None, *, quiet: bool) -> None:
+    """Print volumes as the API lists them: a table or by `template`; `quiet` only their names."""
     rows = [
         Row(
             Name=volume["Name"],
@@ -52,12 +58,11 @@ def _ls(argv: Sequence[str], app: App) -> int:
         )
         for volume in sorted(volumes, key=lambda volume: str(volume["Name"]))
     ]
-    if flags.on("quiet"):
+    if quiet:
         for row in rows:
             print(row["Name"])
-        return 0
-    show(rows, _COLUMNS, flags.text("format"))
-    return 0
+        return
+    show(rows, _COLUMNS, template)
 
 
 def _create(argv: Sequence[str], app: App) -> int:

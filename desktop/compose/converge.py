@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from desktop.client.api import path_part
 from desktop.client.engine import ApiError, EngineClient
-from desktop.compose import hooks, labels, order, resources
+from desktop.compose import hooks, labels, order, resources, stopping
 from desktop.compose.body import Place, body_of, image_of
 from desktop.compose.errors import ComposeError
 from desktop.compose.model import Service
@@ -128,8 +128,7 @@ class Up:
             raise
 
     def _orphans(self, present: Sequence[Container]) -> None:
-        known = {*self.project.services, *self.project.disabled}
-        orphans = [one for one in present if one.service not in known and not one.is_oneoff]
+        orphans = [one for one in present if one.service not in self._known and not one.is_oneoff]
         if not orphans:
             return
         if not self.options.remove_orphans:
@@ -223,7 +222,7 @@ class Up:
             self.warn,
         )
         if replaced is not None:
-            self._before_stop(replaced)
+            stopping.before_stop(self.client, replaced, self._known)
             self.client.stop(replaced.id, self.options.timeout_s)
             self.client.remove(replaced.id, force=True)
             self.client.rename(id, name)
@@ -245,18 +244,12 @@ class Up:
         found += [link if ":" in link else f"{link}:{link}" for link in service.external_links]
         return tuple(found)
 
-    def _before_stop(self, one: Container) -> None:
-        service = self.project.services.get(one.service) or self.project.disabled.get(one.service)
-        if service is not None and one.state == "running":
-            hooks.run(self.client, one, service.pre_stop, "pre_stop")
+    @property
+    def _known(self) -> Mapping[str, Service]:
+        return {**self.project.disabled, **self.project.services}
 
     def _stop_and_remove(self, one: Container) -> None:
-        self.report(f"Container {one.name}", "Stopping")
-        self._before_stop(one)
-        self.client.stop(one.id, self.options.timeout_s)
-        self.report(f"Container {one.name}", "Removing")
-        self.client.remove(one.id, force=True)
-        self.report(f"Container {one.name}", "Removed")
+        stopping.stop_and_remove(self.client, [one], self._known, self.options.timeout_s, self.report)
 
     # --- start
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+PREFIX = "com.docker.compose."
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"

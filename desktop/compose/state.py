@@ -12,6 +12,8 @@ from desktop.compose import labels
 from desktop.compose.errors import ComposeError
 from desktop.compose.model import Service
 
+ENDED = ("created", "exited", "dead")  # states of a container without a process
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
@@ -52,6 +54,31 @@ def observe(client: EngineClient, project: str, *, all: bool = True) -> list[Con
             )
         )  # fmt: skip
     return sorted(containers, key=lambda one: (one.service, one.number, one.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A project that the engine has containers of: `status` counts their states (`exited(1), running(2)`)."""
+
+    name: str
+    status: str
+    files: str
+
+
+def projects(client: EngineClient, *, all: bool = False) -> list[Listed]:
+    """All projects by name; those of which nothing runs only with `all`. Raises ApiError, ConnectionFailed."""
+    states: dict[str, dict[str, int]] = {}
+    files: dict[str, dict[str, None]] = {}
+    for item in client.containers(all, filters={"label": [labels.PROJECT]}):
+        marks = item.get("Labels") or {}
+        name = marks[labels.PROJECT]
+        counts = states.setdefault(name, {})
+        counts[item["State"]] = counts.get(item["State"], 0) + 1
+        files.setdefault(name, {}).update(dict.fromkeys(filter(None, marks.get(labels.FILES, "").split(","))))
+    return [
+        Listed(name, ", ".join(f"{state}({count})" for state, count in sorted(counts.items())), ",".join(files[name]))
+        for name, counts in sorted(states.items())
+    ]
 
 
 def of_services(containers: Iterable[Container], services: Iterable[str]) -> list[Container]:

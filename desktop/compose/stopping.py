@@ -8,7 +8,7 @@ from desktop.client.engine import ApiError, EngineClient
 from desktop.compose import hooks, order
 from desktop.compose.model import Service
 from desktop.compose.resources import Report
-from desktop.compose.state import Container
+from desktop.compose.state import ENDED, Container
 
 Services = Mapping[str, Service]  # those that are known from files; containers of others are stopped as well
 
@@ -27,15 +27,16 @@ def stop(
 ) -> None:
     """Stop what runs. Raises ApiError, ComposeError."""
 
-    def one_stop(one: Container) -> None:
-        if one.state in ("created", "exited", "dead"):
-            return
-        report(f"Container {one.name}", "Stopping")
-        before_stop(client, one, services)
-        client.stop(one.id, timeout_s)
-        report(f"Container {one.name}", "Stopped")
+    backwards(containers, lambda one: _stop(client, one, services, timeout_s, report))
 
-    backwards(containers, one_stop)
+
+def _stop(client: EngineClient, one: Container, services: Services, timeout_s: int | None, report: Report) -> None:
+    if one.state in ENDED:
+        return
+    report(f"Container {one.name}", "Stopping")
+    before_stop(client, one, services)
+    client.stop(one.id, timeout_s)
+    report(f"Container {one.name}", "Stopped")
 
 
 def before_stop(client: EngineClient, one: Container, services: Services) -> None:
@@ -88,11 +89,7 @@ def stop_and_remove(
     """Stop and remove in reverse order: a container goes as soon as it has stopped."""
 
     def work(one: Container) -> None:
-        if one.state not in ("created", "exited", "dead"):
-            report(f"Container {one.name}", "Stopping")
-            before_stop(client, one, services)
-            client.stop(one.id, timeout_s)
-            report(f"Container {one.name}", "Stopped")
+        _stop(client, one, services, timeout_s, report)
         remove(client, [one], report, volumes=volumes, force=True)
 
     backwards(containers, work)

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.composing import ComposeProject
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 
@@ -45,43 +45,9 @@ configs: {c: {content: "config\\n"}}
 """
 
 
-class Cove:
-    """`cove compose` and the real one, in one folder."""
-
-    def __init__(self, engine: NativeEngine, folder: Path) -> None:
-        self.engine = engine
-        self.folder = folder
-        self.environment = {"SECRET": "secret\n"}
-
-    def write(self, text: str) -> None:
-        (self.folder / "compose.yaml").write_text(text)
-
-    def cove(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self._in_folder(self.engine.cove, *args, check=check)
-
-    def docker(self, *args: str) -> subprocess.CompletedProcess[str]:
-        return self._in_folder(self.engine.buildx, *args)
-
-    def _in_folder(self, tool: Any, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        before = dict(os.environ)
-        os.environ.update(self.environment)
-        try:
-            done: subprocess.CompletedProcess[str] = tool("compose", *args, check=check, cwd=self.folder)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        return done
-
-    def containers(self) -> dict[str, str]:
-        """The IDs of the project's containers by name, with their states."""
-        with self.engine.client() as client:
-            found = client.containers(True, filters={"label": [f"com.docker.compose.project={PROJECT}"]})
-        return {item["Names"][0].lstrip("/"): f"{item['Id'][:12]} {item['State']}" for item in found}
-
-
 @pytest.fixture
-def project(engine: NativeEngine, tmp_path: Path) -> Iterator[Cove]:
-    made = Cove(engine, tmp_path)
+def project(engine: NativeEngine, tmp_path: Path) -> Iterator[ComposeProject]:
+    made = ComposeProject(engine, tmp_path, PROJECT)
     (tmp_path / "here").mkdir()
     made.write(FILE)
     yield made
@@ -89,7 +55,7 @@ def project(engine: NativeEngine, tmp_path: Path) -> Iterator[Cove]:
     assert not made.containers()
 
 
-def test_a_life_cycle(project: Cove) -> None:
+def test_a_life_cycle(project: ComposeProject) -> None:
     project.cove("up", "-d")
     first = project.containers()
     states = {name: state.split()[1] for name, state in first.items()}
@@ -126,7 +92,7 @@ def test_a_life_cycle(project: Cove) -> None:
     assert not any("run" in name for name in project.containers())
 
 
-def test_what_docker_compose_has_made_goes_on(project: Cove) -> None:
+def test_what_docker_compose_has_made_goes_on(project: ComposeProject) -> None:
     project.docker("up", "-d")
     before = {name: state.split()[0] for name, state in project.containers().items()}
     project.cove("up", "-d")
@@ -143,7 +109,7 @@ def test_what_docker_compose_has_made_goes_on(project: Cove) -> None:
     assert not {name for name in names if name.startswith("cvtproj")}
 
 
-def test_a_dependency_that_ends_is_named(project: Cove) -> None:
+def test_a_dependency_that_ends_is_named(project: ComposeProject) -> None:
     project.write(FILE.replace("sleep 0.1; touch /ready; exec sleep 1000", "exit 3"))
     done = project.cove("up", "-d", check=False)
     assert done.returncode == 1
@@ -154,7 +120,7 @@ def test_a_dependency_that_ends_is_named(project: Cove) -> None:
     assert done.stderr.splitlines()[-1] == "service 'once' didn't complete successfully: exit 4"
 
 
-def test_a_port_that_is_taken_is_told_by_whom(project: Cove) -> None:
+def test_a_port_that_is_taken_is_told_by_whom(project: ComposeProject) -> None:
     with project.engine.client() as client:
         body = {
             "Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {
@@ -184,7 +150,7 @@ services:
 """
 
 
-def _attach(project: Cove, *args: str) -> subprocess.Popen[str]:
+def _attach(project: ComposeProject, *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [Path(sys.executable).with_name("cove"), "compose", "up", *args],
         cwd=project.folder,
@@ -208,7 +174,7 @@ def _read_until(process: subprocess.Popen[str], *wanted: str) -> list[str]:
     raise AssertionError(f"it ended without {missing}: {lines}")
 
 
-def test_ctrl_c_stops_in_order_and_a_second_one_kills(project: Cove) -> None:
+def test_ctrl_c_stops_in_order_and_a_second_one_kills(project: ComposeProject) -> None:
     project.write(ATTACHED)
     with _attach(project, "-t", "600") as process:
         _read_until(process, "long-1      | ready", "stubborn-1  | ready")
@@ -220,7 +186,7 @@ def test_ctrl_c_stops_in_order_and_a_second_one_kills(project: Cove) -> None:
     assert "long-1      | ended" not in lines[: lines.index("stubborn-1 exited with code 137")]
 
 
-def test_the_end_of_one_ends_all(project: Cove) -> None:
+def test_the_end_of_one_ends_all(project: ComposeProject) -> None:
     project.write(
         "name: cvtproj\nservices:\n  a: {image: busybox, command: [sh, -c, 'echo one; echo -n two; exit 7']}\n"
         "  bcd: {image: busybox, command: sleep 1000, init: true}\n"
@@ -235,7 +201,7 @@ def test_the_end_of_one_ends_all(project: Cove) -> None:
     ]
 
 
-def test_builds(project: Cove) -> None:
+def test_builds(project: ComposeProject) -> None:
     (project.folder / "ctx").mkdir()
     (project.folder / "ctx" / "Dockerfile").write_text("FROM busybox\nARG A\nRUN echo $A >/a\n")
     project.write(

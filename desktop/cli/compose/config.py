@@ -11,7 +11,7 @@ from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 
 if TYPE_CHECKING:
-    from desktop.cli.compose import Call
+    from desktop.cli.compose.main import Call
 
 SPEC = Spec(
     name="compose config",

@@ -1,4 +1,4 @@
-"""Images of `cove compose`: pulled from their registry, or built by the engine from a service's `build`."""
+"""Images of `cove compose`: pulled, pushed, or built by the engine from a service's `build`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli import buildcontext
+from desktop.cli.push import push_stream
+from desktop.client import reference
 from desktop.client.engine import EngineClient, StreamFailed
 from desktop.compose.errors import ComposeError
 from desktop.compose.shapes import is_remote
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class EngineImages:
-    """Pulls and builds with `client`. `report` gets what becomes of each image, `say` the lines of a build."""
+    """Pulls, pushes and builds with `client`. `report` gets what becomes of each image, `say` the lines of a build."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class EngineImages:
         arguments: Mapping[str, str | None] | None = None,
         no_cache: bool = False,
         pull: bool = False,
+        quiet_pull: bool = False,
     ) -> None:
         self._client = client
         self._report = report
@@ -35,17 +38,31 @@ class EngineImages:
         self._arguments = arguments or {}
         self._no_cache = no_cache
         self._pull = pull
+        self._quiet_pull = quiet_pull
 
     def pull(self, service: Service, image: str) -> None:
         """Raises ComposeError, ApiError."""
-        self._report(f"Image {image}", "Pulling")
+        if not self._quiet_pull:
+            self._report(f"Image {image}", "Pulling")
         try:
             with self._client.pull(image, platform=service.platform or None) as lines:
                 for _ in lines:
                     pass
         except StreamFailed as e:
             raise ComposeError(f"service {service.name!r}: {image}: {e}") from e
-        self._report(f"Image {image}", "Pulled")
+        if not self._quiet_pull:
+            self._report(f"Image {image}", "Pulled")
+
+    def push(self, service: Service, image: str) -> None:
+        """Raises ComposeError, ApiError."""
+        self._report(f"Image {image}", "Pushing")
+        try:
+            with push_stream(self._client, reference.parse(image)) as lines:
+                for _ in lines:
+                    pass
+        except StreamFailed as e:
+            raise ComposeError(f"service {service.name!r}: {image}: {e}") from e
+        self._report(f"Image {image}", "Pushed")
 
     def build(self, service: Service, image: str) -> None:
         """Raises ComposeError with the step that failed, Failure, ApiError."""

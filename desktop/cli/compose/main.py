@@ -1,4 +1,4 @@
-"""`cove compose`: projects of several containers, with docker compose's commands and flags."""
+"""`cove compose`: finds the verb and loads its module and no other; the flags before the verb."""
 
 from __future__ import annotations
 
@@ -9,28 +9,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from desktop.cli.app import Failure
+from desktop.cli.compose.progress import Progress
 from desktop.cli.flags import Flag, Parsed, Spec, parse
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
+    from desktop.client.engine import EngineClient
     from desktop.compose.project import Options, Project
 
-# Each verb: its module, its function `(argv, Call) -> int`, and its line in the help.
+# Each verb: its module here, its function `(argv, Call) -> int`, and its line in the help.
 VERBS = {
-    "build": ("desktop.cli.composeverbs", "build", "Build the services' images"),
-    "config": ("desktop.cli.composeconfig", "config", "Print the project as it was read, or parts of it"),
-    "down": ("desktop.cli.composeup", "down", "Stop and remove containers and networks"),
-    "exec": ("desktop.cli.composeverbs", "exec", "Run a command in a service's container"),
-    "kill": ("desktop.cli.composeverbs", "kill", "Send containers a signal"),
-    "logs": ("desktop.cli.composeverbs", "logs", "Show what the containers have written"),
-    "ps": ("desktop.cli.composeverbs", "ps", "List the project's containers"),
-    "pull": ("desktop.cli.composeverbs", "pull", "Fetch the services' images"),
-    "restart": ("desktop.cli.composeverbs", "restart", "Restart containers"),
-    "rm": ("desktop.cli.composeverbs", "rm", "Remove stopped containers"),
-    "run": ("desktop.cli.composeverbs", "run", "Run one command in a new container of a service"),
-    "start": ("desktop.cli.composeverbs", "start", "Start containers that exist"),
-    "stop": ("desktop.cli.composeverbs", "stop", "Stop containers"),
-    "up": ("desktop.cli.composeup", "up", "Create and start the project's containers"),
+    "attach": ("sessions", "attach", "Attach this terminal to a service's running container"),
+    "build": ("images", "build", "Build the services' images"),
+    "commit": ("files", "commit", "Make an image from what a service's container has changed"),
+    "config": ("config", "config", "Print the project as it was read, or parts of it"),
+    "cp": ("files", "cp", "Copy files between a service's containers and here"),
+    "create": ("up", "create", "Create containers without starting them"),
+    "down": ("down", "down", "Stop and remove containers and networks"),
+    "events": ("logs", "events", "Show what happens to the containers, as it happens"),
+    "exec": ("sessions", "exec", "Run a command in a service's container"),
+    "export": ("files", "export", "Write the file system of a service's container as a tar"),
+    "images": ("lists", "images", "List the images of the containers"),
+    "kill": ("life", "kill", "Send containers a signal"),
+    "logs": ("logs", "logs", "Show what the containers have written"),
+    "ls": ("lists", "ls", "List the projects that the engine has"),
+    "pause": ("life", "pause", "Freeze all processes of containers"),
+    "port": ("lists", "port", "Show the address at which a service's port is published"),
+    "ps": ("lists", "ps", "List the project's containers"),
+    "pull": ("images", "pull", "Fetch the services' images"),
+    "push": ("images", "push", "Send the images that services build to their registries"),
+    "restart": ("life", "restart", "Restart containers"),
+    "rm": ("life", "rm", "Remove stopped containers"),
+    "run": ("sessions", "run", "Run one command in a new container of a service"),
+    "scale": ("up", "scale", "Run so many containers of services"),
+    "start": ("life", "start", "Start containers that exist"),
+    "stats": ("logs", "stats", "Show what the containers use, live"),
+    "stop": ("life", "stop", "Stop containers"),
+    "top": ("lists", "top", "Show the processes of the containers"),
+    "unpause": ("life", "unpause", "Let the processes of containers go on"),
+    "up": ("up", "up", "Create and start the project's containers"),
+    "version": ("lists", "version", "Show the version of cove compose"),
+    "volumes": ("lists", "volumes", "List the project's volumes"),
+    "wait": ("life", "wait", "Wait until the first of the services' containers ends"),
 }
 SPEC = Spec(
     name="compose",
@@ -54,6 +74,14 @@ class Call(NamedTuple):
 
     app: App
     flags: Parsed
+
+    def client(self) -> EngineClient:
+        """Raises Failure, ConnectionFailed."""
+        return self.app.client()
+
+    def progress(self, *, quiet: bool = False) -> Progress:
+        """Progress on stderr; without a line if `quiet`."""
+        return Progress(sys.stderr, quiet=quiet)
 
     def options(self) -> Options:
         """The project's options, for `project.load` or to be changed first."""
@@ -109,7 +137,7 @@ def main(argv: Sequence[str], app: App) -> int:
     from desktop.compose.errors import ComposeError
 
     module, function, _ = VERBS[verb]
-    run: Verb = getattr(import_module(module), function)
+    run: Verb = getattr(import_module(f"desktop.cli.compose.{module}"), function)
     try:
         return run(rest, Call(app, flags))
     except ComposeError as e:

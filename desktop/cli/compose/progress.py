@@ -9,7 +9,7 @@ from typing import TextIO
 
 _DONE = (
     "Created", "Started", "Running", "Healthy", "Exited", "Removed", "Stopped", "Killed", "Recreated", "Pulled",
-    "Built",
+    "Built", "Pushed", "Skipped", "Paused", "Unpaused", "Copied",
 )  # fmt: skip
 
 
@@ -36,17 +36,18 @@ class Progress:
             self._drawn = 0
             self._states.clear()
 
-    def __call__(self, what: str, status: str) -> None:
+    def __call__(self, what: str, status: str, text: str = "") -> None:
+        """`text` comes between the two: docker compose says there what is copied."""
         if self._quiet:
             return
         with self._lock:
             now = time.monotonic()
             began = self._states[what][1] if what in self._states else now
-            self._states[what] = (status, began, now)
+            self._states[what] = (f"{text} {status}".strip(), began, now)
             if self._is_terminal:
                 self._draw()
             else:
-                print(f" {what}  {status}", file=self._out, flush=True)
+                print(f" {what} {text} {status}", file=self._out, flush=True)
 
     def warn(self, sentence: str) -> None:
         """A line between the others."""
@@ -80,4 +81,4 @@ class Progress:
 
 
 def _is_done(status: str) -> bool:
-    return status in _DONE
+    return status.rpartition(" ")[2] in _DONE

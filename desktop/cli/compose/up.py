@@ -1,4 +1,4 @@
-"""`cove compose up` and `down`."""
+"""`cove compose` up, create and scale."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from desktop.cli.app import Failure
-from desktop.cli.composeimages import EngineImages
-from desktop.cli.composeprogress import Progress
+from desktop.cli.compose.engineimages import EngineImages
+from desktop.cli.compose.progress import Progress
 from desktop.cli.flags import Flag, Parsed, Spec, parse
 
 if TYPE_CHECKING:
-    from desktop.cli.compose import Call
+    from desktop.cli.compose.main import Call
     from desktop.client.engine import EngineClient
     from desktop.compose.attached import Attached, Printer
     from desktop.compose.converge import Up, UpOptions
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from desktop.compose.project import Project
     from desktop.compose.state import Container
 
+_PULLS = ("always", "missing", "never", "build", "policy")
+_CREATE_FLAGS = (
+    Flag("build", help="Build images first"),
+    Flag("force-recreate", help="Make all containers anew"),
+    Flag("no-build", help="Build nothing"),
+    Flag("no-recreate", help="Leave containers that exist as they are"),
+    Flag("pull", kind="string", help="When to pull images: always, missing, never, build, policy", default="policy"),
+    Flag("quiet-pull", help="No progress of pulls"),
+    Flag("remove-orphans", help="Remove containers of services that are no longer in the files"),
+    Flag("scale", kind="list", many=True, help="So many containers of a service (web=3)"),
+)
 UP = Spec(
     name="compose up",
     usage="[OPTIONS] [SERVICE...]",
@@ -31,37 +42,32 @@ UP = Spec(
     flags=(
         Flag("abort-on-container-exit", help="Stop all as soon as one has ended"),
         Flag("always-recreate-deps", help="Make the containers of dependencies anew"),
-        Flag("build", help="Build images first"),
+        *_CREATE_FLAGS,
         Flag("detach", "d", help="Run in the background"),
         Flag("exit-code-from", kind="string", help="End with the status of this service's container; stops the others"),
-        Flag("force-recreate", help="Make all containers anew"),
-        Flag("no-build", help="Build nothing"),
         Flag("no-color", help="Output without colours"),
         Flag("no-deps", help="Do not start what the services depend on"),
         Flag("no-log-prefix", help="Output without the containers' names"),
-        Flag("no-recreate", help="Leave containers that exist as they are"),
         Flag("no-start", help="Create only"),
-        Flag("pull", kind="string", help="When to pull images: always, missing, never, policy", default="policy"),
-        Flag("quiet-pull", help="No progress of pulls"),
-        Flag("remove-orphans", help="Remove containers of services that are no longer in the files"),
         Flag("renew-anon-volumes", "V", help="New containers get new anonymous volumes"),
-        Flag("scale", kind="list", many=True, help="So many containers of a service (web=3)"),
         Flag("timeout", "t", "int", "Seconds until a container that is stopped is killed"),
         Flag("timestamps", help="With the time of each line"),
         Flag("wait", help="Return when all run, or are healthy; implies -d"),
     ),
     statuses=(("0", "done"), ("1", "it failed"), ("n", "with --exit-code-from: that container's status")),
 )
-DOWN = Spec(
-    name="compose down",
+CREATE = Spec(
+    name="compose create",
     usage="[OPTIONS] [SERVICE...]",
-    summary="Stop and remove a project's containers and networks",
-    flags=(
-        Flag("remove-orphans", help="Also containers of services that are not in the files"),
-        Flag("rmi", kind="string", help="Also images: local (those without a name in the files) or all"),
-        Flag("timeout", "t", "int", "Seconds until a container that is stopped is killed"),
-        Flag("volumes", "v", help="Also the project's volumes, and anonymous ones"),
-    ),
+    summary="Create a project's containers without starting them",
+    flags=_CREATE_FLAGS,
+)
+SCALE = Spec(
+    name="compose scale",
+    usage="[OPTIONS] SERVICE=REPLICAS...",
+    summary="Run so many containers of services",
+    least=1,
+    flags=(Flag("no-deps", help="Do not start what the services depend on"),),
 )
 
 
@@ -72,10 +78,10 @@ def up(argv: Sequence[str], call: Call) -> int:
     _check(flags)
     project = call.project(flags.args, dependencies=not flags.on("no-deps"))
     project = replace(project, services=_scaled(project, flags.many("scale")))
-    client = call.app.client()
+    client = call.client()
     detach = flags.on("detach") or flags.on("wait") or flags.on("no-start")
-    with Progress(sys.stderr) as progress:
-        images = EngineImages(client, progress, lambda line: print(line, file=sys.stderr, flush=True))
+    with call.progress() as progress:
+        images = _images(client, progress, flags)
         run = Up(client, project, _up_options(flags), images, progress, progress.warn)
         if not detach:
             return _attached(flags, client, project, run, progress)
@@ -85,19 +91,59 @@ def up(argv: Sequence[str], call: Call) -> int:
     return 0
 
 
+def create(argv: Sequence[str], call: Call) -> int:
+    from desktop.compose.converge import Up
+
+    flags = parse(CREATE, argv)
+    _check(flags)
+    project = call.project(flags.args)
+    project = replace(project, services=_scaled(project, flags.many("scale")))
+    with call.progress() as progress:
+        options = replace(_create_options(flags), start=False)
+        images = _images(call.client(), progress, flags)
+        Up(call.client(), project, options, images, progress, progress.warn).run()
+    return 0
+
+
+def scale(argv: Sequence[str], call: Call) -> int:
+    from desktop.compose.converge import Up, UpOptions
+
+    flags = parse(SCALE, argv)
+    for text in flags.args:
+        _, sign, count = text.partition("=")
+        if not sign:
+            raise Failure(f"invalid scale specifier: {text}")
+        if not count.isdecimal():
+            raise Failure(f"invalid scale specifier: can't parse replica value as int: {text}")
+    names = [text.partition("=")[0] for text in flags.args]
+    project = call.project(names, dependencies=not flags.on("no-deps"))
+    project = replace(project, services=_scaled(project, flags.args))
+    with call.progress() as progress:
+        images = _images(call.client(), progress)
+        Up(call.client(), project, UpOptions(services=tuple(names)), images, progress, progress.warn).run()
+    return 0
+
+
+def _images(client: EngineClient, progress: Progress, flags: Parsed | None = None) -> EngineImages:
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    return EngineImages(client, progress, say, quiet_pull=flags is not None and flags.on("quiet-pull"))
+
+
 def _check(flags: Parsed) -> None:
     pairs = (
         ("force-recreate", "no-recreate"), ("build", "no-build"), ("detach", "abort-on-container-exit"),
         ("detach", "exit-code-from"), ("always-recreate-deps", "no-recreate"),
     )  # fmt: skip
     for one, other in pairs:
-        if flags.given(one) and flags.given(other):
+        if all(flags.knows(name) and flags.given(name) for name in (one, other)):
             raise Failure(f"--{one} and --{other} are incompatible")
-    if flags.text("pull") not in ("always", "missing", "never", "policy"):
-        raise Failure(f'unsupported pull policy "{flags.text("pull")}": one of always, missing, never, policy')
+    if flags.text("pull") not in _PULLS:
+        raise Failure(f'unsupported pull policy "{flags.text("pull")}": one of {", ".join(_PULLS)}')
 
 
-def _up_options(flags: Parsed) -> UpOptions:
+def _create_options(flags: Parsed) -> UpOptions:
     from desktop.compose.converge import UpOptions
     from desktop.compose.state import Recreate
 
@@ -107,12 +153,20 @@ def _up_options(flags: Parsed) -> UpOptions:
     return UpOptions(
         services=tuple(flags.args),
         recreate=recreate,
-        recreate_dependencies=Recreate.ALWAYS if flags.on("always-recreate-deps") else Recreate.CHANGED,
-        renew_volumes=flags.on("renew-anon-volumes"),
         remove_orphans=flags.on("remove-orphans"),
         pull="" if flags.text("pull") == "policy" else flags.text("pull") or "",
         build=flags.on("build"),
         no_build=flags.on("no-build"),
+    )
+
+
+def _up_options(flags: Parsed) -> UpOptions:
+    from desktop.compose.state import Recreate
+
+    return replace(
+        _create_options(flags),
+        recreate_dependencies=Recreate.ALWAYS if flags.on("always-recreate-deps") else Recreate.CHANGED,
+        renew_volumes=flags.on("renew-anon-volumes"),
         start=not flags.on("no-start"),
         timeout_s=flags.number("timeout"),
     )
@@ -281,44 +335,3 @@ def printer_of(project: str, *, colours: bool, prefixes: bool) -> Printer:
         out.buffer.flush()
 
     return Printer(write, project, colours=colours and sys.stdout.isatty(), prefixes=prefixes)
-
-
-# --- down
-
-
-def down(argv: Sequence[str], call: Call) -> int:
-    from desktop.compose import resources, stopping
-    from desktop.compose.body import image_of
-    from desktop.compose.state import observe
-
-    flags = parse(DOWN, argv)
-    if flags.text("rmi") not in (None, "local", "all"):
-        raise Failure(f'invalid value for --rmi: "{flags.text("rmi")}"; one of local, all')
-    name, project = call.name_and_project()
-    client = call.app.client()
-    services = {**project.services, **project.disabled} if project is not None else {}
-    containers = [one for one in observe(client, name) if not one.is_oneoff or flags.on("remove-orphans")]
-    if flags.args:
-        containers = [one for one in containers if one.service in flags.args]
-    elif services and not flags.on("remove-orphans"):
-        orphans = [one for one in containers if one.service not in services]
-        containers = [one for one in containers if one.service in services]
-        if orphans:
-            names = " ".join(one.name for one in orphans)
-            print(
-                f"WARNING: Found orphan containers ([{names}]) for this project; --remove-orphans removes them",
-                file=sys.stderr,
-            )
-    with Progress(sys.stderr) as progress:
-        stopping.stop_and_remove(
-            client, containers, services, flags.number("timeout"), progress, volumes=flags.on("volumes")
-        )
-        if flags.args:
-            return 0
-        resources.remove_networks(client, name, progress)
-        if flags.on("volumes"):
-            resources.remove_volumes(client, name, progress)
-        if (which := flags.text("rmi")) and project is not None:
-            images = {image_of(project, item) for item in services.values() if which == "all" or not item.image}
-            resources.remove_images(client, images, progress)
-    return 0

@@ -1,0 +1,1 @@
+"""`cove compose`: its verbs by subject, and what they share."""
