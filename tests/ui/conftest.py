@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QMimeDatabase, QSettings
 from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import ApiError, Endpoint
@@ -31,6 +31,12 @@ OpenWindow = Callable[[NativeEngine], Window]
 def qapp_cls() -> type[Application]:
     """The class of the application that pytest-qt makes."""
     return Application
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mime_types(qapp: Application) -> None:
+    """Read the desktop's types of files, which Qt then keeps open: file dialogs ask for them."""
+    QMimeDatabase().mimeTypeForName("text/plain").comment()
 
 
 @pytest.fixture

@@ -155,6 +155,15 @@ class Window:
         return next(d for d in self._cove.window.findChildren(Dialog) if d.isVisible())
 
     @property
+    def run_count(self) -> int:
+        """How many runs were started."""
+        return len(self._cove.runs.all())
+
+    def children(self, kind: type[QWidget]) -> list[QWidget]:
+        """The widgets of a class inside the window."""
+        return list(self._cove.window.findChildren(kind))
+
+    @property
     def has_dialog(self) -> bool:
         return any(d.isVisible() for d in self._cove.window.findChildren(Dialog))
 
@@ -486,6 +495,10 @@ class ContainerPage:
 
     def click_port(self, port: int) -> None:
         self._hands.click(button(self._page, str(port)))
+
+    def export(self) -> None:
+        """Press Export… of the log."""
+        self._hands.click(button(self._page.logs, "Export"))
 
     def log(self) -> list[str]:
         return self._page.logs.view.shown_texts()

@@ -96,7 +96,7 @@ class ActivityPage(ListPage):
         inner = QVBoxLayout(card)
         inner.setContentsMargins(1, 6, 1, 6)
         self.view = QListView()
-        self.view.setObjectName("plainview")
+        self.view.setProperty("kind", "plain")
         self.view.setModel(model)
         self.view.setItemDelegate(_Delegate(desk.theme, desk.icons, self.view))
         self.view.setUniformItemSizes(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -274,6 +274,7 @@ class LogsTab(QWidget):
         assert self._container is not None  # the button is visible only with a container
         name = f"{self._container.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
         dialog = QFileDialog(self, tr("Export the log"))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.selectFile(name)
         text = self.view.text()

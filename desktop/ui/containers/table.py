@@ -71,6 +71,7 @@ class ContainerTable(QTreeView):
         self._waves: dict[int, Painted] = {}
         self.filter = ContainerFilter(model, self)
         self.selection = Selection(self.filter, self.filter.key_of, self)
+        self.setProperty("kind", "plain")
         self.setModel(self.filter)
         header = TableHead(theme, icons, self, right=lambda column: column == Column.SINCE, selection=self.selection)
         self.setHeader(header)

@@ -43,7 +43,9 @@ class DetailCard(Card):
         self.about = ElidedLabel(desk.theme, "", "small", "text2")
         facts.addWidget(self.code)
         facts.addWidget(self._copy)
-        facts.addSpacing(8)
+        self._gap = QWidget()
+        self._gap.setFixedSize(8, 28)
+        facts.addWidget(self._gap)
         facts.addWidget(self.about, 1)
         names.addWidget(self.title)
         names.addLayout(facts)
@@ -76,6 +78,7 @@ class DetailCard(Card):
         self._copied = copied
         self.code.setVisible(bool(code))
         self._copy.setVisible(bool(copied))
+        self._gap.setFixedWidth(8 if copied else 0)
         self.about.set_text(about)
 
 

@@ -65,6 +65,7 @@ class Dialog(QDialog):
         super().__init__(self._scrim)
         self._scrim.dialog = self
         self.setWindowFlags(Qt.WindowType.Widget)
+        self.setObjectName("inside")  # the scrim paints its background
         self.setAutoFillBackground(False)
         self.theme, self.icons = theme, icons
         self.setWindowTitle(title)

@@ -363,6 +363,7 @@ class Table(QTreeView, Generic[T]):
         self.selection = Selection(rows, rows.key_of, self) if checks else None
         self._hover = QModelIndex()
         self._by_keyboard = False
+        self.setProperty("kind", "plain")
         self.setModel(rows)
         self.setHeader(TableHead(theme, icons, self, right=lambda n: columns[n].right, selection=self.selection))
         self.header().setSortIndicator(0, Qt.SortOrder.AscendingOrder)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import QStringListModel, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QCompleter,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
@@ -21,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from desktop.ui.kit.buttons import Button, CheckBox, Link
 from desktop.ui.kit.cards import CodeWell, Field, IconLabel, Label
+from desktop.ui.kit.completer import Completer
 from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
@@ -136,10 +135,7 @@ class RunDialog(Dialog):
         theme, icons = self.theme, self.icons
         self.image = Field(theme, icons, tr("an image, such as debian:trixie"))
         self.image.setAccessibleName(tr("Image"))
-        completer = QCompleter(QStringListModel(images, self), self)
-        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        self.image.setCompleter(completer)
+        self.image.setCompleter(Completer(images, self))
         self.name = Field(theme, icons, tr("generated, if empty"))
         self.name.setAccessibleName(tr("Name"))
         self.command = Field(theme, icons, tr("the image's default, if empty"))

@@ -331,6 +331,7 @@ class LayerList(QListView):
 
     def __init__(self, theme: Theme, icons: Icons, model: LayerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setProperty("kind", "plain")
         self.setModel(model)
         self.setItemDelegate(_LayerDelegate(theme, icons, model, self))
         self.setAccessibleName(tr("Layers"))

@@ -208,6 +208,7 @@ class Palette(QWidget):
         self.view.setModel(self._model)
         self.view.setItemDelegate(_EntryDelegate(theme, icons, self))
         self.view.setAccessibleName(tr("What was found"))
+        self.view.setProperty("kind", "plain")
         self.view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.view.setMouseTracking(True)
         self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -236,6 +236,7 @@ class Sidebar(QFrame):
         row.addStretch(1)
         column.addWidget(head)
         self.view = _PagesView()
+        self.view.setProperty("kind", "plain")
         self.view.setModel(self.model)
         self.view.setItemDelegate(_PageDelegate(theme, icons, self.model, self.view))
         self.view.setAccessibleName(tr("Pages"))
