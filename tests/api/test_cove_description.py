@@ -13,6 +13,7 @@ import yaml
 from tests.api.conftest import Running, read_all
 from tests.support.description import DESCRIPTION, conforms, object_schemas
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from vmagent.api.buildkit import BuildKitWire, connect
 from vmagent.api.router import Router
 from vmagent.api.routes import add_all
@@ -64,13 +65,30 @@ def test_the_timeline_has_its_described_shape_in_every_state(own_engine: NativeE
 
     os.kill(own_engine.pid_of("cove-engine"), signal.SIGKILL)
     own_engine.wait_until_answering()
-    assert timeline() == dict.fromkeys(running, None) | {"layers": 1, "pid": running["pid"]}
+    assert timeline() == dict.fromkeys(running, None) | {"layers": 1, "pid": running["pid"], "ended_by": ""}
 
+    docker("kill", "one")
+    assert timeline()["ended_by"] == "user"
     docker("rm", "-f", "one")
     docker("run", "--name", "one", "busybox:latest", "true")
     ended = timeline()
     assert None not in ended.values()
-    assert ended["pid"] == 0
+    assert (ended["pid"], ended["ended_by"]) == (0, "")
+
+
+def test_the_timeline_tells_a_stop_with_the_engine_from_an_end_of_its_own(own_engine: NativeEngine) -> None:
+    own_engine.docker("run", "-d", "--name", "long", "busybox:latest", "sleep", "1000")
+    own_engine.docker("run", "--name", "short", "busybox:latest", "false", check=False)
+    assert own_engine.process is not None
+    own_engine.process.terminate()
+    own_engine.process.wait(HANG_S)
+    own_engine.start()
+    with own_engine.client() as client:
+        assert client.timeline("long")["ended_by"] == "engine"
+        assert client.timeline("short")["ended_by"] == ""
+        client.start("long")
+        assert client.timeline("long")["ended_by"] == ""
+    own_engine.docker("rm", "-f", "long", "short")
 
 
 def test_errors_have_their_described_shape(engine: NativeEngine) -> None:

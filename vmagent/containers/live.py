@@ -146,6 +146,7 @@ class Timeline(NamedTuple):
     start_ms: float | None  # the whole start, until execve of the command
     layers: int  # of the image
     pid: int  # of the first process, in the engine's pid namespace; 0: it does not run
+    ended_by: str  # "user": stopped or killed through the API; "engine": with the engine; "": by itself, or it runs
 
 
 class Live:
@@ -219,6 +220,7 @@ class Live:
             start_ms=steps[3],
             layers=self.record.layers,
             pid=state.pid if state.running else 0,
+            ended_by=state.ended_by,
         )
 
     @property

@@ -108,12 +108,20 @@ class State:
     finished_ns: int = 0
     restart_count: int = 0
     stopped_by_hand: bool = False  # through the API: restart policies do not apply until the next start
+    stopped_with_engine: bool = False  # by the engine's own orderly end, or with its machine; until the next start
     health: str = ""  # the health status that the current run's checks have come to; "" before that
 
     @property
     def running(self) -> bool:
         """A process exists (paused counts)."""
         return self.status in (Status.RUNNING, Status.PAUSED)
+
+    @property
+    def ended_by(self) -> str:
+        """Who ended the last run: "user", "engine", or "" if it ended by itself, runs, or never ran."""
+        if self.status is not Status.EXITED:
+            return ""
+        return "engine" if self.stopped_with_engine else "user" if self.stopped_by_hand else ""
 
     def move(self, event: Event) -> None:
         """Change the status by `event`. Raises Conflict if `event` is not allowed in this status."""

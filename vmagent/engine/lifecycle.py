@@ -101,7 +101,7 @@ class Lifecycle:
         """Start the container; the caller holds the lock. On failure, record the error and apply --rm, then raise."""
         record, state = live.record, live.record.state
         state.run += 1
-        state.error, state.oom_killed = "", False
+        state.error, state.oom_killed, state.stopped_with_engine = "", False, False
         try:
             spawned = await self._launcher.launch(live)
         except Exception as e:
@@ -458,6 +458,7 @@ class Lifecycle:
     async def _stop_for_shutdown(self, live: Live, limit_s: float) -> None:
         record = live.record
         run = record.state.run
+        record.state.stopped_with_engine = True  # before the signal: the exit saves the state
         await self._send(live, signal_number(record.config.get("StopSignal") or "SIGTERM"), wake=True)
         own_limit_s = self._stop_limit(record, None)
         if not await self._over(live, run, limit_s if own_limit_s is None else own_limit_s):
@@ -471,5 +472,5 @@ class Lifecycle:
         """
         state = live.record.state
         state.pid, state.exit_code, state.finished_ns = 0, 255, now_ns()
-        state.status = Status.EXITED
+        state.status, state.stopped_with_engine = Status.EXITED, True
         self._states.note(live.record)
