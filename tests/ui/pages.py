@@ -384,6 +384,11 @@ class ContainersPage:
     def filter_text(self) -> str:
         return self._page.search.text()
 
+    def count_of(self, segment: str) -> int:
+        """The count beside a segment's name."""
+        shown = button(self._page.segments, segment)
+        return int(getattr(shown, "count", None) or 0)
+
     @property
     def segment(self) -> str:
         """The chosen segment."""
@@ -521,6 +526,12 @@ class ContainerPage:
     def why(self) -> str:
         card = self._page.logs.why
         return card.title.text() if card.isVisible() else ""
+
+    @property
+    def explanation(self) -> str:
+        """The sentence under the title of the card."""
+        card = self._page.logs.why
+        return card.sentence.text() if card.isVisible() else ""
 
     def type(self, text: str) -> None:
         self._hands.click(self._page.terminal.view)

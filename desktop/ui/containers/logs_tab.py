@@ -19,7 +19,7 @@ from desktop.ui.kit.glyphs import StateGlyph
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.words import ago, clock, counted, duration, memory, tr
+from desktop.ui.kit.words import ago, clock, counted, duration, memory, plain_error, sentence, tr
 
 
 class WhyCard(Card):
@@ -30,7 +30,8 @@ class WhyCard(Card):
         row = QHBoxLayout(self)
         row.setContentsMargins(24, 14, 16, 14)
         row.setSpacing(14)
-        row.addWidget(StateGlyph(theme, State.PROBLEM, 14))
+        self.glyph = StateGlyph(theme, State.PROBLEM, 14)
+        row.addWidget(self.glyph)
         column = QVBoxLayout()
         column.setSpacing(4)
         self.title = Label(theme, "", "heading")
@@ -41,13 +42,25 @@ class WhyCard(Card):
         row.addLayout(column, 1)
 
     def tell(self, container: Container) -> None:
-        """Say why `container` ended, from its exit status (128 + n: killed by signal n) and the OOM flag."""
+        """Say why `container` ended or is a problem, from its exit status (128 + n: killed by signal n), the OOM flag,
+        who stopped it, and its health check."""
         code, name = container.exit_code, container.title
+        self.set_edge("stop" if container.ended_by else "bad")
+        self.glyph.set_state(State.STOPPED if container.ended_by else State.PROBLEM)
+        if container.is_running:
+            self._tell_running(container)
+            return
         ran = ""
         if container.started_s and container.finished_s:
             ran = tr("It ran for {time}.", time=duration(container.finished_s - container.started_s))
         if container.error:
-            title, why = tr("{name} could not start", name=name), container.error
+            title, why = tr("{name} could not start", name=name), sentence(plain_error(container.error))
+        elif container.ended_by:
+            title = tr("{name} was stopped", name=name)
+            why = tr(
+                "It was killed (SIGKILL, exit status 137): at once on request, or because it ignored the signal to "
+                "stop until its time was over."
+            )
         elif container.oom_killed:
             title = tr("{name} ran out of memory", name=name)
             limit = memory(container.memory_limit) if container.memory_limit else tr("the machine's memory")
@@ -74,6 +87,22 @@ class WhyCard(Card):
             why = tr("The program itself returned this status; its last lines are below.")
         self.title.setText(title)
         self.sentence.setText(" ".join(part for part in (why, ran) if part))
+
+    def _tell_running(self, container: Container) -> None:
+        """An unhealthy container, or one that is restarted again and again."""
+        if container.is_crash_loop:
+            self.title.setText(tr("{name} ends again and again", name=container.title))
+            why = tr(
+                "It was restarted {n} times; its last exit status was {code}. Its last lines are below.",
+                n=container.restart_count,
+                code=container.exit_code,
+            )
+        else:
+            self.title.setText(tr("{name}'s health check fails", name=container.title))
+            why = counted(container.health_failures, "It failed {n} time in a row.", "It failed {n} times in a row.")
+            if container.health_output:
+                why = tr("{times} It said: {output}", times=why, output=container.health_output)
+        self.sentence.setText(why)
 
 
 class LogsTab(QWidget):
@@ -186,7 +215,8 @@ class LogsTab(QWidget):
         """Show the log of `container`, which may be the one already shown with new facts."""
         was = self._container
         self._container = container
-        bad = container.state is State.PROBLEM and not container.is_running and not container.lost
+        forced = container.ended_by == "user" and container.exit_code == 137 and not container.is_running
+        bad = (container.state is State.PROBLEM or forced) and not container.lost
         self._why_room.setVisible(bad)
         if bad:
             self.why.tell(container)

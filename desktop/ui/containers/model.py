@@ -148,7 +148,8 @@ class ContainerModel(QAbstractItemModel):
                 fresh[container.id] = container
                 continue
             if container.doing is None and row.container.doing is not None:
-                container = replace(container, doing=row.container.doing)
+                doing, since = row.container.doing, row.container.doing_since_s
+                container = replace(container, doing=doing, doing_since_s=since)
             changes.append((row, container))
         self._change(changes)
         self._insert([Row(container, container.haystack) for container in fresh.values()])
@@ -195,7 +196,8 @@ class ContainerModel(QAbstractItemModel):
     def ask(self, container_id: str, doing: Doing | None) -> None:
         """Show the requested action of a container; None once the engine has replied."""
         if row := self._row_of.get(container_id):
-            self._change([(row, replace(row.container, doing=doing))])
+            since = time.time() if doing is not None else 0.0
+            self._change([(row, replace(row.container, doing=doing, doing_since_s=since))])
 
     # what others look up ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from PySide6.QtCore import QLineF, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QFontMetrics, QLinearGradient, QPainter, QPen, QPixmap, QPolygonF
 
 from desktop.ui.containers.model import Column, Group, Row
+from desktop.ui.feed.facts import Doing
 from desktop.ui.kit.buttons import paint_check
 from desktop.ui.kit.cards import chip_width, paint_chip
 from desktop.ui.kit.elide import fit_image
@@ -64,14 +65,16 @@ def actions_of(row: Row) -> tuple[tuple[str, str, str], ...]:
     container = row.container
     if container.lost:
         return ()
-    if container.status == "paused":
+    if container.doing in (Doing.STOPPING, Doing.RESTARTING) and container.is_running:
+        first = ("kill", "lightning-slash", tr("Kill now"))
+    elif container.status == "paused":
         first = ("resume", "play", tr("Resume"))
     elif container.is_running:
         first = ("stop", "stop", tr("Stop"))
     else:
         first = ("start", "play", tr("Start"))
     items = [first]
-    if container.is_running:
+    if container.is_running and container.doing is None:
         items.append(("restart", "arrow-clockwise", tr("Restart")))
     items.append(("logs", "article", tr("Logs")))
     if container.status == "running":
@@ -91,7 +94,9 @@ class RowPainter:
         theme.changed.connect(self._kept.clear)
 
     def painted(self, node: Group | Row, look: Look, columns: tuple[int, ...], ratio: float) -> Painted:
-        since = node.container.since(time.time()) if isinstance(node, Row) else ""
+        since = ""
+        if isinstance(node, Row):  # both texts count on by themselves
+            since = f"{node.container.since(time.time())}\n{node.container.note}"
         key = (id(node), node.version, look, columns, ratio, since)
         if (found := self._kept.get(key)) is not None:
             return found
@@ -110,7 +115,7 @@ class RowPainter:
         if isinstance(node, Group):
             self._group(painter, node, look, columns, places)
         else:
-            self._row(painter, node, look, columns, since, places)
+            self._row(painter, node, look, columns, since.split("\n")[0], places)
         if look.focused:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(self._theme.colour("focus"), 2))

@@ -6,6 +6,7 @@ This module sends no requests: workers build the values, models hold them, widge
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,8 +14,10 @@ from typing import Any
 
 from desktop.ui.kit.states import State
 from desktop.ui.kit.steps import BootStep
-from desktop.ui.kit.words import ago, from_rfc3339, memory, span, tr
+from desktop.ui.kit.words import ago, counted, from_rfc3339, memory, plain_error, span, tr
 
+LOOP_RESTARTS = 3  # so many restarts, with less than
+LOOP_QUIET_S = 10.0  # seconds of running since the last one, are a crash loop
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 
@@ -89,7 +92,12 @@ class Container:
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
+    ended_by: str = ""  # "user": stopped or killed on request; "engine": with the engine; "": by itself, or not known
+    restart_count: int = 0
     health: str = ""
+    health_failures: int = 0  # of the last checks in a row
+    health_output: str = ""  # of the last failed check
+    probe: str = ""  # the health check's command, as events show it
     created_s: float = 0.0
     started_s: float | None = None
     finished_s: float | None = None
@@ -104,6 +112,7 @@ class Container:
     networks: tuple[Attachment, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     doing: Doing | None = None
+    doing_since_s: float = 0.0
     lost: bool = False  # contact to the engine is lost: the other fields hold the last known values
 
     @property
@@ -124,16 +133,31 @@ class Container:
         return self.exit_code in (130, 143)
 
     @property
+    def is_crash_loop(self) -> bool:
+        """It was restarted again and again, and has not run for long since."""
+        if self.restart_count < LOOP_RESTARTS or self.doing:
+            return False
+        if self.status == "restarting":
+            return True
+        return self.status == "running" and time.time() - (self.started_s or 0.0) < LOOP_QUIET_S
+
+    @property
     def state(self) -> State:
         if self.lost and (self.is_running or self.doing):
             return State.UNKNOWN
+        if self.is_crash_loop:
+            return State.PROBLEM
         if self.doing or self.status in ("restarting", "removing") or self.health == "starting":
             return State.WORKING
         if self.status == "running":
             return State.PROBLEM if self.health == "unhealthy" else State.RUNNING
         if self.status == "paused":
             return State.PAUSED
-        if self.status == "dead" or self.oom_killed or self.error:
+        if self.status == "dead" or self.error:
+            return State.PROBLEM
+        if self.ended_by:
+            return State.STOPPED
+        if self.oom_killed:
             return State.PROBLEM
         if self.exit_code and not self.stopped_by_signal:
             return State.PROBLEM
@@ -148,6 +172,8 @@ class Container:
             return tr("Restarting") if self.status == "restarting" else tr("Starting")
         if self.state is State.STOPPED and self.status == "created":
             return tr("Not started")
+        if self.state is State.STOPPED and self.ended_by:
+            return tr("Stopped")
         if self.state in (State.STOPPED, State.PROBLEM) and self.status == "exited":
             return tr("Exited {code}", code=self.exit_code)
         return self.state.word
@@ -159,7 +185,16 @@ class Container:
         if state is State.UNKNOWN:
             return tr("Unknown, was running") if not self.doing else tr("Unknown, was changing")
         if self.doing:
-            return tr(self.doing.value)
+            passed = time.time() - self.doing_since_s if self.doing_since_s else 0.0
+            word = tr(self.doing.value)
+            return tr("{doing}, {time}", doing=word, time=span(passed)) if passed >= 1 else word
+        if self.is_crash_loop:
+            return counted(
+                self.restart_count,
+                "Restarted {n} time, last exit status {code}",
+                "Restarted {n} times, last exit status {code}",
+                code=self.exit_code,
+            )
         if state is State.WORKING:
             return tr("Waiting for its health check") if self.health == "starting" else tr("Restarting")
         if state is State.PAUSED:
@@ -168,6 +203,8 @@ class Container:
             return tr("Its health check fails") if state is State.PROBLEM else ""
         if self.status == "created":
             return tr("Could not start") if self.error else tr("Not started yet")
+        if state is State.STOPPED and self.ended_by:
+            return self._how_it_was_stopped
         if self.oom_killed:
             if self.memory_limit:
                 return tr(
@@ -175,10 +212,18 @@ class Container:
                 )
             return tr("Exited {code}, out of memory", code=self.exit_code)
         if self.error:
-            return tr("Exited {code}, {error}", code=self.exit_code, error=self.error.splitlines()[0])
+            return tr("Exited {code}, {error}", code=self.exit_code, error=plain_error(self.error).splitlines()[0])
         if self.stopped_by_signal:
             return tr("Stopped by signal {n}", n=self.exit_code - 128)
         return tr("Exited {code}", code=self.exit_code)
+
+    @property
+    def _how_it_was_stopped(self) -> str:
+        if self.ended_by == "engine":
+            return tr("Stopped with the engine")
+        if self.exit_code == 137:
+            return tr("Stopped, by force")
+        return tr("Stopped")
 
     def since(self, now_s: float) -> str:
         """The last column: how long the container has run, or how long ago it ended."""
@@ -239,7 +284,11 @@ class Container:
             exit_code=int(state.get("ExitCode") or 0),
             oom_killed=bool(state.get("OOMKilled")),
             error=str(state.get("Error") or ""),
+            restart_count=int(data.get("RestartCount") or 0),
             health=str((state.get("Health") or {}).get("Status") or "").replace("none", ""),
+            health_failures=int((state.get("Health") or {}).get("FailingStreak") or 0),
+            health_output=_last_failure((state.get("Health") or {}).get("Log") or ()),
+            probe=_probe((config.get("Healthcheck") or {}).get("Test") or ()),
             created_s=from_rfc3339(str(data.get("Created", ""))) or 0.0,
             started_s=from_rfc3339(str(state.get("StartedAt", ""))),
             finished_s=from_rfc3339(str(state.get("FinishedAt", ""))),
@@ -254,6 +303,23 @@ class Container:
             networks=attachments(network.get("Networks") or {}),
             labels=dict(config.get("Labels") or {}),
         )
+
+
+def _last_failure(log: Sequence[Mapping[str, Any]]) -> str:
+    """What the last failed check printed, with its exit status."""
+    failed = [entry for entry in log if entry.get("ExitCode")]
+    if not failed:
+        return ""
+    output = str(failed[-1].get("Output") or "").strip()
+    return tr("{output} (exit status {code})", output=output, code=failed[-1]["ExitCode"]).strip()
+
+
+def _probe(test: Sequence[str]) -> str:
+    """A health check's command as the events of its execs show it."""
+    kind, words = (test[0], list(test[1:])) if test else ("", [])
+    if kind == "CMD-SHELL":
+        words = ["/bin/sh", "-c", *words]
+    return " ".join(words) if kind in ("CMD", "CMD-SHELL") else ""
 
 
 def ports_of_list(entries: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:

@@ -124,6 +124,7 @@ class EngineSession(QObject):
         self._poke = threading.Event()
         self._stream_lock = threading.Lock()
         self._stream: JsonStream | None = None
+        self._has_timeline = True
         self._contact = 0  # counts the contacts; changed by the watcher only
         self._refresher = Refresher(self._read, self._on_unread)
         self._meter = Meter(self.client, self.measured.emit)
@@ -234,6 +235,7 @@ class EngineSession(QObject):
             info = self.client.info()
             self._contact += 1
             self._meter.expect_stream()
+            self._has_timeline = True
             self._set_facts(
                 EngineFacts(
                     phase=EnginePhase.RUNNING,
@@ -284,13 +286,27 @@ class EngineSession(QObject):
             if (collection := self._collections.get(key)) is not None:
                 self._publish(_Listed(collection, collection.read(self.client)), contact)
             else:
-                self._publish(_Found(Container.from_inspect(self.client.inspect(key))), contact)
+                self._publish(_Found(self._inspect(key)), contact)
         except ApiError as e:
             if e.status != 404 or key in self._collections:
                 raise
             self._publish(_Gone(key), contact)
         except (KeyError, ValueError, TypeError, AttributeError) as e:
             raise ProtocolError(f"the engine's answer has another shape than it should: {e!r}") from e
+
+    def _inspect(self, container_id: str) -> Container:
+        """The container, and who ended it, if it looks as if it had failed. Raises the client's errors."""
+        container = Container.from_inspect(self.client.inspect(container_id))
+        if container.status != "exited" or not container.exit_code or not self._has_timeline:
+            return container
+        try:
+            told = self.client.timeline(container_id)
+        except ApiError as e:
+            if e.status != 404:
+                raise
+            self._has_timeline = False  # not Cove's engine
+            return container
+        return replace(container, ended_by=str(told.get("ended_by", "")))
 
     def _on_unread(self, key: str, error: Exception, attempts: int) -> None:
         # A failed connection is published only at its second attempt: if contact is lost, the watcher publishes that
@@ -395,7 +411,7 @@ class EngineSession(QObject):
             if verb == "delete":
                 return None
             try:
-                return Container.from_inspect(client.inspect(container_id))
+                return self._inspect(container_id)
             except ApiError as e:
                 if e.status == 404:  # `--rm` deleted it at its end
                     return None

@@ -132,6 +132,14 @@ def from_rfc3339(text: str) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+_INNER_PARTS = (
+    "failed to create task for container: ",
+    "failed to create shim task: ",
+    "OCI runtime create failed: ",
+    "runc create failed: ",
+    "unable to start container process: ",
+    "error during container init: ",
+)
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -148,6 +156,13 @@ def sentence(text: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+
+
+def plain_error(text: str) -> str:
+    """An engine's message without the chain of inner parts that it came through, which mean nothing to the user."""
+    for part in _INNER_PARTS:
+        text = text.removeprefix(part)
+    return text
 
 
 def short_id(full: str) -> str:
