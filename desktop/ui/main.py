@@ -31,8 +31,7 @@ def main(argv: Sequence[str]) -> int:
 
     from desktop.context import ContextError, resolve
     from desktop.paths import host_paths
-    from desktop.ui.kit.theme import Theme
-    from desktop.ui.shell.app import Cove
+    from desktop.ui.shell.app import Cove, kept_theme
     from desktop.ui.shell.application import Application
     from desktop.ui.shell.single import SingleWindow, hand_over
 
@@ -51,9 +50,9 @@ def main(argv: Sequence[str]) -> int:
     if hand_over(paths, str(context.endpoint), wish):
         return 0
     single = SingleWindow(paths, str(context.endpoint))
-    theme = Theme(options.theme)
-    theme.apply(app)
     settings = QSettings(str(paths.home / "window.ini"), QSettings.Format.IniFormat)
+    theme = kept_theme(settings, options.theme)
+    theme.apply(app)
     cove = Cove(app, theme, context, paths, settings)
     single.wished.connect(cove.on_wish)
     signal.signal(signal.SIGINT, lambda *_: app.quit())

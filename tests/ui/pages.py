@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from PySide6.QtCore import QModelIndex, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QTabBar, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPlainTextEdit, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
@@ -22,6 +22,7 @@ from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.page import Page
+from desktop.ui.kit.toasts import Toast
 from desktop.ui.networks.page import NetworksPage as NetworksView
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.page import RunPage as RunView
@@ -87,6 +88,24 @@ class Window:
     def banner(self) -> str:
         page = made(self._cove, ContainersView)
         return page.banner.title.text() if page.banner.isVisible() else ""
+
+    @property
+    def banner_sentence(self) -> str:
+        return made(self._cove, ContainersView).banner.sentence.text()
+
+    @property
+    def right_edge(self) -> int:
+        """The window's right edge on the screen."""
+        return self._cove.window.mapToGlobal(QPoint(self._cove.window.width(), 0)).x()
+
+    @property
+    def is_focus_in_a_message(self) -> bool:
+        focused = self._cove.window.focusWidget()
+        return focused is not None and any(t.isAncestorOf(focused) for t in self._cove.window.findChildren(Toast))
+
+    def dialog_texts(self) -> list[str]:
+        """The texts to copy in the open dialog."""
+        return [text.toPlainText() for text in self.dialog().findChildren(QPlainTextEdit)]
 
     @property
     def page(self) -> str:
@@ -373,6 +392,14 @@ class ContainersPage:
     def bulk_text(self) -> str:
         bulk = self._page.bulk
         return bulk.count.text() if bulk is not None and bulk.isVisible() else ""
+
+    @property
+    def has_focus(self) -> bool:
+        return self._table.hasFocus()
+
+    def is_in_sight(self, name: str) -> bool:
+        index = next(i for i in indexes(self._table.filter) if i.data() == name)
+        return self._table.visualRect(index).intersects(self._table.viewport().rect())
 
     def bar_offers(self) -> set[str]:
         """The enabled actions of the bar for selected rows."""

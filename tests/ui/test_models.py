@@ -231,7 +231,7 @@ def test_images_pages_layers_and_activity_keep_qts_rules(
     layers.take([PullProgress("bbbb", "Extracting", 20, 20, True), PullProgress("bbbb", "Pull complete", 0, 0, True)])
     assert layers.fraction == (20, 20)
     assert [str(i.data()) for i in indexes(layers)] == ["1 layers already here", "bbbb, Done"]
-    activity = ActivityModel(lambda container_id: "web")
+    activity = ActivityModel(lambda container_id: "web", lambda container_id: "")
     keeps_rules(activity)
     joined = Happening(
         at_s=1, kind="network", action="connect", object_id="n", name="bridge", attributes={"container": "c"}

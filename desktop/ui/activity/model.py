@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import (
@@ -19,6 +19,7 @@ from desktop.ui.feed.facts import Happening
 from desktop.ui.kit.words import ago, clock_ms, short_id, tr
 
 KEPT = 5_000
+DECIDE_MS = 1_000
 
 
 Index = QModelIndex | QPersistentModelIndex
@@ -97,9 +98,18 @@ def tone(happening: Happening) -> str:
 class ActivityModel(QAbstractListModel):
     """The last 5,000 events, newest first."""
 
-    def __init__(self, name_of: Callable[[str], str], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        name_of: Callable[[str], str],
+        probe_of: Callable[[str], str | None],
+        parent: QObject | None = None,
+    ) -> None:
+        """`name_of(id)` is a container's name; `probe_of(id)` the command of its health check, empty without
+        one, None as long as that is not known."""
         super().__init__(parent)
-        self._name_of = name_of
+        self._name_of, self._probe_of = name_of, probe_of
+        self._known_probes: dict[str, str] = {}
+        self._probes: set[str] = set()  # execs of health checks that have not ended yet
         self._all: deque[Happening] = deque(maxlen=KEPT)
         self._shown: list[Happening] = []
         self._kind, self._text = "", ""
@@ -108,15 +118,65 @@ class ActivityModel(QAbstractListModel):
         self._frame.setSingleShot(True)
         self._frame.setInterval(16)
         self._frame.timeout.connect(self._flush)
+        self._undecided: list[Happening] = []
+        self._later = QTimer(self)  # by then a new container has been inspected
+        self._later.setSingleShot(True)
+        self._later.setInterval(DECIDE_MS)
+        self._later.timeout.connect(self._decide)
+
+    def add_past(self, happenings: Iterable[Happening], probes: Mapping[str, str]) -> None:
+        """Add what happened before everything that is here, oldest first. What is here already is left out.
+
+        `probes` are the commands of health checks, by the container's id.
+        """
+        self._known_probes = dict(probes)
+        known = {(h.at_s, h.object_id, h.action) for h in (*self._all, *self._waiting)}
+        past = [h for h in happenings if (h.at_s, h.object_id, h.action) not in known and not self._is_noise(h)]
+        past = past[len(self._all) + len(self._waiting) - KEPT :] if len(self._all) + len(past) > KEPT else past
+        self._all.extend(reversed(past))
+        shown = [h for h in reversed(past) if self._accepts(h)]
+        if shown:
+            self.beginInsertRows(QModelIndex(), len(self._shown), len(self._shown) + len(shown) - 1)
+            self._shown += shown
+            self.endInsertRows()
+
+    def _is_noise(self, happening: Happening) -> bool:
+        """Whether it is one of the execs of a health check: three events each, every few seconds. Its result, when it
+        changes, is an event of its own."""
+        action, _, command = happening.action.partition(": ")
+        exec_id = happening.attributes.get("execID", "")
+        if action in ("exec_create", "exec_start"):
+            probe = self._probe_of(happening.object_id) or self._known_probes.get(happening.object_id, "")
+            if command and command == probe:
+                self._probes.add(exec_id)
+                return True
+        elif action == "exec_die" and exec_id in self._probes:
+            self._probes.discard(exec_id)
+            return True
+        return False
 
     def add(self, happenings: Iterable[Happening]) -> None:
+        """Add what has just happened, in order."""
         for happening in happenings:
+            if happening.action.startswith("exec_") and self._probe_of(happening.object_id) is None:
+                self._undecided.append(happening)
+                continue
+            if self._is_noise(happening):
+                continue
             if happening.kind == "network" and (container := happening.attributes.get("container")):
                 named = {**happening.attributes, "container": self._name_of(container)}
                 happening = replace(happening, attributes=named)
             self._waiting.append(happening)
-        if not self._frame.isActive():
+        if self._undecided and not self._later.isActive():
+            self._later.start()
+        if self._waiting and not self._frame.isActive():
             self._frame.start()
+
+    def _decide(self) -> None:
+        """Add the execs of containers that were not known yet; those that are still unknown are shown."""
+        waiting, self._undecided = self._undecided, []
+        self._waiting += [happening for happening in waiting if not self._is_noise(happening)]
+        self._flush()
 
     def _flush(self) -> None:
         fresh, self._waiting = self._waiting, []

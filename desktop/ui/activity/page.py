@@ -108,7 +108,7 @@ class ActivityPage(ListPage):
             desk.theme,
             desk.icons,
             tr("Nothing has happened yet"),
-            tr("What the engine does from now on is listed here."),
+            tr("What the engine does is listed here."),
         )
         self.build(card, self.view, empty)
         self.view.activated.connect(self._on_activated)
@@ -126,9 +126,7 @@ class ActivityPage(ListPage):
 
     def summarize(self) -> str:
         total = self._model.total
-        return (
-            counted(total, "{n} event since the window opened", "{n} events since the window opened") if total else ""
-        )
+        return counted(total, "{n} event, newest first", "{n} events, newest first") if total else ""
 
     def _on_activated(self, index: QModelIndex) -> None:
         happening = index.data(HappeningRole)

@@ -211,6 +211,12 @@ class LogsTab(QWidget):
             action.triggered.connect(lambda _=False, b=by: self.view.next_hit(b))
             self.addAction(action)
 
+        clear = QAction(self.search)
+        clear.setShortcut(QKeySequence(Qt.Key.Key_Escape))
+        clear.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        clear.triggered.connect(self.search.clear)
+        self.search.addAction(clear)
+
     def show_container(self, container: Container) -> None:
         """Show the log of `container`, which may be the one already shown with new facts."""
         was = self._container

@@ -318,6 +318,11 @@ class ContainerTable(QTreeView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         self._by_keyboard = True
+        if event.key() == Qt.Key.Key_F10 and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            place = self.visualRect(self.currentIndex()).center()
+            where = self.viewport().mapToGlobal(place)
+            self.contextMenuEvent(QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, where))
+            return
         node = self.current()
         key, alt = event.key(), bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(node, Row):

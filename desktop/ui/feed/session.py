@@ -22,10 +22,11 @@ from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineCl
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase, Happening, Image
 from desktop.ui.feed.inventory import Inventory
+from desktop.ui.feed.pulse import Pulse
 from desktop.ui.feed.refresher import Refresher
 from desktop.ui.feed.usage import Meter
 from desktop.ui.feed.workers import Workers
-from desktop.ui.kit.words import tr
+from desktop.ui.kit.words import clock, tr
 
 T = TypeVar("T")
 BATCH_S = 0.012
@@ -68,6 +69,14 @@ class _Gone:
 class _Unread:
     key: str
     error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What happened before, oldest first, and the health checks' commands of containers in it, by id."""
+
+    happenings: list[Happening]
+    probes: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -128,6 +137,9 @@ class EngineSession(QObject):
         self._contact = 0  # counts the contacts; changed by the watcher only
         self._refresher = Refresher(self._read, self._on_unread)
         self._meter = Meter(self.client, self.measured.emit)
+        self._pulse = Pulse(endpoint, self._on_silence)
+        self._silent_since_s: float | None = None
+        self._is_watched = False
         self._inventory = Inventory()  # on the GUI thread
         self._collections: dict[str, Collection[Any]] = {}
         self._images = self.add(
@@ -157,6 +169,7 @@ class EngineSession(QObject):
         for number in range(READERS):
             self.workers.lasting(f"reader-{number}", self._refresher.run)
         self.workers.lasting("meter", self._meter.run)
+        self.workers.lasting("pulse", self._pulse.run)
 
     def add(self, collection: Collection[T]) -> Collection[T]:
         """Read `collection` at each contact and after its events. Call it before `open`."""
@@ -185,6 +198,19 @@ class EngineSession(QObject):
         self._poke.set()
         self._refresher.close()
         self._meter.close()
+        self._pulse.close()
+        with self._stream_lock:
+            if self._stream is not None:
+                self._stream.close()
+
+    def watch(self, on: bool) -> None:
+        """Whether somebody looks at the engine: then its silence is noticed within a few seconds."""
+        self._is_watched = on
+        self._pulse.watch(on and self.now.phase is EnginePhase.RUNNING)
+
+    def _on_silence(self, since_s: float) -> None:
+        """In the pulse's thread: the engine does not answer any more. End the contact; the watcher seeks a new one."""
+        self._silent_since_s = since_s
         with self._stream_lock:
             if self._stream is not None:
                 self._stream.close()
@@ -192,6 +218,20 @@ class EngineSession(QObject):
     def measure(self, ids: Iterable[str]) -> None:
         """Measure the usage of these containers from now on; none stops the meter."""
         self._meter.want(ids)
+
+    def past(self, hours: float) -> Past:
+        """What happened in the last `hours`, as far as the engine remembers. Blocks; raises the client's errors."""
+        now = time.time()
+        with self.client.events(since=now - hours * 3600, until=now) as stream:
+            happenings = [Happening.from_event(event) for event in stream]
+        probes: dict[str, str] = {}
+        for container_id in {h.object_id for h in happenings if h.action.startswith("exec_create")}:
+            try:
+                probes[container_id] = Container.from_inspect(self.client.inspect(container_id)).probe
+            except ApiError as e:
+                if e.status != 404:
+                    raise
+        return Past(happenings, probes)
 
     # the watcher -----------------------------------------------------------------------------------------------------
 
@@ -213,6 +253,8 @@ class EngineSession(QObject):
                 return
             if self.now.phase is EnginePhase.RUNNING:
                 failures, told_lost = 0, False
+            if self._silent_since_s is not None:
+                problem = tr("no answer since {time}", time=clock(self._silent_since_s))
             if not told_lost:
                 phase = EnginePhase.LOST if seen_once else EnginePhase.STOPPED
                 self._set_facts(replace(self.now, phase=phase, problem=problem, since_s=time.time()))
@@ -249,6 +291,8 @@ class EngineSession(QObject):
                 )
             )
             self._publish(_Loaded(containers))
+            self._silent_since_s = None
+            self._pulse.watch(self._is_watched)
             for key in self._collections:
                 self._refresher.want(key)
             # The list lacks times and reasons of an end. Inspect each container later, after those that events name.

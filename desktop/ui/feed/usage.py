@@ -1,6 +1,7 @@
-"""The usage of the visible containers, once a second, from the engine's stream of usage.
+"""The usage of the running containers, once a second while one of them is visible, from the engine's stream of usage.
 
-An engine other than Cove's has no such stream; one request per visible container is sent instead. No Qt in here.
+An engine other than Cove's has no such stream; one request per visible container is sent instead, and the usage of the
+others is not known. No Qt in here.
 """
 
 from __future__ import annotations
@@ -109,12 +110,11 @@ class Meter:
 
     def _take(self, sample: Mapping[str, Any]) -> None:
         entries: list[Mapping[str, Any]] = list(sample.get("containers") or ())
-        wanted = set(self._ids)
         found: dict[str, Usage] = {}
         for entry in entries:
             container_id = str(entry.get("id", ""))
             cpu = self._rates.percent(container_id, int(entry.get("cpu_ns") or 0), str(entry.get("read", "")))
-            if cpu is not None and container_id in wanted:
+            if cpu is not None:
                 found[container_id] = Usage(
                     cpu_percent=cpu,
                     memory_bytes=int(entry.get("memory_bytes") or 0),

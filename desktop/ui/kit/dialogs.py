@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QApplication, QDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from desktop.ui.kit.buttons import Button, CheckBox, Kind
 from desktop.ui.kit.cards import Field, Label
@@ -131,8 +132,8 @@ class Dialog(QDialog):
     def _on_finished(self) -> None:
         self._scrim.hide()
         self._scrim.deleteLater()
-        if self._before is not None:
-            self._before.setFocus()
+        if self._before is not None and isValid(self._before) and self._before.isVisible():
+            self._before.setFocus(Qt.FocusReason.OtherFocusReason)
 
 
 class Question(Dialog):

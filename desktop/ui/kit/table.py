@@ -527,6 +527,11 @@ class Table(QTreeView, Generic[T]):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         self._by_keyboard = True
+        if event.key() == Qt.Key.Key_F10 and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            place = self.visualRect(self.currentIndex()).center()
+            where = self.viewport().mapToGlobal(place)
+            self.contextMenuEvent(QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, where))
+            return
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         item = self.current()
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and item is not None:

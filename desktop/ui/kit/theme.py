@@ -93,9 +93,9 @@ class Theme(QObject):
 
     def __init__(self, scheme: Scheme | None = None, zoom: int = 0) -> None:
         super().__init__()
-        self._follows = scheme is None
+        self.chosen = scheme  # None follows the desktop
         self.scheme: Scheme = scheme or self._desktop_scheme()
-        self.zoom = zoom
+        self.zoom = max(-3, min(3, zoom))
         self.tokens: Tokens = SCHEMES[self.scheme]
         self._colours: dict[str, QColor] = {}
         self._pens: dict[tuple[str, float], QPen] = {}
@@ -112,12 +112,12 @@ class Theme(QObject):
         return "dark" if QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark else "light"
 
     def _on_desktop_scheme(self) -> None:
-        if self._follows and (wanted := self._desktop_scheme()) != self.scheme:
+        if self.chosen is None and (wanted := self._desktop_scheme()) != self.scheme:
             self._switch(wanted)
 
     def set_scheme(self, scheme: Scheme | None) -> None:
         """Use `scheme` from now on; None follows the desktop again."""
-        self._follows = scheme is None
+        self.chosen = scheme
         self._switch(scheme or self._desktop_scheme())
 
     def set_zoom(self, zoom: int) -> None:

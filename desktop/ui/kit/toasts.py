@@ -18,6 +18,7 @@ from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 
 SHOWN_MS = 6_000
+PROBLEM_MS = 20_000  # a problem stays longer, and is under the bell afterwards
 MOST = 3
 WIDTH = 288
 SHADOW = 28
@@ -79,22 +80,28 @@ class Toast(QWidget):
         self.setFixedWidth(WIDTH + 2 * SHADOW)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(SHOWN_MS)
-        self._timer.timeout.connect(self.closed)
-        if message.state is not State.PROBLEM:
-            self._timer.start()
+        self._timer.setInterval(PROBLEM_MS if message.state is State.PROBLEM else SHOWN_MS)
+        self._timer.timeout.connect(self._on_time)
+        self._timer.start()
 
     def sizeHint(self) -> QSize:
         width = WIDTH + 2 * SHADOW
         return QSize(width, max(super().sizeHint().height(), self._row.heightForWidth(width)))
 
     def event(self, event: QEvent) -> bool:
-        if self.message.state is not State.PROBLEM:
-            if event.type() == QEvent.Type.Enter:
-                self._timer.stop()
-            elif event.type() == QEvent.Type.Leave:
-                self._timer.start()
+        if event.type() == QEvent.Type.Enter:
+            self._timer.stop()
+        elif event.type() == QEvent.Type.Leave:
+            self._timer.start()
         return super().event(event)
+
+    def _on_time(self) -> None:
+        """Go, unless the keyboard is in it."""
+        focused = self.window().focusWidget()
+        if focused is not None and self.isAncestorOf(focused):
+            self._timer.start()
+        else:
+            self.closed.emit()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
@@ -24,10 +23,9 @@ from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
-from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish
+from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish, is_secret
 
 RESTARTS = ("no", "unless-stopped", "on-failure", "always")
-SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
 
 
 class Choice(QComboBox):
@@ -318,8 +316,8 @@ class RunDialog(Dialog):
             eye.set_icon("eye" if hidden else "eye-slash")
 
         eye.clicked.connect(lambda: hide(worth.echoMode() == QLineEdit.EchoMode.Normal))
-        key.editingFinished.connect(lambda: hide(True) if _is_secret(key.text()) else None)
-        hide(_is_secret(name))
+        key.editingFinished.connect(lambda: hide(True) if is_secret(key.text()) else None)
+        hide(is_secret(name))
         self.environment.add([key, worth, eye], [1, 1, 0])
         if self._ready:
             key.setFocus()
@@ -364,10 +362,8 @@ class RunDialog(Dialog):
         if not self._ready:
             return
         wish = self.wish()
-        masked = [(n, "…" if _is_secret(n) else v) for n, v in wish.environment]
-        shown = replace(wish, environment=masked)
         width = max(40, int(720 / QFontMetrics(self.theme.font("mono")).horizontalAdvance("0")))
-        self.well.set_text(shown.command_lines(width), wish.command_line())
+        self.well.set_text(wish.command_lines(width), wish.command_line())
         for error in self._errors.values():
             error.hide()
 
@@ -388,10 +384,6 @@ def _text(widget: QWidget) -> str:
     if isinstance(widget, QLineEdit):
         return widget.text().strip()
     return widget.currentText() if isinstance(widget, QComboBox) else ""
-
-
-def _is_secret(name: str) -> bool:
-    return any(word in name.upper() for word in SECRET_WORDS)
 
 
 def _with_unit(theme: Theme, field: Field, unit: str) -> QWidget:

@@ -19,6 +19,14 @@ class BadOption(ValueError):
         self.field = field_name
 
 
+SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the name of a variable suggests that its value is not to be shown."""
+    return any(word in name.upper() for word in SECRET_WORDS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortWish:
     host_port: str  # empty: the engine chooses
@@ -113,7 +121,8 @@ class RunWish:
             text = f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}"
             words.append(f"-v {shlex.quote(text)}")
         for name, value in self.environment:
-            words.append(f"-e {shlex.quote(f'{name}={value}')}")
+            # a secret is taken from the environment of whoever runs the command: it is never shown
+            words.append(f"-e {shlex.quote(name if is_secret(name) else f'{name}={value}')}")
         if self.memory:
             words.append(f"--memory {self.memory}m")
         if self.cpus:

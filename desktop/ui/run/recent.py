@@ -7,8 +7,7 @@ from dataclasses import asdict, replace
 
 from PySide6.QtCore import QSettings
 
-from desktop.ui.run.dialog import SECRET_WORDS
-from desktop.ui.run.options import MountWish, PortWish, RunWish
+from desktop.ui.run.options import MountWish, PortWish, RunWish, is_secret
 
 KEPT = 12
 KEY = "runs/recent"
@@ -30,7 +29,7 @@ class RecentRuns:
         return next((wish for wish in self._runs if wish.image in names), None)
 
     def add(self, wish: RunWish) -> None:
-        safe = [(name, value) for name, value in wish.environment if not any(w in name.upper() for w in SECRET_WORDS)]
+        safe = [(name, value) for name, value in wish.environment if not is_secret(name)]
         wish = replace(wish, environment=safe, extra={})
         self._runs = [wish, *(w for w in self._runs if w.image != wish.image)][:KEPT]
         self._settings.setValue(KEY, json.dumps([asdict(w) for w in self._runs]))

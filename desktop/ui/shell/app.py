@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
 from PySide6.QtWidgets import QMenu
@@ -27,6 +27,7 @@ from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Tasks
 from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.tokens import SCHEMES, Scheme
 from desktop.ui.kit.words import ago, short_id, tr
 from desktop.ui.networks import model as networks
 from desktop.ui.run.options import RunWish
@@ -40,6 +41,17 @@ from desktop.ui.shell.parts import Parts
 from desktop.ui.shell.tray import Tray
 from desktop.ui.shell.window import Window
 from desktop.ui.volumes import model as volumes
+
+PAST_H = 24.0  # what the Activity page shows from before the window opened
+LOOK_SCHEME, LOOK_ZOOM = "look/theme", "look/zoom"  # in the window's settings; an empty theme follows the desktop
+
+
+def kept_theme(settings: QSettings, wanted: Scheme | None) -> Theme:
+    """The theme that was chosen last, or `wanted` for this time."""
+    kept = str(settings.value(LOOK_SCHEME, ""))
+    chosen = cast(Scheme, kept) if kept in SCHEMES else None
+    zoom = str(settings.value(LOOK_ZOOM, "0"))
+    return Theme(wanted or chosen, int(zoom) if zoom.lstrip("-").isdigit() else 0)
 
 
 class Cove(QObject):
@@ -74,17 +86,18 @@ class Cove(QObject):
             images=self.image_model,
             volumes=session.add(volumes.collection()),
             networks=session.add(networks.collection()),
-            activity=ActivityModel(self._name_of, self),
+            activity=ActivityModel(self._name_of, self._probe_of, self),
             runs=self.runs,
             pulls=Pulls(desk, session, self),
             sight_changed=self._sight.start,
             note_place=window.replace_place,
         )
+        theme.changed.connect(self._keep_look)
         window.make_page = lambda key: spec_of(key).make(self.parts)
         self.palette = self._make_palette(window)
         self.quick: Palette | None = None
         self.tray: Tray | None = None
-        self._is_closed = False
+        self._is_closed = self._has_past = False
         self._connect()
         window.go(HOME)
 
@@ -112,7 +125,7 @@ class Cove(QObject):
         window.palette_asked.connect(lambda: self.palette.open_over(window))
         window.bell_asked.connect(self._on_bell)
         window.placed.connect(lambda _place: self._sight.start())
-        window.seen.connect(lambda _seen: self._sight.start())
+        window.seen.connect(self._on_seen)
         window.closing.connect(self.app.quit)
         self.app.quitting.connect(self._on_quitting)
         window.hidden_to_tray.connect(self._on_hidden)
@@ -139,6 +152,11 @@ class Cove(QObject):
             self.quick_run()
         else:
             self.show_window()
+
+    def _keep_look(self) -> None:
+        """Remember theme and zoom for the next start."""
+        self._settings.setValue(LOOK_SCHEME, self.theme.chosen or "")
+        self._settings.setValue(LOOK_ZOOM, self.theme.zoom)
 
     def _on_quitting(self) -> None:
         self.window.keeps_alive = False
@@ -198,6 +216,13 @@ class Cove(QObject):
             self.tray.refresh()
 
     def _on_contact(self, facts: EngineFacts) -> None:
+        if facts.phase is EnginePhase.RUNNING and not self._has_past:
+            self._has_past = True  # asked for once; a failure leaves the list with what happens from now on
+            self.workers.run(
+                lambda: self.session.past(PAST_H),
+                lambda past: self.parts.activity.add_past(past.happenings, past.probes),
+                lambda _error: None,
+            )
         self.model.set_lost(None if facts.phase is EnginePhase.RUNNING else facts.since_s)
 
     def _show_facts(self, facts: EngineFacts) -> None:
@@ -207,10 +232,21 @@ class Cove(QObject):
         if self.tray is not None:
             self.tray.show_facts(facts)
 
+    def _on_seen(self, seen: bool) -> None:
+        self._sight.start()
+        self._watch(seen)
+
+    def _watch(self, seen: bool) -> None:
+        """Ask the engine for signs of life while the window is visible. A VM without running containers is left alone:
+        it may go to sleep, and a question would wake it."""
+        may_sleep = self.session.kind == "vm" and not any(c.is_running for c in self.model.containers())
+        self.session.watch(seen and not may_sleep)
+
     def _measure(self) -> None:
         """Measure the usage of the rows that are visible now."""
         if self._is_closed:
             return
+        self._watch(self.window.isVisible())
         page = self.window.page(self.window.place.page)
         seen = self.window.isVisible() and isinstance(page, ContainersPage)
         self.session.measure(page.visible_ids() if seen and isinstance(page, ContainersPage) else ())
@@ -250,6 +286,10 @@ class Cove(QObject):
             line.tell("", None)
         else:
             line.tell(task.title, task.fraction)
+
+    def _probe_of(self, container_id: str) -> str | None:
+        container = self.model.container(container_id)
+        return container.probe if container is not None and container.started_s is not None else None
 
     def _name_of(self, container_id: str) -> str:
         container = self.model.container(container_id)

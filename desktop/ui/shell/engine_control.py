@@ -18,6 +18,7 @@ from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
+from desktop.ui.kit.steps import BootStep
 from desktop.ui.kit.words import counted, sentence, tr
 
 
@@ -40,6 +41,7 @@ class EngineControl(QObject):
         self._model, self._desk = model, desk
         self.host = HostSession(paths, session.workers, self) if context.kind == VM else None
         self._state: HostState | None = None
+        self._is_starting = False  # the native engine, by this window
         self._engine = self.facts = session.now
         session.facts.connect(self._on_engine)
         session.unread.connect(self._on_unread)
@@ -55,6 +57,7 @@ class EngineControl(QObject):
             self.host.open(start_vm=True)
         elif self._context.kind == NATIVE:
             self._start_native(quiet=True)
+            self._tell()
 
     def close(self) -> None:
         if self.host is not None:
@@ -64,6 +67,7 @@ class EngineControl(QObject):
     # what is known ---------------------------------------------------------------------------------------------------
 
     def _on_engine(self, facts: EngineFacts) -> None:
+        self._is_starting = self._is_starting and facts.phase in (EnginePhase.STOPPED, EnginePhase.CONNECTING)
         self._engine = facts
         self._tell()
 
@@ -92,6 +96,10 @@ class EngineControl(QObject):
 
     def _tell(self) -> None:
         self.facts = facts_of_host(self._state, self._engine) if self._state is not None else self._engine
+        if self._is_starting and self.facts.phase in (EnginePhase.STOPPED, EnginePhase.CONNECTING):
+            # That nobody answers yet is no news: the engine is being started.
+            step = BootStep(name="engine", took_ms=None, detail=str(self._paths.native_socket))
+            self.facts = replace(self.facts, phase=EnginePhase.STARTING, problem="", hint="", steps=(step,))
         self.facts_changed.emit(self.facts)
 
     # what can be done ------------------------------------------------------------------------------------------------
@@ -108,7 +116,13 @@ class EngineControl(QObject):
             self._session.retry()
 
     def _start_native(self, *, quiet: bool) -> None:
+        self._is_starting = True
+
+        def done() -> None:
+            self._session.retry()
+
         def failed(reason: str, hint: str) -> None:
+            self._is_starting = False
             if self._engine.phase is not EnginePhase.RUNNING:
                 self._engine = replace(self._engine, phase=EnginePhase.STOPPED, problem=reason, hint=hint)
                 self._tell()
@@ -116,7 +130,7 @@ class EngineControl(QObject):
                 text = f"{sentence(reason)} {sentence(hint)}".strip()
                 self._desk.toasts.tell(tr("The engine did not start"), text, State.PROBLEM)
 
-        start_native(self._paths, self._session.workers, self._session.retry, failed)
+        start_native(self._paths, self._session.workers, done, failed)
 
     def ask_vm(self, verb: str) -> None:
         """`start`, `stop` or `restart` the VM without a question."""

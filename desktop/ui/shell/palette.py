@@ -17,7 +17,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from desktop.ui.kit.cards import ElidedLabel, IconLabel, KeyCap, Label
 from desktop.ui.kit.glyphs import paint_state
@@ -225,12 +226,20 @@ class Palette(QWidget):
         foot_row.addWidget(Label(theme, tr("options"), "small", "text2"))
         foot_row.addWidget(KeyCap(theme, "Esc"))
         column.addWidget(foot)
+        self._before: QWidget | None = None
         self.field.textChanged.connect(self._on_text)
         self.field.installEventFilter(self)
         self.view.selectionModel().currentChanged.connect(self._on_current)
         theme.changed.connect(self._on_theme)
         self._on_theme()
         self.hide()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Give the focus back to where it was."""
+        super().hideEvent(event)
+        before, self._before = self._before, None
+        if before is not None and isValid(before) and before.isVisible():
+            before.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _on_theme(self) -> None:
         self.field.setFont(self._theme.font("input"))
@@ -251,6 +260,8 @@ class Palette(QWidget):
         self.activateWindow()
 
     def _begin(self, text: str) -> None:
+        above = self.parentWidget()
+        self._before = above.window().focusWidget() if above is not None else None
         self._offer = self._make_offer()
         self.field.setText(text)
         self._on_text(text)

@@ -15,7 +15,7 @@ from desktop.ui.kit.glyphs import mark_icon, paint_state
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.states import WORST_FIRST, State
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.words import tr
+from desktop.ui.kit.words import natural, shortened, tr
 from desktop.ui.run.options import RunWish
 
 MOST_CONTAINERS = 8
@@ -136,22 +136,22 @@ class Tray(QObject):
         self._add(menu, "sign-out", tr("Quit Cove"), lambda: self.asked.emit("quit"))
 
     def _add_containers(self, menu: QMenu) -> None:
-        containers = [c for c in self._model.containers() if c.is_running or c.state is State.PROBLEM]
+        containers = sorted(self._model.containers(), key=_urgency)
         groups: dict[str, list[Container]] = {}
         for container in containers:
             groups.setdefault(container.project or f"\0{container.name}", []).append(container)
-        for key in sorted(groups, key=lambda k: k.lstrip("\0"))[:MOST_CONTAINERS]:
+        for key in list(groups)[:MOST_CONTAINERS]:
             members = groups[key]
             state = next(s for s in WORST_FIRST if any(c.state is s for c in members))
             if key.startswith("\0"):
-                self._container_menu(menu, members[0], members[0].title)
+                self._container_menu(menu, members[0], shortened(members[0].title))
                 continue
             total = [c for c in self._model.containers() if c.project == key]
             up = sum(c.is_running for c in total)
             text = tr("{name}   {n} of {total} running", name=key, n=up, total=len(total))
             group = menu.addMenu(self._glyph(state), text)
             for container in sorted(members, key=lambda c: c.title):
-                self._container_menu(group, container, container.title)
+                self._container_menu(group, container, shortened(container.title))
 
     def _container_menu(self, menu: QMenu, container: Container, title: str) -> None:
         ports = " ".join(str(p.host_port) for p in container.ports) if container.is_running else ""
@@ -175,6 +175,14 @@ class Tray(QObject):
             self._add(inner, "arrow-clockwise", tr("Restart"), lambda: self.container_asked.emit("restart", container))
         else:
             self._add(inner, "play", tr("Start"), lambda: self.container_asked.emit("start", container))
+
+
+def _urgency(container: Container) -> tuple[int, float, tuple[tuple[int, int, str], ...]]:
+    """What is wanted first: what runs, then problems, then what ended last."""
+    if container.is_running:
+        return 0, 0.0, natural(container.name)
+    rank = 1 if container.state is State.PROBLEM else 2
+    return rank, -(container.finished_s or 0.0), natural(container.name)
 
 
 def _open(url: str) -> None:

@@ -1,0 +1,171 @@
+"""Faults of the window that were found by mouse and keyboard, each as the user met it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QPoint, QSettings, Qt
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from desktop.ui.kit import toasts
+from desktop.ui.kit.theme import Theme
+from desktop.ui.run.options import RunWish
+from desktop.ui.shell.app import kept_theme
+from tests.support.engine import NativeEngine
+from tests.ui.conftest import OpenWindow
+from tests.ui.hands import CONTROL, LIMIT_MS
+
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+
+
+def test_an_engine_that_hangs_is_told_and_found_again(own_engine: NativeEngine, open_window: OpenWindow) -> None:
+    own_engine.docker("run", "-d", "--name", "ui-kept", "busybox", "sleep", "1000")
+    window = open_window(own_engine)
+    window.containers.wait_until_says("ui-kept", "running")
+    pid = own_engine.pid_of("cove-engine")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        window.wait_until_lost()
+        assert "No answer since" in window.banner_sentence
+        window.containers.wait_until_says("ui-kept", "Unknown, was running")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    window.wait_until_connected()
+    window.containers.wait_until_says("ui-kept", "running")
+    own_engine.docker("rm", "-f", "ui-kept")
+
+
+def test_theme_and_zoom_are_kept(engine: NativeEngine, open_window: OpenWindow, theme: Theme, tmp_path: Path) -> None:
+    window = open_window(engine)
+    window.palette.type("Use the dark theme")
+    window.palette.press(Qt.Key.Key_Return)
+    window.key(Qt.Key.Key_Plus, CONTROL)
+    assert (theme.scheme, theme.zoom) == ("dark", 1)
+    kept = kept_theme(QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat), None)
+    assert (kept.scheme, kept.zoom) == ("dark", 1)
+    assert kept_theme(QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat), "light").scheme == "light"
+    window.key(Qt.Key.Key_0, CONTROL)
+
+
+def test_totals_count_rows_that_nobody_has_scrolled_to(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    for number in range(14):
+        named(f"ui-many-{number}", "sleep", "1000")
+    window = open_window(engine)
+    window.resize(960, 600)
+    page = window.containers
+    page.wait_until_measured("ui-many-0")
+    page.wait_until_measured("ui-many-13")
+    assert not page.is_in_sight("ui-many-13")
+
+
+def test_the_focus_is_where_it_was_after_palette_and_dialog(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-focus", "true")
+    window = open_window(engine)
+    page = window.containers
+    page.wait_until_says("ui-focus", "Exited 0")
+    page.press_on("ui-focus", Qt.Key.Key_Down)
+    assert page.has_focus
+    window.palette.type("x")
+    window.palette.press(Qt.Key.Key_Escape)
+    assert page.has_focus
+    page.press(Qt.Key.Key_Delete)
+    window.press("Keep it")
+    assert page.has_focus
+    window.go("images")
+    window.key(Qt.Key.Key_Left, Qt.KeyboardModifier.AltModifier)
+    assert window.page == "containers"
+    assert page.has_focus
+
+
+def test_shift_f10_opens_the_menu_of_the_row(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-menu", "true")
+    window = open_window(engine)
+    page = window.containers
+    page.wait_until_says("ui-menu", "Exited 0")
+    page.press_on("ui-menu", Qt.Key.Key_F10, Qt.KeyboardModifier.ShiftModifier)
+    page.choose("Copy name")
+    assert window.clipboard == "ui-menu"
+
+
+def test_a_message_about_a_problem_leaves_by_itself_and_takes_no_focus(
+    engine: NativeEngine, open_window: OpenWindow, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+) -> None:
+    monkeypatch.setattr(toasts, "PROBLEM_MS", 300)
+    window = open_window(engine)
+    window.go("images")
+    window.images.press_button("Pull")
+    window.answer("debian:trixie", "127.0.0.1:1/none:1", "Pull")
+    window.wait_until_told("127.0.0.1:1/none:1 was not pulled")
+    reason = window.dialog_texts()
+    assert any("127.0.0.1:1" in text for text in reason), "the dialog tells the reason, too"
+    window.press("Close")
+    assert not window.is_focus_in_a_message
+    qtbot.waitUntil(lambda: window.toasts() == [], timeout=LIMIT_MS)
+
+
+def test_trying_again_is_not_offered_for_a_name_that_cannot_be(engine: NativeEngine, open_window: OpenWindow) -> None:
+    window = open_window(engine)
+    window.go("images")
+    window.images.press_button("Pull")
+    window.answer("debian:trixie", "Bad Name!!", "Pull")
+    assert window.has_dialog, "the field is still there to be corrected"
+    assert any("invalid reference" in words.lower() for words in window.dialog_words())
+    assert window.toasts() == []
+    window.press("Cancel")
+
+
+def test_activity_shows_what_was_before_and_hides_health_checks(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], qtbot: QtBot
+) -> None:
+    check = ("--health-cmd", "true", "--health-interval", "100ms")
+    named("ui-before", "sleep", "1000", flags=check)
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-before", "running")
+    window.go("activity")
+    window.activity.wait_until_happened("ui-before started")
+    window.activity.wait_until_happened("ui-before is healthy")
+    engine.docker("exec", "ui-before", "echo", "mine")
+    window.activity.wait_until_happened("ui-before: exec started: echo mine")
+    assert [line for line in window.activity.lines() if "true" in line] == []
+
+
+def test_a_container_deleted_elsewhere_is_told_where_it_was_shown(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-gone", "true")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-gone", "Exited 0")
+    window.go("images")
+    window.go("containers")
+    window.open_container("ui-gone", "overview")
+    engine.docker("rm", "ui-gone")
+    window.wait_until_told("ui-gone was deleted")
+    assert window.page == "containers"
+
+
+def test_menus_stay_inside_the_window(engine: NativeEngine, open_window: OpenWindow) -> None:
+    window = open_window(engine)
+    window.press_button("Messages")
+    menu = QApplication.activePopupWidget()
+    assert menu is not None
+    right = menu.mapToGlobal(QPoint(menu.width(), 0)).x()
+    assert right <= window.right_edge
+    menu.close()
+
+
+def test_a_secret_is_shown_nowhere_in_a_run(engine: NativeEngine, open_window: OpenWindow) -> None:
+    wish = RunWish(image="busybox", name="ui-secret", command="true", environment=[("API_TOKEN", "s3cret")])
+    assert "s3cret" not in wish.command_line()
+    assert "-e API_TOKEN" in wish.command_line()
+    assert wish.config()["Env"] == ["API_TOKEN=s3cret"]
