@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from desktop.cli import mountflags
-from desktop.cli.flags import Parsed
+from desktop.cli.flags import Parsed, parse_bytes
 
 Json = dict[str, Any]
 
@@ -132,6 +132,38 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
 # --- the host's side
 
 
+def _throttled(text: str, parsed: Callable[[str], int]) -> Json:
+    """PATH:RATE of a device. Raises ValueError in docker's words."""
+    path, colon, rate = text.partition(":")
+    if not colon:
+        raise ValueError(f"bad format: {text}")
+    if not path.startswith("/dev/"):
+        raise ValueError(f"bad format for device path: {text}")
+    kind = "<device-path>:<number>" if parsed is int else "<device-path>:<number>[<unit>]"
+    unit = "" if parsed is int else ". Unit is optional and can be kb, mb, or gb"
+    try:
+        value = parsed(rate)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise ValueError(
+            f"invalid rate for device: {text}. The correct format is {kind}. Number must be a positive integer{unit}"
+        )
+    return {"Path": path, "Rate": value}
+
+
+def _weight_device(text: str) -> Json:
+    """PATH:WEIGHT. Raises ValueError in docker's words."""
+    path, colon, weight = text.partition(":")
+    if not colon:
+        raise ValueError(f"bad format: {text}")
+    if not path.startswith("/dev/"):
+        raise ValueError(f"bad format for device path: {text}")
+    if not weight.isdecimal() or (int(weight) and not 10 <= int(weight) <= 1000):
+        raise ValueError(f"invalid weight for device: {text}")
+    return {"Path": path, "Weight": int(weight)}
+
+
 def _host_config(flags: Parsed) -> Json:
     limits = {
         "Memory": flags.number("memory") or 0,
@@ -144,6 +176,13 @@ def _host_config(flags: Parsed) -> Json:
         "CpusetCpus": flags.text("cpuset-cpus") or "",
         "CpusetMems": flags.text("cpuset-mems") or "",
         "BlkioWeight": flags.number("blkio-weight") or 0,
+        "BlkioWeightDevice": [_weight_device(text) for text in flags.many("blkio-weight-device")],
+        "BlkioDeviceReadBps": [_throttled(text, parse_bytes) for text in flags.many("device-read-bps")],
+        "BlkioDeviceWriteBps": [_throttled(text, parse_bytes) for text in flags.many("device-write-bps")],
+        "BlkioDeviceReadIOps": [_throttled(text, int) for text in flags.many("device-read-iops")],
+        "BlkioDeviceWriteIOps": [_throttled(text, int) for text in flags.many("device-write-iops")],
+        "CpuRealtimePeriod": flags.number("cpu-rt-period") or 0,
+        "CpuRealtimeRuntime": flags.number("cpu-rt-runtime") or 0,
         "CgroupParent": flags.text("cgroup-parent") or "",
         "Devices": [_device(text) for text in flags.many("device")],
         "DeviceCgroupRules": flags.many("device-cgroup-rule") or None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SPEC = groups.spec("image", "Images")
 VERBS: groups.Verbs = {
-    **{name: verb_of(name) for name in ("history", "load", "pull", "push", "save", "tag")},
+    **{name: verb_of(name) for name in ("build", "history", "load", "pull", "push", "save", "tag")},
     "ls": verb_of("images"),
     "list": verb_of("images"),
     "rm": verb_of("rmi"),

@@ -44,7 +44,10 @@ CONNECT = Spec(
     flags=(
         Flag("alias", kind="list", many=True, help="Another name of it on the network"),
         Flag("ip", kind="string", help="IPv4 address"),
+        Flag("driver-opt", kind="list", many=True, help="Option of the driver (key=value)"),
         Flag("ip6", kind="string", help="IPv6 address"),
+        Flag("link", kind="list", many=True, help="Another container under a name (container:alias)"),
+        Flag("link-local-ip", kind="list", many=True, help="Link-local address"),
     ),
 )
 DISCONNECT = Spec(
@@ -55,7 +58,13 @@ DISCONNECT = Spec(
     most=2,
     flags=(Flag("force", "f", help="Whatever state it is in"),),
 )
-RM = Spec(name="network rm", usage="NETWORK [NETWORK...]", summary="Remove networks", least=1)
+RM = Spec(
+    name="network rm",
+    usage="NETWORK [NETWORK...]",
+    summary="Remove networks",
+    least=1,
+    flags=(Flag("force", "f", help="A missing one is no failure"),),
+)
 _COLUMNS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE"}
 
 
@@ -125,9 +134,18 @@ def _subnets(subnets: list[str], ranges: list[str], gateways: list[str]) -> list
 def _connect(argv: Sequence[str], app: App) -> int:
     flags = parse(CONNECT, argv)
     network, container = flags.args
-    endpoint: dict[str, Any] = {"Aliases": flags.many("alias") or None}
-    if flags.text("ip") or flags.text("ip6"):
-        endpoint["IPAMConfig"] = {"IPv4Address": flags.text("ip") or "", "IPv6Address": flags.text("ip6") or ""}
+    endpoint: dict[str, Any] = {
+        "Aliases": flags.many("alias") or None,
+        "Links": flags.many("link") or None,
+        "DriverOpts": groups.pairs(flags.many("driver-opt")) or None,
+    }
+    addresses = {
+        "IPv4Address": flags.text("ip"),
+        "IPv6Address": flags.text("ip6"),
+        "LinkLocalIPs": flags.many("link-local-ip"),
+    }
+    if any(addresses.values()):
+        endpoint["IPAMConfig"] = {name: value for name, value in addresses.items() if value}
     body = {"Container": container, "EndpointConfig": endpoint}
     app.client().request("POST", f"/networks/{path_part(network)}/connect", None, body)
     return 0
@@ -142,8 +160,13 @@ def _disconnect(argv: Sequence[str], app: App) -> int:
 
 
 def _rm(argv: Sequence[str], app: App) -> int:
+    flags = parse(RM, argv)
     client = app.client()
-    return each(parse(RM, argv).args, lambda name: client.request("DELETE", f"/networks/{path_part(name)}"))
+    return each(
+        flags.args,
+        lambda name: client.request("DELETE", f"/networks/{path_part(name)}"),
+        missing_is_fine=flags.on("force"),
+    )
 
 
 def _inspect(argv: Sequence[str], app: App) -> int:

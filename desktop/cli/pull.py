@@ -22,6 +22,8 @@ SPEC = Spec(
     least=1,
     most=1,
     flags=(
+        Flag("all-tags", "a", help="Every tag of the repository"),
+        Flag("disable-content-trust", help="Accepted for docker's sake: nothing is signed here", default=True),
         Flag("platform", kind="string", help="Which platform's image (linux/arm64)"),
         Flag("quiet", "q", help="Print the image's name and nothing else"),
     ),
@@ -35,10 +37,13 @@ def main(argv: Sequence[str], app: App) -> int:
     except reference.InvalidReference as e:
         raise Failure(str(e)) from e
     quiet = flags.on("quiet")
-    if not wanted.tag and not wanted.digest and not quiet:
+    all_tags = flags.on("all-tags")
+    if all_tags and (wanted.tag or wanted.digest):
+        raise Failure("tag can't be used with --all-tags/-a")
+    if not all_tags and not wanted.tag and not wanted.digest and not quiet:
         print("Using default tag: latest", flush=True)
     view = PullView(sys.stdout)
-    with app.client().pull(flags.args[0], platform=flags.text("platform")) as lines:
+    with app.client().pull(flags.args[0], platform=flags.text("platform"), all_tags=all_tags) as lines:
         try:
             for line in lines:
                 if not quiet:

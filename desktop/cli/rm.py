@@ -18,6 +18,7 @@ SPEC = Spec(
     least=1,
     flags=(
         Flag("force", "f", help="Kill it first if it runs; a missing one is no failure"),
+        Flag("link", "l", help="Remove a link (NAME/ALIAS), not the container"),
         Flag("volumes", "v", help="Remove its anonymous volumes too"),
     ),
 )
@@ -25,10 +26,10 @@ SPEC = Spec(
 
 def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
-    client, force, volumes = app.client(), flags.on("force"), flags.on("volumes")
+    client, force, volumes, link = app.client(), flags.on("force"), flags.on("volumes"), flags.on("link")
 
     def remove(name: str) -> None:
         # A name may be written with docker's leading slash; the path must not have two.
-        client.remove(name.strip("/"), force=force, volumes=volumes)
+        client.remove(name.strip("/"), force=force, volumes=volumes, link=link)
 
     return each(flags.args, remove, missing_is_fine=force)

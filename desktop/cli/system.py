@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from desktop.cli import groups
 from desktop.cli.app import Failure
 from desktop.cli.container import verb_of
+from desktop.cli.filters import as_filters
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.table import Row, human_size, show
 
@@ -29,6 +30,7 @@ PRUNE = Spec(
     most=0,
     flags=(
         Flag("all", "a", help="All unused images, not only dangling ones"),
+        Flag("filter", kind="filter", many=True, help="Only those for which this holds (until=24h, label=k)"),
         Flag("force", "f", help="Do not ask"),
         Flag("volumes", help="Anonymous volumes too"),
     ),
@@ -91,7 +93,8 @@ def _prune(argv: Sequence[str], app: App) -> int:
             raise Failure("system prune has been cancelled")
     reclaimed = 0
     for kind in kinds:
-        filters = {"dangling": ["false"]} if kind == "image" and flags.on("all") else {}
+        filters = as_filters(flags.many("filter"))
+        filters |= {"dangling": ["false"]} if kind == "image" and flags.on("all") else {}
         told = app.client().request("POST", f"/{kind}s/prune", {"filters": filters}, limited=False)
         gone = told.get(f"{kind.capitalize()}sDeleted") or []
         if gone:

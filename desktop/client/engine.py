@@ -157,8 +157,8 @@ class EngineClient(ApiClient):
     def rename(self, container: str, name: str) -> None:
         self.request("POST", f"/containers/{path_part(container)}/rename", {"name": name})
 
-    def remove(self, container: str, *, force: bool = False, volumes: bool = False) -> None:
-        query = {"force": force or None, "v": volumes or None}
+    def remove(self, container: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+        query = {"force": force or None, "v": volumes or None, "link": link or None}
         self.request("DELETE", f"/containers/{path_part(container)}", query, limited=False)
 
     def resize(self, container: str, rows: int, columns: int) -> None:
@@ -303,7 +303,9 @@ class EngineClient(ApiClient):
     def tag(self, image: str, repository: str, tag: str) -> None:
         self.request("POST", f"/images/{path_part(image)}/tag", {"repo": repository, "tag": tag})
 
-    def pull(self, ref: str, *, platform: str | None = None, auth: str | None = None) -> PullStream:
+    def pull(
+        self, ref: str, *, platform: str | None = None, auth: str | None = None, all_tags: bool = False
+    ) -> PullStream:
         """The lines of a pull. `auth`: X-Registry-Auth; None: the login that docker and cove keep for the registry.
 
         Raises reference.InvalidReference, ApiError; StreamFailed while iterating.
@@ -311,7 +313,7 @@ class EngineClient(ApiClient):
         from desktop.client import logins
 
         wanted = reference.parse(ref)
-        query = {"fromImage": wanted.repository, "tag": wanted.version, "platform": platform}
+        query = {"fromImage": wanted.repository, "tag": None if all_tags else wanted.version, "platform": platform}
         auth = auth or logins.header_for(wanted.repository)
         headers = {"X-Registry-Auth": auth} if auth else None
         return PullStream(self.call("POST", "/images/create", query=query, headers=headers))

@@ -22,7 +22,7 @@ from vmagent.linux.packets import PeerLost
 
 Message = dict[str, Any]
 Failure = Callable[[str, str], EngineError]  # from a failure's message and kind
-IDLE_S = 60.0
+IDLE_S = 10.0  # a warm worker adds 25 MB to an idle engine; a new one is there in 0.1 s
 _END_LIMIT_S = 5.0
 
 

@@ -258,7 +258,12 @@ class ImageStore:
         reference = Reference.parse(from_image)
         if tag:
             reference = reference.tagged(tag)
-        asked = str(platform_of(platform)) if platform else ""
+        asked = ""
+        if platform:
+            wanted = platform_of(platform)
+            if wanted.os != "linux":
+                raise BadRequest("operating system is not supported")
+            asked = str(wanted)
         all_tags = not (reference.tag or reference.digest)
         async with contextlib.aclosing(pull(self._store, reference, asked, auth, all_tags=all_tags)) as lines:
             async for line in lines:

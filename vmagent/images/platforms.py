@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,14 @@ _ARCHITECTURES = {
 }
 
 
+# Go's words for systems and architectures that a platform of one part may be.
+_SYSTEMS = frozenset(("linux", "windows", "darwin", "freebsd"))
+_ALONE = frozenset(
+    ("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64le", "riscv64", "s390x")
+)
+_PART = re.compile(r"[a-z0-9_.-]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """`os/architecture[/variant]`; no variant means whichever there is."""
@@ -43,14 +52,23 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """`linux/arm64/v8`, or an architecture or system alone. Raises ImageFault."""
+        """`linux/arm64/v8`, or an architecture or system alone. Raises ImageFault in docker's words."""
         parts = text.lower().split("/")
-        if len(parts) > 3 or not all(parts):
-            raise ImageFault(f"{text!r} is an invalid OS/architecture: must be OS[/arch[/variant]]", "invalid")
+        if len(parts) > 3:
+            raise ImageFault(f'"{text}": cannot parse platform specifier: invalid argument', "invalid")
+        for part in parts:
+            if _PART.fullmatch(part) is None:
+                raise ImageFault(
+                    f'"{part}" is an invalid component of "{text}": platform specifier component must match '
+                    '"^[A-Za-z0-9_.-]+$": invalid argument',
+                    "invalid",
+                )
         if len(parts) == 1:
             host = cls.host()
-            if parts[0] == "linux":
-                return host
+            if parts[0] in _SYSTEMS:
+                return cls(parts[0], host.architecture, host.variant)
+            if _ARCHITECTURES.get(parts[0], parts[0]) not in _ALONE:
+                raise ImageFault(f'"{text}": unknown operating system or architecture: invalid argument', "invalid")
             parts = ["linux", parts[0]]
         architecture = _ARCHITECTURES.get(parts[1], parts[1])
         return cls(parts[0], architecture, parts[2] if len(parts) > 2 else "")

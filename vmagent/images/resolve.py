@@ -79,6 +79,10 @@ def find(registry: Registry, reference: Reference, wanted: Platform, *, is_asked
     if len(blobs) > _MAX_LAYERS:
         raise ImageFault(f"max depth exceeded: {len(blobs)} layers, {_MAX_LAYERS} can be mounted", "invalid")
     actual = Platform.from_json(parsed)
+    if actual.os not in ("", "linux"):
+        raise ImageFault(
+            f'cannot download image with operating system "{actual.os}" when requesting "linux"', "invalid"
+        )
     if is_asked and not actual.suits(wanted):
         raise ImageFault(
             f"image with reference {reference.familiar} was found but its platform ({actual}) "
