@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QApplication, QDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
-from shiboken6 import isValid
 
 from desktop.ui.kit.buttons import Button, CheckBox, Kind
 from desktop.ui.kit.cards import Field, Label
+from desktop.ui.kit.focus import give_back
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import sentence, tr
@@ -132,8 +132,7 @@ class Dialog(QDialog):
     def _on_finished(self) -> None:
         self._scrim.hide()
         self._scrim.deleteLater()
-        if self._before is not None and isValid(self._before) and self._before.isVisible():
-            self._before.setFocus(Qt.FocusReason.OtherFocusReason)
+        give_back(self._before)
 
 
 class Question(Dialog):

@@ -29,9 +29,9 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from shiboken6 import isValid
 
 from desktop.ui.kit.cards import ElidedLabel, IconLabel, KeyCap, Label
+from desktop.ui.kit.focus import give_back
 from desktop.ui.kit.glyphs import paint_state
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
@@ -238,8 +238,7 @@ class Palette(QWidget):
         """Give the focus back to where it was."""
         super().hideEvent(event)
         before, self._before = self._before, None
-        if before is not None and isValid(before) and before.isVisible():
-            before.setFocus(Qt.FocusReason.OtherFocusReason)
+        give_back(before)
 
     def _on_theme(self) -> None:
         self.field.setFont(self._theme.font("input"))
