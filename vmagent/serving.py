@@ -18,12 +18,13 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import structlog
 
-from vmagent.api.server import serve
+from vmagent.api.server import TcpClients, serve
 from vmagent.blocking import watch_if_asked
 from vmagent.containers import logconfig
 from vmagent.engine.engine import Engine
@@ -56,6 +57,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--log-driver", default=logconfig.DEFAULT["Type"], metavar="NAME")
     parser.add_argument("--log-opt", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--userns-remap", metavar="USER", help="whose subordinate ids containers have")
+    parser.add_argument("--tls", type=Path, nargs=3, metavar=("CA", "CERT", "KEY"), help="of clients by TCP")
     parser.add_argument("--listen-fd", action="append", default=[], metavar="N=ADDRESS")
     parser.add_argument("--keeper-fd", type=int, default=-1)
     parser.add_argument("--defer-open", action="store_true", help="open the data root at POST /cove/v1/open")
@@ -90,7 +92,8 @@ async def run(options: argparse.Namespace) -> int:
     keeper = socket.socket(fileno=options.keeper_fd) if options.keeper_fd >= 0 else None
     try:
         log_default = logconfig.engine_default(options.log_driver, options.log_opt)
-    except EngineError as e:
+        tcp = _tls_clients(options.tls) if options.tls else None
+    except (EngineError, ValueError) as e:
         sys.stderr.write(f"cove-engine: {e}\n")  # the one line that the keeper shows
         return 1
     engine = Engine(
@@ -117,7 +120,7 @@ async def run(options: argparse.Namespace) -> int:
             return 1
     else:
         await engine.prepare()
-    server = await serve(engine, listeners)
+    server = await serve(engine, listeners, tcp=tcp)
     if keeper is not None:
         with suppress(OSError):  # gone already: noticed below
             keeper.send(b"ready")
@@ -134,6 +137,13 @@ async def run(options: argparse.Namespace) -> int:
     await server.stop(grace_s=REQUEST_GRACE_S)
     await closing
     return 0
+
+
+def _tls_clients(files: Sequence[Path]) -> TcpClients:
+    """Raises ValueError: a file can't be used."""
+    from vmagent.api.tls import TlsClient, TlsFiles  # 4 MB, which other engines do not need
+
+    return partial(TlsClient, TlsFiles(*files).context())
 
 
 def watch_ends(ended: asyncio.Future[bool], keeper: socket.socket | None) -> None:

@@ -25,12 +25,14 @@ DEFAULT_PORT = 2375
 DEFAULT_TLS_PORT = 2376
 
 if TYPE_CHECKING:
+    from desktop.client.tls import TlsSocket
+
     if sys.platform == "win32":
         from desktop.client.pipe import PipeSocket
 
-        Carrier = socket.socket | PipeSocket
+        Carrier = socket.socket | TlsSocket | PipeSocket
     else:
-        Carrier = socket.socket
+        Carrier = socket.socket | TlsSocket
 
 Body = bytes | Iterable[bytes] | None
 
@@ -127,23 +129,14 @@ class Endpoint(NamedTuple):
                 sock = socket.create_connection((self.address, self.port), timeout_s)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self.tls is not None:
-                    sock = self._wrap(sock, self.tls)
+                    from desktop.client.tls import TlsSocket
+
+                    return TlsSocket(sock, self.tls, self.address)
         except OSError as e:
             if sock is not None:
                 sock.close()
             raise ConnectionFailed(self, e.strerror or str(e)) from e
         return sock
-
-    def _wrap(self, sock: socket.socket, files: TlsFiles) -> socket.socket:
-        import ssl
-
-        context = ssl.create_default_context(cafile=files.ca)
-        if not files.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if files.certificate is not None:
-            context.load_cert_chain(files.certificate, files.key)
-        return context.wrap_socket(sock, server_hostname=self.address)
 
 
 class Connection:

@@ -89,6 +89,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
         (["--host-gateway-ip", "10.0.0.0/8"], "--host-gateway-ip 10.0.0.0/8"),
         (["-H", "unix://relative.sock"], "absolute"),
         (["-H", "tcp://0.0.0.0:2375"], "loopback"),
+        (["-H", "tcp://127.0.0.1:2376", "--tls"], "clients need certificates: use --tlsverify"),
         (["-H", "tcp://127.0.0.1"], "tcp://127.0.0.1:PORT"),
         (["-H", "fd://"], "unix:///PATH"),
         (["-H", "unix:///" + 120 * "x"], "longer than"),

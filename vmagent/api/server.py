@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -23,13 +23,23 @@ from vmagent.errors import EngineError
 
 BACKLOG = 512  # connections that wait to be accepted: 50 clients at once must not get EAGAIN
 
+TcpClients = Callable[[Callable[[socket.socket], Awaitable[object]]], asyncio.Protocol]
+
 log = structlog.get_logger(__name__)
 
 
 class Server:
     """Serves one engine on any number of listening sockets. Made by `serve`."""
 
-    def __init__(self, engine: Engine, *, http2: Callable[[], asyncio.Protocol] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        http2: Callable[[], asyncio.Protocol] | None = None,
+        tcp: TcpClients | None = None,
+    ) -> None:
+        """`tcp`: the protocol of clients by TCP, which has us serve a socket; None: they are served as they are."""
+        self._tcp = tcp
         wire = BuildKitWire(lambda: connect(engine))
         self.http2: Callable[[], asyncio.Protocol] | None = http2 or wire.protocol
         self.hangups = HangupWatch(asyncio.get_running_loop())
@@ -55,8 +65,14 @@ class Server:
                 **keep_path,  # type: ignore[arg-type]  # an argument that 3.11 lacks
             )
         else:
-            server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+            server = await loop.create_server(self._tcp_client, sock=listener, backlog=BACKLOG)
         self._servers.append(server)
+
+    def _tcp_client(self) -> asyncio.Protocol:
+        return Connection(self) if self._tcp is None else self._tcp(self._serve_socket)
+
+    async def _serve_socket(self, sock: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(self), sock)
 
     def opened(self, connection: Connection) -> None:
         self.connections.add(connection)
@@ -126,13 +142,17 @@ class Server:
 
 
 async def serve(
-    engine: Engine, listeners: Sequence[socket.socket], *, http2: Callable[[], asyncio.Protocol] | None = None
+    engine: Engine,
+    listeners: Sequence[socket.socket],
+    *,
+    http2: Callable[[], asyncio.Protocol] | None = None,
+    tcp: TcpClients | None = None,
 ) -> Server:
     """Serve `engine` on `listeners`. Connections that begin with the preface of HTTP/2 are `http2`'s, else BuildKit's.
 
     Raises OSError if a listener can't listen.
     """
-    server = Server(engine, http2=http2)
+    server = Server(engine, http2=http2, tcp=tcp)
     for listener in listeners:
         await server.listen(listener)
     return server

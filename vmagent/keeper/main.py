@@ -76,8 +76,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--host",
         action="append",
         metavar="URL",
-        help=f"unix:///PATH or tcp://127.0.0.1:PORT to listen on; may repeat (unix://{DEFAULT_SOCKET})",
+        help=f"unix:///PATH or tcp://ADDRESS:PORT to listen on; may repeat (unix://{DEFAULT_SOCKET})",
     )
+    parser.add_argument("--tls", action="store_true", help="implied by --tlsverify, and refused without it")
+    parser.add_argument("--tlsverify", action="store_true", help="serve TCP to clients with a certificate, by TLS")
+    for name, what in (("tlscacert", "ca"), ("tlscert", "cert"), ("tlskey", "key")):
+        file = Path.home() / ".docker" / f"{what}.pem"
+        parser.add_argument(f"--{name}", type=Path, default=file, metavar="FILE", help="%(default)s")
     parser.add_argument("--data-root", type=Path, default=DEFAULT_DATA_ROOT, metavar="DIR", help="%(default)s")
     parser.add_argument("--exec-root", type=Path, default=DEFAULT_EXEC_ROOT, metavar="DIR", help="%(default)s")
     parser.add_argument("-p", "--pidfile", type=Path, metavar="FILE", help="write the keeper's pid there")
@@ -136,7 +141,9 @@ def open_all(options: argparse.Namespace) -> dict[str, Any]:
         check_mirror(mirror)
     if options.userns_remap is not None:
         check_remap(options.userns_remap)
-    urls = [check_url(url) for url in options.host or [f"unix://{DEFAULT_SOCKET}"]]
+    if options.tls and not options.tlsverify:
+        raise CannotStart("--tls: whoever reaches the API is root here, so clients need certificates: use --tlsverify")
+    urls = [check_url(url, is_verified=options.tlsverify) for url in options.host or [f"unix://{DEFAULT_SOCKET}"]]
     data_root = DataRoot(options.data_root.absolute())
     exec_root = ExecRoot(options.exec_root.absolute())
     pidfile = options.pidfile.absolute() if options.pidfile is not None else None
@@ -251,6 +258,8 @@ def engine_args(options: argparse.Namespace, data_root: DataRoot, exec_root: Exe
         args += ["--insecure-registry", registry]
     for mirror in options.registry_mirror:
         args += ["--registry-mirror", mirror]
+    if options.tlsverify:
+        args += ["--tls", *(str(file.absolute()) for file in (options.tlscacert, options.tlscert, options.tlskey))]
     if options.log_driver is not None:
         args.append(f"--log-driver={options.log_driver}")
     args += [f"--log-opt={option}" for option in options.log_opt]
@@ -317,8 +326,11 @@ def check_remap(text: str) -> None:
         raise CannotStart(str(e)) from e
 
 
-def check_url(text: str) -> str:
-    """Check a URL of --host; returns its canonical form. Raises CannotStart."""
+def check_url(text: str, *, is_verified: bool) -> str:
+    """Check a URL of --host; returns its canonical form. `is_verified`: clients by TCP show a certificate.
+
+    Raises CannotStart.
+    """
     if text.startswith("unix://"):
         path = Path(text.removeprefix("unix://"))
         if not path.is_absolute():
@@ -338,8 +350,10 @@ def check_url(text: str) -> str:
             is_loopback = ipaddress.ip_address(host).is_loopback
         except ValueError as e:
             raise CannotStart(f"-H {text}: {e}") from e
-        if not is_loopback:
-            raise CannotStart(f"-H {text}: only loopback is served, whoever reaches the API is root here")
+        if not is_loopback and not is_verified:
+            raise CannotStart(
+                f"-H {text}: only loopback is served without --tlsverify, whoever reaches the API is root here"
+            )
         return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
     raise CannotStart(f"-H {text}: unix:///PATH or tcp://127.0.0.1:PORT is meant")
 
