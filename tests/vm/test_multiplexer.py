@@ -11,7 +11,9 @@ import contextlib
 import hashlib
 import os
 import random
+import signal
 import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -372,6 +374,28 @@ def test_a_host_that_dies_within_a_frame_leaves_the_next_one_a_clean_session(tmp
                 assert await echoed(again, targets.tcp) == b"ping"
 
     asyncio.run(main())
+
+
+def test_a_greeting_that_comes_before_linux_knows_of_the_host_is_answered() -> None:
+    """Until a kernel thread has handled QEMU's message, the port reads as closed behind the greeting's bytes. Packets
+    stand for the port, as an empty one reads like that."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    nonce = os.urandom(16)
+    with ours, theirs:
+        command = [str(binary("tunnel", os.uname().machine)), str(theirs.fileno())]
+        with subprocess.Popen(command, pass_fds=(theirs.fileno(),)) as program:
+            try:
+                ours.settimeout(HANG_S)
+                assert not any(ours.recv(1 << 20))  # it has begun: zero bytes
+                for _ in range(5):
+                    ours.send(bytes(multiplexer.ZERO_RUN // 4))  # a run, in packets that the queue takes
+                program.send_signal(signal.SIGSTOP)
+                ours.send(multiplexer.MAGIC + struct.pack("<I", multiplexer.VERSION) + nonce)
+                ours.send(b"")
+                program.send_signal(signal.SIGCONT)
+                assert ours.recv(1 << 20).endswith(nonce)
+            finally:
+                program.kill()
 
 
 def test_a_program_that_is_killed_and_started_again_is_greeted_anew(tmp_path: Path) -> None:

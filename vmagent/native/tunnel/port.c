@@ -25,6 +25,7 @@ static struct {
     bool is_held; /* input is left because too much is queued */
     uint8_t tag[TRAILER];
     bool in_session;
+    bool is_answered; /* something of this session was written: the host is there, as far as Linux knows */
     size_t zeros; /* length of the run of zero bytes that was read last, out of session */
     uint8_t in[IN_SIZE];
     size_t in_begin, in_end;
@@ -153,6 +154,7 @@ static size_t seek_greeting(const uint8_t *bytes, size_t length) {
         if (number(bytes + at + 8) == VERSION) { /* else the host reads our version and gives up */
             for (int i = 0; i < TRAILER; i++) port.tag[i] = bytes[at + 12 + i] | 0x80;
             port.in_session = true;
+            port.is_answered = false;
         }
         return at + GREETING;
     }
@@ -206,6 +208,9 @@ void port_read(void) {
         if (count < 0 && errno == EINTR) continue;
         if (count <= 0) {
             port.readable = false;
+            /* Linux learns in two ways that a host is there: by its bytes, at once, and by a message that a kernel thread
+             * handles. Between them the port reads as closed and takes no reply, but the session has begun. */
+            if (count == 0 && port.in_session && !port.is_answered) return;
             if (count == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
                 port.in_begin = port.in_end = 0;
                 begin_anew(false); /* the host has closed its end; it greets when it comes back */
@@ -227,6 +232,7 @@ void port_flush(void) {
             return;
         }
         port.out_begin += (size_t)count;
+        port.is_answered = true;
     }
     if (port.out_begin == port.out_end) port.out_begin = port.out_end = 0;
 }
