@@ -53,6 +53,11 @@ class DataRoot(NamedTuple):
         return self.path / "layers"
 
     @property
+    def erofs_trial(self) -> Path:
+        """For which kernel and tool layers were mounted with success; see `vmagent.images.erofs`."""
+        return self.path / "erofs-trial.json"
+
+    @property
     def images(self) -> Path:
         return self.path / "images"
 

@@ -19,7 +19,7 @@ def with_erofs(mkfs_erofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """The workers find the tool by the environment. From a tmpfs, as /tmp may be, no kernel mounts an EROFS image."""
     monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
     erofs.tool.cache_clear()
-    if not erofs.usable(tmp_path, tmp_path):
+    if not erofs.usable(tmp_path, tmp_path / "trial.json"):
         pytest.skip(f"no EROFS image can be mounted from {tmp_path}: have TMPDIR on a disk")
 
 

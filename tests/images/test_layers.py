@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.images.kit import Driver, Entry, folder, hard_link, symlink, tar_of
 from vmagent.errors import EngineError
+from vmagent.images import erofs
 from vmagent.images.compression import Gzip, decompress
 from vmagent.images.faults import ImageFault
 from vmagent.images.layer import Compression, Kind
@@ -390,3 +391,17 @@ def test_no_bytes_make_the_reader_fail_otherwise(data: bytes) -> None:
             pass
     except ImageFault:
         pass
+
+
+@pytest.mark.usefixtures("with_erofs")
+def test_a_trial_of_erofs_that_went_well_is_not_repeated_for_the_same_kernel_and_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = tmp_path / "trial.json"
+    assert erofs.usable(tmp_path, record)
+    found = record.read_text()
+    with monkeypatch.context() as changed:
+        changed.setattr(erofs, "make_index", lambda *_: False)
+        assert erofs.usable(tmp_path, record)
+        record.write_text(found.replace("[", '["another kernel", ', 1))
+        assert not erofs.usable(tmp_path, record)

@@ -1,7 +1,8 @@
 """Loads in advance, outside of any request, what the first create and start would load.
 
-That is modules, tables of system calls, the compiled seccomp program, the cgroup tree: a quarter of a megabyte, and
-some 20 ms of the first start. `warm` runs the steps of a create and a start up to the message for the supervisor.
+That is modules, libnftables, the name of the tool for layers, tables of system calls, the compiled seccomp program, the
+cgroup tree: a quarter of a megabyte, and some 20 ms of the first start. `warm` runs the steps of a create and a start
+up to the message for the supervisor.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from vmagent.containers import configure, records
 from vmagent.containers.model import Container, new_container_id
 from vmagent.containers.spec import Surroundings, build_spec
 from vmagent.errors import EngineError
-from vmagent.linux import compact_json
+from vmagent.images import erofs
+from vmagent.linux import compact_json, nft
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.runtime.fields import to_wire
@@ -24,6 +26,8 @@ log = structlog.get_logger(__name__)
 def warm(data_root: DataRoot, exec_root: ExecRoot) -> None:
     """Runs in a thread; does not access the disk. Errors are logged, since the first start will report them."""
     try:
+        erofs.tool()
+        nft.load()
         container_id = new_container_id()
         asked = configure.complete({"Cmd": ["true"]}, {}, container_id, api_version=(1, 44))
         record = Container(

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import errno
 import functools
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from vmagent.durable import publish
 from vmagent.images import erofsindex
 from vmagent.images.tarwriter import archive, header
 from vmagent.linux.mounts import MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY, move_mount, new_mount, umount
@@ -107,14 +110,29 @@ def unmount(target: Path) -> None:
     umount(str(target), MNT_DETACH)
 
 
-def usable(data_root: Path, scratch: Path) -> bool:
+def usable(scratch: Path, remembered: Path) -> bool:
     """Whether layers of kind tar work on this data root: the tool is there and the kernel mounts what it makes.
 
     Tried for real, since a data root that is itself an overlay cannot carry a file-backed EROFS. `scratch` is a folder
-    below the data root for the trial's files.
+    of the data root for the trial's files. A trial that went well is written to the file `remembered` and not repeated
+    for the same kernel, tool and file system: it takes half a second in an emulated VM. Raises OSError.
     """
-    if tool() is None:
+    if (program := tool()) is None:
         return False
+    found, system = os.stat(program), os.uname()
+    fits = json.dumps(
+        [system.release, system.version, str(program), found.st_size, found.st_mtime_ns, scratch.stat().st_dev]
+    )
+    with suppress(OSError, UnicodeDecodeError):
+        if remembered.read_text() == fits:
+            return True
+    if not _try(scratch):
+        return False
+    publish(remembered, fits.encode(), durable=False)
+    return True
+
+
+def _try(scratch: Path) -> bool:
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         work = Path(folder)
         (work / "t.tar").write_bytes(archive([(header("trial"), b"")]))

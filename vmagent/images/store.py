@@ -143,7 +143,7 @@ class Store:
         self._trash.move(root.ingest.iterdir())
         sweep(root.images)
         if self._wanted_kind is None:
-            self.kind = Kind.TAR if erofs.usable(root.ingest, root.ingest) else Kind.DIR
+            self.kind = Kind.TAR if erofs.usable(root.ingest, root.erofs_trial) else Kind.DIR
         for folder in root.layers.iterdir():
             try:
                 sweep(folder)
