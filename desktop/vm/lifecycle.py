@@ -41,6 +41,9 @@ STEADY_S = 300.0  # after this the first pause is the next one again
 _START_HINT = "Start it again: cove vm start"
 
 
+async def _nothing(_: Tunnel) -> None: ...
+
+
 class VirtualMachine:
     """The VM of one home."""
 
@@ -51,11 +54,13 @@ class VirtualMachine:
         environ: Mapping[str, str],
         on_change: Callable[[], None],
         on_service: OnService,
-        on_open: Callable[[Tunnel], Awaitable[None]] | None = None,
+        on_connect: Callable[[Tunnel], Awaitable[None]] = _nothing,
     ) -> None:
-        """`on_service` is called with each stream that a program in the guest opens to the host. `on_open` is awaited
-        when the engine has opened its data, before the VM counts as running."""
-        self._on_open = on_open
+        """`on_service` is called with each stream that a program in the guest opens to the host.
+
+        `on_connect` is awaited before the VM counts as running: while the engine opens its data, and again after that.
+        """
+        self._on_connect = on_connect
         self._on_service = on_service
         self._paths = paths
         self._platform = platform
@@ -321,9 +326,9 @@ class VirtualMachine:
                 await or_gone(machine, tunnel.connected(TUNNEL_LIMIT_S))
                 step.detail = tunnel.carrier or ""
             with self.state.step("engine"):
+                await or_gone(machine, self._on_connect(tunnel))  # while the engine opens its data
                 await or_gone(machine, opening)
-                if self._on_open is not None:
-                    await or_gone(machine, self._on_open(tunnel))
+                await or_gone(machine, self._on_connect(tunnel))  # had the engine not listened yet
         finally:
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)

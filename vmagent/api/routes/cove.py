@@ -35,7 +35,7 @@ def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> Non
     router.add("POST", "/cove/v1/open", routes.open, before_open=True)
     router.add("GET", "/cove/v1/containers/{id}/timeline", routes.timeline)
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
-    router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True)
+    router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True, before_open=True)
     router.add("GET", "/cove/v1/openapi.yaml", routes.describe, before_open=True)
 
 
