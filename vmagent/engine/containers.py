@@ -82,7 +82,13 @@ class Containers:
             if limit > 0 and len(found) == limit:
                 break
         link_names = self._links.names()
-        return [await self._list_json(live, link_names.get(live.record.id, ()), size=size) for live in found]
+        sizes: Sequence[tuple[int, int] | None] = [None] * len(found)
+        if size:
+            sizes = await self._files.sizes_of([live.record for live in found])
+        return [
+            self._list_json(live, link_names.get(live.record.id, ()), sizes=own)
+            for live, own in zip(found, sizes, strict=True)
+        ]
 
     def _is_descendant(self, image_id: str, ref: str) -> bool:
         """Whether image `image_id` is the image `ref` or was built on it, that is, begins with all layers of `ref`."""
@@ -93,7 +99,7 @@ class Containers:
             return False
         return own.id == wanted.id or own.layers[: len(wanted.layers)] == wanted.layers
 
-    async def _list_json(self, live: Live, link_names: Sequence[str], *, size: bool) -> JsonObject:
+    def _list_json(self, live: Live, link_names: Sequence[str], *, sizes: tuple[int, int] | None) -> JsonObject:
         record = live.record
         return shapes.list_json(
             record,
@@ -102,7 +108,7 @@ class Containers:
             link_names=link_names,
             networks=self._endpoints.endpoints_json(record),
             ports=self._endpoints.ports_list(record),
-            sizes=await self._files.sizes(record) if size else None,
+            sizes=sizes,
         )
 
     def _shown_image(self, ref: str, image_id: str) -> str:

@@ -194,9 +194,8 @@ class System:
     async def df(self) -> JsonObject:
         """SystemDataUsage, in the form of API versions below 1.52."""
         containers = []
-        for live in self._registry:
-            record = live.record
-            own, total = await self._files.sizes(record)
+        records = [live.record for live in self._registry]
+        for record, (own, total) in zip(records, await self._files.sizes_of(records), strict=True):
             containers.append(
                 {
                     "Id": record.id,
