@@ -193,7 +193,7 @@ def _copy_in(client: EngineClient, source: str, container: str, target: str, fol
         import sys
 
         pieces = iter(lambda: sys.stdin.buffer.read(_PIECE), b"")
-        _put(client, container, path, pieces, query)
+        client.put_archive(container, path, pieces, query)
         return
     if not os.path.lexists(source):
         raise Failure(f"lstat {os.path.abspath(source)}: no such file or directory")
@@ -207,19 +207,7 @@ def _copy_in(client: EngineClient, source: str, container: str, target: str, fol
         if stat is None and target.endswith("/") and not is_directory:
             raise Failure(f'the destination directory "{target}" must exist')
         folder, name = posixpath.split(path.rstrip("/"))
-    _put(client, container, folder or "/", _tar_of(source, name, follow=follow, archive=archive), query)
-
-
-def _put(client: EngineClient, container: str, folder: str, pieces: Iterator[bytes], query: dict[str, Any]) -> None:
-    response = client.call(
-        "PUT",
-        f"/containers/{path_part(container)}/archive",
-        query={"path": folder, **query},
-        data=pieces,
-        headers={"Content-Type": "application/x-tar"},
-    )
-    response.read()
-    client.finish(response)
+    client.put_archive(container, folder or "/", _tar_of(source, name, follow=follow, archive=archive), query)
 
 
 def _tar_of(source: str, name: str, *, follow: bool, archive: bool) -> Iterator[bytes]:

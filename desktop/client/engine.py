@@ -19,7 +19,7 @@ from desktop.client.api import (
     encode_query,
     path_part,
 )
-from desktop.client.http import ConnectionFailed, Endpoint, HijackedStream, Response
+from desktop.client.http import Body, ConnectionFailed, Endpoint, HijackedStream, Response
 from desktop.client.wire import Frame, FrameReader, ProtocolError
 
 __all__ = [
@@ -163,6 +163,18 @@ class EngineClient(ApiClient):
 
     def resize(self, container: str, rows: int, columns: int) -> None:
         self.request("POST", f"/containers/{path_part(container)}/resize", {"h": rows, "w": columns})
+
+    def put_archive(self, container: str, folder: str, tar: Body, query: Query | None = None) -> None:
+        """Unpack a tar in a container's folder. `query`: the API's further parameters."""
+        response = self.call(
+            "PUT",
+            f"/containers/{path_part(container)}/archive",
+            query={"path": folder, **(query or {})},
+            data=tar,
+            headers={"Content-Type": "application/x-tar"},
+        )
+        response.read()
+        self.finish(response)
 
     def top(self, container: str, ps_args: str | None = None) -> Json:
         return self.json_object("GET", f"/containers/{path_part(container)}/top", {"ps_args": ps_args})

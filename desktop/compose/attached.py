@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, ProtocolError
 from desktop.client.wire import Frame
@@ -175,8 +176,16 @@ class Attached:
         self._threads[one.id] = threading.Thread(target=run, name=f"logs {one.name}", daemon=True)
         self._threads[one.id].start()
 
-    def watch(self, containers: Iterable[Container], until: Callable[[Container, int], bool]) -> None:
-        """Return when none of `containers` runs any more, or `until(container, status)` is true for one that ended."""
+    def watch(
+        self,
+        containers: Iterable[Container],
+        until: Callable[[Container, int], bool],
+        goes_on: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Return when none of `containers` runs any more, or `until(container, status)` is true for one that ended.
+
+        While `goes_on()` is true it goes on also then, and follows the containers that take the place of others.
+        """
         every = {one.id: one for one in containers}
         self._known.update(every)
         running = {id for id in every if self._runs(id)}
@@ -184,13 +193,15 @@ class Attached:
         for id in every.keys() - running:
             if self._report_end(every[id], self._client.inspect(id)["State"]["ExitCode"], until):
                 return
-        while running:
+        while running or goes_on():
             event = next(self._stream, None)
             if event is None:
                 return
             id = event["Actor"]["ID"]
             if id not in every:
-                continue
+                if not goes_on() or event["Action"] != "start":
+                    continue
+                every[id] = _of_event(event)
             if event["Action"] == "start":
                 if id not in running:
                     running.add(id)
@@ -218,3 +229,12 @@ class Attached:
         if self._shown(one):
             self._printer.note(f"{self._printer.short(one)} exited with code {status}")
         return until(one, status)
+
+
+def _of_event(event: dict[str, Any]) -> Container:
+    marks = event["Actor"]["Attributes"]
+    number = str(marks.get(labels.NUMBER, ""))
+    return Container(
+        event["Actor"]["ID"], marks["name"], marks.get(labels.SERVICE, ""), int(number) if number.isdecimal() else 0,
+        "running", marks, {},
+    )  # fmt: skip

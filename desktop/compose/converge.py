@@ -69,10 +69,10 @@ class Up:
     def _depends(self) -> Mapping[str, Collection[str]]:
         return {name: item.depends_on for name, item in self.project.services.items()}
 
-    def run(self) -> None:
-        """Raises ComposeError, ApiError, StreamFailed, ConnectionFailed."""
+    def run(self, only: Collection[str] | None = None) -> None:
+        """Raises ComposeError, ApiError, StreamFailed, ConnectionFailed. `only`: the other services are left alone."""
         self.project.check_runnable()
-        self._apply(self.project.services)
+        self._apply(self.project.services if only is None else only)
 
     def prepare(self, name: str) -> None:
         """For `run`: all that the service `name` needs, with its dependencies started; the service itself is not."""
@@ -331,10 +331,7 @@ def create_container(
             request = {"Container": id, "EndpointConfig": endpoint}
             client.request("POST", f"/networks/{path_part(network)}/connect", None, request, limited=False)
         if body.files:
-            archive = _archive(body.files)
-            response = client.call("PUT", f"/containers/{id}/archive", query={"path": "/"}, data=archive)
-            response.read()
-            client.finish(response)
+            client.put_archive(id, "/", _archive(body.files))
     except BaseException:
         with contextlib.suppress(ApiError):  # the first error counts
             client.remove(id, force=True)

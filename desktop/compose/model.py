@@ -191,7 +191,9 @@ class Trigger:
     action: str = of(Choice(words=("rebuild", "sync", "restart", "sync+restart", "sync+exec")))
     target: str = of(TEXT)
     exec: Hook = of(Object(Hook, keep=True), Hook())
+    include: tuple[str, ...] = of(TEXTS, ())
     ignore: tuple[str, ...] = of(TEXTS, ())
+    initial_sync: bool = of(Bool(), False)
     extensions: Mapping[str, Any] = extensions()
 
 

@@ -51,6 +51,7 @@ VERBS = {
     "version": ("lists", "version", "Show the version of cove compose"),
     "volumes": ("lists", "volumes", "List the project's volumes"),
     "wait": ("life", "wait", "Wait until the first of the services' containers ends"),
+    "watch": ("watch", "watch", "Bring changed files into the containers"),
 }
 SPEC = Spec(
     name="compose",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from desktop.cli.app import Failure
 from desktop.cli.compose.engineimages import EngineImages
 from desktop.cli.compose.progress import Progress
+from desktop.cli.compose.selection import is_up
 from desktop.cli.flags import Flag, Parsed, Spec, parse
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ UP = Spec(
         Flag("timeout", "t", "int", "Seconds until a container that is stopped is killed"),
         Flag("timestamps", help="With the time of each line"),
         Flag("wait", help="Return when all run, or are healthy; implies -d"),
+        Flag("watch", help="Bring changed files into the containers, as develop.watch says"),
     ),
     statuses=(("0", "done"), ("1", "it failed"), ("n", "with --exit-code-from: that container's status")),
 )
@@ -84,7 +86,7 @@ def up(argv: Sequence[str], call: Call) -> int:
         images = _images(client, progress, flags)
         run = Up(client, project, _up_options(flags), images, progress, progress.warn)
         if not detach:
-            return _attached(flags, client, project, run, progress)
+            return _attached(flags, call, project, run, progress)
         run.run()
         if flags.on("wait"):
             _wait(client, run, progress)
@@ -134,7 +136,8 @@ def _images(client: EngineClient, progress: Progress, flags: Parsed | None = Non
 def _check(flags: Parsed) -> None:
     pairs = (
         ("force-recreate", "no-recreate"), ("build", "no-build"), ("detach", "abort-on-container-exit"),
-        ("detach", "exit-code-from"), ("always-recreate-deps", "no-recreate"),
+        ("detach", "exit-code-from"), ("detach", "watch"), ("wait", "watch"),
+        ("no-start", "watch"), ("always-recreate-deps", "no-recreate"),
     )  # fmt: skip
     for one, other in pairs:
         if all(flags.knows(name) and flags.given(name) for name in (one, other)):
@@ -203,14 +206,21 @@ def _wait(client: EngineClient, run: Up, progress: Progress) -> None:
 # --- attached
 
 
-def _attached(flags: Parsed, client: EngineClient, project: Project, run: Up, progress: Progress) -> int:
+def _attached(flags: Parsed, call: Call, project: Project, run: Up, progress: Progress) -> int:
     from desktop.compose.attached import Attached, LogOptions
 
+    client = call.client()
     wanted = flags.text("exit-code-from")
     if wanted and wanted not in project.services:
         raise Failure(f"no such service: {wanted}")
     printer = printer_of(project.name, colours=not flags.on("no-color"), prefixes=not flags.on("no-log-prefix"))
     shown = {name for name, item in project.services.items() if item.attach is not False}
+    ended = threading.Event()
+    watcher = None
+    if flags.on("watch"):
+        from desktop.cli.compose.watch import watcher_of
+
+        watcher = watcher_of(call, project, flags.args or list(project.services), printer.note, printer.note)
     attached = Attached(client, project.name, lambda one: one.service in shown, printer)
     try:
         before = {one.id: one for one in run.containers()}
@@ -226,9 +236,15 @@ def _attached(flags: Parsed, client: EngineClient, project: Project, run: Up, pr
             options = LogOptions(follow=True, tail=tail, since=since or None, timestamps=flags.on("timestamps"))
             attached.follow(one, options)
         stops_all = flags.on("abort-on-container-exit") or bool(wanted)
-        watch = _Watch(client, project, attached, containers, printer, flags.number("timeout"), stops_all=stops_all)
+        watch = _Watch(
+            client, project, attached, containers, printer, flags.number("timeout"), stops_all=stops_all,
+            endless=watcher is not None,
+        )  # fmt: skip
+        if watcher is not None:
+            threading.Thread(target=watcher.run, args=(ended,), name="watch files", daemon=True).start()
         interrupted = watch.run()
     finally:
+        ended.set()
         attached.close()
     if interrupted:
         return 130
@@ -248,6 +264,7 @@ class _Watch:
         timeout_s: int | None,
         *,
         stops_all: bool,
+        endless: bool,
     ) -> None:
         self._client = client
         self._project = project
@@ -256,6 +273,7 @@ class _Watch:
         self._printer = printer
         self._timeout_s = timeout_s
         self._stops_all = stops_all
+        self._endless = endless
         self._happened: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
         self._is_stopping = False
         self.statuses: dict[str, int] = {}  # of each service, and of the first that ended under ""
@@ -301,7 +319,7 @@ class _Watch:
                 self._happened.put("abort")
             return False
 
-        self._attached.watch(self._containers, until)
+        self._attached.watch(self._containers, until, lambda: self._endless and not self._is_stopping)
 
     def _stop(self, sentence: str) -> None:
         from desktop.compose import stopping
@@ -310,6 +328,8 @@ class _Watch:
         self._is_stopping = True
         self._printer.note(sentence)
         containers = of_services(observe(self._client, self._project.name), self._project.services)
+        if self._endless and not any(is_up(one) for one in containers):
+            self._happened.put("ended")  # nothing's end is to come that would end the watch
         progress = Progress(sys.stderr)
 
         def stop() -> None:
