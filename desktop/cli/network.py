@@ -25,6 +25,7 @@ CREATE = Spec(
     most=1,
     flags=(
         Flag("attachable", help="Containers may join it by hand"),
+        Flag("aux-address", kind="list", many=True, help="Address that no container is given (name=10.1.0.2)"),
         Flag("driver", "d", "string", "The network's driver", default="bridge"),
         Flag("gateway", kind="list", many=True, help="Gateway of a subnet"),
         Flag("internal", help="No way out of it"),
@@ -105,7 +106,9 @@ def _create(argv: Sequence[str], app: App) -> int:
         "Options": groups.pairs(flags.many("opt")),
         "IPAM": {
             "Driver": "default",
-            "Config": _subnets(flags.many("subnet"), flags.many("ip-range"), flags.many("gateway")),
+            "Config": _subnets(
+                flags.many("subnet"), flags.many("ip-range"), flags.many("gateway"), flags.many("aux-address")
+            ),
         },
     }
     made = app.client().json_object("POST", "/networks/create", None, body)
@@ -113,8 +116,8 @@ def _create(argv: Sequence[str], app: App) -> int:
     return 0
 
 
-def _subnets(subnets: list[str], ranges: list[str], gateways: list[str]) -> list[dict[str, Any]]:
-    """Assign each range and gateway to the subnet that contains it. Raises Failure."""
+def _subnets(subnets: list[str], ranges: list[str], gateways: list[str], auxiliary: list[str]) -> list[dict[str, Any]]:
+    """Assign each range, gateway and auxiliary address to the subnet that contains it. Raises Failure."""
     import ipaddress
 
     try:
@@ -126,6 +129,11 @@ def _subnets(subnets: list[str], ranges: list[str], gateways: list[str]) -> list
                 if home is None:
                     raise Failure(f"no matching subnet for {'range' if key == 'IPRange' else 'gateway'} {text}")
                 home[key] = text
+        for name, text in (groups.pairs(auxiliary) or {}).items():
+            home = next((config for subnet, config in configs.items() if ipaddress.ip_address(text) in subnet), None)
+            if home is None:
+                raise Failure(f"no matching subnet for aux-address {text}")
+            home.setdefault("AuxiliaryAddresses", {})[name] = text
     except ValueError as e:
         raise Failure(f"invalid subnet: {e}") from e
     return list(configs.values())

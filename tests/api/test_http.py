@@ -136,8 +136,10 @@ def test_options_is_always_welcome(api: Running) -> None:
         (b"{}", "text/plain", "unsupported Content-Type header (text/plain): must be 'application/json'"),
         (b"{} {}", "application/json", "unexpected content after JSON"),
         (b"", "application/json", "invalid JSON: got EOF while reading request body"),
-        (b"[1]", "application/json", "invalid JSON: the request body must be an object"),
-        (b"[" * 100_000, "application/json", "invalid JSON"),
+        (b"[1]", "application/json", "invalid JSON: json: cannot unmarshal array into Go value of type struct"),
+        (b"[" * 100_000, "application/json", "invalid JSON: exceeded max depth"),
+        (b'{"Image":', "application/json", "invalid JSON: unexpected EOF"),
+        (b'{"Image" 1}', "application/json", "invalid JSON: invalid character '1' after object key"),
     ],
 )
 def test_bad_bodies_are_400(api: Running, body: bytes, kind: str, message: str) -> None:

@@ -169,16 +169,22 @@ def test_field_names_are_read_in_any_case_and_null_is_absent() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"Cmd": 5}, "Cmd must be an array, not an integer"),
-        ({"Cmd": ["a", 5]}, "Cmd[1] must be a string, not an integer"),
-        ({"HostConfig": []}, "HostConfig must be an object, not an array"),
-        ({"HostConfig": {"Memory": "1g"}}, "HostConfig.Memory must be an integer, not a string"),
-        ({"HostConfig": {"Memory": True}}, "HostConfig.Memory must be an integer, not a boolean"),
-        ({"HostConfig": {"Memory": 1.5}}, "HostConfig.Memory must be an integer, not a number"),
-        ({"HostConfig": {"Memory": 1 << 63}}, "HostConfig.Memory does not fit in 64 bits"),
-        ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": 80}]}}}, "HostPort must be a string"),
-        ({"NetworkingConfig": {"EndpointsConfig": {"n": {"Aliases": "a"}}}}, "['n'].Aliases must be an array"),
-        ({"Labels": ["a=b"]}, "Labels must be an object, not an array"),
+        ({"Cmd": 5}, "cannot unmarshal number into Go struct field Cmd of type []string"),
+        ({"Cmd": ["a", 5]}, "cannot unmarshal number into Go struct field Cmd[1] of type string"),
+        ({"HostConfig": []}, "cannot unmarshal array into Go struct field HostConfig of type struct"),
+        (
+            {"HostConfig": {"Memory": "1g"}},
+            "cannot unmarshal string into Go struct field HostConfig.Memory of type",
+        ),
+        (
+            {"HostConfig": {"Memory": True}},
+            "cannot unmarshal bool into Go struct field HostConfig.Memory of type",
+        ),
+        ({"HostConfig": {"Memory": 1.5}}, "cannot unmarshal number 1.5 into Go struct field HostConfig.Memory of type"),
+        ({"HostConfig": {"Memory": 1 << 63}}, "cannot unmarshal number 9223372036854775808 into Go struct field"),
+        ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": 80}]}}}, "HostPort of type string"),
+        ({"NetworkingConfig": {"EndpointsConfig": {"n": {"Aliases": "a"}}}}, "['n'].Aliases of type []string"),
+        ({"Labels": ["a=b"]}, "cannot unmarshal array into Go struct field Labels of type map[string]string"),
     ],
 )
 def test_wrong_types_in_bodies_are_told_by_place(body: dict[str, object], message: str) -> None:

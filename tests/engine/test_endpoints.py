@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
+from tests.support.waiting import wait_until
+from vmagent.linux.nft import Nft
 
 SLEEPER = ("run", "-d", "--name", "kept", "busybox:latest", "sleep", "1000")
 
@@ -97,3 +103,45 @@ def test_what_the_kernel_refuses_is_not_recorded(networks: NativeEngine) -> None
     networks.docker("network", "connect", "one", "kept")
     networks.docker("restart", "-t", "0", "kept")
     assert inside(networks) == set(shown(networks).values())
+
+
+def test_a_static_address_is_kept_for_a_stopped_container(networks: NativeEngine) -> None:
+    networks.docker("network", "create", "--subnet", "10.194.0.0/29", "--aux-address", "a=10.194.0.4", "tiny")
+    networks.docker("create", "--name", "kept", "--network", "tiny", "--ip", "10.194.0.2", "busybox:latest", "true")
+    os.kill(networks.pid_of("cove-engine"), signal.SIGKILL)
+    networks.wait_until_answering()
+    run = ("run", "-d", "--network", "tiny", "--name")
+    for name in ("aa", "bb", "cc"):
+        networks.docker(*run, name, "busybox:latest", "sleep", "1000")
+    refused = networks.docker(*run, "dd", "busybox:latest", "true", check=False)
+    assert "no available IPv4 addresses on this network's address pools" in refused.stderr
+    networks.docker("start", "kept")
+    networks.docker("rm", "kept")
+    networks.docker("start", "dd")
+    networks.docker("rm", "-f", "aa", "bb", "cc", "dd")
+    networks.docker("network", "rm", "tiny")
+
+
+@pytest.mark.logs("firewall.repaired")
+def test_rules_that_another_program_deletes_come_back(networks: NativeEngine) -> None:
+    table = f"cove_{sha256(str(networks.root / 'exec').encode()).hexdigest()[:8]}"
+    echo = ("busybox:latest", "nc", "-ll", "-p", "80", "-e", "cat")
+    networks.docker("run", "-d", "--name", "kept", "-p", "127.0.0.1::80", *echo)
+    port = int(networks.docker("port", "kept", "80").stdout.rpartition(":")[2])
+
+    def answers() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), HANG_S) as sock:
+            sock.settimeout(0.5)
+            sock.sendall(b"x")
+            return sock.recv(1) == b"x"
+        return False
+
+    wait_until(answers)
+    other = Nft()
+    try:
+        before = other.run(f"list table ip {table}")
+        other.run(f"delete table ip {table}")  # not `flush ruleset`: other engines have tables here
+        wait_until(answers)
+        assert other.run(f"list table ip {table}") == before
+    finally:
+        other.close()

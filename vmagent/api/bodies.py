@@ -11,37 +11,42 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from vmagent.api.gojson import KINDS
 from vmagent.errors import BadRequest
 
 Json: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Callable[[Any, str], Any]  # (value, where it stands) -> the value to use; raises BadRequest
 
-_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array", dict: "an object"}
-
 
 def _wrong(value: Any, where: str, wanted: str) -> BadRequest:
-    return BadRequest(f"invalid JSON: {where} must be {wanted}, not {_NAMES.get(type(value), 'null')}")
+    """In Go's words; `wanted`: Go's type."""
+    kind = KINDS.get(type(value), "null")
+    if isinstance(value, float) and wanted == "int64":
+        kind = f"number {value}"
+    return BadRequest(f"invalid JSON: json: cannot unmarshal {kind} into Go struct field {where} of type {wanted}")
 
 
 def _string(value: Any, where: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _wrong(value, where, "a string")
+        raise _wrong(value, where, "string")
     return value
 
 
 def _integer(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong(value, where, "an integer")
+        raise _wrong(value, where, "int64")
     if not -(1 << 63) <= value < 1 << 63:
-        raise BadRequest(f"invalid JSON: {where} does not fit in 64 bits")
+        raise BadRequest(
+            f"invalid JSON: json: cannot unmarshal number {value} into Go struct field {where} of type int64"
+        )
     return value
 
 
 def _boolean(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(value, where, "a boolean")
+        raise _wrong(value, where, "bool")
     return value
 
 
@@ -52,7 +57,7 @@ def _anything(value: Any, _: str) -> Any:
 def _list(item: Kind) -> Kind:
     def check(value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
-            raise _wrong(value, where, "an array")
+            raise _wrong(value, where, "[]string")
         return [item(each, f"{where}[{at}]") for at, each in enumerate(value)]
 
     return check
@@ -63,7 +68,7 @@ def _map(item: Kind) -> Kind:
 
     def check(value: Any, where: str) -> Json:
         if not isinstance(value, dict):
-            raise _wrong(value, where, "an object")
+            raise _wrong(value, where, "map[string]string")
         return {key: item(each, f"{where}[{key!r}]") for key, each in value.items()}
 
     return check
@@ -77,7 +82,7 @@ def _object(fields: Mapping[str, Kind]) -> Kind:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise _wrong(value, where, "an object")
+            raise _wrong(value, where, "struct")
         result: Json = {}
         for key, each in value.items():
             name = names.get(key.lower())

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from vmagent.api import gojson
 from vmagent.api.streams import Body, Exchange
 from vmagent.engine.versions import API_VERSION, DOCKER_VERSION, MIN_API_VERSION
 from vmagent.errors import BadRequest
@@ -146,11 +147,13 @@ class Request:
             value = json.loads(raw)
         except (ValueError, RecursionError) as e:
             extra = isinstance(e, json.JSONDecodeError) and e.msg == "Extra data"
-            raise BadRequest("unexpected content after JSON" if extra else f"invalid JSON: {e}") from e
+            words = gojson.fault(raw.decode(errors="replace")) or str(e)
+            raise BadRequest("unexpected content after JSON" if extra else f"invalid JSON: {words}") from e
         if value is None and optional:
             return {}
         if not isinstance(value, dict):
-            raise BadRequest("invalid JSON: the request body must be an object")
+            kind = gojson.KINDS.get(type(value), "null")
+            raise BadRequest(f"invalid JSON: json: cannot unmarshal {kind} into Go value of type struct")
         return value
 
 

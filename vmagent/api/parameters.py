@@ -10,6 +10,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
+from vmagent.api import gojson
 from vmagent.api.messages import Query, Request
 from vmagent.errors import BadRequest
 
@@ -27,11 +28,11 @@ def filters(query: Query, known: Collection[str]) -> dict[str, list[str]]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as e:
-        raise BadRequest(f"invalid filter: {e}") from e
+        raise BadRequest(f"invalid filter: {gojson.fault(text) or e}") from e
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise BadRequest("invalid filter: not an object")
+        raise BadRequest("invalid filter: json: cannot unmarshal into Go value of type map[string]map[string]bool")
     parsed: dict[str, list[str]] = {}
     for key, values in value.items():
         if key not in known:

@@ -12,13 +12,13 @@ from typing import Any
 
 from vmagent.containers import defaults, logconfig
 from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.limits import check_combinations, check_resources
 from vmagent.errors import BadRequest
 from vmagent.runtime.cgroups import tree as cgroup_tree
 from vmagent.signals import signal_number
 
 RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
 _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?")
-MIN_MEMORY = 6 << 20  # bytes; docker refuses less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,13 +173,14 @@ def _host_config(given: JsonObject, api_version: tuple[int, int], log_default: J
         raise BadRequest("--storage-opt is not supported: containers share the file system of the data root")
     if host.get("DeviceRequests"):
         request = host["DeviceRequests"][0]
-        raise BadRequest(
-            f'could not select device driver "{request.get("Driver") or ""}" with capabilities: '
-            f"{request.get('Capabilities') or []}"
-        )
+        wanted = "[" + " ".join(f"[{' '.join(group)}]" for group in request.get("Capabilities") or ()) + "]"
+        raise BadRequest(f'could not select device driver "{request.get("Driver") or ""}" with capabilities: {wanted}')
+    if host.get("Isolation") not in (None, "", "default"):
+        raise BadRequest(f"invalid isolation \"{host['Isolation']}\": linux only supports 'default'")
     for mode in ("IpcMode", "PidMode", "UTSMode", "UsernsMode", "CgroupnsMode"):
         _check_mode(mode, host[mode])
     check_resources(host)
+    check_combinations(host)
     for key, bindings in (host["PortBindings"] or {}).items():
         checked_port(key)
         if bindings is None:
@@ -225,28 +226,6 @@ def _check_mode(field: str, mode: str) -> None:
             "CgroupnsMode": "cgroup namespace",
         }
         raise BadRequest(f"invalid {words[field]} mode: {mode}")
-
-
-def check_resources(host: JsonObject) -> None:
-    """Raises BadRequest for limits that docker refuses."""
-    memory, swap, reservation = host["Memory"] or 0, host["MemorySwap"] or 0, host["MemoryReservation"] or 0
-    if memory and memory < MIN_MEMORY:
-        raise BadRequest("Minimum memory limit allowed is 6MB")
-    if swap > 0 and memory and swap < memory:
-        raise BadRequest("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if swap > 0 and not memory:
-        raise BadRequest("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if reservation and memory and reservation > memory:
-        raise BadRequest("Minimum memory limit can not be less than memory reservation limit, see usage")
-    if host["NanoCpus"] and (host["CpuPeriod"] or host["CpuQuota"]):
-        raise BadRequest("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set.")
-    if host["NanoCpus"] < 0:
-        raise BadRequest("Range of CPUs is from 0.01 on")
-    swappiness = host.get("MemorySwappiness")
-    if swappiness is not None and not -1 <= swappiness <= 100:
-        raise BadRequest(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
-    if host["OomScoreAdj"] and not -1000 <= host["OomScoreAdj"] <= 1000:
-        raise BadRequest(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]")
 
 
 def _fill_memory_swap(host: JsonObject) -> None:

@@ -148,3 +148,20 @@ def _boolean(text: str) -> bool:
     if text not in _TRUE and text not in _FALSE:
         raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
     return text in _TRUE
+
+
+def attributes(options: Mapping[str, str], labels: Mapping[str, str], env: Sequence[str]) -> dict[str, str]:
+    """What the options `labels`, `labels-regex`, `env` and `env-regex` choose, for `logs --details`.
+
+    `env`: entries "NAME=VALUE". An invalid regular expression chooses nothing.
+    """
+    variables = dict(entry.partition("=")[::2] for entry in env)
+    found: dict[str, str] = {}
+    for key, values in (("labels", labels), ("env", variables)):
+        names = {name.strip() for name in options.get(key, "").split(",")}
+        try:
+            pattern = re.compile(options[f"{key}-regex"]) if options.get(f"{key}-regex") else None
+        except re.error:
+            pattern = None
+        found |= {name: value for name, value in values.items() if name in names or (pattern and pattern.search(name))}
+    return found

@@ -117,18 +117,23 @@ def devices(host: Mapping[str, Any]) -> list[JsonObject]:
         access = entry.get("CgroupPermissions") or "rwm"
         try:
             if os.path.isdir(path):
-                found.extend(_below(os.path.realpath(path), inside, access))
+                real = os.path.realpath(path)
+                if not f"{real}/".startswith("/dev/"):  # a disk's folders may be large and slow to read
+                    raise BadRequest(_no_device(path))
+                found.extend(_below(real, inside, access))
             elif node := _node(path, inside, access):
                 found.append(node)
             else:
-                raise BadRequest(
-                    f'error gathering device information while adding custom device "{path}": not a device node'
-                )
+                raise BadRequest(_no_device(path))
         except OSError as e:
             raise EngineError(
                 f'error gathering device information while adding custom device "{path}": no such file or directory'
             ) from e
     return found
+
+
+def _no_device(path: str) -> str:
+    return f'error gathering device information while adding custom device "{path}": not a device node'
 
 
 def _below(folder: str, inside: str, access: str) -> list[JsonObject]:

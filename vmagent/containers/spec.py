@@ -15,6 +15,7 @@ from typing import Any
 from vmagent.containers import resources, security
 from vmagent.containers.configure import environment
 from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.limits import check_user
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.seccomp_profile import default_profile, resolve_profile
 from vmagent.containers.userns import UserNamespace
@@ -48,6 +49,7 @@ class Surroundings:
 def build_spec(container: Container, around: Surroundings) -> JsonObject:
     """The OCI document. Raises BadRequest for unsupported security options or limits, OSError for a missing device."""
     host, config = container.host_config, container.config
+    check_user(config["User"])
     options = security.parse_security(host["SecurityOpt"])
     capabilities = security.effective_capabilities(host)
     nodes = resources.devices(host)
@@ -104,6 +106,7 @@ def build_exec_process(
     `request`: the Engine API's ExecConfig; `linked_env`: variables of --link.
     """
     host = container.host_config
+    check_user(request.get("User") or "")
     options = security.parse_security(host["SecurityOpt"])
     privileged = bool(request.get("Privileged") or host["Privileged"])
     capabilities = security.effective_capabilities({**host, "Privileged": privileged})

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from vmagent.containers import configure, records, shapes
 from vmagent.containers.jsonobject import JsonObject
+from vmagent.containers.limits import check_resources, check_update
 from vmagent.containers.live import Live
 from vmagent.containers.model import Status
 from vmagent.containers.names import checked_name
@@ -25,7 +26,7 @@ from vmagent.engine.links import Links
 from vmagent.engine.logs import log_files
 from vmagent.engine.processes import process_table
 from vmagent.engine.registry import Registry
-from vmagent.engine.selecting import implies_all, passes
+from vmagent.engine.selecting import check, implies_all, passes
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images.store import Store
 from vmagent.paths import ExecRoot
@@ -70,13 +71,14 @@ class Containers:
 
     async def list(self, *, all: bool, limit: int, size: bool, filters: Filters) -> list[JsonObject]:
         """ContainerList: newest first."""
+        check(filters)
         shows_all = all or limit > 0 or implies_all(filters)
         found = []
         for live in sorted(self._registry, key=lambda live: live.record.created_ns, reverse=True):
             state = live.record.state
             if not (shows_all or state.running or state.status is Status.RESTARTING):
                 continue
-            if not passes(live, filters, find=self._registry.find, is_descendant=self._is_descendant):
+            if not self._passes(live, filters):
                 continue
             found.append(live)
             if limit > 0 and len(found) == limit:
@@ -89,6 +91,15 @@ class Containers:
             self._list_json(live, link_names.get(live.record.id, ()), sizes=own)
             for live, own in zip(found, sizes, strict=True)
         ]
+
+    def _passes(self, live: Live, filters: Filters) -> bool:
+        return passes(
+            live,
+            filters,
+            find=self._registry.find,
+            is_descendant=self._is_descendant,
+            network_id=self._endpoints.network_id,
+        )
 
     def _is_descendant(self, image_id: str, ref: str) -> bool:
         """Whether image `image_id` is the image `ref` or was built on it, that is, begins with all layers of `ref`."""
@@ -106,8 +117,8 @@ class Containers:
             image=self._shown_image(record.image_ref, record.image_id),
             health_status=health_status(live),
             link_names=link_names,
-            networks=self._endpoints.endpoints_json(record),
-            ports=self._endpoints.ports_list(record),
+            networks=self._endpoints.shapes.endpoints_json(record),
+            ports=self._endpoints.shapes.ports_list(record),
             sizes=sizes,
         )
 
@@ -143,7 +154,7 @@ class Containers:
             record,
             health=health_json(live),
             links=self._links.shown(record),
-            network_settings=self._endpoints.settings_json(record),
+            network_settings=self._endpoints.shapes.settings_json(record),
             exec_ids=live.exec_ids,
             paths=paths,
             graph=graph,
@@ -178,7 +189,8 @@ class Containers:
         except NotHeld:
             return statistics.empty(record)
         endpoints = self._endpoints.controller.sandbox(record.id)
-        interfaces = {e.interface: e.host_interface for e in endpoints.endpoints} if endpoints else {}
+        ends = endpoints.endpoints if endpoints else ()
+        interfaces = {end.interface: end.host_interface for end in ends if end.host_interface}
         return statistics.sample(record, sample, interfaces)
 
     def usage(self, *, interval_s: float) -> AsyncIterator[JsonObject]:
@@ -223,7 +235,8 @@ class Containers:
                     "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the "
                     "same time"
                 )
-            configure.check_resources(changed)
+            check_update(record.host_config, body)
+            check_resources(changed)
             policy = body.get("RestartPolicy")
             if policy and policy.get("Name"):
                 policy = dict(policy)
@@ -241,6 +254,7 @@ class Containers:
 
     async def prune(self, filters: Filters) -> JsonObject:
         """ContainerPrune: remove all containers that are not running and pass `filters`. Raises Conflict."""
+        check(filters)
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
@@ -249,7 +263,7 @@ class Containers:
                 state = live.record.state
                 if state.running or state.status is Status.RESTARTING:
                     continue
-                if not passes(live, filters, find=self._registry.find, is_descendant=self._is_descendant):
+                if not self._passes(live, filters):
                     continue
                 size, _ = await self._files.sizes(live.record)
                 with suppress(Conflict, NotFound):  # started or removed meanwhile

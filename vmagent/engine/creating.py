@@ -118,6 +118,7 @@ class Creator:
                 undo.pop_all()
                 live = Live(record)  # from here on its volumes count as in use
                 self._registry.add(live)
+                await self._endpoints.reserve(record)
                 self._lifecycle.image_holds[container_id] = hold
         self._events.publish(record, "create")
         live.note_create((asyncio.get_running_loop().time() - began) * 1000)

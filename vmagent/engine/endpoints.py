@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,15 +21,16 @@ from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.linktext import links_by_alias
 from vmagent.containers.model import Container
 from vmagent.containers.process import open_process
-from vmagent.containers.shapes import endpoint_json
 from vmagent.engine.background import Background
+from vmagent.engine.endpoint_shapes import EndpointShapes, dns_names
 from vmagent.engine.events import EventBus
 from vmagent.engine.registry import Registry
 from vmagent.engine.threads import Threads
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.linux.nft import TableWatch
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
-from vmagent.networks.model import Endpoint, EndpointRequest, Network, PortRequest, Sandbox
+from vmagent.networks.model import Address, Endpoint, EndpointRequest, Network, PortRequest, Sandbox
 from vmagent.networks.names import lookup_of, open_sockets
 from vmagent.paths import DataRoot, ExecRoot
 
@@ -58,10 +60,13 @@ class Endpoints:
         """`host_gateway`: in a VM, the address of the machine around it. `host_ports`: see NetworkController."""
         self._registry, self._bus, self._background = registry, bus, background
         self.controller = NetworkController(data_root, exec_root, bip, host_ports)
+        self.shapes = EndpointShapes(self.controller, self._find)
         self.host_gateway = host_gateway
         self._thread = Threads(1, "network")
         self._name_servers: dict[str, NameServer] = {}
         self._unkept: list[Sandbox] = []
+        self._watch: TableWatch | None = None
+        self._with_addresses: set[str] = set()  # containers that are configured with addresses
         self._leaving: tuple[list[Sandbox], asyncio.Future[None]] | None = None
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -95,11 +100,33 @@ class Endpoints:
         Raises EngineError, OSError.
         """
         await self.call(self.controller.open, alive)
+        for live in self._registry:
+            await self.reserve(live.record)
+        self._watch = watch = await self.call(self.controller.watch)
+        asyncio.get_running_loop().add_reader(watch.fileno(), self._on_rules_changed, watch)
         for sandbox in self.controller.sandboxes():
             if self._needs_names(sandbox):
                 await self._serve_names(sandbox)
 
+    def _on_rules_changed(self, watch: TableWatch) -> None:
+        if watch.was_deleted():
+            self._background.spawn(self._repair(), "repair of the firewall")
+
+    async def _repair(self) -> None:
+        try:
+            await self.call(self.controller.repair)
+        except OSError as e:
+            log.error("firewall.not_repaired", error=str(e))
+
+    def _stop_watching(self) -> None:
+        """The engine itself may delete its tables from now on."""
+        if self._watch is not None:
+            asyncio.get_running_loop().remove_reader(self._watch.fileno())
+            self._watch.close()
+            self._watch = None
+
     async def close(self) -> None:
+        self._stop_watching()
         for server in self._name_servers.values():
             server.close()
         self._name_servers.clear()
@@ -113,6 +140,7 @@ class Endpoints:
 
     async def leave(self) -> None:
         """Stop serving, but keep networks and endpoints: the containers continue without this engine."""
+        self._stop_watching()
         for server in self._name_servers.values():
             server.close()
         self._name_servers.clear()
@@ -126,6 +154,22 @@ class Endpoints:
             known = self._find(name)
             result[known.name if known else name] = settings
         return result
+
+    async def reserve(self, record: Container, *, is_removed: bool = False) -> None:
+        """The container's configuration has changed, or it was removed: keep the addresses in it from others."""
+        asked = {} if is_removed else _static_addresses(record)
+        if not asked and record.id not in self._with_addresses:
+            return
+        self._with_addresses.discard(record.id)
+        if asked:
+            self._with_addresses.add(record.id)
+        found = {network.id: given for name, given in asked.items() if (network := self._find(name))}
+        await self.call(self.controller.reserve, record.id, found)
+
+    def network_id(self, name: str) -> str:
+        """ "" if there is no such network."""
+        network = self._find(name)
+        return network.id if network else ""
 
     def _find(self, ref: str) -> Network | None:
         try:
@@ -216,7 +260,7 @@ class Endpoints:
             network = self._find(name)
             if network is None:
                 raise NotFound(f"failed to set up container networking: network {name} not found")
-            if network.has_bridge:
+            if network.has_endpoints:
                 requests.append(self.request(record, network, asked))
             elif len(record.endpoints) > 1 and network.name in UNBRIDGED:
                 raise Conflict(
@@ -302,7 +346,9 @@ class Endpoints:
                 log.error("network.not_released", container=sandbox.container_id, error=str(e))
 
     def _publish(self, action: str, record: Container, endpoint: Endpoint) -> None:
-        attributes = {"container": record.id, "name": endpoint.network_name, "type": "bridge"}
+        network = self._find(endpoint.network_id)
+        driver = network.driver if network else "bridge"
+        attributes = {"container": record.id, "name": endpoint.network_name, "type": driver}
         self._bus.publish("network", action, endpoint.network_id, attributes)
 
     # --- names
@@ -358,7 +404,8 @@ class Endpoints:
         sandbox = self.controller.sandbox(record.id)
         if sandbox is None:
             return False
-        wanted = {network.id: name for name in record.endpoints if (network := self._find(name)) and network.has_bridge}
+        networks = {name: network for name in record.endpoints if (network := self._find(name))}
+        wanted = {network.id: name for name, network in networks.items() if network.has_endpoints}
         held = {endpoint.network_id for endpoint in sandbox.endpoints}
         for network_id in held ^ wanted.keys():
             try:
@@ -379,77 +426,22 @@ class Endpoints:
         network = self._find("bridge")
         return str(network.ipv4.gateway) if network and network.ipv4 else ""
 
-    # --- shapes
 
-    def settings_json(self, record: Container) -> JsonObject:
-        """inspect's `NetworkSettings`."""
-        sandbox = self.controller.sandbox(record.id)
-        networks = self.endpoints_json(record)
-        bridge = networks.get("bridge", {})
-        return {
-            "Bridge": "",
-            "SandboxID": record.id if sandbox else "",
-            "SandboxKey": f"/proc/{record.state.pid}/ns/net" if record.state.pid else "",
-            "Ports": self._ports_map(record, sandbox) if record.state.running else {},
-            "HairpinMode": False,
-            "LinkLocalIPv6Address": "",
-            "LinkLocalIPv6PrefixLen": 0,
-            "SecondaryIPAddresses": None,
-            "SecondaryIPv6Addresses": None,
-            "EndpointID": bridge.get("EndpointID", ""),
-            "Gateway": bridge.get("Gateway", ""),
-            "GlobalIPv6Address": bridge.get("GlobalIPv6Address", ""),
-            "GlobalIPv6PrefixLen": bridge.get("GlobalIPv6PrefixLen", 0),
-            "IPAddress": bridge.get("IPAddress", ""),
-            "IPPrefixLen": bridge.get("IPPrefixLen", 0),
-            "IPv6Gateway": bridge.get("IPv6Gateway", ""),
-            "MacAddress": bridge.get("MacAddress", ""),
-            "Networks": networks,
-        }
+def needs_names(endpoints: Sequence[Endpoint]) -> bool:
+    """Whether a container with these endpoints gets a name server: it is on a network other than the default bridge."""
+    return any(endpoint.network_name != "bridge" for endpoint in endpoints)
 
-    def endpoints_json(self, record: Container) -> dict[str, JsonObject]:
-        """Network name → EndpointSettings, with addresses while the container runs."""
-        sandbox = self.controller.sandbox(record.id)
-        live = {endpoint.network_name: endpoint for endpoint in sandbox.endpoints} if sandbox else {}
-        result = {}
-        for name, asked in record.endpoints.items():
-            network = self._find(name)
-            shown = endpoint_json(asked, network.id if network else "", _addresses(live.get(name)))
-            if network and network.has_bridge and network.name != "bridge":
-                shown["DNSNames"] = dns_names(record, asked)
-                shown["Aliases"] = asked.get("Aliases")
-            result[name] = shown
-        return result
 
-    def _ports_map(self, record: Container, sandbox: Sandbox | None) -> JsonObject:
-        ports: JsonObject = {key: None for key in record.config.get("ExposedPorts") or ()}
-        if record.network_mode == "host":
-            return ports
-        for port in sandbox.ports if sandbox else ():
-            entry = {"HostIp": str(port.host_ip), "HostPort": str(port.host_port)}
-            key = f"{port.container_port}/{port.protocol}"
-            ports[key] = [*(ports.get(key) or ()), entry]
-        return ports
-
-    def ports_list(self, record: Container) -> list[JsonObject]:
-        """The field `Ports` of ContainerList."""
-        result: list[JsonObject] = []
-        if not record.state.running:
-            return result
-        for key, bindings in self._ports_map(record, self.controller.sandbox(record.id)).items():
-            number, _, protocol = key.partition("/")
-            if not bindings:
-                result.append({"PrivatePort": int(number), "Type": protocol})
-            for binding in bindings or ():
-                result.append(
-                    {
-                        "IP": binding["HostIp"],
-                        "PrivatePort": int(number),
-                        "PublicPort": int(binding["HostPort"]),
-                        "Type": protocol,
-                    }
-                )
-        return result
+def _static_addresses(record: Container) -> dict[str, list[Address]]:
+    """Network → the addresses that the container's configuration has on it. Invalid ones: its start refuses them."""
+    found = {}
+    for name, asked in record.endpoints.items():
+        given = asked.get("IPAMConfig") or {}
+        texts = [text for text in (given.get("IPv4Address"), given.get("IPv6Address")) if text]
+        with suppress(ValueError):
+            if texts:
+                found[name] = [ip_address(text) for text in texts]
+    return found
 
 
 def _address(kind: type[A], text: str | None) -> A | None:
@@ -458,29 +450,3 @@ def _address(kind: type[A], text: str | None) -> A | None:
         return kind(text) if text else None
     except ValueError as e:
         raise BadRequest(f"invalid {kind.__name__.removesuffix('Address')} address: {text}") from e
-
-
-def dns_names(record: Container, asked: Mapping[str, Any]) -> list[str]:
-    """The names by which others find a container on a user-defined network: name, aliases, short id, host name."""
-    names = [record.name, *(asked.get("Aliases") or ()), record.id[:12], record.config["Hostname"]]
-    return list(dict.fromkeys(name.lower() for name in names if name))
-
-
-def needs_names(endpoints: Sequence[Endpoint]) -> bool:
-    """Whether a container with these endpoints gets a name server: it is on a network other than the default bridge."""
-    return any(endpoint.network_name != "bridge" for endpoint in endpoints)
-
-
-def _addresses(endpoint: Endpoint | None) -> JsonObject | None:
-    if endpoint is None:
-        return None
-    return {
-        "EndpointID": endpoint.id,
-        "Gateway": str(endpoint.gateway) if endpoint.gateway else "",
-        "IPAddress": str(endpoint.address.ip),
-        "IPPrefixLen": endpoint.address.network.prefixlen,
-        "MacAddress": endpoint.mac,
-        "IPv6Gateway": str(endpoint.gateway6) if endpoint.gateway6 else "",
-        "GlobalIPv6Address": str(endpoint.address6.ip) if endpoint.address6 else "",
-        "GlobalIPv6PrefixLen": endpoint.address6.network.prefixlen if endpoint.address6 else 0,
-    }

@@ -290,8 +290,13 @@ class Execs:
             exec_.bell.ring()
 
     async def resize(self, exec_id: str, *, height: int, width: int) -> None:
-        """ExecResize. Waits for the start, because clients send both at the same time. Raises NotFound, Conflict."""
+        """ExecResize; nothing without a terminal. Waits for the start, because clients send both at the same time.
+
+        Raises NotFound, Conflict.
+        """
         exec_ = self._find(exec_id)
+        if not exec_.tty:
+            return
         try:
             async with asyncio.timeout(RESIZE_LIMIT_S):
                 await exec_.begun.wait()

@@ -10,7 +10,7 @@ from vmagent.errors import BadRequest, Forbidden
 from vmagent.networks.model import Pool
 
 
-def pools_of(ipam: Mapping[str, Any], *, has_ipv6: bool) -> tuple[Pool | None, Pool | None]:
+def pools_of(ipam: Mapping[str, Any], *, driver: str, has_ipv6: bool) -> tuple[Pool | None, Pool | None]:
     """(of IPv4, of IPv6), None where the engine chooses. Raises BadRequest, and Forbidden for two of one family.
 
     A subnet of IPv6 is ignored without `has_ipv6`, as docker does.
@@ -21,7 +21,7 @@ def pools_of(ipam: Mapping[str, Any], *, has_ipv6: bool) -> tuple[Pool | None, P
             continue
         pool = _pool(config)
         if pool.subnet.version in found:
-            raise Forbidden("bridge driver doesn't support multiple subnets")
+            raise Forbidden(f"{driver} driver doesn't support multiple subnets")
         found[pool.subnet.version] = pool
     return found.get(4), found.get(6) if has_ipv6 else None
 

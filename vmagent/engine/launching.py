@@ -394,7 +394,8 @@ def _hosts_text(
     """The text of /etc/hosts: the container's own addresses, --add-host and links. The host's names are in it where no
     name server of ours resolves them. Raises BadRequest."""
     hostname, domain = record.config["Hostname"], record.config["Domainname"]
-    names = (f"{hostname}.{domain}", hostname) if domain else (hostname,)
+    full = f"{hostname}.{domain}" if domain else hostname
+    names = (full, full.partition(".")[0]) if "." in full else (full,)
     addresses = [one.ip for endpoint in endpoints for one in (endpoint.address, endpoint.address6) if one is not None]
     own = [hostfiles.HostEntry(str(address), names) for address in addresses]
     others = [*hostfiles.extra_hosts(record.host_config["ExtraHosts"], gateway), *links]

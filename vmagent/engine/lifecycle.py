@@ -416,6 +416,7 @@ class Lifecycle:
             raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e
         self._tidying.remove_later(self._exec_root.container(record.id))
         self._registry.remove(record)
+        await self._endpoints.reserve(record, is_removed=True)
         hold = self.image_holds.pop(record.id, None)
         if hold is not None:
             hold.release()

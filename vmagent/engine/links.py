@@ -76,10 +76,14 @@ class Links:
         name = live.record.name if live else container_id[:12]
         if live is None or not live.record.state.running:
             raise Conflict(f"Cannot link to a non running container: /{name} AS /{record.name}/{alias}")
-        address = self._endpoints.endpoints_json(live.record).get("bridge", {}).get("IPAddress")
+        address = self._address(live.record)
         if not address:
             raise Conflict(f"Cannot link to /{name}, as it does not belong to the default network")
         return HostEntry(address, tuple(dict.fromkeys((alias, live.record.config["Hostname"], name))))
+
+    def _address(self, record: Container) -> str:
+        """The container's address on the default bridge; "" if it has none."""
+        return str(self._endpoints.shapes.endpoints_json(record).get("bridge", {}).get("IPAddress") or "")
 
     def environment(self, record: Container) -> list[str]:
         """The variables of the container's links: ALIAS_PORT, ALIAS_NAME, ALIAS_ENV_… as docker makes them.
@@ -89,7 +93,9 @@ class Links:
         result: list[str] = []
         for alias, container_id in record.links.items():
             live = self._registry.get(container_id)
-            address = self._endpoints.endpoints_json(live.record).get("bridge", {}).get("IPAddress") if live else None
+            address = (
+                self._endpoints.shapes.endpoints_json(live.record).get("bridge", {}).get("IPAddress") if live else None
+            )
             if live is not None and address:
                 result += _variables(record.name, alias, address, live.record)
         return result

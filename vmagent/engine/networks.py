@@ -19,11 +19,13 @@ from vmagent.engine.ipamconfig import pools_of
 from vmagent.engine.labels import has_labels
 from vmagent.engine.launching import Launcher
 from vmagent.engine.registry import Registry
+from vmagent.engine.selecting import BOOLEANS, moment_ns
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.networks.model import Network, Pool
 
 log = structlog.get_logger(__name__)
 
+DRIVERS = ("bridge", "macvlan", "ipvlan")  # of networks that a user can make
 PREDEFINED = ("bridge", "host", "none", "default")
 
 
@@ -43,7 +45,8 @@ class Networks:
         self._pruning = asyncio.Lock()
 
     async def list(self, filters: Mapping[str, Sequence[str]]) -> list[JsonObject]:
-        """NetworkList; `Containers` is only in single inspects."""
+        """NetworkList; `Containers` is only in single inspects. Raises BadRequest."""
+        _check(filters)
         return [self._json(n) for n in self._endpoints.controller.networks() if self._passes(n, filters)]
 
     async def inspect(self, ref: str) -> JsonObject:
@@ -68,14 +71,17 @@ class Networks:
         if name in PREDEFINED:
             raise Forbidden(f"operation is not permitted on predefined {name} network")
         driver = body.get("Driver") or "bridge"
-        if driver != "bridge":
+        if driver in ("host", "null"):
+            raise Forbidden(f'only one instance of "{driver}" network is allowed')
+        if driver not in DRIVERS:
             raise NotFound(f"could not find plugin {driver} in v1 plugin registry: plugin not found")
         has_ipv6 = bool(body.get("EnableIPv6"))
-        ipv4, ipv6 = pools_of(body.get("IPAM") or {}, has_ipv6=has_ipv6)
+        ipv4, ipv6 = pools_of(body.get("IPAM") or {}, driver=driver, has_ipv6=has_ipv6)
         options = {str(key): str(value) for key, value in (body.get("Options") or {}).items()}
         network = await self._endpoints.call(
             self._endpoints.controller.create,
             name,
+            driver=driver,
             ipv4=ipv4,
             ipv6=ipv6,
             has_ipv6=has_ipv6,
@@ -113,7 +119,11 @@ class Networks:
     async def _connect(self, network: Network, live: Live, asked: JsonObject) -> None:
         record = live.record
         async with live.lock:
-            if not network.has_bridge or record.network_mode == "host" or record.network_mode.startswith("container:"):
+            if (
+                not network.has_endpoints
+                or record.network_mode == "host"
+                or record.network_mode.startswith("container:")
+            ):
                 raise Forbidden(
                     "container cannot be connected to host network - container must be created in host network mode"
                 )
@@ -166,9 +176,11 @@ class Networks:
         except OSError as e:
             record.endpoints = before
             raise EngineError(f"record the networks of container {record.name}: {e.strerror}") from e
+        await self._endpoints.reserve(record)
 
     async def prune(self, filters: Mapping[str, Sequence[str]]) -> JsonObject:
         """NetworkPrune: networks of the user's that no container is configured on."""
+        _check(filters)
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
@@ -231,6 +243,18 @@ class Networks:
             if not passed:
                 return False
         return True
+
+
+def _check(filters: Mapping[str, Sequence[str]]) -> None:
+    """Raises BadRequest for values that docker refuses."""
+    for value in filters.get("dangling", ()):
+        if value.lower() not in BOOLEANS:
+            raise BadRequest(f"invalid filter 'dangling=[{value}]'")
+    for value in filters.get("type", ()):
+        if value not in ("builtin", "custom"):
+            raise BadRequest(f"invalid filter 'type={value}'")
+    for value in filters.get("until", ()):
+        moment_ns(value)
 
 
 def _pool_json(pool: Pool) -> JsonObject:

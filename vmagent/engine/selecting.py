@@ -14,6 +14,10 @@ from vmagent.engine.labels import has_labels
 from vmagent.errors import BadRequest
 
 Filters = Mapping[str, Sequence[str]]
+HEALTH = ("none", "starting", "healthy", "unhealthy")
+BOOLEANS = ("true", "false", "1", "0", "t", "f")
+MOST_PORT = 65535
+_SHORT_ID = 12
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -23,13 +27,40 @@ def implies_all(filters: Filters) -> bool:
     return bool(filters.get("status"))
 
 
+def check(filters: Filters) -> None:
+    """Raise BadRequest for values that no container can have; `passes` sees only those of containers that exist."""
+    for value in filters.get("status", ()):
+        _status(value)
+    for value in filters.get("exited", ()):
+        try:
+            int(value)
+        except ValueError:
+            raise BadRequest(f'strconv.Atoi: parsing "{value}": invalid syntax') from None
+    for value in filters.get("health", ()):
+        if value not in HEALTH:
+            raise BadRequest(f"unrecognised filter value for health: {value}")
+    for value in filters.get("is-task", ()):
+        if value.lower() not in BOOLEANS:
+            raise BadRequest(f"invalid filter 'is-task=[{value}]'")
+    for key in ("publish", "expose"):
+        for value in filters.get(key, ()):
+            _has_port({}, value)
+    for value in filters.get("until", ()):
+        moment_ns(value)
+
+
 def passes(
-    live: Live, filters: Filters, *, find: Callable[[str], Live], is_descendant: Callable[[str, str], bool]
+    live: Live,
+    filters: Filters,
+    *,
+    find: Callable[[str], Live],
+    is_descendant: Callable[[str, str], bool],
+    network_id: Callable[[str], str],
 ) -> bool:
     """Whether a container passes: one value of each key must match; of `label`, all values must match.
 
     `is_descendant(image id, ref)`: whether a container of that image matches the `ancestor` filter `ref`.
-    Raises BadRequest, NotFound.
+    `network_id(name)`: "" for a network that does not exist. Raises BadRequest, NotFound.
     """
     record = live.record
     for key, values in filters.items():
@@ -57,7 +88,12 @@ def passes(
             case "volume":
                 passed = any(value in (m.volume, m.destination, m.source) for m in record.mounts for value in values)
             case "network":
-                passed = any(value in record.endpoints for value in values)
+                networks = {name: network_id(name) for name in record.endpoints}
+                ids = [found for found in networks.values() if found]
+                passed = any(
+                    value in networks or (len(value) >= _SHORT_ID and any(found.startswith(value) for found in ids))
+                    for value in values
+                )
             case "publish":
                 passed = any(_has_port(record.host_config["PortBindings"] or {}, value) for value in values)
             case "expose":
@@ -96,6 +132,8 @@ def _has_port(ports: Mapping[str, object], wanted: str) -> bool:
     first, _, last = numbers.partition("-")
     try:
         low, high = int(first), int(last or first)
+        if not 0 <= low <= high <= MOST_PORT:
+            raise ValueError(wanted)
     except ValueError:
         raise BadRequest(f"invalid port: {wanted}") from None
     for key in ports:

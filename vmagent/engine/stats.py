@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.model import ZERO_TIME, Container, now_ns, rfc3339
+from vmagent.linux.netlink import NetlinkSocket
 
 _TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _COUNTERS = ("bytes", "packets", "errors", "dropped")
@@ -65,7 +65,7 @@ def sample(record: Container, counters: Mapping[str, Any], interfaces: Mapping[s
         "memory_stats": memory_stats,
         "pids_stats": {"current": pids["current"], **({"limit": pids["limit"]} if pids["limit"] else {})},
         "blkio_stats": _blkio(counters["blkio"]),
-        **({"networks": {name: _interface(host) for name, host in interfaces.items()}} if interfaces else {}),
+        **({"networks": _interfaces(interfaces)} if interfaces else {}),
     }
 
 
@@ -90,16 +90,20 @@ def _blkio(counters: Mapping[str, Any]) -> JsonObject:
     return result
 
 
-def _interface(host_interface: str) -> JsonObject:
-    """Counters of a container's interface, read at the host's end of the veth pair, with the directions swapped."""
-    folder = Path("/sys/class/net", host_interface, "statistics")
+def _interfaces(host_interfaces: Mapping[str, str]) -> JsonObject:
+    """Counters of a container's interfaces, read at the host's ends of the veth pairs, with the directions swapped.
+
+    By rtnetlink: /sys/class/net shows the network namespace in which it was mounted.
+    """
     result = {}
-    for ours, theirs in (("rx", "tx"), ("tx", "rx")):
-        for counter in _COUNTERS:
-            try:
-                result[f"{ours}_{counter}"] = int((folder / f"{theirs}_{counter}").read_text())
-            except (FileNotFoundError, OSError):
-                result[f"{ours}_{counter}"] = 0  # the container has ended, and the interface with it
+    with NetlinkSocket() as netlink:
+        for name, host_interface in host_interfaces.items():
+            found = netlink.counters(host_interface) or {}  # none: the container has ended
+            result[name] = {
+                f"{ours}_{counter}": found.get(f"{theirs}_{counter}", 0)
+                for ours, theirs in (("rx", "tx"), ("tx", "rx"))
+                for counter in _COUNTERS
+            }
     return result
 
 

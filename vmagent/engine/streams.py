@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import quote_plus
 
+from vmagent.containers import logconfig
 from vmagent.containers.live import Live
 from vmagent.containers.model import Status
 from vmagent.containers.session import AttachSession, follow
@@ -27,6 +29,14 @@ class LogStream:
     @property
     def tty(self) -> bool:
         return self._live.record.tty
+
+    @property
+    def details(self) -> bytes:
+        """What `logs --details` shows before each line: the chosen labels and variables."""
+        record = self._live.record
+        options = record.host_config["LogConfig"].get("Config") or {}
+        chosen = logconfig.attributes(options, record.labels, record.config["Env"] or ())
+        return ",".join(f"{quote_plus(name)}={quote_plus(chosen[name])}" for name in sorted(chosen)).encode()
 
     async def batches(self) -> AsyncIterator[Sequence[tuple[int, int, bytes]]]:
         """Lines in order of time, as many per batch as are available. Raises OSError."""
@@ -98,10 +108,12 @@ class Streams:
         return LogStream(self._logs, live, options)
 
     async def resize(self, ref: str, *, height: int, width: int) -> None:
-        """ContainerResize. Raises Conflict if the container does not run."""
+        """ContainerResize; without a terminal it does nothing. Raises Conflict if the container does not run."""
         live = self._registry.find(ref)
         if not live.record.state.running:
             raise Conflict(f"container {live.id} is not running")
+        if not live.record.tty:
+            return  # docker ignores it, too
         try:
             await self._supervisor.resize(live.id, height, width)
         except NotHeld as e:

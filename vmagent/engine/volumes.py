@@ -204,7 +204,9 @@ class Volumes:
         return volume.to_json()
 
     async def list(self, filters: Filters) -> Sequence[Json]:
-        """GET /volumes."""
+        """GET /volumes. Raises BadRequest."""
+        for value in filters.get("dangling", ()):
+            _boolean(value)
         return [volume.to_json() for volume in self._volumes.values() if self._passes(volume, filters)]
 
     async def inspect(self, name: str) -> Json:

@@ -55,8 +55,7 @@ async def remove(store: Store, ref: str, *, force: bool, users: Users) -> Delete
     using = [user for user in users() if user.image_id == image_id]
     names = [name for name, _ in store.references_of(image_id)]
     if key is None:
-        repositories = {Reference.parse(name).name for name in names}
-        if len(repositories) > 1 and not force:
+        if not _is_one_name(names) and not force:
             raise Conflict(
                 f"conflict: unable to delete {_short(image_id)} (must be forced) - "
                 "image is referenced in multiple repositories"
@@ -75,6 +74,13 @@ async def remove(store: Store, ref: str, *, force: bool, users: Users) -> Delete
     if any(user.is_running for user in using):
         return untagged  # the image stays, without a name, while the container runs
     return untagged + await _delete(store, image_id)
+
+
+def _is_one_name(names: Sequence[str]) -> bool:
+    """Whether there is at most one tag, with digests of its repository only."""
+    parsed = [Reference.parse(name) for name in names]
+    tags = [one for one in parsed if not one.digest]
+    return len(tags) <= 1 and len({one.name for one in parsed}) <= 1
 
 
 def _with_digests(key: str, names: Sequence[str]) -> list[str]:

@@ -61,8 +61,10 @@ class _Ifla(IntEnum):
     ADDRESS = 1
     IFNAME = 3
     MTU = 4
+    LINK = 5
     MASTER = 10
     LINKINFO = 18
+    STATS64 = 23
     GROUP = 27
     NET_NS_FD = 28
     INFO_KIND = 1
@@ -76,6 +78,9 @@ IFF_UP = 0x1
 ETH_ALEN = 6
 _IFA_F_NODAD = 0x2
 _RT_TABLE_MAIN = 254
+_COUNTERS = (  # the first of rtnl_link_stats64
+    "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
+)  # fmt: skip
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -163,6 +168,52 @@ def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, 
     return Request(f"add veth {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
 
 
+MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
+IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
+
+
+def add_macvlan(name: str, *, parent: int, target_ns: int, mac: str, mode: str, mtu: int | None) -> Request:
+    """RTM_NEWLINK of kind macvlan on the interface `parent` of this namespace, made in that of `target_ns`."""
+    data = _u32(1, MACVLAN_MODES[mode])  # IFLA_MACVLAN_MODE
+    body = _child(name, "macvlan", data, parent, target_ns, mtu) + attribute(_Ifla.ADDRESS, mac_bytes(mac))
+    return Request(f"add macvlan {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+
+
+def add_ipvlan(name: str, *, parent: int, target_ns: int, mode: str, flag: str, mtu: int | None) -> Request:
+    """RTM_NEWLINK of kind ipvlan, as `add_macvlan`; it has its parent's MAC address."""
+    data = attribute(1, struct.pack("=H", IPVLAN_MODES[mode])) + attribute(2, struct.pack("=H", IPVLAN_FLAGS[flag]))
+    body = _child(name, "ipvlan", data, parent, target_ns, mtu)
+    return Request(f"add ipvlan {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+
+
+def _child(name: str, kind: str, data: bytes, parent: int, target_ns: int, mtu: int | None) -> bytes:
+    info = _text(_Ifla.INFO_KIND, kind) + attribute(_Ifla.INFO_DATA | NESTED, data)
+    return (
+        _IFINFO.pack(0, 0, 0, 0, 0)
+        + _text(_Ifla.IFNAME, name)
+        + _u32(_Ifla.LINK, parent)
+        + _u32(_Ifla.NET_NS_FD, target_ns)
+        + (_u32(_Ifla.MTU, mtu) if mtu else b"")
+        + attribute(_Ifla.LINKINFO | NESTED, info)
+    )
+
+
+def add_vlan(name: str, *, parent: int, number: int) -> Request:
+    """RTM_NEWLINK of kind vlan: the tagged network `number` on the interface `parent`."""
+    data = attribute(_Ifla.INFO_DATA | NESTED, attribute(1, struct.pack("=H", number)))  # IFLA_VLAN_ID
+    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "vlan") + data)
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + _u32(_Ifla.LINK, parent) + info
+    return Request(f"add vlan {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+
+
+def add_dummy(name: str) -> Request:
+    """RTM_NEWLINK of kind dummy: an interface that leads nowhere."""
+    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "dummy"))
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + info
+    return Request(f"add dummy {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+
+
 def set_link(index: int, *, up: bool | None = None, group: int | None = None) -> Request:
     """RTM_NEWLINK for an existing interface: bring it up or down, or put it into a group."""
     flags = IFF_UP if up else 0
@@ -211,6 +262,13 @@ def set_default_route(gateway: IPv4Address | IPv6Address) -> Request:
     body = _RTMSG.pack(_FAMILIES[gateway.version], 0, 0, 0, _RT_TABLE_MAIN, 3, 0, 1, 0)
     body += attribute(5, gateway.packed)  # RTA_GATEWAY
     return Request(f"set default route by {gateway}", _Type.RTM_NEWROUTE, _Flag.CREATE | _Flag.REPLACE, body)
+
+
+def set_device_route(index: int, version: int) -> Request:
+    """RTM_NEWROUTE: the default route of an IP version through the interface itself, without a gateway."""
+    body = _RTMSG.pack(_FAMILIES[version], 0, 0, 0, _RT_TABLE_MAIN, 3, 253, 1, 0)  # RT_SCOPE_LINK
+    body += _u32(4, index)  # RTA_OIF
+    return Request(f"set default route to link {index}", _Type.RTM_NEWROUTE, _Flag.CREATE | _Flag.REPLACE, body)
 
 
 class NetlinkSocket:
@@ -281,6 +339,25 @@ class NetlinkSocket:
                 )
             )
         return found
+
+    def counters(self, name: str) -> dict[str, int] | None:
+        """The interface's counters `rx_bytes`, `tx_packets`, …; None if there is no such interface. Raises OSError."""
+        self._sequence += 1
+        body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name)
+        self._socket.send(
+            _HEADER.pack(_HEADER.size + len(body), _Type.RTM_GETLINK, _Flag.REQUEST, self._sequence, 0) + body
+        )
+        while True:
+            for kind, sequence, data, _ in self._receive():
+                if sequence != self._sequence:
+                    continue
+                if kind == _Type.NLMSG_ERROR:
+                    code = -struct.unpack_from("=i", data)[0]
+                    if code == errno.ENODEV:
+                        return None
+                    raise OSError(code, f"counters of {name}: {os.strerror(code)}")
+                values = dict(attributes(data[_IFINFO.size :]))
+                return dict(zip(_COUNTERS, struct.unpack_from("=8Q", values[_Ifla.STATS64]), strict=True))
 
     def addresses(self) -> list[tuple[int, IPv4Interface | IPv6Interface]]:
         """Every address with its interface's index. Raises OSError."""

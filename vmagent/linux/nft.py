@@ -5,7 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
+import socket
+import struct
 import threading
+from collections.abc import Iterator
+
+from vmagent.linux.netlink import attributes
 
 _LIBRARY = "libnftables.so.1"
 
@@ -63,3 +68,63 @@ class Nft:
             if self._context:
                 self._library.nft_ctx_free(self._context)
                 self._context = None
+
+
+_NETLINK_NETFILTER = 12
+_GROUP = 1 << (7 - 1)  # NFNLGRP_NFTABLES, as a mask for bind
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
+_NFGENMSG_BYTES = 4
+_DELETED_TABLE = 10 << 8 | 2  # NFNL_SUBSYS_NFTABLES, NFT_MSG_DELTABLE
+_TABLE_NAME = 1  # NFTA_TABLE_NAME
+
+
+class TableWatch:
+    """Tells when tables of one name are deleted (<linux/netfilter/nf_tables.h>), in the namespace where it was made."""
+
+    def __init__(self, name: str) -> None:
+        """Raises OSError."""
+        self._name = name.encode() + b"\0"
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER
+        )
+        try:
+            self._socket.bind((0, _GROUP))
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def was_deleted(self) -> bool:
+        """Read what has come: whether a table of the name was deleted, or that can't be known. Does not block."""
+        found = False
+        while True:
+            try:
+                data = self._socket.recv(1 << 17)
+            except BlockingIOError:
+                return found
+            except OSError as e:
+                if e.errno != errno.ENOBUFS:
+                    raise
+                found = True  # more came than the socket holds
+                continue
+            found = found or any(self._is_deletion(kind, body) for kind, body in _messages(data))
+
+    def _is_deletion(self, kind: int, body: bytes) -> bool:
+        values = dict(attributes(body[_NFGENMSG_BYTES:])) if kind == _DELETED_TABLE else {}
+        return values.get(_TABLE_NAME) == self._name
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type, body) of each netlink message."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        size, kind, *_ = _HEADER.unpack_from(data, at)
+        if size < _HEADER.size:
+            return
+        yield kind, data[at + _HEADER.size : at + size]
+        at += (size + 3) & ~3

@@ -7,10 +7,8 @@ them over after a kill, and removes those of containers that have ended.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,12 +21,15 @@ import structlog
 from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
-from vmagent.networks import records
+from vmagent.linux.nft import TableWatch
+from vmagent.networks import parents, records
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
 from vmagent.networks.firewall import Firewall
 from vmagent.networks.forwards import ForwardedPorts
+from vmagent.networks.interfaces import Interfaces
 from vmagent.networks.ipam import choose_subnet, choose_subnet6
 from vmagent.networks.model import (
+    Address,
     Endpoint,
     EndpointRequest,
     Network,
@@ -37,7 +38,6 @@ from vmagent.networks.model import (
     PortRequest,
     Sandbox,
     Subnet,
-    mac_of,
     meant,
     new_id,
     now,
@@ -45,7 +45,7 @@ from vmagent.networks.model import (
 from vmagent.networks.namespace import SpareNamespace, open_namespace
 from vmagent.networks.ports import HostPorts, PortHolder
 from vmagent.networks.publishing import Publisher
-from vmagent.networks.segments import Segments, default_routes, interface_messages
+from vmagent.networks.segments import Segments
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
 log = structlog.get_logger(__name__)
@@ -74,6 +74,7 @@ class NetworkController:
         self._table = "cove" if is_default else f"cove_{own}"
         self._networks: dict[NetworkId, Network] = {}
         self._sandboxes: dict[str, Sandbox] = {}
+        self._reserved: dict[str, dict[NetworkId, list[Address]]] = {}  # by container
         self._spare = SpareNamespace()
         self._ports: PortHolder = HostPorts() if host_ports is None else ForwardedPorts(host_ports)
         # In the VM this interface leads to the host alone, for SSH; a port that is published there is not meant for it.
@@ -100,6 +101,7 @@ class NetworkController:
             undo.callback(self._firewall.let_go)
             self._firewall.open()
             self._segments = Segments(self._netlink)
+            self._interfaces = Interfaces(self._home, self._netlink, self._segments, self._disposer)
             self._publisher = Publisher(self._ports, self._firewall, self._netlink)
             for folder in (self._data_root.networks, self._exec_root.networks):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -109,10 +111,27 @@ class NetworkController:
             for network in self._networks.values():
                 if network.has_bridge:
                     self._segments.bring_up(network)
+                elif network.has_endpoints:
+                    self._expect(network)
             self._apply_firewall()
             self._restore(alive)
             self._ports.open()
             self._leaving = undo.pop_all()
+
+    def repair(self) -> None:
+        """Make the firewall's rules again if another program has deleted them. Raises OSError."""
+        if self._firewall.is_whole():
+            return
+        log.warning("firewall.repaired")
+        self._firewall.open()
+        self._apply_firewall()
+        for sandbox in self._sandboxes.values():
+            if sandbox.ports and (target := sandbox.target) is not None:
+                self._firewall.publish(sandbox.ports, target)
+
+    def watch(self) -> TableWatch:
+        """Tells when another program deletes a table of the firewall; the caller closes it. Raises OSError."""
+        return TableWatch(self._table)
 
     def leave(self) -> None:
         """Close the controller's own descriptors; networks and endpoints stay. `open` may be called again."""
@@ -123,8 +142,8 @@ class NetworkController:
         for sandbox in self._sandboxes.values():
             os.close(sandbox.netns_fd)
         self._ports.close(is_handed_on=True)
-        self._networks.clear()
-        self._sandboxes.clear()
+        for known in (self._networks, self._sandboxes, self._reserved):
+            known.clear()
 
     def close(self) -> None:
         """Release all remaining sandboxes, then remove bridges and table, and end the disposer thread."""
@@ -191,8 +210,16 @@ class NetworkController:
             own = bytes(self._data_root.path)
         return int.from_bytes(sha256(own).digest()[:5], "big")
 
+    def _expect(self, network: Network) -> None:
+        """Bring up a network with a parent interface; without it the engine works, but no container starts on it."""
+        try:
+            self._segments.bring_up(network)
+        except (OSError, EngineError) as e:
+            log.error("network.without_parent", network=network.name, error=str(e))
+            self._segments.expect(network)
+
     def _apply_firewall(self) -> None:
-        self._firewall.set_networks(n for n in self._networks.values() if n.id in self._segments)
+        self._firewall.set_networks(n for n in self._networks.values() if n.has_bridge and n.id in self._segments)
 
     def _restore(self, alive: Mapping[str, int]) -> None:
         """Take over the sandboxes of running containers; put other interfaces of a killed engine in the dead group."""
@@ -215,7 +242,7 @@ class NetworkController:
         for number in stray:
             self._netlink.send(netlink.set_link(number, up=False, group=DEAD_GROUP))
         if stray:  # at once: inside the container, its peer may have the name that the next endpoint will get
-            self._delete_dead()
+            self._interfaces.delete_dead()
 
     # --- networks
 
@@ -237,6 +264,7 @@ class NetworkController:
         self,
         name: str,
         *,
+        driver: str = "bridge",
         ipv4: Pool | None = None,
         ipv6: Pool | None = None,
         has_ipv6: bool = False,
@@ -246,9 +274,9 @@ class NetworkController:
         labels: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Network:
-        """Make a bridge network, with IPv6 if `has_ipv6`; a pool that is not given is chosen.
+        """Make a network, with IPv6 if `has_ipv6`; a pool that is not given is chosen.
 
-        Raises Conflict if the name is taken, Forbidden if a subnet overlaps another network's.
+        Raises Conflict if the name is taken, Forbidden if a subnet overlaps another network's, EngineError, OSError.
         """
         if any(network.name == name for network in self._networks.values()):
             raise Conflict(f"network with name {name} already exists")
@@ -267,17 +295,18 @@ class NetworkController:
         network = Network(
             id=network_id,
             name=name,
-            driver="bridge",
+            driver=driver,
             created=now(),
             ipv4=ipv4,
             ipv6=ipv6,
-            bridge=f"cv-{network_id[:12]}",
+            bridge=f"cv-{network_id[:12]}" if driver == "bridge" else "",
             internal=internal,
             attachable=attachable,
             mtu=mtu,
             labels=labels or {},
             options=options or {},
         )
+        parents.check(network, self._networks.values())
         with ExitStack() as undo:
             self._segments.bring_up(network)
             undo.callback(self._apply_firewall)
@@ -311,6 +340,20 @@ class NetworkController:
             if endpoint.network_id == network_id
         }
 
+    def reserve(self, container_id: str, addresses: Mapping[NetworkId, Sequence[Address]]) -> None:
+        """From now on these are the addresses that the container is configured with, whether or not it runs.
+
+        Others get them only if they ask for them.
+        """
+        before = self._reserved.pop(container_id, {})
+        for network_id in before.keys() & set(self._segments.ids()):
+            self._segments[network_id].unreserve(before[network_id])
+        now_reserved = {network_id: list(found) for network_id, found in addresses.items() if found}
+        for network_id in now_reserved.keys() & set(self._segments.ids()):
+            self._segments[network_id].reserve(now_reserved[network_id])
+        if now_reserved:
+            self._reserved[container_id] = now_reserved
+
     # --- endpoints
 
     def sandbox(self, container_id: str) -> Sandbox | None:
@@ -337,7 +380,7 @@ class NetworkController:
             undo.enter_context(inner)
             sandbox = Sandbox(container_id=container_id, netns_fd=fd)
             for number, request in enumerate(requests):
-                self._join(sandbox, inner, request, number, undo)
+                self._interfaces.join(sandbox, inner, request, number, undo)
             if requested := list(ports):
                 self._publisher.publish(sandbox, requested, undo)
             self._keep(sandbox)
@@ -371,63 +414,6 @@ class NetworkController:
         if self._sandboxes.get(sandbox.container_id) is sandbox:
             self._keep(sandbox)
 
-    def _join(
-        self,
-        sandbox: Sandbox,
-        inner: netlink.NetlinkSocket,
-        request: EndpointRequest,
-        number: int,
-        undo: ExitStack,
-        *,
-        is_fresh: bool = True,
-    ) -> None:
-        segment = self._segments[request.network_id]
-        network = segment.network
-        leased = segment.lease(request, undo)
-        endpoint_id = new_id()
-        mac, host_name, inner_name = request.mac or mac_of(leased.address.ip), f"ve{endpoint_id[:12]}", f"eth{number}"
-        self._netlink.send(
-            netlink.add_veth(
-                host_name,
-                peer=inner_name,
-                peer_ns=sandbox.netns_fd,
-                peer_mac=mac,
-                master=segment.number,
-                mtu=network.mtu,
-            )
-        )
-        host_index = socket.if_nametoindex(host_name)
-        undo.callback(self._bury, host_index)
-        # In a new namespace, interfaces get consecutive indices after lo's. Where interfaces were deleted, indices are
-        # not reused, so the kernel must be asked.
-        inner_index = number + 2 if is_fresh else next(k.number for k in inner.links() if k.name == inner_name)
-        gateways = [pool.gateway for pool in network.pools]
-        messages = interface_messages(inner_index, leased)
-        # The first network gets the default routes. An internal network's end at the firewall, as under dockerd; a
-        # network with a gateway replaces them.
-        if sandbox.leading is None:
-            messages += default_routes(gateways)
-        inner.send(*messages)
-        open_gateways = [None] * len(gateways) if network.internal else gateways
-        sandbox.endpoints.append(
-            Endpoint(
-                id=endpoint_id,
-                network_id=network.id,
-                network_name=network.name,
-                address=leased.address,
-                gateway=open_gateways[0],
-                address6=leased.address6,
-                gateway6=open_gateways[1] if leased.address6 else None,
-                mac=mac,
-                interface=inner_name,
-                host_interface=host_name,
-                host_index=host_index,
-                aliases=request.aliases,
-                links=request.links,
-            )
-        )
-        undo.callback(sandbox.endpoints.pop)
-
     def connect(self, container_id: str, request: EndpointRequest, ports: Sequence[PortRequest] = ()) -> Endpoint:
         """Add an endpoint to a running container; if it is its first with a gateway, publish `ports` to it.
 
@@ -440,15 +426,13 @@ class NetworkController:
         used = {int(e.interface.removeprefix("eth")) for e in sandbox.endpoints}
         number = next(n for n in range(len(used) + 1) if n not in used)
         with ExitStack() as undo:
-            with netns.inside(sandbox.netns_fd, self._home):
-                inner = netlink.NetlinkSocket()
-            undo.enter_context(inner)
+            inner = undo.enter_context(self._interfaces.inside(sandbox.netns_fd))
             if any(link.name == f"eth{number}" for link in inner.links()):  # of a removed endpoint, not yet deleted
-                self._delete_dead()
+                self._interfaces.delete_dead()
             before = sandbox.target
             if before is None:
                 undo.callback(self._publisher.aim, sandbox)
-            self._join(sandbox, inner, request, number, undo, is_fresh=False)
+            self._interfaces.join(sandbox, inner, request, number, undo, is_fresh=False)
             if sandbox.target != before:
                 self._publisher.aim(sandbox, ports)
             self._keep(sandbox)
@@ -467,23 +451,14 @@ class NetworkController:
                     undo.callback(sandbox.endpoints.insert, at, endpoint)
                     self._keep(sandbox)
                     undo.pop_all()
-                self._bury(endpoint.host_index)
+                self._interfaces.remove(sandbox, endpoint)
                 self._segments[network_id].release(endpoint)
                 if sandbox.target != before:
-                    self._lead_elsewhere(sandbox)
+                    self._interfaces.lead_elsewhere(sandbox)
                     self._publisher.aim(sandbox)
                     self._keep(sandbox)
                 return endpoint
         raise EngineError(f"container {container_id} is not connected to network {self._known(network_id).name}")
-
-    def _lead_elsewhere(self, sandbox: Sandbox) -> None:
-        """Set the default routes by the endpoint that leads now. Raises OSError."""
-        if (leading := sandbox.leading) is None:
-            return
-        with netns.inside(sandbox.netns_fd, self._home):
-            inner = netlink.NetlinkSocket()
-        with inner:
-            inner.send(*default_routes((leading.gateway, leading.gateway6)))
 
     def release(self, container_id: str) -> None:
         """Release all resources of a container, if it has any. Raises as `give_back` does."""
@@ -507,23 +482,9 @@ class NetworkController:
             held.callback(self._disposer.dispose, sandbox.netns_fd)
             for endpoint in sandbox.endpoints:
                 held.callback(self._segments[endpoint.network_id].release, endpoint)
-                held.callback(self._set_dead, endpoint.host_index)
+                held.callback(self._interfaces.put_down, sandbox, endpoint)
             self._publisher.withdraw(sandbox, held)
 
     def _keep(self, sandbox: Sandbox) -> None:
         path = self._exec_root.networks / f"{sandbox.container_id}.json"
         publish(path, records.sandbox_record(sandbox), durable=False)
-
-    def _bury(self, host_index: int) -> None:
-        self._set_dead(host_index)
-        self._disposer.dispose(-1)
-
-    def _delete_dead(self) -> None:
-        """Delete the interfaces of the dead group now; waits for an RCU grace period (20 ms)."""
-        gone = frozenset({errno.ENODEV, errno.ENOENT})  # the disposer has deleted it
-        netlink.send_all(self._netlink, [netlink.delete_group(DEAD_GROUP)], ignore=gone)
-
-    def _set_dead(self, host_index: int) -> None:
-        """Set the host's end down and put it in the dead group; its address stops responding. It may not exist."""
-        request = netlink.set_link(host_index, up=False, group=DEAD_GROUP)
-        netlink.send_all(self._netlink, [request], ignore=frozenset({errno.ENODEV}))

@@ -63,9 +63,19 @@ class Firewall:
         self._name = table
         self._families = [_V4]  # those with a table
 
+    def is_whole(self) -> bool:
+        """Whether the tables are there."""
+        try:
+            for family in self._families:
+                self._nft.run(f"list table {self._table(family)}")
+        except NftError:
+            return False
+        return True
+
     def open(self) -> None:
         """Make an empty table for IPv4; tables of a killed engine are deleted with their rules and elements."""
         self._nft.run(f"add table ip6 {self._name}\ndelete table ip6 {self._name}\n{self._empty(_V4)}")
+        self._families = [_V4]
 
     def _table(self, family: _Family) -> str:
         return f"{family.word} {self._name}"

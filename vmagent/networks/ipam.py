@@ -6,6 +6,7 @@ begins after the last lease, not at the lowest address.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 
@@ -51,6 +52,7 @@ class Leases:
         self._range = pool.ip_range or pool.subnet
         # integers: address objects take three times the memory
         self._used = {int(pool.gateway), *(int(address) for address in pool.auxiliary.values())}
+        self._reserved: Counter[int] = Counter()
         self._last = int(self._range.network_address)
 
     def _candidates(self) -> Iterator[int]:
@@ -68,7 +70,7 @@ class Leases:
             self._used.add(int(wanted))
             return wanted
         for number in self._candidates():
-            if number in self._used or self._is_edge(number):
+            if number in self._used or number in self._reserved or self._is_edge(number):
                 continue
             self._used.add(number)
             self._last = number
@@ -83,6 +85,15 @@ class Leases:
         if self._subnet.max_prefixlen - self._subnet.prefixlen < 2:
             return False
         return number in (int(self._subnet.network_address), int(self._subnet.broadcast_address))
+
+    def reserve(self, address: Address) -> None:
+        """Lease `address` only to those that ask for it, until it was unreserved as often as reserved."""
+        self._reserved[int(address)] += 1
+
+    def unreserve(self, address: Address) -> None:
+        self._reserved[int(address)] -= 1
+        if self._reserved[int(address)] <= 0:
+            del self._reserved[int(address)]
 
     def hold(self, address: Address) -> None:
         """Lease an address that a running container already has."""

@@ -79,7 +79,7 @@ class Network:
 
     id: NetworkId
     name: str
-    driver: str  # bridge, host or null
+    driver: str  # bridge, macvlan, ipvlan, host or null
     created: str  # RFC 3339 with nanoseconds
     ipv4: Pool | None = None
     ipv6: Pool | None = None  # None: without IPv6
@@ -90,6 +90,11 @@ class Network:
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     predefined: bool = False
+
+    @property
+    def has_endpoints(self) -> bool:
+        """Whether containers get interfaces on it: all but `host` and `none`."""
+        return self.driver in ("bridge", "macvlan", "ipvlan")
 
     @property
     def has_bridge(self) -> bool:
@@ -246,8 +251,8 @@ class Endpoint:
     gateway6: Address | None = None
     mac: str
     interface: str  # in the container, "eth0"
-    host_interface: str
-    host_index: int
+    host_interface: str  # "": macvlan and ipvlan have no end on the host
+    host_index: int  # 0: as above
     aliases: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
 
@@ -271,13 +276,18 @@ class Sandbox:
 
     @property
     def leading(self) -> Endpoint | None:
-        """The endpoint with the default routes, to which published ports lead: the first that has a gateway."""
+        """The endpoint with the default routes: the first that has a gateway."""
         return next((endpoint for endpoint in self.endpoints if endpoint.gateway), None)
 
     @property
     def target(self) -> Target | None:
-        """None: it is on internal networks only, or on none; then its published ports lead nowhere."""
-        leading = self.leading
-        if leading is None:
+        """Where published ports lead. None: no network of it is a bridge that is not internal."""
+        endpoint = self.published
+        if endpoint is None:
             return None
-        return Target(leading.address.ip, leading.address6.ip if leading.address6 else None)
+        return Target(endpoint.address.ip, endpoint.address6.ip if endpoint.address6 else None)
+
+    @property
+    def published(self) -> Endpoint | None:
+        """The endpoint of `target`."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.gateway and endpoint.host_index), None)

@@ -25,7 +25,7 @@ class Publisher:
     def publish(self, sandbox: Sandbox, requests: Sequence[PortRequest], undo: ExitStack) -> None:
         """Publish `requests` to the sandbox's leading endpoint. Raises EngineError (port taken), OSError."""
         target = sandbox.target
-        if target is None:  # on internal networks only: as under dockerd, nothing is published
+        if target is None:  # as under dockerd, nothing is published on internal networks, macvlan and ipvlan
             return
         ports = self._ports.reserve(requests, target)
         sandbox.ports += ports
@@ -36,9 +36,9 @@ class Publisher:
         forget_flows(ports)
 
     def _lead(self, sandbox: Sandbox, ports: Sequence[PublishedPort], target: Target) -> None:
-        leading = sandbox.leading
-        assert leading is not None
-        self._netlink.send(netlink.set_hairpin(leading.host_index))
+        published = sandbox.published
+        assert published is not None
+        self._netlink.send(netlink.set_hairpin(published.host_index))
         self._firewall.publish(ports, target)
 
     def take_over(self, sandbox: Sandbox) -> None:

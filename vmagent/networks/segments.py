@@ -1,4 +1,4 @@
-"""The kernel's part of networks: bridges, the leases of their subnets, and the interfaces of endpoints on them."""
+"""The kernel's part of networks: bridges and parent interfaces, the leases of subnets, and endpoints' interfaces."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vmagent.errors import BadRequest, EngineError, NotFound
 from vmagent.linux import netlink
+from vmagent.networks import parents
 from vmagent.networks.ipam import Leases
 from vmagent.networks.model import Address, Endpoint, EndpointRequest, Interface, Network, NetworkId
 
@@ -30,7 +31,7 @@ class Segment:
     """A network that is up."""
 
     network: Network
-    number: int  # of the bridge
+    number: int  # of the bridge; 0: the network has a parent interface, which is looked up when it is needed
     leases: Mapping[int, Leases]  # by IP version
 
     def lease(self, request: EndpointRequest, undo: ExitStack) -> Leased:
@@ -50,6 +51,16 @@ class Segment:
         """What the endpoint has leased here."""
         found = [endpoint.address] if endpoint.address6 is None else [endpoint.address, endpoint.address6]
         return [(self.leases[one.version], one.ip) for one in found if one.version in self.leases]
+
+    def reserve(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            if address.version in self.leases:
+                self.leases[address.version].reserve(address)
+
+    def unreserve(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            if address.version in self.leases:
+                self.leases[address.version].unreserve(address)
 
     def hold(self, endpoint: Endpoint) -> None:
         for leases, address in self.addresses_of(endpoint):
@@ -81,10 +92,15 @@ class Segments:
 
     def numbers(self) -> set[int]:
         """The bridges' interface numbers."""
-        return {segment.number for segment in self._up.values()}
+        return {segment.number for segment in self._up.values() if segment.number}
 
     def bring_up(self, network: Network) -> None:
         """Make the network's bridge, or reuse the one of a killed engine. Raises OSError, EngineError."""
+        leases: dict[int, Leases] = {pool.subnet.version: Leases(pool) for pool in network.pools}
+        if not network.has_bridge:
+            parents.bring_up(self._netlink, network)
+            self._up[network.id] = Segment(network, 0, leases)
+            return
         exists = frozenset({errno.EEXIST})
         netlink.send_all(self._netlink, [netlink.add_bridge(network.bridge, network.mtu)], ignore=exists)
         number = socket.if_nametoindex(network.bridge)
@@ -95,11 +111,17 @@ class Segments:
         self._netlink.send(netlink.set_link(number, up=True))
         # Allows the kernel to forward packets for 127.0.0.1:PORT of the host to a container.
         Path(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet").write_text("1")
-        leases: dict[int, Leases] = {pool.subnet.version: Leases(pool) for pool in network.pools}
         self._up[network.id] = Segment(network, number, leases)
+
+    def expect(self, network: Network) -> None:
+        """Take the network as up, though its parent interface is missing now."""
+        self._up[network.id] = Segment(network, 0, {pool.subnet.version: Leases(pool) for pool in network.pools})
 
     def take_down(self, network_id: NetworkId) -> None:
         segment = self._up.pop(network_id)
+        if not segment.number:
+            parents.take_down(self._netlink, segment.network)
+            return
         netlink.send_all(self._netlink, [netlink.delete_link(segment.number)], ignore=frozenset({errno.ENODEV}))
 
     def clear(self) -> None:
@@ -131,6 +153,9 @@ def interface_messages(number: int, leased: Leased) -> list[netlink.Request]:
     return messages
 
 
-def default_routes(gateways: Iterable[Address | None]) -> list[netlink.Request]:
-    """Set the default route of each family that has a gateway."""
-    return [netlink.set_default_route(gateway) for gateway in gateways if gateway is not None]
+def default_routes(network: Network, gateways: Iterable[Address | None], number: int) -> list[netlink.Request]:
+    """Set the default route of each family that has a gateway, through the interface `number` on `network`."""
+    present = [gateway for gateway in gateways if gateway is not None]
+    if parents.is_routed(network):
+        return [netlink.set_device_route(number, gateway.version) for gateway in present]
+    return [netlink.set_default_route(gateway) for gateway in present]

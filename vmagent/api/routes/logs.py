@@ -33,7 +33,8 @@ class _Logs:
         multiplexed = not log.tty
         says_frames = multiplexed and request.version >= Version(1, 42)
         stream = request.exchange.stream(content_type=MULTIPLEXED_STREAM if says_frames else RAW_STREAM)
-        encode = _encoder(multiplexed, timestamps=query.flag("timestamps"), details=query.flag("details"))
+        details = log.details + b" " if query.flag("details") else b""
+        encode = _encoder(multiplexed, timestamps=query.flag("timestamps"), details=details)
         async for batch in log.batches():
             await stream.write(encode(batch))
         stream.finish()
@@ -54,14 +55,12 @@ def _options(query: Query) -> LogOptions:
     )
 
 
-def _encoder(multiplexed: bool, *, timestamps: bool, details: bool) -> Callable[[Sequence[Entry]], bytes]:
-    """Bytes of a batch: a frame per line, or with a terminal the bare lines."""
+def _encoder(multiplexed: bool, *, timestamps: bool, details: bytes) -> Callable[[Sequence[Entry]], bytes]:
+    """Bytes of a batch: a frame per line, or with a terminal the bare lines. `details`: stands before each line."""
     stamp = _Stamp()
 
     def line_of(time_ns: int, line: bytes) -> bytes:
-        if details:
-            line = b" " + line  # docker writes the separator even without attributes
-        return stamp(time_ns) + line if timestamps else line
+        return stamp(time_ns) + details + line if timestamps else details + line
 
     if multiplexed:
         if timestamps or details:
