@@ -116,7 +116,7 @@ def test_a_static_address_is_kept_for_a_stopped_container(networks: NativeEngine
     refused = networks.docker(*run, "dd", "busybox:latest", "true", check=False)
     assert "no available IPv4 addresses on this network's address pools" in refused.stderr
     networks.docker("start", "kept")
-    networks.docker("rm", "kept")
+    networks.docker("rm", "-f", "kept")
     networks.docker("start", "dd")
     networks.docker("rm", "-f", "aa", "bb", "cc", "dd")
     networks.docker("network", "rm", "tiny")

@@ -42,6 +42,7 @@ class Surroundings:
     shm: Path | None = None  # a mounted tmpfs to be bound on /dev/shm (IpcMode shareable and container:)
     user: UserNamespace | None = None  # the user namespace to join
     sources: Mapping[str, str] = field(default_factory=dict)  # destination → what is bound in its stead
+    devices: Sequence[JsonObject] | None = None  # as `resources.devices` gives them; None: it is called
     linked_env: Sequence[str] = ()  # variables of --link
     idmapped: frozenset[str] = frozenset()  # destinations of mounts to be id-mapped: volumes in the data root
 
@@ -52,7 +53,7 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
     check_user(config["User"])
     options = security.parse_security(host["SecurityOpt"])
     capabilities = security.effective_capabilities(host)
-    nodes = resources.devices(host)
+    nodes = resources.devices(host) if around.devices is None else list(around.devices)
     limits = resources.resources(host)
     limits["devices"] = resources.device_rules(host, nodes)
     linux: JsonObject = {

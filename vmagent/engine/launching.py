@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from vmagent.containers import hostfiles, logconfig
+from vmagent.containers import hostfiles, logconfig, resources
+from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
 from vmagent.containers.spec import Surroundings, build_spec
@@ -177,7 +178,10 @@ class Launcher:
                 init = None
                 if record.host_config.get("Init"):
                     init = str(await self._background.on_disk(binary, "init", platform.machine()))
-                plan = self._plan(record, place, lowers, init, private, sources)
+                devices = None
+                if record.host_config["Devices"]:
+                    devices = await self._background.on_disk(resources.devices, record.host_config)
+                plan = self._plan(record, place, lowers, init, private, sources, devices)
             finally:
                 namespace_fd = await attaching
             planned = time.perf_counter()
@@ -242,6 +246,7 @@ class Launcher:
         init: str | None,
         private: Prepared | None,
         sources: Mapping[str, str],
+        devices: Sequence[JsonObject] | None,
     ) -> Plan:
         own_network = record.network_mode != "host"
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
@@ -255,6 +260,7 @@ class Launcher:
             pid_of=self._joined(record),
             shm=self._shm(record),
             user=private.user if private else None,
+            devices=devices,
             linked_env=self._links.environment(record),
             sources=sources,
             idmapped=frozenset(
