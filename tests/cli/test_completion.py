@@ -112,7 +112,7 @@ _LEFT_OUT = {
         "availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing", "topology-preferred",
         "topology-required", "type", "cluster", "config-from", "config-only", "ingress", "verbose",
     },
-    "not yet": {"aux-address", "ipam-driver", "ipam-opt", "ipv4", "gw-priority", "link-local-ip", "cpu-rt-period",
+    "not yet": {"ipam-driver", "ipam-opt", "ipv4", "gw-priority", "link-local-ip", "cpu-rt-period",
                 "cpu-rt-runtime"},
 }  # fmt: skip
 _VERBS = (

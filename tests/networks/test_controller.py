@@ -15,12 +15,12 @@ import pytest
 from tests.networks.peers import any_port, attach, pool, reach, server
 from tests.support.limits import HANG_S
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
-from vmagent.linux import netlink, netns
+from vmagent.linux import conntrack, netlink, netns
 from vmagent.linux.nft import Nft, NftError
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.disposer import Disposer
 from vmagent.networks.ipam import Leases
-from vmagent.networks.model import EndpointRequest, PortRequest
+from vmagent.networks.model import EndpointRequest, PortRequest, Target
 from vmagent.paths import DataRoot, ExecRoot
 
 BIP = IPv4Interface("10.201.0.1/24")
@@ -319,3 +319,24 @@ def test_addresses_are_leased_in_turn_and_only_from_the_subnet() -> None:
 def test_a_bad_port_is_refused(port: str) -> None:
     with pytest.raises(BadRequest, match="invalid port specification"):
         PortRequest.from_api(port, None)
+
+
+def test_flows_that_do_not_lead_to_the_container_are_forgotten_later(controller: NetworkController, world: int) -> None:
+    """A sender whose entry was made by older rules, and came after the port was published."""
+    sandbox = attach(controller, "a", any_port(53, "127.0.0.1", "udp"))
+    (port,) = sandbox.ports
+    with netns.inside(sandbox.netns_fd, world):
+        inside = socket.socket(type=socket.SOCK_DGRAM)
+    with inside, socket.socket(type=socket.SOCK_DGRAM) as sender, socket.socket(type=socket.SOCK_DGRAM) as right:
+        inside.bind(("0.0.0.0", 53))
+        inside.settimeout(HANG_S)
+        controller._firewall.unpublish(sandbox.ports)
+        sender.sendto(b"astray", ("127.0.0.1", port.host_port))
+        controller._firewall.publish(sandbox.ports, Target(sandbox.endpoints[0].address.ip))
+        right.sendto(b"right", ("127.0.0.1", port.host_port))
+        assert inside.recv(64) == b"right"
+        sender.sendto(b"astray still", ("127.0.0.1", port.host_port))
+        controller.forget_stray_flows("a")
+        sender.sendto(b"found", ("127.0.0.1", port.host_port))
+        assert inside.recv(64) == b"found"
+        assert conntrack.forget_udp({port.host_port}) == 2, "the entry that leads to the container was not touched"

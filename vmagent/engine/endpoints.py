@@ -30,7 +30,7 @@ from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.linux.nft import TableWatch
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
-from vmagent.networks.model import Address, Endpoint, EndpointRequest, Network, PortRequest, Sandbox
+from vmagent.networks.model import Address, Endpoint, EndpointRequest, Network, PortRequest, Protocol, Sandbox
 from vmagent.networks.names import lookup_of, open_sockets
 from vmagent.paths import DataRoot, ExecRoot
 
@@ -40,6 +40,7 @@ R = TypeVar("R")
 A = TypeVar("A", IPv4Address, IPv6Address)
 
 GIVE_BACK_DELAY_S = 0.001
+STRAY_FLOWS_DELAY_S = 1.0
 UNBRIDGED = ("host", "none")  # network modes that are also names of networks, without a bridge
 
 
@@ -236,7 +237,19 @@ class Endpoints:
             raise
         for endpoint in sandbox.endpoints:
             self._publish("connect", record, endpoint)
+        if any(port.protocol is Protocol.UDP for port in sandbox.ports):
+            asyncio.get_running_loop().call_later(STRAY_FLOWS_DELAY_S, self._forget_stray_flows, record.id)
         return fd
+
+    def _forget_stray_flows(self, container_id: str) -> None:
+        async def forget() -> None:
+            try:
+                await self.call(self.controller.forget_stray_flows, container_id)
+            except OSError as e:
+                log.error("port.flows_not_forgotten", container=container_id, error=str(e))
+
+        if self.controller.sandbox(container_id) is not None:
+            self._background.spawn(forget(), f"stray flows of {container_id[:12]}")
 
     def _netns_of(self, ref: str) -> int:
         other = self._registry.find(ref).record

@@ -17,7 +17,8 @@ from vmagent.linux.netlink import NESTED, NetlinkSocket, Request, attribute, att
 _NFGENMSG = struct.Struct(">BBH")  # family, version, res_id
 _CT = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _NEW, _GET, _DELETE = _CT | 0, _CT | 1, _CT | 2  # IPCTNL_MSG_CT_*
-_TUPLE_ORIG, _TUPLE_PROTO, _PROTO_NUM, _PROTO_DST_PORT = 1, 2, 1, 3  # CTA_*
+_TUPLE_ORIG, _TUPLE_REPLY, _TUPLE_IP, _TUPLE_PROTO, _PROTO_NUM, _PROTO_DST_PORT = 1, 2, 1, 2, 1, 3  # CTA_*
+_IP_SOURCES = (1, 3)  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
 _NETLINK_NETFILTER = 12
 _QUERIES = tuple(_NFGENMSG.pack(family, 0, 0) for family in (socket.AF_INET, socket.AF_INET6))
 _UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
@@ -27,10 +28,11 @@ class Unsupported(Exception):
     """The kernel has no nf_conntrack_netlink."""
 
 
-def forget_udp(ports: Collection[int]) -> int:
+def forget_udp(ports: Collection[int], keep: Collection[bytes] = ()) -> int:
     """Delete the entries of datagrams that were first sent to one of `ports`, in the calling thread's namespace.
 
-    Returns how many were deleted. The next datagram of each sender is treated as its first.
+    Entries whose replies come from an address in `keep` (packed) stay. Returns how many were deleted. The next datagram
+    of each of their senders is treated as its first.
 
     Raises Unsupported, OSError.
     """
@@ -38,7 +40,7 @@ def forget_udp(ports: Collection[int]) -> int:
     with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
         # Twice: a datagram on its way has passed the rules before the change, and its entry comes after the first dump.
         for query in _QUERIES * 2:
-            found = _udp_to(netlink, query, ports)
+            found = _udp_to(netlink, query, ports, keep)
             for original in found:
                 body = query + attribute(_TUPLE_ORIG | NESTED, original)
                 with suppress(FileNotFoundError):  # it has just expired
@@ -47,13 +49,25 @@ def forget_udp(ports: Collection[int]) -> int:
     return deleted
 
 
-def _udp_to(netlink: NetlinkSocket, query: bytes, ports: Collection[int]) -> list[bytes]:
+def _udp_to(netlink: NetlinkSocket, query: bytes, ports: Collection[int], keep: Collection[bytes]) -> list[bytes]:
     """The original tuples of such entries of the query's family. Raises Unsupported, OSError."""
     try:
-        tuples = [dict(attributes(body[_NFGENMSG.size :])).get(_TUPLE_ORIG) for body in netlink.dump(_GET, query, _NEW)]
+        entries = [dict(attributes(body[_NFGENMSG.size :])) for body in netlink.dump(_GET, query, _NEW)]
     except OSError as e:
         raise (Unsupported(e.strerror) if e.errno in _UNSUPPORTED else e) from e
-    return [original for original in tuples if original and _port(original) in ports]
+    return [
+        entry[_TUPLE_ORIG]
+        for entry in entries
+        if _TUPLE_ORIG in entry
+        and _port(entry[_TUPLE_ORIG]) in ports
+        and _source(entry.get(_TUPLE_REPLY, b"")) not in keep
+    ]
+
+
+def _source(reply: bytes) -> bytes:
+    """The source address of a tuple."""
+    values = dict(attributes(dict(attributes(reply)).get(_TUPLE_IP, b"")))
+    return next((values[key] for key in _IP_SOURCES if key in values), b"")
 
 
 def _port(original: bytes) -> int | None:

@@ -44,7 +44,7 @@ from vmagent.networks.model import (
 )
 from vmagent.networks.namespace import SpareNamespace, open_namespace
 from vmagent.networks.ports import HostPorts, PortHolder
-from vmagent.networks.publishing import Publisher
+from vmagent.networks.publishing import Publisher, forget_stray_flows
 from vmagent.networks.segments import Segments
 from vmagent.paths import DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
@@ -484,6 +484,11 @@ class NetworkController:
                 held.callback(self._segments[endpoint.network_id].release, endpoint)
                 held.callback(self._interfaces.put_down, sandbox, endpoint)
             self._publisher.withdraw(sandbox, held)
+
+    def forget_stray_flows(self, container_id: str) -> None:
+        """Some time after the container's ports were published: see `publishing`. Raises OSError."""
+        sandbox = self._sandboxes.get(container_id)
+        forget_stray_flows([sandbox] if sandbox else [])
 
     def _keep(self, sandbox: Sandbox) -> None:
         path = self._exec_root.networks / f"{sandbox.container_id}.json"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 
 import structlog
 
@@ -72,6 +72,23 @@ class Publisher:
             held.callback(self._ports.release, sandbox.ports)
             held.callback(forget_flows, sandbox.ports)
             held.callback(self._firewall.unpublish, sandbox.ports)
+
+
+def forget_stray_flows(sandboxes: Iterable[Sandbox]) -> None:
+    """Some time after a change: delete the entries of datagrams to the sandboxes' ports that do not lead there.
+
+    A datagram whose sender was interrupted between the rules and its entry has passed them before the change, and gets
+    the entry after `forget_flows` has looked. If the sender never pauses, the entry would stay for ever.
+
+    Raises OSError.
+    """
+    for sandbox in sandboxes:
+        target = sandbox.target
+        ports = {port.host_port for port in sandbox.ports if port.protocol is Protocol.UDP}
+        if ports and target is not None:
+            addresses = {address.packed for address in (target.ipv4, target.ipv6) if address is not None}
+            with suppress(conntrack.Unsupported):
+                conntrack.forget_udp(ports, keep=addresses)
 
 
 def forget_flows(ports: Sequence[PublishedPort]) -> None:
