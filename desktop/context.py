@@ -80,7 +80,7 @@ def _tls(environ: Mapping[str, str]) -> TlsFiles | None:
 
 def configured(paths: HostPaths) -> str | None:
     """The context that `cove context use` chose. Raises ContextError if the file cannot be read."""
-    name = _read(paths).get("context")
+    name = read_settings(paths).get("context")
     return str(name) if name else None
 
 
@@ -88,18 +88,23 @@ def use(paths: HostPaths, name: str) -> None:
     """Make `name` the context from now on; other settings in the file stay. Raises ContextError."""
     if name not in CONTEXTS:
         raise ContextError(f"no context {name!r}: there are {', '.join(CONTEXTS)}")
-    settings = {"schema": 1, **_read(paths), "context": name}
+    write_settings(paths, {**read_settings(paths), "context": name})
+
+
+def write_settings(paths: HostPaths, settings: Mapping[str, object]) -> None:
+    """Replace the settings in the configuration file. Raises ContextError."""
     file = paths.config_file
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps({"schema": 1, **settings}, indent=2) + "\n", encoding="utf-8")
         temporary.replace(file)
     except OSError as e:
         raise ContextError(f"{file}: {e.strerror}") from e
 
 
-def _read(paths: HostPaths) -> dict[str, object]:
+def read_settings(paths: HostPaths) -> dict[str, object]:
+    """The settings in the configuration file, which need not exist. Raises ContextError."""
     try:
         settings = json.loads(paths.config_file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -22,6 +22,7 @@ COMMANDS = {
     "commit": ("desktop.cli.commit", "Make an image from what a container has changed"),
     "compose": ("desktop.cli.compose.main", "Run projects of several containers, described by compose files"),
     "completion": ("desktop.cli.completion", "Print the script by which a shell completes commands and names"),
+    "config": ("desktop.cli.config", "Show and change the settings: the VM's size, ports, proxies"),
     "container": ("desktop.cli.container", "Containers: ls, inspect, prune and the verbs above"),
     "context": ("desktop.cli.context", "Choose where containers run: in the VM or natively"),
     "cp": ("desktop.cli.cp", "Copy files between a container and here"),
