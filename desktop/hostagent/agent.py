@@ -170,6 +170,8 @@ class HostAgent:
     def _is_coming(self) -> bool:
         """Whether the VM will run, as far as is known."""
         state = self._vm.state
+        if state.status is Status.RUNNING:  # without a tunnel it has ended, and what comes of it is told in a moment
+            return self._vm.tunnel is None
         return state.status in (Status.STARTING, Status.ADOPTING) or state.restart_at is not None
 
     def _on_change(self) -> None:
