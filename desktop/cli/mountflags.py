@@ -69,7 +69,29 @@ class _Mount:
                 raise ValueError(f"cannot mix '{name[:-7].lower()}-*' options with mount type '{kind}'")
             if options:
                 self.mount[name] = options
+        self._check_recursion()
         return self.mount
+
+    def _check_recursion(self) -> None:
+        bind = self.of_kind["BindOptions"]
+        words = {"ReadOnlyNonRecursive": "writable", "ReadOnlyForceRecursive": "readonly"}
+        mode = next((word for field, word in words.items() if bind.get(field)), "")
+        if mode and not self.mount.get("ReadOnly"):
+            raise ValueError(f"option 'bind-recursive={mode}' requires 'readonly' to be specified in conjunction")
+        if mode == "readonly" and bind.get("Propagation") != "rprivate":
+            raise ValueError(
+                "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction"
+            )
+
+    @staticmethod
+    def _take_recursion(mode: str, bind: dict[str, Any]) -> None:
+        field = {"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}
+        if mode in field:
+            bind[field[mode]] = True
+        elif mode != "enabled":
+            raise ValueError(
+                f'invalid value for bind-recursive: {mode} (must be "enabled", "disabled", "writable", or "readonly")'
+            )
 
     def _take(self, key: str, value: str | None, field: str) -> None:
         if key in ("readonly", "ro"):
@@ -93,6 +115,8 @@ class _Mount:
             bind["Propagation"] = value.lower()
         elif key == "bind-nonrecursive":
             bind["NonRecursive"] = _bool(key, value)
+        elif key == "bind-recursive":
+            self._take_recursion(value.lower(), bind)
         elif key == "bind-create-src":
             bind["CreateMountpoint"] = _bool(key, value)
         elif key == "volume-nocopy":

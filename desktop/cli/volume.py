@@ -1,4 +1,4 @@
-"""`cove volume`: ls, create, rm, inspect, prune."""
+"""`cove volume`: ls, create, rm, inspect, prune; export, import, clone and rename are in `volumedata`."""
 
 from __future__ import annotations
 
@@ -93,6 +93,22 @@ def _inspect(argv: Sequence[str], app: App) -> int:
     return inspect.main(["--type", "volume", *argv], app)
 
 
+def _data(verb: str) -> groups.Verb:
+    """A verb of `volumedata`, which is loaded when it is called."""
+
+    def run(argv: Sequence[str], app: App) -> int:
+        from desktop.cli import volumedata
+
+        return {
+            "export": volumedata.export,
+            "import": volumedata.import_,
+            "clone": volumedata.clone,
+            "rename": volumedata.rename,
+        }[verb](argv, app)
+
+    return run
+
+
 SPEC = groups.spec("volume", "Volumes")
 VERBS: groups.Verbs = {
     "ls": _ls,
@@ -101,6 +117,10 @@ VERBS: groups.Verbs = {
     "rm": _rm,
     "remove": _rm,
     "inspect": _inspect,
+    "export": _data("export"),
+    "import": _data("import"),
+    "clone": _data("clone"),
+    "rename": _data("rename"),
     "prune": groups.prune("volume", "VolumesDeleted", "anonymous local volumes not used by at least one container"),
 }
 

@@ -364,6 +364,9 @@ def _supported(kind: str, item: FileObject) -> None:
         raise ComposeError(f"{kind[:-1]} {item.name}: drivers of {kind} need an orchestrator")
 
 
+_RECURSION = {"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}
+
+
 def _mount(project: Project, mount: Mount) -> Json:
     found: Json = {"Type": mount.type, "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
     if mount.consistency:
@@ -372,8 +375,8 @@ def _mount(project: Project, mount: Mount) -> Json:
         found["Source"] = project.volumes[mount.source].name
     if mount.bind is not None and mount.type == "bind":
         found["BindOptions"] = {"Propagation": mount.bind.propagation}
-        if mount.bind.recursive == "disabled":
-            found["BindOptions"]["NonRecursive"] = True
+        if mount.bind.recursive in _RECURSION:
+            found["BindOptions"][_RECURSION[mount.bind.recursive]] = True
     if mount.volume is not None and mount.type == "volume":
         found["VolumeOptions"] = {"NoCopy": mount.volume.nocopy}
         if mount.volume.subpath:

@@ -151,7 +151,9 @@ class MountPoint:
     copy: bool = True  # fill an empty volume with the image's content at `destination`
     options: tuple[str, ...] = ()  # mount options of a tmpfs
     create_source: bool = False
+    chosen_propagation: bool = False  # by the user
     recursive: bool = True
+    writable_below: bool = False  # read-only: but not the mounts below it
     volume_options: dict[str, str] = field(default_factory=dict)  # for a volume that does not exist yet
     volume_labels: dict[str, str] = field(default_factory=dict)
 

@@ -80,6 +80,7 @@ def _bind(text: str) -> MountPoint:
             kind=MountKind.BIND,
             source=os.path.normpath(source),
             propagation=propagation or "rprivate",
+            chosen_propagation=bool(propagation),
             create_source=True,
             **common,
         )
@@ -100,6 +101,7 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
     match kind:
         case "bind":
             options = given.get("BindOptions") or {}
+            _check_recursion(options, is_read_only=not writable)
             if not source.startswith("/"):
                 raise BadRequest(
                     'invalid mount config for type "bind": invalid mount path: '
@@ -111,8 +113,10 @@ def _mount(given: Mapping[str, Any]) -> MountPoint:
                 destination=destination,
                 writable=writable,
                 propagation=options.get("Propagation") or "rprivate",
+                chosen_propagation=bool(options.get("Propagation")),
                 create_source=bool(options.get("CreateMountpoint")),
                 recursive=not options.get("NonRecursive"),
+                writable_below=bool(options.get("ReadOnlyNonRecursive")),
             )
         case "volume":
             options = given.get("VolumeOptions") or {}
@@ -151,6 +155,45 @@ def inherited_destinations(entries: Iterable[str], find: Callable[[str], Contain
     return frozenset(mount.destination for mount in _volumes_from(entries, find))
 
 
+def _check_recursion(options: Mapping[str, Any], *, is_read_only: bool) -> None:
+    """Raise BadRequest for options that exclude each other."""
+    words = ""
+    for name in ("ReadOnlyNonRecursive", "ReadOnlyForceRecursive"):
+        if options.get(name) and not is_read_only:
+            words = f"!ReadOnly && BindOptions.{name}"
+    if options.get("ReadOnlyForceRecursive"):
+        for name in ("ReadOnlyNonRecursive", "NonRecursive"):
+            if options.get(name):
+                words = f"{name} && BindOptions.ReadOnlyForceRecursive"
+    if words:
+        raise BadRequest(f'invalid mount config for type "bind": mount options conflict: {words}')
+
+
+def follow_data_root(mounts: Iterable[MountPoint], data_root: str) -> list[MountPoint]:
+    """`mounts`, of which binds of the data root, or of what it lies in or has in it, get the propagation `rslave`.
+
+    A container with a private copy would keep each mount of the engine alive that exists at its start. Raises
+    BadRequest if another propagation was asked for.
+    """
+    found = []
+    for mount in mounts:
+        if mount.kind is MountKind.BIND and _overlap(os.path.realpath(mount.source), os.path.realpath(data_root)):
+            if not mount.chosen_propagation:
+                mount = replace(mount, propagation="rslave")
+            elif mount.propagation not in ("rslave", "rshared", "slave", "shared"):
+                raise BadRequest(
+                    'invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is '
+                    f'within the daemon root, daemon root: "{data_root}", bind mount source: "{mount.source}", '
+                    f'propagation: "{mount.propagation}"'
+                )
+        found.append(mount)
+    return found
+
+
+def _overlap(one: str, other: str) -> bool:
+    return os.path.commonpath((one, other)) in (one, other)
+
+
 def _volumes_from(entries: Iterable[str], find: Callable[[str], Container]) -> Iterable[MountPoint]:
     for entry in entries:
         ref, _, mode = entry.partition(":")
@@ -158,5 +201,5 @@ def _volumes_from(entries: Iterable[str], find: Callable[[str], Container]) -> I
             raise BadRequest(f"invalid volumes-from mode: {mode}")
         for mount in find(ref).mounts:
             if mount.kind is not MountKind.TMPFS:
-                # The volume belongs to the other container: it is not filled, and is not removed with this one.
-                yield replace(mount, writable=mount.writable and mode != "ro", copy=False, anonymous=False)
+                # It is not filled. An anonymous volume goes with the last container that has it (`rm -v`).
+                yield replace(mount, writable=mount.writable and mode != "ro", copy=False)

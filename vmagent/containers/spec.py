@@ -243,7 +243,7 @@ def _own_mount(mount: MountPoint, around: Surroundings) -> JsonObject:
         return _mount(mount.destination, "tmpfs", "tmpfs", *_tmpfs_options(words))
     options = ["rbind" if mount.recursive else "bind", mount.propagation or "rprivate"]
     if not mount.writable:
-        options += ["ro", "rro"] if mount.recursive else ["ro"]
+        options += ["ro", "rro"] if mount.recursive and not mount.writable_below else ["ro"]
     if mount.destination in around.idmapped:
         options += _idmap(around)
     return _mount(mount.destination, "bind", around.sources.get(mount.destination, mount.source), *options)

@@ -12,7 +12,7 @@ from vmagent.containers import configure, records
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint, new_container_id, now_ns
-from vmagent.containers.mounts import inherited_destinations, requested_mounts
+from vmagent.containers.mounts import follow_data_root, inherited_destinations, requested_mounts
 from vmagent.containers.names import checked_name
 from vmagent.containers.security import effective_capabilities, parse_security
 from vmagent.engine.background import Background
@@ -30,6 +30,7 @@ from vmagent.errors import BadRequest, NotFound
 from vmagent.images.imagestore import platform_of
 from vmagent.images.platforms import Platform
 from vmagent.images.store import Store
+from vmagent.paths import DataRoot
 
 
 class Creator:
@@ -37,6 +38,7 @@ class Creator:
 
     def __init__(
         self,
+        data_root: DataRoot,
         registry: Registry,
         events: ContainerEvents,
         background: Background,
@@ -57,7 +59,7 @@ class Creator:
         self._users, self._images, self._endpoints = users, images, endpoints
         self._volumes, self._files, self._lifecycle = volumes, files, lifecycle
         self._links, self._host_folders = links, host_folders
-        self._log_default = log_default
+        self._data_root, self._log_default = data_root, log_default
 
     async def create(
         self, body: dict[str, Any], *, name: str, platform: str, api_version: tuple[int, int]
@@ -82,6 +84,8 @@ class Creator:
         self._users.check(host)
         self._pin_containers(host)
         mounts = requested_mounts(asked.config, host, self._volume_source)
+        if any(mount.kind is MountKind.BIND for mount in mounts):
+            mounts = await self._background.on_disk(follow_data_root, mounts, str(self._data_root.path))
         inherited = inherited_destinations(host["VolumesFrom"] or (), self._volume_source)
         await self._host_folders.check(
             [mount for mount in mounts if mount.kind is MountKind.BIND and mount.destination not in inherited]

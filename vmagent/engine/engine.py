@@ -110,8 +110,8 @@ class Engine:
             exec_root,
         )  # fmt: skip
         self.creator = Creator(
-            registry, events, background, tidying, users, store, endpoints, volumes, files, lifecycle, links, folders,
-            log_default=log_default,
+            data_root, registry, events, background, tidying, users, store, endpoints, volumes, files, lifecycle, links,
+            folders, log_default=log_default,
         )  # fmt: skip
         self.streams = Streams(registry, events, supervisor, Logs(registry, background))
         self.containers = Containers(

@@ -1,0 +1,174 @@
+"""`cove volume export`, `import`, `clone` and `rename`: the content of volumes.
+
+The Engine API has no verbs for them. The content is read and written through a container that has the volume and is
+never started, so any Docker engine with the image `cove/hello` (or `--image`) will do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from desktop.cli.app import Failure
+from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.save import write_to
+from desktop.client.api import ApiError, ByteStream, path_part
+
+if TYPE_CHECKING:
+    from desktop.cli.app import App
+    from desktop.client.engine import EngineClient
+
+_IMAGE = "cove/hello"
+_PLACE = "/volume"
+_PIECE = 256 * 1024
+_IMAGE_FLAG = Flag("image", kind="string", help="Image of the container that is made for it", default=_IMAGE)
+EXPORT = Spec(
+    name="volume export",
+    usage="[OPTIONS] VOLUME",
+    summary="Write a volume's content as a tar, to a file or to stdout",
+    least=1,
+    most=1,
+    flags=(_IMAGE_FLAG, Flag("output", "o", "string", "Write this file instead of stdout")),
+)
+IMPORT = Spec(
+    name="volume import",
+    usage="[OPTIONS] VOLUME",
+    summary="Put a tar's content (plain or compressed) into a volume, which is made if it is missing",
+    least=1,
+    most=1,
+    flags=(_IMAGE_FLAG, Flag("input", "i", "string", "Read this file instead of stdin")),
+)
+CLONE = Spec(
+    name="volume clone",
+    usage="[OPTIONS] VOLUME NEW",
+    summary="Make a volume with the content, options and labels of another one",
+    least=2,
+    most=2,
+    flags=(_IMAGE_FLAG,),
+)
+RENAME = Spec(
+    name="volume rename",
+    usage="[OPTIONS] VOLUME NEW",
+    summary="Give a volume that no container has another name",
+    least=2,
+    most=2,
+    flags=(_IMAGE_FLAG,),
+)
+
+
+def export(argv: Sequence[str], app: App) -> int:
+    flags = parse(EXPORT, argv)
+    path, [name] = flags.text("output"), flags.args
+    if path is None and sys.stdout.isatty():
+        raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    client = app.client()
+    _found(client, name)
+    with _holder(client, name, flags.text("image")) as holder, _content(client, holder) as pieces:
+        write_to(path, pieces)
+    return 0
+
+
+def import_(argv: Sequence[str], app: App) -> int:
+    flags = parse(IMPORT, argv)
+    path, [name] = flags.text("input"), flags.args
+    if path is None and sys.stdin.isatty():
+        raise Failure("requested import from stdin, but stdin is empty")
+    client = app.client()
+    with ExitStack() as undo:
+        try:
+            source: BinaryIO = undo.enter_context(open(path, "rb")) if path else sys.stdin.buffer
+        except OSError as e:
+            raise Failure(f"open {path}: {e.strerror}") from e
+        client.json_object("POST", "/volumes/create", None, {"Name": name})
+        with _holder(client, name, flags.text("image")) as holder:
+            _fill(client, holder, iter(lambda: source.read(_PIECE), b""))
+    print(name)
+    return 0
+
+
+def clone(argv: Sequence[str], app: App) -> int:
+    flags = parse(CLONE, argv)
+    name, new = flags.args
+    _clone(app.client(), name, new, flags.text("image"))
+    print(new)
+    return 0
+
+
+def rename(argv: Sequence[str], app: App) -> int:
+    flags = parse(RENAME, argv)
+    name, new = flags.args
+    client = app.client()
+    _found(client, name)
+    users = client.json_list("GET", "/containers/json", {"all": True, "filters": f'{{"volume":["{name}"]}}'})
+    users = [user for user in users if any(mount.get("Name") == name for mount in user.get("Mounts") or ())]
+    if users:
+        raise Failure(f"volume {name} is in use by container {str(users[0]['Id'])[:12]}: remove the container first")
+    _clone(client, name, new, flags.text("image"))
+    client.request("DELETE", f"/volumes/{path_part(name)}", limited=False)
+    print(new)
+    return 0
+
+
+def _clone(client: EngineClient, name: str, new: str, image: str | None) -> None:
+    """Raises Failure if `new` exists. If the copy fails, it is removed."""
+    volume = _found(client, name)
+    try:
+        client.json_object("GET", f"/volumes/{path_part(new)}")
+    except ApiError as e:
+        if e.status != 404:
+            raise
+    else:
+        raise Failure(f"volume {new} exists already")
+    body = {"Name": new, **{key: volume.get(field) for key, field in _KEPT.items()}}
+    client.json_object("POST", "/volumes/create", None, body)
+    if volume.get("Options"):
+        return  # it is a place outside, which now has two names
+    try:
+        with (
+            _holder(client, name, image) as source,
+            _holder(client, new, image) as target,
+            _content(client, source) as pieces,
+        ):
+            _fill(client, target, iter(pieces))
+    except BaseException:
+        client.request("DELETE", f"/volumes/{path_part(new)}", limited=False)
+        raise
+
+
+_KEPT = {"Driver": "Driver", "DriverOpts": "Options", "Labels": "Labels"}
+
+
+def _found(client: EngineClient, name: str) -> dict[str, Any]:
+    """ApiError 404 if there is no such volume: a container would make it."""
+    return client.json_object("GET", f"/volumes/{path_part(name)}")
+
+
+@contextmanager
+def _holder(client: EngineClient, volume: str, image: str | None) -> Iterator[str]:
+    """The id of a container that has the volume, for the block."""
+    mount = {"Type": "volume", "Source": volume, "Target": _PLACE, "VolumeOptions": {"NoCopy": True}}
+    config = {"Image": image, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Mounts": [mount]}}
+    made: str = client.create(config)["Id"]
+    try:
+        yield made
+    finally:
+        client.remove(made, force=True)
+
+
+def _content(client: EngineClient, holder: str) -> ByteStream:
+    query = {"path": f"{_PLACE}/."}
+    return ByteStream(client.call("GET", f"/containers/{path_part(holder)}/archive", query=query))
+
+
+def _fill(client: EngineClient, holder: str, pieces: Iterator[bytes]) -> None:
+    response = client.call(
+        "PUT",
+        f"/containers/{path_part(holder)}/archive",
+        query={"path": _PLACE},
+        data=pieces,
+        headers={"Content-Type": "application/x-tar"},
+    )
+    response.read()
+    client.finish(response)
