@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
+from desktop.folders.changes import Notice
 from desktop.folders.handles import Handles
 from desktop.folders.shares import Shares, above_attributes
 from desktop.folders.wire import U64, Fields, Operation, Request
@@ -13,7 +14,7 @@ from desktop.folders.wire import U64, Fields, Operation, Request
 class Operations:
     """The requests of one session."""
 
-    def __init__(self, shares: Callable[[], Shares], handles: Handles) -> None:
+    def __init__(self, shares: Callable[[], Shares], handles: Handles, tell: Callable[[Notice], None]) -> None:
         self._handles = handles
 
     def carry_out(self, request: Request) -> bytes:
@@ -24,6 +25,9 @@ class Operations:
             if not fields.text():
                 return above_attributes(()).packed()
         raise OSError(errno.EACCES, "not shared")
+
+    def end(self) -> None:
+        """The session is over."""
 
     def close(self, body: bytes) -> None:
         """CLOSE, which has no reply. Raises WireError."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from desktop.folders import hostfiles, xattrs
+from desktop.folders.changes import Changes, Notice
 from desktop.folders.handles import Handles
 from desktop.folders.shares import VALID_MS, Above, Inside, Shares, above_attributes
 from desktop.folders.wire import (
@@ -21,8 +22,10 @@ from desktop.folders.wire import (
     U64,
     Attributes,
     Fields,
+    MissingError,
     OpenFlag,
     Operation,
+    RenameFlag,
     Request,
     Which,
     WriteFlag,
@@ -49,10 +52,12 @@ _Place: TypeAlias = tuple[int, bytes]  # a folder's descriptor, a name in it
 class Operations:
     """The requests of one session."""
 
-    def __init__(self, shares: Callable[[], Shares], handles: Handles) -> None:
-        """`shares` returns what is shared now."""
+    def __init__(self, shares: Callable[[], Shares], handles: Handles, tell: Callable[[Notice], None]) -> None:
+        """`shares` returns what is shared now; `tell` is called, in a thread, with changes that the client did not
+        make."""
         self._shares = shares
         self._handles = handles
+        self._changes = Changes(tell, self._look, self._open_folder)
         self._verbs: dict[int, Callable[[Fields, bool], bytes]] = {
             Operation.LOOKUP: self._lookup,
             Operation.GETATTR: self._getattr,
@@ -95,7 +100,7 @@ class Operations:
         found = self._shares().find(path)
         if isinstance(found, Above):
             raise OSError(errno.EACCES, "not in a shared folder")
-        with self._inside(found) as place:
+        with self._changes.about(path), self._inside(found) as place:
             yield place
 
     @contextlib.contextmanager
@@ -113,19 +118,67 @@ class Operations:
         found = self._shares().find(path)
         if isinstance(found, Above):
             return above_attributes(found.parts)
-        with self._inside(found) as (fd, name):
-            return hostfiles.attributes(fd, name, VALID_MS)
+        with self._changes.about(path), self._inside(found) as (fd, name):
+            return self._tell(path, fd, name)
+
+    def _tell(self, path: bytes, fd: int, name: bytes) -> Attributes:
+        """What the client is told of `path`, with the path held by `about`. Folders are watched from then on."""
+        attributes = hostfiles.attributes(fd, name, self._changes.valid_ms(path))
+        self._changes.told(path, attributes)
+        if stat.S_ISDIR(attributes.mode) and not self._changes.watches(path):
+            with contextlib.suppress(OSError):  # it can't be read, so nobody lists it either
+                opened = _opened_folder(fd, name)
+                try:
+                    self._changes.watch(path, opened)
+                finally:
+                    os.close(opened)
+        return attributes
+
+    @contextlib.contextmanager
+    def _open_file(self, handle: int) -> Iterator[int]:
+        """The descriptor of an open file, whose changes are the client's meanwhile. Raises OSError: EBADF."""
+        with self._handles.use(handle) as fd:
+            seen = os.fstat(fd)
+            with self._changes.about((seen.st_dev, seen.st_ino, stat.S_IFMT(seen.st_mode))):
+                yield fd
 
     def _of_open(self, fd: int) -> bytes:
-        return hostfiles.attributes(fd, None, VALID_MS).packed()
+        attributes = hostfiles.attributes(fd, None, VALID_MS)
+        self._changes.told_open(attributes)
+        return attributes.packed()
+
+    def _look(self, path: bytes) -> Attributes | None:
+        """What is at a path now; None: nothing."""
+        try:
+            found = self._shares().find(path)
+            if isinstance(found, Inside):
+                with self._inside(found) as (fd, name):
+                    return hostfiles.attributes(fd, name, self._changes.valid_ms(path))
+        except (OSError, ValueError):
+            return None
+        return None
+
+    def _open_folder(self, path: bytes) -> int:
+        """A descriptor of a folder, for its caller to close. Raises OSError."""
+        found = self._shares().find(path)
+        if isinstance(found, Above):
+            raise OSError(errno.EACCES, "not in a shared folder")
+        with self._inside(found) as (fd, name):
+            return _opened_folder(fd, name)
 
     def _lookup(self, fields: Fields, _: bool) -> bytes:
-        return self._attributes(fields.text()).packed()
+        path = fields.text()
+        with self._changes.about(path):
+            try:
+                return self._attributes(path).packed()
+            except FileNotFoundError as e:
+                self._changes.told_absent(path)
+                raise MissingError(self._changes.valid_ms(path)) from e
 
     def _getattr(self, fields: Fields, _: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
         if self._handles.has(handle):
-            with self._handles.use(handle) as fd:
+            with self._open_file(handle) as fd:
                 return self._of_open(fd)
         return self._attributes(path).packed()
 
@@ -134,12 +187,15 @@ class Operations:
         which, mode, uid, gid, size, atime, mtime = fields.take(_SET)
         change = _Change(Which(which), mode, uid, gid, size, atime, mtime)
         if self._handles.has(handle):
-            with self._handles.use(handle) as fd:
+            with self._open_file(handle) as fd:
                 change.apply_to_open(fd)
                 return self._of_open(fd)
         with self._place(path) as (fd, name):
-            change.apply(fd, name)
-            return hostfiles.attributes(fd, name, VALID_MS).packed()
+            try:
+                change.apply(fd, name)
+            finally:
+                attributes = self._tell(path, fd, name)
+            return attributes.packed()
 
     def _statfs(self, fields: Fields, _: bool) -> bytes:
         found = self._shares().find(fields.text())
@@ -156,9 +212,9 @@ class Operations:
         with self._place(fields.text()) as (fd, name):
             return os.readlink(name, dir_fd=fd)
 
-    def _made(self, fields_path: bytes, make: Callable[[int, bytes], None], *, is_repeated: bool) -> bytes:
+    def _made(self, path: bytes, make: Callable[[int, bytes], None], *, is_repeated: bool) -> bytes:
         """Make something, and return its attributes. What an earlier connection's request has made is no error."""
-        with self._place(fields_path) as (fd, name):
+        with self._place(path) as (fd, name):
             if name == hostfiles.HERE:
                 raise OSError(errno.EEXIST, "the shared folder itself")
             try:
@@ -166,7 +222,7 @@ class Operations:
             except FileExistsError:
                 if not is_repeated:
                     raise
-            return hostfiles.attributes(fd, name, VALID_MS).packed()
+            return self._tell(path, fd, name).packed()
 
     def _symlink(self, fields: Fields, is_repeated: bool) -> bytes:
         path, target = fields.text(), fields.text()
@@ -203,6 +259,7 @@ class Operations:
             except FileNotFoundError:
                 if not is_repeated:
                     raise
+            self._changes.told_absent(path)
         return b""
 
     def _unlink(self, fields: Fields, is_repeated: bool) -> bytes:
@@ -221,6 +278,10 @@ class Operations:
             except FileNotFoundError:
                 if not is_repeated:
                     raise
+            self._changes.moved(old_path, new_path, is_exchange=bool(flags & RenameFlag.EXCHANGE))
+            self._tell(new_path, new_fd, new)
+            if flags & RenameFlag.EXCHANGE:
+                self._tell(old_path, old_fd, old)
         return b""
 
     def _link(self, fields: Fields, is_repeated: bool) -> bytes:
@@ -239,16 +300,13 @@ class Operations:
         flags, dev, ino = fields.take(_OPEN)
         with self._place(path) as (fd, name):
             opened = hostfiles.open_file(fd, name, _access(flags))
-        try:
-            seen = os.fstat(opened)
-            if ino and (seen.st_dev, seen.st_ino) != (dev, ino):
-                raise OSError(errno.ESTALE, "another file has this name now")
-            if flags & OpenFlag.TRUNCATE and not is_repeated:
-                os.ftruncate(opened, 0)
-            attributes = self._of_open(opened)
-        except BaseException:
-            os.close(opened)
-            raise
+            with _closed_on_error(opened):
+                seen = os.fstat(opened)
+                if ino and (seen.st_dev, seen.st_ino) != (dev, ino):
+                    raise OSError(errno.ESTALE, "another file has this name now")
+                if flags & OpenFlag.TRUNCATE and not is_repeated:
+                    os.ftruncate(opened, 0)
+                attributes = self._told_of_opened(path, opened)
         self._handles.add(handle, opened)
         return attributes
 
@@ -265,13 +323,15 @@ class Operations:
                 opened = hostfiles.open_file(fd, name, _access(flags))
                 if flags & OpenFlag.TRUNCATE and not is_repeated:
                     os.ftruncate(opened, 0)
-        try:
-            attributes = self._of_open(opened)
-        except BaseException:
-            os.close(opened)
-            raise
+            with _closed_on_error(opened):
+                attributes = self._told_of_opened(path, opened)
         self._handles.add(handle, opened)
         return attributes
+
+    def _told_of_opened(self, path: bytes, opened: int) -> bytes:
+        attributes = hostfiles.attributes(opened, None, self._changes.valid_ms(path))
+        self._changes.told(path, attributes)
+        return attributes.packed()
 
     def _read(self, fields: Fields, _: bool) -> bytes:
         handle, offset, size = fields.take(_READ)
@@ -282,7 +342,7 @@ class Operations:
         handle, offset, flags = fields.take(_WRITE)
         data = memoryview(fields.rest())
         written = 0
-        with self._handles.use(handle) as fd:
+        with self._open_file(handle) as fd:
             if flags & WriteFlag.APPEND and not is_repeated:
                 # Where the file ends now: the client's idea of it may be old. A repeated write goes where that was.
                 offset = os.fstat(fd).st_size
@@ -294,6 +354,10 @@ class Operations:
                         raise
                     break
             return U32.pack(written) + bytes(4) + self._of_open(fd)
+
+    def end(self) -> None:
+        """The session is over: nothing is watched any more."""
+        self._changes.close()
 
     def close(self, body: bytes) -> None:
         """CLOSE, which has no reply. Raises WireError."""
@@ -317,7 +381,7 @@ class Operations:
         handle, mode, offset, length = fields.take(_FALLOCATE)
         if mode or not hasattr(os, "posix_fallocate"):
             raise OSError(errno.EOPNOTSUPP, "no such mode of fallocate")
-        with self._handles.use(handle) as fd:
+        with self._open_file(handle) as fd:
             os.posix_fallocate(fd, offset, length)
             return self._of_open(fd)
 
@@ -340,8 +404,8 @@ class Operations:
             parts = [self._attributes_or(prefix + name, plain) for name, plain in zip(found.names, parts, strict=True)]
             entries = [each.entry(name) for name, each in zip(found.names, parts, strict=True)]
             return U32.pack(1) + bytes(4) + b"".join(entries[first:])
-        with hostfiles.folder(found.share.path, found.parts) as fd:
-            return self._entries(handle, fd, first, min(limit, LIST_LIMIT))
+        with self._changes.about(path), hostfiles.folder(found.share.path, found.parts) as fd:
+            return self._entries(handle, path, fd, first, min(limit, LIST_LIMIT))
 
     def _attributes_or(self, path: bytes, otherwise: Attributes) -> Attributes:
         try:
@@ -349,18 +413,24 @@ class Operations:
         except OSError:  # a shared folder that is missing is listed, so that its name can be seen
             return otherwise
 
-    def _entries(self, handle: int, fd: int, first: int, limit: int) -> bytes:
+    def _entries(self, handle: int, path: bytes, fd: int, first: int, limit: int) -> bytes:
         names = self._handles.listing(handle) if first else None
         if names is None:
             names = self._names(fd)
             self._handles.keep_listing(handle, names)
         body, size, index = [b""], 0, first
         while index < len(names) and size < limit:
-            entry = _entry(fd, names[index])
+            entry = self._entry(path, fd, names[index])
             body.append(entry)
             size += len(entry)
             index += 1
         return U32.pack(index >= len(names)) + bytes(4) + b"".join(body)
+
+    def _entry(self, path: bytes, fd: int, name: bytes) -> bytes:
+        try:
+            return self._tell(path + b"/" + name, fd, name).entry(name)
+        except OSError:  # it has gone, or can't be looked at: its name is listed, without an inode
+            return _NAMELESS.entry(name)
 
     def _names(self, fd: int) -> list[bytes]:
         opened = os.open(hostfiles.HERE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
@@ -381,6 +451,7 @@ class Operations:
         flags, value = fields.number(U32), fields.rest()
         with self._place(path) as (fd, name):
             xattrs.put(fd, name, attribute, value, flags)
+            self._tell(path, fd, name)
         return b""
 
     def _listxattr(self, fields: Fields, _: bool) -> bytes:
@@ -393,6 +464,7 @@ class Operations:
         path, attribute = fields.text(), _visible(fields.text())
         with self._place(path) as (fd, name):
             xattrs.remove(fd, name, attribute)
+            self._tell(path, fd, name)
         return b""
 
 
@@ -446,17 +518,23 @@ class _Change:
         )
 
 
+@contextlib.contextmanager
+def _closed_on_error(fd: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _opened_folder(fd: int, name: bytes) -> int:
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+
+
 def _access(flags: int) -> int:
     if flags & OpenFlag.READ_WRITE:
         return os.O_RDWR
     return os.O_WRONLY if flags & OpenFlag.WRITE else os.O_RDONLY
-
-
-def _entry(fd: int, name: bytes) -> bytes:
-    try:
-        return hostfiles.attributes(fd, name, VALID_MS).entry(name)
-    except OSError:  # it has gone, or can't be looked at: its name is listed, without an inode
-        return _NAMELESS.entry(name)
 
 
 def _visible(name: bytes) -> bytes:

@@ -10,19 +10,25 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from desktop.folders.changes import Notice
 from desktop.folders.handles import Handles
 from desktop.folders.shares import Shares
 from desktop.folders.wire import (
+    ATTRIBUTES_SIZE,
+    CHANGED,
     EIO,
     PROTOCOL,
     SESSION_SIZE,
     U32,
     Fields,
+    MissingError,
     Operation,
     Request,
     WireError,
     linux_error,
+    notice,
     reply,
+    string,
     take_request,
 )
 from desktop.tunnel.transport import Stream, TunnelError
@@ -103,7 +109,7 @@ class FolderServer:
     def _forget_old(self) -> None:
         away = [key for key, session in self._sessions.items() if session.is_away]
         for key in away[:-KEPT]:
-            self._sessions.pop(key).close()
+            self._threads.submit(self._sessions.pop(key).close)
 
 
 class _Session:
@@ -112,7 +118,8 @@ class _Session:
     def __init__(self, shares: Callable[[], Shares], threads: ThreadPoolExecutor) -> None:
         self._threads = threads
         self._handles = Handles()
-        self._operations = Operations(shares, self._handles)
+        self._loop = asyncio.get_running_loop()
+        self._operations = Operations(shares, self._handles, self._tell)
         self._stream: Stream | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
         self._replies: list[bytes] = []
@@ -149,7 +156,18 @@ class _Session:
         future.add_done_callback(lambda done: self._done(done, stream))
 
     def close(self) -> None:
+        """Blocking."""
+        self._operations.end()
         self._handles.close_all()
+
+    def _tell(self, change: Notice) -> None:
+        """In a thread: the client is to hear of a change."""
+        self._loop.call_soon_threadsafe(self._send, notice(CHANGED, _notice_body(change)))
+
+    def _send(self, frame: bytes) -> None:
+        if self._stream is not None:  # a client that is away asks anew for what it has
+            self._replies.append(frame)
+            self._has_replies.set()
 
     def _carry_out(self, request: Request) -> bytes:
         """In a thread. Returns the reply's frame, b"" where there is none."""
@@ -158,6 +176,8 @@ class _Session:
                 self._operations.close(request.body)
                 return b""
             return reply(request.number, 0, self._operations.carry_out(request))
+        except MissingError as e:
+            return reply(request.number, linux_error(e), U32.pack(e.valid_ms))
         except OSError as e:
             return reply(request.number, linux_error(e))
         except (WireError, ValueError, OverflowError):  # values that no client of ours sends
@@ -168,8 +188,7 @@ class _Session:
         if future.cancelled() or stream is None or stream is not self._stream:
             return
         if frame := future.result():
-            self._replies.append(frame)
-            self._has_replies.set()
+            self._send(frame)
 
     async def _write(self, stream: Stream) -> None:
         try:
@@ -180,3 +199,9 @@ class _Session:
                 await stream.write(b"".join(frames))
         except TunnelError:
             return  # the reader sees it too, and ends the session's use of the stream
+
+
+def _notice_body(change: Notice) -> bytes:
+    attributes = bytes(ATTRIBUTES_SIZE) if change.attributes is None else change.attributes.packed()
+    numbers = U32.pack(change.kinds) + U32.pack(change.is_folder)
+    return string(change.folder) + string(change.name) + numbers + attributes

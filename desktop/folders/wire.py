@@ -13,6 +13,7 @@ FRAME_LIMIT = 2 << 20
 HEAD = struct.Struct("<IQBB2x")  # length of the rest, number, operation, flags
 _REPLY = struct.Struct("<IQi")  # length of the rest, number, error
 _ATTRIBUTES = struct.Struct("<5Q3q6I")
+ATTRIBUTES_SIZE = _ATTRIBUTES.size
 _ENTRY = struct.Struct("<5Q3q6IH")
 REPEATED = 1
 NOBODY = 0xFFFFFFFF  # as uid or gid: nobody was named, it is whoever looks
@@ -123,6 +124,14 @@ class Attributes:
         )
 
 
+class MissingError(FileNotFoundError):
+    """Nothing has that name, which the client may keep in mind for `valid_ms`."""
+
+    def __init__(self, valid_ms: int) -> None:
+        super().__init__(errno.ENOENT, "nothing has that name")
+        self.valid_ms = valid_ms
+
+
 class WireError(Exception):
     """The bytes are not of this protocol."""
 
@@ -152,6 +161,19 @@ def take_request(buffer: bytearray) -> Request | None:
 def reply(number: int, error: int, body: bytes = b"") -> bytes:
     """The frame of a reply; `error` is 0 or Linux' number."""
     return _REPLY.pack(_REPLY.size - 4 + len(body), number, error) + body
+
+
+# A notice's kind: something on the host has changed a name.
+CHANGED = 1
+
+
+def notice(kind: int, body: bytes) -> bytes:
+    """The frame of a notice."""
+    return reply(0, kind, body)
+
+
+def string(text: bytes) -> bytes:
+    return U16.pack(len(text)) + text
 
 
 class Fields:

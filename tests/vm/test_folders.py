@@ -84,3 +84,34 @@ def test_a_folder_is_there_again_after_the_agent_was_killed(vm: Vm, busybox: str
     vm.start_agent()
     grows()
     assert vm.docker("inspect", "-f", "{{.State.Status}}", "writer").stdout == "running\n"
+
+
+# Prints the names of files as they are created in the folder that is open as descriptor 5.
+WATCHER = """
+import ctypes, os
+fd = ctypes.CDLL(None).inotify_init1(0)
+assert ctypes.CDLL(None).inotify_add_watch(fd, b"/proc/self/fd/5", 0x100) > 0
+print("on", flush=True)
+while True:
+    print(os.read(fd, 65536)[16:].replace(b"\\0", b""), flush=True)
+"""
+
+
+def test_a_container_hears_of_what_the_host_changes(vm: Vm, busybox: str, shared: Path) -> None:
+    # The VM's own Python, as the image has none.
+    command = ("sh", "-c", 'exec chroot /host /usr/bin/python3.13 -c "$0" 5</w', WATCHER)
+    vm.docker("run", "-d", "--name", "watcher", "-v", f"{shared}:/w", "-v", "/:/host", busybox, *command)
+    wait_until(lambda: "on" in vm.docker("logs", "watcher").stdout)
+    (shared / "page").write_text("x")
+    wait_until(lambda: "page" in vm.docker("logs", "watcher").stdout)
+    vm.docker("run", "-d", "--name", "reader", "-v", f"{shared}:/w", busybox, "sleep", "1000")
+    assert vm.docker("exec", "reader", "cat", "/w/page").stdout == "x"
+    (shared / "page").write_text("changed")
+    wait_until(lambda: vm.docker("exec", "reader", "cat", "/w/page").stdout == "changed")
+    vm.docker("rm", "-f", "watcher", "reader")
+    # Saved with the VM's memory, and there again with it.
+    vm.cove("vm", "stop")
+    assert vm.state().state == "saved"
+    (shared / "page").write_text("later")
+    vm.start()
+    assert vm.docker("run", "--rm", "-v", f"{shared}:/w", busybox, "cat", "/w/page").stdout == "later"

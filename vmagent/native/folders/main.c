@@ -5,7 +5,7 @@
  *   LIMIT_MS     how long a request waits for a host that is away, before it fails with EIO
  * Ends, with the mount gone, when it is unmounted, or by a signal. */
 #define _GNU_SOURCE
-#include "serve.h"
+#include "replay.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -38,14 +38,15 @@ static void on_signal(int number) { (void)number; /* it ends poll() */ }
 static int run(int fuse, sigset_t *open_signals) {
     bool has_room = true, is_signalled = false;
     while (!is_signalled) {
-        struct pollfd polled[2] = {{.fd = has_room ? fuse : -1, .events = POLLIN}, link_poll()};
+        struct pollfd polled[3] = {{.fd = has_room ? fuse : -1, .events = POLLIN}, link_poll(), replay_poll()};
         int wait = link_wait_ms();
         struct timespec limit = {wait / 1000, wait % 1000 * 1000000};
-        int count = ppoll(polled, 2, wait < 0 ? NULL : &limit, open_signals);
+        int count = ppoll(polled, 3, wait < 0 ? NULL : &limit, open_signals);
         if (count < 0 && errno != EINTR) return fail("poll");
         if (count < 0) is_signalled = true;
         if (count > 0 && polled[0].revents && !serve_work()) return 0;
         if (!link_work(count > 0 ? polled[1].revents : 0)) return 0;
+        if (count > 0 && polled[2].revents) replay_work(polled[2].revents);
         has_room = link_has_room();
     }
     return 0;
@@ -72,6 +73,7 @@ int main(int argc, char **argv) {
     prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* memory that is wanted here must not wait for pages that we write back */
     int fuse = mount_fuse(argv[1]);
     if (fuse < 0) return fail(argv[1]);
+    if (!replay_set_up(argv[1])) return fail("fork");
     serve_set_up(fuse);
     link_set_up(is_fd ? (int)fd : -1, is_fd ? NULL : argv[2], limit_ms > 0 ? limit_ms : LIMIT_MS);
     int status = run(fuse, &open_signals);

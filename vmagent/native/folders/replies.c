@@ -57,12 +57,13 @@ static struct fuse_attr converted(const struct attributes *attr, uint32_t uid, u
     };
 }
 
-static struct fuse_entry_out entry_of(const struct node *node, const struct attributes *attr, uint32_t uid, uint32_t gid) {
-    uint32_t valid = valid_ms(attr);
+static struct fuse_entry_out entry_of(const struct node *node, const struct attributes *attr, uint32_t entry_ms,
+                                      uint32_t uid, uint32_t gid) {
+    uint32_t valid = entry_ms ? valid_ms(attr) : 0;
     return (struct fuse_entry_out){
         .nodeid = node->id,
-        .entry_valid = attr->valid_ms / 1000,
-        .entry_valid_nsec = attr->valid_ms % 1000 * 1000000,
+        .entry_valid = entry_ms / 1000,
+        .entry_valid_nsec = entry_ms % 1000 * 1000000,
         .attr_valid = valid / 1000,
         .attr_valid_nsec = valid % 1000 * 1000000,
         .attr = converted(attr, uid, gid),
@@ -76,6 +77,13 @@ static void send_attr(uint64_t unique, const struct attributes *attr, uint32_t u
         .attr_valid_nsec = valid % 1000 * 1000000,
         .attr = converted(attr, uid, gid),
     };
+    reply_bytes(unique, &out, sizeof out);
+}
+
+void reply_entry(uint64_t unique, struct node *node, const struct attributes *attr, uint32_t entry_ms, uint32_t uid,
+                 uint32_t gid) {
+    struct fuse_entry_out out = entry_of(node, attr, entry_ms, uid, gid);
+    if (unique) node->lookups++;
     reply_bytes(unique, &out, sizeof out);
 }
 
@@ -106,8 +114,13 @@ static struct node *enter(struct request *request, const struct attributes *attr
     struct node *node = node_named(request->node, request->name, strlen(request->name), attr);
     node_hold(node);
     node_update(node, attr, request->asked_at);
-    if (request->unique) node->lookups++;
     return node;
+}
+
+/* How long the kernel may keep an entry: not at all where something has changed since it was asked for. */
+static uint32_t entry_ms(const struct request *request, const struct node *node, const struct attributes *attr) {
+    bool is_old = request->node->changed_at >= request->asked_at || node->changed_at >= request->asked_at;
+    return is_old ? 0 : attr->valid_ms;
 }
 
 void on_entry(struct request *request, int error, const uint8_t *body, size_t length) {
@@ -122,8 +135,7 @@ void on_entry(struct request *request, int error, const uint8_t *body, size_t le
     }
     if (!attributes(request, error, body, length, &attr)) return;
     struct node *node = enter(request, &attr);
-    struct fuse_entry_out out = entry_of(node, &attr, request->uid, request->gid);
-    reply_bytes(request->unique, &out, sizeof out);
+    reply_entry(request->unique, node, &attr, entry_ms(request, node, &attr), request->uid, request->gid);
     node_release(node);
 }
 
@@ -248,7 +260,8 @@ void on_create(struct request *request, int error, const uint8_t *body, size_t l
     struct {
         struct fuse_entry_out entry;
         struct fuse_open_out open;
-    } out = {.entry = entry_of(node, &attr, request->uid, request->gid)};
+    } out = {.entry = entry_of(node, &attr, attr.valid_ms, request->uid, request->gid)};
+    node->lookups++;
     begin_handle(handle_add_as(request->offset, node, request->size & ~OPEN_EXCLUSIVE), &attr, &out.open);
     reply_bytes(request->unique, &out, sizeof out);
     node_release(node);
@@ -325,7 +338,7 @@ static struct fuse_entry_out known_entry(const struct request *request, struct h
     if (node->changed_at >= folder->asked_at) return none;
     node->lookups++;
     node_update(node, &entry->attr, folder->asked_at);
-    return entry_of(node, &entry->attr, request->uid, request->gid);
+    return entry_of(node, &entry->attr, entry->attr.valid_ms, request->uid, request->gid);
 }
 
 static size_t fill(const struct request *request, struct handle *folder, uint8_t *out) {
@@ -382,5 +395,3 @@ void on_list(struct request *request, int error, const uint8_t *body, size_t len
     static uint8_t out[1 << 20];
     reply_bytes(request->unique, out, fill(request, folder, out));
 }
-
-void serve_notice(int kind, const uint8_t *body, size_t length) { (void)kind, (void)body, (void)length; }

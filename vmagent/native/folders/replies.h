@@ -8,6 +8,9 @@ int fuse_device(void);
 
 void reply_error(uint64_t unique, int error);
 void reply_bytes(uint64_t unique, const void *bytes, size_t length);
+/* The kernel gets one more lookup of the node. */
+void reply_entry(uint64_t unique, struct node *node, const struct attributes *attr, uint32_t valid_ms, uint32_t uid,
+                 uint32_t gid);
 void reply_attr(uint64_t unique, const struct node *node, uint32_t uid, uint32_t gid);
 /* Reply to a request for a folder's entries from those that the host has sent. Returns false where it has not. */
 bool reply_entries(const struct request *request, struct handle *folder);

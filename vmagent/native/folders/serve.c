@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "serve.h"
+#include "replay.h"
 #include "replies.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,15 +14,6 @@
 enum { MAX_DATA = 1 << 20, LIST_BYTES = 256 * 1024 };
 
 static uint8_t input[MAX_DATA + 65536];
-
-/* One request of the kernel. */
-struct call {
-    const struct fuse_in_header *head;
-    struct node *node;
-    const uint8_t *body;
-    const char *text; /* the body as text: most requests are names */
-    size_t length;
-};
 
 static struct request *begin(const struct call *call, enum operation operation, reply_handler *on_reply) {
     struct request *request = request_new(operation, on_reply);
@@ -460,6 +452,7 @@ static void handle_call(const struct call *call) {
     else if (opcode == FUSE_DESTROY) reply_error(call->head->unique, 0);
     else if (opcode >= sizeof calls / sizeof *calls || !calls[opcode]) reply_error(call->head->unique, ENOSYS);
     else if (!call->node) reply_error(call->head->unique, ESTALE);
+    else if (replay_serve(call)) return;
     else calls[opcode](call);
 }
 
@@ -487,4 +480,51 @@ bool serve_work(void) {
 void serve_give_up(struct request *request, int error) {
     reply_error(request->unique, error);
     request->unique = 0;
+}
+
+static void on_watched(struct request *request, int error, const uint8_t *body, size_t length) {
+    struct attributes attr;
+    if (error || length < sizeof attr) return;
+    memcpy(&attr, body, sizeof attr);
+    if (is_same_file(&attr, &request->node->attr)) node_update(request->node, &attr, request->asked_at);
+}
+
+static void watch(struct node *node) {
+    node->attr_until_ms = 0;
+    if (!S_ISDIR(node->attr.mode) || node == table_root() || !node->lookups) return;
+    struct request *request = request_new(LOOKUP, on_watched);
+    request->node = node;
+    if (put_path(request, node, NULL)) {
+        request_send(request);
+        return;
+    }
+    request->node = NULL;
+    request_free(request);
+}
+
+void serve_new_session(void) { nodes_each(watch); }
+
+void serve_notice(int kind, const uint8_t *body, size_t length) {
+    uint16_t lengths[2];
+    const char *texts[2];
+    uint32_t numbers[2];
+    struct attributes attr;
+    size_t at = 0;
+    if (kind != CHANGED) return;
+    for (int i = 0; i < 2; i++) {
+        if (length - at < 2) return;
+        memcpy(&lengths[i], body + at, 2);
+        texts[i] = (const char *)body + at + 2;
+        at += 2 + (size_t)lengths[i];
+        if (at > length) return;
+    }
+    if (length - at < sizeof numbers + sizeof attr || lengths[1] > 255) return;
+    memcpy(numbers, body + at, sizeof numbers);
+    memcpy(&attr, body + at + sizeof numbers, sizeof attr);
+    struct node *parent = node_at(texts[0], lengths[0]);
+    if (!parent) return;
+    char name[256];
+    memcpy(name, texts[1], lengths[1]);
+    name[lengths[1]] = 0;
+    replay_add(parent, name, numbers[0], numbers[1] != 0, &attr);
 }

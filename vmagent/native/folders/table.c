@@ -122,6 +122,25 @@ struct node *name_find(struct node *parent, const char *name, size_t length) {
     return found ? found->node : NULL;
 }
 
+uint64_t name_entered_at(struct node *parent, const char *name, size_t length) {
+    struct name *found = *by_name(parent, name, length);
+    return found ? found->entered_at : 0;
+}
+
+struct node *node_at(const char *path, size_t length) {
+    struct node *node = all.root;
+    for (size_t at = 0, end; node && at < length; at = end + 1) {
+        for (end = at; end < length && path[end] != '/';) end++;
+        node = name_find(node, path + at, end - at);
+    }
+    return node;
+}
+
+void nodes_each(void (*visit)(struct node *node)) {
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct node *node = all.by_id[i]; node; node = node->next_by_id) visit(node);
+}
+
 void name_remove(struct node *parent, const char *name, size_t length) {
     struct name *found = *by_name(parent, name, length);
     if (!found) return;
@@ -146,7 +165,7 @@ void name_deleted(struct node *parent, const char *name, size_t length) {
 static void name_add(struct node *parent, const char *name, size_t length, struct node *node) {
     struct name *made = malloc(sizeof *made + length);
     if (!made) abort();
-    *made = (struct name){.parent = parent, .node = node, .length = (uint16_t)length};
+    *made = (struct name){.parent = parent, .node = node, .entered_at = ++tick, .length = (uint16_t)length};
     memcpy(made->text, name, length);
     made->next_of_node = node->names; /* the newest name first: it is the one most likely to be right */
     node->names = made;

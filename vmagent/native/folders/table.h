@@ -15,6 +15,7 @@ struct handle;
 struct name {
     struct node *parent, *node;
     struct name *next_of_node, *next;
+    uint64_t entered_at; /* tick */
     uint16_t length;
     char text[];
 };
@@ -65,6 +66,10 @@ void node_hold(struct node *node);
 void node_release(struct node *node);
 void node_forget(struct node *node, uint64_t lookups);
 struct node *name_find(struct node *parent, const char *name, size_t length);
+uint64_t name_entered_at(struct node *parent, const char *name, size_t length); /* tick; 0: it is not known */
+/* The folder with that path from the root; NULL: the kernel does not know it. */
+struct node *node_at(const char *path, size_t length);
+void nodes_each(void (*visit)(struct node *node));
 void name_remove(struct node *parent, const char *name, size_t length);
 /* The name is gone from the host. A node that has no other is detached. */
 void name_deleted(struct node *parent, const char *name, size_t length);

@@ -9,6 +9,8 @@
  *   path     a string: from the root of all shared folders, without a slash at its head; "" is the root
  *   handle   a number (u64) that the client chooses, 0: none
  *
+ * A reply of ENOENT to LOOKUP has as its body how long that may be kept (ms, u32).
+ *
  * The first request of a connection is HELLO. The session outlives a connection: its open files are there again when
  * its client comes back. A request that may have been carried out on an earlier connection has the flag REPEATED: what
  * it would find done already is then no error. */
@@ -55,6 +57,11 @@ enum which { SET_MODE = 1, SET_UID = 2, SET_GID = 4, SET_SIZE = 8, SET_ATIME = 1
              MTIME_NOW = 128 };
 enum open_flags { OPEN_WRITE = 1, OPEN_READ_WRITE = 2, OPEN_TRUNCATE = 4, OPEN_EXCLUSIVE = 8 };
 enum write_flags { WRITE_APPEND = 1 };
+
+/* A notice: something on the host has changed a name: folder (string), name (string), what (u32), whether it is or was a
+ * folder (u32), attributes (zero: it is not there any more). */
+#define CHANGED 1
+enum change { CHANGE_CREATED = 1, CHANGE_DELETED = 2, CHANGE_MODIFIED = 4, CHANGE_ATTRIB = 8, CHANGE_CLOSED = 16 };
 
 #define NOBODY UINT32_MAX /* as uid or gid: nobody was named, it is whoever looks */
 
