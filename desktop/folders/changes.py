@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntFlag
+from pathlib import Path
 from typing import NamedTuple
 
 from desktop.folders.inotify import Events, Inotify, Mask
@@ -24,6 +25,8 @@ from desktop.folders.wire import Attributes
 # How long the client may keep what it would hear of. Not for ever: a file that is mapped changes without an event.
 WATCHED_MS = 10_000
 WATCHES_LIMIT = 8192
+_SHARE = 4  # of what Linux lets this user watch, at most one in so many is ours: editors watch too
+_USERS_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 # After lost events, what has changed since this long before the last known one is told.
 _OVERLAP_S = 2.0
 
@@ -85,6 +88,7 @@ class Changes:
         self._inotify: Inotify | None = None
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._limit = WATCHES_LIMIT
         self._folders: dict[bytes, _Folder] = {}
         self._watches: dict[int, _Folder] = {}
         self._files: dict[tuple[int, int, int], _File] = {}
@@ -115,7 +119,7 @@ class Changes:
     def watch(self, path: bytes, folder: int) -> None:
         """The client gets to know the folder `path`, open as `folder`. Where it can't be watched, nothing happens."""
         with self._lock:
-            if path in self._folders or self._is_closed or len(self._folders) >= WATCHES_LIMIT:
+            if path in self._folders or self._is_closed or len(self._folders) >= self._limit:
                 return
             try:
                 if self._inotify is None:
@@ -196,6 +200,7 @@ class Changes:
     # The thread --------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        self._limit = min(WATCHES_LIMIT, int(_USERS_LIMIT.read_text()) // _SHARE)
         self._inotify = Inotify()
         self._thread = threading.Thread(target=self._run, name="changes of shared folders", daemon=True)
         self._thread.start()

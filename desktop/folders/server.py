@@ -74,9 +74,6 @@ class FolderServer:
                 session.leave(stream)
                 self._forget_old()
 
-    async def start(self) -> None:
-        """A client comes by `serve`."""
-
     async def stop(self) -> None:
         """Close all files, when the requests that are carried out have ended."""
         await asyncio.to_thread(self._close)

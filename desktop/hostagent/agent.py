@@ -61,7 +61,6 @@ class HostAgent:
         proxy, api = EngineProxy(platform, self), HostApi(self, paths.console_log)
         self._services: tuple[Service, ...] = (
             self._ports,
-            self._folders,
             SocketService(platform, paths.engine_socket, proxy.handle),
             SocketService(platform, paths.host_socket, api.handle),
             self._saver,
@@ -72,6 +71,7 @@ class HostAgent:
         """Serve until told to quit; the VM is stopped cleanly then. Raises OSError where a socket can't be served."""
         self._listen_for_signals()
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._folders.stop)  # after the VM: its containers use them to their end
             stack.push_async_callback(self._stop_vm)
             for service in self._services:
                 await service.start()
