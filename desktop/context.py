@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from desktop.client.http import Endpoint, TlsFiles
+from desktop.client.http import Endpoint
+from desktop.client.tlsfiles import TlsFiles
 from desktop.paths import HostPaths
 
 VM, NATIVE, ADDRESS = "vm", "native", "address"

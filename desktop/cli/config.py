@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Setting(NamedTuple):
     """One setting: what it is for, and which values it may have.
 
-    `words`: one of these; `least`, `most`: a number, whole unless `may_have_parts`; `is_list`: comma-separated; else any
-    text.
+    `words`: one of these; `least`, `most`: a number, whole unless `may_have_parts`; `is_list`: comma-separated; else
+    any text.
     """
 
     help: str

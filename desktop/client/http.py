@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from desktop.client.tlsfiles import TlsFiles
 from desktop.client.wire import Frame, FrameReader, Head, ProtocolError, ResponseReader
 
 __all__ = ["Connection", "ConnectionFailed", "Endpoint", "Frame", "HijackedStream", "ProtocolError", "Response"]
@@ -47,23 +48,6 @@ class ConnectionFailed(Exception):
 
 class NoReply(ConnectionFailed):
     """The endpoint has accepted the connection, and sends nothing."""
-
-
-class TlsFiles(NamedTuple):
-    """PEM files as docker's DOCKER_CERT_PATH holds them; without `ca` the system's certificate authorities are used."""
-
-    ca: str | None
-    certificate: str | None
-    key: str | None
-    verify: bool = True
-
-    @classmethod
-    def in_folder(cls, folder: str, *, verify: bool) -> TlsFiles:
-        def present(name: str) -> str | None:
-            path = os.path.join(folder, name)
-            return path if os.path.exists(path) else None
-
-        return cls(present("ca.pem"), present("cert.pem"), present("key.pem"), verify)
 
 
 class Endpoint(NamedTuple):

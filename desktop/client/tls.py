@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from desktop.client.http import TlsFiles
+    from desktop.client.tlsfiles import TlsFiles
 
 _BLOCK = 64 * 1024
 
