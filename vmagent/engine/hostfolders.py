@@ -104,7 +104,7 @@ class HostFolders:
             return None
         raise MountsDenied(
             f"mounts denied: \nThe path {source} is not shared from the host and is not known to Docker.\n"
-            'Share it by "folders": {"shared": ["/a/folder", "/another"]} in Cove\'s config.json.'
+            "Choose what is shared: cove config set folders.shared /a/folder,/another"
         )
 
     def _find_on_host(self, root: Path, source: str) -> str | None:
