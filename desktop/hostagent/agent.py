@@ -17,7 +17,7 @@ from desktop.hostagent.forwarder import PortForwarder
 from desktop.hostagent.proxy import EngineProxy
 from desktop.hostagent.saver import ResourceSaver
 from desktop.hostagent.service import Service, SocketService
-from desktop.hostagent.settings import SharedFolders, publish_addresses
+from desktop.hostagent.settings import SharedFolders, has_host_network, publish_addresses
 from desktop.hostagent.surroundings import Surroundings
 from desktop.paths import HostPaths
 from desktop.platform.base import Platform
@@ -44,7 +44,12 @@ class HostAgent:
         self._number = 1  # version of the state, incremented at each change
         self._change = asyncio.Event()
         self._quit = asyncio.Event()
-        self._ports = PortForwarder(platform, lambda: self._vm.tunnel, lambda: publish_addresses(paths.config_file))
+        self._ports = PortForwarder(
+            platform,
+            lambda: self._vm.tunnel,
+            lambda: publish_addresses(paths.config_file),
+            lambda: has_host_network(paths.config_file),
+        )
         self._surroundings = Surroundings(platform, environ, paths, self._running_tunnel)
         shared = SharedFolders(paths.config_file)
         self._folders = FolderServer(shared.read)
@@ -118,6 +123,7 @@ class HostAgent:
     async def held(self) -> AsyncIterator[None]:
         with self._saver.held():
             await self._until_running()
+            await self._vm.serve_ssh()
             yield
 
     # Interface for EngineProxy -----------------------------------------------------------------------------------

@@ -4,6 +4,9 @@ tunnel to its container.
 The engine asks on the tunnel's service `ports` (its protocol is in vmagent/networks/forwards.py) before it lets a start
 succeed. What it has published stays while the engine or the tunnel is away: listeners are replaced by what an engine
 says next, and closed when the VM ends.
+
+On the same service the engine reports what containers with `--network host` listen on: vmagent/engine/hostlisteners.py.
+It is served here too, where no published port and no other program has that number; else it is left out.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import errno
 import ipaddress
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,13 +56,20 @@ class PortForwarder:
     """A service of the host agent."""
 
     def __init__(
-        self, platform: Platform, opener: Callable[[], Opener | None], anywhere: Callable[[], tuple[str, ...]]
+        self,
+        platform: Platform,
+        opener: Callable[[], Opener | None],
+        anywhere: Callable[[], tuple[str, ...]],
+        has_host_network: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`opener` returns the tunnel, None without a VM; `anywhere` the addresses that a port without one gets."""
+        """`opener` returns the tunnel, None without a VM; `anywhere` the addresses that a port without one gets;
+        `has_host_network` whether what host networks listen on is served."""
         self._platform = platform
         self._opener = opener
         self._anywhere = anywhere
-        self._forwards: dict[Binding, _Forward] = {}
+        self._has_host_network = has_host_network
+        self._forwards: dict[Binding, _Forward] = {}  # published
+        self._listened: dict[Binding, _Forward] = {}  # of host networks
         self._turn = asyncio.Lock()
         self.engines = 0  # connections of engines that may ask
         self._ending: asyncio.Task[None] | None = None
@@ -69,14 +79,15 @@ class PortForwarder:
 
     def end_soon(self) -> None:
         """The VM has ended: close all ports."""
-        if self._forwards and (self._ending is None or self._ending.done()):
+        if (self._forwards or self._listened) and (self._ending is None or self._ending.done()):
             self._ending = asyncio.create_task(self.stop(), name="end ports")
 
     async def stop(self) -> None:
         """Close all ports with their connections."""
         async with self._turn:
-            for binding in list(self._forwards):
-                await self._close(binding)
+            for forwards in (self._forwards, self._listened):
+                for binding in list(forwards):
+                    await self._close(binding, forwards)
 
     async def serve(self, stream: Stream) -> None:
         """One engine's connection. Raises TunnelError."""
@@ -106,6 +117,8 @@ class PortForwarder:
                 for entry in message["unpublish"]:
                     await self._close(_binding(entry))
                 return {}
+            if "listeners" in message:
+                return await self._listen(message["listeners"])
             return await self._sync(message["sync"])
 
     async def _publish(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -138,6 +151,28 @@ class PortForwarder:
                     lost.append({"index": index, "error": await self._explained(binding.protocol, e)})
         return {"lost": lost}
 
+    async def _listen(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Serve exactly what host networks listen on, as far as that is possible. What is served already keeps its
+        connections."""
+        wanted: dict[Binding, tuple[int, tuple[str, int]]] = {}
+        refused = []
+        try:
+            for index, entry in enumerate(entries) if self._has_host_network() else ():
+                binding, target = _seen_from_here(str(entry["protocol"]), str(entry["address"]), int(entry["port"]))
+                wanted.setdefault(binding, (index, target))
+        except ValueError as e:
+            refused = [{"index": index, "error": str(e)} for index in range(len(entries))]
+        for binding in list(self._listened):
+            if binding not in wanted or self._listened[binding].target != wanted[binding][1]:
+                await self._close(binding, self._listened)
+        for binding, (index, target) in wanted.items():
+            if binding not in self._listened:
+                try:
+                    await self._open(binding, *target, self._listened)
+                except PortRefusedError as e:
+                    refused.append({"index": index, "error": await self._explained(binding.protocol, e)})
+        return {"refused": refused}
+
     async def _explained(self, protocol: str, refusal: PortRefusedError) -> str:
         """The refusal's text, with the process that has the port where the system tells."""
         if str(refusal) != _IN_USE or not refusal.number:
@@ -159,14 +194,18 @@ class PortForwarder:
         assert refusal is not None
         raise refusal
 
-    async def _open(self, binding: Binding, address: str, port: int) -> Binding:
-        """The binding with its number. Raises PortRefusedError."""
+    async def _open(
+        self, binding: Binding, address: str, port: int, forwards: dict[Binding, _Forward] | None = None
+    ) -> Binding:
+        """The binding with its number, kept in `forwards` (None: those published). Raises PortRefusedError."""
         try:
             addresses = (binding.host_ip,) if binding.host_ip else self._anywhere()
         except ValueError as e:
             raise PortRefusedError(binding.host_port, str(e)) from e
-        if binding.host_port and self._is_ours(binding, addresses):
+        if binding.host_port and _is_held(self._forwards, binding, addresses):
             raise PortRefusedError(binding.host_port, "port is already allocated", is_ours=True)
+        if binding.host_port and _is_held(self._listened, binding, addresses):
+            raise PortRefusedError(binding.host_port, f"{_IN_USE} by a container with the host's network")
         sockets = _bound(binding, addresses)
         number: int = sockets[0].getsockname()[1]
         forward = _Forward((address, port), addresses)
@@ -179,7 +218,7 @@ class PortForwarder:
                 sock.close()
             raise
         made = Binding(binding.protocol, binding.host_ip, number)
-        self._forwards[made] = forward
+        (self._forwards if forwards is None else forwards)[made] = forward
         return made
 
     async def _serve_socket(self, forward: _Forward, protocol: str, sock: socket.socket) -> None:
@@ -212,16 +251,9 @@ class PortForwarder:
             raise TunnelError("the VM does not run")
         return await opener.open_stream(target)
 
-    def _is_ours(self, binding: Binding, addresses: Sequence[str]) -> bool:
-        return any(
-            held.protocol == binding.protocol
-            and held.host_port == binding.host_port
-            and _overlap(forward.addresses, addresses)
-            for held, forward in self._forwards.items()
-        )
-
-    async def _close(self, binding: Binding) -> None:
-        if (forward := self._forwards.pop(binding, None)) is not None:
+    async def _close(self, binding: Binding, forwards: dict[Binding, _Forward] | None = None) -> None:
+        """`forwards`: None: those published."""
+        if (forward := (self._forwards if forwards is None else forwards).pop(binding, None)) is not None:
             await forward.close()
 
 
@@ -244,6 +276,24 @@ class _Forward:
 
 def _binding(entry: dict[str, Any]) -> Binding:
     return Binding(str(entry["protocol"]), str(entry["host_ip"]), int(entry["host_port"]))
+
+
+def _seen_from_here(protocol: str, address: str, port: int) -> tuple[Binding, tuple[str, int]]:
+    """Where a listener of the VM's own network is served, and to what address of the VM connections go. One of the VM's
+    loopback is on this machine's; all others are where ports without an address are published."""
+    at = ipaddress.ip_address(address)
+    host_ip = address if at.is_loopback else ""
+    loopback = "127.0.0.1" if at.version == 4 else "::1"
+    return Binding(protocol, host_ip, port), (loopback if at.is_unspecified else address, port)
+
+
+def _is_held(forwards: Mapping[Binding, _Forward], binding: Binding, addresses: Sequence[str]) -> bool:
+    return any(
+        held.protocol == binding.protocol
+        and held.host_port == binding.host_port
+        and _overlap(forward.addresses, addresses)
+        for held, forward in forwards.items()
+    )
 
 
 def _overlap(some: Sequence[str], others: Sequence[str]) -> bool:

@@ -23,6 +23,15 @@ def publish_addresses(config_file: Path) -> tuple[str, ...]:
     return PUBLISH_ADDRESSES[word]
 
 
+def has_host_network(config_file: Path) -> bool:
+    """Whether listeners of containers with `--network host` appear on this machine: "ports": {"host_network": true},
+    the default. Raises ValueError for an invalid setting."""
+    chosen = _object(config_file, "ports").get("host_network", True)
+    if not isinstance(chosen, bool):
+        raise ValueError(f"ports.host_network in {config_file} must be true or false")
+    return chosen
+
+
 def chosen_proxies(config_file: Path) -> Proxies | None:
     """The user's own: "proxies": {"http": URL, "https": URL, "no_proxy": HOSTS}, each of which may be missing; None:
     this machine's count. Raises ValueError for an invalid setting."""

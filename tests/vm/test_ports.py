@@ -50,7 +50,7 @@ class _Direct:
         home, there = netns.current(), os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
         try:
             with netns.inside(there, home):
-                end = socket.socket(socket.AF_INET, kind)
+                end = socket.socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET, kind)
         finally:
             os.close(home)
             os.close(there)
@@ -81,7 +81,10 @@ class Host:
 
     async def _make(self) -> PortForwarder:
         self.guest = guest = _Direct()
-        return PortForwarder(platform_for("linux"), lambda: guest, lambda: ("127.0.0.1", "::1"))
+        self.has_host_network = True
+        return PortForwarder(
+            platform_for("linux"), lambda: guest, lambda: ("127.0.0.1", "::1"), lambda: self.has_host_network
+        )
 
     def appear(self) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -158,9 +161,14 @@ def host_and_guest(busybox_tar: Path) -> Iterator[tuple[Host, NativeEngine]]:
 
 
 @pytest.fixture(scope="module")
-def guest(busybox_tar: Path) -> Iterator[NativeEngine]:
-    with host_and_guest(busybox_tar) as (_, made):
+def pair(busybox_tar: Path) -> Iterator[tuple[Host, NativeEngine]]:
+    with host_and_guest(busybox_tar) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def guest(pair: tuple[Host, NativeEngine]) -> NativeEngine:
+    return pair[1]
 
 
 @pytest.fixture
@@ -289,6 +297,97 @@ def test_datagrams_find_their_way_back_to_each_client(clean: NativeEngine) -> No
                     client.send(b"ping")
                     assert client.recv(100) == b"ping"
                     break
+
+
+LISTEN = """
+import socket, threading
+def tcp(family, address, port):
+    listener = socket.create_server((address, port), family=family)
+    while True:
+        connection, _ = listener.accept()
+        connection.sendall(b"hello\\n")
+        connection.close()
+def udp(port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("", port))
+    while True: s.sendto(*s.recvfrom(9000))
+for work in ({}):
+    threading.Thread(target=work[0], args=work[1:]).start()
+"""
+
+
+def listen(engine: NativeEngine, name: str, works: str) -> None:
+    """A container with the host's network that listens."""
+    python = ("chroot", "/host", "/usr/bin/python3", "-c", LISTEN.format(works))
+    engine.docker("run", "-d", "--name", name, "--network", "host", "-v", "/:/host:ro", IMAGE, *python)
+
+
+def test_listeners_of_host_networks_appear_on_the_host(busybox_tar: Path) -> None:
+    with host_and_guest(busybox_tar) as (host, guest):
+        appear(host, guest)
+
+
+def appear(host: Host, clean: NativeEngine) -> None:
+    four, local, six, datagrams, later = free_port(), free_port(), free_port(), 10053, free_port()
+    works = f"(tcp, socket.AF_INET, '', {four}), (tcp, socket.AF_INET, '127.0.0.1', {local}), (udp, {datagrams}),"
+    listen(clean, "net", works + f"(tcp, socket.AF_INET6, '::1', {six})")
+    wait_until(lambda: not refused(six, "::1"))
+    wait_until(lambda: not refused(four) and not refused(local))
+    assert heard(four) == heard(four, "::1") == heard(local) == heard(six, "::1") == b"hello\n"
+    assert refused(local, "::1")
+    assert refused(six)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.2)
+        client.connect(("127.0.0.1", datagrams))
+        wait_until(lambda: is_echoed(client))
+
+    # Another container joins that network, and listens later: no event of a container tells of it.
+    clean.docker(
+        "run", "-d", "--name", "joins", "--network", "container:net", "-v", "/:/host:ro", IMAGE, "sleep", "1000"
+    )
+    python = LISTEN.format(f"(tcp, socket.AF_INET, '', {later}),")
+    clean.docker("exec", "-d", "joins", "chroot", "/host", "/usr/bin/python3", "-c", python)
+    wait_until(lambda: not refused(later))
+    assert heard(later) == b"hello\n"
+
+    failed = clean.docker("run", "--rm", "-p", f"{four}:80", IMAGE, "true", check=False)
+    assert "address already in use by a container with the host's network" in failed.stderr
+    os.kill(clean.pid_of("cove-engine"), signal.SIGKILL)
+    clean.wait_until_answering()
+    assert heard(four) == b"hello\n"
+    clean.docker("rm", "-f", "joins")
+    wait_until(lambda: refused(later))
+    assert heard(four) == b"hello\n"
+    host.vanish(with_ports=True)
+    assert refused(four)
+    host.appear()
+    wait_until(lambda: not refused(four))
+    clean.docker("rm", "-f", "net")
+    wait_until(lambda: refused(four) and refused(local) and refused(six, "::1"))
+
+
+def is_echoed(client: socket.socket) -> bool:
+    try:
+        client.send(b"ping")
+        return client.recv(100) == b"ping"
+    except (ConnectionRefusedError, TimeoutError):  # a datagram may be lost
+        return False
+
+
+def test_a_listener_is_left_out_where_its_number_is_taken_or_the_user_wants_none(
+    pair: tuple[Host, NativeEngine], clean: NativeEngine
+) -> None:
+    host, _ = pair
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, other, unwanted = taken.getsockname()[1], free_port(), free_port()
+        listen(clean, "net", f"(tcp, socket.AF_INET, '127.0.0.1', {port}), (tcp, socket.AF_INET, '', {other})")
+        wait_until(lambda: not refused(other))
+        assert "event=listener.not_on_host" in clean.log.read_text()
+    host.has_host_network = False
+    listen(clean, "second", f"(tcp, socket.AF_INET, '', {unwanted}),")
+    wait_until(lambda: refused(other))
+    assert refused(unwanted)
+    host.has_host_network = True
 
 
 def test_ports_survive_the_hosts_absence_and_the_engines_death(busybox_tar: Path) -> None:

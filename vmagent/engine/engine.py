@@ -25,6 +25,7 @@ from vmagent.engine.execs import Execs
 from vmagent.engine.files import Files
 from vmagent.engine.health import HealthMonitors
 from vmagent.engine.hostfolders import HostFolders
+from vmagent.engine.hostlisteners import HostListeners
 from vmagent.engine.launching import Launcher, make_init_layer
 from vmagent.engine.lifecycle import Lifecycle
 from vmagent.engine.links import Links
@@ -117,6 +118,7 @@ class Engine:
         self.containers = Containers(
             registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root, links
         )
+        self._listeners = None if host_ports is None else HostListeners(registry, bus, background, host_ports)
         self.networks = Networks(registry, bus, background, endpoints, launcher)
         steps = StepRunner(background, supervisor, launcher, exec_root)
         self.builder = builder = Builder(
@@ -209,6 +211,8 @@ class Engine:
         if not self._is_warm:
             self._background.submit(warm, self._data_root, self._exec_root)
         await self._recovery.resume()
+        if self._listeners is not None:
+            self._listeners.open()
         await self._store.collect()
         await self._tidying.sweep_trash()
         await self._recovery.sweep()

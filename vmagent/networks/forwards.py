@@ -145,7 +145,7 @@ class ForwardedPorts:
             if self._socket is None:
                 raise Unavailable("ports can't be published: the host agent does not answer")
             try:
-                return _exchange(self._socket, message)
+                return exchange(self._socket, message)
             except (OSError, ValueError) as e:
                 _shut_down(self._socket)  # the next `sync` puts right what the host has done of it
                 self._socket = None
@@ -186,7 +186,7 @@ class ForwardedPorts:
                 held = dict(self._held)
             ports = list(held)
             state = [_key(port) | {"address": str(held[port].ipv4), "port": port.container_port} for port in ports]
-            for lost in _exchange(connection, {"sync": state})["lost"]:
+            for lost in exchange(connection, {"sync": state})["lost"]:
                 port = ports[int(lost["index"])]
                 log.error("port.lost", port=port.host_port, protocol=str(port.protocol), error=lost["error"])
             with self._changed:
@@ -223,8 +223,8 @@ def _refusal(request: PortRequest, number: int, error: str, is_ours: bool) -> En
     return EngineError(f"failed to bind host port for {where}/{request.protocol}: {error}")
 
 
-def _exchange(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
-    """Raises OSError, ValueError."""
+def exchange(connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
+    """The host's reply to `message`. Raises OSError, ValueError."""
     connection.sendall(json.dumps(message).encode() + b"\n")
     line = bytearray()
     while not line.endswith(b"\n"):
