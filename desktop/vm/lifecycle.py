@@ -27,7 +27,7 @@ from desktop.vm.start.choose import Ends, start
 from desktop.vm.start.plan import make_plan
 from desktop.vm.start.saved import SavedState
 from desktop.vm.start.session import save_session
-from desktop.vm.start.ways import PROGRESS_LIMIT_S, or_gone
+from desktop.vm.start.ways import PROGRESS_LIMIT_S, give_keys, or_gone
 from desktop.vm.state import Status, VmState
 from desktop.vm.watch import Watch
 
@@ -211,6 +211,11 @@ class VirtualMachine:
         if self.state.status is not Status.RUNNING or self._watcher is None:
             return self.state.silence
         return await self._watcher.health.probe(limit_s) or ""
+
+    async def serve_ssh(self) -> None:
+        """Have the running VM's sshd serve; one that was killed is started again. Raises VmError, OSError."""
+        if self._machine is not None:
+            await give_keys(self._keys, self._machine)
 
     async def leave(self) -> None:
         """Close the connections to a running VM without stopping it. Another agent may adopt it."""

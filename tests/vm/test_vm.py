@@ -102,6 +102,15 @@ def test_a_shell_in_the_vm_keeps_words_apart_and_tells_the_exit_status(vm: Vm) -
     assert vm.cove("vm", "ssh", "exit 7", check=False).returncode == 7
 
 
+def test_a_killed_sshd_is_started_again_on_demand(vm: Vm) -> None:
+    for _ in range(2):
+        before = vm.cove("vm", "ssh", "cat /run/ssh/sshd.pid; kill -9 $(cat /run/ssh/sshd.pid)").stdout
+        after = vm.cove("vm", "ssh", "cat /run/ssh/sshd.pid").stdout
+        assert after.strip()
+        assert after != before
+    assert vm.cove("vm", "ssh", "cat /run/ssh/sshd.pid").stdout == after, "one that runs is left alone"
+
+
 def test_status_tells_state_accelerator_and_size(vm: Vm) -> None:
     shown = vm.cove("vm", "status").stdout
     assert "running since" in shown

@@ -295,6 +295,18 @@ static pid_t pid_in(const char *path) {
     return text_of(path, text, sizeof text) ? (pid_t)strtol(text, NULL, 10) : 0;
 }
 
+/* The process of sshd; 0: it does not run. One that was killed has left its file, and its number may be another's. */
+static pid_t running_sshd(void) {
+    char path[32], name[8] = "";
+    pid_t pid = pid_in(SSHD_PID);
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    int fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) return 0;
+    ssize_t got = read(fd, name, sizeof name - 1);
+    close(fd);
+    return got > 0 && strcmp(name, "sshd\n") == 0 ? pid : 0;
+}
+
 static void serve_keys(char **words) {
     static unsigned char host[MAX_LINE], authorized[MAX_LINE];
     ssize_t first = from_hex(words[0], host, sizeof host), second = from_hex(words[1], authorized, sizeof authorized);
@@ -302,12 +314,10 @@ static void serve_keys(char **words) {
     if (first < 0 || second < 0) return bad("keys");
     int changed = replace(HOST_KEY, host, (size_t)first), failed = replace(AUTHORIZED_KEYS, authorized, (size_t)second);
     if (changed < 0 || failed < 0) return bad("the keys can't be written");
-    pid_t sshd = pid_in(SSHD_PID);
-    if (changed && sshd > 0) { /* it has read its host key at its start */
-        kill(sshd, SIGTERM);
-        unlink(SSHD_PID);
-    }
-    if (changed || sshd <= 0 || kill(sshd, 0) < 0) {
+    pid_t sshd = running_sshd();
+    if (changed && sshd > 0) kill(sshd, SIGTERM); /* it has read its host key at its start */
+    if (changed || sshd <= 0) {
+        unlink(SSHD_PID); /* that of one that was killed would be taken for the new one's */
         if (run((char *[]){"/usr/sbin/sshd", "-f", "/etc/ssh/sshd_config", NULL}))
             return say("%" PRIu64 " error sshd does not start", number);
         while (access(SSHD_PID, F_OK) < 0) pause_ms(5); /* it goes to the background first, and then listens */

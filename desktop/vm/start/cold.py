@@ -43,7 +43,7 @@ class Cold:
     async def _write(self, template: Template, machine: Machine) -> None:
         """Let the guest come as far as it can without its disk, and save it."""
         await or_gone(machine, machine.guest.marks.wait("modules", PROGRESS_LIMIT_S))
-        await or_gone(machine, give_keys(self._plan, machine))
+        await or_gone(machine, give_keys(self._plan.keys, machine))
         await or_gone(machine, engine_is_loaded(machine.guest, PROGRESS_LIMIT_S))
         try:
             await template.write(machine)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
 from desktop.paths import HostPaths
+from desktop.tunnel.keys import KeyFiles
 from desktop.vm.command import Disk, Files, vm_command
 from desktop.vm.disk import mark_used
 from desktop.vm.errors import VmError
@@ -82,7 +83,7 @@ def _keep_console_logs(paths: HostPaths) -> None:
 async def attach(plan: Plan, machine: Machine) -> str:
     """Mount the data disk in the running guest, and give sshd its keys meanwhile. Returns what was done with the disk,
     in a word. Raises VmError, OSError."""
-    keys = asyncio.create_task(give_keys(plan, machine), name="keys")
+    keys = asyncio.create_task(give_keys(plan.keys, machine), name="keys")
     try:
         did = await machine.guest.attach(PROGRESS_LIMIT_S, may_format=plan.disk_is_new)
         await asyncio.to_thread(mark_used, plan.paths.disk_mark)
@@ -95,9 +96,9 @@ async def attach(plan: Plan, machine: Machine) -> str:
         await asyncio.gather(keys, return_exceptions=True)
 
 
-async def give_keys(plan: Plan, machine: Machine) -> None:
-    """Start the guest's sshd with the keys of this home. Raises VmError, OSError."""
-    contents = await asyncio.to_thread(lambda: (plan.keys.host.read_bytes(), plan.keys.client_public.read_bytes()))
+async def give_keys(keys: KeyFiles, machine: Machine) -> None:
+    """Start the guest's sshd with the keys of this home, unless it runs with them. Raises VmError, OSError."""
+    contents = await asyncio.to_thread(lambda: (keys.host.read_bytes(), keys.client_public.read_bytes()))
     await machine.guest.keys(*contents)
 
 
