@@ -151,6 +151,7 @@ def host_and_guest(busybox_tar: Path) -> Iterator[tuple[Host, NativeEngine]]:
         try:
             assert guest.process is not None
             host.guest.pid = guest.process.pid
+            wait_until(lambda: host.forwarder.engines == 2)  # one connection for ports, one for listeners
             guest.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
             yield host, guest
         finally:
@@ -161,14 +162,9 @@ def host_and_guest(busybox_tar: Path) -> Iterator[tuple[Host, NativeEngine]]:
 
 
 @pytest.fixture(scope="module")
-def pair(busybox_tar: Path) -> Iterator[tuple[Host, NativeEngine]]:
-    with host_and_guest(busybox_tar) as made:
+def guest(busybox_tar: Path) -> Iterator[NativeEngine]:
+    with host_and_guest(busybox_tar) as (_, made):
         yield made
-
-
-@pytest.fixture(scope="module")
-def guest(pair: tuple[Host, NativeEngine]) -> NativeEngine:
-    return pair[1]
 
 
 @pytest.fixture
@@ -374,20 +370,22 @@ def is_echoed(client: socket.socket) -> bool:
         return False
 
 
-def test_a_listener_is_left_out_where_its_number_is_taken_or_the_user_wants_none(
-    pair: tuple[Host, NativeEngine], clean: NativeEngine
-) -> None:
-    host, _ = pair
+def test_a_listener_is_left_out_where_its_number_is_taken_or_the_user_wants_none(busybox_tar: Path) -> None:
+    with host_and_guest(busybox_tar) as (host, guest):
+        left_out(host, guest)
+        guest.docker("rm", "-f", "net", "second")
+
+
+def left_out(host: Host, clean: NativeEngine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port, other, unwanted = taken.getsockname()[1], free_port(), free_port()
         listen(clean, "net", f"(tcp, socket.AF_INET, '127.0.0.1', {port}), (tcp, socket.AF_INET, '', {other})")
         wait_until(lambda: not refused(other))
-        assert "event=listener.not_on_host" in clean.log.read_text()
+        wait_until(lambda: "event=listener.not_on_host" in clean.log.read_text())
     host.has_host_network = False
     listen(clean, "second", f"(tcp, socket.AF_INET, '', {unwanted}),")
     wait_until(lambda: refused(other))
     assert refused(unwanted)
-    host.has_host_network = True
 
 
 def test_ports_survive_the_hosts_absence_and_the_engines_death(busybox_tar: Path) -> None:
