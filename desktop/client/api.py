@@ -43,7 +43,7 @@ class ApiClient:
     def __init__(self, endpoint: Endpoint, timeout_s: float | None = None) -> None:
         """Makes no connection yet."""
         self.endpoint = endpoint
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
@@ -65,7 +65,7 @@ class ApiClient:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
-                return Connection(self.endpoint, self._timeout_s)
+                return Connection(self.endpoint, self.timeout_s)
             if not connection.is_stale():
                 return connection
             connection.close()
@@ -75,7 +75,7 @@ class ApiClient:
         if response.is_reusable:
             with self._lock:
                 if len(self._idle) < _KEPT_CONNECTIONS:
-                    response.connection.settimeout(self._timeout_s)
+                    response.connection.settimeout(self.timeout_s)
                     self._idle.append(response.connection)
                     return
         response.close()

@@ -8,11 +8,14 @@ from typing import Any
 from desktop.client.engine import EngineClient
 from desktop.compose.errors import ComposeError
 from desktop.compose.model import Hook
+from desktop.compose.rehearsal import Rehearsal
 from desktop.compose.state import Container
 
 
 def run(client: EngineClient, container: Container, hooks: Iterable[Hook], kind: str) -> None:
-    """Run the hooks one after the other. Raises ComposeError if one fails, ApiError."""
+    """Run the hooks one after the other; none in a dry run. Raises ComposeError if one fails, ApiError."""
+    if isinstance(client, Rehearsal):
+        return
     for hook in hooks:
         body: dict[str, Any] = {
             "Cmd": list(hook.command or ()),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from desktop.cli import buildcontext
 from desktop.cli.push import push_stream
 from desktop.client import reference
-from desktop.client.engine import EngineClient, StreamFailed
+from desktop.client.engine import EngineClient, PullStream, StreamFailed
 from desktop.compose.errors import ComposeError
+from desktop.compose.rehearsal import Rehearsal
 from desktop.compose.shapes import is_remote
 
 if TYPE_CHECKING:
@@ -44,25 +45,32 @@ class EngineImages:
         """Raises ComposeError, ApiError."""
         if not self._quiet_pull:
             self._report(f"Image {image}", "Pulling")
-        try:
-            with self._client.pull(image, platform=service.platform or None) as lines:
-                for _ in lines:
-                    pass
-        except StreamFailed as e:
-            raise ComposeError(f"service {service.name!r}: {image}: {e}") from e
+        if not self._is_rehearsed(image):
+            self._read(service, image, lambda: self._client.pull(image, platform=service.platform or None))
         if not self._quiet_pull:
             self._report(f"Image {image}", "Pulled")
 
     def push(self, service: Service, image: str) -> None:
         """Raises ComposeError, ApiError."""
         self._report(f"Image {image}", "Pushing")
+        if not self._is_rehearsed(image):
+            self._read(service, image, lambda: push_stream(self._client, reference.parse(image)))
+        self._report(f"Image {image}", "Pushed")
+
+    def _read(self, service: Service, image: str, stream: Callable[[], PullStream]) -> None:
         try:
-            with push_stream(self._client, reference.parse(image)) as lines:
+            with stream() as lines:
                 for _ in lines:
                     pass
         except StreamFailed as e:
             raise ComposeError(f"service {service.name!r}: {image}: {e}") from e
-        self._report(f"Image {image}", "Pushed")
+
+    def _is_rehearsed(self, image: str) -> bool:
+        """In a dry run the image counts as made."""
+        if not isinstance(self._client, Rehearsal):
+            return False
+        self._client.make_image(image)
+        return True
 
     def build(self, service: Service, image: str) -> None:
         """Raises ComposeError with the step that failed, Failure, ApiError."""
@@ -75,6 +83,9 @@ class EngineImages:
         else:
             name, _, extra = buildcontext.find_dockerfile(folder, str(folder / (build.dockerfile or "Dockerfile")))
         self._report(f"Image {image}", "Building")
+        if self._is_rehearsed(image):
+            self._report(f"Image {image}", "Built")
+            return
         lines = self._client.stream(
             "POST",
             "/build",

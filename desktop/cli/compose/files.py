@@ -78,7 +78,8 @@ def _copy(call: Call, one: Container, source: Place, target: Place, flags: Parse
     told = [side.path if side.container is None else f"{one.name}:{side.path}" for side in (source, target)]
     what = f"copy {told[0]} to {told[1]}"
     progress(one.name, "Copying", what)
-    copy(call.client(), *sides, follow=flags.on("follow-link"), archive=flags.on("archive"))
+    if not call.is_dry:
+        copy(call.client(), *sides, follow=flags.on("follow-link"), archive=flags.on("archive"))
     progress(one.name, "Copied", what)
 
 
@@ -86,6 +87,7 @@ def commit(argv: Sequence[str], call: Call) -> int:
     from desktop.cli import commit as commit_command
 
     flags = parse(COMMIT, argv)
+    call.refuse_dry_run("commit")
     service, *name = flags.args
     one = one_container(call, service, flags.number("index"), stopped=True)
     words = [f"--{key}={text}" for key in ("author", "message") if (text := flags.text(key)) is not None]
@@ -98,6 +100,7 @@ def export(argv: Sequence[str], call: Call) -> int:
     from desktop.cli import export as export_command
 
     flags = parse(EXPORT, argv)
+    call.refuse_dry_run("export")
     one = one_container(call, flags.args[0], flags.number("index"), stopped=True)
     words = [f"--output={path}"] if (path := flags.text("output")) is not None else []
     return export_command.main([*words, one.id], call.app)

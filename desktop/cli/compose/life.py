@@ -177,6 +177,7 @@ def _each_running(call: Call, found: Chosen, act: Callable[[str], object], done:
 
 def wait(argv: Sequence[str], call: Call) -> int:
     flags = parse(WAIT, argv)
+    call.refuse_dry_run("wait")
     found = chosen(call, flags.args)
     running = [one for one in found.containers if is_up(one)]
     if not running:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from desktop.cli.app import Failure
 from desktop.cli.compose.progress import Progress
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from desktop.cli.app import App
     from desktop.client.engine import EngineClient
     from desktop.compose.project import Options, Project
+    from desktop.compose.rehearsal import Rehearsal
 
 # Each verb: its module here, its function `(argv, Call) -> int`, and its line in the help.
 VERBS = {
@@ -53,6 +55,7 @@ VERBS = {
     "wait": ("life", "wait", "Wait until the first of the services' containers ends"),
     "watch": ("watch", "watch", "Bring changed files into the containers"),
 }
+_OTHERS_FLAGS = ("exec", "run")  # what follows their service is for the program inside
 SPEC = Spec(
     name="compose",
     usage="[OPTIONS] COMMAND",
@@ -60,6 +63,7 @@ SPEC = Spec(
     least=1,
     mixed=False,
     flags=(
+        Flag("dry-run", help="Say what would be done, and change nothing; also after the command"),
         Flag("env-file", kind="list", many=True, help="A file with variables, instead of .env"),
         Flag("file", "f", "list", "A compose file; later ones are laid over earlier ones", many=True),
         Flag("profile", kind="list", many=True, help="Also the services of this profile"),
@@ -70,19 +74,38 @@ SPEC = Spec(
 )
 
 
-class Call(NamedTuple):
+@dataclass
+class Call:
     """One call of `cove compose`: the flags before its verb."""
 
     app: App
     flags: Parsed
+    is_dry: bool = False
+    _rehearsal: Rehearsal | None = None
 
     def client(self) -> EngineClient:
-        """Raises Failure, ConnectionFailed."""
-        return self.app.client()
+        """In a dry run one that changes nothing. Raises Failure, ConnectionFailed."""
+        client = self.app.client()
+        if not self.is_dry:
+            return client
+        if self._rehearsal is None:
+            from desktop.compose.rehearsal import Rehearsal
+
+            self._rehearsal = Rehearsal(client.endpoint, client.timeout_s)
+        return self._rehearsal
+
+    def close(self) -> None:
+        if self._rehearsal is not None:
+            self._rehearsal.close()
+
+    def refuse_dry_run(self, what: str) -> None:
+        """Raises Failure in a dry run."""
+        if self.is_dry:
+            raise Failure(f"{what} is not supported in dry-run mode")
 
     def progress(self, *, quiet: bool = False) -> Progress:
         """Progress on stderr; without a line if `quiet`."""
-        return Progress(sys.stderr, quiet=quiet)
+        return Progress(sys.stderr, quiet=quiet, prefix=" DRY-RUN MODE - " if self.is_dry else "")
 
     def options(self) -> Options:
         """The project's options, for `project.load` or to be changed first."""
@@ -139,7 +162,14 @@ def main(argv: Sequence[str], app: App) -> int:
 
     module, function, _ = VERBS[verb]
     run: Verb = getattr(import_module(f"desktop.cli.compose.{module}"), function)
+    is_dry = flags.on("dry-run")
+    if verb not in _OTHERS_FLAGS and "--dry-run" in rest:
+        rest.remove("--dry-run")
+        is_dry = True
+    call = Call(app, flags, is_dry)
     try:
-        return run(rest, Call(app, flags))
+        return run(rest, call)
     except ComposeError as e:
         raise Failure(str(e)) from e
+    finally:
+        call.close()

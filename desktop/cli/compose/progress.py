@@ -16,9 +16,11 @@ _DONE = (
 class Progress:
     """Call it with what something is and what becomes of it. Thread-safe; use it as a context manager."""
 
-    def __init__(self, out: TextIO, *, quiet: bool = False) -> None:
+    def __init__(self, out: TextIO, *, quiet: bool = False, prefix: str = "") -> None:
+        """`prefix` begins each line."""
         self._out = out
         self._quiet = quiet
+        self._prefix = prefix
         self._is_terminal = out.isatty()
         self._lock = threading.Lock()
         self._states: dict[str, tuple[str, float, float]] = {}  # status, first and last change
@@ -47,7 +49,7 @@ class Progress:
             if self._is_terminal:
                 self._draw()
             else:
-                print(f" {what} {text} {status}", file=self._out, flush=True)
+                print(f"{self._prefix} {what} {text} {status}", file=self._out, flush=True)
 
     def warn(self, sentence: str) -> None:
         """A line between the others."""
@@ -73,7 +75,7 @@ class Progress:
         width = max(len(what) for what, _ in shown) + 2
         for what, (status, began, last) in shown:
             mark = "✔" if _is_done(status) else "⠿"
-            rows.append(f" {mark} {what:<{width}}{status:<12}{last - began:6.1f}s")
+            rows.append(f"{self._prefix} {mark} {what:<{width}}{status:<12}{last - began:6.1f}s")
         self._wipe()
         self._out.write("".join(f"{row[: columns - 1]}\n" for row in rows))
         self._out.flush()

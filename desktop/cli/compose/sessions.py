@@ -73,6 +73,7 @@ def exec(argv: Sequence[str], call: Call) -> int:
     from desktop.cli import exec as exec_command
 
     flags = parse(EXEC, argv)
+    call.refuse_dry_run("interactive exec")
     service, *command = flags.args
     one = one_container(call, service, flags.number("index"))
     words: list[str] = []
@@ -94,6 +95,7 @@ def run(argv: Sequence[str], call: Call) -> int:
     from desktop.compose.model import Service
 
     flags = parse(RUN, argv)
+    call.refuse_dry_run("interactive run")
     name, *command = flags.args
     project = call.project([name], dependencies=not flags.on("no-deps"))
     service: Service = project.services[name]
@@ -155,6 +157,7 @@ def attach(argv: Sequence[str], call: Call) -> int:
     from desktop.cli import attach as attach_command
 
     flags = parse(ATTACH, argv)
+    call.refuse_dry_run("interactive attach")
     one = one_container(call, flags.args[0], flags.number("index"))
     words = [f"--detach-keys={keys}"] if (keys := flags.text("detach-keys")) else []
     words += ["--no-stdin"] if flags.on("no-stdin") else []

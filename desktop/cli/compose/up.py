@@ -85,6 +85,10 @@ def up(argv: Sequence[str], call: Call) -> int:
     with call.progress() as progress:
         images = _images(client, progress, flags)
         run = Up(client, project, _up_options(flags), images, progress, progress.warn)
+        if call.is_dry and not detach:
+            run.run()
+            print("end of 'compose up' output, interactive run is not supported in dry-run mode")
+            return 0
         if not detach:
             return _attached(flags, call, project, run, progress)
         run.run()

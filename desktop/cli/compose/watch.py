@@ -32,6 +32,7 @@ def watch(argv: Sequence[str], call: Call) -> int:
     from desktop.compose.converge import Up, UpOptions
 
     flags = parse(SPEC, argv)
+    call.refuse_dry_run("watch")
     project = call.project(flags.args)
     say_build = None if flags.on("quiet") else _line_on_stderr
     watcher = watcher_of(call, project, flags.args or list(project.services), print_note, say_build)
