@@ -28,11 +28,14 @@ class Setting(NamedTuple):
     most: int = 1 << 24
     may_have_parts: bool = False
     is_list: bool = False
+    is_switch: bool = False  # true or false
 
     def parse(self, text: str) -> object:
         """The value as the file has it. Raises ValueError saying what is right."""
         if self.words and text not in self.words:
             raise ValueError(f"one of {', '.join(self.words)} is meant")
+        if self.is_switch:
+            return text == "true"
         if self.least is not None:
             try:
                 number = float(text) if self.may_have_parts and not text.isdecimal() else int(text)
@@ -55,6 +58,9 @@ SETTINGS = {
         "after how long an idle VM is saved; 0: never", least=0, most=1 << 20, may_have_parts=True
     ),
     "ports.publish": Setting("where ports are published that name no address", words=("loopback", "all")),
+    "ports.host_network": Setting(
+        "whether what --network host listens on appears here", words=("true", "false"), is_switch=True
+    ),
     "folders.shared": Setting("the folders that containers in the VM may use, comma-separated", is_list=True),
     "proxies.http": Setting("proxy for http://; with one of the three, this machine's do not count"),
     "proxies.https": Setting("proxy for https://"),

@@ -23,7 +23,7 @@ _SETTINGS: Mapping[str, frozenset[str] | None] = {
     "schema": None,
     "context": None,
     "vm": frozenset({"memory_mb", "cpus", "disk_gb", "accelerator", "save_after_minutes"}),
-    "ports": frozenset({"publish"}),
+    "ports": frozenset({"publish", "host_network"}),
 }
 _REMOVED = "<removed>"
 _SECRETS = (

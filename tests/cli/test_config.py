@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from desktop.cli.config import SETTINGS
-from desktop.hostagent.settings import chosen_proxies, publish_addresses, shared_folders
+from desktop.hostagent.settings import chosen_proxies, has_host_network, publish_addresses, shared_folders
 from desktop.vm.errors import VmError
 from desktop.vm.settings import load_settings
 from tests.support.limits import HANG_S
@@ -47,7 +47,8 @@ def home(tmp_path: Path) -> Home:
 def test_what_is_set_is_what_agent_and_vm_read(home: Home) -> None:
     for name, value in {
         "vm.memory_mb": "1500", "vm.cpus": "3", "vm.disk_gb": "20", "vm.accelerator": "tcg",
-        "vm.save_after_minutes": "2.5", "ports.publish": "all", "folders.shared": "/home/a,/home/b",
+        "vm.save_after_minutes": "2.5", "ports.publish": "all", "ports.host_network": "false",
+        "folders.shared": "/home/a,/home/b",
         "proxies.http": "http://proxy:3128", "proxies.no_proxy": "here", "context": "native",
     }.items():  # fmt: skip
         home.set(name, value)
@@ -62,7 +63,8 @@ def test_what_is_set_is_what_agent_and_vm_read(home: Home) -> None:
     assert "http://proxy:3128" in tuple(proxies)
     listed = home.cove("get").stdout.splitlines()
     assert "vm.cpus=3" in listed
-    assert len(listed) == 10
+    assert len(listed) == 11
+    assert not has_host_network(home.file)
 
 
 def test_unset_lets_the_default_count_and_other_things_stay(home: Home) -> None:
@@ -83,6 +85,7 @@ def test_unset_lets_the_default_count_and_other_things_stay(home: Home) -> None:
         ("vm.memory_mb", "1.5", "a whole number from 384 to 16777216 is meant"),
         ("vm.accelerator", "magic", "one of kvm, hvf, whpx, tcg is meant"),
         ("ports.publish", "some", "one of loopback, all is meant"),
+        ("ports.host_network", "1", "one of true, false is meant"),
         ("vm.memory", "1", "Did you mean: vm.memory_mb"),
     ],
 )
