@@ -108,3 +108,8 @@ def test_a_container_hears_of_what_the_host_changes(vm: Vm, busybox: str, shared
     assert vm.docker("exec", "reader", "cat", "/w/page").stdout == "x"
     (shared / "page").write_text("changed")
     wait_until(lambda: vm.docker("exec", "reader", "cat", "/w/page").stdout == "changed")
+    vm.docker("rm", "-f", "watcher", "reader")
+    vm.cove("vm", "stop")
+    (shared / "page").write_text("later")
+    assert vm.start().way == "saved session"
+    assert vm.docker("run", "--rm", "-v", f"{shared}:/w", busybox, "cat", "/w/page").stdout == "later"
