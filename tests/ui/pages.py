@@ -15,6 +15,7 @@ from desktop.client.run import StepState
 from desktop.ui.activity.page import ActivityPage as ActivityView
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.containers.detail import DetailPage as DetailView
+from desktop.ui.containers.log_view import LINE
 from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
 from desktop.ui.feed.facts import EnginePhase
@@ -527,6 +528,34 @@ class ContainerPage:
 
     def click_port(self, port: int) -> None:
         self._hands.click(button(self._page, str(port)))
+
+    @property
+    def foot(self) -> str:
+        """The line below the log."""
+        logs = self._page.logs
+        return " ".join(label.text() for label in (logs._lines, logs._from, logs._state))
+
+    def press_in_log(self, key: Qt.Key) -> None:
+        view = self._page.logs.view
+        self._hands.click(view.viewport(), QPoint(200, view.viewport().height() - 12))
+        self._hands.key(self._cove.window, key)
+
+    def type_in_search(self, text: str) -> None:
+        self._hands.fill(self._page.logs.search, text)
+
+    def wait_until_counted(self, text: str) -> None:
+        """Wait until the search field's counter says that."""
+        self._qtbot.waitUntil(lambda: self._page.logs._count.text() == text, timeout=LIMIT_MS)
+
+    def press_button(self, name: str) -> None:
+        """Click a button of the log."""
+        self._hands.click(button(self._page.logs, name))
+
+    def is_in_sight(self, text: str) -> bool:
+        """Whether that line of the log is visible now."""
+        view = self._page.logs.view
+        row, top = self.log().index(text), view.verticalScrollBar().value() // LINE
+        return top <= row <= top + view.viewport().height() // LINE
 
     def export(self) -> None:
         """Press Export… of the log."""

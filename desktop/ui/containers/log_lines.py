@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, ProtocolError
-from desktop.ui.kit.words import from_rfc3339
+from desktop.ui.kit.words import counted, from_rfc3339
 
 TAIL = 5_000
+MOST_PENDING = TAIL + 1_000  # lines that wait to be shown: the first page fits
+NOTE = 0  # the stream of the window's own words
 LINE_LIMIT = 16 * 1024  # a longer line is shown in pieces, as the engine stores it
 # ECMA-48 control sequences: colours and cursor moves mean nothing in a list of lines.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
@@ -38,12 +41,44 @@ class LogLine:
     text: str
     level: Level = Level.NONE
     word: str = ""
+    at_ns: int = 0
+
+    @property
+    def is_note(self) -> bool:
+        """Not printed by the container: the window's own words about lines that are left out."""
+        return self.stream == NOTE
+
+
+RawLine = tuple[int, bytes]  # stream, and the line with its time
+
+
+def note(text: str) -> LogLine:
+    """A line of the window's own."""
+    return LogLine(0.0, NOTE, text)
+
+
+def nanoseconds(stamp: str) -> int:
+    """Unix nanoseconds of an RFC 3339 time in UTC; 0 if it is none."""
+    head, _, fraction = stamp.rstrip("Z").partition(".")
+    seconds = from_rfc3339(head + "Z")
+    return 0 if seconds is None else round(seconds) * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)
+
+
+def parse_raw(line: RawLine) -> LogLine:
+    """Parse `<RFC 3339 time> <text>`; text without a time is kept, too."""
+    stream, data = line
+    text = data.decode("utf-8", "replace").rstrip("\r")
+    stamp, space, rest = text.partition(" ")
+    if space and stamp[:4].isdigit() and "T" in stamp:
+        return parse(stamp, stream, rest)
+    return parse("", stream, text)
 
 
 def parse(stamp: str, stream: int, text: str) -> LogLine:
     """Parse one line without its newline; a level at its start is moved to `word`."""
     text = ESCAPES.sub("", text.replace("\t", "    "))
-    at_s = from_rfc3339(stamp) or 0.0
+    at_ns = nanoseconds(stamp) if stamp else 0
+    at_s = at_ns / 1e9
     if found := LEVEL.match(text):
         word = found[1].upper()
         level = (
@@ -53,8 +88,8 @@ def parse(stamp: str, stream: int, text: str) -> LogLine:
             if word.startswith("WARN")
             else Level.PLAIN
         )
-        return LogLine(at_s, stream, text[found.end() :], level, word)
-    return LogLine(at_s, stream, text, Level.ERROR if TROUBLE.match(text) else Level.NONE)
+        return LogLine(at_s, stream, text[found.end() :], level, word, at_ns)
+    return LogLine(at_s, stream, text, Level.ERROR if TROUBLE.match(text) else Level.NONE, at_ns=at_ns)
 
 
 class LineSplitter:
@@ -64,36 +99,40 @@ class LineSplitter:
         self._rest: dict[int, bytes] = {}
 
     def feed(self, stream: int, data: bytes) -> list[LogLine]:
+        return [parse_raw(line) for line in self.feed_raw(stream, data)]
+
+    def end(self) -> list[LogLine]:
+        """The unfinished last lines, which have no newline."""
+        return [parse_raw(line) for line in self.end_raw()]
+
+    def feed_raw(self, stream: int, data: bytes) -> list[RawLine]:
+        """The whole lines so far, not parsed yet."""
         *lines, rest = (self._rest.get(stream, b"") + data).split(b"\n")
         if len(rest) > LINE_LIMIT:
             lines.append(rest)
             rest = b""
         self._rest[stream] = rest
-        return [self._line(stream, line) for line in lines]
+        return [(stream, line) for line in lines]
 
-    def end(self) -> list[LogLine]:
-        """The unfinished last lines, which have no newline."""
+    def end_raw(self) -> list[RawLine]:
         rest, self._rest = self._rest, {}
-        return [self._line(stream, line) for stream, line in rest.items() if line]
-
-    @staticmethod
-    def _line(stream: int, line: bytes) -> LogLine:
-        text = line.decode("utf-8", "replace").rstrip("\r")
-        stamp, space, rest = text.partition(" ")
-        if space and stamp[:4].isdigit() and "T" in stamp:
-            return parse(stamp, stream, rest)
-        return parse("", stream, text)
+        return [(stream, line) for stream, line in rest.items() if line]
 
 
 class LogReader:
-    """Follows one container's log in a thread; `ready` is called in that thread when `take` has new lines."""
+    """Follows one container's log in a thread; `ready` is called in that thread when `take` has new lines.
+
+    A container may print faster than anybody can read or this window can show. Only the newest `MOST_PENDING` lines
+    wait for `take`; those before are dropped unparsed, and counted.
+    """
 
     def __init__(
         self, client: EngineClient, container_id: str, *, tty: bool, ready: Callable[[], None], tail: int = TAIL
     ) -> None:
         self._client, self._id, self._tty, self._ready, self._tail = client, container_id, tty, ready, tail
         self._lock = threading.Lock()
-        self._lines: list[LogLine] = []
+        self._lines: deque[RawLine] = deque()
+        self._skipped = 0
         self._told = False
         self._stream: Any = None
         self.closed = False
@@ -117,17 +156,22 @@ class LogReader:
                 if self.closed:
                     stream.close()
             for frame in stream:
-                self._put(splitter.feed(frame.stream, frame.data))
+                self._put(splitter.feed_raw(frame.stream, frame.data))
         except (ApiError, ConnectionFailed, ProtocolError, OSError) as e:
             self.problem = str(e)
-        self._put(splitter.end())
+        self._put(splitter.end_raw())
         self.ended = True
         self._tell()
 
     def take(self) -> list[LogLine]:
-        """The lines since the last call."""
+        """The lines since the last call; a note stands for those that were dropped."""
         with self._lock:
-            lines, self._lines, self._told = self._lines, [], False
+            raw, self._lines, self._told = self._lines, deque(), False
+            skipped, self._skipped = self._skipped, 0
+        lines = [parse_raw(line) for line in raw]
+        if skipped:
+            text = counted(skipped, "{n} line was skipped to keep up", "{n} lines were skipped to keep up")
+            lines.insert(0, note(text))
         return lines
 
     def close(self) -> None:
@@ -136,10 +180,13 @@ class LogReader:
             if self._stream is not None:
                 self._stream.close()
 
-    def _put(self, lines: list[LogLine]) -> None:
+    def _put(self, lines: list[RawLine]) -> None:
         if lines:
             with self._lock:
-                self._lines += lines
+                self._lines.extend(lines)
+                while len(self._lines) > MOST_PENDING:
+                    self._lines.popleft()
+                    self._skipped += 1
             self._tell()
 
     def _tell(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
@@ -18,15 +18,15 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 
-from desktop.ui.containers.log_lines import Level, LogLine
+from desktop.ui.containers.log_lines import NOTE, Level, LogLine
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import clock_ms, tr
 
 LINE = 21
 LEFT = 24
 STRIP = 18
-MOST_LINES = 200_000
-STREAMS = ((1, 2), (1,), (2,))  # All, stdout, stderr
+MOST_LINES = 30_000  # in memory; older and newer ones are read again when they are wanted
+STREAMS = ((NOTE, 1, 2), (NOTE, 1), (NOTE, 2))  # All, stdout, stderr
 
 
 class LogView(QAbstractScrollArea):
@@ -36,6 +36,7 @@ class LogView(QAbstractScrollArea):
     """
 
     follow_changed = Signal(bool)
+    top_reached = Signal()
     found = Signal(int, int)
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -90,6 +91,46 @@ class LogView(QAbstractScrollArea):
             self.found.emit(self._hit + 1, len(self._hits))
         self._fit()
 
+    def prepend(self, older: Sequence[LogLine]) -> bool:
+        """Put `older` lines before the first; what is in sight stays where it is. Returns whether the newest lines had
+        to go to make room."""
+        before = len(self._shown)
+        self.lines[:0] = older
+        cut = len(self.lines) > MOST_LINES
+        if cut:
+            del self.lines[MOST_LINES:]
+        bar = self.verticalScrollBar()
+        value, following = bar.value(), self._following
+        self._following = False
+        needle, hit = self._needle, self._hit
+        self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
+        self._has_words = any(line.word for line in self.lines)
+        self._anchor = self._head = -1
+        added = len(self._shown) - before if not cut else sum(line.stream in self._streams for line in older)
+        self._find(needle)
+        self._hit = hit + sum(row < added for row in self._hits) if hit >= 0 else -1
+        self._fit()
+        bar.setValue(value + added * LINE)
+        self._following = following and not cut
+        return cut
+
+    def show_line(self, number: int) -> None:
+        """Bring the line `number` into sight, and make it the current hit if it is one."""
+        row = bisect.bisect_left(self._shown, number)
+        if row in self._hits:
+            self._hit = self._hits.index(row)
+            self.found.emit(self._hit + 1, len(self._hits))
+        self.verticalScrollBar().setValue(row * LINE - self.viewport().height() // 2)
+        self.viewport().update()
+
+    @property
+    def needle(self) -> str:
+        return self._needle
+
+    @property
+    def is_at_first_hit(self) -> bool:
+        return self._hit <= 0
+
     def text(self) -> str:
         """All lines that are shown, with their times."""
         return "\n".join(self._plain(self.lines[number]) for number in self._shown)
@@ -129,10 +170,7 @@ class LogView(QAbstractScrollArea):
 
     def search(self, text: str) -> None:
         """Mark every line that contains `text`, ignoring case; empty: no marks."""
-        self._needle = text.lower()
-        self._hits = (
-            [n for n, i in enumerate(self._shown) if self._needle in self.lines[i].text.lower()] if self._needle else []
-        )
+        self._find(text)
         self._hit = -1
         if self._hits:
             first = self.verticalScrollBar().value() // LINE
@@ -140,6 +178,12 @@ class LogView(QAbstractScrollArea):
             self._show_hit()
         self.found.emit(self._hit + 1, len(self._hits))
         self.viewport().update()
+
+    def _find(self, text: str) -> None:
+        self._needle = text.lower()
+        self._hits = (
+            [n for n, i in enumerate(self._shown) if self._needle in self.lines[i].text.lower()] if self._needle else []
+        )
 
     def next_hit(self, by: int) -> None:
         if self._hits:
@@ -187,6 +231,8 @@ class LogView(QAbstractScrollArea):
         ):
             self._following = at_end
             self.follow_changed.emit(at_end)
+        if value == 0 and self.lines and not at_end:
+            self.top_reached.emit()
         self.viewport().update()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -220,6 +266,10 @@ class LogView(QAbstractScrollArea):
             )
             if trouble >= Level.WARNING:
                 painter.fillRect(QRect(8, box.y(), 3, LINE), theme.colour("bad" if trouble is Level.ERROR else "pause"))
+            if line.is_note:
+                painter.setPen(theme.colour("text3"))
+                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, f"— {line.text} —")
+                continue
             if self._times and line.at_s:
                 painter.setPen(theme.colour("text3"))
                 painter.drawText(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -9,7 +10,8 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from desktop.ui.containers.log_lines import LogReader
+from desktop.ui.containers.log_lines import TAIL, LogLine, LogReader
+from desktop.ui.containers.log_pages import PAGE, Edge, Hits, LogOf
 from desktop.ui.containers.log_view import LogView
 from desktop.ui.feed.facts import Container
 from desktop.ui.feed.session import EngineSession
@@ -20,6 +22,8 @@ from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import ago, clock, counted, duration, memory, plain_error, sentence, tr
+
+LOOK_MS = 200  # after the last key of a search, before older lines are read
 
 
 class WhyCard(Card):
@@ -114,7 +118,18 @@ class LogsTab(QWidget):
         self._container: Container | None = None
         self._reader: LogReader | None = None
         self._newest = 0.0
-        self._exact = ""
+        self._known_until = -1.0  # lines up to this time were shown before the log was opened again
+        self._is_paging = False  # a page of older lines is being read
+        self._is_complete = False  # the view begins with the log's first line
+        self._is_detached = False  # the view does not end with the log's newest line
+        self._is_looking = False  # a search in older lines is under way
+        self._hits = (0, 0)  # the current hit in the view, and how many there are
+        self._older: Hits | None = None
+        self._given_up = threading.Event()
+        self._look = QTimer(self)
+        self._look.setSingleShot(True)
+        self._look.setInterval(LOOK_MS)
+        self._look.timeout.connect(self._search_older)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -192,13 +207,14 @@ class LogsTab(QWidget):
 
     def _connect(self) -> None:
         """Connect the controls to the view."""
-        self.search.textChanged.connect(self.view.search)
-        self.search.returnPressed.connect(lambda: self.view.next_hit(+1))
-        self._up.clicked.connect(lambda: self.view.next_hit(-1))
-        self._down.clicked.connect(lambda: self.view.next_hit(+1))
+        self.search.textChanged.connect(self._on_search)
+        self.search.returnPressed.connect(lambda: self._step(+1))
+        self._up.clicked.connect(lambda: self._step(-1))
+        self._down.clicked.connect(lambda: self._step(+1))
+        self.view.top_reached.connect(self._on_top)
         self.view.found.connect(self._on_found)
         self.view.follow_changed.connect(self.follow.setChecked)
-        self.follow.clicked.connect(lambda: self.view.set_following(self.follow.isChecked()))
+        self.follow.clicked.connect(lambda: self._on_follow(self.follow.isChecked()))
         self.times.clicked.connect(lambda: self.view.set_times(self.times.isChecked()))
         self.streams.chosen.connect(self.view.set_streams)
         self._erase.clicked.connect(self.view.clear)
@@ -208,7 +224,7 @@ class LogsTab(QWidget):
         for key, by in (("F3", +1), ("Shift+F3", -1)):
             action = QAction(self)
             action.setShortcut(QKeySequence(key))
-            action.triggered.connect(lambda _=False, b=by: self.view.next_hit(b))
+            action.triggered.connect(lambda _=False, b=by: self._step(b))
             self.addAction(action)
 
         clear = QAction(self.search)
@@ -227,16 +243,143 @@ class LogsTab(QWidget):
         if bad:
             self.why.tell(container)
         if was is None or was.id != container.id:
-            self.stop()
-            self.view.clear()
-            self._newest, self._exact = 0.0, ""
-            self.view.set_following(True)
-            self.follow.setChecked(True)
-            self._open(None)
+            self._restart()
         elif (self._reader is None or self._reader.ended) and not container.lost and container.is_running:
-            self._open(self._exact or None)
+            self._known_until = self._newest
+            self._open(f"{self._newest:.6f}" if self._newest else None)
         self._clock.start()
         self._show_foot()
+
+    # older lines -----------------------------------------------------------------------------------------------------
+
+    def _log(self) -> LogOf | None:
+        container = self._container
+        return None if container is None else LogOf(self._session.client, container.id, container.tty)
+
+    @property
+    def _edge(self) -> Edge | None:
+        """Where the view begins; None without lines."""
+        lines = [line for line in self.view.lines[:TAIL] if line.at_ns]
+        if not lines:
+            return None
+        return Edge(lines[0].at_ns, sum(line.at_ns == lines[0].at_ns for line in lines))
+
+    @property
+    def _has_older(self) -> bool:
+        """Whether there may be lines before the first in the view: less than a page was all there is."""
+        return not self._is_complete and (self._is_detached or len(self.view.lines) >= TAIL)
+
+    def _on_top(self) -> None:
+        """Scrolled to the top: put the page before the first line above it."""
+        log, edge = self._log(), self._edge
+        if log is None or edge is None or self._is_paging or not self._has_older:
+            return
+        self._is_paging = True
+
+        def told(lines: list[LogLine]) -> None:
+            self._is_paging = False
+            if log != self._log() or edge != self._edge:
+                return
+            self._is_complete = len(lines) < PAGE
+            if self.view.prepend(lines):
+                self._detach()
+            self._show_foot()
+
+        def failed(error: Exception) -> None:
+            self._is_paging = False
+            self._state.setText(str(error))
+
+        self._session.workers.run(lambda: log.before(edge), told, failed)
+
+    def _detach(self) -> None:
+        """The newest lines are not in the view any more; new ones do not fit behind those that are."""
+        self._is_detached = True
+        self.follow.setChecked(False)
+        self.view.set_following(False)
+
+    def _on_follow(self, on: bool) -> None:
+        if on and self._is_detached and self._container is not None:
+            self._restart()
+        else:
+            self.view.set_following(on)
+
+    def _restart(self) -> None:
+        """Show the newest page again, and follow."""
+        self.stop()
+        self.view.clear()
+        self._newest, self._known_until = 0.0, -1.0
+        self._is_detached = self._is_complete = self._is_paging = False
+        self.follow.setChecked(True)
+        self.view.set_following(True)
+        self._open(None)
+        self._clock.start()
+
+    def _on_search(self, text: str) -> None:
+        """Look in the view at once, and in what is older a moment later, in a worker."""
+        self._given_up.set()
+        self._older = None
+        self.view.search(text)
+        self._look.start()
+
+    def _search_older(self) -> None:
+        log, text, edge = self._log(), self.search.text(), self._edge
+        if log is None or not text or edge is None or not self._has_older:
+            return
+        self._given_up = given_up = threading.Event()
+        self._is_looking = True
+        self._show_count()
+
+        def told(hits: Hits) -> None:
+            if not given_up.is_set():
+                self._is_looking = False
+                self._older = hits
+                self._show_count()
+
+        def failed(error: Exception) -> None:
+            self._is_looking = False
+            if not given_up.is_set():
+                self._state.setText(str(error))
+
+        self._session.workers.run(lambda: log.search(text, edge, given_up), told, failed)
+
+    def _step(self, by: int) -> None:
+        """The next or previous hit. Before the first in the view comes the newest of the older ones."""
+        older, log, edge = self._older, self._log(), self._edge
+        first = by < 0 and self.view.is_at_first_hit
+        if not first or older is None or not older.count or log is None or edge is None:
+            self.view.next_hit(by)
+            return
+
+        def told(answer: tuple[list[LogLine], int]) -> None:
+            lines, place = answer
+            if log == self._log() and lines:
+                self._detach()
+                self._is_complete = False
+                self.view.clear()
+                self.view.append(lines)
+                self.view.search(self.search.text())
+                self.view.show_line(place)
+                self._older = None
+                self._look.start()
+                self._show_foot()
+
+        self._session.workers.run(lambda: log.around(edge, older), told, lambda error: self._state.setText(str(error)))
+
+    def _show_count(self) -> None:
+        """What the search has found: in the view, and before it."""
+        at, of = self._hits
+        text = tr("{at} of {of}", at=at, of=of) if of else ""
+        older = self._older
+        if older is not None and older.count:
+            more = counted(older.count, "{n} older", "{n} older")
+            text = tr("{text}, {more}", text=text, more=more) if text else more
+        elif not of and self.search.text():
+            text = tr("looking…") if self._is_looking else tr("none")
+        self._count.setText(text)
+        self._count.adjustSize()
+        x = self.search.width() - self._count.width() - 10
+        self._count.move(x, (self.search.height() - self._count.height()) // 2)
+        self.search.setTextMargins(21, 0, self._count.width() + 14, 0)
 
     def _open(self, since: str | None) -> None:
         container, session = self._container, self._session
@@ -253,16 +396,18 @@ class LogsTab(QWidget):
     def _on_ready(self, reader: LogReader) -> None:
         if reader is not self._reader:
             return
-        lines = [line for line in reader.take() if not self._exact or line.at_s > self._newest]
+        lines = [line for line in reader.take() if line.is_note or line.at_s > self._known_until]
+        if self._is_detached:
+            return
         if lines:
             self._newest = max(self._newest, max(line.at_s for line in lines))
             self.view.append(lines)
-        if reader.ended and self._newest:
-            self._exact = f"{self._newest:.6f}"
         self._show_foot()
 
     def stop(self) -> None:
-        """Stop following."""
+        """Stop following, and looking."""
+        self._given_up.set()
+        self._look.stop()
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -276,8 +421,11 @@ class LogsTab(QWidget):
     def _show_foot(self) -> None:
         count = len(self.view.lines)
         self._lines.setText(counted(count, "{n} line", "{n} lines"))
-        first = self.view.lines[0].at_s if count else 0.0
-        self._from.setText(tr("from {time}", time=_when(first)) if first else "")
+        first = next((line.at_s for line in self.view.lines if line.at_s), 0.0)
+        if first and not self._has_older:
+            self._from.setText(tr("from its beginning, {time}", time=_when(first)))
+        else:
+            self._from.setText(tr("from {time}; scroll up for older ones", time=_when(first)) if first else "")
         reader, container = self._reader, self._container
         live = reader is not None and not reader.ended
         self._glyph.set_state(
@@ -285,6 +433,10 @@ class LogsTab(QWidget):
         )
         if reader is not None and reader.problem:
             text = reader.problem
+        elif self._is_detached:
+            text = tr("Newer lines are not shown; Follow goes back to them")
+        elif live and not self.view.following:
+            text = tr("Not following")
         elif live and self._newest:
             text = tr("Following, newest line {ago}", ago=ago(self._newest))
         elif live:
@@ -299,12 +451,8 @@ class LogsTab(QWidget):
             self.view.viewport().update()
 
     def _on_found(self, at: int, of: int) -> None:
-        text = tr("{at} of {of}", at=at, of=of) if of else tr("none") if self.search.text() else ""
-        self._count.setText(text)
-        self._count.adjustSize()
-        self._count.move(
-            self.search.width() - self._count.width() - 10, (self.search.height() - self._count.height()) // 2
-        )
+        self._hits = at, of
+        self._show_count()
 
     def _on_export(self) -> None:
         assert self._container is not None  # the button is visible only with a container
