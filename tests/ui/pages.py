@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPlainTextE
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
+from desktop.diagnose.report import Grade
 from desktop.ui.activity.page import ActivityPage as ActivityView
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.containers.detail import DetailPage as DetailView
@@ -30,6 +31,7 @@ from desktop.ui.run.page import RunPage as RunView
 from desktop.ui.shell.app import Cove
 from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.palette import Palette
+from desktop.ui.troubleshoot.page import TroubleshootPage as TroubleshootView
 from desktop.ui.volumes.page import VolumesPage as VolumesView
 from tests.ui.finding import button, field, indexes
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, RIGHT, Hands
@@ -46,6 +48,7 @@ KEYS: Mapping[type[Page], str] = {
     ImagesView: "images",
     VolumesView: "volumes",
     ComposeView: "compose",
+    TroubleshootView: "troubleshoot",
     NetworksView: "networks",
     ActivityView: "activity",
 }
@@ -65,6 +68,7 @@ class Window:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self.containers = ContainersPage(cove, qtbot)
         self.images = ImagesPage(cove, qtbot)
+        self.troubleshoot = TroubleshootPage(cove, qtbot)
         self.compose = ComposePage(cove, qtbot)
         self.volumes = VolumesPage(cove, qtbot)
         self.networks = NetworksPage(cove, qtbot)
@@ -485,6 +489,25 @@ class ComposePage(TablePage):
     def wait_until_logged(self, text: str) -> None:
         log = self._compose.card.log.view
         self._qtbot.waitUntil(lambda: any(text in line for line in log.shown_texts()), timeout=LIMIT_MS)
+
+
+class TroubleshootPage:
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        self._qtbot, self._hands = qtbot, Hands(qtbot)
+        self._page = made(cove, TroubleshootView)
+
+    def wait_until_checked(self) -> None:
+        self._qtbot.waitUntil(lambda: self._page.again.isEnabled() and bool(self._page.findings), timeout=LIMIT_MS)
+
+    def grades(self) -> dict[str, Grade]:
+        """The name of each check, and how it ended."""
+        return {finding.name: finding.grade for finding in self._page.findings}
+
+    def texts(self) -> list[str]:
+        return [label.text() for label in self._page.findChildren(QLabel)]
+
+    def check_again(self) -> None:
+        self._hands.click(self._page.again)
 
 
 class NetworksPage(TablePage):

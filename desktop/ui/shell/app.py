@@ -91,6 +91,7 @@ class Cove(QObject):
             pulls=Pulls(desk, session, self),
             sight_changed=self._sight.start,
             note_place=window.replace_place,
+            set_count=lambda key, count: window.sidebar.model.set_count(key, count or None),
         )
         theme.changed.connect(self._keep_look)
         window.make_page = lambda key: spec_of(key).make(self.parts)

@@ -21,6 +21,7 @@ from desktop.ui.networks.page import NetworksPage
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.page import RunPage
 from desktop.ui.shell.parts import Parts
+from desktop.ui.troubleshoot.page import TroubleshootPage
 from desktop.ui.volumes.actions import VolumeActions
 from desktop.ui.volumes.page import VolumesPage
 
@@ -106,6 +107,12 @@ def _activity(parts: Parts) -> Page:
     return ActivityPage(parts.desk, parts.activity)
 
 
+def _troubleshoot(parts: Parts) -> Page:
+    page = TroubleshootPage(parts.desk, parts.session, parts.context, parts.paths)
+    page.found.connect(lambda bad: parts.set_count("troubleshoot", bad))
+    return page
+
+
 PAGES: Final = (
     PageSpec(key="containers", title="Containers", icon="cube", make=_containers),
     PageSpec(key="container", title="Container", icon="cube", make=_container, parent="containers"),
@@ -115,6 +122,7 @@ PAGES: Final = (
     PageSpec(key="volumes", title="Volumes", icon="database", make=_volumes, commands=_volume_commands),
     PageSpec(key="networks", title="Networks", icon="share-network", make=_networks, commands=_network_commands),
     PageSpec(key="activity", title="Activity", icon="activity", make=_activity, gap=True),
+    PageSpec(key="troubleshoot", title="Troubleshoot", icon="first-aid-kit", make=_troubleshoot, foot=True),
 )
 HOME: Final = Place("containers")
 

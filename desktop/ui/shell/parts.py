@@ -24,7 +24,7 @@ from desktop.ui.volumes.model import Volume
 @dataclass(frozen=True, slots=True)
 class Parts:
     """One engine's models and actions. `sight_changed()`: other rows are visible, and their usage is wanted.
-    `note_place(place)`: the page shown has changed its tab."""
+    `note_place(place)`: the page shown has changed its tab. `set_count(page, n)`: beside its name in the sidebar."""
 
     context: Context
     paths: HostPaths
@@ -41,3 +41,4 @@ class Parts:
     pulls: Pulls
     sight_changed: Callable[[], None]
     note_place: Callable[[Place], None]
+    set_count: Callable[[str, int], None]
