@@ -47,7 +47,7 @@ class Peer:
             "DOCKER_CONFIG": str(docker_config()),
             "DOCKER_CLI_HINTS": "false",
         }
-        words = [self.program, "compose", *args]
+        words: list[str | Path] = [self.program, "compose", *args]
         began = time.monotonic()
         done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         took = time.monotonic() - began
@@ -94,7 +94,18 @@ def main() -> None:
         cove = Path(sys.executable).with_name("cove")
         with running_dockerd(folder, dockerd()) as docker_host, native_engine() as engine:
             for host in (docker_host, engine.host):
-                words = [docker_cli(), "-H", host, "import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", tar, IMAGE]
+                words: list[str | Path] = [
+                    docker_cli(),
+                    "-H",
+                    host,
+                    "import",
+                    "-c",
+                    'CMD ["sh"]',
+                    "-c",
+                    "ENV PATH=/bin",
+                    tar,
+                    IMAGE,
+                ]
                 subprocess.run(words, check=True, capture_output=True)
             peers = [
                 Peer("cove compose on cove", engine.host, cove),
