@@ -12,11 +12,15 @@ class Connections:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_ended = False
 
     def tracked(self, handler: Handler) -> Handler:
         """`handler`, with its task recorded."""
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self._is_ended:  # it was accepted before the server was closed
+                writer.transport.abort()
+                return
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
@@ -30,9 +34,13 @@ class Connections:
 
         return handle
 
+    def cancel(self) -> None:
+        """Cancel all handlers; connections that are still to come are closed at once."""
+        self._is_ended = True
+        for task in self._tasks:
+            task.cancel()
+
     async def end(self) -> None:
         """Cancel all handlers and wait for their end."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

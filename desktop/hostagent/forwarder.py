@@ -73,6 +73,7 @@ class PortForwarder:
         self._turn = asyncio.Lock()
         self.engines = 0  # connections of engines that may ask
         self._ending: asyncio.Task[None] | None = None
+        self._stops = 0
 
     async def start(self) -> None:
         """Nothing is listened on before an engine asks."""
@@ -83,7 +84,8 @@ class PortForwarder:
             self._ending = asyncio.create_task(self.stop(), name="end ports")
 
     async def stop(self) -> None:
-        """Close all ports with their connections."""
+        """Close all ports with their connections. A change that waits for its turn is not made any more."""
+        self._stops += 1
         async with self._turn:
             for forwards in (self._forwards, self._listened):
                 for binding in list(forwards):
@@ -110,7 +112,11 @@ class PortForwarder:
                 await stream.write(json.dumps(reply).encode() + b"\n")
 
     async def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
+        stops = self._stops
         async with self._turn:
+            if stops != self._stops:  # the engine that asked for it is gone
+                error = {"error": "the VM has ended", "index": 0, "host_port": 0, "is_ours": False}
+                return {**error, "lost": [], "refused": []}
             if "publish" in message:
                 return await self._publish(message["publish"])
             if "unpublish" in message:
@@ -269,6 +275,7 @@ class _Forward:
     async def close(self) -> None:
         for server in self.servers:
             server.close()
+        self.connections.cancel()
         for udp in self.datagrams:
             await udp.close()
         await self.connections.end()

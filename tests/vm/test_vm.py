@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from desktop.client.host import HostState
+from desktop.vm.start.saved import SavedState
 from tests.support.limits import HANG_S
 from tests.support.sockets import free_port
 from tests.support.tools import docker_cli
@@ -28,7 +29,9 @@ pytestmark = pytest.mark.vm
 
 
 def test_it_starts_in_named_steps_and_runs_a_container(vm: Vm) -> None:
-    state = vm.state()
+    vm.cove("vm", "stop", "--shutdown")
+    SavedState(vm.paths.template).drop()
+    state = vm.start()
     assert state.state == "running"
     steps = [step.name for step in state.steps if step.done]
     assert steps == ["image", "accelerator", "disk", "qemu", "kernel", "load", "system", "tunnel", "engine"]
