@@ -77,6 +77,7 @@ class Host:
         self._listener: socket.socket | None = None
         self._engines: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self.accepted = 0  # connections of engines, also those that have ended
         self.appear()
 
     async def _make(self) -> PortForwarder:
@@ -102,6 +103,7 @@ class Host:
         while True:
             end, _ = await loop.sock_accept(self._listener)
             self._engines.append(end)
+            self.accepted += 1
             self._tasks.append(asyncio.create_task(self._serve(end)))
 
     async def _serve(self, end: socket.socket) -> None:
@@ -345,11 +347,13 @@ def appear(host: Host, clean: NativeEngine) -> None:
     clean.docker("exec", "-d", "joins", "chroot", "/host", "/usr/bin/python3", "-c", python)
     wait_until(lambda: not refused(later))
     assert heard(later) == b"hello\n"
+    assert host.accepted == 2, "the listeners are reported on one connection"
 
     failed = clean.docker("run", "--rm", "-p", f"{four}:80", IMAGE, "true", check=False)
     assert "address already in use by a container with the host's network" in failed.stderr
     os.kill(clean.pid_of("cove-engine"), signal.SIGKILL)
     clean.wait_until_answering()
+    wait_until(lambda: host.accepted == 4 and host.forwarder.engines == 2)
     assert heard(four) == b"hello\n"
     clean.docker("rm", "-f", "joins")
     wait_until(lambda: refused(later))

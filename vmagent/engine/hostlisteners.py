@@ -26,7 +26,7 @@ from vmagent.engine.events import EventBus, EventsLost
 from vmagent.engine.registry import Registry
 from vmagent.linux import sockdiag
 from vmagent.linux.netlink import NetlinkSocket
-from vmagent.networks.forwards import exchange
+from vmagent.networks.forwards import exchange, has_ended
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
 SHORT_PAUSE_S, LONG_PAUSE_S = 0.25, 1.0
@@ -98,7 +98,7 @@ class HostListeners:
     def _look(self, pids: Mapping[str, int]) -> bool:
         """Report the present listeners unless the host knows them; whether that was done. Raises OSError."""
         found = self._listeners(pids) if pids else frozenset()
-        if self._connection is not None and _has_ended(self._connection):
+        if self._connection is not None and has_ended(self._connection, 0):
             self._disconnect()  # the next host does not know of them
         if found == self._reported:
             return False
@@ -143,15 +143,6 @@ class HostListeners:
             connection.close()
 
 
-def _has_ended(connection: socket.socket) -> bool:
-    try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
 def _cgroups_of(container_id: str, pid: int) -> list[int]:
     """The ids of the container's cgroup and of those below it; none if it has ended."""
     try:
@@ -163,7 +154,11 @@ def _cgroups_of(container_id: str, pid: int) -> list[int]:
     if not found:
         return []
     top = f"{cgroup_tree().mount_points[-1]}{head}{container_id}"  # the v2 tree, which a socket's cgroup is of
-    return [os.stat(folder).st_ino for folder, _, _ in os.walk(top)]
+    ids = []
+    for folder, _, _ in os.walk(top):
+        with contextlib.suppress(FileNotFoundError):  # it has ended since, which says nothing about the host
+            ids.append(os.stat(folder).st_ino)
+    return ids
 
 
 def _first_ephemeral_port() -> int:

@@ -172,7 +172,7 @@ class ForwardedPorts:
             try:
                 connection.connect(str(self._path))
                 self._sync(connection)
-                _wait_for_end(connection)
+                has_ended(connection, None)
             finally:
                 with self._changed:
                     self._connection = self._socket = None
@@ -239,11 +239,12 @@ def exchange(connection: socket.socket, message: dict[str, Any]) -> dict[str, An
     return reply
 
 
-def _wait_for_end(connection: socket.socket) -> None:
-    """Wait until the host has closed the connection, without reading from it."""
+def has_ended(connection: socket.socket, limit_ms: int | None) -> bool:
+    """Whether the host has closed the connection; found out without reading from it. Waits up to `limit_ms` for that,
+    without an end if it is None."""
     poll = select.poll()
     poll.register(connection, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
-    poll.poll()
+    return bool(poll.poll(limit_ms))
 
 
 def _shut_down(connection: socket.socket | None) -> None:
