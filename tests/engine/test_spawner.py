@@ -44,7 +44,6 @@ FAILURES = [
     ("/etc/passwd",),
     ("-u", "nobody-here", "true"),
     ("-u", "root:no-group", "true"),
-    ("-u", "99999999999", "true"),
     ("--group-add", "no-group", "true"),
     ("-w", "/etc/passwd", "true"),
     ("-v", "/tmp:/etc/passwd", "true"),
@@ -72,6 +71,8 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeEngine]:
     )
     with native_engine() as engine:
         engine.docker("import", "-c", "ENV PATH=/bin", str(tar), IMAGE)
+        # The first probe that opens the host's /dev/ttyN makes the kernel add /dev/vcsN, which stay: not during a test.
+        engine.docker("run", "--rm", "--privileged", IMAGE, "/probe")
         yield engine
 
 

@@ -138,8 +138,8 @@ def test_a_container_is_what_runc_makes(containerd: Containerd, flags: str) -> N
     theirs = containerd.run("runc", f"--rm {flags}", "sh", "-c", _SCRIPT)
     ours = containerd.run(OURS, f"--rm {flags}", "sh", "-c", _SCRIPT)
     assert theirs.stdout.startswith("uid="), theirs.stderr
+    assert (ours.returncode, theirs.returncode) == (6, 6), ours.stderr
     assert ours.stdout.splitlines() == theirs.stdout.splitlines()
-    assert (ours.returncode, theirs.returncode) == (6, 6)
 
 
 def test_a_life_goes_as_with_runc(containerd: Containerd, name: str) -> None:
