@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TypeVar
 
-from PySide6.QtCore import QModelIndex, QPoint, Qt
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPlainTextEdit, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
@@ -266,10 +266,25 @@ class ActivityPage:
     def __init__(self, cove: Cove, qtbot: QtBot) -> None:
         self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
         self._page = made(cove, ActivityView)
+        self._newest_old = QPersistentModelIndex()
 
     def lines(self) -> list[str]:
         model = self._page.view.model()
         return [str(index.data()).split(" ", 1)[1] for index in indexes(model)]
+
+    def begin(self) -> None:
+        """Regard what is listed now as old; the list must not be empty."""
+        self._newest_old = QPersistentModelIndex(self._page.view.model().index(0, 0))
+        assert self._newest_old.isValid()
+
+    def new_lines(self) -> list[str]:
+        """What happened since `begin`, newest first."""
+        assert self._newest_old.isValid()
+        return self.lines()[: self._newest_old.row()]
+
+    def wait_until_new(self, text: str) -> None:
+        """Wait until it happened after `begin`."""
+        self._qtbot.waitUntil(lambda: text in self.new_lines(), timeout=LIMIT_MS)
 
     def wait_until_happened(self, text: str) -> None:
         self._qtbot.waitUntil(lambda: text in self.lines(), timeout=LIMIT_MS)

@@ -137,7 +137,9 @@ def test_activity_shows_what_was_before_and_hides_health_checks(
     window.activity.wait_until_happened("ui-before is healthy")
     engine.docker("exec", "ui-before", "echo", "mine")
     window.activity.wait_until_happened("ui-before: exec started: echo mine")
-    assert [line for line in window.activity.lines() if "true" in line] == []
+    of_it = [line for line in window.activity.lines() if line.startswith("ui-before: exec ")]
+    assert "ui-before: exec created: echo mine" in of_it
+    assert [line for line in of_it if "true" in line] == []
 
 
 def test_a_container_deleted_elsewhere_is_told_where_it_was_shown(

@@ -140,7 +140,9 @@ def test_a_missing_image_is_pulled_layer_by_layer(engine: NativeEngine, open_win
     assert page.steps()["pull"] is StepState.DONE
     assert set(page.layers()) <= {"Done", "Already here"}
     window.images.wait_until_shown(name)
+    window.containers.wait_until_says("ui-pulled", "Exited 0")
     engine.docker("rm", "-f", "ui-pulled")
+    window.containers.wait_until_gone("ui-pulled")  # until then the image is "in use", with another question
     window.go("images")
     window.images.choose(name)
     assert window.images.wait_until_layers()
