@@ -92,8 +92,10 @@ def containerd(busybox_tar: Path) -> Iterator[Containerd]:
     config = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
     config += f'root = "{root}/root"\nstate = "{root}/state"\n[grpc]\naddress = "{root}/s"\n'
     (root / "config").write_text(config)
-    # runc would leave folders in a tree of cgroup v2 beside those of v1.
-    script = 'ip link set lo up; umount /sys/fs/cgroup/unified 2>/dev/null; exec containerd --config "$1"'
+    # runc would leave folders in a tree of cgroup v2 beside those of v1. The states of containers are in one folder for
+    # all daemons: that of another run of these tests would end the containers of this one, which have the same names.
+    script = "ip link set lo up; umount /sys/fs/cgroup/unified 2>/dev/null; mkdir -p /run/containerd/runc"
+    script += ' && mount -t tmpfs states /run/containerd/runc && exec containerd --config "$1"'
     argv = ["unshare", "--net", "--mount", "--propagation", "private", "--", "bash", "-c", script, "bash"]
     call = Containerd(root)
     try:
