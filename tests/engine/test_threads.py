@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.limits import HANG_S
 from tests.support.logs import LOGS
-from vmagent.engine.threads import Threads
+from vmagent.engine.threads import Threads, run_alone
 
 
 def test_one_thread_runs_calls_in_their_order() -> None:
@@ -96,3 +96,23 @@ def test_a_submitted_call_that_fails_is_logged_and_the_next_runs() -> None:
     threads.close()
     assert ran.is_set()
     assert [record.event for record in LOGS.take()] == ["thread.failed"]
+
+
+def test_a_call_alone_returns_fails_or_is_left_behind() -> None:
+    go = threading.Event()
+
+    def fail() -> None:
+        raise OSError("away")
+
+    async def use() -> str:
+        left = run_alone(partial(go.wait, HANG_S), "left behind")
+        with pytest.raises(OSError, match="away"):
+            await run_alone(fail, "fails")
+        assert not left.done()
+        return await run_alone(lambda: "returned", "returns")
+
+    assert asyncio.run(use()) == "returned"
+    go.set()  # its loop is closed: it ends without a word
+    for thread in threading.enumerate():
+        if thread.name == "left behind":
+            thread.join(HANG_S)

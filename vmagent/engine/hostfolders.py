@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from vmagent.containers.model import MountPoint
 from vmagent.engine.background import Background
+from vmagent.engine.threads import run_alone
 from vmagent.errors import BadRequest, EngineError, Unavailable
 from vmagent.linux import mounts
 
@@ -55,9 +56,17 @@ class HostFolders:
         return await self._run(self._existing, list(binds))
 
     async def _run(self, function: Callable[..., _T], *args: object) -> _T:
+        """In a VM in a thread of its own: a host that is away must not keep the engine's disk threads, nor its end.
+
+        Raises what `function` raises, Unavailable after REPLY_LIMIT_S.
+        """
         if self._mount is None:
             return await self._background.on_disk(function, *args)
-        return await _in_thread(function, *args)
+        try:
+            async with asyncio.timeout(REPLY_LIMIT_S):
+                return await run_alone(partial(function, *args), "host folders")
+        except TimeoutError:
+            raise Unavailable("the host's folders can't be reached: the host agent does not answer") from None
 
     # In a thread -------------------------------------------------------------------------------------------------
 
@@ -152,36 +161,3 @@ class HostFolders:
 
 def _missing(source: str) -> BadRequest:
     return BadRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}')
-
-
-async def _in_thread(function: Callable[..., _T], *args: object) -> _T:
-    """Run `function` in a thread of its own, which may be left to itself: a host that is away must not keep the
-    engine's disk threads, nor its end. Raises what it raises, Unavailable after REPLY_LIMIT_S."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
-
-    def settle(result: _T | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def work() -> None:
-        result, error = None, None
-        try:
-            result = function(*args)
-        except (OSError, EngineError, ValueError) as e:  # raised where it is awaited
-            error = e
-        try:
-            loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:  # the engine has ended meanwhile
-            return
-
-    threading.Thread(target=work, name="host folders", daemon=True).start()
-    try:
-        async with asyncio.timeout(REPLY_LIMIT_S):
-            return await future
-    except TimeoutError:
-        raise Unavailable("the host's folders can't be reached: the host agent does not answer") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -69,15 +70,24 @@ class Threads:
             del call, function, future  # no result and no exception stays alive until the next call
 
 
+def run_alone(function: Callable[[], R], name: str) -> asyncio.Future[R]:
+    """Run `function` in a thread of its own, for a call that may never return: nothing waits for it at the end.
+
+    The future has its result or exception. To be called on the event loop.
+    """
+    future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+    threading.Thread(target=_reply, args=(future, function), name=name, daemon=True).start()
+    return future
+
+
 def _reply(future: asyncio.Future[R], function: Callable[[], R]) -> None:
     """Run `function` and bring its end to the future's loop, unless that is closed."""
     try:
         end = partial(_finish, future, function())
     except Exception as e:  # noqa: BLE001 - raised where the future is awaited
         end = partial(_fail, future, e)
-    loop = future.get_loop()
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(end)
+    with suppress(RuntimeError):  # the loop is closed
+        future.get_loop().call_soon_threadsafe(end)
 
 
 def _finish(future: asyncio.Future[R], result: R) -> None:
