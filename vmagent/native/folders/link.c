@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "link.h"
-#include "serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,6 +36,10 @@ static struct {
     uint8_t *in;
     size_t in_end, in_capacity;
 } peer;
+
+static struct link_events on;
+
+void link_on(struct link_events events) { on = events; }
 
 static void reserve(uint8_t **bytes, size_t *capacity, size_t needed) {
     if (needed <= *capacity) return;
@@ -171,7 +174,7 @@ static void resume(void) {
         request->asked_at_ms = now_ms();
         queue(request);
     }
-    if (peer.is_new_session) serve_new_session();
+    if (peer.is_new_session) on.new_session();
 }
 
 static void on_reopened(struct request *request, int error, const uint8_t *body, size_t length) {
@@ -283,7 +286,7 @@ static bool take_frame(const uint8_t *frame, size_t length) {
     memcpy(&number, frame, 8);
     memcpy(&error, frame + 8, 4);
     if (!number) {
-        serve_notice(error, frame + 12, length - 12);
+        on.notice(error, frame + 12, length - 12);
         return true;
     }
     struct request *request = peer.first;
@@ -325,7 +328,10 @@ static void give_up(void) {
         bool is_late = now - request->asked_at_ms > peer.limit_ms;
         bool is_interrupted = request->is_interrupted &&
                               (peer.stage != READY || now - request->asked_at_ms > INTERRUPT_MS);
-        if (is_late || is_interrupted) serve_give_up(request, is_interrupted ? EINTR : EIO);
+        if (is_late || is_interrupted) {
+            on.give_up(request->unique, is_interrupted ? EINTR : EIO);
+            request->unique = 0;
+        }
         if (request->unique || (request->is_sent && peer.stage == READY)) continue;
         drop(request); /* the host will not hear of it, or not again */
     }

@@ -28,6 +28,15 @@ struct request {
     struct request *next, *previous; /* in the order of their numbers */
 };
 
+/* What is made of the connection's events. */
+struct link_events {
+    void (*new_session)(void); /* the host knows nothing of an earlier connection, and watches no folder yet */
+    void (*notice)(int kind, const uint8_t *body, size_t length);
+    /* Reply to the kernel with `error`: what the host replies later is not for it. */
+    void (*give_up)(uint64_t unique, int error);
+};
+
+void link_on(struct link_events events);
 /* `fd`: a connected socket, whose end is the end; or -1: connect to `path`, again and again. A request waits for `limit_ms`
  * for a connection, or for a host that does not reply. */
 void link_set_up(int fd, const char *path, int limit_ms);

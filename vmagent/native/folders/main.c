@@ -5,7 +5,9 @@
  *   LIMIT_MS     how long a request waits for a host that is away, before it fails with EIO
  * Ends, with the mount gone, when it is unmounted, or by a signal. */
 #define _GNU_SOURCE
+#include "link.h"
 #include "replay.h"
+#include "serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -5,7 +5,18 @@
  * the host. That process holds no descriptor of /dev/fuse, so it never keeps a file system that has ended. */
 #ifndef REPLAY_H
 #define REPLAY_H
-#include "serve.h"
+#include "table.h"
+#include <linux/fuse.h>
+#include <poll.h>
+
+/* One request of the kernel. */
+struct call {
+    const struct fuse_in_header *head;
+    struct node *node;
+    const uint8_t *body;
+    const char *text; /* the body as text: most requests are names */
+    size_t length;
+};
 
 /* Start the process; `mount_point` is where it finds the files. Returns false, with errno, where that fails. */
 bool replay_set_up(const char *mount_point);

@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "replies.h"
-#include "serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -313,7 +313,6 @@ static void do_readdir(const struct call *call) {
     put_u64(request, first);
     put_u32(request, LIST_BYTES);
     folder->is_on_host = true;
-    request->opcode = call->head->opcode;
     request->folder = folder->id;
     send_if(has_path, request, ENOENT);
 }
@@ -456,11 +455,6 @@ static void handle_call(const struct call *call) {
     else calls[opcode](call);
 }
 
-void serve_set_up(int fuse) {
-    table_set_up();
-    replies_set_up(fuse);
-}
-
 bool serve_work(void) {
     for (int turns = 0; turns < 64 && link_has_room(); turns++) {
         ssize_t count = read(fuse_device(), input, sizeof input - 1);
@@ -475,11 +469,6 @@ bool serve_work(void) {
         handle_call(&call);
     }
     return true;
-}
-
-void serve_give_up(struct request *request, int error) {
-    reply_error(request->unique, error);
-    request->unique = 0;
 }
 
 static void on_watched(struct request *request, int error, const uint8_t *body, size_t length) {
@@ -502,9 +491,10 @@ static void watch(struct node *node) {
     request_free(request);
 }
 
-void serve_new_session(void) { nodes_each(watch); }
+/* The host watches no folder yet. */
+static void on_new_session(void) { nodes_each(watch); }
 
-void serve_notice(int kind, const uint8_t *body, size_t length) {
+static void on_notice(int kind, const uint8_t *body, size_t length) {
     uint16_t lengths[2];
     const char *texts[2];
     uint32_t numbers[2];
@@ -527,4 +517,10 @@ void serve_notice(int kind, const uint8_t *body, size_t length) {
     memcpy(name, texts[1], lengths[1]);
     name[lengths[1]] = 0;
     replay_add(parent, name, numbers[0], numbers[1] != 0, &attr);
+}
+
+void serve_set_up(int fuse) {
+    table_set_up();
+    replies_set_up(fuse);
+    link_on((struct link_events){.new_session = on_new_session, .notice = on_notice, .give_up = reply_error});
 }
