@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.support.tools import busybox_tar
 from vmagent.containers import configure
 from vmagent.containers.model import Container, ContainerId, now_ns
-from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.containers.spec import StartInputs, build_spec
 from vmagent.engine.launching import make_init_layer
 from vmagent.runtime import cgroups, launch, rootfs
 from vmagent.runtime.plan import compile_plan
@@ -105,7 +105,7 @@ def plan(work: Path, image: Path, number: int, laps: Laps) -> Plan:
         endpoints=asked.endpoints,
         mounts=[],
     )
-    around = Surroundings(
+    inputs = StartInputs(
         rootfs=folder / "rootfs",
         host_files=folder / "host",
         cgroup_path=f"{PARENT}/{container_id}",
@@ -113,7 +113,7 @@ def plan(work: Path, image: Path, number: int, laps: Laps) -> Plan:
         pid_of={},
     )
     compiled = compile_plan(
-        build_spec(record, around),
+        build_spec(record, inputs),
         container_id=container_id,
         cgroup_path=f"{PARENT}/{container_id}",
         overlay=Overlay((str(work / "init"), str(image)), str(folder / "upper"), str(folder / "work")),

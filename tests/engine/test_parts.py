@@ -33,7 +33,7 @@ from vmagent.containers.names import Names, checked_name
 from vmagent.containers.process import open_process
 from vmagent.containers.restart import next_delay_s, should_restart, starts_with_the_engine
 from vmagent.containers.security import effective_capabilities, parse_security
-from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.containers.spec import StartInputs, build_spec
 from vmagent.engine import warming
 from vmagent.errors import BadRequest, Conflict, NotFound
 from vmagent.paths import DataRoot, ExecRoot
@@ -100,15 +100,15 @@ def test_an_engine_that_was_warmed_has_nothing_to_compile_for_an_ordinary_contai
     assert not list(tmp_path.iterdir())
     compiled = seccomp._compile.cache_info().misses
     assert compiled
-    around = Surroundings(rootfs=tmp_path, host_files=tmp_path, cgroup_path="/c", own_network=True, pid_of={})
-    compile_plan(build_spec(container(), around), container_id=ID, cgroup_path="/c", netns_fd=True)
+    inputs = StartInputs(rootfs=tmp_path, host_files=tmp_path, cgroup_path="/c", own_network=True, pid_of={})
+    compile_plan(build_spec(container(), inputs), container_id=ID, cgroup_path="/c", netns_fd=True)
     assert seccomp._compile.cache_info().misses == compiled
 
 
 @pytest.mark.parametrize("mode", ["private", "none", "host"])
 def test_nothing_is_mounted_twice_at_one_place(tmp_path: Path, mode: str) -> None:
-    around = Surroundings(rootfs=tmp_path, host_files=tmp_path, cgroup_path="/c", own_network=True, pid_of={})
-    spec = build_spec(container(HostConfig={"IpcMode": mode}), around)
+    inputs = StartInputs(rootfs=tmp_path, host_files=tmp_path, cgroup_path="/c", own_network=True, pid_of={})
+    spec = build_spec(container(HostConfig={"IpcMode": mode}), inputs)
     places = [mount["destination"] for mount in spec["mounts"]]
     assert len(set(places)) == len(places), places
 

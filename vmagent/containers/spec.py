@@ -30,7 +30,7 @@ _PORT_START, _PING_GROUPS = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.pin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class StartInputs:
     """The inputs of a start that are not in the record."""
 
     rootfs: Path
@@ -47,23 +47,23 @@ class Surroundings:
     idmapped: frozenset[str] = frozenset()  # destinations of mounts to be id-mapped: volumes in the data root
 
 
-def build_spec(container: Container, around: Surroundings) -> JsonObject:
+def build_spec(container: Container, inputs: StartInputs) -> JsonObject:
     """The OCI document. Raises BadRequest for unsupported security options or limits, OSError for a missing device."""
     host, config = container.host_config, container.config
     check_user(config["User"])
     options = security.parse_security(host["SecurityOpt"])
     capabilities = security.effective_capabilities(host)
-    nodes = resources.devices(host) if around.devices is None else list(around.devices)
+    nodes = resources.devices(host) if inputs.devices is None else list(inputs.devices)
     limits = resources.resources(host)
     limits["devices"] = resources.device_rules(host, nodes)
     linux: JsonObject = {
-        "namespaces": _namespaces(host, around),
+        "namespaces": _namespaces(host, inputs),
         "resources": limits,
         "devices": [{key: value for key, value in node.items() if key != "access"} for node in nodes],
-        "cgroupsPath": around.cgroup_path,
+        "cgroupsPath": inputs.cgroup_path,
         "maskedPaths": host["MaskedPaths"] or [],
         "readonlyPaths": host["ReadonlyPaths"] or [],
-        "sysctl": {**_network_sysctls(around), **(host.get("Sysctls") or {})},
+        "sysctl": {**_network_sysctls(inputs), **(host.get("Sysctls") or {})},
     }
     if profile := _seccomp(options, capabilities, privileged=host["Privileged"]):
         linux["seccomp"] = profile
@@ -73,8 +73,8 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
         linux["rootfsPropagation"] = "rslave"
     spec: JsonObject = {
         "ociVersion": "1.2.0",
-        "root": {"path": str(around.rootfs), "readonly": host["ReadonlyRootfs"]},
-        "mounts": _mounts(container, around),
+        "root": {"path": str(inputs.rootfs), "readonly": host["ReadonlyRootfs"]},
+        "mounts": _mounts(container, inputs),
         "linux": linux,
     }
     if host["UTSMode"] != "host" and config["Hostname"]:
@@ -84,7 +84,7 @@ def build_spec(container: Container, around: Surroundings) -> JsonObject:
     process: JsonObject = {
         "terminal": container.tty,
         "args": container.argv,
-        "env": environment(config, linked=around.linked_env),
+        "env": environment(config, linked=inputs.linked_env),
         "cwd": config["WorkingDir"] or "/",
         "user": {"uid": 0, "gid": 0},
         "capabilities": capability_sets(capabilities),
@@ -154,17 +154,17 @@ def _default_profile(capabilities: tuple[str, ...]) -> JsonObject:
     return default_profile(capabilities, platform.machine())
 
 
-def _network_sysctls(around: Surroundings) -> JsonObject:
-    if not around.own_network:
+def _network_sysctls(inputs: StartInputs) -> JsonObject:
+    if not inputs.own_network:
         return {}
-    return {_PORT_START: "0", _PING_GROUPS: around.user.ping_group_range if around.user else "0 2147483647"}
+    return {_PORT_START: "0", _PING_GROUPS: inputs.user.ping_group_range if inputs.user else "0 2147483647"}
 
 
-def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[JsonObject]:
+def _namespaces(host: Mapping[str, Any], inputs: StartInputs) -> list[JsonObject]:
     result: list[JsonObject] = [{"type": "mount"}]
-    if around.user is not None:
-        result.append({"type": "user", "path": around.user.path})
-    if around.own_network:
+    if inputs.user is not None:
+        result.append({"type": "user", "path": inputs.user.path})
+    if inputs.own_network:
         result.append({"type": "network"})
     if host["UTSMode"] != "host":
         result.append({"type": "uts"})
@@ -173,27 +173,27 @@ def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[JsonObjec
     for name, mode in (("pid", host["PidMode"]), ("ipc", host["IpcMode"])):
         if mode == "host":
             continue
-        if name in around.pid_of:
-            result.append({"type": name, "path": f"/proc/{around.pid_of[name]}/ns/{name}"})
+        if name in inputs.pid_of:
+            result.append({"type": name, "path": f"/proc/{inputs.pid_of[name]}/ns/{name}"})
         else:
             result.append({"type": name})
     return result
 
 
-def _mounts(container: Container, around: Surroundings) -> list[JsonObject]:
+def _mounts(container: Container, inputs: StartInputs) -> list[JsonObject]:
     host = container.host_config
-    mounts = _system_mounts(host, around)
-    options = ["rbind", "rprivate", *(["ro"] if host["ReadonlyRootfs"] else []), *_idmap(around)]
+    mounts = _system_mounts(host, inputs)
+    options = ["rbind", "rprivate", *(["ro"] if host["ReadonlyRootfs"] else []), *_idmap(inputs)]
     mounts += [
-        _mount(f"/etc/{name}", "bind", str(around.host_files / name), *options)
+        _mount(f"/etc/{name}", "bind", str(inputs.host_files / name), *options)
         for name in _HOST_FILES
-        if name != "hostname" or not around.is_step
+        if name != "hostname" or not inputs.is_step
     ]
     tmpfs = [
         _mount(path, "tmpfs", "tmpfs", *_tmpfs_options(text.split(",") if text else []))
         for path, text in (host.get("Tmpfs") or {}).items()
     ]
-    own = [_own_mount(mount, around) for mount in container.mounts]
+    own = [_own_mount(mount, inputs) for mount in container.mounts]
     users = sorted([*own, *tmpfs], key=lambda mount: (mount["destination"].count("/"), mount["destination"]))
     taken = {mount["destination"] for mount in users}
     return [mount for mount in mounts if mount["destination"] not in taken] + users
@@ -203,7 +203,7 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> JsonObjec
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
-def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonObject]:
+def _system_mounts(host: Mapping[str, Any], inputs: StartInputs) -> list[JsonObject]:
     sys_mode = "rw" if host["Privileged"] else "ro"
     mounts = [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
@@ -221,32 +221,32 @@ def _system_mounts(host: Mapping[str, Any], around: Surroundings) -> list[JsonOb
         return mounts
     if host["IpcMode"] == "none":
         return mounts
-    if around.shm is not None:
-        mounts.append(_mount("/dev/shm", "bind", str(around.shm), "rbind", "nosuid", "noexec", "nodev"))
+    if inputs.shm is not None:
+        mounts.append(_mount("/dev/shm", "bind", str(inputs.shm), "rbind", "nosuid", "noexec", "nodev"))
     else:
         size = f"size={host['ShmSize']}"
         mounts.append(_mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", size))
     return mounts
 
 
-def _idmap(around: Surroundings) -> list[str]:
+def _idmap(inputs: StartInputs) -> list[str]:
     """The mount option for the engine's own files: the container's root owns them, while on disk the owner stays 0.
 
     So a volume's files have the same owners in a container with another mapping, or without one.
     """
-    return [] if around.user is None else ["idmap"]
+    return [] if inputs.user is None else ["idmap"]
 
 
-def _own_mount(mount: MountPoint, around: Surroundings) -> JsonObject:
+def _own_mount(mount: MountPoint, inputs: StartInputs) -> JsonObject:
     if mount.kind is MountKind.TMPFS:
         words = list(mount.options) if mount.writable else [*mount.options, "ro"]
         return _mount(mount.destination, "tmpfs", "tmpfs", *_tmpfs_options(words))
     options = ["rbind" if mount.recursive else "bind", mount.propagation or "rprivate"]
     if not mount.writable:
         options += ["ro", "rro"] if mount.recursive and not mount.writable_below else ["ro"]
-    if mount.destination in around.idmapped:
-        options += _idmap(around)
-    return _mount(mount.destination, "bind", around.sources.get(mount.destination, mount.source), *options)
+    if mount.destination in inputs.idmapped:
+        options += _idmap(inputs)
+    return _mount(mount.destination, "bind", inputs.sources.get(mount.destination, mount.source), *options)
 
 
 def _tmpfs_options(words: list[str]) -> list[str]:

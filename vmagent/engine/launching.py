@@ -17,7 +17,7 @@ from vmagent.containers import hostfiles, logconfig, resources
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
 from vmagent.containers.model import Container, MountKind, MountPoint
-from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.containers.spec import StartInputs, build_spec
 from vmagent.containers.subpaths import attach, detach_each
 from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints, needs_names
@@ -251,7 +251,7 @@ class Launcher:
         own_network = record.network_mode != "host"
         parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
         cgroup = f"/{parent}/{record.id}"
-        around = Surroundings(
+        inputs = StartInputs(
             rootfs=self._exec_root.rootfs,
             host_files=place.host_files,
             is_step=place.is_step,
@@ -270,7 +270,7 @@ class Launcher:
             ),
         )
         return compile_plan(
-            build_spec(record, around),
+            build_spec(record, inputs),
             container_id=record.id,
             cgroup_path=cgroup,
             overlay=Overlay(tuple(lowers), str(place.folder / "upper"), str(place.folder / "work")),

@@ -11,7 +11,7 @@ import structlog
 
 from vmagent.containers import configure, records
 from vmagent.containers.model import Container, new_container_id
-from vmagent.containers.spec import Surroundings, build_spec
+from vmagent.containers.spec import StartInputs, build_spec
 from vmagent.errors import EngineError
 from vmagent.images import erofs
 from vmagent.linux import compact_json, nft
@@ -44,7 +44,7 @@ def warm(data_root: DataRoot, exec_root: ExecRoot) -> None:
             mounts=[],
         )
         records.encode(record)
-        around = Surroundings(
+        inputs = StartInputs(
             rootfs=exec_root.rootfs,
             host_files=data_root.host_files(container_id),
             cgroup_path="/cove/none",
@@ -52,7 +52,7 @@ def warm(data_root: DataRoot, exec_root: ExecRoot) -> None:
             pid_of={},
         )
         plan = compile_plan(
-            build_spec(record, around), container_id=container_id, cgroup_path="/cove/none", netns_fd=True
+            build_spec(record, inputs), container_id=container_id, cgroup_path="/cove/none", netns_fd=True
         )
         compact_json.dumps(to_wire(plan))
     except (EngineError, LaunchError, OSError) as e:
