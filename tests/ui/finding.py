@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex
-from PySide6.QtWidgets import QAbstractButton, QLineEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QPlainTextEdit, QWidget
 
 
 def indexes(model: QAbstractItemModel, parent: QModelIndex | None = None) -> list[QModelIndex]:
@@ -29,3 +29,18 @@ def field(parent: QWidget, name: str) -> QLineEdit:
     found = next((f for f in shown if f.accessibleName() == name), None)
     assert found is not None, f"no field is called {name!r}, but {[f.accessibleName() for f in shown]}"
     return found
+
+
+def texts(parent: QWidget) -> list[str]:
+    """All that the visible widgets in `parent` say: as text, as a tooltip, and to a screen reader."""
+    said: list[str] = []
+    for widget in (w for w in parent.findChildren(QWidget) if w.isVisible()):
+        said += [widget.toolTip(), widget.accessibleName()]
+        match widget:
+            case QLabel() | QAbstractButton():
+                said.append(widget.text())
+            case QLineEdit():
+                said.append(widget.displayText())  # dots for what is hidden
+            case QPlainTextEdit():
+                said.append(widget.toPlainText())
+    return [text for text in said if text]

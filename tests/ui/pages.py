@@ -33,7 +33,7 @@ from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.palette import Palette
 from desktop.ui.troubleshoot.page import TroubleshootPage as TroubleshootView
 from desktop.ui.volumes.page import VolumesPage as VolumesView
-from tests.ui.finding import button, field, indexes
+from tests.ui.finding import button, field, indexes, texts
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, RIGHT, Hands
 from tests.ui.tables import TablePage
 
@@ -149,6 +149,13 @@ class Window:
     def run(self, wish: RunWish) -> RunPage:
         """Fill in the run dialog and press Run."""
         before = len(self._cove.runs.all())
+        self.fill_in(wish)
+        self.press("Run")
+        self._qtbot.waitUntil(lambda: len(self._cove.runs.all()) > before, timeout=LIMIT_MS)
+        return self.run_page
+
+    def fill_in(self, wish: RunWish) -> None:
+        """Open the run dialog and fill it in."""
         self.press_button("Run…")
         dialog = self.dialog()
         self._hands.fill(field(dialog, "Image"), wish.image)
@@ -159,9 +166,15 @@ class Window:
             self._hands.type(port.host_port)
             self._hands.key(self._cove.window, Qt.Key.Key_Tab)
             self._hands.type(port.port)
-        self.press("Run")
-        self._qtbot.waitUntil(lambda: len(self._cove.runs.all()) > before, timeout=LIMIT_MS)
-        return self.run_page
+        for name, value in wish.environment:
+            self._hands.click(button(dialog, "Add a variable"))
+            self._hands.type(name)
+            self._hands.key(self._cove.window, Qt.Key.Key_Tab)
+            self._hands.type(value)
+
+    def texts(self) -> list[str]:
+        """All that the window says now."""
+        return texts(self._cove.window)
 
     def open_quick_run(self) -> None:
         """Open the palette as its own window, as a second start with `--quick-run` does."""
@@ -522,7 +535,10 @@ class TroubleshootPage:
         return [label.text() for label in self._page.findChildren(QLabel)]
 
     def check_again(self) -> None:
+        """Press Check again and wait for other findings than those before."""
+        before = self._page.findings
         self._hands.click(self._page.again)
+        self._qtbot.waitUntil(lambda: self._page.findings is not before, timeout=LIMIT_MS)
 
 
 class NetworksPage(TablePage):
@@ -675,6 +691,10 @@ class RunPage:
 
     def wait_until_printed(self, text: str) -> None:
         self._qtbot.waitUntil(lambda: text in self._page.printed.text.toPlainText(), timeout=LIMIT_MS)
+
+    def copy_command(self) -> None:
+        """Press Copy beside the same command."""
+        self._hands.click(button(self._page.well, "Copy"))
 
     @property
     def error(self) -> str:
