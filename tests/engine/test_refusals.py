@@ -147,6 +147,22 @@ def test_containers_are_found_by_their_network(clean: NativeEngine) -> None:
     clean.docker("network", "rm", NAME)
 
 
+@pytest.mark.parametrize("word", ["true", "t", "1"])
+def test_each_of_docker_s_words_for_true_finds_what_is_unused(clean: NativeEngine, word: str) -> None:
+    clean.docker("network", "create", NAME)
+    found = clean.docker("network", "ls", "--filter", f"dangling={word}", "--format", "{{.Name}}").stdout.split()
+    clean.docker("network", "rm", NAME)
+    assert NAME in found
+    assert "bridge" not in found
+
+
+def test_a_container_is_no_task(clean: NativeEngine) -> None:
+    clean.docker("create", "--name", NAME, IMAGE)
+    for word, count in (("f", 1), ("false", 1), ("t", 0)):
+        _, found = get(clean, f'/containers/json?all=1&filters={{"is-task":["{word}"],"name":["^{NAME}$"]}}')
+        assert len(found) == count
+
+
 def test_a_resize_without_a_terminal_does_nothing(clean: NativeEngine) -> None:
     clean.docker("run", "-d", "--name", NAME, IMAGE, "sleep", "1000")
     assert post(clean, f"/containers/{NAME}/resize?h=10&w=10")[0] == 200

@@ -15,11 +15,11 @@ from vmagent.containers.model import Container
 from vmagent.engine.background import Background
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.events import EventBus
+from vmagent.engine.filtervalues import flag, moment_ns
 from vmagent.engine.ipamconfig import pools_of
 from vmagent.engine.labels import has_labels
 from vmagent.engine.launching import Launcher
 from vmagent.engine.registry import Registry
-from vmagent.engine.selecting import BOOLEANS, moment_ns
 from vmagent.errors import BadRequest, Conflict, EngineError, Forbidden, NotFound
 from vmagent.networks.model import Network, Pool
 
@@ -235,7 +235,8 @@ class Networks:
                     passed = ("builtin" if network.predefined else "custom") in values
                 case "dangling":
                     used = any(network.name in live.record.endpoints for live in self._registry)
-                    passed = (not used and not network.predefined) == (values[0].lower() in ("1", "true"))
+                    is_dangling = not used and not network.predefined
+                    passed = any(flag(key, value) == is_dangling for value in values)
                 case "label":
                     passed = has_labels(network.labels, {"label": values})
                 case _:
@@ -248,8 +249,7 @@ class Networks:
 def _check(filters: Mapping[str, Sequence[str]]) -> None:
     """Raises BadRequest for values that docker refuses."""
     for value in filters.get("dangling", ()):
-        if value.lower() not in BOOLEANS:
-            raise BadRequest(f"invalid filter 'dangling=[{value}]'")
+        flag("dangling", value)
     for value in filters.get("type", ()):
         if value not in ("builtin", "custom"):
             raise BadRequest(f"invalid filter 'type={value}'")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from vmagent.containers.live import Live
 from vmagent.containers.model import Status
+from vmagent.engine.filtervalues import flag, moment_ns, searches
 from vmagent.engine.health import health_status
 from vmagent.engine.labels import has_labels
 from vmagent.errors import BadRequest
 
 Filters = Mapping[str, Sequence[str]]
 HEALTH = ("none", "starting", "healthy", "unhealthy")
-BOOLEANS = ("true", "false", "1", "0", "t", "f")
 MOST_PORT = 65535
 _SHORT_ID = 12
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def implies_all(filters: Filters) -> bool:
@@ -40,8 +35,7 @@ def check(filters: Filters) -> None:
         if value not in HEALTH:
             raise BadRequest(f"unrecognised filter value for health: {value}")
     for value in filters.get("is-task", ()):
-        if value.lower() not in BOOLEANS:
-            raise BadRequest(f"invalid filter 'is-task=[{value}]'")
+        flag("is-task", value)
     for key in ("publish", "expose"):
         for value in filters.get(key, ()):
             _has_port({}, value)
@@ -68,9 +62,9 @@ def passes(
             continue
         match key:
             case "id":
-                passed = any(_searches(value, record.id) for value in values)
+                passed = any(searches(value, record.id) for value in values)
             case "name":
-                passed = any(_searches(v, record.name) or _searches(v, f"/{record.name}") for v in values)
+                passed = any(searches(v, record.name) or searches(v, f"/{record.name}") for v in values)
             case "label" | "label!":
                 passed = has_labels(record.labels, {key: values})
             case "status":
@@ -99,7 +93,7 @@ def passes(
             case "expose":
                 passed = any(_has_port(record.config.get("ExposedPorts") or {}, value) for value in values)
             case "is-task":
-                passed = values[0].lower() in ("false", "0")
+                passed = any(not flag(key, value) for value in values)
             case "isolation":
                 passed = True
             case "until":
@@ -109,14 +103,6 @@ def passes(
         if not passed:
             return False
     return True
-
-
-def _searches(pattern: str, text: str) -> bool:
-    """Docker matches names and ids by unanchored regular expressions; an invalid expression is a literal substring."""
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return pattern in text
 
 
 def _status(word: str) -> Status:
@@ -141,20 +127,3 @@ def _has_port(ports: Mapping[str, object], wanted: str) -> bool:
         if low <= int(number) <= high and (protocol or "tcp") == kind:
             return True
     return False
-
-
-def moment_ns(text: str) -> int:
-    """A prune's `until` as Unix nanoseconds. `text`: Unix seconds, a duration before now, or RFC 3339.
-
-    Raises BadRequest.
-    """
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return int(float(text) * 1e9)
-    if text and not _DURATION.sub("", text):
-        back_s = sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION.findall(text))
-        return time.time_ns() - int(back_s * 1e9)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadRequest(f"failed to parse time: {text!r}") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e9)

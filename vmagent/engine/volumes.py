@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, ParamSpec
 from vmagent.containers.model import MountPoint
 from vmagent.engine.background import Background
 from vmagent.engine.events import EventBus
+from vmagent.engine.filtervalues import flag, searches
 from vmagent.engine.labels import has_labels
 from vmagent.engine.mountedvolumes import MountedVolumes
 from vmagent.engine.registry import Registry
@@ -206,7 +206,7 @@ class Volumes:
     async def list(self, filters: Filters) -> Sequence[Json]:
         """GET /volumes. Raises BadRequest."""
         for value in filters.get("dangling", ()):
-            _boolean(value)
+            flag("dangling", value)
         return [volume.to_json() for volume in self._volumes.values() if self._passes(volume, filters)]
 
     async def inspect(self, name: str) -> Json:
@@ -311,12 +311,12 @@ class Volumes:
         for key, values in filters.items():
             match key:
                 case "name":
-                    passed = any(_searches(value, volume.name) for value in values)
+                    passed = any(searches(value, volume.name) for value in values)
                 case "driver":
                     passed = volume.driver in values
                 case "dangling":
                     unused = not self._users(volume.name)
-                    passed = any(_boolean(value) == unused for value in values)
+                    passed = any(flag(key, value) == unused for value in values)
                 case "label":
                     passed = has_labels(volume.labels, {"label": values})
                 case _:
@@ -324,21 +324,6 @@ class Volumes:
             if not passed:
                 return False
         return True
-
-
-def _searches(pattern: str, text: str) -> bool:
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return pattern in text
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in ("1", "t", "true"):
-        return True
-    if text.lower() in ("0", "f", "false"):
-        return False
-    raise BadRequest(f"invalid filter 'dangling=[{text}]'")
 
 
 def _text(body: Json, key: str) -> str:
