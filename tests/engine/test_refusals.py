@@ -136,6 +136,13 @@ def test_a_prune_with_a_wrong_time_prunes_nothing(clean: NativeEngine, verb: str
     assert status == 400
 
 
+def test_a_prune_of_networks_spares_those_that_are_younger(clean: NativeEngine) -> None:
+    clean.docker("network", "create", "--label", NAME, NAME)
+    for moment, pruned in (("1h", ""), ("2000-01-01T00:00:00Z", ""), ("2100-01-01T00:00:00Z", NAME)):
+        flags = ("--filter", f"label={NAME}", "--filter", f"until={moment}")
+        assert clean.docker("network", "prune", "-f", *flags).stdout.strip().rpartition("\n")[2] == pruned
+
+
 def test_containers_are_found_by_their_network(clean: NativeEngine) -> None:
     clean.docker("network", "create", NAME)
     network_id = clean.docker("network", "inspect", "-f", "{{.Id}}", NAME).stdout.strip()

@@ -184,10 +184,13 @@ class Networks:
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
+            before_ns = min((moment_ns(value) for value in filters.get("until", ())), default=None)
             used = {name for live in self._registry for name in live.record.endpoints}
             deleted = []
             for network in self._endpoints.controller.networks():
                 if network.predefined or network.name in used or not has_labels(network.labels, filters):
+                    continue
+                if before_ns is not None and moment_ns(network.created) >= before_ns:
                     continue
                 with suppress(NotFound, Forbidden):  # removed or used meanwhile
                     await self.remove(network.id)
