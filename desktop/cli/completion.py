@@ -79,11 +79,11 @@ def _images(client: EngineClient) -> list[str]:
 
 
 def _volumes(client: EngineClient) -> list[str]:
-    return [str(volume["Name"]) for volume in client.json_object("GET", "/volumes").get("Volumes") or []]
+    return [str(volume["Name"]) for volume in client.volumes()]
 
 
 def _networks(client: EngineClient) -> list[str]:
-    return [str(network["Name"]) for network in client.json_list("GET", "/networks")]
+    return [str(network["Name"]) for network in client.networks()]
 
 
 # What the arguments of a command are; of groups, "GROUP VERB". Commands of containers are those of `container` too.

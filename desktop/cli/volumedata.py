@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
@@ -64,7 +64,7 @@ def export(argv: Sequence[str], app: App) -> int:
     if path is None and sys.stdout.isatty():
         raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     client = app.client()
-    _found(client, name)
+    client.volume_inspect(name)  # ApiError 404 if there is none: a container would make it
     with _holder(client, name, flags.text("image")) as holder, _content(client, holder) as pieces:
         write_to(path, pieces)
     return 0
@@ -81,9 +81,9 @@ def import_(argv: Sequence[str], app: App) -> int:
             source: BinaryIO = undo.enter_context(open(path, "rb")) if path else sys.stdin.buffer
         except OSError as e:
             raise Failure(f"open {path}: {e.strerror}") from e
-        client.json_object("POST", "/volumes/create", None, {"Name": name})
+        client.volume_create(name)
         with _holder(client, name, flags.text("image")) as holder:
-            _fill(client, holder, iter(lambda: source.read(_PIECE), b""))
+            client.put_archive(holder, _PLACE, iter(lambda: source.read(_PIECE), b""))
     print(name)
     return 0
 
@@ -100,22 +100,22 @@ def rename(argv: Sequence[str], app: App) -> int:
     flags = parse(RENAME, argv)
     name, new = flags.args
     client = app.client()
-    _found(client, name)
-    users = client.json_list("GET", "/containers/json", {"all": True, "filters": f'{{"volume":["{name}"]}}'})
+    client.volume_inspect(name)
+    users = client.containers(True, filters={"volume": [name]})
     users = [user for user in users if any(mount.get("Name") == name for mount in user.get("Mounts") or ())]
     if users:
         raise Failure(f"volume {name} is in use by container {str(users[0]['Id'])[:12]}: remove the container first")
     _clone(client, name, new, flags.text("image"))
-    client.request("DELETE", f"/volumes/{path_part(name)}", limited=False)
+    client.volume_remove(name)
     print(new)
     return 0
 
 
 def _clone(client: EngineClient, name: str, new: str, image: str | None) -> None:
     """Raises Failure if `new` exists. If the copy fails, it is removed."""
-    volume = _found(client, name)
+    volume = client.volume_inspect(name)
     try:
-        client.json_object("GET", f"/volumes/{path_part(new)}")
+        client.volume_inspect(new)
     except ApiError as e:
         if e.status != 404:
             raise
@@ -131,18 +131,13 @@ def _clone(client: EngineClient, name: str, new: str, image: str | None) -> None
             _holder(client, new, image) as target,
             _content(client, source) as pieces,
         ):
-            _fill(client, target, iter(pieces))
+            client.put_archive(target, _PLACE, iter(pieces))
     except BaseException:
-        client.request("DELETE", f"/volumes/{path_part(new)}", limited=False)
+        client.volume_remove(new)
         raise
 
 
 _KEPT = {"Driver": "Driver", "DriverOpts": "Options", "Labels": "Labels"}
-
-
-def _found(client: EngineClient, name: str) -> dict[str, Any]:
-    """ApiError 404 if there is no such volume: a container would make it."""
-    return client.json_object("GET", f"/volumes/{path_part(name)}")
 
 
 @contextmanager
@@ -160,15 +155,3 @@ def _holder(client: EngineClient, volume: str, image: str | None) -> Iterator[st
 def _content(client: EngineClient, holder: str) -> ByteStream:
     query = {"path": f"{_PLACE}/."}
     return ByteStream(client.call("GET", f"/containers/{path_part(holder)}/archive", query=query))
-
-
-def _fill(client: EngineClient, holder: str, pieces: Iterator[bytes]) -> None:
-    response = client.call(
-        "PUT",
-        f"/containers/{path_part(holder)}/archive",
-        query={"path": _PLACE},
-        data=pieces,
-        headers={"Content-Type": "application/x-tar"},
-    )
-    response.read()
-    client.finish(response)
