@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from desktop.cli import groups
 from desktop.cli.app import FAILURES, Failure
 from desktop.cli.flags import Spec, parse
 from desktop.client.engine import EngineClient
@@ -86,7 +87,7 @@ def _networks(client: EngineClient) -> list[str]:
     return [str(network["Name"]) for network in client.networks()]
 
 
-# What the arguments of a command are; of groups, "GROUP VERB". Commands of containers are those of `container` too.
+# What the arguments of a command are; of groups, "GROUP VERB" unless the verb is a command too.
 NAMES: Mapping[str, Names] = {
     **dict.fromkeys(("attach", "exec", "kill", "pause", "port", "stats", "stop", "top"), _running),
     **dict.fromkeys(
@@ -95,12 +96,13 @@ NAMES: Mapping[str, Names] = {
     ),
     "container inspect": _containers,
     **dict.fromkeys(("create", "history", "push", "rmi", "run", "save", "tag", "images"), _images),
-    **dict.fromkeys(("image inspect", "image rm", "image ls"), _images),
+    "image inspect": _images,
     "inspect": lambda client: [*_containers(client), *_images(client)],
-    **dict.fromkeys(("volume inspect", "volume rm"), _volumes),
+    **dict.fromkeys((f"volume {verb}" for verb in ("clone", "export", "import", "inspect", "rename", "rm")), _volumes),
     **dict.fromkeys(("network inspect", "network rm", "network connect", "network disconnect"), _networks),
 }
-_ONE_NAME = frozenset(("attach", "create", "exec", "port", "rename", "run", "top"))  # then other words
+# After their first name come other words.
+_ONE_NAME = frozenset(("attach", "create", "exec", "port", "rename", "run", "top", "volume clone", "volume rename"))
 
 
 def main(argv: Sequence[str], app: App) -> int:
@@ -132,9 +134,10 @@ def complete(words: Sequence[str], app: App) -> list[str]:
         return _matching(verbs, last)
     name = f"{command} {before[1]}" if verbs else command
     spec: Spec | None = None if verbs else module.SPEC
-    if verbs and name not in NAMES and before[1] in COMMANDS:  # `container stop` is `stop`
-        name = before[1]
-        spec = import_module(COMMANDS[name][0]).SPEC
+    verb = verbs.get(before[1]) if verbs else None
+    if isinstance(verb, groups.Same):  # `container stop` is `stop`
+        spec = import_module(verb.module).SPEC
+        name = name if name in NAMES else spec.name
     if last.startswith("-"):
         return _matching((f"--{flag.name}" for flag in spec.flags), last) if spec else []
     given = _arguments(before[2 if verbs else 1 :], spec)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from desktop.cli import groups
+from desktop.cli.groups import Same
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -18,22 +18,12 @@ _SAME = (
 SPEC = groups.spec("container", "Containers")
 
 
-def verb_of(module: str, *before: str) -> groups.Verb:
-    """The verb that is the command in `module`, with flags put before the user's."""
-
-    def run(argv: Sequence[str], app: App) -> int:
-        status: int = import_module(f"desktop.cli.{module}").main([*before, *argv], app)
-        return status
-
-    return run
-
-
 VERBS: groups.Verbs = {
-    **{name: verb_of(name) for name in _SAME},
-    "ls": verb_of("ps"),
-    "list": verb_of("ps"),
-    "remove": verb_of("rm"),
-    "inspect": verb_of("inspect", "--type", "container"),
+    **{name: Same(name) for name in _SAME},
+    "ls": Same("ps"),
+    "list": Same("ps"),
+    "remove": Same("rm"),
+    "inspect": Same("inspect", "--type", "container"),
     "prune": groups.prune("container", "ContainersDeleted", "all stopped containers"),
 }
 

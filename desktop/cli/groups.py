@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli.app import Failure
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 
 Verb = Callable[[Sequence[str], "App"], int]
 Verbs = Mapping[str, Verb]
+
+
+class Same:
+    """A verb that is the command in `module` of this package, with flags put before the user's."""
+
+    def __init__(self, module: str, *before: str) -> None:
+        self.module = f"desktop.cli.{module}"
+        self._before = before
+
+    def __call__(self, argv: Sequence[str], app: App) -> int:
+        status: int = import_module(self.module).main([*self._before, *argv], app)
+        return status
+
 
 LIST_FLAGS = (
     Flag("filter", "f", "filter", "Only those for which this holds (name=x, label=k)", many=True),

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from desktop.cli import groups
-from desktop.cli.container import verb_of
+from desktop.cli.groups import Same
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
 
 SPEC = groups.spec("image", "Images")
 VERBS: groups.Verbs = {
-    **{name: verb_of(name) for name in ("build", "history", "load", "pull", "push", "save", "tag")},
-    "ls": verb_of("images"),
-    "list": verb_of("images"),
-    "rm": verb_of("rmi"),
-    "remove": verb_of("rmi"),
-    "import": verb_of("import_"),
-    "inspect": verb_of("inspect", "--type", "image"),
+    **{name: Same(name) for name in ("build", "history", "load", "pull", "push", "save", "tag")},
+    "ls": Same("images"),
+    "list": Same("images"),
+    "rm": Same("rmi"),
+    "remove": Same("rmi"),
+    "import": Same("import_"),
+    "inspect": Same("inspect", "--type", "image"),
     "prune": groups.prune("image", "ImagesDeleted", "all dangling images"),
 }
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from desktop.cli import groups
 from desktop.cli.app import Failure
-from desktop.cli.container import verb_of
 from desktop.cli.filters import as_filters
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.groups import Same
 from desktop.cli.table import Row, human_size, show
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _prune(argv: Sequence[str], app: App) -> int:
 
 
 SPEC = groups.spec("system", "The engine as a whole")
-VERBS: groups.Verbs = {"df": _df, "events": verb_of("events"), "info": verb_of("info"), "prune": _prune}
+VERBS: groups.Verbs = {"df": _df, "events": Same("events"), "info": Same("info"), "prune": _prune}
 
 
 def main(argv: Sequence[str], app: App) -> int:

@@ -43,6 +43,7 @@ def test_commands_verbs_and_flags_are_completed(engine: NativeEngine) -> None:
         "--memory", "--memory-reservation", "--memory-swap", "--memory-swappiness",
     ]  # fmt: skip
     assert words(engine, "container", "stop", "--ti") == ["--timeout"]
+    assert words(engine, "image", "ls", "--dig") == ["--digests"]
     assert words(engine, "nonsense", "") == []
 
 
@@ -55,6 +56,10 @@ def test_names_of_the_engine_are_completed(engine: NativeEngine, things: str) ->
     assert words(engine, "exec", "-u", "root", things) == one
     assert words(engine, "exec", things, things) == []  # the command's words
     assert words(engine, "volume", "rm", things) == [things]
+    assert words(engine, "volume", "export", things) == [things]  # `cove export` has containers
+    assert words(engine, "volume", "rename", things, things) == []
+    assert words(engine, "compose", "stop", things) == []  # services, of which the engine knows nothing
+    assert words(engine, "image", "rm", "busyb") == ["busybox:latest"]
     assert words(engine, "network", "rm", things) == [things]
     assert words(engine, "run", "--name", "x", "busyb") == ["busybox:latest"]
     assert "busybox:latest" in words(engine, "rmi", "")
