@@ -152,6 +152,19 @@ def test_a_login_of_one_command_line_serves_the_other(desk: Desk, guarded: str, 
     assert desk.kept()["auths"] == {}
 
 
+def test_builds_have_the_logins(desk: Desk, guarded: str, reference: str, engine: NativeEngine, tmp_path: Path) -> None:
+    desk.log_in("cove", guarded)
+    assert desk.run("cove", "push", "-q", reference).returncode == 0
+    (tmp_path / "Dockerfile").write_text(f"FROM {reference}\n")
+    file = tmp_path / "compose.yaml"
+    file.write_text("name: own\nservices: {box: {build: ., image: built}}\n")
+    for build in (("build", "-t", "built", str(tmp_path)), ("compose", "-f", str(file), "build")):
+        engine.docker("rmi", "-f", reference)
+        done = desk.run("cove", *build)
+        assert done.returncode == 0, done.stderr
+        engine.docker("rmi", "-f", "built")
+
+
 def test_other_settings_of_docker_stay(desk: Desk, guarded: str) -> None:
     desk.config.parent.mkdir()
     desk.config.write_text(json.dumps({"psFormat": "{{.ID}}", "auths": {"other:5": {"auth": "YTpi"}}}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from desktop.cli import buildcontext
 from desktop.cli.push import push_stream
-from desktop.client import reference
+from desktop.client import logins, reference
 from desktop.client.engine import EngineClient, PullStream, StreamFailed
 from desktop.compose.errors import ComposeError
 from desktop.compose.rehearsal import Rehearsal
@@ -91,7 +91,7 @@ class EngineImages:
             "/build",
             {**self._query(service, build, image), "dockerfile": name},
             data=buildcontext.of_folder(folder, extra),
-            headers={"Content-Type": "application/x-tar"},
+            headers={"Content-Type": "application/x-tar", **logins.headers_of_build()},
         )
         step = ""
         try:
