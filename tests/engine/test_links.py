@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -35,9 +36,9 @@ def address(engine: NativeEngine, name: str) -> str:
 
 
 def hosts(engine: NativeEngine, name: str) -> dict[str, str]:
-    """Name → address, of the container's /etc/hosts."""
+    """Name → address, of the container's /etc/hosts; the first line with a name counts, as for resolvers."""
     lines = engine.docker("exec", name, "cat", "/etc/hosts").stdout.splitlines()
-    return {name: line.split()[0] for line in lines for name in line.split()[1:]}
+    return {name: line.split()[0] for line in reversed(lines) for name in line.split()[1:]}
 
 
 def resolved(engine: NativeEngine, asker: str, name: str) -> list[str]:
@@ -106,6 +107,25 @@ def test_a_linked_container_that_starts_again_is_found_at_its_new_address(clean:
     )
     clean.docker("restart", "-t", "0", "one")
     assert hosts(clean, "one")["db"] == address(clean, "two")
+    clean.docker("rename", "two", "three")
+    clean.docker("restart", "-t", "0", "three")
+    found = hosts(clean, "one")
+    assert found["db"] == found["three"] == address(clean, "three")
+    assert "two" not in found
+
+
+def test_containers_that_start_at_once_are_all_found_at_their_new_addresses(clean: NativeEngine) -> None:
+    names = ("two", "three")
+    for name in names:
+        clean.docker("run", "-d", "--name", name, IMAGE, *SLEEP)
+    links = [word for name in names for word in ("--link", f"{name}:{name}-db")]
+    clean.docker("run", "-d", "--name", "one", *links, IMAGE, *SLEEP)
+    before = hosts(clean, "one")
+    with ThreadPoolExecutor(len(names)) as at_once:
+        list(at_once.map(lambda name: clean.docker("restart", "-t", "0", name), names))
+    found = hosts(clean, "one")
+    for name in names:
+        assert found[f"{name}-db"] == address(clean, name) != before[f"{name}-db"]
 
 
 def test_a_link_is_removed(clean: NativeEngine) -> None:

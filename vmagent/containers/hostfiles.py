@@ -96,12 +96,16 @@ def write_resolv(folder: Path, resolv: ResolvSettings) -> None:
 
 
 def replace_entry(folder: Path, entry: HostEntry) -> None:
-    """In the /etc/hosts of `folder`, give the line with the names of `entry` its address. Raises OSError."""
-    names = "\t" + " ".join(entry.names)
+    """In the /etc/hosts of `folder`, replace the line that begins with the first two names of `entry`.
+
+    Those of a link are its alias and the other's host name, which stay; the other's name may have changed. Raises
+    OSError.
+    """
     path = folder / "hosts"
     lines = path.read_text().splitlines()
-    at = next((at for at, line in enumerate(lines) if line.endswith(names)), len(lines))
-    lines[at : at + 1] = [entry.address + names]
+    lasting = list(entry.names[:2])
+    at = next((at for at, line in enumerate(lines) if line.split()[1:3] == lasting), len(lines))
+    lines[at : at + 1] = [f"{entry.address}\t{' '.join(entry.names)}"]
     write_in_place(path, "\n".join(lines) + "\n")
 
 

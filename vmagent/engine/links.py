@@ -7,6 +7,7 @@ server knows (`Endpoint.links`), and the linked container need not run.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,7 @@ class Links:
 
     def __init__(self, registry: Registry, background: Background, endpoints: Endpoints) -> None:
         self._registry, self._background, self._endpoints = registry, background, endpoints
+        self._rewriting = asyncio.Lock()  # containers that start at once may be linked to by one
 
     # --- create
 
@@ -83,7 +85,9 @@ class Links:
 
     def _address(self, record: Container) -> str:
         """The container's address on the default bridge; "" if it has none."""
-        return str(self._endpoints.shapes.endpoints_json(record).get("bridge", {}).get("IPAddress") or "")
+        sandbox = self._endpoints.controller.sandbox(record.id)
+        ends = sandbox.endpoints if sandbox else ()
+        return next((str(end.address.ip) for end in ends if end.network_name == "bridge"), "")
 
     def environment(self, record: Container) -> list[str]:
         """The variables of the container's links: ALIAS_PORT, ALIAS_NAME, ALIAS_ENV_… as docker makes them.
@@ -93,10 +97,7 @@ class Links:
         result: list[str] = []
         for alias, container_id in record.links.items():
             live = self._registry.get(container_id)
-            address = (
-                self._endpoints.shapes.endpoints_json(live.record).get("bridge", {}).get("IPAddress") if live else None
-            )
-            if live is not None and address:
+            if live is not None and (address := self._address(live.record)):
                 result += _variables(record.name, alias, address, live.record)
         return result
 
@@ -111,7 +112,8 @@ class Links:
                     if container_id == record.id:
                         entry = self._entry(live.record, alias, container_id)
                         folder = self._registry.folder(live.id) / records.ETC
-                        await self._background.on_disk(hostfiles.replace_entry, folder, entry)
+                        async with self._rewriting:
+                            await self._background.on_disk(hostfiles.replace_entry, folder, entry)
 
     # --- shapes and rm --link
 
