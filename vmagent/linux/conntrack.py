@@ -12,14 +12,13 @@ import struct
 from collections.abc import Collection
 from contextlib import suppress
 
-from vmagent.linux.netlink import NESTED, NetlinkSocket, Request, attribute, attributes
+from vmagent.linux.netlink import NESTED, NETFILTER, NetlinkSocket, Request, attribute, attributes
 
 _NFGENMSG = struct.Struct(">BBH")  # family, version, res_id
 _CT = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _NEW, _GET, _DELETE = _CT | 0, _CT | 1, _CT | 2  # IPCTNL_MSG_CT_*
 _TUPLE_ORIG, _TUPLE_REPLY, _TUPLE_IP, _TUPLE_PROTO, _PROTO_NUM, _PROTO_DST_PORT = 1, 2, 1, 2, 1, 3  # CTA_*
 _IP_SOURCES = (1, 3)  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
-_NETLINK_NETFILTER = 12
 _QUERIES = tuple(_NFGENMSG.pack(family, 0, 0) for family in (socket.AF_INET, socket.AF_INET6))
 _UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
 
@@ -37,7 +36,7 @@ def forget_udp(ports: Collection[int], keep: Collection[bytes] = ()) -> int:
     Raises Unsupported, OSError.
     """
     deleted = 0
-    with NetlinkSocket(_NETLINK_NETFILTER) as netlink:
+    with NetlinkSocket(NETFILTER) as netlink:
         # Twice: a datagram on its way has passed the rules before the change, and its entry comes after the first dump.
         for query in _QUERIES * 2:
             found = _udp_to(netlink, query, ports, keep)

@@ -74,6 +74,7 @@ class _Ifla(IntEnum):
     BRPORT_MODE = 4  # IFLA_BRPORT_MODE: hairpin
 
 
+NETFILTER = 12  # NETLINK_NETFILTER, a protocol for `NetlinkSocket`
 IFF_UP = 0x1
 ETH_ALEN = 6
 _IFA_F_NODAD = 0x2
@@ -101,6 +102,10 @@ def attribute(kind: int, payload: bytes) -> bytes:
 
 def _u32(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack("=I", value))
+
+
+def _u16(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack("=H", value))
 
 
 def _text(kind: int, value: str) -> bytes:
@@ -135,11 +140,18 @@ class Request(NamedTuple):
     body: bytes
 
 
+def _new_link(kind: str, name: str, values: bytes = b"", data: bytes = b"", *, is_up: bool = False) -> Request:
+    """RTM_NEWLINK of an interface that must not exist. `values`: attributes of any kind; `data`: those of `kind`."""
+    flags = IFF_UP if is_up else 0
+    info = _text(_Ifla.INFO_KIND, kind) + (attribute(_Ifla.INFO_DATA | NESTED, data) if data else b"")
+    body = _IFINFO.pack(0, 0, 0, flags, flags) + _text(_Ifla.IFNAME, name) + values
+    body += attribute(_Ifla.LINKINFO | NESTED, info)
+    return Request(f"add {kind} {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+
+
 def add_bridge(name: str, mtu: int = 1500) -> Request:
     """RTM_NEWLINK of kind bridge. `send` raises EEXIST if the name is in use."""
-    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "bridge"))
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + _u32(_Ifla.MTU, mtu) + info
-    return Request(f"add bridge {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+    return _new_link("bridge", name, _u32(_Ifla.MTU, mtu))
 
 
 def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, mtu: int = 1500) -> Request:
@@ -156,16 +168,8 @@ def add_veth(name: str, *, peer: str, peer_ns: int, peer_mac: str, master: int, 
         + _u32(_Ifla.NET_NS_FD, peer_ns)
         + _u32(_Ifla.MTU, mtu)
     )
-    data = attribute(_Ifla.INFO_DATA | NESTED, attribute(_Ifla.VETH_INFO_PEER | NESTED, peer_info))
-    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "veth") + data)
-    body = (
-        _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP)
-        + _text(_Ifla.IFNAME, name)
-        + _u32(_Ifla.MTU, mtu)
-        + _u32(_Ifla.MASTER, master)
-        + info
-    )
-    return Request(f"add veth {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+    data = attribute(_Ifla.VETH_INFO_PEER | NESTED, peer_info)
+    return _new_link("veth", name, _u32(_Ifla.MTU, mtu) + _u32(_Ifla.MASTER, master), data, is_up=True)
 
 
 MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
@@ -176,42 +180,27 @@ IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
 def add_macvlan(name: str, *, parent: int, target_ns: int, mac: str, mode: str, mtu: int | None) -> Request:
     """RTM_NEWLINK of kind macvlan on the interface `parent` of this namespace, made in that of `target_ns`."""
     data = _u32(1, MACVLAN_MODES[mode])  # IFLA_MACVLAN_MODE
-    body = _child(name, "macvlan", data, parent, target_ns, mtu) + attribute(_Ifla.ADDRESS, mac_bytes(mac))
-    return Request(f"add macvlan {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+    return _new_link("macvlan", name, _child(parent, target_ns, mtu) + attribute(_Ifla.ADDRESS, mac_bytes(mac)), data)
 
 
 def add_ipvlan(name: str, *, parent: int, target_ns: int, mode: str, flag: str, mtu: int | None) -> Request:
     """RTM_NEWLINK of kind ipvlan, as `add_macvlan`; it has its parent's MAC address."""
-    data = attribute(1, struct.pack("=H", IPVLAN_MODES[mode])) + attribute(2, struct.pack("=H", IPVLAN_FLAGS[flag]))
-    body = _child(name, "ipvlan", data, parent, target_ns, mtu)
-    return Request(f"add ipvlan {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+    data = _u16(1, IPVLAN_MODES[mode]) + _u16(2, IPVLAN_FLAGS[flag])  # IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS
+    return _new_link("ipvlan", name, _child(parent, target_ns, mtu), data)
 
 
-def _child(name: str, kind: str, data: bytes, parent: int, target_ns: int, mtu: int | None) -> bytes:
-    info = _text(_Ifla.INFO_KIND, kind) + attribute(_Ifla.INFO_DATA | NESTED, data)
-    return (
-        _IFINFO.pack(0, 0, 0, 0, 0)
-        + _text(_Ifla.IFNAME, name)
-        + _u32(_Ifla.LINK, parent)
-        + _u32(_Ifla.NET_NS_FD, target_ns)
-        + (_u32(_Ifla.MTU, mtu) if mtu else b"")
-        + attribute(_Ifla.LINKINFO | NESTED, info)
-    )
+def _child(parent: int, target_ns: int, mtu: int | None) -> bytes:
+    return _u32(_Ifla.LINK, parent) + _u32(_Ifla.NET_NS_FD, target_ns) + (_u32(_Ifla.MTU, mtu) if mtu else b"")
 
 
 def add_vlan(name: str, *, parent: int, number: int) -> Request:
     """RTM_NEWLINK of kind vlan: the tagged network `number` on the interface `parent`."""
-    data = attribute(_Ifla.INFO_DATA | NESTED, attribute(1, struct.pack("=H", number)))  # IFLA_VLAN_ID
-    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "vlan") + data)
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + _u32(_Ifla.LINK, parent) + info
-    return Request(f"add vlan {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+    return _new_link("vlan", name, _u32(_Ifla.LINK, parent), _u16(1, number))  # IFLA_VLAN_ID
 
 
 def add_dummy(name: str) -> Request:
     """RTM_NEWLINK of kind dummy: an interface that leads nowhere."""
-    info = attribute(_Ifla.LINKINFO | NESTED, _text(_Ifla.INFO_KIND, "dummy"))
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name) + info
-    return Request(f"add dummy {name}", _Type.RTM_NEWLINK, _Flag.CREATE | _Flag.EXCL, body)
+    return _new_link("dummy", name)
 
 
 def set_link(index: int, *, up: bool | None = None, group: int | None = None) -> Request:
@@ -342,22 +331,15 @@ class NetlinkSocket:
 
     def counters(self, name: str) -> dict[str, int] | None:
         """The interface's counters `rx_bytes`, `tx_packets`, …; None if there is no such interface. Raises OSError."""
-        self._sequence += 1
-        body = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name)
-        self._socket.send(
-            _HEADER.pack(_HEADER.size + len(body), _Type.RTM_GETLINK, _Flag.REQUEST, self._sequence, 0) + body
-        )
-        while True:
-            for kind, sequence, data, _ in self._receive():
-                if sequence != self._sequence:
-                    continue
-                if kind == _Type.NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", data)[0]
-                    if code == errno.ENODEV:
-                        return None
-                    raise OSError(code, f"counters of {name}: {os.strerror(code)}")
-                values = dict(attributes(data[_IFINFO.size :]))
-                return dict(zip(_COUNTERS, struct.unpack_from("=8Q", values[_Ifla.STATS64]), strict=True))
+        query = _IFINFO.pack(0, 0, 0, 0, 0) + _text(_Ifla.IFNAME, name)
+        try:
+            _, body = next(self._replies(_Type.RTM_GETLINK, _Flag.REQUEST, query))
+        except OSError as e:
+            if e.errno == errno.ENODEV:
+                return None
+            raise
+        values = dict(attributes(body[_IFINFO.size :]))
+        return dict(zip(_COUNTERS, struct.unpack_from("=8Q", values[_Ifla.STATS64]), strict=True))
 
     def addresses(self) -> list[tuple[int, IPv4Interface | IPv6Interface]]:
         """Every address with its interface's index. Raises OSError."""
@@ -383,32 +365,39 @@ class NetlinkSocket:
 
     def dump(self, kind: int, query: bytes, wanted: int) -> Iterator[bytes]:
         """The bodies of all `wanted` messages in the answer to a dump request of type `kind`. Raises OSError."""
+        for got, body in self._replies(kind, _Flag.REQUEST | _Flag.DUMP, query):
+            if got == _Type.NLMSG_DONE:
+                return
+            if got == wanted:
+                yield body
+
+    def _replies(self, kind: int, flags: int, query: bytes) -> Iterator[tuple[int, bytes]]:
+        """(type, body) of each message in the answer; the caller knows the last one. Raises OSError."""
         self._sequence += 1
         size = _HEADER.size + len(query)
-        header = _HEADER.pack(size, kind, _Flag.REQUEST | _Flag.DUMP, self._sequence, 0)
-        self._socket.send(header + query + bytes(-size % 4))
+        self._socket.send(_HEADER.pack(size, kind, flags, self._sequence, 0) + query + bytes(-size % 4))
         while True:
             for got, sequence, body, _ in self._receive():
                 if sequence != self._sequence:
                     continue
-                if got == _Type.NLMSG_DONE:
-                    return
                 if got == _Type.NLMSG_ERROR:
                     code = -struct.unpack_from("=i", body)[0]
-                    raise OSError(code, f"netlink dump: {os.strerror(code)}")
-                if got == wanted:
-                    yield body
+                    raise OSError(code, f"netlink request of type {int(kind)}: {os.strerror(code)}")
+                yield got, body
 
     def _receive(self) -> list[tuple[int, int, bytes, int]]:
-        data = self._socket.recv(1 << 17)
-        found, at = [], 0
-        while at + _HEADER.size <= len(data):
-            size, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
-            if size < _HEADER.size:
-                raise OSError(errno.EBADMSG, "netlink: a message shorter than its header")
-            found.append((kind, sequence, data[at + _HEADER.size : at + size], flags))
-            at += (size + 3) & ~3
-        return found
+        return list(messages(self._socket.recv(1 << 17)))
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
+    """(type, sequence number, body, flags) of each message in a datagram. Raises OSError."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        size, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
+        if size < _HEADER.size:
+            raise OSError(errno.EBADMSG, "netlink: a message shorter than its header")
+        yield kind, sequence, data[at + _HEADER.size : at + size], flags
+        at += (size + 3) & ~3
 
 
 def _number(raw: bytes | None) -> int:

@@ -6,11 +6,9 @@ import ctypes
 import errno
 import functools
 import socket
-import struct
 import threading
-from collections.abc import Iterator
 
-from vmagent.linux.netlink import attributes
+from vmagent.linux.netlink import NETFILTER, attributes, messages
 
 _LIBRARY = "libnftables.so.1"
 
@@ -70,9 +68,7 @@ class Nft:
                 self._context = None
 
 
-_NETLINK_NETFILTER = 12
 _GROUP = 1 << (7 - 1)  # NFNLGRP_NFTABLES, as a mask for bind
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
 _NFGENMSG_BYTES = 4
 _DELETED_TABLE = 10 << 8 | 2  # NFNL_SUBSYS_NFTABLES, NFT_MSG_DELTABLE
 _TABLE_NAME = 1  # NFTA_TABLE_NAME
@@ -85,7 +81,7 @@ class TableWatch:
         """Raises OSError."""
         self._name = name.encode() + b"\0"
         self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, NETFILTER
         )
         try:
             self._socket.bind((0, _GROUP))
@@ -109,7 +105,7 @@ class TableWatch:
                     raise
                 found = True  # more came than the socket holds
                 continue
-            found = found or any(self._is_deletion(kind, body) for kind, body in _messages(data))
+            found = found or any(self._is_deletion(kind, body) for kind, _, body, _ in messages(data))
 
     def _is_deletion(self, kind: int, body: bytes) -> bool:
         values = dict(attributes(body[_NFGENMSG_BYTES:])) if kind == _DELETED_TABLE else {}
@@ -117,14 +113,3 @@ class TableWatch:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(type, body) of each netlink message."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        size, kind, *_ = _HEADER.unpack_from(data, at)
-        if size < _HEADER.size:
-            return
-        yield kind, data[at + _HEADER.size : at + size]
-        at += (size + 3) & ~3
