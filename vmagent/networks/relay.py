@@ -25,10 +25,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from vmagent.linux import packets
+from vmagent.linux.openfiles import raise_limit
 from vmagent.linux.packets import PeerLost
 from vmagent.linux.process import set_name
 
@@ -49,9 +51,8 @@ class Relay:
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._ports: dict[int, TcpPort | UdpPort] = {}
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        self._most = max(1, (min(hard, 1 << 20) - _SPARE_DESCRIPTORS) // _PER_CONNECTION)
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = max(1, (min(limit, 1 << 20) - _SPARE_DESCRIPTORS) // _PER_CONNECTION)
         self.connections = 0
         self.watch(control, _READ, self._on_control)
 
@@ -251,14 +252,22 @@ class Connection:
             self._relay.ended()
 
 
+@dataclass(slots=True)
+class _Session:
+    """A client of a datagram port, and a socket to the container."""
+
+    sock: socket.socket
+    target: tuple[str, int]
+    used_at: float = 0.0
+
+
 class UdpPort:
     """One bound socket, and a socket to the container for each client that has sent to it."""
 
     def __init__(self, relay: Relay, sock: socket.socket, target: tuple[str, int]) -> None:
         self.relay, self.target = relay, target
         self._socket: socket.socket | None = sock
-        self._sessions: dict[Any, tuple[socket.socket, tuple[str, int]]] = {}  # in the order of their last use
-        self._used_at: dict[Any, float] = {}
+        self._sessions: dict[Any, _Session] = {}  # by client, in the order of what they have sent last
         sock.setblocking(False)
         relay.watch(sock, _READ, self._on_ready)
 
@@ -269,46 +278,55 @@ class UdpPort:
         except OSError:  # an earlier reply was not delivered (ICMP)
             return
         try:
-            self._session(client).send(data)
+            self._session(client).sock.send(data)
         except OSError:  # the container does not listen: as if lost on the way
             return
 
-    def _session(self, client: Any) -> socket.socket:
-        sock, target = self._sessions.pop(client, (None, None))
-        if sock is not None and target != self.target:
-            self.relay.unwatch(sock)
-            sock.close()
-            sock = None
-        if sock is None:
+    def _session(self, client: Any) -> _Session:
+        session = self._sessions.pop(client, None)
+        if session is not None and session.target != self.target:
+            self._close(session)
+            session = None
+        if session is None:
             if len(self._sessions) >= _MOST_SESSIONS:
                 self._end(next(iter(self._sessions)))
-            family = socket.AF_INET6 if ":" in self.target[0] else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_DGRAM)
-            sock.setblocking(False)
-            sock.connect(self.target)
-            self.relay.watch(sock, _READ, partial(self._on_reply, client))
-        self._sessions[client] = (sock, self.target)
-        self._used_at[client] = time.monotonic()
-        return sock
+            session = self._open(client)
+        self._sessions[client] = session
+        session.used_at = time.monotonic()
+        return session
 
-    def _on_reply(self, client: Any) -> None:
+    def _open(self, client: Any) -> _Session:
+        """Raises OSError."""
+        sock = socket.socket(socket.AF_INET6 if ":" in self.target[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
         try:
-            data = self._sessions[client][0].recv(_CHUNK)
+            sock.connect(self.target)
+        except OSError:
+            sock.close()
+            raise
+        session = _Session(sock, self.target)
+        self.relay.watch(sock, _READ, partial(self._on_reply, session, client))
+        return session
+
+    def _on_reply(self, session: _Session, client: Any) -> None:
+        try:
+            data = session.sock.recv(_CHUNK)
             if self._socket is not None:
                 self._socket.sendto(data, client)
         except OSError:
             return
-        self._used_at[client] = time.monotonic()
+        session.used_at = time.monotonic()
 
     def _end(self, client: Any) -> None:
-        sock, _ = self._sessions.pop(client)
-        del self._used_at[client]
-        self.relay.unwatch(sock)
-        sock.close()
+        self._close(self._sessions.pop(client))
+
+    def _close(self, session: _Session) -> None:
+        self.relay.unwatch(session.sock)
+        session.sock.close()
 
     def sweep(self, before: float) -> None:
         """End the sessions that were last used `before`."""
-        for client in [client for client, used_at in self._used_at.items() if used_at < before]:
+        for client in [client for client, session in self._sessions.items() if session.used_at < before]:
             self._end(client)
 
     def resume(self) -> None:
@@ -330,6 +348,7 @@ def main(argv: list[str]) -> int:
     """Serve until the engine says `quit`, or is gone and the last connection has ended; returns the exit status 0."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine handles a ^C of the terminal
     set_name("cove-relay")
+    raise_limit()
     control = socket.socket(fileno=int(argv[0]))
     control.setblocking(False)
     Relay(control).run()
