@@ -164,16 +164,8 @@ class NetworkController:
             if not any(network.name == name for network in self._networks.values()):
                 self._publish(self._predefined(name, driver))
         default = self.find("bridge")
-        if (
-            self._bip
-            and default.ipv4
-            and (default.ipv4.subnet, default.ipv4.gateway)
-            != (
-                self._bip.network,
-                self._bip.ip,
-            )
-        ):
-            self._publish(replace(default, ipv4=self._default_pool()))
+        if self._bip and default.ipv4 != (pool := self._default_pool()):
+            self._publish(replace(default, ipv4=pool))
 
     def _predefined(self, name: str, driver: str) -> Network:
         is_bridge = driver == "bridge"
@@ -487,8 +479,8 @@ class NetworkController:
 
     def forget_stray_flows(self, container_id: str) -> None:
         """Some time after the container's ports were published: see `publishing`. Raises OSError."""
-        sandbox = self._sandboxes.get(container_id)
-        forget_stray_flows([sandbox] if sandbox else [])
+        if (sandbox := self._sandboxes.get(container_id)) is not None:
+            forget_stray_flows(sandbox)
 
     def _keep(self, sandbox: Sandbox) -> None:
         path = self._exec_root.networks / f"{sandbox.container_id}.json"

@@ -57,17 +57,7 @@ class ForwardedPorts:
 
     def reserve(self, requests: Sequence[PortRequest], target: Target) -> list[PublishedPort]:
         """Have the host forward all of `requests` to `target`, or none. Raises EngineError with docker's message."""
-        wanted = [
-            {
-                "protocol": str(request.protocol),
-                "host_ip": _host_ip(request),
-                "first": request.first_host_port,
-                "last": request.last_host_port,
-                "address": str(target.ipv4),
-                "port": request.container_port,
-            }
-            for request in requests
-        ]
+        wanted = [_wanted(request, request.first_host_port, request.last_host_port, target) for request in requests]
         with self._changed:  # in one step: a `sync` before `_held` is complete would have the host drop the ports
             reply = self._request({"publish": wanted})
             if (error := reply.get("error")) is not None:
@@ -100,14 +90,7 @@ class ForwardedPorts:
             self._held.update(dict.fromkeys(moved, target))
             if not moved or self._socket is None:
                 return
-            wanted = [
-                {
-                    **{"protocol": str(port.protocol), "host_ip": _host_ip(port)},
-                    **{"first": port.host_port, "last": port.host_port},
-                    **{"address": str(target.ipv4), "port": port.container_port},
-                }
-                for port in moved
-            ]
+            wanted = [_wanted(port, port.host_port, port.host_port, target) for port in moved]
             try:
                 reply = self._request({"publish": wanted})
             except EngineError as e:
@@ -210,6 +193,17 @@ def _is_second(port: PublishedPort) -> bool:
 
 def _host_ip(port: PortRequest | PublishedPort) -> str:
     return "" if port.is_anywhere else str(port.host_ip)
+
+
+def _wanted(port: PortRequest | PublishedPort, first: int, last: int, target: Target) -> dict[str, Any]:
+    return {
+        "protocol": str(port.protocol),
+        "host_ip": _host_ip(port),
+        "first": first,
+        "last": last,
+        "address": str(target.ipv4),
+        "port": port.container_port,
+    }
 
 
 def _key(port: PublishedPort) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 import structlog
@@ -74,21 +74,19 @@ class Publisher:
             held.callback(self._firewall.unpublish, sandbox.ports)
 
 
-def forget_stray_flows(sandboxes: Iterable[Sandbox]) -> None:
-    """Some time after a change: delete the entries of datagrams to the sandboxes' ports that do not lead there.
+def forget_stray_flows(sandbox: Sandbox) -> None:
+    """Some time after a change: delete the entries of datagrams to the sandbox's ports that do not lead there.
 
     A datagram whose sender was interrupted between the rules and its entry has passed them before the change, and gets
     the entry after `forget_flows` has looked. If the sender never pauses, the entry would stay for ever.
 
     Raises OSError.
     """
-    for sandbox in sandboxes:
-        target = sandbox.target
-        ports = {port.host_port for port in sandbox.ports if port.protocol is Protocol.UDP}
-        if ports and target is not None:
-            addresses = {address.packed for address in (target.ipv4, target.ipv6) if address is not None}
-            with suppress(conntrack.Unsupported):
-                conntrack.forget_udp(ports, keep=addresses)
+    target, datagrams = sandbox.target, _datagram_ports(sandbox.ports)
+    if datagrams and target is not None:
+        addresses = {address.packed for address in (target.ipv4, target.ipv6) if address is not None}
+        with suppress(conntrack.Unsupported):
+            conntrack.forget_udp(datagrams, keep=addresses)
 
 
 def forget_flows(ports: Sequence[PublishedPort]) -> None:
@@ -97,8 +95,12 @@ def forget_flows(ports: Sequence[PublishedPort]) -> None:
     Without that their datagrams go on to the address of a container that has ended, and later to another one that
     gets the address; or to the host itself, if they came while nothing was published. Raises OSError.
     """
-    if datagrams := {port.host_port for port in ports if port.protocol is Protocol.UDP}:
+    if datagrams := _datagram_ports(ports):
         try:
             conntrack.forget_udp(datagrams)
         except conntrack.Unsupported as e:
             log.info("port.flows_not_forgotten", error=str(e))
+
+
+def _datagram_ports(ports: Sequence[PublishedPort]) -> set[int]:
+    return {port.host_port for port in ports if port.protocol is Protocol.UDP}

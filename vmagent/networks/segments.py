@@ -96,10 +96,9 @@ class Segments:
 
     def bring_up(self, network: Network) -> None:
         """Make the network's bridge, or reuse the one of a killed engine. Raises OSError, EngineError."""
-        leases: dict[int, Leases] = {pool.subnet.version: Leases(pool) for pool in network.pools}
         if not network.has_bridge:
             parents.bring_up(self._netlink, network)
-            self._up[network.id] = Segment(network, 0, leases)
+            self._add(network)
             return
         exists = frozenset({errno.EEXIST})
         netlink.send_all(self._netlink, [netlink.add_bridge(network.bridge, network.mtu)], ignore=exists)
@@ -111,11 +110,15 @@ class Segments:
         self._netlink.send(netlink.set_link(number, up=True))
         # Allows the kernel to forward packets for 127.0.0.1:PORT of the host to a container.
         Path(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet").write_text("1")
-        self._up[network.id] = Segment(network, number, leases)
+        self._add(network, number)
 
     def expect(self, network: Network) -> None:
         """Take the network as up, though its parent interface is missing now."""
-        self._up[network.id] = Segment(network, 0, {pool.subnet.version: Leases(pool) for pool in network.pools})
+        self._add(network)
+
+    def _add(self, network: Network, number: int = 0) -> None:
+        leases: dict[int, Leases] = {pool.subnet.version: Leases(pool) for pool in network.pools}
+        self._up[network.id] = Segment(network, number, leases)
 
     def take_down(self, network_id: NetworkId) -> None:
         segment = self._up.pop(network_id)
@@ -123,10 +126,6 @@ class Segments:
             parents.take_down(self._netlink, segment.network)
             return
         netlink.send_all(self._netlink, [netlink.delete_link(segment.number)], ignore=frozenset({errno.ENODEV}))
-
-    def clear(self) -> None:
-        """Forget all; the bridges stay."""
-        self._up.clear()
 
 
 def _route_ipv6(bridge: str) -> None:
