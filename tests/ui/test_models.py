@@ -15,7 +15,7 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import PullProgress
-from desktop.ui.activity.model import ActivityModel
+from desktop.ui.activity.model import KEPT, ActivityModel
 from desktop.ui.containers.filter import ContainerFilter, Segment
 from desktop.ui.containers.model import Column, ContainerModel, Group
 from desktop.ui.feed.facts import Container, Doing, Happening, Image, Port, Usage, ports_of_inspect, ports_of_list
@@ -230,7 +230,7 @@ def test_images_pages_layers_and_activity_keep_qts_rules(
     assert layers.fraction == (5, 20)
     layers.take([PullProgress("bbbb", "Extracting", 20, 20, True), PullProgress("bbbb", "Pull complete", 0, 0, True)])
     assert layers.fraction == (20, 20)
-    assert [str(i.data()) for i in indexes(layers)] == ["1 layers already here", "bbbb, Done"]
+    assert [str(i.data()) for i in indexes(layers)] == ["1 layer already here", "bbbb, Done"]
     activity = ActivityModel(lambda container_id: "web", lambda container_id: "")
     keeps_rules(activity)
     joined = Happening(
@@ -243,6 +243,21 @@ def test_images_pages_layers_and_activity_keep_qts_rules(
         "web ended with status 3",
         "web joined network bridge",
     ]
+
+
+def test_the_past_never_pushes_out_what_has_just_happened(qtbot: QtBot) -> None:
+    def happenings(first: int, count: int) -> list[Happening]:
+        numbers = range(first, first + count)
+        return [Happening(at_s=n, kind="container", action="start", object_id="c", name=f"c{n}") for n in numbers]
+
+    activity = ActivityModel(lambda container_id: "", lambda container_id: "")
+    activity.add(happenings(KEPT, KEPT - 2))
+    qtbot.waitUntil(lambda: activity.total == KEPT - 2)
+    for _ in range(2):  # the second time there is no room at all
+        activity.add_past(happenings(0, KEPT), {})
+        names = [str(index.data()).split(" ")[1] for index in indexes(activity)]
+        assert (len(names), activity.total) == (KEPT, KEPT)
+        assert (names[0], names[-3:]) == (f"c{2 * KEPT - 3}", [f"c{KEPT}", f"c{KEPT - 1}", f"c{KEPT - 2}"])
 
 
 @pytest.mark.spec("Engine API, ContainerSummary and NetworkSettings: Ports")

@@ -132,7 +132,8 @@ class ActivityModel(QAbstractListModel):
         self._known_probes = dict(probes)
         known = {(h.at_s, h.object_id, h.action) for h in (*self._all, *self._waiting)}
         past = [h for h in happenings if (h.at_s, h.object_id, h.action) not in known and not self._is_noise(h)]
-        past = past[len(self._all) + len(self._waiting) - KEPT :] if len(self._all) + len(past) > KEPT else past
+        room = max(0, KEPT - len(self._all) - len(self._waiting))
+        past = past[len(past) - room :] if len(past) > room else past
         self._all.extend(reversed(past))
         shown = [h for h in reversed(past) if self._accepts(h)]
         if shown:

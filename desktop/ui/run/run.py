@@ -150,7 +150,7 @@ class LayerModel(QAbstractListModel):
             return layer
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             if layer is None:
-                return tr("{n} layers already here", n=self.here)
+                return counted(self.here, "{n} layer already here", "{n} layers already here")
             progress = part_of(layer.done, layer.total) if layer.total and not layer.is_done else ""
             return ", ".join(part for part in (layer.id[:8], layer.word, progress) if part)
         return None
