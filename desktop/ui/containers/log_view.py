@@ -124,10 +124,6 @@ class LogView(QAbstractScrollArea):
         self.viewport().update()
 
     @property
-    def needle(self) -> str:
-        return self._needle
-
-    @property
     def is_at_first_hit(self) -> bool:
         return self._hit <= 0
 

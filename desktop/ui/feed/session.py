@@ -176,11 +176,6 @@ class EngineSession(QObject):
         self._collections[collection.key] = collection
         return collection
 
-    def refresh(self, collection: Collection[Any]) -> None:
-        """Read `collection` again, because it changes without events."""
-        if self.now.phase is EnginePhase.RUNNING:
-            self._refresher.want(collection.key)
-
     def retry(self) -> None:
         """Connect to the engine now, and repeat until it succeeds."""
         self._wanted.set()
