@@ -336,7 +336,11 @@ class DetailPage(Page):
                 self.inspect.tell(data)
                 self.overview.tell(data, image)
 
-        self._session.workers.run(ask, told, lambda _error: None)
+        def failed(error: Exception) -> None:
+            if self._id == container_id:
+                self.inspect.fail(str(error))
+
+        self._session.workers.run(ask, told, failed)
 
     # doing -----------------------------------------------------------------------------------------------------------
 

@@ -90,7 +90,12 @@ class ImageDetail(DetailCard):
             self.inspect.tell(data)
             self.layers.set_layers(layers_of(data, history))
 
-        self._session.workers.run(ask, told, lambda _error: self.layers.set_layers([]))
+        def failed(error: Exception) -> None:
+            if self._row is not None and self._row.image.id == image_id:
+                self.layers.set_layers([])
+                self.inspect.fail(str(error))
+
+        self._session.workers.run(ask, told, failed)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

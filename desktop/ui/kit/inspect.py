@@ -59,6 +59,10 @@ class InspectTab(QWidget):
             self.text.setPlainText(text)
             self.text.verticalScrollBar().setValue(at)
 
+    def fail(self, why: str) -> None:
+        """Show why there is no data, in place of what was read before."""
+        self.text.setPlainText(why)
+
     def _find(self) -> None:
         if (needle := self.search.text()) and not self.text.find(needle):
             self.text.moveCursor(self.text.textCursor().MoveOperation.Start)
