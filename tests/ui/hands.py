@@ -9,7 +9,7 @@ from __future__ import annotations
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.support.limits import HANG_S
@@ -78,6 +78,11 @@ class Hands:
             QTest.keyClick(popup, Qt.Key.Key_Escape)
             field.window().activateWindow()  # the offscreen platform activates the popup instead
         assert field.text() == text
+
+    def choose_tab(self, tabs: QTabBar, name: str) -> None:
+        """Click the tab `name`."""
+        names = [tabs.tabText(number) for number in range(tabs.count())]
+        self.click(tabs, tabs.tabRect(names.index(name)).center())
 
     def choose(self, menu: QMenu, text: str) -> None:
         """Click the entry `text` of an open menu."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPlainTextEdit, QTabBar, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
@@ -120,6 +120,14 @@ class Window:
     @property
     def size(self) -> tuple[int, int]:
         return self._cove.window.width(), self._cove.window.height()
+
+    def hide(self) -> None:
+        """Hide the window, as closing it does while there is a tray."""
+        self._cove.window.hide()
+
+    def show(self) -> None:
+        self._cove.show_window()
+        self._qtbot.waitUntil(self._cove.window.isVisible, timeout=LIMIT_MS)
 
     def resize(self, width: int, height: int) -> None:
         self._cove.window.resize(width, height)
@@ -509,11 +517,6 @@ class ComposePage(TablePage):
         super().__init__(cove, qtbot, made(cove, ComposeView))
         self._compose = made(cove, ComposeView)
 
-    def choose_tab(self, name: str) -> None:
-        tabs = self._compose.card.tabs
-        number = next(n for n in range(tabs.count()) if tabs.tabText(n) == name)
-        self._hands.click(tabs, tabs.tabRect(number).center())
-
     def wait_until_logged(self, text: str) -> None:
         log = self._compose.card.log.view
         self._qtbot.waitUntil(lambda: any(text in line for line in log.shown_texts()), timeout=LIMIT_MS)
@@ -561,6 +564,11 @@ class NetworksPage(TablePage):
 
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)
 
+    def wait_until_inspected(self, text: str) -> None:
+        """Wait until the inspect data of the network that is shown has that text."""
+        shown = self._networks.card.inspect.text
+        self._qtbot.waitUntil(lambda: shown.isVisible() and text in shown.toPlainText(), timeout=LIMIT_MS)
+
     def leave(self, container: str) -> None:
         self._hands.click(button(self._networks.card.members, f"Disconnect: {container}"))
 
@@ -576,9 +584,7 @@ class ContainerPage:
         return self._page.name.text()
 
     def choose_tab(self, name: str) -> None:
-        tabs: QTabBar = self._page.tabs
-        number = next(n for n in range(tabs.count()) if tabs.tabText(n) == name)
-        self._hands.click(tabs, tabs.tabRect(number).center())
+        self._hands.choose_tab(self._page.tabs, name)
 
     def click_port(self, port: int) -> None:
         self._hands.click(button(self._page, str(port)))

@@ -8,6 +8,7 @@ from PySide6.QtCore import QModelIndex, QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton
 from pytestqt.qtbot import QtBot
 
+from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.table_page import TablePage as View
 from desktop.ui.shell.app import Cove
 from tests.ui.finding import button, indexes
@@ -66,6 +67,11 @@ class TablePage:
 
     def choose_segment(self, name: str) -> None:
         self._hands.click(button(self._page.segments, name))
+
+    def choose_tab(self, name: str) -> None:
+        """Click a tab of the card beside the table."""
+        assert isinstance(self._page.detail, DetailCard)
+        self._hands.choose_tab(self._page.detail.tabs, name)
 
     def press_button(self, name: str) -> None:
         """Click a button of the page."""

@@ -38,6 +38,13 @@ def names(engine: NativeEngine, *flags: str) -> set[str]:
     return set(engine.docker("ps", "--format", "{{.Names}}", *flags).stdout.split())
 
 
+def test_without_a_project_the_page_says_how_to_make_one(engine: NativeEngine, open_window: OpenWindow) -> None:
+    window = open_window(engine)
+    window.go("compose")
+    assert window.compose.names() == []
+    assert {"No Compose projects", "cove compose up -d"} <= set(window.texts())
+
+
 def test_a_project_is_stopped_and_started_and_its_logs_are_one(
     engine: NativeEngine, open_window: OpenWindow, shop: str
 ) -> None:

@@ -56,12 +56,28 @@ def test_a_volume_shows_its_size_and_its_users_and_follows_the_engine(
     page.wait_until_gone("ui-data")
 
 
+def test_what_changed_behind_a_hidden_window_is_there_when_it_is_shown(
+    engine: NativeEngine, open_window: OpenWindow, volume: Callable[[str], str], named: Callable[..., str]
+) -> None:
+    volume("ui-late")
+    window = open_window(engine)
+    window.go("volumes")
+    window.volumes.wait_until_says("ui-late", "nobody")
+    window.hide()
+    named("ui-unseen", "true", flags=("-v", "ui-late:/d"))
+    window.containers.wait_until_says("ui-unseen", "Exited 0")
+    window.show()
+    window.volumes.wait_until_says("ui-late", "ui-unseen")
+
+
 def test_a_volume_is_created_and_deleted_by_the_dialog_that_names_it(
     engine: NativeEngine, open_window: OpenWindow, volume: Callable[[str], str]
 ) -> None:
+    volume("ui-first")
     window = open_window(engine)
     page = window.volumes
     window.go("volumes")
+    page.wait_until_shown("ui-first")
     page.press_button("Create volume")
     window.answer("Name", "no spaces here", "Create")
     assert window.has_dialog, "a name that the engine would refuse is refused at once"
@@ -168,6 +184,9 @@ def test_a_network_is_created_joined_left_and_deleted(
         page.join("ui-member")
         page.wait_until_says("ui-net", "ui-member")
         page.wait_until_member("ui-member", "10.77.1.2")
+        page.choose_tab("Inspect")
+        page.wait_until_inspected("ui-member")
+        page.choose_tab("Containers")
         page.choose("ui-net")
         page.press(Qt.Key.Key_Delete)
         assert "Network ui-net has containers" in window.dialog_words()

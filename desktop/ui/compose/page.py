@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
@@ -18,6 +18,7 @@ from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import EmptyPage, FactsView
 from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.links import Linked, Links
+from desktop.ui.kit.listing import changes_of
 from desktop.ui.kit.menus import Act, open_below
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.table_page import TablePage
@@ -127,17 +128,10 @@ class ComposePage(TablePage[Project]):
         )
         self.card.asked.connect(self._on_asked)
         self.card.more.clicked.connect(self._on_more)
-        self._soon = QTimer(self)  # one new list for a burst of changes
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._load)
-        for signal in (containers.rowsInserted, containers.rowsRemoved, containers.dataChanged):
-            signal.connect(self._on_containers)
+        self.follow(*changes_of(containers))
         self.add_keys({"Ctrl+Shift+R": lambda: self.do("restart", self.view.targets())})
-        self._load()
 
     def show_place(self, thing: str, tab: str) -> None:
-        self._load()
         super().show_place(thing, tab)
         if tab == "logs":
             self.card.tabs.setCurrentIndex(LOGS_TAB)
@@ -145,11 +139,7 @@ class ComposePage(TablePage[Project]):
     def leave(self) -> None:
         self.card.leave()
 
-    def _on_containers(self) -> None:
-        if self.isVisible():
-            self._soon.start()
-
-    def _load(self) -> None:
+    def load(self) -> None:
         self.rows.load(projects(self._containers.containers()))
 
     # TablePage -------------------------------------------------------------------------------------------------------

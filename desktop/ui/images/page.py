@@ -70,7 +70,6 @@ class ImagesPage(TablePage[NamedImage]):
         self.card.run_asked.connect(self.run_asked)
         self.card.more_asked.connect(self._on_more)
         self.card.container_asked.connect(self._on_container)
-        self.refresh()
 
     def summarize(self) -> str:
         images = self._model.images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QAbstractItemModel, Qt, QTimer
+from PySide6.QtCore import QAbstractItemModel, Qt, QTimer, SignalInstance
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QLineEdit, QStackedLayout, QVBoxLayout, QWidget
 
@@ -19,6 +19,11 @@ from desktop.ui.kit.words import tr
 
 NARROW_BELOW = 860
 SEARCH_WIDTH, NARROW_SEARCH_WIDTH = 232, 160
+
+
+def changes_of(model: QAbstractItemModel) -> tuple[SignalInstance, ...]:
+    """The signals by which a model tells that its rows are others."""
+    return model.rowsInserted, model.rowsRemoved, model.dataChanged, model.modelReset
 
 
 class ListPage(Page):
@@ -90,7 +95,7 @@ class ListPage(Page):
 
     def watch(self, *models: QAbstractItemModel) -> None:
         for model in models:
-            for signal in (model.rowsInserted, model.rowsRemoved, model.dataChanged, model.modelReset):
+            for signal in changes_of(model):
                 signal.connect(self._later.start)
 
     def add_keys(self, keys: Mapping[str, Callable[[], object]]) -> None:

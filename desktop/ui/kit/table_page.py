@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, SignalInstance
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from desktop.ui.kit.cards import RoundedView
@@ -43,6 +44,11 @@ class TablePage(ListPage, Generic[T]):
         self.filter: RowFilter[T] = RowFilter(self.rows, segments, self)
         self.view: Table[T] = Table(desk.theme, desk.icons, self.filter, columns, title, checks=bool(bulk))
         self.detail = detail
+        self._wanted = ""  # the key of a row to select as soon as it is there
+        self._soon = QTimer(self)  # one new list for a burst of changes
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self.load)
         framed = QWidget()
         framed.setMinimumWidth(320)
         inner = QVBoxLayout(framed)
@@ -70,6 +76,11 @@ class TablePage(ListPage, Generic[T]):
         self.add_keys({"Del": lambda: self.do("delete", self.view.targets()), "Ctrl+C": self._copy})
         self.watch(self.rows)
 
+    def follow(self, *signals: SignalInstance) -> None:
+        """Call `load` after each burst of `signals` while the page is visible, and whenever it becomes visible."""
+        for signal in signals:
+            signal.connect(self._on_source)
+
     # what a subclass tells -------------------------------------------------------------------------------------------
 
     def acts(self, items: Sequence[T]) -> Sequence[Act | None]:
@@ -85,6 +96,9 @@ class TablePage(ListPage, Generic[T]):
 
     def open_item(self, item: T) -> None:
         """Double click or Enter."""
+
+    def load(self) -> None:
+        """Fill `rows` from what the page follows."""
 
     # ListPage --------------------------------------------------------------------------------------------------------
 
@@ -104,21 +118,35 @@ class TablePage(ListPage, Generic[T]):
 
     def refresh(self) -> None:
         super().refresh()
+        self._choose_wanted()
         if not self.view.currentIndex().isValid() and self.filter.rowCount():
             self.view.setCurrentIndex(self.filter.index(0, 0))
         elif (item := self.view.current()) is not None:
             self.show_detail(item)
 
     def show_place(self, thing: str, tab: str) -> None:
-        """Select the row whose key is `thing`."""
-        if thing:
-            self.view.choose(thing)
+        """Select the row whose key is `thing`, now or when it comes."""
+        self._wanted = thing
+        self._choose_wanted()
 
     def names(self) -> list[str]:
         """The texts of the first column, as shown."""
         return [str(self.filter.index(n, 0).data()) for n in range(self.filter.rowCount())]
 
     # inside ----------------------------------------------------------------------------------------------------------
+
+    def _choose_wanted(self) -> None:
+        if self._wanted and self.view.choose(self._wanted):
+            self._wanted = ""
+
+    def _on_source(self) -> None:
+        if self.isVisible():
+            self._soon.start()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.load()
+        self.refresh()
 
     def _copy(self) -> None:
         if items := self.view.targets():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
@@ -18,6 +17,7 @@ from desktop.ui.kit.cards import EmptyPage, FactsView
 from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.inspect import InspectTab
 from desktop.ui.kit.links import Linked, Links
+from desktop.ui.kit.listing import changes_of
 from desktop.ui.kit.menus import Act, open_below
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.table_page import TablePage
@@ -69,7 +69,7 @@ class NetworkDetail(DetailCard):
         facts += [(name, value, True) for name, value in sorted(network.labels.items())]
         self.facts.tell(facts)
         self.join.setVisible(network.name not in ("host", "none"))
-        if before is None or before.id != network.id:
+        if before != network:  # who is in it is in there too
             self._read(network.id)
 
     @staticmethod
@@ -98,9 +98,11 @@ class NetworkDetail(DetailCard):
             if self._network is not None and self._network.id == network_id:
                 self.inspect.tell(data)
 
-        self._session.workers.run(
-            lambda: client.network_inspect(network_id), told, lambda _error: self.inspect.tell({})
-        )
+        def failed(error: Exception) -> None:
+            if self._network is not None and self._network.id == network_id:
+                self.inspect.fail(str(error))
+
+        self._session.workers.run(lambda: client.network_inspect(network_id), told, failed)
 
 
 class NetworksPage(TablePage[Network]):
@@ -139,29 +141,11 @@ class NetworksPage(TablePage[Network]):
         self.add_button(self.create_button)
         self.card.more.clicked.connect(self._on_more)
         self.card.join.clicked.connect(self._on_join)
-        self._soon = QTimer(self)  # one new list for a burst of changes
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._load)
-        networks.changed.connect(self._soon.start)
-        for signal in (containers.rowsInserted, containers.rowsRemoved, containers.dataChanged):
-            signal.connect(self._on_containers)
-        self._wanted = ""  # a network to select when it is there
-        self._load()
+        self.follow(networks.changed, *changes_of(containers))
 
-    def show_place(self, thing: str, tab: str) -> None:
-        self._wanted = thing
-        self._load()
-
-    def _on_containers(self) -> None:
-        if self.isVisible():
-            self._soon.start()
-
-    def _load(self) -> None:
+    def load(self) -> None:
         containers = self._containers.containers()
         self.rows.load(network.with_members(containers) for network in self._networks.items or ())
-        if self._wanted and self.view.choose(self._wanted):
-            self._wanted = ""
 
     # TablePage -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from desktop.ui.kit.cards import EmptyPage, FactsView
 from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.inspect import InspectTab
 from desktop.ui.kit.links import Linked, Links
+from desktop.ui.kit.listing import changes_of
 from desktop.ui.kit.menus import Act, open_below
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.table_page import TablePage
@@ -73,7 +74,11 @@ class VolumeDetail(DetailCard):
             if self._volume is not None and self._volume.name == name:
                 self.inspect.tell(data)
 
-        self._session.workers.run(lambda: client.volume_inspect(name), told, lambda _error: self.inspect.tell({}))
+        def failed(error: Exception) -> None:
+            if self._volume is not None and self._volume.name == name:
+                self.inspect.fail(str(error))
+
+        self._session.workers.run(lambda: client.volume_inspect(name), told, failed)
 
 
 class VolumesPage(TablePage[Volume]):
@@ -123,40 +128,25 @@ class VolumesPage(TablePage[Volume]):
         self.create_button.clicked.connect(self._actions.ask_create)
         self.add_button(self.create_button)
         self.card.more.clicked.connect(self._on_more)
-        self._soon = QTimer(self)  # one new list for a burst of changes
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._load)
-        volumes.changed.connect(self._soon.start)
-        for signal in (containers.rowsInserted, containers.rowsRemoved, containers.dataChanged):
-            signal.connect(self._on_containers)
+        self.follow(volumes.changed, *changes_of(containers))
         self._clock = QTimer(self)
         self._clock.setInterval(MEASURE_AGAIN_MS)
         self._clock.timeout.connect(self._measure)
-        self._wanted = ""  # a volume to select when it is there
-        self._load()
 
     def show_place(self, thing: str, tab: str) -> None:
-        self._wanted = thing
-        self._load()
+        super().show_place(thing, tab)
         self._measure()
         self._clock.start()
 
     def leave(self) -> None:
         self._clock.stop()
 
-    def _on_containers(self) -> None:
-        if self.isVisible():
-            self._soon.start()
-
-    def _load(self) -> None:
+    def load(self) -> None:
         containers = self._containers.containers()
         self.rows.load(
             replace(volume.with_users(containers), size=self._sizes.get(volume.name))
             for volume in self._volumes.items or ()
         )
-        if self._wanted and self.view.choose(self._wanted):
-            self._wanted = ""
         if self.isVisible() and any(v.name not in self._sizes for v in self._volumes.items or ()):
             self._measure()
 
