@@ -21,7 +21,7 @@ Kind: TypeAlias = Callable[[Any, str], Any]  # (value, where it stands) -> the v
 def _wrong(value: Any, where: str, wanted: str) -> BadRequest:
     """In Go's words; `wanted`: Go's type."""
     kind = KINDS.get(type(value), "null")
-    if isinstance(value, float) and wanted == "int64":
+    if kind == "number" and wanted == "int64":  # it has a fraction, or is too large
         kind = f"number {value}"
     return BadRequest(f"invalid JSON: json: cannot unmarshal {kind} into Go struct field {where} of type {wanted}")
 
@@ -35,12 +35,8 @@ def _string(value: Any, where: str) -> str:
 
 
 def _integer(value: Any, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or not -(1 << 63) <= value < 1 << 63:
         raise _wrong(value, where, "int64")
-    if not -(1 << 63) <= value < 1 << 63:
-        raise BadRequest(
-            f"invalid JSON: json: cannot unmarshal number {value} into Go struct field {where} of type int64"
-        )
     return value
 
 

@@ -27,9 +27,8 @@ def check_resources(host: JsonObject) -> None:
     """Raises BadRequest for limits that docker refuses."""
     _check_memory(host)
     _check_cpu(host)
-    for key, low, high in (("BlkioWeight", 10, 1000),):
-        if host[key] and not low <= host[key] <= high:
-            raise BadRequest("Range of blkio weight is from 10 to 1000")
+    if host["BlkioWeight"] and not 10 <= host["BlkioWeight"] <= 1000:
+        raise BadRequest("Range of blkio weight is from 10 to 1000")
     if host["OomScoreAdj"] and not -1000 <= host["OomScoreAdj"] <= 1000:
         raise BadRequest(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]")
 
@@ -126,14 +125,11 @@ def check_combinations(host: Mapping[str, Any]) -> None:
 
 def check_update(before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raise BadRequest for new CPU limits that exclude those which the container has."""
-    if asked.get("NanoCpus"):
-        for key, words in (("CpuPeriod", "CPU Period"), ("CpuQuota", "CPU Quota")):
-            if before[key]:
-                raise BadRequest(f"Conflicting options: Nano CPUs cannot be updated as {words} has already been set")
-    if before["NanoCpus"]:
-        for key, words in (("CpuPeriod", "CPU Period"), ("CpuQuota", "CPU Quota")):
-            if asked.get(key):
-                raise BadRequest(f"Conflicting options: {words} cannot be updated as NanoCPUs has already been set")
+    for key, words in (("CpuPeriod", "CPU Period"), ("CpuQuota", "CPU Quota")):
+        if asked.get("NanoCpus") and before[key]:
+            raise BadRequest(f"Conflicting options: Nano CPUs cannot be updated as {words} has already been set")
+        if before["NanoCpus"] and asked.get(key):
+            raise BadRequest(f"Conflicting options: {words} cannot be updated as NanoCPUs has already been set")
 
 
 def check_user(text: str) -> None:
