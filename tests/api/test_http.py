@@ -149,6 +149,19 @@ def test_bad_bodies_are_400(api: Running, body: bytes, kind: str, message: str) 
     assert message in json.loads(answer.partition(b"\r\n\r\n")[2])["message"]
 
 
+def test_others_are_served_while_the_fault_of_a_large_body_is_looked_for(api: Running) -> None:
+    body = b"[" + b"1," * (1 << 20) + b"x"
+    head = f"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    with api.connect() as bad, api.connect() as other:
+        replies = Reader(other)
+        bad.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+        for _ in range(5):
+            other.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert replies.answer()[0] == 200
+        assert not select.select([bad], [], [], 0)[0], "the fault was found before the others were served"
+        assert b"invalid character 'x' looking for beginning of value" in Reader(bad).answer()[1]
+
+
 def test_filters_come_in_two_forms_and_unknown_ones_are_refused(api: Running) -> None:
     for form in ('{"label":{"a=b":true}}', '{"label":["a=b"]}'):
         assert api.exchange(get(f"/containers/json?filters={form}")).startswith(b"HTTP/1.1 200 ")

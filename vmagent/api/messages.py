@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -146,9 +147,11 @@ class Request:
         try:
             value = json.loads(raw)
         except (ValueError, RecursionError) as e:
-            extra = isinstance(e, json.JSONDecodeError) and e.msg == "Extra data"
-            words = gojson.fault(raw.decode(errors="replace")) or str(e)
-            raise BadRequest("unexpected content after JSON" if extra else f"invalid JSON: {words}") from e
+            if isinstance(e, json.JSONDecodeError) and e.msg == "Extra data":
+                raise BadRequest("unexpected content after JSON") from e
+            # In a thread: it takes seconds for the largest bodies, in which the other clients are served.
+            words = await asyncio.to_thread(gojson.fault, raw.decode(errors="replace"))
+            raise BadRequest(f"invalid JSON: {words or e}") from e
         if value is None and optional:
             return {}
         if not isinstance(value, dict):
