@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.server
 import os
-import select
 import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +21,7 @@ from tests.images.kit import BadRegistry, Driver, Entry, MadeImage, bad_registry
 from tests.support.addresses import address_on_lo
 from tests.support.certificates import Authority
 from tests.support.engine import NativeEngine
-from tests.support.limits import HANG_S
+from tests.support.proxy import proxy
 from tests.support.registry import htpasswd
 from tests.support.registry import registry as start_registry
 from tests.support.registryfront import Front, TokenServer, serving
@@ -312,8 +308,8 @@ def _cut_for_ever(server: BadRegistry, blob: str, at: int) -> None:
 def test_what_no_mirror_has_comes_from_the_registry_itself(
     new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bad_registry() as mirror, proxy() as through:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://{through.address}")
+    with bad_registry() as mirror, proxy({"registry-1.docker.io": "127.0.0.1:1"}) as through:
+        monkeypatch.setenv("HTTPS_PROXY", through.url)
         driver = new_store(hosts=RegistryHosts(mirrors=(f"http://{mirror.address}",)))
         with pytest.raises(EngineError, match=r'Get "https://registry-1.docker.io/v2/own/x/manifests/1": '):
             driver.pull("own/x:1", auth=ANN)
@@ -332,9 +328,9 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     auth = htpasswd(tmp_path / "users", ann="secret")
-    with tls_registry(tmp_path, address, authority, auth=auth) as registry, proxy() as through:
+    with tls_registry(tmp_path, address, authority, auth=auth) as registry, proxy({}) as through:
         trusting.give(registry, authority.certificate)
-        monkeypatch.setenv("HTTPS_PROXY", f"http://{through.address}")
+        monkeypatch.setenv("HTTPS_PROXY", through.url)
         driver = new_store(hosts=trusting.hosts())
         push_and_pull(driver, f"{registry}/own/x:1", ANN)
         assert set(through.asked) == {registry}
@@ -346,53 +342,3 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_credentials(
     monkeypatch.delenv("NO_PROXY")
     with pytest.raises(EngineError, match=r"proxyconnect tcp: dial tcp: connect: connection refused"):
         new_store(tmp_path / "gone", hosts=trusting.hosts()).pull(f"{registry}/own/x:1", auth=ANN)
-
-
-class Proxy(http.server.ThreadingHTTPServer):
-    """An HTTP proxy that tunnels (RFC 9110, CONNECT) to addresses of this machine only."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.shown: set[str] = set()
-        super().__init__(("127.0.0.1", 0), _ProxyHandler)
-        self.address = f"127.0.0.1:{self.server_port}"
-
-
-class _ProxyHandler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Proxy  # type: ignore[mutable-override]  # never assigned again
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_CONNECT(self) -> None:
-        self.server.asked.append(self.path)
-        self.server.shown |= {value for name, value in self.headers.items() if "authorization" in name.lower()}
-        host, _, port = self.path.rpartition(":")
-        self.close_connection = True
-        if not host.startswith("198.18."):
-            self.send_error(502)
-            return
-        with socket.create_connection((host, int(port)), HANG_S) as there:
-            self.send_response(200)
-            self.end_headers()
-            ends = {self.connection: there, there: self.connection}
-            while ready := select.select(list(ends), [], [], HANG_S)[0]:
-                for end in ready:
-                    if not (data := end.recv(1 << 16)):
-                        return
-                    ends[end].sendall(data)
-
-
-@contextlib.contextmanager
-def proxy() -> Iterator[Proxy]:
-    with Proxy() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield made
-        finally:
-            made.shutdown()
-            thread.join()

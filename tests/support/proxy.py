@@ -12,17 +12,25 @@ from tests.support.limits import HANG_S
 
 
 class Proxy:
-    """`seen`: the hosts that clients asked for; `names`: HOST:PORT by the host names that it resolves."""
+    """Resolves `names` (HOST:PORT by host name) and what the machine resolves.
+
+    `asked`: HOST[:PORT] of each request; `seen`: only their hosts; `shown`: the headers for credentials that it could
+    read.
+    """
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self.names, self.seen = names, []
+        self.names = names
+        self.asked: list[str] = []
+        self.shown: set[str] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept, name="proxy")
         self._accepting.start()
 
-    seen: list[str]
+    @property
+    def seen(self) -> list[str]:
+        return [urlsplit(f"//{where}").hostname or "" for where in self.asked]
 
     @property
     def url(self) -> str:
@@ -57,7 +65,10 @@ class Proxy:
             method, target, version = line.decode().split()
             parts = urlsplit(f"//{target}" if method == "CONNECT" else target)
             host = parts.hostname or ""
-            self.seen.append(host)
+            self.asked.append(parts.netloc)
+            head = rest.partition(b"\r\n\r\n")[0]
+            fields = (field.partition(":") for field in head.decode("latin-1").splitlines())
+            self.shown |= {value for name, _, value in fields if "authorization" in name.lower()}
             where = self.names.get(host, parts.netloc if parts.port else f"{host}:80")
             address, _, port = where.rpartition(":")
             try:

@@ -145,7 +145,7 @@ def test_the_engine_in_the_vm_uses_them_and_follows_changes(
         (context / "Dockerfile").write_text(
             f"FROM {busybox}\nRUN wget -q -O- http://{NAME}/v2/ 2>&1; echo =$HTTP_PROXY=$no_proxy=\n"
         )
-        there.seen.clear()
+        there.asked.clear()
         said = vm.docker("build", "--no-cache", context).stdout
         assert f"={seen_by_the_vm}=x.test=" in said
         assert there.seen == [NAME]
