@@ -128,7 +128,8 @@ class Up:
             raise
 
     def _orphans(self, present: Sequence[Container]) -> None:
-        orphans = [one for one in present if one.service not in self._known and not one.is_oneoff]
+        every = self.project.every
+        orphans = [one for one in present if one.service not in every and not one.is_oneoff]
         if not orphans:
             return
         if not self.options.remove_orphans:
@@ -222,7 +223,7 @@ class Up:
             self.warn,
         )
         if replaced is not None:
-            stopping.before_stop(self.client, replaced, self._known)
+            stopping.before_stop(self.client, replaced, self.project.every)
             self.client.stop(replaced.id, self.options.timeout_s)
             self.client.remove(replaced.id, force=True)
             self.client.rename(id, name)
@@ -244,12 +245,8 @@ class Up:
         found += [link if ":" in link else f"{link}:{link}" for link in service.external_links]
         return tuple(found)
 
-    @property
-    def _known(self) -> Mapping[str, Service]:
-        return {**self.project.disabled, **self.project.services}
-
     def _stop_and_remove(self, one: Container) -> None:
-        stopping.stop_and_remove(self.client, [one], self._known, self.options.timeout_s, self.report)
+        stopping.stop_and_remove(self.client, [one], self.project.every, self.options.timeout_s, self.report)
 
     # --- start
 

@@ -64,6 +64,11 @@ class Project:
     extensions: Mapping[str, Any]
     tree: Node = field(repr=False, compare=False)
 
+    @property
+    def every(self) -> dict[str, Service]:
+        """All services of the files, also those that are disabled."""
+        return {**self.services, **self.disabled}
+
     def select(self, names: Sequence[str], *, dependencies: bool = True) -> Project:
         """The project with these services, and those they depend on; all of them if `names` is empty.
 
@@ -105,11 +110,11 @@ class Project:
         for name in names:
             if name in self.disabled:
                 profiles.update(self.disabled[name].profiles)
-        return {name: item for name, item in {**self.services, **self.disabled}.items() if is_active(item, profiles)}
+        return {name: item for name, item in self.every.items() if is_active(item, profiles)}
 
     def _only_needed(self, services: Mapping[str, Service]) -> Project:
         """Without the networks, volumes, secrets and configs that no service uses."""
-        every = {**self.services, **self.disabled}
+        every = self.every
         networks = {key for item in services.values() for key in item.networks}
         volumes = {mount.source for item in services.values() for mount in item.volumes if mount.type == "volume"}
         secrets = {one.source for item in services.values() for one in item.secrets}

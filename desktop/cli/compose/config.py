@@ -61,7 +61,7 @@ def config(argv: Sequence[str], call: Call) -> int:
             raise Failure(f"no such service: {missing[0]}")
         lines = [f"{name} {output.service_hash(project.services[name])}" for name in names]
     elif flags.on("profiles"):
-        lines = sorted({name for item in {**whole.services, **whole.disabled}.values() for name in item.profiles})
+        lines = sorted({name for item in whole.every.values() for name in item.profiles})
     elif flags.on("images"):
         lines = [item.image or f"{project.name}-{name}" for name, item in project.services.items()]
     elif flags.text("format") in ("yaml", "json"):

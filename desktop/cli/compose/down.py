@@ -35,7 +35,7 @@ def down(argv: Sequence[str], call: Call) -> int:
         raise Failure(f'invalid value for --rmi: "{flags.text("rmi")}"; one of local, all')
     name, project = call.name_and_project()
     client = call.client()
-    services = {**project.services, **project.disabled} if project is not None else {}
+    services = project.every if project is not None else {}
     containers = [one for one in observe(client, name) if not one.is_oneoff or flags.on("remove-orphans")]
     if flags.args:
         containers = [one for one in containers if one.service in flags.args]

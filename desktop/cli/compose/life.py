@@ -75,8 +75,7 @@ def start(argv: Sequence[str], call: Call) -> int:
         order.together(idle, lambda one: start_container(client, one, service, progress))
 
     with call.progress() as progress:
-        depends = {name: {other for one in group for other in one.depends_on} for name, group in groups.items()}
-        order.each(depends, lambda name: work(name, progress))
+        order.each(found.depends(), lambda name: work(name, progress))
     return 0
 
 
@@ -111,8 +110,7 @@ def restart(argv: Sequence[str], call: Call) -> int:
         progress(f"Container {one.name}", "Started")
 
     with call.progress() as progress:
-        depends = {name: {other for one in group for other in one.depends_on} for name, group in groups.items()}
-        order.each(depends, lambda name: order.together(groups[name], partial(one_restart, progress)))
+        order.each(found.depends(), lambda name: order.together(groups[name], partial(one_restart, progress)))
     return 0
 
 

@@ -80,12 +80,10 @@ _PS_COLUMNS = {
 
 
 def ps(argv: Sequence[str], call: Call) -> int:
-    from desktop.compose.state import check_services, observe
+    from desktop.compose.state import observe
 
     flags = parse(PS, argv)
-    name, project = call.name_and_project()
-    if project is not None:
-        check_services(flags.args, {**project.services, **project.disabled})
+    name, _ = call.name_and_project(flags.args)
     every = flags.on("all") or bool(flags.many("status"))
     containers = [one for one in observe(call.client(), name, all=every) if every or not one.is_oneoff]
     if flags.args:
@@ -235,13 +233,11 @@ def ls(argv: Sequence[str], call: Call) -> int:
 def volumes(argv: Sequence[str], call: Call) -> int:
     from desktop.cli import volume
     from desktop.compose import labels
-    from desktop.compose.state import check_services
 
     flags = parse(VOLUMES, argv)
-    name, project = call.name_and_project()
+    name, project = call.name_and_project(flags.args)
     wanted = None
     if flags.args and project is not None:
-        check_services(flags.args, {**project.services, **project.disabled})
         wanted = set(project.select(flags.args, dependencies=False).volumes)
     query = {"filters": {"label": [f"{labels.PROJECT}={name}"]}}
     found = call.client().json_object("GET", "/volumes", query).get("Volumes") or []

@@ -72,12 +72,9 @@ def logs(argv: Sequence[str], call: Call) -> int:
 
 def events(argv: Sequence[str], call: Call) -> int:
     from desktop.compose import labels
-    from desktop.compose.state import check_services
 
     flags = parse(EVENTS, argv)
-    name, project = call.name_and_project()
-    if project is not None:
-        check_services(flags.args, {**project.services, **project.disabled})
+    name, _ = call.name_and_project(flags.args)
     line_of = _json_line if flags.on("json") else _text_line
     filters = {"label": [f"{labels.PROJECT}={name}"], "type": ["container"]}
     with contextlib.suppress(KeyboardInterrupt), call.client().events(filters=filters) as found:

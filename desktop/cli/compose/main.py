@@ -129,10 +129,14 @@ class Call:
 
         return load(self.options()).select(services, dependencies=dependencies)
 
-    def name_and_project(self) -> tuple[str, Project | None]:
-        """The project's name, and the project if there is a file; with -p none is needed. Raises ComposeError."""
+    def name_and_project(self, services: Sequence[str] = ()) -> tuple[str, Project | None]:
+        """The project's name, and the project if there is a file; with -p none is needed.
+
+        `services` are names that the user gives. Raises ComposeError, also if the file has no such service.
+        """
         from desktop.compose.errors import NoFile
         from desktop.compose.project import load
+        from desktop.compose.state import check_services
 
         name = self.flags.text("project-name") or self.app.environ.get("COMPOSE_PROJECT_NAME")
         try:
@@ -141,6 +145,7 @@ class Call:
             if not name:
                 raise
             return name, None
+        check_services(services, project.every)
         return project.name, project
 
 

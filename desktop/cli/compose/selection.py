@@ -37,19 +37,22 @@ class Chosen(NamedTuple):
             found.setdefault(one.service, []).append(one)
         return found
 
+    def depends(self) -> dict[str, set[str]]:
+        """The services that each one's containers were made to depend on."""
+        return {name: {other for one in group for other in one.depends_on} for name, group in self.groups().items()}
+
 
 def chosen(call: Call, names: Sequence[str], *, number: int | None = None) -> Chosen:
     """The project's containers, or those of some services; without those of `run`. Raises ComposeError, ApiError.
 
     `number`: only the containers of this number.
     """
-    from desktop.compose.state import check_services, observe
+    from desktop.compose.state import observe
 
-    name, project = call.name_and_project()
+    name, project = call.name_and_project(names)
     client = call.client()
     containers = [one for one in observe(client, name) if not one.is_oneoff and number in (None, one.number)]
     if project is not None:
-        check_services(names, {**project.services, **project.disabled})
         containers = [one for one in containers if one.service in project.services or one.service in names]
     if names:
         containers = [one for one in containers if one.service in names]
