@@ -2,8 +2,7 @@
 
 `config.json` in docker's folder (https://docs.docker.com/reference/cli/docker/login/#credential-stores): `auths` holds
 base64 of user:password, or `credsStore` and `credHelpers` name a program `docker-credential-NAME` that keeps them. Its
-protocol is that of https://github.com/docker/docker-credential-helpers. Standard library only, and loaded only by what
-asks a registry.
+protocol is that of https://github.com/docker/docker-credential-helpers. Loaded only by what asks a registry.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ import os
 import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from desktop.client import reference
 
 HUB_SERVER = "https://index.docker.io/v1/"
 _HUB_HOSTS = frozenset(("docker.io", "index.docker.io", "registry-1.docker.io"))
@@ -68,10 +69,7 @@ def host_of(address: str) -> str:
 
 def server_of_image(repository: str) -> str:
     """The server of a repository as a user types it."""
-    first, slash, _ = repository.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        return HUB_SERVER
-    return server_of(first)
+    return server_of(reference.split(repository)[0])
 
 
 class Logins:
@@ -116,14 +114,24 @@ class Logins:
         entry = self._entry(server)
         return None if entry is None else _from_file(server, entry)
 
-    def all(self) -> list[Login]:
-        """Every login that is known, for a build, which may pull from anywhere. Raises LoginError."""
-        servers = list(self._config.get("auths") or {})
-        for helper in {str(self._config.get("credsStore") or "")} - {""}:
-            servers += list(self._ask(helper, "list", "") or {})
-        servers += list(self._config.get("credHelpers") or {})
-        found = (self.find(server) for server in dict.fromkeys(servers))
-        return [login for login in found if login is not None]
+    def all(self) -> tuple[list[Login], list[str]]:
+        """Every login that is known, for a build, which may pull from anywhere; and what is wrong with helpers that
+        fail: the logins of others count."""
+        found: list[Login] = []
+        faults: dict[str, None] = {}
+        servers = dict.fromkeys((*(self._config.get("auths") or {}), *(self._config.get("credHelpers") or {})))
+        try:
+            if store := self._config.get("credsStore"):
+                servers |= dict.fromkeys(self._ask(str(store), "list", "") or {})
+        except LoginError as e:
+            faults[str(e)] = None
+        for server in servers:
+            try:
+                if (login := self.find(server)) is not None:
+                    found.append(login)
+            except LoginError as e:
+                faults[str(e)] = None
+        return found, list(faults)
 
     def _entry(self, server: str) -> Mapping[str, Any] | None:
         kept: Mapping[str, Any] = self._config.get("auths") or {}
@@ -168,10 +176,10 @@ class Logins:
         self._write()
 
     def _write(self) -> None:
-        temporary = f"{self.path}.{os.getpid()}"
+        path = os.path.realpath(self.path)  # the user may keep the file elsewhere, also on another file system
+        temporary = f"{path}.{os.getpid()}"
         try:
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            path = os.path.realpath(self.path)  # the user may keep the file elsewhere
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(fd, "w", encoding="utf-8") as file:
                 json.dump(self._config, file, indent="\t")
@@ -235,9 +243,12 @@ def header_for(repository: str) -> str | None:
 
 def headers_of_build() -> dict[str, str]:
     """X-Registry-Config for a build: all logins, by server. As `header_for`."""
+    logins: list[Login] = []
     try:
-        known = {login.server: login.auth_config() for login in Logins(os.environ).all()}
+        logins, faults = Logins(os.environ).all()
     except LoginError as e:
-        sys.stderr.write(f"WARNING: {e}\n")
-        return {}
+        faults = [str(e)]
+    for fault in faults:
+        sys.stderr.write(f"WARNING: {fault}\n")
+    known = {login.server: login.auth_config() for login in logins}
     return {"X-Registry-Config": encoded(known)} if known else {}

@@ -36,16 +36,22 @@ class Reference(NamedTuple):
     @property
     def full_name(self) -> str:
         """The full name: a short name gets the registry docker.io, and `library/` before a single component."""
-        first, slash, rest = self.repository.partition("/")
-        if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-            first, rest = HUB, self.repository
-        elif first == f"index.{HUB}":
+        first, rest = split(self.repository)
+        if first in ("", f"index.{HUB}"):
             first = HUB
         library = "library/" if first == HUB and "/" not in rest else ""
         return str(self._replace(repository=f"{first}/{library}{rest}"))
 
     def __str__(self) -> str:
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag or 'latest'}"
+
+
+def split(repository: str) -> tuple[str, str]:
+    """The registry (HOST[:PORT], "" where none is named) and the path of a repository as it was typed."""
+    first, slash, rest = repository.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+        return first, rest
+    return "", repository
 
 
 def parse(text: str) -> Reference:
@@ -69,8 +75,5 @@ def parse(text: str) -> Reference:
 
 def _path_of(name: str, text: str) -> str:
     """The part of `name` after the registry, in its original case, with `library/` before a single component."""
-    typed = text[: len(name)]
-    first, slash, rest = typed.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        return rest
-    return typed if slash else f"library/{typed}"
+    first, rest = split(text[: len(name)])
+    return rest if first or "/" in rest else f"library/{rest}"

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,10 +159,12 @@ def test_builds_have_the_logins(desk: Desk, guarded: str, reference: str, engine
     (tmp_path / "Dockerfile").write_text(f"FROM {reference}\n")
     file = tmp_path / "compose.yaml"
     file.write_text("name: own\nservices: {box: {build: ., image: built}}\n")
+    desk.config.write_text(json.dumps({**desk.kept(), "credHelpers": {"other:5": "missing"}}))
     for build in (("build", "-t", "built", str(tmp_path)), ("compose", "-f", str(file), "build")):
         engine.docker("rmi", "-f", reference)
         done = desk.run("cove", *build)
         assert done.returncode == 0, done.stderr
+        assert done.stderr.count("docker-credential-missing") == 1  # of another registry, and said
         engine.docker("rmi", "-f", "built")
 
 
@@ -172,6 +175,18 @@ def test_other_settings_of_docker_stay(desk: Desk, guarded: str) -> None:
     kept = desk.kept()
     assert kept["psFormat"] == "{{.ID}}"
     assert sorted(kept["auths"]) == sorted(["other:5", guarded])  # type: ignore[call-overload]
+
+
+def test_the_file_may_be_elsewhere(desk: Desk) -> None:
+    desk.config.parent.mkdir()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        assert os.stat(folder).st_dev != desk.config.parent.stat().st_dev
+        kept = Path(folder) / "kept.json"
+        kept.write_text(json.dumps({"auths": {"other:5": {"auth": "YTpi"}}}))
+        desk.config.symlink_to(kept)
+        assert desk.run("cove", "logout", "other:5").returncode == 0
+        assert json.loads(kept.read_text()) == {"auths": {}}
+        assert desk.config.is_symlink()
 
 
 def test_a_credential_helper_of_docker_keeps_the_login(
