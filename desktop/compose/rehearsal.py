@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 from desktop.client.api import ApiError, Query
@@ -32,18 +31,9 @@ class Rehearsal(EngineClient):
                 raise
             return {"Id": self._images[image], "Config": {}}
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        body: object = None,
-        *,
-        limited: bool = True,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
+    def request(self, method: str, *args: Any, **options: Any) -> Any:
         if method in _READING:
-            return super().request(method, path, query, body, limited=limited, headers=headers)
+            return super().request(method, *args, **options)
         return {"Id": secrets.token_hex(32), "Warnings": []} if method == "POST" else None
 
     def wait(self, container: str, condition: str | None = None) -> int:
@@ -52,17 +42,8 @@ class Rehearsal(EngineClient):
     def put_archive(self, container: str, folder: str, tar: Body, query: Query | None = None) -> None:
         pass
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | None = None,
-        body: object = None,
-        data: Body = None,
-        headers: Mapping[str, str] | None = None,
-        limited: bool = False,
-    ) -> Response:
+    def exchange(self, method: str, target: str, *args: Any, **options: Any) -> Response:
+        """All that is sent goes through here."""
         if method not in _READING:
-            raise AssertionError(f"{method} {path} in a dry run")
-        return super().call(method, path, query=query, body=body, data=data, headers=headers, limited=limited)
+            raise AssertionError(f"{method} {target} in a dry run")
+        return super().exchange(method, target, *args, **options)
