@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from desktop import context as contexts
 from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, ProtocolError, StreamFailed
-from desktop.client.logins import LoginError
 from desktop.client.reference import InvalidReference
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 QUESTION_LIMIT_S = 60.0  # for short requests; stop, wait, pull and the like have no limit
 
 # The exceptions that a command may raise for a failure; `message_of` turns them into a message.
-FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference, LoginError)
+FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference)
 
 
 class Failure(Exception):

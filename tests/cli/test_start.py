@@ -18,7 +18,7 @@ from tests.support.limits import HANG_S
 BANNED = {
     "PySide6", "paramiko", "requests", "qemu", "argparse", "dataclasses", "inspect", "subprocess", "asyncio", "logging",
     "ssl", "http.client", "email", "urllib.request", "importlib.metadata", "desktop.ui", "desktop.vm", "desktop.tunnel",
-    "desktop.hostagent",
+    "desktop.hostagent", "desktop.client.logins",
 }  # fmt: skip
 
 
