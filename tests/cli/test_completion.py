@@ -109,16 +109,14 @@ def test_each_script_is_one_of_its_shell(engine: NativeEngine, shell: str, check
 _LEFT_OUT = {
     "builds": {"compress", "isolation", "security-opt", "squash", "disable-content-trust"},
     "Windows containers": {"cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"},
-    "gone or experimental in docker": {"kernel-memory", "use-api-socket", "checkpoint", "checkpoint-dir"},
-    "several platforms in the store": {"platform", "tree"},
+    "gone or experimental in docker": {"kernel-memory", "checkpoint", "checkpoint-dir"},
     "cove has it, and does not list it": {"time"},
     "devices that the engine cannot give": {"gpus"},
     "Swarm": {
         "availability", "group", "limit-bytes", "required-bytes", "scope", "secret", "sharing", "topology-preferred",
         "topology-required", "type", "cluster", "config-from", "config-only", "ingress", "verbose",
     },
-    "not yet": {"ipam-driver", "ipam-opt", "ipv4", "gw-priority", "link-local-ip", "cpu-rt-period",
-                "cpu-rt-runtime"},
+    "not yet": {"ipam-driver", "ipam-opt", "link-local-ip", "cpu-rt-period", "cpu-rt-runtime"},
 }  # fmt: skip
 _VERBS = (
     "attach", "build", "commit", "cp", "create", "diff", "events", "exec", "export", "history", "images",
