@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QApplication
 
 from desktop.ui.containers.filter import ContainerFilter
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.facts import PROJECT_LABEL, Container, Usage
+from desktop.ui.feed.container import PROJECT_LABEL, Container, Usage
 
 COUNT, ROUNDS = 1600, 15
 

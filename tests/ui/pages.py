@@ -19,7 +19,7 @@ from desktop.ui.containers.detail import DetailPage as DetailView
 from desktop.ui.containers.log_view import LINE
 from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
-from desktop.ui.feed.facts import EnginePhase
+from desktop.ui.feed.engine import EnginePhase
 from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.dialogs import Dialog

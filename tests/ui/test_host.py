@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from desktop.client.host import HostState, VmError, VmStep
-from desktop.ui.feed.facts import EngineFacts, EnginePhase
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.feed.host_session import facts_of_host
 from desktop.ui.kit.states import State
 from desktop.ui.kit.steps import gathered

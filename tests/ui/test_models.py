@@ -18,7 +18,9 @@ from desktop.client.engine import PullProgress
 from desktop.ui.activity.model import KEPT, ActivityModel
 from desktop.ui.containers.filter import ContainerFilter, Segment
 from desktop.ui.containers.model import Column, ContainerModel, Group
-from desktop.ui.feed.facts import Container, Doing, Happening, Image, Port, Usage, ports_of_inspect, ports_of_list
+from desktop.ui.feed.container import Container, Doing, Port, Usage, ports_of_inspect, ports_of_list
+from desktop.ui.feed.happening import Happening
+from desktop.ui.feed.image import Image
 from desktop.ui.images.model import ImageModel, segments
 from desktop.ui.kit.states import State
 from desktop.ui.kit.table import RowFilter

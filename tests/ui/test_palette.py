@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from PySide6.QtCore import Qt
 
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.run.options import RunWish
 from desktop.ui.shell.palette_search import Offer, find, preselected
 from tests.support.engine import NativeEngine

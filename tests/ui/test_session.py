@@ -14,7 +14,8 @@ from pytestqt.qtbot import QtBot
 
 from desktop.client.engine import Endpoint
 from desktop.ui.feed import usage
-from desktop.ui.feed.facts import Container, Image, Usage
+from desktop.ui.feed.container import Container, Usage
+from desktop.ui.feed.image import Image
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Workers
 from tests.support.limits import HANG_S

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 
 from desktop.client.engine import ApiError
 from desktop.client.run import StepState
-from desktop.ui.feed.facts import EnginePhase
+from desktop.ui.feed.engine import EnginePhase
 from desktop.ui.run.options import PortWish, RunWish
 from desktop.ui.run.remedies import next_free_port
 from tests.support.engine import NativeEngine

@@ -15,7 +15,7 @@ from PySide6.QtCore import (
     QTimer,
 )
 
-from desktop.ui.feed.facts import Happening
+from desktop.ui.feed.happening import Happening
 from desktop.ui.kit.words import ago, clock_ms, short_id, tr
 
 KEPT = 5_000

@@ -22,8 +22,9 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.ui.activity.model import ActivityModel, HappeningRole, Index, sentence, tone
-from desktop.ui.feed.facts import Happening
-from desktop.ui.kit.cards import Card, EmptyPage
+from desktop.ui.feed.happening import Happening
+from desktop.ui.kit.cards import Card
+from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.listing import ListPage
 from desktop.ui.kit.page import Desk, Place

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from desktop.client.engine import EngineClient
 from desktop.ui.compose.model import Project
-from desktop.ui.feed.facts import PROJECT_LABEL
+from desktop.ui.feed.container import PROJECT_LABEL
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.page import Desk

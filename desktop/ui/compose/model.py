@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from desktop.ui.feed.facts import Container, Port
+from desktop.ui.feed.container import Container, Port
 from desktop.ui.kit.elide import fit_start
 from desktop.ui.kit.states import WORST_FIRST, State
 from desktop.ui.kit.table import Cell, Column, Segment

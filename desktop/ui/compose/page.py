@@ -15,8 +15,9 @@ from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import EmptyPage, FactsView
+from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
+from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.links import Linked, Links
 from desktop.ui.kit.listing import changes_of
 from desktop.ui.kit.menus import Act, open_below

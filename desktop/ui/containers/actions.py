@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.facts import Container, Doing
+from desktop.ui.feed.container import Container, Doing
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.menus import Act

@@ -24,15 +24,18 @@ from desktop.ui.containers.logs_tab import LogsTab
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.same_command import same_command
 from desktop.ui.containers.terminal_tab import TerminalTab
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Link
-from desktop.ui.kit.cards import Card, CardTitle, Chip, CodeWell, ElidedLabel, FactsCard, Field, Label
+from desktop.ui.kit.cards import Card, CardTitle, FactsCard
 from desktop.ui.kit.command_text import in_lines, one_line
+from desktop.ui.kit.fields import CodeWell, Field
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.inspect import InspectTab
+from desktop.ui.kit.labels import ElidedLabel, Label
 from desktop.ui.kit.menus import Act, open_below
 from desktop.ui.kit.page import Desk, Page
+from desktop.ui.kit.signs import Chip
 from desktop.ui.kit.tabs import Tabs
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import ago, memory, tr

@@ -8,7 +8,7 @@ from enum import IntEnum
 from PySide6.QtCore import QObject, QSortFilterProxyModel, Qt
 
 from desktop.ui.containers.model import BY_AMOUNT, Column, ContainerModel, Group, Index, Row
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.kit.states import State
 from desktop.ui.kit.words import natural
 

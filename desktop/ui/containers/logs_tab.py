@@ -13,12 +13,14 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWi
 from desktop.ui.containers.log_lines import TAIL, LogLine, LogReader
 from desktop.ui.containers.log_pages import PAGE, Edge, Hits, LogOf
 from desktop.ui.containers.log_view import LogView
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Segments, Switch
-from desktop.ui.kit.cards import Card, Field, Label
+from desktop.ui.kit.cards import Card
+from desktop.ui.kit.fields import Field
 from desktop.ui.kit.glyphs import StateGlyph
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import ago, clock, counted, duration, memory, plain_error, sentence, tr

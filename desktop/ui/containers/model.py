@@ -15,7 +15,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from desktop.ui.feed.facts import Container, Doing, Usage
+from desktop.ui.feed.container import Container, Doing, Usage
 from desktop.ui.kit.states import WORST_FIRST, State
 from desktop.ui.kit.words import memory, percent, tr
 

@@ -12,9 +12,11 @@ from desktop.ui.containers.actions import ContainerActions, fits, verbs
 from desktop.ui.containers.filter import Segment, segment_of
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.table import ContainerTable
-from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase
+from desktop.ui.feed.container import Container
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import Banner, EmptyPage, RoundedView
+from desktop.ui.kit.cards import Banner, RoundedView
+from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.listing import ListPage
 from desktop.ui.kit.menus import Act, open_menu

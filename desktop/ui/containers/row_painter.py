@@ -14,12 +14,12 @@ from PySide6.QtCore import QLineF, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QFontMetrics, QLinearGradient, QPainter, QPen, QPixmap, QPolygonF
 
 from desktop.ui.containers.model import Column, Group, Row
-from desktop.ui.feed.facts import Doing
+from desktop.ui.feed.container import Doing
 from desktop.ui.kit.buttons import paint_check
-from desktop.ui.kit.cards import chip_width, paint_chip
 from desktop.ui.kit.elide import fit_image
 from desktop.ui.kit.glyphs import paint_state
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.signs import chip_width, paint_chip
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import memory, percent, tr

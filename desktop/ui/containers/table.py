@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QToolTi
 from desktop.ui.containers.filter import ContainerFilter
 from desktop.ui.containers.model import Column, ContainerModel, Group, Index, Row
 from desktop.ui.containers.row_painter import ROW_HEIGHT, Look, Painted, Place, RowPainter, actions_of
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.kit.glyphs import FRAMES_PER_S, motion_allowed
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.selection import Selection

@@ -7,11 +7,11 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop.ui.containers.terminal import Shell, TerminalView
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import Label
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from PySide6.QtCore import QObject, Signal
 
 from desktop.client.engine import EngineClient
-from desktop.ui.feed.facts import Happening
+from desktop.ui.feed.happening import Happening
 
 T = TypeVar("T")
 

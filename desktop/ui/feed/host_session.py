@@ -11,7 +11,7 @@ from desktop.client.engine import ApiError, ConnectionFailed, ProtocolError
 from desktop.client.host import HostClient, HostState, StateStream
 from desktop.client.starting import CannotStart, ensure_host_agent, ensure_native, host_client
 from desktop.paths import HostPaths
-from desktop.ui.feed.facts import EngineFacts, EnginePhase
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.feed.workers import Workers
 from desktop.ui.kit.steps import BootStep
 from desktop.ui.kit.words import tr

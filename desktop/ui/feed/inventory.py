@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from desktop.ui.feed.facts import Container, Image
+from desktop.ui.feed.container import Container
+from desktop.ui.feed.image import Image
 
 
 class Inventory:

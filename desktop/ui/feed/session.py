@@ -20,7 +20,10 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 from desktop.client.api import JsonStream
 from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineClient, ProtocolError
 from desktop.ui.feed.collection import Collection
-from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase, Happening, Image
+from desktop.ui.feed.container import Container
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
+from desktop.ui.feed.happening import Happening
+from desktop.ui.feed.image import Image
 from desktop.ui.feed.inventory import Inventory
 from desktop.ui.feed.pulse import Pulse
 from desktop.ui.feed.refresher import Refresher

@@ -14,7 +14,7 @@ from typing import Any
 
 from desktop.client.api import JsonStream
 from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, ProtocolError
-from desktop.ui.feed.facts import Usage
+from desktop.ui.feed.container import Usage
 from desktop.ui.kit.words import from_rfc3339
 
 PERIOD_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.images.model import NamedImage
 from desktop.ui.kit.dialogs import Question

@@ -9,8 +9,8 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
-from desktop.ui.feed.facts import ImageLayer
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.images.layer import ImageLayer
 from desktop.ui.images.layer_stack import LayerStack
 from desktop.ui.images.model import NamedImage
 from desktop.ui.kit.buttons import Button

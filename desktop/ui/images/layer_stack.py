@@ -9,7 +9,7 @@ from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from PySide6.QtWidgets import QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from desktop.ui.feed.facts import ImageLayer
+from desktop.ui.images.layer import ImageLayer
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import disk, tr
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject
 
-from desktop.ui.feed.facts import Image
+from desktop.ui.feed.image import Image
 from desktop.ui.kit.elide import fit_image
 from desktop.ui.kit.table import Cell, Column, Rows, Segment
 from desktop.ui.kit.words import ago, disk, natural, short_id, tr

@@ -15,7 +15,7 @@ from desktop.ui.images.detail import ImageDetail
 from desktop.ui.images.model import ImageModel, NamedImage, columns, segments
 from desktop.ui.images.pulls import Pulls
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import EmptyPage
+from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.menus import Act, open_below
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.table_page import TablePage

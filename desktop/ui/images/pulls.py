@@ -11,8 +11,9 @@ from desktop.client.engine import PullProgress, PullStream
 from desktop.client.reference import InvalidReference, parse
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import CodeWell, Label
 from desktop.ui.kit.dialogs import Dialog, OneField
+from desktop.ui.kit.fields import CodeWell
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Task

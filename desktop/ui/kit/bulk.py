@@ -9,8 +9,8 @@ from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import Label
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.menus import Act
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import counted, tr

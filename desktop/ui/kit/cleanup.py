@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import CheckBox
-from desktop.ui.kit.cards import Label
 from desktop.ui.kit.dialogs import Dialog
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.words import disk, tr
 

@@ -9,7 +9,8 @@ from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import Card, ElidedLabel, Label
+from desktop.ui.kit.cards import Card
+from desktop.ui.kit.labels import ElidedLabel, Label
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.tabs import Tabs
 from desktop.ui.kit.theme import Theme

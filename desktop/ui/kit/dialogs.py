@@ -9,9 +9,10 @@ from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QApplication, QDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import Button, CheckBox, Kind
-from desktop.ui.kit.cards import Field, Label
+from desktop.ui.kit.fields import Field
 from desktop.ui.kit.focus import give_back
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import sentence, tr
 

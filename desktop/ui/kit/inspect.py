@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import Field
+from desktop.ui.kit.fields import Field
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr

@@ -9,8 +9,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import Link
-from desktop.ui.kit.cards import Label
 from desktop.ui.kit.glyphs import StateGlyph
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 

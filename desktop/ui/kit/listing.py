@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QLineEdit, QStacke
 
 from desktop.ui.kit.bulk import BulkBar
 from desktop.ui.kit.buttons import Button, Segments
-from desktop.ui.kit.cards import EmptyPage, Field
+from desktop.ui.kit.empty import EmptyPage
+from desktop.ui.kit.fields import Field
 from desktop.ui.kit.menus import Act
 from desktop.ui.kit.page import Desk, Page
 from desktop.ui.kit.page_head import PageHead

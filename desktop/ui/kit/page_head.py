@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QHBoxLayout
 
-from desktop.ui.kit.cards import Label
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.theme import Theme
 
 

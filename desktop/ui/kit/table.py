@@ -35,10 +35,10 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
 from desktop.ui.kit.buttons import KEYBOARD_REASONS, paint_check
-from desktop.ui.kit.cards import chip_width, paint_chip
 from desktop.ui.kit.glyphs import paint_state
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.selection import Selection
+from desktop.ui.kit.signs import chip_width, paint_chip
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import natural, tr

@@ -11,8 +11,8 @@ from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QPainter, Q
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import IconLabel, Label
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import IconLabel, Label
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtWidgets import QWidget
 
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import CheckBox
-from desktop.ui.kit.cards import Field, Label
 from desktop.ui.kit.cleanup import Choice, CleanUp
 from desktop.ui.kit.dialogs import Dialog, Question
+from desktop.ui.kit.fields import Field
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.words import ago, counted, sentence, shortened, tr

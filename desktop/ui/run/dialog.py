@@ -17,10 +17,11 @@ from PySide6.QtWidgets import (
 )
 
 from desktop.ui.kit.buttons import Button, CheckBox, Link
-from desktop.ui.kit.cards import CodeWell, Field, IconLabel, Label
 from desktop.ui.kit.completer import Completer
 from desktop.ui.kit.dialogs import Dialog
+from desktop.ui.kit.fields import CodeWell, Field
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import IconLabel, Label
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish, is_secret

@@ -11,12 +11,14 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPlainTextEdit, QScrollA
 from desktop.client.run import StepState
 from desktop.ui.containers.log_lines import LogReader
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Link
-from desktop.ui.kit.cards import Card, CardTitle, CodeWell, ElidedLabel, FactsCard, Label
+from desktop.ui.kit.cards import Card, CardTitle, FactsCard
+from desktop.ui.kit.fields import CodeWell
 from desktop.ui.kit.glyphs import StateGlyph
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import ElidedLabel, Label
 from desktop.ui.kit.page import Desk, Page, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme

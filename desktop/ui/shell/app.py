@@ -16,7 +16,9 @@ from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.page import ContainersPage
 from desktop.ui.feed.collection import Collection
-from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase, Image
+from desktop.ui.feed.container import Container
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
+from desktop.ui.feed.image import Image
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Workers
 from desktop.ui.images.model import ImageModel

@@ -6,11 +6,12 @@ from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QKeySequence, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
-from desktop.ui.feed.facts import EngineFacts, EnginePhase
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.kit.buttons import Button, FocusByKeyboard
-from desktop.ui.kit.cards import Bar, IconLabel, KeyCap, Label
 from desktop.ui.kit.glyphs import StateGlyph
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import IconLabel, Label
+from desktop.ui.kit.signs import Bar, KeyCap
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import disk, duration, tr
 

@@ -12,7 +12,7 @@ from desktop.client.host import HostState
 from desktop.context import NATIVE, VM, Context
 from desktop.paths import HostPaths
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.facts import EngineFacts, EnginePhase
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.feed.host_session import HostSession, facts_of_host, start_native
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.dialogs import Question

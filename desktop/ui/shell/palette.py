@@ -30,10 +30,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.ui.kit.cards import ElidedLabel, IconLabel, KeyCap, Label
 from desktop.ui.kit.focus import give_back
 from desktop.ui.kit.glyphs import paint_state
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import ElidedLabel, IconLabel, Label
+from desktop.ui.kit.signs import KeyCap
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 from desktop.ui.shell.palette_search import Entry, Offer, find, preselected

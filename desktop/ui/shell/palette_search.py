@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from desktop.client.reference import InvalidReference, parse
-from desktop.ui.feed.facts import Container
+from desktop.ui.feed.container import Container
 from desktop.ui.kit.states import State
 from desktop.ui.kit.words import tr
 from desktop.ui.run.options import RunWish

@@ -29,11 +29,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from desktop.ui.feed.facts import EngineFacts, EnginePhase
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.kit.buttons import KEYBOARD_REASONS, FocusByKeyboard
-from desktop.ui.kit.cards import Label
 from desktop.ui.kit.glyphs import Mark, StateGlyph
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import memory, tr
 from desktop.ui.shell.pages import PageSpec

@@ -10,7 +10,8 @@ from PySide6.QtGui import QDesktopServices, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.facts import Container, EngineFacts, EnginePhase
+from desktop.ui.feed.container import Container
+from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.kit.glyphs import mark_icon, paint_state
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.states import WORST_FIRST, State

@@ -14,7 +14,9 @@ from desktop.diagnose.report import Finding, Grade
 from desktop.paths import HostPaths
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import Card, CodeWell, IconLabel, Label
+from desktop.ui.kit.cards import Card
+from desktop.ui.kit.fields import CodeWell
+from desktop.ui.kit.labels import IconLabel, Label
 from desktop.ui.kit.page import Desk, Page
 from desktop.ui.kit.page_head import PageHead
 from desktop.ui.kit.states import State

@@ -9,7 +9,8 @@ from typing import Any
 
 from desktop.client.engine import EngineClient
 from desktop.ui.feed.collection import Collection
-from desktop.ui.feed.facts import PROJECT_LABEL, Container, Happening
+from desktop.ui.feed.container import PROJECT_LABEL, Container
+from desktop.ui.feed.happening import Happening
 from desktop.ui.kit.elide import fit_start
 from desktop.ui.kit.table import Cell, Column, Segment
 from desktop.ui.kit.words import disk, from_rfc3339, tr

@@ -14,8 +14,9 @@ from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
-from desktop.ui.kit.cards import EmptyPage, FactsView
+from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
+from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.inspect import InspectTab
 from desktop.ui.kit.links import Linked, Links
 from desktop.ui.kit.listing import changes_of
