@@ -22,8 +22,8 @@ from desktop.ui.feed.container import Container, Doing, Port, Usage, ports_of_in
 from desktop.ui.feed.happening import Happening
 from desktop.ui.feed.image import Image
 from desktop.ui.images.model import ImageModel, segments
+from desktop.ui.kit.rows import RowFilter
 from desktop.ui.kit.states import State
-from desktop.ui.kit.table import RowFilter
 from desktop.ui.kit.words import natural
 from desktop.ui.run.run import LayerModel
 from desktop.ui.shell.pages import spec_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from desktop.ui.feed.container import Container, Port
 from desktop.ui.kit.elide import fit_start
+from desktop.ui.kit.rows import Cell, Column, Segment
 from desktop.ui.kit.states import WORST_FIRST, State
-from desktop.ui.kit.table import Cell, Column, Segment
 from desktop.ui.kit.words import natural, tr
 
 FOLDER_LABEL = "com.docker.compose.project.working_dir"

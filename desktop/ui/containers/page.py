@@ -23,8 +23,8 @@ from desktop.ui.kit.menus import Act, open_menu
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.steps import StepList
-from desktop.ui.kit.table import HEAD
 from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.tree import HEAD
 from desktop.ui.kit.words import clock, counted, memory, sentence, tr
 
 HELLO = "cove/hello"

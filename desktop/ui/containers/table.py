@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QModelIndex, QPoint, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QPoint, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
-    QContextMenuEvent,
-    QFocusEvent,
     QHelpEvent,
     QHideEvent,
-    QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
     QResizeEvent,
     QShowEvent,
 )
-from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QToolTip, QTreeView, QWidget
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QToolTip, QWidget
 
 from desktop.ui.containers.filter import ContainerFilter
 from desktop.ui.containers.model import Column, ContainerModel, Group, Index, Row
@@ -25,8 +22,8 @@ from desktop.ui.kit.glyphs import FRAMES_PER_S, motion_allowed
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.selection import Selection
 from desktop.ui.kit.states import State
-from desktop.ui.kit.table import TableHead
 from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.tree import TableHead, Tree
 from desktop.ui.kit.words import tr
 
 # Column widths in a table of 1024 pixels, and each column's share of additional width.
@@ -49,7 +46,7 @@ class _RowHeight(QStyledItemDelegate):
         return QSize(60, ROW_HEIGHT)
 
 
-class ContainerTable(QTreeView):
+class ContainerTable(Tree):
     """Rows of containers under their projects.
 
     Signals: `asked(key, container)` for start, stop, restart, logs, terminal, delete, open, inspect, why, resume;
@@ -62,34 +59,16 @@ class ContainerTable(QTreeView):
     port_asked = Signal(object, int, bool)
 
     def __init__(self, theme: Theme, icons: Icons, model: ContainerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme, self._icons = theme, icons
+        super().__init__(theme, tr("Containers"), parent)
         self._painter = RowPainter(theme, icons)
-        self._hover = QModelIndex()
-        self._by_keyboard = False
         self._turn = 0
-        self._waves: dict[int, Painted] = {}
         self.filter = ContainerFilter(model, self)
         self.selection = Selection(self.filter, self.filter.key_of, self)
-        self.setProperty("kind", "plain")
-        self.setModel(self.filter)
-        header = TableHead(theme, icons, self, right=lambda column: column == Column.SINCE, selection=self.selection)
-        self.setHeader(header)
+        head = TableHead(theme, icons, self, right=lambda column: column == Column.SINCE, selection=self.selection)
+        self.take(self.filter, head, self.selection)
         self.setItemDelegate(_RowHeight(self))
-        header.setSortIndicator(Column.NAME, Qt.SortOrder.AscendingOrder)
-        self.setSortingEnabled(True)
-        self.setUniformRowHeights(True)
-        self.setRootIsDecorated(False)
-        self.setIndentation(0)
         self.setItemsExpandable(True)
         self.setExpandsOnDoubleClick(False)
-        self.setVerticalScrollMode(QTreeView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSelectionMode(QTreeView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QTreeView.EditTrigger.NoEditTriggers)
-        self.setMouseTracking(True)
-        self.setAccessibleName(tr("Containers"))
-        self.setAllColumnsShowFocus(True)
         self._frames = QTimer(self)
         self._frames.setInterval(1000 // FRAMES_PER_S)
         self._frames.timeout.connect(self._on_frame)
@@ -98,9 +77,7 @@ class ContainerTable(QTreeView):
         self._clock.timeout.connect(self.viewport().update)
         self.filter.rowsInserted.connect(self._on_rows_inserted)
         self.filter.modelReset.connect(self.expandAll)
-        model.dataChanged.connect(self._on_changed)
-        self.selection.changed.connect(self._on_changed)
-        theme.changed.connect(self.viewport().update)
+        model.dataChanged.connect(self.repaint_all)
 
     # what the page asks ----------------------------------------------------------------------------------------------
 
@@ -165,9 +142,6 @@ class ContainerTable(QTreeView):
         return self._painter.painted(node, look, self._columns(), self.devicePixelRatioF())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self.viewport())
-        painter.fillRect(event.rect(), self._theme.colour("surface"))
-        painter.end()
         super().paintEvent(event)
         rows = [self.filter.node(self.indexAt(QPoint(4, y))) for y in range(1, self.viewport().height(), ROW_HEIGHT)]
         working = any(isinstance(n, Row) and n.container.state is State.WORKING for n in rows)
@@ -176,16 +150,9 @@ class ContainerTable(QTreeView):
         elif not working:
             self._frames.stop()
 
-    def drawBranches(self, painter: QPainter, rect: QRect, index: Index) -> None:
-        """Draw nothing: the picture of the row contains the caret."""
-
     def _on_frame(self) -> None:
         self._turn = self._turn % 14 + 1
         self.viewport().update()
-
-    def _on_changed(self) -> None:
-        self.viewport().update()
-        self.header().viewport().update()
 
     def _on_rows_inserted(self, parent: QModelIndex, first: int, last: int) -> None:
         if parent.isValid():
@@ -215,7 +182,7 @@ class ContainerTable(QTreeView):
         self._clock.stop()
         self._frames.stop()
 
-    # pointer ---------------------------------------------------------------------------------------------------------
+    # pointer and keys ------------------------------------------------------------------------------------------------
 
     def _place_at(self, pos: QPoint) -> tuple[Group | Row, QModelIndex, Place | None] | None:
         index = self.indexAt(pos).siblingAtColumn(0)
@@ -226,23 +193,12 @@ class ContainerTable(QTreeView):
         return node, index, next((place for place in self.places(index) if place.box.contains(at)), None)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        pos = event.position().toPoint()
-        self._set_hover(self.indexAt(pos).siblingAtColumn(0))
-        found = self._place_at(pos)
+        super().mouseMoveEvent(event)
+        found = self._place_at(event.position().toPoint())
         hot = (
             found is not None and found[2] is not None and found[2].what in ("port", "why", "name", "action", "expand")
         )
         self.viewport().setCursor(Qt.CursorShape.PointingHandCursor if hot else Qt.CursorShape.ArrowCursor)
-        super().mouseMoveEvent(event)
-
-    def leaveEvent(self, event: QEvent) -> None:
-        self._set_hover(QModelIndex())
-        super().leaveEvent(event)
-
-    def _set_hover(self, index: QModelIndex) -> None:
-        if index != self._hover:
-            self._hover = index
-            self.viewport().update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self._by_keyboard = False
@@ -283,15 +239,10 @@ class ContainerTable(QTreeView):
         if found and isinstance(found[0], Row) and (found[2] is None or found[2].what == "name"):
             self.asked.emit("open", found[0].container)
 
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        if event.reason() == QContextMenuEvent.Reason.Keyboard:
-            index = self.currentIndex()
-            place = self.viewport().mapToGlobal(self.visualRect(index).center())
-        else:
-            index, place = self.indexAt(event.pos()), event.globalPos()
-        node = self.filter.node(index.siblingAtColumn(0))
+    def on_menu(self, index: QModelIndex, place: QPoint) -> None:
+        node = self.filter.node(index)
         if isinstance(node, Row):
-            self.setCurrentIndex(index.siblingAtColumn(0))
+            self.setCurrentIndex(index)
             self.menu_asked.emit(node.container, place)
 
     def viewportEvent(self, event: QEvent) -> bool:
@@ -303,36 +254,10 @@ class ContainerTable(QTreeView):
                 return True
         return super().viewportEvent(event)
 
-    # keys ------------------------------------------------------------------------------------------------------------
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        self._by_keyboard = event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
-        if self._by_keyboard and not self.currentIndex().isValid():
-            self.setCurrentIndex(self.filter.index(0, 0))
-        super().focusInEvent(event)
-        self.viewport().update()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self.viewport().update()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        self._by_keyboard = True
-        if event.key() == Qt.Key.Key_F10 and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            place = self.visualRect(self.currentIndex()).center()
-            where = self.viewport().mapToGlobal(place)
-            self.contextMenuEvent(QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, where))
-            return
-        node = self.current()
-        key, alt = event.key(), bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
-        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(node, Row):
-            self.asked.emit("inspect" if alt else "open", node.container)
-        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and isinstance(node, Group):
-            self.setExpanded(self.currentIndex(), not self.isExpanded(self.currentIndex()))
-        elif key == Qt.Key.Key_Space and node is not None:
-            self.selection.toggle(self.currentIndex().siblingAtColumn(0))
-        elif key == Qt.Key.Key_A and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self.selection.select_all()
-        else:
-            super().keyPressEvent(event)
-        self.viewport().update()
+    def on_enter(self, index: QModelIndex, modifiers: Qt.KeyboardModifier) -> None:
+        node = self.filter.node(index)
+        if isinstance(node, Row):
+            inspect = bool(modifiers & Qt.KeyboardModifier.AltModifier)
+            self.asked.emit("inspect" if inspect else "open", node.container)
+        elif isinstance(node, Group):
+            self.setExpanded(index, not self.isExpanded(index))

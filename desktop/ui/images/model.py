@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject
 
 from desktop.ui.feed.image import Image
 from desktop.ui.kit.elide import fit_image
-from desktop.ui.kit.table import Cell, Column, Rows, Segment
+from desktop.ui.kit.rows import Cell, Column, Rows, Segment
 from desktop.ui.kit.words import ago, disk, natural, short_id, tr
 
 

@@ -1,278 +1,38 @@
-"""A table of things whose columns are data: its rows, its filter, its head, and how a row is painted."""
+"""A table of things whose columns are data, and how a row is painted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
-    QEvent,
     QModelIndex,
-    QObject,
-    QPersistentModelIndex,
     QPoint,
     QPointF,
     QRect,
     QRectF,
     QSize,
-    QSortFilterProxyModel,
     Qt,
     Signal,
 )
 from PySide6.QtGui import (
-    QContextMenuEvent,
-    QFocusEvent,
-    QFontMetrics,
-    QKeyEvent,
     QMouseEvent,
     QPainter,
-    QPaintEvent,
     QPen,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QHeaderView, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
-from desktop.ui.kit.buttons import KEYBOARD_REASONS, paint_check
+from desktop.ui.kit.buttons import paint_check
 from desktop.ui.kit.glyphs import paint_state
 from desktop.ui.kit.icons import Icons
+from desktop.ui.kit.rows import Cell, Column, Index, RowFilter, Rows, T
 from desktop.ui.kit.selection import Selection
 from desktop.ui.kit.signs import chip_width, paint_chip
-from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.words import natural, tr
+from desktop.ui.kit.tree import CHECK_X, FIRST_X, INSET, MIDDLE, TableHead, Tree
 
-T = TypeVar("T")
-Index = QModelIndex | QPersistentModelIndex
-ItemRole = Qt.ItemDataRole.UserRole + 1
-HEAD = 35
 ROW = 40
-CHECK_X, FIRST_X = 11, 39
-INSET = 8  # from a column's edge to its text
-MIDDLE = Qt.AlignmentFlag.AlignVCenter
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """What one cell shows. `tail` follows the text and is never cut; `chip` is a neutral chip behind it."""
-
-    text: str
-    tail: str = ""
-    chip: str = ""
-    icon: str = ""
-    state: State | None = None
-    role: str = "small"
-    tone: str = "text2"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column(Generic[T]):
-    """One column. `width` 0 takes what the others leave, by `share`. `order` is the sort key, by default the text."""
-
-    title: str
-    cell: Callable[[T], Cell]
-    order: Callable[[T], Any] | None = None
-    width: int = 0
-    share: int = 1
-    right: bool = False
-    descends: bool = False  # the first click on its head puts the largest on top
-    fit: Callable[[str, int, QFontMetrics], str] | None = None  # shortens the text; by default its middle goes
-    tip: Callable[[T], str] | None = None
-
-    def key(self, item: T) -> Any:
-        cell = self.cell(item)
-        return natural(cell.text + cell.tail) if self.order is None else self.order(item)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment(Generic[T]):
-    """One choice of the filter."""
-
-    title: str
-    accepts: Callable[[T], bool]
-
-
-class Rows(QAbstractTableModel, Generic[T]):
-    """Things by key, in the order they came; `load` takes all of them and changes what differs."""
-
-    def __init__(
-        self,
-        columns: Sequence[Column[T]],
-        key: Callable[[T], str],
-        haystack: Callable[[T], str],
-        parent: QObject | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self.columns, self.key = tuple(columns), key
-        self._haystack_of = haystack
-        self._items: list[T] = []
-        self._haystacks: list[str] = []
-
-    def load(self, items: Iterable[T]) -> None:
-        fresh = {self.key(item): item for item in items}
-        for number in range(len(self._items) - 1, -1, -1):
-            if self.key(self._items[number]) not in fresh:
-                self.beginRemoveRows(QModelIndex(), number, number)
-                del self._items[number], self._haystacks[number]
-                self.endRemoveRows()
-        places = {self.key(item): number for number, item in enumerate(self._items)}
-        for key, number in places.items():
-            if self._items[number] != fresh[key]:
-                self._items[number] = fresh[key]
-                self._haystacks[number] = self._haystack_of(fresh[key]).lower()
-                self.dataChanged.emit(self.index(number, 0), self.index(number, len(self.columns) - 1))
-        added = [item for key, item in fresh.items() if key not in places]
-        if added:
-            self.beginInsertRows(QModelIndex(), len(self._items), len(self._items) + len(added) - 1)
-            self._items += added
-            self._haystacks += [self._haystack_of(item).lower() for item in added]
-            self.endInsertRows()
-
-    def items(self) -> list[T]:
-        return list(self._items)
-
-    def item(self, row: int) -> T | None:
-        return self._items[row] if 0 <= row < len(self._items) else None
-
-    def haystack(self, row: int) -> str:
-        return self._haystacks[row]
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._items)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self.columns)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> str | Qt.SortOrder | None:
-        if section >= len(self.columns) or orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.InitialSortOrderRole and self.columns[section].descends:
-            return Qt.SortOrder.DescendingOrder
-        return self.columns[section].title if role == Qt.ItemDataRole.DisplayRole else None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        item = self.item(index.row()) if index.isValid() else None
-        if item is None:
-            return None
-        column = self.columns[index.column()]
-        if role == ItemRole:
-            return item
-        if role == Qt.ItemDataRole.DisplayRole:
-            cell = column.cell(item)
-            return cell.text + cell.tail
-        if role == Qt.ItemDataRole.ToolTipRole and column.tip is not None:
-            return column.tip(item)
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            cells = [each.cell(item) for each in self.columns]
-            words = [word for c in cells for word in (c.text + c.tail, c.chip)]
-            return ", ".join(word for word in words if word)
-        return None
-
-
-class RowFilter(QSortFilterProxyModel, Generic[T]):
-    """The rows that match text and segment, sorted by a column; names sort as people count: svc-2 before svc-10."""
-
-    def __init__(self, rows: Rows[T], segments: Sequence[Segment[T]], parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._source, self.segments = rows, tuple(segments)
-        self._text, self._segment = "", 0
-        self.setSourceModel(rows)
-        self.sort(0)
-
-    def choose(self, text: str, segment: int) -> None:
-        self.beginFilterChange()
-        self._text, self._segment = text.strip().lower(), segment
-        self.endFilterChange(QSortFilterProxyModel.Direction.Rows)
-
-    def filterAcceptsRow(self, source_row: int, _parent: Index) -> bool:
-        item = self._source.item(source_row)
-        if item is None or not self.segments[self._segment].accepts(item):
-            return False
-        return self._text in self._source.haystack(source_row)
-
-    def lessThan(self, left: Index, right: Index) -> bool:
-        one, other = self._source.item(left.row()), self._source.item(right.row())
-        if one is None or other is None:
-            return False
-        column = self._source.columns[left.column()]
-        return bool(column.key(one) < column.key(other))
-
-    def item(self, index: Index) -> T | None:
-        source = self.mapToSource(index)
-        return self._source.item(source.row()) if source.isValid() else None
-
-    def key_of(self, index: Index) -> str:
-        item = self.item(index)
-        return "" if item is None else self._source.key(item)
-
-    def items(self) -> list[T]:
-        """The matching rows, in order."""
-        found = (self.item(self.index(number, 0)) for number in range(self.rowCount()))
-        return [item for item in found if item is not None]
-
-
-class TableHead(QHeaderView):
-    """Column heads aligned with the cells, with sort caret and, given a selection, the check box for all rows."""
-
-    def __init__(
-        self,
-        theme: Theme,
-        icons: Icons,
-        table: QTreeView,
-        *,
-        right: Callable[[int], bool],
-        selection: Selection | None = None,
-    ) -> None:
-        super().__init__(Qt.Orientation.Horizontal, table)
-        self._theme, self._icons, self._right, self._selection = theme, icons, right, selection
-        self.setSectionsClickable(True)
-        self.setSectionsMovable(False)
-        self.setSortIndicatorShown(True)
-        self.setHighlightSections(False)
-        self.setStretchLastSection(False)
-        self.setMinimumSectionSize(48)
-        self.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.setAccessibleName(tr("Columns"))
-        theme.changed.connect(self.viewport().update)
-
-    def sizeHint(self) -> QSize:
-        return QSize(super().sizeHint().width(), HEAD)
-
-    def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
-        theme = self._theme
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.fillRect(rect, theme.colour("surface"))
-        left = INSET if section else 15
-        if section == 0 and self._selection is not None:
-            left = FIRST_X
-            box = QRect(rect.x() + CHECK_X, (rect.height() - 16) // 2, 16, 16)
-            paint_check(painter, theme, box, self._selection.of_all)
-        sorted_by = self.sortIndicatorSection() == section
-        painter.setFont(theme.font("smallname"))
-        painter.setPen(theme.colour("text" if sorted_by else "text2"))
-        text = str(self.model().headerData(section, Qt.Orientation.Horizontal))
-        right = self._right(section)
-        box = rect.adjusted(0, 0, -15 if section == self.count() - 1 else -INSET, 0) if right else rect
-        box = box if right else box.adjusted(left, 0, -INSET, 0)
-        painter.drawText(box, MIDDLE | Qt.AlignmentFlag.AlignRight if right else MIDDLE, text)
-        if sorted_by:
-            width = painter.fontMetrics().horizontalAdvance(text)
-            x = box.right() - width - 17 if right else box.x() + width + 5
-            up = self.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder
-            self._icons.paint(painter, "caret-up" if up else "caret-down", "text2", QRect(x, 0, 12, rect.height()), 12)
-        painter.setPen(theme.pen("line"))
-        painter.drawLine(rect.left(), rect.bottom(), rect.right() + 1, rect.bottom())
-        painter.restore()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if self._selection is not None and event.position().x() < FIRST_X - 4:
-            self._selection.toggle_all()
-            return
-        super().mousePressEvent(event)
 
 
 class _Delegate(QStyledItemDelegate, Generic[T]):
@@ -336,7 +96,7 @@ class _Delegate(QStyledItemDelegate, Generic[T]):
             )
 
 
-class Table(QTreeView, Generic[T]):
+class Table(Tree, Generic[T]):
     """The table itself. With `checks` several rows can be selected by their boxes, Space and Ctrl+A.
 
     Signals: opened(item) by double click or Enter; current_changed(item); menu_asked(place on the screen) for
@@ -358,32 +118,14 @@ class Table(QTreeView, Generic[T]):
         checks: bool = True,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._theme, self._icons, self.rows, self.columns = theme, icons, rows, tuple(columns)
+        super().__init__(theme, name, parent)
+        self._icons, self.rows, self.columns = icons, rows, tuple(columns)
         self.selection = Selection(rows, rows.key_of, self) if checks else None
-        self._hover = QModelIndex()
-        self._by_keyboard = False
-        self.setProperty("kind", "plain")
-        self.setModel(rows)
-        self.setHeader(TableHead(theme, icons, self, right=lambda n: columns[n].right, selection=self.selection))
-        self.header().setSortIndicator(0, Qt.SortOrder.AscendingOrder)
-        self.setSortingEnabled(True)
+        head = TableHead(theme, icons, self, right=lambda n: columns[n].right, selection=self.selection)
+        self.take(rows, head, self.selection)
         self.setItemDelegate(_Delegate(theme, icons, self))
-        self.setUniformRowHeights(True)
-        self.setRootIsDecorated(False)
-        self.setIndentation(0)
-        self.setVerticalScrollMode(QTreeView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSelectionMode(QTreeView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QTreeView.EditTrigger.NoEditTriggers)
-        self.setMouseTracking(True)
-        self.setAllColumnsShowFocus(True)
-        self.setAccessibleName(name)
         self.selectionModel().currentChanged.connect(lambda index, _: self.current_changed.emit(rows.item(index)))
         self.doubleClicked.connect(lambda index: self.opened.emit(rows.item(index)))
-        theme.changed.connect(self.viewport().update)
-        if self.selection is not None:
-            self.selection.changed.connect(self._on_selection)
 
     # what the page asks ----------------------------------------------------------------------------------------------
 
@@ -413,17 +155,7 @@ class Table(QTreeView, Generic[T]):
                 return True
         return False
 
-    def _on_selection(self) -> None:
-        self.viewport().update()
-        self.header().viewport().update()
-
     # painting --------------------------------------------------------------------------------------------------------
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self.viewport())
-        painter.fillRect(event.rect(), self._theme.colour("surface"))
-        painter.end()
-        super().paintEvent(event)
 
     def drawRow(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         theme, rect = self._theme, QRect(0, option.rect.y(), self.viewport().width(), option.rect.height())
@@ -462,9 +194,6 @@ class Table(QTreeView, Generic[T]):
         item = self.rows.item(index)
         return "" if item is None else self.columns[0].cell(item).icon
 
-    def drawBranches(self, painter: QPainter, rect: QRect, index: Index) -> None:
-        """Draw nothing: the rows have no children."""
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._spread()
@@ -483,19 +212,6 @@ class Table(QTreeView, Generic[T]):
 
     # pointer and keys ------------------------------------------------------------------------------------------------
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        self._set_hover(self.indexAt(event.position().toPoint()).siblingAtColumn(0))
-        super().mouseMoveEvent(event)
-
-    def leaveEvent(self, event: QEvent) -> None:
-        self._set_hover(QModelIndex())
-        super().leaveEvent(event)
-
-    def _set_hover(self, index: QModelIndex) -> None:
-        if index != self._hover:
-            self._hover = index
-            self.viewport().update()
-
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self._by_keyboard = False
         index = self.indexAt(event.position().toPoint()).siblingAtColumn(0)
@@ -506,40 +222,12 @@ class Table(QTreeView, Generic[T]):
             return
         super().mousePressEvent(event)
 
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+    def on_menu(self, index: QModelIndex, place: QPoint) -> None:
         """On a selected row: the menu of the selection. Elsewhere: clear the selection; that row's menu."""
-        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
-        index = (self.currentIndex() if by_key else self.indexAt(event.pos())).siblingAtColumn(0)
-        if not index.isValid():
-            return
         if self.selection is not None and self.rows.key_of(index) not in self.selection:
             self.selection.clear()
         self.setCurrentIndex(index)
-        place = self.visualRect(index).center() if by_key else event.pos()
-        self.menu_asked.emit(self.viewport().mapToGlobal(place))
+        self.menu_asked.emit(place)
 
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        self._by_keyboard = event.reason() in KEYBOARD_REASONS
-        if self._by_keyboard and not self.currentIndex().isValid():
-            self.setCurrentIndex(self.rows.index(0, 0))
-        super().focusInEvent(event)
-        self.viewport().update()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        self._by_keyboard = True
-        if event.key() == Qt.Key.Key_F10 and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            place = self.visualRect(self.currentIndex()).center()
-            where = self.viewport().mapToGlobal(place)
-            self.contextMenuEvent(QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, where))
-            return
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        item = self.current()
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and item is not None:
-            self.opened.emit(item)
-        elif event.key() == Qt.Key.Key_Space and self.selection is not None and item is not None:
-            self.selection.toggle(self.currentIndex().siblingAtColumn(0))
-        elif event.key() == Qt.Key.Key_A and control and self.selection is not None:
-            self.selection.select_all()
-        else:
-            super().keyPressEvent(event)
-        self.viewport().update()
+    def on_enter(self, index: QModelIndex, modifiers: Qt.KeyboardModifier) -> None:
+        self.opened.emit(self.rows.item(index))

@@ -13,7 +13,8 @@ from desktop.ui.kit.cards import RoundedView
 from desktop.ui.kit.listing import ListPage
 from desktop.ui.kit.menus import Act, open_menu
 from desktop.ui.kit.page import Desk
-from desktop.ui.kit.table import Column, RowFilter, Rows, Segment, Table
+from desktop.ui.kit.rows import Column, RowFilter, Rows, Segment
+from desktop.ui.kit.table import Table
 
 T = TypeVar("T")
 SPLIT = (456, 556)  # widths of list and detail in a window of 1280

@@ -13,7 +13,7 @@ from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.container import PROJECT_LABEL, Attachment, Container
 from desktop.ui.feed.happening import Happening
 from desktop.ui.kit.elide import fit_start
-from desktop.ui.kit.table import Cell, Column, Segment
+from desktop.ui.kit.rows import Cell, Column, Segment
 from desktop.ui.kit.words import from_rfc3339, natural, tr
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
