@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -272,6 +273,34 @@ def test_a_relay_that_was_killed_is_replaced(controller: NetworkController, worl
         with server(later, world, 80) as other:
             reach(other, client(V6), ("::1", later.ports[0].host_port))
         assert len(relays()) == 1
+
+
+@pytest.mark.logs("relay.not_started")
+def test_ports_are_published_while_the_relay_can_t_start(
+    controller: NetworkController, world: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, published = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def pause(_: float) -> None:
+        monkeypatch.undo()
+        paused.set()
+        in_time.append(published.wait(HANG_S))
+
+    monkeypatch.setattr("vmagent.networks.relaying.time.sleep", pause)
+    monkeypatch.setattr(sys, "executable", "/no/such/program")
+    sandbox = attach(controller, "a", any_port(80, "::1"))
+    with server(sandbox, world, 80) as listener, client(V6) as waiting:
+        waiting.settimeout(HANG_S)
+        waiting.connect(("::1", sandbox.ports[0].host_port))
+        assert paused.wait(HANG_S)
+        attach(controller, "b", any_port(80, "::1"))
+        published.set()
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.sendall(b"x")
+            assert waiting.recv(1) == b"x"
+    assert in_time == [True]
 
 
 def refused(port: PublishedPort) -> bool:

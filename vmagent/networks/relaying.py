@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -106,25 +106,27 @@ class PortRelay:
             ready = {fd for fd, _ in self._poll.poll()}
             if self._waker in ready:
                 return
-            with self._lock:
-                try:
+            try:
+                with self._lock:
                     if self._control is None:
                         self._start()
                     elif self._control.fileno() in ready:
                         log.error("relay.ended")
                         self._let_go(_END_LIMIT_S)
-                except OSError as e:  # no memory, no descriptors
-                    log.error("relay.not_started", error=str(e))
-                    time.sleep(_PAUSE_S)
+            except OSError as e:  # no memory, no descriptors
+                log.error("relay.not_started", error=str(e))
+                time.sleep(_PAUSE_S)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, ExitStack() as undo:
+            undo.enter_context(ours)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "vmagent.networks.relay", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
             )
+            undo.pop_all()
         ours.settimeout(_REQUEST_LIMIT_S)
         self._control = ours
         self._poll.register(ours, 0)  # its end is always reported
