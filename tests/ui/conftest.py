@@ -22,7 +22,7 @@ from desktop.ui.kit.theme import Theme
 from desktop.ui.shell.app import Cove
 from desktop.ui.shell.application import Application
 from tests.support.engine import NativeEngine
-from tests.ui.pages import Window
+from tests.ui.window import Window
 
 OpenWindow = Callable[[NativeEngine], Window]
 

@@ -9,8 +9,9 @@ from PySide6.QtCore import Qt
 
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
+from tests.ui.containers import ContainersPage
 from tests.ui.hands import CONTROL
-from tests.ui.pages import ContainersPage, Window
+from tests.ui.window import Window
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 

@@ -1,0 +1,284 @@
+"""The page objects of the Containers page and of one container."""
+
+from __future__ import annotations
+
+import shlex
+
+from PySide6.QtCore import QModelIndex, QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication
+from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from desktop.ui.containers.detail import DetailPage as DetailView
+from desktop.ui.containers.log_view import LINE
+from desktop.ui.containers.model import Row
+from desktop.ui.containers.page import ContainersPage as ContainersView
+from desktop.ui.shell.app import Cove
+from tests.ui.finding import button, indexes
+from tests.ui.hands import LIMIT_MS, NONE, RIGHT, Hands
+from tests.ui.made import made
+
+
+class ContainersPage:
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
+        self._page = made(cove, ContainersView)
+        self._table = self._page.tree
+
+    def rows(self) -> dict[str, str]:
+        """The visible names, projects too, each with the state that its row shows."""
+        said = {}
+        for index in indexes(self._table.filter):
+            node = self._table.filter.node(index)
+            assert node is not None
+            said[str(index.data())] = node.container.note or "running" if isinstance(node, Row) else node.words
+        return said
+
+    def wait_until_says(self, name: str, words: str) -> None:
+        self._qtbot.waitUntil(lambda: words in self.rows().get(name, ""), timeout=LIMIT_MS)
+
+    def wait_until_gone(self, name: str) -> None:
+        self._qtbot.waitUntil(lambda: name not in self.rows(), timeout=LIMIT_MS)
+
+    def wait_until_measured(self, name: str) -> None:
+        def look() -> bool:
+            row = next((r for r in self._cove.model.rows() if r.container.name == name), None)
+            return row is not None and row.latest is not None
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def wait_until_uses(self, name: str, at_least: int) -> None:
+        """Wait until the window knows that the container uses that many bytes of memory."""
+
+        def look() -> bool:
+            row = next((r for r in self._cove.model.rows() if r.container.name == name), None)
+            return row is not None and row.latest is not None and row.latest.memory_bytes >= at_least
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def sort_by(self, title: str) -> None:
+        """Click a column's head."""
+        header, model = self._table.header(), self._table.filter
+        titles = [model.headerData(n, Qt.Orientation.Horizontal) for n in range(header.count())]
+        x = header.sectionPosition(titles.index(title)) + 20
+        self._hands.click(header.viewport(), QPoint(x, header.height() // 2))
+
+    def top_names(self) -> list[str]:
+        """The rows of the first level, in order."""
+        model = self._table.filter
+        return [str(model.index(n, 0).data()) for n in range(model.rowCount())]
+
+    def filter(self, text: str) -> None:
+        """Type into the page's filter."""
+        self._hands.fill(self._page.search, text)
+
+    def choose_segment(self, name: str) -> None:
+        self._hands.click(button(self._page.segments, name))
+
+    def _index(self, name: str) -> QModelIndex:
+        """The index of a row, scrolled into view."""
+        self._qtbot.waitUntil(self._table.isVisible, timeout=LIMIT_MS)
+        index = next((i for i in indexes(self._table.filter) if i.data() == name), None)
+        assert index is not None, f"{name} is not among the rows {list(self.rows())}"
+        self._table.scrollTo(index)
+        return index
+
+    def click(self, name: str, what: str, value: str = "", modifiers: Qt.KeyboardModifier = NONE) -> None:
+        """Click a part of the row `name`: check, name, port, why, expand or action (`value` names which)."""
+        index = self._index(name)
+        rect = self._table.visualRect(index)
+        viewport = self._table.viewport()
+        self._hands.move(viewport, rect.center())  # the actions appear while the row is hovered
+        places = self._table.places(index)
+        place = next((p for p in places if p.what == what and value in ("", p.value)), None)
+        assert place is not None, f"the row has no {what} {value}, but {[(p.what, p.value) for p in places]}"
+        at = QPoint(place.box.center().x(), rect.y() + place.box.center().y())
+        self._hands.click(viewport, at, modifiers=modifiers)
+
+    def check(self, *names: str) -> None:
+        """Click the boxes of these rows."""
+        for name in names:
+            self.click(name, "check")
+
+    def check_all(self) -> None:
+        """Click the check box in the table's head."""
+        self._hands.click(self._table.header().viewport(), QPoint(19, self._table.header().height() // 2))
+
+    def menu_on(self, name: str) -> list[str]:
+        """Right-click the row; returns what its menu offers."""
+        index = self._index(name)
+        at = self._table.visualRect(index).center()
+        viewport = self._table.viewport()
+        self._hands.click(viewport, at, RIGHT)
+        _send_context_menu(viewport, at)
+        return [entry.text() for entry in self._hands.open_menu().actions() if not entry.isSeparator()]
+
+    def choose(self, text: str) -> None:
+        """Click an entry of the open menu."""
+        self._hands.choose(self._hands.open_menu(), text)
+
+    def press_on(self, name: str, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        """Click the row in the image column, which has no action, then press `key`."""
+        index = self._index(name)
+        rect = self._table.visualRect(index)
+        x = self._table.header().sectionPosition(1) + 20
+        self._hands.click(self._table.viewport(), QPoint(x, rect.center().y()))
+        self._qtbot.waitUntil(self._table.hasFocus, timeout=LIMIT_MS)
+        self.press(key, modifiers)
+
+    def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self._hands.key(self._cove.window, key, modifiers)
+
+    def press_in_bar(self, text: str) -> None:
+        """Click a button of the bar for selected rows."""
+        assert self._page.bulk is not None
+        self._hands.click(button(self._page.bulk, text))
+
+    @property
+    def bulk_text(self) -> str:
+        bulk = self._page.bulk
+        return bulk.count.text() if bulk is not None and bulk.isVisible() else ""
+
+    @property
+    def has_focus(self) -> bool:
+        return self._table.hasFocus()
+
+    def is_in_sight(self, name: str) -> bool:
+        index = next(i for i in indexes(self._table.filter) if i.data() == name)
+        return self._table.visualRect(index).intersects(self._table.viewport().rect())
+
+    def bar_offers(self) -> set[str]:
+        """The enabled actions of the bar for selected rows."""
+        assert self._page.bulk is not None
+        buttons = [b for b in self._page.bulk.findChildren(QAbstractButton) if b.isVisible() and b.text()]
+        return {b.accessibleName() for b in buttons if b.isEnabled()}
+
+    @property
+    def filter_text(self) -> str:
+        return self._page.search.text()
+
+    def count_of(self, segment: str) -> int:
+        """The count beside a segment's name."""
+        shown = button(self._page.segments, segment)
+        return int(getattr(shown, "count", None) or 0)
+
+    @property
+    def segment(self) -> str:
+        """The chosen segment."""
+        chosen = [b for b in self._page.segments.findChildren(QAbstractButton) if b.isChecked()]
+        return chosen[0].text()
+
+    @property
+    def accessible_texts(self) -> list[str]:
+        return [str(i.data(Qt.ItemDataRole.AccessibleTextRole)) for i in indexes(self._table.filter)]
+
+
+def _send_context_menu(viewport: QWidget, at: QPoint) -> None:
+    """Send the context menu event, which Linux platforms send at the press; the offscreen platform does not."""
+    if QApplication.activePopupWidget() is None:
+        event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, viewport.mapToGlobal(at))
+        QApplication.sendEvent(viewport, event)
+
+
+class ContainerPage:
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
+        self._page = made(cove, DetailView)
+
+    @property
+    def name(self) -> str:
+        """The name in the head."""
+        return self._page.name.text()
+
+    def choose_tab(self, name: str) -> None:
+        self._hands.choose_tab(self._page.tabs, name)
+
+    def click_port(self, port: int) -> None:
+        self._hands.click(button(self._page, str(port)))
+
+    @property
+    def foot(self) -> str:
+        """The line below the log."""
+        logs = self._page.logs
+        return " ".join(label.text() for label in (logs._lines, logs._from, logs._state))
+
+    def press_in_log(self, key: Qt.Key) -> None:
+        view = self._page.logs.view
+        self._hands.click(view.viewport(), QPoint(200, view.viewport().height() - 12))
+        self._hands.key(self._cove.window, key)
+
+    def type_in_search(self, text: str) -> None:
+        self._hands.fill(self._page.logs.search, text)
+
+    def wait_until_counted(self, text: str) -> None:
+        """Wait until the search field's counter says that."""
+        self._qtbot.waitUntil(lambda: self._page.logs._count.text() == text, timeout=LIMIT_MS)
+
+    def press_button(self, name: str) -> None:
+        """Click a button of the log."""
+        self._hands.click(button(self._page.logs, name))
+
+    def is_in_sight(self, text: str) -> bool:
+        """Whether that line of the log is visible now."""
+        view = self._page.logs.view
+        row, top = self.log().index(text), view.verticalScrollBar().value() // LINE
+        return top <= row <= top + view.viewport().height() // LINE
+
+    def export(self) -> None:
+        """Press Export… of the log."""
+        self._hands.click(button(self._page.logs, "Export"))
+
+    def log(self) -> list[str]:
+        return self._page.logs.view.shown_texts()
+
+    def wait_until_logged(self, text: str) -> None:
+        self._qtbot.waitUntil(lambda: any(text in line for line in self.log()), timeout=LIMIT_MS)
+
+    def find_in_log(self, text: str) -> tuple[int, int]:
+        """Search for a text; returns the counter of hits once the whole text is typed."""
+        found: list[tuple[int, int]] = []
+        self._page.logs.view.found.connect(lambda at, of: found.append((at, of)))
+        self._hands.fill(self._page.logs.search, text)
+        self._qtbot.waitUntil(lambda: bool(found), timeout=LIMIT_MS)
+        return found[-1]
+
+    def choose_stream(self, name: str) -> None:
+        self._hands.click(button(self._page.logs.streams, name))
+
+    @property
+    def why(self) -> str:
+        card = self._page.logs.why
+        return card.title.text() if card.isVisible() else ""
+
+    @property
+    def explanation(self) -> str:
+        """The sentence under the title of the card."""
+        card = self._page.logs.why
+        return card.sentence.text() if card.isVisible() else ""
+
+    def type(self, text: str) -> None:
+        self._hands.click(self._page.terminal.view)
+        self._hands.type(text)
+        self._hands.key(self._cove.window, Qt.Key.Key_Return)
+
+    def wait_until_terminal_shows(self, text: str) -> None:
+        self._qtbot.waitUntil(lambda: text in self._page.terminal.view.text(), timeout=LIMIT_MS)
+
+    def terminal_size(self) -> tuple[int, int]:
+        return self._page.terminal.view.size_in_cells
+
+    def wait_until_inspected(self) -> str:
+        self._qtbot.waitUntil(lambda: bool(self._page.inspect.text.toPlainText()), timeout=LIMIT_MS)
+        return self._page.inspect.text.toPlainText()
+
+    def copied_command(self, begins: str) -> list[str]:
+        """Click Copy beside the command once it has the given beginning; returns the words as a shell splits them."""
+        well = self._page.overview.well
+        self._qtbot.waitUntil(lambda: begins in well.text(), timeout=LIMIT_MS)
+        QApplication.processEvents()  # lays out the cards above
+        self._page.overview.ensureWidgetVisible(well)
+        self._hands.click(button(well, "Copy"))
+        copied = QGuiApplication.clipboard().text()
+        shown = shlex.split(well.text().replace("\\\n", ""))
+        assert shown == shlex.split(copied), f"shown is {shown}, copied is {copied!r}"
+        return shown
