@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from desktop.client.engine import EngineClient
 from desktop.ui.compose.model import Project
-from desktop.ui.feed.container import PROJECT_LABEL
+from desktop.ui.feed.container import PROJECT_LABEL, volume_title
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Task
 from desktop.ui.kit.toasts import Message
-from desktop.ui.kit.words import counted, shortened, tr
-
-MOST_NAMED = 8
-ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+from desktop.ui.kit.words import counted, listed, shortened, tr
 
 
 class DeleteProject(Task):
@@ -60,10 +56,10 @@ def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project]) 
     running = sum(project.running for project in projects)
     facts = [
         counted(
-            len(containers), "Its container goes: {names}.", "Its containers go: {names}.", names=_named(containers)
+            len(containers), "Its container goes: {names}.", "Its containers go: {names}.", names=listed(containers)
         )
         if len(projects) == 1
-        else tr("Their containers go: {names}.", names=_named(containers))
+        else tr("Their containers go: {names}.", names=listed(containers))
     ]
     if running:
         facts.append(counted(running, "{n} runs and is stopped first.", "{n} run and are stopped first."))
@@ -74,7 +70,7 @@ def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project]) 
                 len(volumes),
                 "Volume {names} stays, unless the box is ticked.",
                 "Volumes {names} stay, unless the box is ticked.",
-                names=_named([name[:12] if ANONYMOUS.fullmatch(name) else name for name in volumes]),
+                names=listed([volume_title(name) for name in volumes]),
             )
         )
     one = projects[0].name
@@ -97,7 +93,3 @@ def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project]) 
         checkbox=counted(len(volumes), "Delete its volume too", "Delete {n} volumes too") if volumes else "",
         sure=sure,
     ).open()
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")

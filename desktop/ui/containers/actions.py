@@ -11,7 +11,7 @@ from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.menus import Act
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
-from desktop.ui.kit.words import counted, shortened, tr
+from desktop.ui.kit.words import counted, listed, shortened, tr
 
 DOING = {
     "start": Doing.STARTING,
@@ -82,8 +82,7 @@ class ContainerActions:
             verb = tr("Delete {name}", name=shortened(one.name))
         else:
             title = counted(len(containers), "Delete {n} container?", "Delete {n} containers?")
-            names = ", ".join(c.name for c in containers[:6]) + (" …" if len(containers) > 6 else "")
-            facts = [tr("{names}.", names=names)]
+            facts = [tr("{names}.", names=listed([c.name for c in containers]))]
             if running:
                 facts.append(
                     counted(

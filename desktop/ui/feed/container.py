@@ -16,6 +16,7 @@ LOOP_RESTARTS = 3  # so many restarts, with less than
 LOOP_QUIET_S = 10.0  # seconds of running since the last one, are a crash loop
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+ANONYMOUS = re.compile(r"[0-9a-f]{64}")  # the name of a volume that nobody named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,11 @@ def attachments(networks: Mapping[str, Any]) -> tuple[Attachment, ...]:
 def volumes_of(mounts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The names of the volumes among `Mounts`."""
     return tuple(str(m["Name"]) for m in mounts if m.get("Type") == "volume" and m.get("Name"))
+
+
+def volume_title(name: str) -> str:
+    """A volume's name; of one that nobody named, the first 12 characters."""
+    return name[:12] if ANONYMOUS.fullmatch(name) else name
 
 
 class Doing(StrEnum):

@@ -11,9 +11,7 @@ from desktop.ui.images.model import NamedImage
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
-from desktop.ui.kit.words import counted, disk, tr
-
-MOST_NAMED = 6
+from desktop.ui.kit.words import counted, disk, listed, tr
 
 
 class ImageActions:
@@ -49,7 +47,7 @@ class ImageActions:
                         len(running),
                         "{names} runs from it. An image cannot be deleted while a container runs from it.",
                         "{names} run from it. An image cannot be deleted while a container runs from it.",
-                        names=", ".join(c.name for c in running[:MOST_NAMED]),
+                        names=listed([c.name for c in running]),
                     )
                 ],
                 verb=tr("Show {name}", name=first.name),
@@ -81,8 +79,7 @@ class ImageActions:
 
     def _ask_several(self, rows: Sequence[NamedImage]) -> None:
         desk = self._desk
-        names = ", ".join(row.tag or "".join(row.title) for row in rows[:MOST_NAMED])
-        facts = [f"{names}{' …' if len(rows) > MOST_NAMED else ''}."]
+        facts = [f"{listed([row.tag or ''.join(row.title) for row in rows])}."]
         used = [row for row in rows if row.in_use]
         if used:
             facts.append(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from PySide6.QtCore import QCoreApplication
 
+MOST_NAMED = 8  # things in one sentence
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 
@@ -168,6 +170,11 @@ def plain_error(text: str) -> str:
 def short_id(full: str) -> str:
     """Twelve characters of an id or digest, without the algorithm prefix."""
     return full.removeprefix("sha256:")[:12]
+
+
+def listed(names: Sequence[str]) -> str:
+    """`names` in one line; of more than `MOST_NAMED` the first ones, and …."""
+    return ", ".join(names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
 
 
 def shortened(name: str, most: int = 28) -> str:

@@ -15,10 +15,8 @@ from desktop.ui.kit.fields import Field
 from desktop.ui.kit.labels import Label
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
-from desktop.ui.kit.words import ago, counted, sentence, shortened, tr
+from desktop.ui.kit.words import ago, counted, listed, sentence, shortened, tr
 from desktop.ui.networks.model import Network, wrong_name, wrong_subnet
-
-MOST_NAMED = 6
 
 
 class CreateDialog(Dialog):
@@ -97,14 +95,14 @@ class NetworkActions:
             return
         desk, one = self._desk, free[0]
         many = counted(len(free), "Delete {n} network", "Delete {n} networks")
-        facts = [] if len(free) == 1 else [f"{_named(free)}."]
+        facts = [] if len(free) == 1 else [f"{listed([n.name for n in free])}."]
         if kept:
             facts.append(
                 counted(
                     len(kept),
                     "{names} stays: it has containers, or is the engine's own.",
                     "{names} stay: they have containers, or are the engine's own.",
-                    names=_named(kept),
+                    names=listed([n.name for n in kept]),
                 )
             )
         facts.append(tr("No container is in it. It can be created again with the same subnet."))
@@ -191,7 +189,3 @@ class NetworkActions:
             toasts.tell(title, str(error), State.PROBLEM)
 
         self._session.workers.run(lambda: client.network_disconnect(network.id, container.id), done, failed)
-
-
-def _named(networks: Sequence[Network]) -> str:
-    return ", ".join(n.name for n in networks[:MOST_NAMED]) + (" …" if len(networks) > MOST_NAMED else "")

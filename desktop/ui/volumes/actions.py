@@ -9,10 +9,8 @@ from desktop.ui.kit.cleanup import Choice, CleanUp
 from desktop.ui.kit.dialogs import OneField, Question
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
-from desktop.ui.kit.words import ago, counted, disk, shortened, tr
+from desktop.ui.kit.words import MOST_NAMED, ago, counted, disk, listed, shortened, tr
 from desktop.ui.volumes.model import Volume, wrong_name
-
-MOST_NAMED = 6
 
 
 class VolumeActions:
@@ -58,7 +56,7 @@ class VolumeActions:
         used = [volume for volume in volumes if volume.in_use]
         facts = []
         if len(free) > 1:
-            facts.append(f"{_named(free)}.")
+            facts.append(f"{listed([v.title for v in free])}.")
         if (size := _size(free)) is not None:
             facts.append(
                 counted(
@@ -69,7 +67,12 @@ class VolumeActions:
             facts.append(counted(len(free), "Its files go with it.", "Their files go with them."))
         if used:
             facts.append(
-                counted(len(used), "{names} stays: it is in use.", "{names} stay: they are in use.", names=_named(used))
+                counted(
+                    len(used),
+                    "{names} stays: it is in use.",
+                    "{names} stay: they are in use.",
+                    names=listed([v.title for v in used]),
+                )
             )
         facts.append(tr("This cannot be undone."))
         many = counted(len(free), "Delete {n} volume", "Delete {n} volumes")
@@ -151,10 +154,6 @@ def _kind(volume: Volume) -> str:
     if volume.is_anonymous:
         return tr("anonymous")
     return tr("of project {project}", project=volume.project) if volume.project else ""
-
-
-def _named(volumes: Sequence[Volume]) -> str:
-    return ", ".join(v.title for v in volumes[:MOST_NAMED]) + (" …" if len(volumes) > MOST_NAMED else "")
 
 
 def _size(volumes: Sequence[Volume]) -> int | None:

@@ -9,14 +9,13 @@ from typing import Any
 
 from desktop.client.engine import EngineClient
 from desktop.ui.feed.collection import Collection
-from desktop.ui.feed.container import PROJECT_LABEL, Container
+from desktop.ui.feed.container import ANONYMOUS, PROJECT_LABEL, Container
 from desktop.ui.feed.happening import Happening
 from desktop.ui.kit.elide import fit_start
 from desktop.ui.kit.rows import Cell, Column, Segment
 from desktop.ui.kit.words import disk, from_rfc3339, tr
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 
