@@ -25,7 +25,7 @@ from desktop.ui.images.model import ImageModel, segments
 from desktop.ui.kit.rows import RowFilter
 from desktop.ui.kit.states import State
 from desktop.ui.kit.words import natural
-from desktop.ui.run.run import LayerModel
+from desktop.ui.run.layers import LayerModel
 from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.sidebar import PagesModel
 from tests.ui.finding import indexes

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QTimer
 
-from desktop.client.engine import PullProgress, PullStream
+from desktop.client.engine import PullStream
 from desktop.client.reference import InvalidReference, parse
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
@@ -19,10 +19,8 @@ from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Task
 from desktop.ui.kit.toasts import Message
 from desktop.ui.kit.words import disk, duration, part_of, tr
+from desktop.ui.run.layers import LayerLines, LayerModel
 from desktop.ui.run.pipeline import LayerList
-from desktop.ui.run.run import LayerModel
-
-FLUSH_MS = 33
 
 
 class PullTask(Task):
@@ -41,9 +39,8 @@ class PullTask(Task):
         self.layers = LayerModel(self)
         self.message = ""
         self.is_invalid = False  # the name is no image's name: trying again cannot help
+        self._lines = LayerLines(session.workers, self._flush)
         self._lock = threading.Lock()
-        self._lines: list[PullProgress] = []
-        self._told = False
         self._stream: PullStream | None = None
 
     def start(self) -> None:
@@ -54,7 +51,7 @@ class PullTask(Task):
                 with self._lock:
                     self._stream = stream
                 for line in stream:
-                    self._take(line)
+                    self._lines.put(line)
 
         self._session.workers.run(job, lambda _none: self.end(), self._on_failed)
 
@@ -62,16 +59,8 @@ class PullTask(Task):
         self.is_invalid = isinstance(error, InvalidReference)
         self.end(str(error))
 
-    def _take(self, line: PullProgress) -> None:
-        with self._lock:
-            self._lines.append(line)
-            told, self._told = self._told, True
-        if not told:
-            self._session.workers.here(lambda: QTimer.singleShot(FLUSH_MS, self._flush))
-
     def _flush(self) -> None:
-        with self._lock:
-            lines, self._lines, self._told = self._lines, [], False
+        lines = self._lines.take()
         for line in lines:
             if line.status.startswith("Status: "):
                 self.message = line.status.removeprefix("Status: ")

@@ -16,7 +16,8 @@ from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.steps import paint_bar
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import counted, disk, duration, part_of, tr
-from desktop.ui.run.run import Index, Layer, LayerModel, LayerRole, Run
+from desktop.ui.run.layers import Index, Layer, LayerModel, LayerRole
+from desktop.ui.run.run import Run
 
 CIRCLE = 40
 TOP = 25

@@ -1,159 +1,25 @@
-"""One run of an image: its five steps, its layers, its result. Requests run in workers, all else on the GUI thread."""
+"""One run of an image: its five steps and its result. Requests run in workers, all else on the GUI thread."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from statistics import median
 
 from PySide6.QtCore import (
-    QAbstractListModel,
-    QModelIndex,
     QObject,
-    QPersistentModelIndex,
     QSettings,
-    Qt,
-    QTimer,
 )
 
-from desktop.client.engine import PullProgress
 from desktop.client.run import STEP_NAMES, Cancelled, Created, Pipeline, RunOptions, Started, Step, StepState
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.tasks import Task
 from desktop.ui.kit.toasts import Message
-from desktop.ui.kit.words import counted, part_of, tr
+from desktop.ui.kit.words import tr
+from desktop.ui.run.layers import LayerLines, LayerModel
 from desktop.ui.run.options import RunWish
 
 KEPT_RUNS = 20
-Index = QModelIndex | QPersistentModelIndex
-LayerRole = Qt.ItemDataRole.UserRole + 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One layer of a pull. `phase` is the engine's word: Downloading, Extracting, Pull complete…"""
-
-    id: str
-    phase: str
-    done: int = 0
-    total: int = 0
-    size: int = 0
-    began_s: float = 0.0
-    ended_s: float = 0.0
-
-    @property
-    def loaded(self) -> int:
-        """Its downloaded bytes."""
-        if self.phase == "Downloading":
-            return self.done
-        return self.size if self.is_unpacking or self.phase == "Pull complete" else 0
-
-    @property
-    def is_here(self) -> bool:
-        return self.phase == "Already exists"
-
-    @property
-    def is_done(self) -> bool:
-        return self.phase in ("Pull complete", "Already exists")
-
-    @property
-    def is_unpacking(self) -> bool:
-        return self.phase in ("Extracting", "Verifying Checksum", "Download complete")
-
-    @property
-    def word(self) -> str:
-        return {
-            "Downloading": tr("Downloading"),
-            "Extracting": tr("Unpacking"),
-            "Verifying Checksum": tr("Checking"),
-            "Download complete": tr("Downloaded"),
-            "Pull complete": tr("Done"),
-            "Already exists": tr("Already here"),
-        }.get(self.phase, tr("Waiting"))
-
-
-class LayerModel(QAbstractListModel):
-    """The layers of one pull, in the manifest's order; layers that were already present share one row."""
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.layers: dict[str, Layer] = {}
-        self._rows: list[str] = []
-        self.here = 0
-
-    def take(self, lines: Sequence[PullProgress]) -> None:
-        """Add the progress messages that the engine sent since the last call."""
-        now = time.monotonic()
-        changed = False
-        for line in lines:
-            if not line.id or line.status.startswith(("Pulling from", "Digest", "Status")):
-                continue
-            known = self.layers.get(line.id)
-            layer = known or Layer(id=line.id, phase="", began_s=now)
-            total = line.total or (layer.total if line.status == layer.phase else 0)
-            size = line.size or (line.total if line.status == "Downloading" and line.total else layer.size)
-            layer = replace(layer, phase=line.status, done=line.current, total=total, size=size)
-            if layer.is_done and not layer.ended_s:
-                layer = replace(layer, ended_s=now)
-            self.layers[line.id] = layer
-            changed = True
-        if changed:
-            self._arrange()
-
-    def _arrange(self) -> None:
-        rows = [layer.id for layer in self.layers.values() if not layer.is_here]
-        here = len(self.layers) - len(rows)
-        rows = (["here"] if here else []) + rows
-        if rows != self._rows:
-            self.beginResetModel()
-            self._rows, self.here = rows, here
-            self.endResetModel()
-        else:
-            self.here = here
-            self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
-
-    @property
-    def first_busy(self) -> int:
-        """The row of the first unfinished layer; -1 if all are done."""
-        return next((n for n, key in enumerate(self._rows) if key in self.layers and not self.layers[key].is_done), -1)
-
-    @property
-    def fraction(self) -> tuple[int, int]:
-        """Downloaded bytes and total bytes; 0 in total as long as the size of a missing layer is unknown."""
-        missing = [layer for layer in self.layers.values() if not layer.is_here]
-        if not all(layer.size for layer in missing):
-            return self.loaded_bytes, 0
-        return self.loaded_bytes, sum(layer.size for layer in missing)
-
-    @property
-    def loaded_bytes(self) -> int:
-        """What has been downloaded of all layers."""
-        return sum(layer.loaded for layer in self.layers.values())
-
-    @property
-    def summary(self) -> str:
-        count = len(self.layers)
-        text = counted(count, "{n} layer", "{n} layers") if count else ""
-        return tr("{layers}, {n} already here", layers=text, n=self.here) if self.here else text
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._rows)
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if not index.isValid():
-            return None
-        key = self._rows[index.row()]
-        layer = self.layers.get(key)
-        if role == LayerRole:
-            return layer
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            if layer is None:
-                return counted(self.here, "{n} layer already here", "{n} layers already here")
-            progress = part_of(layer.done, layer.total) if layer.total and not layer.is_done else ""
-            return ", ".join(part for part in (layer.id[:8], layer.word, progress) if part)
-        return None
 
 
 class UsualTimes:
@@ -205,9 +71,7 @@ class Run(Task):
         self.container_id = ""
         self.error: Exception | None = None
         self.key = f"run-{id(self):x}-{time.monotonic_ns():x}"
-        self._lock = threading.Lock()
-        self._lines: list[PullProgress] = []
-        self._told = False
+        self._lines = LayerLines(session.workers, self._on_layers)
         self._pipeline: Pipeline | None = None
 
     @property
@@ -248,7 +112,7 @@ class Run(Task):
         """Start the run. Raises BadOption before any request is sent."""
         config = self.wish.config()
         options = RunOptions(image=self.wish.image.strip(), config=config, name=self.wish.name or None)
-        pipeline = Pipeline(self._session.client, options, self._on_step_there, self._on_layer_there)
+        pipeline = Pipeline(self._session.client, options, self._on_step_there, self._lines.put)
         self._pipeline = pipeline
 
         def job() -> Started | Created:
@@ -275,13 +139,6 @@ class Run(Task):
     def _on_step_there(self, step: Step) -> None:
         self._session.workers.here(lambda: self._on_step(step))
 
-    def _on_layer_there(self, line: PullProgress) -> None:
-        with self._lock:
-            self._lines.append(line)
-            told, self._told = self._told, True
-        if not told:
-            self._session.workers.here(lambda: QTimer.singleShot(33, self._on_layers))
-
     # here ------------------------------------------------------------------------------------------------------------
 
     def _on_created(self, container_id: str) -> None:
@@ -295,9 +152,7 @@ class Run(Task):
         self.changed.emit()
 
     def _on_layers(self) -> None:
-        with self._lock:
-            lines, self._lines, self._told = self._lines, [], False
-        if lines:
+        if lines := self._lines.take():
             self.layers.take(lines)
             self.changed.emit()
 
