@@ -8,11 +8,10 @@ import os
 import stat
 import struct
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from desktop.folders import hostfiles, xattrs
+from desktop.folders import hostfiles, setting, xattrs
 from desktop.folders.changes import Changes, Notice
 from desktop.folders.handles import Handles
 from desktop.folders.shares import VALID_MS, Above, Inside, Shares, above_attributes
@@ -27,7 +26,6 @@ from desktop.folders.wire import (
     Operation,
     RenameFlag,
     Request,
-    Which,
     WriteFlag,
 )
 
@@ -35,7 +33,6 @@ assert sys.platform != "win32"
 
 READ_LIMIT = 1 << 20
 LIST_LIMIT = 1 << 20
-_SET = struct.Struct("<4IQqq")
 _OPEN = struct.Struct("<IQQ")
 _CREATE = struct.Struct("<II")
 _READ = struct.Struct("<QQI")
@@ -43,8 +40,6 @@ _WRITE = struct.Struct("<QQI")
 _FALLOCATE = struct.Struct("<QIQQ")
 _LIST = struct.Struct("<QI")
 _STATFS = struct.Struct("<7Q")
-# The host's programs must not run with a user's rights only because a container has said so.
-_FILE_MODE, _FOLDER_MODE = 0o1777, 0o3777
 
 _Place: TypeAlias = tuple[int, bytes]  # a folder's descriptor, a name in it
 
@@ -184,15 +179,14 @@ class Operations:
 
     def _setattr(self, fields: Fields, _: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
-        which, mode, uid, gid, size, atime, mtime = fields.take(_SET)
-        change = _Change(Which(which), mode, uid, gid, size, atime, mtime)
+        wanted = setting.Setting.of(fields)
         if self._handles.has(handle):
             with self._open_file(handle) as fd:
-                change.apply_to_open(fd)
+                wanted.apply_to_open(fd)
                 return self._of_open(fd)
         with self._place(path) as (fd, name):
             try:
-                change.apply(fd, name)
+                wanted.apply(fd, name)
             finally:
                 attributes = self._tell(path, fd, name)
             return attributes.packed()
@@ -235,7 +229,7 @@ class Operations:
 
         def make(fd: int, name: bytes) -> None:
             os.mknod(name, stat.S_IFMT(mode) | 0o600, dir_fd=fd)
-            hostfiles.set_mode(fd, name, mode & _FILE_MODE)
+            hostfiles.set_mode(fd, name, mode & setting.FILE_MODE)
 
         return self._made(path, make, is_repeated=is_repeated)
 
@@ -246,7 +240,7 @@ class Operations:
             os.mkdir(name, 0o700, dir_fd=fd)
             # This process' umask is not the client's, and a folder may have got the set-group-id bit of its parent.
             inherited = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode & stat.S_ISGID
-            hostfiles.set_mode(fd, name, mode & _FOLDER_MODE | inherited)
+            hostfiles.set_mode(fd, name, mode & setting.FOLDER_MODE | inherited)
 
         return self._made(path, make, is_repeated=is_repeated)
 
@@ -316,7 +310,7 @@ class Operations:
         with self._place(path) as (fd, name):
             try:
                 opened = hostfiles.open_file(fd, name, _access(flags) | os.O_CREAT | os.O_EXCL, 0o600)
-                os.fchmod(opened, mode & _FILE_MODE)
+                os.fchmod(opened, mode & FILE_MODE)
             except FileExistsError:
                 if flags & OpenFlag.EXCLUSIVE and not is_repeated:
                     raise
@@ -466,56 +460,6 @@ class Operations:
             xattrs.remove(fd, name, attribute)
             self._tell(path, fd, name)
         return b""
-
-
-class _Change:
-    """What a SETATTR asks for."""
-
-    def __init__(self, which: Which, mode: int, uid: int, gid: int, size: int, atime: int, mtime: int) -> None:
-        self._which, self._mode, self._size = which, mode, size
-        self._uid = uid if which & Which.UID else None
-        self._gid = gid if which & Which.GID else None
-        self._atime, self._mtime = atime, mtime
-
-    def apply(self, fd: int, name: bytes) -> None:
-        if self._which & Which.SIZE:
-            opened = hostfiles.open_file(fd, name, os.O_WRONLY)
-            try:
-                os.ftruncate(opened, self._size)
-            finally:
-                os.close(opened)
-        seen = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        if self._uid is not None or self._gid is not None:
-            hostfiles.set_owner(fd, name, self._uid, self._gid)
-        if self._which & Which.MODE:
-            hostfiles.set_mode(fd, name, self._bits(seen))
-        if (times := self._times(seen)) is not None:
-            os.utime(name, ns=times, dir_fd=fd, follow_symlinks=False)
-
-    def apply_to_open(self, fd: int) -> None:
-        if self._which & Which.SIZE:
-            os.ftruncate(fd, self._size)
-        if self._uid is not None or self._gid is not None:
-            hostfiles.set_owner(fd, None, self._uid, self._gid)
-        seen = os.fstat(fd)
-        if self._which & Which.MODE:
-            os.fchmod(fd, self._bits(seen))
-        if (times := self._times(seen)) is not None:
-            os.utime(fd, ns=times)
-
-    def _bits(self, seen: os.stat_result) -> int:
-        return self._mode & (_FOLDER_MODE if stat.S_ISDIR(seen.st_mode) else _FILE_MODE)
-
-    def _times(self, seen: os.stat_result) -> tuple[int, int] | None:
-        if not self._which & (Which.ATIME | Which.MTIME):
-            return None
-        now = time.time_ns()
-        atime = now if self._which & Which.ATIME_NOW else self._atime
-        mtime = now if self._which & Which.MTIME_NOW else self._mtime
-        return (
-            atime if self._which & Which.ATIME else seen.st_atime_ns,
-            mtime if self._which & Which.MTIME else seen.st_mtime_ns,
-        )
 
 
 @contextlib.contextmanager
