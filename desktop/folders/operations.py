@@ -308,16 +308,18 @@ class Operations:
         handle, path = fields.number(U64), fields.text()
         flags, mode = fields.take(_CREATE)
         with self._place(path) as (fd, name):
+            is_new = True
             try:
                 opened = hostfiles.open_file(fd, name, _access(flags) | os.O_CREAT | os.O_EXCL, 0o600)
-                os.fchmod(opened, mode & FILE_MODE)
             except FileExistsError:
                 if flags & OpenFlag.EXCLUSIVE and not is_repeated:
                     raise
-                opened = hostfiles.open_file(fd, name, _access(flags))
-                if flags & OpenFlag.TRUNCATE and not is_repeated:
-                    os.ftruncate(opened, 0)
+                opened, is_new = hostfiles.open_file(fd, name, _access(flags)), False
             with _closed_on_error(opened):
+                if is_new:
+                    os.fchmod(opened, mode & setting.FILE_MODE)
+                elif flags & OpenFlag.TRUNCATE and not is_repeated:
+                    os.ftruncate(opened, 0)
                 attributes = self._told_of_opened(path, opened)
         self._handles.add(handle, opened)
         return attributes
