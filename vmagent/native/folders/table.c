@@ -141,7 +141,7 @@ void nodes_each(void (*visit)(struct node *node)) {
         for (struct node *node = all.by_id[i]; node; node = node->next_by_id) visit(node);
 }
 
-void name_remove(struct node *parent, const char *name, size_t length) {
+static void name_remove(struct node *parent, const char *name, size_t length) {
     struct name *found = *by_name(parent, name, length);
     if (!found) return;
     struct node *node = found->node;

@@ -70,7 +70,6 @@ uint64_t name_entered_at(struct node *parent, const char *name, size_t length); 
 /* The folder with that path from the root; NULL: the kernel does not know it. */
 struct node *node_at(const char *path, size_t length);
 void nodes_each(void (*visit)(struct node *node));
-void name_remove(struct node *parent, const char *name, size_t length);
 /* The name is gone from the host. A node that has no other is detached. */
 void name_deleted(struct node *parent, const char *name, size_t length);
 void name_moved(struct node *from, const char *name, size_t length, struct node *to, const char *as, size_t as_length);
