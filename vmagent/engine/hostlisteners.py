@@ -26,12 +26,11 @@ from vmagent.engine.events import EventBus, EventsLost
 from vmagent.engine.registry import Registry
 from vmagent.linux import sockdiag
 from vmagent.linux.netlink import NetlinkSocket
-from vmagent.networks.forwards import exchange, has_ended
+from vmagent.networks.forwards import REPLY_LIMIT_S, exchange, has_ended
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
 SHORT_PAUSE_S, LONG_PAUSE_S = 0.25, 1.0
 SHORT_PAUSES = 20  # after each change: a program often opens several ports one after the other
-REPLY_LIMIT_S = 15.0
 _CHANGES = {"type": ("container",), "event": ("start", "die")}
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -89,10 +88,10 @@ class HostListeners:
     def _is_in_host_network(self, record: Container) -> bool:
         mode = record.network_mode
         while mode.startswith("container:"):
-            other = next((live.record for live in self._registry if live.record.id == mode.partition(":")[2]), None)
+            other = self._registry.get(mode.partition(":")[2])
             if other is None:
                 return False
-            mode = other.network_mode
+            mode = other.record.network_mode
         return mode == "host"
 
     def _look(self, pids: Mapping[str, int]) -> bool:
