@@ -34,13 +34,9 @@ class Connections:
 
         return handle
 
-    def cancel(self) -> None:
-        """Cancel all handlers; connections that are still to come are closed at once."""
+    async def end(self) -> None:
+        """Cancel all handlers and wait for their end. Connections that are still to come are closed at once."""
         self._is_ended = True
         for task in self._tasks:
             task.cancel()
-
-    async def end(self) -> None:
-        """Cancel all handlers and wait for their end."""
-        self.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -17,9 +17,9 @@ import errno
 import ipaddress
 import json
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from desktop.hostagent.connections import Connections
 from desktop.hostagent.relay import relay
@@ -68,8 +68,8 @@ class PortForwarder:
         self._opener = opener
         self._anywhere = anywhere
         self._has_host_network = has_host_network
-        self._forwards: dict[Binding, _Forward] = {}  # published
-        self._listened: dict[Binding, _Forward] = {}  # of host networks
+        self._forwards: _Forwards = {}  # published
+        self._listened: _Forwards = {}  # of host networks
         self._turn = asyncio.Lock()
         self.engines = 0  # connections of engines that may ask
         self._ending: asyncio.Task[None] | None = None
@@ -89,7 +89,7 @@ class PortForwarder:
         async with self._turn:
             for forwards in (self._forwards, self._listened):
                 for binding in list(forwards):
-                    await self._close(binding, forwards)
+                    await _close(forwards, binding)
 
     async def serve(self, stream: Stream) -> None:
         """One engine's connection. Raises TunnelError."""
@@ -121,7 +121,7 @@ class PortForwarder:
                 return await self._publish(message["publish"])
             if "unpublish" in message:
                 for entry in message["unpublish"]:
-                    await self._close(_binding(entry))
+                    await _close(self._forwards, _binding(entry))
                 return {}
             if "listeners" in message:
                 return await self._listen(message["listeners"])
@@ -135,32 +135,19 @@ class PortForwarder:
                 opened.append(await self._open_first(entry))
             except PortRefusedError as e:
                 for binding in opened:
-                    await self._close(binding)
+                    await _close(self._forwards, binding)
                 error = await self._explained(str(entry["protocol"]), e)
                 return {"error": error, "index": index, "host_port": e.number, "is_ours": e.is_ours}
         return {"host_ports": [binding.host_port for binding in opened]}
 
     async def _sync(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Hold exactly `entries`. What is held already keeps its connections."""
-        wanted = {_binding(entry): entry for entry in entries}
-        for binding in list(self._forwards):
-            entry = wanted.get(binding)
-            if entry is None or self._forwards[binding].target != (entry["address"], entry["port"]):
-                await self._close(binding)
-        lost = []
-        for index, entry in enumerate(entries):
-            binding = _binding(entry)
-            if binding not in self._forwards:
-                try:
-                    await self._open(binding, entry["address"], entry["port"])
-                except PortRefusedError as e:
-                    lost.append({"index": index, "error": await self._explained(binding.protocol, e)})
-        return {"lost": lost}
+        """Hold exactly `entries`."""
+        wanted = {_binding(entry): (index, (entry["address"], entry["port"])) for index, entry in enumerate(entries)}
+        return {"lost": await self._hold(self._forwards, wanted)}
 
     async def _listen(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Serve exactly what host networks listen on, as far as that is possible. What is served already keeps its
-        connections."""
-        wanted: dict[Binding, tuple[int, tuple[str, int]]] = {}
+        """Serve exactly what host networks listen on, as far as that is possible."""
+        wanted: _Wanted = {}
         refused = []
         try:
             for index, entry in enumerate(entries) if self._has_host_network() else ():
@@ -168,16 +155,22 @@ class PortForwarder:
                 wanted.setdefault(binding, (index, target))
         except ValueError as e:
             refused = [{"index": index, "error": str(e)} for index in range(len(entries))]
-        for binding in list(self._listened):
-            if binding not in wanted or self._listened[binding].target != wanted[binding][1]:
-                await self._close(binding, self._listened)
+        return {"refused": refused + await self._hold(self._listened, wanted)}
+
+    async def _hold(self, forwards: _Forwards, wanted: _Wanted) -> list[dict[str, Any]]:
+        """Make `forwards` hold exactly `wanted`. What it holds already keeps its connections. Returns what was refused,
+        with the index and the reason."""
+        for binding in list(forwards):
+            if binding not in wanted or forwards[binding].target != wanted[binding][1]:
+                await _close(forwards, binding)
+        refused = []
         for binding, (index, target) in wanted.items():
-            if binding not in self._listened:
+            if binding not in forwards:
                 try:
-                    await self._open(binding, *target, self._listened)
+                    await self._open(forwards, binding, target)
                 except PortRefusedError as e:
                     refused.append({"index": index, "error": await self._explained(binding.protocol, e)})
-        return {"refused": refused}
+        return refused
 
     async def _explained(self, protocol: str, refusal: PortRefusedError) -> str:
         """The refusal's text, with the process that has the port where the system tells."""
@@ -194,16 +187,14 @@ class PortForwarder:
         for number in numbers:
             binding = Binding(str(entry["protocol"]), str(entry["host_ip"]), number)
             try:
-                return await self._open(binding, str(entry["address"]), int(entry["port"]))
+                return await self._open(self._forwards, binding, (str(entry["address"]), int(entry["port"])))
             except PortRefusedError as e:
                 refusal = e
         assert refusal is not None
         raise refusal
 
-    async def _open(
-        self, binding: Binding, address: str, port: int, forwards: dict[Binding, _Forward] | None = None
-    ) -> Binding:
-        """The binding with its number, kept in `forwards` (None: those published). Raises PortRefusedError."""
+    async def _open(self, forwards: _Forwards, binding: Binding, target: tuple[str, int]) -> Binding:
+        """The binding with its number, kept in `forwards`. Raises PortRefusedError."""
         try:
             addresses = (binding.host_ip,) if binding.host_ip else self._anywhere()
         except ValueError as e:
@@ -214,7 +205,7 @@ class PortForwarder:
             raise PortRefusedError(binding.host_port, f"{_IN_USE} by a container with the host's network")
         sockets = _bound(binding, addresses)
         number: int = sockets[0].getsockname()[1]
-        forward = _Forward((address, port), addresses)
+        forward = _Forward(target, addresses)
         try:
             for sock in sockets:
                 await self._serve_socket(forward, binding.protocol, sock)
@@ -224,7 +215,7 @@ class PortForwarder:
                 sock.close()
             raise
         made = Binding(binding.protocol, binding.host_ip, number)
-        (self._forwards if forwards is None else forwards)[made] = forward
+        forwards[made] = forward
         return made
 
     async def _serve_socket(self, forward: _Forward, protocol: str, sock: socket.socket) -> None:
@@ -257,11 +248,6 @@ class PortForwarder:
             raise TunnelError("the VM does not run")
         return await opener.open_stream(target)
 
-    async def _close(self, binding: Binding, forwards: dict[Binding, _Forward] | None = None) -> None:
-        """`forwards`: None: those published."""
-        if (forward := (self._forwards if forwards is None else forwards).pop(binding, None)) is not None:
-            await forward.close()
-
 
 class _Forward:
     """The sockets of one binding, and the connections that came through them."""
@@ -275,10 +261,19 @@ class _Forward:
     async def close(self) -> None:
         for server in self.servers:
             server.close()
-        self.connections.cancel()
+        await self.connections.end()
         for udp in self.datagrams:
             await udp.close()
-        await self.connections.end()
+
+
+# A binding's target, with the index of the entry that asks for it.
+_Wanted: TypeAlias = dict[Binding, tuple[int, tuple[str, int]]]
+_Forwards: TypeAlias = dict[Binding, _Forward]
+
+
+async def _close(forwards: _Forwards, binding: Binding) -> None:
+    if (forward := forwards.pop(binding, None)) is not None:
+        await forward.close()
 
 
 def _binding(entry: dict[str, Any]) -> Binding:
@@ -294,7 +289,7 @@ def _seen_from_here(protocol: str, address: str, port: int) -> tuple[Binding, tu
     return Binding(protocol, host_ip, port), (loopback if at.is_unspecified else address, port)
 
 
-def _is_held(forwards: Mapping[Binding, _Forward], binding: Binding, addresses: Sequence[str]) -> bool:
+def _is_held(forwards: _Forwards, binding: Binding, addresses: Sequence[str]) -> bool:
     return any(
         held.protocol == binding.protocol
         and held.host_port == binding.host_port
