@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from desktop.compose.errors import ComposeError
-from desktop.compose.model import Blkio, FileMount, FileObject, HealthCheck, Mount, Service, ServiceNetwork
+from desktop.compose.model.common import FileMount
+from desktop.compose.model.devices import Blkio
+from desktop.compose.model.mounts import Mount
+from desktop.compose.model.resources import FileObject
+from desktop.compose.model.service import HealthCheck, Service, ServiceNetwork
 from desktop.compose.project import Project
 
 Json = dict[str, Any]

@@ -16,7 +16,7 @@ from desktop.client.engine import ApiError, EngineClient
 from desktop.compose import hooks, labels, order, resources, stopping
 from desktop.compose.body import Place, body_of, image_of
 from desktop.compose.errors import ComposeError
-from desktop.compose.model import Service
+from desktop.compose.model.service import Service
 from desktop.compose.output import service_hash
 from desktop.compose.project import Project
 from desktop.compose.resources import Report

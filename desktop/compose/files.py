@@ -12,7 +12,8 @@ from pathlib import Path
 from desktop.compose import dotenv
 from desktop.compose.errors import ComposeError, Mark
 from desktop.compose.interpolate import interpolate
-from desktop.compose.model import FILE, INCLUDE, SERVICE
+from desktop.compose.model.file import FILE, INCLUDE
+from desktop.compose.model.service import SERVICE
 from desktop.compose.shapes import Base, data_of, overlay
 from desktop.compose.yamltree import RESET, Node, parse
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from desktop.client.engine import EngineClient
 from desktop.compose.errors import ComposeError
-from desktop.compose.model import Hook
+from desktop.compose.model.develop import Hook
 from desktop.compose.rehearsal import Rehearsal
 from desktop.compose.state import Container
 

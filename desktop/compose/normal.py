@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from desktop.compose.errors import ComposeError, Mark
-from desktop.compose.model import Dependency, File, FileObject, Network, Service, Volume
+from desktop.compose.model.file import File
+from desktop.compose.model.resources import FileObject, Network, Volume
+from desktop.compose.model.service import Dependency, Service
 from desktop.compose.yamltree import Node
 
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from desktop.compose.model import FILE, SERVICE, Service
+from desktop.compose.model.file import FILE
+from desktop.compose.model.service import SERVICE, Service
 from desktop.compose.project import Project
 from desktop.compose.shapes import Shape, shapes_of
 from desktop.compose.yamltree import resolve_plain

@@ -13,7 +13,10 @@ from desktop.compose import dotenv
 from desktop.compose.errors import ComposeError, NoFile
 from desktop.compose.files import Loader, Scope, Source
 from desktop.compose.interpolate import BadTemplate, substitute
-from desktop.compose.model import FILE, Deploy, File, FileObject, Network, Service, Volume
+from desktop.compose.model.deploy import Deploy
+from desktop.compose.model.file import FILE, File
+from desktop.compose.model.resources import FileObject, Network, Volume
+from desktop.compose.model.service import Service
 from desktop.compose.normal import Checks, normalise
 from desktop.compose.values import parse_bool
 from desktop.compose.yamltree import Node

@@ -10,7 +10,7 @@ from desktop.client.api import path_part
 from desktop.client.engine import ApiError, EngineClient
 from desktop.compose import labels
 from desktop.compose.errors import ComposeError
-from desktop.compose.model import Network, Volume
+from desktop.compose.model.resources import Network, Volume
 from desktop.compose.order import together
 from desktop.compose.project import Project
 

@@ -10,7 +10,7 @@ from typing import Any
 from desktop.client.engine import EngineClient
 from desktop.compose import labels
 from desktop.compose.errors import ComposeError
-from desktop.compose.model import Service
+from desktop.compose.model.service import Service
 
 ENDED = ("created", "exited", "dead")  # states of a container without a process
 

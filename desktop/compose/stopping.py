@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from desktop.client.engine import ApiError, EngineClient
 from desktop.compose import hooks, order
-from desktop.compose.model import Service
+from desktop.compose.model.service import Service
 from desktop.compose.resources import Report
 from desktop.compose.state import ENDED, Container
 

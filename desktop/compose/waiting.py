@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from desktop.client.engine import EngineClient
 from desktop.compose.errors import ComposeError
-from desktop.compose.model import Dependency
+from desktop.compose.model.service import Dependency
 from desktop.compose.order import together
 from desktop.compose.rehearsal import Rehearsal
 from desktop.compose.resources import Report

@@ -18,7 +18,8 @@ from desktop.compose import hooks, order
 from desktop.compose.errors import ComposeError
 from desktop.compose.filetree import Changes, FileTree
 from desktop.compose.ignore import EPHEMERAL, Patterns
-from desktop.compose.model import Hook, Service, Trigger
+from desktop.compose.model.develop import Hook, Trigger
+from desktop.compose.model.service import Service
 from desktop.compose.project import Project
 from desktop.compose.resources import Report
 from desktop.compose.state import Container, observe, of_services

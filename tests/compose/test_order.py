@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from desktop.compose import labels, order
-from desktop.compose.model import Service
+from desktop.compose.model.service import Service
 from desktop.compose.state import Container, Recreate, plan
 from tests.support.limits import HANG_S
 

@@ -16,7 +16,8 @@ from desktop.compose.rehearsal import Rehearsal
 from desktop.compose.shapes import is_remote
 
 if TYPE_CHECKING:
-    from desktop.compose.model import Build, Service
+    from desktop.compose.model.build import Build
+    from desktop.compose.model.service import Service
 
 
 class EngineImages:

@@ -11,7 +11,7 @@ from desktop.cli.flags import Flag
 if TYPE_CHECKING:
     from desktop.cli.compose.main import Call
     from desktop.client.engine import EngineClient
-    from desktop.compose.model import Service
+    from desktop.compose.model.service import Service
     from desktop.compose.project import Project
     from desktop.compose.state import Container
 

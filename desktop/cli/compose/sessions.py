@@ -92,7 +92,7 @@ def run(argv: Sequence[str], call: Call) -> int:
     from desktop.cli import start as start_command
     from desktop.compose.body import Place
     from desktop.compose.converge import Up, UpOptions, create_container, oneoff_labels, version_of
-    from desktop.compose.model import Service
+    from desktop.compose.model.service import Service
 
     flags = parse(RUN, argv)
     call.refuse_dry_run("interactive run")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from desktop.client.engine import EngineClient
     from desktop.compose.attached import Attached, Printer
     from desktop.compose.converge import Up, UpOptions
-    from desktop.compose.model import Service
+    from desktop.compose.model.service import Service
     from desktop.compose.project import Project
     from desktop.compose.state import Container
 

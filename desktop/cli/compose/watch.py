@@ -12,7 +12,7 @@ from desktop.cli.flags import Flag, Spec, parse
 
 if TYPE_CHECKING:
     from desktop.cli.compose.main import Call
-    from desktop.compose.model import Service
+    from desktop.compose.model.service import Service
     from desktop.compose.project import Project
     from desktop.compose.watching import Watcher
 
