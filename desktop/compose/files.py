@@ -14,7 +14,8 @@ from desktop.compose.errors import ComposeError, Mark
 from desktop.compose.interpolate import interpolate
 from desktop.compose.model.file import FILE, INCLUDE
 from desktop.compose.model.service import SERVICE
-from desktop.compose.shapes import Base, data_of, overlay
+from desktop.compose.shapes.base import Base, overlay
+from desktop.compose.shapes.objects import data_of
 from desktop.compose.yamltree import RESET, Node, parse
 
 _RESOURCES = ("services", "networks", "volumes", "secrets", "configs")

@@ -13,7 +13,8 @@ import yaml
 from desktop.compose.model.file import FILE
 from desktop.compose.model.service import SERVICE, Service
 from desktop.compose.project import Project
-from desktop.compose.shapes import Shape, shapes_of
+from desktop.compose.shapes.base import Shape
+from desktop.compose.shapes.objects import shapes_of
 from desktop.compose.yamltree import resolve_plain
 
 _RESOURCES = ("networks", "volumes", "secrets", "configs")

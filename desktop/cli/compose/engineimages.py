@@ -13,7 +13,7 @@ from desktop.client import logins, reference
 from desktop.client.engine import EngineClient, PullStream, StreamFailed
 from desktop.compose.errors import ComposeError
 from desktop.compose.rehearsal import Rehearsal
-from desktop.compose.shapes import is_remote
+from desktop.compose.shapes.scalars import is_remote
 
 if TYPE_CHECKING:
     from desktop.compose.model.build import Build

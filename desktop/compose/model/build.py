@@ -18,7 +18,9 @@ from desktop.compose.model.common import (
     Ulimit,
     text_as,
 )
-from desktop.compose.shapes import Bool, Hosts, Listing, Object, Pairs, PathText, Size, Text, extensions, of
+from desktop.compose.shapes.collections import Hosts, Listing, Pairs
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Bool, PathText, Size, Text
 from desktop.compose.yamltree import Node
 
 

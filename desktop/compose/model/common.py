@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from desktop.compose.shapes import Base, Bool, Int, Listing, Named, Object, Pairs, Text, extensions, of, text_key, wrong
+from desktop.compose.shapes.base import Base, wrong
+from desktop.compose.shapes.collections import Listing, Named, Pairs, text_key
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Bool, Int, Text
 from desktop.compose.yamltree import Node
 
 TEXT = Text()

@@ -8,7 +8,9 @@ from typing import Any
 
 from desktop.compose.model.common import LABELS, TEXT, TEXTS, Always, Labels
 from desktop.compose.model.devices import DEVICE_REQUESTS, DeviceRequest
-from desktop.compose.shapes import Duration, Float, Int, Listing, Object, Size, ZeroDuration, extensions, of
+from desktop.compose.shapes.collections import Listing
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Duration, Float, Int, Size, ZeroDuration
 
 
 @dataclass(frozen=True, slots=True)

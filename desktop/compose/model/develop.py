@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from desktop.compose.model.common import TEXT, TEXTS
-from desktop.compose.shapes import Bool, Choice, Command, Listing, Object, Pairs, PathText, extensions, of
+from desktop.compose.shapes.collections import Command, Listing, Pairs
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Bool, Choice, PathText
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from typing import Any
 from desktop.compose.model.common import TEXT, text_as
 from desktop.compose.model.resources import CONFIGS, NAMED_VOLUMES, NETWORKS, SECRETS, FileObject, Network, Volume
 from desktop.compose.model.service import SERVICE, Service
-from desktop.compose.shapes import Listing, Named, Object, Text, extensions, of
+from desktop.compose.shapes.collections import Listing, Named
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Text
 
 
 @dataclass(frozen=True, slots=True)

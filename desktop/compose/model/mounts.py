@@ -10,7 +10,10 @@ from typing import Any
 from desktop.compose import values
 from desktop.compose.errors import ComposeError
 from desktop.compose.model.common import TEXT
-from desktop.compose.shapes import Base, Bool, Choice, Int, Listing, Object, Size, extensions, field_key, of, wrong
+from desktop.compose.shapes.base import Base, wrong
+from desktop.compose.shapes.collections import Listing, field_key
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Bool, Choice, Int, Size
 from desktop.compose.yamltree import Node
 
 

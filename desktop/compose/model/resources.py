@@ -8,19 +8,10 @@ from typing import Any
 
 from desktop.compose.errors import ComposeError
 from desktop.compose.model.common import LABELS, OPTIONS, TEXT, Labels
-from desktop.compose.shapes import (
-    Base,
-    Bool,
-    Listing,
-    Named,
-    Object,
-    Pairs,
-    PathText,
-    extensions,
-    field_key,
-    of,
-    overlay,
-)
+from desktop.compose.shapes.base import Base, overlay
+from desktop.compose.shapes.collections import Listing, Named, Pairs, field_key
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Bool, PathText
 from desktop.compose.yamltree import Node
 
 

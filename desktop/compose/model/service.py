@@ -27,28 +27,10 @@ from desktop.compose.model.deploy import Deploy
 from desktop.compose.model.develop import HOOKS, Develop, Hook
 from desktop.compose.model.devices import DEVICE_REQUESTS, DEVICES, Blkio, Device, DeviceRequest, Gpus
 from desktop.compose.model.mounts import VOLUMES, Mount
-from desktop.compose.shapes import (
-    Bool,
-    Choice,
-    Command,
-    Duration,
-    Float,
-    Hosts,
-    Int,
-    Listing,
-    Named,
-    Object,
-    Pairs,
-    PathText,
-    Shape,
-    Size,
-    Text,
-    extensions,
-    field_key,
-    of,
-    text_key,
-    wrong,
-)
+from desktop.compose.shapes.base import Shape, wrong
+from desktop.compose.shapes.collections import Command, Hosts, Listing, Named, Pairs, field_key, text_key
+from desktop.compose.shapes.objects import Object, extensions, of
+from desktop.compose.shapes.scalars import Bool, Choice, Duration, Float, Int, PathText, Size, Text
 from desktop.compose.yamltree import Node
 
 
