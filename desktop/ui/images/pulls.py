@@ -50,6 +50,8 @@ class PullTask(Task):
             with client.pull(self.reference) as stream:
                 with self._lock:
                     self._stream = stream
+                if self.is_cancelled:  # before there was a stream to close
+                    return
                 for line in stream:
                     self._lines.put(line)
 
