@@ -89,3 +89,26 @@ class Workers(QObject):
         wait(self._jobs, limit_s)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+
+class Latest:
+    """Jobs of which only the last one asked for counts: an answer that comes after another `run` is dropped."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._number = 0
+
+    def run(self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
+        """As `Workers.run`."""
+        self._number += 1
+        number = self._number
+
+        def told(result: T) -> None:
+            if number == self._number:
+                done(result)
+
+        def refused(error: Exception) -> None:
+            if number == self._number:
+                failed(error)
+
+        self._workers.run(job, told, refused)

@@ -10,6 +10,7 @@ from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.workers import Latest
 from desktop.ui.images.layer import ImageLayer
 from desktop.ui.images.layer_stack import LayerStack
 from desktop.ui.images.model import NamedImage
@@ -37,6 +38,7 @@ class ImageDetail(DetailCard):
         views = ((tr("Layers"), self.layers), (tr("Used by"), self.users), (tr("Inspect"), self.inspect))
         super().__init__(desk, views, tr("Views of the image"), parent)
         self._session = session
+        self._latest = Latest(session.workers)
         self._row: NamedImage | None = None
         self._architecture = ""
         self.run = Button(desk.theme, desk.icons, tr("Run…"), "play", kind="primary")
@@ -82,8 +84,6 @@ class ImageDetail(DetailCard):
             return client.image_inspect(image_id), client.image_history(image_id)
 
         def told(answer: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
-            if self._row is None or self._row.image.id != image_id:
-                return
             data, history = answer
             self._architecture = str(data.get("Architecture", ""))
             self._show_names()
@@ -91,11 +91,10 @@ class ImageDetail(DetailCard):
             self.layers.set_layers(layers_of(data, history))
 
         def failed(error: Exception) -> None:
-            if self._row is not None and self._row.image.id == image_id:
-                self.layers.set_layers([])
-                self.inspect.fail(str(error))
+            self.layers.set_layers([])
+            self.inspect.fail(str(error))
 
-        self._session.workers.run(ask, told, failed)
+        self._latest.run(ask, told, failed)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

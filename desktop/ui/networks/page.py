@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
@@ -12,6 +11,7 @@ from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.workers import Latest
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
@@ -41,6 +41,7 @@ class NetworkDetail(DetailCard):
         views = ((tr("Containers"), self.members), (tr("Overview"), self.facts), (tr("Inspect"), self.inspect))
         super().__init__(desk, views, tr("Views of the network"), parent)
         self._session, self._actions = session, actions
+        self._latest = Latest(session.workers)
         self._network: Network | None = None
         self.join = Button(desk.theme, desk.icons, tr("Connect…"), "link-simple")
         self.more = Button(desk.theme, desk.icons, icon="dots-three", name=tr("More"))
@@ -70,7 +71,8 @@ class NetworkDetail(DetailCard):
         facts += [(name, value, True) for name, value in sorted(network.labels.items())]
         self.facts.tell(facts)
         self.join.setVisible(network.name not in ("host", "none"))
-        if before != network:  # who is in it is in there too
+        is_other = before is None or before.id != network.id
+        if is_other or (before != network and self._session.now.phase.is_usable):  # who is in it is in there too
             self._read(network.id)
 
     @staticmethod
@@ -94,16 +96,9 @@ class NetworkDetail(DetailCard):
 
     def _read(self, network_id: str) -> None:
         client = self._session.client
-
-        def told(data: dict[str, Any]) -> None:
-            if self._network is not None and self._network.id == network_id:
-                self.inspect.tell(data)
-
-        def failed(error: Exception) -> None:
-            if self._network is not None and self._network.id == network_id:
-                self.inspect.fail(str(error))
-
-        self._session.workers.run(lambda: client.network_inspect(network_id), told, failed)
+        self._latest.run(
+            lambda: client.network_inspect(network_id), self.inspect.tell, lambda error: self.inspect.fail(str(error))
+        )
 
 
 class NetworksPage(TablePage[Network]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
@@ -13,6 +12,7 @@ from PySide6.QtWidgets import QWidget
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.workers import Latest
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
@@ -40,6 +40,7 @@ class VolumeDetail(DetailCard):
         views = ((tr("Used by"), self.users), (tr("Overview"), self.facts), (tr("Inspect"), self.inspect))
         super().__init__(desk, views, tr("Views of the volume"), parent)
         self._session = session
+        self._latest = Latest(session.workers)
         self._volume: Volume | None = None
         self.more = Button(desk.theme, desk.icons, icon="dots-three", name=tr("More"))
         self.add_button(self.more)
@@ -70,16 +71,9 @@ class VolumeDetail(DetailCard):
 
     def _read(self, name: str) -> None:
         client = self._session.client
-
-        def told(data: dict[str, Any]) -> None:
-            if self._volume is not None and self._volume.name == name:
-                self.inspect.tell(data)
-
-        def failed(error: Exception) -> None:
-            if self._volume is not None and self._volume.name == name:
-                self.inspect.fail(str(error))
-
-        self._session.workers.run(lambda: client.volume_inspect(name), told, failed)
+        self._latest.run(
+            lambda: client.volume_inspect(name), self.inspect.tell, lambda error: self.inspect.fail(str(error))
+        )
 
 
 class VolumesPage(TablePage[Volume]):
