@@ -131,6 +131,10 @@ class ExecRoot(NamedTuple):
         """Run-time state of one container: the supervisor's records, and shm/ where others share it."""
         return self.containers / container_id
 
+    def usage(self, container_id: str) -> Path:
+        """What the container has used (vmagent/engine/history.py). The number is that of the file's format."""
+        return self.container(container_id) / "usage.1"
+
     @property
     def surroundings(self) -> Path:
         """What the machine around the VM has told: proxies, and authorities beside the engine's own."""

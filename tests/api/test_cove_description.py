@@ -95,6 +95,8 @@ def test_errors_have_their_described_shape(engine: NativeEngine) -> None:
     for path, described, status in (
         ("/cove/v1/containers/none/timeline", TIMELINE, 404),
         ("/cove/v1/stats?interval_ms=1", "/cove/v1/stats", 400),
+        ("/cove/v1/stats?containers=none", "/cove/v1/stats", 404),
+        ("/cove/v1/containers/none/usage", "/cove/v1/containers/{id}/usage", 404),
     ):
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(engine.socket))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from desktop.client.api import JsonStream
 from desktop.client.engine import ApiError
 from tests.support.description import conforms
 from tests.support.engine import NativeEngine
@@ -35,12 +37,67 @@ def test_the_stream_shows_each_running_container_and_no_other(own_engine: Native
         own_engine.docker("run", "-d", "--name", "idle", "busybox:latest", "sleep", "1000")
         before = next_that(lambda found: found.keys() == {"busy", "idle"})
         after = next_that(lambda found: found["busy"]["cpu_ns"] > before["busy"]["cpu_ns"])
+        assert after["busy"]["run"] == 1
         assert after["busy"]["read"] > before["busy"]["read"]
         assert after["busy"]["memory_limit_bytes"] == 64 << 20
         assert after["idle"]["memory_limit_bytes"] > 64 << 20
         assert after["idle"]["pids"] == 1
         own_engine.docker("rm", "-f", "busy", "idle", "never")
         next_that(lambda found: not found)
+
+
+def test_named_containers_are_followed_over_stop_start_and_replacement(own_engine: NativeEngine) -> None:
+    docker = own_engine.docker
+    docker("run", "-d", "--name", "other", "busybox:latest", "sleep", "1000")
+    docker("create", "--name", "one", "busybox:latest", "sh", "-c", "ping -c 1 127.0.0.1; exec sleep 1000")
+    two = docker("run", "-d", "--name", "two", "busybox:latest", "sleep", "1000").stdout.strip()
+    with own_engine.client() as client, client.usage(100, ["one", two[:12]]) as stream:
+        runs = ({entry["name"]: entry["run"] for entry in sample["containers"]} for sample in stream)
+        assert next(runs) == {"two": 1}
+        docker("start", "one")
+        while next(runs) != {"one": 1, "two": 1}:
+            pass
+        docker("restart", "-t", "0", "one")
+        docker("stop", "-t", "0", "two")
+        while next(runs) != {"one": 2}:
+            pass
+        docker("rm", "-f", "one", "two")
+        while next(runs) != {}:
+            pass
+        docker("run", "-d", "--name", "one", "busybox:latest", "sleep", "1000")  # another one with that name
+        while next(runs) != {"one": 1}:
+            pass
+    docker("rm", "-f", "one", "other")
+
+
+def test_traffic_is_counted_from_the_container_s_side(own_engine: NativeEngine) -> None:
+    with own_engine.client() as client:
+        own_engine.docker("run", "-d", "--name", "one", "busybox:latest", "sleep", "1000")
+        gateway = client.inspect("one")["NetworkSettings"]["Networks"]["bridge"]["Gateway"]
+        before = _one(client.usage(100, ["one"]))
+        with socket.create_server((gateway, 0)) as server:
+            target = f"{gateway} {server.getsockname()[1]}"
+            own_engine.docker("exec", "-d", "one", "sh", "-c", f"head -c 1000000 /dev/zero | nc {target}")
+            connection, _ = server.accept()
+            with connection:
+                left = 1_000_000
+                while left:
+                    left -= len(connection.recv(1 << 16))
+        after = _one(client.usage(100, ["one"]))
+        assert after["sent_bytes"] - before["sent_bytes"] > 1_000_000
+        assert 0 < after["received_bytes"] - before["received_bytes"] < 500_000, "acknowledgements alone"
+        own_engine.docker("rm", "-f", "one")
+        own_engine.docker("run", "-d", "--name", "one", "--network", "host", "busybox:latest", "sleep", "1000")
+        hosts = _one(client.usage(100, ["one"]))
+        assert (hosts["sent_bytes"], hosts["received_bytes"]) == (0, 0)
+        own_engine.docker("rm", "-f", "one")
+
+
+def _one(stream: JsonStream) -> dict[str, Any]:
+    """The only container in the first object of a stream."""
+    with stream:
+        [entry] = next(iter(stream))["containers"]
+    return dict(entry)
 
 
 def test_the_stream_ends_with_its_client(own_engine: NativeEngine) -> None:
@@ -62,3 +119,13 @@ def test_a_bad_interval_is_refused(engine: NativeEngine, interval: str) -> None:
         with pytest.raises(ApiError) as refused:
             client.request("GET", "/cove/v1/stats", {"interval_ms": interval})
         assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(("named", "status"), [("", 400), (",,", 400), ("nobody", 404)])
+def test_bad_names_are_refused(engine: NativeEngine, named: str, status: int) -> None:
+    with engine.client() as client:
+        with pytest.raises(ApiError) as refused:
+            client.request("GET", "/cove/v1/stats", {"containers": named})
+        assert refused.value.status == status
+        if status == 404:
+            assert str(refused.value) == f"No such container: {named}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vmagent.linux import capabilities, mounts, process, terminal
+from vmagent.linux.netlink import NetlinkSocket
 
 
 def test_an_error_names_the_call_and_the_path(tmp_path: Path) -> None:
@@ -135,3 +136,17 @@ def test_what_the_supervisor_loads_is_small() -> None:
     loaded, count = said.rsplit(" ", 1)
     assert loaded == "[]"
     assert int(count) < 90
+
+
+def test_the_traffic_of_all_interfaces_is_that_of_each() -> None:
+    with NetlinkSocket() as netlink:
+        links = netlink.links()
+        before = {link.number: netlink.counters(link.name) for link in links}
+        traffic = netlink.traffic()
+        after = {link.number: netlink.counters(link.name) for link in links}
+    for number, (received, sent) in traffic.items():
+        first, last = before.get(number), after.get(number)
+        if first is not None and last is not None:  # not one that came or went meanwhile
+            assert first["rx_bytes"] <= received <= last["rx_bytes"]
+            assert first["tx_bytes"] <= sent <= last["tx_bytes"]
+    assert 1 in traffic, "the loopback"

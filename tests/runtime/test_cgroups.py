@@ -17,7 +17,7 @@ from vmagent.linux import bpf
 from vmagent.linux.process import clone3
 from vmagent.runtime.cgroups import Cgroup, Tree, tree
 from vmagent.runtime.cgroups.base import check_path
-from vmagent.runtime.cgroups.v1 import device_line
+from vmagent.runtime.cgroups.v1 import TreeV1, device_line
 from vmagent.runtime.cgroups.v2 import TreeV2, weight_of_shares
 
 _MIB = 1 << 20
@@ -109,6 +109,24 @@ def test_a_process_is_inside_frozen_killed_and_gone(cgroup: Cgroup, any_tree: Tr
     cgroup.remove()
     assert not cgroup.exists()
     assert cgroup.pids() == []
+
+
+def test_usage_has_the_counters_of_stats(cgroup: Cgroup, any_tree: Tree) -> None:
+    pid = _spawn_inside(cgroup)
+    cgroup.freeze()
+    used, stats = cgroup.usage(), cgroup.stats()
+    assert used.cpu_ns == stats["cpu"]["usage_ns"] > 0
+    assert used.pids == stats["pids"]["current"]
+    assert used.memory_limit_bytes == stats["memory"]["limit"]
+    assert used.memory_bytes <= stats["memory"]["usage"]
+    is_counted = isinstance(any_tree, TreeV1) or tree().version == 2  # hybrid: the controllers are v1's
+    assert (used.pids == 1, used.memory_bytes > 0) == (is_counted, is_counted)
+    cgroup.thaw()
+    cgroup.kill_all()
+    os.waitpid(pid, 0)
+    cgroup.remove()
+    with pytest.raises(FileNotFoundError):
+        cgroup.usage()
 
 
 def test_cgroups_made_below_go_with_it(any_tree: Tree) -> None:

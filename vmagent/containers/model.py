@@ -7,6 +7,7 @@ field.
 
 from __future__ import annotations
 
+import posixpath
 import secrets
 import time
 from collections.abc import Mapping
@@ -198,6 +199,12 @@ class Container:
     def labels(self) -> dict[str, str]:
         labels: dict[str, str] = self.config["Labels"] or {}
         return labels
+
+    @property
+    def cgroup_path(self) -> str:
+        """The container's cgroup, as a path from the root of the hierarchies."""
+        parent = posixpath.normpath(f"/{self.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
+        return f"/{parent}/{self.id}"
 
     @property
     def network_mode(self) -> str:

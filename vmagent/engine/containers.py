@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from vmagent.containers import configure, records, shapes
@@ -14,7 +14,6 @@ from vmagent.containers.model import Status
 from vmagent.containers.names import checked_name
 from vmagent.containers.resources import resources
 from vmagent.engine import stats as statistics
-from vmagent.engine import usage
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
@@ -192,10 +191,6 @@ class Containers:
         ends = endpoints.endpoints if endpoints else ()
         interfaces = {end.interface: end.host_interface for end in ends if end.host_interface}
         return statistics.sample(record, sample, interfaces)
-
-    def usage(self, *, interval_s: float) -> AsyncIterator[JsonObject]:
-        """Resource use of all running containers: a sample now, then one every `interval_s` seconds."""
-        return usage.samples(self._registry, self._supervisor, interval_s)
 
     async def timeline(self, ref: str) -> JsonObject:
         """How long each step of the last start took, in milliseconds (`live.Timeline`)."""

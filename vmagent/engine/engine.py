@@ -24,6 +24,7 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.execs import Execs
 from vmagent.engine.files import Files
 from vmagent.engine.health import HealthMonitors
+from vmagent.engine.history import History
 from vmagent.engine.hostfolders import HostFolders
 from vmagent.engine.hostlisteners import HostListeners
 from vmagent.engine.launching import Launcher, make_init_layer
@@ -39,6 +40,7 @@ from vmagent.engine.streams import Streams
 from vmagent.engine.surroundings import Surroundings, Told
 from vmagent.engine.system import System
 from vmagent.engine.tidying import Tidying
+from vmagent.engine.usage import UsageReader
 from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.volumes import Volumes
 from vmagent.engine.warming import warm
@@ -118,6 +120,8 @@ class Engine:
         self.containers = Containers(
             registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root, links
         )
+        self.usage = usage = UsageReader(registry, endpoints.controller, background)
+        self.history = History(registry, bus, background, usage, exec_root)
         self._listeners = None if host_ports is None else HostListeners(registry, bus, background, host_ports)
         self.networks = Networks(registry, bus, background, endpoints, launcher)
         steps = StepRunner(background, supervisor, launcher, exec_root)
@@ -211,6 +215,7 @@ class Engine:
         if not self._is_warm:
             self._background.submit(warm, self._data_root, self._exec_root)
         await self._recovery.resume()
+        self.history.open()
         if self._listeners is not None:
             self._listeners.open()
         await self._store.collect()

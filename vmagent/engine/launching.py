@@ -249,8 +249,7 @@ class Launcher:
         devices: Sequence[JsonObject] | None,
     ) -> Plan:
         own_network = record.network_mode != "host"
-        parent = os.path.normpath(f"/{record.host_config['CgroupParent']}").strip("/") or "cove"  # no `..` is left
-        cgroup = f"/{parent}/{record.id}"
+        cgroup = record.cgroup_path
         inputs = StartInputs(
             rootfs=self._exec_root.rootfs,
             host_files=place.host_files,

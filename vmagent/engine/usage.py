@@ -1,70 +1,162 @@
-"""Periodic samples of the resource use of all running containers: the source of `GET /cove/v1/stats`."""
+"""What running containers use, read from the kernel: the source of `GET /cove/v1/stats` and of the history.
+
+The engine reads the few files of each cgroup itself, in a disk thread: a request to the supervisor for each container
+costs several times that.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+import errno
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from vmagent.containers.jsonobject import JsonObject
-from vmagent.containers.model import Container, now_ns, rfc3339
+from vmagent.containers.live import Live
+from vmagent.containers.model import now_ns, rfc3339
+from vmagent.engine.background import Background
 from vmagent.engine.registry import Registry
 from vmagent.engine.stats import total_memory
-from vmagent.supervisor.client import SupervisorClient
-from vmagent.supervisor.messages import NotHeld, SupervisorUnavailable
-
-AT_ONCE = 16  # concurrent requests to the supervisor: a start must not wait for samples of many containers
-
-
-async def samples(registry: Registry, supervisor: SupervisorClient, interval_s: float) -> AsyncIterator[JsonObject]:
-    """One `UsageSample` (openapi.yaml) now, then one every `interval_s` seconds, without end.
-
-    A caller that takes longer than the interval gets the next sample when it asks for it; samples are not queued.
-    """
-    clock = asyncio.get_running_loop().time
-    due = clock()
-    while True:
-        yield await _sample(registry, supervisor)
-        due = max(due + interval_s, clock())
-        await asyncio.sleep(due - clock())
+from vmagent.errors import BadRequest, NotFound
+from vmagent.linux.netlink import NetlinkSocket
+from vmagent.networks.controller import NetworkController
+from vmagent.runtime.cgroups import tree as cgroup_tree
 
 
-async def _sample(registry: Registry, supervisor: SupervisorClient) -> JsonObject:
-    running = [live.record for live in registry if live.record.state.running]
-    found: list[JsonObject] = []
-    for begin in range(0, len(running), AT_ONCE):
-        part = running[begin : begin + AT_ONCE]
-        found += [entry for entry in await asyncio.gather(*(_entry(supervisor, record) for record in part)) if entry]
-    return {"containers": found}
+class Sample(NamedTuple):
+    """What a container has used until `at_ns`. Counters begin anew with each start, and so with each `run`."""
+
+    container_id: str
+    name: str
+    run: int  # number of the start
+    at_ns: int  # CLOCK_REALTIME
+    cpu_ns: int
+    memory_bytes: int  # without the file cache that the kernel can drop
+    memory_limit_bytes: int  # of the cgroup, or the machine's memory if that is less
+    pids: int  # processes and threads
+    read_bytes: int  # from block devices
+    written_bytes: int
+    received_bytes: int  # by its own interfaces that have an end on the host
+    sent_bytes: int
+
+    def to_json(self) -> JsonObject:
+        """`ContainerUsage` of openapi.yaml."""
+        return {
+            "id": self.container_id,
+            "name": self.name,
+            "run": self.run,
+            "read": rfc3339(self.at_ns),
+            "cpu_ns": self.cpu_ns,
+            "memory_bytes": self.memory_bytes,
+            "memory_limit_bytes": self.memory_limit_bytes,
+            "pids": self.pids,
+            "read_bytes": self.read_bytes,
+            "written_bytes": self.written_bytes,
+            "received_bytes": self.received_bytes,
+            "sent_bytes": self.sent_bytes,
+        }
 
 
-async def _entry(supervisor: SupervisorClient, record: Container) -> JsonObject | None:
-    """The container's entry; None if it has just ended, or if the supervisor is being replaced and cannot be asked."""
-    try:
-        counters = await supervisor.stats(record.id)
-    except (NotHeld, SupervisorUnavailable):
-        return None
-    memory = counters["memory"]
-    return {
-        "id": record.id,
-        "name": record.name,
-        "read": rfc3339(now_ns()),
-        "cpu_ns": counters["cpu"]["usage_ns"],
-        "memory_bytes": _memory_in_use(memory),
-        "memory_limit_bytes": min(memory["limit"] or total_memory(), total_memory()),
-        "pids": counters["pids"]["current"],
-        "read_bytes": _blocks(counters["blkio"].get("bytes") or (), "read"),
-        "written_bytes": _blocks(counters["blkio"].get("bytes") or (), "write"),
-    }
+class Wanted(NamedTuple):
+    """A container to be read: all that a thread needs to know of it."""
+
+    container_id: str
+    name: str
+    run: int
+    cgroup_path: str
+    host_indexes: tuple[int, ...]  # of the host's ends of its interfaces
 
 
-def _memory_in_use(memory: Mapping[str, Any]) -> int:
-    """The cgroup's memory in bytes without the inactive file cache, as docker's clients calculate it."""
-    detail = memory["stats"]
-    cache = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)  # cgroup v1, v2
-    usage = int(memory["usage"])
-    return usage - cache if cache < usage else usage
+class UsageReader:
+    """Reads samples. Its methods are called on the event loop."""
+
+    def __init__(self, registry: Registry, controller: NetworkController, background: Background) -> None:
+        self._registry, self._controller, self._background = registry, controller, background
+
+    def wanted(self, containers: Iterable[Live]) -> list[Wanted]:
+        """Those of `containers` that run or are paused."""
+        return [
+            Wanted(
+                live.id, live.record.name, live.record.state.run, live.record.cgroup_path, self._host_indexes(live.id)
+            )
+            for live in containers
+            if live.record.state.running
+        ]
+
+    def _host_indexes(self, container_id: str) -> tuple[int, ...]:
+        sandbox = self._controller.sandbox(container_id)
+        if sandbox is None:
+            return ()
+        return tuple(endpoint.host_index for endpoint in sandbox.endpoints if endpoint.host_index)
+
+    def follow(self, refs: Sequence[str], interval_s: float) -> AsyncIterator[list[Sample]]:
+        """Samples of the running ones of the containers `refs` (ID, unique prefix or name), or of all running ones
+        without `refs`: now, then every `interval_s` seconds, without end.
+
+        Who comes and goes is followed: a name means the container that has it at that moment. A caller that takes
+        longer than the interval gets the next sample when it asks for it; samples are not queued.
+        Raises NotFound, BadRequest if one of `refs` names no container now.
+        """
+        for ref in refs:
+            self._registry.find(ref)
+        return self._samples((lambda: self._named(refs)) if refs else (lambda: self._registry), interval_s)
+
+    def _named(self, refs: Sequence[str]) -> Iterable[Live]:
+        found: dict[str, Live] = {}
+        for ref in refs:
+            try:
+                live = self._registry.find(ref)
+            except (NotFound, BadRequest):  # it was removed, or the prefix is not unique any more
+                continue
+            found[live.id] = live
+        return found.values()
+
+    async def _samples(
+        self, containers: Callable[[], Iterable[Live]], interval_s: float
+    ) -> AsyncIterator[list[Sample]]:
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            yield await self._background.on_disk(read, self.wanted(containers()))
+            due = max(due + interval_s, clock())
+            await asyncio.sleep(due - clock())
 
 
-def _blocks(entries: Sequence[Mapping[str, Any]], operation: str) -> int:
-    return sum(int(entry["value"]) for entry in entries if str(entry["op"]).lower() == operation)
+def read(wanted: Sequence[Wanted]) -> list[Sample]:
+    """A sample of each of `wanted`, without those that have ended meanwhile. Blocks. Raises OSError."""
+    if not wanted:
+        return []
+    traffic: dict[int, tuple[int, int]] = {}
+    if any(one.host_indexes for one in wanted):
+        with NetlinkSocket() as netlink:
+            traffic = netlink.traffic()
+    tree, memory = cgroup_tree(), total_memory()
+    found = []
+    for one in wanted:
+        try:
+            used = tree.at(one.cgroup_path).usage()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError as e:
+            if e.errno != errno.ENODEV:  # removed between open and read
+                raise
+            continue
+        # What the host's end has sent is what the container has received.
+        ends = [traffic[index] for index in one.host_indexes if index in traffic]
+        found.append(
+            Sample(
+                container_id=one.container_id,
+                name=one.name,
+                run=one.run,
+                at_ns=now_ns(),
+                cpu_ns=used.cpu_ns,
+                memory_bytes=used.memory_bytes,
+                memory_limit_bytes=min(used.memory_limit_bytes or memory, memory),
+                pids=used.pids,
+                read_bytes=used.read_bytes,
+                written_bytes=used.written_bytes,
+                received_bytes=sum(sent for _, sent in ends),
+                sent_bytes=sum(received for received, _ in ends),
+            )
+        )
+    return found

@@ -30,6 +30,7 @@ _HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
 _IFINFO = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 _IFADDR = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefixlen, flags, scope, index
 _RTMSG = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_IFSTATS = struct.Struct("=BxxxII")  # if_stats_msg: family, index, filter mask
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: len, type
 NESTED = 0x8000  # NLA_FNESTED
 _ANSWER_LIMIT_S = 30
@@ -46,6 +47,8 @@ class _Type(IntEnum):
     RTM_GETADDR = 22
     RTM_NEWROUTE = 24
     RTM_GETROUTE = 26
+    RTM_NEWSTATS = 92
+    RTM_GETSTATS = 94
 
 
 class _Flag(IntFlag):
@@ -78,6 +81,7 @@ NETFILTER = 12  # NETLINK_NETFILTER, a protocol for `NetlinkSocket`
 IFF_UP = 0x1
 ETH_ALEN = 6
 _IFA_F_NODAD = 0x2
+_STATS_LINK_64 = 1  # IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64), <linux/if_link.h>
 _RT_TABLE_MAIN = 254
 _COUNTERS = (  # the first of rtnl_link_stats64
     "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
@@ -340,6 +344,15 @@ class NetlinkSocket:
             raise
         values = dict(attributes(body[_IFINFO.size :]))
         return dict(zip(_COUNTERS, struct.unpack_from("=8Q", values[_Ifla.STATS64]), strict=True))
+
+    def traffic(self) -> dict[int, tuple[int, int]]:
+        """Bytes that each interface of the namespace has received and sent, by its index. Raises OSError."""
+        found = {}
+        for body in self.dump(_Type.RTM_GETSTATS, _IFSTATS.pack(0, 0, _STATS_LINK_64), _Type.RTM_NEWSTATS):
+            _, index, _ = _IFSTATS.unpack_from(body)
+            # One attribute, IFLA_STATS_LINK_64: rtnl_link_stats64, whose third and fourth number these are.
+            found[index] = struct.unpack_from("=QQ", body, _IFSTATS.size + _ATTRIBUTE.size + 16)
+        return found
 
     def addresses(self) -> list[tuple[int, IPv4Interface | IPv6Interface]]:
         """Every address with its interface's index. Raises OSError."""

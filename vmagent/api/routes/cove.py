@@ -34,6 +34,7 @@ def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> Non
     router.add("GET", "/cove/v1/activity", routes.activity, passive=True)
     router.add("POST", "/cove/v1/open", routes.open, before_open=True)
     router.add("GET", "/cove/v1/containers/{id}/timeline", routes.timeline)
+    router.add("GET", "/cove/v1/containers/{id}/usage", routes.usage)
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
     router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True, before_open=True)
     router.add("GET", "/cove/v1/openapi.yaml", routes.describe, before_open=True)
@@ -57,17 +58,24 @@ class _Cove:
         return json_response(await self._engine.containers.timeline(request.params["id"]))
 
     async def stats(self, request: Request) -> None:
-        """A JSON line for each sample, until the client leaves."""
+        """A JSON line for each moment, with the samples of all wanted containers, until the client leaves."""
         interval_ms = 1000
         if "interval_ms" in request.query:
             interval_ms = request.query.integer("interval_ms") or 0
         if interval_ms not in STATS_INTERVAL_MS:
             least, most = STATS_INTERVAL_MS[0], STATS_INTERVAL_MS[-1]
             raise BadRequest(f'invalid value for "interval_ms": {interval_ms} is not between {least} and {most}')
-        samples = self._engine.containers.usage(interval_s=interval_ms / 1000)
+        refs = [ref for value in request.query.all("containers") for ref in value.split(",") if ref]
+        if "containers" in request.query and not refs:
+            raise BadRequest('invalid value for "containers": it names no container')
+        moments = self._engine.usage.follow(refs, interval_ms / 1000)
         stream = request.exchange.stream(content_type=JSON)
-        async for sample in samples:
-            await stream.write(dump_json(sample))
+        async for samples in moments:
+            await stream.write(dump_json({"containers": [sample.to_json() for sample in samples]}))
+
+    async def usage(self, request: Request) -> Response:
+        """What the container has used in the last minutes and in the last day."""
+        return json_response((await self._engine.history.points(request.params["id"])).to_json())
 
     async def surroundings(self, request: Request) -> Response:
         await self._engine.surround(Told.from_json(await request.json()))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from vmagent.linux import mounts
-from vmagent.runtime.cgroups.base import Cgroup, Tree
+from vmagent.runtime.cgroups.base import Cgroup, Tree, Usage
 from vmagent.runtime.cgroups.v1 import TreeV1
 from vmagent.runtime.cgroups.v2 import TreeV2
 
-__all__ = ["Cgroup", "Tree", "tree"]
+__all__ = ["Cgroup", "Tree", "Usage", "tree"]
 
 _found: list[Tree] = []  # filled at the first call; cgroup mounts do not change while an engine runs
 

@@ -23,6 +23,29 @@ _SIGKILL = 9
 _PAUSE_S = 0.001  # cgroup v1 has no event for the end of a freeze or of the last process
 
 
+class Usage:
+    """What a cgroup uses: the few counters that are cheap to read. The values of a missing controller are 0."""
+
+    __slots__ = ("cpu_ns", "memory_bytes", "memory_limit_bytes", "pids", "read_bytes", "written_bytes")
+
+    def __init__(
+        self,
+        *,
+        cpu_ns: int = 0,
+        memory_bytes: int = 0,
+        memory_limit_bytes: int = 0,
+        pids: int = 0,
+        read_bytes: int = 0,
+        written_bytes: int = 0,
+    ) -> None:
+        self.cpu_ns = cpu_ns  # since the cgroup was made
+        self.memory_bytes = memory_bytes  # without the inactive file cache, as docker's clients calculate it
+        self.memory_limit_bytes = memory_limit_bytes  # 0: none of its own
+        self.pids = pids  # processes and threads
+        self.read_bytes = read_bytes  # from block devices, since the cgroup was made
+        self.written_bytes = written_bytes  # to them
+
+
 class Cgroup:
     """One container's control group. Subclasses know the files; methods are idempotent only where they say so."""
 
@@ -80,6 +103,13 @@ class Cgroup:
         """Current counters of cpu (ns), memory (bytes), pids and blkio, in the shape of `empty_stats`.
 
         The values of a missing controller stay 0.
+        """
+        raise NotImplementedError
+
+    def usage(self) -> Usage:
+        """The counters that a periodic reader wants, at a fraction of the cost of `stats`.
+
+        Raises FileNotFoundError if the cgroup does not exist, OSError.
         """
         raise NotImplementedError
 
@@ -245,6 +275,19 @@ def keyed(text: str) -> dict[str, int]:
         if value.strip().lstrip("-").isdigit():
             result[key] = int(value)
     return result
+
+
+def value_of(text: str, key: str) -> int:
+    """The number of `key` in a flat keyed file; 0 where there is none. Other lines are not parsed."""
+    at = 0 if text.startswith(f"{key} ") else text.find(f"\n{key} ") + 1
+    if not at and not text.startswith(f"{key} "):
+        return 0
+    return number(text[at + len(key) : text.find("\n", at)])
+
+
+def without_cache(usage: int, cache: int) -> int:
+    """A cgroup's memory without its file cache: two counters that are not read in one instant."""
+    return usage - cache if cache < usage else usage
 
 
 def number(text: str, default: int = 0) -> int:

@@ -15,6 +15,7 @@ from vmagent.runtime.cgroups.base import (
     FREEZE_LIMIT_S,
     Cgroup,
     Tree,
+    Usage,
     check_path,
     empty_stats,
     keyed,
@@ -26,6 +27,8 @@ from vmagent.runtime.cgroups.base import (
     read_or,
     refuse_frozen,
     remove_tree,
+    value_of,
+    without_cache,
     write,
 )
 from vmagent.runtime.plantypes import CgroupBind, CgroupHierarchy, CgroupLink
@@ -56,6 +59,7 @@ _CONTROLLERS = frozenset(
         "misc",
     ]
 )
+_BLOCK_BYTES = "blkio.throttle.io_service_bytes_recursive"
 _UNLIMITED = 0x7FFFFFFFFFFFF000  # memory.limit_in_bytes without a limit, with pages of 4 KiB
 
 
@@ -406,6 +410,24 @@ class CgroupV1(Cgroup):
     def remove(self) -> None:
         for mount_point in self._tree.mount_points:
             remove_tree(mount_point + self.path)
+
+    def usage(self) -> Usage:
+        used = Usage()
+        if self._has("cpuacct"):
+            used.cpu_ns = number(read(self._file("cpuacct", "cpuacct.usage")))
+        if self._has("memory"):
+            cache = value_of(read(self._file("memory", "memory.stat")), "total_inactive_file")
+            used.memory_bytes = without_cache(number(read(self._file("memory", "memory.usage_in_bytes"))), cache)
+            limit = number(read(self._file("memory", "memory.limit_in_bytes")))
+            used.memory_limit_bytes = 0 if limit >= _UNLIMITED else limit
+        if self._has("pids"):
+            used.pids = number(read(self._file("pids", "pids.current")))
+        if self._has("blkio"):
+            blocks = _block_lines(read_or(self._file("blkio", _BLOCK_BYTES), ""))
+            used.read_bytes, used.written_bytes = (
+                sum(entry["value"] for entry in blocks if entry["op"] == op) for op in ("Read", "Write")
+            )
+        return used
 
     def stats(self) -> dict[str, Any]:
         stats = empty_stats()

@@ -12,6 +12,7 @@ from vmagent.runtime.cgroups.base import (
     FREEZE_LIMIT_S,
     Cgroup,
     Tree,
+    Usage,
     check_path,
     empty_stats,
     keyed,
@@ -22,6 +23,8 @@ from vmagent.runtime.cgroups.base import (
     read_or,
     refuse_frozen,
     remove_tree,
+    value_of,
+    without_cache,
     write,
 )
 from vmagent.runtime.plantypes import CgroupRoot, CgroupWhole
@@ -314,6 +317,18 @@ class CgroupV2(Cgroup):
 
     def remove(self) -> None:
         remove_tree(self._directory)
+
+    def usage(self) -> Usage:
+        cache = value_of(read_or(self._file("memory.stat"), ""), "inactive_file")
+        blocks = _io_lines(read_or(self._file("io.stat"), ""))["bytes"]
+        return Usage(
+            cpu_ns=value_of(read(self._file("cpu.stat")), "usage_usec") * 1000,
+            memory_bytes=without_cache(number(read_or(self._file("memory.current"), "0")), cache),
+            memory_limit_bytes=number(read_or(self._file("memory.max"), "max")),
+            pids=number(read_or(self._file("pids.current"), "0")),
+            read_bytes=sum(entry["value"] for entry in blocks if entry["op"] == "Read"),
+            written_bytes=sum(entry["value"] for entry in blocks if entry["op"] == "Write"),
+        )
 
     def stats(self) -> dict[str, Any]:
         stats = empty_stats()
