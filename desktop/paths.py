@@ -41,6 +41,10 @@ class HostPaths(NamedTuple):
         """The Engine API of the VM, as the host agent passes it through."""
         return self._socket("cove-engine")
 
+    def window_socket(self, target: str) -> Path:
+        """Where the window for the engine at `target` listens for later starts."""
+        return self._socket(f"win-{_short_hash(target)}")
+
     @property
     def native_socket(self) -> Path:
         """The Engine API of an engine that runs on this Linux machine itself."""
@@ -153,10 +157,10 @@ def host_paths(environ: Mapping[str, str], platform: str) -> HostPaths:
     home = _home(environ, platform)
     run = home / "run"
     if platform == "win32":
-        return HostPaths(home, home / f"cove-{_short_hash(home)}", pipes=True)
+        return HostPaths(home, home / f"cove-{_short_hash(str(home))}", pipes=True)
     if len(str(run).encode()) > _RUN_DIR_LIMIT:
         base = environ.get("XDG_RUNTIME_DIR") or "/tmp"
-        run = Path(base) / f"cove-{_short_hash(home)}"
+        run = Path(base) / f"cove-{_short_hash(str(home))}"
     return HostPaths(home, run)
 
 
@@ -173,8 +177,8 @@ def _home(environ: Mapping[str, str], platform: str) -> Path:
     return (Path(data) if data else user / ".local" / "share") / "cove"
 
 
-def _short_hash(home: Path) -> str:
-    """Eight hex digits that name `home`: two homes get two run folders."""
+def _short_hash(text: str) -> str:
+    """Eight hex digits that name `text`: two homes get two run folders, two engines two windows."""
     from zlib import crc32  # only a distinct name is wanted, and hashlib costs the CLI 2 ms
 
-    return f"{crc32(str(home).encode()):08x}"
+    return f"{crc32(text.encode()):08x}"

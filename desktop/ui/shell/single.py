@@ -1,33 +1,12 @@
-"""One window for each home: a second `cove-desktop` sends its request to the first and ends."""
+"""One window for each home and engine: it listens for the requests of later starts."""
 
 from __future__ import annotations
-
-import hashlib
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 from desktop.paths import HostPaths
-
-LIMIT_MS = 1_000
-WISHES = ("open", "quick-run")
-
-
-def _name(paths: HostPaths, target: str) -> str:
-    """A socket name derived from home and engine, short enough for every platform."""
-    return "cove-desktop-" + hashlib.sha256(f"{paths.home}\0{target}".encode()).hexdigest()[:16]
-
-
-def hand_over(paths: HostPaths, target: str, wish: str) -> bool:
-    """Send `wish` to the running window of this home and engine; False: there is none."""
-    socket = QLocalSocket()
-    socket.connectToServer(_name(paths, target))
-    if not socket.waitForConnected(LIMIT_MS):
-        return False
-    socket.write(f"{wish}\n".encode())
-    told = socket.waitForBytesWritten(LIMIT_MS)
-    socket.disconnectFromServer()
-    return told
+from desktop.ui.handover import WISHES
 
 
 class SingleWindow(QObject):
@@ -41,7 +20,9 @@ class SingleWindow(QObject):
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._on_connection)
-        name = _name(paths, target)
+        name = str(paths.window_socket(target))
+        if not paths.pipes:
+            paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._server.listen(name):
             QLocalServer.removeServer(name)  # a leftover of a killed process: `hand_over` found no listener
             self._server.listen(name)
