@@ -14,7 +14,7 @@ from desktop.ui.containers.log_view import LINE
 from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
 from desktop.ui.shell.app import Cove
-from tests.ui.finding import button, indexes
+from tests.ui.finding import button, indexes, texts
 from tests.ui.hands import LIMIT_MS, NONE, RIGHT, Hands
 from tests.ui.made import made
 
@@ -163,6 +163,11 @@ class ContainersPage:
         return int(getattr(shown, "count", None) or 0)
 
     @property
+    def summary(self) -> str:
+        """What the head says beside the title."""
+        return self._page.summary.text()
+
+    @property
     def segment(self) -> str:
         """The chosen segment."""
         chosen = [b for b in self._page.segments.findChildren(QAbstractButton) if b.isChecked()]
@@ -267,16 +272,29 @@ class ContainerPage:
     def terminal_size(self) -> tuple[int, int]:
         return self._page.terminal.view.size_in_cells
 
+    def wait_until_tab_says(self, *words: str) -> None:
+        """Wait until the visible tab has texts with all these words."""
+
+        def look() -> bool:
+            said = texts(self._page.tab)
+            return all(any(word in text for text in said) for word in words)
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def press_in_tab(self, name: str) -> None:
+        """Click a button of the visible tab."""
+        self._hands.click(button(self._page.tab, name))
+
     def wait_until_inspected(self) -> str:
-        self._qtbot.waitUntil(lambda: bool(self._page.inspect.text.toPlainText()), timeout=LIMIT_MS)
-        return self._page.inspect.text.toPlainText()
+        self._qtbot.waitUntil(lambda: bool(self._page.inspect.view.text.toPlainText()), timeout=LIMIT_MS)
+        return self._page.inspect.view.text.toPlainText()
 
     def copied_command(self, begins: str) -> list[str]:
         """Click Copy beside the command once it has the given beginning; returns the words as a shell splits them."""
         well = self._page.overview.well
         self._qtbot.waitUntil(lambda: begins in well.text(), timeout=LIMIT_MS)
         QApplication.processEvents()  # lays out the cards above
-        self._page.overview.ensureWidgetVisible(well)
+        self._page.overview.area.ensureWidgetVisible(well)
         self._hands.click(button(well, "Copy"))
         copied = QGuiApplication.clipboard().text()
         shown = shlex.split(well.text().replace("\\\n", ""))

@@ -178,6 +178,11 @@ class RunPage:
     def error(self) -> str:
         return self._page.error.title.text() if self._page.error.isVisible() else ""
 
+    @property
+    def reason(self) -> str:
+        """The sentence under the error."""
+        return self._page.error.why.text()
+
     def remedies(self) -> list[str]:
         return [b.text() for b in self._page.error.buttons if b.isVisible()]
 

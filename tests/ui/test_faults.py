@@ -189,3 +189,20 @@ def test_a_secret_is_shown_nowhere_in_a_run(engine: NativeEngine, open_window: O
         assert "API_TOKEN=s3cret" in engine.docker("inspect", "ui-secret").stdout
     finally:
         engine.docker("rm", "-f", "ui-secret", check=False)
+
+
+def test_the_heads_numbers_are_those_of_the_segments(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-plain", "sleep", "1000")
+    named("ui-paused", "sleep", "1000")
+    named(
+        "ui-ill", "sleep", "1000", flags=("--health-cmd", "false", "--health-interval", "1s", "--health-retries", "1")
+    )
+    engine.docker("pause", "ui-paused")
+    window = open_window(engine)
+    page = window.containers
+    page.wait_until_says("ui-ill", "Its health check fails")
+    page.wait_until_says("ui-paused", "Paused")
+    assert page.summary.partition(", using")[0] == "1 running, 1 paused, 1 problem"
+    assert [page.count_of(name) for name in ("Running", "Paused", "Problems")] == [1, 1, 1]

@@ -169,6 +169,7 @@ def test_a_taken_port_has_remedies(
     page.wait_until_over()
     assert page.error == "Port 18473 is already taken on this computer"
     assert page.remedies() == []
+    assert "The container ui-first uses it" in page.reason
     may_search.set()
     page.choose_remedy("Start without a port")
     window.containers.wait_until_says("ui-second", "running")

@@ -160,6 +160,6 @@ def test_log_frames_become_lines_at_any_cut() -> None:
     ],
 )
 def test_a_failure_is_said_in_words(step: str, message: str, title: str) -> None:
-    said = diagnose(RunWish(image="web:1"), step, ApiError(500, message), container_left=False, free_port=None)
+    said = diagnose(RunWish(image="web:1"), step, ApiError(500, message), container_left=False)
     assert said.title == title
     assert said.remedies

@@ -228,11 +228,10 @@ class ContainersPage(ListPage):
     def _summary(self, containers: list[Container]) -> str:
         if self._model.lost_at_s and containers:
             return tr("last seen at {time}", time=clock(self._model.lost_at_s))
-        running = sum(c.is_running for c in containers)
         if not containers:
             return ""
+        text = self._counted()
         looks = [row.latest for row in self._model.rows() if row.latest]
-        text = counted(running, "{n} running", "{n} running")
         if not looks:
             return text
         cpus = sum(look.cpu_percent for look in looks) / 100
@@ -247,6 +246,16 @@ class ContainersPage(ListPage):
                 memory=used,
             )
         return tr("{running}, using {memory}", running=text, memory=used)
+
+    def _counted(self) -> str:
+        """How many containers there are in each state that uses something, with the numbers of the segments."""
+        counts = self.counts()
+        parts = [counted(counts[Segment.RUNNING], "{n} running", "{n} running")]
+        if counts[Segment.PAUSED]:
+            parts.append(counted(counts[Segment.PAUSED], "{n} paused", "{n} paused"))
+        if counts[Segment.PROBLEMS]:
+            parts.append(counted(counts[Segment.PROBLEMS], "{n} problem", "{n} problems"))
+        return ", ".join(parts)
 
     def visible_ids(self) -> list[str]:
         """Ids of the running containers whose rows are visible."""

@@ -25,7 +25,7 @@ from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import disk, duration, tr
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.pipeline import FiveSteps, LayerList
-from desktop.ui.run.remedies import Diagnosis, Remedy, diagnose, next_free_port, taken_port
+from desktop.ui.run.remedies import Diagnosis, PortFacts, Remedy, diagnose, next_free_port, port_program, taken_port
 from desktop.ui.run.run import Run
 from desktop.ui.run.runs import Runs
 
@@ -367,20 +367,32 @@ class RunPage(Page):
         left = bool(run.container_id)
         details = tr("{text}, in step {step}", text=str(error), step=step.capitalize())
 
-        def diagnosis(port: int | None) -> Diagnosis:
-            return diagnose(run.wish, step, error, container_left=left, free_port=port)
-
-        def offer(port: int | None) -> None:
+        def tell(facts: PortFacts | None) -> None:
             if run is self._run:
-                self.error.tell(diagnosis(port), details)
+                found = diagnose(run.wish, step, error, container_left=left, port_facts=facts)
+                self.error.tell(found, details)
 
         taken = taken_port(error)
         if taken is None:
-            self.error.tell(diagnosis(None), details)
+            tell(None)
             return
         # No buttons before all are known: one that came later would move another from under the pointer.
-        self.error.tell(replace(diagnosis(None), remedies=()), details)
-        self._session.workers.run(lambda: next_free_port(taken), offer, lambda _: offer(None))
+        facts = PortFacts(holder=self._holder(taken, run.container_id))
+        bare = diagnose(run.wish, step, error, container_left=left, port_facts=facts)
+        self.error.tell(replace(bare, remedies=()), details)
+        is_here = self._session.endpoint.scheme != "tcp"  # the port is one of this computer
+
+        def look() -> PortFacts:
+            return PortFacts(next_free_port(taken), facts.holder or (port_program(taken) if is_here else ""))
+
+        self._session.workers.run(look, tell, lambda _: tell(facts))
+
+    def _holder(self, port: int, own_id: str) -> str:
+        """The container that publishes `port`, in words; empty if none does."""
+        for container in self._model.containers():
+            if container.is_running and container.id != own_id and port in (p.host_port for p in container.ports):
+                return tr("The container {name}", name=container.name)
+        return ""
 
     def _on_remedy(self, remedy: Remedy) -> None:
         run = self._run

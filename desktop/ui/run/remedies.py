@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from desktop.client.engine import ApiError, ConnectionFailed
 from desktop.client.reference import InvalidReference
+from desktop.platform import platform_for
 from desktop.ui.kit.words import shortened, tr
 from desktop.ui.run.options import RunWish
 
@@ -46,8 +48,18 @@ class Diagnosis:
     remedies: Sequence[Remedy]
 
 
-def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool, free_port: int | None) -> Diagnosis:
-    """Derive the diagnosis from the engine's message. `free_port` is a free port to suggest if the port was taken."""
+@dataclass(frozen=True, slots=True)
+class PortFacts:
+    """About a port that was taken: a free one to suggest, and who has it, as far as that is known."""
+
+    free: int | None = None
+    holder: str = ""
+
+
+def diagnose(
+    wish: RunWish, step: str, error: Exception, *, container_left: bool, port_facts: PortFacts | None = None
+) -> Diagnosis:
+    """Derive the diagnosis from the engine's message; `port_facts` if a port was taken."""
     text = str(error)
     name = shortened(wish.name) or tr("the container")
     left = (
@@ -65,15 +77,17 @@ def diagnose(wish: RunWish, step: str, error: Exception, *, container_left: bool
     if found := PORT_TAKEN.search(text):
         port = next(group for group in found.groups() if group)
         remedies = []
-        if free_port:
-            ports = [replace(p, host_port=str(free_port)) if p.host_port == port else p for p in wish.ports]
-            remedies.append(Remedy(tr("Use port {port} and start", port=free_port), "run", replace(wish, ports=ports)))
+        known = port_facts or PortFacts()
+        if known.free:
+            ports = [replace(p, host_port=str(known.free)) if p.host_port == port else p for p in wish.ports]
+            remedies.append(Remedy(tr("Use port {port} and start", port=known.free), "run", replace(wish, ports=ports)))
         without = [p for p in wish.ports if p.host_port != port]
         remedies += [
             Remedy(tr("Start without a port"), "run", replace(wish, ports=without)),
             Remedy(tr("Choose another port…"), "options", wish, "ports"),
         ]
-        why = tr("Another program or container uses it, and two programs cannot listen on one port.")
+        holder = known.holder or tr("Another program or container")
+        why = tr("{holder} uses it, and two programs cannot listen on one port.", holder=holder)
         title = tr("Port {port} is already taken on this computer", port=port)
         return Diagnosis(title, f"{why} {left}", [*remedies, *delete])
     if found := NAME_TAKEN.search(text):
@@ -138,3 +152,10 @@ def next_free_port(port: int) -> int | None:
                 continue
             return candidate
     return None
+
+
+def port_program(port: int) -> str:
+    """The program on this computer that listens on TCP `port`, in words; empty if the system does not say. Reads many
+    files, so call it from a worker thread."""
+    holder = platform_for(sys.platform).port_holder("tcp", port)
+    return tr("The program {name}", name=holder) if holder else ""
