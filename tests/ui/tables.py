@@ -73,6 +73,12 @@ class TablePage:
         assert isinstance(self._page.detail, DetailCard)
         self._hands.choose_tab(self._page.detail.tabs, name)
 
+    def wait_until_titled(self, title: str) -> None:
+        """Wait until the card beside the table shows that."""
+        assert isinstance(self._page.detail, DetailCard)
+        card = self._page.detail
+        self._qtbot.waitUntil(lambda: card.title.text() == title, timeout=LIMIT_MS)
+
     def press_button(self, name: str) -> None:
         """Click a button of the page."""
         self._hands.click(button(self._page, name))

@@ -67,6 +67,15 @@ def inspected(engine: NativeEngine) -> dict[str, object]:
             ("--log-opt", "max-size=1m", "--security-opt", "no-new-privileges", "--sysctl", "net.ipv4.ip_forward=0"),
             PLAIN,
         ),
+        (
+            (
+                *("--mount", "type=bind,src=/usr,dst=/u,readonly,bind-recursive=writable"),
+                *("--mount", "type=bind,src=/etc,dst=/e,bind-recursive=disabled"),
+                *("--mount", "type=bind,src=/opt,dst=/o,ro,bind-propagation=rprivate,bind-recursive=readonly"),
+            ),
+            PLAIN,
+        ),
+        (("--device-read-bps", "/dev/loop0:1mb", "--device-write-iops", "/dev/loop0:50"), PLAIN),
         (("--pid", "host", "--ipc", "none", "--cgroupns", "host", "--oom-score-adj", "5", "--cpu-shares", "99"), PLAIN),
     ],
 )

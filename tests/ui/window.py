@@ -24,7 +24,13 @@ from tests.ui.hands import CONTROL, LIMIT_MS, NONE, Hands
 from tests.ui.made import made
 from tests.ui.pages import ActivityPage, ComposePage, ImagesPage, NetworksPage, RunPage, TroubleshootPage, VolumesPage
 
-TABS = {"logs": "Logs", "terminal": "Terminal", "overview": "Overview", "inspect": "Inspect"}
+TABS = {
+    "logs": "Logs",
+    "terminal": "Terminal",
+    "environment": "Mounts && environment",
+    "overview": "Overview",
+    "inspect": "Inspect",
+}
 
 
 class Window:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from desktop.ui.containers.log_lines import TAIL, LogLine, LogReader
 from desktop.ui.containers.log_pages import PAGE, Edge, Hits, LogOf
 from desktop.ui.containers.log_view import LogView
+from desktop.ui.containers.tab import ContainerTab
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Segments, Switch
@@ -111,7 +112,7 @@ class WhyCard(Card):
         self.sentence.setText(why)
 
 
-class LogsTab(QWidget):
+class LogsTab(ContainerTab):
     """Follows the log while it is visible."""
 
     def __init__(self, theme: Theme, icons: Icons, session: EngineSession, parent: QWidget | None = None) -> None:
@@ -415,10 +416,18 @@ class LogsTab(QWidget):
             self._reader = None
         self._clock.stop()
 
-    def leave(self) -> None:
-        """The page is hidden: stop following. `show_container` starts again from the beginning."""
+    def cover(self) -> None:
+        """Stop following; `show_container` goes on where the view ends."""
         self.stop()
+
+    def leave(self) -> None:
+        """`show_container` starts again from the beginning."""
+        super().leave()
         self._container = None
+
+    @property
+    def search_field(self) -> QLineEdit:
+        return self.search
 
     def _show_foot(self) -> None:
         count = len(self.view.lines)

@@ -12,6 +12,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from desktop.ui.kit.secrets import is_secret
+
 Json = Mapping[str, Any]
 MIB = 2**20
 DEFAULT_SHM_BYTES = 64 * MIB
@@ -21,6 +23,8 @@ PLAIN_FLAGS: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("cpu-shares", "CpuShares", (0,)),
     ("cpu-period", "CpuPeriod", (0,)),
     ("cpu-quota", "CpuQuota", (0,)),
+    ("cpu-rt-period", "CpuRealtimePeriod", (0,)),
+    ("cpu-rt-runtime", "CpuRealtimeRuntime", (0,)),
     ("cpuset-cpus", "CpusetCpus", ("",)),
     ("cpuset-mems", "CpusetMems", ("",)),
     ("blkio-weight", "BlkioWeight", (0,)),
@@ -55,6 +59,17 @@ LISTS = (
     ("volumes-from", "VolumesFrom"),
 )
 MAPPINGS = (("sysctl", "Sysctls"), ("storage-opt", "StorageOpt"), ("annotation", "Annotations"))
+RECURSION = (
+    ("NonRecursive", "disabled"),
+    ("ReadOnlyNonRecursive", "writable"),
+    ("ReadOnlyForceRecursive", "readonly"),
+)
+DEVICE_RATES = (
+    ("device-read-bps", "BlkioDeviceReadBps"),
+    ("device-read-iops", "BlkioDeviceReadIOps"),
+    ("device-write-bps", "BlkioDeviceWriteBps"),
+    ("device-write-iops", "BlkioDeviceWriteIOps"),
+)
 HEALTH_TIMES = (
     ("health-interval", "Interval"),
     ("health-timeout", "Timeout"),
@@ -63,8 +78,11 @@ HEALTH_TIMES = (
 )
 
 
-def same_command(data: Json, image: Json, program: str = "cove") -> list[str]:
-    """The command's words, each quoted for a shell, an option with its value in one. `image` is the image's Config."""
+def same_command(data: Json, image: Json, program: str = "cove", *, hides_secrets: bool = False) -> list[str]:
+    """The command's words, each quoted for a shell, an option with its value in one. `image` is the image's Config.
+
+    `hides_secrets`: of variables whose name tells a secret only the name, so that the shell's own value is taken.
+    """
     config, host = data.get("Config") or {}, data.get("HostConfig") or {}
     words = [f"{program} run"]
     # An attached container was run in the foreground, any other with `-d`.
@@ -75,7 +93,7 @@ def same_command(data: Json, image: Json, program: str = "cove") -> list[str]:
     words += _ports(config, host, image)
     words += _networks(data, config, host)
     words += _storage(config, host, image)
-    words += _environment(config, image)
+    words += _environment(config, image, hides_secrets=hides_secrets)
     words += _health(config.get("Healthcheck") or {}, image.get("Healthcheck") or {})
     words += _limits(host)
     words += _options(host)
@@ -184,7 +202,7 @@ def _mount(mount: Json) -> str:
     tmpfs, driver = mount.get("TmpfsOptions") or {}, volume.get("DriverConfig") or {}
     simple = (
         ("bind-propagation", bind.get("Propagation")),
-        ("bind-nonrecursive", "true" if bind.get("NonRecursive") else ""),
+        ("bind-recursive", next((word for key, word in RECURSION if bind.get(key)), "")),
         ("bind-create-src", "true" if bind.get("CreateMountpoint") else ""),
         ("volume-nocopy", "true" if volume.get("NoCopy") else ""),
         ("volume-subpath", volume.get("Subpath")),
@@ -200,11 +218,12 @@ def _mount(mount: Json) -> str:
     return line.getvalue()
 
 
-def _environment(config: Json, image: Json) -> Iterator[str]:
+def _environment(config: Json, image: Json, *, hides_secrets: bool) -> Iterator[str]:
     given = set(image.get("Env") or ())
     for entry in config.get("Env") or ():
         if entry not in given:
-            yield f"-e {shlex.quote(str(entry))}"
+            name = str(entry).partition("=")[0]
+            yield f"-e {shlex.quote(name if hides_secrets and is_secret(name) else str(entry))}"
 
 
 def _health(check: Json, given: Json) -> Iterator[str]:
@@ -244,6 +263,11 @@ def _limits(host: Json) -> Iterator[str]:
         yield _flag("shm-size", _size(int(host["ShmSize"])))
     for limit in host.get("Ulimits") or ():
         yield _flag("ulimit", f"{limit['Name']}={limit['Soft']}:{limit['Hard']}")
+    for name, key in DEVICE_RATES:
+        for limit in host.get(key) or ():
+            yield _flag(name, f"{limit['Path']}:{limit['Rate']}")
+    for limit in host.get("BlkioWeightDevice") or ():
+        yield _flag("blkio-weight-device", f"{limit['Path']}:{limit['Weight']}")
     for device in host.get("Devices") or ():
         permissions = device.get("CgroupPermissions") or "rwm"
         yield _flag("device", f"{device['PathOnHost']}:{device['PathInContainer']}:{permissions}")

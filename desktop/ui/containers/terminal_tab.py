@@ -6,6 +6,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from desktop.ui.containers.tab import ContainerTab
 from desktop.ui.containers.terminal import Shell, TerminalView
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
@@ -16,7 +17,7 @@ from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 
 
-class TerminalTab(QWidget):
+class TerminalTab(ContainerTab):
     """Runs a shell when it is first shown for a container, and keeps it while the container's page is open."""
 
     def __init__(self, theme: Theme, icons: Icons, session: EngineSession, parent: QWidget | None = None) -> None:
@@ -90,6 +91,7 @@ class TerminalTab(QWidget):
             self._shell = None
 
     def leave(self) -> None:
+        super().leave()
         self.stop()
         self._container = None
 

@@ -73,6 +73,11 @@ class CardTitle(QWidget):
         row.addWidget(self.fact)
         row.addStretch(1)
         row.addWidget(self.right)
+        self._row = row
+
+    def add(self, widget: QWidget) -> None:
+        """A control at the right end."""
+        self._row.addWidget(widget)
 
 
 class FactsView(QScrollArea):

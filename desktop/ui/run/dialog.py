@@ -22,9 +22,10 @@ from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.fields import CodeWell, Field
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.labels import IconLabel, Label
+from desktop.ui.kit.secrets import is_secret
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
-from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish, is_secret
+from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish
 
 RESTARTS = ("no", "unless-stopped", "on-failure", "always")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from desktop.ui.kit.command_text import WIDTH, in_lines, one_line
+from desktop.ui.kit.secrets import is_secret
 from desktop.ui.kit.words import tr
 
 
@@ -17,14 +18,6 @@ class BadOption(ValueError):
     def __init__(self, field_name: str, text: str) -> None:
         super().__init__(text)
         self.field = field_name
-
-
-SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
-
-
-def is_secret(name: str) -> bool:
-    """Whether the name of a variable suggests that its value is not to be shown."""
-    return any(word in name.upper() for word in SECRET_WORDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

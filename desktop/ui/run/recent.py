@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 
 from PySide6.QtCore import QSettings
 
-from desktop.ui.run.options import MountWish, PortWish, RunWish, is_secret
+from desktop.ui.kit.secrets import is_secret
+from desktop.ui.run.options import MountWish, PortWish, RunWish
 
 KEPT = 12
 KEY = "runs/recent"
