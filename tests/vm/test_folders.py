@@ -63,6 +63,9 @@ def test_missing_and_unshared_sources_are_refused_in_dockers_words(vm: Vm, busyb
     done = vm.docker("run", "--rm", "-v", f"{other}:/x", busybox, "true", check=False)
     assert f"mounts denied: \nThe path {other} is not shared from the host and is not known to Docker." in done.stderr
     assert done.returncode == 125
+    done = vm.docker("run", "--rm", "--mount", f"type=bind,src={other},dst=/x", busybox, "true", check=False)
+    assert f'invalid mount config for type "bind": bind source path does not exist: {other} in the VM' in done.stderr
+    assert done.returncode == 125
     (shared / "out").symlink_to(other)
     done = vm.docker("run", "--rm", "-v", f"{shared / 'out'}:/x", busybox, "true", check=False)
     assert "mounts denied" in done.stderr

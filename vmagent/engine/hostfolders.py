@@ -23,6 +23,7 @@ from vmagent.linux import mounts
 
 # How long a request waits for a host that does not reply. The file system itself waits longer.
 REPLY_LIMIT_S = 20.0
+_CHOOSE = "Choose what is shared: cove config set folders.shared /a/folder,/another"
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 _T = TypeVar("_T")
 Owner = tuple[int, int]  # uid, gid
@@ -72,16 +73,13 @@ class HostFolders:
 
     def _check_all(self, binds: Sequence[MountPoint]) -> None:
         for mount in binds:
-            if self._find(mount.source) is None and not mount.create_source:
-                raise _missing(mount.source)
+            self._find_for(mount)
 
     def _prepare_all(self, binds: Sequence[MountPoint], owner: Owner | None) -> dict[str, str]:
         found = {}
         for mount in binds:
-            place = self._find(mount.source)
+            place = self._find_for(mount)
             if place is None:
-                if not mount.create_source:
-                    raise _missing(mount.source)
                 place = self._made(mount.source, owner)
             if place != mount.source:
                 found[mount.destination] = place
@@ -98,6 +96,19 @@ class HostFolders:
                 found[mount.destination] = place
         return found
 
+    def _find_for(self, mount: MountPoint) -> str | None:
+        """Where the source of `mount` is; None: nowhere, and it is to be made. Raises BadRequest for one that is not
+        to be made, MountsDenied, Unavailable."""
+        try:
+            place = self._find(mount.source)
+        except MountsDenied:
+            if mount.create_source:
+                raise
+            raise _missing(mount.source, f" in the VM, and is not shared from the host\n{_CHOOSE}") from None
+        if place is None and not mount.create_source:
+            raise _missing(mount.source)
+        return place
+
     def _find(self, source: str) -> str | None:
         """Where `source` is; None: nowhere. Raises MountsDenied, Unavailable."""
         if self._mount is not None:
@@ -112,8 +123,7 @@ class HostFolders:
         if self._mount is None:
             return None
         raise MountsDenied(
-            f"mounts denied: \nThe path {source} is not shared from the host and is not known to Docker.\n"
-            "Choose what is shared: cove config set folders.shared /a/folder,/another"
+            f"mounts denied: \nThe path {source} is not shared from the host and is not known to Docker.\n{_CHOOSE}"
         )
 
     def _find_on_host(self, root: Path, source: str) -> str | None:
@@ -159,5 +169,5 @@ class HostFolders:
         return made
 
 
-def _missing(source: str) -> BadRequest:
-    return BadRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}')
+def _missing(source: str, more: str = "") -> BadRequest:
+    return BadRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}{more}')
