@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.limits import HANG_S
 from tests.support.logs import LOGS
+from tests.support.waiting import wait_until
 from vmagent.engine.threads import Threads, run_alone
 
 
@@ -116,3 +117,12 @@ def test_a_call_alone_returns_fails_or_is_left_behind() -> None:
     for thread in threading.enumerate():
         if thread.name == "left behind":
             thread.join(HANG_S)
+
+
+def test_one_call_after_the_other_needs_one_thread() -> None:
+    threads, used = Threads(3, "three"), list[int]()
+    for count in range(1, 21):
+        threads.submit(lambda: used.append(threading.get_ident()))
+        wait_until(lambda count=count: len(used) == count and threads._idle)  # type: ignore[misc]
+    threads.close()
+    assert len(set(used)) == 1

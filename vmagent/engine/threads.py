@@ -1,17 +1,18 @@
 """Threads that run blocking calls for the event loop.
 
-As `ThreadPoolExecutor` with `run_in_executor`, with half of its work for each call: one queue and one call back to the
-loop, without a second future, locks and conditions. A container's start makes five such calls.
+As `ThreadPoolExecutor` with `run_in_executor`, with a third of its work for each call: one future, and one wake-up each
+way. A call goes to the thread that became idle last, and wakes no other: each thread that wakes wants the interpreter's
+lock. (`queue.SimpleQueue` hands its own lock on, so with several threads that wait it wakes two for each call.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import structlog
@@ -21,12 +22,25 @@ R = TypeVar("R")
 _Call = tuple[Callable[[], Any], "asyncio.Future[Any] | None"]
 
 
+class _Idle:
+    """Where one thread waits for a call: `bell` is held until `call` is there."""
+
+    __slots__ = ("bell", "call")
+
+    def __init__(self) -> None:
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.call: _Call | None = None
+
+
 class Threads:
     """At most `limit` threads, started as calls come. One thread runs calls in the order in which they were made."""
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit, self._name = limit, name
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._lock = threading.Lock()  # of the next two
+        self._calls: deque[_Call | None] = deque()  # while no thread is idle; None ends a thread
+        self._idle: list[_Idle] = []
         self._started: list[threading.Thread] = []
 
     def run(self, function: Callable[[], R]) -> asyncio.Future[R]:
@@ -45,20 +59,37 @@ class Threads:
     def close(self) -> None:
         """Wait for the calls that were made. Later ones are not run."""
         for _ in self._started:
-            self._calls.put(None)
+            self._put(None)
         for thread in self._started:
             thread.join()
 
-    def _put(self, call: _Call) -> None:
-        self._calls.put(call)
-        if len(self._started) < self._limit:
+    def _put(self, call: _Call | None) -> None:
+        with self._lock:
+            idle = self._idle.pop() if self._idle else None
+            if idle is None:
+                self._calls.append(call)
+        if idle is not None:
+            idle.call = call
+            idle.bell.release()
+        elif call is not None and len(self._started) < self._limit:
             name = f"{self._name}_{len(self._started)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)  # a failed start ends without `close`
             self._started.append(thread)
             thread.start()
 
+    def _next(self, own: _Idle) -> _Call | None:
+        """The next call for the calling thread, whose own place is `own`; waits for one."""
+        with self._lock:
+            if self._calls:
+                return self._calls.popleft()
+            self._idle.append(own)
+        own.bell.acquire()
+        call, own.call = own.call, None
+        return call
+
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
+        own = _Idle()
+        while (call := self._next(own)) is not None:
             function, future = call
             if future is None:
                 try:
