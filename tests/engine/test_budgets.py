@@ -22,8 +22,8 @@ MAX_PSS_KB = 45 << 10  # keeper, engine, supervisor and spawner together
 MAX_SUPERVISOR_KB = 14 << 10
 MAX_IDLE_KB = 10  # private dirty of all four for each idle container
 IMAGE = "busybox:latest"
-# For one container through the API: flushes of its record (2 folders and the file), and later of its state.
-MAX_FLUSHES_OF_CREATE = 3
+# For one container through the API: flushes of its record (the file, and the folder of all containers).
+MAX_FLUSHES_OF_CREATE = 2
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def traced(engine: NativeEngine, folder: Path) -> Iterator[dict[str, str]]:
     """Trace the agent's processes with all their threads and children; afterwards their calls by thread."""
     pids = processes(engine)
     calls = "trace=sendto,sendmsg,?open,openat,write,fsync,fdatasync,rmdir,clone3"
-    command = ["strace", "-f", "-ff", "-ttt", "-s", "160", "-x", "-e", calls, "-o", str(folder / "trace")]
+    command = ["strace", "-f", "-ff", "-y", "-ttt", "-s", "160", "-x", "-e", calls, "-o", str(folder / "trace")]
     with subprocess.Popen(
         [*command, *(word for pid in pids for word in ("-p", str(pid)))], stderr=subprocess.PIPE, text=True
     ) as strace:
@@ -81,7 +81,10 @@ def test_no_wait_for_rcu_and_one_group_of_flushes(own_engine: NativeEngine, tmp_
     others = {thread: len(rtm_dellinks(text)) for thread, text in calls.items() if thread != disposer}
     assert not any(others.values()), others
 
-    flushes = [float(line.split()[0]) for line in everything.splitlines() if re.search(r"\bf(data)?sync\(", line)]
+    flushed = [line for line in everything.splitlines() if re.search(r"\bf(data)?sync\(", line)]
+    # A spare folder is made and flushed in a quiet moment, for no request.
+    flushes = [float(line.split()[0]) for line in flushed if "/spares/" not in line]
+    assert flushes
     assert len([at for at in flushes if at <= created]) <= MAX_FLUSHES_OF_CREATE
     assert not [at for at in flushes if created < at < started], "a start or an exec waited for the disk"
 

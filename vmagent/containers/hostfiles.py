@@ -15,6 +15,7 @@ from typing import NamedTuple
 from vmagent.errors import BadRequest
 
 NAMES = ("hosts", "hostname", "resolv.conf")
+WRITTEN = "resolv.conf.written"
 FALLBACK_NAMESERVERS = ("8.8.8.8", "8.8.4.4")  # docker's, where the host has only loopback resolvers
 _RESOLV_BYTES = 65_536  # of a host's resolv.conf; the C library itself reads only its first lines
 _OWN_LINES = (
@@ -84,7 +85,7 @@ def write_resolv(folder: Path, resolv: ResolvSettings) -> None:
 
     What was written last is kept beside it, and is empty while the file is being written. Raises OSError.
     """
-    file, written = folder / "resolv.conf", folder / "resolv.conf.written"
+    file, written = folder / "resolv.conf", folder / WRITTEN
     text, before = resolv_text(host_resolv(), **resolv._asdict()), _read(str(written))
     if before:
         now = _read(str(file))

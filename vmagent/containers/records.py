@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -17,10 +18,18 @@ from vmagent.containers import hostfiles
 from vmagent.containers.defaults import plain
 from vmagent.containers.model import Container, ContainerId, MountKind, MountPoint, State, Status
 from vmagent.durable import fsync_dir, publish
-from vmagent.supervisor.logwriter import STDERR, STDOUT, index_name, open_writer, payload_name
+from vmagent.linux.packets import write_all
+from vmagent.supervisor.logwriter import LOG_MODE, STDERR, STDOUT, index_name, payload_name
 
 SCHEMA = 1
 CONFIG, STATE, ETC = "config.json", "state.json", "etc"
+
+_FOLDERS = {"upper": 0o755, "work": 0o755, ETC: 0o711}
+_FILES = {
+    **{f"{ETC}/{name}": 0o644 for name in (*hostfiles.NAMES, hostfiles.WRITTEN)},
+    **{name(stream): LOG_MODE for stream in (STDERR, STDOUT) for name in (payload_name, index_name)},
+    CONFIG: 0o600,
+}
 
 
 class UnreadableRecord(Exception):
@@ -28,34 +37,36 @@ class UnreadableRecord(Exception):
 
 
 def make_folder(folder: Path) -> None:
-    """Make a container's folder, with the subfolders and empty files that every container has. Raises OSError."""
-    folder.mkdir(mode=0o710)
-    for name in ("upper", "work"):
-        os.mkdir(folder / name, 0o755)
-    os.mkdir(folder / ETC, 0o711)
-    for name in hostfiles.NAMES:
-        hostfiles.write_in_place(folder / ETC / name, "")
-    for stream in (STDERR, STDOUT):
-        open_writer(str(folder), stream).close()
-    os.close(os.open(folder / CONFIG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    """Make a container's folder, with the subfolders and empty files that every container has.
+
+    All names in it are durable when this returns. Raises OSError.
+    """
+    path = str(folder)
+    os.mkdir(path, 0o710)
+    for name, mode in _FOLDERS.items():
+        os.mkdir(f"{path}/{name}", mode)
+    for name, mode in _FILES.items():
+        os.mknod(f"{path}/{name}", stat.S_IFREG | mode)  # an empty file by one system call
+    fsync_dir(folder)
 
 
 def save_new(folder: Path, container: Container, place: Callable[[Path], None] = make_folder) -> None:
     """Let `place` make `folder`, and write a durable config.json in it. Blocks for one flush (about 1 ms).
 
-    The file is written under its final name: a rename after the flush would cost the file system a second transaction.
-    `is_whole` recognizes a file that a crash left incomplete. Raises OSError; then the caller removes the folder.
+    The file is written under its final name, which `make_folder` has flushed: a rename after the flush would cost the
+    file system a second transaction. `is_whole` recognizes a file that a crash left incomplete. Raises OSError; then
+    the caller removes the folder.
     """
     place(folder)
     if container.tty:  # a terminal has one stream; readers of the log recognize this by the missing files
         for name in (payload_name(STDERR), index_name(STDERR)):
             os.unlink(folder / name)
     fd = os.open(folder / CONFIG, os.O_WRONLY | os.O_CLOEXEC)
-    with open(fd, "wb") as file:  # a file object continues after a partial write, and so reports ENOSPC
-        file.write(encode(container))
-        file.flush()
+    try:
+        write_all(fd, encode(container))
         os.fsync(fd)
-    fsync_dir(folder)
+    finally:
+        os.close(fd)
     fsync_dir(folder.parent)
 
 

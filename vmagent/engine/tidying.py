@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from vmagent.containers.records import make_folder
 from vmagent.containers.spares import Spares
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
+from vmagent.linux.trees import remove_tree
 from vmagent.paths import DataRoot
 
 QUIET_S = 0.1  # without an event of a container, before the work is done
@@ -49,7 +49,7 @@ class Tidying:
     async def sweep_trash(self) -> None:
         """Remove what an earlier engine left in the trash."""
         for entry in await self._background.on_disk(os.listdir, self._trash_folder):
-            await self._background.on_disk(_remove_tree, self._trash_folder / entry)
+            await self._background.on_disk(remove_tree, f"{self._trash_folder}/{entry}")
 
     # Spare folders
 
@@ -96,8 +96,4 @@ class Tidying:
 
 def _remove_trees(paths: list[Path]) -> None:
     for path in paths:
-        _remove_tree(path)
-
-
-def _remove_tree(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)  # what can't be removed now is removed by the next engine's sweep
+        remove_tree(str(path))  # what can't be removed now is removed by the next engine's sweep

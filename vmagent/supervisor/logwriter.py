@@ -20,6 +20,7 @@ import struct
 import time
 
 STDOUT, STDERR = 1, 2
+LOG_MODE = 0o640  # of both files
 RECORD = struct.Struct("<QQQ")
 
 
@@ -102,9 +103,9 @@ def open_writer(folder: str, stream: int, generation: int = 1) -> StreamWriter:
     Without O_APPEND, since splice(2) refuses such files.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    payload_fd = os.open(f"{folder}/{payload_name(stream, generation)}", flags, 0o640)
+    payload_fd = os.open(f"{folder}/{payload_name(stream, generation)}", flags, LOG_MODE)
     try:  # the index is created last: where it exists, the payload exists too
-        index_fd = os.open(f"{folder}/{index_name(stream, generation)}", flags, 0o640)
+        index_fd = os.open(f"{folder}/{index_name(stream, generation)}", flags, LOG_MODE)
     except OSError:
         os.close(payload_fd)
         raise

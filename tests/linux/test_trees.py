@@ -1,0 +1,39 @@
+"""Removal of whole trees."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vmagent.linux.trees import remove_tree
+
+
+def test_a_tree_is_removed_and_what_its_links_lead_to_stays(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    (kept / "in it").mkdir(parents=True)
+    (kept / "file").touch()
+    tree = tmp_path / "tree"
+    (tree / "a" / "b").mkdir(parents=True)
+    (tree / "a" / "b" / "closed").mkdir(mode=0)
+    (tree / os.fsdecode(b"\xff\n")).touch()
+    os.mkfifo(tree / "a" / "fifo")
+    (tree / "a" / "to a folder").symlink_to(kept)
+    (tree / "a" / "to a file").symlink_to(kept / "file")
+    (tree / "a" / "to nothing").symlink_to("missing")
+    os.link(kept / "file", tree / "second name")
+    remove_tree(str(tree))
+    remove_tree(str(tree))  # it may be missing
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert sorted(path.name for path in kept.iterdir()) == ["file", "in it"]
+
+
+def test_a_tree_deeper_than_the_longest_path_is_removed(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(40):  # names of 200 bytes: twice PATH_MAX
+        os.mkdir("d" * 200, dir_fd=fd)
+        below = os.open("d" * 200, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    remove_tree(str(tmp_path / ("d" * 200)))
+    assert not os.listdir(tmp_path)
