@@ -196,6 +196,9 @@ class Body(Inflow):
             yield data
 
 
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
 class Stream:
     """A reply of unknown length. Its head was sent when this was made; chunked for HTTP/1.1."""
 
@@ -210,10 +213,15 @@ class Stream:
         self._sink.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         await self._sink.drain()
 
+    async def write_last(self, data: bytes) -> None:
+        """As `write` and `finish`, in one system call. Raises Disconnected."""
+        self._sink.send(b"%x\r\n%b\r\n%b" % (len(data), data, _LAST_CHUNK) if self._chunked else data)
+        await self._sink.drain()
+
     def finish(self) -> None:
         """The reply is complete."""
         if self._chunked:
-            self._sink.send(b"0\r\n\r\n")
+            self._sink.send(_LAST_CHUNK)
 
 
 class Hijacked(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -404,7 +405,7 @@ class NetworkController:
     def keep(self, sandbox: Sandbox) -> None:
         """Record a sandbox that `attach_prepared` made, unless it was released meanwhile. Raises OSError."""
         if self._sandboxes.get(sandbox.container_id) is sandbox:
-            self._keep(sandbox)
+            os.mknod(self._exec_root.networks / f"{sandbox.container_id}.json", stat.S_IFREG | 0o600)
 
     def connect(self, container_id: str, request: EndpointRequest, ports: Sequence[PortRequest] = ()) -> Endpoint:
         """Add an endpoint to a running container; if it is its first with a gateway, publish `ports` to it.

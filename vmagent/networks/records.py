@@ -65,7 +65,10 @@ def read_sandbox(path: Path, container_id: str, netns_fd: int) -> Sandbox | None
     """
     if netns_fd < 0:
         return None
-    record = json.loads(path.read_bytes())
+    data = path.read_bytes()
+    if not data:  # it has had no endpoint yet
+        return Sandbox(container_id=container_id, netns_fd=netns_fd)
+    record = json.loads(data)
     endpoints = [
         Endpoint(
             id=e["id"],

@@ -132,8 +132,7 @@ class _Containers:
         stream = request.exchange.stream(
             content_type=JSON
         )  # at once: clients start the container only after they have this head
-        await stream.write(dump_json(await waiter.result()))
-        stream.finish()
+        await stream.write_last(dump_json(await waiter.result()))
         return None
 
     async def remove(self, request: Request) -> Response:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 KILL_LIMIT_S = 5.0
 FREEZE_LIMIT_S = 2.0
 _SIGKILL = 9
+_READ_BYTES = 65536
+_SHORT_BYTES = 2048  # a read of less has met the end: the kernel fills a page with lines (seq_file), which are short
 _PAUSE_S = 0.001  # cgroup v1 has no event for the end of a freeze or of the last process
 
 
@@ -247,12 +249,13 @@ def read(path: str) -> str:
     """A control file's text. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        parts = []
-        while part := os.read(fd, 65536):
-            parts.append(part)
+        text = os.read(fd, _READ_BYTES)
+        if len(text) >= _SHORT_BYTES:
+            while part := os.read(fd, _READ_BYTES):
+                text += part
     finally:
         os.close(fd)
-    return b"".join(parts).decode()
+    return text.decode()
 
 
 def read_or(path: str, default: str) -> str:
