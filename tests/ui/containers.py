@@ -13,6 +13,7 @@ from desktop.ui.containers.detail import DetailPage as DetailView
 from desktop.ui.containers.log_view import LINE
 from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
+from desktop.ui.containers.terminal import TerminalView
 from desktop.ui.shell.app import Cove
 from tests.ui.finding import button, indexes, texts
 from tests.ui.hands import LIMIT_MS, NONE, RIGHT, Hands
@@ -261,16 +262,41 @@ class ContainerPage:
         card = self._page.logs.why
         return card.sentence.text() if card.isVisible() else ""
 
+    @property
+    def _terminal(self) -> TerminalView:
+        shell = self._page.terminal.shell
+        assert shell is not None, "no shell is open"
+        return shell.view
+
+    @property
+    def shells(self) -> list[str]:
+        """The titles of the shells that are open."""
+        tabs = self._page.terminal.tabs
+        return [tabs.tabText(number) for number in range(tabs.count())]
+
+    def choose_shell(self, title: str) -> None:
+        self._hands.choose_tab(self._page.terminal.tabs, title)
+
     def type(self, text: str) -> None:
-        self._hands.click(self._page.terminal.view)
+        """Type a line into the visible shell."""
+        self._hands.click(self._terminal)
         self._hands.type(text)
         self._hands.key(self._cove.window, Qt.Key.Key_Return)
 
+    def terminal_text(self) -> str:
+        return self._terminal.text()
+
     def wait_until_terminal_shows(self, text: str) -> None:
-        self._qtbot.waitUntil(lambda: text in self._page.terminal.view.text(), timeout=LIMIT_MS)
+        def look() -> bool:
+            return self._page.terminal.shell is not None and text in self._terminal.text()
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def wait_until_terminal_is_without(self, text: str) -> None:
+        self._qtbot.waitUntil(lambda: text not in self._terminal.text(), timeout=LIMIT_MS)
 
     def terminal_size(self) -> tuple[int, int]:
-        return self._page.terminal.view.size_in_cells
+        return self._terminal.size_in_cells
 
     def wait_until_tab_says(self, *words: str) -> None:
         """Wait until the visible tab has texts with all these words."""
@@ -284,6 +310,10 @@ class ContainerPage:
     def press_in_tab(self, name: str) -> None:
         """Click a button of the visible tab."""
         self._hands.click(button(self._page.tab, name))
+
+    def choose_in_menu(self, text: str) -> None:
+        """Click an entry of the open menu."""
+        self._hands.choose(self._hands.open_menu(), text)
 
     def wait_until_inspected(self) -> str:
         self._qtbot.waitUntil(lambda: bool(self._page.inspect.view.text.toPlainText()), timeout=LIMIT_MS)

@@ -36,3 +36,67 @@ def test_mounts_lead_to_their_volumes_and_secrets_are_shown_on_request(
     finally:
         engine.docker("rm", "-f", "ui-mounts", check=False)
         engine.docker("volume", "rm", "ui-files", check=False)
+
+
+def test_shells_are_opened_on_request_several_at_once(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-shells", "sleep", "1000")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-shells", "running")
+    page = window.open_container("ui-shells", "terminal")
+    page.wait_until_terminal_shows("#")
+    page.type("echo first-$((1+1))")
+    page.wait_until_terminal_shows("first-2")
+    page.press_in_tab("New shell")
+    page.wait_until_terminal_shows("#")
+    page.type("echo second-$((1+1)); exit 3")
+    page.wait_until_terminal_shows("second-2")
+    page.wait_until_tab_says("The shell ended with status 3.")
+    assert page.shells == ["Shell 1", "Shell 2"]
+    page.choose_shell("Shell 1")
+    assert "first-2" in page.terminal_text()
+    page.press_in_tab("Other shells")
+    page.choose_in_menu("/bin/bash")
+    page.wait_until_tab_says("There is no such shell in this container.")
+    assert page.shells == ["Shell 1", "Shell 2", "bash"]
+    page.press_in_tab("Close")
+    assert page.shells == ["Shell 1", "Shell 2"]
+    window.go("images")
+    window.go("containers")
+    window.containers.click("ui-shells", "name")
+    page.wait_until_tab_says("No shell is open in ui-shells")
+    page.press_in_tab("Open a shell")
+    page.wait_until_terminal_shows("#")
+
+
+def test_a_stopped_container_is_started_for_its_terminal(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-asleep", "sleep", "1000")
+    engine.docker("kill", "ui-asleep")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-asleep", "Stopped")
+    page = window.open_container("ui-asleep", "terminal")
+    page.wait_until_tab_says("ui-asleep is not running")
+    page.press_in_tab("Start")
+    page.wait_until_terminal_shows("#")
+
+
+def test_an_editor_leaves_the_screen_as_it_was(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-editor", "sleep", "1000")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-editor", "running")
+    page = window.open_container("ui-editor", "terminal")
+    page.wait_until_terminal_shows("#")
+    page.type("echo kept-$((40+2))")
+    page.wait_until_terminal_shows("kept-42")
+    page.type("vi /etc/passwd")
+    page.wait_until_terminal_shows("~\n~")
+    page.wait_until_terminal_is_without("kept-42")
+    window.resize(1000, 640)
+    page.type(":q")
+    page.wait_until_terminal_is_without("~\n~")
+    page.wait_until_terminal_shows("kept-42")

@@ -68,7 +68,7 @@ class DetailPage(Page):
         self.stack = QStackedWidget()
         looker = Looker(session)
         self.logs = LogsTab(theme, icons, session)
-        self.terminal = TerminalTab(theme, icons, session)
+        self.terminal = TerminalTab(desk, session)
         self.environment = EnvironmentTab(theme, icons, looker)
         self.overview = OverviewTab(theme, icons, looker)
         self.inspect = InspectTab(theme, icons, looker)
@@ -81,6 +81,7 @@ class DetailPage(Page):
         )
         for tab in self._views:
             self.stack.addWidget(tab)
+        self.terminal.start_asked.connect(lambda: self._ask("start"))
         self.environment.volume_chosen.connect(lambda name: desk.go(Place("volumes", name)))
         column.addWidget(self.stack, 1)
         model.dataChanged.connect(self._on_model)
@@ -171,7 +172,7 @@ class DetailPage(Page):
         self.tabs.blockSignals(True)
         self.tabs.setCurrentIndex(TABS.index(self._last_tab))
         self.tabs.blockSignals(False)
-        self._turn_to(self.tabs.currentIndex())
+        self._turn_to(self.tabs.currentIndex(), is_asked_for=bool(tab))
 
     def leave(self) -> None:
         """The page is hidden: end its streams."""
@@ -184,16 +185,19 @@ class DetailPage(Page):
 
     def _on_tab(self, number: int) -> None:
         self._last_tab = TABS[number]
-        self._turn_to(number)
+        self._turn_to(number, is_asked_for=True)
         self.tab_changed.emit(self._last_tab)
 
-    def _turn_to(self, number: int) -> None:
+    def _turn_to(self, number: int, *, is_asked_for: bool) -> None:
+        """Show a tab; `is_asked_for`: by its name, not because it was the last one."""
         before = self.stack.currentIndex()
         if before != number:
             self._views[before].cover()
         self.stack.setCurrentIndex(number)
         self._told = None
         self._show()
+        if is_asked_for and self.tab is self.terminal:
+            self.terminal.want_shell()
 
     def _on_model(self) -> None:
         if self.isVisible():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pyte
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
@@ -24,14 +22,15 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, HijackedStream, ProtocolError
+from desktop.ui.containers.terminal_screen import Screen
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 
 PAD = 12
 HISTORY = 4_000
-FEED_LIMIT = 48 * 1024  # bytes processed per frame, so that heavy output does not delay keys
-PENDING_LIMIT = 512 * 1024  # beyond this the socket is not read, which blocks the program's writes
+WHEEL_LINES = 3
+NO_MODIFIER = Qt.KeyboardModifier.NoModifier
+APPLICATION_CURSOR = 1 << 5  # DECCKM, a private mode, which pyte keeps shifted
 INK = "#D5DEE2"
 # The 16 colours, readable on the terminal's ground, which stays dark in both themes.
 COLOURS: Mapping[str, str] = {
@@ -40,6 +39,14 @@ COLOURS: Mapping[str, str] = {
     "brightgreen": "#86DFAD", "brightbrown": "#F2CE86", "brightyellow": "#F2CE86", "brightblue": "#ABCAFF",
     "brightmagenta": "#F2B3D9", "brightcyan": "#93DCEB", "brightwhite": "#FFFFFF",
 }  # fmt: skip
+# As a background they are dark, so that every light ink is readable on them; white is the ground for dark inks.
+PAPERS: Mapping[str, str] = {
+    "black": "#000000", "red": "#7A211B", "green": "#12502C", "brown": "#5A4108", "blue": "#163E78",
+    "magenta": "#6B214F", "cyan": "#0B4C5A", "white": "#C3CCD1", "brightblack": "#3A474D", "brightred": "#7F241D",
+    "brightgreen": "#14552F", "brightbrown": "#5F450A", "brightyellow": "#5F450A", "brightblue": "#1A4584",
+    "brightmagenta": "#742455", "brightcyan": "#0C4F5D", "brightwhite": "#FFFFFF",
+}  # fmt: skip
+DARK_INK = "#10181B"  # on the two light papers, instead of a light ink
 # xterm's sequences (ctlseqs, "PC-Style Function Keys"); the cursor keys differ in application mode.
 CURSOR = {
     Qt.Key.Key_Up: "A",
@@ -55,7 +62,6 @@ TILDE = {
     Qt.Key.Key_F12: 24,
 }  # fmt: skip
 LETTER = {Qt.Key.Key_F1: "P", Qt.Key.Key_F2: "Q", Qt.Key.Key_F3: "R", Qt.Key.Key_F4: "S"}
-SHELL = ["/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi"]
 
 
 def sequence(key: int, text: str, modifiers: Qt.KeyboardModifier, *, application_cursor: bool) -> bytes | None:
@@ -90,106 +96,6 @@ def sequence(key: int, text: str, modifiers: Qt.KeyboardModifier, *, application
     return None if fixed is None else (b"\x1b" + fixed if alt else fixed)
 
 
-class Shell:
-    """A shell in a container, on its own terminal; `ready` is called in its thread when `take` has output."""
-
-    def __init__(
-        self, client: EngineClient, container_id: str, rows: int, columns: int, ready: Callable[[], None]
-    ) -> None:
-        self._client, self._container, self._ready = client, container_id, ready
-        self.rows, self.columns = rows, columns
-        self._room = threading.Condition()
-        self._output = bytearray()
-        self._input: queue.SimpleQueue[bytes | tuple[int, int] | None] = queue.SimpleQueue()
-        self._stream: HijackedStream | None = None
-        self._exec_id = ""
-        self.closed = self.ended = False
-        self.problem = ""
-        self.exit_code: int | None = None
-
-    def run(self) -> None:
-        """Run until the shell ends or `close` is called. Runs in its own thread."""
-        try:
-            config = {
-                "AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": True, "Cmd": SHELL,
-                "Env": ["TERM=xterm-256color"], "ConsoleSize": [self.rows, self.columns],
-            }  # fmt: skip
-            self._exec_id = self._client.exec_create(self._container, config)
-            with self._client.exec_start(self._exec_id, tty=True, console_size=(self.rows, self.columns)) as stream:
-                with self._room:
-                    self._stream = stream
-                    self._room.notify_all()
-                self.resize(self.rows, self.columns)  # for engines that ignore the size in the request
-                while not self.closed and (frame := stream.read()) is not None:
-                    with self._room:
-                        self._output += frame.data
-                        self._room.wait_for(lambda: self.closed or len(self._output) < PENDING_LIMIT)
-                    self._ready()
-            if not self.closed:
-                self.exit_code = self._client.exec_inspect(self._exec_id).get("ExitCode")
-        except (ApiError, ConnectionFailed, ProtocolError, OSError) as e:
-            self.problem = str(e)
-        self.ended = True
-        self._input.put(None)
-        with self._room:
-            self._room.notify_all()
-        self._ready()
-
-    def take(self) -> bytes:
-        """Up to FEED_LIMIT bytes of output."""
-        with self._room:
-            data = bytes(self._output[:FEED_LIMIT])
-            del self._output[:FEED_LIMIT]
-            self._room.notify_all()
-        return data
-
-    @property
-    def has_more(self) -> bool:
-        return bool(self._output)
-
-    def write(self, data: bytes) -> None:
-        """Queue bytes for the shell; does not block."""
-        self._input.put(data)
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Queue a change of the terminal's size; does not block."""
-        self._input.put((rows, columns))
-
-    def run_input(self) -> None:
-        """Send queued keys and sizes to the container, in order. Runs in its own thread."""
-        while (item := self._input.get()) is not None:
-            with self._room:
-                self._room.wait_for(lambda: self._stream is not None or self.ended or self.closed)
-                stream = self._stream
-            if stream is None or self.ended or self.closed:
-                return
-            try:
-                if isinstance(item, bytes):
-                    stream.write(item)
-                else:
-                    self._client.resize_exec(self._exec_id, *item)
-            except (ApiError, ConnectionFailed, ProtocolError, OSError) as e:
-                if not self.closed and not self.ended:  # errors are expected once the shell has ended
-                    self.problem = str(e)
-
-    def close(self) -> None:
-        self._input.put(None)
-        with self._room:
-            self.closed = True
-            self._room.notify_all()
-            if self._stream is not None:
-                self._stream.close()
-
-
-class _Screen(pyte.HistoryScreen):
-    """pyte's screen; replies to a program's terminal queries are sent back."""
-
-    answer: Callable[[bytes], None] = staticmethod(lambda _data: None)
-
-    def write_process_input(self, data: str) -> None:
-        self.answer(data.encode())
-
-
 class TerminalView(QWidget):
     """Signals: typed(bytes) for the program; resized(rows, columns)."""
 
@@ -200,11 +106,12 @@ class TerminalView(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._measure()
-        self._screen = _Screen(80, 24, history=HISTORY, ratio=0.5)
+        self._screen = Screen(80, 24, HISTORY)
         self._screen.answer = self.typed.emit
         self._stream = pyte.ByteStream(self._screen)
         self._paper = QColor(theme.tokens["term"])
         self._colours: dict[str, QColor] = {"default": QColor(INK), **{n: QColor(c) for n, c in COLOURS.items()}}
+        self._papers: dict[str, QColor] = {n: QColor(c) for n, c in PAPERS.items()}
         self._anchor: tuple[int, int] | None = None
         self._head: tuple[int, int] | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -306,7 +213,9 @@ class TerminalView(QWidget):
         if bold and f"bright{ink_name}" in COLOURS:
             ink_name = f"bright{ink_name}"
         ink = self._colour(ink_name)
-        paper = None if paper_name == "default" else self._colour(paper_name)
+        paper = None if paper_name == "default" else self._papers.get(paper_name) or self._colour(paper_name)
+        if paper_name in ("white", "brightwhite") and ink_name != "black":
+            ink = QColor(DARK_INK)
         if reverse:
             ink, paper = paper or self._paper, ink
         if selected:
@@ -327,7 +236,7 @@ class TerminalView(QWidget):
 
     def _paint_cursor(self, painter: QPainter) -> None:
         screen = self._screen
-        if screen.cursor.hidden or screen.history.position != screen.history.size:
+        if screen.cursor.hidden or screen.is_scrolled:
             return
         width, height = self._cell
         box = QRectF(
@@ -381,14 +290,19 @@ class TerminalView(QWidget):
         return "\n".join(lines)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        if event.angleDelta().y() > 0:
+        up = event.angleDelta().y() > 0
+        if self._screen.is_alternate:  # a program with a screen of its own scrolls itself, by cursor keys
+            application = APPLICATION_CURSOR in self._screen.mode
+            keys = sequence(Qt.Key.Key_Up if up else Qt.Key.Key_Down, "", NO_MODIFIER, application_cursor=application)
+            self.typed.emit((keys or b"") * WHEEL_LINES)
+        elif up:
             self._screen.prev_page()
         else:
             self._screen.next_page()
         self.update()
 
     def _bottom(self) -> None:
-        while self._screen.history.position < self._screen.history.size:
+        while self._screen.is_scrolled:
             self._screen.next_page()
 
     # keys ------------------------------------------------------------------------------------------------------------
@@ -421,7 +335,7 @@ class TerminalView(QWidget):
             else:
                 super().keyPressEvent(event)
             return
-        application = (1 << 5) in self._screen.mode  # DECCKM, a private mode, which pyte keeps shifted
+        application = APPLICATION_CURSOR in self._screen.mode
         data = sequence(event.key(), event.text(), event.modifiers(), application_cursor=application)
         if data is not None:
             self._bottom()
