@@ -330,21 +330,21 @@ def test_nothing_piles_up_in_keeper_and_supervisor(keeper: Keeper, rootfs: Path)
         pids = {"keeper": keeper.process.pid, "supervisor": keeper.pid_of("cove-supervisor"), "self": os.getpid()}
         return {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in pids.items()}
 
-    def assert_settles(wanted: dict[str, int]) -> None:
+    async def assert_settles(wanted: dict[str, int]) -> None:
         deadline = time.monotonic() + LIMIT_S
         while not wanted.items() <= descriptors().items():  # the keeper handles messages asynchronously
             assert time.monotonic() < deadline, (descriptors(), wanted)
-            time.sleep(0.01)
+            await asyncio.sleep(0.01)  # not time.sleep: the client closes an ended exec by a timer of this loop
 
     async def scenario() -> None:
         idle = descriptors()
         engine = Engine(keeper, rootfs)
         await engine.connect()
         await use(engine)
-        assert_settles({"keeper": idle["keeper"]})
+        await assert_settles({"keeper": idle["keeper"]})
         before = descriptors()
         await use(engine)
-        assert_settles(before)
+        await assert_settles(before)
         await engine.client.close()
 
     asyncio.run(scenario())
