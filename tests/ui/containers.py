@@ -168,6 +168,10 @@ class ContainersPage:
         """What the head says beside the title."""
         return self._page.summary.text()
 
+    def wait_until_counted(self, segment: str, count: int) -> None:
+        """Wait until the segment shows `count`: the page counts once for a burst of changes, after the rows changed."""
+        self._qtbot.waitUntil(lambda: self.count_of(segment) == count, timeout=LIMIT_MS)
+
     @property
     def segment(self) -> str:
         """The chosen segment."""

@@ -24,7 +24,8 @@ def test_a_stop_on_request_is_no_problem_even_by_force(
     page.wait_until_says("ui-stubborn", "running")
     page.click("ui-stubborn", "action", "stop")
     page.wait_until_says("ui-stubborn", "Stopped, by force")
-    assert (page.count_of("Stopped"), page.count_of("Problems")) == (1, 0)
+    page.wait_until_counted("Stopped", 1)
+    assert page.count_of("Problems") == 0
     shown = window.open_container("ui-stubborn", "logs")
     assert shown.why == "ui-stubborn was stopped"
     assert "ignored the signal to stop" in shown.explanation
@@ -55,6 +56,7 @@ def test_containers_that_ended_with_the_engine_are_no_problems(
     own_engine.process.wait(HANG_S)
     own_engine.start()
     page.wait_until_says("ui-kept", "Stopped with the engine")
+    page.wait_until_counted("Stopped", 1)
     assert page.count_of("Problems") == 0
     own_engine.docker("rm", "-f", "ui-kept")
 
@@ -79,7 +81,7 @@ def test_a_crash_loop_is_a_problem_with_count_and_status(
     window = open_window(engine)
     page = window.containers
     page.wait_until_says("ui-loop", "times, last exit status 5")
-    assert page.count_of("Problems") == 1
+    page.wait_until_counted("Problems", 1)
     page.click("ui-loop", "why")
     assert window.container.why == "ui-loop ends again and again"
 
