@@ -91,7 +91,21 @@ def _networks(client: EngineClient) -> list[str]:
 NAMES: Mapping[str, Names] = {
     **dict.fromkeys(("attach", "exec", "kill", "pause", "port", "stats", "stop", "top"), _running),
     **dict.fromkeys(
-        ("commit", "cp", "diff", "export", "logs", "rename", "restart", "rm", "start", "unpause", "update", "wait"),
+        (
+            "commit",
+            "cp",
+            "diff",
+            "export",
+            "logs",
+            "rename",
+            "restart",
+            "rm",
+            "start",
+            "unpause",
+            "update",
+            "wait",
+            "xray",
+        ),
         _containers,
     ),
     "container inspect": _containers,

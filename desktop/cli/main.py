@@ -69,6 +69,7 @@ COMMANDS = {
     "vm": ("desktop.cli.vm", "Start, stop, look after the VM"),
     "volume": ("desktop.cli.volume", "Volumes: ls, create, rm, inspect, prune"),
     "wait": ("desktop.cli.wait", "Wait for containers to end, print their exit statuses"),
+    "xray": ("desktop.cli.xray", "Show a container as the kernel has it: namespaces, limits, layers, network path"),
 }
 COMMON = ("run", "ps", "exec", "logs", "pull", "images", "stop", "rm", "vm", "context")
 

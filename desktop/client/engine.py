@@ -233,6 +233,10 @@ class EngineClient(ApiClient):
         """The durations of a start's steps in ms. Cove's engine only; others reply ApiError 404."""
         return self.json_object("GET", f"/cove/v1/containers/{path_part(container)}/timeline")
 
+    def xray(self, container: str, path: str | None = None) -> Json:
+        """A container as the kernel has it, and where `path` in it comes from. Cove's engine only."""
+        return self.json_object("GET", f"/cove/v1/containers/{path_part(container)}/xray", {"path": path})
+
     def usage(self, interval_ms: int | None = None, containers: Iterable[str] = ()) -> JsonStream:
         """What the running ones of `containers` (none: of all) use, an object per interval, `{"containers": [...]}`.
 

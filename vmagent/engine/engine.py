@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from functools import partial
+from functools import cached_property, partial
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -50,6 +51,9 @@ from vmagent.images.store import Store
 from vmagent.linux.subids import IdMaps
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SupervisorClient
+
+if TYPE_CHECKING:
+    from vmagent.engine.xray.xray import XRay
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +104,8 @@ class Engine:
         self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
         self.links = links = Links(registry, background, endpoints)
         folders = HostFolders(background, host_folders)
-        launcher = Launcher(
+        self._has_host_agent = host_ports is not None
+        self._launcher = launcher = Launcher(
             data_root, exec_root, registry, background, supervisor, users, store, endpoints, volumes, links, folders
         )
         self.files = files = Files(
@@ -143,6 +148,16 @@ class Engine:
     def host_gateway(self) -> str:
         """The address that `--add-host NAME:host-gateway` means; "" without a default bridge."""
         return self._endpoints.gateway()
+
+    @cached_property
+    def xray(self) -> XRay:
+        """Loaded when it is first used: most engines never need it."""
+        from vmagent.engine.xray.xray import XRay
+
+        return XRay(
+            self._registry, self._background, self._users, self._store, self._endpoints, self._launcher, self.files,
+            self.history, has_host_agent=self._has_host_agent,
+        )  # fmt: skip
 
     def active_containers(self) -> int:
         """How many containers run, are paused, or wait for their restart."""

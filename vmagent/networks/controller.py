@@ -25,7 +25,7 @@ from vmagent.linux import netlink, netns
 from vmagent.linux.nft import TableWatch
 from vmagent.networks import parents, records
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
-from vmagent.networks.firewall import Firewall
+from vmagent.networks.firewall import Firewall, Rule
 from vmagent.networks.forwards import ForwardedPorts
 from vmagent.networks.interfaces import Interfaces
 from vmagent.networks.ipam import choose_subnet, choose_subnet6
@@ -37,6 +37,7 @@ from vmagent.networks.model import (
     NetworkId,
     Pool,
     PortRequest,
+    PublishedPort,
     Sandbox,
     Subnet,
     meant,
@@ -381,6 +382,13 @@ class NetworkController:
             inner.close()
         self._sandboxes[container_id] = sandbox
         return sandbox
+
+    def rules(self, container_id: str) -> dict[PublishedPort, Rule | None]:
+        """By the container's published ports, what forwards each; None: the relay does."""
+        sandbox = self.sandbox(container_id)
+        if sandbox is None or (target := sandbox.target) is None:
+            return {}
+        return {port: self._firewall.rule_of(port, target) for port in sandbox.ports}
 
     def prepare(self) -> None:
         """Make a spare namespace for the next `attach`, outside of any request."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vmagent.linux.nft import Nft, NftError
 from vmagent.networks.model import Address, Network, Pool, PublishedPort, Target
@@ -51,6 +52,13 @@ def _rules(family: _Family, network: Network, pool: Pool) -> list[tuple[str, str
     # Only this host can reach unpublished ports; other machines and other networks cannot.
     rules.append(("forward", f'oifname "{bridge}" iifname != "{bridge}" drop'))
     return rules
+
+
+class Rule(NamedTuple):
+    """An element of a table's map: "TABLE MAP { KEY : VALUE }"."""
+
+    text: str
+    is_there: bool  # the kernel has it
 
 
 class Firewall:
@@ -139,6 +147,20 @@ class Firewall:
             except NftError as e:
                 if e.errno != errno.ENOENT:
                     raise
+
+    def rule_of(self, port: PublishedPort, target: Target) -> Rule | None:
+        """The element that forwards `port` to `target`; None if none can: the relay serves it."""
+        family = self._family(port)
+        address = family.address(target) if family else None
+        if family is None or address is None:
+            return None
+        value = f"{address} . {port.container_port}"
+        try:
+            present = self._nft.run(f"get element {self._table(family)} {_map(port)} {{ {_key(port)} }}")
+        except NftError:
+            present = ""
+        text = f"{self._table(family)} {_map(port)} {{ {_key(port)} : {value} }}"
+        return Rule(text, is_there=value in present)
 
     def _family(self, port: PublishedPort) -> _Family | None:
         """That of the port's address; None: it has no table."""

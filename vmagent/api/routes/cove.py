@@ -34,6 +34,7 @@ def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> Non
     router.add("GET", "/cove/v1/activity", routes.activity, passive=True)
     router.add("POST", "/cove/v1/open", routes.open, before_open=True)
     router.add("GET", "/cove/v1/containers/{id}/timeline", routes.timeline)
+    router.add("GET", "/cove/v1/containers/{id}/xray", routes.xray)
     router.add("GET", "/cove/v1/containers/{id}/usage", routes.usage)
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
     router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True, before_open=True)
@@ -76,6 +77,11 @@ class _Cove:
     async def usage(self, request: Request) -> Response:
         """What the container has used in the last minutes and in the last day."""
         return json_response((await self._engine.history.points(request.params["id"])).to_json())
+
+    async def xray(self, request: Request) -> Response:
+        """The container as the kernel has it; with `path`, also which layer that comes from."""
+        path = request.query.get("path") if "path" in request.query else None
+        return json_response((await self._engine.xray.document(request.params["id"], path)).to_json())
 
     async def surroundings(self, request: Request) -> Response:
         await self._engine.surround(Told.from_json(await request.json()))

@@ -115,6 +115,10 @@ class Cgroup:
         """
         raise NotImplementedError
 
+    def pressure(self) -> dict[str, str]:
+        """The text of the pressure files of cpu, memory and io, as far as the kernel has them: accounting/psi.rst."""
+        return {}
+
     def oom_kills(self) -> int:
         """How many processes in here the kernel's OOM killer has killed."""
         raise NotImplementedError
@@ -359,6 +363,12 @@ def is_zombie(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return text[text.rindex(")") + 2] in "ZX"
+
+
+def pressure_below(directory: str) -> dict[str, str]:
+    """`Cgroup.pressure` of a folder of the v2 tree. OSError EOPNOTSUPP counts as a missing file: it is turned off."""
+    texts = {name: read_or(f"{directory}/{name}.pressure", "") for name in ("cpu", "memory", "io")}
+    return {name: text for name, text in texts.items() if text}
 
 
 def pause() -> None:

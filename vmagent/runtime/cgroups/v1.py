@@ -22,6 +22,7 @@ from vmagent.runtime.cgroups.base import (
     number,
     pause,
     pids_below,
+    pressure_below,
     rdma_line,
     read,
     read_or,
@@ -428,6 +429,9 @@ class CgroupV1(Cgroup):
                 sum(entry["value"] for entry in blocks if entry["op"] == op) for op in ("Read", "Write")
             )
         return used
+
+    def pressure(self) -> dict[str, str]:
+        return pressure_below(self._tree.unified + self.path) if self._tree.unified else {}
 
     def stats(self) -> dict[str, Any]:
         stats = empty_stats()

@@ -18,6 +18,7 @@ from vmagent.runtime.cgroups.base import (
     keyed,
     number,
     pids_below,
+    pressure_below,
     rdma_line,
     read,
     read_or,
@@ -329,6 +330,9 @@ class CgroupV2(Cgroup):
             read_bytes=sum(entry["value"] for entry in blocks if entry["op"] == "Read"),
             written_bytes=sum(entry["value"] for entry in blocks if entry["op"] == "Write"),
         )
+
+    def pressure(self) -> dict[str, str]:
+        return pressure_below(self._directory)
 
     def stats(self) -> dict[str, Any]:
         stats = empty_stats()

@@ -1,0 +1,53 @@
+"""Capabilities and seccomp in words, for people who do not know them by heart: capabilities(7), seccomp(2)."""
+
+from __future__ import annotations
+
+MEANINGS = {
+    "CAP_CHOWN": "give files to other users",
+    "CAP_DAC_OVERRIDE": "read and write any file, whatever its permissions",
+    "CAP_DAC_READ_SEARCH": "read any file and folder, whatever its permissions",
+    "CAP_FOWNER": "treat files of other users as its own",
+    "CAP_FSETID": "keep set-user-ID bits on files that it changes",
+    "CAP_KILL": "send signals to processes of other users",
+    "CAP_SETGID": "change its groups",
+    "CAP_SETUID": "become another user",
+    "CAP_SETPCAP": "pass on and drop capabilities",
+    "CAP_LINUX_IMMUTABLE": "make files unchangeable, and undo that",
+    "CAP_NET_BIND_SERVICE": "listen on ports below 1024",
+    "CAP_NET_BROADCAST": "send broadcasts",
+    "CAP_NET_ADMIN": "configure interfaces, routes and firewall of its network",
+    "CAP_NET_RAW": "send and receive raw packets (ping)",
+    "CAP_IPC_LOCK": "keep memory from being swapped out",
+    "CAP_IPC_OWNER": "use any shared memory, semaphore and message queue",
+    "CAP_SYS_MODULE": "load and unload kernel modules",
+    "CAP_SYS_RAWIO": "access I/O ports and raw devices",
+    "CAP_SYS_CHROOT": "change its root directory, enter mount namespaces",
+    "CAP_SYS_PTRACE": "read and control other processes",
+    "CAP_SYS_PACCT": "turn process accounting on and off",
+    "CAP_SYS_ADMIN": "mount, set up namespaces, and much more: nearly root on the machine",
+    "CAP_SYS_BOOT": "reboot the machine, load another kernel",
+    "CAP_SYS_NICE": "raise priorities, choose processors",
+    "CAP_SYS_RESOURCE": "exceed limits and quotas",
+    "CAP_SYS_TIME": "set the clock",
+    "CAP_SYS_TTY_CONFIG": "configure terminals",
+    "CAP_MKNOD": "make device files",
+    "CAP_LEASE": "take leases on files",
+    "CAP_AUDIT_WRITE": "write to the audit log",
+    "CAP_AUDIT_CONTROL": "configure auditing",
+    "CAP_SETFCAP": "give capabilities to program files",
+    "CAP_MAC_OVERRIDE": "override mandatory access control",
+    "CAP_MAC_ADMIN": "configure mandatory access control",
+    "CAP_SYSLOG": "read the kernel's log and addresses",
+    "CAP_WAKE_ALARM": "wake the machine up",
+    "CAP_BLOCK_SUSPEND": "keep the machine from sleeping",
+    "CAP_AUDIT_READ": "read the audit log",
+    "CAP_PERFMON": "measure the whole machine's performance",
+    "CAP_BPF": "load BPF programs",
+    "CAP_CHECKPOINT_RESTORE": "save and restore processes",
+}
+SECCOMP = {
+    "default": "The default profile: system calls fail that change the machine, look into other processes or have been "
+    "used to break out (mount, reboot, kexec_load, keyctl, io_uring_setup, …), unless a capability allows them.",
+    "unconfined": "None: every system call reaches the kernel.",
+    "custom": "A profile of the user's own.",
+}
