@@ -26,6 +26,7 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.options import LogOptions, PathStat
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images import imagestore
+from vmagent.images.platforms import Platform
 from vmagent.supervisor.logfile import LogEntry
 
 Json = dict[str, Any]
@@ -374,19 +375,19 @@ class Images(imagestore.ImageStore):
         yield {"status": f"Status: Downloaded newer image for {from_image}:{tag}"}
 
     async def load(
-        self, chunks: AsyncIterator[bytes], quiet: bool = True, platform: str | None = None
+        self, chunks: AsyncIterator[bytes], quiet: bool = True, platform: Platform | None = None
     ) -> AsyncGenerator[Json, None]:
         async for chunk in chunks:
             self.loaded += len(chunk)
         yield {"stream": "Loaded image: x:1\n"}
 
-    async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
+    async def save(self, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> AsyncGenerator[bytes, None]:
         if refs == ["nope"]:
             raise NotFound("No such image: nope")
         for _ in range(64):
             yield b"x" * 65536
 
-    async def inspect(self, ref: str) -> Json:
+    async def inspect(self, ref: str, platform: Platform | None = None, *, manifests: bool = False) -> Json:
         return {"Id": "sha256:0", "RepoTags": [ref], "Size": 1}
 
 

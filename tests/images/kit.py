@@ -360,8 +360,11 @@ class Driver:
         last = self.all(self.images.import_(chunks(tar), repo=repo, **options))[-1]
         return str(last["status"])
 
-    def load(self, archive: bytes, *, quiet: bool = True) -> list[dict[str, Any]]:
-        return self.all(self.images.load(chunks(archive), quiet=quiet))
+    def load(self, archive: bytes, *, quiet: bool = True, **options: Any) -> list[dict[str, Any]]:
+        return self.all(self.images.load(chunks(archive), quiet=quiet, **options))
+
+    def save(self, *refs: str, **options: Any) -> bytes:
+        return b"".join(self.all(self.images.save(refs, **options)))
 
     def left(self) -> dict[str, list[str]]:
         """The content of the folders that a failure must leave unchanged, after all removals in the background."""

@@ -19,7 +19,7 @@ import pytest
 from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, snapshot, tar_of
 from tests.support.limits import HANG_S
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
-from vmagent.images import imagestore, records
+from vmagent.images import archiving, records
 from vmagent.images.changes import apply_changes
 from vmagent.images.layer import Kind
 from vmagent.images.reference import Reference
@@ -377,7 +377,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(new_store: NewStore) -> Non
 def test_a_client_that_does_not_read_how_a_load_goes_fills_no_memory(
     new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imagestore, "MAX_WAITING", 3)
+    monkeypatch.setattr(archiving, "MAX_WAITING", 3)
     driver = new_store()
     image = MadeImage(*(tar_of(Entry("x", b"%d" % number)) for number in range(20)), pack=bytes)
     names = [f"{number}.tar" for number in range(20)]

@@ -21,7 +21,11 @@ def faults(data_root: Path) -> list[str]:
         if _sha256(_file(blob)) != blob.name:
             found.append(f"blob {blob.name}: other content")
     images = data_root / "images"
-    named = {one["id"] for one in json.loads((images / "references.json").read_bytes())["references"].values()}
+    references = json.loads((images / "references.json").read_bytes())["references"].values()
+    named = {one["id"] for one in references}
+    for index in {one["index"] for one in references if "index" in one}:
+        if not (data_root / "blobs" / "sha256" / hex_of(index)).exists():
+            found.append(f"a name without its index: {index}")
     for path in images.glob("*.json"):
         if path.name == "references.json":
             continue

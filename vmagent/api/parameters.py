@@ -13,7 +13,9 @@ from typing import Any
 from vmagent.api import gojson
 from vmagent.api.messages import Query, Request
 from vmagent.errors import BadRequest
+from vmagent.images.platforms import Platform
 
+_PLATFORM_FIELDS = ("os", "architecture", "variant", "os.version")
 _SECONDS = re.compile(r"(-?\d{1,12})(?:\.(\d{1,9})\d*)?")
 
 
@@ -71,6 +73,23 @@ def registry_auth(request: Request) -> dict[str, Any] | None:
     except (ValueError, binascii.Error, RecursionError):
         return None
     return value if isinstance(value, dict) and value else None
+
+
+def platform(text: str) -> Platform | None:
+    """An OCI platform as JSON (image-spec, image-index.md, "platform"); None for "". Raises BadRequest."""
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise BadRequest(f"failed to parse platform: {gojson.fault(text) or e}") from e
+    if not isinstance(value, dict) or not all(isinstance(value.get(key) or "", str) for key in _PLATFORM_FIELDS):
+        raise BadRequest("failed to parse platform: json: cannot unmarshal into Go value of type v1.Platform")
+    if not value.get("os") and not value.get("architecture") and (value.get("variant") or value.get("os.version")):
+        raise BadRequest("optional platform fields provided, but OS and Architecture are missing")
+    if not value.get("os") or not value.get("architecture"):
+        raise BadRequest("both OS and Architecture must be provided")
+    return Platform.from_json(value)
 
 
 def terminal_size(query: Query) -> tuple[int, int]:

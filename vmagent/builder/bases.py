@@ -64,7 +64,7 @@ class Bases:
 
     def _local(self, name: str, platform: Platform) -> Image | None:
         try:
-            image = self._store.resolve(name)
+            image = self._store.resolve(name, platform)
         except NotFound:
             return None
         return image if Platform.from_json(image.config).suits(platform) else None

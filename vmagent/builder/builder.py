@@ -32,10 +32,10 @@ from vmagent.helpers.pool import run_with_input
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
 from vmagent.images.imagestore import ImageStore
-from vmagent.images.ingest import Expected, Job
-from vmagent.images.layer import Blob
+from vmagent.images.ingest import Job
+from vmagent.images.layer import Blob, Expected
 from vmagent.images.platforms import Platform
-from vmagent.images.records import ImageRecord
+from vmagent.images.records import ImageRecord, Target
 from vmagent.images.reference import Reference
 from vmagent.images.roots import Reachable
 from vmagent.images.store import Store
@@ -207,7 +207,9 @@ class Builder:
             async with self._store.ingest() as folder:
                 await asyncio.to_thread(_put_config, folder, config, self._store)
                 record = ImageRecord(id=image_id, layers=image.layers)
-                await self._store.publish(folder, [record], {one.key: image_id for one in references})
+                await self._store.publish(
+                    folder, [record], dict.fromkeys((one.key for one in references), Target(image_id))
+                )
         for one in references:
             self._store.emit("tag", image_id, one.familiar)
         return image_id
@@ -215,7 +217,7 @@ class Builder:
     def _is_stored(self, image_id: str, references: Sequence[Reference]) -> bool:
         """Whether a build that found everything in the cache has nothing to write."""
         known = self._store.images.get(image_id)
-        named = {key for key, _ in self._store.references_of(image_id)}
+        named = {key for key, pointer in self._store.references_of(image_id) if not pointer.index}
         return known is not None and not known.hidden and named.issuperset(one.key for one in references)
 
     async def archive(self, images: Sequence[BuiltImage], names: Sequence[str]) -> AsyncGenerator[bytes, None]:
@@ -226,7 +228,7 @@ class Builder:
         before = set(self._store.images)
         ids = [await self.store(image, ()) for image in images]
         temporary = {image_id: image_id not in before for image_id in ids}
-        chunks = exporting.archive(self._images, self._store, temporary, names)
+        chunks = exporting.archive(self._store, temporary, names)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.builder.result import BuiltImage
-from vmagent.images.imagestore import ImageStore
+from vmagent.images import archiving
 from vmagent.images.store import Store
 from vmagent.images.treetar import TreeTar
 
 Run = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-async def archive(
-    images: ImageStore, store: Store, ids: Mapping[str, bool], names: Sequence[str]
-) -> AsyncGenerator[bytes, None]:
+async def archive(store: Store, ids: Mapping[str, bool], names: Sequence[str]) -> AsyncGenerator[bytes, None]:
     """A tar for `docker load` and OCI tools; of several images, an OCI layout with their index.
 
     `ids`: with whether the image is temporary, and no longer one of the store afterwards. Raises EngineError.
@@ -28,11 +26,8 @@ async def archive(
             stack.callback(store.hold(image_id).release)
             if is_temporary:
                 await store.forget(image_id)  # hidden now, and gone with the hold
-        if len(ids) == 1:
-            saved = images.save_as({image_id: list(names) for image_id in ids})
-        else:
-            saved = images.save_as(dict.fromkeys(ids, ()), names)
-        async with contextlib.aclosing(saved) as chunks:
+        item = archiving.plain_item(store, list(ids), names, is_list=len(ids) > 1)
+        async with contextlib.aclosing(archiving.save_items(store, [item])) as chunks:
             async for chunk in chunks:
                 yield chunk
 

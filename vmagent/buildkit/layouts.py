@@ -11,7 +11,7 @@ from vmagent.buildkit.content import SessionContent
 from vmagent.errors import EngineError
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
-from vmagent.images.ingest import Expected
+from vmagent.images.layer import Expected
 from vmagent.images.manifests import descriptor, document, objects
 from vmagent.images.platforms import Platform, choose
 

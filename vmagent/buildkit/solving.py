@@ -44,7 +44,7 @@ from vmagent.buildkit.status import StatusLog
 from vmagent.dockerfile.errors import DockerfileError, Lines
 from vmagent.dockerfile.lint import Checked
 from vmagent.errors import EngineError
-from vmagent.images.ingest import Expected
+from vmagent.images.layer import Expected
 
 MAX_DOCKERFILE = 16 << 20  # bytes
 # The type under which clients know the detail (solver/errdefs/source.go); its value is JSON.

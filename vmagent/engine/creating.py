@@ -73,7 +73,7 @@ class Creator:
         image_ref = body.get("Image") or ""
         if not image_ref:
             raise BadRequest("no image specified")
-        image = self._images.resolve(image_ref)
+        image = self._images.resolve(image_ref, platform_of(platform) if platform else None)
         warnings = self._platform_warnings(image.config, platform, image_ref)
         asked = configure.complete(
             body, image.defaults, container_id, api_version=api_version, log_default=self._log_default

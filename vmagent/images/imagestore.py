@@ -5,33 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from vmagent.errors import BadRequest, Conflict, NotFound
-from vmagent.helpers.pool import run_with_input, run_with_output
+from vmagent.helpers.pool import run_with_input
+from vmagent.images import archiving, hello, removal, search
 from vmagent.images import config as image_config
-from vmagent.images import hello, removal, search, views
 from vmagent.images.changes import apply_changes
 from vmagent.images.config import timestamp
 from vmagent.images.faults import ImageFault
-from vmagent.images.filters import LIST_KEYS, Filters, Wanted
-from vmagent.images.layer import hex_of, top_first
+from vmagent.images.filters import Filters
+from vmagent.images.listing import Listing
 from vmagent.images.platforms import Platform
 from vmagent.images.pull import pull
 from vmagent.images.push import Push
-from vmagent.images.records import ImageRecord
+from vmagent.images.records import ImageRecord, Target
 from vmagent.images.reference import Reference, registry_of
 from vmagent.images.removal import Users
 from vmagent.images.store import Store
 from vmagent.native import binary
 
 log = structlog.get_logger()
-
-MAX_WAITING = 1000  # progress lines queued for a slow client; further ones are dropped
 
 Progress = dict[str, Any]
 Shapes = list[dict[str, Any]]
@@ -79,74 +76,48 @@ class ImageStore:
             job = {**self._job("import", folder), "below": [], "config": hello.config(Platform.host())}
             done = await run_with_input(self._store.pool, job, chunks())
             record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
-            await self._store.publish(folder, [record], {reference.key: record.id})
+            await self._store.publish(folder, [record], {reference.key: Target(record.id)})
 
-    async def list(self, filters: Filters | None = None, *, shared_size: bool = False) -> Shapes:
+    async def list(
+        self, filters: Filters | None = None, *, shared_size: bool = False, manifests: bool = False
+    ) -> Shapes:
         """ImageSummary objects, newest first. Raises BadRequest."""
-        containers = Counter(user.image_id for user in self._users())
-        wanted = Wanted.parse(filters or {}, LIST_KEYS, self._store.created_of)
-        naming: Counter[str] = Counter()
-        for record in self._store.shown():
-            naming.update(set(record.layers))
-        listed = []
-        for record in self._store.shown():
-            references = self._store.references_of(record.id)
-            config = self._store.configs[record.id]
-            if wanted.dangling is not None and wanted.dangling == bool(references):
-                continue
-            if not wanted.takes(config, references):
-                continue
-            shared = -1
-            if shared_size:
-                shared = sum(self._store.layers[one].size for one in set(record.layers) if naming[one] > 1)
-            listed.append(
-                views.summary(
-                    record,
-                    config,
-                    [item for item in references if wanted.takes_reference(item[0])],
-                    self._store.layers,
-                    shared_size=shared,
-                    containers=containers[record.id],
-                )
-            )
-        listed.sort(key=lambda item: item["Created"], reverse=True)
-        return listed
+        return Listing(self._store, self._users).images(filters or {}, shared_size=shared_size, manifests=manifests)
 
-    async def inspect(self, ref: str) -> dict[str, Any]:
+    async def inspect(self, ref: str, platform: Platform | None = None, *, manifests: bool = False) -> dict[str, Any]:
         """ImageInspect. Raises NotFound."""
-        record = self._store.images[self._store.find(ref)[0]]
-        paths = [str(self._store.lower_path(diff_id)) for diff_id in top_first(record.layers)]
-        return views.inspect(
-            record, self._store.configs[record.id], self._store.references_of(record.id), self._store.layers, paths
-        )
+        return Listing(self._store, self._users).inspect(ref, platform, manifests=manifests)
 
-    async def history(self, ref: str) -> Shapes:
+    async def history(self, ref: str, platform: Platform | None = None) -> Shapes:
         """ImageHistory items, newest first. Raises NotFound."""
-        record = self._store.images[self._store.find(ref)[0]]
-        return views.history(
-            record, self._store.configs[record.id], self._store.references_of(record.id), self._store.layers
-        )
+        return Listing(self._store, self._users).history(ref, platform)
 
     async def tag(self, ref: str, *, repo: str, tag: str = "") -> None:
         """Let `repo:tag` point to the image. Raises NotFound, BadRequest."""
-        image_id = self._store.find(ref)[0]
+        target = self._store.target(ref)
         reference = Reference.parse(repo)
         if reference.digest:
             raise BadRequest("refusing to create a tag with a digest reference")
         reference = reference.tagged(tag) if tag else reference.with_default_tag()
         async with self._store.change:
-            if image_id not in self._store.images:
+            if target.image_id not in self._store.images:
                 raise NotFound(f"No such image: {ref}")
-            await self._store.point({reference.key: image_id})
-        self._store.emit("tag", image_id, reference.familiar)
+            await self._store.point({reference.key: target})
+        self._store.emit("tag", target.image_id, reference.familiar)
 
-    async def remove(self, ref: str, *, force: bool = False, noprune: bool = False) -> Shapes:
-        """Untagged and Deleted items. There are no untagged parents to keep, so `noprune` changes nothing.
+    async def remove(
+        self, ref: str, *, force: bool = False, noprune: bool = False, platforms: Sequence[Platform] = ()
+    ) -> Shapes:
+        """Untagged and Deleted items; with `platforms`, only the images for these go. There are no untagged parents to
+        keep, so `noprune` changes nothing.
 
         Raises NotFound, Conflict.
         """
         del noprune
-        removed = await removal.remove(self._store, ref, force=force, users=self._users)
+        if platforms:
+            removed = await removal.remove_platforms(self._store, ref, platforms, force=force, users=self._users)
+        else:
+            removed = await removal.remove(self._store, ref, force=force, users=self._users)
         return [dict(item) for item in removed]
 
     async def prune(self, filters: Filters | None = None) -> dict[str, Any]:
@@ -195,61 +166,17 @@ class ImageStore:
             job = {**self._job("import", folder), "below": [], "config": config}
             done = await run_with_input(self._store.pool, job, chunks)
             record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
-            await self._store.publish(folder, [record], {reference.key: record.id} if reference else {})
+            await self._store.publish(folder, [record], {reference.key: Target(record.id)} if reference else {})
         self._store.emit("import", record.id, reference.familiar if reference else record.id)
         yield {"status": record.id}
 
     async def load(
-        self, chunks: AsyncIterator[bytes], *, quiet: bool = True, platform: str = ""
+        self, chunks: AsyncIterator[bytes], *, quiet: bool = True, platform: Platform | None = None
     ) -> AsyncGenerator[Progress, None]:
-        """The images of a `docker save` archive or an OCI layout, packed or not."""
-        events: asyncio.Queue[Progress | None] = asyncio.Queue()
-
-        def on_event(event: dict[str, Any]) -> None:
-            if not quiet and events.qsize() < MAX_WAITING:
-                events.put_nowait(
-                    {
-                        "status": "Loading layer",
-                        "progressDetail": {"current": event["current"], "total": event["total"]},
-                        "id": hex_of(event["layer"])[:12],
-                    }
-                )
-
-        async with self._store.ingest() as folder:
-            job = {**self._job("load", folder), "platform": platform}
-            work = asyncio.create_task(run_with_input(self._store.pool, job, chunks, on_event), name="load an image")
-            work.add_done_callback(lambda _: events.put_nowait(None))
-            try:
-                while (event := await events.get()) is not None:
-                    yield event
-                done = await work
-            finally:
-                work.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait([work])
-            made = []
-            names: dict[str, str] = {}
-            said = []
-            for image in done["images"]:
-                made.append(ImageRecord(id=image["id"], layers=tuple(image["layers"])))
-                for key in image["references"]:
-                    familiar = Reference.parse(key).familiar
-                    old = names.get(key) or (self._store.references[key].id if key in self._store.references else None)
-                    if old is not None and old != image["id"]:
-                        said.append(
-                            f"The image {familiar} already exists, renaming the old one with ID {old} to empty string\n"
-                        )
-                    names[key] = image["id"]
-                    said.append(f"Loaded image: {familiar}\n")
-                if not image["references"]:
-                    said.append(f"Loaded image ID: {image['id']}\n")
-            await self._store.publish(folder, made, names)
-        for image in done["images"]:
-            familiars = [Reference.parse(key).familiar for key in image["references"]]
-            for name in familiars or [image["id"]]:
-                self._store.emit("load", image["id"], name)
-        for text in said:
-            yield {"stream": text}
+        """The images of a `docker save` archive or an OCI layout, packed or not; with `platform`, those for it."""
+        async with contextlib.aclosing(archiving.load(self._store, chunks, quiet=quiet, platform=platform)) as lines:
+            async for line in lines:
+                yield line
 
     async def pull(
         self, from_image: str, *, tag: str = "", platform: str = "", auth: Mapping[str, Any] | None = None
@@ -270,9 +197,10 @@ class ImageStore:
                 yield line
 
     async def push(
-        self, ref: str, *, tag: str = "", auth: Mapping[str, Any] | None = None
+        self, ref: str, *, tag: str = "", platform: Platform | None = None, auth: Mapping[str, Any] | None = None
     ) -> AsyncGenerator[Progress, None]:
-        """Send an image to the registry in its name; without a tag, every tag of the repository."""
+        """Send an image to the registry in its name; without a tag, every tag of the repository. Of an index, all of
+        it if all is here, else the image of this machine's platform, or of `platform`."""
         reference = Reference.parse(ref)
         if tag:
             reference = reference.tagged(tag)
@@ -289,8 +217,8 @@ class ImageStore:
                 raise NotFound(f"An image does not exist locally with the tag: {reference.familiar}")
         yield {"status": f"The push refers to repository [{reference.name}]"}
         for one in tags:
-            image_id = self._store.references[one.key].id
-            async with contextlib.aclosing(Push(self._store, one, image_id, auth).run()) as lines:
+            target = self._store.target(one.key)
+            async with contextlib.aclosing(Push(self._store, one, target, platform, auth).run()) as lines:
                 async for line in lines:
                     yield line
 
@@ -363,52 +291,14 @@ class ImageStore:
         except ImageFault as e:
             raise BadRequest(str(e)) from e
 
-    async def save(self, refs: Sequence[str]) -> AsyncGenerator[bytes, None]:
-        """A tar of the images, for `load` and for OCI tools. A repository without a tag means all its tags."""
-        names: dict[str, list[str]] = {}
-        for ref in refs:
-            for image_id, key in self._meant(ref):
-                names.setdefault(image_id, [])
-                if key is not None and key not in names[image_id]:
-                    names[image_id].append(key)
-        async with contextlib.aclosing(self.save_as(names)) as chunks:
+    async def save(self, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> AsyncGenerator[bytes, None]:
+        """A tar of the images, for `load` and for OCI tools. A repository without a tag means all its tags.
+
+        Raises NotFound, also for a name that has none of the platforms.
+        """
+        async with contextlib.aclosing(archiving.save(self._store, refs, platforms)) as chunks:
             async for chunk in chunks:
                 yield chunk
-
-    async def save_as(
-        self, names: Mapping[str, Sequence[str]], index_names: Sequence[str] | None = None
-    ) -> AsyncGenerator[bytes, None]:
-        """As `save`: images by their ids, with the names (keys of references) that they get in the archive.
-
-        `index_names`: they are the platforms of one image index of these names, and have none themselves.
-        """
-        with contextlib.ExitStack() as stack:
-            for image_id in names:
-                stack.callback(self._store.hold(image_id).release)
-            images = [
-                {"id": image_id, "layers": self._store.image(image_id).layers, "names": [*keys]}
-                for image_id, keys in names.items()
-            ]
-            job: dict[str, Any] = {"op": "save", "data_root": str(self._store.root.path), "images": images}
-            job["index_names"] = None if index_names is None else [*index_names]
-            async with contextlib.aclosing(run_with_output(self._store.pool, job)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-    def _meant(self, ref: str) -> Sequence[tuple[str, str | None]]:
-        """The images (id, key of the name) that a `save` of `ref` includes."""
-        with contextlib.suppress(BadRequest):
-            reference = Reference.parse(ref)
-            if not reference.tag and not reference.digest:
-                own = [
-                    (pointer.id, key)
-                    for key, pointer in self._store.references.items()
-                    if Reference.parse(key).name == reference.name and Reference.parse(key).tag
-                ]
-                if own:
-                    return own
-        image_id, key = self._store.find(ref)
-        return [(image_id, key if key and Reference.parse(key).tag else None)]
 
     async def commit(
         self, snapshot: Mapping[str, str], *, parent: str, config: Mapping[str, Any], repo: str = "", tag: str = ""
@@ -429,7 +319,7 @@ class ImageStore:
                 job = {**self._job("import", folder), "below": below, "config": dict(config), **snapshot}
                 done = await self._store.pool.run(job)
                 record = ImageRecord(id=done["id"], layers=tuple(done["layers"]), parent=parent)
-                await self._store.publish(folder, [record], {reference.key: record.id} if reference else {})
+                await self._store.publish(folder, [record], {reference.key: Target(record.id)} if reference else {})
         finally:
             hold.release()
         if reference:

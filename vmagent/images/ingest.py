@@ -12,7 +12,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from vmagent.durable import fsync_dir
@@ -21,7 +20,7 @@ from vmagent.images.channel import Stage
 from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
 from vmagent.images.flush import flush_file
-from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Compression, Kind, Layer, hex_of
+from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Compression, Expected, Kind, Layer, hex_of
 from vmagent.images.links import clamped, components
 from vmagent.images.tarstream import ByteSource
 from vmagent.images.treetar import TreeTar
@@ -31,14 +30,6 @@ from vmagent.linux.files import syncfs
 _RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
 _PLAIN_DEPTH = 4  # blocks of up to 1 MiB between decompressing and unpacking
 FILE_BLOCK = 256 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """Digest and size of a blob, from its manifest."""
-
-    digest: str
-    size: int
 
 
 class Job:

@@ -49,6 +49,14 @@ def top_first(diff_ids: Iterable[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """Digest and size of a blob, from its manifest."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Blob:
     """A layer as registries carry it; lies in blobs/sha256."""
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from vmagent.images.faults import ImageFault
-from vmagent.images.ingest import Expected
+from vmagent.images.layer import Expected
 from vmagent.images.reference import is_digest
 
 CACHE_CONFIG_TYPE = "application/vnd.buildkit.cacheconfig.v0"  # the config of an exported build cache

@@ -16,7 +16,7 @@ from typing import Any
 from vmagent.errors import EngineError
 from vmagent.images import downloads
 from vmagent.images.layer import hex_of
-from vmagent.images.records import ImageRecord
+from vmagent.images.records import ImageRecord, Pointer, Target
 from vmagent.images.reference import Reference
 from vmagent.images.store import Store
 
@@ -97,13 +97,13 @@ class Pull:
             os.close(fd)
         pointed = Reference(reference.domain, reference.path, digest=found["digest"])
         keys = (reference.key, pointed.key)
-        old = store.references.get(reference.key)
+        before = store.references.get(reference.key), store.images.get(found["id"])
         record = ImageRecord(
             id=found["id"], layers=tuple(layer["diff_id"] for layer in found["layers"]), manifest=found["manifest"]
         )
-        await store.publish(folder, [record], dict.fromkeys(keys, record.id))
+        await store.publish(folder, [record], dict.fromkeys(keys, Target(record.id, found["index"])))
         await asyncio.to_thread(downloads.forget, store.root.downloads, [layer["digest"] for layer in missing])
-        return old is None or old.id != found["id"]
+        return _is_newer(*before, found)
 
     async def _layer(self, folder: Path, layer: Mapping[str, Any], source: Mapping[str, Any]) -> None:
         def on_event(event: Mapping[str, Any]) -> None:
@@ -125,6 +125,14 @@ class Pull:
     def _say(self, layer: Mapping[str, Any], status: str, detail: Mapping[str, int] | None = None, **more: int) -> None:
         line = {"status": status, "progressDetail": detail or {}, "id": hex_of(layer["digest"])[:12]}
         self._lines.put_nowait({**line, **more})
+
+
+def _is_newer(pointer: Pointer | None, image: ImageRecord | None, found: Mapping[str, Any]) -> bool:
+    """Whether a pull has changed what its reference means, or brought a platform of it. The first two: before it."""
+    if pointer is None or image is None or image.hidden:
+        return True
+    was, now = (pointer.index, found["index"]) if pointer.index else (pointer.id, found["id"])
+    return bool(was != now)
 
 
 async def pull(

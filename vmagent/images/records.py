@@ -1,7 +1,8 @@
 """The store's records on disk: one JSON file per image, one for all references. Written to a temporary name, renamed.
 
 `images/<id's hex>.json`: {"schema": 1, "id", "layers": [diff_id, bottom first], "parent", "manifest", "hidden"}.
-`images/references.json`: {"schema": 1, "references": {"docker.io/library/x:1": {"id", "at"}}}; keys as Reference.key.
+`images/references.json`: {"schema": 1, "references": {"docker.io/library/x:1": {"id", "at", "index"}}}; keys as
+Reference.key; "index" is missing where the name points to an image of one platform.
 The config itself is the blob that the id names.
 """
 
@@ -56,11 +57,21 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What a name is to point to: an image, which with `index` is that index's image for one platform."""
+
+    image_id: str
+    index: str = ""  # digest
+
+
+@dataclass(frozen=True, slots=True)
 class Pointer:
-    """What a reference points to, and since when (RFC 3339)."""
+    """What a reference points to, and since when (RFC 3339). `index`: digest of the index, "" if it points to none;
+    `id` is then the image of it that is meant where no platform is asked for."""
 
     id: str
     at: str
+    index: str = ""
 
 
 References = dict[str, Pointer]
@@ -96,7 +107,10 @@ def read_images(root: DataRoot) -> tuple[list[ImageRecord], list[str]]:
 
 def write_references(root: DataRoot, references: References) -> None:
     """Durable when it returns. Raises OSError."""
-    data = {key: {"id": pointer.id, "at": pointer.at} for key, pointer in sorted(references.items())}
+    data = {
+        key: {"id": pointer.id, "at": pointer.at, **({"index": pointer.index} if pointer.index else {})}
+        for key, pointer in sorted(references.items())
+    }
     publish(root.images / REFERENCES, json.dumps({"schema": SCHEMA, "references": data}).encode())
 
 
@@ -108,4 +122,4 @@ def read_references(root: DataRoot) -> References:
         return {}
     if data["schema"] != SCHEMA:
         raise ValueError(f"references of schema {data['schema']}")
-    return {key: Pointer(value["id"], value["at"]) for key, value in data["references"].items()}
+    return {key: Pointer(value["id"], value["at"], value.get("index", "")) for key, value in data["references"].items()}

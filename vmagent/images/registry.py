@@ -23,7 +23,7 @@ import urllib3
 from vmagent.images import transport
 from vmagent.images.faults import ImageFault
 from vmagent.images.hosts import Endpoint, RegistryHosts
-from vmagent.images.ingest import Expected
+from vmagent.images.layer import Expected
 from vmagent.images.manifests import MANIFEST_TYPES
 from vmagent.images.platforms import INDEX_TYPES
 from vmagent.images.reference import DEFAULT_DOMAIN

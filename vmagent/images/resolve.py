@@ -7,9 +7,10 @@ from typing import Any
 
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
-from vmagent.images.ingest import Expected
+from vmagent.images.indexes import OCI_INDEX, ImageIndex, is_index
+from vmagent.images.layer import Expected
 from vmagent.images.manifests import CACHE_CONFIG_TYPE, MANIFEST_TYPES, descriptor, document, objects
-from vmagent.images.platforms import INDEX_TYPES, Platform, choose
+from vmagent.images.platforms import Platform, choose
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Registry
 
@@ -20,7 +21,6 @@ _CONFIG_TYPES = frozenset(
         "application/octet-stream",  # docker before 1.10 wrote this
     )
 )
-_OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _MAX_CACHE_CONFIG = 32 << 20  # bytes
 _MAX_LAYERS = 500  # overlayfs takes at most 500 lower folders
@@ -28,9 +28,11 @@ _MAX_LAYERS = 500  # overlayfs takes at most 500 lower folders
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image's small parts, checked by digest. `digest` is of what the reference points to, index or manifest."""
+    """An image's small parts, checked by digest. `digest` is of what the reference points to, index or manifest;
+    `index`: the index's bytes, None if it points to a manifest."""
 
     digest: str
+    index: bytes | None
     manifest: bytes
     config: bytes
     layers: list[tuple[Expected, str]]  # each with its diff_id, bottom first
@@ -40,13 +42,13 @@ def describe(registry: Registry, reference: Reference) -> dict[str, Any]:
     """The API's DistributionInspect: what the reference points to, and the platforms that it has. Raises ImageFault."""
     data, digest = registry.manifest(reference.digest or str(reference.tag), reference.familiar)
     manifest = document(data, "manifest")
-    if is_index := manifest.get("mediaType") in INDEX_TYPES or "manifests" in manifest:
+    if is_list := is_index(manifest):
         platforms = [entry["platform"] for entry in objects(manifest, "manifests") if "platform" in entry]
     else:
         expected = descriptor(manifest.get("config"), "the config")
         parsed = image_config.parse(registry.small_blob(expected, image_config.MAX_CONFIG_BYTES))
         platforms = [{key: parsed[key] for key in ("architecture", "os", "variant") if key in parsed}]
-    kind = manifest.get("mediaType") or (_OCI_INDEX if is_index else _OCI_MANIFEST)
+    kind = manifest.get("mediaType") or (OCI_INDEX if is_list else _OCI_MANIFEST)
     return {"Descriptor": {"mediaType": kind, "digest": digest, "size": len(data)}, "Platforms": platforms}
 
 
@@ -54,7 +56,10 @@ def find(registry: Registry, reference: Reference, wanted: Platform, *, is_asked
     """Ask the registry. `is_asked`: the user named the platform, so another one will not do. Raises ImageFault."""
     data, digest = registry.manifest(reference.digest or str(reference.tag), reference.familiar)
     manifest = document(data, "manifest")
-    if manifest.get("mediaType") in INDEX_TYPES or "manifests" in manifest:
+    index = None
+    if is_index(manifest):
+        index = data
+        ImageIndex.parse(index, digest)  # every entry is sound, as the store reads it later
         entry = choose(objects(manifest, "manifests"), wanted)
         expected = descriptor(entry, "an entry of the index")
         data, _ = registry.manifest(expected.digest, reference.familiar)
@@ -89,7 +94,7 @@ def find(registry: Registry, reference: Reference, wanted: Platform, *, is_asked
             f"does not match the specified platform ({wanted})",
             "not-found",
         )
-    return Found(digest, data, config, list(zip(blobs, diff_ids, strict=True)))
+    return Found(digest, index, data, config, list(zip(blobs, diff_ids, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

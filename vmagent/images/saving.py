@@ -16,6 +16,7 @@ from vmagent.images import config as image_config
 from vmagent.images import tarwriter
 from vmagent.images.compression import decompress
 from vmagent.images.faults import ImageFault
+from vmagent.images.indexes import OCI_INDEX, ImageIndex, Manifest
 from vmagent.images.ingest import file_blocks, write_all
 from vmagent.images.layer import DIFF, TAR, Kind, Layer, hex_of
 from vmagent.images.reference import Reference
@@ -25,7 +26,6 @@ from vmagent.paths import DataRoot
 
 _BLOBS = "blobs/sha256/"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
@@ -92,50 +92,81 @@ class _Out:
         write_all(self._fd, tarwriter.END)
 
 
-def save(
-    fd: int, data_root: DataRoot, images: Sequence[Mapping[str, Any]], index_names: Sequence[str] | None = None
-) -> None:
-    """Write `images` ({"id", "layers", "names": keys of references}) to `fd`. Raises ImageFault, OSError.
+def save(fd: int, data_root: DataRoot, items: Sequence[Mapping[str, Any]]) -> None:
+    """Write `items` to `fd`, each {"names": keys of references, "images": [{"id", "layers"}, …], "index",
+    "manifests": [digest, …]}. Raises ImageFault, OSError.
 
-    `index_names`: the images are the platforms of one image index, which has these names.
+    With "index", its digest, the index is written as it is kept, and of its manifests the given ones. Without it, one
+    image gets a manifest for the tars of its layers, and several images such manifests and an index of them.
     """
     out = _Out(fd)
     for folder in ("blobs", "blobs/sha256"):
         out.folder(folder)
     index: list[dict[str, Any]] = []
-    platforms: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
-    for image in images:
-        config = (data_root.blobs / hex_of(image["id"])).read_bytes()
-        layers = [Layer.read(data_root.layers / hex_of(diff_id)) for diff_id in image["layers"]]
-        for layer in layers:
-            out.stream(_BLOBS + hex_of(layer.diff_id), layer.tar_size, plain_tar(data_root, layer))
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": _MANIFEST,
-            "config": {"mediaType": _CONFIG, **out.blob(config)},
-            "layers": [{"mediaType": _LAYER, "digest": layer.diff_id, "size": layer.tar_size} for layer in layers],
-        }
-        descriptor = {"mediaType": _MANIFEST, **out.blob(json.dumps(manifest).encode())}
-        parsed = image_config.parse(config)
-        platform = {key: parsed[key] for key in ("architecture", "os", "variant") if parsed.get(key)}
-        platforms.append({**descriptor, "platform": platform})
-        index += _named(descriptor, image["names"])
-        entries.append(
-            {
-                "Config": _BLOBS + hex_of(image["id"]),
-                "RepoTags": [Reference.parse(name).familiar for name in image["names"]] or None,
-                "Layers": [_BLOBS + hex_of(layer.diff_id) for layer in layers],
-            }
-        )
-    if index_names is not None:
-        content = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": platforms}).encode()
-        index = _named({"mediaType": _INDEX, **out.blob(content)}, index_names)
-    out.file("index.json", json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": index}).encode())
-    if index_names is None:  # docker's own form has no indexes
+    for item in items:
+        if item["index"]:
+            descriptor = _kept_index(out, data_root, item["index"], item["manifests"])
+            entries.append(_entry_of_kept(data_root, item))
+        elif len(item["images"]) == 1 and not item.get("is_list"):
+            [image] = item["images"]
+            descriptor, entry = _image(out, data_root, image)
+            entries.append({**entry, "RepoTags": [Reference.parse(name).familiar for name in item["names"]] or None})
+        else:  # docker's own form has no indexes
+            platforms = [_with_platform(_image(out, data_root, image)[0], data_root, image) for image in item["images"]]
+            content = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": platforms}).encode()
+            descriptor = {"mediaType": OCI_INDEX, **out.blob(content)}
+        index += _named(descriptor, item["names"])
+    out.file("index.json", json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": index}).encode())
+    if entries:
         out.file("manifest.json", json.dumps(entries).encode())
     out.file("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     out.end()
+
+
+def _image(out: _Out, data_root: DataRoot, image: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An image with its layers as plain tars: the descriptor of its manifest, its entry of manifest.json."""
+    config = (data_root.blobs / hex_of(image["id"])).read_bytes()
+    layers = [Layer.read(data_root.layers / hex_of(diff_id)) for diff_id in image["layers"]]
+    for layer in layers:
+        out.stream(_BLOBS + hex_of(layer.diff_id), layer.tar_size, plain_tar(data_root, layer))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": {"mediaType": _CONFIG, **out.blob(config)},
+        "layers": [{"mediaType": _LAYER, "digest": layer.diff_id, "size": layer.tar_size} for layer in layers],
+    }
+    entry = {"Config": _BLOBS + hex_of(image["id"]), "Layers": [_BLOBS + hex_of(layer.diff_id) for layer in layers]}
+    return {"mediaType": _MANIFEST, **out.blob(json.dumps(manifest).encode())}, entry
+
+
+def _with_platform(descriptor: Mapping[str, Any], data_root: DataRoot, image: Mapping[str, Any]) -> dict[str, Any]:
+    parsed = image_config.parse((data_root.blobs / hex_of(image["id"])).read_bytes())
+    platform = {key: parsed[key] for key in ("architecture", "os", "variant") if parsed.get(key)}
+    return {**descriptor, "platform": platform}
+
+
+def _kept_index(out: _Out, data_root: DataRoot, digest: str, manifests: Sequence[str]) -> dict[str, Any]:
+    """An index as it is kept, with these of its manifests and all their blobs; its descriptor."""
+    data = (data_root.blobs / hex_of(digest)).read_bytes()
+    for name in manifests:
+        manifest = Manifest.parse((data_root.blobs / hex_of(name)).read_bytes(), name)
+        for blob in (name, *manifest.blobs()):
+            path = data_root.blobs / hex_of(blob)
+            with path.open("rb", buffering=0) as file:
+                out.stream(_BLOBS + hex_of(blob), path.stat().st_size, file_blocks(file.fileno()))
+    return {"mediaType": ImageIndex.parse(data, digest).media_type, **out.blob(data)}
+
+
+def _entry_of_kept(data_root: DataRoot, item: Mapping[str, Any]) -> dict[str, Any]:
+    """For readers that know only docker's own form: the image that is first of "images"."""
+    image = item["images"][0]
+    manifest = Manifest.parse((data_root.blobs / hex_of(image["manifest"])).read_bytes(), image["manifest"])
+    return {
+        "Config": _BLOBS + hex_of(image["id"]),
+        "RepoTags": [Reference.parse(name).familiar for name in item["names"]] or None,
+        "Layers": [_BLOBS + hex_of(layer.digest) for layer in manifest.layers],
+    }
 
 
 def _named(descriptor: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """The image store's state: which images there are, their names, their layers, and what keeps them.
 
 State is in memory, read once at open; a change is on disk before it is visible. One lock serializes changes. Layers are
-shared by diff_id. A layer or blob is deleted when no root reaches it (roots.py). Three roots are the store's own:
-images, holds, and the jobs (pull, load, import, commit, push) that are running.
+shared by diff_id. A layer or blob is deleted when no root reaches it (roots.py). Four roots are the store's own:
+images, indexes, holds, and the jobs (pull, load, import, commit, push) that are running.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from typing import Any
 import structlog
 
 from vmagent.durable import fsync_dir, publish, sweep
-from vmagent.errors import BadRequest, NotFound
+from vmagent.errors import NotFound
 from vmagent.helpers.pool import WorkerPool
 from vmagent.images import config as image_config
-from vmagent.images import downloads, erofs, records
+from vmagent.images import downloads, erofs, lookup, records
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import WORKER, ImageFault, engine_error
 from vmagent.images.folders import LayerFolders
 from vmagent.images.hosts import RegistryHosts
+from vmagent.images.indexes import Indexes, read_kept
 from vmagent.images.layer import RECORD, Blob, Kind, Layer, hex_of, top_first
-from vmagent.images.records import ImageRecord, Pointer, References
-from vmagent.images.reference import Reference, is_digest
+from vmagent.images.platforms import Platform
+from vmagent.images.records import ImageRecord, Pointer, References, Target
 from vmagent.images.roots import Reachable, Roots
 from vmagent.images.trash import Trash
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
 
-_HEX = frozenset("0123456789abcdef")
 OnEvent = Callable[[str, str, dict[str, str]], object]  # action, actor's id, attributes
 
 
@@ -104,6 +104,8 @@ class Store:
         self.configs: dict[str, Config] = {}
         self.layers: dict[str, Layer] = {}
         self.references: References = {}
+        self.indexes = Indexes(self.images, self.configs)
+        self.roots.add("indexes", self.indexes.reachable)
         self._holds: Counter[str] = Counter()
         self.change: asyncio.Lock
         self._jobs = 0  # how many are running
@@ -116,7 +118,7 @@ class Store:
 
         After a `close` it may be opened again, also where this failed.
         """
-        for known in (self.images, self.configs, self.layers, self.references, self._holds):
+        for known in (self.images, self.configs, self.layers, self.references, self.indexes, self._holds):
             known.clear()
         self.pool = WorkerPool(WORKER, engine_error)
         self._trash.open()
@@ -166,9 +168,25 @@ class Store:
                 continue
             self.images[record.id] = record
             self.configs[record.id] = config
-        self.references = {
-            key: pointer for key, pointer in records.read_references(root).items() if pointer.id in self.images
-        }
+        self._load_names()
+
+    def _load_names(self) -> None:
+        pointers = records.read_references(self.root)
+        kept = read_kept(
+            self.root,
+            {pointer.index for pointer in pointers.values() if pointer.index},
+            {record.manifest for record in self.images.values() if record.manifest},
+        )
+        for problem in kept.problems:
+            log.error("index.unreadable", error=problem)
+        self.indexes.take(kept)
+        for key, pointer in pointers.items():
+            if pointer.index not in self.indexes.known:
+                pointer = replace(pointer, index="")
+            image_id = self.indexes.best(pointer.index) or pointer.id
+            if image_id in self.images:
+                self.references[key] = replace(pointer, id=image_id)
+        self.indexes.keep_only({pointer.index for pointer in self.references.values()})
 
     async def collect(self) -> None:
         """Delete hidden images that nobody holds, and all layers and blobs that no root reaches.
@@ -186,12 +204,15 @@ class Store:
 
     # --- questions
 
-    def resolve(self, ref: str) -> Image:
-        """The image that `ref` means: id, name, or unique prefix of an id.
+    def resolve(self, ref: str, platform: Platform | None = None) -> Image:
+        """The image that `ref` means: id, name, or unique prefix of an id. With `platform`, the image for that, if
+        the name has several and this is one of them; else the caller sees by the config that it is not.
 
         Raises NotFound `No such image: …`, BadRequest for an invalid reference or an ambiguous prefix.
         """
-        return self._image(self.find(ref)[0])
+        target = self.target(ref)
+        found = self.indexes.chosen(target.index, platform) if platform else None
+        return self._image(found[1] if found else target.image_id)
 
     def image(self, image_id: str) -> Image:
         """The image with this full id, hidden or not, as a container's record names it. Raises NotFound."""
@@ -257,7 +278,7 @@ class Store:
             async with self.change:
                 await self._collect()
 
-    async def publish(self, folder: Path, made: Iterable[ImageRecord], references: Mapping[str, str]) -> None:
+    async def publish(self, folder: Path, made: Iterable[ImageRecord], references: Mapping[str, Target]) -> None:
         """Take a finished ingest folder into the store: layers, blobs, image records, then names, in that order.
 
         A caller that is cancelled gets its CancelledError only after the end: the writing threads cannot be stopped,
@@ -269,7 +290,7 @@ class Store:
         finally:
             await asyncio.wait([work])
 
-    async def _publish(self, folder: Path, made: list[ImageRecord], references: Mapping[str, str]) -> None:
+    async def _publish(self, folder: Path, made: list[ImageRecord], references: Mapping[str, Target]) -> None:
         async with self.change:
             await asyncio.to_thread(self._move_in, folder)
             await asyncio.to_thread(self._take_layers, {diff_id for record in made for diff_id in record.layers})
@@ -282,6 +303,9 @@ class Store:
                     config = await asyncio.to_thread(self._write_record, record)
                     self.configs[record.id] = config
                     self.images[record.id] = record
+            indexes = {target.index for target in references.values() if target.index}
+            manifests = {record.manifest for record in made if record.manifest}
+            self.indexes.take(await asyncio.to_thread(read_kept, self.root, indexes, manifests))
             await self.point(references)
 
     async def adopt_layers(self, folder: Path, diff_ids: Sequence[str]) -> None:
@@ -331,21 +355,39 @@ class Store:
             if diff_id not in self.layers:
                 self.layers[diff_id] = Layer.read(self.root.layers / hex_of(diff_id))
 
-    async def point(self, references: Mapping[str, str], *, away: Iterable[str] = ()) -> None:
-        """Change names: `references` point to image ids, the keys in `away` are removed. The caller holds the lock."""
+    async def point(self, references: Mapping[str, Target], *, away: Iterable[str] = ()) -> None:
+        """Change names: `references` point to their targets, the keys in `away` are removed. An index that no name
+        points to any more goes; its images stay. The caller holds the lock."""
         now = timestamp()
         changed = {key: pointer for key, pointer in self.references.items() if key not in set(away)}
-        for key, image_id in references.items():
-            changed[key] = Pointer(image_id, now)
+        for key, target in references.items():
+            index = target.index if target.index in self.indexes.known else ""  # it may have gone meanwhile
+            changed[key] = Pointer(target.image_id, now, index)
+        for key, pointer in changed.items():  # the index may have got, or lost, the platform that suits best
+            if pointer.index and (best := self.indexes.best(pointer.index)):
+                changed[key] = replace(pointer, id=best)
         if changed != self.references:
             await asyncio.to_thread(records.write_references, self.root, changed)
             self.references = changed
+        await self._free(self.indexes.keep_only({pointer.index for pointer in changed.values()}))
 
     def shown(self) -> list[ImageRecord]:
         return [record for record in self.images.values() if not record.hidden]
 
     def references_of(self, image_id: str) -> list[tuple[str, Pointer]]:
         return [(key, pointer) for key, pointer in self.references.items() if pointer.id == image_id]
+
+    def target(self, ref: str) -> Target:
+        """What `ref` means as a whole; an id is that of an index's image where a name means it. Raises as `resolve`."""
+        image_id, key = self.find(ref)
+        if key is not None:
+            return Target(image_id, self.references[key].index)
+        named = [(pointer.at, pointer.index) for _, pointer in self.references_of(image_id) if pointer.index]
+        return Target(image_id, max(named)[1] if named else "")
+
+    def beneath(self) -> set[str]:
+        """The images that are here only as further platforms of names."""
+        return self.indexes.beneath(self.references.values())
 
     def created_of(self, ref: str) -> int:
         return unix_seconds(self.configs[self.find(ref)[0]].get("created"))
@@ -354,30 +396,8 @@ class Store:
         return Image(image_id, self.configs[image_id], self.images[image_id].layers)
 
     def find(self, ref: str) -> tuple[str, str | None]:
-        """Id of the image, and the key of the reference if it was named by one."""
-        plain = ref.removeprefix("sha256:")
-        if len(plain) == 64 and set(plain) <= _HEX:
-            image_id = f"sha256:{plain}"
-            if image_id in self.images and not self.images[image_id].hidden:
-                return image_id, None
-            raise NotFound(f"No such image: {ref}")
-        shown = ref
-        try:
-            reference = Reference.parse(ref).with_default_tag()
-        except BadRequest:
-            if not is_digest(f"sha256:{plain.ljust(64, '0')}"):
-                raise
-        else:
-            shown = reference.familiar
-            if (pointer := self.references.get(reference.key)) is not None:
-                return pointer.id, reference.key
-        if plain and set(plain) <= _HEX:
-            found = [one.id for one in self.shown() if hex_of(one.id).startswith(plain)]
-            if len(found) > 1:
-                raise BadRequest(f"multiple IDs found with provided prefix: {ref}")
-            if found:
-                return found[0], None
-        raise NotFound(f"No such image: {shown}")
+        """As lookup.find, in what is there now."""
+        return lookup.find(ref, self.images, self.references, self.indexes)
 
     def lower_path(self, diff_id: str) -> Path:
         """Where a layer is seen while it is mounted."""
@@ -414,9 +434,9 @@ class Store:
             del self.images[image_id]
             del self.configs[image_id]
             gone = await self._collect()
-            kept = self.roots.reachable().blobs | self._layer_blobs()
-            blobs = [digest for digest in (image_id, record.manifest) if digest and digest not in kept]
-            await asyncio.to_thread(self._trash.move, [self._blob(digest) for digest in blobs])
+            left = [image_id, *self.indexes.blobs_about(image_id)]
+            await self._free([*left, record.manifest] if record.manifest else left)
+            await self.point({})  # an index without this image means another one
         self._empty_trash()
         return [diff_id for diff_id in record.layers if diff_id in gone]
 
@@ -457,6 +477,14 @@ class Store:
             self._empty_trash()
         return set(gone)
 
+    async def _free(self, digests: Iterable[str]) -> None:
+        """Move those of these blobs that no root reaches into the trash; the lock is held."""
+        if not (candidates := set(digests)):
+            return
+        gone = candidates - self.roots.reachable().blobs - self._layer_blobs()
+        self.indexes.let_go(gone)
+        await asyncio.to_thread(self._trash.move, [self._blob(digest) for digest in gone])
+
     def _drop(self, diff_ids: Iterable[str], paths: Iterable[Path]) -> None:
         for diff_id in diff_ids:
             self._folders.unmount(diff_id)
@@ -465,6 +493,15 @@ class Store:
     def _trash_other_blobs(self, kept: frozenset[str]) -> None:
         names = {hex_of(digest) for digest in kept}
         self._trash.move([path for path in self.root.blobs.iterdir() if path.name not in names])
+
+    def blob_digests(self) -> frozenset[str]:
+        """The blobs that are kept: of layers, and what the roots name."""
+        return self._layer_blobs() | self.roots.reachable().blobs
+
+    def is_exact(self, manifest: str) -> bool:
+        """Whether a manifest and all that it names are kept as they are, not only the same layers otherwise packed."""
+        known = self.indexes.manifests.get(manifest)
+        return known is not None and self.blob_digests().issuperset((manifest, *known.blobs()))
 
     def _layer_blobs(self) -> frozenset[str]:
         return frozenset(layer.blob.digest for layer in self.layers.values() if layer.blob)

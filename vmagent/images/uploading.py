@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from vmagent.images.compression import Gzip
+from vmagent.images.indexes import OCI_INDEX, is_index
 from vmagent.images.ingest import write_all
 from vmagent.images.layer import Blob, Compression, Layer, hex_of
 from vmagent.images.registry import BLOCK, Registry
@@ -166,8 +167,9 @@ def kept_manifest(data_root: DataRoot, digest: str | None, blobs: Sequence[Blob]
 
 
 def push_manifest(registry: Registry, data: bytes, tag: str) -> str:
-    """Put the manifest under `tag`; its digest. Raises ImageFault."""
-    kind = json.loads(data).get("mediaType") or _OCI_MANIFEST
+    """Put a manifest or index under `tag`, which may be its digest; its digest. Raises ImageFault."""
+    read = json.loads(data)
+    kind = read.get("mediaType") or (OCI_INDEX if is_index(read) else _OCI_MANIFEST)
     registry.request(
         "PUT", f"manifests/{tag}", headers={"Content-Type": kind}, body=data, expect=(201,), doing=f"manifest {tag}"
     ).close()

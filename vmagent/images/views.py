@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from vmagent.images.config import Config, unix_seconds
+from vmagent.images.indexes import EntryKind, Manifest
 from vmagent.images.layer import Layer
 from vmagent.images.records import ImageRecord, Pointer
 from vmagent.images.reference import Reference
@@ -42,26 +44,56 @@ def chain_ids(layers: Iterable[str]) -> list[str]:
     return chain
 
 
+@functools.lru_cache(maxsize=1024)
+def _familiar(key: str) -> str:
+    return Reference.parse(key).familiar
+
+
 def names(references: Iterable[tuple[str, Pointer]]) -> tuple[list[str], list[str]]:
     """RepoTags and RepoDigests, as users know them."""
     tags: list[str] = []
     digests: list[str] = []
     for key, _ in references:
-        reference = Reference.parse(key)
-        (digests if reference.digest else tags).append(reference.familiar)
+        (digests if "@" in key else tags).append(_familiar(key))
     return sorted(tags), sorted(digests)
 
 
-def size(record: ImageRecord, layers: Mapping[str, Layer]) -> int:
-    return sum(layers[diff_id].size for diff_id in record.layers)
+def size(diff_ids: Iterable[str], layers: Mapping[str, Layer]) -> int:
+    return sum(layers[diff_id].size for diff_id in diff_ids)
+
+
+def platform(config: Config) -> dict[str, str]:
+    """OCI image-spec, image-index.md, "platform", of an image's config."""
+    return {key: str(config[key]) for key in ("architecture", "os", "variant") if config.get(key)}
+
+
+def content_size(manifest: Manifest | None, kept: Collection[str]) -> int:
+    """Bytes of a manifest and of those of its blobs that are kept as they are."""
+    if manifest is None:
+        return 0
+    layers = sum(layer.size for layer in manifest.layers if layer.digest in kept)
+    return manifest.size + manifest.config.size + layers
+
+
+def manifest(
+    descriptor: Mapping[str, Any], kind: EntryKind, *, is_here: bool, content: int, unpacked: int = 0
+) -> dict[str, Any]:
+    """Engine API, ImageManifestSummary, without what is of one kind only."""
+    return {
+        "ID": descriptor["digest"],
+        "Descriptor": dict(descriptor),
+        "Available": is_here,
+        "Kind": str(kind),
+        "Size": {"Content": content, "Total": content + unpacked},
+    }
 
 
 def summary(
     record: ImageRecord,
     config: Config,
     references: Sequence[tuple[str, Pointer]],
-    layers: Mapping[str, Layer],
     *,
+    size: int,
     shared_size: int,
     containers: int,
 ) -> dict[str, Any]:
@@ -73,7 +105,7 @@ def summary(
         "RepoTags": tags,
         "RepoDigests": digests,
         "Created": unix_seconds(config.get("created")),
-        "Size": size(record, layers),
+        "Size": size,
         "SharedSize": shared_size,
         "Labels": (config.get("config") or {}).get("Labels"),
         "Containers": containers,
@@ -108,7 +140,7 @@ def inspect(
         "Config": {**_CONFIG_DEFAULTS, **(config.get("config") or {})},
         "Architecture": str(config.get("architecture") or ""),
         "Os": str(config.get("os") or ""),
-        "Size": size(record, layers),
+        "Size": size(record.layers, layers),
         "GraphDriver": {"Name": "overlay2", "Data": graph},
         "RootFS": {"Type": "layers", "Layers": list(record.layers)},
         "Metadata": {"LastTagTime": tagged},

@@ -16,8 +16,9 @@ from vmagent.images import archive, config, resolve, saving, uploading
 from vmagent.images.downloads import Download
 from vmagent.images.faults import ImageFault
 from vmagent.images.hosts import Endpoint, RegistryHosts
-from vmagent.images.ingest import Expected, Job, file_blocks
-from vmagent.images.layer import Blob, Kind, Layer, hex_of
+from vmagent.images.indexes import Manifest
+from vmagent.images.ingest import Job, file_blocks
+from vmagent.images.layer import Blob, Expected, Kind, Layer, hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Credentials, Registry
@@ -66,13 +67,13 @@ class Worker:
             self.progress(event, is_last=current >= total)
 
         with _ingest(job) as work:
-            platform = Platform.parse(job["platform"]) if job.get("platform") else Platform.host()
+            platform = Platform.parse(job["platform"]) if job.get("platform") else None
             loaded = archive.load(fds[0], work, _root(job), platform, on_layer)
             work.flush()
-        return {"images": [{"id": one.id, "layers": one.layers, "references": one.references} for one in loaded]}
+        return {"images": [one.to_json() for one in loaded]}
 
     def op_save(self, job: Message, fds: list[int]) -> Message:
-        saving.save(fds[0], _root(job), job["images"], job["index_names"])
+        saving.save(fds[0], _root(job), job["items"])
         return {}
 
     def op_push_layer(self, job: Message, fds: list[int]) -> Message:
@@ -98,6 +99,20 @@ class Worker:
         data = uploading.kept_manifest(root, job["manifest"], blobs) or uploading.manifest_of(path.read_bytes(), blobs)
         with _registry(job, "pull,push") as registry:
             uploading.push_blob(registry, path, job["id"], (), lambda _current, _total: None)
+            return {"digest": uploading.push_manifest(registry, data, job["tag"]), "size": len(data)}
+
+    def op_push_index(self, job: Message, fds: list[int]) -> Message:
+        """Manifests with all that they name, then their index, as they are kept. Layers that are there are not sent
+        again."""
+        root = _root(job)
+        with _registry(job, "pull,push") as registry:
+            for digest in job["manifests"]:
+                data = (root.blobs / hex_of(digest)).read_bytes()
+                for blob in Manifest.parse(data, digest).blobs():
+                    path = root.blobs / hex_of(blob)
+                    uploading.push_blob(registry, path, blob, (), lambda _current, _total: None)
+                uploading.push_manifest(registry, data, digest)
+            data = (root.blobs / hex_of(job["index"])).read_bytes()
             return {"digest": uploading.push_manifest(registry, data, job["tag"]), "size": len(data)}
 
     def op_push_artifact(self, job: Message, fds: list[int]) -> Message:
@@ -144,6 +159,7 @@ class Worker:
             return {
                 "id": work.put_blob(found.config),
                 "digest": found.digest,
+                "index": work.put_blob(found.index) if found.index is not None else "",
                 "manifest": work.put_blob(found.manifest),
                 "layers": [
                     {"digest": blob.digest, "size": blob.size, "diff_id": diff_id} for blob, diff_id in found.layers

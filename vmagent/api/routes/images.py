@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from vmagent.api.messages import CREATED, Request, Response, Version, json_response
-from vmagent.api.parameters import filters, registry_auth
+from vmagent.api.parameters import filters, platform, registry_auth
 from vmagent.api.pump import send_bytes, send_progress
 from vmagent.api.router import Router
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest, NotImplementedHere
 from vmagent.images import search
+from vmagent.images.platforms import Platform
 
 LIST_FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
 PRUNE_FILTERS = frozenset(("dangling", "label", "label!", "until"))
@@ -40,22 +41,33 @@ class _Images:
         self._engine = engine
 
     async def list(self, request: Request) -> Response:
-        images = await self._engine.images.list(filters(request.query, LIST_FILTERS))
+        query = request.query
+        images = await self._engine.images.list(
+            filters(query, LIST_FILTERS),
+            shared_size=request.version >= Version(1, 42) and query.flag("shared-size"),
+            manifests=request.version >= Version(1, 47) and query.flag("manifests"),
+        )
         return json_response([_adapted(image, request.version) for image in images])
 
     async def inspect(self, request: Request) -> Response:
-        return json_response(_adapted(await self._engine.images.inspect(request.params["name"]), request.version))
+        manifests = request.version >= Version(1, 48) and request.query.flag("manifests")
+        wanted = _platform(request, Version(1, 49))
+        if manifests and wanted is not None:
+            raise BadRequest("conflicting options: manifests and platform options cannot both be set")
+        image = await self._engine.images.inspect(request.params["name"], wanted, manifests=manifests)
+        return json_response(_adapted(image, request.version))
 
     async def history(self, request: Request) -> Response:
-        return json_response(await self._engine.images.history(request.params["name"]))
+        wanted = _platform(request, Version(1, 48))
+        return json_response(await self._engine.images.history(request.params["name"], wanted))
 
     async def create(self, request: Request) -> None:
         """Pull (`fromImage`) or import (`fromSrc`)."""
         query, images = request.query, self._engine.images
-        platform = query.get("platform") if request.version >= Version(1, 32) else ""
+        wanted = query.get("platform") if request.version >= Version(1, 32) else ""
         source: AsyncIterator[JsonObject]
         if from_image := query.get("fromImage"):
-            source = images.pull(from_image, tag=query.get("tag"), platform=platform, auth=registry_auth(request))
+            source = images.pull(from_image, tag=query.get("tag"), platform=wanted, auth=registry_auth(request))
         elif from_src := query.get("fromSrc"):
             if from_src != "-":
                 raise NotImplementedHere("import from a URL is not supported: send the archive as the body")
@@ -65,21 +77,25 @@ class _Images:
                 tag=query.get("tag"),
                 changes=query.all("changes"),
                 message=query.get("message"),
-                platform=platform,
+                platform=wanted,
             )
         else:
             raise BadRequest("either fromImage or fromSrc must be given")
         await send_progress(request, source)
 
     async def load(self, request: Request) -> None:
-        source = self._engine.images.load(aiter(request.body), quiet=request.query.flag("quiet", True))
+        source = self._engine.images.load(
+            aiter(request.body), quiet=request.query.flag("quiet", True), platform=_platform(request, Version(1, 48))
+        )
         await send_progress(request, source)
 
     async def save(self, request: Request) -> None:
         refs = [request.params["name"]] if "name" in request.params else request.query.all("names")
         if not refs:
             raise BadRequest("no image was named")
-        await send_bytes(request, self._engine.images.save(refs), content_type="application/x-tar")
+        wanted = _platform(request, Version(1, 48))
+        archive = self._engine.images.save(refs, [] if wanted is None else [wanted])
+        await send_bytes(request, archive, content_type="application/x-tar")
 
     async def tag(self, request: Request) -> Response:
         query = request.query
@@ -88,15 +104,23 @@ class _Images:
 
     async def push(self, request: Request) -> None:
         source = self._engine.images.push(
-            request.params["name"], tag=request.query.get("tag"), auth=registry_auth(request)
+            request.params["name"],
+            tag=request.query.get("tag"),
+            platform=_platform(request, Version(1, 46)),
+            auth=registry_auth(request),
         )
         await send_progress(request, source)
 
     async def remove(self, request: Request) -> Response:
         query = request.query
+        texts = query.all("platforms") if request.version >= Version(1, 50) else []
+        platforms = [wanted for text in texts if (wanted := platform(text)) is not None]
         return json_response(
             await self._engine.images.remove(
-                request.params["name"], force=query.flag("force"), noprune=query.flag("noprune")
+                request.params["name"],
+                force=query.flag("force"),
+                noprune=query.flag("noprune"),
+                platforms=platforms,
             )
         )
 
@@ -116,8 +140,16 @@ class _Images:
         return json_response(await images.distribution(request.params["name"], registry_auth(request)))
 
 
+def _platform(request: Request, since: Version) -> Platform | None:
+    """The platform that is asked for, by clients of API versions that have it. Raises BadRequest."""
+    return platform(request.query.get("platform")) if request.version >= since else None
+
+
 def _adapted(image: JsonObject, version: Version) -> JsonObject:
-    """Add the fields that API versions before 1.44 had in lists and inspect (the API's change log, 1.43 and 1.44)."""
+    """Add the fields that API versions before 1.44 had in lists and inspect (the API's change log, 1.43 and 1.44), and
+    leave out what came with 1.48."""
+    if version < Version(1, 48):
+        image = {key: value for key, value in image.items() if key != "Descriptor"}
     if version < Version(1, 44):
         image = image | {"VirtualSize": image.get("Size", 0)}
         if version < Version(1, 43) and not image.get("RepoTags") and not image.get("RepoDigests"):
