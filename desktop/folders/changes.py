@@ -27,6 +27,9 @@ WATCHED_MS = 10_000
 WATCHES_LIMIT = 8192
 _SHARE = 4  # of what Linux lets this user watch, at most one in so many is ours: editors watch too
 _USERS_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+# The least time from one look at events to the next: many events of one name are then one, and the thread, which must
+# share the interpreter with requests, leaves it to them while the client itself is at work.
+_PAUSE_S = 0.02
 # After lost events, what has changed since this long before the last known one is told.
 _OVERLAP_S = 2.0
 
@@ -98,6 +101,7 @@ class Changes:
         self._waiting: dict[tuple[bytes, bytes], int] = {}
         self._unclosed: set[tuple[bytes, bytes]] = set()
         self._seen_until = time.time()
+        self._looked_at = 0.0  # monotonic
 
     # For requests ------------------------------------------------------------------------------------------------
 
@@ -208,7 +212,12 @@ class Changes:
     def _run(self) -> None:
         assert self._inotify is not None
         while True:
-            events = self._inotify.wait()
+            self._inotify.wait_for_any()
+            pause_s = self._looked_at + _PAUSE_S - time.monotonic()
+            if pause_s > 0:
+                time.sleep(pause_s)
+            events = self._inotify.take()
+            self._looked_at = time.monotonic()
             began = time.time()
             with self._lock:
                 if self._is_closed:

@@ -26,6 +26,9 @@ _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
 _STATX_ALL = 0xFFF
 # struct statx up to stx_dev_minor (linux/stat.h).
 _STATX = struct.Struct("<II QIIIH2xQQQQ qI4x qI4x qI4x qI4x IIII")
+_LONG = struct.Struct("@l")
+# linux/magic.h: ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs.
+_LOCAL = (0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994, 0x794C7630)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -46,6 +49,28 @@ def folder(root: bytes, parts: Sequence[bytes]) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def opened_folder(fd: int, name: bytes) -> int:
+    """A descriptor to read the folder `name` of the folder `fd`, for its caller to close. Raises OSError."""
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+
+
+def names(fd: int, name: bytes) -> list[bytes]:
+    """What is in the folder `name` of the folder `fd`. Raises OSError."""
+    opened = opened_folder(fd, name)
+    try:
+        return [os.fsencode(each) for each in os.listdir(opened)]
+    finally:
+        os.close(opened)
+
+
+def small_content(fd: int, limit_bytes: int) -> bytes:
+    """All of a file; b"" of one that has more than `limit_bytes`. Raises OSError."""
+    if os.fstat(fd).st_size > limit_bytes:
+        return b""
+    content = os.pread(fd, limit_bytes + 1, 0)
+    return content if len(content) <= limit_bytes else b""
 
 
 def is_link(fd: int, name: bytes) -> bool:
@@ -103,6 +128,26 @@ def _statx(fd: int, name: bytes | None) -> tuple[int, ...]:
     if _libc.statx(fd, name or b"", flags, _STATX_ALL, buffer) < 0:
         raise _last_error()
     return _STATX.unpack_from(buffer)
+
+
+def tells_all_names(fd: int, name: bytes) -> bool:
+    """Whether inotify tells of each new name in the folder `name` of the folder `fd`, and no other spelling of a name
+    means the same: not on network file systems, nor where names have no case. Raises OSError."""
+    if sys.platform != "linux":
+        return False
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.fstatfs(fd, buffer) < 0:
+        raise _last_error()
+    if _LONG.unpack_from(buffer)[0] not in _LOCAL:
+        return False
+    other = name.swapcase()
+    if other == name:
+        return False  # nothing to try it with
+    try:
+        seen, other_seen = (os.stat(each, dir_fd=fd, follow_symlinks=False) for each in (name, other))
+    except FileNotFoundError:
+        return True
+    return seen.st_ino != other_seen.st_ino
 
 
 def _packed_device(major: int, minor: int) -> int:

@@ -98,7 +98,15 @@ class Inotify:
 
     def wait(self) -> Events:
         """Wait for events, or for `wake`; all that have come."""
+        self.wait_for_any()
+        return self.take()
+
+    def wait_for_any(self) -> None:
+        """Wait until there are events, or `wake` was called."""
         self._ready.select()
+
+    def take(self) -> Events:
+        """All events that have come."""
         events = Events()
         try:
             while os.read(self._waker, 4096):

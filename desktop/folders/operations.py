@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from desktop.folders import hostfiles, setting, xattrs
-from desktop.folders.changes import Changes, Notice
+from desktop.folders.changes import WATCHED_MS, Changes, Notice
 from desktop.folders.handles import Handles
 from desktop.folders.shares import VALID_MS, Above, Inside, Shares, above_attributes
 from desktop.folders.wire import (
+    CONTENT_LIMIT,
     NOBODY,
     U32,
     U64,
@@ -122,7 +123,7 @@ class Operations:
         self._changes.told(path, attributes)
         if stat.S_ISDIR(attributes.mode) and not self._changes.watches(path):
             with contextlib.suppress(OSError):  # it can't be read, so nobody lists it either
-                opened = _opened_folder(fd, name)
+                opened = hostfiles.opened_folder(fd, name)
                 try:
                     self._changes.watch(path, opened)
                 finally:
@@ -159,7 +160,7 @@ class Operations:
         if isinstance(found, Above):
             raise OSError(errno.EACCES, "not in a shared folder")
         with self._inside(found) as (fd, name):
-            return _opened_folder(fd, name)
+            return hostfiles.opened_folder(fd, name)
 
     def _lookup(self, fields: Fields, _: bool) -> bytes:
         path = fields.text()
@@ -242,7 +243,23 @@ class Operations:
             inherited = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode & stat.S_ISGID
             hostfiles.set_mode(fd, name, mode & setting.FOLDER_MODE | inherited)
 
-        return self._made(path, make, is_repeated=is_repeated)
+        attributes = self._made(path, make, is_repeated=is_repeated)
+        return attributes + U32.pack(0 if is_repeated else self._tells_names_ms(path, is_new=True))
+
+    def _tells_names_ms(self, path: bytes, *, is_new: bool = False) -> int:
+        """For how long the client hears of each new name in the folder `path`; 0: not of each. One that `is_new` may
+        have got a name before it was watched: then 0."""
+        if not self._changes.watches(path):
+            return 0
+        try:
+            found = self._shares().find(path)
+            if not isinstance(found, Inside) or not found.parts:
+                return 0
+            with self._inside(found) as (fd, name):
+                tells = hostfiles.tells_all_names(fd, name) and not (is_new and hostfiles.names(fd, name))
+        except OSError:  # another one has its name by now
+            return 0
+        return WATCHED_MS if tells else 0
 
     def _removed(self, path: bytes, remove: Callable[[int, bytes], None], *, is_repeated: bool) -> bytes:
         with self._place(path) as (fd, name):
@@ -300,9 +317,11 @@ class Operations:
                     raise OSError(errno.ESTALE, "another file has this name now")
                 if flags & OpenFlag.TRUNCATE and not is_repeated:
                     os.ftruncate(opened, 0)
-                attributes = self._told_of_opened(path, opened)
+                reply = self._told_of_opened(path, opened)
+                if flags & OpenFlag.CONTENT:
+                    reply += hostfiles.small_content(opened, CONTENT_LIMIT)
         self._handles.add(handle, opened)
-        return attributes
+        return reply
 
     def _create(self, fields: Fields, is_repeated: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
@@ -400,8 +419,9 @@ class Operations:
             parts = [self._attributes_or(prefix + name, plain) for name, plain in zip(found.names, parts, strict=True)]
             entries = [each.entry(name) for name, each in zip(found.names, parts, strict=True)]
             return U32.pack(1) + bytes(4) + b"".join(entries[first:])
+        tells_ms = 0 if first else self._tells_names_ms(path)
         with self._changes.about(path), hostfiles.folder(found.share.path, found.parts) as fd:
-            return self._entries(handle, path, fd, first, min(limit, LIST_LIMIT))
+            return self._entries(handle, path, fd, first, min(limit, LIST_LIMIT), tells_ms)
 
     def _attributes_or(self, path: bytes, otherwise: Attributes) -> Attributes:
         try:
@@ -409,10 +429,10 @@ class Operations:
         except OSError:  # a shared folder that is missing is listed, so that its name can be seen
             return otherwise
 
-    def _entries(self, handle: int, path: bytes, fd: int, first: int, limit: int) -> bytes:
+    def _entries(self, handle: int, path: bytes, fd: int, first: int, limit: int, tells_ms: int) -> bytes:
         names = self._handles.listing(handle) if first else None
         if names is None:
-            names = self._names(fd)
+            names = hostfiles.names(fd, hostfiles.HERE)
             self._handles.keep_listing(handle, names)
         body, size, index = [b""], 0, first
         while index < len(names) and size < limit:
@@ -420,20 +440,13 @@ class Operations:
             body.append(entry)
             size += len(entry)
             index += 1
-        return U32.pack(index >= len(names)) + bytes(4) + b"".join(body)
+        return U32.pack(index >= len(names)) + U32.pack(tells_ms) + b"".join(body)
 
     def _entry(self, path: bytes, fd: int, name: bytes) -> bytes:
         try:
             return self._tell(path + b"/" + name, fd, name).entry(name)
         except OSError:  # it has gone, or can't be looked at: its name is listed, without an inode
             return _NAMELESS.entry(name)
-
-    def _names(self, fd: int) -> list[bytes]:
-        opened = os.open(hostfiles.HERE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
-        try:
-            return [os.fsencode(name) for name in os.listdir(opened)]
-        finally:
-            os.close(opened)
 
     # Extended attributes -----------------------------------------------------------------------------------------
 
@@ -471,10 +484,6 @@ def _closed_on_error(fd: int) -> Iterator[None]:
     except BaseException:
         os.close(fd)
         raise
-
-
-def _opened_folder(fd: int, name: bytes) -> int:
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
 
 
 def _access(flags: int) -> int:

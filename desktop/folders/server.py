@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from desktop.folders.changes import Notice
+from desktop.folders.crew import Crew
 from desktop.folders.handles import Handles
 from desktop.folders.shares import Shares
 from desktop.folders.wire import (
@@ -52,7 +53,7 @@ class FolderServer:
         ValueError (the setting is invalid), the request fails."""
         self._folders = folders
         self._shares = Shares(())
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folders")
+        self._crew = Crew(THREADS)
         self._sessions: dict[bytes, _Session] = {}
 
     async def serve(self, stream: Stream) -> None:
@@ -79,7 +80,7 @@ class FolderServer:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._crew.stop()
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
@@ -98,7 +99,7 @@ class FolderServer:
         if request.operation != Operation.HELLO or version != PROTOCOL or len(key) != SESSION_SIZE:
             raise WireError(f"a greeting of version {version}")
         known = key in self._sessions
-        session = self._sessions.pop(key) if known else _Session(self.shares, self._threads)
+        session = self._sessions.pop(key) if known else _Session(self.shares, self._crew)
         self._sessions[key] = session  # as the newest
         session.join(stream, request.number, known=known)
         return session
@@ -106,19 +107,21 @@ class FolderServer:
     def _forget_old(self) -> None:
         away = [key for key, session in self._sessions.items() if session.is_away]
         for key in away[:-KEPT]:
-            self._threads.submit(self._sessions.pop(key).close)
+            self._crew.do(self._sessions.pop(key).close)
 
 
 class _Session:
     """One client. Its loop is the agent's; its requests are carried out in threads."""
 
-    def __init__(self, shares: Callable[[], Shares], threads: ThreadPoolExecutor) -> None:
-        self._threads = threads
+    def __init__(self, shares: Callable[[], Shares], crew: Crew) -> None:
+        self._crew = crew
         self._handles = Handles()
         self._loop = asyncio.get_running_loop()
         self._operations = Operations(shares, self._handles, self._tell)
         self._stream: Stream | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._done: deque[tuple[Stream | None, bytes]] = deque()  # replies of threads, for the loop to take over
+        self._is_told = False  # the loop will look at them
         self._replies: list[bytes] = []
         self._has_replies = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -149,8 +152,7 @@ class _Session:
         """Begin to carry out one request. Waits while too many are carried out."""
         await self._room.acquire()
         stream = self._stream
-        future = asyncio.get_running_loop().run_in_executor(self._threads, self._carry_out, request)
-        future.add_done_callback(lambda done: self._done(done, stream))
+        self._crew.do(lambda: self._finish(stream, self._carry_out(request)))
 
     def close(self) -> None:
         """Blocking."""
@@ -180,12 +182,20 @@ class _Session:
         except (WireError, ValueError, OverflowError):  # values that no client of ours sends
             return reply(request.number, EIO)
 
-    def _done(self, future: asyncio.Future[bytes], stream: Stream | None) -> None:
-        self._room.release()
-        if future.cancelled() or stream is None or stream is not self._stream:
-            return
-        if frame := future.result():
-            self._send(frame)
+    def _finish(self, stream: Stream | None, frame: bytes) -> None:
+        """In a thread: the loop takes over all replies that are there when it comes to it."""
+        self._done.append((stream, frame))
+        if not self._is_told:
+            self._is_told = True
+            self._loop.call_soon_threadsafe(self._take_over)
+
+    def _take_over(self) -> None:
+        self._is_told = False  # before the replies are taken: one that comes now is told of anew
+        while self._done:
+            stream, frame = self._done.popleft()
+            self._room.release()
+            if frame and stream is self._stream:  # else it was for an earlier connection, whose client asks again
+                self._send(frame)
 
     async def _write(self, stream: Stream) -> None:
         try:

@@ -10,6 +10,7 @@ from enum import IntEnum, IntFlag
 PROTOCOL = 1
 SESSION_SIZE = 16
 FRAME_LIMIT = 2 << 20
+CONTENT_LIMIT = 16384  # bytes of a file that the reply to OPEN may bring
 HEAD = struct.Struct("<IQBB2x")  # length of the rest, number, operation, flags
 _REPLY = struct.Struct("<IQi")  # length of the rest, number, error
 _ATTRIBUTES = struct.Struct("<5Q3q6I")
@@ -66,6 +67,7 @@ class OpenFlag(IntFlag):
     READ_WRITE = 2
     TRUNCATE = 4
     EXCLUSIVE = 8
+    CONTENT = 16
 
 
 class WriteFlag(IntFlag):

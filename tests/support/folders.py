@@ -5,12 +5,14 @@ The client mounts in a mount namespace of its own, so nothing is left of it when
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +55,25 @@ class SharedFolder:
         command = [sys.executable, "-m", "tests.support.folderserver", str(self.socket), str(self.host)]
         self.server = subprocess.Popen(command, cwd=ROOT)
         return self.server
+
+    def requests(self) -> Counter[str]:
+        """How many requests of each kind the server has had."""
+        counts = self.socket.with_suffix(".counts")
+        counts.unlink(missing_ok=True)
+        self.server.send_signal(signal.SIGUSR1)
+        wait_until(counts.exists)
+        return Counter(json.loads(counts.read_text()))
+
+    @contextmanager
+    def without_events(self) -> Iterator[None]:
+        """The client hears of the host's changes, but no event is raised meanwhile."""
+        children = Path(f"/proc/{self.client.pid}/task/{self.client.pid}/children").read_text().split()
+        [replay] = map(int, children)
+        os.kill(replay, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(replay, signal.SIGCONT)
 
     def kill_server(self) -> None:
         self.server.kill()

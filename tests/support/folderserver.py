@@ -1,17 +1,23 @@
 """Serves shared folders on a Unix socket: `python -m tests.support.folderserver SOCKET FOLDER...`.
 
+At SIGUSR1 it writes how many requests of each kind have come so far, as JSON, to SOCKET.counts.
+
 A process of its own, because the tests' process may wait in the kernel for a file that this one serves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import socket
 import sys
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 from desktop.folders.server import FolderServer
+from desktop.folders.wire import Operation, take_request
 from desktop.tunnel.transport import TunnelError
 from tests.support.sockets import SocketStream
 
@@ -25,13 +31,37 @@ def _listener(path: Path) -> socket.socket:
     return listener
 
 
-async def _serve(listener: socket.socket, folders: list[str]) -> None:
+class CountedStream(SocketStream):
+    """Counts the requests that are read from it."""
+
+    def __init__(self, end: socket.socket, counts: Counter[str]) -> None:
+        super().__init__(end)
+        self._counts, self._buffer = counts, bytearray()
+
+    async def read(self) -> bytes:
+        data = await super().read()
+        self._buffer += data
+        while (request := take_request(self._buffer)) is not None:
+            self._counts[Operation(request.operation).name] += 1
+        return data
+
+
+async def _serve(path: Path, folders: list[str]) -> None:
+    listener = _listener(path)
     server = FolderServer(lambda: folders)
     tasks = set()
+    counts: Counter[str] = Counter()
+
+    def show() -> None:
+        written = path.with_suffix(".new")
+        written.write_text(json.dumps(counts))
+        written.rename(path.with_suffix(".counts"))
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show)
 
     async def one(end: socket.socket) -> None:
         with suppress(TunnelError):
-            await server.serve(SocketStream(end))
+            await server.serve(CountedStream(end, counts))
         end.close()
 
     while True:
@@ -40,4 +70,4 @@ async def _serve(listener: socket.socket, folders: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(_listener(Path(sys.argv[1])), sys.argv[2:]))
+    asyncio.run(_serve(Path(sys.argv[1]), sys.argv[2:]))

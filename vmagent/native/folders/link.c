@@ -266,6 +266,7 @@ int link_wait_ms(void) {
     return until < 0 ? -1 : until <= now ? 0 : (int)(until - now);
 }
 
+bool link_is_ready(void) { return peer.stage == READY; }
 bool link_has_room(void) { return peer.out_end - peer.out_begin < ROOM; }
 
 static bool flush(void) {

@@ -46,6 +46,7 @@ int link_wait_ms(void);
 /* Returns false when the connection has ended for good. */
 bool link_work(short events);
 bool link_has_room(void);
+bool link_is_ready(void); /* requests go to the host at once */
 void link_on_interrupt(uint64_t unique);
 
 struct request *request_new(enum operation operation, reply_handler *on_reply);

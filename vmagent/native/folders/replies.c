@@ -1,5 +1,7 @@
 #define _GNU_SOURCE
 #include "replies.h"
+#include "absence.h"
+#include "content.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -108,8 +110,20 @@ void on_bytes(struct request *request, int error, const uint8_t *body, size_t le
     else reply_bytes(request->unique, body, length);
 }
 
+void reply_read(uint64_t unique, struct node *node, uint64_t offset, const uint8_t *bytes, size_t length) {
+    if (!offset && (int64_t)length >= node->version[0]) node->has_pages = true;
+    reply_bytes(unique, bytes, length);
+}
+
+void on_read(struct request *request, int error, const uint8_t *body, size_t length) {
+    if (error) reply_error(request->unique, error);
+    else reply_read(request->unique, request->node, request->offset, body, length);
+}
+
 /* The kernel gets the node of `name`, if it still waits. */
 static struct node *enter(struct request *request, const struct attributes *attr) {
+    absence_name(request->node, request->name, strlen(request->name));
+    absence_renew(request->node, attr->valid_ms);
     struct node *node = node_named(request->node, request->name, strlen(request->name), attr);
     node_hold(node);
     node_update(node, attr, request->asked_at);
@@ -122,14 +136,18 @@ static uint32_t entry_ms(const struct request *request, const struct node *node,
     return is_old ? 0 : attr->valid_ms;
 }
 
+void reply_absent(uint64_t unique, uint32_t valid_ms) {
+    struct fuse_entry_out none = {.entry_valid = valid_ms / 1000, .entry_valid_nsec = valid_ms % 1000 * 1000000};
+    reply_bytes(unique, &none, sizeof none);
+}
+
 void on_entry(struct request *request, int error, const uint8_t *body, size_t length) {
     struct attributes attr;
     uint32_t missing_ms = 0;
     if (error == ENOENT && length >= 4) memcpy(&missing_ms, body, 4);
     if (missing_ms && request->node->changed_at < request->asked_at) {
-        struct fuse_entry_out none = {.entry_valid = missing_ms / 1000,
-                                      .entry_valid_nsec = missing_ms % 1000 * 1000000};
-        reply_bytes(request->unique, &none, sizeof none);
+        absence_renew(request->node, missing_ms);
+        reply_absent(request->unique, missing_ms);
         return;
     }
     if (!attributes(request, error, body, length, &attr)) return;
@@ -143,6 +161,18 @@ void on_made(struct request *request, int error, const uint8_t *body, size_t len
     if (request->other) node_changed(request->other);
     request->asked_at = ++tick;
     on_entry(request, error, body, error ? 0 : length);
+}
+
+void on_folder_made(struct request *request, int error, const uint8_t *body, size_t length) {
+    struct attributes attr;
+    uint32_t told_ms = 0;
+    uint64_t asked_at = request->asked_at;
+    on_made(request, error, body, length);
+    if (error || length < sizeof attr + sizeof told_ms) return;
+    memcpy(&attr, body, sizeof attr);
+    memcpy(&told_ms, body + sizeof attr, sizeof told_ms);
+    struct node *made = name_find(request->node, request->name, strlen(request->name));
+    if (told_ms && made && is_same_file(&made->attr, &attr)) absence_begin(made, told_ms, asked_at);
 }
 
 void on_attr(struct request *request, int error, const uint8_t *body, size_t length) {
@@ -211,9 +241,18 @@ void on_removed(struct request *request, int error, const uint8_t *body, size_t 
     reply_error(request->unique, error);
 }
 
+void absence_before_rename(const struct request *request) {
+    const struct node *node = name_find(request->node, request->name, strlen(request->name));
+    bool may_be_folder = !node || S_ISDIR(node->attr.mode) || request->size & RENAME_EXCHANGE;
+    if (may_be_folder) absence_forget_all(); /* others below it have other paths from now on */
+    absence_name(request->node, request->name, strlen(request->name));
+    absence_name(request->other, request->other_name, strlen(request->other_name));
+}
+
 void on_renamed(struct request *request, int error, const uint8_t *body, size_t length) {
     (void)body, (void)length;
     const char *name = request->name, *as = request->other_name;
+    absence_before_rename(request);
     node_changed(request->node);
     node_changed(request->other);
     if (!error && request->size & RENAME_EXCHANGE)
@@ -228,6 +267,7 @@ static void begin_handle(struct handle *handle, const struct attributes *attr, s
     handle->is_on_host = true;
     out->fh = handle->id;
     if (is_of_version(node, attr)) out->open_flags |= FOPEN_KEEP_CACHE;
+    else node->has_pages = false;
     note_version(node, attr);
 }
 
@@ -244,6 +284,7 @@ void on_open(struct request *request, int error, const uint8_t *body, size_t len
     }
     node_update(request->node, &attr, handle->flags & OPEN_TRUNCATE ? ++tick : request->asked_at);
     begin_handle(handle, &attr, &out);
+    if (attr.size == length - sizeof attr) content_keep(handle, body + sizeof attr, attr.size, request->asked_at);
     reply_bytes(request->unique, &out, sizeof out);
 }
 
@@ -371,6 +412,14 @@ bool reply_entries(const struct request *request, struct handle *folder) {
     return true;
 }
 
+/* The entries are all that the folder has. */
+static void note_all_names(struct handle *folder, uint32_t told_ms) {
+    struct entry entry;
+    if (folder->node->changed_at >= folder->asked_at) return; /* there may be newer ones */
+    absence_begin(folder->node, told_ms, folder->asked_at);
+    for (size_t at = 0; entry_at(folder, at, &entry, &at);) absence_name(folder->node, entry.name, entry.length);
+}
+
 void on_list(struct request *request, int error, const uint8_t *body, size_t length) {
     struct handle *folder = handle_find(request->folder);
     if (!error && (length < 8 || !folder)) error = EIO;
@@ -378,8 +427,9 @@ void on_list(struct request *request, int error, const uint8_t *body, size_t len
         reply_error(request->unique, error);
         return;
     }
-    uint32_t is_last;
+    uint32_t is_last, told_ms;
     memcpy(&is_last, body, 4);
+    memcpy(&told_ms, body + 4, 4);
     free(folder->entries);
     folder->entries = malloc(length);
     if (!folder->entries) abort();
@@ -391,6 +441,7 @@ void on_list(struct request *request, int error, const uint8_t *body, size_t len
     folder->at = folder->count = 0;
     struct entry entry;
     for (size_t at = 0; entry_at(folder, at, &entry, &at);) folder->count++;
+    if (told_ms && is_last && !folder->first) note_all_names(folder, told_ms);
     static uint8_t out[1 << 20];
     reply_bytes(request->unique, out, fill(request, folder, out));
 }

@@ -1,5 +1,7 @@
 #define _GNU_SOURCE
 #include "serve.h"
+#include "absence.h"
+#include "content.h"
 #include "replay.h"
 #include "replies.h"
 #include <errno.h>
@@ -11,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_DATA = 1 << 20, LIST_BYTES = 256 * 1024 };
+enum { MAX_DATA = 1 << 20, LIST_BYTES = 256 * 1024,
+       ABSENT_MS = 1000 /* how long the kernel keeps what it can have here at any time */ };
 
 static uint8_t input[MAX_DATA + 65536];
 
@@ -52,6 +55,13 @@ static struct request *begin_named(const struct call *call, enum operation opera
     return request;
 }
 
+/* The same for one that makes `name`, if it does: its reply may be lost. */
+static struct request *begin_making(const struct call *call, enum operation operation, reply_handler *on_reply,
+                                    const char *name, bool *has_path) {
+    absence_name(call->node, name, strlen(name));
+    return begin_named(call, operation, on_reply, name, has_path);
+}
+
 static void put_handle_and_path(struct request *request, const struct node *node, struct handle *handle, bool *is_there) {
     put_u64(request, handle ? handle->id : 0);
     if (put_path(request, node, NULL)) return;
@@ -63,6 +73,11 @@ static struct handle *usable(struct handle *handle) { return handle && !handle->
 
 static void do_lookup(const struct call *call) {
     bool has_path;
+    uint32_t absent_ms = link_is_ready() ? absence_ms(call->node, call->text, strlen(call->text)) : 0;
+    if (absent_ms) {
+        reply_absent(call->head->unique, absent_ms < ABSENT_MS ? absent_ms : ABSENT_MS);
+        return;
+    }
     struct request *request = begin_named(call, LOOKUP, on_entry, call->text, &has_path);
     send_if(has_path, request, ENOENT);
 }
@@ -135,7 +150,7 @@ static void do_readlink(const struct call *call) {
 static void do_symlink(const struct call *call) { /* the name, then the target */
     const char *target = call->text + strlen(call->text) + 1;
     bool has_path;
-    struct request *request = begin_named(call, SYMLINK, on_made, call->text, &has_path);
+    struct request *request = begin_making(call, SYMLINK, on_made, call->text, &has_path);
     put_string(request, target, strlen(target));
     send_if(has_path, request, ENOENT);
 }
@@ -143,7 +158,7 @@ static void do_symlink(const struct call *call) { /* the name, then the target *
 static void do_mknod(const struct call *call) {
     const struct fuse_mknod_in *in = (const void *)call->body;
     bool has_path;
-    struct request *request = begin_named(call, MKNOD, on_made, (const char *)(in + 1), &has_path);
+    struct request *request = begin_making(call, MKNOD, on_made, (const char *)(in + 1), &has_path);
     put_u32(request, in->mode);
     send_if(has_path, request, ENOENT);
 }
@@ -151,7 +166,7 @@ static void do_mknod(const struct call *call) {
 static void do_mkdir(const struct call *call) {
     const struct fuse_mkdir_in *in = (const void *)call->body;
     bool has_path;
-    struct request *request = begin_named(call, MKDIR, on_made, (const char *)(in + 1), &has_path);
+    struct request *request = begin_making(call, MKDIR, on_folder_made, (const char *)(in + 1), &has_path);
     put_u32(request, in->mode);
     send_if(has_path, request, ENOENT);
 }
@@ -181,6 +196,7 @@ static void do_rename(const struct call *call) {
     request->other = other;
     request->other_name = copied(as);
     request->size = flags;
+    if (other) absence_before_rename(request);
     has_path = has_path && other && put_path(request, other, as);
     put_u32(request, flags);
     send_if(has_path, request, ENOENT);
@@ -190,6 +206,7 @@ static void do_link(const struct call *call) {
     const struct fuse_link_in *in = (const void *)call->body;
     const char *name = (const char *)(in + 1);
     struct node *source = node_find(in->oldnodeid);
+    absence_name(call->node, name, strlen(name));
     struct request *request = begin(call, LINK, on_made);
     request->name = copied(name);
     request->other = source;
@@ -205,19 +222,23 @@ static uint32_t open_flags(uint32_t flags) {
 static void do_open(const struct call *call) {
     const struct fuse_open_in *in = (const void *)call->body;
     uint32_t flags = open_flags(in->flags & ~O_EXCL);
+    const struct node *node = call->node;
+    bool has_pages = node->has_pages && node->version[1] == node->attr.mtime;
+    bool wants_content = !(flags & (OPEN_WRITE | OPEN_TRUNCATE)) && node->attr.size <= CONTENT_LIMIT && !has_pages;
     struct request *request = begin(call, OPEN, on_open);
     request->handle = handle_add(call->node, flags, false);
     put_u64(request, request->handle->id);
-    bool has_path = put_path(request, call->node, NULL);
-    put_u32(request, flags);
-    put_u64(request, call->node->attr.dev);
-    put_u64(request, call->node->attr.ino);
+    bool has_path = put_path(request, node, NULL);
+    put_u32(request, flags | (wants_content ? OPEN_CONTENT : 0));
+    put_u64(request, node->attr.dev);
+    put_u64(request, node->attr.ino);
     send_if(has_path, request, ESTALE);
 }
 
 static void do_create(const struct call *call) {
     const struct fuse_create_in *in = (const void *)call->body;
     const char *name = (const char *)(in + 1);
+    absence_name(call->node, name, strlen(name));
     struct request *request = begin(call, CREATE, on_create);
     request->name = copied(name);
     request->size = open_flags(in->flags);
@@ -241,10 +262,17 @@ static void do_read(const struct call *call) {
     const struct fuse_read_in *in = (const void *)call->body;
     struct handle *handle = open_file(call, in->fh);
     if (!handle) return;
-    struct request *request = begin(call, READ, on_bytes);
+    uint32_t size = in->size < MAX_DATA ? in->size : MAX_DATA;
+    const uint8_t *bytes = content_at(handle, in->offset, &size);
+    if (bytes) {
+        reply_read(call->head->unique, call->node, in->offset, bytes, size);
+        return;
+    }
+    struct request *request = begin(call, READ, on_read);
+    request->offset = in->offset;
     put_u64(request, handle->id);
     put_u64(request, in->offset);
-    put_u32(request, in->size < MAX_DATA ? in->size : MAX_DATA);
+    put_u32(request, size);
     request_send(request);
 }
 
@@ -492,7 +520,10 @@ static void watch(struct node *node) {
 }
 
 /* The host watches no folder yet. */
-static void on_new_session(void) { nodes_each(watch); }
+static void on_new_session(void) {
+    absence_forget_all();
+    nodes_each(watch);
+}
 
 static void on_notice(int kind, const uint8_t *body, size_t length) {
     uint16_t lengths[2];
@@ -512,10 +543,14 @@ static void on_notice(int kind, const uint8_t *body, size_t length) {
     memcpy(numbers, body + at, sizeof numbers);
     memcpy(&attr, body + at + sizeof numbers, sizeof attr);
     struct node *parent = node_at(texts[0], lengths[0]);
-    if (!parent) return;
+    if (!parent) {
+        absence_missed();
+        return;
+    }
     char name[256];
     memcpy(name, texts[1], lengths[1]);
     name[lengths[1]] = 0;
+    absence_name(parent, name, lengths[1]);
     replay_add(parent, name, numbers[0], numbers[1] != 0, &attr);
 }
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "table.h"
+#include "absence.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,6 +103,7 @@ static void free_if_unused(struct node *node) {
     *by_id(node->id) = node->next_by_id;
     node->refs = 1; /* while its parents may be freed */
     while (node->names) unlink_name(node->names);
+    absence_free(node);
     free(node);
 }
 

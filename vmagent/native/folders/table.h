@@ -31,6 +31,8 @@ struct node {
     uint64_t changed_at;  /* tick of the last change from here */
     struct name *names;
     struct handle *handles;
+    struct absence *absence; /* of a folder all of whose names are known */
+    bool has_pages;          /* the kernel's pages hold all of `version` */
     struct node *next_by_id, *next_by_key;
 };
 

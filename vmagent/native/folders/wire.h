@@ -31,19 +31,21 @@ enum operation {
     READLINK,    /* path -> bytes */
     SYMLINK,     /* path, target (string) -> attributes */
     MKNOD,       /* path, mode (u32) -> attributes */
-    MKDIR,       /* path, mode (u32) -> attributes */
+    MKDIR,       /* path, mode (u32) -> attributes, how long the host tells of each new name in it (ms, u32, 0: not) */
     UNLINK,      /* path -> */
     RMDIR,       /* path -> */
     RENAME,      /* path, new path, flags of renameat2 (u32) -> */
     LINK,        /* path, new path -> attributes */
-    OPEN,        /* handle, path, flags (u32), expected device and inode (u64 each, 0: any) -> attributes */
+    OPEN,        /* handle, path, flags (u32), expected device and inode (u64 each, 0: any)
+                  *     -> attributes, and if asked all bytes of a file of at most CONTENT_LIMIT */
     CREATE,      /* handle, path, flags (u32), mode (u32) -> attributes */
     READ,        /* handle, offset (u64), size (u32) -> bytes */
     WRITE,       /* handle, offset (u64), flags (u32), bytes -> count (u32), 4 zero bytes, attributes */
     CLOSE,       /* handle; no reply */
     FSYNC,       /* handle, path, whether only data (u32) -> */
     LIST,        /* handle, path, first (u64), limit in bytes (u32)
-                  *     -> whether these are the last (u32), 4 zero bytes, entries: attributes, name (string) */
+                  *     -> whether these are the last (u32), how long the host tells of each new name (as MKDIR),
+                  *        entries: attributes, name (string) */
     STATFS,      /* path -> blocks, free, available, files, free files, block size, name length (u64 each) */
     GETXATTR,    /* path, name (string) -> bytes */
     SETXATTR,    /* path, name (string), flags (u32), bytes -> */
@@ -55,7 +57,9 @@ enum operation {
 
 enum which { SET_MODE = 1, SET_UID = 2, SET_GID = 4, SET_SIZE = 8, SET_ATIME = 16, SET_MTIME = 32, ATIME_NOW = 64,
              MTIME_NOW = 128 };
-enum open_flags { OPEN_WRITE = 1, OPEN_READ_WRITE = 2, OPEN_TRUNCATE = 4, OPEN_EXCLUSIVE = 8 };
+enum open_flags { OPEN_WRITE = 1, OPEN_READ_WRITE = 2, OPEN_TRUNCATE = 4, OPEN_EXCLUSIVE = 8,
+                  OPEN_CONTENT = 16 };
+#define CONTENT_LIMIT 16384u
 enum write_flags { WRITE_APPEND = 1 };
 
 /* A notice: something on the host has changed a name: folder (string), name (string), what (u32), whether it is or was a
