@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from desktop.platform.base import Proxies
 from desktop.platform.proxies import with_scheme
+from desktop.settings.table import below_root
 
 # For a port without an address of its own, by the word in config.json: "ports": {"publish": "loopback"}.
 PUBLISH_ADDRESSES = {"loopback": ("127.0.0.1", "::1"), "all": ("0.0.0.0", "::")}  # the user's choice
@@ -85,12 +85,10 @@ def shared_folders(config_file: Path) -> tuple[str, ...]:
         return (str(Path.home()),)
     if not isinstance(chosen, list) or not all(isinstance(path, str) for path in chosen):
         raise ValueError(f"folders.shared in {config_file} must be a list of paths")
-    paths = [os.path.normpath(os.path.expanduser(path)) for path in chosen]
-    for path in paths:
-        # The VM's own paths, such as a socket in /run, must keep their meaning.
-        if not os.path.isabs(path) or path == os.path.dirname(path):
-            raise ValueError(f"folders.shared in {config_file}: {path} is not the absolute path of a folder below /")
-    return tuple(paths)
+    try:
+        return tuple(below_root(path) for path in chosen)
+    except ValueError as e:
+        raise ValueError(f"folders.shared in {config_file}: {e}") from e
 
 
 def _object(config_file: Path, name: str) -> dict[str, Any]:

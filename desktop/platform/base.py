@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -50,6 +50,15 @@ class LocalServer(Protocol):
     """A served socket; `close` stops accepting and leaves connections alone."""
 
     def close(self) -> None: ...
+
+
+class LoginEntry(Protocol):
+    """Whether Cove starts when the user logs in. Calls block for moments and raise OSError."""
+
+    def is_there(self) -> bool: ...
+    def change(self, command: Sequence[str] | None) -> None:
+        """Start `command` at login from now on; None: nothing."""
+        ...
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -106,6 +115,10 @@ class Platform(Protocol):
 
     def authorities(self) -> tuple[Path, ...]:
         """Folders of certificate authorities that this machine's user has added to those of the system."""
+        ...
+
+    def login_entry(self, environ: Mapping[str, str]) -> LoginEntry:
+        """What starts Cove at login."""
         ...
 
     def user_of(self, path: Path) -> int | None:

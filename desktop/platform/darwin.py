@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from desktop.platform.base import Proxies
+from desktop.platform.base import LoginEntry, Proxies
+from desktop.platform.login import LaunchAgent
 from desktop.platform.posix import Posix
 from desktop.platform.proxies import from_environment, from_scutil
 
@@ -37,6 +38,9 @@ class Darwin(Posix):
 
     def proxies(self, environ: Mapping[str, str]) -> Proxies:
         return from_environment(environ) or from_scutil(_output("/usr/sbin/scutil", "--proxy"))
+
+    def login_entry(self, environ: Mapping[str, str]) -> LoginEntry:
+        return LaunchAgent(environ)
 
     def authorities(self) -> tuple[Path, ...]:
         return ()  # they are in the keychain

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from desktop.platform import holders
-from desktop.platform.base import Proxies
+from desktop.platform.base import LoginEntry, Proxies
+from desktop.platform.login import Autostart
 from desktop.platform.posix import Posix
 from desktop.platform.proxies import from_environment
 
@@ -72,6 +73,9 @@ class Linux(Posix):
 
     def authorities(self) -> tuple[Path, ...]:
         return tuple(map(Path, _ADDED_AUTHORITIES))
+
+    def login_entry(self, environ: Mapping[str, str]) -> LoginEntry:
+        return Autostart(environ)
 
     def user_of(self, path: Path) -> int | None:
         return holders.file_user(path)

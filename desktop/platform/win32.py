@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from desktop.platform.base import AlreadyHeld, Handler, LocalAddress, LocalServer, Proxies
+from desktop.platform.base import AlreadyHeld, Handler, LocalAddress, LocalServer, LoginEntry, Proxies
+from desktop.platform.login import RunKey
 from desktop.platform.proxies import from_environment, from_registry
 
 _SYNCHRONIZE = 0x00100000
@@ -93,6 +94,9 @@ class Windows:
 
     def authorities(self) -> tuple[Path, ...]:
         return ()  # they are in the certificate store
+
+    def login_entry(self, environ: Mapping[str, str]) -> LoginEntry:
+        return RunKey()
 
     def user_of(self, path: Path) -> int | None:
         return None

@@ -6,7 +6,7 @@ from desktop.client.http import ConnectionFailed, Endpoint
 from desktop.paths import HostPaths
 
 LIMIT_S = 1.0
-WISHES = ("open", "quick-run")
+WISHES = ("open", "quick-run", "background")  # the last one: nothing to do where a window runs
 
 
 def hand_over(paths: HostPaths, target: str, wish: str) -> bool:

@@ -7,14 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from desktop.context import Context, ContextError, resolve
 from desktop.paths import HostPaths, host_paths
 from desktop.ui.handover import hand_over
-
-if TYPE_CHECKING:  # Qt is loaded only by a start that opens a window
-    from desktop.ui.kit.tokens import Scheme
 
 
 def entry() -> None:
@@ -28,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
         "-H", "--host", metavar="ADDRESS", help="the engine at this address, e.g. unix:///run/x.sock"
     )
     arguments.add_argument("--quick-run", action="store_true", help="open only the palette, to run an image")
+    arguments.add_argument("--background", action="store_true", help="open no window, only the icon in the tray")
     arguments.add_argument("--theme", choices=("light", "dark"), help="instead of what the desktop says")
     return arguments
 
@@ -41,17 +38,20 @@ def main(argv: Sequence[str]) -> int:
     except (ContextError, ValueError) as e:
         sys.stderr.write(f"cove-desktop: {e}\n")
         return 1
-    if hand_over(paths, str(context.endpoint), "quick-run" if options.quick_run else "open"):
+    wish = "quick-run" if options.quick_run else "background" if options.background else "open"
+    if hand_over(paths, str(context.endpoint), wish):
         return 0
-    return _run(paths, context, theme=options.theme, quick_run=options.quick_run)
+    return _run(paths, context, options)
 
 
-def _run(paths: HostPaths, context: Context, *, theme: Scheme | None, quick_run: bool) -> int:
-    """Open the window (`quick_run`: only the palette) and return the exit status after quitting."""
+def _run(paths: HostPaths, context: Context, options: argparse.Namespace) -> int:
+    """Open the window, or what `options` say instead, and return the exit status after quitting."""
     from PySide6.QtCore import QSettings, QTimer
 
-    from desktop.ui.shell.app import Cove, kept_theme
+    from desktop.settings.store import Store
+    from desktop.ui.shell.app import Cove
     from desktop.ui.shell.application import Application
+    from desktop.ui.shell.look import kept_theme
     from desktop.ui.shell.single import SingleWindow
 
     app = Application(["cove-desktop"])
@@ -61,7 +61,7 @@ def _run(paths: HostPaths, context: Context, *, theme: Scheme | None, quick_run:
     app.setQuitOnLastWindowClosed(False)
     single = SingleWindow(paths, str(context.endpoint))
     settings = QSettings(str(paths.home / "window.ini"), QSettings.Format.IniFormat)
-    look = kept_theme(settings, theme)
+    look = kept_theme(Store(paths, os.environ), options.theme)
     look.apply(app)
     cove = Cove(app, look, context, paths, settings)
     single.wished.connect(cove.on_wish)
@@ -71,7 +71,7 @@ def _run(paths: HostPaths, context: Context, *, theme: Scheme | None, quick_run:
     heartbeat = QTimer()
     heartbeat.timeout.connect(lambda: None)
     heartbeat.start(500)
-    cove.open(quick_run=quick_run)
+    cove.open(quick_run=options.quick_run, background=options.background)
     status = app.exec()
     single.close()
     cove.close()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from desktop.cli.config import SETTINGS
 from desktop.hostagent.settings import chosen_proxies, has_host_network, publish_addresses, shared_folders
+from desktop.settings.table import SETTINGS
 from desktop.vm.errors import VmError
 from desktop.vm.settings import load_settings
 from tests.support.limits import HANG_S
@@ -96,7 +96,7 @@ def test_wrong_settings_are_refused_and_change_nothing(home: Home, name: str, va
     assert not home.file.exists()
 
 
-@pytest.mark.parametrize("name", [name for name, setting in SETTINGS.items() if setting.least is not None])
+@pytest.mark.parametrize("name", [name for name, one in SETTINGS.items() if one.for_vm and one.least is not None])
 def test_the_limits_are_those_of_the_vm(home: Home, name: str) -> None:
     least = SETTINGS[name].least
     assert least is not None

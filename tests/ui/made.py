@@ -13,6 +13,7 @@ from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.kit.page import Page
 from desktop.ui.networks.page import NetworksPage as NetworksView
 from desktop.ui.run.page import RunPage as RunView
+from desktop.ui.settings.page import SettingsPage as SettingsView
 from desktop.ui.shell.app import Cove
 from desktop.ui.troubleshoot.page import TroubleshootPage as TroubleshootView
 from desktop.ui.volumes.page import VolumesPage as VolumesView
@@ -26,6 +27,7 @@ KEYS: Mapping[type[Page], str] = {
     VolumesView: "volumes",
     ComposeView: "compose",
     TroubleshootView: "troubleshoot",
+    SettingsView: "settings",
     NetworksView: "networks",
     ActivityView: "activity",
 }

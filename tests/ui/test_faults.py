@@ -12,10 +12,12 @@ from PySide6.QtCore import QPoint, QSettings, Qt
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from desktop.paths import host_paths
+from desktop.settings.store import Store
 from desktop.ui.kit import toasts
 from desktop.ui.kit.theme import Theme
 from desktop.ui.run.options import RunWish
-from desktop.ui.shell.app import kept_theme
+from desktop.ui.shell.look import kept_theme
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import CONTROL, LIMIT_MS
@@ -40,15 +42,22 @@ def test_an_engine_that_hangs_is_told_and_found_again(own_engine: NativeEngine, 
     own_engine.docker("rm", "-f", "ui-kept")
 
 
-def test_theme_and_zoom_are_kept(engine: NativeEngine, open_window: OpenWindow, theme: Theme, tmp_path: Path) -> None:
+def test_theme_and_zoom_are_kept(
+    engine: NativeEngine, open_window: OpenWindow, theme: Theme, tmp_path: Path, qtbot: QtBot
+) -> None:
     window = open_window(engine)
     window.palette.type("Use the dark theme")
     window.palette.press(Qt.Key.Key_Return)
     window.key(Qt.Key.Key_Plus, CONTROL)
     assert (theme.scheme, theme.zoom) == ("dark", 1)
-    kept = kept_theme(QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat), None)
-    assert (kept.scheme, kept.zoom) == ("dark", 1)
-    assert kept_theme(QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat), "light").scheme == "light"
+    store = Store(host_paths({"COVE_HOME": str(tmp_path / "home")}, "linux"), {})
+
+    def kept() -> tuple[str, int]:
+        theme = kept_theme(store, None)
+        return theme.scheme, theme.zoom
+
+    qtbot.waitUntil(lambda: kept() == ("dark", 1), timeout=LIMIT_MS)
+    assert kept_theme(store, "light").scheme == "light"
     window.key(Qt.Key.Key_0, CONTROL)
 
 

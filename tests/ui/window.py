@@ -15,6 +15,7 @@ from desktop.ui.kit.buttons import CheckBox
 from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.toasts import Toast
 from desktop.ui.run.options import RunWish
+from desktop.ui.settings.page import SettingsPage as SettingsView
 from desktop.ui.shell.app import Cove
 from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.palette import Palette
@@ -23,6 +24,7 @@ from tests.ui.finding import button, field, indexes, texts
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, Hands
 from tests.ui.made import made
 from tests.ui.pages import ActivityPage, ComposePage, ImagesPage, NetworksPage, RunPage, TroubleshootPage, VolumesPage
+from tests.ui.settings import SettingsPage
 
 TABS = {
     "logs": "Logs",
@@ -41,6 +43,7 @@ class Window:
         self.containers = ContainersPage(cove, qtbot)
         self.images = ImagesPage(cove, qtbot)
         self.troubleshoot = TroubleshootPage(cove, qtbot)
+        self.settings = SettingsPage(made(cove, SettingsView), qtbot)
         self.compose = ComposePage(cove, qtbot)
         self.volumes = VolumesPage(cove, qtbot)
         self.networks = NetworksPage(cove, qtbot)

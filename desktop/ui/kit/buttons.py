@@ -329,6 +329,10 @@ class Segments(QFrame):
     def current(self) -> int:
         return self._group.checkedId()
 
+    def show_choice(self, number: int) -> None:
+        """Have that segment chosen, without a signal."""
+        self._group.button(number).setChecked(True)
+
     def choose(self, number: int) -> None:
         self._group.button(number).setChecked(True)
         self.chosen.emit(number)

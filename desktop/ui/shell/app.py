@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
 from PySide6.QtWidgets import QMenu
 
 from desktop.context import NATIVE, VM, Context
 from desktop.paths import HostPaths
+from desktop.settings.store import Store
 from desktop.ui.activity.model import ActivityModel
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
@@ -20,6 +22,7 @@ from desktop.ui.feed.container import Container
 from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.feed.image import Image
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.settings import SettingsFeed
 from desktop.ui.feed.workers import Workers
 from desktop.ui.images.model import ImageModel
 from desktop.ui.images.pulls import Pulls
@@ -29,13 +32,13 @@ from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Tasks
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.tokens import SCHEMES, Scheme
 from desktop.ui.kit.words import ago, short_id, tr
 from desktop.ui.networks import model as networks
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.runs import Runs
 from desktop.ui.shell.application import Application
 from desktop.ui.shell.engine_control import EngineControl
+from desktop.ui.shell.look import Look
 from desktop.ui.shell.pages import HOME, PAGES, in_sidebar, spec_of
 from desktop.ui.shell.palette import Palette
 from desktop.ui.shell.palette_search import Offer
@@ -45,15 +48,6 @@ from desktop.ui.shell.window import Window
 from desktop.ui.volumes import model as volumes
 
 PAST_H = 24.0  # what the Activity page shows from before the window opened
-LOOK_SCHEME, LOOK_ZOOM = "look/theme", "look/zoom"  # in the window's settings; an empty theme follows the desktop
-
-
-def kept_theme(settings: QSettings, wanted: Scheme | None) -> Theme:
-    """The theme that was chosen last, or `wanted` for this time."""
-    kept = str(settings.value(LOOK_SCHEME, ""))
-    chosen = cast(Scheme, kept) if kept in SCHEMES else None
-    zoom = str(settings.value(LOOK_ZOOM, "0"))
-    return Theme(wanted or chosen, int(zoom) if zoom.lstrip("-").isdigit() else 0)
 
 
 class Cove(QObject):
@@ -67,6 +61,8 @@ class Cove(QObject):
         kind = {VM: "vm", NATIVE: "native"}.get(context.kind, "other")
         self.session = session = EngineSession(context.endpoint, kind, self.workers, self)
         self.window = window = Window(theme, icons, settings)
+        self.settings = SettingsFeed(Store(paths, os.environ), self.workers, self)
+        self.look = Look(theme, self.settings, window.toasts, self)
         self.tasks = Tasks(window.toasts, self)
         desk = Desk(theme, icons, window, window.toasts, self.tasks, window.go)
         self.model, self.image_model = ContainerModel(self), ImageModel(self)
@@ -90,12 +86,12 @@ class Cove(QObject):
             networks=session.add(networks.collection()),
             activity=ActivityModel(self._name_of, self._probe_of, self),
             runs=self.runs,
+            settings=self.settings,
             pulls=Pulls(desk, session, self),
             sight_changed=self._sight.start,
             note_place=window.replace_place,
             set_count=lambda key, count: window.sidebar.model.set_count(key, count or None),
         )
-        theme.changed.connect(self._keep_look)
         window.make_page = lambda key: spec_of(key).make(self.parts)
         self.palette = self._make_palette(window)
         self.quick: Palette | None = None
@@ -139,9 +135,11 @@ class Cove(QObject):
 
     # life ------------------------------------------------------------------------------------------------------------
 
-    def open(self, *, quick_run: bool = False) -> None:
-        """Connect to the engine and show the window, or only the palette."""
+    def open(self, *, quick_run: bool = False, background: bool = False) -> None:
+        """Connect to the engine and show the window, or only the palette; `background`: nothing but the icon in the
+        tray, where there is a tray."""
         self._show_facts(self.control.facts)
+        self.settings.read()
         self.control.open()
         if Tray.is_available():
             self.tray = Tray(self.theme, self.icons, self.model, self.runs.recent, self)
@@ -153,13 +151,8 @@ class Cove(QObject):
             self.window.keeps_alive = True
         if quick_run:
             self.quick_run()
-        else:
+        elif not background or self.tray is None:
             self.show_window()
-
-    def _keep_look(self) -> None:
-        """Remember theme and zoom for the next start."""
-        self._settings.setValue(LOOK_SCHEME, self.theme.chosen or "")
-        self._settings.setValue(LOOK_ZOOM, self.theme.zoom)
 
     def _on_quitting(self) -> None:
         self.window.keeps_alive = False
@@ -170,6 +163,7 @@ class Cove(QObject):
         for page in self.window.pages():
             page.leave()
         self.control.close()
+        self.settings.close()
         self.workers.close()
         self.session.client.close()  # last: the workers have returned their connections to it by now
         if self.tray is not None:
@@ -364,7 +358,7 @@ class Cove(QObject):
     # tray ------------------------------------------------------------------------------------------------------------
 
     def on_wish(self, wish: str) -> None:
-        """Do what a second start of `cove-desktop` requests: `open` or `quick-run`."""
+        """Do what a second start of `cove-desktop` requests: one of `WISHES`."""
         self._on_tray(wish)
 
     def _on_hidden(self) -> None:

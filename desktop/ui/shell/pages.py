@@ -20,6 +20,7 @@ from desktop.ui.networks.actions import NetworkActions
 from desktop.ui.networks.page import NetworksPage
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.page import RunPage
+from desktop.ui.settings.page import SettingsPage
 from desktop.ui.shell.parts import Parts
 from desktop.ui.troubleshoot.page import TroubleshootPage
 from desktop.ui.volumes.actions import VolumeActions
@@ -113,6 +114,14 @@ def _troubleshoot(parts: Parts) -> Page:
     return page
 
 
+def _settings(parts: Parts) -> Page:
+    page = SettingsPage(parts.desk, parts.settings, parts.context, parts.containers)
+    page.restart_asked.connect(lambda: parts.control.ask("restart"))
+    parts.control.facts_changed.connect(page.show_facts)
+    page.show_facts(parts.control.facts)
+    return page
+
+
 PAGES: Final = (
     PageSpec(key="containers", title="Containers", icon="cube", make=_containers),
     PageSpec(key="container", title="Container", icon="cube", make=_container, parent="containers"),
@@ -123,6 +132,7 @@ PAGES: Final = (
     PageSpec(key="networks", title="Networks", icon="share-network", make=_networks, commands=_network_commands),
     PageSpec(key="activity", title="Activity", icon="activity", make=_activity, gap=True),
     PageSpec(key="troubleshoot", title="Troubleshoot", icon="first-aid-kit", make=_troubleshoot, foot=True),
+    PageSpec(key="settings", title="Settings", icon="gear-six", make=_settings, foot=True),
 )
 HOME: Final = Place("containers")
 

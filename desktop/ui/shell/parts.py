@@ -12,6 +12,7 @@ from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.settings import SettingsFeed
 from desktop.ui.images.model import ImageModel
 from desktop.ui.images.pulls import Pulls
 from desktop.ui.kit.page import Desk, Place
@@ -41,4 +42,5 @@ class Parts:
     pulls: Pulls
     sight_changed: Callable[[], None]
     note_place: Callable[[Place], None]
+    settings: SettingsFeed
     set_count: Callable[[str, int], None]

@@ -10,7 +10,7 @@ from desktop.ui.handover import WISHES
 
 
 class SingleWindow(QObject):
-    """Listens for later starts. Signals: wished(open or quick-run)."""
+    """Listens for later starts. Signals: wished(one of `WISHES`)."""
 
     wished = Signal(str)
 

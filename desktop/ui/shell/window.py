@@ -96,6 +96,7 @@ class Window(QWidget):
             "Ctrl+-": lambda: self.theme.set_zoom(self.theme.zoom - 1),
             "Ctrl+0": lambda: self.theme.set_zoom(0),
             "Ctrl+F": self._find,
+            "Ctrl+,": partial(self.go_by_key, Place("settings")),
         }
         for number, spec in enumerate(in_sidebar()[:9], start=1):
             keys[f"Ctrl+{number}"] = partial(self.go_by_key, Place(spec.key))

@@ -1,0 +1,49 @@
+"""A slider that tells only values that the user has settled on."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QSlider, QWidget
+
+SETTLED_MS = 400  # after the last key
+
+
+class Slider(QSlider):
+    """Signals: settled(value): the mouse let go, or no key was pressed for a moment. `step`: what one key moves."""
+
+    settled = Signal(int)
+
+    def __init__(self, name: str, least: int, most: int, step: int = 1, parent: QWidget | None = None) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self._step = step
+        self.setAccessibleName(name)
+        self.setRange(least // step, max(most // step, least // step + 1))
+        self.setPageStep(max(1, (self.maximum() - self.minimum()) // 8))
+        self.setFixedHeight(28)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(SETTLED_MS)
+        self._pause.timeout.connect(self._tell)
+        self.sliderReleased.connect(self._tell)
+        self.actionTriggered.connect(self._on_action)
+
+    def show_value(self, value: float) -> None:
+        """Move to `value`, unless the user is moving it."""
+        if not self.isSliderDown() and not self._pause.isActive():
+            self.setValue(round(value / self._step))
+
+    @property
+    def chosen(self) -> int:
+        return self.value() * self._step
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()  # the page scrolls
+
+    def _on_action(self) -> None:
+        if not self.isSliderDown():
+            self._pause.start()
+
+    def _tell(self) -> None:
+        self._pause.stop()
+        self.settled.emit(self.chosen)

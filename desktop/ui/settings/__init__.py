@@ -1,0 +1,1 @@
+"""The Settings page, made from the table of settings (`desktop.settings`)."""
