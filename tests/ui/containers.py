@@ -14,6 +14,7 @@ from desktop.ui.containers.log_view import LINE
 from desktop.ui.containers.model import Row
 from desktop.ui.containers.page import ContainersPage as ContainersView
 from desktop.ui.containers.terminal import TerminalView
+from desktop.ui.kit.chart import Chart
 from desktop.ui.shell.app import Cove
 from tests.ui.finding import button, indexes, texts
 from tests.ui.hands import LIMIT_MS, NONE, RIGHT, Hands
@@ -318,6 +319,49 @@ class ContainerPage:
     def choose_in_menu(self, text: str) -> None:
         """Click an entry of the open menu."""
         self._hands.choose(self._hands.open_menu(), text)
+
+    def processes(self) -> list[str]:
+        """The commands of the processes that the tab shows."""
+        tab = self._page.processes
+        return [process.command for process in tab.filter.items()]
+
+    def wait_until_process(self, command: str, *, is_there: bool = True) -> None:
+        self._qtbot.waitUntil(lambda: (command in self.processes()) == is_there, timeout=LIMIT_MS)
+
+    def filter_tab(self, text: str) -> None:
+        """Type into the visible tab's filter."""
+        field = self._page.tab.search_field
+        assert field is not None
+        self._hands.fill(field, text)
+
+    @property
+    def reads_stats(self) -> bool:
+        """Whether the Stats tab still asks for something."""
+        return self._page.stats._follower is not None or self._page.stats._clock.isActive()
+
+    @property
+    def reads_processes(self) -> bool:
+        return self._page.processes._clock.isActive()
+
+    def chart(self, begins: str) -> str:
+        """What the chart with that name says to a screen reader."""
+        found = [chart.accessibleName() for chart in self._page.stats.findChildren(Chart)]
+        return next(text for text in found if text.startswith(begins))
+
+    def wait_until_charted(self, begins: str) -> None:
+        """Wait until the chart has a value."""
+        self._qtbot.waitUntil(lambda: "peak" in self.chart(begins), timeout=LIMIT_MS)
+
+    def point_at(self, begins: str) -> str:
+        """Focus the chart by the mouse, step back by the arrow keys; returns what the crosshair says."""
+        chart = next(c for c in self._page.stats.findChildren(Chart) if c.accessibleName().startswith(begins))
+        self._hands.click(chart)
+        chart.setFocus()
+        self._hands.key(self._cove.window, Qt.Key.Key_Left)
+        return chart.crosshair
+
+    def export_stats(self) -> None:
+        self._hands.click(button(self._page.stats, "Export CSV"))
 
     def wait_until_inspected(self) -> str:
         self._qtbot.waitUntil(lambda: bool(self._page.inspect.view.text.toPlainText()), timeout=LIMIT_MS)

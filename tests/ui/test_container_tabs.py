@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +102,53 @@ def test_an_editor_leaves_the_screen_as_it_was(
     page.type(":q")
     page.wait_until_terminal_is_without("~\n~")
     page.wait_until_terminal_shows("kept-42")
+
+
+def test_processes_are_live_while_they_are_looked_at(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-ps", "sh", "-c", "sleep 1001 & echo $! > /pid; sleep 1002")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-ps", "running")
+    page = window.open_container("ui-ps", "processes")
+    page.wait_until_process("sleep 1001")
+    page.wait_until_process("sleep 1002")
+    page.wait_until_tab_says("2 processes")
+    engine.docker("exec", "ui-ps", "sh", "-c", "kill $(cat /pid)")
+    page.wait_until_tab_says("1 process")
+    page.filter_tab("sleep")
+    assert all(command.startswith("sleep") for command in page.processes())
+    page.press_in_tab("Copy command")
+    assert window.clipboard.startswith("sleep 100")
+    page.choose_tab("Overview")
+    assert not page.reads_processes
+    engine.docker("kill", "ui-ps")
+    page.choose_tab("Processes")
+    page.wait_until_tab_says("ui-ps is not running")
+
+
+def test_stats_draw_what_is_and_what_was(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], tmp_path: Path
+) -> None:
+    named("ui-stats", "sh", "-c", "while :; do :; done", flags=("-m", "64m", "--cpus", "0.2"))
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-stats", "running")
+    page = window.open_container("ui-stats", "stats")
+    for name in ("CPU", "Memory", "Network", "Disk"):
+        page.wait_until_charted(name)
+    page.wait_until_tab_says("of 64 MB, without file cache", "Kept by the engine for 24 h")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d, (\d.* %|not measured)", page.point_at("CPU"))
+    page.press_in_tab("10 min")
+    assert "peak" in page.chart("CPU")
+    page.export_stats()
+    window.save_as(tmp_path / "stats.csv")
+    head, *lines = (tmp_path / "stats.csv").read_text().splitlines()
+    assert head.startswith("time,cpu_percent,memory_bytes,")
+    assert lines
+    assert page.reads_stats
+    page.choose_tab("Overview")
+    assert not page.reads_stats
+    engine.docker("kill", "ui-stats")
+    page.choose_tab("Stats")
+    page.wait_until_tab_says("not running")
+    assert "peak" in page.chart("CPU"), "what a stopped container has used is still there"

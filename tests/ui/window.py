@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QLabel, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLabel, QLineEdit, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.ui.containers.page import ContainersPage as ContainersView
@@ -29,6 +30,8 @@ from tests.ui.settings import SettingsPage
 TABS = {
     "logs": "Logs",
     "terminal": "Terminal",
+    "stats": "Stats",
+    "processes": "Processes",
     "environment": "Mounts && environment",
     "overview": "Overview",
     "inspect": "Inspect",
@@ -95,6 +98,27 @@ class Window:
     @property
     def size(self) -> tuple[int, int]:
         return self._cove.window.width(), self._cove.window.height()
+
+    def save_as(self, path: Path) -> None:
+        """Type a path into the open file dialog, confirm, and wait for the file."""
+        self.choose_file(path)
+        self._qtbot.waitUntil(lambda: path.exists() and path.stat().st_size > 0, timeout=LIMIT_MS)
+
+    def choose_file(self, path: Path) -> None:
+        """Type a path into the open file dialog, and confirm."""
+
+        def shown() -> list[QFileDialog]:
+            found = [w for w in QApplication.topLevelWidgets() if isinstance(w, QFileDialog)]
+            found += self._cove.window.findChildren(QFileDialog)
+            return [dialog for dialog in found if dialog.isVisible()]
+
+        self._qtbot.waitUntil(lambda: bool(shown()), timeout=LIMIT_MS)
+        dialog = shown()[0]
+        name = dialog.findChild(QLineEdit, "fileNameEdit")
+        assert name is not None
+        self._hands.fill(name, str(path))
+        self._hands.key(dialog, Qt.Key.Key_Return)
+        self._qtbot.waitUntil(lambda: not shown(), timeout=LIMIT_MS)
 
     def hide(self) -> None:
         """Hide the window, as closing it does while there is a tray."""

@@ -20,6 +20,8 @@ from desktop.ui.containers.logs_tab import LogsTab
 from desktop.ui.containers.looking import Looker
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.containers.overview_tab import OverviewTab
+from desktop.ui.containers.processes_tab import ProcessesTab
+from desktop.ui.containers.stats_tab import StatsTab
 from desktop.ui.containers.tab import ContainerTab
 from desktop.ui.containers.terminal_tab import TerminalTab
 from desktop.ui.feed.container import Container
@@ -34,12 +36,20 @@ from desktop.ui.kit.tabs import Tabs
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 
-TABS = ("logs", "terminal", "environment", "overview", "inspect")
+TABS = ("logs", "terminal", "stats", "processes", "environment", "overview", "inspect")
 
 
 def titles() -> tuple[str, ...]:
     """The tabs' titles, in the order of `TABS`."""
-    return tr("Logs"), tr("Terminal"), tr("Mounts & environment"), tr("Overview"), tr("Inspect")
+    return (
+        tr("Logs"),
+        tr("Terminal"),
+        tr("Stats"),
+        tr("Processes"),
+        tr("Mounts & environment"),
+        tr("Overview"),
+        tr("Inspect"),
+    )
 
 
 class DetailPage(Page):
@@ -69,12 +79,16 @@ class DetailPage(Page):
         looker = Looker(session)
         self.logs = LogsTab(theme, icons, session)
         self.terminal = TerminalTab(desk, session)
+        self.stats = StatsTab(desk, session)
+        self.processes = ProcessesTab(desk, session)
         self.environment = EnvironmentTab(theme, icons, looker)
         self.overview = OverviewTab(theme, icons, looker)
         self.inspect = InspectTab(theme, icons, looker)
         self._views: tuple[ContainerTab, ...] = (
             self.logs,
             self.terminal,
+            self.stats,
+            self.processes,
             self.environment,
             self.overview,
             self.inspect,

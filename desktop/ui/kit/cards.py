@@ -10,6 +10,7 @@ from PySide6.QtGui import (
     QPainterPath,
     QPaintEvent,
     QPen,
+    QResizeEvent,
 )
 from PySide6.QtWidgets import (
     QFrame,
@@ -151,6 +152,22 @@ class RoundedView(QWidget):
         painter.fillPath(outside.subtracted(inside), self._theme.colour("canvas"))
         painter.setPen(self._theme.pen("line"))
         painter.drawPath(inside)
+
+
+class Framed(QWidget):
+    """`view` with a card's border and round corners around it."""
+
+    def __init__(self, theme: Theme, view: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        inner = QVBoxLayout(self)
+        inner.setContentsMargins(1, 1, 1, 1)
+        inner.addWidget(view)
+        self._frame = RoundedView(theme, self)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._frame.setGeometry(self.rect())
+        self._frame.raise_()
 
 
 class FactsCard(Card):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, SignalInstance
+from PySide6.QtCore import QPoint, Qt, QTimer, SignalInstance
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QWidget
 
-from desktop.ui.kit.cards import RoundedView
+from desktop.ui.kit.cards import Framed
 from desktop.ui.kit.listing import ListPage
 from desktop.ui.kit.menus import Act, open_menu
 from desktop.ui.kit.page import Desk
@@ -50,13 +50,8 @@ class TablePage(ListPage, Generic[T]):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.load)
-        framed = QWidget()
+        framed = Framed(desk.theme, self.view)
         framed.setMinimumWidth(320)
-        inner = QVBoxLayout(framed)
-        inner.setContentsMargins(1, 1, 1, 1)
-        inner.addWidget(self.view)
-        self._frame = RoundedView(desk.theme, framed)
-        framed.installEventFilter(self)
         listing: QWidget = framed
         if detail is not None:
             self.splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -160,9 +155,3 @@ class TablePage(ListPage, Generic[T]):
     def _on_menu(self, place: QPoint) -> None:
         items = self.view.targets()
         open_menu(self, self.desk.icons, self.acts(items), lambda key: self.do(key, items), place)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
-            self._frame.setGeometry(watched.rect())
-            self._frame.raise_()
-        return super().eventFilter(watched, event)

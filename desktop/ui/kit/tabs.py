@@ -23,13 +23,19 @@ class Tabs(QTabBar):
         self.setExpanding(False)
         self.setUsesScrollButtons(False)
         self.setElideMode(Qt.TextElideMode.ElideNone)
-        self.setFont(theme.font("section"))
+        theme.changed.connect(self._on_theme)
+        self._on_theme()
         for name in names:
             self.addTab(name)
         self.setFixedHeight(40)
 
+    def _on_theme(self) -> None:
+        self.setFont(self._theme.font("section"))
+        self.updateGeometry()
+
     def tabSizeHint(self, index: int) -> QSize:
-        return QSize(QFontMetrics(self._theme.font("section")).horizontalAdvance(self.tabText(index)) + 27, 40)
+        text = self.tabText(index).replace("&&", "&")
+        return QSize(QFontMetrics(self._theme.font("section")).horizontalAdvance(text) + 27, 40)
 
     def minimumTabSizeHint(self, index: int) -> QSize:
         return self.tabSizeHint(index)
