@@ -9,6 +9,7 @@ from typing import Any
 
 from vmagent.builder.reporting import Report
 from vmagent.builder.request import BuildError, BuildRequest
+from vmagent.builder.result import Material
 from vmagent.errors import EngineError, NotFound
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.platforms import Platform
@@ -72,6 +73,18 @@ class Bases:
     def _hold(self, image: Image) -> Image:
         self._holds.append(self._store.hold(image.id))
         return image
+
+    def materials(self) -> tuple[Material, ...]:
+        """The images that were found, by name."""
+        found = []
+        for (name, platform), task in sorted(self._found.items()):
+            if task.done() and not task.cancelled() and task.exception() is None:
+                reference = Reference.parse(name).with_default_tag()
+                pointer = self._store.references.get(reference.key)
+                record = self._store.images.get(task.result().id)
+                digest = pointer.index if pointer else ""
+                found.append(Material(reference.familiar, platform, digest or (record and record.manifest) or ""))
+        return tuple(found)
 
     async def release(self) -> None:
         """Let go of the images. A pull that is still running is cancelled."""

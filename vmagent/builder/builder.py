@@ -17,11 +17,12 @@ from vmagent.builder.bases import Bases
 from vmagent.builder.cache import Cache, CacheRecord, PruneFilters
 from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.contexts import Contexts, SpooledContext
+from vmagent.builder.indexing import Attest, StoredIndex, store_index
 from vmagent.builder.layering import Layering, Workspace
 from vmagent.builder.progress import Progress
 from vmagent.builder.remotes import RemoteContext, Remotes
 from vmagent.builder.request import BuildRequest, Received, RegistryCache, Secrets, SshAgents
-from vmagent.builder.result import BuildResult, BuiltImage
+from vmagent.builder.result import BuildResult, BuiltImage, Material
 from vmagent.builder.running import Runner
 from vmagent.builder.stages import Stages
 from vmagent.dockerfile import lint
@@ -121,16 +122,17 @@ class Builder:
         self._numbers += 1
         number = self._numbers
         try:
-            built, records = await self._build(number, request, dockerfile, platforms, progress)
+            built, records, materials = await self._build(number, request, dockerfile, platforms, progress)
         except BaseException:
             self._release(number)  # the end failed, or the caller was cancelled there: no result holds the layers
             raise
-        return BuildResult(built, lambda: self._release(number), records)
+        return BuildResult(built, lambda: self._release(number), records, materials)
 
     async def _build(
         self, number: int, request: BuildRequest, dockerfile: Dockerfile, platforms: list[Platform], progress: Progress
-    ) -> tuple[tuple[BuiltImage, ...], tuple[CacheRecord, ...]]:
-        """The image of each platform and the steps' records, whose layers are kept until `_release`."""
+    ) -> tuple[tuple[BuiltImage, ...], tuple[CacheRecord, ...], tuple[Material, ...]]:
+        """The image of each platform and the steps' records, whose layers are kept until `_release`, and the images
+        that were used."""
         async with self._store.ingest() as folder:
             await asyncio.to_thread(folder.mkdir, 0o700)
             workspace = Workspace(self._layering, folder, self._imports(request, progress))
@@ -157,14 +159,14 @@ class Builder:
                         labels = {**(state.inner.get("Labels") or {}), **request.labels}
                         state = state.with_config("", Labels=labels)
                     built.append(BuiltImage(str(platform), state.config, state.layers))
-                records = workspace.records()
+                records, materials = workspace.records(), bases.materials()
                 if request.inline_cache:
                     built = [_with_inline_cache(image, records) for image in built]
                 kept = {layer for image in built for layer in image.layers}
                 self._kept[number] = tuple(kept.union(record.layer for record in records))
             finally:
                 await asyncio.shield(self._end(workspace, contexts, bases))
-        return tuple(built), records
+        return tuple(built), records, materials
 
     def _imports(self, request: BuildRequest, progress: Progress) -> remotecache.Imports:
         """The caches that the build imports. Raises BadRequest."""
@@ -213,6 +215,13 @@ class Builder:
         for one in references:
             self._store.emit("tag", image_id, one.familiar)
         return image_id
+
+    async def store_index(
+        self, images: Sequence[BuiltImage], names: Sequence[str], attest: Attest | None = None
+    ) -> StoredIndex:
+        """Make images of several platforms, or with attestations, one index of the store. Raises BadRequest,
+        EngineError."""
+        return await store_index(self._store, images, names, attest)
 
     def _is_stored(self, image_id: str, references: Sequence[Reference]) -> bool:
         """Whether a build that found everything in the cache has nothing to write."""

@@ -18,14 +18,29 @@ class BuiltImage:
     layers: tuple[str, ...]  # diff_ids, bottom first
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """An image that a build has used. `digest`: of its index or manifest, "" if it came from no registry."""
+
+    name: str  # as users know it, with its tag
+    platform: str
+    digest: str
+
+
 class BuildResult:
-    """The images of a build, one per platform, and the records of all steps that made layers for it."""
+    """The images of a build, one per platform, the records of all steps that made layers for it, and the images that
+    it used."""
 
     def __init__(
-        self, images: tuple[BuiltImage, ...], release: Callable[[], None], records: tuple[CacheRecord, ...] = ()
+        self,
+        images: tuple[BuiltImage, ...],
+        release: Callable[[], None],
+        records: tuple[CacheRecord, ...] = (),
+        materials: tuple[Material, ...] = (),
     ) -> None:
         self.images = images
         self.records = records
+        self.materials = materials
         self._release: Callable[[], None] | None = release
 
     def release(self) -> None:

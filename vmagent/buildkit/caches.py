@@ -27,9 +27,8 @@ from vmagent.buildkit.sessions import Session
 from vmagent.errors import EngineError
 from vmagent.images.faults import ImageFault
 from vmagent.images.layer import Blob
-from vmagent.images.manifests import CACHE_CONFIG_TYPE, document, objects
+from vmagent.images.manifests import CACHE_CONFIG_TYPE, artifact_manifest, document, objects
 from vmagent.images.reference import Reference
-from vmagent.images.uploading import artifact_manifest
 
 INLINE_ARGUMENT = "build-arg:BUILDKIT_INLINE_CACHE"
 _MAX_SMALL = 32 << 20  # bytes of a manifest or config

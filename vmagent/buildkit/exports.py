@@ -13,9 +13,11 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any, Protocol
 
+from vmagent.builder.indexing import Attest, StoredIndex
 from vmagent.builder.request import InvalidBuild
 from vmagent.builder.result import BuildResult, BuiltImage
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit import provenance
 from vmagent.buildkit.attachments import SessionCredentials
 from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.exportreport import ExportReport
@@ -36,6 +38,9 @@ class Images(Protocol):
 
     async def store(self, image: BuiltImage, names: list[str]) -> str:
         """Make it an image of the store; its id. Raises EngineError."""
+
+    async def store_index(self, images: Sequence[BuiltImage], names: list[str], attest: Attest | None) -> StoredIndex:
+        """Make them one index of the store. Raises EngineError."""
 
     def push(self, name: str, auth: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Send the named image to its registry; the lines of the API's stream. Raises EngineError."""
@@ -58,7 +63,12 @@ class SessionExports:
 
     async def export(self, job: Job, result: BuildResult) -> Mapping[str, str]:
         reply: dict[str, str] = {}
+        wanted = provenance.wanted(job.options)
         for number, exporter in enumerate(exporters(job.request)):
+            if wanted is not None and exporter.Type not in _IMAGE_TYPES:
+                raise InvalidBuild(
+                    f"the {exporter.Type} exporter keeps no attestations: use --provenance=false, --load or --push"
+                )
             if exporter.Type in _IMAGE_TYPES:
                 reply.update(await self._to_store(job, exporter, result))
             elif exporter.Type in _ARCHIVE_TYPES:
@@ -73,13 +83,20 @@ class SessionExports:
         return reply
 
     async def _to_store(self, job: Job, exporter: pb.Exporter, result: BuildResult) -> Mapping[str, str]:
-        image = _only(result, exporter)
         names = names_of(exporter)
         report = ExportReport(job.status, "exporting to image")
+        attest = provenance.attest(job, names, result)
         with report:
             with report.step("exporting layers"):
-                image_id = await self._images.store(image, names)
-            with report.step(f"writing image {image_id}"):
+                if len(result.images) > 1 or attest is not None:
+                    index = await self._images.store_index(result.images, names, attest)
+                    reply = _described(index.descriptor(), index.image_id, names)
+                    said = f"exporting manifest list {index.digest}"
+                else:
+                    image_id = await self._images.store(result.images[0], names)
+                    reply = _described({"mediaType": _CONFIG_TYPE, "digest": image_id, "size": 0}, image_id, names)
+                    said = f"writing image {image_id}"
+            with report.step(said):
                 pass
             for name in names:
                 with report.step(f"naming to {name}"):
@@ -91,7 +108,7 @@ class SessionExports:
             credentials = SessionCredentials(job.session)
             for name in names:
                 await self._push(job.status, name, await credentials.get(Reference.parse(name).domain))
-        return _described(image_id, names)
+        return reply
 
     async def _push(self, status: StatusLog, name: str, auth: Mapping[str, Any]) -> None:
         report = ExportReport(status, f"pushing {name}")
@@ -143,17 +160,16 @@ def names_of(exporter: pb.Exporter) -> list[str]:
 def _only(result: BuildResult, exporter: pb.Exporter) -> BuiltImage:
     if len(result.images) != 1:
         raise InvalidBuild(
-            f"the {exporter.Type} exporter takes one platform, and {len(result.images)} were built: use --output with"
-            " type=oci, tar or local"
+            f"the {exporter.Type} exporter takes one platform, and {len(result.images)} were built: use --load, or"
+            " --output with type=oci, tar or local"
         )
     return result.images[0]
 
 
-def _described(image_id: str, names: list[str]) -> Mapping[str, str]:
+def _described(descriptor: Mapping[str, Any], image_id: str, names: list[str]) -> Mapping[str, str]:
     """The reply's entries by BuildKit's keys (exporter/containerimage/exptypes)."""
-    descriptor = {"mediaType": _CONFIG_TYPE, "digest": image_id, "size": 0}
     reply = {
-        "containerimage.digest": image_id,
+        "containerimage.digest": str(descriptor["digest"]),
         "containerimage.config.digest": image_id,
         "containerimage.descriptor": base64.b64encode(json.dumps(descriptor).encode()).decode(),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from vmagent.builder.request import InvalidBuild, Ulimit
 from vmagent.errors import BadRequest
@@ -35,10 +36,41 @@ def check_frontend(frontend: str, options: Mapping[str, str]) -> None:
 def check_options(options: Mapping[str, str]) -> None:
     """Raises InvalidBuild for what a client asks for and would not get."""
     for kind, value in prefixed(options, "attest:").items():
-        attributes = set(value.split(","))
-        # buildx adds a provenance that is only for its own metadata file.
-        if attributes.isdisjoint(("disabled=true", "inline-only=true")):
+        if "disabled=true" in value.split(","):
+            continue
+        if kind == "sbom":
+            raise InvalidBuild(
+                "an SBOM is made by a scanner's image, which this engine does not run: build without --sbom"
+            )
+        if kind != "provenance":
             raise InvalidBuild(f"attestations of type {kind} are not supported by this engine")
+        provenance(options)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What `attest:provenance` asks for: docs/attestations/slsa-provenance.md of BuildKit."""
+
+    is_max: bool
+    builder_id: str
+    is_reproducible: bool
+
+
+def provenance(options: Mapping[str, str]) -> Provenance | None:
+    """None if nothing is asked for that an image keeps. Raises InvalidBuild."""
+    text = options.get("attest:provenance")
+    if text is None:
+        return None
+    given = {key: value for key, _, value in (field.partition("=") for field in _fields(text))}
+    # buildx adds a provenance by itself that is only for its own metadata file.
+    if given.get("disabled") == "true" or given.get("inline-only") == "true":
+        return None
+    mode = given.get("mode", "min")
+    if mode not in ("min", "max"):
+        raise InvalidBuild(f"invalid provenance mode {mode!r}: min and max are known")
+    if (version := given.get("version", "v0.2")) != "v0.2":
+        raise InvalidBuild(f"provenance of SLSA {version} is not supported by this engine: v0.2 is")
+    return Provenance(mode == "max", given.get("builder-id", ""), is_true(given.get("reproducible", "")))
 
 
 def is_own(image: str) -> bool:

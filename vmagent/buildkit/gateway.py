@@ -32,6 +32,7 @@ _LLB_CAPABILITIES = (
     "exec.mount.bind", "exec.mount.cache", "exec.mount.cache.sharing", "exec.mount.selector", "exec.mount.tmpfs",
     "exec.mount.secret", "exec.mount.ssh", "exec.meta.network", "exec.meta.ulimit", "exec.meta.setsdefaultpath",
     "file.base", "constraints", "platform", "meta.ignorecache", "meta.description", "meta.exportcache",
+    "exporter.image.attestations",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 
 from grpclib.const import Status as Code
 from grpclib.exceptions import GRPCError
@@ -23,6 +24,7 @@ class Job:
         self.ref = request.Ref
         self.request = request
         self.session = session
+        self.started_ns = time.time_ns()
         self.status = StatusLog()
         self.frontend, self.options = "", dict[str, str]()  # of the last solve; for the history
         # What the client's frontend, which runs in the client and calls LLBBridge, returns.

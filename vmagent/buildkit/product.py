@@ -15,6 +15,7 @@ from typing import Any
 from vmagent.builder import exporting
 from vmagent.builder.builder import Builder
 from vmagent.builder.cache import PruneFilters
+from vmagent.builder.indexing import Attest, StoredIndex
 from vmagent.builder.result import BuiltImage
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.caches import SessionCaches
@@ -49,6 +50,11 @@ class EngineImages:
 
     async def store(self, image: BuiltImage, names: Sequence[str]) -> str:
         return await self._engine.builder.store(image, names)
+
+    async def store_index(
+        self, images: Sequence[BuiltImage], names: Sequence[str], attest: Attest | None
+    ) -> StoredIndex:
+        return await self._engine.builder.store_index(images, names, attest)
 
     def push(self, name: str, auth: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         return self._engine.images.push(name, auth=auth)

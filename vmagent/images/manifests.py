@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from vmagent.images.faults import ImageFault
-from vmagent.images.layer import Expected
+from vmagent.images.layer import Blob, Expected
 from vmagent.images.reference import is_digest
 
 CACHE_CONFIG_TYPE = "application/vnd.buildkit.cacheconfig.v0"  # the config of an exported build cache
@@ -43,3 +45,18 @@ def descriptor(data: Any, what: str) -> Expected:
     if not isinstance(digest, str) or not is_digest(digest) or not isinstance(size, int) or size < 0:
         raise ImageFault(f"{what} has no sha256 digest and size", "invalid")
     return Expected(digest, size)
+
+
+def artifact_manifest(config: bytes, config_type: str, blobs: Sequence[Blob]) -> bytes:
+    """A manifest with a config of another type than an image's. OCI image-spec, "Guidelines for Artifact Usage"."""
+    made = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPES[0],
+        "config": {
+            "mediaType": config_type,
+            "size": len(config),
+            "digest": f"sha256:{hashlib.sha256(config).hexdigest()}",
+        },
+        "layers": [{"mediaType": one.media_type(), "size": one.size, "digest": one.digest} for one in blobs],
+    }
+    return json.dumps(made, indent=3).encode()

@@ -139,21 +139,6 @@ def manifest_of(config: bytes, blobs: Sequence[Blob]) -> bytes:
     return json.dumps(made, indent=3).encode()
 
 
-def artifact_manifest(config: bytes, config_type: str, blobs: Sequence[Blob]) -> bytes:
-    """A manifest with a config of another type than an image's. OCI image-spec, "Guidelines for Artifact Usage"."""
-    made = {
-        "schemaVersion": 2,
-        "mediaType": _OCI_MANIFEST,
-        "config": {
-            "mediaType": config_type,
-            "size": len(config),
-            "digest": f"sha256:{hashlib.sha256(config).hexdigest()}",
-        },
-        "layers": [{"mediaType": one.media_type(), "size": one.size, "digest": one.digest} for one in blobs],
-    }
-    return json.dumps(made, indent=3).encode()
-
-
 def kept_manifest(data_root: DataRoot, digest: str | None, blobs: Sequence[Blob]) -> bytes | None:
     """The manifest that an image was pulled with, if it names the very blobs that are there now."""
     if digest is None:

@@ -19,6 +19,7 @@ from vmagent.images.hosts import Endpoint, RegistryHosts
 from vmagent.images.indexes import Manifest
 from vmagent.images.ingest import Job, file_blocks
 from vmagent.images.layer import Blob, Expected, Kind, Layer, hex_of
+from vmagent.images.manifests import artifact_manifest
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Credentials, Registry
@@ -118,7 +119,7 @@ class Worker:
     def op_push_artifact(self, job: Message, fds: list[int]) -> Message:
         """A config of any type and its manifest, once the layers are there."""
         config = job["config"].encode()
-        data = uploading.artifact_manifest(config, job["config_type"], [Blob.from_json(blob) for blob in job["blobs"]])
+        data = artifact_manifest(config, job["config_type"], [Blob.from_json(blob) for blob in job["blobs"]])
         with _registry(job, "pull,push") as registry, _ingest(job) as work:
             digest = work.put_blob(config)
             path = work.blobs / hex_of(digest)
