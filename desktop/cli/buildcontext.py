@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from desktop.cli import tarpipe
 from desktop.cli.app import Failure
 from desktop.cli.load import pieces_of
+from desktop.client import tarpipe
 
 _DOCKERFILE = "Dockerfile"
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")

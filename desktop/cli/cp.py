@@ -12,10 +12,11 @@ from copy import copy as copy_of
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from desktop.cli import streams, tarpipe
+from desktop.cli import streams
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.untar import unpack
+from desktop.client import tarpipe
 from desktop.client.api import ByteStream, path_part
 from desktop.client.engine import ApiError, EngineClient
 

@@ -1,4 +1,5 @@
-"""The operations of the helper process for a container's files: docker cp, export, the first content of a new volume.
+"""The operations of the helper process for a container's files: docker cp, export, listings, a new volume's first
+content.
 
 The container's root is used by a descriptor: that of its running process (/proc/PID/root), or the overlay, mounted in
 this process's private mount namespace. Every path from a client or an image is resolved below it by openat2(2) with
@@ -13,12 +14,13 @@ before the first byte of its tar. The "kind" of a failure is the HTTP status.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vmagent.containers import tarring
+from vmagent.containers import listing, tarring
 from vmagent.containers.ids import Ids
 from vmagent.containers.process import open_process
 from vmagent.containers.subpaths import open_subpath
@@ -177,6 +179,9 @@ def _run(tree: Tree, job: Message, fds: Sequence[int], emit: Callable[[Message],
     match job["op"]:
         case "stat":
             return {"stat": tree.stat(path)}
+        case "list":
+            with open(fds[0], "wb", closefd=False) as out:
+                out.write(json.dumps(listing.listing(tree, path, job["most"]), separators=(",", ":")).encode())
         case "get":
             emit({"stat": tree.stat(path)})
             with open(fds[0], "wb", closefd=False) as out:

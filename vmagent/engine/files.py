@@ -118,6 +118,13 @@ class Files:
             ],
         }
 
+    async def folder(self, ref: str, path: str, most: int) -> bytes:
+        """FolderListing as JSON: what is in the folder at `path`, of that the first `most` by name. Raises NotFound."""
+        record = self._registry.find(ref).record
+        job = {"op": "list", "path": path, "most": most, "root": await self._root(record)}
+        async with aclosing(run_with_output(_workers(record, path), job)) as stream:
+            return b"".join([data async for data in stream])
+
     # --- docker cp
 
     async def stat(self, ref: str, path: str) -> PathStat:

@@ -97,8 +97,11 @@ class Shell:
                     stream.write(item)
                 else:
                     self._client.resize_exec(self._exec_id, *item)
-            except (ApiError, ConnectionFailed, ProtocolError, OSError) as e:
-                if not self.closed and not self.ended:  # errors are expected once the shell has ended
+            except ApiError as e:
+                if e.status not in (404, 409):  # the program has ended, which the reading thread is about to see
+                    self.problem = str(e)
+            except (ConnectionFailed, ProtocolError, OSError) as e:
+                if not self.closed and not self.ended:
                     self.problem = str(e)
 
     def close(self) -> None:

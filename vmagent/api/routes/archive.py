@@ -26,17 +26,17 @@ class _Archive:
         self._engine = engine
 
     async def stat(self, request: Request) -> Response:
-        stat = await self._engine.files.stat(request.params["id"], _path(request))
+        stat = await self._engine.files.stat(request.params["id"], path_of(request))
         return Response(200, headers=_stat_header(stat))
 
     async def get(self, request: Request) -> None:
-        stat, chunks = await self._engine.files.get(request.params["id"], _path(request))
+        stat, chunks = await self._engine.files.get(request.params["id"], path_of(request))
         await send_bytes(request, chunks, content_type="application/x-tar", **_stat_header(stat))
 
     async def put(self, request: Request) -> Response:
         await self._engine.files.put(
             request.params["id"],
-            _path(request),
+            path_of(request),
             aiter(request.body),
             no_overwrite_dir_non_dir=request.query.flag("noOverwriteDirNonDir"),
             copy_uid_gid=request.query.flag("copyUIDGID"),
@@ -44,7 +44,8 @@ class _Archive:
         return EMPTY_OK
 
 
-def _path(request: Request) -> str:
+def path_of(request: Request) -> str:
+    """The parameter `path`. Raises BadRequest."""
     path = request.query.get("path")
     if not path:
         raise BadRequest("bad parameter: 'path' cannot be empty")

@@ -10,12 +10,14 @@ from pathlib import Path
 import vmagent.api
 from vmagent.api.messages import JSON, NO_CONTENT, Request, Response, dump_json, json_response
 from vmagent.api.router import Router
+from vmagent.api.routes.archive import path_of
 from vmagent.engine.engine import Engine
 from vmagent.engine.surroundings import Told
 from vmagent.errors import BadRequest
 
 DESCRIPTION = Path(vmagent.api.__file__).with_name("openapi.yaml")
 STATS_INTERVAL_MS = range(100, 60_001)
+FOLDER_MOST = range(1, 5_001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> Non
     router.add("POST", "/cove/v1/open", routes.open, before_open=True)
     router.add("GET", "/cove/v1/containers/{id}/timeline", routes.timeline)
     router.add("GET", "/cove/v1/containers/{id}/xray", routes.xray)
+    router.add("GET", "/cove/v1/containers/{id}/files", routes.files)
     router.add("GET", "/cove/v1/containers/{id}/usage", routes.usage)
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
     router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True, before_open=True)
@@ -77,6 +80,14 @@ class _Cove:
     async def usage(self, request: Request) -> Response:
         """What the container has used in the last minutes and in the last day."""
         return json_response((await self._engine.history.points(request.params["id"])).to_json())
+
+    async def files(self, request: Request) -> Response:
+        """What is in one folder of the container."""
+        most = (request.query.integer("most") or 0) if "most" in request.query else FOLDER_MOST[-1]
+        if most not in FOLDER_MOST:
+            raise BadRequest(f'invalid value for "most": {most} is not between {FOLDER_MOST[0]} and {FOLDER_MOST[-1]}')
+        found = await self._engine.files.folder(request.params["id"], path_of(request), most)
+        return Response(200, found, content_type=JSON)
 
     async def xray(self, request: Request) -> Response:
         """The container as the kernel has it; with `path`, also which layer that comes from."""

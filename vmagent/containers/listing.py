@@ -1,0 +1,78 @@
+"""What is in one folder of a container, for those who look around in it."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from vmagent.containers.treewalk import Tree
+from vmagent.linux import mounts
+
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFLNK: "link",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+}
+
+
+def listing(tree: Tree, path: str, most: int) -> dict[str, Any]:
+    """FolderListing of `vmagent/api/openapi.yaml`: how much the folder at `path` holds, and of that the first `most` by
+    name. Raises TreeError 404 if there is no such folder, OSError."""
+    folder_fd = tree.open_folder(path)
+    try:
+        total = 0
+
+        def names() -> Iterator[str]:
+            nonlocal total
+            with os.scandir(folder_fd) as entries:
+                for entry in entries:
+                    total += 1
+                    yield entry.name
+
+        first = heapq.nsmallest(most, names())  # a folder with a million files does not become a million entries
+        found = [entry for name in first if (entry := _entry(tree, folder_fd, path, name)) is not None]
+    finally:
+        os.close(folder_fd)
+    return {"path": path, "total": total, "entries": found}
+
+
+def _entry(tree: Tree, folder_fd: int, path: str, name: str) -> dict[str, Any] | None:
+    """None: it was removed meanwhile."""
+    try:
+        info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        is_link = stat.S_ISLNK(info.st_mode)
+        target = os.readlink(name, dir_fd=folder_fd) if is_link else ""
+    except FileNotFoundError:
+        return None
+    uid, gid = tree.ids.inside(info.st_uid, info.st_gid)
+    return {
+        "name": name,
+        "type": _KINDS.get(stat.S_IFMT(info.st_mode), "file"),
+        "size": info.st_size,
+        "mode": stat.S_IMODE(info.st_mode),
+        "uid": uid,
+        "gid": gid,
+        "modified": datetime.fromtimestamp(info.st_mtime, UTC).isoformat().replace("+00:00", "Z"),
+        "target": target,
+        "target_type": _target_type(tree, f"{path.rstrip('/')}/{name}") if is_link else "",
+    }
+
+
+def _target_type(tree: Tree, path: str) -> str:
+    """What the link at `path` leads to, within the container; empty: to nothing."""
+    with suppress(OSError):
+        found = mounts.open_in_root(tree.root_fd, path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            return _KINDS.get(stat.S_IFMT(os.fstat(found).st_mode), "file")
+        finally:
+            os.close(found)
+    return ""
