@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import Qt
 
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
+from tests.ui.hands import CONTROL
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
@@ -152,3 +155,76 @@ def test_stats_draw_what_is_and_what_was(
     page.choose_tab("Stats")
     page.wait_until_tab_says("not running")
     assert "peak" in page.chart("CPU"), "what a stopped container has used is still there"
+
+
+FILL = "mkdir /work; printf 'first line\\n' > /work/text; ln -s text /work/link; head -c 300000 /dev/zero > /work/zeros"
+LONG = "; i=0; while [ $i -lt 40000 ]; do echo 0123456789; i=$((i+1)); done > /work/long"
+
+
+def test_files_are_looked_at_downloaded_and_uploaded_also_of_a_stopped_container(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], tmp_path: Path
+) -> None:
+    named("ui-disk", "sh", "-c", FILL + LONG)
+    engine.docker("wait", "ui-disk")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-disk", "Exited 0")
+    page = window.open_container("ui-disk", "files")
+    page.wait_until_in_folder("/", "work", "bin")
+    assert page.file_marks() == {"work": "new"}
+    page.open_file("work")
+    page.wait_until_in_folder("/work", "text", "link", "zeros", "long")
+    page.choose_file("text")
+    page.wait_until_previewed("first line")
+    page.choose_file("zeros")
+    page.wait_until_previewed("This is no text.")
+    page.choose_file("long")
+    page.wait_until_previewed("0123456789")
+    assert "the first 262 KB" in page.file_facts
+    page.choose_file("link")
+    page.wait_until_previewed("first line")
+    page.press_in_tab("Download")
+    window.save_as(tmp_path / "got")
+    assert (tmp_path / "got").read_text() == "first line\n"
+    source = tmp_path / "put"
+    source.write_text("from here")
+    page.press_in_tab("Upload")
+    window.choose_file(source)
+    page.wait_until_in_folder("/work", "put")
+    source.write_text("again")
+    page.drop(source)
+    assert "Replace put?" in window.dialog_words()
+    window.press("Replace")
+    window.wait_until_told("put: uploaded into /work")
+    page.choose_file("put")
+    page.wait_until_previewed("again")
+    page.go_to_folder("/nowhere")
+    window.wait_until_told("There is no folder /nowhere")
+    page.press_in_tab("Parent folder")
+    page.wait_until_in_folder("/", "work")
+    page.choose_file("work")
+    page.press_in_tab("Download")
+    window.save_as(tmp_path / "work.tar")
+    with tarfile.open(tmp_path / "work.tar") as tar:
+        assert {"work/text", "work/put", "work/zeros"} <= set(tar.getnames())
+    assert engine.docker("cp", "ui-disk:/work/put", "-").stdout.count("again") == 1
+
+
+def test_a_running_containers_files_have_marks_and_a_keyboard(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-marks", "sh", "-c", "mkdir /many; cd /many; touch $(seq 6000); echo x >> /etc/passwd; sleep 1000")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-marks", "running")
+    engine.docker("exec", "ui-marks", "sh", "-c", "until grep -q '^x$' /etc/passwd; do sleep 0.1; done")
+    page = window.open_container("ui-marks", "files")
+    page.wait_until_in_folder("/", "etc", "many")
+    assert page.file_marks() == {"etc": "changed", "many": "new"}
+    page.choose_file("many")
+    window.key(Qt.Key.Key_Return)
+    page.wait_until_in_folder("/many")
+    page.wait_until_tab_says("the first 5,000 of 6,000 entries")
+    window.key(Qt.Key.Key_Backspace)
+    page.wait_until_in_folder("/", "etc")
+    page.choose_file("many")
+    window.key(Qt.Key.Key_C, CONTROL)
+    assert window.clipboard == "/many"

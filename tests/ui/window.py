@@ -30,6 +30,7 @@ from tests.ui.settings import SettingsPage
 TABS = {
     "logs": "Logs",
     "terminal": "Terminal",
+    "files": "Files",
     "stats": "Stats",
     "processes": "Processes",
     "environment": "Mounts && environment",

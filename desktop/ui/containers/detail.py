@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.environment_tab import EnvironmentTab
+from desktop.ui.containers.files_tab import FilesTab
 from desktop.ui.containers.inspect_tab import InspectTab
 from desktop.ui.containers.logs_tab import LogsTab
 from desktop.ui.containers.looking import Looker
@@ -36,7 +37,7 @@ from desktop.ui.kit.tabs import Tabs
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 
-TABS = ("logs", "terminal", "stats", "processes", "environment", "overview", "inspect")
+TABS = ("logs", "terminal", "files", "stats", "processes", "environment", "overview", "inspect")
 
 
 def titles() -> tuple[str, ...]:
@@ -44,6 +45,7 @@ def titles() -> tuple[str, ...]:
     return (
         tr("Logs"),
         tr("Terminal"),
+        tr("Files"),
         tr("Stats"),
         tr("Processes"),
         tr("Mounts & environment"),
@@ -79,6 +81,7 @@ class DetailPage(Page):
         looker = Looker(session)
         self.logs = LogsTab(theme, icons, session)
         self.terminal = TerminalTab(desk, session)
+        self.files = FilesTab(desk, session)
         self.stats = StatsTab(desk, session)
         self.processes = ProcessesTab(desk, session)
         self.environment = EnvironmentTab(theme, icons, looker)
@@ -87,6 +90,7 @@ class DetailPage(Page):
         self._views: tuple[ContainerTab, ...] = (
             self.logs,
             self.terminal,
+            self.files,
             self.stats,
             self.processes,
             self.environment,

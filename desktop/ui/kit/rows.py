@@ -102,6 +102,13 @@ class Rows(QAbstractTableModel, Generic[T]):
             self._haystacks += [self._haystack_of(item).lower() for item in added]
             self.endInsertRows()
 
+    def replace(self, items: Iterable[T]) -> None:
+        """Take other things in place of all, at once: their rows have nothing in common with those before."""
+        self.beginResetModel()
+        self._items = list(items)
+        self._haystacks = [self._haystack_of(item).lower() for item in self._items]
+        self.endResetModel()
+
     def items(self) -> list[T]:
         return list(self._items)
 
