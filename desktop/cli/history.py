@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import sent
 from desktop.cli.table import Row, ago, human_size, moment, short_id, shortened, show
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SPEC = Spec(
         Flag("format", kind="string", help="A template, `table` and a template, or json"),
         Flag("human", "H", default=True, help="Sizes and dates for people"),
         Flag("no-trunc", help="Nothing is shortened"),
+        Flag("platform", kind="string", help="Of this platform's image (linux/arm64)"),
         Flag("quiet", "q", help="IDs only"),
     ),
 )
@@ -31,7 +33,9 @@ def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     whole = flags.on("no-trunc")
     rows = []
-    for entry in app.client().image_history(flags.args[0]):
+    client = app.client()
+    platform = sent(client, flags.text("platform"), (1, 48))
+    for entry in client.image_history(flags.args[0], platform=platform):
         command = str(entry.get("CreatedBy") or "").replace("\t", " ")
         identifier = str(entry["Id"])
         rows.append(

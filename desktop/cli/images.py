@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from desktop.cli.app import Failure
 from desktop.cli.filters import as_filters
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import require
 from desktop.cli.table import Row, ago, human_size, moment, short_id, show
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ SPEC = Spec(
         Flag("format", kind="string", help="A template, `table` and a template, or json"),
         Flag("no-trunc", help="Nothing is shortened"),
         Flag("quiet", "q", help="IDs only"),
+        Flag("tree", help="With each image's platforms"),
     ),
 )
 
@@ -34,7 +37,17 @@ def main(argv: Sequence[str], app: App) -> int:
     filters = as_filters(flags.many("filter"))
     if flags.args:
         filters.setdefault("reference", []).append(flags.args[0])
-    images = app.client().images(flags.on("all"), filters=filters)
+    client = app.client()
+    if flags.on("tree"):
+        for flag in ("quiet", "no-trunc", "digests", "format"):
+            if flags.on(flag) if flag != "format" else flags.text(flag) is not None:
+                raise Failure(f"--{flag} is not yet supported with --tree")
+        require(client, "tree", (1, 47))
+        from desktop.cli.imagetree import print_tree
+
+        print_tree(client.images(flags.on("all"), filters=filters, manifests=True))
+        return 0
+    images = client.images(flags.on("all"), filters=filters)
     digests, whole = flags.on("digests"), flags.on("no-trunc")
     rows = [row for image in images for row in _rows(image, digests=digests, whole=whole)]
     if flags.on("quiet") and flags.text("format") is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from desktop.cli.app import FAILURES, Failure, message_of
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import sent
 from desktop.client.api import path_part
 from desktop.client.engine import ApiError, EngineClient
 
@@ -22,6 +23,7 @@ SPEC = Spec(
     least=1,
     flags=(
         Flag("format", "f", "string", "A template ({{.State.Status}}) or json"),
+        Flag("platform", kind="string", help="An image's, for this platform (linux/arm64)"),
         Flag("size", "s", help="With a container's sizes"),
         Flag("type", kind="string", help="Only this kind: container, image, network, volume"),
     ),
@@ -30,8 +32,11 @@ SPEC = Spec(
 
 def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
-    kinds = _kinds(app.client(), size=flags.on("size"))
-    wanted = flags.text("type")
+    client = app.client()
+    wanted, platform = flags.text("type"), sent(client, flags.text("platform"), (1, 49))
+    if platform is not None and wanted != "image":
+        raise Failure("--platform is for images: use it with --type image, or with `image inspect`")
+    kinds = _kinds(client, size=flags.on("size"), platform=platform)
     if wanted is not None:
         if wanted not in kinds:
             raise Failure(f'unknown type: "{wanted}": must be one of "container", "image", "network", "volume"')
@@ -57,10 +62,10 @@ class _NoSuch(ApiError):
     """No object of any kind has this name."""
 
 
-def _kinds(client: EngineClient, *, size: bool) -> dict[str, Callable[[str], Any]]:
+def _kinds(client: EngineClient, *, size: bool, platform: str | None) -> dict[str, Callable[[str], Any]]:
     return {
         "container": lambda name: client.inspect(name.strip("/"), size=size),
-        "image": client.image_inspect,
+        "image": lambda name: client.image_inspect(name, platform=platform),
         "network": lambda name: client.request("GET", f"/networks/{path_part(name)}"),
         "volume": lambda name: client.request("GET", f"/volumes/{path_part(name)}"),
     }
@@ -72,7 +77,8 @@ def _find(kinds: dict[str, Callable[[str], Any]], name: str, wanted: str | None)
             return look(name)
         except ApiError as e:
             # The engine replies 400 to a name that is not a valid image reference.
-            if e.status not in (400, 404) or (wanted is not None and e.status != 404):
+            is_other = "does not provide the specified platform" in str(e)  # the image is there
+            if e.status not in (400, 404) or (wanted is not None and e.status != 404) or is_other:
                 raise
     raise _NoSuch(404, f"Error: No such {wanted or 'object'}: {name}")
 

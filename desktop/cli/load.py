@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import sent
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -20,6 +21,7 @@ SPEC = Spec(
     most=0,
     flags=(
         Flag("input", "i", "string", "Read this file instead of stdin"),
+        Flag("platform", kind="string", help="Only this platform's images (linux/arm64)"),
         Flag("quiet", "q", help="No progress"),
     ),
 )
@@ -36,11 +38,13 @@ def main(argv: Sequence[str], app: App) -> int:
             source: BinaryIO = undo.enter_context(open(path, "rb")) if path else sys.stdin.buffer
         except OSError as e:
             raise Failure(f"open {path}: {e.strerror}") from e
+        client = app.client()
+        platform = sent(client, flags.text("platform"), (1, 48))
         answers = undo.enter_context(
-            app.client().stream(
+            client.stream(
                 "POST",
                 "/images/load",
-                {"quiet": flags.on("quiet") or not sys.stdout.isatty()},
+                {"quiet": flags.on("quiet") or not sys.stdout.isatty(), "platform": platform},
                 data=pieces_of(source),
                 headers={"Content-Type": "application/x-tar"},
             )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import sent
 from desktop.cli.progress import PullView
 from desktop.client import logins, reference
-from desktop.client.api import path_part
+from desktop.client.api import Json, path_part
 from desktop.client.engine import EngineClient, PullStream
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SPEC = Spec(
     flags=(
         Flag("all-tags", "a", help="Every tag of the repository"),
         Flag("disable-content-trust", help="Accepted for docker's sake: nothing is signed here", default=True),
+        Flag("platform", kind="string", help="Only this platform's image, instead of all (linux/arm64)"),
         Flag("quiet", "q", help="Print the image's name and nothing else"),
     ),
 )
@@ -40,25 +42,42 @@ def main(argv: Sequence[str], app: App) -> int:
     if not all_tags and not wanted.tag and not quiet:
         print("Using default tag: latest", flush=True)
     view = PullView(sys.stdout)
-    with push_stream(app.client(), wanted, all_tags=all_tags) as lines:
+    client = app.client()
+    platform = sent(client, flags.text("platform"), (1, 46))
+    notes = []
+    with push_stream(client, wanted, all_tags=all_tags, platform=platform) as lines:
         try:
             for line in lines:
                 if not quiet and (line.status or line.id):
                     view(line)
+                if line.aux is not None and line.aux.get("manifestPushedInsteadOfIndex"):
+                    notes.append(_note(line.aux))
         finally:
             view.finish()
     if quiet:
         print(wanted.full_name)
+    for note in notes:
+        print(note, file=sys.stderr)
     return 0
 
 
-def push_stream(client: EngineClient, wanted: reference.Reference, *, all_tags: bool = False) -> PullStream:
+def _note(aux: Json) -> str:
+    """Docker's words for a push of one image in place of its index."""
+    return (
+        "Not all multiplatform-content is present and only the available single-platform image was pushed\n"
+        f"{aux['originalIndex']['digest']} -> {aux['selectedManifest']['digest']}"
+    )
+
+
+def push_stream(
+    client: EngineClient, wanted: reference.Reference, *, all_tags: bool = False, platform: str | None = None
+) -> PullStream:
     """Push an image, or all of its repository, with the user's login; the engine's progress. Raises ApiError."""
     auth = logins.header_for(wanted.repository) or logins.encoded({})  # the header is required
     response = client.call(
         "POST",
         f"/images/{path_part(wanted.repository)}/push",
-        query={"tag": None if all_tags else wanted.version},
+        query={"tag": None if all_tags else wanted.version, "platform": platform},
         headers={"X-Registry-Auth": auth},
     )
     return PullStream(response)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from desktop.cli.app import FAILURES, message_of
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import sent
 from desktop.client.engine import ApiError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SPEC = Spec(
     flags=(
         Flag("force", "f", help="Also if containers use it; a missing one is no failure"),
         Flag("no-prune", help="Keep untagged parents"),
+        Flag("platform", kind="string", help="Only this platform's image (linux/arm64)", many=True),
     ),
 )
 
@@ -28,10 +30,13 @@ SPEC = Spec(
 def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     client = app.client()
+    platforms = [text for one in flags.many("platform") if (text := sent(client, one, (1, 50)))]
     failed = False
     for name in flags.args:
         try:
-            done = client.image_remove(name, force=flags.on("force"), no_prune=flags.on("no-prune"))
+            done = client.image_remove(
+                name, force=flags.on("force"), no_prune=flags.on("no-prune"), platforms=platforms
+            )
         except FAILURES as e:
             failed = failed or not (flags.on("force") and isinstance(e, ApiError) and e.status == 404)
             sys.stdout.flush()

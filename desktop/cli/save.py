@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from desktop.cli import streams
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import sent
 from desktop.client.engine import ByteStream
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ SPEC = Spec(
     usage="[OPTIONS] IMAGE [IMAGE...]",
     summary="Write images to a tar, to a file or to stdout",
     least=1,
-    flags=(Flag("output", "o", "string", "Write this file instead of stdout"),),
+    flags=(
+        Flag("output", "o", "string", "Write this file instead of stdout"),
+        Flag("platform", kind="string", help="Only this platform's image (linux/arm64)"),
+    ),
 )
 
 
@@ -31,7 +35,9 @@ def main(argv: Sequence[str], app: App) -> int:
         raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     if path is not None and not os.path.isdir(os.path.dirname(path) or "."):
         raise Failure(f'failed to save image: invalid output path: directory "{os.path.dirname(path)}" does not exist')
-    with ByteStream(app.client().call("GET", "/images/get", query={"names": flags.args})) as pieces:
+    client = app.client()
+    query = {"names": flags.args, "platform": sent(client, flags.text("platform"), (1, 48))}
+    with ByteStream(client.call("GET", "/images/get", query=query)) as pieces:
         write_to(path, pieces)
     return 0
 

@@ -50,6 +50,7 @@ class PullProgress(NamedTuple):
     total: int
     is_progress: bool  # it replaces the previous line with the same id; else it is a message
     size: int = 0
+    aux: Json | None = None  # what a push tells of its end
 
 
 class EngineClient(ApiClient):
@@ -330,17 +331,25 @@ class EngineClient(ApiClient):
 
     # --- images
 
-    def images(self, all: bool = False, *, filters: Mapping[str, Iterable[str]] | None = None) -> list[Json]:
-        return self.json_list("GET", "/images/json", {"all": all or None, "filters": filters})
+    def images(
+        self, all: bool = False, *, filters: Mapping[str, Iterable[str]] | None = None, manifests: bool = False
+    ) -> list[Json]:
+        query = {"all": all or None, "filters": filters, "manifests": manifests or None}
+        return self.json_list("GET", "/images/json", query)
 
-    def image_inspect(self, image: str) -> Json:
-        return self.json_object("GET", f"/images/{path_part(image)}/json")
+    def image_inspect(self, image: str, *, platform: str | None = None) -> Json:
+        """`platform`: as an OCI platform's JSON."""
+        return self.json_object("GET", f"/images/{path_part(image)}/json", {"platform": platform})
 
-    def image_history(self, image: str) -> list[Json]:
-        return self.json_list("GET", f"/images/{path_part(image)}/history")
+    def image_history(self, image: str, *, platform: str | None = None) -> list[Json]:
+        """`platform`: as an OCI platform's JSON."""
+        return self.json_list("GET", f"/images/{path_part(image)}/history", {"platform": platform})
 
-    def image_remove(self, image: str, *, force: bool = False, no_prune: bool = False) -> list[Json]:
-        query = {"force": force or None, "noprune": no_prune or None}
+    def image_remove(
+        self, image: str, *, force: bool = False, no_prune: bool = False, platforms: Iterable[str] = ()
+    ) -> list[Json]:
+        """`platforms`: only the images for these, each as an OCI platform's JSON."""
+        query = {"force": force or None, "noprune": no_prune or None, "platforms": list(platforms) or None}
         return self.json_list("DELETE", f"/images/{path_part(image)}", query)
 
     def tag(self, image: str, repository: str, tag: str) -> None:
@@ -375,6 +384,7 @@ class PullStream(JsonStream):
                 int((detail or {}).get("total") or 0),
                 detail is not None,
                 int(line.get("size") or 0),
+                line.get("aux"),
             )
 
 
