@@ -191,6 +191,15 @@ class EngineClient(ApiClient):
         """What differs from the image: `{"Path", "Kind"}`, 0: changed, 1: added, 2: deleted."""
         return self.json_list("GET", f"/containers/{path_part(container)}/changes")
 
+    def export(self, container: str) -> ByteStream:
+        """The tar of a container's file system."""
+        return ByteStream(self.call("GET", f"/containers/{path_part(container)}/export"))
+
+    def commit(self, container: str, repository: str, tag: str) -> str:
+        """Make an image of a container with what it has written; returns the image's id."""
+        query = {"container": container, "repo": repository, "tag": tag}
+        return str(self.request("POST", "/commit", query, {}, limited=False)["Id"])
+
     def top(self, container: str, ps_args: str | None = None) -> Json:
         return self.json_object("GET", f"/containers/{path_part(container)}/top", {"ps_args": ps_args})
 
@@ -351,6 +360,16 @@ class EngineClient(ApiClient):
         """`platforms`: only the images for these, each as an OCI platform's JSON."""
         query = {"force": force or None, "noprune": no_prune or None, "platforms": list(platforms) or None}
         return self.json_list("DELETE", f"/images/{path_part(image)}", query)
+
+    def save(self, images: Iterable[str]) -> ByteStream:
+        """The tar of images, which `load` reads."""
+        return ByteStream(self.call("GET", "/images/get", query={"names": list(images)}))
+
+    def load(self, pieces: Iterable[bytes]) -> JsonStream:
+        """Load images from a tar; the stream says which. Raises StreamFailed while it is read."""
+        return self.stream(
+            "POST", "/images/load", {"quiet": True}, data=pieces, headers={"Content-Type": "application/x-tar"}
+        )
 
     def tag(self, image: str, repository: str, tag: str) -> None:
         self.request("POST", f"/images/{path_part(image)}/tag", {"repo": repository, "tag": tag})

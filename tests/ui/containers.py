@@ -317,6 +317,11 @@ class ContainerPage:
         """Click a button of the visible tab."""
         self._hands.click(button(self._page.tab, name))
 
+    def choose_more(self, text: str) -> None:
+        """An entry of the head's menu."""
+        self._hands.click(self._page.more)
+        self.choose_in_menu(text)
+
     def choose_in_menu(self, text: str) -> None:
         """Click an entry of the open menu."""
         self._hands.choose(self._hands.open_menu(), text)

@@ -68,6 +68,11 @@ class ImagesPage(TablePage):
         self._qtbot.waitUntil(lambda: bool(layers.layers), timeout=LIMIT_MS)
         return [layer.step for layer in layers.layers]
 
+    def choose_more(self, text: str) -> None:
+        """An entry of the menu of the image that is shown."""
+        self._hands.click(self._images.card.more)
+        self._hands.choose(self._hands.open_menu(), text)
+
     def delete_by_menu(self) -> None:
         """Delete… in the menu of the image that is shown."""
         self._hands.click(self._images.card.more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from desktop.ui.containers.making import Making, making_acts
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.container import Container, Doing
 from desktop.ui.feed.session import EngineSession
@@ -25,16 +26,24 @@ DOING = {
 
 
 class ContainerActions:
-    """Start, stop, restart, pause, resume and delete containers. A failure is shown as a toast."""
+    """Start, stop, restart, pause, resume, kill and delete containers. A failure is shown as a toast."""
 
     def __init__(self, desk: Desk, model: ContainerModel, session: EngineSession) -> None:
         self._theme, self._icons, self._toasts, self._window = desk.theme, desk.icons, desk.toasts, desk.window
         self._model, self._session = model, session
+        self._making = Making(desk, session)
 
     def ask(self, verb: str, containers: Sequence[Container]) -> None:
         """Do `verb` to each of `containers` whose state allows it; `delete` asks for confirmation first."""
         if verb == "delete":
             self._ask_delete(containers)
+            return
+        if verb == "end":
+            self._ask_kill(containers)
+            return
+        if verb in (act.key for act in making_acts()):
+            for container in containers[:1]:
+                self._making.ask(verb, container)
             return
         for container in containers:
             if fits(verb, container):
@@ -63,6 +72,28 @@ class ContainerActions:
             self._toasts.tell(title, str(error), State.PROBLEM, [again])
 
         self._session.act(verb, container, done, failed, force=force, volumes=volumes)
+
+    def _ask_kill(self, containers: Sequence[Container]) -> None:
+        """Ask before what cannot be undone: the program gets no time for its own end."""
+        container = next((container for container in containers if fits("end", container)), None)
+        if container is not None:
+            Question(
+                self._theme,
+                self._icons,
+                self._window,
+                title=tr("Kill {name}?", name=container.name),
+                facts=[tr("SIGKILL ends it at once. What it has not written yet is lost; Stop lets it end by itself.")],
+                verb=tr("Kill {name}", name=shortened(container.name)),
+                sure=lambda _checked: self._do("kill", container),
+                safe=tr("Let it run"),
+            ).open()
+
+    def more_on_one(self, container: Container) -> list[Act | None]:
+        """What a menu has below the verbs: rename, commit, export, kill."""
+        acts: list[Act | None] = [*making_acts()]
+        if fits("end", container):
+            acts.append(Act("end", "lightning-slash", tr("Kill…")))
+        return acts
 
     def _ask_delete(self, containers: Sequence[Container]) -> None:
         if not containers:
@@ -126,6 +157,7 @@ class ContainerActions:
         acts.append(Act("inspect", "brackets-curly", tr("Inspect"), "Alt+Return"))
         acts.append(None)
         acts += self.verbs([container])
+        acts += [None, *self.more_on_one(container)]
         acts += [None, Act("copyid", "copy-simple", tr("Copy id"), "Ctrl+C")]
         acts += [Act("copyname", "copy-simple", tr("Copy name")), None]
         acts.append(Act("delete", "trash", tr("Delete…"), "Del"))
@@ -163,6 +195,8 @@ def fits(verb: str, container: Container) -> bool:
     match verb:
         case "kill":
             return container.is_running and container.doing in (Doing.STOPPING, Doing.RESTARTING)
+        case "end":
+            return container.is_running and container.doing is None
         case "delete":
             return container.doing is None
         case "start":

@@ -283,12 +283,13 @@ class DetailPage(Page):
         acts: list[Act | None] = [Act("copyid", "copy-simple", tr("Copy id"))]
         acts.append(Act("copyname", "copy-simple", tr("Copy name")))
         if not container.lost:
+            acts += [None, *self._actions.more_on_one(container)]
             acts += [None, Act("delete", "trash", tr("Delete…"))]
 
         def chosen(key: str) -> None:
-            if key == "delete":
-                self._ask("delete")
-            else:
+            if key in ("copyid", "copyname"):
                 QGuiApplication.clipboard().setText(container.id if key == "copyid" else container.name)
+            else:
+                self._ask(key)
 
         open_below(self.more, self._icons, acts, chosen)

@@ -9,7 +9,6 @@ from pathlib import Path
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QGuiApplication, QKeySequence, QTextOption
 from PySide6.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
@@ -43,6 +42,7 @@ from desktop.ui.kit.cards import Card, Framed
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.fields import Field
+from desktop.ui.kit.filedialogs import ask_sources, ask_target
 from desktop.ui.kit.labels import ElidedLabel, Label
 from desktop.ui.kit.menus import Act, open_menu
 from desktop.ui.kit.page import Desk
@@ -309,12 +309,8 @@ class FilesTab(ContainerTab):
     def _ask_download(self, entry: Entry | None) -> None:
         if entry is None:
             return
-        dialog = QFileDialog(self, tr("Download {name}", name=entry.name))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.selectFile(f"{entry.name}.tar" if entry.kind == "folder" else entry.name)
-        dialog.fileSelected.connect(lambda path: self._download(entry, Path(path)))
-        dialog.open()
+        name = f"{entry.name}.tar" if entry.kind == "folder" else entry.name
+        ask_target(self, tr("Download {name}", name=entry.name), name, lambda path: self._download(entry, path))
 
     def _download(self, entry: Entry, path: Path) -> None:
         container, client = self._container, self._session.client
@@ -326,14 +322,11 @@ class FilesTab(ContainerTab):
             tr("{name} was not downloaded", name=entry.name),
             total=entry.size if entry.kind == "file" else 0,
         )
-        self._start(transfer, lambda: fetch(transfer, client, container.id, entry, path))
+        run = self._session.workers.run
+        transfer.run(self._desk.tasks, run, lambda: fetch(transfer, client, container.id, entry, path))
 
     def _ask_upload(self) -> None:
-        dialog = QFileDialog(self, tr("Upload into {path}", path=self._path))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
-        dialog.filesSelected.connect(lambda paths: self.put([Path(path) for path in paths]))
-        dialog.open()
+        ask_sources(self, tr("Upload into {path}", path=self._path), self.put)
 
     def put(self, sources: Sequence[Path]) -> None:
         """Copy these into the folder; what is there already is named in a question first."""
@@ -368,12 +361,9 @@ class FilesTab(ContainerTab):
             tr("{names}: not uploaded", names=names),
             total=size_of(sources),
         )
-        self._start(transfer, lambda: put(transfer, client, container.id, folder, sources))
         transfer.ended.connect(self._read_all)
-
-    def _start(self, transfer: Transfer, work: Callable[[], None]) -> None:
-        self._desk.tasks.add(transfer)
-        self._session.workers.run(work, lambda _: transfer.end(), lambda error: transfer.end(sentence(str(error))))
+        run = self._session.workers.run
+        transfer.run(self._desk.tasks, run, lambda: put(transfer, client, container.id, folder, sources))
 
     # dropping --------------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from desktop.client import tarpipe
-from desktop.client.api import ByteStream
 from desktop.client.engine import ApiError, EngineClient
 from desktop.ui.kit.rows import Cell, Column
-from desktop.ui.kit.transfers import Transfer, write_file
+from desktop.ui.kit.transfers import Transfer, save_stream, write_file
 from desktop.ui.kit.words import ago, disk, from_rfc3339, tr
 
 MOST = 5_000  # entries of one folder
@@ -148,10 +147,10 @@ def preview(client: EngineClient, container_id: str, entry: Entry) -> Preview:
 
 def fetch(transfer: Transfer, client: EngineClient, container_id: str, entry: Entry, path: Path) -> None:
     """Write the entry to `path`: a file as it is, a folder as a tar. Raises the client's errors, OSError."""
-    with client.get_archive(container_id, entry.path if entry.kind == "folder" else _where(entry)) as stream:
-        if entry.kind == "folder":
-            write_file(path, lambda file: _write_all(file, transfer, stream))
-            return
+    if entry.kind == "folder":
+        save_stream(transfer, client.get_archive(container_id, entry.path), path)
+        return
+    with client.get_archive(container_id, _where(entry)) as stream:
         reader = cast("IO[bytes]", _Reader(stream))
         try:
             with tarfile.open(fileobj=reader, mode="r|") as tar:
@@ -160,11 +159,6 @@ def fetch(transfer: Transfer, client: EngineClient, container_id: str, entry: En
                 write_file(path, lambda file: [file.write(piece) for piece in transfer.counted(pieces)])
         except tarfile.TarError as e:
             raise OSError(str(e)) from e
-
-
-def _write_all(file: IO[bytes], transfer: Transfer, stream: ByteStream) -> None:
-    for piece in transfer.follow(stream):
-        file.write(piece)
 
 
 def put(transfer: Transfer, client: EngineClient, container_id: str, folder: str, sources: Sequence[Path]) -> None:

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.client.api import JsonStream
 from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, ProtocolError
@@ -21,6 +22,7 @@ from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Segments
 from desktop.ui.kit.cards import Card, CardTitle
 from desktop.ui.kit.chart import Chart, Curve, Plot
+from desktop.ui.kit.filedialogs import ask_target
 from desktop.ui.kit.labels import Label
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
@@ -315,18 +317,18 @@ class StatsTab(ContainerTab):
         is_fine = SPANS_S[self.spans.current] <= SECONDS_UP_TO_S
         points = self._past.seconds if is_fine else self._past.minutes
         rows = rates(list(points), 1.0 if is_fine else MINUTE_S)
-        dialog = QFileDialog(self, tr("Export the figures"))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.selectFile(f"{container.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv")
 
         def failed(error: Exception) -> None:
             self._desk.toasts.tell(tr("The figures were not exported"), str(error), State.PROBLEM)
 
-        dialog.fileSelected.connect(lambda path: self._session.workers.run(lambda: _write(path, rows), None, failed))
-        dialog.open()
+        ask_target(
+            self,
+            tr("Export the figures"),
+            f"{container.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv",
+            lambda path: self._session.workers.run(lambda: _write(path, rows), None, failed),
+        )
 
 
-def _write(path: str, rows: list[Rates]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
+def _write(path: Path, rows: list[Rates]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(as_csv(rows))

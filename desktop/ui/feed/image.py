@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from desktop.client.reference import InvalidReference, parse
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
@@ -29,3 +31,12 @@ class Image:
             created_s=float(entry.get("Created") or 0),
             labels=dict(entry.get("Labels") or {}),
         )
+
+
+def wrong_reference(text: str) -> str:
+    """Why `text` cannot be an image's name; empty if it can."""
+    try:
+        parse(text)
+    except InvalidReference as e:
+        return str(e)
+    return ""

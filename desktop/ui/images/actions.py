@@ -1,21 +1,26 @@
-"""Deleting images, after a question that names them."""
+"""Naming, saving, loading and deleting images; the last after a question that names them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from desktop.client import reference
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.container import Container
+from desktop.ui.feed.image import wrong_reference
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.images.model import NamedImage
-from desktop.ui.kit.dialogs import Question
+from desktop.ui.kit.dialogs import OneField, Question
+from desktop.ui.kit.filedialogs import ask_sources, ask_target
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
-from desktop.ui.kit.words import counted, disk, listed, tr
+from desktop.ui.kit.transfers import Transfer, save_stream
+from desktop.ui.kit.words import counted, disk, listed, sentence, tr
 
 
 class ImageActions:
-    """Deletes images. A failure is shown as a message."""
+    """Acts on images. A failure is shown as a message."""
 
     def __init__(self, desk: Desk, session: EngineSession, containers: ContainerModel) -> None:
         self._desk, self._session, self._containers = desk, session, containers
@@ -100,6 +105,70 @@ class ImageActions:
             safe=tr("Keep them"),
             sure=lambda _checked: self._delete(rows, force=False),
         ).open()
+
+    # names and files ------------------------------------------------------------------------------------------------
+
+    def ask_tag(self, row: NamedImage) -> None:
+        """Ask for another name of the image."""
+        desk, name = self._desk, "".join(row.title)
+        OneField(
+            desk.theme,
+            desk.icons,
+            desk.window,
+            title=tr("Give {name} another name", name=name),
+            fact=tr("Both names are of the same image. To push it, begin with the registry: registry.example/app:1."),
+            hint=tr("Name of the image"),
+            verb=tr("Add the name"),
+            icon="plus",
+            sure=lambda text: self._tag(row, text),
+            wrong=wrong_reference,
+            text=row.tag,
+        ).open()
+
+    def _tag(self, row: NamedImage, text: str) -> None:
+        client, wanted = self._session.client, reference.parse(text)
+
+        def failed(error: Exception) -> None:
+            self._desk.toasts.tell(tr("{name} was not added", name=text), sentence(str(error)), State.PROBLEM)
+
+        self._session.workers.run(lambda: client.tag(row.key, wanted.repository, wanted.version), None, failed)
+
+    def ask_save(self, rows: Sequence[NamedImage]) -> None:
+        """Ask for a file, then write `rows` into it, as `docker load` reads it."""
+        name = "images.tar" if len(rows) > 1 else rows[0].key.rpartition("/")[2].replace(":", "-") + ".tar"
+        ask_target(self._desk.window, tr("Save images"), name, lambda path: self._save(rows, path))
+
+    def _save(self, rows: Sequence[NamedImage], path: Path) -> None:
+        client, names = self._session.client, listed(["".join(row.title) for row in rows])
+        transfer = Transfer(
+            tr("Saving {names}", names=names),
+            tr("{names}: saved", names=names),
+            tr("{names}: not saved", names=names),
+        )
+        run, keys = self._session.workers.run, [row.key for row in rows]
+        transfer.run(self._desk.tasks, run, lambda: save_stream(transfer, client.save(keys), path))
+
+    def ask_load(self) -> None:
+        """Ask for files that `save` has written, then load their images."""
+        ask_sources(self._desk.window, tr("Load images"), self._load)
+
+    def _load(self, paths: Sequence[Path]) -> None:
+        client = self._session.client
+        for path in paths:
+            transfer = Transfer(
+                tr("Loading {name}", name=path.name),
+                tr("{name} was loaded", name=path.name),
+                tr("{name} was not loaded", name=path.name),
+                total=path.stat().st_size,
+            )
+
+            def work(path: Path = path, transfer: Transfer = transfer) -> None:
+                with path.open("rb") as file:
+                    pieces = transfer.counted(iter(lambda: file.read(1 << 18), b""))
+                    for _line in client.load(pieces):
+                        pass  # a line that tells a failure is raised
+
+            transfer.run(self._desk.tasks, self._session.workers.run, work)
 
     def _delete(self, rows: Sequence[NamedImage], *, force: bool) -> None:
         client, toasts = self._session.client, self._desk.toasts

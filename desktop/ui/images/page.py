@@ -66,6 +66,9 @@ class ImagesPage(TablePage[NamedImage]):
         )
         self.pull = Button(desk.theme, desk.icons, tr("Pull…"), "download-simple")
         self.pull.clicked.connect(pulls.ask)
+        self.load_button = Button(desk.theme, desk.icons, tr("Load…"), "upload-simple")
+        self.load_button.clicked.connect(self._actions.ask_load)
+        self.add_button(self.load_button)
         self.add_button(self.pull)
         self.card.run_asked.connect(self.run_asked)
         self.card.more_asked.connect(self._on_more)
@@ -87,8 +90,10 @@ class ImagesPage(TablePage[NamedImage]):
         copy = Act("copy", "copy-simple", tr("Copy name") if len(items) == 1 else tr("Copy names"), "Ctrl+C")
         if len(items) == 1:
             delete = Act("delete", "trash", tr("Delete…"), "Del")
-            return (Act("run", "play", tr("Run…"), "Return"), copy, None, delete)
-        return (copy, None, Act("delete", "trash", tr("Delete {n}…", n=len(items)), "Del"))
+            tag, save = Act("tag", "plus", tr("Add a name…")), Act("save", "floppy-disk", tr("Save…"))
+            return (Act("run", "play", tr("Run…"), "Return"), copy, None, tag, save, None, delete)
+        save = Act("save", "floppy-disk", tr("Save {n}…", n=len(items)))
+        return (copy, save, None, Act("delete", "trash", tr("Delete {n}…", n=len(items)), "Del"))
 
     def do(self, key: str, items: Sequence[NamedImage]) -> None:
         match key:
@@ -96,6 +101,10 @@ class ImagesPage(TablePage[NamedImage]):
                 self.run_asked.emit(items[0].key)
             case "copy":
                 QGuiApplication.clipboard().setText("\n".join(row.key for row in items))
+            case "tag":
+                self._actions.ask_tag(items[0])
+            case "save":
+                self._actions.ask_save(items)
             case "delete":
                 self._actions.ask_delete(items)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, QTimer
 
 from desktop.client.engine import PullStream
-from desktop.client.reference import InvalidReference, parse
+from desktop.client.reference import InvalidReference
+from desktop.ui.feed.image import wrong_reference
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.dialogs import Dialog, OneField
@@ -201,12 +202,3 @@ class Pulls(QObject):
 
     def _open(self, task: PullTask) -> None:
         PullDialog(self._desk, task).open()
-
-
-def wrong_reference(text: str) -> str:
-    """Why `text` cannot be an image's name; empty if it can."""
-    try:
-        parse(text)
-    except InvalidReference as e:
-        return str(e)
-    return ""

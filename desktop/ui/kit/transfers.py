@@ -11,9 +11,9 @@ from typing import IO, Protocol
 from PySide6.QtCore import QObject, Signal
 
 from desktop.ui.kit.states import State
-from desktop.ui.kit.tasks import Task
+from desktop.ui.kit.tasks import Task, Tasks
 from desktop.ui.kit.toasts import Message
-from desktop.ui.kit.words import disk, duration, tr
+from desktop.ui.kit.words import disk, duration, sentence, tr
 
 REPORT_BYTES = 1 << 20  # progress is told after so many bytes
 
@@ -24,6 +24,9 @@ class Pieces(Protocol):
     def __iter__(self) -> Iterator[bytes]: ...
 
     def close(self) -> None: ...
+
+
+Start = Callable[[Callable[[], None], Callable[[None], None], Callable[[Exception], None]], None]
 
 
 class Cancelled(OSError):
@@ -67,6 +70,11 @@ class Transfer(Task):
         took = duration(self.took_s)
         return Message(self._done, tr("{size} in {time}", size=disk(self.count_bytes), time=took))
 
+    def run(self, tasks: Tasks, start: Start, work: Callable[[], None]) -> None:
+        """Show it among `tasks` and let `start` (`Workers.run`) do `work`."""
+        tasks.add(self)
+        start(work, lambda _: self.end(), lambda error: self.end(sentence(str(error))))
+
     # in the worker ---------------------------------------------------------------------------------------------------
 
     def follow(self, stream: Pieces) -> Iterator[bytes]:
@@ -89,6 +97,14 @@ class Transfer(Task):
     def _check(self) -> None:
         if self.is_cancelled:
             raise Cancelled
+
+
+def save_stream(transfer: Transfer, stream: Pieces, path: Path) -> None:
+    """Write `stream` to `path`. Raises OSError and what reading raises."""
+    try:
+        write_file(path, lambda file: [file.write(piece) for piece in transfer.follow(stream)])
+    finally:
+        stream.close()
 
 
 def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
