@@ -155,6 +155,10 @@ class EngineClient(ApiClient):
     def unpause(self, container: str) -> None:
         self.request("POST", f"/containers/{path_part(container)}/unpause")
 
+    def update(self, container: str, limits: Mapping[str, object]) -> None:
+        """Change limits: fields of HostConfig that docker's update takes."""
+        self.request("POST", f"/containers/{path_part(container)}/update", None, limits)
+
     def rename(self, container: str, name: str) -> None:
         self.request("POST", f"/containers/{path_part(container)}/rename", {"name": name})
 

@@ -99,3 +99,44 @@ def test_errors_do_not_speak_of_the_parts_they_came_through(
         assert not any(word in shown.explanation for word in ("shim", "runc", "OCI"))
     finally:
         engine.docker("rm", "-f", "ui-nocmd")
+
+
+EAT = ("sh", "-c", "x=a; while :; do x=$x$x; done")
+
+
+def test_what_ran_out_of_memory_is_started_with_more(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-eater", *EAT, flags=("-m", "16m", "--memory-swap", "16m"))
+    window = open_window(engine)
+    page = window.containers
+    page.wait_until_says("ui-eater", "out of memory at 16 MB")
+    page.click("ui-eater", "why")
+    shown = window.container
+    assert shown.why == "ui-eater ran out of memory"
+    shown.press_in_tab("Copy as text")
+    assert window.clipboard.startswith("ui-eater ran out of memory\nIt needed more than 16 MB")
+    shown.press_in_tab("Show memory")
+    shown.wait_until_tab_says("of 16 MB, without file cache")
+    shown.choose_tab("Logs")
+    shown.press_in_tab("Start with 32 MB")
+    page.wait_until_says("ui-eater", "out of memory at 32 MB")
+    shown.wait_until_tab_says("Start with 64 MB")
+    shown.press_in_tab("Edit limit")
+    window.answer("MB", "5", "Set and start")
+    assert any("6 at least" in words for words in window.dialog_words())
+    window.answer("MB", "48", "Set and start")
+    page.wait_until_says("ui-eater", "out of memory at 48 MB")
+
+
+def test_what_ended_by_itself_is_started_from_its_card(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-ended", "sh", "-c", "test -e /again && exec sleep 1000; touch /again; exit 4")
+    window = open_window(engine)
+    page = window.containers
+    page.wait_until_says("ui-ended", "Exited 4")
+    page.click("ui-ended", "why")
+    window.container.press_in_tab("Start")
+    page.wait_until_says("ui-ended", "running")
+    assert window.container.why == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from desktop.ui.containers.limits import Limits
 from desktop.ui.containers.making import Making, making_acts
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.container import Container, Doing
@@ -31,7 +32,7 @@ class ContainerActions:
     def __init__(self, desk: Desk, model: ContainerModel, session: EngineSession) -> None:
         self._theme, self._icons, self._toasts, self._window = desk.theme, desk.icons, desk.toasts, desk.window
         self._model, self._session = model, session
-        self._making = Making(desk, session)
+        self._making, self._limits = Making(desk, session), Limits(desk, session)
 
     def ask(self, verb: str, containers: Sequence[Container]) -> None:
         """Do `verb` to each of `containers` whose state allows it; `delete` asks for confirmation first."""
@@ -40,6 +41,10 @@ class ContainerActions:
             return
         if verb == "end":
             self._ask_kill(containers)
+            return
+        if verb in ("more-memory", "limit"):
+            for container in containers[:1]:
+                (self._limits.start_with_more if verb == "more-memory" else self._limits.ask)(container)
             return
         if verb in (act.key for act in making_acts()):
             for container in containers[:1]:

@@ -99,6 +99,7 @@ class DetailPage(Page):
         )
         for tab in self._views:
             self.stack.addWidget(tab)
+        self.logs.asked.connect(self._on_why)
         self.terminal.start_asked.connect(lambda: self._ask("start"))
         self.environment.volume_chosen.connect(lambda name: desk.go(Place("volumes", name)))
         column.addWidget(self.stack, 1)
@@ -272,6 +273,12 @@ class DetailPage(Page):
     def _ask(self, verb: str) -> None:
         if container := self._model.container(self._id):
             self._actions.ask(verb, [container])
+
+    def _on_why(self, key: str) -> None:
+        if key == "stats":
+            self.tabs.setCurrentIndex(TABS.index("stats"))
+        else:
+            self._ask(key)
 
     def _on_pause(self) -> None:
         if container := self._model.container(self._id):

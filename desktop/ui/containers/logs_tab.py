@@ -6,7 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
@@ -14,106 +14,28 @@ from desktop.ui.containers.log_lines import TAIL, LogLine, LogReader
 from desktop.ui.containers.log_pages import PAGE, Edge, Hits, LogOf
 from desktop.ui.containers.log_view import LogView
 from desktop.ui.containers.tab import ContainerTab
+from desktop.ui.containers.why_card import WhyCard
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Segments, Switch
-from desktop.ui.kit.cards import Card
 from desktop.ui.kit.fields import Field
 from desktop.ui.kit.glyphs import StateGlyph
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.labels import Label
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.words import ago, clock, counted, duration, memory, plain_error, sentence, tr
+from desktop.ui.kit.words import ago, clock, counted, tr
 
 LOOK_MS = 200  # after the last key of a search, before older lines are read
 
 
-class WhyCard(Card):
-    """A card above the log that explains why a container failed."""
-
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(theme, "bad", parent)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(24, 14, 16, 14)
-        row.setSpacing(14)
-        self.glyph = StateGlyph(theme, State.PROBLEM, 14)
-        row.addWidget(self.glyph)
-        column = QVBoxLayout()
-        column.setSpacing(4)
-        self.title = Label(theme, "", "heading")
-        self.sentence = Label(theme, "", "body", "text2")
-        self.sentence.setWordWrap(True)
-        column.addWidget(self.title)
-        column.addWidget(self.sentence)
-        row.addLayout(column, 1)
-
-    def tell(self, container: Container) -> None:
-        """Say why `container` ended or is a problem, from its exit status (128 + n: killed by signal n), the OOM flag,
-        who stopped it, and its health check."""
-        code, name = container.exit_code, container.title
-        self.set_edge("stop" if container.ended_by else "bad")
-        self.glyph.set_state(State.STOPPED if container.ended_by else State.PROBLEM)
-        if container.is_running:
-            self._tell_running(container)
-            return
-        ran = ""
-        if container.started_s and container.finished_s:
-            ran = tr("It ran for {time}.", time=duration(container.finished_s - container.started_s))
-        if container.error:
-            title, why = tr("{name} could not start", name=name), sentence(plain_error(container.error))
-        elif container.ended_by:
-            title = tr("{name} was stopped", name=name)
-            why = tr(
-                "It was killed (SIGKILL, exit status 137): at once on request, or because it ignored the signal to "
-                "stop until its time was over."
-            )
-        elif container.oom_killed:
-            title = tr("{name} ran out of memory", name=name)
-            limit = memory(container.memory_limit) if container.memory_limit else tr("the machine's memory")
-            why = tr(
-                "It needed more than {limit}, so the kernel killed one of its processes (SIGKILL, exit status {code}).",
-                limit=limit,
-                code=code,
-            )
-        elif code == 126:
-            title, why = (
-                tr("{name}'s command cannot be executed", name=name),
-                tr("Exit status 126: no permission, or not a program."),
-            )
-        elif code == 127:
-            title, why = (
-                tr("{name}'s command was not found", name=name),
-                tr("Exit status 127: there is no such program in the image."),
-            )
-        elif code > 128:
-            title = tr("{name} was ended by signal {n}", name=name, n=code - 128)
-            why = tr("Exit status {code} is 128 + {n}.", code=code, n=code - 128)
-        else:
-            title = tr("{name} ended with status {code}", name=name, code=code)
-            why = tr("The program itself returned this status; its last lines are below.")
-        self.title.setText(title)
-        self.sentence.setText(" ".join(part for part in (why, ran) if part))
-
-    def _tell_running(self, container: Container) -> None:
-        """An unhealthy container, or one that is restarted again and again."""
-        if container.is_crash_loop:
-            self.title.setText(tr("{name} ends again and again", name=container.title))
-            why = tr(
-                "It was restarted {n} times; its last exit status was {code}. Its last lines are below.",
-                n=container.restart_count,
-                code=container.exit_code,
-            )
-        else:
-            self.title.setText(tr("{name}'s health check fails", name=container.title))
-            why = counted(container.health_failures, "It failed {n} time in a row.", "It failed {n} times in a row.")
-            if container.health_output:
-                why = tr("{times} It said: {output}", times=why, output=container.health_output)
-        self.sentence.setText(why)
-
-
 class LogsTab(ContainerTab):
-    """Follows the log while it is visible."""
+    """Follows the log while it is visible.
+
+    Signals: asked(key): what the card about a failure offers.
+    """
+
+    asked = Signal(str)
 
     def __init__(self, theme: Theme, icons: Icons, session: EngineSession, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -137,7 +59,7 @@ class LogsTab(ContainerTab):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self._build_bar(theme, icons))
-        column.addWidget(self._build_why(theme))
+        column.addWidget(self._build_why(theme, icons))
         self.view = LogView(theme)
         column.addWidget(self.view, 1)
         column.addWidget(self._build_foot(theme))
@@ -180,12 +102,13 @@ class LogsTab(ContainerTab):
         row.addWidget(self._export)
         return bar
 
-    def _build_why(self, theme: Theme) -> QWidget:
+    def _build_why(self, theme: Theme, icons: Icons) -> QWidget:
         """The card with the reason of a failure, with margins around it."""
         self._why_room = QWidget()
         why_row = QVBoxLayout(self._why_room)
         why_row.setContentsMargins(24, 12, 24, 12)
-        self.why = WhyCard(theme)
+        self.why = WhyCard(theme, icons)
+        self.why.asked.connect(self.asked)
         why_row.addWidget(self.why)
         return self._why_room
 
