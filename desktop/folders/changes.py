@@ -120,6 +120,16 @@ class Changes:
                 if self._waiting and self._inotify is not None:
                     self._inotify.wake()
 
+    @contextmanager
+    def at_once(self) -> Iterator[bool]:
+        """Whether this was free at once: then events wait until the end of the block."""
+        is_ours = self._lock.acquire(blocking=False)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._lock.release()
+
     def watch(self, path: bytes, folder: int) -> None:
         """The client gets to know the folder `path`, open as `folder`. Where it can't be watched, nothing happens."""
         with self._lock:

@@ -26,6 +26,9 @@ _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
 _STATX_ALL = 0xFFF
 # struct statx up to stx_dev_minor (linux/stat.h).
 _STATX = struct.Struct("<II QIIIH2xQQQQ qI4x qI4x qI4x qI4x IIII")
+_SYS_OPENAT2 = 437  # on all of Linux' architectures
+_RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x04, 0x08
+_HOW = struct.Struct("@QQQ")  # struct open_how (linux/openat2.h)
 _LONG = struct.Struct("@l")
 # linux/magic.h: ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs.
 _LOCAL = (0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994, 0x794C7630)
@@ -37,6 +40,11 @@ def folder(root: bytes, parts: Sequence[bytes]) -> Iterator[int]:
     """A descriptor of the folder to which `parts` lead from `root`. Raises OSError: ESTALE where one is a link now."""
     fd = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
     try:
+        if sys.platform == "linux" and len(parts) > 1:
+            with contextlib.suppress(OSError):  # this kernel is too old, or the way tells which error it is
+                below = open_beneath(fd, parts, _FOLDER)
+                os.close(fd)
+                fd, parts = below, ()
         for part in parts:
             try:
                 below = os.open(part, _FOLDER, dir_fd=fd)
@@ -49,6 +57,16 @@ def folder(root: bytes, parts: Sequence[bytes]) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def open_beneath(fd: int, parts: Sequence[bytes], flags: int, resolve: int = 0) -> int:
+    """openat2(2) of what `parts` lead to from the folder `fd`, with no link on the way. `resolve`: more of its flags.
+    Raises OSError: ENOSYS before Linux 5.6."""
+    how = _HOW.pack(flags, 0, resolve | _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
+    opened: int = _libc.syscall(_SYS_OPENAT2, fd, b"/".join(parts), how, len(how))
+    if opened < 0:
+        raise _last_error()
+    return opened
 
 
 def opened_folder(fd: int, name: bytes) -> int:
@@ -128,6 +146,12 @@ def _statx(fd: int, name: bytes | None) -> tuple[int, ...]:
     if _libc.statx(fd, name or b"", flags, _STATX_ALL, buffer) < 0:
         raise _last_error()
     return _STATX.unpack_from(buffer)
+
+
+def is_local(path: bytes) -> bool:
+    """Whether the folder is on a file system of this machine's disks or memory that is known as such."""
+    buffer = ctypes.create_string_buffer(256)
+    return sys.platform == "linux" and _libc.statfs(path, buffer) == 0 and _LONG.unpack_from(buffer)[0] in _LOCAL
 
 
 def tells_all_names(fd: int, name: bytes) -> bool:

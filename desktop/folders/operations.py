@@ -11,13 +11,15 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from desktop.folders import hostfiles, setting, xattrs
+from desktop.folders import hostfiles, quick, setting, xattrs
 from desktop.folders.changes import WATCHED_MS, Changes, Notice
 from desktop.folders.handles import Handles
-from desktop.folders.shares import VALID_MS, Above, Inside, Shares, above_attributes
+from desktop.folders.shares import VALID_MS, Above, Inside, Sharing, above_attributes
 from desktop.folders.wire import (
     CONTENT_LIMIT,
     NOBODY,
+    OPEN,
+    READ,
     U32,
     U64,
     Attributes,
@@ -34,9 +36,7 @@ assert sys.platform != "win32"
 
 READ_LIMIT = 1 << 20
 LIST_LIMIT = 1 << 20
-_OPEN = struct.Struct("<IQQ")
 _CREATE = struct.Struct("<II")
-_READ = struct.Struct("<QQI")
 _WRITE = struct.Struct("<QQI")
 _FALLOCATE = struct.Struct("<QIQQ")
 _LIST = struct.Struct("<QI")
@@ -48,12 +48,19 @@ _Place: TypeAlias = tuple[int, bytes]  # a folder's descriptor, a name in it
 class Operations:
     """The requests of one session."""
 
-    def __init__(self, shares: Callable[[], Shares], handles: Handles, tell: Callable[[Notice], None]) -> None:
-        """`shares` returns what is shared now; `tell` is called, in a thread, with changes that the client did not
-        make."""
-        self._shares = shares
+    def __init__(
+        self,
+        sharing: Sharing,
+        handles: Handles,
+        tell: Callable[[Notice], None],
+        do: Callable[[Callable[[], object]], object],
+    ) -> None:
+        """`tell` is called, in a thread, with changes that the client did not
+        make; `do` has a job carried out in a thread."""
+        self._shares = sharing.now
         self._handles = handles
         self._changes = Changes(tell, self._look, self._open_folder)
+        self._quick = quick.Quick(sharing, handles, self._changes, do)
         self._verbs: dict[int, Callable[[Fields, bool], bytes]] = {
             Operation.LOOKUP: self._lookup,
             Operation.GETATTR: self._getattr,
@@ -80,6 +87,10 @@ class Operations:
             Operation.FALLOCATE: self._fallocate,
             Operation.SEEK: self._seek,
         }
+
+    def at_once(self, request: Request) -> bytes | None:
+        """The body of the reply to a request that waits for no disk; None: it is one for `carry_out`."""
+        return self._quick.carry_out(request)
 
     def carry_out(self, request: Request) -> bytes:
         """The body of the reply. Raises OSError, WireError."""
@@ -308,7 +319,7 @@ class Operations:
 
     def _open(self, fields: Fields, is_repeated: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
-        flags, dev, ino = fields.take(_OPEN)
+        flags, dev, ino = fields.take(OPEN)
         with self._place(path) as (fd, name):
             opened = hostfiles.open_file(fd, name, _access(flags))
             with _closed_on_error(opened):
@@ -349,7 +360,7 @@ class Operations:
         return attributes.packed()
 
     def _read(self, fields: Fields, _: bool) -> bytes:
-        handle, offset, size = fields.take(_READ)
+        handle, offset, size = fields.take(READ)
         with self._handles.use(handle) as fd:
             return os.pread(fd, min(size, READ_LIMIT), offset)
 
@@ -374,8 +385,12 @@ class Operations:
         """The session is over: nothing is watched any more."""
         self._changes.close()
 
+    def close_at_once(self, body: bytes) -> bool:
+        """CLOSE, which has no reply, if it waits for no disk; False: it is one for `close`. Raises WireError."""
+        return self._quick.close(Fields(body).number(U64))
+
     def close(self, body: bytes) -> None:
-        """CLOSE, which has no reply. Raises WireError."""
+        """CLOSE of a body that `close_at_once` has read."""
         self._handles.close(Fields(body).number(U64))
 
     def _fsync(self, fields: Fields, _: bool) -> bytes:
@@ -401,7 +416,7 @@ class Operations:
             return self._of_open(fd)
 
     def _seek(self, fields: Fields, _: bool) -> bytes:
-        handle, offset, whence = fields.take(_READ)
+        handle, offset, whence = fields.take(READ)
         if whence not in (3, 4):  # Linux' SEEK_DATA and SEEK_HOLE
             raise OSError(errno.EINVAL, "no such whence")
         with self._handles.use(handle) as fd:

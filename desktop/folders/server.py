@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from desktop.folders.changes import Notice
 from desktop.folders.crew import Crew
 from desktop.folders.handles import Handles
-from desktop.folders.shares import Shares
+from desktop.folders.shares import Sharing
 from desktop.folders.wire import (
     ATTRIBUTES_SIZE,
     CHANGED,
@@ -49,10 +49,9 @@ class FolderServer:
     """The file server of one host agent."""
 
     def __init__(self, folders: Callable[[], Sequence[str]]) -> None:
-        """`folders` returns the absolute paths of what is shared now. It is called for each request; where it raises
-        ValueError (the setting is invalid), the request fails."""
-        self._folders = folders
-        self._shares = Shares(())
+        """`folders` returns the absolute paths of what is shared now. Where it raises ValueError (the setting is
+        invalid), requests fail."""
+        self._sharing = Sharing(folders)
         self._crew = Crew(THREADS)
         self._sessions: dict[bytes, _Session] = {}
 
@@ -85,13 +84,6 @@ class FolderServer:
             session.close()
         self._sessions.clear()
 
-    def shares(self) -> Shares:
-        """What is shared now. Raises ValueError."""
-        folders = tuple(self._folders())
-        if folders != self._shares.folders:
-            self._shares = Shares(folders)
-        return self._shares
-
     def _begin(self, request: Request, stream: Stream) -> _Session:
         """The greeting: a new session, or the one that its client had. Raises WireError."""
         fields = Fields(request.body)
@@ -99,7 +91,7 @@ class FolderServer:
         if request.operation != Operation.HELLO or version != PROTOCOL or len(key) != SESSION_SIZE:
             raise WireError(f"a greeting of version {version}")
         known = key in self._sessions
-        session = self._sessions.pop(key) if known else _Session(self.shares, self._crew)
+        session = self._sessions.pop(key) if known else _Session(self._sharing, self._crew)
         self._sessions[key] = session  # as the newest
         session.join(stream, request.number, known=known)
         return session
@@ -113,11 +105,11 @@ class FolderServer:
 class _Session:
     """One client. Its loop is the agent's; its requests are carried out in threads."""
 
-    def __init__(self, shares: Callable[[], Shares], crew: Crew) -> None:
+    def __init__(self, sharing: Sharing, crew: Crew) -> None:
         self._crew = crew
         self._handles = Handles()
         self._loop = asyncio.get_running_loop()
-        self._operations = Operations(shares, self._handles, self._tell)
+        self._operations = Operations(sharing, self._handles, self._tell, crew.do)
         self._stream: Stream | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
         self._done: deque[tuple[Stream | None, bytes]] = deque()  # replies of threads, for the loop to take over
@@ -149,7 +141,14 @@ class _Session:
             self._writer = None
 
     async def take(self, request: Request) -> None:
-        """Begin to carry out one request. Waits while too many are carried out."""
+        """Carry out one request, or have a thread begin with it. Waits while too many are carried out."""
+        if request.operation == Operation.CLOSE:  # it has no reply
+            if not self._operations.close_at_once(request.body):
+                self._crew.do(lambda: self._operations.close(request.body))
+            return
+        if (body := self._operations.at_once(request)) is not None:
+            self._send(reply(request.number, 0, body))
+            return
         await self._room.acquire()
         stream = self._stream
         self._crew.do(lambda: self._finish(stream, self._carry_out(request)))
@@ -169,11 +168,8 @@ class _Session:
             self._has_replies.set()
 
     def _carry_out(self, request: Request) -> bytes:
-        """In a thread. Returns the reply's frame, b"" where there is none."""
+        """In a thread. Returns the reply's frame."""
         try:
-            if request.operation == Operation.CLOSE:
-                self._operations.close(request.body)
-                return b""
             return reply(request.number, 0, self._operations.carry_out(request))
         except MissingError as e:
             return reply(request.number, linux_error(e), U32.pack(e.valid_ms))
@@ -194,7 +190,7 @@ class _Session:
         while self._done:
             stream, frame = self._done.popleft()
             self._room.release()
-            if frame and stream is self._stream:  # else it was for an earlier connection, whose client asks again
+            if stream is self._stream:  # else it was for an earlier connection, whose client asks again
                 self._send(frame)
 
     async def _write(self, stream: Stream) -> None:

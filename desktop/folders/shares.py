@@ -7,13 +7,16 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from desktop.folders.wire import Attributes
 
 # How long the client may keep attributes and names of which it hears nothing when they change.
 VALID_MS = 1000
+# How long a change of the setting may remain without effect on what is asked for without a thread.
+RECENT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,29 @@ class Shares:
         for share in self._shares:
             return share.path
         raise OSError(errno.ENOENT, "no folder is shared")
+
+
+class Sharing:
+    """The shared folders by a setting, which may change at any time. Used in several threads."""
+
+    def __init__(self, folders: Callable[[], Sequence[str]]) -> None:
+        """`folders` returns the absolute paths of what is shared now. Where it raises ValueError (the setting is
+        invalid), so does `now`."""
+        self._folders = folders
+        self._shares = Shares(())
+        self._until = 0.0  # monotonic
+
+    def now(self) -> Shares:
+        """Blocking. Raises ValueError."""
+        folders = tuple(self._folders())
+        if folders != self._shares.folders:
+            self._shares = Shares(folders)
+        self._until = time.monotonic() + RECENT_S
+        return self._shares
+
+    def recent(self) -> Shares | None:
+        """What `now` has returned at most RECENT_S ago."""
+        return self._shares if self._until > time.monotonic() else None
 
 
 def _split(path: bytes) -> tuple[bytes, ...]:

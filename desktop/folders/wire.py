@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import stat
 import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
@@ -99,6 +100,14 @@ class Attributes:
     gid: int
     rdev: int
     valid_ms: int
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_regular(self) -> bool:
+        return stat.S_ISREG(self.mode)
 
     def packed(self) -> bytes:
         return _ATTRIBUTES.pack(*self._fields())
@@ -211,6 +220,10 @@ class Fields:
 
 
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+
+# Parts of bodies that two modules read.
+OPEN = struct.Struct("<IQQ")
+READ = struct.Struct("<QQI")
 
 # Linux' numbers (asm-generic/errno.h) of the errors that file systems know.
 _LINUX = {

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -222,3 +223,24 @@ def test_a_new_server_watches_what_the_guest_watches() -> None:
             wait_until(is_heard)
     finally:
         shared.close()
+
+
+def test_what_the_host_has_just_written_is_read_whole(place: tuple[Path, Path]) -> None:
+    """A change may be told of while a file is half written, and its event come when the guest has read all of it."""
+    host, guest = place
+    part, parts, files, writers = os.urandom(128 * 1024), 16, 40, 6
+
+    def work(writer: int) -> list[int]:
+        sizes = []
+        for number in range(files):
+            name = f"{writer}-{number}"
+            with (host / name).open("wb", buffering=0) as file:
+                for _ in range(parts):
+                    file.write(part)
+            sizes.append(len((guest / name).read_bytes()))
+            (host / name).unlink()
+        return sizes
+
+    with ThreadPoolExecutor(writers) as threads:
+        sizes = list(itertools.chain.from_iterable(threads.map(work, range(writers))))
+    assert sizes == [len(part) * parts] * files * writers

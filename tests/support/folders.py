@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from desktop.folders.wire import Operation
 from tests.support.tools import ROOT
 from tests.support.waiting import wait_until
 from vmagent.native import binary
@@ -62,7 +63,7 @@ class SharedFolder:
         counts.unlink(missing_ok=True)
         self.server.send_signal(signal.SIGUSR1)
         wait_until(counts.exists)
-        return Counter(json.loads(counts.read_text()))
+        return Counter({Operation(int(key)).name: count for key, count in json.loads(counts.read_text()).items()})
 
     @contextmanager
     def without_events(self) -> Iterator[None]:

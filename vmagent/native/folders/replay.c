@@ -216,6 +216,14 @@ static bool serve_lookup(const struct call *call, struct job *job) {
     return true;
 }
 
+/* Take over what the host has told of the change, unless it has said something newer since: a file that is written to
+ * may have been told of when half of it was there. */
+static void update(struct node *node, const struct job *job) {
+    bool is_older = job->attr.ctime < node->attr.ctime ||
+                    (job->attr.ctime == node->attr.ctime && node->updated_at > job->added_at);
+    if (!is_older) node_update(node, &job->attr, job->added_at);
+}
+
 bool replay_serve(const struct call *call) {
     if ((pid_t)call->head->pid != all.pid || !all.is_busy) return false;
     struct job *job = all.first;
@@ -233,12 +241,12 @@ bool replay_serve(const struct call *call) {
     case FUSE_MKDIR:
     case FUSE_SYMLINK: {
         struct node *node = node_named(job->parent, name, strlen(name), &job->attr);
-        node_update(node, &job->attr, job->added_at);
+        update(node, job);
         reply_node(call, job, node);
         return true;
     }
     case FUSE_SETATTR:
-        if (is_same_file(&call->node->attr, &job->attr)) node_update(call->node, &job->attr, job->added_at);
+        if (is_same_file(&call->node->attr, &job->attr)) update(call->node, job);
         reply_attr(call->head->unique, call->node, call->head->uid, call->head->gid);
         return true;
     case FUSE_OPEN:

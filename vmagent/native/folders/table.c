@@ -218,6 +218,7 @@ void node_update(struct node *node, const struct attributes *attr, uint64_t aske
     if (node->changed_at >= asked_at) return; /* they may be older than the change */
     node->attr = *attr;
     node->attr_until_ms = now_ms() + attr->valid_ms;
+    node->updated_at = ++tick;
 }
 
 void node_changed(struct node *node) {

@@ -29,6 +29,7 @@ struct node {
     int64_t attr_until_ms;
     int64_t version[3];   /* size, mtime and ctime of what the kernel's pages hold */
     uint64_t changed_at;  /* tick of the last change from here */
+    uint64_t updated_at;  /* tick: when the host said what `attr` has */
     struct name *names;
     struct handle *handles;
     struct absence *absence; /* of a folder all of whose names are known */

@@ -1,0 +1,139 @@
+"""What the server replies to without a thread: only what this machine has in memory."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from desktop.folders.handles import Handles
+from desktop.folders.operations import Operations
+from desktop.folders.shares import Sharing
+from desktop.folders.wire import ATTRIBUTES_SIZE, OPEN, READ, U64, OpenFlag, Operation, Request, string
+
+
+class Served:
+    """The requests of one session. Jobs for threads are done at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.shared = [str(folder)]
+        self.sharing = Sharing(lambda: self.shared)
+        self.handles = Handles()
+        self._operations = Operations(self.sharing, self.handles, lambda notice: None, lambda job: job())
+
+    def at_once(self, operation: Operation, body: bytes, *, is_repeated: bool = False) -> bytes | None:
+        self.sharing.now()  # as requests in threads do
+        return self._operations.at_once(Request(1, operation, is_repeated, body))
+
+    def carry_out(self, operation: Operation, body: bytes) -> bytes:
+        return self._operations.carry_out(Request(1, operation, is_repeated=False, body=body))
+
+    def close_at_once(self, handle: int) -> bool:
+        return self._operations.close_at_once(U64.pack(handle))
+
+    def close(self) -> None:
+        self._operations.end()
+        self.handles.close_all()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    made = Served(tmp_path)
+    # Nothing is known of the folder's file system at first, and the folder is watched from then on.
+    for path in (tmp_path, tmp_path / "first"):
+        path.mkdir(exist_ok=True)
+        made.at_once(Operation.LOOKUP, place(path))
+        made.carry_out(Operation.LOOKUP, place(path))
+    yield made
+    made.close()
+
+
+def place(path: Path) -> bytes:
+    return string(os.fsencode(path)[1:])
+
+
+def opening(path: Path, handle: int, flags: OpenFlag = OpenFlag.CONTENT) -> bytes:
+    seen = path.stat()
+    return U64.pack(handle) + place(path) + OPEN.pack(flags, seen.st_dev, seen.st_ino)
+
+
+def drop_pages(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)  # only what is written can be dropped
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+def test_what_is_in_memory_needs_no_thread(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("content")
+    looked_up = served.at_once(Operation.LOOKUP, place(file))
+    assert looked_up == served.carry_out(Operation.LOOKUP, place(file))
+    opened = served.at_once(Operation.OPEN, opening(file, 1))
+    assert opened is not None
+    assert opened[ATTRIBUTES_SIZE:] == b"content"
+    assert served.at_once(Operation.READ, READ.pack(1, 3, 100)) == b"tent"
+    assert served.close_at_once(1)
+    assert not served.handles.has(1)
+
+
+def test_what_is_on_the_disk_is_for_a_thread(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(1 << 20))
+    assert served.at_once(Operation.OPEN, opening(file, 1)) is not None
+    drop_pages(file)
+    assert served.at_once(Operation.READ, READ.pack(1, 0, 4096)) is None
+    assert served.carry_out(Operation.READ, READ.pack(1, 0, 4096)) == bytes(4096)
+    assert served.at_once(Operation.READ, READ.pack(1, 0, 4096)) == bytes(4096), "it is in memory again"
+    small = tmp_path / "small"
+    small.write_text("small")
+    drop_pages(small)
+    assert served.at_once(Operation.OPEN, opening(small, 2)) is None
+    assert not served.handles.has(2)
+    assert served.carry_out(Operation.OPEN, opening(small, 2))[ATTRIBUTES_SIZE:] == b"small"
+
+
+def test_what_changes_or_fails_is_for_a_thread(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("content")
+    assert served.at_once(Operation.LOOKUP, place(tmp_path / "missing")) is None
+    assert served.at_once(Operation.LOOKUP, place(Path("/not/shared"))) is None
+    assert served.at_once(Operation.LOOKUP, place(file), is_repeated=True) is None
+    assert served.at_once(Operation.OPEN, opening(file, 1, OpenFlag.WRITE)) is None
+    assert served.at_once(Operation.OPEN, opening(file, 1, OpenFlag.TRUNCATE)) is None
+    other = opening(tmp_path / "first", 1)[: -OPEN.size] + OPEN.pack(0, 1, 1)
+    assert served.at_once(Operation.OPEN, other) is None
+    assert served.at_once(Operation.OPEN, b"short") is None
+    (tmp_path / "link").symlink_to(tmp_path / "first")
+    assert served.at_once(Operation.LOOKUP, place(tmp_path / "link" / "file")) is None
+    assert served.at_once(Operation.READ, READ.pack(7, 0, 100)) is None
+    assert not served.close_at_once(7)
+    assert file.read_text() == "content"
+
+
+def test_what_is_not_shared_any_more_is_for_a_thread(served: Served, tmp_path: Path) -> None:
+    assert served.at_once(Operation.LOOKUP, place(tmp_path / "first")) is not None
+    served.shared = []
+    assert served.at_once(Operation.LOOKUP, place(tmp_path / "first")) is None
+
+
+def test_a_file_without_a_name_is_closed_by_a_thread(served: Served, tmp_path: Path) -> None:
+    """Its content is given back to the disk then."""
+    file = tmp_path / "file"
+    file.write_text("content")
+    assert served.at_once(Operation.OPEN, opening(file, 1)) is not None
+    file.unlink()
+    assert not served.close_at_once(1)
+    assert served.handles.has(1)
+
+
+def test_the_attributes_of_what_a_link_names_are_the_links_own(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    found = served.at_once(Operation.LOOKUP, place(tmp_path / "link"))
+    assert found == served.carry_out(Operation.LOOKUP, place(tmp_path / "link"))
+    assert found is not None
+    (size,) = struct.unpack_from("<Q", found, 24)
+    assert size == len("nowhere")
