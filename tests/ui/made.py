@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from desktop.ui.activity.page import ActivityPage as ActivityView
+from desktop.ui.builds.page import BuildsPage as BuildsView
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.containers.detail import DetailPage as DetailView
 from desktop.ui.containers.page import ContainersPage as ContainersView
@@ -28,6 +29,7 @@ KEYS: Mapping[type[Page], str] = {
     ComposeView: "compose",
     TroubleshootView: "troubleshoot",
     SettingsView: "settings",
+    BuildsView: "builds",
     NetworksView: "networks",
     ActivityView: "activity",
 }

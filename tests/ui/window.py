@@ -20,6 +20,7 @@ from desktop.ui.settings.page import SettingsPage as SettingsView
 from desktop.ui.shell.app import Cove
 from desktop.ui.shell.pages import spec_of
 from desktop.ui.shell.palette import Palette
+from tests.ui.builds import BuildsPage
 from tests.ui.containers import ContainerPage, ContainersPage
 from tests.ui.finding import button, field, indexes, texts
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, Hands
@@ -47,6 +48,7 @@ class Window:
         self.containers = ContainersPage(cove, qtbot)
         self.images = ImagesPage(cove, qtbot)
         self.troubleshoot = TroubleshootPage(cove, qtbot)
+        self.builds = BuildsPage(cove, qtbot)
         self.settings = SettingsPage(made(cove, SettingsView), qtbot)
         self.compose = ComposePage(cove, qtbot)
         self.volumes = VolumesPage(cove, qtbot)

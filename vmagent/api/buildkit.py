@@ -7,19 +7,36 @@ not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from vmagent.api.messages import Request, Response
 from vmagent.api.router import Router
+from vmagent.builder.classic import Recorder
 from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
 
 log = structlog.get_logger(__name__)
 
 Protocols = Callable[[], asyncio.Protocol]
+
+
+class Builds(Protocol):
+    """What `/cove/v1/builds` tells of (`buildkit.builds.BuildBook`)."""
+
+    def list(self) -> dict[str, Any]: ...
+    def one(self, ref: str) -> dict[str, Any]:
+        """Raises NotFound, as the three below."""
+
+    def follow(self) -> AsyncIterator[dict[str, Any]]: ...
+    def log(self, ref: str) -> AsyncIterator[dict[str, Any]]: ...
+    async def delete(self, ref: str) -> None:
+        """Raises Conflict while it runs."""
+
+    def cancel(self, ref: str) -> None:
+        """Raises Conflict if it has ended."""
 
 
 class Served(Protocol):
@@ -38,6 +55,13 @@ class Served(Protocol):
 
     def cancel(self, reference: str) -> None:
         """End such a build."""
+
+    def record(self, options: Mapping[str, str], names: Sequence[str], dockerfile: bytes) -> Recorder:
+        """A build of the classic wire in the history."""
+
+    @property
+    def builds(self) -> Builds:
+        """All builds."""
 
 
 async def connect(engine: Engine) -> Served:

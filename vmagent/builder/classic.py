@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Protocol
 
 from vmagent.builder.builder import Builder
-from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
+from vmagent.builder.progress import Progress, Tee, Vertex, VertexLog, VertexStatus, VertexWarning
 from vmagent.builder.remotecache import chosen
 from vmagent.builder.request import BuildError, BuildRequest, CacheExport
 from vmagent.builder.result import BuildResult
@@ -124,6 +124,19 @@ def parse_failure(error: DockerfileError) -> str:
     return f"dockerfile parse error on line {error.lines.first}: {error}"
 
 
+class Recorder(Progress, Protocol):
+    """Keeps what a build reports (`buildkit.recording.Recording`)."""
+
+    def begin(self, cancel: Callable[[], object]) -> None:
+        """The build begins; `cancel` ends it."""
+
+    def failed(self, error: BaseException) -> None:
+        """Why it ends without an image."""
+
+    async def end(self, image_id: str) -> None:
+        """It has ended; "": without an image."""
+
+
 async def run(
     builder: Builder,
     request: BuildRequest,
@@ -131,6 +144,7 @@ async def run(
     *,
     quiet: bool,
     cache_to: Sequence[CacheExport] = (),
+    recorder: Recorder | None = None,
 ) -> AsyncGenerator[Line, None]:
     """The lines of one build, which then writes the caches `cache_to`.
 
@@ -141,14 +155,19 @@ async def run(
     references = [Reference.parse(name).with_default_tag() for name in names]
     progress = ClassicProgress()
     working = asyncio.create_task(
-        _build(builder, request, [one.familiar for one in references], progress, cache_to), name="build"
+        _build(builder, request, [one.familiar for one in references], progress, cache_to, recorder), name="build"
     )
+    if recorder is not None:
+        recorder.begin(working.cancel)
     working.add_done_callback(lambda _: progress.lines.put_nowait(None))
     try:
         while (line := await progress.lines.get()) is not None:
             if not quiet:
                 yield line
         try:
+            if working.cancelled():
+                yield _failed(BuildError("context canceled"))
+                return
             image_id = await working
         except DockerfileError as e:
             raise type(e)(parse_failure(e)) from e
@@ -173,9 +192,32 @@ async def _build(
     names: Sequence[str],
     progress: ClassicProgress,
     cache_to: Sequence[CacheExport],
+    recorder: Recorder | None,
+) -> str:
+    """The image's id. Raises EngineError. `recorder` is told of the end, whichever it is."""
+    image_id = ""
+    try:
+        image_id = await _built(builder, request, names, progress, cache_to, recorder)
+    except BaseException as e:
+        if recorder is not None:
+            recorder.failed(e)
+        raise
+    finally:
+        if recorder is not None:
+            await recorder.end(image_id)
+    return image_id
+
+
+async def _built(
+    builder: Builder,
+    request: BuildRequest,
+    names: Sequence[str],
+    progress: ClassicProgress,
+    cache_to: Sequence[CacheExport],
+    recorder: Recorder | None,
 ) -> str:
     try:
-        result = await builder.build(request, progress)
+        result = await builder.build(request, progress if recorder is None else Tee(progress, recorder))
     except EngineError:
         progress.flush()
         raise

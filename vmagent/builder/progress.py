@@ -73,6 +73,29 @@ class VertexWarning:
     rule: str = ""  # BuildKit's name of the check
 
 
+class Tee:
+    """Gives each report to two receivers."""
+
+    def __init__(self, one: Progress, other: Progress) -> None:
+        self._both = (one, other)
+
+    def vertex(self, vertex: Vertex) -> None:
+        for each in self._both:
+            each.vertex(vertex)
+
+    def status(self, status: VertexStatus) -> None:
+        for each in self._both:
+            each.status(status)
+
+    def log(self, log: VertexLog) -> None:
+        for each in self._both:
+            each.log(log)
+
+    def warning(self, warning: VertexWarning) -> None:
+        for each in self._both:
+            each.warning(warning)
+
+
 class Progress(Protocol):
     """Receives a build's reports on the engine's loop. The methods must not block."""
 

@@ -14,10 +14,12 @@ from grpclib.exceptions import GRPCError
 
 from vmagent.builder.result import BuildResult
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.builds import CANCELED
 from vmagent.buildkit.caches import check_exports
 from vmagent.buildkit.history import History
 from vmagent.buildkit.jobs import Job, Jobs
 from vmagent.buildkit.protobuf import timestamp
+from vmagent.buildkit.recording import fill
 from vmagent.buildkit.rpc import Call, bidirectional, call_error, error_status, streaming, unary
 from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.solving import Solver
@@ -112,15 +114,18 @@ class Control:
             CreatedAt=timestamp(time.time_ns()),
         )
         if not request.Internal:
-            self.history.started(record)
+            self.history.started(record, job.status, job.stop)
         try:
-            answer = pb.SolveResponse(ExporterResponse=await self._build(job))
+            answer = pb.SolveResponse(ExporterResponse=await job.work(self._build(job)))
             record.ExporterResponse.update(answer.ExporterResponse)
             return answer
         except Exception as e:
             error = call_error(e)
             record.error.CopyFrom(error_status(error))
             raise error from e
+        except asyncio.CancelledError:  # the client has gone
+            record.error.CopyFrom(pb.Status(code=Code.CANCELLED.value, message=CANCELED))
+            raise
         finally:
             job.close()
             try:
@@ -139,14 +144,9 @@ class Control:
         return {} if result is None else await self.exports.export(job, result)
 
     async def _keep(self, job: Job, record: pb.BuildHistoryRecord) -> None:
-        vertexes = job.status.vertexes.values()
         record.Frontend = record.Frontend or job.frontend
         record.FrontendAttrs.update(job.options)
-        record.CompletedAt.CopyFrom(timestamp(time.time_ns()))
-        record.numTotalSteps = len(vertexes)
-        record.numCachedSteps = sum(vertex.cached for vertex in vertexes)
-        record.numCompletedSteps = sum(vertex.completed_ns is not None for vertex in vertexes)
-        record.numWarnings = job.status.warnings
+        fill(record, job.status)
         await self.history.ended(record, job.status.whole())
 
     async def _session(self, stream: Any, call: Call) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.filesync import OnDisk
 from vmagent.buildkit.protobuf import DecodeError, nanoseconds
+from vmagent.buildkit.status import StatusLog
 from vmagent.durable import publish, sweep
 from vmagent.errors import NotFound
 
@@ -35,6 +36,7 @@ class History:
         self._records: dict[str, pb.BuildHistoryRecord] = {}
         self._sizes: dict[str, int] = {}  # of the files
         self._active: dict[str, pb.BuildHistoryRecord] = {}
+        self._running: dict[str, tuple[StatusLog, Callable[[], object]]] = {}
         self._listeners: set[asyncio.Queue[pb.BuildHistoryEvent]] = set()
 
     def open(self) -> None:
@@ -49,13 +51,16 @@ class History:
                 self._records[record.Ref] = record
                 self._sizes[record.Ref] = file.stat().st_size
 
-    def started(self, record: pb.BuildHistoryRecord) -> None:
+    def started(self, record: pb.BuildHistoryRecord, status: StatusLog, cancel: Callable[[], object]) -> None:
+        """`status` gets the build's reports, `cancel` ends it."""
         self._active[record.Ref] = record
+        self._running[record.Ref] = status, cancel
         self._publish(pb.HISTORY_STARTED, record)
 
     async def ended(self, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
         """Keep it, and forget the oldest beyond `KEPT` and `KEPT_BYTES`. On a full disk it is kept in memory only."""
         self._active.pop(record.Ref, None)
+        self._running.pop(record.Ref, None)
         self._records[record.Ref] = record
         if _REF.fullmatch(record.Ref):
             self._sizes[record.Ref] = _size(record, reports)
@@ -81,6 +86,29 @@ class History:
                 break
             kept += 1
         return listed[kept:]
+
+    def all(self) -> list[pb.BuildHistoryRecord]:
+        """Those that run, then the newest first."""
+        return [*_newest(self._active.values()), *_newest(self._records.values())]
+
+    def get(self, ref: str) -> pb.BuildHistoryRecord:
+        """Raises NotFound."""
+        record = self._active.get(ref) or self._records.get(ref)
+        if record is None:
+            raise NotFound(f"no such build: {ref}")
+        return record
+
+    def running(self, ref: str) -> StatusLog | None:
+        """The reports of a build that runs."""
+        found = self._running.get(ref)
+        return None if found is None else found[0]
+
+    def cancel(self, ref: str) -> bool:
+        """End a build that runs; False: it does not."""
+        found = self._running.get(ref)
+        if found is not None:
+            found[1]()
+        return found is not None
 
     async def reports(self, ref: str) -> pb.StatusResponse | None:
         """Of a build that has ended; None if there is none."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from grpclib.const import Status as Code
 from grpclib.exceptions import GRPCError
 
 from vmagent.builder.result import BuildResult
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.builds import CANCELED
 from vmagent.buildkit.sessions import Session
 from vmagent.buildkit.status import StatusLog
 
+T = TypeVar("T")
 ARRIVAL_LIMIT_S = 3.0  # how long calls that name a job wait for it: the client makes them at the same time as `Solve`
 
 
@@ -32,6 +36,7 @@ class Job:
         self._results: dict[str, BuildResult] = {}
         self._is_closed = False
         self._task = asyncio.current_task()
+        self._works: set[asyncio.Task[Any]] = set()
 
     def keep(self, result: BuildResult) -> str:
         """An id by which the client can name `result` until the job ends. Raises GRPCError if it has ended."""
@@ -53,6 +58,24 @@ class Job:
         """Cancel the task that made the job."""
         if self._task is not None:
             self._task.cancel()
+
+    async def work(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """A part of the job, which `stop` ends: the client is told then. Raises GRPCError."""
+        task = asyncio.create_task(coroutine, name="build")
+        self._works.add(task)
+        try:
+            return await task  # which is cancelled with this one
+        except asyncio.CancelledError as e:
+            if (current := asyncio.current_task()) is not None and current.cancelling():
+                raise  # the client has gone
+            raise GRPCError(Code.CANCELLED, CANCELED) from e
+        finally:
+            self._works.discard(task)
+
+    def stop(self) -> None:
+        """End all its parts."""
+        for task in self._works:
+            task.cancel()
 
     def close(self) -> None:
         """Release what the job holds; its followers end."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from grpclib.exceptions import GRPCError
 
 from vmagent.buildkit import messages as pb
+from vmagent.buildkit.builds import BuildBook
 from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.contexts import KeptFolders
 from vmagent.buildkit.control import VERSION, Cache, Control, Exports
@@ -19,6 +20,7 @@ from vmagent.buildkit.frontend import DOCKERFILE
 from vmagent.buildkit.gateway import Gateway
 from vmagent.buildkit.history import History
 from vmagent.buildkit.jobs import Jobs
+from vmagent.buildkit.recording import Recording
 from vmagent.buildkit.rpc import Services, client_error
 from vmagent.buildkit.sessions import Sessions
 from vmagent.buildkit.solving import Builds, Solver
@@ -47,6 +49,7 @@ class BuildKit:
         self._on_disk = on_disk
         self._sessions = Sessions()
         self._history = History(history, on_disk)
+        self.builds = BuildBook(self._history)
         self._jobs = jobs = Jobs()
         solver = Solver(builder, caches, kept, on_disk)
         self._control = control = Control(jobs, self._sessions, solver, exports, cache, self._history, worker)
@@ -100,6 +103,10 @@ class BuildKit:
         finally:
             solving.cancel()
             await asyncio.gather(solving, return_exceptions=True)
+
+    def record(self, options: Mapping[str, str], names: Sequence[str], dockerfile: bytes) -> Recording:
+        """A build of the classic wire in the history."""
+        return Recording(self._history, options, names, dockerfile)
 
     def cancel(self, reference: str) -> None:
         """End a build that `build` runs; nothing happens if it has ended."""

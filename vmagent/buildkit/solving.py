@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -35,6 +34,7 @@ from vmagent.builder.result import BuildResult
 from vmagent.buildkit import frontend, layouts, subrequests
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents, SessionCredentials, SessionSecrets
+from vmagent.buildkit.builds import source_detail
 from vmagent.buildkit.caches import SessionCaches, wants_inline
 from vmagent.buildkit.content import SessionContent
 from vmagent.buildkit.contexts import KeptFolders, SessionFolder
@@ -47,8 +47,6 @@ from vmagent.errors import EngineError
 from vmagent.images.layer import Expected
 
 MAX_DOCKERFILE = 16 << 20  # bytes
-# The type under which clients know the detail (solver/errdefs/source.go); its value is JSON.
-_SOURCE_DETAIL = "github.com/moby/buildkit/errdefs.Source+json"
 _REQUEST_DETAIL = "github.com/moby/buildkit/errdefs.Subrequest+json"
 
 
@@ -120,7 +118,7 @@ class Solver:
             )
             job.status.source = _source(request)
             try:
-                return await self._builder.build(request, job.status)
+                return await job.work(self._builder.build(request, job.status))
             except DockerfileError as e:
                 raise GRPCError(Code.UNKNOWN, str(e), _details(e.lines, request)) from e
             except BuildError as e:
@@ -320,15 +318,4 @@ def _source(request: BuildRequest) -> pb.SourceInfo:
 
 
 def _details(lines: Lines | None, request: BuildRequest) -> list[pb.Detail]:
-    """Where in the Dockerfile the build failed; clients print the lines around it."""
-    if lines is None:
-        return []
-    value = {
-        "info": {
-            "filename": request.dockerfile_name,
-            "data": base64.b64encode(request.dockerfile).decode(),
-            "language": "Dockerfile",
-        },
-        "ranges": [{"start": {"line": lines.first}, "end": {"line": lines.last}}],
-    }
-    return [pb.Detail(type_url=_SOURCE_DETAIL, value=json.dumps(value).encode())]
+    return [] if lines is None else [source_detail(lines, request.dockerfile_name, request.dockerfile)]

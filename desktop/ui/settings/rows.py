@@ -38,6 +38,7 @@ class Row(Card):
         super().__init__(theme, parent=parent)
         self.name, self.setting = name, SETTINGS[name]
         self._icons = icons
+        self._entry: Entry | None = None
         self.title = tr(self.setting.title)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(17, 12, 16, 13)
@@ -85,9 +86,11 @@ class Row(Card):
 
     def tell(self, entry: Entry) -> None:
         self.show_value(entry)
+        before, self._entry = self._entry, entry
         has_own = entry.kept is not None and entry.kept != entry.default
         self.reset.setVisible(has_own and (entry.default is not None or bool(entry.fault)))
-        self.refuse(tr("The file has {value}: {why}", value=entry.kept, why=entry.fault) if entry.fault else "")
+        if entry != before:  # else what was refused stays refused, though something else has changed
+            self.refuse(tr("The file has {value}: {why}", value=entry.kept, why=entry.fault) if entry.fault else "")
 
     def refuse(self, why: str) -> None:
         """Say beside the control why a value cannot be; "": nothing is wrong."""

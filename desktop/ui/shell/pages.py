@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from desktop.ui.activity.page import ActivityPage
+from desktop.ui.builds.page import BuildsPage
 from desktop.ui.compose.page import ComposePage
 from desktop.ui.containers.detail import DetailPage
 from desktop.ui.containers.page import ContainersPage
@@ -104,6 +105,10 @@ def _network_commands(parts: Parts) -> Sequence[Command]:
     return (Command(tr("Create a network…"), "plus", NetworkActions(parts.desk, parts.session).ask_create),)
 
 
+def _builds(parts: Parts) -> Page:
+    return BuildsPage(parts.desk, parts.session)
+
+
 def _activity(parts: Parts) -> Page:
     return ActivityPage(parts.desk, parts.activity)
 
@@ -130,6 +135,7 @@ PAGES: Final = (
     PageSpec(key="images", title="Images", icon="stack", make=_images, commands=_image_commands),
     PageSpec(key="volumes", title="Volumes", icon="database", make=_volumes, commands=_volume_commands),
     PageSpec(key="networks", title="Networks", icon="share-network", make=_networks, commands=_network_commands),
+    PageSpec(key="builds", title="Builds", icon="wrench", make=_builds, gap=True),
     PageSpec(key="activity", title="Activity", icon="activity", make=_activity, gap=True),
     PageSpec(key="troubleshoot", title="Troubleshoot", icon="first-aid-kit", make=_troubleshoot, foot=True),
     PageSpec(key="settings", title="Settings", icon="gear-six", make=_settings, foot=True),

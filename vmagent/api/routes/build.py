@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmagent.api.buildkit import BuildKitWire
-from vmagent.api.messages import EMPTY_OK, Query, Request, Response, is_true, json_response
+from vmagent.api.messages import EMPTY_OK, JSON, NO_CONTENT, Query, Request, Response, dump_json, is_true, json_response
 from vmagent.api.parameters import filters
 from vmagent.api.pump import send_progress
 from vmagent.api.router import Router
@@ -50,6 +50,12 @@ def add(router: Router, engine: Engine, wire: BuildKitWire) -> None:
     router.add("POST", "/build", routes.build, streams=True)
     router.add("POST", "/build/cancel", routes.cancel)
     router.add("POST", "/build/prune", routes.prune)
+    router.add("GET", "/cove/v1/builds", routes.list)
+    router.add("GET", "/cove/v1/builds/events", routes.follow, endless=True, passive=True)
+    router.add("GET", "/cove/v1/builds/{id}", routes.one)
+    router.add("DELETE", "/cove/v1/builds/{id}", routes.delete)
+    router.add("GET", "/cove/v1/builds/{id}/log", routes.log, streams=True)
+    router.add("POST", "/cove/v1/builds/{id}/cancel", routes.end)
 
 
 class _Builds:
@@ -107,7 +113,16 @@ class _Builds:
                 for line in check_lines(whole, await self._builder.check(whole)):
                     yield line
                 return
-            source = run(self._builder, whole, query.all("t"), quiet=query.flag("q"), cache_to=cache_exports(query))
+            names = query.all("t")
+            recorder = (await self._wire.get()).record(frontend_options(query), names, dockerfile)
+            source = run(
+                self._builder,
+                whole,
+                names,
+                quiet=query.flag("q"),
+                cache_to=cache_exports(query),
+                recorder=recorder,
+            )
             async with aclosing(source) as lines:
                 async for line in lines:
                     yield line
@@ -128,9 +143,44 @@ class _Builds:
             finally:
                 await context.close()
 
+    async def list(self, _: Request) -> Response:
+        """All builds that are known."""
+        return json_response((await self._wire.get()).builds.list())
+
+    async def follow(self, request: Request) -> None:
+        """A JSON line for each build, then for each change, until the client leaves."""
+        await _send(request, (await self._wire.get()).builds.follow())
+
+    async def one(self, request: Request) -> Response:
+        """One build, and where it failed."""
+        return json_response((await self._wire.get()).builds.one(request.params["id"]))
+
+    async def log(self, request: Request) -> None:
+        """The reports of a build as JSON lines, until it ends."""
+        builds = (await self._wire.get()).builds
+        builds.one(request.params["id"])  # NotFound is the reply
+        await _send(request, builds.log(request.params["id"]))
+
+    async def delete(self, request: Request) -> Response:
+        await (await self._wire.get()).builds.delete(request.params["id"])
+        return NO_CONTENT
+
+    async def end(self, request: Request) -> Response:
+        """Cancel a build that runs."""
+        (await self._wire.get()).builds.cancel(request.params["id"])
+        return NO_CONTENT
+
     async def prune(self, request: Request) -> Response:
         """BuildPrune."""
         return json_response(await self._builder.prune(prune_filters(request.query)))
+
+
+async def _send(request: Request, lines: AsyncIterator[dict[str, Any]]) -> None:
+    """JSON lines as they come; the head of the reply at once."""
+    stream = request.exchange.stream(content_type=JSON)
+    async for line in lines:
+        await stream.write(dump_json(line))
+    stream.finish()
 
 
 def check_lines(request: BuildRequest, found: Checked) -> list[Line]:

@@ -1,0 +1,132 @@
+"""What the engine tells of builds, read in threads: the list with its changes, and the reports of one build."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, Signal
+
+from desktop.client import builds
+from desktop.client.api import JsonStream
+from desktop.client.builds import Build, Report
+from desktop.client.engine import ApiError, ConnectionFailed, ProtocolError, StreamFailed
+from desktop.ui.feed.session import EngineSession
+
+RETRY_S = 2.0
+_FAILURES = (ApiError, ConnectionFailed, ProtocolError, StreamFailed, OSError, ValueError)
+
+
+class _Follower:
+    """One stream, closable from the GUI thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stream: JsonStream | None = None
+        self.closed = threading.Event()
+
+    def hold(self, stream: JsonStream) -> None:
+        with self._lock:
+            self._stream = stream
+        if self.closed.is_set():
+            stream.close()
+
+    def close(self) -> None:
+        self.closed.set()
+        with self._lock:
+            if self._stream is not None:
+                self._stream.close()
+
+
+class BuildsFeed(QObject):
+    """All builds, from `open` until `close`. Signals: changed(); has_none(): the engine tells of no builds."""
+
+    changed = Signal()
+    has_none = Signal()
+
+    def __init__(self, session: EngineSession, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._follower: _Follower | None = None
+        self.builds: dict[str, Build] = {}
+
+    def open(self) -> None:
+        if self._follower is None:
+            follower = self._follower = _Follower()
+            self._session.workers.lasting("builds", lambda: self._follow(follower))
+
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+
+    def _follow(self, follower: _Follower) -> None:
+        here = self._session.workers.here
+        while not follower.closed.is_set():
+            try:
+                with builds.follow(self._session.client) as stream:
+                    follower.hold(stream)
+                    known = builds.listed(self._session.client)
+                    here(lambda known=known: self._begin(follower, known))  # type: ignore[misc]
+                    for change in builds.changes(stream):
+                        here(lambda change=change: self._take(follower, change))  # type: ignore[misc]
+            except ApiError as e:
+                if e.status == 404:
+                    here(self.has_none.emit)
+                    return
+            except _FAILURES:
+                pass  # a lost contact is told by the session; this tries again
+            follower.closed.wait(RETRY_S)
+
+    def _begin(self, follower: _Follower, known: list[Build]) -> None:
+        """What there is now; the stream tells of every change since before that was asked for."""
+        if follower is self._follower:
+            self.builds = {build.id: build for build in known}
+            self.changed.emit()
+
+    def _take(self, follower: _Follower, change: builds.Change) -> None:
+        if follower is not self._follower:
+            return
+        if change.build is not None:
+            self.builds[change.build.id] = change.build
+        else:
+            self.builds.pop(change.deleted, None)
+        self.changed.emit()
+
+
+class BuildReports:
+    """The reports of the build that is shown: `show` begins, `close` ends. `told(report)` and `ended()` are called on
+    the GUI thread."""
+
+    def __init__(self, session: EngineSession, told: Callable[[Report], None], ended: Callable[[], None]) -> None:
+        self._session, self._told, self._ended = session, told, ended
+        self._follower: _Follower | None = None
+
+    def show(self, build_id: str) -> None:
+        self.close()
+        follower = self._follower = _Follower()
+        self._session.workers.lasting("build", lambda: self._follow(follower, build_id))
+
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+
+    def _follow(self, follower: _Follower, build_id: str) -> None:
+        here = self._session.workers.here
+        try:
+            with builds.log(self._session.client, build_id) as stream:
+                follower.hold(stream)
+                for report in builds.reports(stream):
+                    here(lambda report=report: self._take(follower, report))  # type: ignore[misc]
+        except _FAILURES:
+            pass  # it was deleted, or contact is lost, which the session tells
+        here(lambda: self._end(follower))
+
+    def _take(self, follower: _Follower, report: Report) -> None:
+        if follower is self._follower:
+            self._told(report)
+
+    def _end(self, follower: _Follower) -> None:
+        if follower is self._follower:
+            self._ended()
