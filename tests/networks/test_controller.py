@@ -109,11 +109,8 @@ def test_a_namespace_made_beforehand_becomes_the_next_containers(
     lonely = controller.attach_prepared("c")
     assert lonely is not None
     record = tmp_path / "exec/networks/c.json"
-    assert not record.exists()
-    controller.keep(lonely)
     assert record.exists()
     controller.release("c")
-    controller.keep(lonely)  # too late
     assert not record.exists()
     controller.prepare()  # one that is never used ends with the controller
     controller.close()

@@ -40,6 +40,7 @@ R = TypeVar("R")
 A = TypeVar("A", IPv4Address, IPv6Address)
 
 GIVE_BACK_DELAY_S = 0.001
+PREPARE_DELAY_S = 0.02  # after a start: its process is being set up until then
 STRAY_FLOWS_DELAY_S = 1.0
 UNBRIDGED = ("host", "none")  # network modes that are also names of networks, without a bridge
 
@@ -65,7 +66,7 @@ class Endpoints:
         self.host_gateway = host_gateway
         self._thread = Threads(1, "network")
         self._name_servers: dict[str, NameServer] = {}
-        self._unkept: list[Sandbox] = []
+        self._preparing: asyncio.TimerHandle | None = None
         self._watch: TableWatch | None = None
         self._with_addresses: set[str] = set()  # containers that are configured with addresses
         self._leaving: tuple[list[Sandbox], asyncio.Future[None]] | None = None
@@ -80,20 +81,23 @@ class Endpoints:
         return self._thread.run(partial(function, *args, **kwargs))
 
     def prepare(self) -> None:
-        """Outside of any request, finish the work that the last start postponed, and prepare the next start.
+        """Soon make a spare network namespace for the next start.
 
-        Records of new sandboxes are written, and a spare network namespace is made.
+        The thread does it with the next release, or PREPARE_DELAY_S from now. At once, it would compete with the start
+        that has just taken the last one, for a processor and for the kernel's locks.
         """
-        unkept, self._unkept = self._unkept, []
-        self._thread.submit(partial(self._prepare, unkept))
+        if self._preparing is None:
+            self._preparing = asyncio.get_running_loop().call_later(PREPARE_DELAY_S, self._prepare_now)
 
-    def _prepare(self, unkept: list[Sandbox]) -> None:
-        for sandbox in unkept:
-            try:
-                self.controller.keep(sandbox)
-            except OSError as e:  # only a new engine that takes over needs this record
-                log.error("network.not_kept", container=sandbox.container_id, error=str(e))
-        self.controller.prepare()
+    def _prepare_now(self) -> None:
+        if self._preparing is not None:
+            self._drop_preparation()
+            self._thread.submit(self.controller.prepare)
+
+    def _drop_preparation(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._preparing = None
 
     async def open(self, alive: Mapping[str, int]) -> None:
         """Bring the networks up and take over the endpoints of running containers, `alive` (id → pid).
@@ -128,6 +132,7 @@ class Endpoints:
 
     async def close(self) -> None:
         self._stop_watching()
+        self._drop_preparation()
         for server in self._name_servers.values():
             server.close()
         self._name_servers.clear()
@@ -142,6 +147,7 @@ class Endpoints:
     async def leave(self) -> None:
         """Stop serving, but keep networks and endpoints: the containers continue without this engine."""
         self._stop_watching()
+        self._drop_preparation()
         for server in self._name_servers.values():
             server.close()
         self._name_servers.clear()
@@ -200,7 +206,6 @@ class Endpoints:
             return self._ready(self._netns_of(mode.partition(":")[2]), then)
         requests = self._requests(record)
         if not requests and given_fd is None and (prepared := self.controller.attach_prepared(record.id)) is not None:
-            self._unkept.append(prepared)
             return self._ready(os.dup(prepared.netns_fd), then)
         ports = self._ports(record) if requests else []
 
@@ -350,6 +355,7 @@ class Endpoints:
             released.set_result(None)
 
         done.add_done_callback(complete)
+        self._prepare_now()  # the thread is awake
 
     def _give_back(self, sandboxes: list[Sandbox]) -> None:
         for sandbox in sandboxes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import time
@@ -185,7 +184,7 @@ class Launcher:
             finally:
                 namespace_fd = await attaching
             planned = time.perf_counter()
-            asyncio.get_running_loop().call_soon(self._endpoints.prepare)  # while the supervisor starts this one
+            self._endpoints.prepare()
             spawned = await self._supervisor.spawn(
                 SpawnRequest(
                     id=record.id,

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from hashlib import sha256
 from ipaddress import IPv4Interface
@@ -400,20 +400,20 @@ class NetworkController:
     def attach_prepared(self, container_id: str) -> Sandbox | None:
         """A sandbox without endpoints in the spare namespace; None if there is no spare. Does not block.
 
-        Any thread may call it; call `keep` afterwards, in the network thread.
+        Any thread may call it. Its record is an empty file, and the exec root is in memory. Raises OSError.
         """
         spare = self._spare.take()
         if spare is None:
             return None
         fd, inner = spare
         inner.close()
+        try:
+            os.mknod(self._record_of(container_id), stat.S_IFREG | 0o600)
+        except OSError:
+            os.close(fd)
+            raise
         sandbox = self._sandboxes[container_id] = Sandbox(container_id=container_id, netns_fd=fd)
         return sandbox
-
-    def keep(self, sandbox: Sandbox) -> None:
-        """Record a sandbox that `attach_prepared` made, unless it was released meanwhile. Raises OSError."""
-        if self._sandboxes.get(sandbox.container_id) is sandbox:
-            os.mknod(self._exec_root.networks / f"{sandbox.container_id}.json", stat.S_IFREG | 0o600)
 
     def connect(self, container_id: str, request: EndpointRequest, ports: Sequence[PortRequest] = ()) -> Endpoint:
         """Add an endpoint to a running container; if it is its first with a gateway, publish `ports` to it.
@@ -467,8 +467,18 @@ class NetworkController:
             self.give_back(sandbox)
 
     def forget(self, container_id: str) -> Sandbox | None:
-        """Unregister and return the sandbox, for `give_back` in the network thread. May be called in any thread."""
-        return self._sandboxes.pop(container_id, None)
+        """Unregister and return the sandbox, for `give_back` in the network thread. May be called in any thread.
+
+        Its record goes at once, so that it can't be taken for that of the container's next start.
+        """
+        sandbox = self._sandboxes.pop(container_id, None)
+        if sandbox is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._record_of(container_id))
+        return sandbox
+
+    def _record_of(self, container_id: str) -> Path:
+        return self._exec_root.networks / f"{container_id}.json"
 
     def give_back(self, sandbox: Sandbox) -> None:
         """Release the resources of a sandbox that `forget` returned. The disposer does the kernel calls that wait.
@@ -476,7 +486,6 @@ class NetworkController:
         Releases everything even if some calls fail, then raises OSError.
         """
         with ExitStack() as held:  # runs its callbacks in reverse order
-            held.callback((self._exec_root.networks / f"{sandbox.container_id}.json").unlink, missing_ok=True)
             if not sandbox.endpoints:
                 held.callback(os.close, sandbox.netns_fd)  # it has no interface, so closing it does not wait
                 return
@@ -492,5 +501,4 @@ class NetworkController:
             forget_stray_flows(sandbox)
 
     def _keep(self, sandbox: Sandbox) -> None:
-        path = self._exec_root.networks / f"{sandbox.container_id}.json"
-        publish(path, records.sandbox_record(sandbox), durable=False)
+        publish(self._record_of(sandbox.container_id), records.sandbox_record(sandbox), durable=False)
