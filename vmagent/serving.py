@@ -31,6 +31,7 @@ from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
 from vmagent.images.hosts import RegistryHosts
 from vmagent.linux.subids import look_up
+from vmagent.linux.syscall import libc
 from vmagent.linux.title import set_title
 from vmagent.paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DataRoot, ExecRoot
 
@@ -39,6 +40,7 @@ REQUEST_GRACE_S = 5.0  # what running requests have to end in
 # over the calls that one start makes in the network thread while the loop is busy with other clients.
 SWITCH_INTERVAL_S = 0.0005
 GC_THRESHOLDS = (2_000, 20, 20)  # some hundred requests between collections of the young, which take 0.1 ms
+_M_ARENA_MAX = -8  # malloc.h
 
 log = structlog.get_logger(__name__)
 
@@ -182,4 +184,5 @@ def main(argv: Sequence[str]) -> int:
     set_up_logging(options.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
+    libc.mallopt(_M_ARENA_MAX, 1)  # threads that take turns (the interpreter's lock) need no memory of their own each
     return asyncio.run(run(options))
