@@ -180,12 +180,21 @@ def test_folders_are_prepared_and_never_shared(tmp_path: Path) -> None:
     spares.make()
     assert len(os.listdir(tmp_path / "spares")) == SPARES, "enough is enough"
     made = [tmp_path / str(number) for number in range(SPARES + 2)]
+    flushed = []
+
+    def place(folder: Path) -> bool:
+        flushed.append(spares.place(folder))
+        return flushed[-1]
+
     for folder in made:
-        records.save_new(folder, container(folder.name.zfill(64)), spares.place)
+        records.save_new(folder, container(folder.name.zfill(64)), place)
         for name in hostfiles.NAMES:
             hostfiles.write_in_place(folder / "etc" / name, folder.name * 5)
             hostfiles.write_in_place(folder / "etc" / name, folder.name)
     assert {folder.stat().st_ino for folder in made[:SPARES]} == prepared
+    assert flushed == [True] * SPARES + [False] * 2
+    spares.make()
+    assert not spares.place(tmp_path / "made beside creates")
     assert [records.load(folder).id for folder in made] == [folder.name.zfill(64) for folder in made]
     for name in hostfiles.NAMES:
         assert [(folder / "etc" / name).read_text() for folder in made] == [folder.name for folder in made]

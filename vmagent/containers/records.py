@@ -30,6 +30,7 @@ _FILES = {
     **{name(stream): LOG_MODE for stream in (STDERR, STDOUT) for name in (payload_name, index_name)},
     CONFIG: 0o600,
 }
+_STATE_FIELDS = tuple(field.name for field in fields(State))
 
 
 class UnreadableRecord(Exception):
@@ -37,27 +38,27 @@ class UnreadableRecord(Exception):
 
 
 def make_folder(folder: Path) -> None:
-    """Make a container's folder, with the subfolders and empty files that every container has.
-
-    All names in it are durable when this returns. Raises OSError.
-    """
+    """Make a container's folder, with the subfolders and empty files that every container has. Raises OSError."""
     path = str(folder)
     os.mkdir(path, 0o710)
     for name, mode in _FOLDERS.items():
         os.mkdir(f"{path}/{name}", mode)
     for name, mode in _FILES.items():
         os.mknod(f"{path}/{name}", stat.S_IFREG | mode)  # an empty file by one system call
-    fsync_dir(folder)
 
 
-def save_new(folder: Path, container: Container, place: Callable[[Path], None] = make_folder) -> None:
-    """Let `place` make `folder`, and write a durable config.json in it. Blocks for one flush (about 1 ms).
+def save_new(folder: Path, container: Container, place: Callable[[Path], bool] | None = None) -> None:
+    """Make `folder`, and write a durable config.json in it. Blocks for one flush (about 1 ms).
 
-    The file is written under its final name, which `make_folder` has flushed: a rename after the flush would cost the
-    file system a second transaction. `is_whole` recognizes a file that a crash left incomplete. Raises OSError; then
-    the caller removes the folder.
+    `place` makes the folder as `make_folder` does, and returns whether the names in it are durable already.
+    The file is written under its final name: a rename after the flush would cost the file system a second transaction.
+    `is_whole` recognizes a file that a crash left incomplete. Raises OSError; then the caller removes the folder.
     """
-    place(folder)
+    is_flushed = False
+    if place is None:
+        make_folder(folder)
+    else:
+        is_flushed = place(folder)
     if container.tty:  # a terminal has one stream; readers of the log recognize this by the missing files
         for name in (payload_name(STDERR), index_name(STDERR)):
             os.unlink(folder / name)
@@ -67,6 +68,8 @@ def save_new(folder: Path, container: Container, place: Callable[[Path], None] =
         os.fsync(fd)
     finally:
         os.close(fd)
+    if not is_flushed:
+        fsync_dir(folder)
     fsync_dir(folder.parent)
 
 
@@ -107,7 +110,8 @@ def encode(container: Container) -> bytes:
 
 
 def encode_state(state: State) -> bytes:
-    return json.dumps({"schema": SCHEMA, **asdict(state)}, separators=(",", ":")).encode()
+    record = {name: getattr(state, name) for name in _STATE_FIELDS}  # all of them are plain values
+    return json.dumps({"schema": SCHEMA, **record}, separators=(",", ":")).encode()
 
 
 def load(folder: Path) -> Container:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from vmagent.durable import fsync_dir
+
 log = structlog.get_logger(__name__)
 
 SPARES = 16  # this many creates in a row need no new folder
@@ -24,13 +26,13 @@ class Spares:
     def __init__(self, folder: Path, fill: Callable[[Path], None]) -> None:
         """`fill(path)` makes a folder with its content; it may raise OSError."""
         self._folder, self._fill = folder, fill
-        self._made: deque[Path] = deque()
+        self._made: deque[tuple[Path, bool]] = deque()  # folders, and whether the names in them are durable
 
     def open(self) -> None:
         """Remove the folders of an earlier engine, and make SPARES new ones. Logs errors as `make` does."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            for left in set(self._folder.iterdir()) - set(self._made):
+            for left in set(self._folder.iterdir()) - {path for path, _ in self._made}:
                 shutil.rmtree(left)
         except OSError as e:
             log.warning("folders.not_prepared", error=str(e))
@@ -42,25 +44,42 @@ class Spares:
         return len(self._made) < SPARES // 4
 
     def fill_up(self) -> None:
-        for _ in range(SPARES - len(self._made)):
-            self.make()
+        """Make as many as are missing, and flush them: the first flush writes all, and no create has to wait for it."""
+        made = [path for _ in range(SPARES - len(self._made)) if (path := self._make()) is not None]
+        for path in made:
+            try:
+                fsync_dir(path)
+            except OSError as e:
+                log.warning("folders.not_flushed", error=str(e))
+                self._made.append((path, False))
+            else:
+                self._made.append((path, True))
 
     def make(self) -> None:
-        """Make one folder if there are fewer than SPARES. Logs errors: `place` will meet and raise them."""
-        if len(self._made) >= SPARES:
-            return
+        """Make one folder if there are fewer than SPARES; beside creates, whose flushes another one would delay."""
+        if len(self._made) < SPARES and (path := self._make()) is not None:
+            self._made.append((path, False))
+
+    def _make(self) -> Path | None:
+        """A new folder. Logs errors, and returns None then: `place` will meet and raise them."""
         path = self._folder / os.urandom(8).hex()
         try:
             self._fill(path)
         except OSError as e:
             log.warning("folders.not_prepared", error=str(e))
             shutil.rmtree(path, ignore_errors=True)
-            return
-        self._made.append(path)
+            return None
+        return path
 
-    def place(self, folder: Path) -> None:
-        """Rename a spare folder to `folder`; if there is none, make `folder` now. Raises OSError."""
+    def place(self, folder: Path) -> bool:
+        """Rename a spare folder to `folder`; if there is none, make `folder` now. Raises OSError.
+
+        Returns whether the names in it are durable; its own name is not.
+        """
         try:
-            os.rename(self._made.popleft(), folder)
+            path, is_flushed = self._made.popleft()
+            os.rename(path, folder)
         except (IndexError, FileNotFoundError):
             self._fill(folder)
+            return False
+        return is_flushed

@@ -71,7 +71,7 @@ class Threads:
         if idle is not None:
             idle.call = call
             idle.bell.release()
-        elif call is not None and len(self._started) < self._limit:
+        if call is not None and len(self._started) < self._limit:  # early, so that the memory in use stays as it is
             name = f"{self._name}_{len(self._started)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)  # a failed start ends without `close`
             self._started.append(thread)

@@ -57,9 +57,12 @@ class Tidying:
         """Begin to make the first spare folders."""
         self._background.submit(self._spares.open)
 
-    def place(self, folder: Path) -> None:
-        """Make a container's folder at `folder`, from a spare one if possible. For any thread. Raises OSError."""
-        self._spares.place(folder)
+    def place(self, folder: Path) -> bool:
+        """Make a container's folder at `folder`, from a spare one if possible. For any thread. Raises OSError.
+
+        Returns whether the names in it are durable.
+        """
+        return self._spares.place(folder)
 
     def replace_spare(self) -> None:
         """Replace a spare folder that was taken: in a quiet moment, or at once if few are left."""
