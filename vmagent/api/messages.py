@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -48,11 +49,12 @@ class Version(NamedTuple):
     major: int
     minor: int
 
-    @classmethod
-    def parse(cls, text: str) -> Version:
+    @staticmethod
+    @functools.lru_cache(maxsize=64)  # each request has one, and a client the same in all
+    def parse(text: str) -> Version:
         """From "1.43". Missing or empty parts count as 0."""
         parts = [int(part or 0) for part in text.split(".")] + [0, 0]
-        return cls(parts[0], parts[1])
+        return Version(parts[0], parts[1])
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"

@@ -85,15 +85,18 @@ def write_resolv(folder: Path, resolv: ResolvSettings) -> None:
 
     What was written last is kept beside it, and is empty while the file is being written. Raises OSError.
     """
-    file, written = folder / "resolv.conf", folder / WRITTEN
-    text, before = resolv_text(host_resolv(), **resolv._asdict()), _read(str(written))
-    if before:
-        now = _read(str(file))
-        if now == text or now != before:
-            return
-        write_in_place(written, "")
-    write_in_place(file, text)
-    write_in_place(written, text)
+    file, text = f"{folder}/resolv.conf", resolv_text(host_resolv(), **resolv._asdict())
+    written_fd = os.open(f"{folder}/{WRITTEN}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if before := os.read(written_fd, _RESOLV_BYTES).decode(errors="replace"):
+            now = _read(file)
+            if now == text or now != before:
+                return
+            os.ftruncate(written_fd, 0)
+        write_in_place(file, text)
+        _write_at_start(written_fd, text.encode())
+    finally:
+        os.close(written_fd)
 
 
 def replace_entry(folder: Path, entry: HostEntry) -> None:
@@ -173,7 +176,7 @@ def _read(path: str) -> str:
         return ""
 
 
-def write_in_place(path: Path, text: str) -> None:
+def write_in_place(path: Path | str, text: str) -> None:
     """Replace the file's content but not its inode, which a running container has mounted. Raises OSError.
 
     The file is truncated to the new length after the write: ext4 flushes a file at close if it was truncated to zero.
@@ -181,9 +184,13 @@ def write_in_place(path: Path, text: str) -> None:
     data = text.encode()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        at = 0
-        while at < len(data):  # on a full disk, write(2) first writes a part, then fails with ENOSPC
-            at += os.write(fd, data[at:])
+        _write_at_start(fd, data)
         os.ftruncate(fd, len(data))
     finally:
         os.close(fd)
+
+
+def _write_at_start(fd: int, data: bytes) -> None:
+    at = 0
+    while at < len(data):  # on a full disk, write(2) first writes a part, then fails with ENOSPC
+        at += os.pwrite(fd, data[at:], at)

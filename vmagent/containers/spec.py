@@ -185,7 +185,7 @@ def _mounts(container: Container, inputs: StartInputs) -> list[JsonObject]:
     mounts = _system_mounts(host, inputs)
     options = ["rbind", "rprivate", *(["ro"] if host["ReadonlyRootfs"] else []), *_idmap(inputs)]
     mounts += [
-        _mount(f"/etc/{name}", "bind", str(inputs.host_files / name), *options)
+        _mount(f"/etc/{name}", "bind", f"{inputs.host_files}/{name}", *options)
         for name in _HOST_FILES
         if name != "hostname" or not inputs.is_step
     ]

@@ -108,7 +108,7 @@ class Launcher:
         self._host_folders = host_folders
         self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
         self._background, self._supervisor = background, supervisor
-        self._init_layer = str(exec_root.path / "init-layer")
+        self._init_layer, self._rootfs = str(exec_root.path / "init-layer"), exec_root.rootfs
         self._users, self._images, self._endpoints, self._volumes = users, images, endpoints, volumes
         self._links = links
 
@@ -250,7 +250,7 @@ class Launcher:
         own_network = record.network_mode != "host"
         cgroup = record.cgroup_path
         inputs = StartInputs(
-            rootfs=self._exec_root.rootfs,
+            rootfs=self._rootfs,
             host_files=place.host_files,
             is_step=place.is_step,
             cgroup_path=cgroup,
@@ -271,7 +271,7 @@ class Launcher:
             build_spec(record, inputs),
             container_id=record.id,
             cgroup_path=cgroup,
-            overlay=Overlay(tuple(lowers), str(place.folder / "upper"), str(place.folder / "work")),
+            overlay=Overlay(tuple(lowers), f"{place.folder}/upper", f"{place.folder}/work"),
             user=record.config["User"] or None,
             group_add=record.host_config["GroupAdd"] or (),
             netns_fd=own_network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Registry:
     """
 
     def __init__(self, data_root: DataRoot) -> None:
-        self._folders = data_root.containers
+        self._folder_of = functools.lru_cache(maxsize=8)(data_root.containers.joinpath)  # one start asks six times
         self.names = Names()
         self._live: dict[ContainerId, Live] = {}
 
@@ -66,7 +67,7 @@ class Registry:
 
     def folder(self, container_id: str) -> Path:
         """The container's folder under the data root."""
-        return self._folders / container_id
+        return self._folder_of(container_id)
 
     def image_users(self) -> Iterator[ImageUser]:
         """Every container with its image, for the check before an image is removed."""

@@ -8,6 +8,7 @@ separately. See rtnetlink(7), <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -32,6 +33,8 @@ _IFADDR = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefixlen, flags, scope,
 _RTMSG = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _IFSTATS = struct.Struct("=BxxxII")  # if_stats_msg: family, index, filter mask
 _ATTRIBUTE = struct.Struct("=HH")  # nlattr: len, type
+_IFREQ = struct.Struct("=16si20x")  # ifreq: name, index
+_SIOCGIFINDEX = 0x8933  # linux/sockios.h
 NESTED = 0x8000  # NLA_FNESTED
 _ANSWER_LIMIT_S = 30
 
@@ -292,30 +295,39 @@ class NetlinkSocket:
         self._socket.close()
 
     def send(self, *requests: Request) -> None:
-        """Send all requests in one datagram and wait for all acknowledgements.
+        """Send all requests in one datagram and wait until the last is done.
 
         If the kernel refused any, raise OSError for the first, with its `doing` and the kernel's explanation if any.
+        Only the last one asks for an acknowledgement: the kernel carries all out in their order, and tells of a refusal
+        without being asked (netlink_rcv_skb).
         """
-        first = self._sequence + 1
+        if not requests:
+            return
+        first, last = self._sequence + 1, self._sequence + len(requests)
         wire = b""
         for request in requests:
             self._sequence += 1
-            flags = int(request.flags | _Flag.REQUEST | _Flag.ACK)
+            flags = int(request.flags | _Flag.REQUEST | (_Flag.ACK if self._sequence == last else 0))
             size = _HEADER.size + len(request.body)
             wire += _HEADER.pack(size, request.type, flags, self._sequence, 0) + request.body + bytes(-size % 4)
         self._socket.send(wire)
         refusal: OSError | None = None
-        pending = set(range(first, self._sequence + 1))
-        while pending:
+        is_done = False
+        while not is_done:
             for kind, sequence, body, answer_flags in self._receive():
-                if kind != _Type.NLMSG_ERROR or sequence not in pending:
+                if kind != _Type.NLMSG_ERROR or not first <= sequence <= last:
                     continue
-                pending.discard(sequence)
+                is_done = sequence == last
                 code = -struct.unpack_from("=i", body)[0]
                 if code and refusal is None:
                     refusal = OSError(code, _refusal_text(requests[sequence - first].doing, code, body, answer_flags))
         if refusal is not None:
             raise refusal
+
+    def index_of(self, name: str) -> int:
+        """The index of the interface `name`, by one system call (netdevice(7), SIOCGIFINDEX). Raises OSError."""
+        answer = fcntl.ioctl(self._socket, _SIOCGIFINDEX, _IFREQ.pack(name.encode(), 0))
+        return int(_IFREQ.unpack(answer)[1])
 
     def links(self) -> list[Link]:
         """Every interface of the namespace. Raises OSError."""

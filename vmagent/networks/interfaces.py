@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 from contextlib import ExitStack
 
 from vmagent.linux import netlink, netns
@@ -53,7 +52,7 @@ class Interfaces:
                     mtu=network.mtu,
                 )
             )
-            host_index = socket.if_nametoindex(host_name)
+            host_index = self._netlink.index_of(host_name)
             undo.callback(self._bury, host_index)
         else:
             host_name, host_index = "", 0

@@ -58,6 +58,12 @@ class _Pending:
         self.fds = [os.dup(fd) for fd in fds]
         self.answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
 
+    def give_up(self, limit_s: float) -> None:
+        """No reply has come in time."""
+        if not self.answer.done():
+            text = f"the supervisor did not answer {self.message['op']} in {limit_s:g} s"
+            self.answer.set_exception(SupervisorUnavailable(text))
+
     def drop_answer(self) -> None:
         """The caller was cancelled. Close descriptors that arrived with a simultaneous reply."""
         if self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None:
@@ -250,16 +256,15 @@ class SupervisorClient:
         number = next(self._numbers)
         pending = _Pending({**message, "q": number}, fds)
         self._pending[number] = pending
+        timer = asyncio.get_running_loop().call_later(limit_s, pending.give_up, limit_s)
         try:
             self._send(pending)
-            async with asyncio.timeout(limit_s):
-                return await pending.answer
-        except TimeoutError as e:
-            raise SupervisorUnavailable(f"the supervisor did not answer {message['op']} in {limit_s:g} s") from e
+            return await pending.answer
         except asyncio.CancelledError:
             pending.drop_answer()
             raise
         finally:
+            timer.cancel()
             del self._pending[number]
             pending.close()
 
