@@ -60,7 +60,7 @@ COMMANDS = {
     "start": ("desktop.cli.start", "Start stopped containers"),
     "stats": ("desktop.cli.stats", "Show what containers use, live"),
     "stop": ("desktop.cli.stop", "Stop containers"),
-    "system": ("desktop.cli.system", "The engine as a whole: df, info, events, prune"),
+    "system": ("desktop.cli.system", "The engine as a whole: check, df, info, events, prune"),
     "tag": ("desktop.cli.tag", "Give an image another name"),
     "top": ("desktop.cli.top", "Show a container's processes"),
     "unpause": ("desktop.cli.unpause", "Let the processes of containers go on"),

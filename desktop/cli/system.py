@@ -1,9 +1,9 @@
-"""`cove system`: df, info, events, prune."""
+"""`cove system`: check, df, info, events, prune."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli import groups
@@ -35,6 +35,15 @@ PRUNE = Spec(
         Flag("volumes", help="Anonymous volumes too"),
     ),
 )
+CHECK = Spec(
+    name="system check",
+    usage="[OPTIONS]",
+    summary="Check that images, containers, volumes and networks are whole, and that nothing is left over; exit status "
+    "1 if something is wrong",
+    most=0,
+    flags=(Flag("repair", help="Mend what can be mended; nothing that a user made is deleted"),),
+)
+_STATES = {"found": "with --repair: ", "repaired": "repaired: ", "left": "not repaired: "}
 _COLUMNS = {
     "Type": "TYPE",
     "TotalCount": "TOTAL",
@@ -107,8 +116,37 @@ def _prune(argv: Sequence[str], app: App) -> int:
     return 0
 
 
+def _check(argv: Sequence[str], app: App) -> int:
+    flags = parse(CHECK, argv)
+    is_terminal = sys.stderr.isatty()
+    result: Mapping[str, Any] = {}
+    with app.client().check(repair=flags.on("repair")) as lines:
+        for line in lines:
+            if (progress := line["progress"]) and is_terminal:
+                count = f" {progress['done']} of {progress['total']}" if progress["total"] else ""
+                print(f"\r\x1b[KChecking {progress['part']}{count}", end="", file=sys.stderr, flush=True)
+            if finding := line["finding"]:
+                if is_terminal:
+                    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+                print(f"{finding['part']}: {finding['subject']}: {finding['fault']}")
+                print(f"    {_STATES[finding['state']]}{finding['remedy']}", flush=True)
+            result = line["result"] or result
+    if is_terminal:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if not result:
+        raise Failure("the engine ended the check without a result")
+    found, repaired, left = (int(result[state]) for state in ("found", "repaired", "left"))
+    if not found + repaired + left:
+        print(f"All is well: {', '.join(result['parts'])}.")
+        return 0
+    print(f"{found + repaired + left} found, {repaired} repaired, {left} that a repair can't mend.")
+    if found:
+        print("'cove system check --repair' mends what can be mended.")
+    return 1 if found or left else 0
+
+
 SPEC = groups.spec("system", "The engine as a whole")
-VERBS: groups.Verbs = {"df": _df, "events": Same("events"), "info": Same("info"), "prune": _prune}
+VERBS: groups.Verbs = {"check": _check, "df": _df, "events": Same("events"), "info": Same("info"), "prune": _prune}
 
 
 def main(argv: Sequence[str], app: App) -> int:

@@ -319,6 +319,13 @@ class EngineClient(ApiClient):
     def volume_remove(self, name: str) -> None:
         self.request("DELETE", f"/volumes/{path_part(name)}", limited=False)
 
+    def check(self, *, repair: bool = False) -> JsonStream:
+        """A check of all that the engine has: `{"progress", "finding", "result"}`, of which one is not None.
+
+        Cove's engine only; ApiError 409 while another check runs.
+        """
+        return self.stream("POST", "/cove/v1/check", {"repair": repair or None})
+
     def disk_usage(self, *types: str) -> Json:
         """What is on the disk, of `types` (container, image, volume, build-cache); sizes are measured, which may take
         long."""

@@ -15,6 +15,7 @@ import re
 import socket
 import tarfile
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from vmagent.images.store import Image, Store
 from vmagent.paths import DataRoot, ExecRoot
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_PIECE = 64 << 10
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
@@ -172,6 +174,7 @@ class BadRegistry(http.server.ThreadingHTTPServer):
         self.stalled: dict[str, threading.Event] = {}  # half of this blob is sent, the rest when the event is set
         self.reached = threading.Event()  # set when a stalled blob has begun
         self.ranges: list[str] = []
+        self.pause_s = 0.0  # between the pieces of a blob; then `sent` counts each piece that was written
         self.sent: dict[str, int] = {}  # bytes of each blob, at most what was written to the connection
         self.token = ""
         self.refresh_token = "r3fresh"
@@ -208,6 +211,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+    def _trickle(self, name: str, status: int, body: bytes) -> None:
+        """Send a blob in pieces, with little on the way at any moment."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)
+        self._answer(status, b"", Content_Length=str(len(body)))
+        try:
+            for start in range(0, len(body), _PIECE):
+                self.wfile.write(body[start : start + _PIECE])
+                self.server.sent[name] = self.server.sent.get(name, 0) + len(body[start : start + _PIECE])
+                time.sleep(self.server.pause_s)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the client was killed
 
     def _answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -275,6 +290,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.reached.set()
             event.wait(HANG_S)
             self.wfile.write(body[len(body) // 2 :])
+            return
+        if server.pause_s:
+            self._trickle(name, status, body)
             return
         server.sent[name] = server.sent.get(name, 0) + len(body)
         if (cut := server.cut_at.pop(name, server.cut_later.get(name))) is not None:

@@ -322,6 +322,9 @@ class Cache:
         await self.settle()
         return gone, freed
 
+    def records(self) -> list[CacheRecord]:
+        return list(self._records.values())
+
     def total(self) -> int:
         return sum(record.size for record in self._records.values())
 

@@ -53,6 +53,7 @@ from vmagent.paths import DataRoot, ExecRoot
 from vmagent.supervisor.client import SupervisorClient
 
 if TYPE_CHECKING:
+    from vmagent.engine.checking.check import Check
     from vmagent.engine.xray.xray import XRay
 
 log = structlog.get_logger(__name__)
@@ -157,6 +158,16 @@ class Engine:
         return XRay(
             self._registry, self._background, self._users, self._store, self._endpoints, self._launcher, self.files,
             self.history, has_host_agent=self._has_host_agent,
+        )  # fmt: skip
+
+    @cached_property
+    def check(self) -> Check:
+        """Loaded when it is first used."""
+        from vmagent.engine.checking.check import Check
+
+        return Check(
+            self._data_root, self._exec_root, self._registry, self._background, self._store, self.lifecycle,
+            self._endpoints, self.builder.cache,
         )  # fmt: skip
 
     def active_containers(self) -> int:

@@ -36,6 +36,7 @@ from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord, Pointer, References, Target
 from vmagent.images.roots import Reachable, Roots
 from vmagent.images.trash import Trash
+from vmagent.linux.files import exchange
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
@@ -354,6 +355,52 @@ class Store:
         for diff_id in diff_ids:
             if diff_id not in self.layers:
                 self.layers[diff_id] = Layer.read(self.root.layers / hex_of(diff_id))
+
+    # --- for repairs
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs have an ingest folder now."""
+        return self._jobs
+
+    async def put_away(self, paths: Iterable[Path]) -> None:
+        """Move files and folders that nothing names into the trash, which is emptied. Raises OSError."""
+        await asyncio.to_thread(self._trash.move, list(paths))
+        self._empty_trash()
+
+    async def replace_layer(self, layer: Layer, rebuilt: Path) -> None:
+        """Put a good copy of a layer in the place of a damaged one. No container may run on it. Raises OSError."""
+        async with self.change:
+            await asyncio.to_thread(self._replace_layer, layer, rebuilt)
+        self._empty_trash()
+
+    def _replace_layer(self, layer: Layer, rebuilt: Path) -> None:
+        self._folders.unmount(layer.diff_id)
+        final = self.root.layers / hex_of(layer.diff_id)
+        if final.exists():
+            exchange(str(rebuilt), str(final))
+            self._trash.move([rebuilt])
+        else:
+            os.rename(rebuilt, final)
+        fsync_dir(self.root.layers)
+
+    async def write_layer(self, layer: Layer) -> None:
+        """Write the record of a layer anew. Raises OSError."""
+        async with self.change:
+            path = self.root.layers / hex_of(layer.diff_id) / RECORD
+            await asyncio.to_thread(publish, path, json.dumps(layer.to_json()).encode())
+            self.layers[layer.diff_id] = layer
+
+    async def write_image(self, record: ImageRecord) -> None:
+        """Write the record of an image anew. Raises OSError."""
+        async with self.change:
+            await asyncio.to_thread(records.write_image, self.root, record)
+            self.images[record.id] = record
+
+    async def write_references(self, references: References) -> None:
+        """Write the names on the disk anew, which does not change what they mean now. Raises OSError."""
+        async with self.change:
+            await asyncio.to_thread(records.write_references, self.root, references)
 
     async def point(self, references: Mapping[str, Target], *, away: Iterable[str] = ()) -> None:
         """Change names: `references` point to their targets, the keys in `away` are removed. An index that no name

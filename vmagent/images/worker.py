@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vmagent.images import archive, config, resolve, saving, uploading
+from vmagent.images import archive, config, resolve, saving, uploading, verifying
 from vmagent.images.downloads import Download
 from vmagent.images.faults import ImageFault
 from vmagent.images.hosts import Endpoint, RegistryHosts
@@ -265,6 +265,10 @@ class Worker:
         with _ingest(job) as work:
             work.flush(fds[0])
         return {}
+
+    def op_verify(self, job: Message, fds: list[int]) -> Message:
+        """Hash blobs and layers; an event for each."""
+        return verifying.verify(job, self.emit)
 
     def op_remove(self, job: Message, fds: list[int]) -> Message:
         """Delete files and folders of the trash; another process may be deleting them at the same time."""

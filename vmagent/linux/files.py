@@ -53,7 +53,8 @@ def watch(path: str) -> int:
     return fd
 
 
-RENAME_NOREPLACE = 1  # linux/fs.h
+RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2  # linux/fs.h
+_AT_FDCWD = -100
 
 libc.syncfs.argtypes = (ctypes.c_int,)
 libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
@@ -70,3 +71,9 @@ def rename_no_replace(old_dir_fd: int, old: str, new_dir_fd: int, new: str) -> N
     """Rename a file or folder. Raises FileExistsError if `new` is there already (Linux 3.15), OSError."""
     if libc.renameat2(old_dir_fd, os.fsencode(old), new_dir_fd, os.fsencode(new), RENAME_NOREPLACE) < 0:
         fail("renameat2", new)
+
+
+def exchange(one: str, other: str) -> None:
+    """Exchange two files or folders in one step. Raises OSError."""
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) < 0:
+        fail("renameat2", other)

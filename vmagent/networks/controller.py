@@ -24,6 +24,7 @@ from vmagent.errors import Conflict, EngineError, Forbidden, NotFound
 from vmagent.linux import netlink, netns
 from vmagent.linux.nft import TableWatch
 from vmagent.networks import parents, records
+from vmagent.networks.audit import Fault, faults
 from vmagent.networks.disposer import DEAD_GROUP, Disposer
 from vmagent.networks.firewall import Firewall, Rule
 from vmagent.networks.forwards import ForwardedPorts
@@ -389,6 +390,11 @@ class NetworkController:
         if sandbox is None or (target := sandbox.target) is None:
             return {}
         return {port: self._firewall.rule_of(port, target) for port in sandbox.ports}
+
+    def faults(self) -> list[Fault]:
+        """What the kernel has of the networks beside what should be there. Raises OSError."""
+        up = [network for network in self.networks() if network.id in self._segments]
+        return faults(self._netlink, self._firewall, up, self.sandboxes())
 
     def prepare(self) -> None:
         """Make a spare namespace for the next `attach`, outside of any request."""

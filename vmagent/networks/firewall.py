@@ -162,6 +162,24 @@ class Firewall:
         text = f"{self._table(family)} {_map(port)} {{ {_key(port)} : {value} }}"
         return Rule(text, is_there=value in present)
 
+    def strays(self, published: Iterable[PublishedPort]) -> list[str]:
+        """The elements of the maps that belong to none of `published`, as "TABLE MAP { KEY }". Raises NftError."""
+        known = {(_map(port), _key(port)) for port in published}
+        found = []
+        for family in self._families:
+            for name in ("any_address", "one_address"):
+                printed = self._nft.run(f"list map {self._table(family)} {name}")
+                _, _, elements = printed.partition("elements = {")
+                keys = (entry.partition(" : ")[0].strip() for entry in elements.partition("}")[0].split(","))
+                found += [
+                    f"{self._table(family)} {name} {{ {key} }}" for key in keys if key and (name, key) not in known
+                ]
+        return found
+
+    def remove_stray(self, element: str) -> None:
+        """Delete one of `strays`. Raises NftError."""
+        self._nft.run(f"delete element {element}")
+
     def _family(self, port: PublishedPort) -> _Family | None:
         """That of the port's address; None: it has no table."""
         return next((family for family in self._families if family.version == port.host_ip.version), None)

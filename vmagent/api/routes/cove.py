@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> Non
     router.add("GET", "/cove/v1/containers/{id}/files", routes.files)
     router.add("GET", "/cove/v1/containers/{id}/usage", routes.usage)
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
+    router.add("POST", "/cove/v1/check", routes.check, streams=True)
     router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True, before_open=True)
     router.add("GET", "/cove/v1/openapi.yaml", routes.describe, before_open=True)
 
@@ -88,6 +90,15 @@ class _Cove:
             raise BadRequest(f'invalid value for "most": {most} is not between {FOLDER_MOST[0]} and {FOLDER_MOST[-1]}')
         found = await self._engine.files.folder(request.params["id"], path_of(request), most)
         return Response(200, found, content_type=JSON)
+
+    async def check(self, request: Request) -> None:
+        """A JSON line for each step of the check and for each finding; the last one has the result."""
+        lines = self._engine.check.run(repair=request.query.flag("repair"))
+        stream = request.exchange.stream(content_type=JSON)
+        async with aclosing(lines):
+            async for line in lines:
+                await stream.write(dump_json(line))
+        stream.finish()
 
     async def xray(self, request: Request) -> Response:
         """The container as the kernel has it; with `path`, also which layer that comes from."""

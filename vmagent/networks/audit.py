@@ -1,0 +1,105 @@
+"""Compares what the kernel has of the engine's networks with what the controller knows. For the network thread only."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from vmagent.linux import netlink
+from vmagent.networks.disposer import DEAD_GROUP
+from vmagent.networks.firewall import Firewall
+from vmagent.networks.model import Network, Sandbox
+
+_HOST_END = re.compile(r"ve[0-9a-f]{12}")  # as `Interfaces.join` names them
+
+
+class Fault(NamedTuple):
+    """What differs. `mend`, for the network thread, makes it right; None: only a restart of the engine does."""
+
+    subject: str
+    fault: str
+    remedy: str
+    mend: Callable[[], None] | None
+
+
+def faults(
+    sock: netlink.NetlinkSocket, firewall: Firewall, networks: Sequence[Network], sandboxes: Sequence[Sandbox]
+) -> list[Fault]:
+    """`networks`: those that are up. Raises OSError."""
+    links = sock.links()
+    found = _missing_bridges(links, networks)
+    found += _strange_interfaces(sock, links, networks, sandboxes)
+    return found + _rules(firewall, sandboxes)
+
+
+def _missing_bridges(links: Iterable[netlink.Link], networks: Iterable[Network]) -> list[Fault]:
+    names = {link.name for link in links}
+    return [
+        Fault(f"network {network.name}", f"its bridge {network.bridge} is missing", "restart the engine", None)
+        for network in networks
+        if network.has_bridge and network.bridge not in names
+    ]
+
+
+def _strange_interfaces(
+    sock: netlink.NetlinkSocket,
+    links: Sequence[netlink.Link],
+    networks: Iterable[Network],
+    sandboxes: Iterable[Sandbox],
+) -> list[Fault]:
+    """Host's ends of containers' interfaces on our bridges that belong to no container."""
+    bridges = {network.bridge for network in networks if network.has_bridge}
+    numbers = {link.number: link.name for link in links if link.name in bridges}
+    known = {endpoint.host_interface for sandbox in sandboxes for endpoint in sandbox.endpoints}
+    return [
+        Fault(
+            f"interface {link.name}",
+            f"it is on the bridge {numbers[link.master]} and belongs to no container",
+            "it is deleted",
+            _deletion(sock, link.number),
+        )
+        for link in links
+        if link.master in numbers
+        and _HOST_END.fullmatch(link.name)
+        and link.name not in known
+        and link.group != DEAD_GROUP
+    ]
+
+
+def _deletion(sock: netlink.NetlinkSocket, number: int) -> Callable[[], None]:
+    def delete() -> None:
+        netlink.send_all(sock, [netlink.delete_link(number)], ignore=frozenset({errno.ENODEV}))
+
+    return delete
+
+
+def _rules(firewall: Firewall, sandboxes: Iterable[Sandbox]) -> list[Fault]:
+    found, published = [], []
+    for sandbox in sandboxes:
+        target = sandbox.target
+        published += sandbox.ports
+        for port in sandbox.ports if target else ():
+            rule = firewall.rule_of(port, target) if target else None
+            if rule is not None and not rule.is_there:
+                subject = f"port {port.host_ip}:{port.host_port}/{port.protocol}"
+                fault = f"the firewall has no element for it: {rule.text}"
+                found.append(Fault(subject, fault, "it is added again", _publication(firewall, sandbox)))
+    for element in firewall.strays(published):
+        fault = "no container has published that port"
+        found.append(Fault(f"element {element}", fault, "it is deleted", _removal(firewall, element)))
+    return found
+
+
+def _publication(firewall: Firewall, sandbox: Sandbox) -> Callable[[], None]:
+    def publish() -> None:
+        if (target := sandbox.target) is not None:
+            firewall.unpublish(sandbox.ports)
+            firewall.publish(sandbox.ports, target)
+
+    return publish
+
+
+def _removal(firewall: Firewall, element: str) -> Callable[[], None]:
+    return lambda: firewall.remove_stray(element)
