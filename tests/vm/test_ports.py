@@ -28,6 +28,7 @@ from desktop.platform import platform_for
 from desktop.tunnel.transport import Stream, Target, TcpTarget, TunnelError, UdpTarget
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
+from tests.support.listening import LISTEN, is_echoed
 from tests.support.sockets import SocketStream, free_port
 from tests.support.waiting import wait_until
 from vmagent.linux import netns
@@ -297,23 +298,6 @@ def test_datagrams_find_their_way_back_to_each_client(clean: NativeEngine) -> No
                     break
 
 
-LISTEN = """
-import socket, threading
-def tcp(family, address, port):
-    listener = socket.create_server((address, port), family=family)
-    while True:
-        connection, _ = listener.accept()
-        connection.sendall(b"hello\\n")
-        connection.close()
-def udp(port):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind(("", port))
-    while True: s.sendto(*s.recvfrom(9000))
-for work in ({}):
-    threading.Thread(target=work[0], args=work[1:]).start()
-"""
-
-
 def listen(engine: NativeEngine, name: str, works: str) -> None:
     """A container with the host's network that listens."""
     python = ("chroot", "/host", "/usr/bin/python3", "-c", LISTEN.format(works))
@@ -364,14 +348,6 @@ def appear(host: Host, clean: NativeEngine) -> None:
     wait_until(lambda: not refused(four))
     clean.docker("rm", "-f", "net")
     wait_until(lambda: refused(four) and refused(local) and refused(six, "::1"))
-
-
-def is_echoed(client: socket.socket) -> bool:
-    try:
-        client.send(b"ping")
-        return client.recv(100) == b"ping"
-    except (ConnectionRefusedError, TimeoutError):  # a datagram may be lost
-        return False
 
 
 def test_a_listener_is_left_out_where_its_number_is_taken_or_the_user_wants_none(busybox_tar: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from desktop.client.host import HostState
 from desktop.vm.start.saved import SavedState
 from tests.support.limits import HANG_S
+from tests.support.listening import LISTEN, is_echoed
 from tests.support.sockets import free_port
 from tests.support.tools import docker_cli
 from tests.support.waiting import wait_until
@@ -225,6 +226,21 @@ def test_published_datagrams_go_both_ways(vm: Vm, busybox: str) -> None:
                 assert client.recv(100) == b"ping"
                 break
     vm.docker("rm", "-f", "udp")
+
+
+def test_listeners_of_the_vms_own_network_appear_here(vm: Vm, busybox: str) -> None:
+    """In detail in test_ports.py; here the whole way through the VM."""
+    every, local, datagrams = free_port(), free_port(), 10054  # of the numbers that clients do not get
+    works = f"(tcp, socket.AF_INET, '', {every}), (tcp, socket.AF_INET, '127.0.0.1', {local}), (udp, {datagrams}),"
+    python = ("chroot", "/host", "/usr/bin/python3.13", "-c", LISTEN.format(works))
+    vm.docker("run", "-d", "--name", "listens", "--network", "host", "-v", "/:/host:ro", busybox, *python)
+    assert fetched(every) == fetched(every, "::1") == fetched(local) == b"hello\n"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.5)
+        client.connect(("127.0.0.1", datagrams))
+        wait_until(lambda: is_echoed(client))
+    vm.docker("rm", "-f", "listens")
+    wait_until(lambda: not accepts(every) and not accepts(local))
 
 
 def test_a_killed_agent_leaves_the_vm_running_for_the_next_one(vm: Vm, busybox: str) -> None:
