@@ -214,6 +214,13 @@ class ContainerPage:
         logs = self._page.logs
         return " ".join(label.text() for label in (logs._lines, logs._from, logs._state))
 
+    def wait_until_foot_says(self, words: str) -> None:
+        self._qtbot.waitUntil(lambda: words in self.foot, timeout=LIMIT_MS)
+
+    def wait_until_log_has(self, lines: int) -> None:
+        """Wait until so many lines are shown, the window's own ones too."""
+        self._qtbot.waitUntil(lambda: len(self.log()) == lines, timeout=LIMIT_MS)
+
     def press_in_log(self, key: Qt.Key) -> None:
         view = self._page.logs.view
         self._hands.click(view.viewport(), QPoint(200, view.viewport().height() - 12))
@@ -235,6 +242,24 @@ class ContainerPage:
         view = self._page.logs.view
         row, top = self.log().index(text), view.verticalScrollBar().value() // LINE
         return top <= row <= top + view.viewport().height() // LINE
+
+    def switch(self, name: str) -> None:
+        """Click a switch of the log."""
+        self._hands.click(button(self._page.logs, name), QPoint(12, 14))
+
+    @property
+    def log_extent(self) -> tuple[int, int]:
+        """How far the log can be scrolled, down and to the right, in pixels."""
+        view = self._page.logs.view
+        return view.verticalScrollBar().maximum(), view.horizontalScrollBar().maximum()
+
+    def is_marked(self, text: str) -> bool:
+        """Whether something is painted in the gutter beside that line."""
+        view = self._page.logs.view
+        y = self.log().index(text) * LINE - view.verticalScrollBar().value() + 4
+        gutter = view.viewport().grab(QRect(13, y, 9, LINE)).toImage()
+        ground = gutter.pixel(0, 0)
+        return any(gutter.pixel(x, y) != ground for x in range(gutter.width()) for y in range(gutter.height()))
 
     def export(self) -> None:
         """Press Export… of the log."""

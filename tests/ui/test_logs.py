@@ -91,3 +91,45 @@ def test_a_fast_writer_is_shown_up_to_now(
 def test_times_are_read_to_the_nanosecond() -> None:
     assert nanoseconds("2026-01-01T00:00:00.000000001Z") == 1_767_225_600_000_000_001
     assert nanoseconds("2026-01-01T00:00:00Z") == 1_767_225_600_000_000_000
+
+
+def test_long_lines_wrap_on_request(engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]) -> None:
+    named("ui-wide", "awk", 'BEGIN { for (n = 0; n < 40; n++) { for (i = 0; i < 300; i++) printf "word "; print n } }')
+    engine.docker("wait", "ui-wide")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-wide", "Exited 0")
+    page = window.open_container("ui-wide", "logs")
+    page.wait_until_logged("word 39")
+    down, right = page.log_extent
+    assert right > 0
+    page.switch("Wrap")
+    wrapped, right = page.log_extent
+    assert right == 0
+    assert wrapped > 3 * down
+    page.type_in_search("word 39")
+    page.wait_until_counted("1 of 1")
+    window.resize(1000, 640)
+    assert page.log_extent[0] > wrapped
+    page.switch("Wrap")
+    assert page.log_extent[1] > 0
+
+
+def test_stderr_is_marked_and_restarts_are_noted(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-twice", "sh", "-c", "echo out; echo err >&2; exec sleep 1000", flags=("--stop-timeout", "0"))
+    engine.docker("restart", "ui-twice")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-twice", "running")
+    page = window.open_container("ui-twice", "logs")
+    page.wait_until_logged("then started again")
+    assert [line.split()[0] for line in page.log()] == ["out", "err", "ended", "out", "err"]
+    assert page.is_marked("err")
+    assert not page.is_marked("out")
+    assert page.foot.startswith("4 lines")
+    engine.docker("restart", "ui-twice")
+    page.wait_until_foot_says("6 lines")
+    page.wait_until_log_has(8)
+    assert [line.split()[0] for line in page.log()][5:] == ["ended", "out", "err"]
+    page.choose_stream("stderr")
+    assert not page.is_marked("err")

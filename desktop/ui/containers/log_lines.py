@@ -52,9 +52,9 @@ class LogLine:
 RawLine = tuple[int, bytes]  # stream, and the line with its time
 
 
-def note(text: str) -> LogLine:
-    """A line of the window's own."""
-    return LogLine(0.0, NOTE, text)
+def note(text: str, at_ns: int = 0) -> LogLine:
+    """A line of the window's own; `at_ns` is its place among the others."""
+    return LogLine(0.0, NOTE, text, at_ns=at_ns)
 
 
 def nanoseconds(stamp: str) -> int:

@@ -26,6 +26,8 @@ LINE = 21
 LEFT = 24
 STRIP = 18
 MOST_LINES = 30_000  # in memory; older and newer ones are read again when they are wanted
+MOST_PAINTED = 4_000  # characters of a line that is not wrapped
+STDERR = 2
 STREAMS = ((NOTE, 1, 2), (NOTE, 1), (NOTE, 2))  # All, stdout, stderr
 
 
@@ -53,6 +55,9 @@ class LogView(QAbstractScrollArea):
         self._hit = -1
         self._anchor = self._head = -1
         self._widest = 0.0
+        self._wraps = False
+        self._columns = 0  # of wrapped text
+        self._tops = [0]  # wrapped: how many visible rows are above each shown line, and above the end
         self.empty_text = ""
         self.setAccessibleName(tr("Log"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -105,14 +110,27 @@ class LogView(QAbstractScrollArea):
         needle, hit = self._needle, self._hit
         self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
         self._has_words = any(line.word for line in self.lines)
+        self._tops = [0]
         self._anchor = self._head = -1
         added = len(self._shown) - before if not cut else sum(line.stream in self._streams for line in older)
         self._find(needle)
         self._hit = hit + sum(row < added for row in self._hits) if hit >= 0 else -1
         self._fit()
-        bar.setValue(value + added * LINE)
+        bar.setValue(value + self._top_of(added) * LINE)
         self._following = following and not cut
         return cut
+
+    def insert_notes(self, notes: Sequence[LogLine]) -> None:
+        """Put the window's own `notes` between the lines, by their times."""
+        for each in notes:
+            earlier = (n for n in range(len(self.lines) - 1, -1, -1) if 0 < self.lines[n].at_ns <= each.at_ns)
+            self.lines.insert(next(earlier, -1) + 1, each)
+        hit = self._hit
+        self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
+        self._tops = [0]
+        self._find(self._needle)
+        self._hit = hit
+        self._fit()
 
     def show_line(self, number: int) -> None:
         """Bring the line `number` into sight, and make it the current hit if it is one."""
@@ -120,7 +138,7 @@ class LogView(QAbstractScrollArea):
         if row in self._hits:
             self._hit = self._hits.index(row)
             self.found.emit(self._hit + 1, len(self._hits))
-        self.verticalScrollBar().setValue(row * LINE - self.viewport().height() // 2)
+        self.verticalScrollBar().setValue(self._top_of(row) * LINE - self.viewport().height() // 2)
         self.viewport().update()
 
     @property
@@ -146,6 +164,14 @@ class LogView(QAbstractScrollArea):
         self._times = shown
         self._fit()
 
+    def set_wrap(self, wraps: bool) -> None:
+        """Whether long lines go on in the next row; the first line in sight stays there."""
+        row = self._row_of(self.verticalScrollBar().value() // LINE)
+        self._wraps, self._tops = wraps, [0]
+        self._fit()
+        if not self._following:
+            self.verticalScrollBar().setValue(self._top_of(row) * LINE)
+
     def set_following(self, following: bool) -> None:
         self._following = following
         if following:
@@ -158,9 +184,10 @@ class LogView(QAbstractScrollArea):
     def _rebuild(self) -> None:
         self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
         self._has_words = any(line.word for line in self.lines)
+        self._tops = [0]
         self._anchor = self._head = -1
-        self.search(self._needle)
         self._fit()
+        self.search(self._needle)
 
     # search ----------------------------------------------------------------------------------------------------------
 
@@ -169,7 +196,7 @@ class LogView(QAbstractScrollArea):
         self._find(text)
         self._hit = -1
         if self._hits:
-            first = self.verticalScrollBar().value() // LINE
+            first = self._row_of(self.verticalScrollBar().value() // LINE)
             self._hit = bisect.bisect_left(self._hits, first) % len(self._hits)
             self._show_hit()
         self.found.emit(self._hit + 1, len(self._hits))
@@ -189,22 +216,43 @@ class LogView(QAbstractScrollArea):
 
     def _show_hit(self) -> None:
         row, bar = self._hits[self._hit], self.verticalScrollBar()
-        top = row * LINE
+        top = self._top_of(row) * LINE
         if not bar.value() <= top <= bar.value() + self.viewport().height() - LINE:
             bar.setValue(top - self.viewport().height() // 2)
         self.viewport().update()
 
     # geometry --------------------------------------------------------------------------------------------------------
 
+    def _top_of(self, row: int) -> int:
+        """How many visible rows are above the shown line `row`."""
+        return self._tops[min(row, len(self._tops) - 1)] if self._wraps else row
+
+    def _row_of(self, visible: int) -> int:
+        """The shown line that a visible row belongs to."""
+        return bisect.bisect_right(self._tops, visible) - 1 if self._wraps else visible
+
+    def _wrap(self) -> None:
+        """Count the visible rows of the lines that came since the last call, of all if the width is another."""
+        unit = QFontMetricsF(self._theme.font("mono")).averageCharWidth()
+        columns = max(20, int((self.viewport().width() - self._text_x() - STRIP - 8) / unit))
+        if columns != self._columns:
+            self._columns, self._tops = columns, [0]
+        for row in range(len(self._tops) - 1, len(self._shown)):
+            length = len(self.lines[self._shown[row]].text)
+            self._tops.append(self._tops[-1] + max(1, -(-length // columns)))
+
     def _fit(self) -> None:
+        if self._wraps:
+            self._wrap()
         page = self.viewport().height()
         bar = self.verticalScrollBar()
         self.blockSignals(True)
         bar.setPageStep(page)
-        bar.setRange(0, max(0, len(self._shown) * LINE + 8 - page))
+        bar.setRange(0, max(0, self._top_of(len(self._shown)) * LINE + 8 - page))
         across = self.horizontalScrollBar()
         across.setPageStep(self.viewport().width())
-        across.setRange(0, max(0, round(self._text_x() + self._widest + STRIP + 8 - self.viewport().width())))
+        wider = round(self._text_x() + self._widest + STRIP + 8 - self.viewport().width())
+        across.setRange(0, 0 if self._wraps else max(0, wider))
         self.blockSignals(False)
         if self._following:
             self._to_end()
@@ -246,47 +294,59 @@ class LogView(QAbstractScrollArea):
         painter.setFont(theme.font("mono"))
         unit = QFontMetricsF(theme.font("mono")).averageCharWidth()
         top, across = self.verticalScrollBar().value(), self.horizontalScrollBar().value()
-        first, last = top // LINE, min(len(self._shown), (top + view.height()) // LINE + 1)
+        first, last = self._row_of(top // LINE), self._row_of((top + view.height()) // LINE)
         text_x = self._text_x() - across
-        word_x = LEFT - across + (14.4 * unit if self._times else 0)
         low, high = sorted((self._anchor, self._head))
         trouble = self._trouble_before(first)
-        hit_row = self._hits[self._hit] if 0 <= self._hit < len(self._hits) else -1
-        for row in range(first, last):
+        for row in range(first, min(len(self._shown), last + 1)):
             line = self.lines[self._shown[row]]
-            box = QRect(0, row * LINE - top + 4, view.width(), LINE)
+            above, below = self._top_of(row), self._top_of(row + 1)
+            box = QRect(0, above * LINE - top + 4, view.width(), (below - above) * LINE)
             if low >= 0 and low <= row <= high:
                 painter.fillRect(box, theme.colour("sel"))
             trouble = (
                 line.level if line.level is not Level.NONE else trouble if line.text[:1] in (" ", "\t") else Level.NONE
             )
             if trouble >= Level.WARNING:
-                painter.fillRect(QRect(8, box.y(), 3, LINE), theme.colour("bad" if trouble is Level.ERROR else "pause"))
+                token = "bad" if trouble is Level.ERROR else "pause"
+                painter.fillRect(QRect(8, box.y(), 3, box.height()), theme.colour(token))
             if line.is_note:
                 painter.setPen(theme.colour("text3"))
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, f"— {line.text} —")
-                continue
-            if self._times and line.at_s:
-                painter.setPen(theme.colour("text3"))
-                painter.drawText(
-                    QRectF(LEFT - across, box.y(), 200, LINE), Qt.AlignmentFlag.AlignVCenter, clock_ms(line.at_s)
-                )
-            if line.word:
-                token = {Level.ERROR: "bad", Level.WARNING: "pause"}.get(line.level, "text3")
-                painter.setPen(theme.colour(token))
-                painter.setFont(theme.font("monobold" if line.level >= Level.WARNING else "mono"))
-                painter.drawText(QRectF(word_x, box.y(), 80, LINE), Qt.AlignmentFlag.AlignVCenter, line.word[:5])
-                painter.setFont(theme.font("mono"))
-            if self._needle:
-                self._mark_hits(painter, line.text, box, text_x, unit, current=row == hit_row)
-            painter.setPen(theme.colour("bad" if line.level is Level.ERROR and line.word else "text"))
-            room = QRectF(text_x, box.y(), max(view.width() - text_x, 10), LINE)
-            painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextDontClip, line.text[:4_000])
+            else:
+                self._paint_line(painter, line, box, text_x, unit, row)
         if not self._shown:
             painter.setFont(theme.font("body"))
             painter.setPen(theme.colour("text2"))
             painter.drawText(view, Qt.AlignmentFlag.AlignCenter, self.empty_text)
         self._strip(painter, view)
+
+    def _paint_line(self, painter: QPainter, line: LogLine, box: QRect, text_x: int, unit: float, row: int) -> None:
+        """The line's time, mark, level and text in `box`, which has several rows where it is wrapped."""
+        theme, across = self._theme, self.horizontalScrollBar().value()
+        middle, head = Qt.AlignmentFlag.AlignVCenter, QRectF(LEFT - across, box.y(), 200, LINE)
+        painter.setPen(theme.colour("text3"))
+        if line.stream == STDERR and STDERR in self._streams and len(self._streams) == len(STREAMS[0]):
+            painter.drawText(QRectF(13, box.y(), 10, LINE), middle, "e")
+        if self._times and line.at_s:
+            painter.drawText(head, middle, clock_ms(line.at_s))
+        if line.word:
+            token = {Level.ERROR: "bad", Level.WARNING: "pause"}.get(line.level, "text3")
+            painter.setPen(theme.colour(token))
+            painter.setFont(theme.font("monobold" if line.level >= Level.WARNING else "mono"))
+            painter.drawText(head.translated(14.4 * unit if self._times else 0, 0), middle, line.word[:5])
+            painter.setFont(theme.font("mono"))
+        hit_row = self._hits[self._hit] if 0 <= self._hit < len(self._hits) else -1
+        ink = theme.colour("bad" if line.level is Level.ERROR and line.word else "text")
+        width = self._columns if self._wraps else MOST_PAINTED
+        for number in range(box.height() // LINE):
+            text = line.text[number * width : (number + 1) * width]
+            part = QRect(box.x(), box.y() + number * LINE, box.width(), LINE)
+            if self._needle:
+                self._mark_hits(painter, text, part, text_x, unit, current=row == hit_row)
+            painter.setPen(ink)
+            room = QRectF(text_x, part.y(), max(box.width() - text_x, 10), LINE)
+            painter.drawText(room, middle | Qt.TextFlag.TextDontClip, text)
 
     def _trouble_before(self, row: int) -> Level:
         """The level for a line without one (in a traceback): that of the nearest of the 29 lines before with one."""
@@ -330,7 +390,7 @@ class LogView(QAbstractScrollArea):
     # pointer and keys ------------------------------------------------------------------------------------------------
 
     def _row_at(self, pos: QPoint) -> int:
-        row = (pos.y() - 4 + self.verticalScrollBar().value()) // LINE
+        row = self._row_of((pos.y() - 4 + self.verticalScrollBar().value()) // LINE)
         return min(max(row, 0), len(self._shown) - 1)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

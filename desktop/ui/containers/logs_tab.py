@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from desktop.ui.containers.log_lines import TAIL, LogLine, LogReader
+from desktop.ui.containers.log_lines import TAIL, LogLine, LogReader, note
 from desktop.ui.containers.log_pages import PAGE, Edge, Hits, LogOf
 from desktop.ui.containers.log_view import LogView
 from desktop.ui.containers.tab import ContainerTab
 from desktop.ui.containers.why_card import WhyCard
 from desktop.ui.feed.container import Container
+from desktop.ui.feed.happening import Happening
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Segments, Switch
 from desktop.ui.kit.fields import Field
@@ -26,6 +28,7 @@ from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import ago, clock, counted, tr
 
+SAME_END_NS = 10**6  # times as floating point numbers are no more exact than this
 LOOK_MS = 200  # after the last key of a search, before older lines are read
 
 
@@ -44,6 +47,8 @@ class LogsTab(ContainerTab):
         self._reader: LogReader | None = None
         self._newest = 0.0
         self._known_until = -1.0  # lines up to this time were shown before the log was opened again
+        self._known_ends: list[int] = []  # when it ended, Unix nanoseconds
+        self._ends: list[int] = []  # of these, those that no note tells yet
         self._is_paging = False  # a page of older lines is being read
         self._is_complete = False  # the view begins with the log's first line
         self._is_detached = False  # the view does not end with the log's newest line
@@ -64,6 +69,7 @@ class LogsTab(ContainerTab):
         column.addWidget(self.view, 1)
         column.addWidget(self._build_foot(theme))
         self._connect()
+        session.happened.connect(self._on_happened)
         self._add_keys()
         self._clock = QTimer(self)
         self._clock.setInterval(1_000)
@@ -86,6 +92,8 @@ class LogsTab(ContainerTab):
         self.streams = Segments(theme, (tr("All"), "stdout", "stderr"), tr("Which output"))
         self.follow = Switch(theme, tr("Follow"), on=True)
         self.times = Switch(theme, tr("Time"), on=True)
+        self.wrap = Switch(theme, tr("Wrap"))
+        self.streams.setToolTip(tr("Lines of stderr are marked with e"))
         self._erase = Button(theme, icons, icon="eraser", name=tr("Clear the view"))
         self._export = Button(theme, icons, tr("Export…"), "export")
         row.addWidget(self.search, 4)
@@ -97,6 +105,8 @@ class LogsTab(ContainerTab):
         row.addWidget(self.follow)
         row.addSpacing(8)
         row.addWidget(self.times)
+        row.addSpacing(8)
+        row.addWidget(self.wrap)
         row.addSpacing(8)
         row.addWidget(self._erase)
         row.addWidget(self._export)
@@ -142,6 +152,7 @@ class LogsTab(ContainerTab):
         self.view.follow_changed.connect(self.follow.setChecked)
         self.follow.clicked.connect(lambda: self._on_follow(self.follow.isChecked()))
         self.times.clicked.connect(lambda: self.view.set_times(self.times.isChecked()))
+        self.wrap.clicked.connect(lambda: self.view.set_wrap(self.wrap.isChecked()))
         self.streams.chosen.connect(self.view.set_streams)
         self._erase.clicked.connect(self.view.clear)
         self._export.clicked.connect(self._on_export)
@@ -170,7 +181,13 @@ class LogsTab(ContainerTab):
             self.why.tell(container)
         if was is None or was.id != container.id:
             self._restart()
-        elif (self._reader is None or self._reader.ended) and not container.lost and container.is_running:
+        if (
+            was is not None
+            and was.id == container.id
+            and (self._reader is None or self._reader.ended)
+            and not container.lost
+            and container.is_running
+        ):
             self._known_until = self._newest
             self._open(f"{self._newest:.6f}" if self._newest else None)
         self._clock.start()
@@ -185,7 +202,7 @@ class LogsTab(ContainerTab):
     @property
     def _edge(self) -> Edge | None:
         """Where the view begins; None without lines."""
-        lines = [line for line in self.view.lines[:TAIL] if line.at_ns]
+        lines = [line for line in self.view.lines[:TAIL] if line.at_ns and not line.is_note]
         if not lines:
             return None
         return Edge(lines[0].at_ns, sum(line.at_ns == lines[0].at_ns for line in lines))
@@ -209,6 +226,7 @@ class LogsTab(ContainerTab):
             self._is_complete = len(lines) < PAGE
             if self.view.prepend(lines):
                 self._detach()
+            self._place_ends()
             self._show_foot()
 
         def failed(error: Exception) -> None:
@@ -235,6 +253,9 @@ class LogsTab(ContainerTab):
         self.view.clear()
         self._newest, self._known_until = 0.0, -1.0
         self._is_detached = self._is_complete = self._is_paging = False
+        self._ends, self._known_ends = [], []
+        if self._container is not None:
+            self._read_ends(self._container)
         self.follow.setChecked(True)
         self.view.set_following(True)
         self._open(None)
@@ -328,7 +349,53 @@ class LogsTab(ContainerTab):
         if lines:
             self._newest = max(self._newest, max(line.at_s for line in lines))
             self.view.append(lines)
+            self._place_ends()
         self._show_foot()
+
+    # ends ------------------------------------------------------------------------------------------------------------
+
+    def _read_ends(self, container: Container) -> None:
+        """Ask when the container ended, as far as the engine remembers, for notes between the lines of two runs. Its
+        starts would not do: it may print before the engine says that it has started."""
+        client, until = self._session.client, time.time()
+
+        def ask() -> list[int]:
+            filters = {"container": [container.id], "event": ["die"]}
+            with client.events(since=container.created_s or None, until=until, filters=filters) as stream:
+                return [int(event["timeNano"]) for event in stream]
+
+        def told(ends: list[int]) -> None:
+            if self._container is not None and self._container.id == container.id:
+                self._learn_ends(ends)
+                self._place_ends()
+
+        self._session.workers.run(ask, told, lambda error: self._state.setText(str(error)))
+
+    def _on_happened(self, happenings: Sequence[Happening]) -> None:
+        shown = self._container.id if self._container is not None else ""
+        ends = [each.at_s for each in happenings if each.object_id == shown and each.action == "die"]
+        if ends:
+            self._learn_ends([round(at_s * 1e9) for at_s in ends])
+            self._place_ends()
+
+    def _learn_ends(self, ends: Sequence[int]) -> None:
+        """The same event may come twice: among those of before, and by itself."""
+        for at_ns in ends:
+            if all(abs(at_ns - known) > SAME_END_NS for known in self._known_ends):
+                self._known_ends.append(at_ns)
+                self._ends.append(at_ns)
+
+    def _place_ends(self) -> None:
+        """Put a note where the container was started again, between the lines of before and after."""
+        known = [line.at_ns for line in self.view.lines if line.at_ns and not line.is_note] if self._ends else []
+        if not known:
+            return
+        ready = [at_ns for at_ns in self._ends if known[0] < at_ns <= known[-1]]
+        if ready:
+            self._ends = [at_ns for at_ns in self._ends if at_ns not in set(ready)]
+            self.view.insert_notes(
+                [note(tr("ended at {time}, then started again", time=clock(at / 1e9)), at) for at in ready]
+            )
 
     def stop(self) -> None:
         """Stop following, and looking."""
@@ -353,7 +420,7 @@ class LogsTab(ContainerTab):
         return self.search
 
     def _show_foot(self) -> None:
-        count = len(self.view.lines)
+        count = sum(not line.is_note for line in self.view.lines)
         self._lines.setText(counted(count, "{n} line", "{n} lines"))
         first = next((line.at_s for line in self.view.lines if line.at_s), 0.0)
         if first and not self._has_older:
