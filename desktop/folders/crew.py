@@ -19,9 +19,13 @@ class Crew:
         self._count = count
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._is_stopped = False
 
     def do(self, job: Job) -> None:
-        """Have `job` carried out by a thread; it must not raise. Called in one thread only, and not after `stop`."""
+        """Have `job` carried out by a thread. One that raises is reported as a thread's end would be. Called in one
+        thread only. After `stop` jobs are dropped."""
+        if self._is_stopped:
+            return
         if not self._threads:
             self._threads = [
                 threading.Thread(target=self._run, name=f"folders {number}", daemon=True)
@@ -33,6 +37,7 @@ class Crew:
 
     def stop(self) -> None:
         """Blocking: end the threads, after the jobs that are carried out now. Jobs that wait are dropped."""
+        self._is_stopped = True
         with contextlib.suppress(queue.Empty):
             while True:
                 self._jobs.get_nowait()
@@ -40,8 +45,12 @@ class Crew:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
-        self._threads = []
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            try:
+                job()
+            except Exception as e:  # noqa: BLE001  # a defect in one job ends no thread
+                threading.excepthook(
+                    threading.ExceptHookArgs((type(e), e, e.__traceback__, threading.current_thread()))
+                )
