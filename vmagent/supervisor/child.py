@@ -174,10 +174,10 @@ class Child:
         self.master_fd = fds.pop("master", -1)
         if self._report_fd < 0:
             self.state = RUNNING
+        os.set_blocking(self.pidfd, True)  # as a new one is: every waitid passes WNOHANG
         self._watch()
 
     def _watch(self) -> None:
-        os.set_blocking(self.pidfd, True)  # every waitid passes WNOHANG instead
         if self._report_fd >= 0:
             os.set_blocking(self._report_fd, False)
             self.loop.add(self._report_fd, ONLY_HANGUP, self._on_report)
