@@ -44,6 +44,7 @@ COMMANDS = {
     "login": ("desktop.cli.login", "Log in to a registry"),
     "logout": ("desktop.cli.logout", "Log out from a registry"),
     "logs": ("desktop.cli.logs", "Show what a container has written"),
+    "manifest": ("desktop.cli.manifest", "Manifest lists at a registry: create, annotate, inspect, push, rm"),
     "network": ("desktop.cli.network", "Networks: ls, create, rm, inspect, connect, disconnect, prune"),
     "pause": ("desktop.cli.pause", "Freeze all processes of containers"),
     "port": ("desktop.cli.port", "Show a container's published ports"),

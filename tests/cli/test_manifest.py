@@ -1,0 +1,181 @@
+"""`cove manifest` beside docker's own command, with the real registry. No engine is asked."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.images.kit import BadRegistry, Entry, MadeImage, bad_registry, digest, index_of, tar_of
+from tests.support.limits import HANG_S
+from tests.support.registry import htpasswd
+from tests.support.registry import registry as start_registry
+from tests.support.tools import docker_cli, docker_config
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+ARCHITECTURES = ("amd64", "arm64")
+
+
+@pytest.fixture(scope="module")
+def images() -> list[MadeImage]:
+    return [MadeImage(tar_of(Entry("f", one.encode())), platform=("linux", one)) for one in ARCHITECTURES]
+
+
+@pytest.fixture
+def names(registry: str, images: list[MadeImage]) -> list[str]:
+    for image in images:
+        image.put(registry, f"lists/{image.platform[1]}", "1")
+    return [f"{registry}/lists/{one}:1" for one in ARCHITECTURES]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Docker's folder, with buildx."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    (folder / "cli-plugins").symlink_to(docker_config() / "cli-plugins")
+    return folder
+
+
+def run(config: Path, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "DOCKER_CONFIG": str(config),
+        "COVE_HOST": "unix:///nowhere",
+        "DOCKER_HOST": "unix:///nowhere",
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False)
+    assert not check or done.returncode == 0, (command, done.stdout, done.stderr)
+    return done
+
+
+@pytest.fixture
+def cove(config: Path) -> Command:
+    return lambda *words, check=True: run(
+        config, Path(sys.executable).with_name("cove"), "manifest", *words, check=check
+    )
+
+
+@pytest.fixture
+def docker(config: Path) -> Command:
+    return lambda *words, check=True: run(config, docker_cli(), *words, check=check)
+
+
+def raw(name: str) -> dict[str, Any]:
+    command = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}"]
+    found: dict[str, Any] = json.loads(
+        subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=HANG_S).stdout
+    )
+    return found
+
+
+def test_a_list_is_made_and_pushed(
+    cove: Command, docker: Command, registry: str, names: list[str], images: list[MadeImage]
+) -> None:
+    target = f"{registry}/lists/made:1"
+    assert cove("create", target, *names).stdout == f"Created manifest list {target}\n"
+    refused = cove("create", target, names[0], check=False)
+    assert (refused.returncode, refused.stderr.strip()) == (
+        1,
+        "refusing to amend an existing manifest list with no --amend flag",
+    )
+    shown = json.loads(cove("inspect", target).stdout)
+    assert shown == json.loads(docker("manifest", "inspect", target).stdout)
+    cove("annotate", "--variant", "v8", target, names[1])
+    *pushed, last = cove("push", "--purge", target).stdout.splitlines()
+    assert pushed == [
+        f"Pushed ref {registry}/lists/made@{digest(one.manifest)} with digest: {digest(one.manifest)}" for one in images
+    ]
+    found = raw(target)
+    assert [one["platform"] for one in found["manifests"]] == [
+        {"architecture": "amd64", "os": "linux"},
+        {"architecture": "arm64", "os": "linux", "variant": "v8"},
+    ]
+    inspected = docker("buildx", "imagetools", "inspect", target).stdout
+    assert last in inspected
+    assert "linux/arm64/v8" in inspected
+    assert cove("rm", target, check=False).stderr.strip() == f"No such manifest: {target}"
+    assert json.loads(cove("inspect", target).stdout) == found
+    members = json.loads(cove("inspect", "-v", target).stdout)
+    assert [one["Descriptor"]["digest"] for one in members] == [digest(one.manifest) for one in images]
+
+
+def test_what_dockers_client_has_begun_goes_on(cove: Command, docker: Command, registry: str, names: list[str]) -> None:
+    target = f"{registry}/lists/both:1"
+    docker("manifest", "create", "--insecure", target, names[0])
+    cove("create", "--amend", target, names[1])
+    assert json.loads(docker("manifest", "inspect", target).stdout) == json.loads(cove("inspect", target).stdout)
+    docker("manifest", "annotate", "--os-version", "7", target, names[0])
+    one = json.loads(cove("inspect", "-v", target, names[0]).stdout)
+    assert one["Descriptor"]["platform"]["os.version"] == "7"
+    docker("manifest", "push", "--insecure", target)
+    assert [item["platform"]["architecture"] for item in raw(target)["manifests"]] == [*ARCHITECTURES]
+    cove("rm", target)
+    assert docker("manifest", "rm", target, check=False).returncode == 1
+
+
+def test_bad_input_is_refused_in_dockers_words(
+    cove: Command, registry: str, names: list[str], images: list[MadeImage]
+) -> None:
+    target = f"{registry}/lists/bad:1"
+    missing = cove("create", target, f"{registry}/lists/amd64:2", check=False)
+    assert missing.stderr.strip() == f"no such manifest: {registry}/lists/amd64:2"
+    assert cove("push", target, check=False).stderr.strip() == f"{target} not found"
+    assert "invalid reference format" in cove("create", "A b", names[0], check=False).stderr
+    cove("create", target, names[0])
+    for words, flags in (
+        ("manifest for image x:1 does not exist in", ("--os", "linux", target, "x:1")),
+        ("unsupported os/arch combination: linux/z80", ("--arch", "z80", target, names[0])),
+    ):
+        assert words in cove("annotate", *flags, check=False).stderr
+    elsewhere = f"localhost:{registry.rpartition(':')[2]}/lists/bad:1"
+    cove("create", elsewhere, names[0])
+    assert (
+        "cannot use source images from a different registry than the target image"
+        in cove("push", elsewhere, check=False).stderr
+    )
+    cove("push", target)
+    assert (
+        cove("create", f"{registry}/lists/of:1", target, check=False).stderr.strip() == f"{target} is a manifest list"
+    )
+
+
+@pytest.fixture
+def bad() -> Iterator[BadRegistry]:
+    with bad_registry() as server:
+        yield server
+
+
+def test_a_token_and_a_password_are_shown_where_they_are_asked_for(
+    cove: Command, config: Path, bad: BadRegistry, images: list[MadeImage], tmp_path: Path
+) -> None:
+    login = base64.b64encode(b"ann:secret").decode()
+    bad.add(images[0], "1")
+    bad.token, bad.users = "t0ken", {"ann": "secret"}
+    refused = cove("inspect", f"{bad.address}/x:1", check=False)
+    assert refused.returncode == 1
+    with start_registry(tmp_path, auth=htpasswd(tmp_path / "htpasswd", ann="secret")) as guarded:
+        images[0].put(guarded, "x", "1", "ann:secret")
+        (config / "config.json").write_text(
+            json.dumps({"auths": {one: {"auth": login} for one in (guarded, bad.address)}})
+        )
+        for address in (guarded, bad.address):
+            assert json.loads(cove("inspect", f"{address}/x:1").stdout) == json.loads(images[0].manifest)
+    assert {f"Bearer {bad.token}", f"Basic {login}"} >= bad.authorizations - {""}
+
+
+def test_a_list_of_an_index_with_wrong_content_is_refused(
+    cove: Command, bad: BadRegistry, images: list[MadeImage]
+) -> None:
+    bad.add(images[0], "1")
+    bad.manifests["2"] = index_of(*images)
+    bad.manifests[digest(images[1].manifest)] = images[0].manifest
+    done = cove("inspect", "-v", f"{bad.address}/x:2", check=False)
+    assert f"manifest verification failed for digest {digest(images[1].manifest)}" in done.stderr
