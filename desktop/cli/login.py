@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.client.engine import ApiError
-from desktop.client.logins import HUB_SERVER, Login, LoginError, Logins, host_of, server_of
+from desktop.client.logins import HUB_SERVER, Login, LoginError, Logins, host_of, log_in, server_of
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -79,13 +79,8 @@ def _asked(server: str, username: str | None, password: str | None) -> tuple[str
 
 def _log_in(app: App, logins: Logins, login: Login) -> int:
     """Raises ApiError: the registry refuses; LoginError."""
-    from desktop import keyrings
-
-    reply = app.client().request("POST", "/auth", None, login.auth_config(), limited=False) or {}
-    token = str(reply.get("IdentityToken") or "")
-    kept = login._replace(password="", identity_token=token) if token else login
-    helper = "" if logins.helper_of(login.server) else keyrings.usable_helper()
-    if not logins.keep(kept, helper):
+    kept = log_in(app.client(), logins, login)
+    if not kept.helper:
         print(_UNENCRYPTED.format(path=logins.path), file=sys.stderr)
-    print(reply.get("Status") or "Login Succeeded")
+    print(kept.status)
     return 0

@@ -13,9 +13,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from desktop.client import reference
+
+if TYPE_CHECKING:
+    from desktop.client.api import ApiClient
 
 HUB_SERVER = "https://index.docker.io/v1/"
 _HUB_HOSTS = frozenset(("docker.io", "index.docker.io", "registry-1.docker.io"))
@@ -228,6 +231,25 @@ def _from_file(server: str, kept: Mapping[str, Any]) -> Login | None:
             username, _, password = base64.b64decode(str(kept["auth"])).decode().partition(":")
     login = Login(server, username, password.rstrip("\0"), str(kept.get("identitytoken") or ""))
     return login if login.auth_config().keys() - {"serveraddress"} else None
+
+
+class Kept(NamedTuple):
+    """What the registry said, and which helper keeps the login; "": docker's file, unencrypted."""
+
+    status: str
+    helper: str
+
+
+def log_in(client: ApiClient, logins: Logins, login: Login) -> Kept:
+    """Have the registry check `login`, then keep it: in the platform's keyring where there is one. Raises ApiError: the
+    registry refuses; ConnectionFailed; LoginError."""
+    from desktop import keyrings
+
+    reply = client.request("POST", "/auth", None, login.auth_config(), limited=False) or {}
+    token = str(reply.get("IdentityToken") or "")
+    kept = login._replace(password="", identity_token=token) if token else login
+    helper = "" if logins.helper_of(login.server) else keyrings.usable_helper()
+    return Kept(str(reply.get("Status") or "Login Succeeded"), logins.keep(kept, helper))
 
 
 def header_for(repository: str) -> str | None:

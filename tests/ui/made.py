@@ -13,6 +13,7 @@ from desktop.ui.containers.page import ContainersPage as ContainersView
 from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.kit.page import Page
 from desktop.ui.networks.page import NetworksPage as NetworksView
+from desktop.ui.registries.page import RegistriesPage as RegistriesView
 from desktop.ui.run.page import RunPage as RunView
 from desktop.ui.settings.page import SettingsPage as SettingsView
 from desktop.ui.shell.app import Cove
@@ -29,6 +30,7 @@ KEYS: Mapping[type[Page], str] = {
     ComposeView: "compose",
     TroubleshootView: "troubleshoot",
     SettingsView: "settings",
+    RegistriesView: "registries",
     BuildsView: "builds",
     NetworksView: "networks",
     ActivityView: "activity",

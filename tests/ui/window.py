@@ -26,6 +26,7 @@ from tests.ui.finding import button, field, indexes, texts
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, Hands
 from tests.ui.made import made
 from tests.ui.pages import ActivityPage, ComposePage, ImagesPage, NetworksPage, RunPage, TroubleshootPage, VolumesPage
+from tests.ui.registries import RegistriesPage
 from tests.ui.settings import SettingsPage
 
 TABS = {
@@ -49,6 +50,7 @@ class Window:
         self.images = ImagesPage(cove, qtbot)
         self.troubleshoot = TroubleshootPage(cove, qtbot)
         self.builds = BuildsPage(cove, qtbot)
+        self.registries = RegistriesPage(cove, qtbot)
         self.settings = SettingsPage(made(cove, SettingsView), qtbot)
         self.compose = ComposePage(cove, qtbot)
         self.volumes = VolumesPage(cove, qtbot)

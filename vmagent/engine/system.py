@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import secrets
@@ -70,15 +71,6 @@ _ALWAYS: JsonObject = {
     "NEventsListener": 0,
     "OSType": "linux",
     "IndexServerAddress": "https://index.docker.io/v1/",
-    "RegistryConfig": {
-        "AllowNondistributableArtifactsCIDRs": None,
-        "AllowNondistributableArtifactsHostnames": None,
-        "InsecureRegistryCIDRs": ["127.0.0.0/8"],
-        "IndexConfigs": {
-            "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True},
-        },
-        "Mirrors": [],
-    },
     "GenericResources": None,
     "Labels": [],
     "ExperimentalBuild": False,
@@ -162,6 +154,7 @@ class System:
             **_ALWAYS,
             **self._surroundings.in_info(),
             "ID": self._machine.engine_id,
+            "RegistryConfig": self._store.hosts.in_info(),
             "Containers": len(states),
             "ContainersRunning": running,
             "ContainersPaused": paused,
@@ -221,6 +214,15 @@ class System:
             "Containers": containers,
             "Volumes": await self._volumes.usage(),
             "BuildCache": self._builder.usage(),
+        }
+
+    async def registries(self) -> JsonObject:
+        """How registries are reached, for /cove/v1/registries."""
+        hosts = self._store.hosts
+        return {
+            "insecure": list(hosts.insecure),
+            "mirrors": list(hosts.mirrors),
+            "certificates": await asyncio.to_thread(hosts.certified),
         }
 
     async def auth(self, credentials: JsonObject) -> JsonObject:

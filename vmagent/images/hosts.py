@@ -81,7 +81,43 @@ class RegistryHosts:
         mirrors = self.mirrors if domain == DEFAULT_DOMAIN else ()
         return [*(Endpoint(url.rstrip("/"), is_mirror=True) for url in mirrors), self.origin(domain)]
 
+    def certified(self) -> list[dict[str, Any]]:
+        """The registries that have a folder of certificates, each with the files in it. Blocks. A folder that cannot be
+        read is told by the pull that needs it."""
+        found: dict[str, list[str]] = {}
+        for folder in self.certificates:
+            with contextlib.suppress(OSError):
+                for host in sorted(one for one in folder.iterdir() if one.is_dir()):
+                    found.setdefault(host.name, []).extend(sorted(str(file) for file in host.iterdir()))
+        return [{"host": host, "files": files} for host, files in found.items()]
+
+    def in_info(self) -> dict[str, Any]:
+        """RegistryConfig of the Engine API's SystemInfo."""
+        nets = [entry for entry in self.insecure if _is_net(entry)]
+        mirrors = [f"{url.rstrip('/')}/" for url in self.mirrors]
+        hub = {"Name": DEFAULT_DOMAIN, "Mirrors": mirrors, "Secure": True, "Official": True}
+        named = {
+            entry: {"Name": entry, "Mirrors": [], "Secure": False, "Official": False}
+            for entry in self.insecure
+            if entry not in nets
+        }
+        return {
+            "AllowNondistributableArtifactsCIDRs": None,
+            "AllowNondistributableArtifactsHostnames": None,
+            "InsecureRegistryCIDRs": [*nets, "127.0.0.0/8"],
+            "IndexConfigs": {DEFAULT_DOMAIN: hub, **named},
+            "Mirrors": mirrors,
+        }
+
     @staticmethod
     def origin(domain: str) -> Endpoint:
         """The registry itself."""
         return Endpoint(f"https://{_HUB_HOST if domain == DEFAULT_DOMAIN else domain}")
+
+
+def _is_net(entry: str) -> bool:
+    try:
+        ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
+    return "/" in entry

@@ -5,6 +5,7 @@ A new page is a package of its own and one entry here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from desktop.ui.kit.page import Command, Page, Place
 from desktop.ui.kit.words import tr
 from desktop.ui.networks.actions import NetworkActions
 from desktop.ui.networks.page import NetworksPage
+from desktop.ui.registries.page import RegistriesPage
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.page import RunPage
 from desktop.ui.settings.page import SettingsPage
@@ -109,6 +111,10 @@ def _builds(parts: Parts) -> Page:
     return BuildsPage(parts.desk, parts.session)
 
 
+def _registries(parts: Parts) -> Page:
+    return RegistriesPage(parts.desk, parts.session, os.environ)
+
+
 def _activity(parts: Parts) -> Page:
     return ActivityPage(parts.desk, parts.activity)
 
@@ -136,6 +142,7 @@ PAGES: Final = (
     PageSpec(key="volumes", title="Volumes", icon="database", make=_volumes, commands=_volume_commands),
     PageSpec(key="networks", title="Networks", icon="share-network", make=_networks, commands=_network_commands),
     PageSpec(key="builds", title="Builds", icon="wrench", make=_builds, gap=True),
+    PageSpec(key="registries", title="Registries", icon="archive-box", make=_registries),
     PageSpec(key="activity", title="Activity", icon="activity", make=_activity, gap=True),
     PageSpec(key="troubleshoot", title="Troubleshoot", icon="first-aid-kit", make=_troubleshoot, foot=True),
     PageSpec(key="settings", title="Settings", icon="gear-six", make=_settings, foot=True),

@@ -43,6 +43,7 @@ def add(router: Router, engine: Engine, activity: Callable[[], Activity]) -> Non
     router.add("GET", "/cove/v1/stats", routes.stats, endless=True)
     router.add("POST", "/cove/v1/check", routes.check, streams=True)
     router.add("PUT", "/cove/v1/surroundings", routes.surroundings, passive=True, before_open=True)
+    router.add("GET", "/cove/v1/registries", routes.registries)
     router.add("GET", "/cove/v1/openapi.yaml", routes.describe, before_open=True)
 
 
@@ -108,6 +109,10 @@ class _Cove:
     async def surroundings(self, request: Request) -> Response:
         await self._engine.surround(Told.from_json(await request.json()))
         return NO_CONTENT
+
+    async def registries(self, _: Request) -> Response:
+        """How registries are reached."""
+        return json_response(await self._engine.system.registries())
 
     async def describe(self, _: Request) -> Response:
         return Response(200, await asyncio.to_thread(DESCRIPTION.read_bytes), content_type="application/yaml")

@@ -1,0 +1,1 @@
+"""The Registries page: logins, and how the engine reaches registries."""
