@@ -126,6 +126,7 @@ def registry() -> Iterator[BadRegistry]:
         yield server
 
 
+@pytest.mark.timeout(900 + 60 * KILLS)
 @pytest.mark.logs("container.stranger")
 def test_a_killed_engine_leaves_a_whole_store(own_engine: NativeEngine, registry: BadRegistry, tmp_path: Path) -> None:
     wanted = image("pulled")

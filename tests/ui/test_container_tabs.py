@@ -43,6 +43,21 @@ def test_mounts_lead_to_their_volumes_and_secrets_are_shown_on_request(
         engine.docker("volume", "rm", "ui-files", check=False)
 
 
+def test_the_xray_leads_from_the_port_to_the_process(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    named("ui-xray", "httpd", "-f", "-p", "80", flags=("-p", "127.0.0.1:0:80", "-m", "64m"))
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-xray", "running")
+    page = window.open_container("ui-xray", "logs")
+    page.choose_tab("X-ray")
+    page.wait_until_tab_says(
+        "httpd -f -p 80", "one_address", "of 64 MB", "the machine's", "net_bind_service", "Mounted"
+    )
+    engine.docker("stop", "-t", "0", "ui-xray")
+    page.wait_until_tab_says("not in use of 64 MB")
+
+
 def test_shells_are_opened_on_request_several_at_once(
     engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
 ) -> None:

@@ -25,6 +25,7 @@ from desktop.ui.containers.processes_tab import ProcessesTab
 from desktop.ui.containers.stats_tab import StatsTab
 from desktop.ui.containers.tab import ContainerTab
 from desktop.ui.containers.terminal_tab import TerminalTab
+from desktop.ui.containers.xray_tab import XRayTab
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button, Link
@@ -37,7 +38,7 @@ from desktop.ui.kit.tabs import Tabs
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
 
-TABS = ("logs", "terminal", "files", "stats", "processes", "environment", "overview", "inspect")
+TABS = ("logs", "terminal", "files", "stats", "processes", "environment", "xray", "overview", "inspect")
 
 
 def titles() -> tuple[str, ...]:
@@ -49,6 +50,7 @@ def titles() -> tuple[str, ...]:
         tr("Stats"),
         tr("Processes"),
         tr("Mounts & environment"),
+        tr("X-ray"),
         tr("Overview"),
         tr("Inspect"),
     )
@@ -85,6 +87,7 @@ class DetailPage(Page):
         self.stats = StatsTab(desk, session)
         self.processes = ProcessesTab(desk, session)
         self.environment = EnvironmentTab(theme, icons, looker)
+        self.xray = XRayTab(desk, session)
         self.overview = OverviewTab(theme, icons, looker)
         self.inspect = InspectTab(theme, icons, looker)
         self._views: tuple[ContainerTab, ...] = (
@@ -94,6 +97,7 @@ class DetailPage(Page):
             self.stats,
             self.processes,
             self.environment,
+            self.xray,
             self.overview,
             self.inspect,
         )
