@@ -58,7 +58,7 @@ SPEC = Spec(
         Flag("memory-swap", kind="bytes", help="The limit with swap; -1: unlimited"),
         Flag("network", kind="string", help="The network of RUN's commands"),
         Flag("no-cache", help="Run all steps"),
-        Flag("platform", kind="string", help="The image's platform"),
+        Flag("platform", kind="string", help="The image's platform, or several (linux/amd64,linux/arm64)"),
         Flag("pull", help="Ask the registry for newer base images"),
         Flag("quiet", "q", help="Print the image's ID only"),
         Flag("rm", help="Accepted for docker's sake: nothing is left of a step", default=True),

@@ -117,3 +117,16 @@ def test_a_platform_that_is_none_is_a_bad_request(engine: NativeEngine, path: st
         response = client.exchange("GET", f"/v1.51{path}", {}, None)
         assert (response.status, words in response.read().decode()) == (400, True)
         client.finish(response)
+
+
+def test_several_platforms_are_built_at_once(engine: NativeEngine, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("content")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\nCOPY f /$TARGETARCH\n")
+    platforms = [str(Platform.host()), FOREIGN]
+    engine.cove("build", "--platform", ",".join(platforms), "-t", "platforms/built", str(tmp_path))
+    lines = engine.cove("images", "--tree", "platforms/built").stdout.splitlines()
+    assert [line.split()[1] for line in lines[2:]] == platforms
+    for platform in platforms:
+        shown = json.loads(engine.cove("image", "inspect", "--platform", platform, "platforms/built").stdout)
+        assert shown[0]["Architecture"] == platform.split("/")[1]
+    engine.cove("rmi", "platforms/built")

@@ -222,7 +222,10 @@ async def _built(
         progress.flush()
         raise
     try:
-        image_id = await builder.store(result.images[0], names)
+        if len(result.images) > 1:
+            image_id = (await builder.store_index(result.images, names)).image_id
+        else:
+            image_id = await builder.store(result.images[0], names)
         for export in cache_to:
             await _export_cache(builder, request, result, export, progress)
         return image_id

@@ -227,7 +227,7 @@ def build_request(query: Query) -> BuildRequest:
         target=query.get("target"),
         build_args=arguments,
         labels=_strings(query, "labels"),
-        platforms=(query.get("platform"),) if query.get("platform") else (),
+        platforms=tuple(one for one in query.get("platform").split(",") if one),
         no_cache=query.flag("nocache"),
         pull=query.flag("pull"),
         network=query.get("networkmode"),
