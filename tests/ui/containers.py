@@ -132,6 +132,10 @@ class ContainersPage:
     def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self._hands.key(self._cove.window, key, modifiers)
 
+    def press_button(self, name: str) -> None:
+        """Click a button of the page."""
+        self._hands.click(button(self._page, name))
+
     def press_in_bar(self, text: str) -> None:
         """Click a button of the bar for selected rows."""
         assert self._page.bulk is not None

@@ -19,6 +19,7 @@ from desktop.ui.kit.theme import Theme
 from desktop.ui.run.options import RunWish
 from desktop.ui.shell.look import kept_theme
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import CONTROL, LIMIT_MS
 
@@ -215,3 +216,18 @@ def test_the_heads_numbers_are_those_of_the_segments(
     page.wait_until_says("ui-paused", "Paused")
     assert page.summary.partition(", using")[0] == "1 running, 1 paused, 1 problem"
     assert [page.count_of(name) for name in ("Running", "Paused", "Problems")] == [1, 1, 1]
+
+
+def test_a_lost_engine_without_containers_is_told_once_with_a_way_to_the_reason(
+    own_engine: NativeEngine, open_window: OpenWindow
+) -> None:
+    window = open_window(own_engine)
+    assert own_engine.process is not None
+    own_engine.process.terminate()
+    window.wait_until_lost()
+    own_engine.process.wait(HANG_S)
+    assert window.banner == ""
+    window.containers.press_button("Find out why")
+    assert window.page == "troubleshoot"
+    own_engine.start()
+    window.wait_until_connected()

@@ -109,7 +109,10 @@ class ContainersPage(ListPage):
         """The page shown while there is no engine and no container from an earlier contact."""
         self.start_engine = Button(theme, icons, tr("Start"), "play", kind="primary", height=36)
         self.start_engine.clicked.connect(lambda: self.retry_asked.emit(True))
-        self.stopped = EmptyPage(theme, icons, tr("The engine is stopped"), "", (self.start_engine,))
+        self.find_out = Button(theme, icons, tr("Find out why"), "first-aid-kit", height=36)
+        self.find_out.clicked.connect(lambda: self.desk.go(Place("troubleshoot")))
+        buttons = (self.start_engine, self.find_out)
+        self.stopped = EmptyPage(theme, icons, tr("The engine is stopped"), "", buttons)
         self.start_steps = StepList(theme)
         self.start_steps.hide()
         self.stopped.more.addWidget(self.start_steps, 0, Qt.AlignmentFlag.AlignHCenter)
@@ -126,10 +129,8 @@ class ContainersPage(ListPage):
 
     def show_facts(self, facts: EngineFacts) -> None:
         self._facts = facts
-        lost = facts.phase in (EnginePhase.LOST, EnginePhase.FAILED) or (
-            facts.phase in (EnginePhase.STARTING, EnginePhase.STOPPING, EnginePhase.STOPPED)
-            and self._model.rowCount() > 0
-        )
+        # Without a list below, the page in its place says it all.
+        lost = not facts.phase.is_usable and facts.phase is not EnginePhase.CONNECTING and self._model.rowCount() > 0
         self._banner_room.setVisible(lost)
         if lost:
             self._tell_banner(facts)
@@ -138,6 +139,7 @@ class ContainersPage(ListPage):
         busy = facts.phase in (EnginePhase.STARTING, EnginePhase.CONNECTING, EnginePhase.STOPPING)
         offered = vm or not facts.phase.is_usable
         self.start_engine.setVisible(offered and not busy and facts.phase is not EnginePhase.SAVED)
+        self.find_out.setVisible(facts.phase in (EnginePhase.FAILED, EnginePhase.LOST))
         self.stopped.title.setText(facts.word)
         said = " ".join(sentence(part) for part in (facts.problem, facts.hint) if part)
         if facts.phase in (EnginePhase.STARTING, EnginePhase.STOPPING):

@@ -32,6 +32,7 @@ UI_FALLBACKS = ("Inter", "Segoe UI", "Cantarell", "Noto Sans", "DejaVu Sans")
 MONO_FAMILIES = ("JetBrains Mono", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono")
 # Font names that Qt reports if the desktop sets no font. They are ignored in favour of the first fallback.
 GENERIC_FAMILIES = frozenset({"", "Sans", "Sans Serif", "sans-serif", "MS Shell Dlg 2", "Bitstream Vera Sans"})
+BASE_STYLE = "Fusion"
 MIN_BASE_PX = 13
 DISPLAY_FROM_PX = 16
 
@@ -291,7 +292,9 @@ class Theme(QObject):
 
     def apply(self, app: QApplication) -> None:
         """Give `app` the base style, palette and style sheet of this theme."""
-        app.setStyle("Fusion")
+        if app.property("base") != BASE_STYLE:  # once: it costs as much as a fifth of all else here
+            app.setStyle(BASE_STYLE)
+            app.setProperty("base", BASE_STYLE)
         app.setPalette(self.palette())
         app.setFont(self.font("body"))
         app.setStyleSheet(self.style_sheet())

@@ -16,7 +16,7 @@ from desktop.ui.kit.glyphs import mark_icon, paint_state
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.states import WORST_FIRST, State
 from desktop.ui.kit.theme import Theme
-from desktop.ui.kit.words import natural, shortened, tr
+from desktop.ui.kit.words import counted, natural, shortened, tr
 from desktop.ui.run.options import RunWish
 
 MOST_CONTAINERS = 8
@@ -149,14 +149,17 @@ class Tray(QObject):
                 continue
             total = [c for c in self._model.containers() if c.project == key]
             up = sum(c.is_running for c in total)
-            text = tr("{name}   {n} of {total} running", name=key, n=up, total=len(total))
+            text = tr("{name}   {n} of {total} running", name=shortened(key), n=up, total=len(total))
             group = menu.addMenu(self._glyph(state), text)
             for container in sorted(members, key=lambda c: c.title):
                 self._container_menu(group, container, shortened(container.title))
+        if len(groups) > MOST_CONTAINERS:
+            more = counted(len(groups) - MOST_CONTAINERS, "{n} more, in the window", "{n} more, in the window")
+            self._add(menu, "app-window", more, lambda: self.asked.emit("open"))
 
     def _container_menu(self, menu: QMenu, container: Container, title: str) -> None:
         ports = " ".join(str(p.host_port) for p in container.ports) if container.is_running else ""
-        text = "   ".join(part for part in (title, ports or container.note) if part)
+        text = "   ".join(part for part in (title, shortened(ports or container.note)) if part)
         inner = menu.addMenu(self._glyph(container.state), text.replace("&", "&&"))
         if container.lost:
             inner.setEnabled(False)
@@ -179,9 +182,9 @@ class Tray(QObject):
 
 
 def _urgency(container: Container) -> tuple[int, float, tuple[tuple[int, int, str], ...]]:
-    """What is wanted first: what runs, then problems, then what ended last."""
+    """What is wanted first: what runs, the latest start before others, then problems, then what ended last."""
     if container.is_running:
-        return 0, 0.0, natural(container.name)
+        return 0, -(container.started_s or 0.0), natural(container.name)
     rank = 1 if container.state is State.PROBLEM else 2
     return rank, -(container.finished_s or 0.0), natural(container.name)
 
