@@ -172,8 +172,8 @@ def test_stats_draw_what_is_and_what_was(
     assert "peak" in page.chart("CPU"), "what a stopped container has used is still there"
 
 
-FILL = "mkdir /work; printf 'first line\\n' > /work/text; ln -s text /work/link; head -c 300000 /dev/zero > /work/zeros"
-LONG = "; i=0; while [ $i -lt 40000 ]; do echo 0123456789; i=$((i+1)); done > /work/long"
+FILL = "mkdir /things; printf 'first line\\n' > /things/text; ln -s text /things/link; head -c 300000 /dev/zero > /things/zeros"
+LONG = "; i=0; while [ $i -lt 40000 ]; do echo 0123456789; i=$((i+1)); done > /things/long"
 
 
 def test_files_are_looked_at_downloaded_and_uploaded_also_of_a_stopped_container(
@@ -184,10 +184,10 @@ def test_files_are_looked_at_downloaded_and_uploaded_also_of_a_stopped_container
     window = open_window(engine)
     window.containers.wait_until_says("ui-disk", "Exited 0")
     page = window.open_container("ui-disk", "files")
-    page.wait_until_in_folder("/", "work", "bin")
-    assert page.file_marks() == {"work": "new"}
-    page.open_file("work")
-    page.wait_until_in_folder("/work", "text", "link", "zeros", "long")
+    page.wait_until_in_folder("/", "things", "bin")
+    assert page.file_marks() == {"things": "new"}
+    page.open_file("things")
+    page.wait_until_in_folder("/things", "text", "link", "zeros", "long")
     page.choose_file("text")
     page.wait_until_previewed("first line")
     page.choose_file("zeros")
@@ -204,24 +204,24 @@ def test_files_are_looked_at_downloaded_and_uploaded_also_of_a_stopped_container
     source.write_text("from here")
     page.press_in_tab("Upload")
     window.choose_file(source)
-    page.wait_until_in_folder("/work", "put")
+    page.wait_until_in_folder("/things", "put")
     source.write_text("again")
     page.drop(source)
     assert "Replace put?" in window.dialog_words()
     window.press("Replace")
-    window.wait_until_told("put: uploaded into /work")
+    window.wait_until_told("put: uploaded into /things")
     page.choose_file("put")
     page.wait_until_previewed("again")
     page.go_to_folder("/nowhere")
     window.wait_until_told("There is no folder /nowhere")
     page.press_in_tab("Parent folder")
-    page.wait_until_in_folder("/", "work")
-    page.choose_file("work")
+    page.wait_until_in_folder("/", "things")
+    page.choose_file("things")
     page.press_in_tab("Download")
-    window.save_as(tmp_path / "work.tar")
-    with tarfile.open(tmp_path / "work.tar") as tar:
-        assert {"work/text", "work/put", "work/zeros"} <= set(tar.getnames())
-    assert engine.docker("cp", "ui-disk:/work/put", "-").stdout.count("again") == 1
+    window.save_as(tmp_path / "things.tar")
+    with tarfile.open(tmp_path / "things.tar") as tar:
+        assert {"things/text", "things/put", "things/zeros"} <= set(tar.getnames())
+    assert engine.docker("cp", "ui-disk:/things/put", "-").stdout.count("again") == 1
 
 
 def test_a_running_containers_files_have_marks_and_a_keyboard(
