@@ -172,7 +172,7 @@ def test_stats_draw_what_is_and_what_was(
     assert "peak" in page.chart("CPU"), "what a stopped container has used is still there"
 
 
-FILL = "mkdir /things; printf 'first line\\n' > /things/text; ln -s text /things/link; head -c 300000 /dev/zero > /things/zeros"
+FILL = "mkdir /things; cd /things; printf 'first line\\n' > text; ln -s text link; head -c 300000 /dev/zero > zeros"
 LONG = "; i=0; while [ $i -lt 40000 ]; do echo 0123456789; i=$((i+1)); done > /things/long"
 
 
