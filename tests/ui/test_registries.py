@@ -10,13 +10,14 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from tests.support.description import conforms
-from tests.support.engine import NativeEngine
+from tests.support.engine import NativeEngine, native_engine
 from tests.support.registry import htpasswd
 from tests.support.registry import registry as start_registry
 from tests.support.sockets import free_port
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import LIMIT_MS
 from tests.ui.window import Window
+from vmagent.images.hosts import RegistryHosts
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
@@ -96,16 +97,32 @@ def test_a_registry_is_tested_with_and_without_a_login(
     page.wait_until_says("connection refused")
 
 
-def test_what_the_engine_has_for_registries_is_shown(
-    own_engine: NativeEngine, open_window: OpenWindow, docker_file: Path
-) -> None:
-    with own_engine.client() as client:
-        told = client.json_object("GET", "/cove/v1/registries")
-    conforms(told, "GET", "/cove/v1/registries", 200)
-    window = open_window(own_engine)
-    window.go("registries")
-    page = window.registries
-    page.wait_until_says("Insecure registries")
-    page.wait_until_says("Mirrors of Docker Hub")
-    for line in (*told["insecure"], *told["mirrors"], *(one["host"] for one in told["certificates"])):
-        page.wait_until_says(line)
+def test_what_the_engine_has_for_registries_is_shown(open_window: OpenWindow, docker_file: Path) -> None:
+    flags = ("--insecure-registry=plain.example:5000", "--insecure-registry=10.9.0.0/16")
+    with native_engine(*flags, "--registry-mirror=https://mirror.example") as engine:
+        with engine.client() as client:
+            told = client.json_object("GET", "/cove/v1/registries")
+        conforms(told, "GET", "/cove/v1/registries", 200)
+        info = engine.docker("info").stdout
+        for line in ("plain.example:5000", "10.9.0.0/16", "https://mirror.example/"):
+            assert line in info
+        window = open_window(engine)
+        window.go("registries")
+        window.registries.wait_until_says("plain.example:5000")
+        assert {"10.9.0.0/16", "https://mirror.example"} <= set(window.registries.texts())
+
+
+def test_certificates_are_listed_by_registry(tmp_path: Path) -> None:
+    first, second = tmp_path / "docker", tmp_path / "cove"
+    for file in (
+        first / "a.example:5000" / "ca.crt",
+        second / "a.example:5000" / "own.cert",
+        second / "b.example" / "x",
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    hosts = RegistryHosts(certificates=(first, second, tmp_path / "absent"))
+    assert hosts.certified() == [
+        {"host": "a.example:5000", "files": [f"{first}/a.example:5000/ca.crt", f"{second}/a.example:5000/own.cert"]},
+        {"host": "b.example", "files": [f"{second}/b.example/x"]},
+    ]
