@@ -49,7 +49,8 @@ class ImagesCheck:
             for finding in self._blobs(bad_blobs):
                 yield finding
             async with store.change:
-                found = await asyncio.to_thread(self._strays, folder.name)
+                blobs = store.roots.reachable().blobs  # on the loop: the roots of others change there
+                found = await asyncio.to_thread(self._strays, folder.name, blobs)
                 found += await asyncio.to_thread(self._records)
             for finding in found:
                 yield finding
@@ -147,11 +148,10 @@ class ImagesCheck:
 
     # --- what belongs to nothing
 
-    def _strays(self, own: str) -> list[Finding]:
-        """Files that no record names; the store's lock is held. Blocks."""
+    def _strays(self, own: str, reachable: Collection[str]) -> list[Finding]:
+        """Files that no record names; the store's lock is held. `own`: this check's ingest folder. Blocks."""
         store, root = self._store, self._store.root
-        known = {hex_of(digest) for digest in store.roots.reachable().blobs}
-        known |= {hex_of(layer.blob.digest) for layer in store.layers.values() if layer.blob is not None}
+        known = self._known(reachable)
         found = [
             self._stray("blob", path, "no image and no layer names it")
             for path in root.blobs.iterdir()
@@ -189,8 +189,22 @@ class ImagesCheck:
 
     def _stray(self, kind: str, path: Path, fault: str) -> Finding:
         name = path.name if kind == "temporary file" else path.name[:12]
-        mend = partial(self._store.put_away, [path])
-        return Finding(PART, f"{kind} {name}", fault, "it is removed", mend)
+        return Finding(PART, f"{kind} {name}", fault, "it is removed", partial(self._put_away, path))
+
+    async def _put_away(self, path: Path) -> None:
+        """Remove what nothing names, unless a job has taken it since it was found."""
+        store = self._store
+        async with store.change:
+            if path.parent == store.root.blobs and path.name in self._known(store.roots.reachable().blobs):
+                return
+            if path.parent == store.root.layers and f"sha256:{path.name}" in store.layers:
+                return
+            await store.put_away([path])
+
+    def _known(self, reachable: Collection[str]) -> set[str]:
+        """The names of blobs that must stay."""
+        layers = list(self._store.layers.values())
+        return {hex_of(digest) for digest in (*reachable, *(layer.blob.digest for layer in layers if layer.blob))}
 
     # --- records
 
