@@ -15,8 +15,8 @@ from desktop.folders.wire import Attributes
 
 # How long the client may keep attributes and names of which it hears nothing when they change.
 VALID_MS = 1000
-# How long a change of the setting may remain without effect on what is asked for without a thread: as long as the client
-# may keep what it knows.
+# How long a change of the setting may remain without effect on what is asked for without a thread: as long as the
+# client may keep what it knows.
 RECENT_S = VALID_MS / 1000
 
 
