@@ -66,6 +66,7 @@ class Endpoints:
         self.host_gateway = host_gateway
         self._thread = Threads(1, "network")
         self._name_servers: dict[str, NameServer] = {}
+        self._is_open = False
         self._preparing: asyncio.TimerHandle | None = None
         self._watch: TableWatch | None = None
         self._with_addresses: set[str] = set()  # containers that are configured with addresses
@@ -84,9 +85,10 @@ class Endpoints:
         """Soon make a spare network namespace for the next start.
 
         The thread does it with the next release, or PREPARE_DELAY_S from now. At once, it would compete with the start
-        that has just taken the last one, for a processor and for the kernel's locks.
+        that has just taken the last one, for a processor and for the kernel's locks. Nothing is made once this engine
+        has begun to end.
         """
-        if self._preparing is None:
+        if self._is_open and self._preparing is None:
             self._preparing = asyncio.get_running_loop().call_later(PREPARE_DELAY_S, self._prepare_now)
 
     def _prepare_now(self) -> None:
@@ -105,6 +107,7 @@ class Endpoints:
         Raises EngineError, OSError.
         """
         await self.call(self.controller.open, alive)
+        self._is_open = True
         for live in self._registry:
             await self.reserve(live.record)
         self._watch = watch = await self.call(self.controller.watch)
@@ -132,6 +135,7 @@ class Endpoints:
 
     async def close(self) -> None:
         self._stop_watching()
+        self._is_open = False
         self._drop_preparation()
         for server in self._name_servers.values():
             server.close()
@@ -147,6 +151,7 @@ class Endpoints:
     async def leave(self) -> None:
         """Stop serving, but keep networks and endpoints: the containers continue without this engine."""
         self._stop_watching()
+        self._is_open = False
         self._drop_preparation()
         for server in self._name_servers.values():
             server.close()
