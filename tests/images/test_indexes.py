@@ -444,9 +444,13 @@ def test_attestations_come_and_go_with_their_image(new_store: NewStore, two: Two
     annotations = {"io.containerd.image.name": f"{real}/att:1"}
     files = {f"blobs/sha256/{hex_of(name)}": data for name, data in blobs.items()}
     files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [{**top, "annotations": annotations}]}).encode()
+    archive = tar_of(*(Entry(path, data) for path, data in files.items()))
     driver = new_store()
     before = driver.left()
-    driver.load(tar_of(*(Entry(path, data) for path, data in files.items())))
+    driver.load(archive)
+    driver.run(driver.images.close())
+    driver.run(driver.images.open())
+    driver.run(driver.store.collect())
     [row] = rows(driver)
     [shown] = [one for one in row["Manifests"] if one["Kind"] == "attestation"]
     assert shown["Available"]
@@ -456,6 +460,9 @@ def test_attestations_come_and_go_with_their_image(new_store: NewStore, two: Two
     driver.run(driver.images.remove(f"{real}/att:1", platforms=[HOST]))
     left = driver.left()["blobs"]
     assert not {hex_of(digest(attested.manifest)), *map(hex_of, attested.blobs)} & set(left)
+    driver.run(driver.images.remove(f"{real}/att:1"))
+    assert driver.left() == before
+    driver.load(archive)
     driver.run(driver.images.remove(f"{real}/att:1"))
     assert driver.left() == before
 
