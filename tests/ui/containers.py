@@ -233,6 +233,12 @@ class ContainerPage:
     def type_in_search(self, text: str) -> None:
         self._hands.fill(self._page.logs.search, text)
 
+    @property
+    def is_count_in_field(self) -> bool:
+        """Whether the search field's counter is inside the field."""
+        logs = self._page.logs
+        return logs.search.rect().contains(logs._count.geometry())
+
     def wait_until_counted(self, text: str) -> None:
         """Wait until the search field's counter says that."""
         self._qtbot.waitUntil(lambda: self._page.logs._count.text() == text, timeout=LIMIT_MS)

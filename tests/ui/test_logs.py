@@ -110,6 +110,7 @@ def test_long_lines_wrap_on_request(engine: NativeEngine, open_window: OpenWindo
     page.wait_until_counted("1 of 1")
     window.resize(1000, 640)
     assert page.log_extent[0] > wrapped
+    assert page.is_count_in_field
     page.switch("Wrap")
     assert page.log_extent[1] > 0
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
@@ -143,6 +143,7 @@ class LogsTab(ContainerTab):
 
     def _connect(self) -> None:
         """Connect the controls to the view."""
+        self.search.installEventFilter(self)
         self.search.textChanged.connect(self._on_search)
         self.search.returnPressed.connect(lambda: self._step(+1))
         self._up.clicked.connect(lambda: self._step(-1))
@@ -327,6 +328,12 @@ class LogsTab(ContainerTab):
         x = self.search.width() - self._count.width() - 10
         self._count.move(x, (self.search.height() - self._count.height()) // 2)
         self.search.setTextMargins(21, 0, self._count.width() + 14, 0)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The counter stays at the right end of the search field."""
+        if event.type() == QEvent.Type.Resize:
+            self._show_count()
+        return super().eventFilter(watched, event)
 
     def _open(self, since: str | None) -> None:
         container, session = self._container, self._session
