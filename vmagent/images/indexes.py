@@ -7,6 +7,7 @@ of it is here if its manifest is kept and the store has the image of the config 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -138,19 +139,20 @@ class Kept:
 def read_kept(root: DataRoot, indexes: Iterable[str], manifests: Iterable[str]) -> Kept:
     """Read these indexes with those of their manifests that are here, and further `manifests`, from the blobs."""
     kept = Kept({}, {}, [])
-    wanted = list(manifests)
+    wanted = set(manifests)
     for digest in indexes:
         try:
             kept.indexes[digest] = ImageIndex.parse((root.blobs / hex_of(digest)).read_bytes(), digest)
         except (OSError, ImageFault) as e:
             kept.problems.append(f"index {digest}: {e}")
             continue
-        wanted += [entry.digest for entry in kept.indexes[digest].entries if entry.kind is not EntryKind.UNKNOWN]
+        wanted.update(entry.digest for entry in kept.indexes[digest].entries if entry.kind is not EntryKind.UNKNOWN)
+    here = set(os.listdir(root.blobs)) if wanted else ()  # most platforms of an index are not
     for digest in wanted:
-        try:
-            kept.manifests[digest] = Manifest.parse((root.blobs / hex_of(digest)).read_bytes(), digest)
-        except FileNotFoundError:
+        if (name := hex_of(digest)) not in here:
             continue
+        try:
+            kept.manifests[digest] = Manifest.parse((root.blobs / name).read_bytes(), digest)
         except (OSError, ImageFault) as e:
             kept.problems.append(f"manifest {digest}: {e}")
     return kept
@@ -184,9 +186,10 @@ class Indexes:
 
     def is_here(self, index: ImageIndex, entry: Entry) -> bool:
         """Whether the content of an entry is in the store."""
+        if entry.digest not in self.manifests:
+            return False
         if entry.kind is EntryKind.ATTESTATION:
-            about = (other for other in index.images() if other.digest == entry.subject)
-            return entry.digest in self.manifests and any(map(self.image_of, about))
+            return any(self.image_of(other) for other in index.images() if other.digest == entry.subject)
         return bool(self.image_of(entry))
 
     def present(self, digest: str) -> list[tuple[Entry, str]]:

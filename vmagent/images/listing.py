@@ -12,7 +12,7 @@ from typing import Any
 
 from vmagent.images import views
 from vmagent.images.filters import LIST_KEYS, Filters, Wanted
-from vmagent.images.indexes import Entry, EntryKind, Manifest
+from vmagent.images.indexes import Entry, EntryKind, ImageIndex, Manifest
 from vmagent.images.layer import top_first
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord, Pointer, Target
@@ -139,21 +139,22 @@ class Listing:
             index = store.indexes.known[digest]
             for entry in index.entries:
                 if entry.digest not in shown:
-                    shown[entry.digest] = self._of_entry(entry, store.indexes.is_here(index, entry), kept)
+                    shown[entry.digest] = self._of_entry(index, entry, kept)
         manifest = store.indexes.manifests.get(record.manifest or "")
         if not shown and manifest is not None:
             platform = views.platform(store.configs[record.id])
             shown[manifest.digest] = self._of_image(record.id, manifest, manifest.descriptor(), platform, kept)
         return list(shown.values())
 
-    def _of_entry(self, entry: Entry, is_here: bool, kept: Collection[str]) -> Shape:
+    def _of_entry(self, index: ImageIndex, entry: Entry, kept: Collection[str]) -> Shape:
         manifest = self._store.indexes.manifests.get(entry.digest)
         if entry.kind is EntryKind.IMAGE:
-            image_id = self._store.indexes.image_of(entry) if is_here else ""
+            image_id = self._store.indexes.image_of(entry)
             platform = entry.raw.get("platform")
             if not platform and image_id:
                 platform = views.platform(self._store.configs[image_id])
             return self._of_image(image_id, manifest, entry.raw, platform or {}, kept)
+        is_here = self._store.indexes.is_here(index, entry)
         content = views.content_size(manifest, kept) if is_here else 0
         shape = views.manifest(entry.raw, entry.kind, is_here=is_here, content=content)
         if entry.kind is EntryKind.ATTESTATION:
