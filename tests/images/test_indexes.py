@@ -475,6 +475,7 @@ def test_attestations_come_and_go_with_their_image(new_store: NewStore, two: Two
             "digest and size",
         ),
         ({"digest": "sha256:" + "0" * 64, "size": -1}, "digest and size"),
+        ({"digest": "sha256:" + "0" * 64, "size": 1, "platform": "linux"}, "no object"),
         ("text", "no list of objects"),
     ],
 )

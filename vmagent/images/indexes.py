@@ -85,7 +85,9 @@ class Entry:
         annotations = raw.get("annotations")
         annotations = annotations if isinstance(annotations, dict) else {}
         platform = raw.get("platform")
-        named = Platform.from_json(platform) if isinstance(platform, dict) and platform else None
+        if platform is not None and not isinstance(platform, dict):
+            raise ImageFault("the platform of an entry of the index is no object", "invalid")
+        named = Platform.from_json(platform) if platform else None
         if annotations.get(REFERENCE_TYPE) == ATTESTATION:
             kind = EntryKind.ATTESTATION
         elif raw.get("mediaType", MANIFEST_TYPES[0]) not in MANIFEST_TYPES or (named and named.os == "unknown"):
