@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
@@ -18,6 +19,7 @@ from tests.support.registry import registry
 from vmagent.errors import Conflict, EngineError, NotFound
 from vmagent.images.layer import Kind, hex_of
 from vmagent.images.platforms import Platform
+from vmagent.images.records import Target
 from vmagent.images.removal import ImageUser
 
 NewStore = Callable[..., Driver]
@@ -245,6 +247,57 @@ def test_a_container_of_any_platform_keeps_its_image(new_store: NewStore, two: T
     hold.release()
     driver.run(driver.images.prune({}))
     assert driver.left() == before
+
+
+def test_a_removed_platform_that_a_container_has_is_no_longer_meant(
+    new_store: NewStore, two: Two, name: str
+) -> None:
+    driver = new_store()
+    driver.pull(name)
+    driver.pull(name, platform=str(FOREIGN))
+    hold = driver.store.hold(two.own.id)
+    driver.run(driver.images.remove(name, platforms=[HOST], force=True))
+    assert driver.store.resolve(name).id == two.foreign.id
+    assert [(row["Id"], row["RepoTags"]) for row in rows(driver)] == [(two.foreign.id, [name])]
+
+    async def end() -> None:
+        hold.release()
+
+    driver.run(end())
+    assert hex_of(two.own.id) not in driver.left()["blobs"]
+    assert driver.store.resolve(name).id == two.foreign.id
+
+
+def test_of_two_indexes_with_a_platform_in_common_one_can_lose_its_other(
+    new_store: NewStore, two: Two, name: str, bad: BadRegistry
+) -> None:
+    driver = new_store()
+    driver.pull(name)
+    driver.pull(name, platform=str(FOREIGN))
+    bad.manifests["2"] = index_of(two.foreign)
+    second = name.removesuffix("1") + "2"
+    driver.pull(second, platform=str(FOREIGN))
+    driver.run(driver.images.remove(name, platforms=[HOST]))
+    assert driver.store.resolve(name).id == two.foreign.id
+    driver.pull(name)
+    with pytest.raises(Conflict, match="referenced in multiple repositories"):
+        driver.run(driver.images.remove(name, platforms=[FOREIGN]))  # all that the second name has
+
+
+def test_an_image_that_got_a_name_during_its_removal_stays(new_store: NewStore, two: Two, name: str) -> None:
+    driver = new_store()
+    driver.pull(name)
+    driver.pull(name, platform=str(FOREIGN))
+
+    async def at_once() -> None:
+        async with driver.store.change:
+            removing = asyncio.ensure_future(driver.images.remove(name))
+            await asyncio.sleep(0)  # it has chosen what to remove, and waits for the lock
+            await driver.store.point({"docker.io/library/new:1": Target(two.foreign.id)})
+        await removing
+
+    driver.run(at_once())
+    assert [(row["Id"], row["RepoTags"]) for row in rows(driver)] == [(two.foreign.id, ["new:1"])]
 
 
 def test_a_name_that_moves_on_leaves_its_old_index_by_digest(

@@ -89,12 +89,11 @@ async def remove_platforms(
     """Remove the images of these platforms; with the last one that is here, the whole. Raises NotFound, Conflict."""
     target = store.target(ref)
     going = {selected(store, ref, target, platform).image_id for platform in platforms}
-    if going.issuperset(_family(store, target.image_id)):
+    if going.issuperset({image_id for _, image_id in store.indexes.present(target.index)} or {target.image_id}):
         return await remove(store, ref, force=force, users=users)
-    direct = {pointer.id for pointer in store.references.values() if not pointer.index}
     for image_id in going:
         _refuse_if_used(image_id, [user for user in users() if user.image_id == image_id], force=force)
-        if image_id in direct:
+        if store.is_needed(image_id):
             raise Conflict(
                 f"conflict: unable to delete {_short(image_id)} (cannot be forced) - "
                 "image is referenced in multiple repositories"

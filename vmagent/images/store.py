@@ -406,7 +406,8 @@ class Store:
         """Change names: `references` point to their targets, the keys in `away` are removed. An index that no name
         points to any more goes; its images stay. The caller holds the lock."""
         now = timestamp()
-        changed = {key: pointer for key, pointer in self.references.items() if key not in set(away)}
+        gone = set(away)
+        changed = {key: pointer for key, pointer in self.references.items() if key not in gone}
         for key, target in references.items():
             index = target.index if target.index in self.indexes.known else ""  # it may have gone meanwhile
             changed[key] = Pointer(target.image_id, now, index)
@@ -431,6 +432,13 @@ class Store:
             return Target(image_id, self.references[key].index)
         named = [(pointer.at, pointer.index) for _, pointer in self.references_of(image_id) if pointer.index]
         return Target(image_id, max(named)[1] if named else "")
+
+    def is_needed(self, image_id: str) -> bool:
+        """Whether a name means this image, and has no other platform."""
+        return any(
+            pointer.id == image_id and all(one == image_id for _, one in self.indexes.present(pointer.index))
+            for pointer in self.references.values()
+        )
 
     def beneath(self) -> set[str]:
         """The images that are here only as further platforms of names."""
@@ -466,16 +474,17 @@ class Store:
 
     async def forget(self, image_id: str) -> list[str] | None:
         """Delete an image's record, or hide it while it is held. Returns the layers deleted with it, bottom first;
-        None if there is no such image any more.
+        None if there is no such image any more, or if a name has come that would mean nothing without it.
         """
         async with self.change:
             record = self.images.get(image_id)
-            if record is None:
+            if record is None or self.is_needed(image_id):
                 return None
             if self._holds[image_id]:
                 hidden = replace(record, hidden=True)
                 await asyncio.to_thread(records.write_image, self.root, hidden)
                 self.images[image_id] = hidden
+                await self.point({})  # an index whose image is hidden means another one
                 return []
             await asyncio.to_thread(records.delete_image, self.root, image_id)
             del self.images[image_id]
