@@ -389,6 +389,18 @@ def test_an_archive_has_the_index_as_it_is(
     assert other.left() == before
 
 
+def test_an_archive_keeps_all_names_of_an_index(new_store: NewStore, two: Two, name: str, tmp_path: Path) -> None:
+    driver = new_store()
+    driver.pull(name)
+    driver.pull(name, platform=str(FOREIGN))
+    driver.run(driver.images.tag(name, repo="other", tag="2"))
+    loader = new_store(tmp_path / "other")
+    lines = loader.load(driver.save(name, "other:2"))
+    assert lines == [{"stream": f"Loaded image: {one}\n"} for one in (name, "other:2")]
+    [row] = rows(loader)
+    assert (row["RepoTags"], row["Descriptor"]["digest"]) == (sorted([name, "other:2"]), two.digest)
+
+
 def test_an_archive_may_be_of_one_platform(new_store: NewStore, two: Two, name: str, tmp_path: Path) -> None:
     driver = new_store()
     driver.pull(name)

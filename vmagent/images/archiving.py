@@ -82,8 +82,10 @@ class _Unit:
 def _units(images: Sequence[Mapping[str, Any]]) -> list[_Unit]:
     units: list[_Unit] = []
     for image in images:
-        if image["index"] and units and units[-1].index == image["index"]:
-            units[-1].image_ids.append(image["id"])
+        known = units[-1] if units else None
+        # An archive lists an index once for each of its names.
+        if known and image["index"] and (known.index, known.references) == (image["index"], image["references"]):
+            known.image_ids.append(image["id"])
         else:
             units.append(_Unit([image["id"]], image["references"], image["index"]))
     return units
