@@ -16,6 +16,8 @@ import pytest
 from tests.images.kit import BadRegistry, Driver, Entry, MadeImage, digest, index_of, tar_of, upload
 from tests.support.limits import HANG_S
 from tests.support.registry import registry
+from vmagent.builder.indexing import store_index
+from vmagent.builder.result import BuiltImage
 from vmagent.errors import Conflict, EngineError, NotFound
 from vmagent.images.layer import Kind, hex_of
 from vmagent.images.platforms import Platform
@@ -249,9 +251,7 @@ def test_a_container_of_any_platform_keeps_its_image(new_store: NewStore, two: T
     assert driver.left() == before
 
 
-def test_a_removed_platform_that_a_container_has_is_no_longer_meant(
-    new_store: NewStore, two: Two, name: str
-) -> None:
+def test_a_removed_platform_that_a_container_has_is_no_longer_meant(new_store: NewStore, two: Two, name: str) -> None:
     driver = new_store()
     driver.pull(name)
     driver.pull(name, platform=str(FOREIGN))
@@ -399,6 +399,26 @@ def test_an_archive_keeps_all_names_of_an_index(new_store: NewStore, two: Two, n
     assert lines == [{"stream": f"Loaded image: {one}\n"} for one in (name, "other:2")]
     [row] = rows(loader)
     assert (row["RepoTags"], row["Descriptor"]["digest"]) == (sorted([name, "other:2"]), two.digest)
+
+
+def test_of_an_index_without_a_name_only_the_images_are_kept(
+    new_store: NewStore, two: Two, name: str, tmp_path: Path
+) -> None:
+    driver = new_store()
+    driver.pull(name)
+    driver.pull(name, platform=str(FOREIGN))
+    driver.run(driver.images.tag(name, repo="other", tag="2"))
+    driver.run(driver.images.remove(name))
+    loader = new_store(tmp_path / "other")
+    lines = loader.load(driver.save(two.own.id))
+    assert {row["Id"]: row["RepoTags"] for row in rows(loader)} == {two.own.id: [], two.foreign.id: []}
+    assert {line["stream"] for line in lines} == {f"Loaded image ID: {one.id}\n" for one in two.images}
+    images = [
+        BuiltImage(str(platform), loader.store.configs[image.id], loader.store.images[image.id].layers)
+        for platform, image in zip((HOST, FOREIGN), two.images, strict=True)
+    ]
+    loader.run(store_index(loader.store, images, [], None))
+    assert loader.left()["blobs"] == sorted(map(hex_of, loader.store.blob_digests()))
 
 
 def test_an_archive_may_be_of_one_platform(new_store: NewStore, two: Two, name: str, tmp_path: Path) -> None:

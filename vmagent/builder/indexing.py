@@ -56,7 +56,7 @@ async def store_index(
     layers = list(dict.fromkeys(layer for image in images for layer in image.layers))
     blobs = await remotecache.packed(store, layers)
     async with store.ingest() as folder:
-        made = await asyncio.to_thread(_write, folder, store, images, blobs, attest)
+        made = await asyncio.to_thread(_write, folder, store, images, blobs, attest, is_named=bool(references))
         targets = {one.key: Target(made.records[0].id, made.digest) for one in references}
         await store.publish(folder, made.records, targets)
     image_id = store.indexes.best(made.digest) or made.records[0].id
@@ -73,9 +73,16 @@ class _Written:
 
 
 def _write(
-    folder: Path, store: Store, images: Sequence[BuiltImage], blobs: Mapping[str, Blob], attest: Attest | None
+    folder: Path,
+    store: Store,
+    images: Sequence[BuiltImage],
+    blobs: Mapping[str, Blob],
+    attest: Attest | None,
+    *,
+    is_named: bool,
 ) -> _Written:
-    """Put the small parts into the job's folder, flushed."""
+    """Put the small parts into the job's folder, flushed. The index and the attestations, which no image names, only if
+    a name will point to them."""
     records: list[ImageRecord] = []
     entries: list[dict[str, Any]] = []
     attestations: list[dict[str, Any]] = []
@@ -88,11 +95,11 @@ def _write(
             records.append(ImageRecord(id=image_id, layers=image.layers, manifest=manifest))
             entry = {"mediaType": MANIFEST_TYPES[0], "digest": manifest, "size": len(data)}
             entries.append({**entry, "platform": views.platform(dict(image.config))})
-            if attest is not None and (statements := attest(image, manifest)):
+            if is_named and attest is not None and (statements := attest(image, manifest)):
                 attestations.append(_attestation(work, manifest, statements))
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, *attestations]}
         content = json.dumps(index, indent=2).encode()
-        digest = work.put_blob(content)
+        digest = work.put_blob(content) if is_named else f"sha256:{hashlib.sha256(content).hexdigest()}"
         work.flush()
     return _Written(digest, len(content), records)
 

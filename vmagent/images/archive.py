@@ -225,8 +225,9 @@ class _Layout:
                 yield self._image(data, shown, tags, self._platform)
 
     def _of_index(self, data: bytes, name: str, tags: list[str]) -> Iterator[Loaded]:
-        """The images of an index that the archive has, with their attestations. Raises ImageFault."""
-        digest = self._job.put_blob(data)
+        """The images of an index that the archive has, with their attestations. Without a name for it, only the images:
+        the store keeps an index for its names. Raises ImageFault."""
+        digest = self._job.put_blob(data) if tags else ""
         index = ImageIndex.parse(data, digest)
         loaded = 0
         for entry in index.images():
@@ -242,7 +243,7 @@ class _Layout:
                 continue  # no more of this platform than its manifest
             yield self._image(manifest, name, tags, self._platform, digest)
             loaded += 1
-            for about in index.attestations(entry.digest):
+            for about in index.attestations(entry.digest) if tags else ():
                 self._attestation(about)
         if not loaded and self._platform is not None:
             raise _missing(name, self._platform)
