@@ -256,7 +256,7 @@ def _told(verb: groups.Verb) -> groups.Verb:
         except (RegistryError, ValueError) as e:
             raise Failure(str(e)) from e
         except OSError as e:
-            raise Failure(f"{e.filename}: {e.strerror}") from e
+            raise Failure(f"{e.filename}: {e.strerror}" if e.filename else str(e.strerror)) from e
 
     return run
 

@@ -7,6 +7,7 @@ descriptor with the platform), `Raw` (the manifest's bytes in base64), and the m
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -76,11 +77,15 @@ class ManifestLists:
     def save(self, name: str, image: ListedImage) -> None:
         """Raises OSError."""
         os.makedirs(self._path(name), exist_ok=True)
-        path = os.path.join(self._path(name), _file_name(image.reference))
-        temporary = f"{path}.{os.getpid()}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(image.to_json(), file)
-        os.replace(temporary, path)
+        temporary = os.path.join(self._folder, f".{os.getpid()}")  # each file in the list's own folder is an image
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(image.to_json(), file)
+            os.replace(temporary, os.path.join(self._path(name), _file_name(image.reference)))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
 
     def remove(self, name: str) -> None:
         """Raises OSError."""

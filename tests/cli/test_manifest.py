@@ -121,6 +121,15 @@ def test_what_dockers_client_has_begun_goes_on(cove: Command, docker: Command, r
     assert docker("manifest", "rm", target, check=False).returncode == 1
 
 
+def test_a_full_disk_leaves_no_half_of_an_image(config: Path, cove: Command, registry: str, names: list[str]) -> None:
+    target = f"{registry}/lists/full:1"
+    program = Path(sys.executable).with_name("cove")
+    full = run(config, "prlimit", "--fsize=100", program, "manifest", "create", target, *names, check=False)
+    assert (full.returncode, full.stderr.strip()) == (1, "File too large")
+    assert [path for path in (config / "manifests").rglob("*") if path.is_file()] == []
+    cove("create", target, *names)
+
+
 def test_bad_input_is_refused_in_dockers_words(
     cove: Command, registry: str, names: list[str], images: list[MadeImage]
 ) -> None:
