@@ -16,13 +16,12 @@ from typing import Any, Protocol
 from vmagent.builder.indexing import Attest, StoredIndex
 from vmagent.builder.request import InvalidBuild
 from vmagent.builder.result import BuildResult, BuiltImage
+from vmagent.buildkit import frontend, provenance
 from vmagent.buildkit import messages as pb
-from vmagent.buildkit import provenance
 from vmagent.buildkit.attachments import SessionCredentials
 from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.exportreport import ExportReport
 from vmagent.buildkit.filesync import OnDisk, send_bytes, send_tree
-from vmagent.buildkit.frontend import is_true
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.status import StatusLog
 from vmagent.errors import EngineError
@@ -63,9 +62,9 @@ class SessionExports:
 
     async def export(self, job: Job, result: BuildResult) -> Mapping[str, str]:
         reply: dict[str, str] = {}
-        wanted = provenance.wanted(job.options)
+        wants_provenance = frontend.provenance(job.options) is not None
         for number, exporter in enumerate(exporters(job.request)):
-            if wanted is not None and exporter.Type not in _IMAGE_TYPES:
+            if wants_provenance and exporter.Type not in _IMAGE_TYPES:
                 raise InvalidBuild(
                     f"the {exporter.Type} exporter keeps no attestations: use --provenance=false, --load or --push"
                 )
@@ -102,7 +101,7 @@ class SessionExports:
                 with report.step(f"naming to {name}"):
                     pass
         # Clients that name the exporter `moby` push the image by the Engine API once it is built.
-        if exporter.Type != "moby" and is_true(exporter.Attrs.get("push", "")):
+        if exporter.Type != "moby" and frontend.is_true(exporter.Attrs.get("push", "")):
             if not names:
                 raise InvalidBuild("tag is needed when pushing to registry")
             credentials = SessionCredentials(job.session)

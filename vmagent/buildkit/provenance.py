@@ -31,14 +31,9 @@ _HOST_OPTIONS = frozenset(("cgroup-parent", "image-resolve-mode", "platform", "c
 _PRIVATE = ("build-arg:", "label:")
 
 
-def wanted(options: Mapping[str, str]) -> frontend.Provenance | None:
-    """What a job's options ask for. Raises InvalidBuild."""
-    return frontend.provenance(options)
-
-
 def attest(job: Job, names: list[str], result: BuildResult) -> Attest | None:
     """What makes the statement about each image; None if none is asked for. Raises InvalidBuild."""
-    asked = wanted(job.options)
+    asked = frontend.provenance(job.options)
     if asked is None:
         return None
     predicate = _predicate(job, asked, result)
