@@ -182,12 +182,14 @@ async def prune(store: Store, filters: Filters, users: Users) -> dict[str, Any]:
     beneath = store.beneath()
     for record in store.shown():
         references = store.references_of(record.id)
-        family = _family(store, record.id)
-        if record.id in beneath or any(one in in_use or store.holders(one) for one in family):
+        if record.id in beneath or record.id not in store.images:  # another removal was faster
             continue
         if (wanted.dangling is None or wanted.dangling) and references:
             continue
         if not wanted.takes(store.configs[record.id], references):
+            continue
+        family = _family(store, record.id)
+        if any(one in in_use or store.holders(one) for one in family):
             continue
         deleted += await _untag(store, record.id, [name for name, _ in references])
         deleted += await _delete_all(store, family)

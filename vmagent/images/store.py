@@ -411,13 +411,15 @@ class Store:
         for key, target in references.items():
             index = target.index if target.index in self.indexes.known else ""  # it may have gone meanwhile
             changed[key] = Pointer(target.image_id, now, index)
+        named = {pointer.index for pointer in changed.values() if pointer.index}
+        best = {index: self.indexes.best(index) for index in named}
         for key, pointer in changed.items():  # the index may have got, or lost, the platform that suits best
-            if pointer.index and (best := self.indexes.best(pointer.index)):
-                changed[key] = replace(pointer, id=best)
+            if best.get(pointer.index):
+                changed[key] = replace(pointer, id=best[pointer.index])
         if changed != self.references:
             await asyncio.to_thread(records.write_references, self.root, changed)
             self.references = changed
-        await self._free(self.indexes.keep_only({pointer.index for pointer in changed.values()}))
+        await self._free(self.indexes.keep_only(named))
 
     def shown(self) -> list[ImageRecord]:
         return [record for record in self.images.values() if not record.hidden]
