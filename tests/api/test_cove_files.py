@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ def test_a_folder_is_shown_while_the_container_runs_and_after(own_engine: Native
     own_engine.docker("exec", "looked-at", "sh", "-c", "until test -e /data/inside; do sleep 0.05; done")
     look(own_engine)
     own_engine.docker("kill", "looked-at")
+    own_engine.docker("wait", "looked-at")
     look(own_engine)
 
 
@@ -73,3 +75,47 @@ def test_what_is_no_folder_is_refused(own_engine: NativeEngine, path: str, most:
         client.files("looked-at", path, most)
     assert refused.value.status == status
     conforms({"message": str(refused.value)}, "GET", FILES, status)
+
+
+def test_names_that_are_no_utf8_and_times_out_of_range_are_shown(own_engine: NativeEngine) -> None:
+    script = "mkdir /d; printf 12345 > /d/$(printf 'a\\377b'); touch -d @99999999999999 /quick/late; exec sleep 1000"
+    own_engine.docker("run", "-d", "--name", "looked-at", "--tmpfs", "/quick", "busybox:latest", "sh", "-c", script)
+    own_engine.docker("exec", "looked-at", "sh", "-c", "until test -e /quick/late; do sleep 0.05; done")
+    (name,) = entries(own_engine, "/d")
+    assert name == "a\udcffb"
+    assert entries(own_engine, "/quick")["late"]["modified"] == "9999-12-31T23:59:59Z"
+    with own_engine.client() as client:
+        assert f"/d/{name}" in {change["Path"] for change in client.changes("looked-at")}
+        with client.get_archive("looked-at", f"/d/{name}") as pieces:
+            assert b"12345" in b"".join(pieces)
+        assert client.files("looked-at", "/quick", 1)["total"] == 1
+
+
+ROAM = """
+mkdir /in /in/a /d; touch /in/only /in/a/only
+ln -s /../../../../../.. /d/up; ln -s OUTSIDE /d/host; ln -s /proc/1/root /d/magic
+while :; do mv /in/a /in/b; ln -s ../../../../../../.. /in/a; rm /in/a; mv /in/b /in/a; done
+"""
+
+
+def test_no_link_leads_out_of_the_container(own_engine: NativeEngine, tmp_path: Path) -> None:
+    """Also while a folder is exchanged for a link that leads upwards."""
+    (tmp_path / "of the host").touch()
+    script = ROAM.replace("OUTSIDE", str(tmp_path))
+    own_engine.docker("run", "-d", "--name", "looked-at", "busybox:latest", "sh", "-c", script)
+    own_engine.docker("exec", "looked-at", "sh", "-c", "until test -L /d/magic; do sleep 0.05; done")
+    root = entries(own_engine, "/").keys()
+    assert entries(own_engine, "/d/up").keys() == root
+    assert entries(own_engine, "/d")["host"]["target_type"] == ""
+    for place in ("/d/host", "/d/magic"):
+        with own_engine.client() as client, pytest.raises(ApiError) as refused:
+            client.files("looked-at", place)
+        assert refused.value.status == 404
+    for _ in range(20):
+        status, seen = 200, root
+        try:
+            seen = entries(own_engine, "/in/a").keys()
+        except ApiError as e:
+            status = e.status
+        assert status in (200, 404), "404: between the two"
+        assert seen in ({"only"}, root)

@@ -142,6 +142,31 @@ def test_root_inside_is_an_unprivileged_user_of_the_host(engine: RemappedEngine,
     assert "name=userns" in engine.docker("info", "-f", "{{.SecurityOptions}}").stdout
 
 
+def test_a_folder_is_listed_with_the_owners_inside(engine: RemappedEngine, name: str) -> None:
+    script = (
+        "mkdir /d; touch /d/own /d/other /data/kept; chown 7:8 /d/other; ln -s /data /d/way; chmod 700 /d; sleep 60"
+    )
+    engine.docker("run", "-d", "--name", name, "-v", f"{name}:/data", IMAGE, "sh", "-c", script)
+    engine.docker("exec", name, "sh", "-c", "until test -e /d/way; do sleep 0.05; done")
+
+    def look() -> None:
+        with engine.client() as client:
+            found = {each["name"]: each for each in client.files(name, "/d")["entries"]}
+            owners = {entry: (each["uid"], each["gid"]) for entry, each in found.items()}
+            assert owners == {"own": (0, 0), "other": (7, 8), "way": (0, 0)}
+            assert found["way"]["target_type"] == "folder"
+            assert [each["name"] for each in client.files(name, "/d/way")["entries"]] == ["kept"]
+
+    try:
+        look()
+        engine.docker("kill", name)
+        engine.docker("wait", name)
+        look()
+    finally:
+        engine.docker("rm", "-fv", name)
+        engine.docker("volume", "rm", name)
+
+
 def test_with_every_capability_it_has_none_over_the_host(engine: RemappedEngine, tmp_path: Path) -> None:
     """Its capabilities hold in its own user namespace only: it can mount, but no device, and can't change the host."""
     secret = tmp_path / "secret"

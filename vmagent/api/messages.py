@@ -82,7 +82,9 @@ class Query:
         if self._values is None:
             values: dict[str, list[str]] = {}
             try:
-                for key, value in parse_qsl(self._raw, keep_blank_values=True, max_num_fields=1000):
+                # A path may have bytes that are no UTF-8, and stays what it is.
+                found = parse_qsl(self._raw, keep_blank_values=True, errors="surrogateescape", max_num_fields=1000)
+                for key, value in found:
                     values.setdefault(key, []).append(value)
             except ValueError as e:
                 raise BadRequest(f"invalid query: {e}") from e

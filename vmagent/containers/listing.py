@@ -1,4 +1,4 @@
-"""What is in one folder of a container, for those who look around in it."""
+"""What is in one folder of a container: names, types, sizes, owners, times and the targets of links."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
-from vmagent.containers.treewalk import Tree
+from vmagent.containers.treewalk import Tree, modified
 from vmagent.linux import mounts
 
 _KINDS = {
@@ -61,7 +60,7 @@ def _entry(tree: Tree, folder_fd: int, path: str, name: str) -> dict[str, Any] |
         "mode": stat.S_IMODE(info.st_mode),
         "uid": uid,
         "gid": gid,
-        "modified": datetime.fromtimestamp(info.st_mtime, UTC).isoformat().replace("+00:00", "Z"),
+        "modified": modified(info),
         "target": target,
         "target_type": _target_type(tree, f"{path.rstrip('/')}/{name}") if is_link else "",
     }

@@ -13,6 +13,7 @@ from vmagent.containers.ids import Ids
 from vmagent.linux import mounts
 
 HOST_IDS = Ids()
+_EARLIEST_S, _LATEST_S = -62_135_596_800, 253_402_300_799  # the years 1 to 9999, which RFC 3339 can express
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -34,6 +35,13 @@ def split(path: str) -> tuple[str, str]:
     return "/" + "/".join(kept[:-1]), kept[-1]
 
 
+def modified(info: os.stat_result) -> str:
+    """When the file was modified, as RFC 3339. A container may set any time; what has no year of four digits
+    becomes the nearest one that has."""
+    seconds = min(max(info.st_mtime, _EARLIEST_S), _LATEST_S)
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
 class Tree:
     """A container's file system. Owns a descriptor of its root. `ids`: translates the owners of its files."""
 
@@ -45,7 +53,8 @@ class Tree:
         try:
             return mounts.open_in_root(self.root_fd, path, _DIRECTORY)
         except OSError as e:
-            if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            # EXDEV: openat2(2) follows no magic link, as /proc/PID/root, since its end has no path below the root.
+            if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
                 raise TreeError(path, 404) from e
             raise
 
@@ -75,6 +84,6 @@ class Tree:
             "name": shown,
             "size": info.st_size,
             "mode": go_mode(info.st_mode),
-            "mtime": datetime.fromtimestamp(info.st_mtime, UTC).isoformat().replace("+00:00", "Z"),
+            "mtime": modified(info),
             "linkTarget": target,
         }
