@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from desktop.cli import streams
 from desktop.cli.flags import Spec, parse
 from desktop.client.api import path_part
 
@@ -22,6 +23,7 @@ SPEC = Spec(
 
 def main(argv: Sequence[str], app: App) -> int:
     name = parse(SPEC, argv).args[0]
-    for change in app.client().request("GET", f"/containers/{path_part(name)}/changes", limited=False) or ():
-        print("CAD"[change["Kind"]], change["Path"])
+    changes = app.client().request("GET", f"/containers/{path_part(name)}/changes", limited=False) or ()
+    lines = "".join(f"{'CAD'[change['Kind']]} {change['Path']}\n" for change in changes)
+    streams.write_all(1, lines.encode("utf-8", "surrogateescape"))  # a name may have bytes that are no UTF-8
     return 0

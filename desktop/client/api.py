@@ -142,7 +142,7 @@ class ApiClient:
         if not text.strip():
             return None
         try:
-            return json.loads(text)
+            return json.loads(_text_of(text))
         except ValueError as e:
             raise ProtocolError(f"{method} {path}: the answer is not JSON") from e
 
@@ -245,9 +245,14 @@ def path_part(name: str) -> str:
     return quoted(name)
 
 
+def _text_of(json_text: bytes) -> str:
+    """The text of a reply. The names of files in it may have bytes that are no UTF-8; `quoted` sends them back so."""
+    return json_text.decode("utf-8", "surrogateescape")
+
+
 def quoted(text: str) -> str:
     """Percent-encoded (RFC 3986, section 2.1); importing urllib would slow the start of `cove` by 1 to 2 ms."""
-    return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode())
+    return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
 
 
 def _error_of(response: Response) -> ApiError:
@@ -264,7 +269,7 @@ def _error_of(response: Response) -> ApiError:
 
 def _checked(line: bytes) -> Json:
     try:
-        answer = json.loads(line)
+        answer = json.loads(_text_of(line))
     except ValueError as e:
         raise ProtocolError(f"not JSON: {line[:60]!r}") from e
     if not isinstance(answer, dict):

@@ -86,6 +86,9 @@ def test_a_copy_out_never_writes_outside_its_target(cove: Client, running: str, 
 def test_changes_commit_export_and_limits(cove: Client, running: str, tmp_path: Path) -> None:
     cove("exec", NAME, "touch", "/newfile")
     assert "A /newfile" in cove("diff", NAME).stdout.splitlines()
+    cove("exec", NAME, "sh", "-c", r"touch /odd-$(printf '\377')")  # no UTF-8
+    assert "A /odd-\udcff" in cove("diff", NAME, errors="surrogateescape").stdout.splitlines()
+    cove("exec", NAME, "sh", "-c", "rm /odd-*")
     made = cove("commit", "-c", 'CMD ["echo","committed"]', NAME, "cvt/verbs:1").stdout
     assert made.startswith("sha256:")
     assert cove("run", "--rm", "cvt/verbs:1").stdout == "committed\n"
