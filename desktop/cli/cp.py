@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import posixpath
 import tarfile
@@ -16,9 +14,9 @@ from desktop.cli import streams
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.untar import unpack
-from desktop.client import tarpipe
+from desktop.client import archives, tarpipe
 from desktop.client.api import ByteStream, path_part
-from desktop.client.engine import ApiError, EngineClient
+from desktop.client.engine import EngineClient
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -35,7 +33,6 @@ SPEC = Spec(
         Flag("quiet", "q", help="Say nothing (nothing is said anyhow)"),
     ),
 )
-_DIRECTORY, _LINK = 1 << 31, 1 << 27  # bits of Go's FileMode, as the engine sends it
 _PIECE = 64 * 1024
 
 
@@ -73,49 +70,14 @@ def copy(client: EngineClient, source: Place, target: Place, *, follow: bool, ar
         _copy_in(client, source.path, target.container, target.path, follow, archive)
 
 
-class Stat(NamedTuple):
-    """The engine's description of a path (header X-Docker-Container-Path-Stat)."""
-
-    name: str
-    mode: int
-    link: str
-
-    @property
-    def is_directory(self) -> bool:
-        return bool(self.mode & _DIRECTORY)
-
-
-def _stat(client: EngineClient, container: str, path: str, *, follow: bool = False) -> Stat | None:
-    """The description of a path in a container, None if it does not exist. Optionally follows symbolic links to their
-    end."""
-    for _ in range(40):
-        try:
-            response = client.call("HEAD", f"/containers/{path_part(container)}/archive", query={"path": path})
-        except ApiError as e:
-            if e.status == 404:
-                client.inspect(container)  # raises if it is the container that does not exist
-                return None
-            raise
-        client.finish(response)
-        told = json.loads(base64.b64decode(response.headers["x-docker-container-path-stat"]))
-        stat = Stat(told["name"], told["mode"], told["linkTarget"])
-        if not follow or not stat.mode & _LINK:
-            return stat
-        path = posixpath.join(posixpath.dirname(path), stat.link)
-    raise Failure(f"{path}: too many links")
-
-
 # --- out of a container
 
 
 def _copy_out(client: EngineClient, container: str, source: str, target: str, follow: bool, archive: bool) -> None:
     path = posixpath.join("/", source)
-    stat = _stat(client, container, path)
+    path, stat = archives.find(client, container, path, follow=follow)
     if stat is None:
         raise Failure(f"Error response from daemon: Could not find the file {path} in container {container}")
-    if follow and stat.mode & _LINK:
-        path = posixpath.join(posixpath.dirname(path), stat.link)
-        stat = _stat(client, container, path, follow=True) or stat
     query = {"path": path}
     with ByteStream(client.call("GET", f"/containers/{path_part(container)}/archive", query=query)) as pieces:
         if target == "-":
@@ -125,7 +87,7 @@ def _copy_out(client: EngineClient, container: str, source: str, target: str, fo
         _extract(pieces, stat, source, Path(target), target, archive)
 
 
-def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: str, archive: bool) -> None:
+def _extract(pieces: ByteStream, stat: archives.Stat, source: str, target: Path, typed: str, archive: bool) -> None:
     """As `docker cp`: a destination that is an existing folder takes the source into it; any other destination becomes
     the copy's name."""
     contents_only = source.endswith("/.")
@@ -156,7 +118,7 @@ def _extract(pieces: ByteStream, stat: Stat, source: str, target: Path, typed: s
         return member
 
     try:
-        with tarfile.open(fileobj=cast("IO[bytes]", _Reader(pieces)), mode="r|") as tar:
+        with tarfile.open(fileobj=cast("IO[bytes]", archives.Reader(pieces)), mode="r|") as tar:
             unpack(tar, folder, renamed)
     except (OSError, tarfile.TarError) as e:
         raise Failure(f"cp: {e}") from e
@@ -167,26 +129,12 @@ def _own(what: str) -> int:
     return int(getattr(os, what, lambda: 0)())
 
 
-class _Reader:
-    """The pieces of a stream as a file to read from."""
-
-    def __init__(self, pieces: ByteStream) -> None:
-        self._pieces = iter(pieces)
-        self._buffer = b""
-
-    def read(self, size: int) -> bytes:
-        while len(self._buffer) < size and (piece := next(self._pieces, b"")):
-            self._buffer += piece
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data
-
-
 # --- into a container
 
 
 def _copy_in(client: EngineClient, source: str, container: str, target: str, follow: bool, archive: bool) -> None:
     path = posixpath.join("/", target)
-    stat = _stat(client, container, path, follow=True)
+    _, stat = archives.find(client, container, path, follow=True)
     query: dict[str, Any] = {"noOverwriteDirNonDir": True, "copyUIDGID": archive or None}
     if source == "-":
         if stat is None or not stat.is_directory:

@@ -38,6 +38,7 @@ def test_mounts_lead_to_their_volumes_and_secrets_are_shown_on_request(
         page.press_in_tab("Volume ui-files")
         assert window.page == "volumes"
         window.volumes.wait_until_titled("ui-files")
+        page.wait_until_forgotten("s3cret")
     finally:
         engine.docker("rm", "-f", "ui-mounts", check=False)
         engine.docker("volume", "rm", "ui-files", check=False)
@@ -173,13 +174,15 @@ def test_stats_draw_what_is_and_what_was(
 
 
 FILL = "mkdir /things; cd /things; printf 'first line\\n' > text; ln -s text link; head -c 300000 /dev/zero > zeros"
+CHAIN = "; ln -s link chain"
+ODD = r"; printf odd > /things/a$(printf '\377')b"  # a name that is no UTF-8
 LONG = "; i=0; while [ $i -lt 40000 ]; do echo 0123456789; i=$((i+1)); done > /things/long"
 
 
 def test_files_are_looked_at_downloaded_and_uploaded_also_of_a_stopped_container(
     engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], tmp_path: Path
 ) -> None:
-    named("ui-disk", "sh", "-c", FILL + LONG)
+    named("ui-disk", "sh", "-c", FILL + CHAIN + ODD + LONG)
     engine.docker("wait", "ui-disk")
     window = open_window(engine)
     window.containers.wait_until_says("ui-disk", "Exited 0")
@@ -187,7 +190,7 @@ def test_files_are_looked_at_downloaded_and_uploaded_also_of_a_stopped_container
     page.wait_until_in_folder("/", "things", "bin")
     assert page.file_marks() == {"things": "new"}
     page.open_file("things")
-    page.wait_until_in_folder("/things", "text", "link", "zeros", "long")
+    page.wait_until_in_folder("/things", "text", "link", "chain", "zeros", "long")
     page.choose_file("text")
     page.wait_until_previewed("first line")
     page.choose_file("zeros")
@@ -195,11 +198,19 @@ def test_files_are_looked_at_downloaded_and_uploaded_also_of_a_stopped_container
     page.choose_file("long")
     page.wait_until_previewed("0123456789")
     assert "the first 262 KB" in page.file_facts
+    page.choose_file("ab")  # the window leaves out what is no UTF-8
+    page.wait_until_previewed("odd")
     page.choose_file("link")
     page.wait_until_previewed("first line")
+    page.choose_file("zeros")
+    page.wait_until_previewed("This is no text.")
+    page.choose_file("chain")
+    page.wait_until_previewed("first line")
+    (tmp_path / "got.part").write_text("the user's own")
     page.press_in_tab("Download")
     window.save_as(tmp_path / "got")
     assert (tmp_path / "got").read_text() == "first line\n"
+    assert [(path.name, path.read_text()) for path in tmp_path.glob("*.part")] == [("got.part", "the user's own")]
     source = tmp_path / "put"
     source.write_text("from here")
     page.press_in_tab("Upload")

@@ -31,7 +31,6 @@ from desktop.ui.containers.folder import (
     put,
     read_folder,
     read_marks,
-    size_of,
 )
 from desktop.ui.containers.tab import ContainerTab
 from desktop.ui.feed.container import Container
@@ -198,7 +197,7 @@ class FilesTab(ContainerTab):
 
     def go(self, path: str, choose: str = "") -> None:
         """Show the folder at `path`, with the entry `choose` as the current one."""
-        self._path, self._choose_next = posixpath.normpath(posixpath.join("/", path)), choose
+        self._path, self._choose_next = posixpath.normpath(f"/{path.lstrip('/')}"), choose
         self.search.clear()
         self._read()
 
@@ -267,11 +266,11 @@ class FilesTab(ContainerTab):
             if entry == self.view.current():
                 self.preview.tell_text(shown)
 
-        self._previewing.run(
-            lambda: preview(client, container.id, entry),
-            told,
-            lambda error: self.preview.text.setPlainText(sentence(str(error))),
-        )
+        def failed(error: Exception) -> None:
+            if entry == self.view.current():
+                self.preview.text.setPlainText(sentence(str(error)))
+
+        self._previewing.run(lambda: preview(client, container.id, entry), told, failed)
 
     # doing -----------------------------------------------------------------------------------------------------------
 
@@ -359,7 +358,6 @@ class FilesTab(ContainerTab):
             tr("Uploading {names}", names=names),
             tr("{names}: uploaded into {path}", names=names, path=folder),
             tr("{names}: not uploaded", names=names),
-            total=size_of(sources),
         )
         transfer.ended.connect(self._read_all)
         run = self._session.workers.run

@@ -5,12 +5,14 @@ from __future__ import annotations
 import posixpath
 import stat
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from desktop.client import tarpipe
+from desktop.client import archives, tarpipe
+from desktop.client.api import ByteStream
 from desktop.client.engine import ApiError, EngineClient
 from desktop.ui.kit.rows import Cell, Column
 from desktop.ui.kit.transfers import Transfer, save_stream, write_file
@@ -103,38 +105,29 @@ def _entry(folder: str, told: Mapping[str, Any]) -> Entry:
     )
 
 
-def _where(entry: Entry) -> str:
-    """The path whose archive has the entry's content: of a link, what it leads to."""
-    return posixpath.join(entry.folder, entry.target) if entry.kind == "link" else entry.path
-
-
-class _Reader:
-    """Pieces as a file to read from."""
-
-    def __init__(self, pieces: Any) -> None:
-        self._pieces, self._buffer = iter(pieces), b""
-
-    def read(self, size: int) -> bytes:
-        while len(self._buffer) < size and (piece := next(self._pieces, b"")):
-            self._buffer += piece
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data
-
-
-def _member(tar: tarfile.TarFile) -> IO[bytes]:
-    """The content of the tar's first file. Raises ValueError if it has none."""
-    for member in tar:
-        if (content := tar.extractfile(member)) is not None:
-            return content
-    raise ValueError(tr("It is no file."))
+@contextmanager
+def _content(client: EngineClient, container_id: str, entry: Entry) -> Iterator[tuple[ByteStream, IO[bytes]]]:
+    """(the stream of the archive, the content of the file in it); a link is followed to the file at its end. Raises the
+    client's errors, OSError."""
+    path, _ = archives.find(client, container_id, entry.path, follow=entry.kind == "link")
+    try:
+        with (
+            client.get_archive(container_id, path) as stream,
+            tarfile.open(fileobj=cast("IO[bytes]", archives.Reader(stream)), mode="r|") as tar,
+        ):
+            member = tar.next()
+            content = tar.extractfile(member) if member is not None and member.isreg() else None
+            if content is None:
+                raise OSError(tr("It is no file any more."))
+            yield stream, content
+    except tarfile.TarError as e:
+        raise OSError(str(e)) from e
 
 
 def preview(client: EngineClient, container_id: str, entry: Entry) -> Preview:
-    """The beginning of a file; no more of it is read. Raises the client's errors, ValueError."""
-    with client.get_archive(container_id, _where(entry)) as pieces:
-        reader = cast("IO[bytes]", _Reader(pieces))
-        with tarfile.open(fileobj=reader, mode="r|", bufsize=tarfile.BLOCKSIZE) as tar:
-            data = _member(tar).read(PREVIEW_BYTES + 1)
+    """The beginning of a file; no more of it is read. Raises the client's errors, OSError."""
+    with _content(client, container_id, entry) as (_, content):
+        data = content.read(PREVIEW_BYTES + 1)
     is_cut = len(data) > PREVIEW_BYTES
     data = data[:PREVIEW_BYTES]
     if b"\0" in data:
@@ -150,15 +143,10 @@ def fetch(transfer: Transfer, client: EngineClient, container_id: str, entry: En
     if entry.kind == "folder":
         save_stream(transfer, client.get_archive(container_id, entry.path), path)
         return
-    with client.get_archive(container_id, _where(entry)) as stream:
-        reader = cast("IO[bytes]", _Reader(stream))
-        try:
-            with tarfile.open(fileobj=reader, mode="r|") as tar:
-                content = _member(tar)
-                pieces = iter(lambda: content.read(1 << 18), b"")
-                write_file(path, lambda file: [file.write(piece) for piece in transfer.counted(pieces)])
-        except tarfile.TarError as e:
-            raise OSError(str(e)) from e
+    with _content(client, container_id, entry) as (stream, content):
+        transfer.closes(stream)
+        pieces = iter(lambda: content.read(1 << 18), b"")
+        write_file(path, lambda file: [file.write(piece) for piece in transfer.counted(pieces)])
 
 
 def put(transfer: Transfer, client: EngineClient, container_id: str, folder: str, sources: Sequence[Path]) -> None:
@@ -169,6 +157,8 @@ def put(transfer: Transfer, client: EngineClient, container_id: str, folder: str
         member.uid = member.gid = 0
         member.uname = member.gname = ""
         return member
+
+    transfer.total_bytes = _size_of(sources)
 
     def write(tar: tarfile.TarFile) -> None:
         for source in sources:
@@ -181,8 +171,8 @@ def put(transfer: Transfer, client: EngineClient, container_id: str, folder: str
         raise OSError(str(e)) from e
 
 
-def size_of(sources: Sequence[Path]) -> int:
-    """Bytes of these files and folders, for the progress."""
+def _size_of(sources: Sequence[Path]) -> int:
+    """Bytes of these files and folders, for the progress. Raises OSError."""
     found = [path for source in sources for path in ((source, *source.rglob("*")) if source.is_dir() else (source,))]
     return sum(path.stat().st_size for path in found if path.is_file() and not path.is_symlink())
 

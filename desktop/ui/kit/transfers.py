@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -41,7 +42,8 @@ class Transfer(Task):
 
     def __init__(self, title: str, done: str, failed: str, total: int = 0, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._title, self._done, self._failed, self._total = title, done, failed, total
+        self._title, self._done, self._failed = title, done, failed
+        self.total_bytes = total  # 0: not known, or not yet
         self.count_bytes = 0
         self._told_at = 0
         self._lock = threading.Lock()
@@ -54,7 +56,7 @@ class Transfer(Task):
 
     @property
     def fraction(self) -> float | None:
-        return min(1.0, self.count_bytes / self._total) if self._total else None
+        return min(1.0, self.count_bytes / self.total_bytes) if self.total_bytes else None
 
     def cancel(self) -> None:
         with self._lock:
@@ -79,9 +81,15 @@ class Transfer(Task):
 
     def follow(self, stream: Pieces) -> Iterator[bytes]:
         """The pieces of `stream`, counted; a cancel closes it. Raises Cancelled."""
+        self.closes(stream)
+        yield from self.counted(stream)
+
+    def closes(self, stream: Pieces) -> None:
+        """A cancel closes `stream`, also while it is waited for."""
         with self._lock:
             self._stream = stream
-        yield from self.counted(stream)
+            if self.is_cancelled:
+                stream.close()
 
     def counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """`pieces`, counted. Raises Cancelled."""
@@ -110,9 +118,9 @@ def save_stream(transfer: Transfer, stream: Pieces, path: Path) -> None:
 def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Let `fill` write a file beside `path`, which then takes its place; nothing half-made is left. Raises OSError and
     what `fill` raises."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")  # a name of its own: no other file is lost
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             fill(file)
         os.replace(part, path)
     finally:
