@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QMimeData, QModelIndex, QPoint, QRect, Qt, QUrl
 from PySide6.QtGui import QContextMenuEvent, QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from desktop.ui.containers.detail import DetailPage as DetailView
@@ -345,6 +345,15 @@ class ContainerPage:
         def look() -> bool:
             said = texts(self._page.tab)
             return all(any(word in text for text in said) for word in words)
+
+        self._qtbot.waitUntil(look, timeout=LIMIT_MS)
+
+    def wait_until_forgotten(self, text: str) -> None:
+        """Wait until no tab has `text`, the hidden ones included."""
+
+        def look() -> bool:
+            said = [label.text() for label in self._page.stack.findChildren(QLabel)]
+            return text not in self._page.overview.well.text() and not any(text in each for each in said)
 
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)
 

@@ -154,6 +154,7 @@ class EnvironmentTab(ContainerTab):
     def leave(self) -> None:
         super().leave()
         self.secrets.setChecked(False)
+        self._show()  # those that were shown are not in sight when the page is opened again
 
     def _tell(self, inspected: Inspected) -> None:
         self.mounts.tell(mounts_of(inspected.data))

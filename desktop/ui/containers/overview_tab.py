@@ -69,8 +69,9 @@ class OverviewTab(ContainerTab):
 
     def leave(self) -> None:
         super().leave()
-        self._shown = None
         self.secrets.setChecked(False)
+        self._show_command()  # without the secrets that were shown
+        self._shown = None
 
     def _tell(self, inspected: Inspected) -> None:
         self._shown = inspected

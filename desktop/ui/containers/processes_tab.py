@@ -172,7 +172,7 @@ class ProcessesTab(ContainerTab):
         self.view.addAction(copy)
         self._clock = QTimer(self)
         self._clock.setInterval(PERIOD_MS)
-        self._clock.timeout.connect(self._read)
+        self._clock.timeout.connect(self._on_clock)
 
     def show_container(self, container: Container) -> None:
         if self._container is not None and self._container.id != container.id:
@@ -197,13 +197,18 @@ class ProcessesTab(ContainerTab):
     def search_field(self) -> QLineEdit:
         return self.search
 
+    def _on_clock(self) -> None:
+        if not self._latest.is_waiting:  # a slow engine's answer is awaited: another request would drop it
+            self._read()
+
     def _read(self) -> None:
         container, client = self._container, self._session.client
         if container is None:
             return
 
         def told(processes: list[Process]) -> None:
-            if self._container is None or self._container.id != container.id:
+            now = self._container
+            if now is None or now.id != container.id or now.lost or not now.is_running:
                 return
             self.rows.load(processes)
             self.summary.setText(counted(len(processes), "{n} process", "{n} processes"))

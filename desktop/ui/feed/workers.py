@@ -92,23 +92,28 @@ class Workers(QObject):
 
 
 class Latest:
-    """Jobs of which only the last one asked for counts: an answer that comes after another `run` is dropped."""
+    """Jobs of which only the last one asked for counts: an answer that comes after another `run` is dropped.
+    `is_waiting`: that of the last one has not come yet."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._number = 0
+        self.is_waiting = False
 
     def run(self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
         """As `Workers.run`."""
         self._number += 1
+        self.is_waiting = True
         number = self._number
 
         def told(result: T) -> None:
             if number == self._number:
+                self.is_waiting = False
                 done(result)
 
         def refused(error: Exception) -> None:
             if number == self._number:
+                self.is_waiting = False
                 failed(error)
 
         self._workers.run(job, told, refused)
