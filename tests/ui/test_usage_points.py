@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 from desktop.ui.containers.usage_points import Point, rates, starts
-from desktop.ui.kit.chart import ceiling
+from desktop.ui.kit.chart import Chart, Curve, Plot, ceiling
+from desktop.ui.kit.theme import Theme
 
 
 def point(at_s: float, cpu_ms: int, run: int = 1, sent: int = 0) -> Point:
@@ -36,3 +38,13 @@ def test_a_new_start_and_a_pause_are_gaps() -> None:
 )
 def test_the_top_of_a_chart_is_round(value: float, base: int, top: float) -> None:
     assert ceiling(value, base) == pytest.approx(top)
+
+
+def test_the_peak_is_that_of_the_time_that_is_shown(qtbot: QtBot) -> None:
+    chart = Chart(Theme("light"), "CPU", "{:g}".format)
+    qtbot.addWidget(chart)
+    curve = Curve("CPU", "c1", [90.0, 2.0, 3.0])
+    chart.tell(Plot(begin_s=5, end_s=20, times=[0, 10, 20], curves=[curve]))
+    assert chart.accessibleName() == "CPU: 3, peak 3"
+    chart.tell(Plot(begin_s=0, end_s=20, times=[0, 10, 20], curves=[curve]))
+    assert chart.accessibleName() == "CPU: 3, peak 90"

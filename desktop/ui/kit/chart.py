@@ -95,7 +95,8 @@ class Chart(QWidget):
 
     def tell(self, plot: Plot) -> None:
         self._plot = plot
-        known = [value for curve in plot.curves for value in curve.values if value is not None]
+        first = bisect.bisect_left(plot.times, plot.begin_s)  # a list may begin before the time that is shown
+        known = [value for curve in plot.curves for value in curve.values[first:] if value is not None]
         peak = max(known, default=0.0)
         shown = max(peak, plot.limit if peak > plot.limit / 3 else 0.0)
         self._top = ceiling(max(shown * 1.05, self._least), self._base)
