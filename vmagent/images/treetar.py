@@ -48,7 +48,10 @@ class _Opened:
 class TreeTar:
     """One pass over a folder. After it, `file_bytes` is the sum of the sizes of its regular files."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_folder_times: bool = True) -> None:
+        """Without folder times all folders are of 1970: two unpackings of one tar differ in the times of folders that
+        it does not name."""
+        self._has_folder_times = has_folder_times
         self.file_bytes = 0
         self._seen: dict[tuple[int, int], str] = {}
 
@@ -131,6 +134,7 @@ class TreeTar:
         link: str = "",
         xattrs: dict[str, bytes] | None = None,
     ) -> bytes:
+        has_time = kind != DIRECTORY or self._has_folder_times
         return tarwriter.header(
             path,
             kind,
@@ -138,7 +142,7 @@ class TreeTar:
             mode=stat.S_IMODE(info.st_mode),
             uid=info.st_uid,
             gid=info.st_gid,
-            mtime_ns=info.st_mtime_ns // _SECOND * _SECOND,
+            mtime_ns=info.st_mtime_ns // _SECOND * _SECOND if has_time else 0,
             link=link,
             device=(os.major(info.st_rdev), os.minor(info.st_rdev)),
             xattrs={key: value for key, value in (xattrs or {}).items() if not key.startswith(_LEFT_OUT)},

@@ -107,9 +107,10 @@ def _rebuild(ingest: Path, layer: Layer, source: Path) -> Path:
 
 
 def _differs(root: DataRoot, layer: Layer, rebuilt: Path) -> bool:
-    own = root.layers / hex_of(layer.diff_id) / DIFF
+    folders = (root.layers / hex_of(layer.diff_id) / DIFF, rebuilt / DIFF)
     try:
-        return _sha256(TreeTar().blocks(str(own))) != _sha256(TreeTar().blocks(str(rebuilt / DIFF)))
+        own, good = (_sha256(TreeTar(has_folder_times=False).blocks(str(folder))) for folder in folders)
+        return own != good
     except OSError:
         return True
 
