@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,8 @@ import pytest
 
 from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, snapshot, tar_of
 from tests.support.limits import HANG_S
+from vmagent.engine.checking.finding import Finding
+from vmagent.engine.checking.images import ImagesCheck
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images import archiving, records
 from vmagent.images.changes import apply_changes
@@ -279,6 +282,36 @@ def test_lists_filter_and_prunes_take_what_has_no_name(new_store: NewStore) -> N
     answer = run(images.prune({"dangling": ["false"]}))
     assert {"Untagged": "b:1"} in answer["ImagesDeleted"]
     assert driver.tags() == ["a/x:1"]
+
+
+def test_what_changes_between_a_finding_and_its_repair_is_kept(new_store: NewStore) -> None:
+    driver = new_store()
+    gone = driver.import_(BASE, "gone:1")
+    driver.import_(TOP, "kept:1")
+    records.image_path(driver.root, gone).unlink()
+    (driver.root.images / records.REFERENCES).write_text("{")
+    found = [one for one in driver.all(ImagesCheck(driver.store, set).findings()) if isinstance(one, Finding)]
+    driver.run(driver.images.remove("gone:1"))
+    driver.run(driver.images.tag("kept:1", repo="kept", tag="2"))
+    assert len(found) == 2
+
+    async def repair() -> None:
+        for one in found:
+            assert one.mend is not None
+            await one.mend()
+
+    driver.run(repair())
+    assert driver.tags() == ["kept:1", "kept:2"]
+    assert new_store().tags() == ["kept:1", "kept:2"]
+
+
+def test_a_folder_that_a_layers_tar_does_not_name_is_no_damage(new_store: NewStore) -> None:
+    """It has the time of its unpacking."""
+    driver = new_store()
+    driver.import_(TOP, "x:1")
+    os.utime(driver.root.layers / digest(TOP).removeprefix("sha256:") / "diff" / "etc", (1, 1))
+    found = driver.all(ImagesCheck(driver.store, set).findings())
+    assert not [one for one in found if isinstance(one, Finding)]
 
 
 def test_everything_is_there_again_after_a_reopening(new_store: NewStore, tmp_path: Path) -> None:

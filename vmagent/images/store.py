@@ -391,16 +391,23 @@ class Store:
             await asyncio.to_thread(publish, path, json.dumps(layer.to_json()).encode())
             self.layers[layer.diff_id] = layer
 
-    async def write_image(self, record: ImageRecord) -> None:
-        """Write the record of an image anew. Raises OSError."""
+    async def write_image(self, image_id: str, *, forget_manifest: bool = False) -> None:
+        """Write the record of an image anew, if there still is one; without the manifest that it was pulled with if
+        that is to be forgotten. Raises OSError."""
         async with self.change:
+            record = self.images.get(image_id)
+            if record is None:
+                return
+            if forget_manifest:
+                record = replace(record, manifest=None)
             await asyncio.to_thread(records.write_image, self.root, record)
-            self.images[record.id] = record
+            self.images[image_id] = record
 
-    async def write_references(self, references: References) -> None:
-        """Write the names on the disk anew, which does not change what they mean now. Raises OSError."""
+    async def write_references(self, unusable: References) -> None:
+        """Write the names on the disk anew, as they are now, beside `unusable` ones: those that the disk has of images
+        that the engine could not use. Raises OSError."""
         async with self.change:
-            await asyncio.to_thread(records.write_references, self.root, references)
+            await asyncio.to_thread(records.write_references, self.root, {**unusable, **self.references})
 
     async def point(self, references: Mapping[str, Target], *, away: Iterable[str] = ()) -> None:
         """Change names: `references` point to their targets, the keys in `away` are removed. An index that no name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,7 +127,7 @@ class ImagesCheck:
                     f"image {self._name(record.id)}",
                     f"the manifest that it was pulled with is {bad[record.manifest]}",
                     "it is forgotten: a push makes another one",
-                    partial(store.write_image, replace(record, manifest=None)),
+                    partial(store.write_image, record.id, forget_manifest=True),
                 )
 
         for digest, index in list(store.indexes.known.items()):
@@ -239,13 +238,14 @@ class ImagesCheck:
             named = None
         # Names of images that the engine could not use stay: a pull makes the image whole.
         kept = {key: pointer for key, pointer in (named or {}).items() if pointer.id in there}
-        right = {**{key: kept[key] for key in kept.keys() - store.references.keys()}, **store.references}
+        unusable = {key: kept[key] for key in kept.keys() - store.references.keys()}
+        right = {**unusable, **store.references}
         if named == right:
             return []
         stale = sorted((named or {}).keys() - right.keys())
         words = f"{', '.join(stale)} name no image" if stale else "their file is not what the engine knows"
         return [
-            Finding(PART, "names of images", words, "they are written anew", partial(store.write_references, right))
+            Finding(PART, "names of images", words, "they are written anew", partial(store.write_references, unusable))
         ]
 
     def _record(self, path: Path, record: ImageRecord | None) -> Finding:
@@ -253,4 +253,4 @@ class ImagesCheck:
         fault = "its record is missing or damaged"
         if record is None:
             return Finding(PART, subject, fault, "pull it again")
-        return Finding(PART, subject, fault, "it is written anew", partial(self._store.write_image, record))
+        return Finding(PART, subject, fault, "it is written anew", partial(self._store.write_image, record.id))
