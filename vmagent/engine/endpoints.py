@@ -28,6 +28,7 @@ from vmagent.engine.registry import Registry
 from vmagent.engine.threads import Threads
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.linux.nft import TableWatch
+from vmagent.networks.audit import Fault
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
 from vmagent.networks.model import Address, Endpoint, EndpointRequest, Network, PortRequest, Protocol, Sandbox
@@ -349,6 +350,11 @@ class Endpoints:
         for endpoint in endpoints:
             self._publish("disconnect", record, endpoint)
         return asyncio.shield(released)  # other callers may await the same future
+
+    async def faults(self) -> list[Fault]:
+        """As the controller's; what has just been released is given back first. Raises OSError."""
+        self._give_back_now()
+        return await self.call(self.controller.faults)
 
     def _give_back_now(self) -> None:
         if self._leaving is None:

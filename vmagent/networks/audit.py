@@ -10,7 +10,7 @@ from typing import NamedTuple
 from vmagent.linux import netlink
 from vmagent.networks.disposer import DEAD_GROUP
 from vmagent.networks.firewall import Firewall
-from vmagent.networks.model import Network, Sandbox
+from vmagent.networks.model import Network, PublishedPort, Sandbox
 
 _HOST_END = re.compile(r"ve[0-9a-f]{12}")  # as `Interfaces.join` names them
 
@@ -25,13 +25,21 @@ class Fault(NamedTuple):
 
 
 def faults(
-    sock: netlink.NetlinkSocket, firewall: Firewall, networks: Sequence[Network], sandboxes: Sequence[Sandbox]
+    sock: netlink.NetlinkSocket,
+    firewall: Firewall,
+    networks: Sequence[Network],
+    sandboxes: Callable[[], Sequence[Sandbox]],
 ) -> list[Fault]:
-    """`networks`: those that are up. Raises OSError."""
-    links = sock.links()
+    """`networks`: those that are up; `sandboxes` returns those that there are now. Raises OSError."""
+    present, links = sandboxes(), sock.links()
     found = _missing_bridges(links, networks)
-    found += _strange_interfaces(sock, links, networks, sandboxes)
-    return found + _rules(firewall, sandboxes)
+    found += _strange_interfaces(sock, links, networks, present)
+    found += _missing_elements(firewall, present)
+    for element in firewall.strays(_ports(present)):
+        fault = "no container has published that port"
+        removal = _removal(firewall, sandboxes, element)
+        found.append(Fault(f"element {element}", fault, "it is deleted", removal))
+    return found
 
 
 def _missing_bridges(links: Iterable[netlink.Link], networks: Iterable[Network]) -> list[Fault]:
@@ -75,21 +83,21 @@ def _deletion(sock: netlink.NetlinkSocket, number: int) -> Callable[[], None]:
     return delete
 
 
-def _rules(firewall: Firewall, sandboxes: Iterable[Sandbox]) -> list[Fault]:
-    found, published = [], []
+def _missing_elements(firewall: Firewall, sandboxes: Iterable[Sandbox]) -> list[Fault]:
+    found = []
     for sandbox in sandboxes:
         target = sandbox.target
-        published += sandbox.ports
         for port in sandbox.ports if target else ():
             rule = firewall.rule_of(port, target) if target else None
             if rule is not None and not rule.is_there:
                 subject = f"port {port.host_ip}:{port.host_port}/{port.protocol}"
                 fault = f"the firewall has no element for it: {rule.text}"
                 found.append(Fault(subject, fault, "it is added again", _publication(firewall, sandbox)))
-    for element in firewall.strays(published):
-        fault = "no container has published that port"
-        found.append(Fault(f"element {element}", fault, "it is deleted", _removal(firewall, element)))
     return found
+
+
+def _ports(sandboxes: Iterable[Sandbox]) -> list[PublishedPort]:
+    return [port for sandbox in sandboxes for port in sandbox.ports]
 
 
 def _publication(firewall: Firewall, sandbox: Sandbox) -> Callable[[], None]:
@@ -101,5 +109,9 @@ def _publication(firewall: Firewall, sandbox: Sandbox) -> Callable[[], None]:
     return publish
 
 
-def _removal(firewall: Firewall, element: str) -> Callable[[], None]:
-    return lambda: firewall.remove_stray(element)
+def _removal(firewall: Firewall, sandboxes: Callable[[], Sequence[Sandbox]], element: str) -> Callable[[], None]:
+    def remove() -> None:
+        if element in firewall.strays(_ports(sandboxes())):  # else a container has published that port since
+            firewall.remove_stray(element)
+
+    return remove

@@ -394,7 +394,7 @@ class NetworkController:
     def faults(self) -> list[Fault]:
         """What the kernel has of the networks beside what should be there. Raises OSError."""
         up = [network for network in self.networks() if network.id in self._segments]
-        return faults(self._netlink, self._firewall, up, self.sandboxes())
+        return faults(self._netlink, self._firewall, up, self.sandboxes)
 
     def prepare(self) -> None:
         """Make a spare namespace for the next `attach`, outside of any request."""
