@@ -228,7 +228,7 @@ WAYS: dict[str, tuple[Way, str, str]] = {
     "an image's record is torn": (_torn_image_record, "images", "its record is missing or damaged"),
     "a folder of the build cache belongs to nothing": (_cache_folder, "build cache", "no record names it"),
     "a container's folder is lost": (_lost_work_folder, "containers", "of its folder work is missing"),
-    "a mount belongs to nothing": (_mount, "mounts", "it belongs to no container, layer or volume"),
+    "a mount belongs to nothing": (_mount, "mounts", "it belongs to no container and no layer"),
     "a cgroup was left": (_cgroup, "cgroups", "it has no process, and its container does not run"),
     "an interface belongs to nothing": (_interface, "network", "and belongs to no container"),
     "the firewall has lost a port": (_lost_element, "network", "the firewall has no element for it"),
@@ -302,6 +302,19 @@ def test_processes_of_others_are_left_alone(broken: Broken) -> None:
         assert cgroup.exists()
     finally:
         cgroup.remove()
+
+
+def test_disks_that_a_user_has_mounted_are_left_alone(broken: Broken) -> None:
+    places = [broken.data / "builds" / "mounts", broken.exec / "own"]
+    places[1].mkdir()
+    for place in places:
+        subprocess.run(["mount", "-t", "tmpfs", "cvt", place], check=True)
+    try:
+        assert broken.check(repair=True) == []
+        assert all(place.is_mount() for place in places)
+    finally:
+        for place in places:
+            subprocess.run(["umount", place], check=False)
 
 
 def test_the_command_says_it_and_ends_with_1(broken: Broken) -> None:

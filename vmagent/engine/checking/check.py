@@ -43,7 +43,7 @@ class Check:
         self._registry, self._store = registry, store
         self._images = ImagesCheck(store, self._layers_in_use)
         self._records = RecordsCheck(data_root, registry, background, store, lifecycle, cache)
-        self._machine = MachineCheck(data_root, exec_root, registry, background, store, endpoints)
+        self._machine = MachineCheck(exec_root, registry, background, store, endpoints)
         self._running = asyncio.Lock()
 
     def _layers_in_use(self) -> set[str]:

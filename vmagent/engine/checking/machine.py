@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from vmagent.containers.live import Live
 from vmagent.engine.background import Background
 from vmagent.engine.checking.finding import Finding, Found
 from vmagent.engine.endpoints import Endpoints
@@ -18,9 +19,8 @@ from vmagent.engine.registry import Registry
 from vmagent.images.store import Store
 from vmagent.linux import mounts
 from vmagent.networks.audit import Fault
-from vmagent.paths import DataRoot, ExecRoot
+from vmagent.paths import ExecRoot
 from vmagent.runtime.cgroups import tree as cgroup_tree
-from vmagent.volumes.store import DATA
 
 # Several engines of one machine share the parent cgroup. So an empty cgroup of a container that is not known here
 # counts only when it is older than any start takes.
@@ -40,33 +40,30 @@ class MachineCheck:
 
     def __init__(
         self,
-        data_root: DataRoot,
         exec_root: ExecRoot,
         registry: Registry,
         background: Background,
         store: Store,
         endpoints: Endpoints,
     ) -> None:
-        self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
-        self._background, self._store, self._endpoints = background, store, endpoints
+        self._exec_root, self._registry, self._background = exec_root, registry, background
+        self._store, self._endpoints = store, endpoints
 
     async def mounts(self) -> Found:
         """Raises OSError."""
-        for point in await self._background.on_disk(_mount_points, (self._data_root.path, self._exec_root.path)):
-            if not self._is_ours(point):
+        for point in await self._background.on_disk(_mount_points, self._exec_root.path):
+            if self._is_stray(point):
                 remedy, mend = "it is unmounted", partial(self._unmount, point)
-                yield Finding("mounts", str(point), "it belongs to no container, layer or volume", remedy, mend)
+                yield Finding("mounts", str(point), "it belongs to no container and no layer", remedy, mend)
 
-    def _is_ours(self, point: Path) -> bool:
-        if point in (self._data_root.path, self._exec_root.path):
-            return True
+    def _is_stray(self, point: Path) -> bool:
+        """Only where the engine itself mounts: a user may have a disk below a root. Volumes that nobody uses are
+        unmounted at the engine's start, and subpaths after the moment of a start."""
         if point.parent == self._exec_root.path / "layers":
-            return f"sha256:{point.name}" in self._store.layers
+            return f"sha256:{point.name}" not in self._store.layers
         if point.name == "shm" and point.parent.parent == self._exec_root.containers:
-            return point.parent.name in self._registry
-        if point.name == DATA and point.parent.parent == self._data_root.volumes:
-            return True  # the engine unmounts those that nobody uses when it starts
-        return point.parent == self._exec_root.subpaths  # for a moment of a start
+            return point.parent.name not in self._registry
+        return point == self._exec_root.rootfs
 
     async def _unmount(self, point: Path) -> None:
         await self._background.on_disk(mounts.umount, str(point), mounts.MNT_DETACH)
@@ -78,22 +75,28 @@ class MachineCheck:
             live = self._registry.get(found.container_id)
             if live is None:
                 is_left = found.is_empty and found.age_s > _STRANGER_AGE_S
+                mend = partial(self._remove_cgroup, found.path)
             else:
                 is_left = found.is_empty and not live.record.state.running and not live.is_removing
-                # A start or an end may be under way: its lock is held then.
-                async with live.lock:
+                async with live.lock:  # a start or an end holds it
                     is_left = is_left and not live.record.state.running
+                mend = partial(self._remove_cgroup_of, live, found.path)
             if is_left:
-                mend = partial(self._remove_cgroup, found.path)
                 fault = "it has no process, and its container does not run"
                 yield Finding("cgroups", found.path, fault, "it is removed", mend)
+
+    async def _remove_cgroup_of(self, live: Live, path: str) -> None:
+        async with live.lock:
+            if live.record.state.running:
+                return  # it has been started since
+            await self._remove_cgroup(path)
 
     async def _remove_cgroup(self, path: str) -> None:
         await self._background.on_disk(cgroup_tree().at(path).remove)
 
     async def network(self) -> Found:
         """Raises OSError."""
-        for fault in await self._endpoints.call(self._endpoints.controller.faults):
+        for fault in await self._endpoints.faults():
             mend = partial(self._mend, fault) if fault.mend else None
             yield Finding("network", fault.subject, fault.fault, fault.remedy, mend)
 
@@ -102,17 +105,13 @@ class MachineCheck:
         await self._endpoints.call(fault.mend)
 
 
-def _mount_points(roots: Iterable[Path]) -> list[Path]:
-    """The mount points at and below `roots`, deepest first: proc_pid_mountinfo(5)."""
-    tops = [os.path.realpath(root) for root in roots]
-    named = dict(zip(tops, roots, strict=True))
-    found = []
+def _mount_points(root: Path) -> list[Path]:
+    """The mount points below `root`, deepest first: proc_pid_mountinfo(5)."""
+    top, found = os.path.realpath(root), []
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4])
-        for top in tops:
-            if point == top or point.startswith(f"{top}/"):
-                found.append(named[top] / point[len(top) :].lstrip("/"))
-                break
+        if point.startswith(f"{top}/"):
+            found.append(root / point[len(top) + 1 :])
     return sorted(found, key=lambda point: len(point.parts), reverse=True)
 
 
