@@ -112,7 +112,9 @@ class _Session:
         self._operations = Operations(sharing, self._handles, self._tell, crew.do)
         self._stream: Stream | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
-        self._done: deque[tuple[Stream | None, bytes]] = deque()  # replies of threads, for the loop to take over
+        # What threads have to send, for the loop to take over in their order: a reply must not overtake the notice of
+        # an older change.
+        self._from_threads: deque[Callable[[], None]] = deque()
         self._is_told = False  # the loop will look at them
         self._replies: list[bytes] = []
         self._has_replies = asyncio.Event()
@@ -147,11 +149,12 @@ class _Session:
                 self._crew.do(lambda: self._operations.close(request.body))
             return
         if (body := self._operations.at_once(request)) is not None:
+            self._take_over()
             self._send(reply(request.number, 0, body))
             return
         await self._room.acquire()
         stream = self._stream
-        self._crew.do(lambda: self._finish(stream, self._carry_out(request)))
+        self._crew.do(lambda: self._reply_from_thread(stream, request))
 
     def close(self) -> None:
         """Blocking."""
@@ -160,12 +163,17 @@ class _Session:
 
     def _tell(self, change: Notice) -> None:
         """In a thread: the client is to hear of a change."""
-        self._loop.call_soon_threadsafe(self._send, notice(CHANGED, _notice_body(change)))
+        frame = notice(CHANGED, _notice_body(change))
+        self._hand_over(lambda: self._send(frame))
 
     def _send(self, frame: bytes) -> None:
         if self._stream is not None:  # a client that is away asks anew for what it has
             self._replies.append(frame)
             self._has_replies.set()
+
+    def _reply_from_thread(self, stream: Stream | None, request: Request) -> None:
+        frame = self._carry_out(request)
+        self._hand_over(lambda: self._finish(stream, frame))
 
     def _carry_out(self, request: Request) -> bytes:
         """In a thread. Returns the reply's frame."""
@@ -179,19 +187,22 @@ class _Session:
             return reply(request.number, EIO)
 
     def _finish(self, stream: Stream | None, frame: bytes) -> None:
-        """In a thread: the loop takes over all replies that are there when it comes to it."""
-        self._done.append((stream, frame))
+        """A thread has carried out a request."""
+        self._room.release()
+        if stream is self._stream:  # else it was for an earlier connection, whose client asks again
+            self._send(frame)
+
+    def _hand_over(self, send: Callable[[], None]) -> None:
+        """In a thread: the loop takes over all that is there when it comes to it."""
+        self._from_threads.append(send)
         if not self._is_told:
             self._is_told = True
             self._loop.call_soon_threadsafe(self._take_over)
 
     def _take_over(self) -> None:
-        self._is_told = False  # before the replies are taken: one that comes now is told of anew
-        while self._done:
-            stream, frame = self._done.popleft()
-            self._room.release()
-            if stream is self._stream:  # else it was for an earlier connection, whose client asks again
-                self._send(frame)
+        self._is_told = False  # before anything is taken: what comes now is told of anew
+        while self._from_threads:
+            self._from_threads.popleft()()
 
     async def _write(self, stream: Stream) -> None:
         try:
