@@ -102,6 +102,18 @@ def test_names_that_the_host_makes_appear_in_a_folder_that_was_renamed(place: tu
         wait_until((guest / new / "deep" / name).exists)
 
 
+def test_names_that_the_host_makes_appear_in_a_folder_that_it_has_moved(
+    shared: SharedFolder, place: tuple[Path, Path]
+) -> None:
+    host, guest = place
+    (guest / "one" / "deep").mkdir(parents=True)
+    with shared.without_events():  # an event would make the kernel forget the folders below
+        (host / "one").rename(host / "other")
+        wait_until((guest / "other").exists)
+        (host / "other" / "deep" / "name").touch()
+        assert (guest / "other" / "deep" / "name").exists()
+
+
 def test_what_the_host_writes_into_an_open_file_is_read(place: tuple[Path, Path]) -> None:
     """Also where the content had come with the opening of the file, and was not read yet."""
     host, guest = place

@@ -183,8 +183,10 @@ struct node *node_named(struct node *parent, const char *name, size_t length, co
     if (found) name_remove(parent, name, length);
     struct node *node = *by_key(attr);
     if (!node) node = node_make(attr);
-    if (S_ISDIR(attr->mode)) /* it has one name, so the earlier one is not valid any more */
+    if (S_ISDIR(attr->mode) && node->names) { /* it has one name: the host has moved it */
         while (node->names) unlink_name(node->names);
+        absence_forget_all();
+    }
     name_add(parent, name, length, node);
     return node;
 }
