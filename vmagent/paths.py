@@ -131,9 +131,12 @@ class ExecRoot(NamedTuple):
         """Run-time state of one container: the supervisor's records, and shm/ where others share it."""
         return self.containers / container_id
 
-    def usage(self, container_id: str) -> Path:
-        """What the container has used (vmagent/engine/history.py). The number is that of the file's format."""
-        return self.container(container_id) / "usage.1"
+    def usage(self, container_id: str) -> str:
+        """The file of what the container has used (vmagent/engine/history.py). The number is that of its format.
+
+        A string: it is asked for each running container each second.
+        """
+        return f"{self.path}/containers/{container_id}/usage.1"
 
     @property
     def surroundings(self) -> Path:

@@ -24,17 +24,20 @@ def sample(at_ns: int, memory_bytes: int = 0, run: int = 1) -> Sample:
 
 
 def test_the_rings_keep_the_last_ten_minutes_and_the_last_day(tmp_path: Path) -> None:
-    file, rings = tmp_path / "usage", Rings(tmp_path / "usage")
+    file = tmp_path / "usage"
+    rings = Rings(str(file))
     begin = 3_000_000 * 60 * SECOND_NS
     for second in range(700):
-        rings.append(sample(begin + second * SECOND_NS, memory_bytes=second if second % 60 != 59 else 10_000))
-    seconds, minutes = load(file)
+        rings.append(
+            str(file), sample(begin + second * SECOND_NS, memory_bytes=second if second % 60 != 59 else 10_000)
+        )
+    seconds, minutes = load(str(file))
     assert [(point.at_ns - begin) // SECOND_NS for point in seconds] == list(range(100, 700))
     assert [(point.at_ns - begin) // SECOND_NS for point in minutes] == list(range(0, 700, 60))
     assert [point.memory_bytes for point in minutes] == [0, *(10_000 for _ in minutes[1:])]  # the peak of each minute
     for minute in range(1500):
-        rings.append(sample(begin + (700 + minute * 60) * SECOND_NS))
-    seconds, minutes = load(file)
+        rings.append(str(file), sample(begin + (700 + minute * 60) * SECOND_NS))
+    seconds, minutes = load(str(file))
     assert (len(seconds), len(minutes)) == (SECONDS, MINUTES)
     assert file.stat().st_size <= FILE_BYTES < 1 << 20
 
@@ -44,9 +47,9 @@ def test_another_writer_goes_on_where_the_first_was_killed(tmp_path: Path) -> No
     begin = 3_000_000 * 60 * SECOND_NS
     for second in range(130):
         if second % 50 == 0:
-            rings = Rings(file)
-        rings.append(sample(begin + second * SECOND_NS, run=1 + second // 50))
-    seconds, minutes = load(file)
+            rings = Rings(str(file))
+        rings.append(str(file), sample(begin + second * SECOND_NS, run=1 + second // 50))
+    seconds, minutes = load(str(file))
     assert [point.number for point in seconds] == list(range(1, 131))
     assert [point.number for point in minutes] == [1, 2, 3]
     assert [point.run for point in seconds[49:51]] == [1, 2]

@@ -14,7 +14,6 @@ import struct
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -74,25 +73,27 @@ FILE_BYTES = (SECONDS + MINUTES) * _SLOT.size  # at most; less at first: pages t
 
 
 class Rings:
-    """A container's file, for its one writer, which goes on after what another engine has recorded. Blocks."""
+    """Where the one writer of a container's file is in it. It begins after what another engine has recorded. Blocks.
 
-    __slots__ = ("_memory_bytes", "_minute", "_minute_of", "_path", "_pids", "_second")
+    The file's path is passed each time: kept, it would take more memory than all the rest.
+    """
 
-    def __init__(self, path: Path) -> None:
+    __slots__ = ("_memory_bytes", "_minute", "_minute_of", "_pids", "_second")
+
+    def __init__(self, path: str) -> None:
         """Raises OSError."""
-        self._path = path
         seconds, minutes = load(path)
         self._second = seconds[-1].number if seconds else 0  # number of the last sample in each ring
         self._minute = minutes[-1].number if minutes else 0
         self._minute_of = minutes[-1].at_ns // _MINUTE_NS if minutes else 0  # minutes since 1970
         self._memory_bytes = self._pids = 0  # the largest since the last minute's sample
 
-    def append(self, sample: Sample) -> None:
+    def append(self, path: str, sample: Sample) -> None:
         """Raises FileNotFoundError if the container was removed, OSError."""
         self._memory_bytes = max(self._memory_bytes, sample.memory_bytes)
         self._pids = max(self._pids, sample.pids)
         minute = sample.at_ns // _MINUTE_NS
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._second += 1
             point = _point(sample, self._second, sample.memory_bytes, sample.pids)
@@ -130,11 +131,10 @@ class History:
         clock = asyncio.get_running_loop().time
         due = clock()
         while True:
-            starts = self._bus.subscribe(filters=_STARTS)
             wanted = self._reader.wanted(self._registry)
             if not wanted:
                 with suppress(EventsLost):
-                    await anext(starts)
+                    await anext(self._bus.subscribe(filters=_STARTS))
                 due = clock()
                 continue
             took_s = await self._background.on_disk(self._sample, wanted)
@@ -147,9 +147,10 @@ class History:
         try:
             rings = {}
             for sample in read(wanted):
-                one = self._rings.get(sample.container_id) or Rings(self._exec_root.usage(sample.container_id))
+                path = self._exec_root.usage(sample.container_id)
+                one = self._rings.get(sample.container_id) or Rings(path)
                 with suppress(FileNotFoundError):  # the container was removed meanwhile
-                    one.append(sample)
+                    one.append(path, sample)
                     rings[sample.container_id] = one
             self._rings, self._has_failed = rings, False
         except OSError as e:
@@ -159,10 +160,11 @@ class History:
         return time.thread_time() - began_s
 
 
-def load(path: Path) -> tuple[list[Point], list[Point]]:
+def load(path: str) -> tuple[list[Point], list[Point]]:
     """The seconds' and the minutes' samples in a file; none if it does not exist. Blocks. Raises OSError."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         return [], []
     whole = len(data) // _SLOT.size * _SLOT.size

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from vmagent.containers.jsonobject import JsonObject
@@ -117,21 +117,27 @@ class UsageReader:
         clock = asyncio.get_running_loop().time
         due = clock()
         while True:
-            yield await self._background.on_disk(read, self.wanted(containers()))
+            yield await self._background.on_disk(_read_all, self.wanted(containers()))
             due = max(due + interval_s, clock())
             await asyncio.sleep(due - clock())
 
 
-def read(wanted: Sequence[Wanted]) -> list[Sample]:
-    """A sample of each of `wanted`, without those that have ended meanwhile. Blocks. Raises OSError."""
+def _read_all(wanted: Sequence[Wanted]) -> list[Sample]:
+    return list(read(wanted))
+
+
+def read(wanted: Sequence[Wanted]) -> Iterator[Sample]:
+    """A sample of each of `wanted`, without those that have ended meanwhile. Blocks. Raises OSError.
+
+    One after the other, so that a caller who keeps none needs memory for one.
+    """
     if not wanted:
-        return []
+        return
     traffic: dict[int, tuple[int, int]] = {}
     if any(one.host_indexes for one in wanted):
         with NetlinkSocket() as netlink:
             traffic = netlink.traffic()
     tree, memory = cgroup_tree(), total_memory()
-    found = []
     for one in wanted:
         try:
             used = tree.at(one.cgroup_path).usage()
@@ -143,20 +149,17 @@ def read(wanted: Sequence[Wanted]) -> list[Sample]:
             continue
         # What the host's end has sent is what the container has received.
         ends = [traffic[index] for index in one.host_indexes if index in traffic]
-        found.append(
-            Sample(
-                container_id=one.container_id,
-                name=one.name,
-                run=one.run,
-                at_ns=now_ns(),
-                cpu_ns=used.cpu_ns,
-                memory_bytes=used.memory_bytes,
-                memory_limit_bytes=min(used.memory_limit_bytes or memory, memory),
-                pids=used.pids,
-                read_bytes=used.read_bytes,
-                written_bytes=used.written_bytes,
-                received_bytes=sum(sent for _, sent in ends),
-                sent_bytes=sum(received for received, _ in ends),
-            )
+        yield Sample(
+            container_id=one.container_id,
+            name=one.name,
+            run=one.run,
+            at_ns=now_ns(),
+            cpu_ns=used.cpu_ns,
+            memory_bytes=used.memory_bytes,
+            memory_limit_bytes=min(used.memory_limit_bytes or memory, memory),
+            pids=used.pids,
+            read_bytes=used.read_bytes,
+            written_bytes=used.written_bytes,
+            received_bytes=sum(sent for _, sent in ends),
+            sent_bytes=sum(received for received, _ in ends),
         )
-    return found
