@@ -410,8 +410,9 @@ class NetlinkSocket:
                     raise OSError(code, f"netlink request of type {int(kind)}: {os.strerror(code)}")
                 yield got, body
 
-    def _receive(self) -> list[tuple[int, int, bytes, int]]:
-        return list(messages(self._socket.recv(1 << 17)))
+    def _receive(self) -> Iterator[tuple[int, int, bytes, int]]:
+        """`messages` of the next datagram."""
+        return messages(self._socket.recv(1 << 17))
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
