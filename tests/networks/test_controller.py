@@ -112,6 +112,11 @@ def test_a_namespace_made_beforehand_becomes_the_next_containers(
     assert record.exists()
     controller.release("c")
     assert not record.exists()
+    record.write_text("{}")  # as a change of its networks leaves it that comes after the end
+    controller.prepare()
+    assert controller.attach_prepared("c") is not None
+    assert not record.read_bytes()
+    controller.release("c")
     controller.prepare()  # one that is never used ends with the controller
     controller.close()
     assert namespaces_held() <= before

@@ -413,8 +413,12 @@ class NetworkController:
             return None
         fd, inner = spare
         inner.close()
+        record = self._record_of(container_id)
         try:
-            os.mknod(self._record_of(container_id), stat.S_IFREG | 0o600)
+            try:
+                os.mknod(record, stat.S_IFREG | 0o600)
+            except FileExistsError:  # the network thread wrote it while the last run ended
+                os.truncate(record, 0)
         except OSError:
             os.close(fd)
             raise
