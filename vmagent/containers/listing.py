@@ -11,16 +11,7 @@ from typing import Any
 
 from vmagent.containers.treewalk import Tree, modified
 from vmagent.linux import mounts
-
-_KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "folder",
-    stat.S_IFLNK: "link",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-    stat.S_IFIFO: "pipe",
-    stat.S_IFSOCK: "socket",
-}
+from vmagent.linux.files import kind_of
 
 
 def listing(tree: Tree, path: str, most: int) -> dict[str, Any]:
@@ -55,7 +46,7 @@ def _entry(tree: Tree, folder_fd: int, path: str, name: str) -> dict[str, Any] |
     uid, gid = tree.ids.inside(info.st_uid, info.st_gid)
     return {
         "name": name,
-        "type": _KINDS.get(stat.S_IFMT(info.st_mode), "file"),
+        "type": kind_of(info.st_mode),
         "size": info.st_size,
         "mode": stat.S_IMODE(info.st_mode),
         "uid": uid,
@@ -71,7 +62,7 @@ def _target_type(tree: Tree, path: str) -> str:
     with suppress(OSError):
         found = mounts.open_in_root(tree.root_fd, path, os.O_PATH | os.O_CLOEXEC)
         try:
-            return _KINDS.get(stat.S_IFMT(os.fstat(found).st_mode), "file")
+            return kind_of(os.fstat(found).st_mode)
         finally:
             os.close(found)
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 
 from vmagent.linux.syscall import fail, libc
 
@@ -53,6 +54,15 @@ def watch(path: str) -> int:
     return fd
 
 
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFLNK: "link",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+}
 RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2  # linux/fs.h
 _AT_FDCWD = -100
 
@@ -77,3 +87,8 @@ def exchange(one: str, other: str) -> None:
     """Exchange two files or folders in one step. Raises OSError."""
     if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) < 0:
         fail("renameat2", other)
+
+
+def kind_of(mode: int) -> str:
+    """What `st_mode` of stat(2) says that it is, as the API tells it: file, folder, link, device, pipe or socket."""
+    return _KINDS.get(stat.S_IFMT(mode), "file")

@@ -13,18 +13,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vmagent.linux import mounts
+from vmagent.linux.files import kind_of
 
 _MAX_LINKS = 40  # as the kernel
 _RESOLVE = mounts.RESOLVE_IN_ROOT | mounts.RESOLVE_NO_SYMLINKS
-_KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "folder",
-    stat.S_IFLNK: "link",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-    stat.S_IFIFO: "pipe",
-    stat.S_IFSOCK: "socket",
-}
 
 
 class Found(NamedTuple):
@@ -119,7 +111,7 @@ def _look(roots: Sequence[int], parts: Sequence[str]) -> tuple[Found, _Entry | N
     if top is None:
         return Found(name, "", -1, [], -1), None
     hidden = sorted({*holders[1:], *_below(roots, holders[0], parts)})
-    return Found(name, _KINDS[stat.S_IFMT(top.mode)], holders[0], hidden, -1), top
+    return Found(name, kind_of(top.mode), holders[0], hidden, -1), top
 
 
 def _below(roots: Sequence[int], index: int, parts: Sequence[str]) -> list[int]:
