@@ -20,6 +20,7 @@ from vmagent.engine.stats import total_memory
 from vmagent.errors import BadRequest, NotFound
 from vmagent.linux.netlink import NetlinkSocket
 from vmagent.networks.controller import NetworkController
+from vmagent.runtime.cgroups import Cgroup, Usage
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
 
@@ -139,13 +140,8 @@ def read(wanted: Sequence[Wanted]) -> Iterator[Sample]:
             traffic = netlink.traffic()
     tree, memory = cgroup_tree(), total_memory()
     for one in wanted:
-        try:
-            used = tree.at(one.cgroup_path).usage()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        except OSError as e:
-            if e.errno != errno.ENODEV:  # removed between open and read
-                raise
+        used = used_by(tree.at(one.cgroup_path))
+        if used is None:
             continue
         # What the host's end has sent is what the container has received.
         ends = [traffic[index] for index in one.host_indexes if index in traffic]
@@ -163,3 +159,15 @@ def read(wanted: Sequence[Wanted]) -> Iterator[Sample]:
             received_bytes=sum(sent for _, sent in ends),
             sent_bytes=sum(received for received, _ in ends),
         )
+
+
+def used_by(cgroup: Cgroup) -> Usage | None:
+    """None: the cgroup is gone. Blocks. Raises OSError."""
+    try:
+        return cgroup.usage()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except OSError as e:
+        if e.errno != errno.ENODEV:  # removed between open and read
+            raise
+        return None

@@ -15,6 +15,7 @@ from vmagent.engine.files import Files
 from vmagent.engine.history import History, Point
 from vmagent.engine.launching import Launcher
 from vmagent.engine.registry import Registry
+from vmagent.engine.usage import used_by
 from vmagent.engine.userns import UserNamespaces
 from vmagent.engine.xray import kernel, layers
 from vmagent.engine.xray.document import (
@@ -319,7 +320,8 @@ def _control(record: Container, cpu_rate: float | None, runs: bool) -> Control:
     """The cgroup's values; of a container that does not run, the limits that its next start sets. Raises OSError."""
     host, tree = record.host_config, cgroup_tree()
     cgroup = tree.at(record.cgroup_path)
-    if not (runs and cgroup.exists()):
+    used = used_by(cgroup) if runs else None
+    if used is None:
         pids = host["PidsLimit"] or 0
         resources = [
             Resource("memory", "bytes", None, host["Memory"] or None, None),
@@ -327,7 +329,7 @@ def _control(record: Container, cpu_rate: float | None, runs: bool) -> Control:
             Resource("processes", "processes", None, pids if pids > 0 else None, None),
         ]
         return Control(record.cgroup_path, tree.version, resources, host["CpusetCpus"], None, [], 0, 0, 0, 0)
-    used, stats = cgroup.usage(), cgroup.stats()
+    stats = cgroup.stats()
     cpu, memory, pids = stats["cpu"], stats["memory"], stats["pids"]
     return Control(
         path=record.cgroup_path,
