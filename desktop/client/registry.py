@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import ipaddress
 import json
 import re
@@ -131,7 +132,7 @@ class Registry:
         except urllib.error.HTTPError as e:
             with e:
                 return e.code, _lower(e.headers), _limited(e)
-        except (OSError, urllib.error.URLError) as e:
+        except (OSError, http.client.HTTPException) as e:
             if self._insecure and url.startswith("https:"):
                 self._base = f"http://{self._host}"
                 return self._send(method, urljoin(self._base, url.partition(self._host)[2]), headers, body)
@@ -174,7 +175,7 @@ class Registry:
             with self._opener.open(request, timeout=_LIMIT_S) as response:
                 issued = json.loads(_limited(response))
             return f"Bearer {issued.get('token') or issued['access_token']}"
-        except (OSError, ValueError, KeyError, AttributeError) as e:
+        except (OSError, http.client.HTTPException, ValueError, KeyError, AttributeError) as e:
             raise RegistryError(f'Get "{realm}": {e}') from e
 
 

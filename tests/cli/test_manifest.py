@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,24 @@ def test_bad_input_is_refused_in_dockers_words(
     assert (
         cove("create", f"{registry}/lists/of:1", target, check=False).stderr.strip() == f"{target} is a manifest list"
     )
+
+
+def test_what_speaks_no_http_is_no_registry(cove: Command) -> None:
+    def speak() -> None:
+        for _ in range(2):  # with TLS, then without
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        speaking = threading.Thread(target=speak)
+        speaking.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        done = cove("inspect", f"{address}/x:1", check=False)
+        speaking.join(HANG_S)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.strip() == f'Get "http://{address}/v2/x/manifests/1": 220 mail.example ESMTP'
 
 
 @pytest.fixture
