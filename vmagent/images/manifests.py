@@ -48,7 +48,7 @@ def descriptor(data: Any, what: str) -> Expected:
 
 
 def artifact_manifest(config: bytes, config_type: str, blobs: Sequence[Blob]) -> bytes:
-    """A manifest with a config of another type than an image's. OCI image-spec, "Guidelines for Artifact Usage"."""
+    """A manifest in OCI's types with a config of any type, an image's or another: OCI image-spec, manifest.md."""
     made = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPES[0],

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vmagent.images import config as image_config
-from vmagent.images import tarwriter
+from vmagent.images import tarwriter, views
 from vmagent.images.compression import decompress
 from vmagent.images.faults import ImageFault
 from vmagent.images.indexes import OCI_INDEX, ImageIndex, Manifest
@@ -142,8 +142,7 @@ def _image(out: _Out, data_root: DataRoot, image: Mapping[str, Any]) -> tuple[di
 
 def _with_platform(descriptor: Mapping[str, Any], data_root: DataRoot, image: Mapping[str, Any]) -> dict[str, Any]:
     parsed = image_config.parse((data_root.blobs / hex_of(image["id"])).read_bytes())
-    platform = {key: parsed[key] for key in ("architecture", "os", "variant") if parsed.get(key)}
-    return {**descriptor, "platform": platform}
+    return {**descriptor, "platform": views.platform(parsed)}
 
 
 def _kept_index(out: _Out, data_root: DataRoot, digest: str, manifests: Sequence[str]) -> dict[str, Any]:
