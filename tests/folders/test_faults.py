@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import socket
@@ -74,6 +75,24 @@ def test_open_files_are_opened_again_and_removed_ones_fail(alone: SharedFolder) 
         with failing(errno.EIO):
             lost.write(b"x")
     assert (alone.host / "moved").read_bytes() == b"before and after"
+
+
+def test_names_that_the_host_made_while_the_connection_was_lost_appear(alone: SharedFolder) -> None:
+    (alone.mounted / "known").mkdir()
+    os.kill(alone.client.pid, signal.SIGSTOP)
+    alone.server.send_signal(signal.SIGUSR2)
+    for _ in range(2):
+        alone.requests()  # before the second one is replied to, the connection has ended
+    (alone.host / "known" / "made").touch()
+    alone.requests()
+    os.kill(alone.client.pid, signal.SIGCONT)
+    files = itertools.count()
+
+    def appears() -> bool:
+        (alone.mounted / "known" / f"f{next(files)}").touch()  # with its reply the folder goes on to be known whole
+        return (alone.mounted / "known" / "made").exists()
+
+    wait_until(appears)
 
 
 def test_a_process_that_waits_for_a_stopped_server_can_be_killed(alone: SharedFolder) -> None:

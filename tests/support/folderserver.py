@@ -1,6 +1,7 @@
 """Serves shared folders on a Unix socket: `python -m tests.support.folderserver SOCKET FOLDER...`.
 
-At SIGUSR1 it writes how many requests of each kind have come so far, as JSON, to SOCKET.counts.
+At SIGUSR1 it writes how many requests of each kind have come so far, as JSON, to SOCKET.counts. At SIGUSR2 it ends its
+connections.
 
 A process of its own, because the tests' process may wait in the kernel for a file that this one serves.
 """
@@ -68,11 +69,20 @@ async def _serve(path: Path, folders: list[str]) -> None:
         written.write_text(json.dumps(counts))
         written.rename(path.with_suffix(".counts"))
 
+    ends: set[socket.socket] = set()
+
+    def cut() -> None:
+        for end in ends:
+            end.shutdown(socket.SHUT_RDWR)
+
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, cut)
 
     async def one(end: socket.socket) -> None:
+        ends.add(end)
         with suppress(TunnelError):
             await server.serve(CountedStream(end, counts))
+        ends.remove(end)
         end.close()
 
     while True:

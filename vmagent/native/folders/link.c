@@ -27,7 +27,6 @@ static struct {
     uint8_t session[SESSION_SIZE];
     int64_t again_at_ms, away_since_ms, looked_ms;
     int pause_ms, limit_ms;
-    bool is_new_session;
     uint32_t reopening; /* requests that must be replied to before the others are sent again */
     uint64_t last_number;
     struct request *first, *last;
@@ -174,7 +173,7 @@ static void resume(void) {
         request->asked_at_ms = now_ms();
         queue(request);
     }
-    if (peer.is_new_session) on.new_session();
+    on.connected();
 }
 
 static void on_reopened(struct request *request, int error, const uint8_t *body, size_t length) {
@@ -219,7 +218,6 @@ static void on_hello(struct request *request, int error, const uint8_t *body, si
     memcpy(&known, body + 4, 4);
     peer.reopening = 0;
     peer.stage = REOPENING;
-    peer.is_new_session = !known;
     if (!known) handles_each(reopen);
     if (!peer.reopening) resume();
 }

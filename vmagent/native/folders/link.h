@@ -30,7 +30,7 @@ struct request {
 
 /* What is made of the connection's events. */
 struct link_events {
-    void (*new_session)(void); /* the host knows nothing of an earlier connection, and watches no folder yet */
+    void (*connected)(void); /* what the host had to tell meanwhile is lost, and it may watch no folder yet */
     void (*notice)(int kind, const uint8_t *body, size_t length);
     /* Reply to the kernel with `error`: what the host replies later is not for it. */
     void (*give_up)(uint64_t unique, int error);

@@ -519,8 +519,7 @@ static void watch(struct node *node) {
     request_free(request);
 }
 
-/* The host watches no folder yet. */
-static void on_new_session(void) {
+static void on_connected(void) {
     absence_forget_all();
     nodes_each(watch);
 }
@@ -557,5 +556,5 @@ static void on_notice(int kind, const uint8_t *body, size_t length) {
 void serve_set_up(int fuse) {
     table_set_up();
     replies_set_up(fuse);
-    link_on((struct link_events){.new_session = on_new_session, .notice = on_notice, .give_up = reply_error});
+    link_on((struct link_events){.connected = on_connected, .notice = on_notice, .give_up = reply_error});
 }
