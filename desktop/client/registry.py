@@ -78,7 +78,11 @@ class Registry:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if version.startswith("sha256:") and version != digest:
             raise RegistryError(f"manifest verification failed for digest {version}: the data is {digest}")
-        return Found(digest, str(json.loads(data).get("mediaType") or headers.get("content-type", "")), data)
+        try:
+            media_type = str(json.loads(data).get("mediaType") or headers.get("content-type", ""))
+        except (ValueError, AttributeError) as e:
+            raise RegistryError(f"{self._name}: the registry's reply is no manifest: {e}") from e
+        return Found(digest, media_type, data)
 
     def blob(self, digest: str) -> bytes:
         """A small one, checked. Raises RegistryError."""
@@ -136,7 +140,7 @@ class Registry:
             if self._insecure and url.startswith("https:"):
                 self._base = f"http://{self._host}"
                 return self._send(method, urljoin(self._base, url.partition(self._host)[2]), headers, body)
-            reason = e.reason if isinstance(e, urllib.error.URLError) else e
+            reason = " ".join(str(e.reason if isinstance(e, urllib.error.URLError) else e).split())
             raise RegistryError(f'{method.capitalize()} "{url}": {reason}') from e
 
     def _authenticate(self, challenge: str, method: str, more: str) -> bool:

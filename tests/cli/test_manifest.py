@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from desktop.client.registry import Registry, RegistryError
 from tests.images.kit import BadRegistry, Entry, MadeImage, bad_registry, digest, index_of, tar_of
 from tests.support.limits import HANG_S
 from tests.support.registry import htpasswd
@@ -208,3 +210,33 @@ def test_a_list_of_an_index_with_wrong_content_is_refused(
     bad.manifests[digest(images[1].manifest)] = images[0].manifest
     done = cove("inspect", "-v", f"{bad.address}/x:2", check=False)
     assert f"manifest verification failed for digest {digest(images[1].manifest)}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf", "IncompleteRead"),
+        (b"no HTTP at all\r\n", "no HTTP at all"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "the registry's reply is no manifest"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "the registry's reply is no manifest"),
+    ],
+)
+def test_what_is_no_registry_is_an_error_in_one_line(reply: bytes, words: str) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(HANG_S)
+
+    def serve() -> None:
+        for _ in range(2):  # first TLS is tried
+            with listener.accept()[0] as near:
+                near.recv(1 << 16)
+                near.sendall(reply)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    try:
+        with pytest.raises(RegistryError, match=re.escape(words)) as told:
+            Registry(f"127.0.0.1:{listener.getsockname()[1]}", "app", None).manifest("1")
+        assert "\n" not in str(told.value)
+    finally:
+        server.join()
+        listener.close()
