@@ -9,7 +9,7 @@ from __future__ import annotations
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QTabBar, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QMenu, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.support.limits import HANG_S
@@ -53,6 +53,22 @@ class Hands:
     def key(self, window: QWidget, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
         """Press and release `key` in `window`; the widget with the focus gets it."""
         QTest.keyClick(window.windowHandle(), key, modifiers)
+
+    def tab_stops(self, inside: QWidget) -> list[str]:
+        """Press Tab through the whole window; the names of what is reached in `inside`, in this order, as a screen
+        reader says them."""
+        stops: list[QWidget] = []
+        while True:
+            self.key(inside.window(), Qt.Key.Key_Tab)
+            focused = QApplication.focusWidget()
+            assert focused is not None, "nothing has the focus"
+            if focused in stops:
+                break
+            stops.append(focused)
+        assert focused is stops[0], f"Tab goes round from {focused} on, and never comes to {stops[0]} again"
+        begin = next((n for n, stop in enumerate(stops) if not inside.isAncestorOf(stop)), 0)
+        found = [stop for stop in (*stops[begin:], *stops[:begin]) if inside.isAncestorOf(stop)]
+        return [stop.accessibleName() or (stop.text() if isinstance(stop, QAbstractButton) else "") for stop in found]
 
     def type(self, text: str) -> None:
         """Type into the widget that has the focus."""

@@ -29,6 +29,9 @@ class RegistriesPage:
     def wait_until_gone(self, text: str) -> None:
         self._qtbot.waitUntil(lambda: not any(text in said for said in self.texts()), timeout=LIMIT_MS)
 
+    def tab_stops(self) -> list[str]:
+        return self._hands.tab_stops(self._page)
+
     def press(self, text: str) -> None:
         """Click a button by its text or accessible name."""
         self._hands.click(button(self._page, text))

@@ -61,6 +61,9 @@ class TablePage:
     def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self._hands.key(self._cove.window, key, modifiers)
 
+    def tab_stops(self) -> list[str]:
+        return self._hands.tab_stops(self._page)
+
     def filter(self, text: str) -> None:
         """Type into the page's filter."""
         self._hands.fill(self._page.search, text)

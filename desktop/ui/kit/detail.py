@@ -51,6 +51,7 @@ class DetailCard(Card):
         names.addWidget(self.title)
         names.addLayout(facts)
         head.addLayout(names, 1)
+        self._last_button = self._copy
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(8)
         head.addSpacing(12)
@@ -71,6 +72,8 @@ class DetailCard(Card):
 
     def add_button(self, button: Button) -> None:
         self._buttons.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        self.setTabOrder(self._last_button, button)
+        self._last_button = button
 
     def tell(self, title: str, *, code: str = "", copied: str = "", about: str = "") -> None:
         """Show these; the copy button copies `copied`."""

@@ -63,6 +63,7 @@ class ListPage(Page):
         self.search.setFixedWidth(SEARCH_WIDTH)
         self._tools_row.addWidget(self.segments)
         self._tools_row.addWidget(self.search)
+        self._last_tool: QWidget = self.search
         self._tools_row.addStretch(1)
         column.addWidget(self.tools)
         body = QWidget()
@@ -93,6 +94,8 @@ class ListPage(Page):
     def add_button(self, button: Button) -> None:
         """A button at the right of the filter."""
         self._tools_row.addWidget(button)
+        self.setTabOrder(self._last_tool, button)
+        self._last_tool = button
 
     def watch(self, *models: QAbstractItemModel) -> None:
         for model in models:
