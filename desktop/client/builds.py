@@ -33,6 +33,7 @@ class Build(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Build:
+        """Raises KeyError, TypeError, ValueError."""
         return cls(
             id=str(value["id"]),
             state=str(value["state"]),
@@ -42,7 +43,7 @@ class Build(NamedTuple):
             target=str(value["target"]),
             platform=str(value["platform"]),
             started_s=int(value["started_ms"]) / 1000,
-            ended_s=None if value["ended_ms"] is None else int(value["ended_ms"]) / 1000,
+            ended_s=_seconds(value["ended_ms"]),
             steps=int(value["steps"]),
             cached_steps=int(value["cached_steps"]),
             done_steps=int(value["done_steps"]),
@@ -114,7 +115,11 @@ def reports(stream: JsonStream) -> Iterator[Report]:
 
 def listed(client: EngineClient) -> list[Build]:
     """All builds that are known. Raises ApiError, ConnectionFailed, ProtocolError."""
-    return [Build.from_json(value) for value in client.json_object("GET", PATH)["builds"]]
+    told = client.json_object("GET", PATH)
+    try:
+        return [Build.from_json(value) for value in told["builds"]]
+    except (KeyError, TypeError, ValueError) as e:
+        raise ProtocolError(f"not a list of builds: {e!r}") from e
 
 
 def follow(client: EngineClient) -> JsonStream:
@@ -146,7 +151,7 @@ def cancel(client: EngineClient, build_id: str) -> None:
 
 
 class CacheItem(NamedTuple):
-    """A record of the build cache. `used_s`: Unix seconds of its last use."""
+    """A record of the build cache. `size` in bytes; `in_use`: a build needs it now."""
 
     id: str
     kind: str

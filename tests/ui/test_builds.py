@@ -19,6 +19,7 @@ from tests.ui.hands import LIMIT_MS
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 GOOD = "FROM busybox:latest AS base\nRUN echo one of base\nFROM base\nRUN echo two of last\n"
 BAD = "FROM busybox:latest\nRUN true\nRUN echo last words && false\n"
+UNENDED = "FROM busybox:latest\nRUN printf 'no end of line'\n"
 LONG = "FROM busybox:latest\nRUN echo begun && sleep 1000\n"
 
 Build = Callable[[str, str], None]
@@ -72,6 +73,37 @@ def test_a_build_shows_its_steps_and_the_output_of_each(
     page.wait_until_says("ui-built:2", "All cached")
     page.choose("ui-built:2")
     page.wait_until_step("RUN echo one of base", "cached")
+
+
+def test_output_without_an_end_of_line_is_shown_of_all_steps_and_of_one(
+    own_engine: NativeEngine, open_window: OpenWindow, build: Build
+) -> None:
+    build(UNENDED, "ui-unended:1")
+    window = open_window(own_engine)
+    window.go("builds")
+    page = window.builds
+    page.choose("ui-unended:1")
+    page.wait_until_logged("no end of line")
+    page.open_step("RUN printf")
+    page.wait_until_logged("no end of line")
+    page.show_all_steps()
+    page.wait_until_logged("no end of line")
+
+
+def test_tab_goes_through_the_page_as_it_is_read(
+    own_engine: NativeEngine, open_window: OpenWindow, build: Build
+) -> None:
+    build(BAD, "ui-bad:1")
+    window = open_window(own_engine)
+    window.go("builds")
+    page = window.builds
+    page.choose("ui-bad:1")
+    page.wait_until_marked("RUN echo last words && false")
+    before = ["All", "Filter by name", "Clean up the cache", "Builds", "Copy the id", "Delete", "Views of the build"]
+    assert page.tab_stops() == [*before, "The Dockerfile"]
+    for tab, view in (("Steps", "Steps of the build"), ("Log", "Log"), ("Overview", "What was built")):
+        page.choose_tab(tab)
+        assert page.tab_stops() == [*before, view]
 
 
 def test_a_failed_build_shows_the_line_with_an_arrow(

@@ -50,12 +50,9 @@ class BuildActions:
 
     def _delete(self, chosen: Sequence[Build]) -> None:
         client = self._session.client
-
-        def job() -> None:
-            for build in chosen:
-                builds.delete(client, build.id)
-
-        self._run(job, tr("The build could not be deleted"))
+        for build in chosen:  # each by itself: one that another client has deleted meanwhile keeps no other one
+            problem = tr("The build of {name} could not be deleted", name=title(build))
+            self._run(lambda build=build: builds.delete(client, build.id), problem)  # type: ignore[misc]
 
     def ask_clean_up(self) -> None:
         """Read what the build cache holds, then ask what of it may go."""

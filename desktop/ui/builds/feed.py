@@ -39,10 +39,9 @@ class _Follower:
 
 
 class BuildsFeed(QObject):
-    """All builds, from `open` until `close`. Signals: changed(); has_none(): the engine tells of no builds."""
+    """All builds, from `open` until `close`. Signals: changed()."""
 
     changed = Signal()
-    has_none = Signal()
 
     def __init__(self, session: EngineSession, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -72,8 +71,7 @@ class BuildsFeed(QObject):
                         here(lambda change=change: self._take(follower, change))  # type: ignore[misc]
             except ApiError as e:
                 if e.status == 404:
-                    here(self.has_none.emit)
-                    return
+                    return  # it is not Cove's engine, which alone tells of builds
             except _FAILURES:
                 pass  # a lost contact is told by the session; this tries again
             follower.closed.wait(RETRY_S)

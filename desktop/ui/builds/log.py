@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
@@ -19,15 +20,16 @@ MOST_PIECES = 50_000  # of output that are kept; the oldest go first
 
 
 class BuildLog(QWidget):
-    """`add` takes output as it comes; `choose` shows one step's. `name_of` gives the name of a step."""
+    """`add` takes output as it comes, until `finish`; `choose` shows one step's. `name_of` gives the name of a step."""
 
     def __init__(self, theme: Theme, name_of: Callable[[str], str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._name_of = name_of
-        self._pieces: list[Output] = []
+        self._pieces: deque[Output] = deque(maxlen=MOST_PIECES)
+        self._is_whole = False  # no more output will come
         self._chosen = ""
         self._last = ""  # the step of the newest line
-        self._rest: dict[tuple[str, int], str] = {}  # begun lines
+        self._rest: dict[tuple[str, int], Output] = {}  # begun lines, by step and stream
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -46,7 +48,8 @@ class BuildLog(QWidget):
         column.addWidget(self.view, 1)
 
     def clear(self) -> None:
-        self._pieces = []
+        self._pieces.clear()
+        self._is_whole = False
         self.choose("")
 
     def choose(self, step: str) -> None:
@@ -57,19 +60,20 @@ class BuildLog(QWidget):
         self._last, self._rest = "", {}
         self.view.clear()
         self._show(self._pieces)
+        if self._is_whole:
+            self.finish()
 
     def add(self, pieces: Sequence[Output]) -> None:
-        self._pieces = [*self._pieces, *pieces][-MOST_PIECES:] if pieces else self._pieces
+        self._pieces.extend(pieces)
         self._show(pieces)
 
     def finish(self) -> None:
-        """No more will come: lines without an end are shown, too."""
-        rest = [LogLine(0.0, stream, text) for (_, stream), text in self._rest.items() if text]
-        self._rest = {}
-        if rest:
-            self.view.append(rest)
+        """No more will come: lines without an end are shown, too, and again at each `choose`."""
+        self._is_whole = True
+        begun, self._rest = self._rest, {}
+        self._show([piece._replace(text=piece.text + "\n") for piece in begun.values() if piece.text])
 
-    def _show(self, pieces: Sequence[Output]) -> None:
+    def _show(self, pieces: Iterable[Output]) -> None:
         lines: list[LogLine] = []
         for piece in pieces:
             if self._chosen and piece.step != self._chosen:
@@ -78,7 +82,9 @@ class BuildLog(QWidget):
                 lines.append(note(_shortened(self._name_of(piece.step))))
                 self._last = piece.step
             key = (piece.step, piece.stream)
-            *whole, self._rest[key] = (self._rest.get(key, "") + piece.text).split("\n")
+            before = self._rest[key].text if key in self._rest else ""
+            *whole, rest = (before + piece.text).split("\n")
+            self._rest[key] = piece._replace(text=rest)
             for text in whole:
                 shown = text.rstrip("\r").rpartition("\r")[2]  # what a terminal would show of a progress bar
                 lines.append(LogLine(piece.at_s, piece.stream, ESCAPES.sub("", shown.replace("\t", "    "))))

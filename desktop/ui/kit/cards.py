@@ -87,6 +87,7 @@ class FactsView(QScrollArea):
     def __init__(self, theme: Theme, icons: Icons, icon: str, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWidgetResizable(True)
+        self.setAccessibleName(title)
         inner = QWidget()
         inner.setObjectName("scrolled")
         column = QVBoxLayout(inner)
@@ -181,6 +182,7 @@ class FactsCard(Card):
         column.setSpacing(12)
         self.head = CardTitle(theme, icons, icon, title)
         column.addWidget(self.head)
+        self._facts: list[tuple[str, str, bool]] | None = None
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(16)
         self._grid.setVerticalSpacing(9)
@@ -189,7 +191,11 @@ class FactsCard(Card):
         column.addStretch(1)
 
     def tell(self, facts: list[tuple[str, str, bool]]) -> None:
-        """Show rows of (name, value, whether to use the mono font: ids, addresses, paths)."""
+        """Show rows of (name, value, whether to use the mono font: ids, addresses, paths). The same ones stay as they
+        are, with what the user has selected in them."""
+        if facts == self._facts:
+            return
+        self._facts = facts
         while item := self._grid.takeAt(0):
             if widget := item.widget():
                 widget.hide()
