@@ -14,12 +14,15 @@ from desktop.ui.kit.words import sentence, tr
 
 
 class LoginDialog(Dialog):
-    """`log_in(address, user, password)` is called with what was filled in; then call `refuse` or `accept`."""
+    """`log_in(address, user, password)` is called with what was filled in; then call `refuse` or `accept`, unless the
+    dialog `is_over`: the user has closed it meanwhile."""
 
     def __init__(self, desk: Desk, log_in: Callable[[str, str, str], None], address: str = "") -> None:
         super().__init__(desk.theme, desk.icons, tr("Log in to a registry"), desk.window)
         theme, icons = desk.theme, desk.icons
         self._log_in = log_in
+        self.is_over = False
+        self.finished.connect(self._on_over)
         self.body.addWidget(Label(theme, tr("Log in to a registry"), "heading"))
         about = Label(theme, tr("The registry checks user and password. docker uses the same logins."), "body", "text2")
         about.setWordWrap(True)
@@ -50,6 +53,9 @@ class LoginDialog(Dialog):
         self._say(sentence(why), "bad")
         self.password.setFocus()
         self.password.selectAll()
+
+    def _on_over(self) -> None:
+        self.is_over = True
 
     def _say(self, text: str, tone: str) -> None:
         self.problem.set_tone(tone)

@@ -14,6 +14,7 @@ from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import Card, CardTitle
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.fields import Field
+from desktop.ui.kit.focus import tab_in_order
 from desktop.ui.kit.labels import ElidedLabel, IconLabel, Label
 from desktop.ui.kit.page import Desk, Page
 from desktop.ui.kit.page_head import PageHead
@@ -43,8 +44,9 @@ class RegistriesPage(Page):
         self.log_in.clicked.connect(lambda: self.ask_login())
         head.addWidget(self.log_in)
         column.addLayout(head)
-        scroll = QScrollArea()
+        scroll = self._scroll = QScrollArea()
         scroll.setWidgetResizable(True)
+        scroll.setAccessibleName(tr("Logins, a test, and what the engine has"))
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         inner = QWidget()
         inner.setObjectName("scrolled")
@@ -55,6 +57,7 @@ class RegistriesPage(Page):
         self._logins.setSpacing(12)
         whole.addLayout(self._logins)
         whole.addWidget(self._make_test())
+        self._account_buttons: list[QWidget] = []
         self._engine = QVBoxLayout()
         self._engine.setSpacing(12)
         whole.addLayout(self._engine)
@@ -105,6 +108,7 @@ class RegistriesPage(Page):
         client = self._session.client
 
         def failed(error: Exception) -> None:
+            self.shown = None  # the next reading takes the words away, even if it finds what was found before
             self.summary.setText(str(error))
 
         self._latest.run(lambda: model.read(client, self._environ), self._show, failed)
@@ -115,10 +119,15 @@ class RegistriesPage(Page):
         self.shown = found
         count = len(found.accounts)
         self.summary.setText(counted(count, "{n} login", "{n} logins") if count else tr("no logins"))
+        had_focus = any(widget.hasFocus() for widget in self._account_buttons)
+        self._account_buttons = []
         _clear(self._logins)
         for fault in found.faults:
             self._logins.addWidget(self._fault(fault))
         self._logins.addWidget(self._accounts(found))
+        tab_in_order([self.log_in, self._scroll, *self._account_buttons, self.address, self.test_button])
+        if had_focus:  # in a row that may be gone
+            self.log_in.setFocus(Qt.FocusReason.OtherFocusReason)
         _clear(self._engine)
         if found.is_told:
             self._engine.addWidget(
@@ -186,6 +195,7 @@ class RegistriesPage(Page):
         out.clicked.connect(lambda: self._ask_logout(account))
         row.addWidget(test)
         row.addWidget(out)
+        self._account_buttons += [test, out]
         return line
 
     def _list(self, icon: str, title: str, about: str, lines: Sequence[str], none: str) -> QWidget:
@@ -214,13 +224,20 @@ class RegistriesPage(Page):
 
         def log_in(address: str, user: str, password: str) -> None:
             def told(helper: str) -> None:
-                dialog.accept()
+                if not dialog.is_over:
+                    dialog.accept()
                 where = tr("Kept in {helper}.", helper=helper) if helper else tr("Kept unencrypted in docker's file.")
                 toasts.tell(tr("Logged in"), where, State.DONE)
                 self.read()
 
             job = lambda: model.add(client, self._environ, address, user, password)  # noqa: E731
-            self._session.workers.run(job, told, lambda error: dialog.refuse(str(error)))
+            self._session.workers.run(job, told, refused)
+
+        def refused(error: Exception) -> None:
+            if dialog.is_over:
+                toasts.tell(tr("Not logged in"), sentence(str(error)), State.PROBLEM)
+            else:
+                dialog.refuse(str(error))
 
         dialog = LoginDialog(self.desk, log_in, address)
         dialog.open()
