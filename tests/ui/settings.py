@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel
 from pytestqt.qtbot import QtBot
 
@@ -33,6 +33,9 @@ class SettingsPage:
         if self._page.nav.current != group:
             self._page.nav.choose(group)  # for what follows; `choose_group` clicks
         return self._page.rows[name]
+
+    def tab_stops(self) -> list[str]:
+        return self._hands.tab_stops(self._page)
 
     def choose_group(self, title: str) -> None:
         self._hands.click(button(self._page.nav, title))
@@ -69,6 +72,17 @@ class SettingsPage:
         row = self._row("folders.shared")
         self._hands.fill(field(row, "Add the path of a folder"), path)
         self._hands.click(button(row, "Add"))
+
+    @property
+    def new_folder(self) -> str:
+        """The text of the field for one more folder."""
+        return field(self._row("folders.shared"), "Add the path of a folder").text()
+
+    def click_handle(self, name: str) -> None:
+        """Click the handle of the setting's slider, without moving it."""
+        (slider,) = self._row(name).findChildren(Slider)
+        part = (slider.value() - slider.minimum()) / (slider.maximum() - slider.minimum())
+        self._hands.click(slider, QPoint(round(8 + part * (slider.width() - 16)), slider.height() // 2))
 
     def problem(self, name: str) -> str:
         row = self._row(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,18 @@ from tests.ui.settings import SettingsPage
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 MB = 1 << 20
-RUNNING = EngineFacts(phase=EnginePhase.RUNNING, kind="vm", cpus=2, memory_bytes=2048 * MB, accelerator="tcg")
+
+
+def default(name: str) -> int:
+    """What counts on this machine without a value."""
+    value = SETTINGS[name].default(Store(host_paths({"COVE_HOME": "/no/such"}, "linux"), {}).machine())
+    assert isinstance(value, int)
+    return value
+
+
+def running(cpus: int) -> EngineFacts:
+    memory = default("vm.memory_mb") * MB
+    return EngineFacts(phase=EnginePhase.RUNNING, kind="vm", cpus=cpus, memory_bytes=memory, accelerator="tcg")
 
 
 class Config:
@@ -79,7 +90,7 @@ def config(tmp_path: Path, qtbot: QtBot) -> Config:
 
 @pytest.fixture
 def vm_view(theme: Theme, icons: Icons, qtbot: QtBot, tmp_path: Path) -> Iterator[SettingsView]:
-    """The page as a window on a VM has it, beside a VM that has 2 CPUs and 2048 MB and runs one container."""
+    """The page as a window on a VM has it, beside a VM of the default size that runs one container."""
     workers = Workers()
     paths = host_paths({"COVE_HOME": str(tmp_path / "home")}, "linux")
     window = QWidget()
@@ -91,7 +102,7 @@ def vm_view(theme: Theme, icons: Icons, qtbot: QtBot, tmp_path: Path) -> Iterato
     feed = SettingsFeed(Store(paths, os.environ), workers)
     page = SettingsView(desk, feed, Context(VM, Endpoint.local(paths.engine_socket), "test"), model, window)
     page.resize(window.size())
-    page.show_facts(RUNNING)
+    page.show_facts(running(default("vm.cpus")))
     page.show_place("", "")
     window.show()
     window.activateWindow()
@@ -184,6 +195,36 @@ def test_folders_are_added_and_removed(vm_page: SettingsPage, config: Config, tm
     config.wait_until("folders.shared", f"{tmp_path},/no/such")
 
 
+def test_a_refused_folder_stays_in_the_field(vm_page: SettingsPage, config: Config, tmp_path: Path) -> None:
+    vm_page.add_folder("relative")
+    vm_page.wait_until_refused("folders.shared", "The absolute path of a folder below / is meant, not relative.")
+    assert vm_page.new_folder == "relative"
+    vm_page.add_folder(str(tmp_path))
+    vm_page.wait_until_says("folders.shared", str(tmp_path))
+    assert vm_page.new_folder == ""
+
+
+def test_a_broken_file_is_told_until_it_can_be_read(vm_page: SettingsPage, config: Config, tmp_path: Path) -> None:
+    vm_page.type("vm.save_after_minutes", "7")
+    config.wait_until("vm.save_after_minutes", "7")
+    file = tmp_path / "home" / "config.json"
+    whole = file.read_text()
+    file.write_text("{")
+    vm_page.wait_until_waiting("The settings cannot be read.")
+    file.write_text(whole)
+    vm_page.wait_until_nothing_waits()
+
+
+def test_a_click_on_a_slider_that_moves_nothing_sets_nothing(
+    vm_page: SettingsPage, vm_view: SettingsView, config: Config
+) -> None:
+    vm_page.click_handle("vm.memory_mb")
+    vm_page.slide("vm.cpus", Qt.Key.Key_Home)
+    vm_page.type("vm.save_after_minutes", "7")
+    config.wait_until("vm.save_after_minutes", "7")
+    assert config.cove("get", "vm.memory_mb") == "vm.memory_mb is not set"
+
+
 def test_proxies_and_certificates(vm_page: SettingsPage, config: Config, tmp_path: Path) -> None:
     vm_page.type("proxies.https", "proxy.example:3128")
     config.wait_until("proxies.https", "proxy.example:3128")
@@ -196,12 +237,17 @@ def test_proxies_and_certificates(vm_page: SettingsPage, config: Config, tmp_pat
 def test_what_needs_a_restart_says_so_and_offers_it(
     vm_page: SettingsPage, vm_view: SettingsView, config: Config, qtbot: QtBot
 ) -> None:
+    before = default("vm.cpus")
     assert vm_page.waiting == ""
-    vm_page.type("vm.cpus", "1")
-    vm_page.wait_until_waiting("CPUs 2 to 1: after a restart of the VM. 1 container runs in it and is stopped first.")
+    vm_page.type("vm.cpus", str(before + 1))
+    vm_page.wait_until_waiting(
+        f"CPUs {before} to {before + 1}: after a restart of the VM. 1 container runs in it and is stopped first."
+    )
+    vm_view.containers.put([Container(id="b" * 64, name="db", image="busybox", status="running")])
+    vm_page.wait_until_waiting("2 containers run in it and are stopped first.")
     with qtbot.waitSignal(vm_view.restart_asked):
         vm_page.press_restart()
-    vm_view.show_facts(EngineFacts(phase=EnginePhase.RUNNING, kind="vm", cpus=1, memory_bytes=2048 * MB))
+    vm_view.show_facts(running(before + 1))
     vm_page.wait_until_nothing_waits()
 
 
@@ -252,14 +298,19 @@ def test_start_at_login_is_the_desktops_own_entry(
     assert not entry.exists()
 
 
-def test_every_control_is_named_and_reached_by_tab(vm_view: SettingsView, vm_page: SettingsPage) -> None:
-    names: Callable[[QWidget], str] = lambda widget: widget.accessibleName()  # noqa: E731
-    for name in SETTINGS:
-        vm_page.labels(name)  # its group is shown now
-        row = vm_view.rows[name]
-        takes = [
-            w for w in row.findChildren(QWidget)
-            if w.isVisible() and w.focusPolicy() & Qt.FocusPolicy.TabFocus == Qt.FocusPolicy.TabFocus
-        ]  # fmt: skip
-        assert takes, name
-        assert [w for w in takes if not names(w)] == [], name
+def test_every_control_is_named_and_reached_by_tab_as_it_is_read(vm_page: SettingsPage) -> None:
+    expected = {
+        "General": ["vm", "Start Cove at login", "desktop", "Size of the text", "Size of the text"],
+        "Resources": ["CPUs", "CPUs", "Memory", "Memory", "Disk", "Rest when idle", "best"],
+        "Shared folders": [f"Remove {Path.home()}", "Add the path of a folder", "Add", "Choose"],
+        "Network": ["loopback", "Ports of --network host"],
+        "Proxies": ["For http://", "For https://", "Without a proxy"],
+        "Certificates": ["Certificate authorities", "Choose"],
+    }
+    for group, stops in expected.items():
+        vm_page.choose_group(group)
+        assert vm_page.tab_stops() == [group, *stops, group]  # the scrolled column, its cards, and the group's button
+    vm_page.type("vm.memory_mb", "400")
+    vm_page.wait_until_waiting("Memory")
+    vm_page.choose_group("Network")
+    assert vm_page.tab_stops() == ["Network", *expected["Network"], "Restart the VM", "Network"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,10 @@ class Reading:
 
 
 class SettingsFeed(QObject):
-    """Signals: changed(Reading) after each reading that differs from the one before; failed(sentence)."""
+    """`reading` is None before the first one, and while the settings cannot be read.
+
+    Signals: changed(Reading) after each reading that differs from the one before; failed(why).
+    """
 
     changed = Signal(object)
     failed = Signal(str)
@@ -54,6 +58,7 @@ class SettingsFeed(QObject):
         super().__init__(parent)
         self._store, self._workers = store, workers
         self._turn = threading.Lock()  # one change after the other
+        self._asked: deque[tuple[Callable[[], None], Callable[[str], None]]] = deque()  # the oldest first
         self._watcher: QFileSystemWatcher | None = QFileSystemWatcher()  # without a parent: it ends with `close`
         self._watcher.directoryChanged.connect(self._on_file)
         self._watcher.fileChanged.connect(self._on_file)
@@ -64,7 +69,7 @@ class SettingsFeed(QObject):
     def read(self) -> None:
         """Look at the settings now, and at every change from now on."""
         self._watch()
-        self._reads.run(lambda: read(self._store), self._on_read, lambda error: self.failed.emit(str(error)))
+        self._reads.run(lambda: read(self._store), self._on_read, self._on_failed)
 
     def set(self, name: str, text: str, refused: Callable[[str], None]) -> None:
         """Change a setting; `refused(why)` if `text` cannot be its value or it cannot be written."""
@@ -75,20 +80,23 @@ class SettingsFeed(QObject):
         self._change(lambda: self._store.unset(name), refused)
 
     def _change(self, change: Callable[[], None], refused: Callable[[str], None]) -> None:
-        def job() -> str:
-            try:
-                with self._turn:
-                    change()
-            except (ValueError, SettingsError, OSError) as e:
-                return str(e)
-            return ""
+        def job() -> tuple[str, Callable[[str], None]]:
+            with self._turn:  # the threads come here in any order, so each takes what was asked for first
+                oldest, its_refused = self._asked.popleft()
+                try:
+                    oldest()
+                except (ValueError, SettingsError, OSError) as e:
+                    return str(e), its_refused
+            return "", its_refused
 
-        def told(why: str) -> None:
+        def told(result: tuple[str, Callable[[str], None]]) -> None:
             self._changes -= 1
+            why, its_refused = result
             if why:
-                refused(why)
+                its_refused(why)
             self.read()
 
+        self._asked.append((change, refused))
         self._changes += 1
         self._workers.run(job, told)
 
@@ -105,6 +113,10 @@ class SettingsFeed(QObject):
         if reading != self.reading and not self._changes:
             self.reading = reading
             self.changed.emit(reading)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.reading = None  # the next one is told, even if it is the same as before
+        self.failed.emit(str(error))
 
     def _watch(self) -> None:
         """The file is replaced at each change, so its folder is watched, too."""

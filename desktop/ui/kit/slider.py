@@ -17,6 +17,7 @@ class Slider(QSlider):
     def __init__(self, name: str, least: int, most: int, step: int = 1, parent: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
         self._step = step
+        self._told = 0  # what counts, in steps: a click that moves nothing sets nothing
         self.setAccessibleName(name)
         self.setRange(least // step, max(most // step, least // step + 1))
         self.setPageStep(max(1, (self.maximum() - self.minimum()) // 8))
@@ -29,9 +30,11 @@ class Slider(QSlider):
         self.actionTriggered.connect(self._on_action)
 
     def show_value(self, value: float) -> None:
-        """Move to `value`, unless the user is moving it."""
+        """Take `value` as what counts, and move there unless the user is moving it."""
+        self._told = round(value / self._step)
         if not self.isSliderDown() and not self._pause.isActive():
-            self.setValue(round(value / self._step))
+            self.setValue(self._told)
+            self._told = self.value()  # the nearest one that it can show
 
     @property
     def chosen(self) -> int:
@@ -46,4 +49,6 @@ class Slider(QSlider):
 
     def _tell(self) -> None:
         self._pause.stop()
-        self.settled.emit(self.chosen)
+        if self.value() != self._told:
+            self._told = self.value()
+            self.settled.emit(self.chosen)

@@ -14,6 +14,7 @@ from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.engine import EngineFacts, EnginePhase
 from desktop.ui.feed.settings import Reading, SettingsFeed
 from desktop.ui.kit.buttons import Button
+from desktop.ui.kit.focus import tab_in_order
 from desktop.ui.kit.labels import IconLabel, Label
 from desktop.ui.kit.page import Desk, Page
 from desktop.ui.kit.words import counted, sentence, tr
@@ -46,9 +47,10 @@ class SettingsPage(Page):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(desk, parent)
-        self._feed, self._context, self._containers = feed, context, containers
+        self._feed, self._context, self.containers = feed, context, containers
         self._is_vm = context.kind == VM
         self._facts: EngineFacts | None = None
+        self._fault = ""  # why the settings cannot be read
         self.rows: dict[str, Row] = {}
         names = [name for name, setting in SETTINGS.items() if self._is_vm or not setting.for_vm]
         self._groups = [group for group in GROUPS if any(SETTINGS[name].group == group for name in names)]
@@ -66,6 +68,8 @@ class SettingsPage(Page):
         self._columns = {group: self._make_group(group) for group in self._groups}
         feed.changed.connect(self._show)
         feed.failed.connect(self._on_failed)
+        for signal in (containers.dataChanged, containers.rowsInserted, containers.rowsRemoved):
+            signal.connect(self._on_containers)
         if feed.reading is not None:
             self._show(feed.reading)
 
@@ -93,6 +97,7 @@ class SettingsPage(Page):
         theme = self.desk.theme
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
+        scroll.setAccessibleName(tr(ICONS[group][1]))
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         inner = QWidget()
         inner.setObjectName("scrolled")
@@ -144,6 +149,7 @@ class SettingsPage(Page):
     def show_place(self, thing: str, tab: str) -> None:
         if thing in self._groups:
             self.nav.choose(thing)
+        self._show_waiting()
         self._feed.read()
 
     def first_focus(self) -> QWidget:
@@ -157,9 +163,12 @@ class SettingsPage(Page):
     # what is set -----------------------------------------------------------------------------------------------------
 
     def _show(self, reading: Reading) -> None:
-        for name in self._names:
-            if name not in self.rows:
+        self._fault = ""
+        if not self.rows:
+            for name in self._names:
                 self._add_row(name, reading)
+            tab_in_order([self.nav, self.stack, self.restart])
+        for name in self._names:
             if (row := self.rows.get(name)) is not None:
                 row.tell(reading.entries[name])
         self._show_waiting()
@@ -181,16 +190,25 @@ class SettingsPage(Page):
         row.refuse(why)
 
     def _on_failed(self, why: str) -> None:
-        self.waiting.setText(tr("The settings cannot be read. {why}", why=sentence(why)))
-        self.restart.hide()
-        self.foot.show()
+        self._fault = tr("The settings cannot be read. {why}", why=sentence(why))
+        self._show_waiting()
+
+    def _on_containers(self) -> None:
+        """The foot tells how many a restart would stop. What changes while it is hidden is shown by `show_place`."""
+        if self.foot.isVisible():
+            self._show_waiting()
 
     def _show_waiting(self) -> None:
-        """Name at the foot what waits for a restart."""
+        """Name at the foot what waits for a restart, or why nothing is known."""
         parts = self._waiting()
+        if self._fault:
+            self.restart.hide()
+            self.waiting.setText(self._fault)
+            self.foot.show()
+            return
         self.restart.setVisible(bool(parts) and self._is_vm)
         self.foot.setVisible(bool(parts))
-        running = sum(c.is_running for c in self._containers.containers())
+        running = sum(c.is_running for c in self.containers.containers())
         text = tr("{what}: after a restart of the VM.", what=", ".join(parts))
         if running:
             one = "{text} {n} container runs in it and is stopped first."

@@ -15,6 +15,7 @@ from desktop.ui.feed.settings import Entry
 from desktop.ui.kit.buttons import Button, Link, Segments, Switch
 from desktop.ui.kit.cards import Card
 from desktop.ui.kit.fields import Field
+from desktop.ui.kit.focus import tab_in_order
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.labels import ElidedLabel, Label
 from desktop.ui.kit.slider import Slider
@@ -90,7 +91,14 @@ class Row(Card):
         has_own = entry.kept is not None and entry.kept != entry.default
         self.reset.setVisible(has_own and (entry.default is not None or bool(entry.fault)))
         if entry != before:  # else what was refused stays refused, though something else has changed
-            self.refuse(tr("The file has {value}: {why}", value=entry.kept, why=entry.fault) if entry.fault else "")
+            self.forget_refusal()
+
+    def forget_refusal(self) -> None:
+        """Say only what is wrong with the value in the file."""
+        if (entry := self._entry) is not None and entry.fault:
+            self.refuse(tr("The file has {value}: {why}", value=entry.kept, why=entry.fault))
+        else:
+            self.refuse("")
 
     def refuse(self, why: str) -> None:
         """Say beside the control why a value cannot be; "": nothing is wrong."""
@@ -185,7 +193,7 @@ class NumberRow(Row):
 
     def _on_typed(self, text: str) -> None:
         if self.field.take() is None:
-            self.refuse("")
+            self.forget_refusal()
         else:
             self.chosen.emit(text)
 
@@ -264,7 +272,7 @@ class TextRow(Row):
 
     def _on_typed(self, text: str) -> None:
         if self.field.take() is None:
-            self.refuse("")
+            self.forget_refusal()
         elif text:
             self.chosen.emit(text)
         else:
@@ -276,7 +284,8 @@ class FoldersRow(Row):
 
     def build(self, theme: Theme) -> None:
         self._theme_of_lines = theme
-        self._folders: list[str] = []
+        self._folders: list[str] = []  # with what was asked for and is not told yet
+        self._shown: list[str] = []
         self._lines: list[QWidget] = []
         self._list = QVBoxLayout()
         self._list.setContentsMargins(0, 6, 0, 4)
@@ -293,14 +302,18 @@ class FoldersRow(Row):
         row.addWidget(self.field, 1)
         row.addWidget(add)
         row.addWidget(choose)
+        self._below = (self.field, add, choose)
         self.column.addLayout(row)
 
     def show_value(self, entry: Entry) -> None:
         value = entry.value
         folders = value if isinstance(value, list) else []
-        if folders == self._folders and self._lines:
-            return
         self._folders = list(folders)
+        if self.field.text().strip() in folders:
+            self.field.clear()
+        if folders == self._shown and self._lines:
+            return
+        self._shown = list(folders)
         for line in self._lines:
             line.hide()
             line.deleteLater()
@@ -309,6 +322,7 @@ class FoldersRow(Row):
         ]
         for line in self._lines:
             self._list.addWidget(line)
+        tab_in_order([self.reset, *self._lines, *self._below])
 
     def _line(self, folder: str) -> QWidget:
         theme = self._theme_of_lines
@@ -339,12 +353,12 @@ class FoldersRow(Row):
             self._choose([*self._folders, folder])
 
     def _choose(self, folders: Sequence[str]) -> None:
-        self.field.clear()
+        self._folders = list(folders)
         self.chosen.emit(",".join(folders))
 
 
 def _missing(folder: str) -> str:
-    return "" if Path(os.path.expanduser(folder)).is_dir() else tr("There is no such folder now.")
+    return "" if os.path.isdir(os.path.expanduser(folder)) else tr("There is no such folder now.")
 
 
 def choose_folder(parent: QWidget, then: Callable[[str], None]) -> None:
