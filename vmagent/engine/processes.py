@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 from vmagent.containers.jsonobject import JsonObject
@@ -22,6 +23,7 @@ async def process_table(pids: Sequence[int], ps_args: str) -> JsonObject:
         process = await asyncio.create_subprocess_exec(
             "ps",
             *words,
+            env={name: value for name, value in os.environ.items() if name != "COLUMNS"},  # ps cuts its lines to it
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
