@@ -18,6 +18,7 @@ from desktop.client.engine import PullProgress
 from desktop.ui.activity.model import KEPT, ActivityModel
 from desktop.ui.containers.filter import ContainerFilter, Segment
 from desktop.ui.containers.model import Column, ContainerModel, Group
+from desktop.ui.containers.processes_tab import Process, processes_of
 from desktop.ui.feed.container import Container, Doing, Port, Usage, ports_of_inspect, ports_of_list
 from desktop.ui.feed.happening import Happening
 from desktop.ui.feed.image import Image
@@ -272,3 +273,10 @@ def test_a_port_is_shown_once_for_both_families() -> None:
     )
     bindings = [{"HostIp": "::", "HostPort": "8080"}, {"HostIp": "0.0.0.0", "HostPort": "8080"}]
     assert ports_of_inspect({"80/tcp": bindings, "90/tcp": None}) == expected
+
+
+def test_a_row_of_ps_may_end_early() -> None:
+    table = {"Titles": ["PID", "TIME", "CMD"], "Processes": [["1", "2", "sleep 9"], ["7"]]}
+    assert processes_of(table) == [Process(pid=1, parent=-1, cpu_s=2, command="sleep 9"), Process(pid=7, parent=-1)]
+    with pytest.raises(ValueError, match="invalid literal"):
+        processes_of({"Titles": ["CMD"], "Processes": [["sleep 9"]]})

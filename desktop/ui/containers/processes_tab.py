@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,18 +45,19 @@ class Process:
 
 
 def processes_of(table: Mapping[str, Any]) -> list[Process]:
-    """From ContainerTop: `Titles` and rows. Raises ValueError for a table without pids."""
+    """From ContainerTop: `Titles` and rows; a row may end early. Raises ValueError for a row without a pid."""
     titles = [str(title).upper() for title in table.get("Titles") or ()]
 
-    def value(row: list[str], *names: str) -> str:
-        return next((str(row[titles.index(name)]) for name in names if name in titles), "")
+    def value(row: Mapping[str, str], *names: str) -> str:
+        return next((row[name] for name in names if name in row), "")
 
-    def number(row: list[str], *names: str) -> int:
-        text = value(row, *names)
+    def number(row: Mapping[str, str], name: str) -> int:
+        text = value(row, name)
         return int(text) if text.isdecimal() else -1
 
     found = []
-    for row in table.get("Processes") or ():
+    for cells in table.get("Processes") or ():
+        row = dict(zip(titles, map(str, cells), strict=False))
         resident = number(row, "RSS")
         found.append(
             Process(
@@ -95,6 +96,18 @@ def _state(code: str) -> str:
     return words.get(code[:1], code)
 
 
+def _measure(title: str, amount: Callable[[Process], int], words: Callable[[int], str], width: int) -> Column[Process]:
+    """A column of amounts, the greatest first; empty where ps did not tell one."""
+    return Column(
+        title=title,
+        cell=lambda p: Cell(text="" if amount(p) < 0 else words(amount(p))),
+        order=amount,
+        width=width,
+        right=True,
+        descends=True,
+    )
+
+
 def columns() -> tuple[Column[Process], ...]:
     return (
         Column(title=tr("PID"), cell=lambda p: Cell(text=str(p.pid), role="mono"), order=lambda p: p.pid, width=96),
@@ -106,30 +119,9 @@ def columns() -> tuple[Column[Process], ...]:
         ),
         Column(title=tr("User"), cell=lambda p: Cell(text=p.user), width=110),
         Column(title=tr("State"), cell=lambda p: Cell(text=_state(p.state)), width=130),
-        Column(
-            title=tr("CPU time"),
-            cell=lambda p: Cell(text="" if p.cpu_s < 0 else span(p.cpu_s)),
-            order=lambda p: p.cpu_s,
-            width=92,
-            right=True,
-            descends=True,
-        ),
-        Column(
-            title=tr("Memory"),
-            cell=lambda p: Cell(text="" if p.memory_bytes < 0 else memory(p.memory_bytes)),
-            order=lambda p: p.memory_bytes,
-            width=92,
-            right=True,
-            descends=True,
-        ),
-        Column(
-            title=tr("Age"),
-            cell=lambda p: Cell(text="" if p.age_s < 0 else span(p.age_s)),
-            order=lambda p: p.age_s,
-            width=84,
-            right=True,
-            descends=True,
-        ),
+        _measure(tr("CPU time"), lambda p: p.cpu_s, span, 92),
+        _measure(tr("Memory"), lambda p: p.memory_bytes, memory, 92),
+        _measure(tr("Age"), lambda p: p.age_s, span, 84),
     )
 
 
