@@ -17,7 +17,7 @@ from desktop.ui.feed import usage
 from desktop.ui.feed.container import Container, Usage
 from desktop.ui.feed.image import Image
 from desktop.ui.feed.session import EngineSession
-from desktop.ui.feed.workers import Workers
+from desktop.ui.feed.workers import Latest, Workers
 from tests.support.limits import HANG_S
 from tests.ui.scripted_engine import IMAGE, ScriptedEngine, scripted_engine
 
@@ -210,3 +210,21 @@ def test_an_engine_without_the_stream_is_asked_by_one_pool(follow: Follow, monke
     assert made == 1
     assert asked.count("/cove/v1/stats") == 1, "asked for once, then known to be missing"
     assert all(path.endswith("/stats") for path in asked)
+
+
+def test_an_error_that_nobody_expects_is_raised_here_and_ends_the_waiting(qtbot: QtBot) -> None:
+    workers, told = Workers(), list[Exception]()
+    latest = Latest(workers)
+
+    def job() -> None:
+        raise KeyError("a defect")
+
+    try:
+        with qtbot.capture_exceptions() as raised:
+            latest.run(job, lambda _none: None, told.append)
+            qtbot.waitUntil(lambda: bool(raised), timeout=LIMIT_MS)
+    finally:
+        workers.close()
+    assert [type(error) for error in told] == [KeyError]
+    assert [kind for kind, _, _ in raised] == [KeyError]
+    assert not latest.is_waiting

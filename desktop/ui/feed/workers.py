@@ -19,7 +19,7 @@ from desktop.client.reference import InvalidReference
 
 T = TypeVar("T")
 
-# The expected errors of calls to the engine or the host agent; any other is a bug and is raised on the GUI thread.
+# The expected errors of calls to the engine or the host agent; any other is a bug, and raised on the GUI thread, too.
 FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference, OSError, ValueError)
 
 
@@ -42,15 +42,15 @@ class Workers(QObject):
         done: Callable[[T], None] | None = None,
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Start `job`. Without `failed`, an error is raised on the GUI thread and logged."""
+        """Start `job`. An error without `failed`, or none of `FAILURES`, is raised on the GUI thread and logged."""
         if self._closed:
             return
 
         def work() -> None:
             try:
                 result = job()
-            except FAILURES as e:
-                error: Exception = e
+            except Exception as e:  # noqa: BLE001  # a bug's is raised in the GUI thread; here nobody would hear of it
+                error = e
                 self.here(lambda: self._fail(error, failed))
                 return
             if done is not None:
@@ -72,9 +72,10 @@ class Workers(QObject):
 
     @staticmethod
     def _fail(error: Exception, failed: Callable[[Exception], None] | None) -> None:
-        if failed is None:
+        if failed is not None:
+            failed(error)
+        if failed is None or not isinstance(error, FAILURES):
             raise error
-        failed(error)
 
     @Slot(object)
     def _on_answered(self, call: Callable[[], None]) -> None:
