@@ -149,7 +149,7 @@ def _item(store: Store, ref: str, target: Target, names: Sequence[str], platform
     wanted = {one.image_id for one in chosen}
     present = [one for one in store.indexes.present(target.index) if not chosen or one[1] in wanted]
     present.sort(key=lambda one: one[1] != target.image_id)  # the image that the name means is first
-    if not all(store.is_exact(entry.digest) for entry, _ in present):
+    if not store.are_exact(entry.digest for entry, _ in present):
         return plain_item(store, [image_id for _, image_id in present], names, is_list=True)
     index = store.indexes.known[target.index]
     kept = [entry.digest for entry, _ in present]

@@ -42,7 +42,7 @@ def _plan(store: Store, reference: Reference, target: Target, platform: Platform
     index = store.indexes.known[target.index]
     present = store.indexes.present(target.index)
     parts = [entry.digest for entry in index.entries if store.indexes.is_here(index, entry)]
-    if store.indexes.is_whole(target.index) and all(map(store.is_exact, parts)):
+    if store.indexes.is_whole(target.index) and store.are_exact(parts):
         return _Plan([image_id for _, image_id in present], None, target.index, parts)
     host = store.indexes.chosen(target.index, Platform.host())
     if len(present) > 1 and host is None:

@@ -563,10 +563,11 @@ class Store:
         """The blobs that are kept: of layers, and what the roots name."""
         return self._layer_blobs() | self.roots.reachable().blobs
 
-    def is_exact(self, manifest: str) -> bool:
-        """Whether a manifest and all that it names are kept as they are, not only the same layers otherwise packed."""
-        known = self.indexes.manifests.get(manifest)
-        return known is not None and self.blob_digests().issuperset((manifest, *known.blobs()))
+    def are_exact(self, manifests: Iterable[str]) -> bool:
+        """Whether manifests and all that they name are kept as they are, not only the same layers otherwise packed."""
+        kept = self.blob_digests()
+        found = ((digest, self.indexes.manifests.get(digest)) for digest in manifests)
+        return all(known is not None and kept.issuperset((digest, *known.blobs())) for digest, known in found)
 
     def _layer_blobs(self) -> frozenset[str]:
         return frozenset(layer.blob.digest for layer in self.layers.values() if layer.blob)
