@@ -144,6 +144,7 @@ def test_what_has_no_attestations_says_so(engine: NativeEngine, context: Path, t
     assert "an SBOM is made by a scanner's image, which this engine does not run" in sbom.stderr
     kept = engine.buildx("build", "--provenance=true", "-o", str(tmp_path / "out"), context, check=False)
     assert "the local exporter keeps no attestations" in kept.stderr
+    assert "[1/" not in kept.stderr  # no step of it was begun
     bad = engine.buildx("build", "--provenance=mode=most", "-t", "cvt/bad", context, check=False)
     assert "invalid provenance mode 'most'" in bad.stderr
     (context / "Dockerfile").write_text("FROM scratch\nCOPY f /plain\n")

@@ -62,12 +62,7 @@ class SessionExports:
 
     async def export(self, job: Job, result: BuildResult) -> Mapping[str, str]:
         reply: dict[str, str] = {}
-        wants_provenance = frontend.provenance(job.options) is not None
         for number, exporter in enumerate(exporters(job.request)):
-            if wants_provenance and exporter.Type not in _IMAGE_TYPES:
-                raise InvalidBuild(
-                    f"the {exporter.Type} exporter keeps no attestations: use --provenance=false, --load or --push"
-                )
             if exporter.Type in _IMAGE_TYPES:
                 reply.update(await self._to_store(job, exporter, result))
             elif exporter.Type in _ARCHIVE_TYPES:
@@ -141,6 +136,17 @@ class SessionExports:
         with report, report.step("copying files"):
             async with self._images.files(result.images) as folder:
                 await send_tree(job.session, folder, number, self._on_disk)
+
+
+def check(request: pb.SolveRequest, options: Mapping[str, str]) -> None:
+    """Before a build with `options`. Raises InvalidBuild for an exporter that would leave out a part of it."""
+    if frontend.provenance(options) is None:
+        return
+    for exporter in exporters(request):
+        if exporter.Type not in _IMAGE_TYPES:
+            raise InvalidBuild(
+                f"the {exporter.Type} exporter keeps no attestations: use --provenance=false, --load or --push"
+            )
 
 
 def exporters(request: pb.SolveRequest) -> list[pb.Exporter]:

@@ -31,7 +31,7 @@ from vmagent.builder.request import (
     SshAgents,
 )
 from vmagent.builder.result import BuildResult
-from vmagent.buildkit import frontend, layouts, subrequests
+from vmagent.buildkit import exports, frontend, layouts, subrequests
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents, SessionCredentials, SessionSecrets
 from vmagent.buildkit.builds import source_detail
@@ -107,6 +107,7 @@ class Solver:
         Raises GRPCError or EngineError; the details of a failed build's error show the place in the Dockerfile."""
         frontend.check_frontend(name, options)
         frontend.check_options(options)
+        exports.check(job.request, options)
         job.frontend, job.options = name, dict(options)
         folders = _Folders(job, self._builder, self._kept, self._on_disk)
         try:
