@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 
 from desktop.cli.app import Failure
 from desktop.client.engine import EngineClient
@@ -13,14 +15,33 @@ _ARCHITECTURES = {
     "x86_64": "amd64",
     "x86-64": "amd64",
     "aarch64": "arm64",
+    "armv7l": "arm",
     "armhf": "arm",
     "i386": "386",
     "i686": "386",
 }
+# Go's words for systems and architectures that a platform of one part may be.
+_SYSTEMS = frozenset(("linux", "windows", "darwin", "freebsd"))
+_ALONE = frozenset(
+    ("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64le", "riscv64", "s390x")
+)
+
+
+def architecture() -> str:
+    """Of this machine, in Go's words."""
+    if sys.platform == "win32":
+        machine = os.environ.get("PROCESSOR_ARCHITECTURE", "")
+    else:
+        machine = os.uname().machine
+    return _in_gos_words(machine)
+
+
+def _in_gos_words(name: str) -> str:
+    return _ARCHITECTURES.get(name.lower(), name.lower())
 
 
 def sent(client: EngineClient, text: str | None, since: tuple[int, int]) -> str | None:
-    """A platform (`linux/arm64`, `arm64`) as the Engine API takes it in queries, an OCI platform's JSON; None for None.
+    """A platform (`linux/arm64`, `arm64`, `linux`) as the Engine API takes it in queries: JSON of OCI. None for None.
 
     Raises Failure if it is no platform, or if the engine's API is older than `since`.
     """
@@ -37,9 +58,13 @@ def sent(client: EngineClient, text: str | None, since: tuple[int, int]) -> str 
     if len(parts) > 3:
         raise Failure(f'invalid platform: "{text}": cannot parse platform specifier: invalid argument')
     if len(parts) == 1:
-        parts = ["linux", *parts]
-    architecture = parts[1].lower()
-    fields = {"os": parts[0].lower(), "architecture": _ARCHITECTURES.get(architecture, architecture)}
+        if parts[0].lower() in _SYSTEMS:
+            parts = [*parts, architecture()]
+        elif _in_gos_words(parts[0]) in _ALONE:
+            parts = ["linux", *parts]
+        else:
+            raise Failure(f'invalid platform: "{text}": unknown operating system or architecture: invalid argument')
+    fields = {"os": parts[0].lower(), "architecture": _in_gos_words(parts[1])}
     if len(parts) == 3:
         fields["variant"] = parts[2].lower()
     return json.dumps(fields, separators=(",", ":"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli.app import FAILURES, Failure, message_of
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.platforms import architecture
 from desktop.client.engine import API_VERSION
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ SPEC = Spec(
     flags=(Flag("format", "f", "string", "A template ({{.Client.Version}}) or json"),),
     statuses=(("0", "both are known"), ("1", "no engine answers"), ("125", "a flag is wrong")),
 )
-_MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 def main(argv: Sequence[str], app: App) -> int:
@@ -49,7 +48,7 @@ def main(argv: Sequence[str], app: App) -> int:
             "DefaultAPIVersion": _dotted(API_VERSION),
             "PythonVersion": ".".join(map(str, sys.version_info[:3])),
             "Os": "windows" if sys.platform == "win32" else sys.platform,
-            "Arch": _machine(),
+            "Arch": architecture(),
             "Context": chosen.name,
         },
         "Server": {**server, "APIVersion": server.get("ApiVersion")} if server else None,  # docker's name for it
@@ -66,14 +65,6 @@ def main(argv: Sequence[str], app: App) -> int:
     if failure is not None:
         raise Failure(failure)
     return 0
-
-
-def _machine() -> str:
-    if sys.platform == "win32":
-        machine = os.environ.get("PROCESSOR_ARCHITECTURE", "")
-    else:
-        machine = os.uname().machine
-    return _MACHINES.get(machine, machine)
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -86,6 +86,8 @@ def test_each_verb_takes_a_platform(
     engine.cove("pull", "-q", "--platform", FOREIGN, name)
     shown = json.loads(engine.cove("image", "inspect", "--platform", FOREIGN, name).stdout)
     assert [one["Id"] for one in shown] == [images[1].id]
+    shown = json.loads(engine.cove("image", "inspect", "--platform", "linux", name).stdout)
+    assert [one["Id"] for one in shown] == [images[0].id]  # a system alone: this machine's architecture
     path = tmp_path / "foreign.tar"
     engine.cove("save", "--platform", FOREIGN, "-o", str(path), name)
     whole = tmp_path / "whole.tar"
@@ -98,6 +100,8 @@ def test_each_verb_takes_a_platform(
     engine.cove("rmi", name)
     engine.cove("load", "--platform", FOREIGN, "-i", str(whole))
     assert json.loads(engine.cove("image", "inspect", name).stdout)[0]["Id"] == images[1].id
+    unknown = engine.cove("image", "inspect", "--platform", "nothing", name, check=False)
+    assert (unknown.returncode, '"nothing": unknown operating system or architecture' in unknown.stderr) == (1, True)
     bad = engine.cove("save", "--platform", "a b", "-o", str(path), name, check=False)
     assert '"a b" is an invalid component of "a b"' in bad.stderr
 
