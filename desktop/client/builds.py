@@ -137,7 +137,10 @@ def failure(client: EngineClient, build_id: str) -> Failure | None:
     told = client.json_object("GET", f"{PATH}/{path_part(build_id)}").get("failure")
     if told is None:
         return None
-    return Failure(str(told["file"]), str(told["source"]), int(told["first_line"]), int(told["last_line"]))
+    try:
+        return Failure(str(told["file"]), str(told["source"]), int(told["first_line"]), int(told["last_line"]))
+    except (KeyError, TypeError, ValueError) as e:
+        raise ProtocolError(f"not a failure of a build: {e!r}") from e
 
 
 def delete(client: EngineClient, build_id: str) -> None:
@@ -161,17 +164,21 @@ class CacheItem(NamedTuple):
 
 
 def cache(client: EngineClient) -> list[CacheItem]:
-    """Raises ApiError, ConnectionFailed."""
-    return [
-        CacheItem(
-            id=str(item["ID"]),
-            kind=str(item.get("Type", "")),
-            description=str(item.get("Description", "")),
-            size=int(item.get("Size") or 0),
-            in_use=bool(item.get("InUse")),
-        )
-        for item in client.disk_usage("build-cache").get("BuildCache") or ()
-    ]
+    """Raises ApiError, ConnectionFailed, ProtocolError."""
+    told = client.disk_usage("build-cache").get("BuildCache") or ()
+    try:
+        return [
+            CacheItem(
+                id=str(item["ID"]),
+                kind=str(item.get("Type", "")),
+                description=str(item.get("Description", "")),
+                size=int(item.get("Size") or 0),
+                in_use=bool(item.get("InUse")),
+            )
+            for item in told
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise ProtocolError(f"not a list of the build cache: {e!r}") from e
 
 
 def prune(client: EngineClient, ids: Sequence[str]) -> int:

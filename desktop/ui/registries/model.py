@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from desktop.client.engine import ApiError, EngineClient
+from desktop.client.engine import ApiError, EngineClient, ProtocolError
 from desktop.client.logins import HUB_SERVER, Login, LoginError, Logins, host_of, log_in, server_of
 
 
@@ -63,15 +63,20 @@ def read(client: EngineClient, environ: Mapping[str, str]) -> Registries:
         if e.status != 404:
             raise
         return Registries(file, tuple(accounts), tuple(faults), is_told=False)
-    return Registries(
-        file,
-        tuple(accounts),
-        tuple(faults),
-        is_told=True,
-        insecure=tuple(map(str, told["insecure"])),
-        mirrors=tuple(map(str, told["mirrors"])),
-        certificates=tuple(Certified(str(one["host"]), tuple(map(str, one["files"]))) for one in told["certificates"]),
-    )
+    try:
+        return Registries(
+            file,
+            tuple(accounts),
+            tuple(faults),
+            is_told=True,
+            insecure=tuple(map(str, told["insecure"])),
+            mirrors=tuple(map(str, told["mirrors"])),
+            certificates=tuple(
+                Certified(str(one["host"]), tuple(map(str, one["files"]))) for one in told["certificates"]
+            ),
+        )
+    except (KeyError, TypeError) as e:
+        raise ProtocolError(f"not what the engine's registries are: {e!r}") from e
 
 
 def add(client: EngineClient, environ: Mapping[str, str], address: str, user: str, password: str) -> str:
