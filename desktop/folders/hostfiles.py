@@ -22,12 +22,12 @@ HERE = b"."
 OWNER = b"user.cove.owner"  # "UID:GID" as the client has set them; "-" where it has not
 HIDDEN = b"user.cove."
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
+_AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = -100, 0x100, 0x1000, 0x4000
 _STATX_ALL = 0xFFF
 # struct statx up to stx_dev_minor (linux/stat.h).
 _STATX = struct.Struct("<II QIIIH2xQQQQ qI4x qI4x qI4x qI4x IIII")
 _SYS_OPENAT2 = 437  # on all of Linux' architectures
-_RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 0x04, 0x08
+_RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH, _RESOLVE_CACHED = 0x04, 0x08, 0x20
 _HOW = struct.Struct("@QQQ")  # struct open_how (linux/openat2.h)
 _LONG = struct.Struct("@l")
 # linux/magic.h: ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs.
@@ -62,8 +62,18 @@ def folder(root: bytes, parts: Sequence[bytes]) -> Iterator[int]:
 def open_beneath(fd: int, parts: Sequence[bytes], flags: int, resolve: int = 0) -> int:
     """openat2(2) of what `parts` lead to from the folder `fd`, with no link on the way. `resolve`: more of its flags.
     Raises OSError: ENOSYS before Linux 5.6."""
-    how = _HOW.pack(flags, 0, resolve | _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
-    opened: int = _libc.syscall(_SYS_OPENAT2, fd, b"/".join(parts), how, len(how))
+    return _openat2(fd, b"/".join(parts), flags, resolve | _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
+
+
+def open_cached(path: bytes, flags: int) -> int:
+    """openat2(2) of `path`, links followed, that waits for nothing. Raises OSError: EAGAIN where the way there is not
+    in memory, EINVAL before Linux 5.12, ENOSYS before 5.6."""
+    return _openat2(_AT_FDCWD, path, flags, _RESOLVE_CACHED)
+
+
+def _openat2(fd: int, path: bytes, flags: int, resolve: int) -> int:
+    how = _HOW.pack(flags, 0, resolve)
+    opened: int = _libc.syscall(_SYS_OPENAT2, fd, path, how, len(how))
     if opened < 0:
         raise _last_error()
     return opened
@@ -140,29 +150,34 @@ def attributes(fd: int, name: bytes | None, valid_ms: int) -> Attributes:
     )
 
 
-def _statx(fd: int, name: bytes | None) -> tuple[int, ...]:
+def device(fd: int) -> int:
+    """The number of the file system of `fd`, which waits for no network (Linux). Raises OSError."""
+    found = _statx(fd, None, _AT_STATX_DONT_SYNC)
+    return os.makedev(found[21], found[22])
+
+
+def _statx(fd: int, name: bytes | None, flags: int = 0) -> tuple[int, ...]:
     buffer = ctypes.create_string_buffer(256)
-    flags = _AT_SYMLINK_NOFOLLOW | (_AT_EMPTY_PATH if name is None else 0)
+    flags |= _AT_SYMLINK_NOFOLLOW | (_AT_EMPTY_PATH if name is None else 0)
     if _libc.statx(fd, name or b"", flags, _STATX_ALL, buffer) < 0:
         raise _last_error()
     return _STATX.unpack_from(buffer)
 
 
-def is_local(path: bytes) -> bool:
-    """Whether the folder is on a file system of this machine's disks or memory that is known as such."""
-    buffer = ctypes.create_string_buffer(256)
-    return sys.platform == "linux" and _libc.statfs(path, buffer) == 0 and _LONG.unpack_from(buffer)[0] in _LOCAL
-
-
-def tells_all_names(fd: int, name: bytes) -> bool:
-    """Whether inotify tells of each new name in the folder `name` of the folder `fd`, and no other spelling of a name
-    means the same: not on network file systems, nor where names have no case. Raises OSError."""
+def is_local(fd: int) -> bool:
+    """Whether `fd` is on a file system of this machine's disks or memory that is known as such. Raises OSError."""
     if sys.platform != "linux":
         return False
     buffer = ctypes.create_string_buffer(256)
     if _libc.fstatfs(fd, buffer) < 0:
         raise _last_error()
-    if _LONG.unpack_from(buffer)[0] not in _LOCAL:
+    return _LONG.unpack_from(buffer)[0] in _LOCAL
+
+
+def tells_all_names(fd: int, name: bytes) -> bool:
+    """Whether inotify tells of each new name in the folder `name` of the folder `fd`, and no other spelling of a name
+    means the same: not on network file systems, nor where names have no case. Raises OSError."""
+    if not is_local(fd):
         return False
     other = name.swapcase()
     if other == name:

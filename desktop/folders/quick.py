@@ -7,6 +7,8 @@ and all that fail go to a thread; so do those of network file systems, where ope
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from desktop.folders import hostfiles
 from desktop.folders.changes import Changes
 from desktop.folders.handles import Handles
-from desktop.folders.shares import Inside, Share, Sharing
+from desktop.folders.shares import Inside, Sharing
 from desktop.folders.wire import (
     CONTENT_LIMIT,
     OPEN,
@@ -35,6 +37,7 @@ _RESOLVE = 0x01 | 0x20  # NO_XDEV, CACHED (linux/openat2.h)
 _CHANGING = int(OpenFlag.WRITE | OpenFlag.READ_WRITE | OpenFlag.TRUNCATE)
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ROOT_FLAGS = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC
 _LOOK_FLAGS = getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -50,7 +53,8 @@ class Quick:
     ) -> None:
         """`do` has a job carried out in a thread."""
         self._sharing, self._handles, self._changes, self._do = sharing, handles, changes, do
-        self._roots: dict[bytes, bool] = {}  # shared folders, and whether they are on a local file system
+        # By shared folder: the device of its file system, and whether that is a local one.
+        self._roots: dict[bytes, tuple[int, bool]] = {}
         self._only_read: set[int] = set()  # open files
         self._verbs: dict[int, Callable[[Fields], bytes | None]] = {}
         if _NOWAIT and sys.platform == "linux":
@@ -63,34 +67,46 @@ class Quick:
             return None
         try:
             return verb(Fields(request.body))
-        except (OSError, WireError, ValueError):
+        except (OSError, WireError, ValueError, OverflowError):
             return None
 
-    def _local(self, path: bytes) -> Inside | None:
-        """Where `path` is, if it is below a shared folder on a local file system."""
+    def _inside(self, path: bytes) -> Inside | None:
+        """Where `path` is, if it is below a shared folder."""
         shares = self._sharing.recent()
         found = None if shares is None else shares.find(path)
-        if not isinstance(found, Inside) or not found.parts:
-            return None
-        is_local = self._roots.get(found.share.path)
-        if is_local is None:
-            self._roots[found.share.path] = False  # until it is known
-            self._do(lambda: self._examine(found.share))
-        return found if is_local else None
+        return found if isinstance(found, Inside) and found.parts else None
 
-    def _examine(self, share: Share) -> None:
+    def _opened(self, found: Inside, flags: int) -> int:
+        """A descriptor of what is there. Raises OSError: EAGAIN where the way there is not in memory, or where the
+        shared folder is not known to be on a local file system."""
+        path = found.share.path
+        root = hostfiles.open_cached(path, _ROOT_FLAGS)
+        try:
+            device = hostfiles.device(root)
+            known, is_local = self._roots.get(path, (None, False))
+            if known != device:  # nothing is known yet, or something was mounted over it
+                self._roots[path] = device, False  # until it is known
+                self._do(lambda: self._examine(path))
+            if known != device or not is_local:
+                raise OSError(errno.EAGAIN, "not known to be on a local file system")
+            return hostfiles.open_beneath(root, found.parts, flags, _RESOLVE)
+        finally:
+            os.close(root)
+
+    def _examine(self, path: bytes) -> None:
         """In a thread."""
-        self._roots[share.path] = hostfiles.is_local(share.path)
+        with contextlib.suppress(OSError), hostfiles.folder(path, ()) as root:
+            self._roots[path] = hostfiles.device(root), hostfiles.is_local(root)
 
     def _lookup(self, fields: Fields) -> bytes | None:
         path = fields.text()
-        found = self._local(path)
+        found = self._inside(path)
         if found is None:
             return None
         with self._changes.at_once() as is_ours:
             if not is_ours:
                 return None
-            fd = _opened(found, _LOOK_FLAGS)
+            fd = self._opened(found, _LOOK_FLAGS)
             try:
                 attributes = hostfiles.attributes(fd, None, self._changes.valid_ms(path))
             finally:
@@ -102,13 +118,13 @@ class Quick:
     def _open(self, fields: Fields) -> bytes | None:
         handle, path = fields.number(U64), fields.text()
         flags, dev, ino = fields.take(OPEN)
-        found = None if flags & _CHANGING else self._local(path)
+        found = None if flags & _CHANGING else self._inside(path)
         if found is None:
             return None
         with self._changes.at_once() as is_ours:
             if not is_ours:
                 return None
-            fd = _opened(found, _READ_FLAGS)
+            fd = self._opened(found, _READ_FLAGS)
             try:
                 attributes = hostfiles.attributes(fd, None, self._changes.valid_ms(path))
                 content = self._content(fd, attributes) if flags & OpenFlag.CONTENT else b""
@@ -162,12 +178,3 @@ def _read_now(fd: int, size: int, offset: int) -> bytes:
     """What is in memory. Raises OSError: EAGAIN where nothing is, EOPNOTSUPP where the file system can't tell."""
     buffer = bytearray(size)
     return bytes(memoryview(buffer)[: os.preadv(fd, [buffer], offset, _NOWAIT)])
-
-
-def _opened(found: Inside, flags: int) -> int:
-    """Raises OSError: EAGAIN where the way there is not in memory."""
-    root = os.open(found.share.path, getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return hostfiles.open_beneath(root, found.parts, flags, _RESOLVE)
-    finally:
-        os.close(root)

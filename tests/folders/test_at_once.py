@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from desktop.folders.handles import Handles
 from desktop.folders.operations import Operations
 from desktop.folders.shares import Sharing
 from desktop.folders.wire import ATTRIBUTES_SIZE, OPEN, READ, U64, OpenFlag, Operation, Request, string
+from tests.support.waiting import wait_until
 
 
 class Served:
@@ -110,6 +112,9 @@ def test_what_changes_or_fails_is_for_a_thread(served: Served, tmp_path: Path) -
     (tmp_path / "link").symlink_to(tmp_path / "first")
     assert served.at_once(Operation.LOOKUP, place(tmp_path / "link" / "file")) is None
     assert served.at_once(Operation.READ, READ.pack(7, 0, 100)) is None
+    assert served.at_once(Operation.OPEN, opening(file, 1)) is not None
+    assert served.at_once(Operation.READ, READ.pack(1, 1 << 63, 100)) is None
+    assert served.close_at_once(1)
     assert not served.close_at_once(7)
     assert file.read_text() == "content"
 
@@ -118,6 +123,22 @@ def test_what_is_not_shared_any_more_is_for_a_thread(served: Served, tmp_path: P
     assert served.at_once(Operation.LOOKUP, place(tmp_path / "first")) is not None
     served.shared = []
     assert served.at_once(Operation.LOOKUP, place(tmp_path / "first")) is None
+
+
+def test_what_is_on_another_file_system_by_now_is_for_a_thread(served: Served, tmp_path: Path) -> None:
+    """A network file system may be mounted over a shared folder; ramfs is none of those that are known as local."""
+    first = place(tmp_path / "first")
+    assert served.at_once(Operation.LOOKUP, first) is not None
+    subprocess.run(["mount", "-t", "ramfs", "none", tmp_path], check=True)
+    try:
+        (tmp_path / "first").write_text("content")
+        for _ in range(3):
+            assert served.at_once(Operation.LOOKUP, first) is None
+            assert served.at_once(Operation.OPEN, opening(tmp_path / "first", 1)) is None
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert served.at_once(Operation.LOOKUP, first) is None
+    wait_until(lambda: served.at_once(Operation.LOOKUP, first) is not None)  # it is the old one again
 
 
 def test_a_file_without_a_name_is_closed_by_a_thread(served: Served, tmp_path: Path) -> None:
