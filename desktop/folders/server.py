@@ -172,8 +172,11 @@ class _Session:
             self._has_replies.set()
 
     def _reply_from_thread(self, stream: Stream | None, request: Request) -> None:
-        frame = self._carry_out(request)
-        self._hand_over(lambda: self._finish(stream, frame))
+        frame = reply(request.number, EIO)  # to one that meets a defect, which the crew reports
+        try:
+            frame = self._carry_out(request)
+        finally:
+            self._hand_over(lambda: self._finish(stream, frame))
 
     def _carry_out(self, request: Request) -> bytes:
         """In a thread. Returns the reply's frame."""
