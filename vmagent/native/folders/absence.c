@@ -38,28 +38,29 @@ static void grow(struct absence *absence) {
     absence->capacity = capacity;
 }
 
-void absence_free(struct node *folder) {
-    if (!folder->absence) return;
-    free(folder->absence->hashes);
-    free(folder->absence);
-    folder->absence = NULL;
+void absence_free(struct absence **known) {
+    if (!*known) return;
+    free((*known)->hashes);
+    free(*known);
+    *known = NULL;
 }
 
-void absence_begin(struct node *folder, uint32_t valid_ms, uint64_t asked_at) {
-    absence_free(folder);
+void absence_begin(struct absence **known, uint32_t valid_ms, uint64_t asked_at) {
+    absence_free(known);
     if (missed_at > asked_at) return; /* it may have been a name in this one */
-    if (!(folder->absence = calloc(1, sizeof *folder->absence))) abort();
-    folder->absence->epoch = epoch;
-    folder->absence->valid_ms = valid_ms;
-    folder->absence->until_ms = now_ms() + valid_ms;
-    grow(folder->absence);
+    struct absence *absence = *known = calloc(1, sizeof *absence);
+    if (!absence) abort();
+    absence->epoch = epoch;
+    absence->valid_ms = valid_ms;
+    absence->until_ms = now_ms() + valid_ms;
+    grow(absence);
 }
 
-void absence_name(struct node *folder, const char *name, size_t length) {
-    struct absence *absence = folder->absence;
+void absence_name(struct absence **known, const char *name, size_t length) {
+    struct absence *absence = *known;
     if (!absence) return;
     if (absence->epoch != epoch || absence->count == LONGEST) {
-        absence_free(folder);
+        absence_free(known);
         return;
     }
     if ((absence->count + 1) * 4 > absence->capacity * 3) grow(absence);
@@ -68,18 +69,15 @@ void absence_name(struct node *folder, const char *name, size_t length) {
     *place = hash;
 }
 
-void absence_renew(struct node *folder, uint32_t valid_ms) {
-    struct absence *absence = folder->absence;
+void absence_renew(struct absence *known, uint32_t valid_ms) {
     /* Not after it has run out: what came meanwhile may not have been told. */
-    if (absence && valid_ms >= absence->valid_ms && absence->until_ms > now_ms())
-        absence->until_ms = now_ms() + absence->valid_ms;
+    if (known && valid_ms >= known->valid_ms && known->until_ms > now_ms()) known->until_ms = now_ms() + known->valid_ms;
 }
 
-uint32_t absence_ms(const struct node *folder, const char *name, size_t length) {
-    const struct absence *absence = folder->absence;
-    if (!absence || absence->epoch != epoch) return 0;
-    int64_t left_ms = absence->until_ms - now_ms();
-    if (left_ms <= 0 || *place_of(absence->hashes, absence->capacity, hash_of(name, length))) return 0;
+uint32_t absence_ms(const struct absence *known, const char *name, size_t length) {
+    if (!known || known->epoch != epoch) return 0;
+    int64_t left_ms = known->until_ms - now_ms();
+    if (left_ms <= 0 || *place_of(known->hashes, known->capacity, hash_of(name, length))) return 0;
     return (uint32_t)left_ms;
 }
 

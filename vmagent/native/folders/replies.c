@@ -122,8 +122,8 @@ void on_read(struct request *request, int error, const uint8_t *body, size_t len
 
 /* The kernel gets the node of `name`, if it still waits. */
 static struct node *enter(struct request *request, const struct attributes *attr) {
-    absence_name(request->node, request->name, strlen(request->name));
-    absence_renew(request->node, attr->valid_ms);
+    absence_name(&request->node->absence, request->name, strlen(request->name));
+    absence_renew(request->node->absence, attr->valid_ms);
     struct node *node = node_named(request->node, request->name, strlen(request->name), attr);
     node_hold(node);
     node_update(node, attr, request->asked_at);
@@ -146,7 +146,7 @@ void on_entry(struct request *request, int error, const uint8_t *body, size_t le
     uint32_t missing_ms = 0;
     if (error == ENOENT && length >= 4) memcpy(&missing_ms, body, 4);
     if (missing_ms && request->node->changed_at < request->asked_at) {
-        absence_renew(request->node, missing_ms);
+        absence_renew(request->node->absence, missing_ms);
         reply_absent(request->unique, missing_ms);
         return;
     }
@@ -172,7 +172,7 @@ void on_folder_made(struct request *request, int error, const uint8_t *body, siz
     memcpy(&attr, body, sizeof attr);
     memcpy(&told_ms, body + sizeof attr, sizeof told_ms);
     struct node *made = name_find(request->node, request->name, strlen(request->name));
-    if (told_ms && made && is_same_file(&made->attr, &attr)) absence_begin(made, told_ms, asked_at);
+    if (told_ms && made && is_same_file(&made->attr, &attr)) absence_begin(&made->absence, told_ms, asked_at);
 }
 
 void on_attr(struct request *request, int error, const uint8_t *body, size_t length) {
@@ -245,8 +245,8 @@ void absence_before_rename(const struct request *request) {
     const struct node *node = name_find(request->node, request->name, strlen(request->name));
     bool may_be_folder = !node || S_ISDIR(node->attr.mode) || request->size & RENAME_EXCHANGE;
     if (may_be_folder) absence_forget_all(); /* others below it have other paths from now on */
-    absence_name(request->node, request->name, strlen(request->name));
-    absence_name(request->other, request->other_name, strlen(request->other_name));
+    absence_name(&request->node->absence, request->name, strlen(request->name));
+    absence_name(&request->other->absence, request->other_name, strlen(request->other_name));
 }
 
 void on_renamed(struct request *request, int error, const uint8_t *body, size_t length) {
@@ -416,8 +416,8 @@ bool reply_entries(const struct request *request, struct handle *folder) {
 static void note_all_names(struct handle *folder, uint32_t told_ms) {
     struct entry entry;
     if (folder->node->changed_at >= folder->asked_at) return; /* there may be newer ones */
-    absence_begin(folder->node, told_ms, folder->asked_at);
-    for (size_t at = 0; entry_at(folder, at, &entry, &at);) absence_name(folder->node, entry.name, entry.length);
+    absence_begin(&folder->node->absence, told_ms, folder->asked_at);
+    for (size_t at = 0; entry_at(folder, at, &entry, &at);) absence_name(&folder->node->absence, entry.name, entry.length);
 }
 
 void on_list(struct request *request, int error, const uint8_t *body, size_t length) {

@@ -58,7 +58,7 @@ static struct request *begin_named(const struct call *call, enum operation opera
 /* The same for one that makes `name`, if it does: its reply may be lost. */
 static struct request *begin_making(const struct call *call, enum operation operation, reply_handler *on_reply,
                                     const char *name, bool *has_path) {
-    absence_name(call->node, name, strlen(name));
+    absence_name(&call->node->absence, name, strlen(name));
     return begin_named(call, operation, on_reply, name, has_path);
 }
 
@@ -73,7 +73,7 @@ static struct handle *usable(struct handle *handle) { return handle && !handle->
 
 static void do_lookup(const struct call *call) {
     bool has_path;
-    uint32_t absent_ms = link_is_ready() ? absence_ms(call->node, call->text, strlen(call->text)) : 0;
+    uint32_t absent_ms = link_is_ready() ? absence_ms(call->node->absence, call->text, strlen(call->text)) : 0;
     if (absent_ms) {
         reply_absent(call->head->unique, absent_ms < ABSENT_MS ? absent_ms : ABSENT_MS);
         return;
@@ -206,7 +206,7 @@ static void do_link(const struct call *call) {
     const struct fuse_link_in *in = (const void *)call->body;
     const char *name = (const char *)(in + 1);
     struct node *source = node_find(in->oldnodeid);
-    absence_name(call->node, name, strlen(name));
+    absence_name(&call->node->absence, name, strlen(name));
     struct request *request = begin(call, LINK, on_made);
     request->name = copied(name);
     request->other = source;
@@ -238,7 +238,7 @@ static void do_open(const struct call *call) {
 static void do_create(const struct call *call) {
     const struct fuse_create_in *in = (const void *)call->body;
     const char *name = (const char *)(in + 1);
-    absence_name(call->node, name, strlen(name));
+    absence_name(&call->node->absence, name, strlen(name));
     struct request *request = begin(call, CREATE, on_create);
     request->name = copied(name);
     request->size = open_flags(in->flags);
@@ -549,7 +549,7 @@ static void on_notice(int kind, const uint8_t *body, size_t length) {
     char name[256];
     memcpy(name, texts[1], lengths[1]);
     name[lengths[1]] = 0;
-    absence_name(parent, name, lengths[1]);
+    absence_name(&parent->absence, name, lengths[1]);
     replay_add(parent, name, numbers[0], numbers[1] != 0, &attr);
 }
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define BUCKETS (1u << 16)
 
@@ -15,14 +14,6 @@ static struct {
     uint64_t last_node, last_handle;
     struct node *root;
 } all;
-
-uint64_t tick = 1;
-
-int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static uint64_t mixed(uint64_t value) {
     value ^= value >> 33;
@@ -103,7 +94,7 @@ static void free_if_unused(struct node *node) {
     *by_id(node->id) = node->next_by_id;
     node->refs = 1; /* while its parents may be freed */
     while (node->names) unlink_name(node->names);
-    absence_free(node);
+    absence_free(&node->absence);
     free(node);
 }
 

@@ -4,12 +4,14 @@
  * and an inode number that the host uses again is another node. */
 #ifndef TABLE_H
 #define TABLE_H
+#include "clock.h"
 #include "wire.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 #define PATH_LIMIT 32768
 
+struct absence;
 struct handle;
 
 struct name {
@@ -52,10 +54,7 @@ struct handle {
     struct handle *next_of_node, *next;
 };
 
-int64_t now_ms(void); /* monotonic */
 bool is_same_file(const struct attributes *one, const struct attributes *other);
-
-extern uint64_t tick; /* counts what happens: orders requests and changes */
 
 void table_set_up(void);
 struct node *table_root(void);
