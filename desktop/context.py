@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +19,7 @@ from desktop.client.http import Endpoint
 from desktop.client.tlsfiles import TlsFiles
 from desktop.paths import HostPaths
 
+TURN_LIMIT_S, TURN_LOOK_S = 10.0, 0.01  # for the lock of the configuration file, which a change holds for milliseconds
 VM, NATIVE, ADDRESS = "vm", "native", "address"
 CONTEXTS: Mapping[str, str] = {
     VM: "a small Linux VM on this computer, started when needed",
@@ -89,19 +93,41 @@ def use(paths: HostPaths, name: str) -> None:
     """Make `name` the context from now on; other settings in the file stay. Raises ContextError."""
     if name not in CONTEXTS:
         raise ContextError(f"no context {name!r}: there are {', '.join(CONTEXTS)}")
-    write_settings(paths, {**read_settings(paths), "context": name})
+    change_settings(paths, lambda settings: {**settings, "context": name})
 
 
-def write_settings(paths: HostPaths, settings: Mapping[str, object]) -> None:
-    """Replace the settings in the configuration file. Raises ContextError."""
+def change_settings(paths: HostPaths, change: Callable[[dict[str, object]], Mapping[str, object]]) -> None:
+    """Put in the configuration file what `change` makes of its settings. One process after the other does so: the
+    window and the command line lose nothing of each other's. Blocks for moments. Raises ContextError."""
     file = paths.config_file
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"schema": 1, **settings}, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(file)
+        with _turn(paths):
+            changed = {"schema": 1, **change(read_settings(paths))}
+            temporary.write_text(json.dumps(changed, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(file)
     except OSError as e:
         raise ContextError(f"{file}: {e.strerror}") from e
+
+
+@contextmanager
+def _turn(paths: HostPaths) -> Iterator[None]:
+    """Hold the lock of the configuration file, and wait for it before. Raises ContextError, OSError."""
+    from desktop.platform import platform_for  # not at each start of `cove`
+    from desktop.platform.base import AlreadyHeld
+
+    deadline = time.monotonic() + TURN_LIMIT_S
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(platform_for(sys.platform).lock(paths.config_lock))
+                break
+            except AlreadyHeld as e:
+                if time.monotonic() > deadline:
+                    raise ContextError(f"{paths.config_file} is being changed by another program") from e
+            time.sleep(TURN_LOOK_S)
+        yield
 
 
 def read_settings(paths: HostPaths) -> dict[str, object]:

@@ -65,6 +65,11 @@ class HostPaths(NamedTuple):
         return self.home / "config.json"
 
     @property
+    def config_lock(self) -> Path:
+        """Held by whoever changes the settings; a file of its own, as the other one is replaced at each change."""
+        return self.home / "config.lock"
+
+    @property
     def certificates(self) -> Path:
         """Certificate authorities that the user has added for the engine in the VM, unless the settings name another
         folder."""

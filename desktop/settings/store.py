@@ -88,8 +88,7 @@ class Store:
     def _write(self, name: str, value: Value | None) -> None:
         """None removes it. Raises SettingsError."""
         try:
-            settings = context.read_settings(self._paths)
-            context.write_settings(self._paths, _changed(settings, name, value))
+            context.change_settings(self._paths, lambda settings: _changed(settings, name, value))
         except ContextError as e:
             raise SettingsError(str(e)) from e
 

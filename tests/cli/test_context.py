@@ -12,6 +12,7 @@ import pytest
 from desktop import context
 from desktop.client.http import Endpoint
 from desktop.paths import HostPaths, host_paths
+from desktop.platform import platform_for
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
@@ -44,6 +45,34 @@ def test_using_a_context_keeps_the_other_settings(paths: HostPaths) -> None:
     assert json.loads(paths.config_file.read_text()) == {"schema": 1, "memory_mb": 4096, "context": "native"}
     with pytest.raises(context.ContextError, match="no context 'nope'"):
         context.use(paths, "nope")
+
+
+COUNT = """
+import sys
+from desktop import context
+from desktop.paths import host_paths
+paths = host_paths({"COVE_HOME": sys.argv[1]}, "linux")
+for _ in range(50):
+    context.change_settings(paths, lambda settings: {**settings, "n": settings.get("n", 0) + 1})
+"""
+
+
+def test_changes_of_several_processes_are_all_kept(paths: HostPaths) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", COUNT, str(paths.home)]) for _ in range(3)]
+    assert [process.wait(HANG_S) for process in processes] == [0, 0, 0]
+    assert json.loads(paths.config_file.read_text())["n"] == 150
+
+
+def test_a_change_by_a_program_that_hangs_is_told(paths: HostPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "TURN_LIMIT_S", 0.0)
+    paths.home.mkdir()
+    with (
+        platform_for(sys.platform).lock(paths.config_lock),
+        pytest.raises(context.ContextError, match="another program"),
+    ):
+        context.use(paths, "native")
+    context.use(paths, "native")
+    assert context.configured(paths) == "native"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"'])
