@@ -339,11 +339,16 @@ class ContainerPage:
     def terminal_size(self) -> tuple[int, int]:
         return self._terminal.size_in_cells
 
+    @property
+    def tab_texts(self) -> list[str]:
+        """All that the visible tab says."""
+        return texts(self._page.tab)
+
     def wait_until_tab_says(self, *words: str) -> None:
         """Wait until the visible tab has texts with all these words."""
 
         def look() -> bool:
-            said = texts(self._page.tab)
+            said = self.tab_texts
             return all(any(word in text for text in said) for word in words)
 
         self._qtbot.waitUntil(look, timeout=LIMIT_MS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +60,39 @@ def test_the_xray_leads_from_the_port_to_the_process(
     )
     engine.docker("stop", "-t", "0", "ui-xray")
     page.wait_until_tab_says("not in use of 64 MB")
+
+
+@pytest.mark.parametrize(
+    ("tab", "first", "following"),
+    [
+        ("X-ray", "of 51 MB", "of 52 MB"),
+        ("Overview", "51 MB at most", "52 MB at most"),
+        ("Inspect", "OWNER=ui-first", "OWNER=ui-next"),
+        ("Mounts && environment", "ui-first", "ui-next"),
+    ],
+)
+def test_nothing_of_a_container_is_seen_at_the_next_one(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], tab: str, first: str, following: str
+) -> None:
+    for name, limit in (("ui-first", "51m"), ("ui-next", "52m")):
+        named(name, "sleep", "1000", flags=("-e", f"OWNER={name}", "-m", limit))
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-first", "running")
+    window.containers.wait_until_says("ui-next", "running")
+    page = window.open_container("ui-first", "logs")
+    page.choose_tab(tab)
+    page.wait_until_tab_says(first)
+    window.go("images")
+    window.go("containers")
+    pid = engine.pid_of("cove-engine")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        window.containers.click("ui-next", "name")
+        seen = page.tab_texts
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert not [text for text in seen if first in text], "while the engine has not answered"
+    page.wait_until_tab_says(following)
 
 
 def test_shells_are_opened_on_request_several_at_once(

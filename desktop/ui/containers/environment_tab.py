@@ -122,7 +122,6 @@ class EnvironmentTab(ContainerTab):
         super().__init__(parent)
         self._looker = looker
         self._pairs: list[tuple[str, str]] = []
-        self._told: list[tuple[str, str, bool]] | None = None
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         scroll = QScrollArea()
@@ -142,22 +141,30 @@ class EnvironmentTab(ContainerTab):
         column.addWidget(self.variables)
         column.addStretch(1)
         scroll.setWidget(inner)
+        self._clear()
         self.mounts.volume_chosen.connect(self.volume_chosen)
 
     def show_container(self, container: Container) -> None:
         self._looker.look(container, self._tell, self._fail)
 
     def _fail(self, error: Exception) -> None:
-        self._told = None
         self.variables.tell([(tr("No data"), str(error), False)])
 
     def leave(self) -> None:
         super().leave()
+        self._looker.drop()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Show nothing. Secrets are hidden until they are asked for again."""
+        self._pairs = []
         self.secrets.setChecked(False)
-        self._show()  # those that were shown are not in sight when the page is opened again
+        self.mounts.hide()
+        self._show()
 
     def _tell(self, inspected: Inspected) -> None:
         self.mounts.tell(mounts_of(inspected.data))
+        self.mounts.show()
         entries = [str(entry).partition("=") for entry in (inspected.data.get("Config") or {}).get("Env") or ()]
         self._pairs = [(name, value) for name, _, value in entries]
         self._show()
@@ -167,7 +174,6 @@ class EnvironmentTab(ContainerTab):
         self.secrets.setVisible(secrets > 0)
         self.variables.head.fact.setText(counted(secrets, "{n} secret", "{n} secrets") if secrets else "")
         shows = self.secrets.isChecked()
-        facts = [(name, value if shows or not is_secret(name) else HIDDEN, True) for name, value in self._pairs]
-        if facts != self._told:
-            self._told = facts
-            self.variables.tell(facts)
+        self.variables.tell(
+            [(name, value if shows or not is_secret(name) else HIDDEN, True) for name, value in self._pairs]
+        )

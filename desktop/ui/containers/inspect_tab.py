@@ -26,6 +26,11 @@ class InspectTab(ContainerTab):
     def show_container(self, container: Container) -> None:
         self._looker.look(container, lambda told: self.view.tell(told.data), lambda error: self.view.fail(str(error)))
 
+    def leave(self) -> None:
+        super().leave()
+        self._looker.drop()
+        self.view.clear()
+
     @property
     def search_field(self) -> QLineEdit:
         return self.view.search

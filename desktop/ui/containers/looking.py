@@ -52,3 +52,7 @@ class Looker:
             told(inspected)
 
         self._latest.run(ask, answer, failed)
+
+    def drop(self) -> None:
+        """Nobody wants to know any more."""
+        self._latest.drop()

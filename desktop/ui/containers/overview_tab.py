@@ -42,8 +42,8 @@ class OverviewTab(ContainerTab):
         grid.setSpacing(12)
         self._what = FactsCard(theme, icons, "info", tr("What it is"))
         self._net = FactsCard(theme, icons, "share-network", tr("Network"))
-        command = Card(theme)
-        column = QVBoxLayout(command)
+        self._command = Card(theme)
+        column = QVBoxLayout(self._command)
         column.setContentsMargins(16, 14, 16, 16)
         column.setSpacing(12)
         title = CardTitle(theme, icons, "terminal-window", tr("The same as a command"))
@@ -55,11 +55,12 @@ class OverviewTab(ContainerTab):
         column.addWidget(self.well)
         grid.addWidget(self._what, 0, 0, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(self._net, 0, 1, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(command, 1, 0, 1, 2)
+        grid.addWidget(self._command, 1, 0, 1, 2)
         grid.setRowStretch(2, 1)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         self.area.setWidget(inner)
+        self._clear()
 
     def show_container(self, container: Container) -> None:
         self._looker.look(container, self._tell, self._fail)
@@ -69,9 +70,17 @@ class OverviewTab(ContainerTab):
 
     def leave(self) -> None:
         super().leave()
-        self.secrets.setChecked(False)
-        self._show_command()  # without the secrets that were shown
+        self._looker.drop()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Show nothing. Secrets are hidden until they are asked for again."""
         self._shown = None
+        self.secrets.setChecked(False)
+        self._what.tell([])
+        self._net.tell([])
+        self.well.set_text("")
+        self._command.hide()
 
     def _tell(self, inspected: Inspected) -> None:
         self._shown = inspected
@@ -87,6 +96,7 @@ class OverviewTab(ContainerTab):
         self.secrets.setVisible(any(is_secret(entry.partition("=")[0]) for entry in entries))
         words = same_command(data, image, hides_secrets=not self.secrets.isChecked())
         self.well.set_text(in_lines(words), one_line(words))
+        self._command.show()
 
     def _tell_facts(self, data: Mapping[str, Any]) -> None:
         container = Container.from_inspect(data)

@@ -167,14 +167,13 @@ class ProcessesTab(ContainerTab):
         self._clock.timeout.connect(self._on_clock)
 
     def show_container(self, container: Container) -> None:
-        if self._container is not None and self._container.id != container.id:
-            self.rows.load(())
         self._container = container
         if container.is_running and not container.lost:
             self._read()
             self._clock.start()
         else:
             self._clock.stop()
+            self._latest.drop()
             self._say(tr("{name} is not running", name=container.title), tr("It has no processes."))
 
     def cover(self) -> None:
@@ -182,8 +181,11 @@ class ProcessesTab(ContainerTab):
 
     def leave(self) -> None:
         super().leave()
+        self._latest.drop()
         self._container = None
         self.rows.load(())
+        self.summary.setText("")
+        self._stack.setCurrentWidget(self._framed)
 
     @property
     def search_field(self) -> QLineEdit:
@@ -199,9 +201,6 @@ class ProcessesTab(ContainerTab):
             return
 
         def told(processes: list[Process]) -> None:
-            now = self._container
-            if now is None or now.id != container.id or now.lost or not now.is_running:
-                return
             self.rows.load(processes)
             self.summary.setText(counted(len(processes), "{n} process", "{n} processes"))
             self.copy.setEnabled(True)
@@ -210,8 +209,7 @@ class ProcessesTab(ContainerTab):
                 self.view.setCurrentIndex(self.filter.index(0, 0))
 
         def failed(error: Exception) -> None:
-            if self._container is not None and self._container.is_running:
-                self._say(tr("The processes cannot be read"), str(error))
+            self._say(tr("The processes cannot be read"), str(error))
 
         self._latest.run(lambda: read(client, container.id), told, failed)
 

@@ -20,7 +20,7 @@ class ContainerTab(QWidget):
         """The tab is hidden: end timers and streams, keep what is shown."""
 
     def leave(self) -> None:
-        """End everything; the container may be another one next time."""
+        """End everything. The container may be another one next time: nothing of this one may be seen then."""
         self.cover()
 
     @property

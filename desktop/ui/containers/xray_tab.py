@@ -58,6 +58,7 @@ class XRayTab(ContainerTab):
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
         self._area.setWidget(inner)
+        self._clear()
 
     def show_container(self, container: Container) -> None:
         client = self._session.client
@@ -69,6 +70,17 @@ class XRayTab(ContainerTab):
             self._stack.setCurrentWidget(self._none)
 
         self._latest.run(lambda: client.xray(container.id), self._tell, failed)
+
+    def leave(self) -> None:
+        super().leave()
+        self._latest.drop()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Show nothing."""
+        for card in (self._network, self._limits, self._spaces, self._may, self._layers, self._start):
+            card.tell([])
+        self._stack.setCurrentWidget(self._area)
 
     def _tell(self, told: Told) -> None:
         self._network.tell(network_facts(told["network"]))

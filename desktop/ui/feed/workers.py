@@ -118,3 +118,8 @@ class Latest:
                 failed(error)
 
         self._workers.run(job, told, refused)
+
+    def drop(self) -> None:
+        """Nobody wants the answer any more."""
+        self._number += 1
+        self.is_waiting = False

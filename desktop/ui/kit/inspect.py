@@ -59,6 +59,9 @@ class InspectTab(QWidget):
             self.text.setPlainText(text)
             self.text.verticalScrollBar().setValue(at)
 
+    def clear(self) -> None:
+        self.text.clear()
+
     def fail(self, why: str) -> None:
         """Show why there is no data, in place of what was read before."""
         self.text.setPlainText(why)
