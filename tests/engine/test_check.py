@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from desktop.client.engine import ApiError
 from tests.support.description import conforms
 from tests.support.engine import NativeEngine, native_engine
 from vmagent.linux.nft import Nft
@@ -282,6 +283,23 @@ def test_a_layer_that_a_container_runs_on_is_left_alone(broken: Broken) -> None:
     broken.engine.docker("rm", "-f", "user")
     [found] = broken.check(repair=True)
     assert found["state"] == "repaired"
+    assert broken.check() == []
+
+
+def test_a_second_check_is_refused(broken: Broken) -> None:
+    strays = [broken.data / "blobs" / "sha256" / f"{number:064x}" for number in range(5_000)]
+    for path in strays:
+        path.touch()
+    with broken.engine.client() as client, client.check() as stream:
+        lines = iter(stream)
+        next(lines)  # the check waits for this client: it has more to tell than a socket's buffers hold
+        with pytest.raises(ApiError, match="a check is already running") as raised:
+            broken.check()
+        assert raised.value.status == 409
+        *_, last = lines
+    assert last["result"]["found"] == len(strays)
+    for path in strays:
+        path.unlink()
     assert broken.check() == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +93,8 @@ class _Cove:
 
     async def check(self, request: Request) -> None:
         """A JSON line for each step of the check and for each finding; the last one has the result."""
-        lines = self._engine.check.run(repair=request.query.flag("repair"))
-        stream = request.exchange.stream(content_type=JSON)
-        async with aclosing(lines):
+        async with self._engine.check.run(repair=request.query.flag("repair")) as lines:
+            stream = request.exchange.stream(content_type=JSON)
             async for line in lines:
                 await stream.write(dump_json(line))
         stream.finish()

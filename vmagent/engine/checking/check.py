@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 
 import structlog
 
@@ -44,7 +43,7 @@ class Check:
         self._images = ImagesCheck(store, self._layers_in_use)
         self._records = RecordsCheck(data_root, registry, background, store, lifecycle, cache)
         self._machine = MachineCheck(exec_root, registry, background, store, endpoints)
-        self._running = asyncio.Lock()
+        self._is_running = False
 
     def _layers_in_use(self) -> set[str]:
         found: set[str] = set()
@@ -54,13 +53,19 @@ class Check:
                 found.update(image.layers)
         return found
 
-    def run(self, *, repair: bool) -> AsyncGenerator[JsonObject, None]:
+    @asynccontextmanager
+    async def run(self, *, repair: bool) -> AsyncIterator[AsyncGenerator[JsonObject, None]]:
         """The lines of `CheckLine` (openapi.yaml); the last one has the result. Raises Conflict if one runs already."""
-        if self._running.locked():
+        if self._is_running:
             raise Conflict("a check is already running")
-        return self._run(repair=repair)
+        self._is_running = True
+        try:
+            async with aclosing(self._lines(repair=repair)) as lines:
+                yield lines
+        finally:
+            self._is_running = False
 
-    async def _run(self, *, repair: bool) -> AsyncGenerator[JsonObject, None]:
+    async def _lines(self, *, repair: bool) -> AsyncGenerator[JsonObject, None]:
         parts: list[tuple[str, Callable[[], Found]]] = [
             ("images", self._images.findings),
             ("build cache", self._records.build_cache),
@@ -71,18 +76,17 @@ class Check:
             ("network", self._machine.network),
         ]
         counts = {"found": 0, "repaired": 0, "left": 0}
-        async with self._running:
-            for name, look in parts:
-                yield _line(progress=Progress(name, 0, 0).to_json())
-                async with aclosing(look()) as looking:
-                    async for one in looking:
-                        if isinstance(one, Progress):
-                            yield _line(progress=one.to_json())
-                            continue
-                        state, why = await self._end(one, repair=repair)
-                        counts[state] += 1
-                        told = one.to_json(state)
-                        yield _line(finding={**told, "remedy": f"{one.remedy}; that failed: {why}"} if why else told)
+        for name, look in parts:
+            yield _line(progress=Progress(name, 0, 0).to_json())
+            async with aclosing(look()) as looking:
+                async for one in looking:
+                    if isinstance(one, Progress):
+                        yield _line(progress=one.to_json())
+                        continue
+                    state, why = await self._end(one, repair=repair)
+                    counts[state] += 1
+                    told = one.to_json(state)
+                    yield _line(finding={**told, "remedy": f"{one.remedy}; that failed: {why}"} if why else told)
         yield _line(result={"parts": [name for name, _ in parts], **counts})
 
     async def _end(self, finding: Finding, *, repair: bool) -> tuple[str, str]:
