@@ -61,6 +61,28 @@ def test_a_container_reaches_itself_by_its_published_port(controller: NetworkCon
         reach(listener, client, (str(BIP.ip), sandbox.ports[0].host_port))
 
 
+def test_a_port_that_the_firewall_has_lost_is_added_again_while_its_container_runs(
+    controller: NetworkController,
+) -> None:
+    attach(controller, "a", any_port(80))
+    [rule] = controller.rules("a").values()
+    assert rule is not None
+    deletion = f"delete element {rule.text.partition(' : ')[0]} }}"
+    nft = Nft()
+    nft.run(deletion)
+    (fault,) = controller.faults()
+    assert fault.mend is not None
+    fault.mend()
+    assert controller.faults() == []
+    nft.run(deletion)
+    nft.close()
+    (fault,) = controller.faults()
+    assert fault.mend is not None
+    controller.release("a")
+    fault.mend()  # too late
+    assert controller.faults() == []
+
+
 def test_a_port_that_is_taken_is_refused_and_nothing_stays_behind(controller: NetworkController, world: int) -> None:
     first = attach(controller, "a", any_port(80))
     taken = first.ports[0].host_port

@@ -34,7 +34,7 @@ def faults(
     present, links = sandboxes(), sock.links()
     found = _missing_bridges(links, networks)
     found += _strange_interfaces(sock, links, networks, present)
-    found += _missing_elements(firewall, present)
+    found += _missing_elements(firewall, sandboxes)
     for element in firewall.strays(_ports(present)):
         fault = "no container has published that port"
         removal = _removal(firewall, sandboxes, element)
@@ -83,16 +83,18 @@ def _deletion(sock: netlink.NetlinkSocket, number: int) -> Callable[[], None]:
     return delete
 
 
-def _missing_elements(firewall: Firewall, sandboxes: Iterable[Sandbox]) -> list[Fault]:
+def _missing_elements(firewall: Firewall, sandboxes: Callable[[], Sequence[Sandbox]]) -> list[Fault]:
     found = []
-    for sandbox in sandboxes:
-        target = sandbox.target
-        for port in sandbox.ports if target else ():
-            rule = firewall.rule_of(port, target) if target else None
+    for sandbox in sandboxes():
+        if (target := sandbox.target) is None:
+            continue
+        for port in sandbox.ports:
+            rule = firewall.rule_of(port, target)
             if rule is not None and not rule.is_there:
                 subject = f"port {port.host_ip}:{port.host_port}/{port.protocol}"
                 fault = f"the firewall has no element for it: {rule.text}"
-                found.append(Fault(subject, fault, "it is added again", _publication(firewall, sandbox)))
+                mend = _publication(firewall, sandboxes, sandbox)
+                found.append(Fault(subject, fault, "it is added again", mend))
     return found
 
 
@@ -100,9 +102,12 @@ def _ports(sandboxes: Iterable[Sandbox]) -> list[PublishedPort]:
     return [port for sandbox in sandboxes for port in sandbox.ports]
 
 
-def _publication(firewall: Firewall, sandbox: Sandbox) -> Callable[[], None]:
+def _publication(
+    firewall: Firewall, sandboxes: Callable[[], Sequence[Sandbox]], sandbox: Sandbox
+) -> Callable[[], None]:
     def publish() -> None:
-        if (target := sandbox.target) is not None:
+        is_there = any(one is sandbox for one in sandboxes())  # else its container has ended since
+        if is_there and (target := sandbox.target) is not None:
             firewall.unpublish(sandbox.ports)
             firewall.publish(sandbox.ports, target)
 
