@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from vmagent.linux.trees import remove_tree
@@ -37,3 +38,20 @@ def test_a_tree_deeper_than_the_longest_path_is_removed(tmp_path: Path) -> None:
     os.close(fd)
     remove_tree(str(tmp_path / ("d" * 200)))
     assert not os.listdir(tmp_path)
+
+
+def test_what_is_mounted_in_a_tree_stays(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "a" / "mounted").mkdir(parents=True)
+    (tree / "a" / "gone").mkdir()
+    (tree / "z").touch()
+    subprocess.run(["mount", "-t", "tmpfs", "cvt", tree / "a" / "mounted"], check=True)
+    try:
+        (tree / "a" / "mounted" / "kept").touch()
+        remove_tree(str(tree))
+        left = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
+        assert left == ["a", "a/mounted", "a/mounted/kept"]
+    finally:
+        subprocess.run(["umount", tree / "a" / "mounted"], check=True)
+    remove_tree(str(tree))
+    assert not tree.exists()
