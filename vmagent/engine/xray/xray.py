@@ -320,8 +320,12 @@ def _control(record: Container, cpu_rate: float | None, runs: bool) -> Control:
     """The cgroup's values; of a container that does not run, the limits that its next start sets. Raises OSError."""
     host, tree = record.host_config, cgroup_tree()
     cgroup = tree.at(record.cgroup_path)
-    used = used_by(cgroup) if runs else None
-    if used is None:
+    if runs:
+        stats, pressure = cgroup.stats(), cgroup.pressure()
+        used = used_by(
+            cgroup
+        )  # last: where it is still there, it was there for the others, which tell of none by zeros
+    if not runs or used is None:
         pids = host["PidsLimit"] or 0
         resources = [
             Resource("memory", "bytes", None, host["Memory"] or None, None),
@@ -329,7 +333,6 @@ def _control(record: Container, cpu_rate: float | None, runs: bool) -> Control:
             Resource("processes", "processes", None, pids if pids > 0 else None, None),
         ]
         return Control(record.cgroup_path, tree.version, resources, host["CpusetCpus"], None, [], 0, 0, 0, 0)
-    stats = cgroup.stats()
     cpu, memory, pids = stats["cpu"], stats["memory"], stats["pids"]
     return Control(
         path=record.cgroup_path,
@@ -343,7 +346,7 @@ def _control(record: Container, cpu_rate: float | None, runs: bool) -> Control:
         ],
         cpus=host["CpusetCpus"],
         throttling=Throttling(cpu["periods"], cpu["throttled_periods"], cpu["throttled_ns"]),
-        pressure=[_pressure(name, text) for name, text in cgroup.pressure().items()],
+        pressure=[_pressure(name, text) for name, text in pressure.items()],
         oom_kills=stats["oom_kills"],
         memory_limit_hits=memory["failcnt"],
         read_bytes=used.read_bytes,
