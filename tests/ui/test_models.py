@@ -14,8 +14,10 @@ from PySide6.QtCore import QAbstractItemModel, QModelIndex
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from desktop.client.builds import Step
 from desktop.client.engine import PullProgress
 from desktop.ui.activity.model import KEPT, ActivityModel
+from desktop.ui.builds.steps import StepModel
 from desktop.ui.containers.filter import ContainerFilter, Segment
 from desktop.ui.containers.model import Column, ContainerModel, Group
 from desktop.ui.containers.processes_tab import Process, processes_of
@@ -280,3 +282,19 @@ def test_a_row_of_ps_may_end_early() -> None:
     assert processes_of(table) == [Process(pid=1, parent=-1, cpu_s=2, command="sleep 9"), Process(pid=7, parent=-1)]
     with pytest.raises(ValueError, match="invalid literal"):
         processes_of({"Titles": ["CMD"], "Processes": [["sleep 9"]]})
+
+
+def test_steps_of_a_running_build_are_inserted_where_they_belong(
+    keeps_rules: Callable[[QAbstractItemModel], None],
+) -> None:
+    model, steps, resets = StepModel(), list[Step](), list[None]()
+    keeps_rules(model)
+    model.modelReset.connect(lambda: resets.append(None))
+    for name in ("[base 1/2] RUN a", "[last 1/1] RUN b", "[base 2/2] RUN c"):
+        steps.append(Step(id=name, name=name, inputs=(), cached=False, started_s=1.0, ended_s=2.0, error=""))
+        model.load(steps)
+    assert [row.text for row in model.rows] == ["stage base", "RUN a", "RUN c", "stage last", "RUN b"]
+    assert not resets
+    model.load(steps[1:])
+    assert [row.text for row in model.rows] == ["stage last", "RUN b", "stage base", "RUN c"]
+    assert len(resets) == 1

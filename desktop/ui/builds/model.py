@@ -112,6 +112,11 @@ class StepRow:
     step: Step | None = None
 
     @property
+    def key(self) -> tuple[str, bool]:
+        """What it has in common with the rows of later reports that stand for the same."""
+        return (self.text, False) if self.step is None else (self.step.id, True)
+
+    @property
     def note(self) -> str:
         """What stands at its end."""
         step = self.step

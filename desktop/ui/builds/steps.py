@@ -57,14 +57,28 @@ class StepModel(QAbstractListModel):
         self.begin_s = min(times, default=0.0)
         runs = any(step.started_s is not None and step.ended_s is None for step in steps)
         self.end_s = time.time() if runs else max(times, default=0.0)
-        if [(r.text, r.step is None) for r in fresh] == [(r.text, r.step is None) for r in self.rows]:
+        if not self._insert(fresh):
+            self.beginResetModel()
             self.rows = fresh
-            if fresh:
-                self.dataChanged.emit(self.index(0), self.index(len(fresh) - 1))
+            self.endResetModel()
             return
-        self.beginResetModel()
         self.rows = fresh
-        self.endResetModel()
+        if fresh:
+            self.dataChanged.emit(self.index(0), self.index(len(fresh) - 1))
+
+    def _insert(self, fresh: Sequence[StepRow]) -> bool:
+        """Add rows for what is new in `fresh`, so that what is selected and where it is scrolled to stays. False: it
+        has not all the rows of before, in their order."""
+        rest = iter(fresh)
+        if not all(any(row.key == old.key for row in rest) for old in self.rows):
+            return False
+        known = {row.key for row in self.rows}
+        for number, row in enumerate(fresh):
+            if row.key not in known:
+                self.beginInsertRows(QModelIndex(), number, number)
+                self.rows.insert(number, row)
+                self.endInsertRows()
+        return True
 
     @property
     def span_s(self) -> float:
@@ -74,6 +88,8 @@ class StepModel(QAbstractListModel):
         return 0 if parent.isValid() else len(self.rows)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> str | None:
+        if not index.isValid():
+            return None
         row = self.rows[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return row.said
@@ -82,7 +98,7 @@ class StepModel(QAbstractListModel):
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        if self.rows[index.row()].step is None:
+        if not index.isValid() or self.rows[index.row()].step is None:
             return Qt.ItemFlag.NoItemFlags
         return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 
