@@ -6,13 +6,18 @@ import os
 import re
 import signal
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
 
+from desktop.client.engine import EngineClient
+from desktop.ui.containers import files_tab
+from desktop.ui.containers.folder import read_marks
 from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import CONTROL
 
@@ -290,3 +295,32 @@ def test_a_running_containers_files_have_marks_and_a_keyboard(
     page.choose_file("many")
     window.key(Qt.Key.Key_C, CONTROL)
     assert window.clipboard == "/many"
+
+
+def test_what_is_asked_for_early_comes_whole(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder before the marks are read, and a file just before the tab is covered."""
+    may_go_on = threading.Event()
+
+    def read_marks_later(client: EngineClient, container_id: str) -> dict[str, int]:
+        assert may_go_on.wait(HANG_S)
+        return read_marks(client, container_id)
+
+    monkeypatch.setattr(files_tab, "read_marks", read_marks_later)
+    monkeypatch.setattr(files_tab, "PREVIEW_AFTER_MS", 500)  # longer than it takes to choose another tab
+    named("ui-early", "sh", "-c", "mkdir /mine; echo written > /mine/new")
+    engine.docker("wait", "ui-early")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-early", "Exited 0")
+    page = window.open_container("ui-early", "files")
+    page.go_to_folder("/mine")
+    may_go_on.set()
+    page.wait_until_in_folder("/mine", "new")
+    assert page.file_marks() == {"new": "new"}
+    page.choose_tab("Overview")
+    page.choose_tab("Files")
+    page.wait_until_previewed("written")
+    page.go_to_folder("/")
+    page.wait_until_in_folder("/", "mine")
+    assert page.file_marks() == {"mine": "new"}

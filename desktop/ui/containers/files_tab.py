@@ -107,7 +107,7 @@ class FilesTab(ContainerTab):
         self._folder: Folder | None = None
         self._path = "/"
         self._choose_next = ""  # the name of the entry to select in the next folder
-        self._marks: dict[str, int] = {}
+        self._marks: dict[str, int] | None = None  # None: to be read
         self._reading, self._previewing = Latest(session.workers), Latest(session.workers)
         self.setAcceptDrops(True)
         column = QVBoxLayout(self)
@@ -135,7 +135,7 @@ class FilesTab(ContainerTab):
         self.none = EmptyPage(desk.theme, desk.icons, "", "", art=False)
         self._stack.addWidget(self.none)
         column.addWidget(self._stack, 1)
-        self._soon = QTimer(self)
+        self._soon = QTimer(self)  # also while the tab is covered, so that the preview is there on return
         self._soon.setSingleShot(True)
         self._soon.setInterval(PREVIEW_AFTER_MS)
         self._soon.timeout.connect(self._read_preview)
@@ -173,21 +173,21 @@ class FilesTab(ContainerTab):
 
     def show_container(self, container: Container) -> None:
         was, self._container = self._container, container
-        if was is None or was.id != container.id:
-            self._path = "/"
+        if was is None or was.status != container.status:
             self._read_all()
-        elif was.status != container.status:
-            self._read_all()
-
-    def cover(self) -> None:
-        self._soon.stop()
 
     def leave(self) -> None:
         super().leave()
-        self._container, self._folder, self._marks = None, None, {}
+        self._reading.drop()
+        self._previewing.drop()
+        self._container, self._folder, self._marks, self._path = None, None, None, "/"
         self.rows.replace(())
+        self.place.clear()
+        self.summary.setText("")
+        self._stack.setCurrentWidget(self._splitter)
         self.preview.tell(None)
         self.search.clear()
+        self._soon.stop()
 
     @property
     def search_field(self) -> QLineEdit:
@@ -203,24 +203,25 @@ class FilesTab(ContainerTab):
 
     def _read_all(self) -> None:
         """Read what was changed since the image, then the folder."""
-        container, client = self._container, self._session.client
+        self._marks = None
+        self._read()
+
+    def _read(self) -> None:
+        container, client, path, known = self._container, self._session.client, self._path, self._marks
         if container is None:
             return
 
-        def told(marks: dict[str, int]) -> None:
-            self._marks = marks
-            self._read()
+        def read() -> tuple[dict[str, int], Folder]:
+            marks = read_marks(client, container.id) if known is None else known
+            return marks, read_folder(client, container.id, path, marks)
 
-        self._reading.run(lambda: read_marks(client, container.id), told, self._fail)
+        def told(answer: tuple[dict[str, int], Folder]) -> None:
+            self._marks, folder = answer
+            self._tell(folder)
 
-    def _read(self) -> None:
-        container, client, path, marks = self._container, self._session.client, self._path, self._marks
-        if container is not None:
-            self._reading.run(lambda: read_folder(client, container.id, path, marks), self._tell, self._fail)
+        self._reading.run(read, told, self._fail)
 
     def _tell(self, folder: Folder) -> None:
-        if self._container is None:
-            return
         before, self._folder = self._folder, folder
         self.place.setText(folder.path)
         self.up.setEnabled(folder.path != "/")
@@ -240,8 +241,6 @@ class FilesTab(ContainerTab):
         self._on_current(self.view.current())
 
     def _fail(self, error: Exception) -> None:
-        if self._container is None:
-            return
         if is_missing(error) and self._folder is not None:
             tell = self._desk.toasts.tell
             tell(tr("There is no folder {path}", path=self._path), sentence(str(error)))
