@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+_READ_BYTES = 65_536
+
 
 def open_process(pid: int, container_id: str) -> int:
     """A descriptor of /proc/PID, which the caller closes, if the process is in a cgroup of `container_id`.
@@ -17,9 +19,14 @@ def open_process(pid: int, container_id: str) -> int:
         raise ProcessLookupError(f"no process {pid}") from e
     try:
         fd = os.open("cgroup", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd)
-        with open(fd, encoding="ascii", errors="replace") as file:
-            if container_id not in file.read():
-                raise ProcessLookupError(f"process {pid} is not of container {container_id}")
+        try:
+            text, wanted = b"", container_id.encode()
+            while wanted not in text:  # the first read has it, and an exec waits for no second one
+                if not (part := os.read(fd, _READ_BYTES)):
+                    raise ProcessLookupError(f"process {pid} is not of container {container_id}")
+                text += part
+        finally:
+            os.close(fd)
     except BaseException:
         os.close(process_fd)
         raise
