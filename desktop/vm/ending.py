@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from desktop.vm.errors import VmError
+from desktop.vm.errors import KernelPanic, VmError
 from desktop.vm.marks import LOGS_HINT
 from desktop.vm.qmp import QmpSession
 
@@ -27,14 +27,14 @@ def why_it_ended(qmp: QmpSession, powered_off: bool, console_log: Path) -> VmErr
     return VmError("the VM's QEMU process ended unexpectedly", "Start it again: cove vm start")
 
 
-def panic(said: list[str]) -> VmError:
+def panic(said: list[str]) -> KernelPanic:
     """The error for a panic of the guest's kernel, which is in the lines that its console said last."""
     at = next((index for index, line in enumerate(said) if _PANIC.search(line)), None)
     if at is None:
-        return VmError("the VM's kernel panicked", LOGS_HINT, tuple(said[-SHOWN_LINES:]))
+        return KernelPanic("the VM's kernel panicked", LOGS_HINT, tuple(said[-SHOWN_LINES:]))
     found = _PANIC.search(said[at])
     assert found is not None
-    return VmError(f"the VM's kernel panicked: {found[1]}", LOGS_HINT, tuple(said[at : at + SHOWN_LINES]))
+    return KernelPanic(f"the VM's kernel panicked: {found[1]}", LOGS_HINT, tuple(said[at : at + SHOWN_LINES]))
 
 
 def _last_lines(console_log: Path) -> list[str]:

@@ -17,5 +17,9 @@ class DiskInUse(VmError):
     """Another QEMU has locked the data disk."""
 
 
+class KernelPanic(VmError):
+    """The guest's kernel panicked."""
+
+
 class NotAnswering(VmError):
     """QEMU lives, but does not reply."""

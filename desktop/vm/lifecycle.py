@@ -293,13 +293,18 @@ class VirtualMachine:
                 await self._abort(await asyncio.to_thread(self._holder, e))
             except (VmError, TunnelError, OSError) as e:
                 error = e if isinstance(e, VmError) else VmError(str(e), LOGS_HINT)
-                if self._machine is not None and self._machine.gone.is_set():
-                    why = await asyncio.to_thread(why_it_ended, self._machine.qmp, False, self._paths.console_log)
-                    error = why if why.lines else error  # the guest itself has said more
+                why = await self._why_ended()
+                error = why if why is not None and why.lines else error  # the guest itself has said more
                 await self._abort(error)
             except BaseException as e:
                 await self._abort(VmError(f"the VM's start broke: {e!r}", f"See {self._paths.agent_log}"))
                 raise
+
+    async def _why_ended(self) -> VmError | None:
+        """Why the machine of a start has ended; None: it has not."""
+        if self._machine is None or not self._machine.gone.is_set():
+            return None
+        return await asyncio.to_thread(why_it_ended, self._machine.qmp, False, self._paths.console_log)
 
     def _holder(self, error: DiskInUse) -> VmError:
         """The error with the process that uses the disk, where the system tells."""
@@ -314,7 +319,7 @@ class VirtualMachine:
         plan = await make_plan(
             self._paths, self._platform, self._environ, self._keys, self.state, launched=self._launched
         )
-        started = await start(plan, Ends(self._connect, self._end_machine))
+        started = await start(plan, Ends(self._connect, self._why_ended, self._end_machine))
         self.state.way, self.state.dropped = started.way, started.dropped
         self._run(started.machine)
 

@@ -17,8 +17,10 @@ import pytest
 from desktop.platform import platform_for
 from desktop.vm.disk import ensure_disk, mark_used
 from desktop.vm.errors import VmError
+from desktop.vm.image import host_architecture
 from desktop.vm.qemu import find_qemu
 from tests.support.limits import HANG_S
+from tests.vm.conftest import Vm
 
 COVE = Path(sys.executable).with_name("cove")
 
@@ -165,6 +167,45 @@ def test_a_disk_that_another_qemu_holds_is_named(refused: Refused, guest_image: 
         other.kill()
     assert said[0] == f"another QEMU (process {other.pid}) uses the VM's disk {disk}"
     assert said[1] == f"End it: kill {other.pid}; or choose another COVE_HOME"
+
+
+PANICS_ONCE = """#!/bin/sh
+# QEMU, whose guest finds nothing to start at the first boot
+case "$*" in *-pidfile*)
+  if [ -e {flag} ]; then
+    rm {flag}
+    for word; do
+      shift
+      case $word in *panic=-1*) word="$word rdinit=/none root=/dev/none";; esac
+      set -- "$@" "$word"
+    done
+  fi
+esac
+exec {qemu} "$@"
+"""
+
+
+@pytest.mark.vm
+def test_a_boot_that_ends_with_a_panic_is_tried_once_more(guest_image: Path, tmp_path: Path) -> None:
+    qemu = find_qemu(platform_for("linux"), os.environ, host_architecture())
+    (tmp_path / "qemu-img").symlink_to(qemu.img)
+    wrapper, flag = tmp_path / qemu.system.name, tmp_path / "flag"
+    wrapper.write_text(PANICS_ONCE.format(flag=flag, qemu=qemu.system))
+    wrapper.chmod(0o755)
+    flag.touch()
+    vm = Vm()
+    vm.environ["COVE_QEMU"] = str(tmp_path)
+    try:
+        vm.start_agent()
+        state = vm.start()
+        assert not flag.exists()
+        assert (state.state, state.way) == ("running", "cold")
+        [dropped] = state.dropped
+        assert dropped.startswith("the first boot failed: the VM's kernel panicked: ")
+        assert dropped in vm.cove("vm", "status").stdout
+        assert [step.name for step in state.steps].count("kernel") == 2
+    finally:
+        vm.close()
 
 
 def test_a_lost_disk_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from desktop.vm import watch
 from desktop.vm.ending import why_it_ended
-from desktop.vm.errors import VmError
+from desktop.vm.errors import KernelPanic, VmError
 from desktop.vm.machine import Machine
 from desktop.vm.qmp import QmpSession
 from desktop.vm.state import Status, VmState
@@ -182,6 +182,7 @@ def test_the_cause_of_an_end_is_told(
     why = why_it_ended(qmp, off, log)
     assert isinstance(why, VmError)
     assert str(why) == message
+    assert isinstance(why, KernelPanic) == ("panicked" in message)
     assert why.hint
     if "no init" in message:
         assert why.lines == ("Kernel panic - not syncing: no init", "CPU: 0")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from desktop.tunnel.transport import TunnelError
-from desktop.vm.errors import DiskInUse, VmError
+from desktop.vm.errors import DiskInUse, KernelPanic, VmError
 from desktop.vm.machine import Machine
 from desktop.vm.start.cold import Cold
 from desktop.vm.start.plan import Plan
@@ -29,15 +29,18 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class Ends:
     """What belongs to each try. `connect` has the engine of a machine whose guest runs reached from outside, which
-    proves that it works, and raises VmError, TunnelError or OSError; `end` ends a machine that is of no use."""
+    proves that it works, and raises VmError, TunnelError or OSError; `why` tells why a machine has ended, None where it
+    has not; `end` ends a machine that is of no use."""
 
     connect: Callable[[Machine], Awaitable[None]]
+    why: Callable[[], Awaitable[VmError | None]]
     end: Callable[[], Awaitable[None]]
 
 
 async def start(plan: Plan, ends: Ends) -> Started:
-    """Resume the saved session, else start from the template, else boot. What does not fit or fails is dropped. Raises
-    VmError, TunnelError, OSError if the VM does not boot, DiskInUse whatever the way."""
+    """Resume the saved session, else start from the template, else boot. What does not fit or fails is dropped. A boot
+    that ends with a panic is tried once more: a kernel that is emulated panics by chance now and then. Raises VmError,
+    TunnelError, OSError if the VM does not boot, DiskInUse whatever the way."""
     dropped: list[str] = []
     ways: tuple[SavedWay, ...] = (Session(plan), Template(plan))
     for way in ways:
@@ -52,6 +55,18 @@ async def start(plan: Plan, ends: Ends) -> Started:
             await ends.end()
             dropped.append(f"the {way.name} was dropped: {e}")
             await asyncio.to_thread(way.saved.drop)
+    try:
+        return await _booted(plan, dropped, ends)
+    except (VmError, TunnelError, OSError):
+        why = await ends.why()
+        if not isinstance(why, KernelPanic):
+            raise
+        await ends.end()
+        dropped.append(f"the first boot failed: {why}")
+    return await _booted(plan, dropped, ends)
+
+
+async def _booted(plan: Plan, dropped: list[str], ends: Ends) -> Started:
     cold = Cold(plan)
     started = await _reached(plan, cold.start(), cold.name, dropped, ends)
     if cold.no_template is None:
