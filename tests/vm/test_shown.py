@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import pytest
 
 from tests.support.description import conforms
+from tests.support.sockets import free_port
 from tests.support.waiting import wait_until
 from tests.vm.conftest import Vm
 
@@ -16,8 +16,7 @@ IMAGE = "busybox:latest"
 
 
 def test_xray_usage_and_check_work_in_the_vm(vm: Vm) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    port = free_port()
     serve = ("sh", "-c", "exec httpd -f -p 80")
     vm.docker("run", "-d", "--name", "cvt-shown", "-m", "64m", "-p", f"127.0.0.1:{port}:80", IMAGE, *serve)
     try:
