@@ -11,10 +11,11 @@ from vmagent.builder.reporting import Report
 from vmagent.builder.request import BuildError, BuildRequest
 from vmagent.builder.result import Material
 from vmagent.errors import EngineError, NotFound
+from vmagent.images.holds import Hold
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference, registry_of
-from vmagent.images.store import Hold, Image, Store
+from vmagent.images.store import Image, Store
 
 
 class Bases:

@@ -28,7 +28,7 @@ from vmagent.engine.states import StateWriter
 from vmagent.engine.tidying import Tidying
 from vmagent.engine.volumes import Volumes
 from vmagent.errors import Conflict, EngineError, NotFound, NotModified
-from vmagent.images.store import Hold
+from vmagent.images.holds import Hold
 from vmagent.paths import ExecRoot
 from vmagent.runtime.failure import LaunchError
 from vmagent.signals import signal_number

@@ -25,10 +25,11 @@ from vmagent.durable import fsync_dir, publish, sweep
 from vmagent.errors import NotFound
 from vmagent.helpers.pool import WorkerPool
 from vmagent.images import config as image_config
-from vmagent.images import downloads, erofs, lookup, records
+from vmagent.images import downloads, erofs, lookup, reading, records
 from vmagent.images.config import Config, timestamp, unix_seconds
-from vmagent.images.faults import WORKER, ImageFault, engine_error
+from vmagent.images.faults import WORKER, engine_error
 from vmagent.images.folders import LayerFolders
+from vmagent.images.holds import Hold
 from vmagent.images.hosts import RegistryHosts
 from vmagent.images.indexes import Indexes, read_kept
 from vmagent.images.layer import RECORD, Blob, Kind, Layer, hex_of, top_first
@@ -36,7 +37,6 @@ from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord, Pointer, References, Target
 from vmagent.images.roots import Reachable, Roots
 from vmagent.images.trash import Trash
-from vmagent.linux.files import exchange
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
@@ -59,22 +59,6 @@ class Image:
         return inner
 
 
-class Hold:
-    """Keeps an image's config and layers even when the image is removed by force, until it is released."""
-
-    __slots__ = ("_store", "image_id")
-
-    def __init__(self, store: Store, image_id: str) -> None:
-        self._store: Store | None = store
-        self.image_id = image_id
-
-    def release(self) -> None:
-        """End the hold; a second call does nothing."""
-        if self._store is not None:
-            self._store.let_go(self.image_id)
-            self._store = None
-
-
 class Store:
     """The state and its changes, used on one event loop after `open`. The API's verbs are in imagestore.py."""
 
@@ -94,7 +78,7 @@ class Store:
         self.kind = kind or Kind.DIR
         self.is_new = False  # after open: nothing was ever named in this data root
         self._wanted_kind = kind
-        self._folders = LayerFolders(data_root.layers, exec_root.path / "layers")
+        self.folders = LayerFolders(data_root.layers, exec_root.path / "layers")
         self._trash = Trash(data_root.trash)
         self.roots = Roots()  # others may add theirs
         self.roots.add("images", self._of_images)
@@ -134,7 +118,7 @@ class Store:
             await asyncio.gather(*self._tasks)
         await self.pool.close()
         await self._trash.close()
-        await asyncio.to_thread(self._folders.unmount_all)
+        await asyncio.to_thread(self.folders.unmount_all)
 
     def _load(self) -> None:
         root = self.root
@@ -147,28 +131,10 @@ class Store:
         sweep(root.images)
         if self._wanted_kind is None:
             self.kind = Kind.TAR if erofs.usable(root.ingest, root.erofs_trial) else Kind.DIR
-        for folder in root.layers.iterdir():
-            try:
-                sweep(folder)
-                layer = Layer.read(folder)
-            except (OSError, ValueError, KeyError) as e:
-                log.error("layer.unreadable", layer=folder.name, error=str(e))
-                continue
-            self.layers[layer.diff_id] = layer
-        found, problems = records.read_images(root)
-        for problem in problems:
-            log.error("image.unreadable", error=problem)
-        for record in found:
-            try:
-                config = image_config.parse((root.blobs / hex_of(record.id)).read_bytes())
-            except (OSError, ImageFault) as e:
-                log.error("image.unreadable", image=record.id, error=str(e))
-                continue
-            if missing := [diff_id for diff_id in record.layers if diff_id not in self.layers]:
-                log.error("image.incomplete", image=record.id, layers=missing)
-                continue
-            self.images[record.id] = record
-            self.configs[record.id] = config
+        content = reading.read_content(root)
+        self.layers.update(content.layers)
+        self.images.update(content.images)
+        self.configs.update(content.configs)
         self._load_names()
 
     def _load_names(self) -> None:
@@ -228,8 +194,8 @@ class Store:
     async def stack_lowers(self, diff_ids: Sequence[str]) -> list[str]:
         """As `lowers`, for layers that the caller keeps, bottom first. Raises OSError."""
         layers = [self.layers[diff_id] for diff_id in diff_ids]
-        if not all(map(self._folders.is_ready, layers)):
-            await asyncio.to_thread(self._folders.make_ready, layers)
+        if not all(map(self.folders.is_ready, layers)):
+            await asyncio.to_thread(self.folders.make_ready, layers)
         return self._stack_paths(diff_ids)
 
     def lower_paths(self, image: Image) -> list[str]:
@@ -237,14 +203,14 @@ class Store:
         return self._stack_paths(image.layers)
 
     def _stack_paths(self, diff_ids: Sequence[str]) -> list[str]:
-        return [self._folders.path(self.layers[diff_id]) for diff_id in top_first(diff_ids)]
+        return [self.folders.path(self.layers[diff_id]) for diff_id in top_first(diff_ids)]
 
     def hold(self, image_id: str) -> Hold:
         """Keep an image's layers for a container. Raises NotFound."""
         if image_id not in self.images:
             raise NotFound(f"No such image: {image_id}")
         self._holds[image_id] += 1
-        return Hold(self, image_id)
+        return Hold(lambda: self._let_go(image_id))
 
     def disk_usage(self) -> int:
         """Bytes in all layers together, each counted once: `LayersSize` of /system/df."""
@@ -356,8 +322,6 @@ class Store:
             if diff_id not in self.layers:
                 self.layers[diff_id] = Layer.read(self.root.layers / hex_of(diff_id))
 
-    # --- for repairs
-
     @property
     def jobs(self) -> int:
         """How many jobs have an ingest folder now."""
@@ -367,47 +331,6 @@ class Store:
         """Move files and folders that nothing names into the trash, which is emptied. Raises OSError."""
         await asyncio.to_thread(self._trash.move, list(paths))
         self._empty_trash()
-
-    async def replace_layer(self, layer: Layer, rebuilt: Path) -> None:
-        """Put a good copy of a layer in the place of a damaged one. No container may run on it. Raises OSError."""
-        async with self.change:
-            await asyncio.to_thread(self._replace_layer, layer, rebuilt)
-        self._empty_trash()
-
-    def _replace_layer(self, layer: Layer, rebuilt: Path) -> None:
-        self._folders.unmount(layer.diff_id)
-        final = self.root.layers / hex_of(layer.diff_id)
-        if final.exists():
-            exchange(str(rebuilt), str(final))
-            self._trash.move([rebuilt])
-        else:
-            os.rename(rebuilt, final)
-        fsync_dir(self.root.layers)
-
-    async def write_layer(self, layer: Layer) -> None:
-        """Write the record of a layer anew. Raises OSError."""
-        async with self.change:
-            path = self.root.layers / hex_of(layer.diff_id) / RECORD
-            await asyncio.to_thread(publish, path, json.dumps(layer.to_json()).encode())
-            self.layers[layer.diff_id] = layer
-
-    async def write_image(self, image_id: str, *, forget_manifest: bool = False) -> None:
-        """Write the record of an image anew, if there still is one; without the manifest that it was pulled with if
-        that is to be forgotten. Raises OSError."""
-        async with self.change:
-            record = self.images.get(image_id)
-            if record is None:
-                return
-            if forget_manifest:
-                record = replace(record, manifest=None)
-            await asyncio.to_thread(records.write_image, self.root, record)
-            self.images[image_id] = record
-
-    async def write_references(self, unusable: References) -> None:
-        """Write the names on the disk anew, as they are now, beside `unusable` ones: those that the disk has of images
-        that the engine could not use. Raises OSError."""
-        async with self.change:
-            await asyncio.to_thread(records.write_references, self.root, {**unusable, **self.references})
 
     async def point(self, references: Mapping[str, Target], *, away: Iterable[str] = ()) -> None:
         """Change names: `references` point to their targets, the keys in `away` are removed. An index that no name
@@ -465,11 +388,11 @@ class Store:
 
     def lower_path(self, diff_id: str) -> Path:
         """Where a layer is seen while it is mounted."""
-        return Path(self._folders.path(self.layers[diff_id]))
+        return Path(self.folders.path(self.layers[diff_id]))
 
     # --- removal
 
-    def let_go(self, image_id: str) -> None:
+    def _let_go(self, image_id: str) -> None:
         self._holds[image_id] -= 1
         if self._holds[image_id] <= 0:
             del self._holds[image_id]
@@ -552,7 +475,7 @@ class Store:
 
     def _drop(self, diff_ids: Iterable[str], paths: Iterable[Path]) -> None:
         for diff_id in diff_ids:
-            self._folders.unmount(diff_id)
+            self.folders.unmount(diff_id)
         self._trash.move(paths)
 
     def _trash_other_blobs(self, kept: frozenset[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from vmagent.engine.checking.finding import Finding, Found, Progress
 from vmagent.errors import Conflict
 from vmagent.helpers.pool import WorkerPool
-from vmagent.images import records
+from vmagent.images import records, repairs
 from vmagent.images.faults import WORKER, engine_error
 from vmagent.images.layer import Layer, hex_of
 from vmagent.images.records import ImageRecord, References
@@ -91,7 +91,7 @@ class ImagesCheck:
     def _layer(self, layer: Layer, event: dict[str, Any], folder: Path) -> Finding:
         name = f"layer {hex_of(layer.diff_id)[:12]}"
         if event["fault"] == NO_RECORD:
-            remedy, mend = "its record is written anew", partial(self._store.write_layer, layer)
+            remedy, mend = "its record is written anew", partial(repairs.write_layer, self._store, layer)
             return Finding(PART, name, "its record is missing or damaged", remedy, mend)
         fault = "its files are missing" if event["fault"] == MISSING else "its files are not what they were"
         if not event["is_rebuilt"]:
@@ -105,7 +105,7 @@ class ImagesCheck:
             raise Conflict("a container runs on it: stop it first")
         if self._store.jobs > 1:
             raise Conflict("images are being pulled or built: try again when that has ended")
-        await self._store.replace_layer(layer, rebuilt)
+        await repairs.replace_layer(self._store, layer, rebuilt)
 
     # --- blobs
 
@@ -127,7 +127,7 @@ class ImagesCheck:
                     f"image {self._name(record.id)}",
                     f"the manifest that it was pulled with is {bad[record.manifest]}",
                     "it is forgotten: a push makes another one",
-                    partial(store.write_image, record.id, forget_manifest=True),
+                    partial(repairs.write_image, store, record.id, forget_manifest=True),
                 )
 
         for digest, index in list(store.indexes.known.items()):
@@ -245,7 +245,13 @@ class ImagesCheck:
         stale = sorted((named or {}).keys() - right.keys())
         words = f"{', '.join(stale)} name no image" if stale else "their file is not what the engine knows"
         return [
-            Finding(PART, "names of images", words, "they are written anew", partial(store.write_references, unusable))
+            Finding(
+                PART,
+                "names of images",
+                words,
+                "they are written anew",
+                partial(repairs.write_references, store, unusable),
+            )
         ]
 
     def _record(self, path: Path, record: ImageRecord | None) -> Finding:
@@ -253,4 +259,4 @@ class ImagesCheck:
         fault = "its record is missing or damaged"
         if record is None:
             return Finding(PART, subject, fault, "pull it again")
-        return Finding(PART, subject, fault, "it is written anew", partial(self._store.write_image, record.id))
+        return Finding(PART, subject, fault, "it is written anew", partial(repairs.write_image, self._store, record.id))
