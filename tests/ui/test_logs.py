@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
 
-from desktop.ui.containers.log_lines import MOST_PENDING, LogReader, nanoseconds
+from desktop.ui.containers.log_lines import MOST_PENDING, LogLine, LogReader, nanoseconds, note
 from desktop.ui.containers.log_pages import PAGE
-from desktop.ui.containers.log_view import MOST_LINES
+from desktop.ui.containers.log_view import LINE, MOST_LINES, LogView
+from desktop.ui.kit.theme import Theme
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
 
@@ -134,3 +138,47 @@ def test_stderr_is_marked_and_restarts_are_noted(
     assert [line.split()[0] for line in page.log()][5:] == ["ended", "out", "err"]
     page.choose_stream("stderr")
     assert not page.is_marked("err")
+
+
+def test_an_older_hit_is_shown_with_the_restarts_around_it(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+) -> None:
+    later = f"exec awk 'BEGIN {{ for (n = 1; n <= {2 * PAGE}; n++) print n }}'"
+    named("ui-again", "sh", "-c", f"test -e /ran && {later}; touch /ran; echo needle")
+    engine.docker("wait", "ui-again")
+    engine.docker("start", "ui-again")
+    engine.docker("wait", "ui-again")
+    window = open_window(engine)
+    window.containers.wait_until_says("ui-again", "Exited 0")
+    page = window.open_container("ui-again", "logs")
+    page.wait_until_logged(f"{2 * PAGE}")
+    page.type_in_search("needle")
+    page.wait_until_counted("1 older")
+    page.press_button("Previous hit")
+    page.wait_until_counted("1 of 1")
+    assert [line.split()[0] for line in page.log()[:3]] == ["needle", "ended", "1"]
+
+
+def test_a_note_moves_neither_the_selection_nor_the_hit_nor_what_is_in_sight(theme: Theme, qtbot: QtBot) -> None:
+    view = LogView(theme)
+    qtbot.addWidget(view)
+    view.set_times(False)
+    view.resize(400, 10 * LINE)
+    view.show()
+    view.set_following(False)
+    view.append(LogLine(0.0, 1, f"line {n}", at_ns=10 * n) for n in range(1, 41))
+    view.verticalScrollBar().setValue(5 * LINE)
+    view.search("line 1")  # line 10 is the current hit
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QTest.mousePress(view.viewport(), left, none, QPoint(100, 2 * LINE + 10))
+    QTest.mouseMove(view.viewport(), QPoint(100, 3 * LINE + 10))
+    QTest.mouseRelease(view.viewport(), left, none, QPoint(100, 3 * LINE + 10))
+    view.insert_notes([note("after line 1", 25), note("ended", 35)])
+    assert view.shown_texts()[1:5] == ["line 2", "after line 1", "line 3", "ended"]
+    assert view.verticalScrollBar().value() == 7 * LINE
+    QTest.keyClick(view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == "line 8\nline 9"
+    found: list[tuple[int, int]] = []
+    view.found.connect(lambda at, of: found.append((at, of)))
+    view.next_hit(+1)
+    assert found == [(4, 12)], "line 1, the note, line 10, line 11"

@@ -121,16 +121,25 @@ class LogView(QAbstractScrollArea):
         return cut
 
     def insert_notes(self, notes: Sequence[LogLine]) -> None:
-        """Put the window's own `notes` between the lines, by their times."""
+        """Put the window's own `notes` between the lines, by their times. What is selected, the current hit and what is
+        in sight stay the same lines."""
+        bar = self.verticalScrollBar()
+        top = self._row_of(bar.value() // LINE)
+        beyond = bar.value() - self._top_of(top) * LINE
+        hit = self._hits[self._hit] if self._hit >= 0 else -1
         for each in notes:
             earlier = (n for n in range(len(self.lines) - 1, -1, -1) if 0 < self.lines[n].at_ns <= each.at_ns)
-            self.lines.insert(next(earlier, -1) + 1, each)
-        hit = self._hit
-        self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
+            number = next(earlier, -1) + 1
+            self.lines.insert(number, each)
+            row = bisect.bisect_left(self._shown, number)
+            self._shown[row:] = [number, *(later + 1 for later in self._shown[row:])]
+            top, hit, self._anchor, self._head = (n + (n >= row) for n in (top, hit, self._anchor, self._head))
         self._tops = [0]
         self._find(self._needle)
-        self._hit = hit
+        self._hit = bisect.bisect_left(self._hits, hit) if hit >= 0 else -1
         self._fit()
+        if not self._following:
+            bar.setValue(self._top_of(top) * LINE + beyond)
 
     def show_line(self, number: int) -> None:
         """Bring the line `number` into sight, and make it the current hit if it is one."""

@@ -47,8 +47,7 @@ class LogsTab(ContainerTab):
         self._reader: LogReader | None = None
         self._newest = 0.0
         self._known_until = -1.0  # lines up to this time were shown before the log was opened again
-        self._known_ends: list[int] = []  # when it ended, Unix nanoseconds
-        self._ends: list[int] = []  # of these, those that no note tells yet
+        self._ends: list[int] = []  # when it ended, Unix nanoseconds
         self._is_paging = False  # a page of older lines is being read
         self._is_complete = False  # the view begins with the log's first line
         self._is_detached = False  # the view does not end with the log's newest line
@@ -254,7 +253,7 @@ class LogsTab(ContainerTab):
         self.view.clear()
         self._newest, self._known_until = 0.0, -1.0
         self._is_detached = self._is_complete = self._is_paging = False
-        self._ends, self._known_ends = [], []
+        self._ends = []
         if self._container is not None:
             self._read_ends(self._container)
         self.follow.setChecked(True)
@@ -307,6 +306,7 @@ class LogsTab(ContainerTab):
                 self.view.append(lines)
                 self.view.search(self.search.text())
                 self.view.show_line(place)
+                self._place_ends()
                 self._older = None
                 self._look.start()
                 self._show_foot()
@@ -388,18 +388,17 @@ class LogsTab(ContainerTab):
     def _learn_ends(self, ends: Sequence[int]) -> None:
         """The same event may come twice: among those of before, and by itself."""
         for at_ns in ends:
-            if all(abs(at_ns - known) > SAME_END_NS for known in self._known_ends):
-                self._known_ends.append(at_ns)
+            if all(abs(at_ns - known) > SAME_END_NS for known in self._ends):
                 self._ends.append(at_ns)
 
     def _place_ends(self) -> None:
-        """Put a note where the container was started again, between the lines of before and after."""
-        known = [line.at_ns for line in self.view.lines if line.at_ns and not line.is_note] if self._ends else []
-        if not known:
+        """Put a note where the container was started again, between the lines of before and after that are shown."""
+        if not self._ends:
             return
-        ready = [at_ns for at_ns in self._ends if known[0] < at_ns <= known[-1]]
+        known = [line.at_ns for line in self.view.lines if line.at_ns and not line.is_note]
+        noted = {line.at_ns for line in self.view.lines if line.is_note}
+        ready = [at for at in self._ends if at not in noted and known and known[0] < at <= known[-1]]
         if ready:
-            self._ends = [at_ns for at_ns in self._ends if at_ns not in set(ready)]
             self.view.insert_notes(
                 [note(tr("ended at {time}, then started again", time=clock(at / 1e9)), at) for at in ready]
             )
