@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
+from tests.support.relay import relay
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import LIMIT_MS
 
@@ -137,6 +139,30 @@ def test_a_running_build_is_live_and_is_cancelled(
     page.wait_until_says("ui-long:1", "Cancelled")
     thread.join(HANG_S)
     assert not thread.is_alive()
+
+
+def test_a_running_build_is_followed_again_after_a_lost_contact(
+    own_engine: NativeEngine,
+    open_window: OpenWindow,
+    building: Callable[[str, str], threading.Thread],
+    qtbot: QtBot,
+    tmp_path: Path,
+) -> None:
+    with relay(tmp_path / "r.sock", own_engine.socket) as between:
+        behind = copy(own_engine)
+        behind.host = f"unix://{between.path}"
+        window = open_window(behind)
+        window.go("builds")
+        page = window.builds
+        building(LONG, "ui-again:1")
+        page.wait_until_step("RUN echo begun", "so far")
+        page.open_step("RUN echo begun")
+        page.wait_until_logged("begun")
+        between.cut()
+        window.wait_until_connected()
+        page.press_button("Cancel")
+        page.wait_until_step("RUN echo begun", "cancelled")
+        qtbot.waitUntil(lambda: page.logged() == ["begun"], timeout=LIMIT_MS)
 
 
 def test_only_the_named_build_is_deleted_from_the_history(

@@ -10,15 +10,15 @@ from PySide6.QtCore import QObject, Signal
 from desktop.client import builds
 from desktop.client.api import JsonStream
 from desktop.client.builds import Build, Report
-from desktop.client.engine import ApiError, ConnectionFailed, ProtocolError, StreamFailed
+from desktop.client.engine import ApiError
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.workers import FAILURES
 
 RETRY_S = 2.0
-_FAILURES = (ApiError, ConnectionFailed, ProtocolError, StreamFailed, OSError, ValueError)
 
 
 class _Follower:
-    """One stream, closable from the GUI thread."""
+    """A stream that is opened again after a lost contact, closable from the GUI thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,6 +30,19 @@ class _Follower:
             self._stream = stream
         if self.closed.is_set():
             stream.close()
+
+    def run(self, read: Callable[[], bool]) -> None:
+        """Call `read` until it says that it has read all, or the engine that it knows no such thing."""
+        while not self.closed.is_set():
+            try:
+                if read():
+                    return
+            except ApiError as e:
+                if e.status == 404:
+                    return
+            except FAILURES:
+                pass  # a lost contact is told by the session; this tries again
+            self.closed.wait(RETRY_S)
 
     def close(self) -> None:
         self.closed.set()
@@ -60,21 +73,18 @@ class BuildsFeed(QObject):
             self._follower = None
 
     def _follow(self, follower: _Follower) -> None:
-        here = self._session.workers.here
-        while not follower.closed.is_set():
-            try:
-                with builds.follow(self._session.client) as stream:
-                    follower.hold(stream)
-                    known = builds.listed(self._session.client)
-                    here(lambda known=known: self._begin(follower, known))  # type: ignore[misc]
-                    for change in builds.changes(stream):
-                        here(lambda change=change: self._take(follower, change))  # type: ignore[misc]
-            except ApiError as e:
-                if e.status == 404:
-                    return  # it is not Cove's engine, which alone tells of builds
-            except _FAILURES:
-                pass  # a lost contact is told by the session; this tries again
-            follower.closed.wait(RETRY_S)
+        here, client = self._session.workers.here, self._session.client
+
+        def read() -> bool:
+            with builds.follow(client) as stream:
+                follower.hold(stream)
+                known = builds.listed(client)
+                here(lambda: self._begin(follower, known))
+                for change in builds.changes(stream):
+                    here(lambda change=change: self._take(follower, change))  # type: ignore[misc]
+            return False
+
+        follower.run(read)  # ends with 404 where it is not Cove's engine, which alone tells of builds
 
     def _begin(self, follower: _Follower, known: list[Build]) -> None:
         """What there is now; the stream tells of every change since before that was asked for."""
@@ -93,11 +103,17 @@ class BuildsFeed(QObject):
 
 
 class BuildReports:
-    """The reports of the build that is shown: `show` begins, `close` ends. `told(report)` and `ended()` are called on
-    the GUI thread."""
+    """The reports of the build that is shown: `show` begins, `close` ends. On the GUI thread are called `begun()`: all
+    reports come from the first one on, also after a lost contact; `told(report)`; `ended()`: no more will come."""
 
-    def __init__(self, session: EngineSession, told: Callable[[Report], None], ended: Callable[[], None]) -> None:
-        self._session, self._told, self._ended = session, told, ended
+    def __init__(
+        self,
+        session: EngineSession,
+        begun: Callable[[], None],
+        told: Callable[[Report], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self._session, self._begun, self._told, self._ended = session, begun, told, ended
         self._follower: _Follower | None = None
 
     def show(self, build_id: str) -> None:
@@ -111,20 +127,16 @@ class BuildReports:
             self._follower = None
 
     def _follow(self, follower: _Follower, build_id: str) -> None:
-        here = self._session.workers.here
-        try:
+        def here(call: Callable[[], None]) -> None:
+            self._session.workers.here(lambda: call() if follower is self._follower else None)
+
+        def read() -> bool:
             with builds.log(self._session.client, build_id) as stream:
                 follower.hold(stream)
+                here(self._begun)
                 for report in builds.reports(stream):
-                    here(lambda report=report: self._take(follower, report))  # type: ignore[misc]
-        except _FAILURES:
-            pass  # it was deleted, or contact is lost, which the session tells
-        here(lambda: self._end(follower))
+                    here(lambda report=report: self._told(report))  # type: ignore[misc]
+            return True
 
-    def _take(self, follower: _Follower, report: Report) -> None:
-        if follower is self._follower:
-            self._told(report)
-
-    def _end(self, follower: _Follower) -> None:
-        if follower is self._follower:
-            self._ended()
+        follower.run(read)
+        here(self._ended)

@@ -48,9 +48,14 @@ class BuildLog(QWidget):
         column.addWidget(self.view, 1)
 
     def clear(self) -> None:
+        self._chosen = ""
+        self.again()
+
+    def again(self) -> None:
+        """All output comes once more; what is chosen stays."""
         self._pieces.clear()
         self._is_whole = False
-        self.choose("")
+        self.choose(self._chosen)
 
     def choose(self, step: str) -> None:
         """Show the output of this step; "": of all."""

@@ -49,7 +49,7 @@ class BuildDetail(DetailCard):
         )
         super().__init__(desk, views, tr("Views of the build"), parent)
         self._session = session
-        self._reports = BuildReports(session, self._on_report, self._on_end)
+        self._reports = BuildReports(session, self.log.again, self._on_report, self._on_end)
         self._latest = Latest(session.workers)
         self._build: Build | None = None
         self._read = ""  # the build whose reports are read
