@@ -20,7 +20,6 @@ from typing import Any
 
 import structlog
 
-from vmagent.containers.model import Container
 from vmagent.engine.background import Background
 from vmagent.engine.events import EventBus, EventsLost
 from vmagent.engine.registry import Registry
@@ -82,17 +81,10 @@ class HostListeners:
         return {
             live.record.id: live.record.state.pid
             for live in self._registry
-            if live.record.state.running and live.record.state.pid and self._is_in_host_network(live.record)
+            if live.record.state.running
+            and live.record.state.pid
+            and self._registry.network_owner(live).record.network_mode == "host"
         }
-
-    def _is_in_host_network(self, record: Container) -> bool:
-        mode = record.network_mode
-        while mode.startswith("container:"):
-            other = self._registry.get(mode.partition(":")[2])
-            if other is None:
-                return False
-            mode = other.record.network_mode
-        return mode == "host"
 
     def _look(self, pids: Mapping[str, int]) -> bool:
         """Report the present listeners unless the host knows them; whether that was done. Raises OSError."""

@@ -69,6 +69,15 @@ class Registry:
         """The container's folder under the data root."""
         return self._folder_of(container_id)
 
+    def network_owner(self, live: Live) -> Live:
+        """The container whose network namespace `live` is in; as far as it is known, where one was removed."""
+        while live.record.network_mode.startswith("container:"):
+            other = self.get(live.record.network_mode.partition(":")[2])
+            if other is None:
+                break
+            live = other
+        return live
+
     def image_users(self) -> Iterator[ImageUser]:
         """Every container with its image, for the check before an image is removed."""
         return (ImageUser(live.record.image_id, live.id, live.record.state.running) for live in self._live.values())

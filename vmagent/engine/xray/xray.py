@@ -81,13 +81,15 @@ class XRay:
             raise BadRequest(f"invalid path: {path!r} is not absolute")
         record = live.record
         on_disk = self._background.on_disk
-        owner = self._network_owner(live)
+        owner = self._registry.network_owner(live)
         rules = await self._endpoints.call(self._endpoints.controller.rules, owner.id)
         others = {
             other.record.name: other.record.state.pid for other in self._registry if _runs(other) and other is not live
         }
         joined = [
-            other.record.cgroup_path for other in self._registry if _runs(other) and self._network_owner(other) is owner
+            other.record.cgroup_path
+            for other in self._registry
+            if _runs(other) and self._registry.network_owner(other) is owner
         ]
         image = self._image(record)
         own_bytes, _ = await self._files.sizes(record)
@@ -193,15 +195,6 @@ class XRay:
         )
 
     # --- network
-
-    def _network_owner(self, live: Live) -> Live:
-        """The container whose network namespace `live` is in."""
-        while live.record.network_mode.startswith("container:"):
-            other = self._registry.get(live.record.network_mode.partition(":")[2])
-            if other is None:
-                return live
-            live = other
-        return live
 
     def _network(
         self, live: Live, owner: Live, rules: Mapping[PublishedPort, Rule | None], joined: Sequence[str]
