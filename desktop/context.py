@@ -132,14 +132,19 @@ def _turn(paths: HostPaths) -> Iterator[None]:
 
 def read_settings(paths: HostPaths) -> dict[str, object]:
     """The settings in the configuration file, which need not exist. Raises ContextError."""
+    return settings_in(paths.config_file)
+
+
+def settings_in(file: Path) -> dict[str, object]:
+    """As `read_settings`."""
     try:
-        settings = json.loads(paths.config_file.read_text(encoding="utf-8"))
+        settings = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as e:
-        raise ContextError(f"{paths.config_file}: {e.strerror}") from e
+        raise ContextError(f"{file}: {e.strerror}") from e
     except ValueError as e:
-        raise ContextError(f"{paths.config_file} is not JSON: {e}") from e
+        raise ContextError(f"{file} is not JSON: {e}") from e
     if not isinstance(settings, dict):
-        raise ContextError(f"{paths.config_file} is not a JSON object")
+        raise ContextError(f"{file} is not a JSON object")
     return settings

@@ -6,11 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from desktop.hostagent.settings import chosen_proxies, has_host_network, publish_addresses, shared_folders
+from desktop.hostagent.settings import (
+    PUBLISH_ADDRESSES,
+    certificates_folder,
+    chosen_proxies,
+    has_host_network,
+    publish_addresses,
+    shared_folders,
+)
 from desktop.settings.table import SETTINGS
 from desktop.vm.errors import VmError
 from desktop.vm.settings import load_settings
@@ -65,6 +73,39 @@ def test_what_is_set_is_what_agent_and_vm_read(home: Home) -> None:
     assert "vm.cpus=3" in listed
     assert len(listed) == 11
     assert not has_host_network(home.file)
+
+
+@pytest.mark.parametrize(
+    ("kept", "read", "words"),
+    [
+        ({"ports": {"publish": "some"}}, publish_addresses, "ports.publish in .*: one of loopback, all is meant"),
+        ({"ports": {"host_network": 1}}, has_host_network, "ports.host_network in .*: one of true, false is meant"),
+        ({"ports": []}, has_host_network, "ports in .* must be an object"),
+        ({"folders": {"shared": ["here"]}}, shared_folders, "folders.shared in .*: the absolute path"),
+        ({"proxies": {"http": "ftp://proxy"}}, chosen_proxies, "proxies.http in .*: a URL is meant"),
+        ({"proxies": {"ftp": ""}}, chosen_proxies, "has no ftp: http, https, no_proxy"),
+        (
+            {"certificates": "here"},
+            lambda file: certificates_folder(file, file.parent),
+            "certificates in .*: the absolute path",
+        ),
+    ],
+)
+def test_the_agent_refuses_what_cove_config_refuses(
+    home: Home, kept: object, read: Callable[[Path], object], words: str
+) -> None:
+    home.file.write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match=words):
+        read(home.file)
+
+
+def test_without_a_file_the_defaults_of_the_table_count_for_the_agent(home: Home) -> None:
+    assert publish_addresses(home.file) == ("127.0.0.1", "::1")
+    assert has_host_network(home.file)
+    assert shared_folders(home.file) == (str(Path.home()),)
+    assert chosen_proxies(home.file) is None
+    assert certificates_folder(home.file, home.folder) == home.folder
+    assert PUBLISH_ADDRESSES.keys() == set(SETTINGS["ports.publish"].words)
 
 
 def test_unset_lets_the_default_count_and_other_things_stay(home: Home) -> None:
