@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.load import pieces_of
 from desktop.cli.save import write_to
 from desktop.client.api import ApiError, ByteStream, path_part
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _IMAGE = "cove/hello"
 _PLACE = "/volume"
-_PIECE = 256 * 1024
 _IMAGE_FLAG = Flag("image", kind="string", help="Image of the container that is made for it", default=_IMAGE)
 EXPORT = Spec(
     name="volume export",
@@ -83,7 +83,7 @@ def import_(argv: Sequence[str], app: App) -> int:
             raise Failure(f"open {path}: {e.strerror}") from e
         client.volume_create(name)
         with _holder(client, name, flags.text("image")) as holder:
-            client.put_archive(holder, _PLACE, iter(lambda: source.read(_PIECE), b""))
+            client.put_archive(holder, _PLACE, pieces_of(source))
     print(name)
     return 0
 
