@@ -9,12 +9,11 @@ import stat
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
 
-from desktop.folders import hostfiles, quick, setting, xattrs
-from desktop.folders.changes import WATCHED_MS, Changes, Notice
+from desktop.folders import hostfiles, places, quick, setting, xattrs
+from desktop.folders.changes import Notice
 from desktop.folders.handles import Handles
-from desktop.folders.shares import VALID_MS, Above, Inside, Sharing, above_attributes
+from desktop.folders.shares import Above, Sharing, above_attributes
 from desktop.folders.wire import (
     CONTENT_LIMIT,
     NOBODY,
@@ -42,8 +41,6 @@ _FALLOCATE = struct.Struct("<QIQQ")
 _LIST = struct.Struct("<QI")
 _STATFS = struct.Struct("<7Q")
 
-_Place: TypeAlias = tuple[int, bytes]  # a folder's descriptor, a name in it
-
 
 class Operations:
     """The requests of one session."""
@@ -55,11 +52,11 @@ class Operations:
         tell: Callable[[Notice], None],
         do: Callable[[Callable[[], object]], object],
     ) -> None:
-        """`tell` is called, in a thread, with changes that the client did not
-        make; `do` has a job carried out in a thread."""
-        self._shares = sharing.now
+        """`tell` is called, in a thread, with changes that the client did not make; `do` has a job carried out in a
+        thread."""
         self._handles = handles
-        self._changes = Changes(tell, self._look, self._open_folder)
+        self._places = places.Places(sharing, handles, tell)
+        self._changes = self._places.changes
         self._quick = quick.Quick(sharing, handles, self._changes, do)
         self._verbs: dict[int, Callable[[Fields, bool], bytes]] = {
             Operation.LOOKUP: self._lookup,
@@ -99,85 +96,11 @@ class Operations:
             raise OSError(errno.ENOSYS, "no such operation")
         return verb(Fields(request.body), request.is_repeated)
 
-    # Places ------------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _place(self, path: bytes) -> Iterator[_Place]:
-        """Raises OSError: EACCES also for what lies above the shared folders, which nobody changes."""
-        found = self._shares().find(path)
-        if isinstance(found, Above):
-            raise OSError(errno.EACCES, "not in a shared folder")
-        with self._changes.about(path), self._inside(found) as place:
-            yield place
-
-    @contextlib.contextmanager
-    def _inside(self, found: Inside) -> Iterator[_Place]:
-        if not found.parts:
-            with hostfiles.folder(found.share.path, ()) as fd:
-                yield fd, hostfiles.HERE
-            return
-        with hostfiles.folder(found.share.path, found.parts[:-1]) as fd:
-            yield fd, found.parts[-1]
-
-    # Attributes --------------------------------------------------------------------------------------------------
-
-    def _attributes(self, path: bytes) -> Attributes:
-        found = self._shares().find(path)
-        if isinstance(found, Above):
-            return above_attributes(found.parts)
-        with self._changes.about(path), self._inside(found) as (fd, name):
-            return self._tell(path, fd, name)
-
-    def _tell(self, path: bytes, fd: int, name: bytes) -> Attributes:
-        """What the client is told of `path`, with the path held by `about`. Folders are watched from then on."""
-        attributes = hostfiles.attributes(fd, name, self._changes.valid_ms(path))
-        self._changes.told(path, attributes)
-        if stat.S_ISDIR(attributes.mode) and not self._changes.watches(path):
-            with contextlib.suppress(OSError):  # it can't be read, so nobody lists it either
-                opened = hostfiles.opened_folder(fd, name)
-                try:
-                    self._changes.watch(path, opened)
-                finally:
-                    os.close(opened)
-        return attributes
-
-    @contextlib.contextmanager
-    def _open_file(self, handle: int) -> Iterator[int]:
-        """The descriptor of an open file, whose changes are the client's meanwhile. Raises OSError: EBADF."""
-        with self._handles.use(handle) as fd:
-            seen = os.fstat(fd)
-            with self._changes.about((seen.st_dev, seen.st_ino, stat.S_IFMT(seen.st_mode))):
-                yield fd
-
-    def _of_open(self, fd: int) -> bytes:
-        attributes = hostfiles.attributes(fd, None, VALID_MS)
-        self._changes.told_open(attributes)
-        return attributes.packed()
-
-    def _look(self, path: bytes) -> Attributes | None:
-        """What is at a path now; None: nothing."""
-        try:
-            found = self._shares().find(path)
-            if isinstance(found, Inside):
-                with self._inside(found) as (fd, name):
-                    return hostfiles.attributes(fd, name, self._changes.valid_ms(path))
-        except (OSError, ValueError):
-            return None
-        return None
-
-    def _open_folder(self, path: bytes) -> int:
-        """A descriptor of a folder, for its caller to close. Raises OSError."""
-        found = self._shares().find(path)
-        if isinstance(found, Above):
-            raise OSError(errno.EACCES, "not in a shared folder")
-        with self._inside(found) as (fd, name):
-            return hostfiles.opened_folder(fd, name)
-
     def _lookup(self, fields: Fields, _: bool) -> bytes:
         path = fields.text()
         with self._changes.about(path):
             try:
-                return self._attributes(path).packed()
+                return self._places.attributes(path).packed()
             except FileNotFoundError as e:
                 self._changes.told_absent(path)
                 raise MissingError(self._changes.valid_ms(path)) from e
@@ -185,27 +108,27 @@ class Operations:
     def _getattr(self, fields: Fields, _: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
         if self._handles.has(handle):
-            with self._open_file(handle) as fd:
-                return self._of_open(fd)
-        return self._attributes(path).packed()
+            with self._places.open_file(handle) as fd:
+                return self._places.of_open(fd)
+        return self._places.attributes(path).packed()
 
     def _setattr(self, fields: Fields, _: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
         wanted = setting.Setting.of(fields)
         if self._handles.has(handle):
-            with self._open_file(handle) as fd:
+            with self._places.open_file(handle) as fd:
                 wanted.apply_to_open(fd)
-                return self._of_open(fd)
-        with self._place(path) as (fd, name):
+                return self._places.of_open(fd)
+        with self._places.place(path) as (fd, name):
             try:
                 wanted.apply(fd, name)
             finally:
-                attributes = self._tell(path, fd, name)
+                attributes = self._places.tell(path, fd, name)
             return attributes.packed()
 
     def _statfs(self, fields: Fields, _: bool) -> bytes:
-        found = self._shares().find(fields.text())
-        path = self._shares().any() if isinstance(found, Above) else found.share.path
+        found = self._places.shares().find(fields.text())
+        path = self._places.shares().any() if isinstance(found, Above) else found.share.path
         seen = os.statvfs(path)
         unit = seen.f_frsize or seen.f_bsize
         return _STATFS.pack(
@@ -215,12 +138,12 @@ class Operations:
     # Names -------------------------------------------------------------------------------------------------------
 
     def _readlink(self, fields: Fields, _: bool) -> bytes:
-        with self._place(fields.text()) as (fd, name):
+        with self._places.place(fields.text()) as (fd, name):
             return os.readlink(name, dir_fd=fd)
 
     def _made(self, path: bytes, make: Callable[[int, bytes], None], *, is_repeated: bool) -> bytes:
         """Make something, and return its attributes. What an earlier connection's request has made is no error."""
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             if name == hostfiles.HERE:
                 raise OSError(errno.EEXIST, "the shared folder itself")
             try:
@@ -228,7 +151,7 @@ class Operations:
             except FileExistsError:
                 if not is_repeated:
                     raise
-            return self._tell(path, fd, name).packed()
+            return self._places.tell(path, fd, name).packed()
 
     def _symlink(self, fields: Fields, is_repeated: bool) -> bytes:
         path, target = fields.text(), fields.text()
@@ -255,25 +178,10 @@ class Operations:
             hostfiles.set_mode(fd, name, mode & setting.FOLDER_MODE | inherited)
 
         attributes = self._made(path, make, is_repeated=is_repeated)
-        return attributes + U32.pack(0 if is_repeated else self._tells_names_ms(path, is_new=True))
-
-    def _tells_names_ms(self, path: bytes, *, is_new: bool = False) -> int:
-        """For how long the client hears of each new name in the folder `path`; 0: not of each. One that `is_new` may
-        have got a name before it was watched: then 0."""
-        if not self._changes.watches(path):
-            return 0
-        try:
-            found = self._shares().find(path)
-            if not isinstance(found, Inside) or not found.parts:
-                return 0
-            with self._inside(found) as (fd, name):
-                tells = hostfiles.tells_all_names(fd, name) and not (is_new and hostfiles.names(fd, name))
-        except OSError:  # another one has its name by now
-            return 0
-        return WATCHED_MS if tells else 0
+        return attributes + U32.pack(0 if is_repeated else self._places.tells_names_ms(path, is_new=True))
 
     def _removed(self, path: bytes, remove: Callable[[int, bytes], None], *, is_repeated: bool) -> bytes:
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             if name == hostfiles.HERE:
                 raise OSError(errno.EBUSY, "the shared folder itself")
             try:
@@ -292,7 +200,7 @@ class Operations:
 
     def _rename(self, fields: Fields, is_repeated: bool) -> bytes:
         old_path, new_path, flags = fields.text(), fields.text(), fields.number(U32)
-        with self._place(old_path) as (old_fd, old), self._place(new_path) as (new_fd, new):
+        with self._places.place(old_path) as (old_fd, old), self._places.place(new_path) as (new_fd, new):
             if hostfiles.HERE in (old, new):
                 raise OSError(errno.EBUSY, "the shared folder itself")
             try:
@@ -301,16 +209,16 @@ class Operations:
                 if not is_repeated:
                     raise
             self._changes.moved(old_path, new_path, is_exchange=bool(flags & RenameFlag.EXCHANGE))
-            self._tell(new_path, new_fd, new)
+            self._places.tell(new_path, new_fd, new)
             if flags & RenameFlag.EXCHANGE:
-                self._tell(old_path, old_fd, old)
+                self._places.tell(old_path, old_fd, old)
         return b""
 
     def _link(self, fields: Fields, is_repeated: bool) -> bytes:
         source, path = fields.text(), fields.text()
 
         def make(fd: int, name: bytes) -> None:
-            with self._place(source) as (old_fd, old):
+            with self._places.place(source) as (old_fd, old):
                 os.link(old, name, src_dir_fd=old_fd, dst_dir_fd=fd, follow_symlinks=False)
 
         return self._made(path, make, is_repeated=is_repeated)
@@ -320,7 +228,7 @@ class Operations:
     def _open(self, fields: Fields, is_repeated: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
         flags, dev, ino = fields.take(OPEN)
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             opened = hostfiles.open_file(fd, name, _access(flags))
             with _closed_on_error(opened):
                 seen = os.fstat(opened)
@@ -328,7 +236,7 @@ class Operations:
                     raise OSError(errno.ESTALE, "another file has this name now")
                 if flags & OpenFlag.TRUNCATE and not is_repeated:
                     os.ftruncate(opened, 0)
-                reply = self._told_of_opened(path, opened)
+                reply = self._places.told_of_opened(path, opened)
                 if flags & OpenFlag.CONTENT:
                     reply += hostfiles.small_content(opened, CONTENT_LIMIT)
         self._handles.add(handle, opened)
@@ -337,7 +245,7 @@ class Operations:
     def _create(self, fields: Fields, is_repeated: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
         flags, mode = fields.take(_CREATE)
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             is_new = True
             try:
                 opened = hostfiles.open_file(fd, name, _access(flags) | os.O_CREAT | os.O_EXCL, 0o600)
@@ -350,14 +258,9 @@ class Operations:
                     os.fchmod(opened, mode & setting.FILE_MODE)
                 elif flags & OpenFlag.TRUNCATE and not is_repeated:
                     os.ftruncate(opened, 0)
-                attributes = self._told_of_opened(path, opened)
+                attributes = self._places.told_of_opened(path, opened)
         self._handles.add(handle, opened)
         return attributes
-
-    def _told_of_opened(self, path: bytes, opened: int) -> bytes:
-        attributes = hostfiles.attributes(opened, None, self._changes.valid_ms(path))
-        self._changes.told(path, attributes)
-        return attributes.packed()
 
     def _read(self, fields: Fields, _: bool) -> bytes:
         handle, offset, size = fields.take(READ)
@@ -368,7 +271,7 @@ class Operations:
         handle, offset, flags = fields.take(_WRITE)
         data = memoryview(fields.rest())
         written = 0
-        with self._open_file(handle) as fd:
+        with self._places.open_file(handle) as fd:
             if flags & WriteFlag.APPEND and not is_repeated:
                 # Where the file ends now: the client's idea of it may be old. A repeated write goes where that was.
                 offset = os.fstat(fd).st_size
@@ -379,7 +282,7 @@ class Operations:
                     if not written:
                         raise
                     break
-            return U32.pack(written) + bytes(4) + self._of_open(fd)
+            return U32.pack(written) + bytes(4) + self._places.of_open(fd)
 
     def end(self) -> None:
         """The session is over: nothing is watched any more."""
@@ -399,7 +302,7 @@ class Operations:
             with self._handles.use(handle) as fd:
                 (getattr(os, "fdatasync", os.fsync) if is_data else os.fsync)(fd)
             return b""
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
             try:
                 os.fsync(opened)
@@ -411,9 +314,9 @@ class Operations:
         handle, mode, offset, length = fields.take(_FALLOCATE)
         if mode or not hasattr(os, "posix_fallocate"):
             raise OSError(errno.EOPNOTSUPP, "no such mode of fallocate")
-        with self._open_file(handle) as fd:
+        with self._places.open_file(handle) as fd:
             os.posix_fallocate(fd, offset, length)
-            return self._of_open(fd)
+            return self._places.of_open(fd)
 
     def _seek(self, fields: Fields, _: bool) -> bytes:
         handle, offset, whence = fields.take(READ)
@@ -427,20 +330,20 @@ class Operations:
     def _list(self, fields: Fields, _: bool) -> bytes:
         handle, path = fields.number(U64), fields.text()
         first, limit = fields.take(_LIST)
-        found = self._shares().find(path)
+        found = self._places.shares().find(path)
         if isinstance(found, Above):
             prefix = path + b"/" if path else b""
             parts = [above_attributes((*found.parts, name)) for name in found.names]
             parts = [self._attributes_or(prefix + name, plain) for name, plain in zip(found.names, parts, strict=True)]
             entries = [each.entry(name) for name, each in zip(found.names, parts, strict=True)]
             return U32.pack(1) + bytes(4) + b"".join(entries[first:])
-        tells_ms = 0 if first else self._tells_names_ms(path)
+        tells_ms = 0 if first else self._places.tells_names_ms(path)
         with self._changes.about(path), hostfiles.folder(found.share.path, found.parts) as fd:
             return self._entries(handle, path, fd, first, min(limit, LIST_LIMIT), tells_ms)
 
     def _attributes_or(self, path: bytes, otherwise: Attributes) -> Attributes:
         try:
-            return self._attributes(path)
+            return self._places.attributes(path)
         except OSError:  # a shared folder that is missing is listed, so that its name can be seen
             return otherwise
 
@@ -459,7 +362,7 @@ class Operations:
 
     def _entry(self, path: bytes, fd: int, name: bytes) -> bytes:
         try:
-            return self._tell(path + b"/" + name, fd, name).entry(name)
+            return self._places.tell(path + b"/" + name, fd, name).entry(name)
         except OSError:  # it has gone, or can't be looked at: its name is listed, without an inode
             return _NAMELESS.entry(name)
 
@@ -467,28 +370,28 @@ class Operations:
 
     def _getxattr(self, fields: Fields, _: bool) -> bytes:
         path, attribute = fields.text(), _visible(fields.text())
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             return xattrs.get(fd, name, attribute)
 
     def _setxattr(self, fields: Fields, _: bool) -> bytes:
         path, attribute = fields.text(), _visible(fields.text())
         flags, value = fields.number(U32), fields.rest()
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             xattrs.put(fd, name, attribute, value, flags)
-            self._tell(path, fd, name)
+            self._places.tell(path, fd, name)
         return b""
 
     def _listxattr(self, fields: Fields, _: bool) -> bytes:
-        with self._place(fields.text()) as (fd, name):
+        with self._places.place(fields.text()) as (fd, name):
             names = xattrs.names(fd, name)
         shown = [each for each in names if each.startswith(b"user.") and not each.startswith(hostfiles.HIDDEN)]
         return b"".join(each + b"\0" for each in shown)
 
     def _removexattr(self, fields: Fields, _: bool) -> bytes:
         path, attribute = fields.text(), _visible(fields.text())
-        with self._place(path) as (fd, name):
+        with self._places.place(path) as (fd, name):
             xattrs.remove(fd, name, attribute)
-            self._tell(path, fd, name)
+            self._places.tell(path, fd, name)
         return b""
 
 
