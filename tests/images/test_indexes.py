@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import subprocess
@@ -433,6 +434,30 @@ def test_an_archive_may_be_of_one_platform(new_store: NewStore, two: Two, name: 
     assert available(rows(third)[0]) == {HOST.architecture: True, FOREIGN.architecture: False}
     with pytest.raises(NotFound, match=r"does not provide the specified platform \(linux/riscv64\)"):
         third.load(driver.save(name), platform=OTHER)
+
+
+def test_an_index_whose_name_goes_meanwhile_is_pushed_whole(
+    new_store: NewStore, two: Two, name: str, real: str
+) -> None:
+    driver = new_store()
+    before = driver.left()
+    driver.pull(name)
+    driver.pull(name, platform=str(FOREIGN))
+    driver.run(driver.images.tag(name, repo=f"{real}/x", tag="1"))
+    driver.run(driver.images.remove(name))
+
+    async def interrupted() -> list[dict[str, Any]]:
+        async with contextlib.aclosing(driver.images.push(f"{real}/x", tag="1")) as lines:
+            said = []
+            async for line in lines:
+                if line.get("status") == "Preparing" and driver.store.references.get(f"{real}/x:1"):
+                    await driver.images.remove(f"{real}/x:1")
+                said.append(line)
+            return said
+
+    assert driver.run(interrupted())[-1]["aux"]["Digest"] == two.digest
+    assert driver.left() == before
+    driver.pull(f"{real}/x:1", platform=str(FOREIGN))
 
 
 def test_layers_that_came_otherwise_packed_are_saved_with_an_index_of_their_own(

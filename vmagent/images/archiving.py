@@ -129,6 +129,7 @@ async def save_items(store: Store, items: Sequence[Item]) -> AsyncGenerator[byte
         for item in items:
             for image in item["images"]:
                 stack.callback(store.hold(image["id"]).release)
+            stack.callback(store.hold_blobs(store.indexes.parts(item["index"], item["manifests"])).release)
         job = {"op": "save", "data_root": str(store.root.path), "items": [*items]}
         async with contextlib.aclosing(run_with_output(store.pool, job)) as chunks:
             async for chunk in chunks:

@@ -262,6 +262,14 @@ class Indexes:
             return []
         return [entry.digest, *(manifest.blobs() if entry.kind is EntryKind.ATTESTATION else ())]
 
+    def parts(self, index: str, manifests: Iterable[str]) -> Iterator[str]:
+        """The blobs that a copy of an index ("": none) with these of its manifests is made of."""
+        if index:
+            yield index
+        for digest in manifests:
+            yield digest
+            yield from self.manifests[digest].blobs()
+
     def let_go(self, digests: Iterable[str]) -> None:
         """These blobs have gone."""
         for digest in digests:

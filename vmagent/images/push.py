@@ -85,6 +85,7 @@ class Push:
         with contextlib.ExitStack() as holds:
             for image_id in plan.image_ids:
                 holds.callback(self._store.hold(image_id).release)
+            holds.callback(self._store.hold_blobs(self._store.indexes.parts(plan.index, plan.parts)).release)
             async with self._store.ingest() as folder:
                 working = asyncio.create_task(self._send(folder, layers), name=f"push {reference.familiar}")
                 working.add_done_callback(lambda _: self._lines.put_nowait(None))
@@ -98,7 +99,8 @@ class Push:
         tag, digest, size = reference.tag, done["digest"], done["size"]
         async with self._store.change:
             pushed = Reference(reference.domain, reference.path, digest=digest)
-            if plan.image_ids[0] in self._store.images:
+            record = self._store.images.get(plan.image_ids[0])
+            if record is not None and not record.hidden:  # a removed one goes now, and a name would keep it
                 await self._store.point({pushed.key: Target(plan.image_ids[0], plan.index)})
         yield {"status": f"{tag}: digest: {digest} size: {size}"}
         if plan.instead is not None:

@@ -91,7 +91,8 @@ class Store:
         self.references: References = {}
         self.indexes = Indexes(self.images, self.configs)
         self.roots.add("indexes", self.indexes.reachable)
-        self._holds: Counter[str] = Counter()
+        self._holds: Counter[str] = Counter()  # by image
+        self._held_blobs: Counter[str] = Counter()
         self.change: asyncio.Lock
         self._jobs = 0  # how many are running
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,8 +104,10 @@ class Store:
 
         After a `close` it may be opened again, also where this failed.
         """
-        for known in (self.images, self.configs, self.layers, self.references, self.indexes, self._holds):
+        for known in (self.images, self.configs, self.layers, self.references, self.indexes):
             known.clear()
+        for held in (self._holds, self._held_blobs):
+            held.clear()
         self.pool = WorkerPool(WORKER, engine_error)
         self._trash.open()
         self.change = asyncio.Lock()
@@ -211,6 +214,12 @@ class Store:
             raise NotFound(f"No such image: {image_id}")
         self._holds[image_id] += 1
         return Hold(lambda: self._let_go(image_id))
+
+    def hold_blobs(self, digests: Iterable[str]) -> Hold:
+        """Keep small parts that a job reads, such as an index's, also when no name means them any more."""
+        held = frozenset(digests)
+        self._held_blobs.update(held)
+        return Hold(lambda: self._let_go_blobs(held))
 
     def disk_usage(self) -> int:
         """Bytes in all layers together, each counted once: `LayersSize` of /system/df."""
@@ -400,6 +409,16 @@ class Store:
             if record is not None and record.hidden:
                 self._in_background(self.forget(image_id), f"forget {image_id}")
 
+    def _let_go_blobs(self, digests: frozenset[str]) -> None:
+        self._held_blobs -= Counter(digests)  # which leaves out those that nobody holds any more
+        if digests:
+            self._in_background(self._free_blobs(digests), "free what was held")
+
+    async def _free_blobs(self, digests: frozenset[str]) -> None:
+        async with self.change:
+            await self._free(digests)
+        self._empty_trash()
+
     def holders(self, image_id: str) -> int:
         """How many holds there are on an image."""
         return self._holds[image_id]
@@ -442,9 +461,10 @@ class Store:
 
     def _of_holds(self) -> Reachable:
         """Hidden images too: they exist for holds, which after `open` come back one by one."""
-        return self._reached_by(
+        held = self._reached_by(
             record for record in self.images.values() if record.hidden or self._holds.get(record.id)
         )
+        return Reachable.of(held.layers, (*held.blobs, *self._held_blobs))
 
     def _of_jobs(self) -> Reachable:
         """A running job may rely on any layer."""
