@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from desktop.client.engine import ApiError
 from tests.support.description import conforms
 from tests.support.engine import NativeEngine
+from vmagent.containers.listing import listing
+from vmagent.containers.treewalk import Tree
+from vmagent.linux import mounts
 
 FILES = "/cove/v1/containers/{id}/files"
 FILL = """
@@ -119,3 +123,24 @@ def test_no_link_leads_out_of_the_container(own_engine: NativeEngine, tmp_path: 
             status = e.status
         assert status in (200, 404), "404: between the two"
         assert seen in ({"only"}, root)
+
+
+def test_an_entry_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    """A FUSE file system without a server: stat(2) of its root says ENOTCONN."""
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    (tmp_path / "alive").touch()
+    server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    mounts.mount("fuse", str(dead), "fuse", 0, f"fd={server},rootmode=40000,user_id=0,group_id=0")
+    root_fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(server)
+        told = listing(Tree(root_fd), "/", 10)
+    finally:
+        os.close(root_fd)
+        mounts.umount(str(dead), mounts.MNT_DETACH)
+    conforms(told, "GET", FILES, 200)
+    assert [(entry["name"], entry["type"], entry.get("error")) for entry in told["entries"]] == [
+        ("alive", "file", None),
+        ("dead", "unknown", "Transport endpoint is not connected"),
+    ]

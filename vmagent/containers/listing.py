@@ -13,6 +13,11 @@ from vmagent.containers.treewalk import Tree, modified
 from vmagent.linux import mounts
 from vmagent.linux.files import kind_of
 
+_UNKNOWN = {
+    "type": "unknown", "size": 0, "mode": 0, "uid": 0, "gid": 0, "modified": "1970-01-01T00:00:00Z", "target": "",
+    "target_type": "",
+}  # fmt: skip
+
 
 def listing(tree: Tree, path: str, most: int) -> dict[str, Any]:
     """FolderListing of `vmagent/api/openapi.yaml`: how much the folder at `path` holds, and of that the first `most` by
@@ -36,13 +41,16 @@ def listing(tree: Tree, path: str, most: int) -> dict[str, Any]:
 
 
 def _entry(tree: Tree, folder_fd: int, path: str, name: str) -> dict[str, Any] | None:
-    """None: it was removed meanwhile."""
+    """None: it was removed meanwhile. One that cannot be read (a FUSE file system refuses others than its owner, or its
+    server has ended) has its name and the reason: the rest of the folder can be."""
     try:
         info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
         is_link = stat.S_ISLNK(info.st_mode)
         target = os.readlink(name, dir_fd=folder_fd) if is_link else ""
     except FileNotFoundError:
         return None
+    except OSError as e:
+        return {**_UNKNOWN, "name": name, "error": os.strerror(e.errno or 0)}
     uid, gid = tree.ids.inside(info.st_uid, info.st_gid)
     return {
         "name": name,

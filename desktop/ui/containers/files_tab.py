@@ -84,6 +84,9 @@ class PreviewCard(Card):
         if entry is None:
             self.about.setText(tr("Choose a file to see its beginning."))
             return
+        if entry.error:
+            self.about.setText(tr("It cannot be read: {reason}", reason=entry.error))
+            return
         size = disk(entry.size) if entry.kind == "file" else ""
         parts = (size, tr("modified {ago}", ago=ago(entry.modified_s)), f"{entry.rights} {entry.uid}:{entry.gid}")
         self.about.setText(", ".join(part for part in parts if part))

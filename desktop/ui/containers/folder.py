@@ -38,6 +38,7 @@ class Entry:
     modified_s: float = 0.0
     target: str = ""
     target_kind: str = ""
+    error: str = ""  # why nothing but the name is known
     mark: str = ""
 
     @property
@@ -102,6 +103,7 @@ def _entry(folder: str, told: Mapping[str, Any]) -> Entry:
         modified_s=from_rfc3339(str(told["modified"])) or 0.0,
         target=str(told["target"]),
         target_kind=str(told["target_type"]),
+        error=str(told.get("error", "")),
     )
 
 
@@ -208,7 +210,7 @@ def columns() -> tuple[Column[Entry], ...]:
         ),
         Column(
             title=tr("Modified"),
-            cell=lambda e: Cell(text=ago(e.modified_s)),
+            cell=lambda e: Cell(text="" if e.error else ago(e.modified_s)),
             order=lambda e: e.modified_s,
             width=110,
             right=True,
