@@ -62,6 +62,7 @@ def _entry(tree: Tree, folder_fd: int, path: str, name: str) -> dict[str, Any] |
         "modified": modified(info),
         "target": target,
         "target_type": _target_type(tree, f"{path.rstrip('/')}/{name}") if is_link else "",
+        "error": "",
     }
 
 

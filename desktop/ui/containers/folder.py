@@ -103,7 +103,7 @@ def _entry(folder: str, told: Mapping[str, Any]) -> Entry:
         modified_s=from_rfc3339(str(told["modified"])) or 0.0,
         target=str(told["target"]),
         target_kind=str(told["target_type"]),
-        error=str(told.get("error", "")),
+        error=str(told["error"]),
     )
 
 
