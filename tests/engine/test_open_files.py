@@ -13,7 +13,7 @@ LOW = (256, 4096)
 
 
 class _FromAShellWithLowLimits(NativeEngine):
-    prefix = ("prlimit", f"--nofile={LOW[0]}:{LOW[1]}")
+    prefix: tuple[str | Path, ...] = ("prlimit", f"--nofile={LOW[0]}:{LOW[1]}")
 
 
 def test_it_does_not_depend_on_the_shell_that_started_the_engine(busybox_tar: Path) -> None:
