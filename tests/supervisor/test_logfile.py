@@ -125,6 +125,57 @@ def test_the_next_supervisor_finds_what_a_kill_left(tmp_path: Path) -> None:
     assert sorted({entry.time_ns for entry in entries}) == [entry.time_ns for entry in entries]
 
 
+@pytest.mark.parametrize("kept", [b"", b"one\n", b"one\ntw", b"one\ntwo\n"])
+def test_a_log_whose_bytes_a_loss_of_power_took_ends_where_they_end(tmp_path: Path, kept: bytes) -> None:
+    """The index was written to the disk, the payload in part."""
+    folder = tmp_path / "log"
+    log = Log(folder)
+    for line in (b"one\n", b"two\n", b"three\n"):
+        log.write(STDOUT, line)
+    log.write(STDERR, b"error\n")
+    log.close()
+    os.truncate(folder / "log.1", len(kept))
+    read = [entry.data for entry in read_all(folder)]
+    assert sorted(read) == sorted([*kept.splitlines(keepends=True), b"error\n"]), "nobody has mended it yet"
+    assert logwriter.mend(str(folder), lost_power=False)
+    assert not logwriter.mend(str(folder), lost_power=False), "it is mended"
+    again = open_writer(str(folder), STDOUT)
+    os.write(again.payload_fd, b"new\n")
+    again.record(4, again.last_ns)
+    again.close()
+    assert sorted(b"".join(entry.data for entry in read_all(folder)).splitlines()) == sorted(
+        (kept + b"new\nerror\n").splitlines()
+    )
+    with LogReader(folder, tail=1) as reader:
+        assert [entry.data.endswith(b"new\n") for entry in reader.read()] == [True]
+
+
+def test_zeros_at_the_end_are_output_unless_power_was_lost(tmp_path: Path) -> None:
+    """ext4 may write a file's size before its last bytes, which are zeros then."""
+    folder = tmp_path / "log"
+    log = Log(folder)
+    log.write(STDOUT, b"one\n")
+    log.write(STDOUT, b"two\0\0" + bytes(70_000))
+    log.close()
+    assert not logwriter.mend(str(folder), lost_power=False)
+    with (folder / "log.1.idx").open("ab") as index:
+        index.write(bytes(2 * logwriter.RECORD.size + 5))
+    assert logwriter.mend(str(folder), lost_power=True)
+    assert [entry.data for entry in read_all(folder)] == [b"one\n", b"two"]
+    assert (folder / "log.1").stat().st_size == 7
+    assert not logwriter.mend(str(folder), lost_power=True)
+
+
+def test_bytes_without_a_record_are_shown_although_nobody_writes_the_log_again(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    log.write(STDOUT, b"one\n")
+    os.write(log.writers[STDOUT].payload_fd, b"two\n")
+    log.close()
+    assert [entry.data for entry in read_all(tmp_path / "log")] == [b"one\n"]
+    assert logwriter.mend(str(tmp_path / "log"), lost_power=False)
+    assert [entry.data for entry in read_all(tmp_path / "log")] == [b"one\n", b"two\n"]
+
+
 def test_a_line_without_end_is_given_out_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logfile, "MAX_LINE_BYTES", 10)
     log = Log(tmp_path / "log")

@@ -29,6 +29,7 @@ from vmagent.errors import EngineError
 from vmagent.images.store import Store
 from vmagent.linux import mounts
 from vmagent.paths import DataRoot, ExecRoot
+from vmagent.supervisor import logwriter
 from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.messages import (
     ExecExited,
@@ -79,7 +80,9 @@ class Recovery:
         self._held = {held.id: held for held in await self._supervisor.list()}
         self._held_execs = await self._supervisor.list_execs()
         await self._background.on_disk(detach_all, self._exec_root.subpaths)  # of starts that a crash cut short
-        found, incomplete = await self._background.on_disk(_read_records, self._data_root.containers)
+        found, incomplete = await self._background.on_disk(
+            _read_records, self._data_root.containers, frozenset(self._held)
+        )
         for folder in incomplete:
             await self._tidying.discard_tree(folder)  # a create that a crash cut short
         for record in found:
@@ -217,8 +220,9 @@ class Recovery:
                 self._execs.on_grew(event)
 
 
-def _read_records(containers: Path) -> tuple[list[Container], list[Path]]:
-    """(all readable records, the folders of containers that were never completed). Logs what can't be read.
+def _read_records(containers: Path, held: frozenset[str]) -> tuple[list[Container], list[Path]]:
+    """(all readable records, the folders of containers that were never completed). Logs what can't be read. Mends the
+    logs of containers that are not `held` by the supervisor: after a loss of power no writer may ever open them again.
 
     Raises OSError.
     """
@@ -230,10 +234,22 @@ def _read_records(containers: Path) -> tuple[list[Container], list[Path]]:
             incomplete.append(folder)
             continue
         try:
-            found.append(records.load(folder))
+            record = records.load(folder)
         except records.UnreadableRecord as e:
             log.error("container.unreadable", folder=str(folder), error=str(e))
+            continue
+        found.append(record)
+        if folder.name not in held:
+            _mend_log(folder, lost_power=record.state.running)
     return found, incomplete
+
+
+def _mend_log(folder: Path, *, lost_power: bool) -> None:
+    try:
+        if logwriter.mend(str(folder), lost_power=lost_power):
+            log.info("container.log_mended", container=folder.name)
+    except OSError as e:
+        log.warning("container.log_not_mended", container=folder.name, error=str(e))
 
 
 def _unmount_shm(path: Path) -> None:

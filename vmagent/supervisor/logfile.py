@@ -472,6 +472,8 @@ class LogReader:
                 break
             reader = found
             reader.waiting.popleft()
+            if not data:  # a loss of power took the bytes, and no writer has removed their record yet
+                continue
             size += len(data)
             if self._raw:
                 entries.append(LogEntry(reader.stream, time_ns, data))
