@@ -73,9 +73,10 @@ def test_a_project_is_deleted_by_the_dialog_that_names_its_parts(
     page.wait_until_says(shop, "2 of 2 running")
     page.choose(shop)
     page.press(Qt.Key.Key_Delete)
+    window.wait_until_asked()
     words = " ".join(window.dialog_words())
     assert "Delete project ui-shop?" in words
-    assert "ui-shop-db-1, ui-shop-web-1" in words
+    assert "ui-shop-db-1, ui-shop-web-1, ui-shop_default" in words
     assert "ui-shop_data" in words
     if with_volume:
         window.tick("Delete its volume too")

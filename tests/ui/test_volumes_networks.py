@@ -142,6 +142,24 @@ def test_select_all_and_delete_take_only_the_volumes_in_sight(
     assert volumes_of(engine) & {"ui-a1", "ui-a2", "ui-b1"} == {"ui-b1"}
 
 
+def test_the_question_names_all_that_would_be_deleted(
+    engine: NativeEngine, open_window: OpenWindow, volume: Callable[[str], str]
+) -> None:
+    names = {volume(f"ui-many-{number}") for number in range(40)}
+    window = open_window(engine)
+    page = window.volumes
+    window.go("volumes")
+    page.wait_until_shown("ui-many-39")
+    page.filter("ui-many")
+    page.choose("ui-many-0")
+    page.press(Qt.Key.Key_A, CONTROL)
+    page.press(Qt.Key.Key_Delete)
+    assert "Delete 40 volumes?" in window.dialog_words()
+    [listed] = [words for words in window.dialog_words() if words.startswith("ui-many-")]
+    assert set(listed.split(", ")) == names
+    window.press("Keep them")
+
+
 def test_a_clean_up_of_volumes_deletes_what_is_ticked_and_nothing_else(
     engine: NativeEngine, open_window: OpenWindow, volume: Callable[[str], str]
 ) -> None:

@@ -212,6 +212,10 @@ class Window:
         """The widgets of a class inside the window."""
         return list(self._cove.window.findChildren(kind))
 
+    def wait_until_asked(self) -> None:
+        """Wait until a dialog is open."""
+        self._qtbot.waitUntil(lambda: self.has_dialog, timeout=LIMIT_MS)
+
     @property
     def has_dialog(self) -> bool:
         return any(d.isVisible() for d in self._cove.window.findChildren(Dialog))

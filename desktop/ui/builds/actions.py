@@ -15,7 +15,7 @@ from desktop.ui.kit.cleanup import Choice, CleanUp
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
-from desktop.ui.kit.words import counted, disk, listed, sentence, tr
+from desktop.ui.kit.words import counted, disk, sentence, tr
 
 SHOWN_WIDTH = 350  # pixels of a record's description
 
@@ -36,8 +36,6 @@ class BuildActions:
         one = tr("Delete the build of {name} from the history?", name=title(ended[0]))
         many = tr("Delete {n} builds from the history?", n=len(ended))
         facts = [tr("Images and the build cache stay."), tr("This cannot be undone.")]
-        if len(ended) > 1:
-            facts.insert(0, listed([title(build) for build in ended]))
         Question(
             self._desk.theme,
             self._desk.icons,
@@ -45,6 +43,7 @@ class BuildActions:
             title=one if len(ended) == 1 else many,
             facts=facts,
             verb=tr("Delete") if len(ended) == 1 else tr("Delete {n}", n=len(ended)),
+            names=[title(build) for build in ended] if len(ended) > 1 else (),
             sure=lambda _checked: self._delete(ended),
         ).open()
 

@@ -1,8 +1,8 @@
-"""Deleting projects: their containers and networks, and on request their volumes, all named in the dialog."""
+"""Deleting projects: their containers and networks, and on request their volumes, all named in the dialog before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from desktop.client.engine import EngineClient
 from desktop.ui.compose.model import Project
@@ -13,15 +13,20 @@ from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Task
 from desktop.ui.kit.toasts import Message
-from desktop.ui.kit.words import counted, listed, shortened, tr
+from desktop.ui.kit.words import counted, sentence, shortened, tr
+
+Networks = Mapping[str, Mapping[str, str]]  # by project: the name of each network, by its id
 
 
 class DeleteProject(Task):
-    """Deletes one project's containers, then its networks, then the volumes that were named."""
+    """Deletes one project's containers, then these networks, by their ids, then these volumes."""
 
-    def __init__(self, session: EngineSession, project: Project, volumes: Sequence[str]) -> None:
+    def __init__(
+        self, session: EngineSession, project: Project, networks: Sequence[str], volumes: Sequence[str]
+    ) -> None:
         super().__init__(session)
-        self._session, self._project, self._volumes = session, project, tuple(volumes)
+        self._session, self._project = session, project
+        self._networks, self._volumes = tuple(networks), tuple(volumes)
 
     @property
     def title(self) -> str:
@@ -34,9 +39,8 @@ class DeleteProject(Task):
     def _work(self, client: EngineClient) -> None:
         for container in self._project.containers:
             client.remove(container.id, force=True)
-        for network in client.networks():
-            if (network.get("Labels") or {}).get(PROJECT_LABEL) == self._project.name:
-                client.network_remove(str(network["Id"]))
+        for network in self._networks:
+            client.network_remove(network)
         for volume in self._volumes:
             client.volume_remove(volume)
 
@@ -48,37 +52,56 @@ class DeleteProject(Task):
 
 
 def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project]) -> None:
-    """Ask, then delete `projects`."""
-    if not projects:
-        return
+    """Read which networks `projects` have, ask, then delete."""
+    client = session.client
+
+    def read() -> Networks:
+        found: dict[str, dict[str, str]] = {project.name: {} for project in projects}
+        for network in client.networks():
+            project = (network.get("Labels") or {}).get(PROJECT_LABEL)
+            if project in found:
+                found[project][str(network["Id"])] = str(network["Name"])
+        return found
+
+    def failed(error: Exception) -> None:
+        desk.toasts.tell(tr("The project's networks could not be read"), sentence(str(error)), State.PROBLEM)
+
+    if projects:
+        session.workers.run(read, lambda networks: _ask(desk, session, projects, networks), failed)
+
+
+def _ask(desk: Desk, session: EngineSession, projects: Sequence[Project], found: Networks) -> None:
     containers = [container.name for project in projects for container in project.containers]
     volumes = sorted({volume for project in projects for volume in project.volumes})
     running = sum(project.running for project in projects)
-    facts = [
-        counted(
-            len(containers), "Its container goes: {names}.", "Its containers go: {names}.", names=listed(containers)
-        )
-        if len(projects) == 1
-        else tr("Their containers go: {names}.", names=listed(containers))
-    ]
+    networks = [name for project in projects for name in found[project.name].values()]
+    one = projects[0].name
+    if len(projects) == 1:
+        facts = [tr("What is listed above goes: the project's containers and networks.")]
+    else:
+        facts = [
+            tr(
+                "What is listed above goes: containers and networks of {names}.",
+                names=", ".join(p.name for p in projects),
+            )
+        ]
     if running:
         facts.append(counted(running, "{n} runs and is stopped first.", "{n} run and are stopped first."))
-    facts.append(tr("Networks of the project go too; images stay. Its compose file is not touched."))
+    facts.append(tr("Images stay. The compose file is not touched."))
     if volumes:
         facts.append(
             counted(
                 len(volumes),
                 "Volume {names} stays, unless the box is ticked.",
                 "Volumes {names} stay, unless the box is ticked.",
-                names=listed([volume_title(name) for name in volumes]),
+                names=", ".join(volume_title(name) for name in volumes),
             )
         )
-    one = projects[0].name
     many = counted(len(projects), "Delete {n} project", "Delete {n} projects")
 
     def sure(with_volumes: bool) -> None:
         for project in projects:
-            task = DeleteProject(session, project, project.volumes if with_volumes else ())
+            task = DeleteProject(session, project, list(found[project.name]), project.volumes if with_volumes else ())
             desk.tasks.add(task)
             task.start()
 
@@ -91,5 +114,6 @@ def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project]) 
         verb=tr("Delete {name}", name=shortened(one)) if len(projects) == 1 else many,
         safe=tr("Keep it") if len(projects) == 1 else tr("Keep them"),
         checkbox=counted(len(volumes), "Delete its volume too", "Delete {n} volumes too") if volumes else "",
+        names=[*containers, *networks],
         sure=sure,
     ).open()

@@ -13,7 +13,7 @@ from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.menus import Act
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
-from desktop.ui.kit.words import counted, listed, shortened, tr
+from desktop.ui.kit.words import counted, shortened, tr
 
 DOING = {
     "start": Doing.STARTING,
@@ -118,7 +118,7 @@ class ContainerActions:
             verb = tr("Delete {name}", name=shortened(one.name))
         else:
             title = counted(len(containers), "Delete {n} container?", "Delete {n} containers?")
-            facts = [tr("{names}.", names=listed([c.name for c in containers]))]
+            facts = []
             if running:
                 facts.append(
                     counted(
@@ -144,6 +144,7 @@ class ContainerActions:
             sure=sure,
             safe=tr("Keep it") if len(containers) == 1 else tr("Keep them"),
             checkbox=tr("Delete its anonymous volumes too"),
+            names=[c.name for c in containers] if len(containers) > 1 else (),
         ).open()
 
     def acts_on_one(self, container: Container) -> list[Act | None]:

@@ -84,7 +84,7 @@ class ImageActions:
 
     def _ask_several(self, rows: Sequence[NamedImage]) -> None:
         desk = self._desk
-        facts = [f"{listed([row.tag or ''.join(row.title) for row in rows])}."]
+        facts = []
         used = [row for row in rows if row.in_use]
         if used:
             facts.append(
@@ -103,6 +103,7 @@ class ImageActions:
             facts=facts,
             verb=counted(len(rows), "Delete {n} image", "Delete {n} images"),
             safe=tr("Keep them"),
+            names=[row.tag or "".join(row.title) for row in rows],
             sure=lambda _checked: self._delete(rows, force=False),
         ).open()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QApplication, QDialog, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from desktop.ui.kit.buttons import Button, CheckBox, Kind
 from desktop.ui.kit.fields import Field
@@ -136,8 +136,33 @@ class Dialog(QDialog):
         give_back(self._before)
 
 
+MOST_LINES = 6  # of names that are seen at once
+
+
+class Names(QScrollArea):
+    """All of `names`, in lines; what does not fit scrolls. `width` in pixels."""
+
+    def __init__(self, theme: Theme, names: Sequence[str], width: int) -> None:
+        super().__init__()
+        self.names = Label(theme, ", ".join(names), "body", "text2")
+        self.names.setObjectName("scrolled")
+        self.names.setWordWrap(True)
+        self.names.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidget(self.names)
+        most = MOST_LINES * self.names.fontMetrics().lineSpacing()
+        needed = self.names.heightForWidth(width)
+        if needed > most:
+            self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the arrow keys scroll it
+            self.setAccessibleName(self.names.text())
+        self.setFixedHeight(min(needed, most) + 4)
+
+
 class Question(Dialog):
-    """`ask(sure)` calls `sure(checked)` if the user confirms; `checkbox` is the text of a stronger option."""
+    """`ask(sure)` calls `sure(checked)` if the user confirms; `checkbox` is the text of a stronger option. `names` are
+    those of all that it is about, if these are several: none is left out."""
 
     def __init__(
         self,
@@ -152,12 +177,16 @@ class Question(Dialog):
         safe: str = "",
         checkbox: str = "",
         kind: Kind = "dangerfill",
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__(theme, icons, title, window)
         heading = Label(theme, title, "heading")
         heading.setWordWrap(True)
         self.body.addWidget(heading)
         self.body.addSpacing(4)
+        if names:
+            self.names = Names(theme, names, self.width() - 50)
+            self.body.addWidget(self.names)
         for fact in facts:
             line = Label(theme, fact, "body", "text2")
             line.setWordWrap(True)

@@ -95,7 +95,7 @@ class NetworkActions:
             return
         desk, one = self._desk, free[0]
         many = counted(len(free), "Delete {n} network", "Delete {n} networks")
-        facts = [] if len(free) == 1 else [f"{listed([n.name for n in free])}."]
+        facts = []
         if kept:
             facts.append(
                 counted(
@@ -114,6 +114,7 @@ class NetworkActions:
             facts=facts,
             verb=tr("Delete {name}", name=shortened(one.name)) if len(free) == 1 else many,
             safe=tr("Keep it") if len(free) == 1 else tr("Keep them"),
+            names=[n.name for n in free] if len(free) > 1 else (),
             sure=lambda _checked: self._delete(free),
         ).open()
 

@@ -55,8 +55,6 @@ class VolumeActions:
         desk, one = self._desk, free[0]
         used = [volume for volume in volumes if volume.in_use]
         facts = []
-        if len(free) > 1:
-            facts.append(f"{listed([v.title for v in free])}.")
         if (size := _size(free)) is not None:
             facts.append(
                 counted(
@@ -84,6 +82,7 @@ class VolumeActions:
             facts=facts,
             verb=tr("Delete {name}", name=shortened(one.title)) if len(free) == 1 else many,
             safe=tr("Keep it") if len(free) == 1 else tr("Keep them"),
+            names=[v.title for v in free] if len(free) > 1 else (),
             sure=lambda _checked: self._delete([volume.name for volume in free]),
         ).open()
 
