@@ -70,6 +70,9 @@ class _Attributes(ctypes.Structure):
     ]
 
 
+_KEYS = {" ": "space", "-": "minus", ".": "period", ":": "colon", "/": "slash", "=": "equal", "_": "underscore"}
+
+
 class Screen:
     """A connection to the X server: its visible windows, and a keyboard."""
 
@@ -132,8 +135,34 @@ class Screen:
             self._test.XTestFakeKeyEvent(self._display, each, 0, ctypes.c_ulong(0))
         self._x.XSync(self._display, 0)
 
+    def type(self, text: str) -> None:
+        """Press the keys of a line of text."""
+        for character in text:
+            self.key(_KEYS.get(character, character))
+
     def _keysym(self, name: str) -> int:
         return int(self._x.XStringToKeysym(name.encode()))
+
+    def point(self, x: int, y: int) -> None:
+        """Move the pointer to a place of the screen."""
+        self._test.XTestFakeMotionEvent(self._display, 0, x, y, ctypes.c_ulong(0))
+        self._x.XSync(self._display, 0)
+
+    def button(self, number: int, pressed: bool) -> None:
+        """Press or release a button of the mouse: 1 left, 2 middle, 3 right, 4 and 5 the wheel."""
+        self._test.XTestFakeButtonEvent(self._display, number, int(pressed), ctypes.c_ulong(0))
+        self._x.XSync(self._display, 0)
+
+    @contextmanager
+    def held(self, *names: str) -> Iterator[None]:
+        """Hold keys down meanwhile, by their keysym names."""
+        codes = [self._x.XKeysymToKeycode(self._display, ctypes.c_ulong(self._keysym(name))) for name in names]
+        for code in codes:
+            self._test.XTestFakeKeyEvent(self._display, code, 1, ctypes.c_ulong(0))
+        yield
+        for code in reversed(codes):
+            self._test.XTestFakeKeyEvent(self._display, code, 0, ctypes.c_ulong(0))
+        self._x.XSync(self._display, 0)
 
     # a tray ----------------------------------------------------------------------------------------------------------
 
