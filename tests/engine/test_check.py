@@ -9,17 +9,14 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from desktop.client.engine import ApiError
-from tests.support.description import conforms
+from tests.support.checking import Line, findings
 from tests.support.engine import NativeEngine, native_engine
 from vmagent.linux.nft import Nft
 from vmagent.runtime.cgroups import tree as cgroup_tree
-
-Line = dict[str, Any]
 
 
 class Broken:
@@ -30,18 +27,13 @@ class Broken:
         self.data, self.exec = engine.root / "data", engine.root / "exec"
 
     def check(self, *, repair: bool = False) -> list[Line]:
-        """The findings, after a look at the shape of each line."""
-        with self.engine.client() as client, client.check(repair=repair) as stream:
-            lines = list(stream)
-        for line in lines:
-            conforms(line, "POST", "/cove/v1/check", 200)
-        found = [line["finding"] for line in lines if line["finding"]]
-        states = [one["state"] for one in found]
-        result = lines[-1]["result"]
-        assert {state: states.count(state) for state in ("found", "repaired", "left")} == {
-            state: result[state] for state in ("found", "repaired", "left")
-        }
-        return found
+        return findings(self.engine, repair=repair)
+
+    def find(self, *, repair: bool = False) -> Line:
+        """The only finding."""
+        found = self.check(repair=repair)
+        assert len(found) == 1, found
+        return found[0]
 
     def image(self, name: str) -> Line:
         with self.engine.client() as client:
@@ -90,7 +82,9 @@ def broken(busybox_tar: Path, registry: str) -> Iterator[Broken]:
         docker("run", "--name", "stopped", "-v", "cvt-check:/v", pulled, "/bin/sh", "-c", script)
         docker("commit", "stopped", "made:latest")
         docker("run", "-d", "--name", "runs", "-p", "127.0.0.1:0:80", "busybox:latest", "sleep", "100000")
-        yield Broken(engine, pulled)
+        made = Broken(engine, pulled)
+        assert made.check() == []
+        yield made
         docker("rm", "-f", "runs", "stopped")
         docker("volume", "rm", "cvt-check")
 
@@ -242,10 +236,13 @@ def test_what_can_be_repaired_is_found_and_repaired(broken: Broken, way: str) ->
     before = broken.users_files()
     breaks, part, fault = WAYS[way]
     breaks(broken)
-    [found] = broken.check()
-    assert (found["part"], found["state"]) == (part, "found")
-    assert fault in found["fault"]
-    repaired = broken.check(repair=True)
+    found: Line = {}
+    try:
+        found = broken.find()
+        assert (found["part"], found["state"]) == (part, "found")
+        assert fault in found["fault"]
+    finally:  # whatever was found: the next case must not find it
+        repaired = broken.check(repair=True)
     assert {**found, "state": "repaired"} in repaired
     assert {one["state"] for one in repaired} == {"repaired"}
     assert broken.check() == []
@@ -267,22 +264,26 @@ def test_what_can_not_be_repaired_is_told_with_what_helps(broken: Broken) -> Non
             path.unlink()
         else:
             path.write_bytes(b"x" * len(content))
-        [found] = broken.check(repair=True)
-        assert (found["state"], found["fault"]) == ("left", fault)
-        assert found["remedy"]
-        path.write_bytes(content)
+        try:
+            found = broken.find(repair=True)
+            assert (found["state"], found["fault"]) == ("left", fault)
+            assert found["remedy"]
+        finally:
+            path.write_bytes(content)
         assert broken.check() == []
 
 
 def test_a_layer_that_a_container_runs_on_is_left_alone(broken: Broken) -> None:
     broken.engine.docker("run", "-d", "--name", "user", broken.pulled, "/bin/sleep", "1000")
     _changed_file(broken)
-    [found] = broken.check(repair=True)
-    assert found["state"] == "left"
-    assert "a container runs on it" in found["remedy"]
-    broken.engine.docker("rm", "-f", "user")
-    [found] = broken.check(repair=True)
-    assert found["state"] == "repaired"
+    try:
+        found = broken.find(repair=True)
+        assert found["state"] == "left"
+        assert "a container runs on it" in found["remedy"]
+    finally:
+        broken.engine.docker("rm", "-f", "user")
+        repaired = broken.check(repair=True)
+    assert repaired == [{**found, "state": "repaired", "remedy": "it is unpacked again"}]
     assert broken.check() == []
 
 
@@ -290,26 +291,30 @@ def test_a_second_check_is_refused(broken: Broken) -> None:
     strays = [broken.data / "blobs" / "sha256" / f"{number:064x}" for number in range(5_000)]
     for path in strays:
         path.touch()
-    with broken.engine.client() as client, client.check() as stream:
-        lines = iter(stream)
-        next(lines)  # the check waits for this client: it has more to tell than a socket's buffers hold
-        with pytest.raises(ApiError, match="a check is already running") as raised:
-            broken.check()
-        assert raised.value.status == 409
-        *_, last = lines
-    assert last["result"]["found"] == len(strays)
-    for path in strays:
-        path.unlink()
+    try:
+        with broken.engine.client() as client, client.check() as stream:
+            lines = iter(stream)
+            next(lines)  # the check waits for this client: it has more to tell than a socket's buffers hold
+            with pytest.raises(ApiError, match="a check is already running") as raised:
+                broken.check()
+            assert raised.value.status == 409
+            found = [line["finding"] for line in lines if line["finding"]]
+        assert sum(one["subject"].startswith("blob ") for one in found) == len(strays)
+    finally:
+        for path in strays:
+            path.unlink()
     assert broken.check() == []
 
 
 def test_a_lost_volume_gets_an_empty_folder(broken: Broken) -> None:
     broken.engine.docker("volume", "create", "cvt-lost")
     shutil.rmtree(broken.data / "volumes" / "cvt-lost" / "_data")
-    [found] = broken.check(repair=True)
-    assert (found["subject"], found["state"]) == ("volume cvt-lost", "repaired")
-    assert broken.check() == []
-    broken.engine.docker("volume", "rm", "cvt-lost")
+    try:
+        found = broken.find(repair=True)
+        assert (found["subject"], found["state"]) == ("volume cvt-lost", "repaired")
+        assert broken.check() == []
+    finally:
+        broken.engine.docker("volume", "rm", "cvt-lost")
 
 
 def test_processes_of_others_are_left_alone(broken: Broken) -> None:
@@ -336,6 +341,7 @@ def test_disks_that_a_user_has_mounted_are_left_alone(broken: Broken) -> None:
 
 
 def test_the_command_says_it_and_ends_with_1(broken: Broken) -> None:
+    broken.check(repair=True)  # also what killed engines have left on this machine
     done = broken.engine.cove("system", "check")
     assert done.stdout == "All is well: images, build cache, containers, volumes, mounts, cgroups, network.\n"
     _stray_blob(broken)

@@ -20,6 +20,7 @@ import pytest
 
 from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, ProtocolError, StreamFailed
 from tests.images.kit import BadRegistry, Entry, MadeImage, bad_registry, tar_of
+from tests.support.checking import findings
 from tests.support.engine import NativeEngine
 from tests.support.waiting import wait_until
 
@@ -114,11 +115,6 @@ VERBS: tuple[Verb, ...] = (
 )  # fmt: skip
 
 
-def check(engine: NativeEngine) -> list[dict[str, Any]]:
-    with engine.client() as client, client.check() as lines:
-        return [line["finding"] for line in lines if line["finding"]]
-
-
 @pytest.fixture
 def registry() -> Iterator[BadRegistry]:
     with bad_registry() as server:
@@ -147,7 +143,7 @@ def test_a_killed_engine_leaves_a_whole_store(own_engine: NativeEngine, registry
 
         def is_clean() -> bool:
             nonlocal found
-            found = check(own_engine)
+            found = findings(own_engine)
             return not found
 
         with contextlib.suppress(AssertionError):
@@ -159,6 +155,6 @@ def test_a_killed_engine_leaves_a_whole_store(own_engine: NativeEngine, registry
         sent = sum(registry.sent.values())
         worst = max(worst, sent)
         assert sent <= size * MAX_FACTOR, f"kill {number}, in {verb.__name__}: {sent} bytes for {size}"
-    assert check(own_engine) == []
+    assert findings(own_engine) == []
     own_engine.docker("rm", "source")
     print(f"{KILLS} kills, at most {worst / size:.3f} times the bytes")

@@ -167,7 +167,7 @@ class Engine:
 
         return Check(
             self._data_root, self._exec_root, self._registry, self._background, self._store, self.lifecycle,
-            self._endpoints, self.builder.cache,
+            self._endpoints, self.builder.cache, self._supervisor,
         )  # fmt: skip
 
     def active_containers(self) -> int:

@@ -94,7 +94,7 @@ class Store:
         self._holds: Counter[str] = Counter()  # by image
         self._held_blobs: Counter[str] = Counter()
         self.change: asyncio.Lock
-        self._jobs = 0  # how many are running
+        self._jobs: set[str] = set()  # the names of the ingest folders of those that are running
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- life
@@ -241,15 +241,17 @@ class Store:
         """The path of a new ingest folder, for one job. On exit what is left in it is deleted; until then no layer is
         collected, as the job may rely on any."""
         folder = self.root.ingest / uuid.uuid4().hex
-        self._jobs += 1
+        self._jobs.add(folder.name)
         try:
             yield folder
         finally:
-            self._jobs -= 1
             await asyncio.shield(self._after_ingest(folder))
 
     async def _after_ingest(self, folder: Path) -> None:
-        await asyncio.to_thread(_remove_tree, folder)
+        try:
+            await asyncio.to_thread(_remove_tree, folder)
+        finally:
+            self._jobs.remove(folder.name)
         if not self._jobs:
             async with self.change:
                 await self._collect()
@@ -332,9 +334,9 @@ class Store:
                 self.layers[diff_id] = Layer.read(self.root.layers / hex_of(diff_id))
 
     @property
-    def jobs(self) -> int:
-        """How many jobs have an ingest folder now."""
-        return self._jobs
+    def jobs(self) -> frozenset[str]:
+        """The names of the ingest folders of the jobs that are running."""
+        return frozenset(self._jobs)
 
     async def put_away(self, paths: Iterable[Path]) -> None:
         """Move files and folders that nothing names into the trash, which is emptied. Raises OSError."""

@@ -21,6 +21,7 @@ from vmagent.errors import Conflict, EngineError
 from vmagent.images.store import Store
 from vmagent.linux.nft import NftError
 from vmagent.paths import DataRoot, ExecRoot
+from vmagent.supervisor.client import SupervisorClient
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +39,12 @@ class Check:
         lifecycle: Lifecycle,
         endpoints: Endpoints,
         cache: Cache,
+        supervisor: SupervisorClient,
     ) -> None:
         self._registry, self._store = registry, store
         self._images = ImagesCheck(store, self._layers_in_use)
         self._records = RecordsCheck(data_root, registry, background, store, lifecycle, cache)
-        self._machine = MachineCheck(exec_root, registry, background, store, endpoints)
+        self._machine = MachineCheck(exec_root, registry, background, store, endpoints, supervisor)
         self._is_running = False
 
     def _layers_in_use(self) -> set[str]:

@@ -49,7 +49,7 @@ class ImagesCheck:
                 yield finding
             async with store.change:
                 blobs = store.roots.reachable().blobs  # on the loop: the roots of others change there
-                found = await asyncio.to_thread(self._strays, folder.name, blobs)
+                found = await asyncio.to_thread(self._strays, blobs)
                 found += await asyncio.to_thread(self._records)
             for finding in found:
                 yield finding
@@ -103,7 +103,7 @@ class ImagesCheck:
     async def _replace(self, layer: Layer, rebuilt: Path) -> None:
         if layer.diff_id in self._in_use():
             raise Conflict("a container runs on it: stop it first")
-        if self._store.jobs > 1:
+        if len(self._store.jobs) > 1:  # one is this check's
             raise Conflict("images are being pulled or built: try again when that has ended")
         await repairs.replace_layer(self._store, layer, rebuilt)
 
@@ -147,9 +147,10 @@ class ImagesCheck:
 
     # --- what belongs to nothing
 
-    def _strays(self, own: str, reachable: Collection[str]) -> list[Finding]:
-        """Files that no record names; the store's lock is held. `own`: this check's ingest folder. Blocks."""
+    def _strays(self, reachable: Collection[str]) -> list[Finding]:
+        """Files that no record names; the store's lock is held. Blocks."""
         store, root = self._store, self._store.root
+        jobs = store.jobs  # some may end, and others begin, while the folders are listed
         known = self._known(reachable)
         found = [
             self._stray("blob", path, "no image and no layer names it")
@@ -167,12 +168,13 @@ class ImagesCheck:
                 found.append(Finding(PART, f"layer {path.name[:12]}", fault, _PULL_AGAIN))
             else:
                 found.append(self._stray("layer", path, "its record can't be read, and no image names it"))
-        if store.jobs == 1:  # only this check's
-            found += [
-                self._stray("incomplete content", path, "no job is writing it")
-                for path in root.ingest.iterdir()
-                if path.name != own
-            ]
+        incomplete = list(root.ingest.iterdir())
+        jobs |= store.jobs
+        found += [
+            self._stray("incomplete content", path, "no job is writing it")
+            for path in incomplete
+            if path.name not in jobs
+        ]
         for folder in (root.images, root.layers, root.blobs):
             found += [
                 self._stray("temporary file", path, "it was left by a crash")
@@ -197,6 +199,8 @@ class ImagesCheck:
             if path.parent == store.root.blobs and path.name in self._known(store.roots.reachable().blobs):
                 return
             if path.parent == store.root.layers and f"sha256:{path.name}" in store.layers:
+                return
+            if path.parent == store.root.ingest and path.name in store.jobs:
                 return
             await store.put_away([path])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
@@ -21,10 +22,12 @@ from vmagent.linux import mounts
 from vmagent.networks.audit import Fault
 from vmagent.paths import ExecRoot
 from vmagent.runtime.cgroups import tree as cgroup_tree
+from vmagent.supervisor.client import SupervisorClient
 
 # Several engines of one machine share the parent cgroup. So an empty cgroup of a container that is not known here
 # counts only when it is older than any start takes.
 _STRANGER_AGE_S = 300.0
+_BUSY_S = 3.0  # longer than the supervisor goes on trying to remove a cgroup that the kernel calls busy
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -45,9 +48,10 @@ class MachineCheck:
         background: Background,
         store: Store,
         endpoints: Endpoints,
+        supervisor: SupervisorClient,
     ) -> None:
         self._exec_root, self._registry, self._background = exec_root, registry, background
-        self._store, self._endpoints = store, endpoints
+        self._store, self._endpoints, self._supervisor = store, endpoints, supervisor
 
     async def mounts(self) -> Found:
         """Raises OSError."""
@@ -69,7 +73,7 @@ class MachineCheck:
         await self._background.on_disk(mounts.umount, str(point), mounts.MNT_DETACH)
 
     async def cgroups(self) -> Found:
-        """Raises OSError."""
+        """Raises OSError, SupervisorError."""
         parents = {"/cove", *(os.path.dirname(live.record.cgroup_path) for live in self._registry)}
         for found in await self._background.on_disk(_cgroups, parents):
             live = self._registry.get(found.container_id)
@@ -77,13 +81,25 @@ class MachineCheck:
                 is_left = found.is_empty and found.age_s > _STRANGER_AGE_S
                 mend = partial(self._remove_cgroup, found.path)
             else:
-                is_left = found.is_empty and not live.record.state.running and not live.is_removing
-                async with live.lock:  # a start or an end holds it
-                    is_left = is_left and not live.record.state.running
+                is_left = found.is_empty and await self._is_left_by(live, found.path)
                 mend = partial(self._remove_cgroup_of, live, found.path)
             if is_left:
                 fault = "it has no process, and its container does not run"
                 yield Finding("cgroups", found.path, fault, "it is removed", mend)
+
+    async def _is_left_by(self, live: Live, path: str) -> bool:
+        """Whether the empty cgroup of a container stays although the container does not run."""
+        async with live.lock:  # a start or an end holds it
+            if live.record.state.running or live.is_removing:
+                return False
+        await self._supervisor.list()  # it tells of an exit before it removes the cgroup, and replies after that
+        for pause_s in (0.0, _BUSY_S):  # it tries again where the kernel is not done with the processes
+            await asyncio.sleep(pause_s)
+            if not await self._background.on_disk(_is_empty, path):
+                return False
+            if live.record.state.running or live.is_removing or live.is_removed:
+                return False
+        return True
 
     async def _remove_cgroup_of(self, live: Live, path: str) -> None:
         async with live.lock:
@@ -113,6 +129,12 @@ def _mount_points(root: Path) -> list[Path]:
         if point.startswith(f"{top}/"):
             found.append(root / point[len(top) + 1 :])
     return sorted(found, key=lambda point: len(point.parts), reverse=True)
+
+
+def _is_empty(path: str) -> bool:
+    """Whether the cgroup is there, and no process in it. Raises OSError."""
+    cgroup = cgroup_tree().at(path)
+    return cgroup.exists() and not cgroup.pids()
 
 
 def _cgroups(parents: Iterable[str]) -> list[_Cgroup]:
