@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +44,28 @@ class Served:
         self.handles.close_all()
 
 
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An ext4 on a loop device: the tests' own folders may lie on a tmpfs, which has nothing but memory, or on an
+    overlay, which is none of the file systems that are known as local."""
+    folder = tmp_path_factory.mktemp("at-once")
+    image, place = folder / "disk", folder / "mounted"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    # With blocks as large as pages, as on any real disk, a page of a small file that was written is whole.
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-b", str(mmap.PAGESIZE), image], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(["mount", "-o", "loop", image, place], check=True)
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.fixture
+def tmp_path(disk: Path) -> Path:
+    """An empty folder on that disk."""
+    return Path(tempfile.mkdtemp(dir=disk))
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     made = Served(tmp_path)
@@ -63,10 +88,31 @@ def opening(path: Path, handle: int, flags: OpenFlag = OpenFlag.CONTENT) -> byte
 
 
 def drop_pages(path: Path) -> None:
+    """Take the file's pages out of the memory."""
     fd = os.open(path, os.O_RDONLY)
-    os.fsync(fd)  # only what is written can be dropped
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
+    try:
+        os.fsync(fd)  # only what is written can be dropped
+
+        def is_dropped() -> bool:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            return not pages_in_memory(fd)
+
+        wait_until(is_dropped)  # the kernel skips pages that somebody else is just looking at
+    finally:
+        os.close(fd)
+
+
+def pages_in_memory(fd: int) -> int:
+    """How many pages of a file, which is not empty, are in the page cache: mincore(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    size = os.fstat(fd).st_size
+    pages = (ctypes.c_ubyte * -(-size // mmap.PAGESIZE))()
+    length = ctypes.c_size_t(size)
+    start = ctypes.c_void_p(libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, fd, ctypes.c_long(0)))
+    assert libc.mincore(start, length, pages) == 0, os.strerror(ctypes.get_errno())
+    libc.munmap(start, length)
+    return sum(page & 1 for page in pages)
 
 
 def test_what_is_in_memory_needs_no_thread(served: Served, tmp_path: Path) -> None:
@@ -85,6 +131,8 @@ def test_what_is_in_memory_needs_no_thread(served: Served, tmp_path: Path) -> No
 def test_what_is_on_the_disk_is_for_a_thread(served: Served, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes(1 << 20))
+    with file.open("rb") as opened:
+        assert pages_in_memory(opened.fileno()) == (1 << 20) // mmap.PAGESIZE
     assert served.at_once(Operation.OPEN, opening(file, 1)) is not None
     drop_pages(file)
     assert served.at_once(Operation.READ, READ.pack(1, 0, 4096)) is None
