@@ -398,10 +398,7 @@ def _contents(project: Project, service: Service) -> Iterable[tuple[str, int, in
             item = items[reference.source]
             if item.file:
                 continue
-            if item.environment and item.environment not in project.environment:
-                raise ComposeError(
-                    f"environment variable {item.environment!r} required by {kind[:-1]} {reference.source!r} is not set"
-                )
+            content = project.given_content(kind, reference.source)
             try:
                 owner = (int(reference.uid or 0), int(reference.gid or 0))
             except ValueError:
@@ -409,4 +406,4 @@ def _contents(project: Project, service: Service) -> Iterable[tuple[str, int, in
                     f"service {service.name!r}: uid and gid of {reference.source!r} must be numbers"
                 ) from None
             mode = reference.mode if reference.mode is not None else 0o444
-            yield _target(reference, folder), *owner, mode, item.content.encode()
+            yield _target(reference, folder), *owner, mode, content

@@ -36,9 +36,12 @@ def to_json(project: Project) -> str:
 
 
 def to_yaml(project: Project) -> str:
-    text: str = yaml.dump(
-        data_of(project, yaml=True), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000
-    )
+    return yaml_text(data_of(project, yaml=True))
+
+
+def yaml_text(data: Mapping[str, Any]) -> str:
+    """A document that YAML 1.1 and 1.2 read in the same way."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return text
 
 

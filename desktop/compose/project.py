@@ -100,6 +100,17 @@ class Project:
         }
         return self._only_needed(kept)
 
+    def given_content(self, kind: str, key: str) -> bytes:
+        """The content of a config or secret (`kind`: configs or secrets) that is in the project or a variable.
+
+        Raises ComposeError if the variable is not set.
+        """
+        items: Mapping[str, FileObject] = getattr(self, kind)
+        item = items[key]
+        if item.environment and item.environment not in self.environment:
+            raise ComposeError(f"environment variable {item.environment!r} required by {kind[:-1]} {key!r} is not set")
+        return item.content.encode()
+
     def check_runnable(self) -> None:
         """What contradicts itself only when it is run: one container name or host port for two services.
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from desktop.compose.project import Options
 
 
 class Example(NamedTuple):
@@ -16,6 +20,29 @@ class Example(NamedTuple):
 
 def one(text: str, **more: str) -> Example:
     return Example({"compose.yaml": text, **{name.replace("__", "/"): body for name, body in more.items()}})
+
+
+def write(folder: Path, example: Example) -> None:
+    for name, text in example.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def options(folder: Path, example: Example, **more: Any) -> Options:
+    """What the command line makes of the example's arguments."""
+    given: dict[str, list[str]] = {}
+    for flag, value in zip(example.arguments[::2], example.arguments[1::2], strict=True):
+        given.setdefault(flag, []).append(value)
+    return Options(
+        folder=str(folder),
+        environ={"HOME": os.environ["HOME"], **example.environ},
+        files=tuple(given.get("-f", ())),
+        name="".join(given.get("-p", ())),
+        profiles=tuple(given.get("--profile", ())),
+        env_files=tuple(given.get("--env-file", ())),
+        project_directory="".join(given.get("--project-directory", ())),
+        **more,
+    )
 
 
 EXAMPLES: Mapping[str, Example] = {

@@ -7,39 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from desktop.compose import output
-from desktop.compose.project import Options, load
-from tests.compose.examples import EXAMPLES, Example, one
+from desktop.compose.project import load
+from tests.compose.examples import EXAMPLES, Example, one, options, write
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_config
-
-
-def write(folder: Path, example: Example) -> None:
-    for name, text in example.files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-
-
-def options(folder: Path, example: Example, **more: Any) -> Options:
-    """What the command line makes of the example's arguments."""
-    given: dict[str, list[str]] = {}
-    for flag, value in zip(example.arguments[::2], example.arguments[1::2], strict=True):
-        given.setdefault(flag, []).append(value)
-    return Options(
-        folder=str(folder),
-        environ={"HOME": os.environ["HOME"], **example.environ},
-        files=tuple(given.get("-f", ())),
-        name="".join(given.get("-p", ())),
-        profiles=tuple(given.get("--profile", ())),
-        env_files=tuple(given.get("--env-file", ())),
-        project_directory="".join(given.get("--project-directory", ())),
-        **more,
-    )
 
 
 def docker_compose(folder: Path, example: Example, *args: str) -> str:

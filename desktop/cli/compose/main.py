@@ -33,6 +33,7 @@ VERBS = {
     "export": ("files", "export", "Write the file system of a service's container as a tar"),
     "images": ("lists", "images", "List the images of the containers"),
     "kill": ("life", "kill", "Send containers a signal"),
+    "kube": ("kube", "kube", "Print the project as manifests for a Kubernetes cluster"),
     "logs": ("logs", "logs", "Show what the containers have written"),
     "ls": ("lists", "ls", "List the projects that the engine has"),
     "pause": ("life", "pause", "Freeze all processes of containers"),

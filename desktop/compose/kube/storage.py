@@ -1,0 +1,146 @@
+"""Volumes of a service: claims, memory, shares of a server; what is a folder of the host has no equivalent."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import NamedTuple
+
+from desktop.compose.kube import files
+from desktop.compose.kube.context import Conversion, Json, object_name, without_empty
+from desktop.compose.kube.files import Mounted
+from desktop.compose.model.mounts import Mount
+from desktop.compose.model.resources import Volume
+from desktop.compose.model.service import Service
+
+_IMAGE_VOLUMES = "an image as a volume needs Kubernetes 1.33 or newer"
+
+
+class Storage(NamedTuple):
+    """What a service's mounts come to. `config_maps`: of single files; `claims`: the named volumes that it uses."""
+
+    mounted: list[Mounted]
+    config_maps: list[Json]
+    claims: list[str]
+
+
+def claims(conversion: Conversion) -> list[Json]:
+    """A PersistentVolumeClaim for each named volume that a service uses and that is not external or on a server."""
+    found = []
+    users: dict[str, int] = {}
+    for service in conversion.project.services.values():
+        for key in {mount.source for mount in service.volumes if mount.type == "volume" and mount.source}:
+            users[key] = users.get(key, 0) + conversion.host_of(service).replicas
+    for key, volume in conversion.project.volumes.items():
+        if key not in users or volume.external or _server(volume) is not None:
+            continue
+        if volume.driver not in ("", "local") or volume.driver_opts.keys() - {"size"}:
+            sentence = "its driver and options are left out: the cluster's storage class decides where it is"
+            conversion.note(None, f"volumes.{key}", sentence)
+        modes = ["ReadWriteOnce"]
+        if users[key] > 1:
+            modes = ["ReadWriteMany"]
+            conversion.note(None, f"volumes.{key}", "several pods use it: the cluster must have storage for that")
+        size = volume.driver_opts.get("size", "")
+        spec = {
+            "accessModes": modes,
+            "storageClassName": conversion.options.storage_class,
+            "resources": {"requests": {"storage": quantity(size) or conversion.options.storage}},
+        }
+        name = conversion.name("PersistentVolumeClaim", key)
+        found.append(conversion.object("v1", "PersistentVolumeClaim", name, {"spec": without_empty(spec)}))
+    return found
+
+
+def quantity(size: str) -> str:
+    """docker's `64m` as a Kubernetes quantity; empty if it is none."""
+    number, unit = size[:-1], size[-1:].lower()
+    if size.isdecimal():
+        return size
+    return f"{number}{unit.upper()}i" if number.isdecimal() and unit in "kmgt" else ""
+
+
+def storage(conversion: Conversion, service: Service) -> Storage:
+    """Raises ComposeError."""
+    found = Storage([], [], [])
+    for at, mount in enumerate(service.volumes):
+        name = f"volume-{at}"
+        if mount.type == "bind":
+            _bind(conversion, service, mount, found)
+        elif mount.type == "tmpfs":
+            limit = mount.tmpfs.size if mount.tmpfs is not None else 0
+            found.mounted.append(_memory(name, mount.target, str(limit) if limit else ""))
+        elif mount.type == "image":
+            conversion.note(service, "volumes", f"{mount.target}: {_IMAGE_VOLUMES}")
+            image = {"reference": mount.source, "pullPolicy": "IfNotPresent"}
+            found.mounted.append(Mounted({"name": name, "image": image}, _mount(name, mount, read_only=True)))
+        elif mount.type == "volume" and not mount.source:
+            found.mounted.append(Mounted({"name": name, "emptyDir": {}}, _mount(name, mount)))
+        elif mount.type == "volume":
+            _named(conversion, mount, found)
+        else:
+            conversion.note(service, "volumes", f"{mount.target}: mounts of the type {mount.type} have no equivalent")
+    for at, text in enumerate(service.tmpfs):
+        target, _, options = text.partition(":")
+        size = next((one.partition("=")[2] for one in options.split(",") if one.startswith("size=")), "")
+        found.mounted.append(_memory(f"tmpfs-{at}", target, quantity(size)))
+    if service.shm_size:
+        found.mounted.append(_memory("shm", "/dev/shm", str(service.shm_size)))
+    return found
+
+
+def _bind(conversion: Conversion, service: Service, mount: Mount, found: Storage) -> None:
+    as_file = files.bound_file(conversion, service, mount)
+    if as_file is None:
+        conversion.note(
+            service,
+            "volumes",
+            f"{mount.target} is the host's {mount.source}, which no node of a cluster has: it is left out; put the "
+            "files into the image, or use a volume",
+        )
+        return
+    config_map, mounted = as_file
+    found.config_maps.append(config_map)
+    found.mounted.append(mounted)
+
+
+def _named(conversion: Conversion, mount: Mount, found: Storage) -> None:
+    volume = conversion.project.volumes.get(mount.source, Volume())
+    name = object_name(mount.source)
+    if (server := _server(volume)) is not None:
+        source: Json = {"nfs": server}
+    else:
+        claim = object_name(volume.name) if volume.external else name
+        source = {"persistentVolumeClaim": {"claimName": claim}}
+        found.claims.append(mount.source)
+        if volume.external:
+            conversion.note(
+                None, f"volumes.{mount.source}", f"it is external: the cluster must have the claim {claim!r}"
+            )
+    found.mounted.append(Mounted({"name": name, **source}, _mount(name, mount)))
+
+
+def _server(volume: Volume) -> Json | None:
+    """The share of an NFS volume of the local driver."""
+    if volume.driver_opts.get("type") not in ("nfs", "nfs4"):
+        return None
+    options = dict(one.partition("=")[::2] for one in volume.driver_opts.get("o", "").split(","))
+    path = volume.driver_opts.get("device", "").lstrip(":")
+    if "addr" not in options or not path.startswith("/"):
+        return None
+    return without_empty({"server": options["addr"], "path": path, "readOnly": "ro" in options or None})
+
+
+def _memory(name: str, target: str, size: str) -> Mounted:
+    folder = without_empty({"medium": "Memory", "sizeLimit": size})
+    return Mounted({"name": name, "emptyDir": folder}, {"name": name, "mountPath": target})
+
+
+def _mount(name: str, mount: Mount, *, read_only: bool = False) -> Json:
+    subpath = mount.volume.subpath if mount.volume is not None else ""
+    parts = {
+        "name": name,
+        "mountPath": mount.target,
+        "subPath": posixpath.normpath(subpath) if subpath else "",
+        "readOnly": mount.read_only or read_only or None,
+    }
+    return without_empty(parts)
