@@ -141,6 +141,9 @@ def settings_in(file: Path) -> dict[str, object]:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as e:
+        advice = "move it away, or set COVE_HOME to another folder"
+        raise ContextError(f"{file.parent} is a file, and Cove needs a folder there: {advice}") from e
     except OSError as e:
         raise ContextError(f"{file}: {e.strerror}") from e
     except ValueError as e:

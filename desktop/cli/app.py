@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from desktop.paths import HostPaths
 
 QUESTION_LIMIT_S = 60.0  # for short requests; stop, wait, pull and the like have no limit
+# The VM's host agent replies to the first request within milliseconds, if the VM runs. After this it is asked what the
+# VM does: a start is shown, and an agent that hangs is told.
+_PING_LIMIT_S = 0.4
 
 # The exceptions that a command may raise for a failure; `message_of` turns them into a message.
 FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference)
@@ -62,13 +65,15 @@ class App:
         """A client of the context's engine, which is started if it does not run. Raises Failure, ConnectionFailed."""
         if self._client is None:
             chosen = self.context()
-            client = EngineClient(chosen.endpoint, timeout_s=QUESTION_LIMIT_S)
+            limit_s = _PING_LIMIT_S if chosen.kind == contexts.VM else QUESTION_LIMIT_S
+            client = EngineClient(chosen.endpoint, timeout_s=limit_s)
             try:
                 client.api_version  # noqa: B018  # asks the engine whether it is there
             except (ConnectionFailed, ApiError, ProtocolError):
                 if chosen.kind == contexts.ADDRESS:
                     raise
                 self._start(chosen)
+            client.timeout_s = QUESTION_LIMIT_S
             self._client = client
         return self._client
 

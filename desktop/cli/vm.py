@@ -116,7 +116,7 @@ def _start(argv: Sequence[str], app: App) -> int:
 def _stop(argv: Sequence[str], app: App) -> int:
     flags = parse(STOP, argv)
     with starting.host_client(app.paths) as client:
-        if _raw_state(client) is not None:
+        if _raw_state(app.paths) is not None:
             client.shutdown() if flags.on("shutdown") else client.stop()
     print("The VM has stopped")
     return 0
@@ -125,7 +125,7 @@ def _stop(argv: Sequence[str], app: App) -> int:
 def _restart(argv: Sequence[str], app: App) -> int:
     parse(RESTART, argv)
     with starting.host_client(app.paths) as client:
-        if _raw_state(client) is not None:
+        if _raw_state(app.paths) is not None:
             client.shutdown()
     return _start([], app)
 
@@ -175,6 +175,9 @@ def _facts(state: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("Error", error["message"]))
         facts += [("", line) for line in error.get("lines", ())]
         facts.append(("", error["hint"])) if error["hint"] else None
+    if (last := state.get("last_end")) and state["state"] != "failed":
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(last["at"]))
+        facts.append(("Last end", f"{at}, by itself: {last['message']}"))
     if restart_at := state.get("restart_at"):
         facts.append(("Restart", f"by itself in {max(0.0, restart_at - time.time()):.0f} s"))
     if accelerator := state.get("accelerator"):
@@ -203,7 +206,7 @@ def _ssh(argv: Sequence[str], app: App) -> int:
     if program is None:
         raise Failure("there is no `ssh` on this machine", status=255, hint="Install OpenSSH's client")
     with starting.host_client(app.paths) as client:
-        state = _raw_state(client)
+        state = _raw_state(app.paths, status=255)
         if state is None or state["state"] not in ("running", "saving", "saved"):
             raise Failure("the VM does not run", status=255, hint="Start it: cove vm start")
         # The VM is not saved while this stream is open; a saved one is woken.
@@ -277,9 +280,13 @@ def _reset(argv: Sequence[str], app: App) -> int:
     return 0
 
 
-def _raw_state(client: HostClient) -> dict[str, Any] | None:
-    """The VM's state with all its fields; None if no host agent runs."""
+def _raw_state(paths: HostPaths, status: int = 1) -> dict[str, Any] | None:
+    """The VM's state with all its fields; None if no host agent runs. Raises Failure with `status` if it hangs."""
     try:
-        return client.json_object("GET", "/v1/state")
+        with HostClient(Endpoint.local(paths.host_socket), timeout_s=starting.REPLY_LIMIT_S) as asking:
+            return asking.json_object("GET", "/v1/state")
+    except NoReply as e:
+        message, hint = starting.agent_silence(paths)
+        raise Failure(message, status, hint) from e
     except ConnectionFailed:
         return None

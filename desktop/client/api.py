@@ -67,6 +67,7 @@ class ApiClient:
             if connection is None:
                 return Connection(self.endpoint, self.timeout_s)
             if not connection.is_stale():
+                connection.settimeout(self.timeout_s)  # it may have been changed since
                 return connection
             connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 from desktop.vm.errors import KernelPanic, VmError
@@ -15,8 +16,9 @@ _PANIC = re.compile(r"Kernel panic - not syncing: *(.*)")
 _STAMP = re.compile(r"^\[ *\d+\.\d+\] ?")
 
 
-def why_it_ended(qmp: QmpSession, powered_off: bool, console_log: Path) -> VmError:
-    """Blocks: reads the end of the console's log. `powered_off`: the guest has reported that it is about to."""
+def why_it_ended(qmp: QmpSession, powered_off: bool, console_log: Path, exit_status: int | None = None) -> VmError:
+    """Blocks: reads the end of the console's log. `powered_off`: the guest has reported that it is about to.
+    `exit_status`: QEMU's, if that is known; negative: the signal that killed it."""
     said = _last_lines(console_log)
     if "GUEST_PANICKED" in qmp.last_events or (not powered_off and any(_PANIC.search(line) for line in said)):
         return panic(said)
@@ -24,7 +26,15 @@ def why_it_ended(qmp: QmpSession, powered_off: bool, console_log: Path) -> VmErr
         return VmError("the VM restarted itself", LOGS_HINT, tuple(said[-SHOWN_LINES:]))
     if powered_off or qmp.shutdown_reason == "guest-shutdown":
         return VmError("the VM powered itself off", "Start it again: cove vm start")
-    return VmError("the VM's QEMU process ended unexpectedly", "Start it again: cove vm start")
+    how = f"was killed ({_signal_name(-exit_status)})" if exit_status and exit_status < 0 else "ended unexpectedly"
+    return VmError(f"the VM's QEMU process {how}", "Start it again: cove vm start")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def panic(said: list[str]) -> KernelPanic:

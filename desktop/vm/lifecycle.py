@@ -28,7 +28,7 @@ from desktop.vm.start.plan import make_plan
 from desktop.vm.start.saved import SavedState
 from desktop.vm.start.session import save_session
 from desktop.vm.start.ways import PROGRESS_LIMIT_S, give_keys, or_gone
-from desktop.vm.state import Status, VmState
+from desktop.vm.state import LastEnd, Status, VmState
 from desktop.vm.watch import Watch
 
 # The engine gives containers 10 s to end; then comes the flush of the disk.
@@ -366,7 +366,10 @@ class VirtualMachine:
         """Supervise the running VM until it has failed, and start it again then, unless it has powered itself off."""
         await watch.until_ended()
         powered_off = "off" in machine.guest.marks or machine.qmp.shutdown_reason == "guest-shutdown"
-        why = await asyncio.to_thread(why_it_ended, machine.qmp, powered_off, self._paths.console_log)
+        await machine.wait_exit()
+        console, status = self._paths.console_log, machine.exit_status
+        why = await asyncio.to_thread(why_it_ended, machine.qmp, powered_off, console, status)
+        self.state.last_end = LastEnd(time.time(), str(why))
         await self._drop()
         if time.monotonic() - self._ran_since > STEADY_S:
             self._restarts = 0

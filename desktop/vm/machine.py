@@ -107,6 +107,11 @@ class Machine:
         """Set when the monitor's connection has ended: QEMU exited, crashed or was killed."""
         return self.qmp.gone
 
+    @property
+    def exit_status(self) -> int | None:
+        """How the process has ended, as `subprocess` says it; None: it has not, or is not our child."""
+        return None if self._process is None else self._process.returncode
+
     @classmethod
     async def launch(
         cls,

@@ -22,6 +22,9 @@ class VmSettings(NamedTuple):
     save_after_s: float | None  # an idle VM is saved then; None: never
 
 
+_MEND = "Mend the file, or move it away: then the defaults hold"
+
+
 def load_settings(config_file: Path, machine_memory_mb: int) -> VmSettings:
     """The settings in `config_file`, which need not exist. Raises VmError for an invalid value."""
     try:
@@ -29,10 +32,10 @@ def load_settings(config_file: Path, machine_memory_mb: int) -> VmSettings:
     except FileNotFoundError:
         config = {}
     except (OSError, ValueError) as e:
-        raise VmError(f"the settings can't be read: {config_file}: {e}") from e
+        raise VmError(f"the settings can't be read: {config_file}: {e}", _MEND) from e
     chosen = config.get("vm", {}) if isinstance(config, dict) else {}
     if not isinstance(chosen, dict):
-        raise VmError(f"the settings can't be read: {config_file}: “vm” is not an object")
+        raise VmError(f"the settings can't be read: {config_file}: “vm” is not an object", _MEND)
     machine = Machine(machine_memory_mb, os.cpu_count() or 1)
     accelerator = chosen.get("accelerator")
     if accelerator not in (None, *SETTINGS["vm.accelerator"].words):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from desktop.vm.accelerator import Accelerator
 from desktop.vm.errors import VmError
@@ -55,6 +55,13 @@ class Step:
         return {"name": self.name, "ms": round(took_s * 1000, 1), "detail": self.detail, "done": self.ended is not None}
 
 
+class LastEnd(NamedTuple):
+    """An end of the VM that nobody wished."""
+
+    at: float  # Unix time
+    why: str
+
+
 @dataclass(slots=True)
 class VmState:
     """Everything that is reported about the VM. Change it through its methods: each calls `on_change`."""
@@ -73,6 +80,7 @@ class VmState:
     error: VmError | None = None
     silence: str = ""  # why a VM that should run does not answer; "" while it does
     restart_at: float | None = None  # of a failed VM: when it is started again by itself (Unix time)
+    last_end: LastEnd | None = None  # kept while the VM that was started again runs, until it is stopped
 
     def move(self, status: Status, error: VmError | None = None, *, restart_at: float | None = None) -> None:
         """Change the status. Raises AssertionError if `MOVES` does not allow it."""
@@ -84,6 +92,8 @@ class VmState:
         self.silence, self.restart_at = "", restart_at
         if status in (Status.STOPPED, Status.SAVED, Status.FAILED):
             self.qemu_pid = self.ssh_port = None
+        if status is Status.STOPPED:
+            self.last_end = None
         self.on_change()
 
     def trouble(self, error: VmError | None) -> None:
@@ -120,6 +130,7 @@ class VmState:
             "error": _error_json(self.error) if self.error else None,
             "silence": self.silence,
             "restart_at": self.restart_at,
+            "last_end": {"at": self.last_end.at, "message": self.last_end.why} if self.last_end else None,
         }
 
 

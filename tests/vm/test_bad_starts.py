@@ -36,10 +36,14 @@ class Refused:
 
     def start(self) -> list[str]:
         """The lines that it says."""
+        return self.says("vm", "start")
+
+    def says(self, *words: str, status: int = 1) -> list[str]:
+        """The lines that `cove` says as it fails with `status`."""
         done = subprocess.run(
-            [COVE, "vm", "start"], env=self.environ, capture_output=True, text=True, timeout=HANG_S, check=False
+            [COVE, *words], env=self.environ, capture_output=True, text=True, timeout=HANG_S, check=False
         )
-        assert done.returncode == 1, done.stdout + done.stderr
+        assert (done.returncode, done.stdout) == (status, ""), done.stdout + done.stderr
         return [line for line in done.stderr.splitlines() if not line.startswith(("Starting", "  "))]
 
     def close(self) -> None:
@@ -97,6 +101,9 @@ def test_a_home_that_is_a_file_or_of_another_user_is_refused_at_once(refused: Re
         f"{refused.home} is a file, and Cove needs a folder there",
         "Move it away, or set COVE_HOME to another folder",
     ]
+    assert refused.says("ps") == [
+        f"{refused.home} is a file, and Cove needs a folder there: move it away, or set COVE_HOME to another folder"
+    ]
     refused.home.unlink()
     refused.home.mkdir()
     os.chown(refused.home, 65534, 65534)
@@ -131,14 +138,25 @@ def test_an_agent_that_hangs_is_named(refused: Refused, tmp_path: Path) -> None:
     refused.environ["COVE_GUEST"] = str(tmp_path / "no image")
     assert "the VM's image is missing" in refused.start()[0]
     agent = int((refused.home / "host.lock").read_text())
+    told = [
+        f"the host agent (process {agent}) does not reply",
+        f"If it stays so: kill -9 {agent}. The VM goes on, and the next command takes it over",
+    ]
     os.kill(agent, signal.SIGSTOP)
     try:
-        assert refused.start() == [
-            f"the host agent (process {agent}) does not reply",
-            f"If it stays so: kill -9 {agent}. The VM goes on, and the next command takes it over",
-        ]
+        for words in (("vm", "start"), ("vm", "stop"), ("vm", "restart"), ("--context", "vm", "ps")):
+            assert refused.says(*words) == told, words
+        assert refused.says("vm", "ssh", "true", status=255) == told
     finally:
         os.kill(agent, signal.SIGCONT)
+
+
+def test_settings_that_cannot_be_read_are_named(refused: Refused) -> None:
+    refused.home.mkdir(mode=0o700)
+    (refused.home / "config.json").write_text('{"vm": ')
+    said = refused.start()
+    assert said[0].startswith(f"the settings can't be read: {refused.home}/config.json: ")
+    assert said[1] == "Mend the file, or move it away: then the defaults hold"
 
 
 def test_a_forced_accelerator_that_does_not_work_is_refused(refused: Refused, guest_image: Path) -> None:

@@ -161,25 +161,28 @@ def test_an_idle_guest_frees_its_cache_once_and_again_after_work(run: Run) -> No
 
 
 @pytest.mark.parametrize(
-    ("console", "events", "reason", "off", "message"),
+    ("console", "events", "reason", "off", "status", "message"),
     [
-        ("[ 1.5] Kernel panic - not syncing: no init\n[ 1.6] CPU: 0\n", ["GUEST_PANICKED"], "guest-panic", False,
+        ("[ 1.5] Kernel panic - not syncing: no init\n[ 1.6] CPU: 0\n", ["GUEST_PANICKED"], "guest-panic", False, None,
          "the VM's kernel panicked: no init"),
-        ("[ 1.5] Kernel panic - not syncing: early\n", [], "guest-reset", False, "the VM's kernel panicked: early"),
-        ("", ["GUEST_PANICKED"], "", False, "the VM's kernel panicked"),
-        ("", [], "guest-reset", False, "the VM restarted itself"),
-        ("", [], "guest-shutdown", False, "the VM powered itself off"),
-        ("", [], "", True, "the VM powered itself off"),
-        ("fine\n", [], "", False, "the VM's QEMU process ended unexpectedly"),
+        ("[ 1.5] Kernel panic - not syncing: early\n", [], "guest-reset", False, None,
+         "the VM's kernel panicked: early"),
+        ("", ["GUEST_PANICKED"], "", False, None, "the VM's kernel panicked"),
+        ("", [], "guest-reset", False, None, "the VM restarted itself"),
+        ("", [], "guest-shutdown", False, None, "the VM powered itself off"),
+        ("", [], "", True, None, "the VM powered itself off"),
+        ("fine\n", [], "", False, None, "the VM's QEMU process ended unexpectedly"),
+        ("fine\n", [], "", False, -9, "the VM's QEMU process was killed (SIGKILL)"),
+        ("fine\n", [], "", False, 1, "the VM's QEMU process ended unexpectedly"),
     ],
 )  # fmt: skip
 def test_the_cause_of_an_end_is_told(
-    tmp_path: Path, console: str, events: list[str], reason: str, off: bool, message: str
+    tmp_path: Path, console: str, events: list[str], reason: str, off: bool, status: int | None, message: str
 ) -> None:
     log = tmp_path / "console.log"
     log.write_text(console)
     qmp = cast(QmpSession, SimpleNamespace(last_events=events, shutdown_reason=reason))
-    why = why_it_ended(qmp, off, log)
+    why = why_it_ended(qmp, off, log, status)
     assert isinstance(why, VmError)
     assert str(why) == message
     assert isinstance(why, KernelPanic) == ("panicked" in message)
