@@ -6,9 +6,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 
 class KeyFiles(NamedTuple):
     """Private keys in OpenSSH's format; each public half lies beside it with `.pub`."""
@@ -31,16 +28,21 @@ def ensure_keys(files: KeyFiles, known_hosts: Path) -> None:
         public = private.with_name(private.name + ".pub")
         if private.exists() and public.exists():
             continue
-        key = Ed25519PrivateKey.generate()
-        _write(
-            private,
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-            ),
-        )
-        line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        secret, line = _new_pair()
+        _write(private, secret)
         _write(public, line + b" " + comment.encode() + b"\n")
     _write(known_hosts, b"cove " + files.host_public.read_bytes())
+
+
+def _new_pair() -> tuple[bytes, bytes]:
+    """A private key, and the first two words of its public half."""
+    from cryptography.hazmat.primitives import serialization  # slow to load, and needed once in a home's life
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    encoding, plain = serialization.Encoding, serialization.NoEncryption()
+    secret = key.private_bytes(encoding.PEM, serialization.PrivateFormat.OpenSSH, plain)
+    return secret, key.public_key().public_bytes(encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
 
 
 def _write(path: Path, data: bytes) -> None:

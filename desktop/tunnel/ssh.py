@@ -34,18 +34,6 @@ _T = TypeVar("_T")
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-class SshCarrier:
-    """Connects to the VM's sshd behind `port` of the loopback."""
-
-    name = "SSH"
-
-    def __init__(self, port: int, keys: KeyFiles) -> None:
-        self._port, self._keys = port, keys
-
-    async def connect(self) -> SshTransport:
-        return await SshTransport.connect(self._port, self._keys)
-
-
 class SshTransport:
     """A connected carrier. Make it with `connect`."""
 

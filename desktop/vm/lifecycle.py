@@ -15,7 +15,7 @@ from desktop.paths import HostPaths
 from desktop.platform.base import Platform
 from desktop.tunnel.keys import KeyFiles
 from desktop.tunnel.multiplexer import MultiplexerCarrier
-from desktop.tunnel.ssh import SshCarrier
+from desktop.tunnel.sshcarrier import SshCarrier
 from desktop.tunnel.transport import OnService, TunnelError
 from desktop.tunnel.tunnel import Tunnel
 from desktop.vm.ending import why_it_ended

@@ -37,7 +37,7 @@ from desktop.platform import platform_for
 from desktop.platform.base import LocalAddress
 from desktop.tunnel.keys import KeyFiles
 from desktop.tunnel.multiplexer import MultiplexerCarrier
-from desktop.tunnel.ssh import SshCarrier
+from desktop.tunnel.sshcarrier import SshCarrier
 from desktop.tunnel.transport import CHUNK, Opener, Stream, TunnelError, UnixTarget
 from desktop.vm.machine import Record
 from tests.support.sockets import SocketStream

@@ -10,6 +10,8 @@ import asyncio
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -297,3 +299,10 @@ def test_peers_that_do_not_read_hold_up_nothing_else(peer: Peer) -> None:
             stream.close()
 
     carried(peer, scenario)
+
+
+def test_the_host_agent_does_not_load_what_only_ssh_needs() -> None:
+    """They are most of the agent's start otherwise."""
+    code = "import desktop.hostagent.agent, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
+    assert {"paramiko", "cryptography", "desktop.tunnel.ssh"} & set(done.stdout.split()) == set()
