@@ -35,7 +35,7 @@ def test_it_starts_in_named_steps_and_runs_a_container(vm: Vm) -> None:
     state = vm.start()
     assert state.state == "running"
     steps = [step.name for step in state.steps if step.done]
-    assert steps == ["image", "accelerator", "disk", "qemu", "kernel", "load", "system", "tunnel", "engine"]
+    assert steps == ["image", "accelerator", "disk", "qemu", "kernel", "load", "template", "system", "tunnel", "engine"]
     assert (state.way, state.dropped) == ("cold", ()), "a template was written on the way"
     assert state.accelerator_why, "the choice has its reason"
     hello = vm.docker("run", "--rm", "cove/hello").stdout

@@ -40,6 +40,7 @@ class BootStep:
             "qemu": tr("Start QEMU"),
             "kernel": tr("Boot Linux"),
             "load": tr("Load the engine"),
+            "template": tr("Save it for later starts"),
             "restore": tr("Restore the saved state"),
             "system": tr("Start the system"),
             "tunnel": tr("Connect and check keys"),

@@ -68,7 +68,10 @@ async def start(plan: Plan, ends: Ends) -> Started:
 
 async def _booted(plan: Plan, dropped: list[str], ends: Ends) -> Started:
     cold = Cold(plan)
-    started = await _reached(plan, cold.start(), cold.name, dropped, ends)
+    try:
+        started = await _reached(plan, cold.start(), cold.name, dropped, ends)
+    finally:
+        await cold.settle()
     if cold.no_template is None:
         return started
     return replace(started, dropped=(*started.dropped, f"no template was written: {cold.no_template}"))

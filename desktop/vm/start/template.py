@@ -50,14 +50,21 @@ class Template:
         return machine
 
     async def write(self, machine: Machine) -> None:
-        """Write the state of `machine`, which has no data disk yet; it goes on. Raises VmError, OSError: there is no
-        template then, but the machine goes on too, if QEMU lives."""
+        """Write the state of `machine`, which has no data disk yet; it goes on. `finish` makes it usable. Raises
+        VmError, OSError: there is no template then, but the machine goes on too, if QEMU lives."""
         try:
             await asyncio.to_thread(self.saved.clear)
             await machine.save(self.saved.state)
-            await asyncio.to_thread(self.saved.finish, self._plan.fits)
         except (VmError, OSError):
             await asyncio.to_thread(self.saved.drop)
             raise
         finally:
             await machine.resume()
+
+    async def finish(self) -> None:
+        """Flush what was written to the disk. Raises OSError: there is no template then."""
+        try:
+            await asyncio.to_thread(self.saved.finish, self._plan.fits)
+        except OSError:
+            await asyncio.to_thread(self.saved.drop)
+            raise
