@@ -2,8 +2,9 @@
 
     sudo .venv/bin/python tests/bench/builds.py [--rounds 3] [--only steps,cached,files,sleep]
 
-Starts dockerd (Debian trixie's, unpacked beside the system; it needs the system's runc) and an engine of its own in
-namespaces of their own, and does the same with each, round by round: machines are noisy, so trust ratios in one run.
+Starts dockerd (Debian trixie's, unpacked beside the system; it needs the system's runc) and an engine of its own, with
+trixie's mkfs.erofs where the system has none, in namespaces of their own, and does the same with each, round by round:
+machines are noisy, so trust ratios in one run. The roots of both are below $TMPDIR (/tmp).
 Printed for each: the median of the seconds that the client took, and of the CPU seconds that the server and its
 children took (user and system, of all processes below it and of its cgroups).
 
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.security.peers import dockerd as running_dockerd
 from tests.security.peers import own_namespaces
 from tests.support.engine import native_engine
+from tests.support.erofs import mkfs_erofs
 from tests.support.tools import busybox_tar, docker_cli, docker_config, dockerd
 
 FILES = 20_000
@@ -150,7 +152,8 @@ def run(rounds: int, only: list[str]) -> None:
     for fetch in (dockerd, docker_cli, docker_config):  # what they download is not reached from the namespaces
         fetch()
     own_namespaces()
-    with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as made:
+    with mkfs_erofs() as tool, tempfile.TemporaryDirectory(prefix="cvp-") as made:
+        os.environ["COVE_MKFS_EROFS"] = str(tool)
         folder = Path(made)
         work = Work(folder)
         with peers(folder) as all_peers:

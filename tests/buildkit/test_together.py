@@ -23,7 +23,7 @@ from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents
 from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.contexts import KeptFolders
-from vmagent.buildkit.filesync import BATCH_PACKETS, FILE_SYNC, fetch, send_bytes
+from vmagent.buildkit.filesync import FILE_SYNC, fetch, send_bytes
 from vmagent.buildkit.history import KEPT, History
 from vmagent.buildkit.jobs import Job
 from vmagent.buildkit.protobuf import timestamp
@@ -66,17 +66,19 @@ class EndlessClient:
         return path == FILE_SYNC
 
     @asynccontextmanager
-    async def open(self, *_: Any) -> AsyncIterator[EndlessClient]:
+    async def open_bulk(self, *_: Any) -> AsyncIterator[EndlessClient]:
         yield self
 
-    async def recv_message(self) -> pb.Packet:
-        await asyncio.sleep(0)
-        return pb.Packet(type=pb.PACKET_STAT, stat=pb.Stat(path="../x"))
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        packet = pb.Packet(type=pb.PACKET_STAT, stat=pb.Stat(path="../x")).SerializeToString()
+        while True:
+            await asyncio.sleep(0)
+            yield b"\0" + len(packet).to_bytes(4, "big") + packet
 
 
 async def slowly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """A disk thread that is slower than the client: packets wait meanwhile, as many as may."""
-    for _ in range(2 * BATCH_PACKETS):
+    for _ in range(100):
         await asyncio.sleep(0)
     return function(*args, **kwargs)
 

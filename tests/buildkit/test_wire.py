@@ -64,6 +64,14 @@ def test_a_build_sends_its_files_and_shows_its_progress(site: Site, context: Pat
     assert site.builder.released == 1
 
 
+def test_more_arrives_than_the_windows_hold(site: Site, context: Path) -> None:
+    content = os.urandom(1 << 20) * 12
+    (context / "large").write_bytes(content)
+    site.builder.action = site.builder.receive
+    site.docker("build", "-q", context)
+    assert site.builder.files["large"] == content
+
+
 def test_flags_become_the_request(site: Site, context: Path) -> None:
     (context / "other").mkdir()
     (context / "other" / "F.docker").write_text("FROM scratch\n")

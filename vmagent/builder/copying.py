@@ -77,6 +77,35 @@ def follow(root_fd: int, path: str) -> str:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), f"/{path}")
 
 
+class Dressing:
+    """What a copy keeps of its source: owner, mode, extended attributes."""
+
+    def __init__(self, *, owner: Owner | None, is_context: bool, chmod: str = "") -> None:
+        """`owner`: of everything that is made; None: the sources' own, root for those of a context.
+
+        Of a context's files the extended attributes are not kept either: they are its machine's."""
+        self._owner, self._is_context, self._chmod = owner, is_context, chmod
+
+    @property
+    def made_by(self) -> Owner:
+        """The owner of folders that are made on the way."""
+        return self._owner or (0, 0)
+
+    def owner_of(self, info: os.stat_result) -> Owner:
+        """Of the copy of a file."""
+        if self._owner is not None:
+            return self._owner
+        return (0, 0) if self._is_context else (info.st_uid, info.st_gid)
+
+    def mode_of(self, info: os.stat_result) -> int:
+        """The permission bits of the copy of a file. Raises TreeFault."""
+        return modes.changed(self._chmod, info.st_mode) if self._chmod else stat.S_IMODE(info.st_mode)
+
+    def attributes(self, source: int) -> dict[str, bytes]:
+        """The extended attributes of the copy of an open file. Raises OSError."""
+        return {} if self._is_context else {name: os.getxattr(source, name) for name in own_xattrs(source)}
+
+
 class Copier:
     """Copies from one tree to another."""
 
@@ -84,17 +113,11 @@ class Copier:
         self,
         source_fd: int,
         target_fd: int,
-        *,
-        owner: Owner | None,
-        is_context: bool,
-        chmod: str = "",
+        dressing: Dressing,
         excluded: Excluded = lambda path: False,
     ) -> None:
-        """`owner`: of everything that is made; None: the sources' own, root for those of a context.
-
-        Of a context's files the extended attributes are not kept either: they are its machine's."""
         self._source_fd, self._target_fd = source_fd, target_fd
-        self._owner, self._is_context, self._chmod, self._excluded = owner, is_context, chmod, excluded
+        self._dressing, self._excluded = dressing, excluded
         self._links: dict[tuple[int, int], tuple[int, str]] = {}  # inode of a source → where its copy is
         self._link_fds: list[int] = []
         self._base = 0  # length of the path of the folder that is being copied, with its slash
@@ -105,11 +128,6 @@ class Copier:
         for fd in self._link_fds:
             os.close(fd)
         self._link_fds.clear()
-
-    @property
-    def made_by(self) -> Owner:
-        """The owner of folders that are made on the way."""
-        return self._owner or (0, 0)
 
     def copy(self, found: Found, destination: str, *, into: bool, parents: str | None = None) -> None:
         """Copy one source. `destination` is an absolute path; `into`: the source is put into the folder there.
@@ -125,16 +143,18 @@ class Copier:
             into = True
         self._base = len(found.path) + 1 if found.path else 0
         if found.is_folder:
-            source = mounts.open_in_root(self._source_fd, found.path or ".", FOLDER)
-            target = make_folders(self._target_fd, place, self.made_by)
+            target = make_folders(self._target_fd, place, self._dressing.made_by)
             try:
-                self._children(source, target, found.path)
+                source = mounts.open_in_root(self._source_fd, found.path or ".", FOLDER)
+                try:
+                    self._children(source, target, found.path)
+                finally:
+                    os.close(source)
             finally:
-                os.close(source)
                 os.close(target)
             return
         folder, name = (place, os.path.basename(found.path)) if into else os.path.split(place)
-        target = make_folders(self._target_fd, folder, self.made_by)
+        target = make_folders(self._target_fd, folder, self._dressing.made_by)
         try:
             self._single(found, target, name)
         finally:
@@ -210,23 +230,15 @@ class Copier:
 
     def _dress(self, fd: int, info: os.stat_result, source: int) -> None:
         """Owner, mode, attributes and time, in this order: chown drops set-id bits and capabilities."""
-        os.fchown(fd, *self._owner_of(info))
-        os.fchmod(fd, self._mode_of(info))
-        for attribute in () if self._is_context else own_xattrs(source):
+        os.fchown(fd, *self._dressing.owner_of(info))
+        os.fchmod(fd, self._dressing.mode_of(info))
+        for attribute, value in self._dressing.attributes(source).items():
             try:
-                os.setxattr(fd, attribute, os.getxattr(source, attribute))
+                os.setxattr(fd, attribute, value)
             except OSError as e:
                 if e.errno not in (errno.ENOTSUP, errno.EPERM):
                     raise
         os.utime(fd, ns=(info.st_mtime_ns, info.st_mtime_ns))
-
-    def _owner_of(self, info: os.stat_result) -> Owner:
-        if self._owner is not None:
-            return self._owner
-        return (0, 0) if self._is_context else (info.st_uid, info.st_gid)
-
-    def _mode_of(self, info: os.stat_result) -> int:
-        return modes.changed(self._chmod, info.st_mode) if self._chmod else stat.S_IMODE(info.st_mode)
 
     def _special(self, folder: int, source_name: str, info: os.stat_result, target: int, name: str) -> None:
         _make_room(target, name)
@@ -236,8 +248,8 @@ class Copier:
             return
         else:
             os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
-            os.chmod(name, self._mode_of(info), dir_fd=target)  # made a moment ago, so it is no link
-        os.chown(name, *self._owner_of(info), dir_fd=target, follow_symlinks=False)
+            os.chmod(name, self._dressing.mode_of(info), dir_fd=target)  # made a moment ago, so it is no link
+        os.chown(name, *self._dressing.owner_of(info), dir_fd=target, follow_symlinks=False)
         os.utime(name, ns=(info.st_mtime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vmagent.builder import copying, downloading, gitting, modes
+from vmagent.builder.foldertar import FolderTar, NotPlain
 from vmagent.builder.trees import FOLDER, Digest, Excluded, Found, TreeFault, clean, find
 from vmagent.containers import tarring
 from vmagent.containers.treewalk import Tree, TreeError
@@ -197,7 +198,7 @@ class _Work:
             folder, name = os.path.split(job["into"])
             target = os.open(folder, FOLDER)
             try:
-                copier = copying.Copier(root, target, owner=None, is_context=job["is_context"])
+                copier = copying.Copier(root, target, copying.Dressing(owner=None, is_context=job["is_context"]))
                 with contextlib.closing(copier):
                     copier.copy(found, name, into=False)
             finally:
@@ -242,6 +243,9 @@ class _Work:
 
     def op_copy(self, job: Message, _fds: Sequence[int]) -> Message:
         """COPY or ADD: the layer with the files."""
+        with contextlib.suppress(NotPlain):
+            if (packed := self._packed(job)) is not None:
+                return packed
         with _Namespace.own(), _tree(job["target"], job["place"]) as target, _no_umask():
             owner = look_up_owner(target, job["chown"]) if job["chown"] else None
             destination: str = job["destination"]
@@ -254,17 +258,35 @@ class _Work:
                     self._copy(source, root, target, job, owner, into=into)
         return self._layer(job)
 
+    def _packed(self, job: Message) -> Message | None:
+        """The layer of kind tar of a COPY of one folder; None if it is something else. Raises NotPlain."""
+        [source, *more] = job["sources"]
+        if more or job["parents"] or "content" in source or len(source["paths"]) != 1 or job["kind"] != Kind.TAR:
+            return None
+        lowers = job["target"]["lowers"]
+        view = {"lowers": lowers} if lowers else {"folder": job["target"]["upper"]}
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_Namespace.own())
+            target = stack.enter_context(_tree(view, job["place"]))
+            root = stack.enter_context(_tree(source["root"], f"{job['place']}.0"))
+            found = find(root, source["paths"][0])
+            if len(found) != 1 or not found[0].is_folder:
+                return None
+            owner = look_up_owner(target, job["chown"]) if job["chown"] else None
+            dressing = copying.Dressing(owner=owner, is_context=source["is_context"], chmod=job["chmod"])
+            folder = mounts.open_in_root(root, found[0].path or ".", FOLDER)
+            stack.callback(os.close, folder)
+            place, excluded = clean(job["destination"]), _excluded(source["exclude"])
+            with contextlib.closing(Job(Path(job["ingest"]), Kind.TAR)) as work:
+                layer = work.take_tar(FolderTar(folder, target, place, dressing, excluded, job["epoch"]))
+                work.flush()
+        return {"diff_id": layer.diff_id, "size": layer.size}
+
     def _copy(
         self, source: Message, root: int, target: int, job: Message, owner: tuple[int, int] | None, *, into: bool
     ) -> None:
-        copier = copying.Copier(
-            root,
-            target,
-            owner=owner,
-            is_context=source["is_context"],
-            chmod=job["chmod"],
-            excluded=_excluded(source["exclude"]),
-        )
+        dressing = copying.Dressing(owner=owner, is_context=source["is_context"], chmod=job["chmod"])
+        copier = copying.Copier(root, target, dressing, _excluded(source["exclude"]))
         with contextlib.closing(copier):
             for pattern in source["paths"]:
                 copier.close()  # hard links are kept within one source as it is written

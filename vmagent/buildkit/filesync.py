@@ -27,7 +27,9 @@ from vmagent.buildkit.messages import (
     Packet,
     Stat,
 )
+from vmagent.buildkit.protobuf import DecodeError
 from vmagent.buildkit.receiving import Receiver
+from vmagent.buildkit.rpc import BulkCall, MessageSplitter
 from vmagent.buildkit.sessions import Session
 from vmagent.errors import BadRequest, EngineError
 
@@ -36,8 +38,6 @@ FILE_SEND = "/moby.filesync.v1.FileSend/DiffCopy"
 
 _EXPORTER_ID = "buildkit-attachable-exporter-id"  # which of the request's exporters
 
-BATCH_PACKETS = 2000  # that one visit to a disk thread applies
-BATCH_BYTES = 4 << 20
 CHUNK_BYTES = 32 << 10  # of a file in one packet, as fsutil sends
 
 P = ParamSpec("P")
@@ -79,28 +79,30 @@ async def fetch(
     }
     receiver = await on_disk(Receiver, into)
     try:
-        async with session.caller.open(FILE_SYNC, Packet, metadata(wanted)) as stream:
-            await _receive(stream, receiver, received, on_disk)
+        async with session.caller.open_bulk(FILE_SYNC, Packet, metadata(wanted)) as call:
+            await _receive(call, receiver, received, on_disk)
         await on_disk(receiver.finish)
         return receiver.size
     finally:
         await on_disk(receiver.close)
 
 
-async def _receive(stream: Any, receiver: Receiver, received: Received, on_disk: OnDisk) -> None:
+async def _receive(call: BulkCall, receiver: Receiver, received: Received, on_disk: OnDisk) -> None:
     size = 0
-    outgoing: asyncio.Queue[Packet] = asyncio.Queue()
+    splitter = MessageSplitter()
+    outgoing: asyncio.Queue[list[Packet]] = asyncio.Queue()
     # In a task of its own: the client stops reading requests while it waits for us to take contents.
-    sending = asyncio.create_task(_send_requests(stream, outgoing), name="request files")
+    sending = asyncio.create_task(_send_requests(call, outgoing), name="request files")
     try:
-        async with aclosing(_batches(stream)) as batches:
-            async for batch, batch_bytes in batches:
-                size += batch_bytes
+        async with aclosing(call.blocks()) as blocks:
+            async for block in blocks:
+                wanted, taken = await on_disk(_apply, receiver, splitter, block)
+                size += taken
                 received(size)
-                for number in await on_disk(receiver.apply, batch):
-                    outgoing.put_nowait(Packet(type=PACKET_REQ, ID=number))
+                if wanted:
+                    outgoing.put_nowait(wanted)
                 if receiver.is_complete:
-                    outgoing.put_nowait(Packet(type=PACKET_FIN))
+                    outgoing.put_nowait([Packet(type=PACKET_FIN)])
                     await sending
                     return  # the client's own end says nothing more
     finally:
@@ -109,41 +111,22 @@ async def _receive(stream: Any, receiver: Receiver, received: Received, on_disk:
     raise EngineError("the client ended the transfer before all files had come")
 
 
-async def _send_requests(stream: Any, outgoing: asyncio.Queue[Packet]) -> None:
-    while (packet := await outgoing.get()).type != PACKET_FIN:
-        await stream.send_message(packet)
-    await stream.send_message(packet, end=True)
-
-
-async def _batches(stream: Any) -> AsyncGenerator[tuple[list[Packet], int], None]:
-    """Packets as they come, as many as are there; the bytes of each batch."""
-    queue: asyncio.Queue[Packet | None] = asyncio.Queue(BATCH_PACKETS)
-
-    async def pump() -> None:
-        try:
-            while (packet := await stream.recv_message()) is not None:
-                await queue.put(packet)
-        except Exception:  # a cancellation comes from the reader: it takes no end, and the queue may be full
-            await queue.put(None)
-            raise
-        await queue.put(None)
-
-    task = asyncio.create_task(pump(), name="receive files")
+def _apply(receiver: Receiver, splitter: MessageSplitter, block: bytes) -> tuple[list[Packet], int]:
+    """Blocks. The requests for contents that follow from the block, and the bytes of its messages."""
+    messages = splitter.split(block)
     try:
-        while (packet := await queue.get()) is not None:
-            batch, size = [packet], len(packet.data)
-            while not queue.empty() and len(batch) < BATCH_PACKETS and size < BATCH_BYTES:
-                following = queue.get_nowait()
-                if following is None:
-                    queue.put_nowait(None)
-                    break
-                batch.append(following)
-                size += len(following.data)
-            yield batch, size
-        await task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        wanted = receiver.apply(map(Packet.FromString, messages))
+    except DecodeError as e:
+        raise BadRequest(f"the build context comes with an invalid packet: {e}") from e
+    return [Packet(type=PACKET_REQ, ID=number) for number in wanted], sum(map(len, messages))
+
+
+async def _send_requests(call: BulkCall, outgoing: asyncio.Queue[list[Packet]]) -> None:
+    is_last = False
+    while not is_last:
+        packets = await outgoing.get()
+        is_last = packets[-1].type == PACKET_FIN
+        await call.send(packets, end=is_last)
 
 
 async def send_bytes(

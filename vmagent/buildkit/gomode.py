@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import stat
 
 _DIR, _SYMLINK, _DEVICE, _PIPE, _SOCKET, _SETUID, _SETGID, _CHAR_DEVICE, _STICKY = (
@@ -18,11 +19,13 @@ _TYPES = (
 _SPECIAL = ((_SETUID, stat.S_ISUID), (_SETGID, stat.S_ISGID), (_STICKY, stat.S_ISVTX))
 
 
+@functools.lru_cache(256)  # a context has few modes and many files
 def file_type(mode: int) -> int:
     """stat(2)'s S_IFMT of a Go mode."""
     return next((ours for theirs, ours in _TYPES if mode & theirs), stat.S_IFREG)
 
 
+@functools.lru_cache(256)  # a context has few modes and many files
 def permissions(mode: int) -> int:
     """The twelve bits that chmod(2) sets, of a Go mode."""
     return mode & 0o777 | sum(ours for theirs, ours in _SPECIAL if mode & theirs)

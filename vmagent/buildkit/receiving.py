@@ -24,6 +24,7 @@ from vmagent.errors import BadRequest, EngineError
 
 _OPEN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+_NO_NAMES = ("", ".", "..")
 
 
 @dataclass(slots=True)
@@ -42,11 +43,10 @@ class Receiver:
         self._root = os.fspath(folder)
         self._folders: list[tuple[str, Stat]] = []  # as listed; their times are set at the end
         self._links: list[tuple[str, str]] = []  # names and what they are further names of; made at the end
-        self._seen_folders = {""}
-        self._names: dict[str, set[str]] = {"": set()}  # listed names by folder
+        self._names: dict[str, set[str]] = {"": set()}  # listed names by listed folder
         self._arriving: dict[int, _Arriving] = {}
         self._count = 0
-        self._last: tuple[str, ...] = ()
+        self._last = ""  # the path that was listed last, with NULs for its slashes
         self.is_listed = False
         self.size = 0  # bytes of the files that are listed
         os.makedirs(self._root, mode=0o700, exist_ok=True)
@@ -103,48 +103,49 @@ class Receiver:
 
     def _list(self, about: Stat) -> bool:
         """Make the entry, or take what is there. True if its contents are needed."""
-        path = self._checked(about.path)
-        parent, _, name = path.rpartition("/")
-        kind = file_type(about.mode)
+        path, parent, name = self._checked(about.path)
+        mode = about.mode
+        kind = file_type(mode)
         if kind not in _KEPT_TYPES:
             return False  # devices, pipes and sockets of a context are left out
         self._names[parent].add(name)
-        where = os.path.join(self._root, path)
+        where = f"{self._root}/{path}"
         there = _lstat(where)
+        if kind == stat.S_IFREG:
+            self.size += about.size
+            if about.linkname:
+                self._links.append((path, self._listed_file(about.linkname)))
+                return False
+            if there is not None and _is_same(there, about, mode):
+                return False
+            _remove(where)  # a new file: another name of the old one keeps its contents
+            self._arriving[self._count] = _Arriving(path, about)
+            return True
         if kind == stat.S_IFDIR:
-            self._seen_folders.add(path)
             self._names[path] = set()
             self._folders.append((path, about))
             if there is None or not stat.S_ISDIR(there.st_mode):
                 _remove(where)
                 os.mkdir(where, 0o700)
-            return False
-        self.size += about.size if kind == stat.S_IFREG else 0
-        if kind == stat.S_IFLNK:
-            if there is None or not stat.S_ISLNK(there.st_mode) or os.readlink(where) != about.linkname:
-                _remove(where)
-                os.symlink(about.linkname, where)
-            return False
-        if about.linkname:
-            self._links.append((path, self._listed_file(about.linkname)))
-            return False
-        if there is not None and _is_same(there, about):
-            return False
-        _remove(where)  # a new file: another name of the old one keeps its contents
-        self._arriving[self._count] = _Arriving(path, about)
-        return True
+        elif there is None or not stat.S_ISLNK(there.st_mode) or os.readlink(where) != about.linkname:
+            _remove(where)
+            os.symlink(about.linkname, where)
+        return False
 
-    def _checked(self, path: str) -> str:
-        parts = tuple(path.split("/"))
-        parent = "/".join(parts[:-1])
-        if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+    def _checked(self, path: str) -> tuple[str, str, str]:
+        """The path, that of its folder, and its name."""
+        parent, _, name = path.rpartition("/")
+        if name in _NO_NAMES or "\0" in path or path.startswith("/"):
             raise BadRequest(f"invalid path in the build context: {path!r}")
-        if parent not in self._seen_folders:
+        if parent not in self._names:  # so the names in it have been checked
+            if any(part in _NO_NAMES for part in path.split("/")):
+                raise BadRequest(f"invalid path in the build context: {path!r}")
             raise BadRequest(f"the build context has {path!r} without its folder")
-        if parts <= self._last:
+        order = path.replace("/", "\0")  # what is in a folder comes before its next neighbour, whatever that is called
+        if order <= self._last:
             raise BadRequest(f"the build context lists {path!r} out of order")
-        self._last = parts
-        return path
+        self._last = order
+        return path, parent, name
 
     def _listed_file(self, path: str) -> str:
         path = path.lstrip("/")
@@ -169,10 +170,9 @@ class Receiver:
         del self._arriving[packet.ID]
 
 
-def _is_same(there: os.stat_result, about: Stat) -> bool:
+def _is_same(there: os.stat_result, about: Stat, mode: int) -> bool:
     return (
-        stat.S_ISREG(there.st_mode)
-        and stat.S_IMODE(there.st_mode) == permissions(about.mode)
+        there.st_mode == stat.S_IFREG | permissions(mode)
         and there.st_size == about.size
         and there.st_mtime_ns == about.modTime
     )

@@ -7,8 +7,9 @@ raise EngineError, whose message the client shows, or GRPCError where the status
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,12 +26,16 @@ from grpclib.metadata import decode_grpc_message
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
 
+from vmagent.buildkit.inflow import FlowError, Frames, Inflow
 from vmagent.buildkit.messages import Detail, Status
 from vmagent.buildkit.protobuf import Message
 from vmagent.errors import EngineError, Unavailable
 
 REQUEST = TypeVar("REQUEST", bound=Message)
 REPLY = TypeVar("REPLY", bound=Message)
+
+_PREFIX = struct.Struct(">?I")  # before each message: is it compressed, its length (grpc, PROTOCOL-HTTP2.md)
+MESSAGE_LIMIT_BYTES = 16 << 20  # as BuildKit's own limit
 
 log = structlog.get_logger(__name__)
 
@@ -173,10 +178,77 @@ class _SessionProtocol(H2Protocol):
     def __init__(self, on_lost: Callable[[], None], *args: Any) -> None:
         super().__init__(*args)
         self._on_lost = on_lost
+        window_bytes = min(self.config.http2_connection_window_size, self.config.http2_stream_window_size)
+        self.frames = Frames(super().data_received, self._write, window_bytes)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.frames.feed(data)
+        except FlowError as e:
+            self.processor.close(str(e))
+
+    def _write(self, data: bytes) -> None:
+        if not self.connection.is_closing():
+            self.connection._transport.write(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._on_lost()
+
+
+class MessageSplitter:
+    """Blocks of a gRPC stream to the messages in them."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def split(self, block: bytes) -> list[bytes]:
+        """The messages that are whole with this block. Raises EngineError for one that is compressed or too large."""
+        data = self._rest + block if self._rest else block
+        found: list[bytes] = []
+        at = 0
+        while len(data) - at >= _PREFIX.size:
+            is_compressed, length = _PREFIX.unpack_from(data, at)
+            if is_compressed or length > MESSAGE_LIMIT_BYTES:
+                what = "compressed message" if is_compressed else "message"
+                raise EngineError(f"the client sends a {what} of {length} bytes")
+            begin = at + _PREFIX.size
+            if begin + length > len(data):
+                break
+            at = begin + length
+            found.append(data[begin:at])
+        self._rest = data[at:]
+        return found
+
+
+class BulkCall:
+    """A call with many small messages: those of the client are read, and ours are sent, many at a time."""
+
+    def __init__(self, stream: Any, inflow: Inflow) -> None:
+        """`stream`: grpclib's `client.Stream`, whose request is sent."""
+        self._stream, self._inflow = stream, inflow
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        """The client's bytes, for a MessageSplitter, to the end of the call. Raises what the client ends it with."""
+        # h2 sees none of the contents, so there is no message for grpclib: it waits for the end.
+        ending = asyncio.ensure_future(self._stream.recv_message())
+        try:
+            async with aclosing(self._inflow.blocks(ending)) as blocks:
+                async for block in blocks:
+                    yield block
+            if message := _status_of(self._stream):
+                raise EngineError(message)
+        finally:
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
+
+    async def send(self, messages: Sequence[Message], *, end: bool = False) -> None:
+        """Raises what the client ends the call with."""
+        encoded = [message.SerializeToString() for message in messages]
+        data = b"".join(part for one in encoded for part in (_PREFIX.pack(False, len(one)), one))
+        with self._stream._wrapper:
+            await self._stream._stream.send_data(data, end_stream=end)
+        self._stream._end_done |= end
 
 
 class Caller(Channel):
@@ -188,8 +260,9 @@ class Caller(Channel):
 
     def protocol(self) -> asyncio.Protocol:
         """The protocol of the connection; to be called once."""
-        self._protocol = _SessionProtocol(self._on_lost, ClientHandler(), self._config, self._h2_config)
-        return self._protocol
+        made = _SessionProtocol(self._on_lost, ClientHandler(), self._config, self._h2_config)
+        self._protocol, self._frames = made, made.frames
+        return made
 
     async def _create_connection(self) -> H2Protocol:
         raise Unavailable("the client has closed its session")
@@ -231,3 +304,15 @@ class Caller(Channel):
         except StreamTerminatedError as e:
             # A server that ends a call early resets the stream behind its status, which grpclib then does not look at.
             raise EngineError(_status_of(stream) or f"the client has ended the call {path}: {e}") from e
+
+    @asynccontextmanager
+    async def open_bulk(
+        self, path: str, kind: type[Message], metadata: Sequence[tuple[str, str]] = ()
+    ) -> AsyncIterator[BulkCall]:
+        """As `open`, for a call with many small messages."""
+        async with self.open(path, kind, metadata) as stream:
+            inflow = self._frames.take(stream._stream.id)
+            try:
+                yield BulkCall(stream, inflow)
+            finally:
+                inflow.close()

@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from vmagent.durable import fsync_dir
 from vmagent.images import erofs, tarstream
@@ -116,21 +117,35 @@ class Job:
         layer = made.layer(found, blob)
         if blob is not None and download is not None:
             os.link(download, self.blobs / hex_of(blob.digest))
-        elif blob is not None:
-            os.rename(work / "blob", self.blobs / hex_of(blob.digest))
-        final = self.layers / hex_of(found)
-        layer.write(made.folder)
+        self._publish(made.folder, layer)
+        return layer
+
+    def _publish(self, made: Path, layer: Layer) -> None:
+        """Give the layer in the folder `made` its name in the job, and its blob, if that is still beside it."""
+        if layer.blob is not None and (packed := made.parent / "blob").exists():
+            os.rename(packed, self.blobs / hex_of(layer.blob.digest))
+        final = self.layers / hex_of(layer.diff_id)
+        layer.write(made)
         if layer.kind is Kind.TAR:
             for name in (TAR, INDEX):
-                flush_file(made.folder / name)
-            flush_file(made.folder / "layer.json")
-            if blob is not None:
-                flush_file(self.blobs / hex_of(blob.digest))
+                flush_file(made / name)
+            flush_file(made / "layer.json")
+            if layer.blob is not None:
+                flush_file(self.blobs / hex_of(layer.blob.digest))
         try:
-            os.rename(made.folder, final)
+            os.rename(made, final)
         except OSError as e:
             if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # the image has this layer twice
                 raise
+
+    def take_tar(self, tar: PlainTar) -> Layer:
+        """Make a layer of kind tar from a tar that this engine makes. Raises ImageFault, OSError, what `tar` raises."""
+        work = Path(tempfile.mkdtemp(dir=self.folder))
+        made = _Layering(work, Kind.TAR, repack=False, on_plain=None)
+        with contextlib.closing(made):
+            made.run_plain(tar)
+        layer = made.layer(made.digest(), made.repacked())
+        self._publish(made.folder, layer)
         return layer
 
     def take_folder(self, upper: Path) -> Layer:
@@ -153,6 +168,14 @@ class Job:
         os.rename(upper, final / DIFF)
         layer.write(final)
         return layer
+
+
+class PlainTar(Protocol):
+    """A tar that this engine makes: each path once, all folders listed but the root, nothing that an index changes."""
+
+    file_bytes: int  # of its regular files, once all blocks are read
+
+    def blocks(self) -> Iterable[bytes]: ...
 
 
 class _Incoming:
@@ -230,6 +253,16 @@ class _Layering:
             self._tar_size = source.taken
         if self._gzip is not None:
             self._pack([self._gzip.finish()])
+
+    def run_plain(self, tar: PlainTar) -> None:
+        """The same for kind tar where nothing needs to be checked."""
+        self._tar_fd = os.open(self.folder / TAR, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for block in tar.blocks():
+            self._take(block)
+            self._tar_size += len(block)
+        self._size = tar.file_bytes
+        if not erofs.make_index(self.folder / TAR, self.folder / INDEX, [""]):
+            self._fall_back()
 
     def _unpack(self, source: ByteSource) -> None:
         diff = self.folder / DIFF

@@ -5,6 +5,7 @@ POSIX.1-2017 pax, "ustar Interchange Format". Numeric owners only, no names of u
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping
 
 from vmagent.images.tarstream import BLOCK, DIRECTORY, REGULAR
@@ -39,7 +40,12 @@ def _block(name: bytes, kind: bytes, link: bytes, numbers: Mapping[str, int], pr
             bytes(12),
         )
     )
-    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+    return header[:148] + b"%06o\0 " % _byte_sum(header) + header[156:]
+
+
+def _byte_sum(header: bytes) -> int:
+    """The sum of a block's bytes. Adler-32's low half is that sum plus one, modulo 65521: more than 512 times 127."""
+    return (zlib.adler32(header) & 0xFFFF) - 1 if header.isascii() else sum(header)
 
 
 def header(

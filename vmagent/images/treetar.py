@@ -10,18 +10,18 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 
 from vmagent.images import tarwriter
 from vmagent.images.tarstream import CHAR, DEVICE_BLOCK, DIRECTORY, FIFO, HARD_LINK, REGULAR, SYMLINK
 from vmagent.images.unpack import FORBIDDEN_XATTRS, OPAQUE, OPAQUE_XATTR, WHITEOUT
 
-_READ = 1 << 20
+READ = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEFT_OUT = (*FORBIDDEN_XATTRS, "system.", "security.selinux")
 _SECOND = 1_000_000_000
-_KINDS = {
+KINDS = {
     stat.S_IFREG: REGULAR,
     stat.S_IFDIR: DIRECTORY,
     stat.S_IFLNK: SYMLINK,
@@ -29,6 +29,33 @@ _KINDS = {
     stat.S_IFBLK: DEVICE_BLOCK,
     stat.S_IFIFO: FIFO,
 }
+
+
+def entry_header(
+    path: str,
+    kind: bytes,
+    *,
+    size: int = 0,
+    mode: int,
+    owner: tuple[int, int],
+    mtime_ns: int,
+    link: str = "",
+    device: int = 0,
+    xattrs: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """The header of a member of a layer that is made here: whole seconds, and only the attributes that layers have."""
+    return tarwriter.header(
+        path,
+        kind,
+        size=size,
+        mode=mode,
+        uid=owner[0],
+        gid=owner[1],
+        mtime_ns=mtime_ns // _SECOND * _SECOND,
+        link=link,
+        device=(os.major(device), os.minor(device)) if device else (0, 0),
+        xattrs={key: value for key, value in xattrs.items() if not key.startswith(_LEFT_OUT)} if xattrs else None,
+    )
 
 
 class _Opened:
@@ -61,7 +88,7 @@ class TreeTar:
         with contextlib.closing(self._pieces(folder)) as pieces:
             for piece in pieces:
                 held += piece
-                if len(held) >= _READ:
+                if len(held) >= READ:
                     yield bytes(held)
                     held.clear()
         yield bytes(held) + tarwriter.END
@@ -83,7 +110,7 @@ class TreeTar:
     def _entry(self, folder_fd: int, name: str, path: str, opened: list[_Opened]) -> Iterator[bytes]:
         """The pieces of one entry; a folder's own, and the folder is added to `opened`."""
         info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-        kind = _KINDS.get(stat.S_IFMT(info.st_mode))
+        kind = KINDS.get(stat.S_IFMT(info.st_mode))
         if kind is None:
             return  # a socket: tar has no type for it
         if kind == CHAR and info.st_rdev == 0:
@@ -115,7 +142,7 @@ class TreeTar:
             yield self._header(path, REGULAR, info, size=info.st_size, xattrs=_xattrs(fd))
             left = info.st_size
             while left:
-                block = os.read(fd, min(_READ, left))
+                block = os.read(fd, min(READ, left))
                 if not block:
                     raise OSError(errno.EIO, "the file became shorter while it was read", path)
                 left -= len(block)
@@ -135,17 +162,16 @@ class TreeTar:
         xattrs: dict[str, bytes] | None = None,
     ) -> bytes:
         has_time = kind != DIRECTORY or self._has_folder_times
-        return tarwriter.header(
+        return entry_header(
             path,
             kind,
             size=size,
             mode=stat.S_IMODE(info.st_mode),
-            uid=info.st_uid,
-            gid=info.st_gid,
-            mtime_ns=info.st_mtime_ns // _SECOND * _SECOND if has_time else 0,
+            owner=(info.st_uid, info.st_gid),
+            mtime_ns=info.st_mtime_ns if has_time else 0,
             link=link,
-            device=(os.major(info.st_rdev), os.minor(info.st_rdev)),
-            xattrs={key: value for key, value in (xattrs or {}).items() if not key.startswith(_LEFT_OUT)},
+            device=info.st_rdev,
+            xattrs=xattrs,
         )
 
     def _marker(self, path: str) -> bytes:
