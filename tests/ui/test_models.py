@@ -19,7 +19,7 @@ from desktop.client.engine import PullProgress
 from desktop.ui.activity.model import KEPT, ActivityModel
 from desktop.ui.builds.steps import StepModel
 from desktop.ui.containers.filter import ContainerFilter, Segment
-from desktop.ui.containers.model import Column, ContainerModel, Group
+from desktop.ui.containers.model import HISTORY_S, Column, ContainerModel, Group
 from desktop.ui.containers.processes_tab import Process, processes_of
 from desktop.ui.feed.container import Container, Doing, Port, Usage, ports_of_inspect, ports_of_list
 from desktop.ui.feed.happening import Happening
@@ -184,6 +184,24 @@ def test_a_change_of_many_rows_is_one_signal_and_searches_for_none(qtbot: QtBot)
     assert (counted.removals, counted.searches) == (1, 0)
     assert [model.container(each.id) is not None for each in many] == [not 100 <= n < 300 for n in range(400)]
     assert rows.rowCount() == model.rowCount() == 200
+
+
+def test_a_row_that_has_looked_the_same_for_its_whole_history_does_not_change(qtbot: QtBot) -> None:
+    model = ContainerModel()
+    counted = Counted(model)
+    busy, idle = container("busy"), container("idle")
+    model.load([busy, idle])
+
+    def sample(percent: float) -> list[tuple[int, int, int, int]]:
+        used = {busy.id: percent, idle.id: 0.0}
+        usage = {key: Usage(cpu_percent=cpu, memory_bytes=1, memory_limit=0) for key, cpu in used.items()}
+        return counted.during(lambda: model.set_usage(usage)).changes
+
+    both, one = [(0, 1, Column.CPU, Column.MEMORY)], [(0, 0, Column.CPU, Column.MEMORY)]
+    assert [sample(float(n)) for n in range(HISTORY_S + 1)] == [both] * (HISTORY_S + 1)
+    assert [sample(float(n)) for n in range(3)] == [one] * 3
+    model.set_usage({idle.id: Usage(cpu_percent=1.0, memory_bytes=1, memory_limit=0)})
+    assert sample(1.0) == both, "what has changed is in sight for as long"
 
 
 def test_members_of_projects_are_found_without_a_search_too(qtbot: QtBot) -> None:

@@ -22,6 +22,7 @@ from desktop.ui.kit.words import memory, percent, tr
 Index = QModelIndex | QPersistentModelIndex
 NodeRole = Qt.ItemDataRole.UserRole + 1
 HISTORY_S = 60
+GAP_S = 5  # without a sample for so long, a line of samples has a gap
 
 
 class Column(IntEnum):
@@ -47,6 +48,7 @@ class Row:
     place: int = 0  # index below `group`, or among the top-level nodes
     usage: deque[tuple[float, Usage]] = field(default_factory=lambda: deque(maxlen=HISTORY_S))
     version: int = 0
+    steady: int = 0  # so many samples of usage were the same as the one before
 
     @property
     def latest(self) -> Usage | None:
@@ -186,12 +188,18 @@ class ContainerModel(QAbstractItemModel):
         self._emit_changed(rows, Column.CPU, Column.SINCE)
 
     def set_usage(self, usage: Mapping[str, Usage]) -> None:
-        """Add one sample of usage per container id."""
-        now = time.monotonic()
+        """Add one sample of usage per container id. A row whose samples were the same in all of the history that it
+        shows looks as before, and does not change."""
+        now, changed = time.monotonic(), []
         rows = [row for container_id in usage if (row := self._row_of.get(container_id))]
         for row in rows:
-            row.usage.append((now, usage[row.container.id]))
-        self._emit_changed(rows, Column.CPU, Column.MEMORY)
+            sample = usage[row.container.id]
+            at, before = row.usage[-1] if row.usage else (0.0, None)
+            row.steady = row.steady + 1 if sample == before and now - at < GAP_S else 0
+            row.usage.append((now, sample))
+            if row.steady <= HISTORY_S:
+                changed.append(row)
+        self._emit_changed(changed, Column.CPU, Column.MEMORY)
 
     def ask(self, container_id: str, doing: Doing | None) -> None:
         """Show the requested action of a container; None once the engine has replied."""

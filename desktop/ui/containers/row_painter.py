@@ -13,7 +13,7 @@ from itertools import pairwise
 from PySide6.QtCore import QLineF, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QFontMetrics, QLinearGradient, QPainter, QPen, QPixmap, QPolygonF
 
-from desktop.ui.containers.model import Column, Group, Row
+from desktop.ui.containers.model import GAP_S, Column, Group, Row
 from desktop.ui.feed.container import Doing
 from desktop.ui.kit.buttons import paint_check
 from desktop.ui.kit.elide import fit_image
@@ -294,7 +294,7 @@ class RowPainter:
             painter.drawPolygon(QPolygonF(outline))
         painter.setPen(theme.pen(token, 1.4))
         for (one, one_at), (other, other_at) in pairwise(points):
-            if other_at - one_at < 5:
+            if other_at - one_at < GAP_S:
                 painter.drawLine(one, other)
         painter.restore()
 
