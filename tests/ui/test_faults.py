@@ -202,7 +202,7 @@ def test_a_secret_is_shown_nowhere_in_a_run(engine: NativeEngine, open_window: O
 
 
 def test_the_heads_numbers_are_those_of_the_segments(
-    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str]
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], qtbot: QtBot
 ) -> None:
     named("ui-plain", "sleep", "1000")
     named("ui-paused", "sleep", "1000")
@@ -214,6 +214,7 @@ def test_the_heads_numbers_are_those_of_the_segments(
     page = window.containers
     page.wait_until_says("ui-ill", "Its health check fails")
     page.wait_until_says("ui-paused", "Paused")
+    qtbot.waitUntil(lambda: bool(page.summary), timeout=LIMIT_MS)  # it counts a little later than the rows are shown
     assert page.summary.partition(", using")[0] == "1 running, 1 paused, 1 problem"
     assert [page.count_of(name) for name in ("Running", "Paused", "Problems")] == [1, 1, 1]
 
