@@ -37,6 +37,15 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cove" / "guest"
 IMAGE_FILES = ("vmlinux", "initrd", "root.erofs", "packages.json")
+_GENERATE = """
+import sys
+from pathlib import Path
+sys.path += sys.argv[2:]
+from vmagent import generated
+with generated.code() as compiled:
+    from vmagent import main, serving
+generated.write(Path(sys.argv[1]), compiled)
+"""
 KEPT_BASES, KEPT_IMAGES = 4, 4  # in the cache; older ones go
 
 
@@ -150,6 +159,7 @@ def make_image(arch: recipe.Architecture, base: Path, image: Path, key: str, too
             shutil.copytree(base / "root", root, symlinks=True, copy_function=os.link)
             _install_agent(arch, root)
             tools.compile_python(root, root / "usr/lib/python3/dist-packages/vmagent")
+            tools.generate(root / "usr/lib/python3/dist-packages")
             _install_guest_files(arch, root)
         with _told("the image"):
             packing = recipe.SMALL_PACKING if release else recipe.FAST_PACKING
@@ -208,6 +218,17 @@ class Tools:
         command += ["--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/", *map(str, folders)]
         environ = {"PYTHONHOME": str(self._tree / "usr"), "PYTHONDONTWRITEBYTECODE": "1"}
         subprocess.run(command, check=True, env=environ)
+
+    def generate(self, packages: Path) -> None:
+        """What the engine in `packages` would compile at each start: see vmagent/generated.py. The interpreter is of
+        this machine's processor, and so are the packages that the engine loads. Raises CalledProcessError."""
+        # Not the folder's own packages: they may be of another processor.
+        engine, own = packages / "vmagent", self._tree / "usr/lib/python3/dist-packages"
+        with tempfile.TemporaryDirectory(prefix="cove-generate-") as alone:
+            (Path(alone) / "vmagent").symlink_to(engine)
+            command = [*self.command(recipe.PYTHON), "-S", "-P", "-c", _GENERATE, str(engine / "generated.bin")]
+            environ = {"PYTHONHOME": str(self._tree / "usr"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+            subprocess.run([*command, alone, str(own)], check=True, env=environ)
 
 
 def _copy_wheels(wheels: Path, into: Path) -> None:
