@@ -27,6 +27,7 @@ _PROXIES = {"http_proxy": "HTTP_PROXY", "https_proxy": "HTTPS_PROXY", "no_proxy"
 _AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO")
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _PEM = re.compile(rf"{_BEGIN}\s+([A-Za-z0-9+/=\s]+?)\s+{_END}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,7 @@ class Surroundings:
         if not authorities:
             return None
         own = self._own_authorities()
-        added = dict.fromkeys(_body(found) for found in _PEM.finditer(authorities))
-        added = {body: None for body in added if body not in own}
+        added = _added(authorities, own)
         if not added:
             return None
         text = "\n".join((own.rstrip(), *(f"{_BEGIN}\n{body}\n{_END}" for body in added), ""))
@@ -138,12 +138,27 @@ class Surroundings:
         return path
 
 
-def _body(found: re.Match[str]) -> str:
-    """The certificate's text in lines of 64 characters, as all tools write it (RFC 7468, section 2).
+def _added(authorities: str, own: str) -> list[str]:
+    """The texts of the certificates in `authorities` that are not in `own`, each once.
 
-    It is then found among a hundred others without a look at each, which takes a second in an emulated VM.
+    Nearly all are in both, and written in the same lines: those are found as they stand. A hundred certificates line
+    by line take a second in an emulated VM.
     """
-    text = "".join(found[1].split())
+    added: dict[str, None] = {}
+    for part in authorities.split(_BEGIN)[1:]:
+        text, end, _ = part.partition(_END)
+        text = text.strip()
+        if not end or text in own or not _BASE64.fullmatch(text):
+            continue
+        body = _body(text)
+        if body not in own:
+            added[body] = None
+    return list(added)
+
+
+def _body(text: str) -> str:
+    """A certificate's text in lines of 64 characters, as all tools write it (RFC 7468, section 2)."""
+    text = "".join(text.split())
     return "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
 
 
