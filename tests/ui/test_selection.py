@@ -42,6 +42,7 @@ def left(engine: NativeEngine) -> set[str]:
 def delete_all(window: Window, page: ContainersPage, engine: NativeEngine) -> None:
     """Confirm the deletion of the three visible containers; wait until they are deleted."""
     assert "Delete 3 containers?" in window.dialog_words()
+    assert list(window.ticks()) == ["Delete their anonymous volumes too"]
     assert any(all(name in line for name in SEEN) for line in window.dialog_words())
     window.press("Delete 3 containers")
     page.filter("")

@@ -143,7 +143,7 @@ class ContainerActions:
             verb=verb,
             sure=sure,
             safe=tr("Keep it") if len(containers) == 1 else tr("Keep them"),
-            checkbox=tr("Delete its anonymous volumes too"),
+            checkbox=counted(len(containers), "Delete its anonymous volumes too", "Delete their anonymous volumes too"),
             names=[c.name for c in containers] if len(containers) > 1 else (),
         ).open()
 
