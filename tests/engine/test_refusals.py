@@ -49,6 +49,7 @@ CPUS = os.cpu_count() or 1
             {"NanoCpus": 900_000_000_000},
             f"Range of CPUs is from 0.01 to {CPUS}.00, as there are only {CPUS} CPUs available",
         ),
+        ({"NanoCpus": -1}, f"Range of CPUs is from 0.01 to {CPUS}.00, as there are only {CPUS} CPUs available"),
         ({"CpusetCpus": "0-999"}, "Requested CPUs are not available - requested 0-999, available: 0"),
         ({"CpusetCpus": "x"}, "Invalid value x for cpuset cpus"),
         ({"CpusetMems": "99"}, "Requested memory nodes are not available - requested 99, available: 0"),
@@ -96,6 +97,18 @@ def test_ids_out_of_range_are_refused(clean: NativeEngine, user: str) -> None:
     refused = clean.docker("exec", f"--user={user}", NAME, "true", check=False)
     assert refused.returncode != 0
     assert "uids and gids must be in range 0-2147483647" in refused.stderr
+
+
+def test_a_wrong_mac_address_is_refused(clean: NativeEngine) -> None:
+    clean.docker("run", "-d", "--name", NAME, IMAGE, "sleep", "1000")
+    wrong = {"Container": NAME, "EndpointConfig": {"MacAddress": "02:zz"}}
+    clean.docker("network", "create", "mac-test")
+    try:
+        status, reply = post(clean, "/networks/mac-test/connect", wrong)
+        assert (status, reply["message"]) == (400, "address 02:zz: invalid MAC address")
+    finally:
+        clean.docker("rm", "-f", NAME)
+        clean.docker("network", "rm", "mac-test")
 
 
 def test_cpus_exclude_a_quota(clean: NativeEngine) -> None:

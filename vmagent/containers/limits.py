@@ -53,7 +53,8 @@ def _check_memory(host: JsonObject) -> None:
 def _check_cpu(host: JsonObject) -> None:
     if host["NanoCpus"] and (host["CpuPeriod"] or host["CpuQuota"]):
         raise BadRequest("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set.")
-    if host["NanoCpus"] and not 0 <= host["NanoCpus"] <= (count := os.cpu_count() or 1) * _NANO:
+    count = os.cpu_count() or 1
+    if not 0 <= host["NanoCpus"] <= count * _NANO:
         raise BadRequest(f"Range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available")
     if host["CpuPeriod"] and not 1000 <= host["CpuPeriod"] <= 1_000_000:
         raise BadRequest("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")

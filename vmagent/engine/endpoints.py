@@ -27,6 +27,7 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.registry import Registry
 from vmagent.engine.threads import Threads
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.linux.netlink import mac_bytes
 from vmagent.linux.nft import TableWatch
 from vmagent.networks.audit import Fault
 from vmagent.networks.controller import NetworkController
@@ -313,7 +314,7 @@ class Endpoints:
             network_id=network.id,
             address=_address(IPv4Address, address),
             address6=_address(IPv6Address, address6),
-            mac=asked.get("MacAddress") or None,
+            mac=_mac(asked.get("MacAddress")),
             aliases=tuple(dns_names(record, asked)) if network.name != "bridge" else (),
             links=links_by_alias(asked.get("Links")),
         )
@@ -472,6 +473,16 @@ def _static_addresses(record: Container) -> dict[str, list[Address]]:
             if texts:
                 found[name] = [ip_address(text) for text in texts]
     return found
+
+
+def _mac(text: str | None) -> str | None:
+    """Raises BadRequest, in the words of Go's net.ParseMAC."""
+    try:
+        if text:
+            mac_bytes(text)
+    except ValueError as e:
+        raise BadRequest(f"address {text}: invalid MAC address") from e
+    return text or None
 
 
 def _address(kind: type[A], text: str | None) -> A | None:
