@@ -1,4 +1,4 @@
-"""The OpenAPI description of our own calls (vmagent/api/openapi.yaml), and values held against it, strictly."""
+"""The OpenAPI description of the API (vmagent/api/openapi.yaml), and values held against it, strictly."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ def conforms(value: object, method: str, path: str, status: int) -> None:
 
     Raises KeyError where the description has no such reply, jsonschema.ValidationError where `value` differs from it.
     """
-    reply = _resolved(DESCRIPTION["paths"][path][method.lower()]["responses"][str(status)])
+    reply = resolved(DESCRIPTION["paths"][path][method.lower()]["responses"][str(status)])
     jsonschema.validate(value, _as_json_schema(reply["content"]["application/json"]["schema"]))
 
 
-def object_schemas() -> list[dict[str, Any]]:
-    """Every schema of a JSON object in the description, resolved."""
+def object_schemas(part: object) -> list[dict[str, Any]]:
+    """Every schema of a JSON object in a part of the description, resolved, also those that others refer to."""
     found: list[dict[str, Any]] = []
+    seen: set[str] = set()
 
     def walk(node: object) -> None:
         if isinstance(node, dict):
+            if (reference := node.get("$ref")) is not None:
+                if reference not in seen:
+                    seen.add(reference)
+                    walk(resolved(node))
+                return
             if node.get("type") == "object":
                 found.append(node)
             for inner in node.values():
@@ -36,11 +42,12 @@ def object_schemas() -> list[dict[str, Any]]:
             for inner in node:
                 walk(inner)
 
-    walk(DESCRIPTION)
+    walk(part)
     return found
 
 
-def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """What `node` refers to, or itself."""
     while "$ref" in node:
         found: Any = DESCRIPTION
         for name in node["$ref"].removeprefix("#/").split("/"):
@@ -51,9 +58,11 @@ def _resolved(node: dict[str, Any]) -> dict[str, Any]:
 
 def _as_json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """A schema of OpenAPI 3.0 as JSON Schema: references replaced, `nullable` as a second type."""
-    made = dict(_resolved(schema))
+    made = dict(resolved(schema))
     if made.pop("nullable", False):
         made["type"] = [made["type"], "null"]
+    if isinstance(made.get("additionalProperties"), dict):
+        made["additionalProperties"] = _as_json_schema(made["additionalProperties"])
     if "properties" in made:
         made["properties"] = {name: _as_json_schema(inner) for name, inner in made["properties"].items()}
     if "items" in made:

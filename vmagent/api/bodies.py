@@ -9,6 +9,7 @@ HostConfig, EndpointSettings and others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from vmagent.api.gojson import KINDS
@@ -26,7 +27,7 @@ def _wrong(value: Any, where: str, wanted: str) -> BadRequest:
     return BadRequest(f"invalid JSON: json: cannot unmarshal {kind} into Go struct field {where} of type {wanted}")
 
 
-def _string(value: Any, where: str) -> str:
+def string(value: Any, where: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -34,210 +35,217 @@ def _string(value: Any, where: str) -> str:
     return value
 
 
-def _integer(value: Any, where: str) -> int:
+def integer(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -(1 << 63) <= value < 1 << 63:
         raise _wrong(value, where, "int64")
     return value
 
 
-def _boolean(value: Any, where: str) -> bool:
+def boolean(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
         raise _wrong(value, where, "bool")
     return value
 
 
-def _anything(value: Any, _: str) -> Any:
+def anything(value: Any, _: str) -> Any:
     return value
 
 
-def _list(item: Kind) -> Kind:
-    def check(value: Any, where: str) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list whose items are all of one kind."""
+
+    item: Kind
+
+    def __call__(self, value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):
             raise _wrong(value, where, "[]string")
-        return [item(each, f"{where}[{at}]") for at, each in enumerate(value)]
-
-    return check
+        return [self.item(each, f"{where}[{at}]") for at, each in enumerate(value)]
 
 
-def _map(item: Kind) -> Kind:
+@dataclass(frozen=True, slots=True)
+class MapOf:
     """An object with any keys, whose values are all of one kind."""
 
-    def check(value: Any, where: str) -> Json:
+    item: Kind
+
+    def __call__(self, value: Any, where: str) -> Json:
         if not isinstance(value, dict):
             raise _wrong(value, where, "map[string]string")
-        return {key: item(each, f"{where}[{key!r}]") for key, each in value.items()}
-
-    return check
+        return {key: self.item(each, f"{where}[{key!r}]") for key, each in value.items()}
 
 
-def _object(fields: Mapping[str, Kind]) -> Kind:
-    """Check known fields and spell them as docker does; drop `null` ones and ignore unknown ones."""
-    names = {name.lower(): name for name in fields}
+class Object:
+    """An object of known fields, spelled as docker does; `null` ones are dropped and unknown ones ignored."""
 
-    def check(value: Any, where: str) -> Json:
+    __slots__ = ("_names", "fields")
+
+    def __init__(self, fields: Mapping[str, Kind]) -> None:
+        self.fields = fields
+        self._names = {name.lower(): name for name in fields}
+
+    def __call__(self, value: Any, where: str) -> Json:
         if value is None:
             return {}
         if not isinstance(value, dict):
             raise _wrong(value, where, "struct")
         result: Json = {}
         for key, each in value.items():
-            name = names.get(key.lower())
+            name = self._names.get(key.lower())
             if name is not None and each is not None:
-                result[name] = fields[name](each, f"{where}.{name}" if where else name)
+                result[name] = self.fields[name](each, f"{where}.{name}" if where else name)
         return result
-
-    return check
 
 
 def _fields(kind: Kind, names: str) -> dict[str, Kind]:
     return dict.fromkeys(names.split(), kind)
 
 
-_strings = _list(_string)
-_string_map = _map(_string)
-_empty_objects = _map(_anything)  # sets, spelled as maps to {}
+_strings = ListOf(string)
+_string_map = MapOf(string)
+_empty_objects = MapOf(anything)  # sets, spelled as maps to {}
 
 
-def _words(value: Any, where: str) -> list[str]:
+def words(value: Any, where: str) -> list[str]:
     """Cmd and Entrypoint: also one string (Go's strslice)."""
     return [value] if isinstance(value, str) else _strings(value, where)
 
 
-def _ports(value: Any, where: str) -> list[Json]:
+def ports(value: Any, where: str) -> list[Json]:
     """One port's bindings; null means no binding."""
-    return [] if value is None else _list(_object(_fields(_string, "HostIp HostPort")))(value, where)
+    return [] if value is None else ListOf(Object(_fields(string, "HostIp HostPort")))(value, where)
 
 
-_HEALTHCHECK = _object({"Test": _strings} | _fields(_integer, "Interval Timeout StartPeriod StartInterval Retries"))
+_HEALTHCHECK = Object({"Test": _strings} | _fields(integer, "Interval Timeout StartPeriod StartInterval Retries"))
 
 _CONFIG: dict[str, Kind] = {
-    **_fields(_string, "Domainname Hostname Image MacAddress StopSignal User WorkingDir"),
-    **_fields(_boolean, "ArgsEscaped AttachStderr AttachStdin AttachStdout NetworkDisabled OpenStdin StdinOnce Tty"),
+    **_fields(string, "Domainname Hostname Image MacAddress StopSignal User WorkingDir"),
+    **_fields(boolean, "ArgsEscaped AttachStderr AttachStdin AttachStdout NetworkDisabled OpenStdin StdinOnce Tty"),
     **_fields(_strings, "Env OnBuild Shell"),
-    **_fields(_words, "Cmd Entrypoint"),
+    **_fields(words, "Cmd Entrypoint"),
     **_fields(_empty_objects, "ExposedPorts Volumes"),
     "Labels": _string_map,
-    "StopTimeout": _integer,
+    "StopTimeout": integer,
     "Healthcheck": _HEALTHCHECK,
 }
 
-_DRIVER_CONFIG = _object({"Name": _string, "Options": _string_map})
-_MOUNT = _object(
+_DRIVER_CONFIG = Object({"Name": string, "Options": _string_map})
+_MOUNT = Object(
     {
-        **_fields(_string, "Type Source Target Consistency"),
-        "ReadOnly": _boolean,
-        "BindOptions": _object(
+        **_fields(string, "Type Source Target Consistency"),
+        "ReadOnly": boolean,
+        "BindOptions": Object(
             {
-                "Propagation": _string,
-                **_fields(_boolean, "NonRecursive CreateMountpoint ReadOnlyNonRecursive ReadOnlyForceRecursive"),
+                "Propagation": string,
+                **_fields(boolean, "NonRecursive CreateMountpoint ReadOnlyNonRecursive ReadOnlyForceRecursive"),
             }
         ),
-        "VolumeOptions": _object(
-            {"NoCopy": _boolean, "Labels": _string_map, "DriverConfig": _DRIVER_CONFIG, "Subpath": _string}
+        "VolumeOptions": Object(
+            {"NoCopy": boolean, "Labels": _string_map, "DriverConfig": _DRIVER_CONFIG, "Subpath": string}
         ),
-        "TmpfsOptions": _object({"SizeBytes": _integer, "Mode": _integer, "Options": _list(_strings)}),
-        "ImageOptions": _object({"Subpath": _string}),
+        "TmpfsOptions": Object({"SizeBytes": integer, "Mode": integer, "Options": ListOf(_strings)}),
+        "ImageOptions": Object({"Subpath": string}),
     }
 )
-_RATES = _list(_object({"Path": _string, "Rate": _integer}))
+_RATES = ListOf(Object({"Path": string, "Rate": integer}))
 
 _RESOURCES: dict[str, Kind] = {
     **_fields(
-        _integer,
+        integer,
         "BlkioWeight CpuCount CpuPercent CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime CpuShares "
         "IOMaximumBandwidth IOMaximumIOps KernelMemory KernelMemoryTCP Memory MemoryReservation MemorySwap "
         "MemorySwappiness NanoCpus PidsLimit",
     ),
-    **_fields(_string, "CgroupParent CpusetCpus CpusetMems"),
+    **_fields(string, "CgroupParent CpusetCpus CpusetMems"),
     **_fields(_RATES, "BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps"),
-    "BlkioWeightDevice": _list(_object({"Path": _string, "Weight": _integer})),
+    "BlkioWeightDevice": ListOf(Object({"Path": string, "Weight": integer})),
     "DeviceCgroupRules": _strings,
-    "DeviceRequests": _list(
-        _object(
+    "DeviceRequests": ListOf(
+        Object(
             {
-                "Driver": _string,
-                "Count": _integer,
+                "Driver": string,
+                "Count": integer,
                 "DeviceIDs": _strings,
-                "Capabilities": _list(_strings),
+                "Capabilities": ListOf(_strings),
                 "Options": _string_map,
             }
         )
     ),
-    "Devices": _list(_object(_fields(_string, "PathOnHost PathInContainer CgroupPermissions"))),
-    "OomKillDisable": _boolean,
-    "Init": _boolean,
-    "Ulimits": _list(_object({"Name": _string, "Soft": _integer, "Hard": _integer})),
+    "Devices": ListOf(Object(_fields(string, "PathOnHost PathInContainer CgroupPermissions"))),
+    "OomKillDisable": boolean,
+    "Init": boolean,
+    "Ulimits": ListOf(Object({"Name": string, "Soft": integer, "Hard": integer})),
 }
-_RESTART_POLICY = _object({"Name": _string, "MaximumRetryCount": _integer})
+_RESTART_POLICY = Object({"Name": string, "MaximumRetryCount": integer})
 
 _HOST: dict[str, Kind] = {
     **_RESOURCES,
     **_fields(
-        _string,
+        string,
         "Cgroup CgroupnsMode ContainerIDFile IpcMode Isolation NetworkMode PidMode Runtime UTSMode UsernsMode "
         "VolumeDriver",
     ),
-    **_fields(_boolean, "AutoRemove Privileged PublishAllPorts ReadonlyRootfs"),
-    **_fields(_integer, "OomScoreAdj ShmSize"),
+    **_fields(boolean, "AutoRemove Privileged PublishAllPorts ReadonlyRootfs"),
+    **_fields(integer, "OomScoreAdj ShmSize"),
     **_fields(
         _strings,
         "Binds CapAdd CapDrop Dns DnsOptions DnsSearch ExtraHosts GroupAdd Links MaskedPaths ReadonlyPaths "
         "SecurityOpt VolumesFrom",
     ),
     **_fields(_string_map, "Annotations StorageOpt Sysctls Tmpfs"),
-    "ConsoleSize": _list(_integer),
-    "LogConfig": _object({"Type": _string, "Config": _string_map}),
-    "Mounts": _list(_MOUNT),
-    "PortBindings": _map(_ports),
+    "ConsoleSize": ListOf(integer),
+    "LogConfig": Object({"Type": string, "Config": _string_map}),
+    "Mounts": ListOf(_MOUNT),
+    "PortBindings": MapOf(ports),
     "RestartPolicy": _RESTART_POLICY,
 }
 
-_ENDPOINT = _object(
+_ENDPOINT = Object(
     {
-        "IPAMConfig": _object({**_fields(_string, "IPv4Address IPv6Address"), "LinkLocalIPs": _strings}),
+        "IPAMConfig": Object({**_fields(string, "IPv4Address IPv6Address"), "LinkLocalIPs": _strings}),
         **_fields(_strings, "Links Aliases DNSNames"),
-        **_fields(_string, "NetworkID EndpointID Gateway IPAddress IPv6Gateway GlobalIPv6Address MacAddress"),
-        **_fields(_integer, "IPPrefixLen GlobalIPv6PrefixLen GwPriority"),
+        **_fields(string, "NetworkID EndpointID Gateway IPAddress IPv6Gateway GlobalIPv6Address MacAddress"),
+        **_fields(integer, "IPPrefixLen GlobalIPv6PrefixLen GwPriority"),
         "DriverOpts": _string_map,
     }
 )
 
-container_config = _object(_CONFIG)
-container_create = _object(
+container_config = Object(_CONFIG)
+container_create = Object(
     {
         **_CONFIG,
-        "HostConfig": _object(_HOST),
-        "NetworkingConfig": _object({"EndpointsConfig": _map(_ENDPOINT)}),
+        "HostConfig": Object(_HOST),
+        "NetworkingConfig": Object({"EndpointsConfig": MapOf(_ENDPOINT)}),
     }
 )
-container_update = _object({**_RESOURCES, "RestartPolicy": _RESTART_POLICY})
-exec_create = _object(
+container_update = Object({**_RESOURCES, "RestartPolicy": _RESTART_POLICY})
+exec_create = Object(
     {
-        **_fields(_boolean, "AttachStderr AttachStdin AttachStdout Privileged Tty"),
-        **_fields(_string, "DetachKeys User WorkingDir"),
-        "Cmd": _words,
-        "ConsoleSize": _list(_integer),
+        **_fields(boolean, "AttachStderr AttachStdin AttachStdout Privileged Tty"),
+        **_fields(string, "DetachKeys User WorkingDir"),
+        "Cmd": words,
+        "ConsoleSize": ListOf(integer),
         "Env": _strings,
     }
 )
-exec_start = _object({**_fields(_boolean, "Detach Tty"), "ConsoleSize": _list(_integer)})
-network_create = _object(
+exec_start = Object({**_fields(boolean, "Detach Tty"), "ConsoleSize": ListOf(integer)})
+network_create = Object(
     {
-        **_fields(_string, "Name Driver Scope"),
-        **_fields(_boolean, "CheckDuplicate Internal Attachable Ingress ConfigOnly EnableIPv4 EnableIPv6"),
+        **_fields(string, "Name Driver Scope"),
+        **_fields(boolean, "CheckDuplicate Internal Attachable Ingress ConfigOnly EnableIPv4 EnableIPv6"),
         **_fields(_string_map, "Options Labels"),
-        "ConfigFrom": _object({"Network": _string}),
-        "IPAM": _object(
+        "ConfigFrom": Object({"Network": string}),
+        "IPAM": Object(
             {
-                "Driver": _string,
+                "Driver": string,
                 "Options": _string_map,
-                "Config": _list(
-                    _object({**_fields(_string, "Subnet IPRange Gateway"), "AuxiliaryAddresses": _string_map})
+                "Config": ListOf(
+                    Object({**_fields(string, "Subnet IPRange Gateway"), "AuxiliaryAddresses": _string_map})
                 ),
             }
         ),
     }
 )
-network_connect = _object({"Container": _string, "EndpointConfig": _ENDPOINT})
-network_disconnect = _object({"Container": _string, "Force": _boolean})
-volume_create = _object({**_fields(_string, "Name Driver"), **_fields(_string_map, "DriverOpts Labels")})
+network_connect = Object({"Container": string, "EndpointConfig": _ENDPOINT})
+network_disconnect = Object({"Container": string, "Force": boolean})
+volume_create = Object({**_fields(string, "Name Driver"), **_fields(_string_map, "DriverOpts Labels")})
