@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import io
 import os
 import platform
+import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -16,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cove" / "tests"
 
 _DOCKERODE = "4.0.9"
+_SCHEMATHESIS = "4.32.5"
 
 PASSWD = (
     "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\nuser:x:1000:1000:user:/home:/bin/sh\n"
@@ -70,6 +74,31 @@ def dockerode() -> Path:
         except OSError:  # another run of the tests made it meanwhile
             shutil.rmtree(made)
     return folder / "node_modules"
+
+
+@functools.cache
+def schemathesis() -> Path:
+    """An interpreter that has schemathesis, from PyPI. Raises CalledProcessError."""
+    return python_with(f"schemathesis=={_SCHEMATHESIS}")
+
+
+@functools.cache
+def python_with(*requirements: str) -> Path:
+    """An interpreter in an environment of its own with what `requirements` name. Raises CalledProcessError.
+
+    For programs that only tests run, and whose dependencies would otherwise be everybody's.
+    """
+    folder = CACHE / "-".join(["python", *(re.sub("[^a-z0-9.]+", "-", one.lower()) for one in requirements)])
+    with (CACHE / f"{folder.name}.lock").open("w") as lock:  # an environment can't be renamed into its place
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / ".made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=300)
+            uv, python = Path(sys.executable).with_name("uv"), folder / "bin" / "python"
+            install: list[str | Path] = [uv, "pip", "install", "-q", "--python", python, *requirements]
+            subprocess.run(install, check=True, timeout=600, capture_output=True)
+            (folder / ".made").touch()
+    return folder / "bin" / "python"
 
 
 @functools.cache
