@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -273,17 +275,67 @@ def test_what_can_not_be_repaired_is_told_with_what_helps(broken: Broken) -> Non
         assert broken.check() == []
 
 
-def test_a_layer_that_a_container_runs_on_is_left_alone(broken: Broken) -> None:
-    broken.engine.docker("run", "-d", "--name", "user", broken.pulled, "/bin/sleep", "1000")
-    _changed_file(broken)
+@contextlib.contextmanager
+def _running(b: Broken, *, paused: bool = False) -> Iterator[None]:
+    b.engine.docker("run", "-d", "--name", "user", b.pulled, "/bin/sleep", "1000")
     try:
-        found = broken.find(repair=True)
-        assert found["state"] == "left"
-        assert "a container runs on it" in found["remedy"]
+        if paused:
+            b.engine.docker("pause", "user")
+        yield
     finally:
-        broken.engine.docker("rm", "-f", "user")
-        repaired = broken.check(repair=True)
-    assert repaired == [{**found, "state": "repaired", "remedy": "it is unpacked again"}]
+        b.engine.docker("rm", "-f", "user")
+
+
+@contextlib.contextmanager
+def _copied_from(b: Broken) -> Iterator[None]:
+    """A copy of a stopped container's files is under way: its client does not read on."""
+    b.engine.docker("run", "--name", "user", b.pulled, "/bin/sh", "-c", "head -c 20000000 /dev/zero >/big")
+    try:
+        with b.engine.client() as client, client.get_archive("user", "/") as stream:
+            blocks = iter(stream)
+            next(blocks)
+            yield
+            for _ in blocks:
+                pass
+    finally:
+        b.engine.docker("rm", "user")
+
+
+@contextlib.contextmanager
+def _saved(b: Broken) -> Iterator[None]:
+    """The image is being saved: the client does not read on."""
+    b.engine.docker("run", "--name", "user", b.pulled, "/bin/sh", "-c", "head -c 20000000 /dev/urandom >/big")
+    b.engine.docker("commit", "user", "large")
+    b.engine.docker("rm", "user")
+    try:
+        with b.engine.client() as client, client.save(["large"]) as stream:
+            blocks = iter(stream)
+            next(blocks)
+            yield
+            for _ in blocks:
+                pass
+    finally:
+        b.engine.docker("rmi", "large")
+
+
+USES: dict[str, tuple[Callable[[Broken], contextlib.AbstractContextManager[None]], str]] = {
+    "a container runs on it": (_running, "a container runs on it"),
+    "a container on it is paused": (partial(_running, paused=True), "a container runs on it"),
+    "a stopped container is copied from": (_copied_from, "it is being read or mounted"),
+    "its image is saved": (_saved, "it is being read or mounted"),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_layer_that_is_used_is_left_alone(broken: Broken, use: str) -> None:
+    using, why = USES[use]
+    with using(broken):
+        _changed_file(broken)
+        found = broken.check(repair=True)
+    repaired = broken.check(repair=True)
+    assert [one["state"] for one in found] == ["left"], found
+    assert why in found[0]["remedy"]
+    assert repaired == [{**found[0], "state": "repaired", "remedy": "it is unpacked again"}]
     assert broken.check() == []
 
 

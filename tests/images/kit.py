@@ -356,7 +356,7 @@ class Driver:
 
     def lowers(self, image: Image) -> list[str]:
         """The image's layers as overlay folders, mounted."""
-        return list(self.run(self.store.lowers(image)))
+        return list(self.run(self.store.stack_lowers(image.layers)))
 
     def all(self, items: Any) -> list[Any]:
         """All items of an asynchronous generator."""

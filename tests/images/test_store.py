@@ -28,6 +28,7 @@ from vmagent.images.layer import Kind
 from vmagent.images.reference import Reference
 from vmagent.images.removal import ImageUser
 from vmagent.images.roots import Reachable
+from vmagent.images.uses import LayerUses
 
 NewStore = Callable[..., Driver]
 
@@ -290,7 +291,7 @@ def test_what_changes_between_a_finding_and_its_repair_is_kept(new_store: NewSto
     driver.import_(TOP, "kept:1")
     records.image_path(driver.root, gone).unlink()
     (driver.root.images / records.REFERENCES).write_text("{")
-    found = [one for one in driver.all(ImagesCheck(driver.store, set).findings()) if isinstance(one, Finding)]
+    found = [one for one in driver.all(ImagesCheck(driver.store).findings()) if isinstance(one, Finding)]
     driver.run(driver.images.remove("gone:1"))
     driver.run(driver.images.tag("kept:1", repo="kept", tag="2"))
     assert len(found) == 2
@@ -310,8 +311,36 @@ def test_a_folder_that_a_layers_tar_does_not_name_is_no_damage(new_store: NewSto
     driver = new_store()
     driver.import_(TOP, "x:1")
     os.utime(driver.root.layers / digest(TOP).removeprefix("sha256:") / "diff" / "etc", (1, 1))
-    found = driver.all(ImagesCheck(driver.store, set).findings())
+    found = driver.all(ImagesCheck(driver.store).findings())
     assert not [one for one in found if isinstance(one, Finding)]
+
+
+def test_a_layer_is_used_or_replaced_but_not_both() -> None:
+    uses = LayerUses()
+
+    async def use(over: asyncio.Event, *layers: str) -> None:
+        async with uses.using(layers):
+            await over.wait()
+
+    async def both() -> None:
+        over = asyncio.Event()
+        using = [asyncio.create_task(use(over, "a", "b")), asyncio.create_task(use(over, "b"))]
+        await asyncio.sleep(0)
+        with pytest.raises(Conflict, match="being read or mounted"), uses.replacing("b"):
+            pass
+        over.set()
+        await asyncio.gather(*using)
+        with uses.replacing("b"):
+            waiting = asyncio.create_task(use(over, "a", "b"))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            await use(over, "a")  # another layer
+        await waiting
+        uses.add(lambda: {"c"})
+        with pytest.raises(Conflict, match="a container runs on it"), uses.replacing("c"):
+            pass
+
+    asyncio.run(both())
 
 
 def test_everything_is_there_again_after_a_reopening(new_store: NewStore, tmp_path: Path) -> None:

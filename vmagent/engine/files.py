@@ -9,7 +9,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -87,50 +87,57 @@ class Files:
         self._host_folders = host_folders
         self._store, self._images = store, images
 
-    async def _root(self, record: Container, *, writable: bool = False) -> JsonObject:
+    @asynccontextmanager
+    async def _root(self, record: Container, *, writable: bool = False) -> AsyncIterator[JsonObject]:
+        """The part of a job that tells where the container's files are, until the exit. Raises OSError, NotFound."""
         users = self._users.of(record)
         remapped = {"users": {"uid_map": users.uids, "gid_map": users.gids}} if users is not None else {}
         if record.state.running:
-            return {"pid": record.state.pid, "id": record.id, **remapped}
+            yield {"pid": record.state.pid, "id": record.id, **remapped}
+            return
         folder = self._registry.folder(record.id)
         volumes = [mount for mount in record.mounts if mount.kind is MountKind.VOLUME]
         there = await self._background.on_disk(_existing, volumes)
         there |= await self._host_folders.places(mount for mount in record.mounts if mount.kind is MountKind.BIND)
-        return {
-            **remapped,
-            "target": str(self._exec_root.rootfs),
-            "lowers": await self._launcher.lowers(record),
-            "upper": str(folder / "upper"),
-            "work": str(folder / "work"),
-            "writable": writable,
-            "is_read_only": record.host_config["ReadonlyRootfs"],
-            "mounts": [
-                {
-                    "source": there[mount.destination],
-                    "subpath": mount.subpath,
-                    "destination": mount.destination,
-                    "is_own": self._launcher.owns(mount),
-                    # What is written below a file system that is not mounted would be hidden at the next start.
-                    "writable": mount.writable and self._launcher.is_there(mount),
-                }
-                for mount in record.mounts
-                if mount.destination in there
-            ],
-        }
+        seen = [
+            {
+                "source": there[mount.destination],
+                "subpath": mount.subpath,
+                "destination": mount.destination,
+                "is_own": self._launcher.owns(mount),
+                # What is written below a file system that is not mounted would be hidden at the next start.
+                "writable": mount.writable and self._launcher.is_there(mount),
+            }
+            for mount in record.mounts
+            if mount.destination in there
+        ]
+        async with self._launcher.lowers(record) as lowers:
+            yield {
+                **remapped,
+                "target": str(self._exec_root.rootfs),
+                "lowers": lowers,
+                "upper": str(folder / "upper"),
+                "work": str(folder / "work"),
+                "writable": writable,
+                "is_read_only": record.host_config["ReadonlyRootfs"],
+                "mounts": seen,
+            }
 
     async def folder(self, ref: str, path: str, most: int) -> bytes:
         """FolderListing as JSON: what is in the folder at `path`, of that the first `most` by name. Raises NotFound."""
         record = self._registry.find(ref).record
-        job = {"op": "list", "path": path, "most": most, "root": await self._root(record)}
-        async with aclosing(run_with_output(_workers(record, path), job)) as stream:
-            return b"".join([data async for data in stream])
+        async with self._root(record) as root:
+            job = {"op": "list", "path": path, "most": most, "root": root}
+            async with aclosing(run_with_output(_workers(record, path), job)) as stream:
+                return b"".join([data async for data in stream])
 
     # --- docker cp
 
     async def stat(self, ref: str, path: str) -> PathStat:
         """Raises NotFound."""
         record = self._registry.find(ref).record
-        done = await _workers(record, path).run({"op": "stat", "path": path, "root": await self._root(record)})
+        async with self._root(record) as root:
+            done = await _workers(record, path).run({"op": "stat", "path": path, "root": root})
         return _path_stat(done["stat"])
 
     async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
@@ -142,18 +149,19 @@ class Files:
 
     async def _get(self, record: Container, path: str) -> AsyncIterator[PathStat | bytes]:
         crosses = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", *(mount.destination for mount in record.mounts)]
-        job = {"op": "get", "path": path, "root": await self._root(record), "crosses": crosses}
         found: asyncio.Future[PathStat] = asyncio.get_running_loop().create_future()
 
         def on_event(event: JsonObject) -> None:
             found.set_result(_path_stat(event["stat"]))
 
-        async with aclosing(run_with_output(_workers(record, path), job, on_event)) as stream:
-            first = await anext(stream)
-            yield await found
-            yield first
-            async for data in stream:
-                yield data
+        async with self._root(record) as root:
+            job = {"op": "get", "path": path, "root": root, "crosses": crosses}
+            async with aclosing(run_with_output(_workers(record, path), job, on_event)) as stream:
+                first = await anext(stream)
+                yield await found
+                yield first
+                async for data in stream:
+                    yield data
 
     async def put(
         self,
@@ -190,11 +198,9 @@ class Files:
         copy_uid_gid: bool,
     ) -> None:
         owner = _numeric_owner(record.config["User"]) if copy_uid_gid else None
-        job = {
-            **{"op": "put", "path": path, "root": await self._root(record, writable=True)},
-            **{"no_overwrite_dir_non_dir": no_overwrite_dir_non_dir, "owner": owner},
-        }
-        await run_with_input(_workers(record, path), job, chunks)
+        choices = {"no_overwrite_dir_non_dir": no_overwrite_dir_non_dir, "owner": owner}
+        async with self._root(record, writable=True) as root:
+            await run_with_input(_workers(record, path), {"op": "put", "path": path, "root": root, **choices}, chunks)
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The tar of the whole file system."""
@@ -203,14 +209,16 @@ class Files:
         return self._export(live.record)
 
     async def _export(self, record: Container) -> AsyncIterator[bytes]:
-        job = {"op": "export", "path": "/", "root": await self._root(record)}
-        async with aclosing(run_with_output(_workers(record, "/"), job)) as stream:
-            async for data in stream:
-                yield data
+        async with self._root(record) as root:
+            job = {"op": "export", "path": "/", "root": root}
+            async with aclosing(run_with_output(_workers(record, "/"), job)) as stream:
+                async for data in stream:
+                    yield data
 
     async def image_has(self, record: Container, path: str) -> bool:
         """Whether the image of `record` may have something at `path`."""
-        return await self._background.on_disk(_exists_in, await self._launcher.lowers(record), path)
+        async with self._launcher.lowers(record) as lowers:
+            return await self._background.on_disk(_exists_in, lowers, path)
 
     async def copy_up(self, record: Container, path: str, target: Path, *, is_own: bool) -> None:
         """Copy the image's content at `path` into the empty folder `target`, for a volume.
@@ -220,19 +228,19 @@ class Files:
         """
         folder = self._exec_root.path / "image-root"
         folder.mkdir(mode=0o700, exist_ok=True)
-        lowers = await self._launcher.lowers(record)
-        root = {
-            "target": str(folder),
-            "lowers": lowers[1:],
-            "upper": lowers[0],
-            "work": "",
-            "writable": False,
-            "mounts": [],
-        }
         users = None if is_own else self._users.of(record)
         ids = {"uid_map": users.uids, "gid_map": users.gids} if users is not None else {}
-        job = {"op": "copy_up", "path": path, "root": root, "target": str(target), "target_users": ids}
-        await _workers(record, path).run(job)
+        async with self._launcher.lowers(record) as lowers:
+            root = {
+                "target": str(folder),
+                "lowers": lowers[1:],
+                "upper": lowers[0],
+                "work": "",
+                "writable": False,
+                "mounts": [],
+            }
+            job = {"op": "copy_up", "path": path, "root": root, "target": str(target), "target_users": ids}
+            await _workers(record, path).run(job)
 
     # --- diff, sizes, commit
 
@@ -240,7 +248,8 @@ class Files:
         """ContainerChanges: the paths that differ from the image."""
         record = self._registry.find(ref).record
         upper = self._registry.folder(record.id) / "upper"
-        return await self._background.on_disk(_changes, str(upper), await self._launcher.lowers(record))
+        async with self._launcher.lowers(record) as lowers:
+            return await self._background.on_disk(_changes, str(upper), lowers)
 
     async def sizes(self, record: Container) -> tuple[int, int]:
         """(bytes of the container's own layer, total bytes with the image's layers)."""

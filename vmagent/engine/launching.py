@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -128,7 +128,8 @@ class Launcher:
             host_files=self._data_root.host_files(record.id),
             log_limits=logconfig.limits(record.host_config["LogConfig"]),
         )
-        spawned, planned = await self._launch(record, place, partial(self.lowers, record))
+        async with self.lowers(record) as lowers:
+            spawned, planned = await self._launch(record, place, lowers)
         done = time.perf_counter()
         live.note_start(
             prepare_ms=(planned - began) * 1000,
@@ -143,12 +144,8 @@ class Launcher:
 
         Raises as `launch`.
         """
-
-        async def find_lowers() -> list[str]:
-            # The init layer at the bottom: it must not hide attributes that the step's layers give to /etc and others.
-            return [*lowers, self._init_layer]
-
-        return (await self._launch(record, place, find_lowers))[0]
+        # The init layer at the bottom: it must not hide attributes that the step's layers give to /etc and others.
+        return (await self._launch(record, place, [*lowers, self._init_layer]))[0]
 
     async def end_step(self, record: Container) -> None:
         """Release what `launch_step` has made for a process that has ended. Raises OSError."""
@@ -156,9 +153,7 @@ class Launcher:
             await released
         await self.unmount(record)
 
-    async def _launch(
-        self, record: Container, place: Place, find_lowers: Callable[[], Awaitable[list[str]]]
-    ) -> tuple[Spawned, float]:
+    async def _launch(self, record: Container, place: Place, lowers: list[str]) -> tuple[Spawned, float]:
         """(what was spawned, the time.perf_counter when it was planned)."""
         namespace_fd = None
         subpaths: dict[str, Path] = {}  # by destination
@@ -173,7 +168,6 @@ class Launcher:
         try:
             try:  # while the network thread works
                 sources = await self._prepare_sources(record, place, private, subpaths)
-                lowers = await find_lowers()
                 init = None
                 if record.host_config.get("Init"):
                     init = str(await self._background.on_disk(binary, "init", platform.machine()))
@@ -290,9 +284,14 @@ class Launcher:
         """Whether the mount's source shows its content: a volume with a file system of its own does while used."""
         return mount.kind is not MountKind.VOLUME or self._volumes.is_there(mount.volume)
 
-    async def lowers(self, record: Container) -> list[str]:
-        """Mount the image's layers and return `lower_paths`. Raises OSError, NotFound."""
-        return self._below_init_layer(await self._images.lowers(self._images.image(record.image_id)))
+    @asynccontextmanager
+    async def lowers(self, record: Container) -> AsyncIterator[list[str]]:
+        """`lower_paths`, with the image's layers mounted and none of them replaced until the exit.
+
+        Raises OSError, NotFound.
+        """
+        async with self._images.lowers(self._images.image(record.image_id)) as layers:
+            yield self._below_init_layer(layers)
 
     def lower_paths(self, record: Container) -> list[str]:
         """The overlay's lower folders, top first: the init layer with the mount points, then the image's layers.

@@ -131,7 +131,8 @@ async def save_items(store: Store, items: Sequence[Item]) -> AsyncGenerator[byte
                 stack.callback(store.hold(image["id"]).release)
             stack.callback(store.hold_blobs(store.indexes.parts(item["index"], item["manifests"])).release)
         job = {"op": "save", "data_root": str(store.root.path), "items": [*items]}
-        async with contextlib.aclosing(run_with_output(store.pool, job)) as chunks:
+        layers = {layer for item in items for image in item["images"] for layer in image["layers"]}
+        async with store.uses.using(layers), contextlib.aclosing(run_with_output(store.pool, job)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

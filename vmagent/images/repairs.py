@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmagent.durable import fsync_dir, publish
+from vmagent.errors import Conflict
 from vmagent.images import records
 from vmagent.images.layer import RECORD, Layer, hex_of
 from vmagent.images.records import References
@@ -17,9 +18,15 @@ from vmagent.linux.files import exchange
 
 
 async def replace_layer(store: Store, layer: Layer, rebuilt: Path) -> None:
-    """Put a good copy of a layer in the place of a damaged one. No container may run on it. Raises OSError."""
+    """Put a good copy of a layer, which lies in the ingest folder of the caller's job, in the place of a damaged one.
+
+    Raises Conflict while a container, a copy or a job uses it, OSError.
+    """
     async with store.change:
-        await asyncio.to_thread(_replace, store, layer, rebuilt)
+        if len(store.jobs) > 1:  # any may read the layer
+            raise Conflict("images are being pulled or built: try again when that has ended")
+        with store.uses.replacing(layer.diff_id):
+            await asyncio.to_thread(_replace, store, layer, rebuilt)
         await store.put_away([rebuilt])  # where the two changed places
 
 

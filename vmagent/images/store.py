@@ -37,6 +37,7 @@ from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord, Pointer, References, Target
 from vmagent.images.roots import Reachable, Roots
 from vmagent.images.trash import Trash
+from vmagent.images.uses import LayerUses
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
@@ -80,6 +81,7 @@ class Store:
         self._wanted_kind = kind
         self.folders = LayerFolders(data_root.layers, exec_root.path / "layers")
         self._trash = Trash(data_root.trash)
+        self.uses = LayerUses()
         self.roots = Roots()  # others may add theirs
         self.roots.add("images", self._of_images)
         self.roots.add("holds", self._of_holds)
@@ -190,12 +192,16 @@ class Store:
             raise NotFound(f"No such image: {image_id}")
         return self._image(image_id)
 
-    async def lowers(self, image: Image) -> list[str]:
-        """As `lower_paths`, with the layers of kind tar mounted. The caller holds the image. Raises OSError."""
-        return await self.stack_lowers(image.layers)
+    @contextlib.asynccontextmanager
+    async def lowers(self, image: Image) -> AsyncIterator[list[str]]:
+        """As `lower_paths`, with the layers of kind tar mounted, and none replaced until the exit. The caller holds the
+        image. Raises OSError."""
+        async with self.uses.using(image.layers):
+            yield await self.stack_lowers(image.layers)
 
     async def stack_lowers(self, diff_ids: Sequence[str]) -> list[str]:
-        """As `lowers`, for layers that the caller keeps, bottom first. Raises OSError."""
+        """As `lowers`, for a job that has an ingest folder and keeps these layers, bottom first: while it runs, no
+        layer is replaced. Raises OSError."""
         layers = [self.layers[diff_id] for diff_id in diff_ids]
         if not all(map(self.folders.is_ready, layers)):
             await asyncio.to_thread(self.folders.make_ready, layers)

@@ -42,12 +42,14 @@ class Check:
         supervisor: SupervisorClient,
     ) -> None:
         self._registry, self._store = registry, store
-        self._images = ImagesCheck(store, self._layers_in_use)
+        store.uses.add(self._layers_in_use)
+        self._images = ImagesCheck(store)
         self._records = RecordsCheck(data_root, registry, background, store, lifecycle, cache)
         self._machine = MachineCheck(exec_root, registry, background, store, endpoints, supervisor)
         self._is_running = False
 
     def _layers_in_use(self) -> set[str]:
+        """Those of containers that run, or are paused."""
         found: set[str] = set()
         for live in self._registry:
             image = self._store.images.get(live.record.image_id)

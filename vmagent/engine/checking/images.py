@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vmagent.engine.checking.finding import Finding, Found, Progress
-from vmagent.errors import Conflict
 from vmagent.helpers.pool import WorkerPool
 from vmagent.images import records, repairs
 from vmagent.images.faults import WORKER, engine_error
@@ -27,9 +26,8 @@ _PULL_AGAIN = "remove the image and pull it again"
 class ImagesCheck:
     """Used on the event loop. While it runs, nothing is collected from the store."""
 
-    def __init__(self, store: Store, in_use: Callable[[], Iterable[str]]) -> None:
-        """`in_use`: the layers of containers that run."""
-        self._store, self._in_use = store, in_use
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def findings(self) -> Found:
         """Raises OSError, EngineError."""
@@ -98,14 +96,8 @@ class ImagesCheck:
             remedy = "build the image again" if layer.blob is None else _PULL_AGAIN
             return Finding(PART, name, fault, remedy)
         rebuilt = folder / "layers" / hex_of(layer.diff_id)
-        return Finding(PART, name, fault, "it is unpacked again", partial(self._replace, layer, rebuilt))
-
-    async def _replace(self, layer: Layer, rebuilt: Path) -> None:
-        if layer.diff_id in self._in_use():
-            raise Conflict("a container runs on it: stop it first")
-        if len(self._store.jobs) > 1:  # one is this check's
-            raise Conflict("images are being pulled or built: try again when that has ended")
-        await repairs.replace_layer(self._store, layer, rebuilt)
+        mend = partial(repairs.replace_layer, self._store, layer, rebuilt)
+        return Finding(PART, name, fault, "it is unpacked again", mend)
 
     # --- blobs
 

@@ -147,8 +147,8 @@ class XRay:
         ordered = [len(image.layers) + 1, *(numbers[diff_id] for diff_id in top_first(image.layers))]
         own = str(self._registry.folder(record.id) / "upper")
         # Without the engine's layer of mount points, which is the first of the lower folders.
-        folders = [own, *(await self._launcher.lowers(record))[1:]]
-        found = await self._background.on_disk(layers.locate, folders, path)
+        async with self._launcher.lowers(record) as lowers:
+            found = await self._background.on_disk(layers.locate, [own, *lowers[1:]], path)
         return Origin(
             path=path,
             resolved=found.resolved if found.kind else "",
