@@ -170,6 +170,9 @@ class BadRegistry(http.server.ThreadingHTTPServer):
         self.cut_at: dict[str, int] = {}  # the first reply with this blob ends after so many bytes
         self.cut_later: dict[str, int] = {}  # each reply after that one, too
         self.authorizations: set[str] = set()  # what clients have shown
+        self.tags: list[object] = []  # a page of the list of tags
+        self.media_type = ""  # of all manifests, instead of what they say
+        self.more_tags = False  # each page of them names another one
         self.announce: dict[str, int] = {}  # Content-Length of this blob, instead of its size
         self.stalled: dict[str, threading.Event] = {}  # half of this blob is sent, the rest when the event is set
         self.reached = threading.Event()  # set when a stalled blob has begun
@@ -254,6 +257,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/v2/":
             self._answer(200, b"{}")
             return
+        if "/tags/list" in self.path:
+            more = {"Link": f'<{self.path.partition("?")[0]}?last=x>; rel="next"'} if server.more_tags else {}
+            self._answer(200, json.dumps({"tags": server.tags}).encode(), **more)
+            return
         match = re.fullmatch(r"/v2/.+/(manifests|blobs)/([^/]+)", self.path)
         if match is None:
             self._answer(404, b"{}")
@@ -262,7 +269,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if body is None:
                 self._answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
             else:
-                self._answer(200, body, Content_Type=json.loads(body)["mediaType"])
+                self._answer(200, body, Content_Type=server.media_type or json.loads(body)["mediaType"])
         else:
             self._blob(match[2])
 

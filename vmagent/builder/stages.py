@@ -30,6 +30,7 @@ from vmagent.dockerfile import expand, lint, stages, tree
 from vmagent.dockerfile.giturl import GitSource
 from vmagent.dockerfile.parser import parse_trigger
 from vmagent.errors import EngineError
+from vmagent.images.config import MAX_LAYERS
 from vmagent.images.platforms import Platform
 
 _URL = ("http://", "https://")
@@ -230,6 +231,8 @@ class Stages:
         raise ValueError(f"{found.keyword} makes no layer")
 
     def _with(self, state: ImageState, made: Made, created_by: str) -> tuple[ImageState, bool]:
+        if len(state.layers) >= MAX_LAYERS:
+            raise BuildError("max depth exceeded")
         epoch = self._request.source_date_epoch
         created = made.record.created if epoch is None else imagestate.rfc3339(epoch)
         return state.with_layer(made.record.layer, created_by, created), made.cached

@@ -7,7 +7,6 @@ name. OCI image-spec, image-layout.md; docker's image spec v1.2, "Combined Image
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmagent.errors import BadRequest
-from vmagent.images import tarstream
+from vmagent.images import jsontext, tarstream
 from vmagent.images.compression import decompress, peek
 from vmagent.images.config import MAX_CONFIG_BYTES, diff_ids, parse
 from vmagent.images.faults import ImageFault
@@ -65,9 +64,9 @@ class Archive:
         source = ByteSource(decompress(compression, raw))
         for member in tarstream.members(source):
             name = "/".join(components(member.name, "path"))
+            if len(self._files) + len(self._links) >= _MAX_FILES:
+                raise ImageFault("the archive holds too many files", "invalid")
             if member.type == tarstream.REGULAR:
-                if len(self._files) >= _MAX_FILES:
-                    raise ImageFault("the archive holds too many files", "invalid")
                 path = self._folder / str(len(self._files))
                 out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 try:
@@ -109,7 +108,7 @@ class Archive:
     def json(self, name: str) -> Any:
         """Raises ImageFault."""
         try:
-            return json.loads(self.small(name))
+            return jsontext.loads(self.small(name))
         except (ValueError, RecursionError) as e:
             raise ImageFault(f"invalid archive: {name}: {e}", "invalid") from e
 
@@ -184,6 +183,8 @@ def _docker_image(
         config_name, layer_names, tags = str(entry["Config"]), list(entry["Layers"] or []), entry.get("RepoTags") or []
     except (KeyError, TypeError) as e:
         raise ImageFault(f"invalid archive: manifest.json: {e}", "invalid") from e
+    if not isinstance(tags, list) or not all(isinstance(name, str) for name in (*tags, *layer_names)):
+        raise ImageFault("invalid archive: manifest.json: the names of an image are no list of texts", "invalid")
     config = archive.small(config_name)
     wanted = _checked(config, str(tags[0]) if tags else config_name, platform)
     if len(wanted) != len(layer_names):

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from vmagent.images import jsontext
 from vmagent.images.faults import ImageFault
 from vmagent.images.reference import is_digest
 
 Config = dict[str, Any]
 
+MAX_LAYERS = 499  # an overlay has at most 500 lower folders, and one is the engine's own
 MAX_CONFIG_BYTES = 8 << 20  # twice docker's own limit for a config in a registry
 
 
@@ -62,7 +64,7 @@ def _is_sound(config: Config) -> bool:
 def parse(data: bytes) -> Config:
     """Read an image's config, with a rootfs of digests. Raises ImageFault."""
     try:
-        config = json.loads(data)
+        config = jsontext.loads(data)
         digests = config["rootfs"]["diff_ids"] or []
         is_rooted = isinstance(digests, list) and all(isinstance(one, str) and is_digest(one) for one in digests)
     except (ValueError, KeyError, TypeError, RecursionError) as e:
@@ -74,8 +76,11 @@ def parse(data: bytes) -> Config:
 
 
 def diff_ids(config: Mapping[str, Any]) -> list[str]:
-    """The layers' digests, bottom first."""
-    return list(config["rootfs"].get("diff_ids") or [])
+    """The layers' digests, bottom first. Raises ImageFault for more than can be mounted."""
+    found = list(config["rootfs"].get("diff_ids") or [])
+    if len(found) > MAX_LAYERS:
+        raise ImageFault(f"max depth exceeded: {len(found)} layers, {MAX_LAYERS} can be mounted", "invalid")
+    return found
 
 
 def dump(config: Config) -> bytes:

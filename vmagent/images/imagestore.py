@@ -10,12 +10,12 @@ from typing import Any
 
 import structlog
 
-from vmagent.errors import BadRequest, Conflict, NotFound
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.helpers.pool import run_with_input
 from vmagent.images import archiving, hello, removal, search
 from vmagent.images import config as image_config
 from vmagent.images.changes import apply_changes
-from vmagent.images.config import timestamp
+from vmagent.images.config import MAX_LAYERS, timestamp
 from vmagent.images.faults import ImageFault
 from vmagent.images.filters import Filters
 from vmagent.images.listing import Listing
@@ -306,7 +306,7 @@ class ImageStore:
         """A new image: the layers of image `parent` and one more, which a helper process makes from a folder.
 
         `snapshot`: what the job has beside that of an import: "module" and its arguments. `config` is the whole OCI
-        config but for its rootfs. Returns the image's id. Raises NotFound, BadRequest.
+        config but for its rootfs. Returns the image's id. Raises NotFound, BadRequest, EngineError.
         """
         reference = None
         if repo:
@@ -316,6 +316,8 @@ class ImageStore:
         try:
             async with self._store.ingest() as folder:
                 below = list(self._store.images[parent].layers)
+                if len(below) >= MAX_LAYERS:
+                    raise EngineError("max depth exceeded")
                 job = {**self._job("import", folder), "below": below, "config": dict(config), **snapshot}
                 done = await self._store.pool.run(job)
                 record = ImageRecord(id=done["id"], layers=tuple(done["layers"]), parent=parent)

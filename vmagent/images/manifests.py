@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from vmagent.images import jsontext
 from vmagent.images.faults import ImageFault
 from vmagent.images.layer import Blob, Expected
 from vmagent.images.reference import is_digest
@@ -21,7 +22,7 @@ MANIFEST_TYPES = (
 def document(data: bytes, what: str) -> dict[str, Any]:
     """A JSON object. Raises ImageFault."""
     try:
-        read = json.loads(data)
+        read = jsontext.loads(data)
     except (ValueError, RecursionError) as e:
         raise ImageFault(f"{what} is no JSON: {e}", "invalid") from e
     if not isinstance(read, dict):
@@ -42,7 +43,7 @@ def descriptor(data: Any, what: str) -> Expected:
     if not isinstance(data, dict):
         raise ImageFault(f"{what} is no descriptor", "invalid")
     digest, size = data.get("digest"), data.get("size")
-    if not isinstance(digest, str) or not is_digest(digest) or not isinstance(size, int) or size < 0:
+    if not isinstance(digest, str) or not is_digest(digest) or type(size) is not int or size < 0:
         raise ImageFault(f"{what} has no sha256 digest and size", "invalid")
     return Expected(digest, size)
 

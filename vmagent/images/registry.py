@@ -30,6 +30,7 @@ from vmagent.images.reference import DEFAULT_DOMAIN
 from vmagent.images.transport import CONNECT_S, READ_S, reason
 
 BLOCK = 256 << 10
+_MAX_TAG_PAGES, _MAX_TAGS = 1000, 1_000_000
 MAX_MANIFEST = 4 << 20  # distribution-spec, "Pushing Manifests": registries need not take more
 _TRIES = 4
 _HUB_INDEX = "https://index.docker.io"
@@ -329,7 +330,7 @@ class Registry:
             with response:
                 skip = at if response.status_code == 200 else 0
                 announced = response.headers.get("Content-Length")
-                if announced is not None and int(announced) != expected.size - at + skip:
+                if announced is not None and announced != str(expected.size - at + skip):
                     raise ImageFault(
                         f"blob {expected.digest} has {announced} bytes at the registry, "
                         f"its manifest says {expected.size}"
@@ -370,16 +371,23 @@ class Registry:
         """All tags of the repository: distribution-spec, "Listing Tags". Raises ImageFault."""
         found: list[str] = []
         url = "tags/list?n=1000"
-        while url:
+        for _ in range(_MAX_TAG_PAGES):
             response = self.request("GET", url, doing=f"repository {self.path}")
             try:
                 page = json.loads(self._small(response, MAX_MANIFEST, "list of tags"))
-                found += [str(tag) for tag in page.get("tags") or []]
-            except (ValueError, AttributeError) as e:
+                tags: list[str] = page.get("tags") or []
+                if not all(isinstance(tag, str) for tag in tags):
+                    raise TypeError("not all tags are texts")
+                found += tags
+            except (ValueError, AttributeError, TypeError) as e:
                 raise ImageFault(f"list of tags: {e}") from e
             link = re.match(r"<([^>]+)>", response.headers.get("Link", ""))
-            url = urljoin(response.url, link[1]) if link else ""
-        return found
+            if link is None:
+                return found
+            if len(found) > _MAX_TAGS:
+                break
+            url = urljoin(response.url, link[1])
+        raise ImageFault(f"repository {self.path}: its list of tags has no end after {len(found)} tags")
 
 
 def _server_of(url: SplitResult) -> tuple[str, str, int]:

@@ -23,7 +23,6 @@ _CONFIG_TYPES = frozenset(
 )
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _MAX_CACHE_CONFIG = 32 << 20  # bytes
-_MAX_LAYERS = 500  # overlayfs takes at most 500 lower folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,6 @@ def find(registry: Registry, reference: Reference, wanted: Platform, *, is_asked
     blobs = [descriptor(layer, "a layer") for layer in objects(manifest, "layers")]
     if len(blobs) != len(diff_ids):
         raise ImageFault(f"invalid image: {len(blobs)} layers for {len(diff_ids)} diff_ids", "invalid")
-    if len(blobs) > _MAX_LAYERS:
-        raise ImageFault(f"max depth exceeded: {len(blobs)} layers, {_MAX_LAYERS} can be mounted", "invalid")
     actual = Platform.from_json(parsed)
     if actual.os not in ("", "linux"):
         raise ImageFault(
