@@ -14,7 +14,7 @@ from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine
 from desktop.vm.start.plan import Plan
 from desktop.vm.start.saved import SavedState
-from desktop.vm.start.ways import PROGRESS_LIMIT_S, attach, launch, or_gone, refresh
+from desktop.vm.start.ways import PROGRESS_LIMIT_S, attach, launch, or_gone
 
 
 class Session:
@@ -35,9 +35,8 @@ class Session:
             await machine.restore(self.saved.state)  # its error says more of QEMU's end than `or_gone`
             await asyncio.to_thread(self.saved.consume)
             await machine.resume()
-            await or_gone(machine, refresh(machine))
         with plan.steps.step("system") as step:
-            step.detail = f"disk {await or_gone(machine, attach(plan, machine))}"
+            step.detail = f"disk {await or_gone(machine, attach(plan, machine, restored=True))}"
         await asyncio.to_thread(self.saved.drop)
         return machine
 

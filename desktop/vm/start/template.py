@@ -13,7 +13,7 @@ from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine
 from desktop.vm.start.plan import Plan
 from desktop.vm.start.saved import SavedState
-from desktop.vm.start.ways import attach, launch, or_gone, refresh
+from desktop.vm.start.ways import attach, launch, or_gone
 
 _ROOM_BYTES = 1 << 30  # that must be free; a template takes about 230 MB
 
@@ -44,9 +44,8 @@ class Template:
             await machine.restore(self.saved.state)  # its error says more of QEMU's end than `or_gone`
             await machine.add_disk(plan.paths.data_disk)
             await machine.resume()
-            await or_gone(machine, refresh(machine))
         with plan.steps.step("system") as step:
-            step.detail = f"disk {await or_gone(machine, attach(plan, machine))}"
+            step.detail = f"disk {await or_gone(machine, attach(plan, machine, restored=True))}"
         return machine
 
     async def write(self, machine: Machine) -> None:

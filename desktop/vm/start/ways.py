@@ -80,20 +80,24 @@ def _keep_console_logs(paths: HostPaths) -> None:
             log.replace(older)
 
 
-async def attach(plan: Plan, machine: Machine) -> str:
-    """Mount the data disk in the running guest, and give sshd its keys meanwhile. Returns what was done with the disk,
-    in a word. Raises VmError, OSError."""
-    keys = asyncio.create_task(give_keys(plan.keys, machine), name="keys")
+async def attach(plan: Plan, machine: Machine, *, restored: bool = False) -> str:
+    """Mount the data disk in the running guest. Meanwhile give sshd its keys, and a guest that was `restored` the time
+    and randomness of its own: on a busy machine each reply may take a while. Returns what was done with the disk, in a
+    word. Raises VmError, OSError."""
+    beside = [asyncio.create_task(refresh(machine), name="refresh")] if restored else []
+    beside.append(asyncio.create_task(give_keys(plan.keys, machine), name="keys"))
     try:
         did = await machine.guest.attach(PROGRESS_LIMIT_S, may_format=plan.disk_is_new)
         await asyncio.to_thread(mark_used, plan.paths.disk_mark)
-        await keys
+        for task in beside:
+            await task
         if did == "repaired":
             plan.notes.append("the file system of the VM's disk was damaged, and was repaired (see cove vm logs)")
         return did
     finally:
-        keys.cancel()
-        await asyncio.gather(keys, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def give_keys(keys: KeyFiles, machine: Machine) -> None:
