@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.images.kit import Driver, Entry, MadeImage, chunks, digest, folder, snapshot, tar_of
+from tests.images.kit import BadRegistry, Driver, Entry, MadeImage, chunks, digest, folder, snapshot, tar_of
 from tests.support.limits import HANG_S
 from vmagent.engine.checking.finding import Finding
 from vmagent.engine.checking.images import ImagesCheck
@@ -341,6 +341,18 @@ def test_a_layer_is_used_or_replaced_but_not_both() -> None:
             pass
 
     asyncio.run(both())
+
+
+def test_a_layer_that_comes_again_in_other_packing_leaves_no_second_blob(
+    kind: Kind, bad: BadRegistry, new_store: NewStore
+) -> None:
+    driver = new_store(kind=kind)
+    bad.add(MadeImage(BASE))
+    driver.pull(f"{bad.address}/x:latest")
+    before = set(driver.left()["blobs"])
+    image_id = driver.import_(BASE, "again:1")
+    assert set(driver.left()["blobs"]) - before == {image_id.removeprefix("sha256:")}
+    assert [one for one in driver.all(ImagesCheck(driver.store).findings()) if isinstance(one, Finding)] == []
 
 
 def test_everything_is_there_again_after_a_reopening(new_store: NewStore, tmp_path: Path) -> None:

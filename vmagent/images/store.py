@@ -276,7 +276,7 @@ class Store:
 
     async def _publish(self, folder: Path, made: list[ImageRecord], references: Mapping[str, Target]) -> None:
         async with self.change:
-            await asyncio.to_thread(self._move_in, folder)
+            moved = await asyncio.to_thread(self._move_in, folder)
             await asyncio.to_thread(self._take_layers, {diff_id for record in made for diff_id in record.layers})
             for record in made:
                 old = self.images.get(record.id)
@@ -291,6 +291,8 @@ class Store:
             manifests = {record.manifest for record in made if record.manifest}
             self.indexes.take(await asyncio.to_thread(read_kept, self.root, indexes, manifests))
             await self.point(references)
+            await self._free(moved)  # of a layer that was here, packed otherwise
+        self._empty_trash()
 
     async def adopt_layers(self, folder: Path, diff_ids: Sequence[str]) -> None:
         """Take the layers of a finished ingest folder that no image has yet; the worker has flushed them.
@@ -318,8 +320,12 @@ class Store:
         fsync_dir(self.root.blobs)
         publish(self.root.layers / hex_of(layer.diff_id) / RECORD, json.dumps(layer.to_json()).encode())
 
-    def _move_in(self, folder: Path) -> None:
-        """Rename a job's blobs and layers to their final names; existing ones stay. The worker has flushed them."""
+    def _move_in(self, folder: Path) -> list[str]:
+        """Rename a job's blobs and layers to their final names; existing ones stay. The worker has flushed them.
+
+        Returns the digests of the blobs.
+        """
+        blobs = [f"sha256:{item.name}" for item in (folder / "blobs").iterdir()]
         for source, target in ((folder / "blobs", self.root.blobs), (folder / "layers", self.root.layers)):
             moved = False
             for item in source.iterdir():
@@ -328,6 +334,7 @@ class Store:
                     moved = True
             if moved:
                 fsync_dir(target)
+        return blobs
 
     def _write_record(self, record: ImageRecord) -> Config:
         config = image_config.parse((self.root.blobs / hex_of(record.id)).read_bytes())
