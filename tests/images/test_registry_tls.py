@@ -342,3 +342,36 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_credentials(
     monkeypatch.delenv("NO_PROXY")
     with pytest.raises(EngineError, match=r"proxyconnect tcp: dial tcp: connect: connection refused"):
         new_store(tmp_path / "gone", hosts=trusting.hosts()).pull(f"{registry}/own/x:1", auth=ANN)
+
+
+def test_a_slow_proxy_that_cuts_its_tunnels_lets_an_image_through_both_ways(
+    tmp_path: Path,
+    address: str,
+    authority: Authority,
+    trusting: Trusting,
+    new_store: NewStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TLS, a client certificate and a password through CONNECT. A push begins anew, a pull goes on."""
+    auth = htpasswd(tmp_path / "users", ann="secret")
+    clients = Authority(authority.certificate.parent, "clients")
+    ann = clients.sign("ann")
+    with tls_registry(tmp_path, address, authority, clients=clients, auth=auth) as registry, proxy({}) as through:
+        trusting.give(registry, authority.certificate, ann.certificate, ann.key)
+        monkeypatch.setenv("HTTPS_PROXY", through.url)
+        driver = new_store(hosts=trusting.hosts())
+        ref = f"{registry}/own/x:1"
+        size = 2 << 20
+        driver.import_(tar_of(Entry("x", os.urandom(size))), repo=ref.rpartition(":")[0], tag="1")
+        image_id = driver.store.resolve(ref).id
+        through.cut_after, through.cuts = 500_000, 2
+        pushed = driver.all(driver.images.push(ref, auth=ANN))
+        assert "digest: sha256:" in pushed[-2]["status"]
+        assert through.cuts == 0
+        driver.run(driver.images.remove(ref))
+        through.passed, through.cuts, through.pause_s = 0, 100, 0.002
+        driver.pull(ref, auth=ANN)
+        assert driver.store.resolve(ref).id == image_id
+        assert 100 - through.cuts >= 3
+        assert through.passed <= 1.2 * size, "what was on the way in a cut tunnel came twice, handshakes included"
+        assert through.shown == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -15,13 +16,16 @@ class Proxy:
     """Resolves `names` (HOST:PORT by host name) and what the machine resolves.
 
     `asked`: HOST[:PORT] of each request; `seen`: only their hosts; `shown`: the headers for credentials that it could
-    read.
+    read. `cuts`: so many tunnels to come end after `cut_after` bytes of one direction, each piece after `pause_s`;
+    `passed`: bytes that clients got through tunnels.
     """
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.names = names
         self.asked: list[str] = []
         self.shown: set[str] = set()
+        self.cuts, self.cut_after, self.pause_s = 0, 0, 0.0
+        self.passed = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
@@ -82,22 +86,31 @@ class Proxy:
                 else:
                     path = parts._replace(scheme="", netloc="").geturl() or "/"
                     server.sendall(f"{method} {path} {version}\r\nConnection: close\r\n".encode() + rest)
-                _both_ways(client, server)
+                self._both_ways(client, server)
 
+    def _both_ways(self, client: socket.socket, server: socket.socket) -> None:
+        back = threading.Thread(target=self._copy, args=(server, client), kwargs={"is_back": True}, name="proxy back")
+        back.start()
+        self._copy(client, server, is_back=False)
+        back.join()
 
-def _both_ways(one: socket.socket, other: socket.socket) -> None:
-    back = threading.Thread(target=_copy, args=(other, one), name="proxy back")
-    back.start()
-    _copy(one, other)
-    back.join()
-
-
-def _copy(source: socket.socket, into: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            into.sendall(data)
-    with contextlib.suppress(OSError):
-        into.shutdown(socket.SHUT_WR)
+    def _copy(self, source: socket.socket, into: socket.socket, *, is_back: bool) -> None:
+        total = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                into.sendall(data)
+                total += len(data)
+                if is_back:
+                    self.passed += len(data)
+                if self.cuts > 0 and total > self.cut_after:
+                    self.cuts -= 1
+                    for one in (source, into):
+                        one.shutdown(socket.SHUT_RDWR)
+                    return
+                if self.pause_s:
+                    time.sleep(self.pause_s)
+        with contextlib.suppress(OSError):
+            into.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

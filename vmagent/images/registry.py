@@ -32,7 +32,7 @@ from vmagent.images.transport import CONNECT_S, READ_S, reason
 BLOCK = 256 << 10
 _MAX_TAG_PAGES, _MAX_TAGS = 1000, 1_000_000
 MAX_MANIFEST = 4 << 20  # distribution-spec, "Pushing Manifests": registries need not take more
-_TRIES = 4
+TRIES = 4
 _HUB_INDEX = "https://index.docker.io"
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *sorted(INDEX_TYPES)))
 
@@ -80,6 +80,10 @@ class Credentials:
     @property
     def are_given(self) -> bool:
         return bool(self.username or self.identity_token.reveal() or self.registry_token.reveal())
+
+
+class ConnectionBroken(ImageFault):
+    """The connection to a registry that had replied before broke: another try may get through."""
 
 
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
@@ -132,7 +136,7 @@ class Registry:
         """One call, with authentication where it is asked for; the response's body is not read yet.
 
         `url` is below /v2/<path>/, a path of the server (with a slash), or absolute. `body` gives the body anew for
-        each try. Raises ImageFault for any status not in `expect`, with the registry's own words.
+        each try. Raises ImageFault for any status not in `expect`, with the registry's own words; ConnectionBroken.
         """
         for attempt in range(2):
             response = self._send(method, url, headers or {}, body() if callable(body) else body)
@@ -164,7 +168,8 @@ class Registry:
                 if self._insecure and not self._is_base_known and self._base.startswith("https:"):
                     self._base = f"http://{self._host}"
                     continue
-                raise ImageFault(f'{method.capitalize()} "{full}": {self._why(e)}') from e
+                fault = ConnectionBroken if self._is_base_known else ImageFault
+                raise fault(f'{method.capitalize()} "{full}": {self._why(e)}') from e
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as e:
                 raise ImageFault(f'{method.capitalize()} "{full}": {self._why(e)}') from e
 
@@ -349,7 +354,7 @@ class Registry:
                         raise urllib3.exceptions.IncompleteRead(at, expected.size - at)
                 except (urllib3.exceptions.HTTPError, OSError) as e:
                     failures = 0 if at > start else failures + 1
-                    if failures >= _TRIES - 1:
+                    if failures >= TRIES - 1:
                         raise ImageFault(
                             f"blob {expected.digest} broke off at {at} of {expected.size} bytes: {self._why(e)}"
                         ) from e

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from vmagent.images.compression import Gzip
 from vmagent.images.indexes import OCI_INDEX, is_index
 from vmagent.images.ingest import write_all
 from vmagent.images.layer import Blob, Compression, Layer, hex_of
-from vmagent.images.registry import BLOCK, Registry
+from vmagent.images.registry import BLOCK, TRIES, ConnectionBroken, Registry
 from vmagent.images.saving import plain_tar
 from vmagent.paths import DataRoot
 
@@ -74,7 +75,21 @@ def pack(data_root: DataRoot, layer: Layer, into: Path) -> Blob:
 
 def push_blob(registry: Registry, path: Path, digest: str, sources: Sequence[str], on_sent: OnSent) -> str:
     """Have blob `digest`, the file `path`, at the registry: "exists", "pushed", or the one of `sources` that it was
-    mounted from. Raises ImageFault."""
+    mounted from. Begins anew where the connection broke. Raises ImageFault."""
+    return _through(lambda: _push_blob(registry, path, digest, sources, on_sent))
+
+
+def _through(call: Callable[[], str]) -> str:
+    """What `call` returns, which is called again if the connection broke. Raises ImageFault."""
+    for failures in range(TRIES - 1):
+        try:
+            return call()
+        except ConnectionBroken:
+            time.sleep(0.1 * 3**failures)
+    return call()
+
+
+def _push_blob(registry: Registry, path: Path, digest: str, sources: Sequence[str], on_sent: OnSent) -> str:
     head = registry.request("HEAD", f"blobs/{digest}", expect=(200, 404), doing=f"blob {digest}")
     head.close()
     if head.status_code == 200:
@@ -155,7 +170,11 @@ def push_manifest(registry: Registry, data: bytes, tag: str) -> str:
     """Put a manifest or index under `tag`, which may be its digest; its digest. Raises ImageFault."""
     read = json.loads(data)
     kind = read.get("mediaType") or (OCI_INDEX if is_index(read) else _OCI_MANIFEST)
-    registry.request(
-        "PUT", f"manifests/{tag}", headers={"Content-Type": kind}, body=data, expect=(201,), doing=f"manifest {tag}"
-    ).close()
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+    def put() -> str:
+        registry.request(
+            "PUT", f"manifests/{tag}", headers={"Content-Type": kind}, body=data, expect=(201,), doing=f"manifest {tag}"
+        ).close()
+        return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+    return _through(put)
