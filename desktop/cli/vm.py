@@ -159,6 +159,8 @@ def _observed(paths: HostPaths) -> dict[str, Any]:
         message = f"no host agent runs, but its QEMU (process {pid}) does"
         hint = "Take it over: cove vm start"
         return {"state": "unknown", "since": now, "qemu_pid": pid, "error": {"message": message, "hint": hint}}
+    if state.get("silence") and state.get("error"):
+        return {**state, "state": "not answering"}  # the cause is known: the disk is full
     if state.get("silence"):
         hint = "It may be busy, or paused from outside. If it stays so: cove vm restart"
         return {**state, "state": "not answering", "error": {"message": state["silence"], "hint": hint}}

@@ -7,9 +7,12 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -149,6 +152,41 @@ def test_an_agent_that_hangs_is_named(refused: Refused, tmp_path: Path) -> None:
         assert refused.says("vm", "ssh", "true", status=255) == told
     finally:
         os.kill(agent, signal.SIGCONT)
+
+
+class _Told(BaseHTTPRequestHandler):
+    """A host agent whose VM is paused because the disk is full."""
+
+    def do_GET(self) -> None:
+        error = {"message": "this machine's disk is full", "hint": "Free some space", "lines": []}
+        silence = "QEMU has stopped its processor (io-error)"
+        body = json.dumps({"state": "running", "since": 1.0, "error": error, "silence": silence}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_a_known_cause_is_told_instead_of_the_silence_that_it_makes(refused: Refused) -> None:
+    run = refused.home / "run"
+    run.mkdir(parents=True)
+    with socketserver.UnixStreamServer(str(run / "host.sock"), _Told) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        done = subprocess.run(
+            [COVE, "vm", "status"], env=refused.environ, capture_output=True, text=True, timeout=HANG_S, check=False
+        )
+        server.shutdown()
+        thread.join()
+    assert done.returncode == 4
+    assert [line.split(": ", 1)[-1].strip() for line in done.stdout.splitlines()[:3]] == [
+        "not answering", "this machine's disk is full", "Free some space"
+    ]  # fmt: skip
 
 
 def test_settings_that_cannot_be_read_are_named(refused: Refused) -> None:
