@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ def get(engine: NativeEngine, path: str) -> tuple[int, Any]:
 
 
 CPUS = os.cpu_count() or 1
+RT_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.rt_period_us")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,15 @@ def test_a_wrong_mac_address_is_refused(clean: NativeEngine) -> None:
     finally:
         clean.docker("rm", "-f", NAME)
         clean.docker("network", "rm", "mac-test")
+
+
+@pytest.mark.skipif(not RT_PERIOD.exists(), reason="this kernel has no such limit")
+def test_a_limit_that_the_kernel_refuses_is_told_as_the_client_s_fault(clean: NativeEngine) -> None:
+    clean.docker("run", "-d", "--name", NAME, IMAGE, "sleep", "1000")
+    status, reply = post(clean, f"/containers/{NAME}/update", {"CpuRealtimePeriod": -5})
+    assert status == 400
+    assert reply["message"].startswith("Cannot update container ")
+    assert "Invalid argument" in reply["message"]
 
 
 def test_cpus_exclude_a_quota(clean: NativeEngine) -> None:

@@ -32,7 +32,7 @@ from vmagent.paths import ExecRoot
 from vmagent.supervisor.client import SupervisorClient
 from vmagent.supervisor.logfile import latest_payload
 from vmagent.supervisor.logwriter import STDOUT, payload_name
-from vmagent.supervisor.messages import NotHeld
+from vmagent.supervisor.messages import NotHeld, SupervisorError, SupervisorUnavailable
 
 Filters = Mapping[str, Sequence[str]]
 Warnings = list[str]
@@ -240,12 +240,22 @@ class Containers:
                     raise BadRequest("Restart policy cannot be updated because AutoRemove is enabled for the container")
                 changed["RestartPolicy"] = policy
             if record.state.running:
-                with suppress(NotHeld):
-                    await self._supervisor.update(record.id, resources(changed))
+                await self._limit(record.id, resources(changed))
             record.host_config = changed
             await self._background.on_disk(records.save_config, self._registry.folder(record.id), record)
         self._events.publish(live.record, "update")
         return []
+
+    async def _limit(self, container_id: str, wanted: JsonObject) -> None:
+        """Give a running container other limits. Raises BadRequest for a value that the kernel refuses."""
+        try:
+            await self._supervisor.update(container_id, wanted)
+        except NotHeld:  # it has ended meanwhile
+            return
+        except SupervisorUnavailable:
+            raise
+        except SupervisorError as e:
+            raise BadRequest(f"Cannot update container {container_id}: {e}") from e
 
     async def prune(self, filters: Filters) -> JsonObject:
         """ContainerPrune: remove all containers that are not running and pass `filters`. Raises Conflict."""
