@@ -361,6 +361,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--light", action="store_true", help="without operations that take a process for each request")
     parser.add_argument("--only", default="", help="a part of the operations' labels")
     wanted = parser.parse_args()
     schema = schemathesis.openapi.from_dict(yaml.safe_load(wanted.description.read_text()))
@@ -370,6 +371,8 @@ def main() -> None:
         one for one in operations
         if wanted.only in f"{one.method.upper()} {one.path}" and set(one.definition.raw["responses"]) != {"503"}
     ]  # fmt: skip
+    if wanted.light:
+        operations = [one for one in operations if f"{one.method.upper()} {one.path}" not in COSTLY]
     run = Run(wanted.socket, wanted.scratch, random.Random(wanted.seed))
     weights = {one.label: 1 if f"{one.method.upper()} {one.path}" in COSTLY else SHARE for one in operations}
     order = [(one, mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE) for one in operations]

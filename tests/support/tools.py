@@ -63,12 +63,18 @@ def docker_config() -> Path:
 @functools.cache
 def dockerode() -> Path:
     """A folder of node modules with dockerode, from npm. Raises CalledProcessError."""
-    folder = CACHE / f"dockerode-{_DOCKERODE}"
-    if not (folder / "node_modules" / "dockerode").is_dir():
-        made = CACHE / f"dockerode.{os.getpid()}"
+    return node_with(f"dockerode@{_DOCKERODE}")
+
+
+@functools.cache
+def node_with(*packages: str) -> Path:
+    """A folder of node modules with `packages`, each NAME@VERSION, from npm. Raises CalledProcessError."""
+    folder = CACHE / "-".join(re.sub("[^a-z0-9.]+", "-", one.lower()).strip("-") for one in packages)
+    if not (folder / "node_modules").is_dir():
+        made = CACHE / f"{folder.name}.{os.getpid()}"
         made.mkdir(parents=True)
         words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(made)]
-        subprocess.run([*words, f"dockerode@{_DOCKERODE}"], check=True, timeout=300)
+        subprocess.run([*words, *packages], check=True, timeout=600)
         try:
             made.rename(folder)
         except OSError:  # another run of the tests made it meanwhile
@@ -80,6 +86,12 @@ def dockerode() -> Path:
 def schemathesis() -> Path:
     """An interpreter that has schemathesis, from PyPI. Raises CalledProcessError."""
     return python_with(f"schemathesis=={_SCHEMATHESIS}")
+
+
+@functools.cache
+def ansible() -> Path:
+    """`ansible-playbook` with the collection community.docker, from PyPI. Raises CalledProcessError."""
+    return python_with("ansible==12.3.0", "requests==2.32.5").with_name("ansible-playbook")
 
 
 @functools.cache
