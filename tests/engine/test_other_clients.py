@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import NativeEngine, run
+from tests.support.limits import HANG_S
 from tests.support.tools import ansible, docker_cli, docker_config, node_with, python_with
 
 IMAGE = "busybox:latest"
@@ -255,7 +256,12 @@ def test_ansible_s_modules(engine: NativeEngine, tmp_path: Path) -> None:
     program = ansible()
     environment = {"ANSIBLE_HOME": str(tmp_path), "ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8"}
     variables = json.dumps({"engine": engine.host, "ansible_python_interpreter": str(program.with_name("python"))})
-    run([program, "-i", "localhost,", "-e", variables, str(tmp_path / "play.yml")], environment, check=True)
+    run(
+        [program, "-i", "localhost,", "-e", variables, str(tmp_path / "play.yml")],
+        environment,
+        check=True,
+        timeout=3 * HANG_S,
+    )
 
 
 def test_the_dev_containers_cli(engine: NativeEngine, node: str, tmp_path: Path) -> None:
