@@ -27,6 +27,7 @@ from tests.support.waiting import wait_until
 
 KILLS = int(os.environ.get("COVE_CHAOS", "5"))
 FULL_DISKS = max(3, KILLS * 2 // 5) if "COVE_CHAOS" in os.environ else 3
+pytestmark = pytest.mark.timeout(max(900, 60 * KILLS))
 DISK_BYTES = 256 << 20  # a tenth of it has room for a build's cache, so that the cache's limit removes nothing
 WRITTEN_BYTES = 3 << 20  # by a build, in each of its larger parts
 DOCKERFILE = """\

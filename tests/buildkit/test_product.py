@@ -60,7 +60,7 @@ def test_a_step_that_fails(engine: NativeEngine, context: Path) -> None:
     assert done.returncode == 1
     assert "   3 | >>> RUN exit 5\n" in done.stderr
     assert done.stderr.endswith(
-        'ERROR: failed to solve: process "/bin/sh -c exit 5" did not complete successfully: exit code: 5\n'
+        'failed to solve: process "/bin/sh -c exit 5" did not complete successfully: exit code: 5\n'
     )
 
 
@@ -68,7 +68,7 @@ def test_an_unknown_instruction(engine: NativeEngine, context: Path) -> None:
     write(context, f"FROM {IMAGE}\nFOO bar\n")
     done = engine.buildx("build", context, check=False)
     assert "   2 | >>> FOO bar\n" in done.stderr
-    assert "ERROR: failed to solve: dockerfile parse error on line 2: unknown instruction: FOO" in done.stderr
+    assert "failed to solve: dockerfile parse error on line 2: unknown instruction: FOO" in done.stderr
 
 
 def test_a_missing_source_of_copy(engine: NativeEngine, context: Path) -> None:
@@ -116,8 +116,7 @@ def test_a_push_to_a_registry(engine: NativeEngine, context: Path, registry: str
     done = engine.buildx(
         "buildx", "build", "--progress=plain", "--push", "-t", name, "--metadata-file", metadata, context
     )
-    assert re.findall(r"^#\d+ (pushing .*)$", done.stderr, re.M)[0] == f"pushing {name} with docker"
-    assert f"pushing {name}\n" not in done.stderr  # by the engine itself: buildx pushes in any case
+    assert re.findall(r"^#\d+ (pushing .*)$", done.stderr, re.M)[0] == f"pushing {name}"  # by the engine itself
     pushed = json.loads(metadata.read_text())["containerimage.digest"]
     engine.docker("rmi", name)
     assert f"Digest: {pushed}\n" in engine.docker("pull", name).stdout
@@ -168,7 +167,8 @@ def test_bake(engine: NativeEngine, context: Path) -> None:
         "target": {name: {"context": str(context), "args": {"A": name}, "tags": [f"cvt/bake-{name}"]} for name in "xy"},
     }
     (context / "bake.json").write_text(json.dumps(bake))
-    engine.buildx("buildx", "bake", "-f", context / "bake.json")
+    # Newer versions ask before they read a folder that is not below the current one.
+    engine.buildx("buildx", "bake", "-f", context / "bake.json", env_more={"BUILDX_BAKE_ENTITLEMENTS_FS": "0"})
     assert [engine.docker("run", "--rm", f"cvt/bake-{name}", "cat", "/a").stdout for name in "xy"] == ["x\n", "y\n"]
 
 

@@ -27,12 +27,19 @@ PASSWD = (
 GROUP = "root:x:0:\nnogroup:x:65534:\nuser:x:1000:\nstaff:x:50:user\n"
 
 
+def _of_clients(name: str, *packages: str) -> Path:
+    """A folder with trixie's packages, or those of the Debian suite that COVE_DOCKER_SUITE names: newer clients."""
+    suite = os.environ.get("COVE_DOCKER_SUITE", "trixie")
+    folder = CACHE / (name if suite == "trixie" else f"{name}-{suite}")
+    env = {**os.environ, "SUITE": suite}
+    subprocess.run([ROOT / "packaging" / "trixie.sh", folder, *packages], check=True, timeout=300, env=env)
+    return folder
+
+
 @functools.cache
 def docker_cli() -> Path:
     """Trixie's `docker` client with Compose, unpacked beside the system. Raises CalledProcessError."""
-    folder = CACHE / "docker-cli"
-    subprocess.run([ROOT / "packaging" / "trixie.sh", folder, "docker-cli"], check=True, timeout=300)
-    return folder / "usr" / "bin" / "docker"
+    return _of_clients("docker-cli", "docker-cli") / "usr" / "bin" / "docker"
 
 
 @functools.cache
@@ -47,9 +54,7 @@ def bookworm_docker_cli() -> Path:
 @functools.cache
 def docker_config() -> Path:
     """A folder for DOCKER_CONFIG with trixie's buildx and Compose as plugins. Raises CalledProcessError."""
-    folder = CACHE / "docker-plugins"
-    unpack = ROOT / "packaging" / "trixie.sh"
-    subprocess.run([unpack, folder, "docker-buildx", "docker-compose"], check=True, timeout=300)
+    folder = _of_clients("docker-plugins", "docker-buildx", "docker-compose")
     plugins = folder / "config" / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     for name in ("docker-buildx", "docker-compose"):

@@ -95,16 +95,20 @@ class SessionExports:
             for name in names:
                 with report.step(f"naming to {name}"):
                     pass
-        # Clients that name the exporter `moby` push the image by the Engine API once it is built.
-        if exporter.Type != "moby" and frontend.is_true(exporter.Attrs.get("push", "")):
+        # buildx leaves this to every engine whose worker has a snapshotter (its feature "Direct push"). The versions
+        # before that feature push again by the Engine API, which finds all layers there.
+        if frontend.is_true(exporter.Attrs.get("push", "")):
             if not names:
                 raise InvalidBuild("tag is needed when pushing to registry")
             credentials = SessionCredentials(job.session)
             for name in names:
-                await self._push(job.status, name, await credentials.get(Reference.parse(name).domain))
+                digest = await self._push(job.status, name, await credentials.get(Reference.parse(name).domain))
+                reply = {**reply, "containerimage.digest": digest or reply["containerimage.digest"]}
         return reply
 
-    async def _push(self, status: StatusLog, name: str, auth: Mapping[str, Any]) -> None:
+    async def _push(self, status: StatusLog, name: str, auth: Mapping[str, Any]) -> str:
+        """The digest that the registry now has under the name."""
+        digest = ""
         report = ExportReport(status, f"pushing {name}")
         with report:
             async with aclosing(self._images.push(name, auth)) as lines:
@@ -113,6 +117,8 @@ class SessionExports:
                         raise EngineError(f"failed to push {name}: {line['error']}")
                     if layer := line.get("id"):
                         report.push_line(layer, line)
+                    digest = line.get("aux", {}).get("Digest", digest)
+        return digest
 
     async def _as_archive(self, job: Job, exporter: pb.Exporter, number: int, result: BuildResult) -> Mapping[str, str]:
         if exporter.Attrs.get("tar", "") in ("false", "0"):
