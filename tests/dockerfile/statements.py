@@ -133,9 +133,12 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         ),
         _is("AS names the stage.", "a_file_becomes_arguments_and_stages"),
         _is("Later FROM, COPY --from and RUN --mount=from may name it.", "stages_name_each_other"),
-        _open("Without tag or digest the tag is latest; a tag that is not found is an error."),
+        _is(
+            "Without tag or digest the tag is latest; a tag that is not found is an error.",
+            "a_base_without_a_tag_and_a_command_that_is_not_executed",
+        ),
         _is("--platform says for which platform the base is.", "a_file_becomes_arguments_and_stages"),
-        _open("Without it, it is the target's platform."),
+        _is("Without it, it is the target's platform.", "several_platforms_are_one_name_in_the_store"),
         _is("Global arguments may be used in it.", "platform_arguments_are_global"),
         _is(
             "FROM sees the arguments before the first FROM.",
@@ -153,7 +156,10 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
             "equal_builds_use_the_cache_and_give_the_same_image",
         ),
         _is("--device asks for a CDI device, `name[,required]`.", "flags_of_run"),
-        _open("The device entitlement is needed for it."),
+        _no(
+            "The device entitlement is needed for it.",
+            "no device is ever registered here: one that is required is missing first (`a_device_that_is_not_there`)",
+        ),
         _is("--mount is bind, cache, tmpfs, secret or ssh; without type it is bind.", "a_mounts_options"),
         _is("A bind is read-only without rw.", "a_mounts_options"),
         _is("target, dst and destination are one option; so are source and src.", "a_mounts_options"),
@@ -161,26 +167,38 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("from is a stage, context or image; without it a bind shows the context.", "stages_name_each_other"),
         _is("A cache has id, target, ro, sharing, from, source, mode, uid and gid.", "a_mounts_options"),
         _is("sharing is shared, private or locked.", "a_fault_of_a_mount"),
-        _open("A cache's id is its target unless it is given; its mode 0755, owner 0:0."),
-        _open("shared: several writers; private: one more for each; locked: one after the other."),
-        _open("A cache outlives the build and is not part of the cache's key."),
+        _is("A cache's id is its target unless it is given; its mode 0755, owner 0:0.", "a_cache_s_defaults"),
+        _is(
+            "shared: several writers; private: one more for each; locked: one after the other.",
+            "the_sharing_of_a_cache",
+        ),
+        _is("A cache outlives the build and is not part of the cache's key.", "a_cache_s_defaults"),
         _is("A tmpfs has a target and a size.", "a_mounts_options"),
         _is("A secret has id, target, env, required, mode, uid and gid.", "a_mounts_options"),
-        _open("A secret's id is its target's last part unless it is given; its target /run/secrets/ID without env."),
-        _open("A secret that is missing is an error only with required; its mode is 0400, owner 0:0."),
+        _is(
+            "A secret's id is its target's last part unless it is given; its target /run/secrets/ID without env.",
+            "a_secret_s_defaults",
+        ),
+        _is(
+            "A secret that is missing is an error only with required; its mode is 0400, owner 0:0.",
+            "a_secret_s_defaults",
+        ),
         _is("ssh has id, target, required, mode, uid and gid.", "a_mounts_options"),
-        _open("ssh's id is default, its target /run/buildkit/ssh_agent.N, its mode 0600."),
+        _is("ssh's id is default, its target /run/buildkit/ssh_agent.N, its mode 0600.", "an_agent_s_defaults"),
         _is("--network is default, none or host.", "flags_of_run"),
-        _open("none leaves only the loopback interface; host needs the network.host entitlement."),
+        _is(
+            "none leaves only the loopback interface; host needs the network.host entitlement.",
+            "networks_and_privileges_of_run",
+        ),
         _is("--security is sandbox or insecure.", "flags_of_run"),
-        _open("insecure runs privileged, with the security.insecure entitlement."),
+        _is("insecure runs privileged, with the security.insecure entitlement.", "networks_and_privileges_of_run"),
     ),
     "CMD": (
         _is("It has the exec and the shell form.", _FORMS),
         _is("Of several the last one counts.", "what_a_stage_hands_on"),
         _is("Several in one stage are reported.", "a_check_speaks"),
         _no("Arguments of `docker run` replace it and leave ENTRYPOINT.", _RUNTIME),
-        _open("It is not executed at build time."),
+        _is("It is not executed at build time.", "a_base_without_a_tag_and_a_command_that_is_not_executed"),
     ),
     "LABEL": (
         _is("It has one or more `key=value`.", "env_and_label_have_two_forms"),
@@ -214,28 +232,43 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("COPY: --from, --chmod, --chown, --link, --parents, --exclude.", _COPYING),
         _is("A flag that is not known is an error.", _FAULT),
         _is("Without a destination there is an error.", _FAULT),
-        _open("With several sources the destination ends with a slash."),
+        _no(
+            "With several sources the destination ends with a slash.",
+            "docker's classic builder demands it; its BuildKit (26.1) makes the last source a file there, and so do we",
+        ),
         _is(
             "A source is relative to the context; / and .. before it stay inside.", "a_copy_that_can_t_be_done_says_why"
         ),
         _is("A trailing slash of a source does not count.", "copy_by_docker_s_rules"),
-        _open(
-            "Of a folder the contents are copied, with metadata, merged into what is there; onto a file it is an error."
+        _is(
+            "Of a folder the contents are copied, with metadata, merged into what is there; onto a file it fails.",
+            "where_files_and_folders_may_be_copied_to",
         ),
-        _open("A file is copied with its metadata; onto a folder of its name it is an error."),
+        _is(
+            "A file is copied with its metadata; onto a folder of its name it is an error.",
+            "where_files_and_folders_may_be_copied_to",
+        ),
         _is("A source may have Go's wildcards.", "copy_by_docker_s_rules"),
         _is("A bracket in a source is escaped by `[[]`.", "copy_escapes_and_keeps_folders"),
         _is(
             "A destination with a leading slash is absolute, another one relative to WORKDIR.", "copy_by_docker_s_rules"
         ),
         _is("A trailing slash of the destination makes a folder; missing folders are made.", "copy_by_docker_s_rules"),
-        _open("ADD unpacks a local archive (tar, gzip, bzip2, xz, zstd, known by content), joined with what is there."),
-        _open("--unpack=false keeps an archive, --unpack=true unpacks a downloaded one."),
-        _open("ADD downloads a URL: mode 600, mtime from Last-Modified, the name from the path where a slash ends."),
-        _open("ADD clones a git repository, by branch, tag, commit or folder; files 644 or 755."),
-        _open("--keep-git-dir keeps .git."),
-        _open("--checksum is a commit's digest or its beginning, or sha256 of a download."),
-        _open("--from takes a stage, a named context or an image; its paths begin at that root."),
+        _is(
+            "ADD unpacks a local archive (tar, gzip, bzip2, xz, zstd, known by content), joined with what is there.",
+            "archives_and_downloads_of_add",
+        ),
+        _is(
+            "--unpack=false keeps an archive, --unpack=true unpacks a downloaded one.", "archives_and_downloads_of_add"
+        ),
+        _is(
+            "ADD downloads a URL: mode 600, mtime from Last-Modified, the name from the path where a slash ends.",
+            "archives_and_downloads_of_add",
+        ),
+        _is("ADD clones a git repository, by branch, tag, commit or folder; files 644 or 755.", "add_of_a_repository"),
+        _is("--keep-git-dir keeps .git.", "add_of_a_repository"),
+        _is("--checksum is a commit's digest or its beginning, or sha256 of a download.", "add_of_a_repository"),
+        _is("--from takes a stage, a named context or an image; its paths begin at that root.", "named_contexts"),
         _is("--from may be a stage's name or number.", "stages_name_each_other"),
         _is("--chmod may hold variables.", _REPLACING),
         _is("--chmod is octal or symbolic.", "copy_by_docker_s_rules"),
@@ -244,8 +277,11 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
             "copy_by_docker_s_rules",
         ),
         _is("A name that is missing there is an error.", "a_copy_that_can_t_be_done_says_why"),
-        _open("With --link only numbers are possible."),
-        _open("--link makes a layer that does not depend on the ones below, and follows no links of theirs."),
+        _is("With --link only numbers are possible.", "copy_with_link"),
+        _is(
+            "--link makes a layer that does not depend on the ones below, and follows no links of theirs.",
+            "copy_with_link",
+        ),
         _is("--parents keeps the folders of a source, from a `./` in it on.", "copy_escapes_and_keeps_folders"),
         _is("With --parents ** matches any number of folders.", "copy_escapes_and_keeps_folders"),
         _is("--exclude leaves out what its patterns match; it may be there several times.", "copy_by_docker_s_rules"),
@@ -265,11 +301,17 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
     ),
     "USER": (
         _is("It has a user and possibly a group, by name or number.", "the_other_instructions"),
-        _open("It holds for RUN, CMD and ENTRYPOINT after it, with that group alone."),
-        _open("Without a primary group the group is root."),
+        _is(
+            "It holds for RUN, CMD and ENTRYPOINT after it, with that group alone.",
+            "users_and_folders_hold_from_their_line_on",
+        ),
+        _is("Without a primary group the group is root.", "users_and_folders_hold_from_their_line_on"),
     ),
     "WORKDIR": (
-        _open("It holds for RUN, CMD, ENTRYPOINT, COPY and ADD after it, and is made where it is missing."),
+        _is(
+            "It holds for RUN, CMD, ENTRYPOINT, COPY and ADD after it, and is made where it is missing.",
+            "users_and_folders_hold_from_their_line_on",
+        ),
         _is("A relative one is below the one before it; the first is /.", "configuration_instructions"),
         _is("Variables of ENV and ARG are replaced in it.", _REPLACING),
         _no(
@@ -292,10 +334,13 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         _is("A name that looks like a secret is reported.", "a_check_speaks"),
         _is("The proxies are predefined, in both cases.", "proxies_are_for_run_alone"),
         _is("They are not in the history unless ARG declares them.", "proxies_are_for_run_alone"),
-        _open("They are not part of the cache's key unless ARG declares them."),
+        _is("They are not part of the cache's key unless ARG declares them.", "which_arguments_are_in_a_step_s_key"),
         _is("TARGETPLATFORM, TARGETOS and so on are predefined in the global scope.", "platform_arguments_are_global"),
-        _open("BUILDKIT_* and SOURCE_DATE_EPOCH steer the build."),
-        _open("A changed value invalidates the cache at its first use, in RUN also without one."),
+        _is("BUILDKIT_* and SOURCE_DATE_EPOCH steer the build.", "arguments_that_steer_the_build"),
+        _is(
+            "A changed value invalidates the cache at its first use, in RUN also without one.",
+            "which_arguments_are_in_a_step_s_key",
+        ),
     ),
     "ONBUILD": (
         _is("It keeps an instruction for builds on this image.", "the_other_instructions"),

@@ -276,6 +276,9 @@ class Stages:
         network = self._network(found)
         if found.security == "insecure" and not self._request.allow_insecure:
             raise InvalidBuild("security.insecure is not allowed")
+        for device in found.devices:  # no CDI device is registered here; one that is not required may be missing
+            if device.required:
+                raise InvalidBuild(f'required device "{device.name}" is not registered')
         sources = [await self._mount_root(found, mount, report) for mount in found.mounts]
         plan = await self._mounting.plan(found, sources, state.cwd, script, self._named_layers)
         request = self._request
@@ -395,7 +398,7 @@ class Stages:
                 repositories.append((sources[-1], replace(repository, commit=commit)))
                 continue
             sources.append(await self._download(url, found, report))
-            described.append(("url", sources[-1]["name"], sources[-1]["digest"]))
+            described.append(("url", sources[-1]["name"], sources[-1]["digest"], sources[-1]["unpacks"]))
         for heredoc in found.contents:
             sources.append({"name": heredoc.name, "content": heredoc.text})
             described.append(("content", heredoc.name, heredoc.text))
@@ -424,7 +427,8 @@ class Stages:
         file = self._workspace.path("download")
         checksum = found.checksum if isinstance(found, tree.Add) else ""
         done = await self._layering.run({"op": "download", "url": url, "into": str(file), "checksum": checksum})
-        return {**done, "file": str(file), "content": "", "mode": 0o600}
+        unpacks = isinstance(found, tree.Add) and found.unpack is True
+        return {**done, "file": str(file), "content": "", "mode": 0o600, "unpacks": unpacks}
 
 
 def _repository(url: str, found: tree.Copy | tree.Add) -> GitSource | None:

@@ -252,6 +252,8 @@ class _Work:
             into = destination.endswith("/") or copying.is_folder(target, clean(destination))
             for number, source in enumerate(job["sources"]):
                 if "content" in source:
+                    if source.get("unpacks") and self._unpacked_file(source["file"], target, destination, owner):
+                        continue
                     self._write(source, target, destination, owner, job["chmod"], into=into)
                     continue
                 with _tree(source["root"], f"{job['place']}.{number}") as root:
@@ -292,7 +294,8 @@ class _Work:
                 copier.close()  # hard links are kept within one source as it is written
                 for found in find(root, pattern, deep=job["parents"]):
                     if source["unpacks"] and not found.is_folder and _is_archive(root, found):
-                        self._unpack(root, found, target, job["destination"], owner)
+                        with _open(root, found) as file:
+                            self._unpack(file, target, job["destination"], owner)
                         continue
                     parents = _kept_parents(found) if job["parents"] else None
                     copier.copy(found, job["destination"], into=into, parents=parents)
@@ -312,14 +315,20 @@ class _Work:
             copying.write_file(target, path, content, owner=owner or (0, 0), mode=mode, mtime_ns=source.get("mtime_ns"))
 
     @staticmethod
-    def _unpack(root: int, found: Found, target: int, destination: str, owner: tuple[int, int] | None) -> None:
+    def _unpack(file: IO[bytes], target: int, destination: str, owner: tuple[int, int] | None) -> None:
         """An archive of ADD. `owner`: of folders that are made on the way; what it unpacks has its own owners."""
         place = clean(destination)
         os.close(copying.make_folders(target, place, owner or (0, 0)))
-        with _open(root, found) as file:
-            compression, raw = peek(file_blocks(file.fileno()))
-            with io.BufferedReader(_Stream(decompress(compression, raw)), 1 << 20) as source:
-                tarring.extract(Tree(target), f"/{place}", source, keeps_kind=False, owner=None)
+        compression, raw = peek(file_blocks(file.fileno()))
+        with io.BufferedReader(_Stream(decompress(compression, raw)), 1 << 20) as source:
+            tarring.extract(Tree(target), f"/{place}", source, keeps_kind=False, owner=None)
+
+    def _unpacked_file(self, path: str, target: int, destination: str, owner: tuple[int, int] | None) -> bool:
+        """Unpack a file that was downloaded; False if it is no archive."""
+        with open(path, "rb", buffering=0) as file:
+            if is_archive := _is_archive_file(file):
+                self._unpack(file, target, destination, owner)
+        return is_archive
 
     def op_mkdir(self, job: Message, _fds: Sequence[int]) -> Message:
         """WORKDIR: the layer with the folder."""
