@@ -300,11 +300,12 @@ def test_a_killed_qemu_is_started_again_with_what_is_on_its_disk(vm: Vm, busybox
         assert shown.stdout.strip() == name
     failed = next(state for state in listener.seen if state.state == "failed")
     assert failed.error is not None
-    assert "QEMU process was killed (SIGKILL)" in failed.error.message
+    # An agent that has taken QEMU over is not its parent, and learns no signal.
+    assert failed.error.message.partition("QEMU process ")[2] in ("was killed (SIGKILL)", "ended unexpectedly")
     assert failed.restart_at is not None
     assert listener.seen[-1].qemu_pid != qemu
     status = vm.cove("vm", "status").stdout
-    assert "by itself: the VM's QEMU process was killed (SIGKILL)" in status, "it is told after the restart too"
+    assert f"by itself: {failed.error.message}" in status, "it is told after the restart too"
     running = "{{.State.Running}} {{.State.ExitCode}}"
     wait_until(lambda: vm.docker("inspect", "-f", running, "always").stdout == "true 0\n")
     assert vm.docker("inspect", "-f", running, "never").stdout == "false 255\n"
