@@ -28,7 +28,9 @@ _CASES = {
 
 def _run(tmp_path: Path, body: str, mark: str = "") -> subprocess.CompletedProcess[str]:
     """pytest in mount and PID namespaces of its own, which end what the test leaves."""
-    file = ROOT / "tests" / "project" / f"test_guarded_{os.getpid()}.py"
+    # Below tests/conftest.py, and where neither git nor a linter that runs meanwhile looks.
+    file = ROOT / "tests" / ".cache" / f"test_guarded_{os.getpid()}.py"
+    file.parent.mkdir(exist_ok=True)
     file.write_text(f"{_HEAD}{mark}def test_it() -> None:\n{body}")
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     run: list[str | Path] = [
