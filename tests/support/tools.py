@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,15 @@ def docker_config() -> Path:
     return folder / "config"
 
 
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Only one run of the tests at a time is within it for `folder` of the cache."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @functools.cache
 def dockerode() -> Path:
     """A folder of node modules with dockerode, from npm. Raises CalledProcessError."""
@@ -75,15 +85,14 @@ def dockerode() -> Path:
 def node_with(*packages: str) -> Path:
     """A folder of node modules with `packages`, each NAME@VERSION, from npm. Raises CalledProcessError."""
     folder = CACHE / "-".join(re.sub("[^a-z0-9.]+", "-", one.lower()).strip("-") for one in packages)
-    if not (folder / "node_modules").is_dir():
-        made = CACHE / f"{folder.name}.{os.getpid()}"
-        made.mkdir(parents=True)
-        words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(made)]
-        subprocess.run([*words, *packages], check=True, timeout=600)
-        try:
+    with _turn(folder):
+        if not (folder / "node_modules").is_dir():
+            made = folder.with_name(f"{folder.name}.unfinished")
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            words = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(made)]
+            subprocess.run([*words, *packages], check=True, timeout=600)
             made.rename(folder)
-        except OSError:  # another run of the tests made it meanwhile
-            shutil.rmtree(made)
     return folder / "node_modules"
 
 
@@ -106,14 +115,13 @@ def python_with(*requirements: str) -> Path:
     For programs that only tests run, and whose dependencies would otherwise be everybody's.
     """
     folder = CACHE / "-".join(["python", *(re.sub("[^a-z0-9.]+", "-", one.lower()) for one in requirements)])
-    with (CACHE / f"{folder.name}.lock").open("w") as lock:  # an environment can't be renamed into its place
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / ".made").exists():
+    with _turn(folder):
+        if not (folder / ".made").exists():  # an environment can't be renamed into its place
             shutil.rmtree(folder, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=300)
             uv, python = Path(sys.executable).with_name("uv"), folder / "bin" / "python"
             install: list[str | Path] = [uv, "pip", "install", "-q", "--python", python, *requirements]
-            subprocess.run(install, check=True, timeout=600, capture_output=True)
+            subprocess.run(install, check=True, timeout=600)
             (folder / ".made").touch()
     return folder / "bin" / "python"
 
