@@ -226,6 +226,29 @@ def test_services_that_share_a_network_are_one_pod(tmp_path: Path) -> None:
     assert modes == [["ReadWriteMany"], ["ReadWriteMany"]], "the pod of the two exists twice"
 
 
+def test_files_and_volumes_of_one_name_stay_apart(tmp_path: Path) -> None:
+    text = (
+        "services:\n"
+        "  web: {image: i, volumes: [/any, 'volume-0:/named', './a/x.conf:/a/x.conf:ro', './b/x.conf:/b/x.conf:ro']}\n"
+        "  web-x: {image: i, volumes: ['./c/conf:/conf:ro', 'web-x-conf:/v'], configs: [web-x-conf]}\n"
+        "volumes: {volume-0: , web-x-conf: }\nconfigs: {web-x-conf: {content: D}}\n"
+    )
+    found = converted(tmp_path, Example({"compose.yaml": text, "a/x.conf": "A", "b/x.conf": "B", "c/conf": "C"}))
+    maps = {name: of(found, "ConfigMap", name)["data"] for kind, name in kinds(found) if kind == "ConfigMap"}
+    seen = {}
+    for service in ("web", "web-x"):
+        volumes = {volume["name"]: volume for volume in spec_of(found, service, "StatefulSet")["volumes"]}
+        for mount in container_of(found, service, "StatefulSet")["volumeMounts"]:
+            volume = volumes[mount["name"]]
+            content = maps[volume["configMap"]["name"]][mount["subPath"]] if "configMap" in volume else None
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            seen[mount["mountPath"]] = content or claim or "empty"
+    assert seen == {
+        "/any": "empty", "/named": "volume-0", "/a/x.conf": "A", "/b/x.conf": "B", "/conf": "C", "/v": "web-x-conf",
+        "/web-x-conf": "D",
+    }  # fmt: skip
+
+
 def test_what_is_waited_for_to_its_end_is_a_job(tmp_path: Path) -> None:
     text = (
         "services:\n  migrate: {image: i, restart: 'on-failure:3'}\n"

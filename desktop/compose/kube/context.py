@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +62,15 @@ class Conversion:
         if self._names.setdefault((kind, name), text) != text:
             raise ComposeError(
                 f"{self._names[kind, name]!r} and {text!r} would both be the {kind} {name!r} in Kubernetes, where "
-                "names consist of lowercase letters, digits and hyphens; rename one of them"
+                "names consist of lowercase letters, digits and hyphens, 63 at most; rename one of them"
             )
+        return name
+
+    def new_name(self, kind: str, wanted: str, text: str) -> str:
+        """The name of an object of `kind` that stands for `text`, which only the object's own mounts know: as `wanted`
+        or, if another one has that already, with a number before it."""
+        name = free_name(wanted, lambda name: (kind, name) not in self._names)
+        self._names[kind, name] = text
         return name
 
     def host_of(self, service: Service) -> Service:
@@ -120,6 +127,14 @@ def object_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")[:_NAME_MOST].rstrip("-")
     if not name:
         raise ComposeError(f"{text!r} has neither a letter nor a digit, so it gives no name in Kubernetes")
+    return name
+
+
+def free_name(wanted: str, is_free: Callable[[str], bool]) -> str:
+    """`wanted` as `object_name` has it, or the first with a number before it that is free. Raises ComposeError."""
+    name, number = object_name(wanted), 2
+    while not is_free(name):
+        name, number = object_name(f"{number}-{wanted}"), number + 1
     return name
 
 

@@ -70,6 +70,7 @@ class Manifests(NamedTuple):
 def manifests(project: Project, options: KubeOptions) -> Manifests:
     """Raises ComposeError for what can not become an object of Kubernetes."""
     conversion = Conversion(project, options)
+    objects = files.objects(conversion)  # first, as their names are given, and those of bound files follow from them
     config_maps, workloads, reached = [], [], []
     for service in project.services.values():
         _unconverted(conversion, service)
@@ -89,7 +90,7 @@ def manifests(project: Project, options: KubeOptions) -> Manifests:
         if not runs_to_end:
             numbers = [number for one in (service, *guests) for number in ports(one)]
             reached += network.services(conversion, service, _once(numbers))
-    objects = [*files.objects(conversion), *config_maps, *storage.claims(conversion), *network.policies(conversion)]
+    objects += [*config_maps, *storage.claims(conversion), *network.policies(conversion)]
     objects += [*reached, *workloads, *network.ingresses(conversion)]
     return Manifests(objects, conversion.notes)
 

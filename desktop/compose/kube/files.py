@@ -62,7 +62,7 @@ def bound_file(conversion: Conversion, service: Service, mount: Mount) -> tuple[
     if content is None:
         return None
     base = posixpath.basename(mount.target) or "file"
-    name = conversion.name("ConfigMap", f"{service.name}-{base}")
+    name = conversion.new_name("ConfigMap", f"{service.name}-{base}", f"{mount.target} of {service.name}")
     config_map = _config_map(conversion, name, {_file_name(base): content}, service)
     source: Json = {"name": name}
     if os.access(mount.source, os.X_OK):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from desktop.compose.kube import files
 from desktop.compose.kube.container import container
-from desktop.compose.kube.context import Conversion, Json, is_label_value, named, object_name, without_empty
+from desktop.compose.kube.context import Conversion, Json, free_name, is_label_value, named, object_name, without_empty
 from desktop.compose.kube.files import Mounted
 from desktop.compose.kube.network import network_label
 from desktop.compose.kube.storage import storage
@@ -57,11 +57,16 @@ def pod(conversion: Conversion, services: Sequence[Service], *, restart_policy: 
 
 
 def _with_volume(volumes: dict[str, Json], one: Mounted, prefix: str) -> Json:
-    """The mount, with its volume added to those of the pod. Names that count within one service get `prefix`."""
-    name = str(one.volume["name"])
+    """The mount, with its volume added to those of the pod. A name that another volume has gets `prefix`, then a
+    number. Raises ComposeError."""
     is_own = "emptyDir" in one.volume  # two services' are two folders
-    if name in volumes and (is_own or volumes[name] != one.volume):
-        name = object_name(prefix + name)
+
+    def is_free(name: str) -> bool:
+        return name not in volumes or (not is_own and volumes[name] == {**one.volume, "name": name})
+
+    name = str(one.volume["name"])
+    if not is_free(name):
+        name = free_name(prefix + name, is_free)
     volumes[name] = {**one.volume, "name": name}
     return {**one.mount, "name": name}
 
