@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from vmagent.linux.trees import remove_tree
 
 
@@ -28,16 +30,19 @@ def test_a_tree_is_removed_and_what_its_links_lead_to_stays(tmp_path: Path) -> N
     assert sorted(path.name for path in kept.iterdir()) == ["file", "in it"]
 
 
-def test_a_tree_deeper_than_the_longest_path_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("depth", "name_bytes"), [(40, 200), (3000, 2)])  # 3000: more than Python's calls in calls
+def test_a_tree_deeper_than_the_longest_path_is_removed(tmp_path: Path, depth: int, name_bytes: int) -> None:
+    name = "d" * name_bytes
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    for _ in range(40):  # names of 200 bytes: twice PATH_MAX
-        os.mkdir("d" * 200, dir_fd=fd)
-        below = os.open("d" * 200, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=fd)
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=fd))
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
         os.close(fd)
         fd = below
     os.close(fd)
-    remove_tree(str(tmp_path / ("d" * 200)))
-    assert not os.listdir(tmp_path)
+    remove_tree(str(tmp_path / name))
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_what_is_mounted_in_a_tree_stays(tmp_path: Path) -> None:

@@ -25,25 +25,57 @@ def remove_tree(path: str) -> None:
     if libc.nftw(os.fsencode(path), _REMOVE, _FOLDERS_OPEN, _FTW_PHYS | _FTW_MOUNT | _FTW_DEPTH) < 0:
         # Missing, or with something in it that nftw ends at: a path of more than PATH_MAX bytes, a file that stays.
         with suppress(OSError):
-            top_fd = os.open(path, _FOLDER)
-            try:
-                _empty(top_fd, os.fstat(top_fd).st_dev)
-            finally:
-                os.close(top_fd)
+            _empty(path)
             os.rmdir(path)
 
 
-def _empty(folder_fd: int, device: int) -> None:
-    """Remove what is in the folder, by nftw's rules, but go on where something can't be removed. Raises OSError."""
-    for name in os.listdir(folder_fd):
-        with suppress(OSError):
-            if not stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
-                os.unlink(name, dir_fd=folder_fd)
-                continue
-            below_fd = os.open(name, _FOLDER, dir_fd=folder_fd)
-            try:
-                if os.fstat(below_fd).st_dev == device:
-                    _empty(below_fd, device)
-            finally:
-                os.close(below_fd)
-            os.rmdir(name, dir_fd=folder_fd)  # EBUSY: something is mounted on it
+def _empty(path: str) -> None:
+    """Remove what is in the folder, by nftw's rules, but go on where something can't be removed. Raises OSError.
+
+    One descriptor and no recursion: a container may have made thousands of folders, each in the one before.
+    """
+    fd = os.open(path, _FOLDER)
+    try:
+        device = os.fstat(fd).st_dev
+        way: list[str] = []  # names of folders, from `path` to the one that is open
+        left = [_without_files(fd)]  # for `path` and each on the way, the folders in it that are still to be emptied
+        while left[-1] or way:
+            if left[-1]:
+                below_fd = _open_below(fd, name := left[-1].pop(), device)
+                if below_fd >= 0:
+                    os.close(fd)
+                    fd = below_fd
+                    way.append(name)
+                    left.append(_without_files(fd))
+            else:
+                above_fd = os.open("..", _FOLDER, dir_fd=fd)
+                os.close(fd)
+                fd = above_fd
+                left.pop()
+                with suppress(OSError):  # something in it stays
+                    os.rmdir(way.pop(), dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def _without_files(folder_fd: int) -> list[str]:
+    """Remove what is in the folder but for folders, whose names are returned."""
+    folders: list[str] = []
+    with suppress(OSError):
+        for name in os.listdir(folder_fd):
+            with suppress(OSError):
+                if stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+                    folders.append(name)
+                else:
+                    os.unlink(name, dir_fd=folder_fd)
+    return folders
+
+
+def _open_below(folder_fd: int, name: str, device: int) -> int:
+    """The folder `name` in that one; -1 if it can't be opened or is of another file system than `device`."""
+    with suppress(OSError):
+        fd = os.open(name, _FOLDER, dir_fd=folder_fd)
+        if os.fstat(fd).st_dev == device:
+            return fd
+        os.close(fd)
+    return -1
