@@ -28,7 +28,7 @@ def code(file: Path = FILE) -> Iterator[dict[str, CodeType]]:
     def run(text: str, names: dict[str, object], into: dict[str, object] | None = None) -> None:
         found = known.get(text)
         if found is None:
-            found = missing[text] = compile(text, "<string>", "exec")
+            found = missing[text] = compile(text, "<string>", "exec", dont_inherit=True)
         exec(found, names, into)  # as dataclasses would: `text` is its own
 
     # The module's global name, which comes before the built-in function's.

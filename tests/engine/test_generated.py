@@ -25,6 +25,18 @@ with generated.code(Path(sys.argv[1])) as missing:
 from vmagent.containers.model import State
 print(len(missing), State() == State(), State(pid=7))
 """
+PLAIN = """
+from vmagent.containers.model import State
+print(State.__init__.__annotations__)
+"""
+GENERATED = """
+import sys
+from pathlib import Path
+from vmagent import generated
+with generated.code(Path(sys.argv[1])):
+    from vmagent.containers.model import State
+print(State.__init__.__annotations__)
+"""
 
 
 def _run(code: str, file: Path) -> str:
@@ -39,6 +51,10 @@ def test_the_engine_compiles_none_of_what_was_written(tmp_path: Path) -> None:
     loaded = _run(LOAD, file).split(maxsplit=1)
     assert int(compiled[0]) > 100
     assert loaded == ["0", compiled[1]], "the same classes, and nothing compiled"
+
+
+def test_methods_have_the_annotations_that_dataclasses_give_them(tmp_path: Path) -> None:
+    assert _run(GENERATED, tmp_path / "absent") == _run(PLAIN, tmp_path / "absent")
 
 
 def test_two_writes_are_the_same_bytes(tmp_path: Path) -> None:
