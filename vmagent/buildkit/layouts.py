@@ -39,9 +39,9 @@ async def load(content: SessionContent, digest: str, platform: Platform, take: T
         named = descriptor(manifest.get("config"), "the config")
         config = image_config.parse(await content.read_small(named.digest, _MAX_SMALL))
         blobs = [descriptor(layer, "a layer") for layer in objects(manifest, "layers")]
+        diff_ids = image_config.diff_ids(config)
     except ImageFault as e:
         raise EngineError(str(e)) from e
-    diff_ids = image_config.diff_ids(config)
     if len(blobs) != len(diff_ids):
         raise EngineError(f"invalid image: {len(blobs)} layers for {len(diff_ids)} diff_ids")
     await take(list(zip(blobs, diff_ids, strict=True)), content.read)
