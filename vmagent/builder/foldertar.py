@@ -149,8 +149,8 @@ class FolderTar:
         if kind == DIRECTORY:
             source = os.open(name, _OPEN_FOLDER, dir_fd=level.source)
             try:
-                there = _folder_there(level.there, name) if name in level.names_there else -1
                 header = self._header(path, kind, info, source)
+                there = _folder_there(level.there, name) if name in level.names_there else -1
             except BaseException:
                 os.close(source)
                 raise
