@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -75,31 +75,36 @@ class MachineCheck:
     async def cgroups(self) -> Found:
         """Raises OSError, SupervisorError."""
         parents = {"/cove", *(os.path.dirname(live.record.cgroup_path) for live in self._registry)}
+        known: list[tuple[Live, str]] = []
         for found in await self._background.on_disk(_cgroups, parents):
-            live = self._registry.get(found.container_id)
-            if live is None:
-                is_left = found.is_empty and found.age_s > _STRANGER_AGE_S
-                mend = partial(self._remove_cgroup, found.path)
-            else:
-                is_left = found.is_empty and await self._is_left_by(live, found.path)
-                mend = partial(self._remove_cgroup_of, live, found.path)
-            if is_left:
-                fault = "it has no process, and its container does not run"
-                yield Finding("cgroups", found.path, fault, "it is removed", mend)
+            if not found.is_empty:
+                continue
+            if (live := self._registry.get(found.container_id)) is not None:
+                known.append((live, found.path))
+            elif found.age_s > _STRANGER_AGE_S:
+                yield _left_over(found.path, partial(self._remove_cgroup, found.path))
+        for live, path in await self._left_over_of(known):
+            yield _left_over(path, partial(self._remove_cgroup_of, live, path))
 
-    async def _is_left_by(self, live: Live, path: str) -> bool:
-        """Whether the empty cgroup of a container stays although the container does not run."""
-        async with live.lock:  # a start or an end holds it
-            if live.record.state.running or live.is_removing:
-                return False
-        await self._supervisor.list()  # it tells of an exit before it removes the cgroup, and replies after that
+    async def _left_over_of(self, known: Sequence[tuple[Live, str]]) -> list[tuple[Live, str]]:
+        """Those of the containers' empty cgroups that stay although the container does not run."""
+        left: list[tuple[Live, str]] = []
+        for live, path in known:
+            async with live.lock:  # a start or an end holds it
+                if not live.record.state.running and not live.is_removing:
+                    left.append((live, path))
+        if left:
+            await self._supervisor.list()  # it tells of an exit before it removes the cgroup, and replies after that
         for pause_s in (0.0, _BUSY_S):  # it tries again where the kernel is not done with the processes
-            await asyncio.sleep(pause_s)
-            if not await self._background.on_disk(_is_empty, path):
-                return False
-            if live.record.state.running or live.is_removing or live.is_removed:
-                return False
-        return True
+            if not left:
+                break
+            await asyncio.sleep(pause_s)  # once for all of them
+            left = [(live, path) for live, path in left if await self._is_left_over(live, path)]
+        return left
+
+    async def _is_left_over(self, live: Live, path: str) -> bool:
+        is_empty = await self._background.on_disk(_is_empty, path)
+        return is_empty and not (live.record.state.running or live.is_removing or live.is_removed)
 
     async def _remove_cgroup_of(self, live: Live, path: str) -> None:
         async with live.lock:
@@ -129,6 +134,10 @@ def _mount_points(root: Path) -> list[Path]:
         if point.startswith(f"{top}/"):
             found.append(root / point[len(top) + 1 :])
     return sorted(found, key=lambda point: len(point.parts), reverse=True)
+
+
+def _left_over(path: str, mend: Callable[[], Awaitable[None]]) -> Finding:
+    return Finding("cgroups", path, "it has no process, and its container does not run", "it is removed", mend)
 
 
 def _is_empty(path: str) -> bool:
