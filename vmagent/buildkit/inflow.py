@@ -125,7 +125,7 @@ class Frames:
             if not payload or payload[0] >= len(payload):
                 raise FlowError("a DATA frame has more padding than bytes")
             payload = payload[1 : len(payload) - payload[0]]
-        if payload or cost:
+        if cost:
             inflow.add(payload, cost)
         if flags & _END_STREAM:
             self._to_h2(_HEADER.pack(0, 0, _DATA, _END_STREAM, stream_id))

@@ -315,9 +315,8 @@ def _control(record: Container, cpu_rate: float | None, runs: bool) -> Control:
     cgroup = tree.at(record.cgroup_path)
     if runs:
         stats, pressure = cgroup.stats(), cgroup.pressure()
-        used = used_by(
-            cgroup
-        )  # last: where it is still there, it was there for the others, which tell of none by zeros
+        # Last: the others return zeros where there is no cgroup. If this one still finds it, so did they.
+        used = used_by(cgroup)
     if not runs or used is None:
         pids = host["PidsLimit"] or 0
         resources = [
