@@ -208,6 +208,24 @@ def test_names_lead_to_the_same_pods_as_with_compose(tmp_path: Path) -> None:
     assert any("'Not_A_Name' is no name" in str(note) for note in found.notes)
 
 
+def test_a_name_of_two_services_leads_to_one_of_them(tmp_path: Path) -> None:
+    text = (
+        "services:\n  my_db: {image: i, container_name: my-db, networks: {default: {aliases: [web, store]}}}\n"
+        "  web: {image: i, networks: {default: {aliases: [store]}}}\n  2nd: {image: i}\n"
+    )
+    found = converted(tmp_path, one(text))
+    services = {name: of(found, "Service", name)["spec"] for kind, name in kinds(found) if kind == "Service"}
+    assert {name: spec["selector"]["app.kubernetes.io/name"] for name, spec in services.items()} == {
+        "my-db": "my-db", "store": "my-db", "web": "web", "2nd": "2nd",
+    }  # fmt: skip
+    assert [str(note) for note in found.notes] == [
+        "service my_db, name: other services find it as 'my-db'",
+        "service my_db, networks: the alias 'web' is another service's name, too; left out here",
+        "service web, networks: the alias 'store' is another service's name, too; left out here",
+        "service 2nd, name: not every cluster takes a Service whose name begins with a digit: rename it",
+    ]
+
+
 def test_services_that_share_a_network_are_one_pod(tmp_path: Path) -> None:
     text = (
         "services:\n  web: {image: i, ports: ['80:80'], scale: 2, volumes: ['data:/v']}\n"

@@ -66,10 +66,14 @@ class Conversion:
             )
         return name
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether an object of `kind` has this name already."""
+        return (kind, name) in self._names
+
     def new_name(self, kind: str, wanted: str, text: str) -> str:
         """The name of an object of `kind` that stands for `text`, which only the object's own mounts know: as `wanted`
         or, if another one has that already, with a number before it."""
-        name = free_name(wanted, lambda name: (kind, name) not in self._names)
+        name = free_name(wanted, lambda name: not self.has(kind, name))
         self._names[kind, name] = text
         return name
 

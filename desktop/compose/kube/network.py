@@ -25,19 +25,17 @@ def services(conversion: Conversion, service: Service, numbers: list[Json]) -> l
     `numbers`: the container ports of its pod. One without ports has no address of its own (it is "headless"): its
     name leads to the pods, where every port can be reached, as on a network of docker's.
     """
-    names = [service.name, service.container_name, *_aliases(service)]
-    names += [
-        alias
-        for other in conversion.project.services.values()
-        for target, _, alias in (link.partition(":") for link in other.links)
-        if target == service.name and alias
-    ]
-    found = []
-    for name in dict.fromkeys(filter(None, names)):
-        if name != service.name and not _is_dns_name(name):
+    found = [_service(conversion, service, service.name, numbers)]
+    known = {object_name(name) for name in conversion.project.services}
+    for name in dict.fromkeys(_aliases(conversion, service)):
+        if name in (service.name, object_name(service.name)):
+            continue  # it has that already
+        if not _is_dns_name(name):
             conversion.note(service, "networks", f"the alias {name!r} is no name of a Kubernetes Service; left out")
-            continue
-        found.append(_service(conversion, service, name, numbers))
+        elif name in known or conversion.has("Service", name):
+            conversion.note(service, "networks", f"the alias {name!r} is another service's name, too; left out here")
+        else:
+            found.append(_service(conversion, service, name, numbers))
     published = _published(conversion, service)
     if published:
         spec = {"type": "LoadBalancer", "selector": conversion.selector(service), "ports": published}
@@ -46,9 +44,16 @@ def services(conversion: Conversion, service: Service, numbers: list[Json]) -> l
     return found
 
 
-def _aliases(service: Service) -> Iterable[str]:
+def _aliases(conversion: Conversion, service: Service) -> Iterable[str]:
+    """The names by which others know the service, beside its own."""
+    if service.container_name:
+        yield service.container_name
     for network in service.networks.values():
         yield from network.aliases if network is not None else ()
+    for other in conversion.project.services.values():
+        for target, _, alias in (link.partition(":") for link in other.links):
+            if target == service.name and alias:
+                yield alias
 
 
 def _is_dns_name(name: str) -> bool:
@@ -59,6 +64,8 @@ def _service(conversion: Conversion, service: Service, name: str, numbers: list[
     wanted = conversion.name("Service", name)
     if wanted != name:
         conversion.note(service, "name", f"other services find it as {wanted!r}")
+    if not wanted[0].isalpha():
+        conversion.note(service, "name", "not every cluster takes a Service whose name begins with a digit: rename it")
     spec: Json = {"selector": conversion.selector(service)}
     dnsrr = service.deploy is not None and service.deploy.endpoint_mode == "dnsrr"
     if not numbers or dnsrr:
