@@ -103,6 +103,7 @@ def test_each_field_of_a_service_is_converted_or_named() -> None:
         ("networks: {default: {ipv4_address: 10.0.0.2}}", "the cluster gives addresses; they are left out"),
         ("deploy: {placement: {constraints: [node.role == manager]}}", "'node.role == manager' has no equivalent"),
         ("depends_on: [db]", "the service must try again until db can be reached"),
+        ("tmpfs: ['/t:size=50%']", "service web, tmpfs: '50%' is no size; one is written like 512, 64m or 1.5gb; left"),
     ],
 )
 def test_what_has_no_equivalent_is_named(service: str, note: str, tmp_path: Path) -> None:
@@ -337,6 +338,29 @@ def test_what_can_become_no_object_is_an_error(text: str, fault: str, tmp_path: 
     (tmp_path / "big").write_bytes(bytes((1 << 20) + 1))
     with pytest.raises(ComposeError, match=fault):
         converted(tmp_path, one(text))
+
+
+@pytest.mark.parametrize(
+    ("choices", "fault"),
+    [
+        ({"namespace": "Shop"}, "'Shop' is no namespace"),
+        ({"domain": "a..b"}, "'a..b' is no domain"),
+        ({"storage_class": "a_b"}, "'a_b' is no storage class"),
+        ({"storage": "500m"}, "'500m' is no size of storage"),
+        ({"storage": ""}, "'' is no size of storage"),
+    ],
+)
+def test_a_choice_that_no_cluster_takes_is_an_error(choices: Mapping[str, str], fault: str) -> None:
+    with pytest.raises(ComposeError, match=fault):
+        KubeOptions(**dict(choices))
+
+
+@pytest.mark.parametrize(("size", "quantity"), [("1.5gb", "1536Mi"), ("512", "512"), ("64 MiB", "64Mi"), ("2t", "2Ti")])
+def test_sizes_are_those_of_compose(size: str, quantity: str, tmp_path: Path) -> None:
+    volume = f"data: {{driver_opts: {{size: '{size}'}}}}"
+    found = converted(tmp_path, one(f"services: {{a: {{image: i, volumes: ['data:/v']}}}}\nvolumes: {{{volume}}}\n"))
+    assert of(found, "PersistentVolumeClaim", "data")["spec"]["resources"]["requests"] == {"storage": quantity}
+    assert found.notes == []
 
 
 def kube(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,10 @@ from desktop.compose.project import Project
 Json = dict[str, Any]
 
 _NAME_MOST = 63  # RFC 1123, of a label
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DOMAIN_MOST = 253
+# An amount of bytes. Kubernetes would take `500m` for half a byte.
+_QUANTITY = re.compile(r"(?=.*[1-9])\d+(\.\d+)?([KMGTPE]i|[kMGTPE])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
@@ -21,12 +25,23 @@ _KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeOptions:
     """`namespace`: of all objects, empty for the one that kubectl has chosen. `domain`: hosts of Ingresses are names
-    below it. `storage`: the size of a claim whose volume has none. `storage_class`: empty for the cluster's own."""
+    below it. `storage`: the size of a claim whose volume has none. `storage_class`: empty for the cluster's own.
+
+    Raises ComposeError for what no cluster takes."""
 
     namespace: str = ""
     domain: str = ""
     storage: str = "1Gi"
     storage_class: str = ""
+
+    def __post_init__(self) -> None:
+        if self.namespace and not is_label(self.namespace):
+            raise ComposeError(f"{self.namespace!r} is no namespace: lowercase letters, digits and hyphens, 63 at most")
+        for what, name in (("domain", self.domain), ("storage class", self.storage_class)):
+            if name and not (len(name) <= _DOMAIN_MOST and all(map(is_label, name.split(".")))):
+                raise ComposeError(f"{name!r} is no {what}: lowercase letters, digits, hyphens and dots")
+        if not _QUANTITY.fullmatch(self.storage):
+            raise ComposeError(f"{self.storage!r} is no size of storage; one is written like 500Mi or 1Gi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,11 @@ def object_name(text: str) -> str:
     if not name:
         raise ComposeError(f"{text!r} has neither a letter nor a digit, so it gives no name in Kubernetes")
     return name
+
+
+def is_label(text: str) -> bool:
+    """Whether it is a label of RFC 1123 in lowercase."""
+    return _LABEL.fullmatch(text) is not None
 
 
 def free_name(wanted: str, is_free: Callable[[str], bool]) -> str:

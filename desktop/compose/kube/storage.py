@@ -11,6 +11,7 @@ from desktop.compose.kube.files import Mounted
 from desktop.compose.model.mounts import Mount
 from desktop.compose.model.resources import Volume
 from desktop.compose.model.service import Service
+from desktop.compose.values import parse_size
 
 _IMAGE_VOLUMES = "an image as a volume needs Kubernetes 1.33 or newer"
 
@@ -40,23 +41,28 @@ def claims(conversion: Conversion) -> list[Json]:
         if users[key] > 1:
             modes = ["ReadWriteMany"]
             conversion.note(None, f"volumes.{key}", "several pods use it: the cluster must have storage for that")
-        size = volume.driver_opts.get("size", "")
+        size = _quantity(conversion, None, f"volumes.{key}", volume.driver_opts.get("size", ""))
         spec = {
             "accessModes": modes,
             "storageClassName": conversion.options.storage_class,
-            "resources": {"requests": {"storage": quantity(size) or conversion.options.storage}},
+            "resources": {"requests": {"storage": size or conversion.options.storage}},
         }
         name = conversion.name("PersistentVolumeClaim", key)
         found.append(conversion.object("v1", "PersistentVolumeClaim", name, {"spec": without_empty(spec)}))
     return found
 
 
-def quantity(size: str) -> str:
-    """docker's `64m` as a Kubernetes quantity; empty if it is none."""
-    number, unit = size[:-1], size[-1:].lower()
-    if size.isdecimal():
-        return size
-    return f"{number}{unit.upper()}i" if number.isdecimal() and unit in "kmgt" else ""
+def _quantity(conversion: Conversion, service: Service | None, subject: str, size: str) -> str:
+    """docker's `64m` or `1.5gb` as a Kubernetes quantity; empty, with a note, if it is no size."""
+    if not size:
+        return ""
+    try:
+        count = parse_size(size)
+    except ValueError as e:
+        conversion.note(service, subject, f"{e}; left out")
+        return ""
+    unit = max(power for power in range(5) if count % 1024**power == 0) if count > 0 else 0
+    return f"{count >> 10 * unit}{('', 'Ki', 'Mi', 'Gi', 'Ti')[unit]}"
 
 
 def storage(conversion: Conversion, service: Service) -> Storage:
@@ -82,7 +88,7 @@ def storage(conversion: Conversion, service: Service) -> Storage:
     for at, text in enumerate(service.tmpfs):
         target, _, options = text.partition(":")
         size = next((one.partition("=")[2] for one in options.split(",") if one.startswith("size=")), "")
-        found.mounted.append(_memory(f"tmpfs-{at}", target, quantity(size)))
+        found.mounted.append(_memory(f"tmpfs-{at}", target, _quantity(conversion, service, "tmpfs", size)))
     if service.shm_size:
         found.mounted.append(_memory("shm", "/dev/shm", str(service.shm_size)))
     return found
