@@ -343,6 +343,20 @@ def test_a_layer_is_used_or_replaced_but_not_both() -> None:
     asyncio.run(both())
 
 
+def test_a_job_gets_no_layer_that_is_being_replaced(new_store: NewStore) -> None:
+    driver = new_store()
+    store, layers = driver.store, driver.store.images[driver.import_(BASE, "x:1")].layers
+
+    async def replace() -> None:
+        with store.uses.replacing(layers[0]):
+            waiting = asyncio.create_task(store.stack_lowers(layers))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        assert len(await waiting) == len(layers)
+
+    driver.run(replace())
+
+
 def test_a_layer_that_comes_again_in_other_packing_leaves_no_second_blob(
     kind: Kind, bad: BadRegistry, new_store: NewStore
 ) -> None:

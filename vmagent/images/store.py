@@ -197,11 +197,15 @@ class Store:
         """As `lower_paths`, with the layers of kind tar mounted, and none replaced until the exit. The caller holds the
         image. Raises OSError."""
         async with self.uses.using(image.layers):
-            yield await self.stack_lowers(image.layers)
+            yield await self._mounted(image.layers)
 
     async def stack_lowers(self, diff_ids: Sequence[str]) -> list[str]:
         """As `lowers`, for a job that has an ingest folder and keeps these layers, bottom first: while it runs, no
-        layer is replaced. Raises OSError."""
+        layer begins to be replaced. Raises OSError."""
+        async with self.uses.using(diff_ids):  # a replacement that began before the job
+            return await self._mounted(diff_ids)
+
+    async def _mounted(self, diff_ids: Sequence[str]) -> list[str]:
         layers = [self.layers[diff_id] for diff_id in diff_ids]
         if not all(map(self.folders.is_ready, layers)):
             await asyncio.to_thread(self.folders.make_ready, layers)
