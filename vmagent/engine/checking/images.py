@@ -142,7 +142,6 @@ class ImagesCheck:
     def _strays(self, reachable: Collection[str]) -> list[Finding]:
         """Files that no record names; the store's lock is held. Blocks."""
         store, root = self._store, self._store.root
-        jobs = store.jobs  # some may end, and others begin, while the folders are listed
         known = self._known(reachable)
         found = [
             self._stray("blob", path, "no image and no layer names it")
@@ -161,11 +160,11 @@ class ImagesCheck:
             else:
                 found.append(self._stray("layer", path, "its record can't be read, and no image names it"))
         incomplete = list(root.ingest.iterdir())
-        jobs |= store.jobs
+        jobs = store.jobs  # after the listing: a job that has ended since has removed its folder
         found += [
             self._stray("incomplete content", path, "no job is writing it")
             for path in incomplete
-            if path.name not in jobs
+            if path.name not in jobs and path.exists()
         ]
         for folder in (root.images, root.layers, root.blobs):
             found += [
