@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.engine import NativeEngine, run
 from tests.support.limits import HANG_S
-from tests.support.tools import ansible, docker_cli, docker_config, node_with, python_with
+from tests.support.tools import ansible, docker_cli, docker_config, dockerode, node_with, python_with
 
 IMAGE = "busybox:latest"
 
@@ -160,7 +160,7 @@ def node() -> str:
 
 
 def test_dockerode(engine: NativeEngine, node: str) -> None:
-    environment = {"NODE_PATH": str(node_with("dockerode@4.0.9"))}
+    environment = {"NODE_PATH": str(dockerode())}
     run([node, "-e", _DOCKERODE, "--", "x", str(engine.socket)], environment, check=True)
 
 
