@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-# Folders whose tests one worker runs, one after the other. The VM's share one boot. Of the project's, one writes a file
-# into the checkout for a moment, which the linters must not find.
-_TOGETHER = ("vm", "project")
+# Folders whose tests one worker runs, one after the other. The VM's share one boot.
+_TOGETHER = ("vm",)
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # untyped
