@@ -178,11 +178,13 @@ def test_a_known_cause_is_told_instead_of_the_silence_that_it_makes(refused: Ref
     with socketserver.UnixStreamServer(str(run / "host.sock"), _Told) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        done = subprocess.run(
-            [COVE, "vm", "status"], env=refused.environ, capture_output=True, text=True, timeout=HANG_S, check=False
-        )
-        server.shutdown()
-        thread.join()
+        try:
+            done = subprocess.run(
+                [COVE, "vm", "status"], env=refused.environ, capture_output=True, text=True, timeout=HANG_S, check=False
+            )
+        finally:
+            server.shutdown()
+            thread.join()
     assert done.returncode == 4
     assert [line.split(": ", 1)[-1].strip() for line in done.stdout.splitlines()[:3]] == [
         "not answering", "this machine's disk is full", "Free some space"
