@@ -173,6 +173,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e6, help="begin no fault after so many")
     parser.add_argument("--no-jobs", dest="jobs", action="store_false")
     options = parser.parse_args()
+    if not names(options.kinds):
+        parser.error(f"--kinds {options.kinds}: it matches none of {', '.join(KINDS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the VM and the registry end too
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

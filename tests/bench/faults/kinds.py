@@ -17,6 +17,7 @@ from typing import NamedTuple
 from tests.bench.faults.home import Home, Missed
 from tests.bench.faults.work import IMAGE
 from tests.support.limits import HANG_S
+from tests.support.tools import docker_cli
 
 _RIGHT_S = 1.0  # the guest's clock beside this machine's
 _CLOCK_LIMIT_S = 90.0
@@ -86,8 +87,10 @@ def _panic(scene: Scene) -> Outcome:
         [Path(sys.executable).with_name("cove"), "vm", "ssh", "echo c >/proc/sysrq-trigger"],
         env=vm.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as shell:  # fmt: skip
-        told_s = vm.until_told("the VM's kernel panicked: sysrq triggered crash", struck)
-        shell.kill()
+        try:
+            told_s = vm.until_told("the VM's kernel panicked: sysrq triggered crash", struck)
+        finally:
+            shell.kill()
     return Outcome(told_s, vm.until_back(struck))
 
 
@@ -108,7 +111,11 @@ def _stop_agent(scene: Scene) -> Outcome:
     vm, stopped_s = scene.vm, scene.pause_s()
     agent, qemu, struck = vm.agent_pid, vm.qemu_pid, time.monotonic()
     os.kill(agent, signal.SIGSTOP)
-    told_s = vm.until_told(rf"the host agent \(process {agent}\) does not reply.*kill -9 {agent}", struck)
+    try:
+        told_s = vm.until_told(rf"the host agent \(process {agent}\) does not reply.*kill -9 {agent}", struck)
+    except Missed:
+        os.kill(agent, signal.SIGCONT)
+        raise
     if scene.rng.random() < 0.3:
         os.kill(agent, signal.SIGKILL)
         since, detail = time.monotonic(), "killed as advised"
@@ -216,10 +223,12 @@ def _fill_disk(scene: Scene) -> Outcome:
     struck = time.monotonic()
     try:
         with subprocess.Popen(
-            [_docker(vm), "-H", vm.host, *words], env=vm.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [docker_cli(), "-H", vm.host, *words], env=vm.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as writer:
-            told_s = vm.until_told(_FULL, struck)
-            fill.unlink()
+            try:
+                told_s = vm.until_told(_FULL, struck)
+            finally:  # the writer goes on only with space
+                fill.unlink()
             freed = time.monotonic()
             said, _ = writer.communicate(timeout=HANG_S)
     finally:
@@ -231,12 +240,6 @@ def _fill_disk(scene: Scene) -> Outcome:
         raise Missed("the full disk is told although it is not full any more")
     vm.docker("volume", "rm", "big")
     return Outcome(told_s, back_s)
-
-
-def _docker(vm: Home) -> Path:
-    from tests.support.tools import docker_cli
-
-    return docker_cli()
 
 
 def _shut_down(scene: Scene) -> Outcome:
