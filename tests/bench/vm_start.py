@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from desktop.client.host import HostState
+from desktop.client.http import ConnectionFailed
 from desktop.platform import platform_for
 from desktop.vm.command import Hardware, probe_command
 from desktop.vm.image import image_folder, load_image
@@ -98,7 +99,7 @@ def end_agent(vm: Vm) -> None:
         pid = int(vm.paths.agent_lock.read_text())
         with vm.client() as client:
             client.quit()
-    except (OSError, ValueError):
+    except (ConnectionFailed, OSError, ValueError):
         return  # none has run
     while Path(f"/proc/{pid}").exists():
         time.sleep(0.02)
