@@ -268,6 +268,28 @@ def test_files_and_volumes_of_one_name_stay_apart(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_claim_is_for_as_many_pods_as_use_it(tmp_path: Path) -> None:
+    text = (
+        "services:\n  web: {image: i, volumes: ['one:/v']}\n  side: {image: j, network_mode: 'service:web', "
+        "volumes: ['one:/v']}\n  node: {image: i, deploy: {mode: global}, volumes: ['many:/v']}\n"
+        "volumes: {one: , many: }\n"
+    )
+    found = converted(tmp_path, one(text))
+    modes = {name: of(found, "PersistentVolumeClaim", name)["spec"]["accessModes"] for name in ("one", "many")}
+    assert modes == {"one": ["ReadWriteOnce"], "many": ["ReadWriteMany"]}
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "unavailable"), [("", 1), ("parallelism: 2", 2), ("parallelism: 9", 3), ("parallelism: 0", 3)]
+)
+def test_updates_and_ends_take_the_time_that_was_given(parallelism: str, unavailable: int, tmp_path: Path) -> None:
+    update = f"{{replicas: 3, update_config: {{{parallelism}}}}}"
+    found = converted(tmp_path, one(f"services: {{a: {{image: i, stop_grace_period: 500ms, deploy: {update}}}}}\n"))
+    assert spec_of(found, "a")["terminationGracePeriodSeconds"] == 1, "0 would kill it at once"
+    rolling = of(found, "Deployment", "a")["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": 0, "maxUnavailable": unavailable}
+
+
 def test_what_is_waited_for_to_its_end_is_a_job(tmp_path: Path) -> None:
     text = (
         "services:\n  migrate: {image: i, restart: 'on-failure:3'}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def _settings(conversion: Conversion, service: Service, *, owns_volumes: bool) -
         "hostNetwork": service.network_mode == "host" or None,
         "hostPID": service.pid == "host" or None,
         "hostIPC": service.ipc == "host" or None,
-        "terminationGracePeriodSeconds": grace // _SECOND if grace is not None else 10,  # docker's default
+        "terminationGracePeriodSeconds": math.ceil(grace / _SECOND) if grace is not None else 10,  # docker's default
         **_dns(service),
         "hostAliases": _hosts(conversion, service),
         "nodeSelector": _nodes(conversion, service),

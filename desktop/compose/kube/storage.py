@@ -27,10 +27,13 @@ class Storage(NamedTuple):
 def claims(conversion: Conversion) -> list[Json]:
     """A PersistentVolumeClaim for each named volume that a service uses and that is not external or on a server."""
     found = []
-    users: dict[str, int] = {}
+    users: dict[str, dict[str, int]] = {}  # by volume: how many pods use it, by the service whose pods they are
     for service in conversion.project.services.values():
-        for key in {mount.source for mount in service.volumes if mount.type == "volume" and mount.source}:
-            users[key] = users.get(key, 0) + conversion.host_of(service).replicas
+        host = conversion.host_of(service)
+        is_everywhere = host.deploy is not None and host.deploy.mode == "global"
+        for mount in service.volumes:
+            if mount.type == "volume" and mount.source:
+                users.setdefault(mount.source, {})[host.name] = 2 if is_everywhere else host.replicas
     for key, volume in conversion.project.volumes.items():
         if key not in users or volume.external or _server(volume) is not None:
             continue
@@ -38,7 +41,7 @@ def claims(conversion: Conversion) -> list[Json]:
             sentence = "its driver and options are left out: the cluster's storage class decides where it is"
             conversion.note(None, f"volumes.{key}", sentence)
         modes = ["ReadWriteOnce"]
-        if users[key] > 1:
+        if sum(users[key].values()) > 1:
             modes = ["ReadWriteMany"]
             conversion.note(None, f"volumes.{key}", "several pods use it: the cluster must have storage for that")
         size = _quantity(conversion, None, f"volumes.{key}", volume.driver_opts.get("size", ""))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from desktop.compose.kube.context import Conversion, Json, object_name, without_empty
 from desktop.compose.kube.pod import Pod
 from desktop.compose.model.service import Service
@@ -93,10 +91,10 @@ def _rolling(service: Service) -> Json:
     update = service.deploy.update_config if service.deploy is not None else None
     if update is None:
         return {}
-    count = update.parallelism or 1
+    count = 1 if update.parallelism is None else update.parallelism or max(1, service.replicas)  # 0: all at once
     if update.order == "start-first":
         return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": count, "maxUnavailable": 0}}
     return {
         "type": "RollingUpdate",
-        "rollingUpdate": {"maxSurge": 0, "maxUnavailable": min(count, math.ceil(service.replicas)) or 1},
+        "rollingUpdate": {"maxSurge": 0, "maxUnavailable": max(1, min(count, service.replicas))},
     }
