@@ -10,7 +10,7 @@ from desktop.compose.kube.context import Conversion, Json, named, object_name, w
 from desktop.compose.model.deploy import Resource
 from desktop.compose.model.develop import Hook
 from desktop.compose.model.devices import DeviceRequest
-from desktop.compose.model.service import HealthCheck, Service
+from desktop.compose.model.service import Service
 
 _PULL_POLICIES = {"always": "Always", "never": "Never", "missing": "IfNotPresent"}
 _SECOND = 10**9
@@ -39,7 +39,7 @@ def container(conversion: Conversion, service: Service, mounts: Sequence[Json]) 
             ),
             "resources": _resources(conversion, service),
             "volumeMounts": list(mounts),
-            **_probes(service.healthcheck),
+            "readinessProbe": _probe(conversion, service),
             "lifecycle": _lifecycle(conversion, service),
             "securityContext": _rights(conversion, service),
             "stdin": service.stdin_open or None,
@@ -120,25 +120,22 @@ def _devices(conversion: Conversion, service: Service, request: DeviceRequest) -
 # --- probes and hooks
 
 
-def _probes(check: HealthCheck | None) -> Json:
-    """A readiness probe: docker does not restart what is unhealthy, and so neither does this. The time that a service
-    may take to start is a startup probe's."""
+def _probe(conversion: Conversion, service: Service) -> Json | None:
+    """A readiness probe: docker does not restart what is unhealthy, as a liveness or startup probe would. A pod is not
+    ready before its first success, however long that takes, and so it needs no `start_period`."""
+    check = service.healthcheck
     if check is None or check.disable or not check.test or check.test[0] == "NONE":
-        return {}
+        return None
+    if check.start_interval:
+        conversion.note(service, "healthcheck.start_interval", "it is asked at the `interval` from the start on")
     kind, *words = check.test
     command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
-    retries = check.retries or _RETRIES
-    probe: Json = {
+    return {
         "exec": {"command": [literal(one) for one in command]},
         "periodSeconds": _seconds(check.interval, _INTERVAL_S),
         "timeoutSeconds": _seconds(check.timeout, _TIMEOUT_S),
+        "failureThreshold": check.retries or _RETRIES,
     }
-    found: Json = {"readinessProbe": {**probe, "failureThreshold": retries}}
-    if check.start_period:
-        period = _seconds(check.start_interval or check.interval, _INTERVAL_S)
-        attempts = math.ceil(check.start_period / _SECOND / period) + retries
-        found["startupProbe"] = {**probe, "periodSeconds": period, "failureThreshold": attempts}
-    return found
 
 
 def _seconds(ns: int | None, default: int) -> int:
