@@ -126,13 +126,15 @@ def all_of(folder: Path) -> Seen:
 def main(file: Path) -> None:
     own_namespaces()
     with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as work:
-        seen = all_of(Path(work))
-        for cgroup in Path("/sys/fs/cgroup").glob("*/docker"):
-            with suppress(OSError):  # another dockerd's containers are in it
-                cgroup.rmdir()
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            if line.split()[1].startswith(work):
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
+        try:
+            seen = all_of(Path(work))
+        finally:  # mounts would keep the folder from being removed
+            for cgroup in Path("/sys/fs/cgroup").glob("*/docker"):
+                with suppress(OSError):  # another dockerd's containers are in it
+                    cgroup.rmdir()
+            for line in Path("/proc/self/mounts").read_text().splitlines():
+                if line.split()[1].startswith(work):
+                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
     file.write_text(json.dumps(seen))
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.images.exchange import COVE, DOCKER, PODMAN, Seen, exchanged
 from tests.security.peers import is_there
 
+pytestmark = pytest.mark.timeout(2000)  # the fixture, for whichever test comes first
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
@@ -15,7 +17,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     return exchanged(tmp_path_factory.mktemp("exchange"))
 
 
-@pytest.mark.timeout(2000)
 @pytest.mark.parametrize("maker", [DOCKER, PODMAN, COVE])
 def test_an_image_of_any_engine_shows_the_same_tree_under_all(seen: Seen, maker: str) -> None:
     by_docker, by_podman, by_us = (seen[maker][runner] for runner in (DOCKER, PODMAN, COVE))
