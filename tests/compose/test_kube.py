@@ -230,6 +230,19 @@ def test_a_name_of_two_services_leads_to_one_of_them(tmp_path: Path) -> None:
     ]
 
 
+def test_name_servers_come_after_the_one_that_knows_the_services(tmp_path: Path) -> None:
+    text = "services:\n  web: {image: i, dns: 10.0.0.2, dns_opt: ['ndots:1', rotate]}\n"
+    found = converted(tmp_path, one(text))
+    spec = spec_of(found, "web")
+    assert spec.get("dnsPolicy", "ClusterFirst") == "ClusterFirst"
+    assert spec["dnsConfig"] == {
+        "nameservers": ["10.0.0.2"],
+        "options": [{"name": "ndots", "value": "1"}, {"name": "rotate"}],
+    }
+    sentence = "the cluster's name server is asked first, also for names outside of the project"
+    assert [str(note) for note in found.notes] == [f"service web, dns: {sentence}"]
+
+
 def test_services_that_share_a_network_are_one_pod(tmp_path: Path) -> None:
     text = (
         "services:\n  web: {image: i, ports: ['80:80'], scale: 2, volumes: ['data:/v']}\n"

@@ -80,7 +80,7 @@ def _settings(conversion: Conversion, service: Service, *, owns_volumes: bool) -
         "hostPID": service.pid == "host" or None,
         "hostIPC": service.ipc == "host" or None,
         "terminationGracePeriodSeconds": math.ceil(grace / _SECOND) if grace is not None else 10,  # docker's default
-        **_dns(service),
+        **_dns(conversion, service),
         "hostAliases": _hosts(conversion, service),
         "nodeSelector": _nodes(conversion, service),
         "securityContext": without_empty(
@@ -101,14 +101,18 @@ def _hostname(conversion: Conversion, service: Service) -> str:
     return service.hostname
 
 
-def _dns(service: Service) -> Json:
+def _dns(conversion: Conversion, service: Service) -> Json:
+    """The cluster's name server stays the first one, as docker's own does: without it no service finds another."""
     options = [
         without_empty(dict(zip(("name", "value"), one.partition(":")[::2], strict=True))) for one in service.dns_opt
     ]
     config = without_empty({"nameservers": list(service.dns), "searches": list(service.dns_search), "options": options})
-    if not config:
-        return {"dnsPolicy": "ClusterFirstWithHostNet"} if service.network_mode == "host" else {}
-    return {"dnsPolicy": "None" if service.dns else "ClusterFirst", "dnsConfig": config}
+    if service.dns:
+        conversion.note(
+            service, "dns", "the cluster's name server is asked first, also for names outside of the project"
+        )
+    policy = "ClusterFirstWithHostNet" if service.network_mode == "host" else ""
+    return {"dnsPolicy": policy, "dnsConfig": config}
 
 
 def _hosts(conversion: Conversion, service: Service) -> list[Json]:
