@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from vmagent.durable import publish, sweep
 from vmagent.errors import BadRequest
 from vmagent.images.config import timestamp
 from vmagent.images.roots import Reachable
+from vmagent.linux.trees import remove_tree
 from vmagent.paths import DataRoot
 
 log = structlog.get_logger(__name__)
@@ -167,7 +167,7 @@ class Cache:
         except OSError:
             is_current = False
         if not is_current:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(str(folder))
             folder.mkdir(mode=0o700)
             publish(marker, boot_id)
         there = {entry.name for entry in folder.iterdir() if entry.is_dir()}
@@ -176,7 +176,7 @@ class Cache:
             del self._records[key]
             (self._root.build_cache / f"{key}.json").unlink()
         for name in there - known:
-            shutil.rmtree(folder / name)
+            remove_tree(str(folder / name))
 
     def reachable(self) -> Reachable:
         """The layers that records name: a root of the image store."""
@@ -264,7 +264,7 @@ class Cache:
             if record is None:
                 path.unlink(missing_ok=True)
                 for folder in (self.mount_folder(key), self.context_folder(key)):
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove_tree(str(folder))
             else:
                 # Not flushed: after a power cut the step runs again, and a torn record is dropped when it is read.
                 publish(path, json.dumps(record.to_json()).encode(), durable=False)

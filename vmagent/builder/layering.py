@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from vmagent.builder.request import BuildError, InvalidBuild
 from vmagent.errors import EngineError
 from vmagent.helpers.pool import WorkerPool, run_with_input
 from vmagent.images.store import Store
+from vmagent.linux.trees import remove_tree
 
 WORKER = "vmagent.builder.worker"  # runs in a helper process
 Job = dict[str, Any]
@@ -167,7 +167,7 @@ class Workspace:
 
     def discard(self, folder: Path) -> None:
         """Remove a folder that is not needed any more, in the background."""
-        task = asyncio.create_task(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True), name="discard")
+        task = asyncio.create_task(asyncio.to_thread(remove_tree, str(folder)), name="discard")
         self._discarding.add(task)
         task.add_done_callback(self._discarding.discard)
 

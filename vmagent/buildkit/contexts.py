@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from vmagent.buildkit.filesync import OnDisk, fetch
 from vmagent.buildkit.sessions import Session
 from vmagent.errors import EngineError
 from vmagent.linux.mounts import RESOLVE_IN_ROOT, openat2
+from vmagent.linux.trees import remove_tree
 
 KEPT = 16  # folders; the least recently used ones are removed
 _ONCE = "once-"
@@ -51,7 +51,7 @@ class KeptFolders:
         least recently used ones beyond `KEPT`. Raises OSError."""
         for folder, size in folders.items():
             if folder.name.startswith(_ONCE):
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                await asyncio.to_thread(remove_tree, str(folder))
                 continue
             if await asyncio.to_thread(folder.is_dir):
                 self._cache.put(self._record(folder.name, size))
