@@ -126,14 +126,18 @@ def _seconds(ns: int | None) -> int | None:
     return None if ns is None else ns // 10**9
 
 
-def _exposed(service: Service) -> Iterable[str]:
+def exposed(service: Service) -> Iterable[tuple[int, str]]:
+    """The ports of `expose` and their protocols, ranges spelled out."""
     for text in service.expose:
         ports, _, protocol = text.partition("/")
         first, _, last = ports.partition("-")
         for port in range(int(first), int(last or first) + 1):
-            yield f"{port}/{protocol or 'tcp'}"
-    for item in service.ports:
-        yield f"{item.target}/{item.protocol}"
+            yield port, protocol or "tcp"
+
+
+def _exposed(service: Service) -> Iterable[str]:
+    for port, protocol in (*exposed(service), *((one.target, one.protocol) for one in service.ports)):
+        yield f"{port}/{protocol}"
 
 
 def _bindings(service: Service) -> Json:

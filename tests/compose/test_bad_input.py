@@ -89,6 +89,16 @@ FAULTS: Mapping[str, tuple[Mapping[str, str], str, str]] = {
         "compose.yaml:5:9",
         "services.web.ports[0]: invalid port in '80:http': http",
     ),
+    "no port that is exposed": (
+        {"compose.yaml": WEB + "    expose: [80, abc]\n"},
+        "compose.yaml:4:18",
+        "services.web.expose[1]: invalid port in 'abc': abc",
+    ),
+    "a port of the host that is exposed": (
+        {"compose.yaml": WEB + "    expose: ['80:80']\n"},
+        "compose.yaml:4:14",
+        "services.web.expose[0]: '80:80' has a port of the host, which only `ports` takes",
+    ),
     "ranges of different length": (
         {"compose.yaml": WEB + "    ports: ['80-81:1-3']\n"},
         "compose.yaml:4:13",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from desktop.compose.body import image_of
+from desktop.compose.body import exposed, image_of
 from desktop.compose.kube.context import Conversion, Json, named, object_name, without_empty
 from desktop.compose.model.deploy import Resource
 from desktop.compose.model.develop import Hook
@@ -57,17 +57,8 @@ def ports(service: Service) -> list[Json]:
     """The ports that the service exposes or publishes, each once."""
     found: dict[tuple[int, str], Json] = {}
     for number, protocol in (*exposed(service), *((one.target, one.protocol) for one in service.ports)):
-        found[number, protocol] = {"containerPort": number, "protocol": protocol.upper()}
+        found[number, protocol.upper()] = {"containerPort": number, "protocol": protocol.upper()}
     return list(found.values())
-
-
-def exposed(service: Service) -> Iterable[tuple[int, str]]:
-    """The ports of `expose`, ranges spelled out."""
-    for text in service.expose:
-        numbers, _, protocol = text.partition("/")
-        first, _, last = numbers.partition("-")
-        for number in range(int(first), int(last or first) + 1):
-            yield number, protocol or "tcp"
 
 
 def _pull_policy(conversion: Conversion, service: Service) -> str:

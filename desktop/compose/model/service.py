@@ -142,6 +142,19 @@ class Port:
     extensions: Mapping[str, Any] = extensions()
 
 
+def _exposed(node: Node, what: str) -> tuple[Node, ...]:
+    if not isinstance(node.value, str | int | float):
+        raise wrong(node, what, "a string or a number")
+    text = node.value if isinstance(node.value, str) else values.go_text(node.value)
+    try:
+        ports = values.parse_ports(text)
+    except ValueError as e:
+        raise ComposeError(f"{what}: {e}", node.mark) from e
+    if any(port.published or port.host_ip for port in ports):
+        raise ComposeError(f"{what}: {text!r} has a port of the host, which only `ports` takes", node.mark)
+    return (node,)
+
+
 def _ports(node: Node, what: str) -> tuple[Node, ...]:
     if node.is_mapping:
         return (node,)
@@ -208,7 +221,7 @@ class Service:
     env_file: tuple[EnvFile, ...] = of(
         Listing(Object(EnvFile, short=text_as("path"), write=_write_env_file), single=True, key=field_key("path")), ()
     )
-    expose: tuple[str, ...] = of(Listing(Text(numbers=True), key=lambda node: node.value), ())
+    expose: tuple[str, ...] = of(Listing(Text(numbers=True), key=lambda node: node.value, expand=_exposed), ())
     extends: Extends | None = of(Object(Extends, short=text_as("service")), None)
     external_links: tuple[str, ...] = of(Listing(TEXT, distinct=True), ())
     extra_hosts: Mapping[str, tuple[str, ...]] = of(Hosts(), {})
