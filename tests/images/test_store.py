@@ -343,6 +343,22 @@ def test_a_layer_is_used_or_replaced_but_not_both() -> None:
     asyncio.run(both())
 
 
+def test_a_layer_of_thousands_of_folders_leaves_the_trash(new_store: NewStore) -> None:
+    """Each in the one before, as a container can make them and a commit takes them."""
+    driver = new_store()
+    top = driver.root.ingest / "deep"
+    top.mkdir()
+    fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(3000):
+        os.mkdir("dd", dir_fd=fd)
+        below = os.open("dd", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    driver.run(driver.store.put_away([top]))
+    assert driver.left()["trash"] == []
+
+
 def test_a_job_gets_no_layer_that_is_being_replaced(new_store: NewStore) -> None:
     driver = new_store()
     store, layers = driver.store, driver.store.images[driver.import_(BASE, "x:1")].layers

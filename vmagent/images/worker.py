@@ -23,6 +23,7 @@ from vmagent.images.manifests import artifact_manifest
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Credentials, Registry
+from vmagent.linux.trees import remove_tree
 from vmagent.paths import DataRoot
 
 Message = dict[str, Any]
@@ -276,7 +277,9 @@ class Worker:
             for _ in range(_REMOVE_TRIES):
                 with contextlib.suppress(FileNotFoundError):
                     if item.is_dir() and not item.is_symlink():
-                        shutil.rmtree(item)
+                        remove_tree(str(item))
+                        if item.exists():
+                            shutil.rmtree(item)  # which raises what keeps it
                     else:
                         item.unlink()
                     break
