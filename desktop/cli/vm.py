@@ -172,7 +172,8 @@ def _facts(state: dict[str, Any]) -> list[tuple[str, str]]:
         return [("State", "stopped (no host agent runs)")]
     name = {"saved": "saved (resource saver)"}.get(state["state"], state["state"])
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state["since"]))
-    facts = [("State", f"{name} since {since}" if "steps" in state else name)]
+    is_known = "steps" in state and name != "not answering"  # else the time is that of what it did before
+    facts = [("State", f"{name} since {since}" if is_known else name)]
     if error := state.get("error"):
         facts.append(("Error", error["message"]))
         facts += [("", line) for line in error.get("lines", ())]

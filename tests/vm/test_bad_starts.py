@@ -160,7 +160,8 @@ class _Told(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         error = {"message": "this machine's disk is full", "hint": "Free some space", "lines": []}
         silence = "QEMU has stopped its processor (io-error)"
-        body = json.dumps({"state": "running", "since": 1.0, "error": error, "silence": silence}).encode()
+        state = {"state": "running", "since": 1.0, "steps": [], "error": error, "silence": silence}
+        body = json.dumps(state).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
