@@ -85,6 +85,12 @@ class Places:
         self.changes.told_open(attributes)
         return attributes.packed()
 
+    def told_of_opened(self, path: bytes, opened: int) -> bytes:
+        """The same for a file that was just opened by `path`."""
+        attributes = hostfiles.attributes(opened, None, self.changes.valid_ms(path))
+        self.changes.told(path, attributes)
+        return attributes.packed()
+
     def _look(self, path: bytes) -> Attributes | None:
         """What is at a path now; None: nothing."""
         try:
@@ -103,12 +109,6 @@ class Places:
             raise OSError(errno.EACCES, "not in a shared folder")
         with self.inside(found) as (fd, name):
             return hostfiles.opened_folder(fd, name)
-
-    def told_of_opened(self, path: bytes, opened: int) -> bytes:
-        """The same for one that was just opened by `path`."""
-        attributes = hostfiles.attributes(opened, None, self.changes.valid_ms(path))
-        self.changes.told(path, attributes)
-        return attributes.packed()
 
     def tells_names_ms(self, path: bytes, *, is_new: bool = False) -> int:
         """For how long the client hears of each new name in the folder `path`; 0: not of each. One that `is_new` may
