@@ -343,10 +343,8 @@ def test_a_layer_is_used_or_replaced_but_not_both() -> None:
     asyncio.run(both())
 
 
-def test_a_layer_of_thousands_of_folders_leaves_the_trash(new_store: NewStore) -> None:
-    """Each in the one before, as a container can make them and a commit takes them."""
-    driver = new_store()
-    top = driver.root.ingest / "deep"
+def _make_deep(top: Path) -> None:
+    """Thousands of folders, each in the one before, as a container or a build's step can make them."""
     top.mkdir()
     fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(3000):
@@ -355,8 +353,25 @@ def test_a_layer_of_thousands_of_folders_leaves_the_trash(new_store: NewStore) -
         os.close(fd)
         fd = below
     os.close(fd)
+
+
+def test_thousands_of_folders_one_in_another_leave_the_trash(new_store: NewStore) -> None:
+    driver = new_store()
+    top = driver.root.ingest / "deep"
+    _make_deep(top)
     driver.run(driver.store.put_away([top]))
     assert driver.left()["trash"] == []
+
+
+def test_thousands_of_folders_one_in_another_go_with_their_job(new_store: NewStore) -> None:
+    driver = new_store()
+
+    async def job() -> None:
+        async with driver.store.ingest() as folder:
+            _make_deep(folder)
+
+    driver.run(job())
+    assert driver.left()["ingest"] == []
 
 
 def test_a_job_gets_no_layer_that_is_being_replaced(new_store: NewStore) -> None:

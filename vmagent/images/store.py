@@ -38,6 +38,7 @@ from vmagent.images.records import ImageRecord, Pointer, References, Target
 from vmagent.images.roots import Reachable, Roots
 from vmagent.images.trash import Trash
 from vmagent.images.uses import LayerUses
+from vmagent.linux.trees import remove_tree
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
@@ -547,5 +548,6 @@ class Store:
 
 
 def _remove_tree(folder: Path) -> None:
+    remove_tree(str(folder))
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+        shutil.rmtree(folder)  # which raises what keeps it, if something does
