@@ -197,6 +197,15 @@ def test_a_volume_of_its_own_makes_a_stateful_set(tmp_path: Path) -> None:
     )["volumes"]
 
 
+@pytest.mark.parametrize(("length", "kind"), [(52, "StatefulSet"), (53, "Deployment")])
+def test_a_stateful_set_is_named_so_that_its_pods_can_be_made(length: int, kind: str, tmp_path: Path) -> None:
+    name = "n" * length
+    found = converted(tmp_path, one(f"services: {{{name}: {{image: i, volumes: ['data:/v']}}}}\nvolumes: {{data: }}\n"))
+    assert (kind, name) in kinds(found)
+    if kind == "Deployment":
+        assert of(found, kind, name)["spec"]["strategy"] == {"type": "Recreate"}
+
+
 def test_names_lead_to_the_same_pods_as_with_compose(tmp_path: Path) -> None:
     text = (
         "services:\n  db: {image: i, expose: [5432], networks: {default: {aliases: [database, Not_A_Name]}}}\n"
@@ -360,6 +369,7 @@ def test_ports_of_http_have_an_ingress(choices: Mapping[str, str], hosts: list[s
     ("text", "fault"),
     [
         ("services: {a_b: {image: i}, a-b: {image: i}}\n", "would both be"),
+        ("services: {a_b: {image: i}, a-b: {image: i, network_mode: 'service:a_b'}}\n", "would both be the container"),
         ("services: {'_': {image: i}}\n", "has neither a letter nor a digit"),
         (
             "services: {a: {image: i, secrets: [s]}}\nsecrets: {s: {file: ./none}}\n",

@@ -75,6 +75,7 @@ def manifests(project: Project, options: KubeOptions) -> Manifests:
     for service in project.services.values():
         _unconverted(conversion, service)
         _dependencies(conversion, service)
+        conversion.name("container", service.name)  # of its own pod or of another one's: no two have one name
         if conversion.host_of(service) is not service:
             continue  # it is a container of another one's pod
         guests = [

@@ -6,6 +6,8 @@ from desktop.compose.kube.context import Conversion, Json, object_name, without_
 from desktop.compose.kube.pod import Pod
 from desktop.compose.model.service import Service
 
+# A StatefulSet's name and a hash of ten characters are the value of a label of its pods, which has 63 at most.
+_STATEFUL_SET_MOST = 52
 _JOBS = ("replicated-job", "global-job")
 
 
@@ -35,7 +37,7 @@ def workload(conversion: Conversion, service: Service, pod: Pod) -> Json:
     if deploy is not None and deploy.mode == "global":
         return _object(conversion, service, "DaemonSet", spec)
     spec = {"replicas": service.replicas, **spec}
-    if _has_own_volume(conversion, service, pod):
+    if _has_own_volume(conversion, service, pod) and len(object_name(service.name)) <= _STATEFUL_SET_MOST:
         return _object(conversion, service, "StatefulSet", {**spec, "serviceName": object_name(service.name)})
     if pod.claims:
         # A claim may be one node's alone: the old pod must let go of it before the new one starts.
