@@ -254,7 +254,8 @@ _PLAYBOOK = """
 def test_ansible_s_modules(engine: NativeEngine, tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(_PLAYBOOK)
     program = ansible()
-    environment = {"ANSIBLE_HOME": str(tmp_path), "ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8"}
+    own = dict.fromkeys(("ANSIBLE_HOME", "TMPDIR"), str(tmp_path))
+    environment = {**own, "ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8"}
     variables = json.dumps({"engine": engine.host, "ansible_python_interpreter": str(program.with_name("python"))})
     run(
         [program, "-i", "localhost,", "-e", variables, str(tmp_path / "play.yml")],
@@ -275,7 +276,8 @@ def test_the_dev_containers_cli(engine: NativeEngine, node: str, tmp_path: Path)
     }  # fmt: skip
     (workspace / ".devcontainer" / "devcontainer.json").write_text(json.dumps(settings))
     program = node_with("@devcontainers/cli@0.89.0") / "@devcontainers" / "cli" / "devcontainer.js"
-    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(docker_config()), "HOME": str(tmp_path)}
+    own = dict.fromkeys(("HOME", "TMPDIR"), str(tmp_path))
+    environment = {**own, "DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(docker_config())}
 
     def devcontainer(verb: str, *args: str) -> str:
         folder = ("--workspace-folder", str(workspace), "--docker-path", str(docker_cli()))
