@@ -13,14 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tests.builder import cases, saved
 from tests.builder.cases import CASES, Case
 from tests.builder.saved import Facts
 from tests.security.peers import dockerd as running_dockerd
-from tests.security.peers import own_namespaces
+from tests.security.peers import own_folder, own_namespaces
 from tests.support.engine import native_engine
 from tests.support.limits import HANG_S
 from tests.support.tools import ROOT, docker_cli, docker_config, dockerd
@@ -92,22 +91,17 @@ def ours(site: Site, wanted: Sequence[Case]) -> dict[str, Made]:
 
 def run_all(wanted: Sequence[Case]) -> dict[str, Made]:
     """In namespaces of this process's own: first dockerd, then our engine. Raises AssertionError."""
+    for fetch in (dockerd, docker_cli, docker_config):  # what they download is not reached from the namespaces
+        fetch()
     own_namespaces()
     found: dict[str, Made] = {}
-    with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as work:
-        folder = Path(work)
+    with own_folder() as folder:
         with running_dockerd(folder, dockerd()) as host:
             site = Site(host, folder)
             found[BUILDKIT] = site.build(wanted, by_buildx=True)
             found[CLASSIC] = site.build([case for case in wanted if case.classic], by_buildx=False)
         with native_engine() as engine:
             found |= ours(Site(engine.host, folder), wanted)
-        for cgroup in Path("/sys/fs/cgroup").glob("*/docker"):
-            with suppress(OSError):  # another dockerd's containers are in it
-                cgroup.rmdir()
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            if line.split()[1].startswith(work):
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
     return found
 
 

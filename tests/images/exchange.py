@@ -10,18 +10,17 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from tests.security.peers import dockerd as running_dockerd
-from tests.security.peers import own_namespaces
+from tests.security.peers import own_folder, own_namespaces
 from tests.support.engine import native_engine
 from tests.support.limits import HANG_S
 from tests.support.podman import Podman, podman
 from tests.support.registry import registry as start_registry
 from tests.support.tools import ROOT, busybox_tar, docker_cli, dockerd
+from tests.support.tools import podman as podman_tree
 
 DOCKER, PODMAN, COVE = "dockerd", "podman", "cove"
 Run = Callable[..., str]  # words of a command line as docker's: what it wrote. Raises AssertionError.
@@ -124,17 +123,11 @@ def all_of(folder: Path) -> Seen:
 
 
 def main(file: Path) -> None:
+    for fetch in (dockerd, docker_cli, podman_tree):  # what they download is not reached from the namespaces
+        fetch()
     own_namespaces()
-    with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as work:
-        try:
-            seen = all_of(Path(work))
-        finally:  # mounts would keep the folder from being removed
-            for cgroup in Path("/sys/fs/cgroup").glob("*/docker"):
-                with suppress(OSError):  # another dockerd's containers are in it
-                    cgroup.rmdir()
-            for line in Path("/proc/self/mounts").read_text().splitlines():
-                if line.split()[1].startswith(work):
-                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
+    with own_folder() as work:
+        seen = all_of(work)
     file.write_text(json.dumps(seen))
 
 

@@ -96,23 +96,32 @@ def own_namespaces() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for engines' roots. What they have mounted in it goes with it, and the cgroups that dockerd leaves."""
+    with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as work:
+        try:
+            yield Path(work)
+        finally:
+            for cgroup in Path("/sys/fs/cgroup").glob("*/docker"):
+                with suppress(OSError):  # another dockerd's containers are in it
+                    cgroup.rmdir()
+            for line in Path("/proc/self/mounts").read_text().splitlines():
+                if line.split()[1].startswith(work):  # it would keep the folder from being removed
+                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
+
+
 def run_both(folder: Path) -> None:
     """In namespaces of this process's own: both engines, one after the other's probe. Raises AssertionError."""
     own_namespaces()
     spaces = [f"{name}\t{os.readlink(f'/proc/self/ns/{name}')}" for name in os.listdir("/proc/self/ns")]
     (folder / "host.txt").write_text("\n".join(spaces))
-    with tempfile.TemporaryDirectory(prefix="cvp-", dir="/tmp") as work:
-        tar = image_tar(Path(work) / "probe.tar", {"/probe": program("probe")})
-        with dockerd(Path(work)) as host:
+    with own_folder() as work:
+        tar = image_tar(work / "probe.tar", {"/probe": program("probe")})
+        with dockerd(work) as host:
             probe(host, tar, folder, "dockerd")
         with native_engine() as engine:
             probe(engine.host, tar, folder, "cove")
-        for cgroup in Path("/sys/fs/cgroup").glob("*/docker"):
-            with suppress(OSError):  # another dockerd's containers are in it
-                cgroup.rmdir()
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            if line.split()[1].startswith(work):
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
 
 
 def reports(folder: Path) -> dict[str, tuple[Report, Report]]:
