@@ -102,6 +102,7 @@ def test_each_field_of_a_service_is_converted_or_named() -> None:
         ("entrypoint: []", "service web, entrypoint: an empty one has no equivalent: the image's counts"),
         ("networks: {default: {ipv4_address: 10.0.0.2}}", "the cluster gives addresses; they are left out"),
         ("deploy: {placement: {constraints: [node.role == manager]}}", "'node.role == manager' has no equivalent"),
+        ("deploy: {placement: {constraints: [node.labels.a b == c]}}", "'node.labels.a b == c' has no equivalent"),
         ("depends_on: [db]", "the service must try again until db can be reached"),
         (
             "healthcheck: {test: ready, start_interval: 1s}",
@@ -435,6 +436,7 @@ def test_the_command_writes_what_kubectl_reads(tmp_path: Path) -> None:
     strict = kube(tmp_path, "kube", "--strict")
     assert (strict.returncode, strict.stdout) == (1, "")
     assert "ERROR: service web, init:" in strict.stderr
+    assert strict.stderr.endswith("1 part of the project without an equivalent in Kubernetes\n")
     unknown = kube(tmp_path, "kube", "nope")
     assert (unknown.returncode, unknown.stderr) == (1, "no such service: nope\n")
     assert 'unsupported format "toml"' in kube(tmp_path, "kube", "--format", "toml").stderr

@@ -50,7 +50,8 @@ def kube(argv: Sequence[str], call: Call) -> int:
         for note in found.notes:
             print(f"{'ERROR' if flags.on('strict') else 'NOTE'}: {note}", file=sys.stderr)
     if flags.on("strict") and found.notes:
-        raise Failure(f"{len(found.notes)} parts of the project have no equal in Kubernetes")
+        count = len(found.notes)
+        raise Failure(f"{count} part{'s' if count > 1 else ''} of the project without an equivalent in Kubernetes")
     text = _json(found.objects) if kind == "json" else _yaml(found.objects)
     if path := flags.text("output"):
         Path(path).write_text(text, encoding="utf-8")

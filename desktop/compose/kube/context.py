@@ -134,7 +134,7 @@ class Conversion:
         """Labels and annotations of a compose file as annotations, which may have any value."""
         found = {}
         for key, value in given.items():
-            if _KEY.fullmatch(key):
+            if is_key(key):
                 found[key] = value
             else:
                 self.note(service, f"{field_name}.{key}", "Kubernetes allows no such key; it is left out")
@@ -160,6 +160,11 @@ def free_name(wanted: str, is_free: Callable[[str], bool]) -> str:
     while not is_free(name):
         name, number = object_name(f"{number}-{wanted}"), number + 1
     return name
+
+
+def is_key(text: str) -> bool:
+    """Whether it may be the key of a label or an annotation."""
+    return _KEY.fullmatch(text) is not None
 
 
 def is_label_value(text: str) -> bool:

@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 from desktop.compose.kube import files
 from desktop.compose.kube.container import container
-from desktop.compose.kube.context import Conversion, Json, free_name, is_label_value, named, object_name, without_empty
+from desktop.compose.kube.context import (
+    Conversion,
+    Json,
+    free_name,
+    is_key,
+    is_label_value,
+    named,
+    object_name,
+    without_empty,
+)
 from desktop.compose.kube.files import Mounted
 from desktop.compose.kube.network import network_label
 from desktop.compose.kube.storage import storage
@@ -138,7 +147,7 @@ def _nodes(conversion: Conversion, service: Service) -> Json:
         key, equals, value = (part.strip() for part in text.partition("=="))
         name = key.removeprefix("node.labels.")
         name = "kubernetes.io/hostname" if key == "node.hostname" else name
-        if equals and (name != key) and is_label_value(value):
+        if equals and name != key and is_key(name) and is_label_value(value):
             found[name] = value
         else:
             conversion.note(service, "deploy.placement", f"the constraint {text!r} has no equivalent")
