@@ -108,6 +108,11 @@ def test_each_field_of_a_service_is_converted_or_named() -> None:
             "healthcheck: {test: ready, start_interval: 1s}",
             "service web, healthcheck.start_interval: it is asked at the `interval` from the start on",
         ),
+        ("tmpfs: ['/t:rw,size=1m,mode=700']", "/t: memory that is mounted has no options but its size; mode=700: left"),
+        (
+            "volumes: [{type: tmpfs, target: /t, tmpfs: {mode: 0700}}]",
+            "has no options but its size; mode=700: left out",
+        ),
         ("tmpfs: ['/t:size=50%']", "service web, tmpfs: '50%' is no size; one is written like 512, 64m or 1.5gb; left"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from desktop.compose.kube import files
@@ -77,6 +78,8 @@ def storage(conversion: Conversion, service: Service) -> Storage:
             _bind(conversion, service, mount, found)
         elif mount.type == "tmpfs":
             limit = mount.tmpfs.size if mount.tmpfs is not None else 0
+            if mount.tmpfs is not None and mount.tmpfs.mode:
+                _without_options(conversion, service, mount.target, [f"mode={mount.tmpfs.mode:o}"])
             found.mounted.append(_memory(name, mount.target, str(limit) if limit else ""))
         elif mount.type == "image":
             conversion.note(service, "volumes", f"{mount.target}: {_IMAGE_VOLUMES}")
@@ -91,6 +94,8 @@ def storage(conversion: Conversion, service: Service) -> Storage:
     for at, text in enumerate(service.tmpfs):
         target, _, options = text.partition(":")
         size = next((one.partition("=")[2] for one in options.split(",") if one.startswith("size=")), "")
+        others = [one for one in options.split(",") if one not in ("", "rw") and not one.startswith("size=")]
+        _without_options(conversion, service, target, others)
         found.mounted.append(_memory(f"tmpfs-{at}", target, _quantity(conversion, service, "tmpfs", size)))
     if service.shm_size:
         found.mounted.append(_memory("shm", "/dev/shm", str(service.shm_size)))
@@ -142,6 +147,12 @@ def _server(volume: Volume) -> Json | None:
 def _memory(name: str, target: str, size: str) -> Mounted:
     folder = without_empty({"medium": "Memory", "sizeLimit": size})
     return Mounted({"name": name, "emptyDir": folder}, {"name": name, "mountPath": target})
+
+
+def _without_options(conversion: Conversion, service: Service, target: str, options: Sequence[str]) -> None:
+    if options:
+        sentence = f"{target}: memory that is mounted has no options but its size; {', '.join(options)}: left out"
+        conversion.note(service, "tmpfs", sentence)
 
 
 def _mount(name: str, mount: Mount, *, read_only: bool = False) -> Json:
