@@ -120,20 +120,29 @@ _PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIG
 
 @contextmanager
 def proxying_signals(send: Callable[[str], None]) -> Iterator[None]:
-    """Pass signals on to the container by `send(name)`, in a thread; the third SIGINT or SIGTERM ends us."""
+    """Pass signals on to the container by `send(name)`, in a thread; the third SIGINT or SIGTERM ends us.
+
+    The numbers come by `signal.set_wakeup_fd`: Python runs handlers in the main thread alone, and not before a read
+    returns that the thread was about to begin when the signal came. The container may never write again.
+    """
     import queue
+    import socket
 
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
-    ends = 0
+    numbers = [getattr(signal, name) for name in _PROXIED if hasattr(signal, name)]
 
-    def on_signal(number: int, _: object) -> None:
-        nonlocal ends
-        received.put(number)
-        if number in (signal.SIGINT, signal.SIGTERM):
-            ends += 1
-            if ends >= _FORCED_AFTER:
-                os.write(2, b"\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n")
-                os._exit(1)
+    def listen(arrived: socket.socket) -> None:
+        ends = 0
+        while data := arrived.recv(64):
+            for number in data:
+                if number in (signal.SIGINT, signal.SIGTERM):
+                    ends += 1
+                if ends >= _FORCED_AFTER:
+                    os.write(2, b"\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n")
+                    os._exit(1)
+                if number in numbers:
+                    received.put(number)
+        received.put(0)
 
     def forward() -> None:
         while number := received.get():
@@ -141,15 +150,22 @@ def proxying_signals(send: Callable[[str], None]) -> Iterator[None]:
             with contextlib.suppress(ApiError, ConnectionFailed, ProtocolError):
                 send(signal.Signals(number).name)
 
-    numbers = [getattr(signal, name) for name in _PROXIED if hasattr(signal, name)]
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    arrived, arriving = socket.socketpair()
+    arriving.setblocking(False)
     threading.Thread(target=forward, name="signals", daemon=True).start()
+    listener = threading.Thread(target=listen, args=(arrived,), name="signals' arrival", daemon=True)
+    listener.start()
+    wakeup_before = signal.set_wakeup_fd(arriving.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, lambda number, frame: None) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        received.put(0)
+        signal.set_wakeup_fd(wakeup_before)
+        arriving.close()
+        listener.join()
+        arrived.close()
 
 
 def check_terminal(*, stdin: bool, tty: bool) -> str | None:
