@@ -233,9 +233,11 @@ static int repair(char *device) {
     return status >= 0 && status <= 3;
 }
 
-/* commit=1: the journal, and with it the size of files that grow, is a second behind at most. */
+/* commit=1: the journal, and with it the size of files that grow, is a second behind at most. A file system that has lost
+   its journal, as in a repair, takes no such option. */
 static int mount_data(const char *device) {
-    return mount(device, DATA_ROOT, "ext4", MS_NOATIME, "discard,commit=1");
+    if (mount(device, DATA_ROOT, "ext4", MS_NOATIME, "discard,commit=1") == 0) return 0;
+    return errno == EINVAL ? mount(device, DATA_ROOT, "ext4", MS_NOATIME, "discard") : -1;
 }
 
 static void serve_attach(char **words) {
