@@ -37,14 +37,16 @@ async def both_ways(
                 for task in done:
                     task.result()
         finally:
+            stop_watching()
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
-            stop_watching()
     finally:
         for task in directions:
             task.cancel()
-        await asyncio.gather(*directions, return_exceptions=True)
-        stream.close()
+        try:
+            await asyncio.gather(*directions, return_exceptions=True)
+        finally:  # also when this task is cancelled while it waits for them
+            stream.close()
 
 
 async def _inward(reader: asyncio.StreamReader, stream: Stream) -> None:

@@ -63,8 +63,10 @@ class UdpForward(asyncio.DatagramProtocol):
             finally:
                 for way in ways:
                     way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
-                stream.close()
+                try:
+                    await asyncio.gather(*ways, return_exceptions=True)
+                finally:  # also when this task is cancelled while it waits for them
+                    stream.close()
         except TunnelError:
             return  # the next datagram opens a new stream
         finally:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from desktop.hostagent.proxy import EngineProxy
+from desktop.hostagent.relay import relay
 from desktop.platform import platform_for
 from desktop.tunnel.transport import CHUNK, Stream
 from desktop.vm.errors import VmError
@@ -142,3 +143,49 @@ def test_without_a_vm_the_client_is_answered_as_docker_answers(tmp_path: Path) -
     head, _, body = asyncio.run(scenario()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert json.loads(body) == {"message": "the VM is stopped. Start it: cove vm start"}
+
+
+class _Slow(SocketStream):
+    """A stream whose read takes a moment to be cancelled; `is_closed` says whether it was closed."""
+
+    is_closed = False
+
+    def __init__(self, end: socket.socket) -> None:
+        super().__init__(end)
+        self.goes_on = asyncio.Event()
+        self.is_cancelled = asyncio.Event()
+
+    async def read(self) -> bytes:
+        try:
+            return await super().read()
+        finally:
+            self.is_cancelled.set()
+            await self.goes_on.wait()
+
+    def close(self) -> None:
+        super().close()
+        self.is_closed = True
+
+
+def test_a_connection_that_is_ended_while_it_ends_leaves_no_stream() -> None:
+    """The agent stops while the directions of a client that has left are being cancelled."""
+
+    async def scenario() -> None:
+        ours, guest = socket.socketpair()
+        client, served = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=served)
+        stream = _Slow(ours)
+        task = asyncio.create_task(relay(platform_for("linux"), reader, writer, stream))
+        client.close()
+        async with asyncio.timeout(LIMIT_S):
+            await stream.is_cancelled.wait()
+            task.cancel()
+            await asyncio.wait([task])
+        assert stream.is_closed
+        stream.goes_on.set()
+        writer.close()
+        await writer.wait_closed()
+        guest.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
