@@ -15,7 +15,7 @@ import pytest
 
 from tests.runtime.conftest import CGROUPS, DEFAULT_CAPABILITIES
 from tests.support.limits import HANG_S
-from tests.support.tools import unpack_tar
+from tests.support.tools import ROOT, unpack_tar
 from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
 
@@ -486,7 +486,9 @@ def answers(cases: list[Case], lower: Path) -> list[tuple[dict[str, Any], dict[s
         text = json.dumps({"spec": spec, "plan": arguments, "lower": str(lower)})
         lines.append(text.replace("@SOURCE@", str(lower.parent / "source")))
     argv = [sys.executable, "-m", "tests.runtime.alike", f"{CGROUPS}-alike", str(lower.parent / "run")]
-    done = subprocess.run(argv, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True, timeout=HANG_S)
+    done = subprocess.run(
+        argv, input="\n".join(lines), stdout=subprocess.PIPE, text=True, check=True, timeout=HANG_S, cwd=ROOT
+    )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == len(lines)
     return [(mine, others) for mine, others in found]
