@@ -84,7 +84,8 @@ class Copying:
             "destination": destination,
             "sources": [source | {"unpacks": False} | more.pop("source", {})],
         }
-        worker.run(job | more, [], lambda _: None)
+        with contextlib.chdir(self.folder):  # the worker leaves its process at the root: setns(2)
+            worker.run(job | more, [], lambda _: None)
         [made] = (ingest / "layers").iterdir()
         assert (made / TAR).exists(), "the layer was unpacked"
         with tarfile.open(made / TAR) as tar:

@@ -1,4 +1,4 @@
-"""What a test run holds of the machine: descriptors, processes, mounts and cgroups.
+"""What a test run holds of the machine: descriptors, processes, mounts, cgroups, and its working directory.
 
 A namespace lives only by a process in it, a descriptor of it or a mount of it, so these three cover namespaces too.
 Only what this run made counts: other runs may go on beside it. Its processes have a word in their environment, its
@@ -28,7 +28,7 @@ _ENDING_S = float(os.environ.get("COVE_TEST_ENDING_S", "30"))  # spent in full o
 class Held(NamedTuple):
     """One thing that the run holds. Equal in two snapshots if it is the same thing, not another one of its number."""
 
-    kind: str  # "descriptor", "process", "mount" or "cgroup"
+    kind: str  # "descriptor", "process", "mount", "cgroup" or "working directory"
     what: str
 
 
@@ -59,7 +59,8 @@ class Holdings:
 
     def quick(self) -> set[Held]:
         """All but processes: 2 ms."""
-        return {*_descriptors(), *self._mounts(), *_own_cgroups()}
+        here = Held("working directory", os.readlink("/proc/self/cwd"))
+        return {here, *_descriptors(), *self._mounts(), *_own_cgroups()}
 
     def all(self) -> set[Held]:
         """17 ms on a machine with 300 processes."""
