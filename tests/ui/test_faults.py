@@ -214,8 +214,11 @@ def test_the_heads_numbers_are_those_of_the_segments(
     page = window.containers
     page.wait_until_says("ui-ill", "Its health check fails")
     page.wait_until_says("ui-paused", "Paused")
-    qtbot.waitUntil(lambda: bool(page.summary), timeout=LIMIT_MS)  # it counts a little later than the rows are shown
-    assert page.summary.partition(", using")[0] == "1 running, 1 paused, 1 problem"
+
+    def counted() -> None:
+        assert page.summary.partition(", using")[0] == "1 running, 1 paused, 1 problem"
+
+    qtbot.waitUntil(counted, timeout=LIMIT_MS)  # it counts a little later than the rows are shown
     assert [page.count_of(name) for name in ("Running", "Paused", "Problems")] == [1, 1, 1]
 
 
