@@ -8,7 +8,6 @@ then takes that way.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import time
@@ -19,7 +18,7 @@ from vmagent.builder.copying import Dressing
 from vmagent.builder.trees import FOLDER, Excluded, TreeFault, own_xattrs
 from vmagent.images import tarwriter
 from vmagent.images.tarstream import CHAR, DIRECTORY, HARD_LINK, REGULAR, SYMLINK
-from vmagent.images.treetar import KINDS, READ, entry_header
+from vmagent.images.treetar import KINDS, READ, content, entry_header
 from vmagent.images.unpack import WHITEOUT
 
 _OPEN_FOLDER = FOLDER | os.O_NOFOLLOW
@@ -130,16 +129,9 @@ class FolderTar:
         fd = os.open(name, _OPEN_FILE, dir_fd=level.source)
         try:
             yield self._header(path, REGULAR, info, fd, size=info.st_size)
-            left = info.st_size
-            while left:
-                block = os.read(fd, min(READ, left))
-                if not block:
-                    raise OSError(errno.EIO, "the file became shorter while it was copied", path)
-                left -= len(block)
-                yield block
+            yield from content(fd, info.st_size, path)
         finally:
             os.close(fd)
-        yield tarwriter.padding(info.st_size)
 
     def _other(self, level: _Level, name: str, info: os.stat_result, levels: list[_Level]) -> bytes:
         kind = KINDS.get(stat.S_IFMT(info.st_mode))

@@ -58,6 +58,18 @@ def entry_header(
     )
 
 
+def content(fd: int, size: int, path: str) -> Iterator[bytes]:
+    """The `size` bytes of a regular file, and the padding behind them. Raises OSError, with `path`, if it has fewer."""
+    left = size
+    while left:
+        block = os.read(fd, min(READ, left))
+        if not block:
+            raise OSError(errno.EIO, "the file became shorter while it was read", path)
+        left -= len(block)
+        yield block
+    yield tarwriter.padding(size)
+
+
 class _Opened:
     """A folder that is being read: its descriptor, the path of its entries, the names that are left."""
 
@@ -140,16 +152,9 @@ class TreeTar:
         fd = os.open(name, _FILE, dir_fd=folder_fd)
         try:
             yield self._header(path, REGULAR, info, size=info.st_size, xattrs=_xattrs(fd))
-            left = info.st_size
-            while left:
-                block = os.read(fd, min(READ, left))
-                if not block:
-                    raise OSError(errno.EIO, "the file became shorter while it was read", path)
-                left -= len(block)
-                yield block
+            yield from content(fd, info.st_size, path)
         finally:
             os.close(fd)
-        yield tarwriter.padding(info.st_size)
 
     def _header(
         self,
