@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -38,7 +37,7 @@ from vmagent.images.records import ImageRecord, Pointer, References, Target
 from vmagent.images.roots import Reachable, Roots
 from vmagent.images.trash import Trash
 from vmagent.images.uses import LayerUses
-from vmagent.linux.trees import remove_tree
+from vmagent.linux.trees import remove_whole_tree
 from vmagent.paths import DataRoot, ExecRoot
 
 log = structlog.get_logger()
@@ -260,7 +259,7 @@ class Store:
 
     async def _after_ingest(self, folder: Path) -> None:
         try:
-            await asyncio.to_thread(_remove_tree, folder)
+            await asyncio.to_thread(remove_whole_tree, str(folder))
         finally:
             self._jobs.remove(folder.name)
         if not self._jobs:
@@ -545,9 +544,3 @@ class Store:
         task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _remove_tree(folder: Path) -> None:
-    remove_tree(str(folder))
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)  # which raises what keeps it, if something does

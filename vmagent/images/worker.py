@@ -6,7 +6,6 @@ A job that fails leaves files in its ingest folder only.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from vmagent.images.manifests import artifact_manifest
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 from vmagent.images.registry import Credentials, Registry
-from vmagent.linux.trees import remove_tree
+from vmagent.linux.trees import remove_whole_tree
 from vmagent.paths import DataRoot
 
 Message = dict[str, Any]
@@ -277,9 +276,7 @@ class Worker:
             for _ in range(_REMOVE_TRIES):
                 with contextlib.suppress(FileNotFoundError):
                     if item.is_dir() and not item.is_symlink():
-                        remove_tree(str(item))
-                        if item.exists():
-                            shutil.rmtree(item)  # which raises what keeps it
+                        remove_whole_tree(str(item))
                     else:
                         item.unlink()
                     break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import stat
 from contextlib import suppress
 
@@ -27,6 +28,13 @@ def remove_tree(path: str) -> None:
         with suppress(OSError):
             _empty(path)
             os.rmdir(path)
+
+
+def remove_whole_tree(path: str) -> None:
+    """As `remove_tree`, but raises OSError if something stays. The folder may be missing."""
+    remove_tree(path)
+    if os.path.lexists(path):
+        shutil.rmtree(path)  # which raises what keeps it
 
 
 def _empty(path: str) -> None:
