@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import subprocess
 import sys
@@ -133,6 +134,17 @@ def test_a_tree_arrives_as_it_was(tmp_path: Path) -> None:
     assert (f.read_bytes(), f.stat().st_mode & 0o7777, f.stat().st_mtime_ns) == (b"abc", 0o4751, 7)
     assert f.stat().st_ino == (folder / "hard").stat().st_ino
     assert (folder / "d").stat().st_mtime_ns == 5
+
+
+def test_a_folder_that_is_not_listed_any_more_goes_however_deep_it_is(tmp_path: Path) -> None:
+    deep = ["/".join(["d"] * depth) for depth in range(1, 1501)]  # more than Python's calls in calls
+    first = Receiver(tmp_path / "in")
+    first.apply(stats(*(pb.Stat(path=path, mode=DIR | 0o755) for path in deep)))
+    first.close()
+    second = Receiver(tmp_path / "in")
+    second.apply(stats(pb.Stat(path="x", mode=DIR | 0o755)))
+    second.finish()
+    assert os.listdir(tmp_path / "in") == ["x"]
 
 
 def test_a_broken_transfer_leaves_no_descriptor_and_its_file_is_asked_for_again(tmp_path: Path) -> None:

@@ -121,6 +121,18 @@ def begun(tmp_path: Path, name: str = "v", options: dict[str, str] | None = None
     return store, store.create(name, {}, options or {})
 
 
+def test_an_incomplete_copy_is_deleted_however_deep_it_is(tmp_path: Path) -> None:
+    _, volume = begun(tmp_path)
+    left = filling.begin(volume)
+    assert left is not None
+    deep = str(left.staging)
+    for _ in range(1500):  # more than Python's calls in calls
+        deep += "/d"
+        os.mkdir(deep)
+    filling.recover(volume)
+    assert not left.staging.exists()
+
+
 @pytest.mark.parametrize("is_bound", [False, True])
 def test_an_incomplete_copy_is_deleted_and_a_complete_one_moved_in(tmp_path: Path, is_bound: bool) -> None:
     host = tmp_path / "host"

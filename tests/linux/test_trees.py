@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmagent.linux.trees import remove_tree
+from vmagent.linux.trees import remove_tree, remove_whole_tree
 
 
 def test_a_tree_is_removed_and_what_its_links_lead_to_stays(tmp_path: Path) -> None:
@@ -56,7 +56,10 @@ def test_what_is_mounted_in_a_tree_stays(tmp_path: Path) -> None:
         remove_tree(str(tree))
         left = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
         assert left == ["a", "a/mounted", "a/mounted/kept"]
+        with pytest.raises(OSError, match="busy"):
+            remove_whole_tree(str(tree))
     finally:
         subprocess.run(["umount", tree / "a" / "mounted"], check=True)
-    remove_tree(str(tree))
+    remove_whole_tree(str(tree))
     assert not tree.exists()
+    remove_whole_tree(str(tree))  # it may be missing

@@ -12,7 +12,6 @@ keeps those of a context, and this kernel refuses some of other systems (com.app
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from vmagent.buildkit.gomode import file_type, permissions
 from vmagent.buildkit.messages import PACKET_DATA, PACKET_ERR, PACKET_STAT, Packet, Stat
 from vmagent.errors import BadRequest, EngineError
+from vmagent.linux.trees import remove_whole_tree
 
 _OPEN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
@@ -191,7 +191,7 @@ def _remove(path: str) -> None:
     if there is None:
         return
     if stat.S_ISDIR(there.st_mode):
-        shutil.rmtree(path)
+        remove_whole_tree(path)
     else:
         os.unlink(path)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from vmagent.images.ingest import Job, file_blocks
 from vmagent.images.layer import DIFF, INDEX, TAR, Kind, Layer, hex_of
 from vmagent.images.treetar import TreeTar
+from vmagent.linux.trees import remove_whole_tree
 from vmagent.paths import DataRoot
 
 Message = dict[str, Any]
@@ -48,7 +48,7 @@ def verify(job: Message, emit: Callable[[Message], None]) -> Message:
                 fault = DAMAGED
             is_rebuilt = bool(fault)
             if not fault:
-                shutil.rmtree(rebuilt)
+                remove_whole_tree(str(rebuilt))
         emit({"layer": layer.diff_id, "fault": fault, "is_rebuilt": is_rebuilt})
     return {}
 

@@ -16,7 +16,6 @@ import errno
 import json
 import os
 import secrets
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from pathlib import Path
 from vmagent.durable import fsync_dir, publish
 from vmagent.errors import EngineError
 from vmagent.linux.files import rename_no_replace
+from vmagent.linux.trees import remove_whole_tree
 from vmagent.volumes.model import Volume
 
 SCHEMA = 1
@@ -75,8 +75,7 @@ class Filling:
 
     def end(self) -> None:
         """Delete the staging folder with its remaining content, then the record. Raises OSError."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.staging)
+        remove_whole_tree(str(self.staging))
         self._record.unlink(missing_ok=True)
         fsync_dir(self._record.parent)
 
