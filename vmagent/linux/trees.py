@@ -21,7 +21,9 @@ _REMOVE = ctypes.cast(libc.remove, ctypes.c_void_p)  # nftw(3) passes three more
 def remove_tree(path: str) -> None:
     """Remove the folder `path` with all that is in it. What can't be removed stays, without an error.
 
-    Other file systems that are mounted in it stay, too. The caller owns the tree: nobody else changes it meanwhile.
+    Other file systems that are mounted in it stay, too. The caller owns the tree: nobody else changes it meanwhile. It
+    is not for what a container can reach, since a link put in the place of a folder would lead out of the tree; there
+    `shutil.rmtree` goes by descriptors.
     """
     if libc.nftw(os.fsencode(path), _REMOVE, _FOLDERS_OPEN, _FTW_PHYS | _FTW_MOUNT | _FTW_DEPTH) < 0:
         # Missing, or with something in it that nftw ends at: a path of more than PATH_MAX bytes, a file that stays.

@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +76,11 @@ class Filling:
 
     def end(self) -> None:
         """Delete the staging folder with its remaining content, then the record. Raises OSError."""
-        remove_whole_tree(str(self.staging))
+        if self.volume.is_own:
+            remove_whole_tree(str(self.staging))
+        else:  # other containers may have the host's folder, and change what is in it meanwhile
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self.staging)
         self._record.unlink(missing_ok=True)
         fsync_dir(self._record.parent)
 
