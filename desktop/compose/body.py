@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,12 +54,13 @@ def body_of(project: Project, service: Service, place: Place) -> Body:
     """Raises ComposeError for what no engine can do."""
     mounts, binds = _mounts(project, service, place)
     mode, endpoints, later = _networks(project, service, place)
+    restart, attempts = restart_of(service)
     security, unconfined = _security(project, service)
     config: Json = {
         "Hostname": service.hostname,
         "Domainname": service.domainname,
         "User": service.user,
-        "ExposedPorts": {port: {} for port in _exposed(service)},
+        "ExposedPorts": {f"{port}/{protocol}": {} for port, protocol in exposed(service)},
         "Tty": service.tty,
         "OpenStdin": service.stdin_open,
         "AttachStdout": True,
@@ -88,7 +90,7 @@ def body_of(project: Project, service: Service, place: Place) -> Body:
             "UsernsMode": service.userns_mode,
             "CgroupnsMode": service.cgroup,
             "ReadonlyRootfs": service.read_only,
-            "RestartPolicy": _restart(service),
+            "RestartPolicy": {"Name": restart, "MaximumRetryCount": attempts},
             "ShmSize": service.shm_size,
             "Sysctls": dict(service.sysctls),
             "PortBindings": _bindings(service),
@@ -127,17 +129,14 @@ def _seconds(ns: int | None) -> int | None:
 
 
 def exposed(service: Service) -> Iterable[tuple[int, str]]:
-    """The ports of `expose` and their protocols, ranges spelled out."""
+    """The ports that the service exposes (ranges spelled out) or publishes, and their protocols."""
     for text in service.expose:
         ports, _, protocol = text.partition("/")
         first, _, last = ports.partition("-")
         for port in range(int(first), int(last or first) + 1):
             yield port, protocol or "tcp"
-
-
-def _exposed(service: Service) -> Iterable[str]:
-    for port, protocol in (*exposed(service), *((one.target, one.protocol) for one in service.ports)):
-        yield f"{port}/{protocol}"
+    for one in service.ports:
+        yield one.target, one.protocol
 
 
 def _bindings(service: Service) -> Json:
@@ -166,12 +165,13 @@ def _health(check: HealthCheck | None) -> Json | None:
 _POLICIES = {"none": "no", "any": "always"}
 
 
-def _restart(service: Service) -> Json:
+def restart_of(service: Service) -> tuple[str, int]:
+    """The restart policy by docker's name, empty for docker's default, and how often it tries; 0: without a limit."""
     name, _, attempts = service.restart.partition(":")
     count = int(attempts) if attempts.isdecimal() else 0
     if service.deploy is not None and (policy := service.deploy.restart_policy) is not None:
         name, count = policy.condition or "any", policy.max_attempts or 0
-    return {"Name": _POLICIES.get(name, name), "MaximumRetryCount": count}
+    return _POLICIES.get(name, name), count
 
 
 def _logging(service: Service) -> Json | None:
@@ -253,7 +253,7 @@ def _security(project: Project, service: Service) -> tuple[list[str], bool]:
     for option in service.security_opt:
         if option == "systempaths=unconfined":
             continue
-        name, _, value = option.partition("=") if "=" in option else option.partition(":")
+        name, value = security_option(option)
         if name == "seccomp" and value != "unconfined":
             try:
                 text = json.dumps(json.loads(Path(project.folder, value).read_text()), separators=(",", ":"))
@@ -262,6 +262,12 @@ def _security(project: Project, service: Service) -> tuple[list[str], bool]:
             option = f"seccomp={text}"
         found.append(option)
     return found, "systempaths=unconfined" in service.security_opt
+
+
+def security_option(text: str) -> tuple[str, str]:
+    """Name and value of `NAME=VALUE`, or of the older `NAME:VALUE`."""
+    name, _, value = text.partition("=" if "=" in text else ":")
+    return name, value
 
 
 # --- namespaces and networks
@@ -350,19 +356,19 @@ def _mounts(project: Project, service: Service, place: Place) -> tuple[list[Json
         if mount.type == "bind" and mount.bind is not None and mount.bind.create_host_path:
             options = ["ro" if mount.read_only else "rw", *filter(None, (mount.bind.selinux, mount.bind.propagation))]
             binds[mount.target] = f"{mount.source}:{mount.target}:{','.join(options)}"
-    for kind, references, folder in (("configs", service.configs, "/"), ("secrets", service.secrets, "/run/secrets/")):
-        items: Mapping[str, FileObject] = getattr(project, kind)
-        for reference in references:
-            item, target = items[reference.source], _target(reference, folder)
-            _supported(kind, item)
-            if item.file and target not in mounts:
-                mounts[target] = {"Type": "bind", "Source": item.file, "Target": target, "ReadOnly": True}
+    for kind, reference, target in file_mounts(service):
+        item = project.file_object(kind, reference.source)
+        _supported(kind, item)
+        if item.file and target not in mounts:
+            mounts[target] = {"Type": "bind", "Source": item.file, "Target": target, "ReadOnly": True}
     return [mount for target, mount in mounts.items() if target not in binds], list(binds.values())
 
 
-def _target(reference: FileMount, folder: str) -> str:
-    target = reference.target or reference.source
-    return target if target.startswith("/") else folder + target
+def file_mounts(service: Service) -> Iterable[tuple[str, FileMount, str]]:
+    """The service's configs, then its secrets: `configs` or `secrets`, the reference, the path in the container."""
+    for kind, references, folder in (("configs", service.configs, "/"), ("secrets", service.secrets, "/run/secrets")):
+        for reference in references:
+            yield kind, reference, posixpath.join(folder, reference.target or reference.source)
 
 
 def _supported(kind: str, item: FileObject) -> None:
@@ -396,18 +402,15 @@ def _mount(project: Project, mount: Mount) -> Json:
 
 def _contents(project: Project, service: Service) -> Iterable[tuple[str, int, int, int, bytes]]:
     """Configs and secrets whose content is in the project or a variable: they are copied into the container."""
-    for kind, references, folder in (("configs", service.configs, "/"), ("secrets", service.secrets, "/run/secrets/")):
-        items: Mapping[str, FileObject] = getattr(project, kind)
-        for reference in references:
-            item = items[reference.source]
-            if item.file:
-                continue
-            content = project.given_content(kind, reference.source)
-            try:
-                owner = (int(reference.uid or 0), int(reference.gid or 0))
-            except ValueError:
-                raise ComposeError(
-                    f"service {service.name!r}: uid and gid of {reference.source!r} must be numbers"
-                ) from None
-            mode = reference.mode if reference.mode is not None else 0o444
-            yield _target(reference, folder), *owner, mode, content
+    for kind, reference, target in file_mounts(service):
+        if project.file_object(kind, reference.source).file:
+            continue
+        content = project.given_content(kind, reference.source)
+        try:
+            owner = (int(reference.uid or 0), int(reference.gid or 0))
+        except ValueError:
+            raise ComposeError(
+                f"service {service.name!r}: uid and gid of {reference.source!r} must be numbers"
+            ) from None
+        mode = reference.mode if reference.mode is not None else 0o444
+        yield target, *owner, mode, content

@@ -100,13 +100,17 @@ class Project:
         }
         return self._only_needed(kept)
 
+    def file_object(self, kind: str, key: str) -> FileObject:
+        """A config or secret; `kind`: configs or secrets."""
+        items: Mapping[str, FileObject] = getattr(self, kind)
+        return items[key]
+
     def given_content(self, kind: str, key: str) -> bytes:
         """The content of a config or secret (`kind`: configs or secrets) that is in the project or a variable.
 
         Raises ComposeError if the variable is not set.
         """
-        items: Mapping[str, FileObject] = getattr(self, kind)
-        item = items[key]
+        item = self.file_object(kind, key)
         if item.environment and item.environment not in self.environment:
             raise ComposeError(f"environment variable {item.environment!r} required by {kind[:-1]} {key!r} is not set")
         return item.content.encode()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from desktop.compose.body import exposed, image_of
+from desktop.compose.body import exposed, image_of, security_option
 from desktop.compose.kube.context import Conversion, Json, named, object_name, without_empty
 from desktop.compose.model.deploy import Resource
 from desktop.compose.model.develop import Hook
@@ -22,18 +22,18 @@ def container(conversion: Conversion, service: Service, mounts: Sequence[Json]) 
     """`mounts`: volumeMounts of the pod's volumes."""
     if service.entrypoint == ():
         conversion.note(service, "entrypoint", "an empty one has no equivalent: the image's counts")
+    image = image_of(conversion.project, service)
     if service.build is not None:
-        image = image_of(conversion.project, service)
         conversion.note(service, "build", f"push the image {image} to a registry from which the cluster pulls")
     return without_empty(
         {
             "name": object_name(service.name),
-            "image": image_of(conversion.project, service),
+            "image": image,
             "imagePullPolicy": _pull_policy(conversion, service),
             "command": [literal(one) for one in service.entrypoint or ()],
             "args": [literal(one) for one in service.command or ()],
             "workingDir": service.working_dir,
-            "ports": ports(service),
+            "ports": ports([service]),
             "env": named(
                 (key, literal(value)) for key, value in sorted(service.environment.items()) if value is not None
             ),
@@ -53,12 +53,10 @@ def literal(text: str) -> str:
     return text.replace("$(", "$$(")
 
 
-def ports(service: Service) -> list[Json]:
-    """The ports that the service exposes or publishes, each once."""
-    found: dict[tuple[int, str], Json] = {}
-    for number, protocol in (*exposed(service), *((one.target, one.protocol) for one in service.ports)):
-        found[number, protocol.upper()] = {"containerPort": number, "protocol": protocol.upper()}
-    return list(found.values())
+def ports(services: Iterable[Service]) -> list[Json]:
+    """The ports that the services expose or publish, each once."""
+    every = dict.fromkeys((number, protocol.upper()) for service in services for number, protocol in exposed(service))
+    return [{"containerPort": number, "protocol": protocol} for number, protocol in every]
 
 
 def _pull_policy(conversion: Conversion, service: Service) -> str:
@@ -76,7 +74,7 @@ def _resources(conversion: Conversion, service: Service) -> Json:
     deploy = service.deploy.resources if service.deploy is not None else None
     limits = (deploy.limits if deploy is not None else None) or Resource()
     reserved = (deploy.reservations if deploy is not None else None) or Resource()
-    most = {**_amounts(limits.cpus or _cpus(service), limits.memory or service.mem_limit)}
+    most = _amounts(limits.cpus or _cpus(service), limits.memory or service.mem_limit)
     least = _amounts(reserved.cpus, reserved.memory or service.mem_reservation)
     for request in (*service.gpus, *reserved.devices):
         most.update(_devices(conversion, service, request))
@@ -178,7 +176,7 @@ def _user(conversion: Conversion, service: Service) -> Json:
 def _security_options(conversion: Conversion, service: Service) -> Json:
     found: Json = {}
     for option in service.security_opt:
-        name, _, value = option.replace(":", "=", 1).partition("=") if "=" not in option else option.partition("=")
+        name, value = security_option(option)
         if name == "no-new-privileges" and value in ("", "true"):
             found["allowPrivilegeEscalation"] = False
         elif name == "seccomp" and value == "unconfined":

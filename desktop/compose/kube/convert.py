@@ -89,15 +89,10 @@ def manifests(project: Project, options: KubeOptions) -> Manifests:
         config_maps += made.config_maps
         workloads.append(workload(conversion, service, made))
         if not runs_to_end:
-            numbers = [number for one in (service, *guests) for number in ports(one)]
-            reached += network.services(conversion, service, _once(numbers))
+            reached += network.services(conversion, service, ports((service, *guests)))
     objects += [*config_maps, *storage.claims(conversion), *network.policies(conversion)]
     objects += [*reached, *workloads, *network.ingresses(conversion)]
     return Manifests(objects, conversion.notes)
-
-
-def _once(numbers: list[Json]) -> list[Json]:
-    return list({(one["containerPort"], one["protocol"]): one for one in numbers}.values())
 
 
 def _dependencies(conversion: Conversion, service: Service) -> None:

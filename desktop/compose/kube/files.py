@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from desktop.compose.body import file_mounts
 from desktop.compose.errors import ComposeError
 from desktop.compose.kube.context import Conversion, Json, object_name
 from desktop.compose.model.common import FileMount
@@ -33,11 +34,11 @@ def objects(conversion: Conversion) -> list[Json]:
     for key, item in project.configs.items():
         if not item.external:
             name = conversion.name("ConfigMap", key)
-            found.append(_config_map(conversion, name, {_file_name(key): _content(conversion, "config", key, item)}))
+            found.append(_config_map(conversion, name, {_file_name(key): _content(conversion, "configs", key, item)}))
     for key, item in project.secrets.items():
         if not item.external:
             name = conversion.name("Secret", key)
-            data = {_file_name(key): _base64(_content(conversion, "secret", key, item))}
+            data = {_file_name(key): _base64(_content(conversion, "secrets", key, item))}
             found.append(conversion.object("v1", "Secret", name, {"type": "Opaque", "data": data}))
     return found
 
@@ -45,14 +46,10 @@ def objects(conversion: Conversion) -> list[Json]:
 def mounts(conversion: Conversion, service: Service) -> list[Mounted]:
     """The configs and secrets of a service, each mounted as one file. Raises ComposeError."""
     found = []
-    for reference in service.configs:
-        item = conversion.project.configs[reference.source]
-        source = {"configMap": {"name": _object(conversion, service, "config", reference, item)}}
-        found.append(_mounted(conversion, service, "config", reference, source, "/"))
-    for reference in service.secrets:
-        item = conversion.project.secrets[reference.source]
-        source = {"secret": {"secretName": _object(conversion, service, "secret", reference, item)}}
-        found.append(_mounted(conversion, service, "secret", reference, source, "/run/secrets/"))
+    for kind, reference, target in file_mounts(service):
+        name = _object(conversion, service, kind, reference)
+        source: Json = {"configMap": {"name": name}} if kind == "configs" else {"secret": {"secretName": name}}
+        found.append(_mounted(conversion, service, kind, reference, source, target))
     return found
 
 
@@ -80,12 +77,13 @@ def _small_file(path: Path) -> bytes | None:
         return None  # the caller says that the file stays out
 
 
-def _object(conversion: Conversion, service: Service, kind: str, reference: FileMount, item: FileObject) -> str:
+def _object(conversion: Conversion, service: Service, kind: str, reference: FileMount) -> str:
+    item = conversion.project.file_object(kind, reference.source)
     if not item.external:
         return object_name(reference.source)
     conversion.note(
         service,
-        f"{kind}s.{reference.source}",
+        f"{kind}.{reference.source}",
         f"it is external: the cluster must have it by the name {object_name(item.name)!r}, with the key "
         f"{_file_name(reference.source)!r}",
     )
@@ -93,14 +91,13 @@ def _object(conversion: Conversion, service: Service, kind: str, reference: File
 
 
 def _mounted(
-    conversion: Conversion, service: Service, kind: str, reference: FileMount, source: Json, folder: str
+    conversion: Conversion, service: Service, kind: str, reference: FileMount, source: Json, target: str
 ) -> Mounted:
     key = _file_name(reference.source)
-    target = reference.target or reference.source
-    name = object_name(f"{kind}-{reference.source}")
+    name = object_name(f"{kind[:-1]}-{reference.source}")
     if reference.uid not in ("", "0") or reference.gid not in ("", "0"):
         conversion.note(
-            service, f"{kind}s.{reference.source}", "its owner is root: Kubernetes gives such files no other"
+            service, f"{kind}.{reference.source}", "its owner is root: Kubernetes gives such files no other"
         )
     [body] = source.values()
     item: Json = {"key": key, "path": key}
@@ -108,7 +105,7 @@ def _mounted(
         name = object_name(f"{name}-{reference.mode:o}")
         item["mode"] = reference.mode
     body["items"] = [item]
-    return Mounted({"name": name, **source}, _one_file(name, posixpath.join(folder, target), key))
+    return Mounted({"name": name, **source}, _one_file(name, target, key))
 
 
 def _one_file(volume: str, target: str, key: str) -> Json:
@@ -140,13 +137,15 @@ def _base64(content: bytes) -> str:
 
 def _content(conversion: Conversion, kind: str, key: str, item: FileObject) -> bytes:
     if item.driver or item.template_driver:
-        conversion.note(None, f"{kind}s.{key}", "its driver is left out: the content is that of the file")
-    content = conversion.project.given_content(f"{kind}s", key)
+        conversion.note(None, f"{kind}.{key}", "its driver is left out: the content is that of the file")
+    content = conversion.project.given_content(kind, key)
     if item.file:
         try:
             content = Path(item.file).read_bytes()
         except OSError as e:
-            raise ComposeError(f"{kind} {key!r}: {item.file} cannot be read: {e.strerror}") from e
+            raise ComposeError(f"{kind[:-1]} {key!r}: {item.file} cannot be read: {e.strerror}") from e
     if len(content) > _MOST:
-        raise ComposeError(f"{kind} {key!r} has {len(content)} bytes; Kubernetes takes at most {_MOST} in one object")
+        raise ComposeError(
+            f"{kind[:-1]} {key!r} has {len(content)} bytes; Kubernetes takes at most {_MOST} in one object"
+        )
     return content
