@@ -337,6 +337,24 @@ def test_what_is_waited_for_to_its_end_is_a_job(tmp_path: Path) -> None:
     assert of(found, "Job", "seed")["spec"]["completions"] == 2
 
 
+@pytest.mark.parametrize(
+    ("restart", "policy", "limit"),
+    [
+        ("restart: 'on-failure:3'", "OnFailure", 3),
+        ("restart: on-failure", "OnFailure", None),
+        ("restart: 'on-failure:0'", "OnFailure", None),
+        ("deploy: {restart_policy: {condition: on-failure, max_attempts: 4}}", "OnFailure", 4),
+        ("restart: 'on-failure:3', deploy: {restart_policy: {condition: none}}", "Never", 0),
+        ("restart: always", "Never", 0),
+    ],
+)
+def test_a_job_is_tried_as_often_as_its_container(restart: str, policy: str, limit: int | None, tmp_path: Path) -> None:
+    waits = "b: {image: i, depends_on: {a: {condition: service_completed_successfully}}}"
+    found = converted(tmp_path, one(f"services: {{a: {{image: i, {restart}}}, {waits}}}\n"))
+    assert spec_of(found, "a", "Job")["restartPolicy"] == policy
+    assert of(found, "Job", "a")["spec"].get("backoffLimit") == limit, "without one, the cluster's own counts"
+
+
 def test_networks_are_kept_apart_by_policies(tmp_path: Path) -> None:
     text = (
         "services:\n  web: {image: i, networks: [front, back], ports: ['80:80', '127.0.0.1:9:9']}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from desktop.compose.body import restart_of
 from desktop.compose.kube.context import Conversion, Json, object_name, without_empty
 from desktop.compose.kube.pod import Pod
 from desktop.compose.model.service import Service
@@ -24,7 +25,7 @@ def is_job(conversion: Conversion, service: Service) -> bool:
 
 
 def job_restart_policy(service: Service) -> str:
-    return "OnFailure" if service.restart.startswith("on-failure") else "Never"
+    return "OnFailure" if restart_of(service)[0] == "on-failure" else "Never"
 
 
 def workload(conversion: Conversion, service: Service, pod: Pod) -> Json:
@@ -68,23 +69,18 @@ def _object(conversion: Conversion, service: Service, kind: str, spec: Json) -> 
 
 
 def _job(conversion: Conversion, service: Service, pod: Pod) -> Json:
-    _, _, attempts = service.restart.partition(":")
-    spec: Json = {
-        "backoffLimit": int(attempts) if attempts.isdecimal() else 0,
-        "completions": service.replicas,
-        "parallelism": service.replicas,
-        "template": pod.template,
-    }
-    if job_restart_policy(service) == "OnFailure" and not attempts.isdecimal():
-        del spec["backoffLimit"]  # the cluster's own limit
+    spec: Json = {"completions": service.replicas, "parallelism": service.replicas, "template": pod.template}
+    policy, attempts = restart_of(service)
+    if policy != "on-failure":
+        spec["backoffLimit"] = 0
+    elif attempts:
+        spec["backoffLimit"] = attempts  # else the cluster's own limit
     name = conversion.name("workload", service.name)
     return conversion.object("batch/v1", "Job", name, {"spec": spec}, service)
 
 
 def _restart(conversion: Conversion, service: Service) -> None:
-    policy = service.restart.partition(":")[0]
-    if service.deploy is not None and service.deploy.restart_policy is not None:
-        policy = {"none": "no"}.get(service.deploy.restart_policy.condition, service.deploy.restart_policy.condition)
+    policy, _ = restart_of(service)
     if policy in ("no", "on-failure"):
         conversion.note(service, "restart", f"{policy!r} has no equivalent: the pod is started again whenever it ends")
 
