@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 from desktop.platform.base import Platform
 from desktop.tunnel.transport import CHUNK, Stream
@@ -41,12 +41,17 @@ async def both_ways(
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
     finally:
-        for task in directions:
-            task.cancel()
-        try:
-            await asyncio.gather(*directions, return_exceptions=True)
-        finally:  # also when this task is cancelled while it waits for them
-            stream.close()
+        await end(directions, stream)
+
+
+async def end(directions: Sequence[asyncio.Task[None]], stream: Stream) -> None:
+    """End the tasks of `stream`, then close it, also when the caller is cancelled meanwhile."""
+    for task in directions:
+        task.cancel()
+    try:
+        await asyncio.gather(*directions, return_exceptions=True)
+    finally:
+        stream.close()
 
 
 async def _inward(reader: asyncio.StreamReader, stream: Stream) -> None:

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from desktop.hostagent.relay import end
 from desktop.tunnel.transport import Stream, TunnelError
 
 IDLE_S = 60.0  # without a datagram either way a client is forgotten
@@ -61,12 +62,7 @@ class UdpForward(asyncio.DatagramProtocol):
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for way in ways:
-                    way.cancel()
-                try:
-                    await asyncio.gather(*ways, return_exceptions=True)
-                finally:  # also when this task is cancelled while it waits for them
-                    stream.close()
+                await end(ways, stream)
         except TunnelError:
             return  # the next datagram opens a new stream
         finally:
