@@ -70,7 +70,11 @@ class _Attributes(ctypes.Structure):
     ]
 
 
-_KEYS = {" ": "space", "-": "minus", ".": "period", ":": "colon", "/": "slash", "=": "equal", "_": "underscore"}
+# X's names of the characters that are not their own names.
+_KEYS = {
+    " ": "space", "-": "minus", ".": "period", ",": "comma", ":": "colon", "/": "slash", "=": "equal",
+    "_": "underscore", ">": "greater",
+}  # fmt: skip
 
 
 class Screen:
@@ -122,26 +126,29 @@ class Screen:
         self._x.XSync(self._display, 0)
 
     def key(self, name: str, *held: str) -> None:
-        """Press and release the key with this keysym name while other keys are held down: `key("q", "Control_L")`."""
-        symbol = ctypes.c_ulong(self._x.XStringToKeysym(name.encode()))
-        code = self._x.XKeysymToKeycode(self._display, symbol)
-        assert code, f"the keyboard has no {name}"
-        if self._x.XkbKeycodeToKeysym(self._display, code, 0, 0) != symbol.value:
+        """Press and release a key while other keys are held down: `key("q", "Control_L")`. A key is named by a character
+        or by its keysym's name. Raises AssertionError."""
+        code = self._code(name)
+        if self._x.XkbKeycodeToKeysym(self._display, code, 0, 0) != self._keysym(name):
             held = (*held, "Shift_L")
-        codes = [self._x.XKeysymToKeycode(self._display, ctypes.c_ulong(self._keysym(h))) for h in held]
-        for each in (*codes, code):
-            self._test.XTestFakeKeyEvent(self._display, each, 1, ctypes.c_ulong(0))
-        for each in (code, *reversed(codes)):
-            self._test.XTestFakeKeyEvent(self._display, each, 0, ctypes.c_ulong(0))
-        self._x.XSync(self._display, 0)
+        with self.held(*held):
+            for pressed in (1, 0):
+                self._test.XTestFakeKeyEvent(self._display, code, pressed, ctypes.c_ulong(0))
 
     def type(self, text: str) -> None:
         """Press the keys of a line of text."""
         for character in text:
-            self.key(_KEYS.get(character, character))
+            self.key(character)
 
     def _keysym(self, name: str) -> int:
-        return int(self._x.XStringToKeysym(name.encode()))
+        symbol = int(self._x.XStringToKeysym(_KEYS.get(name, name).encode()))
+        assert symbol, f"X knows no key {name!r}"  # its keycode would be one that types nothing
+        return symbol
+
+    def _code(self, name: str) -> int:
+        code = int(self._x.XKeysymToKeycode(self._display, ctypes.c_ulong(self._keysym(name))))
+        assert code, f"the keyboard has no {name!r}"
+        return code
 
     def point(self, x: int, y: int) -> None:
         """Move the pointer to a place of the screen."""
@@ -155,14 +162,16 @@ class Screen:
 
     @contextmanager
     def held(self, *names: str) -> Iterator[None]:
-        """Hold keys down meanwhile, by their keysym names."""
-        codes = [self._x.XKeysymToKeycode(self._display, ctypes.c_ulong(self._keysym(name))) for name in names]
+        """Hold keys down meanwhile; they are named as for `key`."""
+        codes = [self._code(name) for name in names]
         for code in codes:
             self._test.XTestFakeKeyEvent(self._display, code, 1, ctypes.c_ulong(0))
-        yield
-        for code in reversed(codes):
-            self._test.XTestFakeKeyEvent(self._display, code, 0, ctypes.c_ulong(0))
-        self._x.XSync(self._display, 0)
+        try:
+            yield
+        finally:
+            for code in reversed(codes):
+                self._test.XTestFakeKeyEvent(self._display, code, 0, ctypes.c_ulong(0))
+            self._x.XSync(self._display, 0)
 
     # a tray ----------------------------------------------------------------------------------------------------------
 

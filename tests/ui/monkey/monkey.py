@@ -201,8 +201,7 @@ class Monkey(QObject):
 
     def _shortcut(self, keys: Sequence[str]) -> None:
         self._note(f"keys {'+'.join(keys)}")
-        names = {".": "period", ",": "comma"}
-        self._screen.key(names.get(keys[-1], keys[-1]), *keys[:-1])
+        self._screen.key(keys[-1], *keys[:-1])
 
     def _word(self) -> None:
         word = self._choice.choice(WORDS)
