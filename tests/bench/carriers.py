@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import socket
 import statistics
 import sys
@@ -40,6 +39,7 @@ from desktop.tunnel.multiplexer import MultiplexerCarrier
 from desktop.tunnel.sshcarrier import SshCarrier
 from desktop.tunnel.transport import CHUNK, Opener, Stream, TunnelError, UnixTarget
 from desktop.vm.machine import Record
+from tests.support.processes import cpu_s
 from tests.support.sockets import SocketStream
 from tests.vm.conftest import Vm
 
@@ -155,8 +155,7 @@ class Used:
         return f"{self.ours_s / count / unit_s:.1f}, {self.qemu_s / count / unit_s:.1f}"
 
     def _now(self) -> tuple[float, float]:
-        fields = Path(f"/proc/{self._qemu}/stat").read_text().rpartition(") ")[2].split()
-        return time.process_time(), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return time.process_time(), cpu_s(self._qemu)
 
 
 @dataclass

@@ -15,16 +15,9 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support.engine import native_engine
+from tests.support.processes import cpu_s
 from tests.support.tools import busybox_tar
 from vmagent.engine.history import FILE_BYTES
-
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time that a process has used: proc_pid_stat(5), utime and stime."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
 def main() -> None:

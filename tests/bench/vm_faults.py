@@ -16,7 +16,6 @@ whole. `--stop`: the longest time in seconds for which a process is kept stopped
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import signal
 import statistics
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench.faults.home import Home, Missed, home
-from tests.bench.faults.kinds import KINDS, Scene, names
+from tests.bench.faults.kinds import KINDS, Scene, kill_qemu, names
 from tests.bench.faults.work import COUNTERS, JOBS, Job, Work
 from tests.support.registry import registry
 
@@ -105,10 +104,7 @@ def cut(work: Work, scene: Scene, what: str, after_ms: int) -> Row:
     if failed := work.job(what):
         raise Missed(failed)
     time.sleep(after_ms / 1000)
-    os.kill(qemu, signal.SIGKILL)
-    struck = time.monotonic()
-    told_s = vm.until_told(r"QEMU process.*(killed|ended)", struck)
-    back_s = vm.until_back(struck)
+    told_s, back_s, _ = kill_qemu(vm, qemu)
     harm = work.job_harm() + work.check_harm()
     work.drop_job()
     return Row("power cut", what, told_s, back_s, 0.0, f"{after_ms} ms after", tuple(harm))

@@ -13,20 +13,19 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import random
 import tarfile
 import tempfile
 import time
 from pathlib import Path
 
+from tests.support.processes import cpu_s
 from tests.support.tools import busybox_tar
 from tests.vm.conftest import Vm
 
 IMAGE = "busybox:latest"
 SETTLE_S = 30.0
 CPU_S = 60.0
-TICKS = os.sysconf("SC_CLK_TCK")
 LOADED_MB, WRITTEN_MB, USED_MB = 200, 1024, 600
 BACK_LIMIT_S = 60.0
 
@@ -44,8 +43,7 @@ class Qemu:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
     def cpu_s(self) -> float:
-        words = Path(f"/proc/{self._pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(words[11]) + int(words[12])) / TICKS
+        return cpu_s(self._pid)
 
     def disk_mb(self) -> float:
         return self._disk.stat().st_blocks * 512 / 1e6

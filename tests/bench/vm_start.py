@@ -25,6 +25,7 @@ from desktop.vm.command import Hardware, probe_command
 from desktop.vm.image import image_folder, load_image
 from desktop.vm.qemu import find_qemu
 from desktop.vm.start.saved import SavedState
+from tests.support.processes import cpu_s
 from tests.vm.conftest import Vm
 
 WAYS = ("saved session", "template", "cold")
@@ -87,16 +88,10 @@ def yardstick(vm: Vm) -> Cost:
         return Cost(time.monotonic() - started, cpu_s(process.pid))
 
 
-def cpu_s(pid: int) -> float:
-    """The processors' time of a process, in seconds."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def end_agent(vm: Vm) -> None:
     """End the host agent, and with it a VM that runs."""
     try:
-        pid = int(vm.paths.agent_lock.read_text())
+        pid = vm.agent_pid
         with vm.client() as client:
             client.quit()
     except (ConnectionFailed, OSError, ValueError):

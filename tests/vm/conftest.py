@@ -79,6 +79,16 @@ class Vm:
         with self.client() as client:
             return client.state()
 
+    @property
+    def agent_pid(self) -> int:
+        """The host agent's process, whoever has started it. Raises OSError, ValueError."""
+        return int(self.paths.agent_lock.read_text())
+
+    def clock_s(self) -> float:
+        """What the guest's clock says: Unix time."""
+        said = self.cove("vm", "ssh", "adjtimex | sed -n 's/^ *time.tv_u\\{0,1\\}sec: *//p'").stdout.split()
+        return int(said[0]) + int(said[1]) / 1e6
+
     def engine(self) -> EngineClient:
         return EngineClient(Endpoint.local(self.paths.engine_socket), timeout_s=HANG_S)
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -55,15 +56,17 @@ class Home(Vm):
         self.paths.config_file.write_text(json.dumps(settings))
 
     @property
-    def agent_pid(self) -> int:
-        return int(self.paths.agent_lock.read_text())
-
-    @property
     def qemu_pid(self) -> int:
         pid = self.state().qemu_pid
         if pid is None:
             raise Missed("there is no QEMU")
         return pid
+
+    def in_guest(self, shell: str) -> subprocess.Popen[bytes]:
+        """`cove vm ssh`, in the background."""
+        command: list[str | Path] = [Path(sys.executable).with_name("cove"), "vm", "ssh", shell]
+        nothing = subprocess.DEVNULL
+        return subprocess.Popen(command, env=self.environ, stdin=nothing, stdout=nothing, stderr=nothing)
 
     def shift_clock(self, by_s: int) -> None:
         self._shift.write_text(str(by_s))

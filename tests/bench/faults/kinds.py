@@ -8,7 +8,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,11 +53,16 @@ class Kind(NamedTuple):
     job_survives: bool = False
 
 
-def _kill_qemu(scene: Scene) -> Outcome:
-    qemu, struck = scene.vm.qemu_pid, time.monotonic()
+def kill_qemu(vm: Home, qemu: int) -> Outcome:
+    """Kill the process `qemu` of a VM that runs. Raises Missed."""
+    struck = time.monotonic()
     os.kill(qemu, signal.SIGKILL)
-    told_s = scene.vm.until_told(r"QEMU process.*(killed|ended)", struck)
-    return Outcome(told_s, scene.vm.until_back(struck))
+    told_s = vm.until_told(r"QEMU process.*(killed|ended)", struck)
+    return Outcome(told_s, vm.until_back(struck))
+
+
+def _kill_qemu(scene: Scene) -> Outcome:
+    return kill_qemu(scene.vm, scene.vm.qemu_pid)
 
 
 def _kill_agent(scene: Scene) -> Outcome:
@@ -83,10 +87,7 @@ def _kill_both(scene: Scene) -> Outcome:
 
 def _panic(scene: Scene) -> Outcome:
     vm, struck = scene.vm, time.monotonic()
-    with subprocess.Popen(
-        [Path(sys.executable).with_name("cove"), "vm", "ssh", "echo c >/proc/sysrq-trigger"],
-        env=vm.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as shell:  # fmt: skip
+    with vm.in_guest("echo c >/proc/sysrq-trigger") as shell:
         try:
             told_s = vm.until_told("the VM's kernel panicked: sysrq triggered crash", struck)
         finally:
@@ -149,10 +150,7 @@ def _stop_carrier(scene: Scene) -> Outcome:
     """The guest's end of the multiplexer is silent; SSH takes its place."""
     vm, stopped_s = scene.vm, scene.pause_s(_LONGEST_CARRIER_S)
     shell = f"kill -STOP $(pidof tunnel); sleep {stopped_s:.0f}; kill -CONT $(pidof tunnel)"
-    with subprocess.Popen(
-        [Path(sys.executable).with_name("cove"), "vm", "ssh", shell],
-        env=vm.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as inside:  # fmt: skip
+    with vm.in_guest(shell) as inside:
         struck = time.monotonic()
         back_s = vm.until_back(struck + 1)
         inside.wait(HANG_S)
@@ -185,8 +183,7 @@ def _until_clock(vm: Home, shift: int, since: float) -> float:
     off_s = 0.0
     while time.monotonic() - since < _CLOCK_LIMIT_S:
         asked = time.time() + shift
-        said = vm.cove("vm", "ssh", "adjtimex | sed -n 's/^ *time.tv_u\\{0,1\\}sec: *//p'").stdout.split()
-        theirs, replied = int(said[0]) + int(said[1]) / 1e6, time.time() + shift
+        theirs, replied = vm.clock_s(), time.time() + shift
         off_s = max(asked - theirs, theirs - replied, 0.0)
         if off_s < _RIGHT_S:
             return time.monotonic() - since
@@ -196,10 +193,7 @@ def _until_clock(vm: Home, shift: int, since: float) -> float:
 def _damage_template(scene: Scene) -> Outcome:
     vm = scene.vm
     _damage(vm.paths.template / "state", scene.rng)
-    qemu, struck = vm.qemu_pid, time.monotonic()
-    os.kill(qemu, signal.SIGKILL)
-    told_s = vm.until_told(r"QEMU process.*(killed|ended)", struck)
-    back_s = vm.until_back(struck)
+    told_s, back_s, _ = kill_qemu(vm, vm.qemu_pid)
     vm.until_told("the template was dropped: ", time.monotonic())
     return Outcome(told_s, back_s, vm.state().way)
 
