@@ -1,4 +1,4 @@
-"""Pictures of every page, tab and dialog of the window, to be looked at beside the design.
+"""Pictures of every page and tab of the window and of its main dialogs, to be looked at beside the design.
 
     sudo .venv/bin/python -m tests.ui.gallery FOLDER
 
@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from desktop.client.engine import Endpoint
 from desktop.context import Context
 from desktop.paths import host_paths
+from desktop.ui.containers.detail import TABS
 from desktop.ui.kit.dialogs import Dialog
 from desktop.ui.kit.page import Place
 from desktop.ui.kit.theme import Theme
@@ -35,7 +36,6 @@ from tests.support.engine import NativeEngine, running
 from tests.support.tools import busybox_tar
 from tests.ui.monkey.stage import ApartEngine, stage
 
-TABS = ("logs", "terminal", "files", "stats", "processes", "environment", "xray", "overview", "inspect")
 LOOKS: list[tuple[str, Scheme, int, tuple[int, int]]] = [
     ("light", "light", 0, (1280, 800)),
     ("dark", "dark", 0, (1280, 800)),
@@ -102,7 +102,7 @@ class Gallery:
             ("palette", "containers", lambda: cove.palette.open_over(window)),
         ]
         for key in ("compose", "volumes", "images", "networks"):
-            asks.append((f"delete-{key}", key, lambda: self._delete_all()))
+            asks.append((f"delete-{key}", key, self._delete_all))
         for name, page, ask in asks:
             window.go(Place(page))
             self._rest(SETTLE_MS)
