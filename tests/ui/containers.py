@@ -239,6 +239,13 @@ class ContainerPage:
         logs = self._page.logs
         return logs.search.rect().contains(logs._count.geometry())
 
+    def go_to_older_hit(self, text: str) -> None:
+        """Search for what only lines have that are not loaded, one of them, and go to it."""
+        self.type_in_search(text)
+        self.wait_until_counted("1 older")
+        self.press_button("Previous hit")
+        self.wait_until_counted("1 of 1")
+
     def wait_until_counted(self, text: str) -> None:
         """Wait until the search field's counter says that."""
         self._qtbot.waitUntil(lambda: self._page.logs._count.text() == text, timeout=LIMIT_MS)

@@ -55,10 +55,7 @@ def test_a_search_finds_what_is_not_loaded_and_goes_there(
     window.containers.wait_until_says("ui-deep", "Exited 0")
     page = window.open_container("ui-deep", "logs")
     page.wait_until_logged(f"line {LINES}.")
-    page.type_in_search("line 1234.")
-    page.wait_until_counted("1 older")
-    page.press_button("Previous hit")
-    page.wait_until_counted("1 of 1")
+    page.go_to_older_hit("line 1234.")
     assert "line 1234." in page.log()
     assert page.is_in_sight("line 1234.")
     assert "Newer lines are not shown" in page.foot
@@ -152,10 +149,7 @@ def test_an_older_hit_is_shown_with_the_restarts_around_it(
     window.containers.wait_until_says("ui-again", "Exited 0")
     page = window.open_container("ui-again", "logs")
     page.wait_until_logged(f"{2 * PAGE}")
-    page.type_in_search("needle")
-    page.wait_until_counted("1 older")
-    page.press_button("Previous hit")
-    page.wait_until_counted("1 of 1")
+    page.go_to_older_hit("needle")
     assert [line.split()[0] for line in page.log()[:3]] == ["needle", "ended", "1"]
 
 

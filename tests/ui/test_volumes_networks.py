@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import CONTROL
+from tests.ui.window import Window
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
@@ -121,6 +122,18 @@ def test_a_used_volume_is_kept_and_the_dialog_says_who_has_it(
     assert {"ui-used", "ui-hidden"} <= volumes_of(engine)
 
 
+def ask_to_delete_all(window: Window, filtered: str, *, first: str, last_made: str) -> None:
+    """Filter the volumes once `last_made` is shown, choose all that are left, of which `first` is one, and press
+    Delete."""
+    page = window.volumes
+    window.go("volumes")
+    page.wait_until_shown(last_made)
+    page.filter(filtered)
+    page.choose(first)
+    page.press(Qt.Key.Key_A, CONTROL)
+    page.press(Qt.Key.Key_Delete)
+
+
 def test_select_all_and_delete_take_only_the_volumes_in_sight(
     engine: NativeEngine, open_window: OpenWindow, volume: Callable[[str], str]
 ) -> None:
@@ -128,12 +141,7 @@ def test_select_all_and_delete_take_only_the_volumes_in_sight(
         volume(name)
     window = open_window(engine)
     page = window.volumes
-    window.go("volumes")
-    page.wait_until_shown("ui-b1")
-    page.filter("ui-a")
-    page.choose("ui-a1")
-    page.press(Qt.Key.Key_A, CONTROL)
-    page.press(Qt.Key.Key_Delete)
+    ask_to_delete_all(window, "ui-a", first="ui-a1", last_made="ui-b1")
     assert "Delete 2 volumes?" in window.dialog_words()
     window.press("Delete 2 volumes")
     page.wait_until_gone("ui-a2")
@@ -147,16 +155,11 @@ def test_the_question_names_all_that_would_be_deleted(
 ) -> None:
     names = {volume(f"ui-many-{number}") for number in range(40)}
     window = open_window(engine)
-    page = window.volumes
-    window.go("volumes")
-    page.wait_until_shown("ui-many-39")
-    page.filter("ui-many")
-    page.choose("ui-many-0")
-    page.press(Qt.Key.Key_A, CONTROL)
-    page.press(Qt.Key.Key_Delete)
-    assert "Delete 40 volumes?" in window.dialog_words()
-    [listed] = [words for words in window.dialog_words() if words.startswith("ui-many-")]
-    assert set(listed.split(", ")) == names
+    ask_to_delete_all(window, "ui-many", first="ui-many-0", last_made="ui-many-39")
+    said = window.dialog_words()
+    assert "Delete 40 volumes?" in said
+    listed = [set(words.split(", ")) for words in said if words.startswith("ui-many-")]
+    assert listed == [names], said
     window.press("Keep them")
 
 
