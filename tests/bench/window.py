@@ -38,7 +38,7 @@ ROUNDS = 15
 def main(parts: list[str]) -> int:
     from tests.support.engine import native_engine
     from tests.support.tools import busybox_tar
-    from tests.ui.screen import open_screen
+    from tests.ui.screen import NO_BUS, open_screen
 
     print(f"load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory() as folder, native_engine() as engine, open_screen() as screen:
@@ -48,13 +48,7 @@ def main(parts: list[str]) -> int:
             engine.docker("run", "-d", "--name", f"idle-{number}", IMAGE, "sleep", "100000")
         if "log" in parts:
             engine.docker("run", "--name", "million", IMAGE, "seq", str(LINES))
-        environment = {
-            **os.environ,
-            "DISPLAY": screen.name,
-            "QT_QPA_PLATFORM": "xcb",
-            "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent",
-            "COVE_HOME": folder,
-        }
+        environment = {**os.environ, **screen.environment, **NO_BUS, "COVE_HOME": folder}
         for part in parts:
             if part == "many":
                 make_many(engine.host, 1_000)

@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 import pytest
@@ -70,6 +70,7 @@ class _Attributes(ctypes.Structure):
     ]
 
 
+NO_BUS = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
 # X's names of the characters that are not their own names.
 _KEYS = {
     " ": "space", "-": "minus", ".": "period", ",": "comma", ":": "colon", "/": "slash", "=": "equal",
@@ -95,6 +96,11 @@ class Screen:
         self._on_error = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda _display, _error: 0)
         self._x.XSetErrorHandler(self._on_error)
         self._root = ctypes.c_ulong(self._x.XDefaultRootWindow(self._display))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables by which a Qt program shows its windows here."""
+        return {"DISPLAY": self.name, "QT_QPA_PLATFORM": "xcb"}
 
     def close(self) -> None:
         self._x.XCloseDisplay(self._display)
@@ -126,8 +132,8 @@ class Screen:
         self._x.XSync(self._display, 0)
 
     def key(self, name: str, *held: str) -> None:
-        """Press and release a key while other keys are held down: `key("q", "Control_L")`. A key is named by a character
-        or by its keysym's name. Raises AssertionError."""
+        """Press and release a key while other keys are held down: `key("q", "Control_L")`. A key is named by a
+        character or by its keysym's name. Raises AssertionError."""
         code = self._code(name)
         if self._x.XkbKeycodeToKeysym(self._display, code, 0, 0) != self._keysym(name):
             held = (*held, "Shift_L")
@@ -228,7 +234,7 @@ class XembedTray:
     """A tray by X's System Tray Protocol, used without a session bus: Qt docks its own widget."""
 
     def __init__(self, screen: Screen, qtbot: QtBot) -> None:
-        self.environment = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
+        self.environment = NO_BUS
         self._screen, self._qtbot = screen, qtbot
         self._window, self._count = screen.make_tray(), 0
 
@@ -297,10 +303,9 @@ def open_screen() -> Iterator[Screen]:
     """Start an X server for the test. Skips if Xvfb or the XTEST extension is missing."""
     if shutil.which("Xvfb") is None or ctypes.util.find_library("Xtst") is None:
         pytest.skip("Xvfb and libXtst are needed for keys in a real process")
-    with _server("Xvfb", "-displayfd", "{fd}", "-screen", "0", "1280x800x24") as number:
-        screen = Screen(f":{number}")
+    server = _server("Xvfb", "-displayfd", "{fd}", "-screen", "0", "1280x800x24")
+    with server as number, closing(Screen(f":{number}")) as screen:
         yield screen
-        screen.close()
 
 
 @contextmanager
@@ -308,10 +313,9 @@ def open_notifier_tray() -> Iterator[NotifierTray]:
     """Start a session bus with a tray. Skips if D-Bus is missing."""
     if shutil.which("dbus-daemon") is None or shutil.which("dbus-send") is None:
         pytest.skip("dbus-daemon and dbus-send are not installed here")
-    with _server("dbus-daemon", "--session", "--nofork", "--print-address={fd}") as bus:
-        tray = NotifierTray(bus)
+    server = _server("dbus-daemon", "--session", "--nofork", "--print-address={fd}")
+    with server as bus, closing(NotifierTray(bus)) as tray:
         yield tray
-        tray.close()
 
 
 @contextmanager

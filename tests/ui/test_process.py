@@ -50,8 +50,8 @@ class Program:
         self.screen, self.tray, self._qtbot = screen, tray, qtbot
         icons = tray.count()
         command: list[str | Path] = [Path(sys.executable).with_name("cove-desktop"), "-H", engine.host]
-        desktop = {"DISPLAY": screen.name, "QT_QPA_PLATFORM": "xcb", **tray.environment}
-        self.process = subprocess.Popen(command, env={**os.environ, **desktop, "COVE_HOME": str(home)})
+        desktop = {**screen.environment, **tray.environment, "COVE_HOME": str(home)}
+        self.process = subprocess.Popen(command, env={**os.environ, **desktop})
         try:
             qtbot.waitUntil(lambda: tray.count() > icons and bool(self.windows()), timeout=LIMIT_MS)
         except BaseException:

@@ -14,7 +14,7 @@ from tests.support.engine import NativeEngine
 from tests.support.tools import ROOT
 from tests.ui.monkey.stage import supply
 from tests.ui.monkey.witness import Deletions, confirmed
-from tests.ui.screen import Screen
+from tests.ui.screen import NO_BUS, Screen
 
 SHOWN = 40  # actions before the end
 FEW, LOOK_EVERY_S = 22, 3.0  # with fewer things on its engine the monkey gets new ones
@@ -77,9 +77,8 @@ def play(engine: NativeEngine, screen: Screen, folder: Path, busybox_tar: Path, 
 def _window(screen: Screen, folder: Path, words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """The window's process, whose home and temporary files are in `folder`."""
     own: Mapping[str, str] = {
-        "DISPLAY": screen.name,
-        "QT_QPA_PLATFORM": "xcb",
-        "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent",
+        **screen.environment,
+        **NO_BUS,
         **dict.fromkeys(("HOME", "COVE_HOME", "TMPDIR", "XDG_RUNTIME_DIR"), str(folder)),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_CACHE_HOME": str(folder / "cache"),
