@@ -1,4 +1,4 @@
-"""What keeps an image that is removed by force, until the last user of it has gone."""
+"""What keeps an image or blobs that no name means any more, until the last user has gone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Hold:
-    """Keeps an image's config and layers even when the image is removed by force, until it is released."""
+    """Keeps an image's config and layers even if it is removed by force, or an index's blobs, until it is released."""
 
     __slots__ = ("_end",)
 
