@@ -75,22 +75,17 @@ def make_many(host: str, count: int) -> None:
 
 
 def in_window(part: str, host: str, began_s: float) -> int:
-    from PySide6.QtCore import QSettings
-
-    from desktop.client.engine import Endpoint
-    from desktop.context import Context
     from desktop.paths import host_paths
     from desktop.settings.store import Store
-    from desktop.ui.shell.app import Cove
     from desktop.ui.shell.application import Application
     from desktop.ui.shell.look import kept_theme
+    from tests.ui.opening import cove_on
 
     paths = host_paths(os.environ, sys.platform)
     app = Application(["cove-desktop"])
     theme = kept_theme(Store(paths, os.environ), "light")
     theme.apply(app)
-    settings = QSettings(str(paths.home / "window.ini"), QSettings.Format.IniFormat)
-    cove = Cove(app, theme, Context("address", Endpoint.parse(host), "-H"), paths, settings)
+    cove = cove_on(host, app, theme, paths, paths.home)
     cove.open()
     measured = Measured(cove)
     measured.until(lambda: cove.model.containers() and not cove.window.visibleRegion().isEmpty())

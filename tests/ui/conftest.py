@@ -11,17 +11,16 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeDatabase, QSettings
+from PySide6.QtCore import QMimeDatabase
 from pytestqt.qtbot import QtBot
 
-from desktop.client.engine import ApiError, Endpoint
-from desktop.context import Context
+from desktop.client.engine import ApiError
 from desktop.paths import host_paths
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.theme import Theme
-from desktop.ui.shell.app import Cove
 from desktop.ui.shell.application import Application
 from tests.support.engine import NativeEngine
+from tests.ui.opening import cove_on
 from tests.ui.window import Window
 
 OpenWindow = Callable[[NativeEngine], Window]
@@ -59,10 +58,8 @@ def open_window(
     with ExitStack() as closing:
 
         def open_on(engine: NativeEngine) -> Window:
-            settings = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
             paths = host_paths({"COVE_HOME": str(tmp_path / "home")}, "linux")
-            context = Context("address", Endpoint.parse(engine.host), "-H")
-            cove = Cove(qapp, theme, context, paths, settings)
+            cove = cove_on(engine.host, qapp, theme, paths, tmp_path)
             closing.callback(cove.window.deleteLater)
             closing.callback(cove.close)
             cove.open()

@@ -16,12 +16,10 @@ from pathlib import Path
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is loaded
 
-from PySide6.QtCore import QEventLoop, QSettings, Qt, QTimer
+from PySide6.QtCore import QEventLoop, Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
-from desktop.client.engine import Endpoint
-from desktop.context import Context
 from desktop.paths import host_paths
 from desktop.ui.containers.detail import TABS
 from desktop.ui.kit.dialogs import Dialog
@@ -29,12 +27,12 @@ from desktop.ui.kit.page import Place
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.tokens import Scheme
 from desktop.ui.run.options import RunWish
-from desktop.ui.shell.app import Cove
 from desktop.ui.shell.application import Application
 from desktop.ui.shell.pages import in_sidebar
 from tests.support.engine import NativeEngine, running
 from tests.support.tools import busybox_tar
 from tests.ui.monkey.stage import ApartEngine, stage
+from tests.ui.opening import cove_on
 
 LOOKS: list[tuple[str, Scheme, int, tuple[int, int]]] = [
     ("light", "light", 0, (1280, 800)),
@@ -52,9 +50,7 @@ class Gallery:
         self._theme = Theme("light")
         self._theme.apply(app)
         paths = host_paths({"COVE_HOME": str(home)}, "linux")
-        settings = QSettings(str(home / "window.ini"), QSettings.Format.IniFormat)
-        context = Context("address", Endpoint.parse(engine.host), "-H")
-        self._cove, self._folder = Cove(app, self._theme, context, paths, settings), folder
+        self._cove, self._folder = cove_on(engine.host, app, self._theme, paths, home), folder
         self._cove.open()
         self._rest(CONTENT_MS)
 

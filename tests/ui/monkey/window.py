@@ -20,18 +20,16 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QMessageLogContext, QObject, QSettings, QTimer, QtMsgType, QUrl, Slot, qInstallMessageHandler
+from PySide6.QtCore import QMessageLogContext, QObject, QTimer, QtMsgType, QUrl, Slot, qInstallMessageHandler
 from PySide6.QtGui import QDesktopServices
 
-from desktop.client.engine import Endpoint
-from desktop.context import Context
 from desktop.paths import host_paths
 from desktop.settings.store import Store
-from desktop.ui.shell.app import Cove
 from desktop.ui.shell.application import Application
 from desktop.ui.shell.look import kept_theme
 from tests.ui.monkey.monkey import Monkey
 from tests.ui.monkey.witness import note_dialogs
+from tests.ui.opening import cove_on
 from tests.ui.screen import Screen
 from vmagent.linux.mounts import (
     MOUNT_ATTR_RDONLY,
@@ -131,8 +129,7 @@ def _play(app: Application, folder: Path, host: str, monkey: Monkey) -> None:
     paths = host_paths(os.environ, sys.platform)
     theme = kept_theme(Store(paths, os.environ), None)
     theme.apply(app)
-    settings = QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat)
-    cove = Cove(app, theme, Context("address", Endpoint.parse(host), "-H"), paths, settings)
+    cove = cove_on(host, app, theme, paths, folder)
     cove.open()
     monkey.begin(monkey.left, app.quit)
     app.exec()

@@ -1,0 +1,20 @@
+"""Makes Cove's window as `cove-desktop` does, on an engine of its caller's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QSettings
+
+from desktop.client.engine import Endpoint
+from desktop.context import Context
+from desktop.paths import HostPaths
+from desktop.ui.kit.theme import Theme
+from desktop.ui.shell.app import Cove
+from desktop.ui.shell.application import Application
+
+
+def cove_on(host: str, app: Application, theme: Theme, paths: HostPaths, folder: Path) -> Cove:
+    """Cove on the engine at the address `host`, not opened yet. What the window remembers lies in `folder`."""
+    settings = QSettings(str(folder / "window.ini"), QSettings.Format.IniFormat)
+    return Cove(app, theme, Context("address", Endpoint.parse(host), "-H"), paths, settings)
