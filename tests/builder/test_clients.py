@@ -15,7 +15,7 @@ from tests.support.tools import dockerode
 
 FILE = "FROM busybox AS base\nARG WHO=nobody\nCOPY a /a\nRUN echo $WHO >>/a\nFROM base AS last\nCMD cat /a\n"
 
-_TESTCONTAINERS = """
+TESTCONTAINERS = """
 import sys
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.image import DockerImage
@@ -29,7 +29,7 @@ with DockerImage(path=sys.argv[1], tag="cvt/testcontainers:1", buildargs={"WHO":
         print(container.get_logs()[0].decode(), end="")
 """
 
-_DOCKERODE = """
+DOCKERODE = """
 const Docker = require('dockerode');
 const docker = new Docker({socketPath: process.argv[2]});
 (async () => {
@@ -74,7 +74,7 @@ def test_docker_py(engine: NativeEngine, folder: Path) -> None:
 
 def test_testcontainers(engine: NativeEngine, folder: Path) -> None:
     environment = {"DOCKER_HOST": engine.host, "TESTCONTAINERS_RYUK_DISABLED": "true"}
-    done = run([sys.executable, "-c", _TESTCONTAINERS, folder], environment, check=True)
+    done = run([sys.executable, "-c", TESTCONTAINERS, folder], environment, check=True)
     assert done.stdout == "Step 1/6 : FROM busybox AS base\ncontent\ntestcontainers\n"
     assert engine.docker("images", "-q", "cvt/testcontainers").stdout == ""
 
@@ -84,7 +84,7 @@ def test_dockerode(engine: NativeEngine, folder: Path) -> None:
     if node is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not installed")
     environment = {"NODE_PATH": str(dockerode())}
-    done = run([node, "-e", _DOCKERODE, "--", "x", str(engine.socket), str(folder)], environment, check=True)
+    done = run([node, "-e", DOCKERODE, "--", "x", str(engine.socket), str(folder)], environment, check=True)
     image, status = done.stdout.split()
     assert image == engine.docker("images", "-q", "--no-trunc", "cvt/dockerode:1").stdout.strip()
     assert status == "400"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import docker
 import pytest
 
-from tests.builder.test_clients import _DOCKERODE, _TESTCONTAINERS, FILE
+from tests.builder.test_clients import DOCKERODE, FILE, TESTCONTAINERS
 from tests.support.engine import run
 from tests.support.limits import HANG_S
 from tests.support.tools import bookworm_docker_cli, docker_cli, docker_config, dockerode
@@ -18,12 +18,30 @@ from tests.vm.conftest import Vm
 
 pytestmark = pytest.mark.vm
 
+Build = Callable[..., str]
+
 
 @pytest.fixture
-def folder(tmp_path: Path, busybox: str) -> Path:
-    (tmp_path / "Dockerfile").write_text(FILE.replace("busybox", busybox))
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "Dockerfile").write_text(FILE)
     (tmp_path / "a").write_text("content\n")
     return tmp_path
+
+
+@pytest.fixture
+def build(vm: Vm, folder: Path) -> Build:
+    """Runs a client in the folder; returns what it says."""
+
+    def done(*words: str | Path, buildkit: str = "1") -> str:
+        own = {"DOCKER_HOST": vm.host, "DOCKER_CONFIG": str(docker_config()), "DOCKER_BUILDKIT": buildkit}
+        made = subprocess.run(
+            words, env={**vm.environ, **own}, cwd=folder, capture_output=True, text=True,
+            timeout=HANG_S, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        return made.stdout + made.stderr
+
+    return done
 
 
 def test_docker_py(vm: Vm, folder: Path) -> None:
@@ -39,14 +57,14 @@ def test_docker_py(vm: Vm, folder: Path) -> None:
 
 def test_testcontainers(vm: Vm, folder: Path) -> None:
     environment = {"DOCKER_HOST": vm.host, "TESTCONTAINERS_RYUK_DISABLED": "true"}
-    done = run([sys.executable, "-c", _TESTCONTAINERS, folder], environment, check=True)
+    done = run([sys.executable, "-c", TESTCONTAINERS, folder], environment, check=True)
     assert done.stdout.endswith("content\ntestcontainers\n")
 
 
 def test_dockerode(vm: Vm, folder: Path) -> None:
     environment = {"NODE_PATH": str(dockerode())}
     socket = vm.host.removeprefix("unix://")
-    done = run(["node", "-e", _DOCKERODE, "--", "x", socket, str(folder)], environment, check=True)
+    done = run(["node", "-e", DOCKERODE, "--", "x", socket, str(folder)], environment, check=True)
     image, status = done.stdout.split()
     assert image.startswith("sha256:")
     assert status == "400"
@@ -54,39 +72,30 @@ def test_dockerode(vm: Vm, folder: Path) -> None:
     vm.docker("rmi", "cvt/dockerode:1")
 
 
-@pytest.mark.parametrize("version", ["bookworm classic", "trixie compose", "trixie bake", "trixie secret and outputs"])
-def test_command_lines(vm: Vm, folder: Path, version: str) -> None:
-    environment = {**os.environ, **vm.environ, "DOCKER_HOST": vm.host, "DOCKER_CONFIG": str(docker_config())}
+def test_the_classic_builder_of_an_old_command_line(vm: Vm, build: Build) -> None:
+    said = build(bookworm_docker_cli(), "build", "-t", "cvt/old:1", ".", buildkit="0")
+    assert "Successfully tagged cvt/old:1" in said
+    vm.docker("rmi", "cvt/old:1")
 
-    def done(*words: str | Path, buildkit: str = "1") -> str:
-        made = subprocess.run(
-            words, env=environment | {"DOCKER_BUILDKIT": buildkit}, cwd=folder, capture_output=True, text=True,
-            timeout=HANG_S, check=False,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
-        return made.stdout + made.stderr
 
-    if version == "bookworm classic":
-        assert "Successfully tagged cvt/old:1" in done(
-            bookworm_docker_cli(), "build", "-t", "cvt/old:1", ".", buildkit="0"
-        )
-        vm.docker("rmi", "cvt/old:1")
-    elif version == "trixie compose":
-        (folder / "compose.yaml").write_text("services:\n  w:\n    build: .\n    image: cvt/composed\n")
-        done(docker_cli(), "compose", "build")
-        assert vm.docker("run", "--rm", "cvt/composed").stdout == "content\nnobody\n"
-        vm.docker("rmi", "cvt/composed")
-    elif version == "trixie bake":
-        (folder / "docker-bake.json").write_text('{"target": {"default": {"tags": ["cvt/baked"]}}}')
-        done(docker_cli(), "buildx", "bake")
-        vm.docker("rmi", "cvt/baked")
-    else:
-        (folder / "s").write_text("hush")
-        (folder / "Dockerfile").write_text(
-            (folder / "Dockerfile").read_text() + "RUN --mount=type=secret,id=s cat /run/secrets/s >/got\n"
-        )
-        words = (docker_cli(), "build", "--secret", "id=s,src=s")
-        done(*words, "-o", "out", "--cache-to", "type=local,dest=cache", ".")
-        assert (folder / "out" / "got").read_text() == "hush"
-        done(*words, "-o", "type=oci,dest=o.tar", "--cache-from", "type=local,src=cache", ".")
-        assert (folder / "o.tar").stat().st_size
+def test_docker_compose(vm: Vm, folder: Path, build: Build) -> None:
+    (folder / "compose.yaml").write_text("services:\n  w:\n    build: .\n    image: cvt/composed\n")
+    build(docker_cli(), "compose", "build")
+    assert vm.docker("run", "--rm", "cvt/composed").stdout == "content\nnobody\n"
+    vm.docker("rmi", "cvt/composed")
+
+
+def test_bake(vm: Vm, folder: Path, build: Build) -> None:
+    (folder / "docker-bake.json").write_text('{"target": {"default": {"tags": ["cvt/baked"]}}}')
+    build(docker_cli(), "buildx", "bake")
+    vm.docker("rmi", "cvt/baked")
+
+
+def test_a_secret_outputs_and_a_cache_in_a_folder(folder: Path, build: Build) -> None:
+    (folder / "s").write_text("hush")
+    (folder / "Dockerfile").write_text(f"{FILE}RUN --mount=type=secret,id=s cat /run/secrets/s >/got\n")
+    words = (docker_cli(), "build", "--secret", "id=s,src=s")
+    build(*words, "-o", "out", "--cache-to", "type=local,dest=cache", ".")
+    assert (folder / "out" / "got").read_text() == "hush"
+    build(*words, "-o", "type=oci,dest=o.tar", "--cache-from", "type=local,src=cache", ".")
+    assert (folder / "o.tar").stat().st_size
