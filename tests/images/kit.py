@@ -210,6 +210,7 @@ class BadRegistry(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the acknowledgement of its head
     server: BadRegistry  # type: ignore[mutable-override]  # never assigned again
 
     def log_message(self, format: str, *args: Any) -> None:
