@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from desktop.client.engine import EngineClient
 from desktop.client.http import Endpoint
 from tests.support.blocking import BlockingReport
+from tests.support.ending import ENDS_WITH_US
 from tests.support.limits import HANG_S
 from tests.support.logs import LOGS
 from tests.support.tools import docker_cli, docker_config
@@ -52,6 +53,7 @@ class NativeEngine:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *ENDS_WITH_US,
                     *self.prefix,
                     Path(sys.executable).with_name("cove-agent"),
                     *("-H", self.host, "--pidfile", self.pidfile, "--bip", self._bip),

@@ -13,6 +13,7 @@ from typing import Any
 
 import bcrypt
 
+from tests.support.ending import ENDS_WITH_US
 from tests.support.limits import HANG_S
 from tests.support.sockets import free_port
 
@@ -38,7 +39,7 @@ def registry(
     config = folder / "registry.yml"
     config.write_text(json.dumps(settings))  # JSON is YAML
     with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
+        process = subprocess.Popen([*ENDS_WITH_US, "docker-registry", "serve", config], stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + HANG_S
         while True:
