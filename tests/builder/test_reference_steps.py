@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ import zstandard
 
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
+from tests.support.serving import serving
 from tests.support.waiting import wait_until
 
 NAME = "cvt/stated"
@@ -168,14 +168,9 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", folder
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    with serving(server):
+        yield f"http://127.0.0.1:{server.server_port}", folder
 
 
 def test_archives_and_downloads_of_add(steps: Steps, served: tuple[str, Path]) -> None:

@@ -24,7 +24,8 @@ from tests.support.engine import NativeEngine
 from tests.support.proxy import proxy
 from tests.support.registry import htpasswd
 from tests.support.registry import registry as start_registry
-from tests.support.registryfront import Front, TokenServer, serving
+from tests.support.registryfront import Front, TokenServer
+from tests.support.serving import serving
 from vmagent.errors import EngineError, NotFound
 from vmagent.images.hosts import RegistryHosts
 

@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,16 +193,3 @@ class TokenServer(Server):
 
 def _base64url(data: bytes) -> bytes:
     return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
-@contextlib.contextmanager
-def serving(server: Server) -> Iterator[None]:
-    """Serve in a thread; closed at the end."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
