@@ -49,6 +49,12 @@ def kinds(found: Manifests) -> set[tuple[str, str]]:
     return {(item["kind"], item["metadata"]["name"]) for item in found.objects}
 
 
+def names_in_use(found: Manifests) -> dict[str, str]:
+    """The name of each Service, and the service whose pods it leads to."""
+    names = [name for kind, name in kinds(found) if kind == "Service"]
+    return {name: of(found, "Service", name)["spec"]["selector"]["app.kubernetes.io/name"] for name in names}
+
+
 def spec_of(found: Manifests, name: str, kind: str = "Deployment") -> dict[str, Any]:
     spec: dict[str, Any] = of(found, kind, name)["spec"]["template"]["spec"]
     return spec
@@ -218,12 +224,12 @@ def test_names_lead_to_the_same_pods_as_with_compose(tmp_path: Path) -> None:
         "  quiet: {image: i, container_name: silent}\n  web: {image: i, links: ['db:store']}\n"
     )
     found = converted(tmp_path, one(text))
-    services = {name: of(found, "Service", name)["spec"] for kind, name in kinds(found) if kind == "Service"}
-    assert {name: spec["selector"]["app.kubernetes.io/name"] for name, spec in services.items()} == {
+    assert names_in_use(found) == {
         "db": "db", "database": "db", "store": "db", "quiet": "quiet", "silent": "quiet", "web": "web",
     }  # fmt: skip
-    assert services["db"]["ports"] == services["store"]["ports"]
-    assert services["quiet"]["clusterIP"] == "None", "without ports its name leads to the pods themselves"
+    db, store, quiet = (of(found, "Service", name)["spec"] for name in ("db", "store", "quiet"))
+    assert db["ports"] == store["ports"]
+    assert quiet["clusterIP"] == "None", "without ports its name leads to the pods themselves"
     assert any("'Not_A_Name' is no name" in str(note) for note in found.notes)
 
 
@@ -233,8 +239,7 @@ def test_a_name_of_two_services_leads_to_one_of_them(tmp_path: Path) -> None:
         "  web: {image: i, networks: {default: {aliases: [store]}}}\n  2nd: {image: i}\n"
     )
     found = converted(tmp_path, one(text))
-    services = {name: of(found, "Service", name)["spec"] for kind, name in kinds(found) if kind == "Service"}
-    assert {name: spec["selector"]["app.kubernetes.io/name"] for name, spec in services.items()} == {
+    assert names_in_use(found) == {
         "my-db": "my-db", "store": "my-db", "web": "web", "2nd": "2nd",
     }  # fmt: skip
     assert [str(note) for note in found.notes] == [

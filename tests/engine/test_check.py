@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -287,16 +287,23 @@ def _running(b: Broken, *, paused: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _half_read(opened: contextlib.AbstractContextManager[Iterable[bytes]]) -> Iterator[None]:
+    """A stream of the engine whose client reads the first block, and the others at the end."""
+    with opened as stream:
+        blocks = iter(stream)
+        next(blocks)
+        yield
+        for _ in blocks:
+            pass
+
+
+@contextlib.contextmanager
 def _copied_from(b: Broken) -> Iterator[None]:
     """A copy of a stopped container's files is under way: its client does not read on."""
     b.engine.docker("run", "--name", "user", b.pulled, "/bin/sh", "-c", "head -c 20000000 /dev/zero >/big")
     try:
-        with b.engine.client() as client, client.get_archive("user", "/") as stream:
-            blocks = iter(stream)
-            next(blocks)
+        with b.engine.client() as client, _half_read(client.get_archive("user", "/")):
             yield
-            for _ in blocks:
-                pass
     finally:
         b.engine.docker("rm", "user")
 
@@ -308,12 +315,8 @@ def _saved(b: Broken) -> Iterator[None]:
     b.engine.docker("commit", "user", "large")
     b.engine.docker("rm", "user")
     try:
-        with b.engine.client() as client, client.save(["large"]) as stream:
-            blocks = iter(stream)
-            next(blocks)
+        with b.engine.client() as client, _half_read(client.save(["large"])):
             yield
-            for _ in blocks:
-                pass
     finally:
         b.engine.docker("rmi", "large")
 
