@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -128,8 +129,9 @@ class Launcher:
             host_files=self._data_root.host_files(record.id),
             log_limits=logconfig.limits(record.host_config["LogConfig"]),
         )
-        async with self.lowers(record) as lowers:
-            spawned, planned = await self._launch(record, place, lowers)
+        async with AsyncExitStack() as use:
+            find_lowers = partial(use.enter_async_context, self.lowers(record))
+            spawned, planned = await self._launch(record, place, find_lowers)
         done = time.perf_counter()
         live.note_start(
             prepare_ms=(planned - began) * 1000,
@@ -144,8 +146,12 @@ class Launcher:
 
         Raises as `launch`.
         """
-        # The init layer at the bottom: it must not hide attributes that the step's layers give to /etc and others.
-        return (await self._launch(record, place, [*lowers, self._init_layer]))[0]
+
+        async def find_lowers() -> list[str]:
+            # The init layer at the bottom: it must not hide attributes that the step's layers give to /etc and others.
+            return [*lowers, self._init_layer]
+
+        return (await self._launch(record, place, find_lowers))[0]
 
     async def end_step(self, record: Container) -> None:
         """Release what `launch_step` has made for a process that has ended. Raises OSError."""
@@ -153,8 +159,10 @@ class Launcher:
             await released
         await self.unmount(record)
 
-    async def _launch(self, record: Container, place: Place, lowers: list[str]) -> tuple[Spawned, float]:
-        """(what was spawned, the time.perf_counter when it was planned)."""
+    async def _launch(
+        self, record: Container, place: Place, find_lowers: Callable[[], Awaitable[list[str]]]
+    ) -> tuple[Spawned, float]:
+        """(what was spawned, the time.perf_counter when it was planned). `find_lowers` may mount layers."""
         namespace_fd = None
         subpaths: dict[str, Path] = {}  # by destination
         private = await self._users.prepare(record) if self._users.is_private(record.host_config) else None
@@ -168,6 +176,7 @@ class Launcher:
         try:
             try:  # while the network thread works
                 sources = await self._prepare_sources(record, place, private, subpaths)
+                lowers = await find_lowers()
                 init = None
                 if record.host_config.get("Init"):
                     init = str(await self._background.on_disk(binary, "init", platform.machine()))
