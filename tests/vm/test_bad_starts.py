@@ -10,7 +10,6 @@ import socket
 import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -23,6 +22,7 @@ from desktop.vm.errors import VmError
 from desktop.vm.image import host_architecture
 from desktop.vm.qemu import find_qemu
 from tests.support.limits import HANG_S
+from tests.support.serving import serving
 from tests.vm.conftest import Vm
 
 COVE = Path(sys.executable).with_name("cove")
@@ -176,16 +176,10 @@ class _Told(BaseHTTPRequestHandler):
 def test_a_known_cause_is_told_instead_of_the_silence_that_it_makes(refused: Refused) -> None:
     run = refused.home / "run"
     run.mkdir(parents=True)
-    with socketserver.UnixStreamServer(str(run / "host.sock"), _Told) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            done = subprocess.run(
-                [COVE, "vm", "status"], env=refused.environ, capture_output=True, text=True, timeout=HANG_S, check=False
-            )
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(socketserver.UnixStreamServer(str(run / "host.sock"), _Told)):
+        done = subprocess.run(
+            [COVE, "vm", "status"], env=refused.environ, capture_output=True, text=True, timeout=HANG_S, check=False
+        )
     assert done.returncode == 4
     assert [line.split(": ", 1)[-1].strip() for line in done.stdout.splitlines()[:3]] == [
         "not answering", "this machine's disk is full", "Free some space"
