@@ -10,9 +10,8 @@ from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.platforms import sent
 from desktop.cli.progress import PullView
-from desktop.client import logins, reference
-from desktop.client.api import Json, path_part
-from desktop.client.engine import EngineClient, PullStream
+from desktop.client import reference
+from desktop.client.api import Json
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -45,7 +44,7 @@ def main(argv: Sequence[str], app: App) -> int:
     client = app.client()
     platform = sent(client, flags.text("platform"), (1, 46))
     notes = []
-    with push_stream(client, wanted, all_tags=all_tags, platform=platform) as lines:
+    with client.push(wanted, all_tags=all_tags, platform=platform) as lines:
         try:
             for line in lines:
                 if not quiet and (line.status or line.id):
@@ -67,17 +66,3 @@ def _note(aux: Json) -> str:
         "Not all multiplatform-content is present and only the available single-platform image was pushed\n"
         f"{aux['originalIndex']['digest']} -> {aux['selectedManifest']['digest']}"
     )
-
-
-def push_stream(
-    client: EngineClient, wanted: reference.Reference, *, all_tags: bool = False, platform: str | None = None
-) -> PullStream:
-    """Push an image, or all of its repository, with the user's login; the engine's progress. Raises ApiError."""
-    auth = logins.header_for(wanted.repository) or logins.encoded({})  # the header is required
-    response = client.call(
-        "POST",
-        f"/images/{path_part(wanted.repository)}/push",
-        query={"tag": None if all_tags else wanted.version, "platform": platform},
-        headers={"X-Registry-Auth": auth},
-    )
-    return PullStream(response)

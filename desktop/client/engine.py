@@ -400,6 +400,16 @@ class EngineClient(ApiClient):
         headers = {"X-Registry-Auth": auth} if auth else None
         return PullStream(self.call("POST", "/images/create", query=query, headers=headers))
 
+    def push(self, wanted: reference.Reference, *, all_tags: bool = False, platform: str | None = None) -> PullStream:
+        """The lines of a push of an image, or of all tags of its repository, with the login that docker and cove keep
+        for the registry. `platform`: as an OCI platform's JSON. Raises ApiError; StreamFailed while iterating."""
+        from desktop.client import logins
+
+        auth = logins.header_for(wanted.repository) or logins.encoded({})  # the header is required
+        query = {"tag": None if all_tags else wanted.version, "platform": platform}
+        path = f"/images/{path_part(wanted.repository)}/push"
+        return PullStream(self.call("POST", path, query=query, headers={"X-Registry-Auth": auth}))
+
 
 class PullStream(JsonStream):
     """`pull`'s lines, as PullProgress."""

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 from tests.support.engine import NativeEngine
+from tests.support.registry import htpasswd
+from tests.support.registry import registry as start_registry
 from tests.ui.conftest import OpenWindow
+from tests.ui.hands import LIMIT_MS
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
 
@@ -75,3 +79,48 @@ def test_an_image_gets_a_name_is_saved_and_loaded(
     window.choose_file(tmp_path / "bad.tar")
     window.wait_until_told("bad.tar was not loaded")
     engine.docker("rmi", "ui-named:7")
+
+
+def test_an_image_is_pushed_under_the_name_that_is_asked_for(
+    engine: NativeEngine, open_window: OpenWindow, registry: str
+) -> None:
+    name = f"{registry}/ui/pushed:3"
+    window = open_window(engine)
+    window.go("images")
+    images = window.images
+    images.wait_until_shown("busybox:latest")
+    images.choose("busybox:latest")
+    images.choose_more("Push…")
+    assert any("to Docker Hub" in words for words in window.dialog_words())
+    window.answer("Name at the registry", f"{registry}/ui/pushed@sha256:{'0' * 64}", "Push")
+    assert "A digest cannot be pushed; name a tag." in window.dialog_words()
+    try:
+        window.answer("Name at the registry", name, "Push")
+        window.wait_until_told(f"{name} was pushed")
+        images.wait_until_shown(name)
+        engine.docker("rmi", name)
+        assert "Downloaded newer image" in engine.docker("pull", name).stdout
+    finally:
+        engine.docker("rmi", name, check=False)
+
+
+def test_a_push_that_the_registry_refuses_says_why_and_leads_to_the_logins(
+    engine: NativeEngine, open_window: OpenWindow, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    with start_registry(tmp_path, auth=htpasswd(tmp_path / "users", ann="secret")) as guarded:
+        name = f"{guarded}/ui/refused:1"
+        engine.docker("tag", "busybox", name)
+        window = open_window(engine)
+        try:
+            window.go("images")
+            window.images.wait_until_shown(name)
+            window.images.choose(name)
+            window.images.choose_more("Push…")
+            window.press("Push")
+            qtbot.waitUntil(lambda: any("basic auth" in text for text in window.dialog_texts()), timeout=LIMIT_MS)
+            window.press("Close")
+            window.press_in_message("Show registries")
+            assert window.page == "registries"
+        finally:
+            engine.docker("rmi", name, check=False)

@@ -258,6 +258,13 @@ class Window:
         """Wait for a message of that title."""
         self._qtbot.waitUntil(lambda: title in self.toasts(), timeout=LIMIT_MS)
 
+    def press_in_message(self, text: str) -> None:
+        """Click that action of a message."""
+        toasts = [toast for toast in self._cove.window.findChildren(Toast) if toast.isVisible()]
+        found = [b for toast in toasts for b in toast.findChildren(QAbstractButton) if b.text() == text]
+        assert found, f"no message offers {text!r}, but these are shown: {self.toasts()}"
+        self._hands.click(found[0])
+
     def toasts(self) -> list[str]:
         return [message.title for message in self._cove.window.toasts.shown()]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli import buildcontext
-from desktop.cli.push import push_stream
 from desktop.client import logins, reference
 from desktop.client.engine import EngineClient, PullStream, StreamFailed
 from desktop.compose.errors import ComposeError
@@ -55,7 +54,7 @@ class EngineImages:
         """Raises ComposeError, ApiError."""
         self._report(f"Image {image}", "Pushing")
         if not self._is_rehearsed(image):
-            self._read(service, image, lambda: push_stream(self._client, reference.parse(image)))
+            self._read(service, image, lambda: self._client.push(reference.parse(image)))
         self._report(f"Image {image}", "Pushed")
 
     def _read(self, service: Service, image: str, stream: Callable[[], PullStream]) -> None:

@@ -14,6 +14,7 @@ from desktop.ui.images.actions import ImageActions
 from desktop.ui.images.detail import ImageDetail
 from desktop.ui.images.model import ImageModel, NamedImage, columns, segments
 from desktop.ui.images.pulls import Pulls
+from desktop.ui.images.pushes import Pushes
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.empty import EmptyPage
 from desktop.ui.kit.menus import Act, open_below
@@ -39,6 +40,7 @@ class ImagesPage(TablePage[NamedImage]):
         self.card = ImageDetail(desk, session)
         self._model, self._containers = model, containers
         self._actions = ImageActions(desk, session, containers)
+        self._pushes = Pushes(desk, session)
         first = Button(desk.theme, desk.icons, tr("Pull an image…"), "download-simple", kind="primary", height=36)
         first.clicked.connect(pulls.ask)
         empty = EmptyPage(
@@ -91,7 +93,8 @@ class ImagesPage(TablePage[NamedImage]):
         if len(items) == 1:
             delete = Act("delete", "trash", tr("Delete…"), "Del")
             tag, save = Act("tag", "plus", tr("Add a name…")), Act("save", "floppy-disk", tr("Save…"))
-            return (Act("run", "play", tr("Run…"), "Return"), copy, None, tag, save, None, delete)
+            push = Act("push", "upload-simple", tr("Push…"))
+            return (Act("run", "play", tr("Run…"), "Return"), copy, None, tag, push, save, None, delete)
         save = Act("save", "floppy-disk", tr("Save {n}…", n=len(items)))
         return (copy, save, None, Act("delete", "trash", tr("Delete {n}…", n=len(items)), "Del"))
 
@@ -103,6 +106,8 @@ class ImagesPage(TablePage[NamedImage]):
                 QGuiApplication.clipboard().setText("\n".join(row.key for row in items))
             case "tag":
                 self._actions.ask_tag(items[0])
+            case "push":
+                self._pushes.ask(items[0])
             case "save":
                 self._actions.ask_save(items)
             case "delete":

@@ -1,4 +1,4 @@
-"""The layers of a pull: as rows, and their progress on its way from a worker's thread to the window."""
+"""The layers of a pull or push: as rows, and their progress on its way from a worker's thread to the window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LayerRole = Qt.ItemDataRole.UserRole + 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer of a pull. `phase` is the engine's word: Downloading, Extracting, Pull complete…"""
+    """One layer of a pull or push. `phase` is the engine's word: Downloading, Pull complete, Pushing, Pushed…"""
 
     id: str
     phase: str
@@ -39,18 +39,27 @@ class Layer:
 
     @property
     def loaded(self) -> int:
-        """Its downloaded bytes."""
-        if self.phase == "Downloading":
+        """Its bytes that have been downloaded or sent."""
+        if self.is_moving:
             return self.done
-        return self.size if self.is_unpacking or self.phase == "Pull complete" else 0
+        return self.size if self.is_unpacking or self.is_moved else 0
 
     @property
     def is_here(self) -> bool:
-        return self.phase == "Already exists"
+        """Nothing had to be moved: this computer, or the registry, had it."""
+        return self.phase in ("Already exists", "Layer already exists") or self.phase.startswith("Mounted from ")
+
+    @property
+    def is_moving(self) -> bool:
+        return self.phase in ("Downloading", "Pushing")
+
+    @property
+    def is_moved(self) -> bool:
+        return self.phase in ("Pull complete", "Pushed")
 
     @property
     def is_done(self) -> bool:
-        return self.phase in ("Pull complete", "Already exists")
+        return self.is_moved or self.is_here
 
     @property
     def is_unpacking(self) -> bool:
@@ -65,14 +74,20 @@ class Layer:
             "Download complete": tr("Downloaded"),
             "Pull complete": tr("Done"),
             "Already exists": tr("Already here"),
+            "Pushing": tr("Sending"),
+            "Pushed": tr("Done"),
         }.get(self.phase, tr("Waiting"))
 
 
 class LayerModel(QAbstractListModel):
-    """The layers of one pull, in the manifest's order; layers that were already present share one row."""
+    """The layers of one pull or push, in the manifest's order; layers that were already present share one row.
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    `is_push`: they go to a registry, which may have some of them.
+    """
+
+    def __init__(self, parent: QObject | None = None, *, is_push: bool = False) -> None:
         super().__init__(parent)
+        self._is_push = is_push
         self.layers: dict[str, Layer] = {}
         self._rows: list[str] = []
         self.here = 0
@@ -87,8 +102,9 @@ class LayerModel(QAbstractListModel):
             known = self.layers.get(line.id)
             layer = known or Layer(id=line.id, phase="", began_s=now)
             total = line.total or (layer.total if line.status == layer.phase else 0)
-            size = line.size or (line.total if line.status == "Downloading" and line.total else layer.size)
-            layer = replace(layer, phase=line.status, done=line.current, total=total, size=size)
+            layer = replace(layer, phase=line.status, done=line.current, total=total)
+            size = line.size or (line.total if layer.is_moving and line.total else layer.size)
+            layer = replace(layer, size=size)
             if layer.is_done and not layer.ended_s:
                 layer = replace(layer, ended_s=now)
             self.layers[line.id] = layer
@@ -115,7 +131,7 @@ class LayerModel(QAbstractListModel):
 
     @property
     def fraction(self) -> tuple[int, int]:
-        """Downloaded bytes and total bytes; 0 in total as long as the size of a missing layer is unknown."""
+        """Moved bytes and total bytes; 0 in total as long as the size of a missing layer is unknown."""
         missing = [layer for layer in self.layers.values() if not layer.is_here]
         if not all(layer.size for layer in missing):
             return self.loaded_bytes, 0
@@ -123,14 +139,22 @@ class LayerModel(QAbstractListModel):
 
     @property
     def loaded_bytes(self) -> int:
-        """What has been downloaded of all layers."""
+        """What has been downloaded, or sent, of all layers."""
         return sum(layer.loaded for layer in self.layers.values())
 
     @property
     def summary(self) -> str:
         count = len(self.layers)
         text = counted(count, "{n} layer", "{n} layers") if count else ""
-        return tr("{layers}, {n} already here", layers=text, n=self.here) if self.here else text
+        if not self.here:
+            return text
+        if self._is_push:
+            return tr("{layers}, {n} already there", layers=text, n=self.here)
+        return tr("{layers}, {n} already here", layers=text, n=self.here)
+
+    @property
+    def here_word(self) -> str:
+        return tr("Already there") if self._is_push else tr("Already here")
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self._rows)
@@ -144,6 +168,8 @@ class LayerModel(QAbstractListModel):
             return layer
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             if layer is None:
+                if self._is_push:
+                    return counted(self.here, "{n} layer already there", "{n} layers already there")
                 return counted(self.here, "{n} layer already here", "{n} layers already here")
             progress = part_of(layer.done, layer.total) if layer.total and not layer.is_done else ""
             return ", ".join(part for part in (layer.id[:8], layer.word, progress) if part)

@@ -273,22 +273,24 @@ class _LayerDelegate(QStyledItemDelegate):
         middle = Qt.AlignmentFlag.AlignVCenter
         if isinstance(layer, Layer):
             icon, token = ("check", "text2") if layer.is_done else ("arrow-down", "accent")
+            if layer.phase == "Pushing":
+                icon = "arrow-up"
             if layer.is_unpacking:
                 icon, token = "package", "accent"
             elif layer.word == tr("Waiting"):
                 icon, token = "hourglass-simple", "text2"
-            if layer.phase == "Pull complete":
+            if layer.is_moved:
                 token = "run"
             short, word = layer.id[:8], layer.word
         else:
             icon, token = "check", "text2"
             short = counted(self._model.here, "{n} layer", "{n} layers")
-            word = tr("Already here")
+            word = self._model.here_word
         self._icons.paint(painter, icon, token, QRect(rect.x(), rect.y(), 16, rect.height()))
         painter.setFont(theme.font("mono"))
         painter.setPen(theme.colour("text2"))
         painter.drawText(QRect(rect.x() + 28, rect.y(), 100, rect.height()), middle, short)
-        busy = isinstance(layer, Layer) and layer.phase in ("Downloading", "Extracting")
+        busy = isinstance(layer, Layer) and (layer.is_moving or layer.phase == "Extracting")
         painter.setFont(theme.font("name" if busy else "body"))
         painter.setPen(theme.colour("text" if busy else "text2"))
         painter.drawText(QRect(rect.x() + 144, rect.y(), 150, rect.height()), middle, word)
@@ -328,7 +330,7 @@ class _LayerDelegate(QStyledItemDelegate):
 
 
 class LayerList(QListView):
-    """The layers of a pull; the height depends on their number."""
+    """The layers of a pull or push; the height depends on their number."""
 
     def __init__(self, theme: Theme, icons: Icons, model: LayerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
