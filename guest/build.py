@@ -245,7 +245,7 @@ def _assemble(arch: recipe.Architecture, debian: Path, root: Path, tools: Tools)
     system's own few files. Raises BuildError."""
     usr = root / "usr"
     library = Path("lib") / arch.triplet
-    for folder in ("bin", "sbin", "lib64", "lib/openssh", "lib/cove/bin", "share", str(library)):
+    for folder in ("bin", "sbin", "lib64", "lib/openssh", "lib/git-core", "lib/cove/bin", "share", str(library)):
         (usr / folder).mkdir(parents=True)
     programs: list[Path] = []
     for name in recipe.PROGRAMS:
@@ -256,8 +256,10 @@ def _assemble(arch: recipe.Architecture, debian: Path, root: Path, tools: Tools)
             raise BuildError(f"Debian's packages brought no {name}")
         programs.append(found)
     programs += [Path("lib") / name for name in recipe.PRIVATE_PROGRAMS]
-    for program in programs:
+    for program in (*programs, *(Path("lib") / name for name in recipe.PRIVATE_SCRIPTS)):
         shutil.copy2(debian / "usr" / program, usr / program)
+    for name, target in recipe.PRIVATE_LINKS.items():
+        (usr / "lib" / name).symlink_to(target)
     _copy_stdlib(debian / "usr/lib" / recipe.PYTHON, usr / "lib" / recipe.PYTHON)
 
     dynamic = [debian / "usr" / program for program in programs if program.name != "busybox"]

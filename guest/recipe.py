@@ -17,6 +17,8 @@ ROOT_PACKAGES = (
     "erofs-utils",  # 1.8: indexes of layers
     "kmod",
     "openssh-server",
+    "git",  # builds from repositories, over HTTP, its own protocol and ssh
+    "openssh-client",
     "ca-certificates",
     "procps",  # `docker top` is `ps` with the user's own arguments
 )
@@ -57,9 +59,28 @@ ARCHITECTURES = {
 }
 
 # Kept of usr/bin and usr/sbin, by name. Everything else a package brings there is dropped.
-PROGRAMS = ("python3.13", "busybox", "nft", "kmod", "mkfs.erofs", "ps", "sshd", "mke2fs", "e2fsck", "resize2fs")
+PROGRAMS = (
+    "python3.13",
+    "busybox",
+    "nft",
+    "kmod",
+    "mkfs.erofs",
+    "ps",
+    "sshd",
+    "mke2fs",
+    "e2fsck",
+    "resize2fs",
+    "git",
+    "ssh",
+)
 # sshd is three programs since OpenSSH 10; sftp-server serves file copies over the same connection.
-PRIVATE_PROGRAMS = ("openssh/sshd-session", "openssh/sshd-auth", "openssh/sftp-server")
+PRIVATE_PROGRAMS = (
+    "openssh/sshd-session", "openssh/sshd-auth", "openssh/sftp-server",
+    "git-core/git-remote-http", "git-core/git-sh-i18n--envsubst",
+)  # fmt: skip
+# git's own scripts and other names; what is built into git needs none.
+PRIVATE_SCRIPTS = ("git-core/git-submodule", "git-core/git-sh-setup", "git-core/git-sh-i18n")
+PRIVATE_LINKS = {"git-core/git-remote-https": "git-remote-http"}
 # Opened by name at run time (ctypes, pthread_cancel), so no ELF header asks for them.
 OPENED_LIBRARIES = ("libnftables.so.1", "libgcc_s.so.1")
 PROGRAM_LINKS = {"modprobe": "kmod", "insmod": "kmod", "lsmod": "kmod", "python3": "python3.13", "mkfs.ext4": "mke2fs"}
