@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 from dnslib import QTYPE, RCODE, DNSRecord
@@ -10,6 +11,7 @@ from dnslib import QTYPE, RCODE, DNSRecord
 from tests.networks.peers import pool
 from tests.support.limits import HANG_S
 from vmagent.linux import netns
+from vmagent.linux.nft import TableWatch
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import NameServer, upstream_resolvers
 from vmagent.networks.model import EndpointRequest, Sandbox
@@ -116,3 +118,18 @@ def test_a_name_has_the_addresses_of_both_families(controller: NetworkController
     assert {rr.rtype: str(rr.rdata) for rr in both.rr} == wanted
     for reply, kind in ((v4, QTYPE.A), (v6, QTYPE.AAAA)):
         assert {rr.rtype: str(rr.rdata) for rr in reply.rr} == {kind: wanted[kind]}
+
+
+def test_a_name_server_s_rules_are_replaced_only_where_there_are_some(
+    controller: NetworkController, world: int
+) -> None:
+    """The kernel keeps whoever deletes a table waiting, so that the first name server of a namespace deletes none."""
+    controller.create("one", ipv4=pool("10.202.0.0/24"))
+    asker = attach(controller, "a", "one", "self")
+    with netns.inside(asker.netns_fd, world):
+        watch = TableWatch("cove_dns")
+    with contextlib.closing(watch):
+        for is_replaced in (False, True, True):
+            (reply,) = served(controller, world, asker, ("self.", "A", False))
+            assert [str(rr.rdata) for rr in reply.rr] == [str(asker.endpoints[0].address.ip)]
+            assert watch.was_deleted() is is_replaced

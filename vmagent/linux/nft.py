@@ -11,6 +11,7 @@ import threading
 from vmagent.linux.netlink import NETFILTER, attributes, messages
 
 _LIBRARY = "libnftables.so.1"
+_CODES = {"No such file": errno.ENOENT, "File exists": errno.EEXIST}  # by libnftables' words, which have the kernel's
 
 
 class NftError(OSError):
@@ -57,8 +58,8 @@ class Nft:
             words = (self._library.nft_ctx_get_error_buffer(self._context) or b"").decode(errors="replace")
         if status:
             first = next((line for line in words.splitlines() if line.strip()), "no reason given")
-            code = errno.ENOENT if "No such file" in first else errno.EINVAL
-            raise NftError(code, f"nftables: {first}")
+            codes = (code for text, code in _CODES.items() if text in first)
+            raise NftError(next(codes, errno.EINVAL), f"nftables: {first}")
         return printed
 
     def close(self) -> None:

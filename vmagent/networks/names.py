@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 
 from vmagent.linux import netns
-from vmagent.linux.nft import Nft
+from vmagent.linux.nft import Nft, NftError
 from vmagent.networks.controller import NetworkController
 from vmagent.networks.dns import ADDRESS, Lookup
 from vmagent.networks.model import Address, Sandbox
 
+_TABLE = "cove_dns"
 HOST_NAMES = ("host.docker.internal", "host.cove.internal")
 
 
@@ -36,21 +38,33 @@ def open_sockets(sandbox: Sandbox) -> tuple[socket.socket, socket.socket]:
         udp.bind((ADDRESS, 0))
         tcp.bind((ADDRESS, 0))
         tcp.listen(16)
-        nft.run(
-            f"""
-            add table ip cove_dns
-            delete table ip cove_dns
-            table ip cove_dns {{
-                chain output {{
-                    type nat hook output priority -100;
-                    ip daddr {ADDRESS} udp dport 53 dnat to {ADDRESS}:{udp.getsockname()[1]}
-                    ip daddr {ADDRESS} tcp dport 53 dnat to {ADDRESS}:{tcp.getsockname()[1]}
-                }}
-            }}
-            """
-        )
+        _redirect(nft, udp.getsockname()[1], tcp.getsockname()[1])
         made.pop_all()
         return udp, tcp
+
+
+def _redirect(nft: Nft, udp: int, tcp: int) -> None:
+    """Redirect the packets for the name server to these ports. Raises NftError.
+
+    Only an earlier engine's table, or that of a network left since, is deleted. A deletion is not free: until its RCU
+    grace period is over (10 ms and more), the kernel lets no netfilter socket be closed, and this one is closed next.
+    """
+    rules = f"""
+        create table ip {_TABLE}
+        table ip {_TABLE} {{
+            chain output {{
+                type nat hook output priority -100;
+                ip daddr {ADDRESS} udp dport 53 dnat to {ADDRESS}:{udp}
+                ip daddr {ADDRESS} tcp dport 53 dnat to {ADDRESS}:{tcp}
+            }}
+        }}
+        """
+    try:
+        nft.run(rules)
+    except NftError as e:
+        if e.errno != errno.EEXIST:
+            raise
+        nft.run(f"delete table ip {_TABLE}\n{rules}")
 
 
 def lookup_of(controller: NetworkController, container_id: str, host_gateway: IPv4Address | None = None) -> Lookup:
