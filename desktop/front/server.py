@@ -27,6 +27,7 @@ import time
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
+from desktop.cli.compose.main import VERBS
 from desktop.cli.main import COMMANDS, entry
 
 assert sys.platform == "linux"  # the front is a program for Linux
@@ -38,11 +39,15 @@ _MOST_DESCRIPTORS = 1 << 20
 _LENGTH = struct.Struct("=I")
 # Commands that are used often and need no terminal of their own (getpass opens /dev/tty).
 WARM = (
-    "cp", "create", "diff", "events", "exec", "history", "images", "info", "inspect", "kill", "logs", "network",
-    "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "start", "stats", "stop",
+    "compose", "cp", "create", "diff", "events", "exec", "history", "images", "info", "inspect", "kill", "logs",
+    "network", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "run", "start", "stats", "stop",
     "system", "tag", "top", "unpause", "update", "version", "volume", "wait", "attach", "container", "image",
 )  # fmt: skip
-_ALSO = ("desktop.cli.template", "desktop.client.logins", "desktop.cli.streams", "desktop.cli.terminal")
+_ALSO = (
+    "desktop.cli.template", "desktop.client.logins", "desktop.cli.streams", "desktop.cli.terminal",
+    "desktop.compose.attached", "desktop.compose.converge", "desktop.compose.stopping",
+)  # fmt: skip
+_RARE_VERBS = ("kube", "watch")  # of compose: loaded by those who use them
 # Variables that the interpreter reads when it starts.
 _OF_INTERPRETER = ("LANG", "LC_ALL", "LC_CTYPE")
 _PREFIX = "PYTHON"
@@ -274,12 +279,20 @@ def _finish(status: int) -> NoReturn:
     os._exit(status)
 
 
-def main(name: str) -> int:
-    """Serve at the abstract socket `name`. Exit status 0; also where another server was faster."""
+def load() -> None:
+    """Load what the commands need."""
     for command in WARM:
         import_module(COMMANDS[command][0])
+    for verb, (module, _, _) in VERBS.items():
+        if verb not in _RARE_VERBS:
+            import_module(f"desktop.cli.compose.{module}")
     for module in _ALSO:
         import_module(module)
+
+
+def main(name: str) -> int:
+    """Serve at the abstract socket `name`. Exit status 0; also where another server was faster."""
+    load()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
             listener.bind(f"\0{name}")

@@ -134,6 +134,8 @@ COMMANDS = (
     ("ps", "-a", "--format", "{{.Names}}"),
     ("ps", "--no-such-flag"),
     ("images", "-q", "busybox"),
+    ("compose", "ls", "--format", "json"),
+    ("compose", "-f", "no-such-file.yaml", "up", "-d"),
     ("inspect", "no-such-container"),
     ("run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 42"),
     ("run", "--rm", "busybox", "no-such-command"),
@@ -149,6 +151,38 @@ def test_output_and_status_are_the_same(front: Front, arguments: tuple[str, ...]
     front.warm_up()
     warm, plain = (front.run(*arguments, warm=warm, more={"MADE": "hère"}) for warm in (True, False))
     assert (warm.returncode, warm.stdout, warm.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+
+
+PROJECT = """\
+name: front
+services:
+  first: {image: busybox, command: sleep 1000, init: true, stop_grace_period: 0s}
+  second: {image: busybox, command: sleep 1000, init: true, stop_grace_period: 0s, depends_on: [first]}
+"""
+
+
+def test_compose_finds_all_that_it_needs_loaded(engine: NativeEngine, tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(PROJECT)
+    commands = [
+        ["compose", *words]
+        for words in (["up", "-d"], ["ps"], ["logs"], ["exec", "-T", "first", "true"], ["stop"], ["start"], ["down"])
+    ]
+    code = (
+        "import sys; from desktop.front.server import load; load(); before = set(sys.modules); "
+        f"from desktop.cli.main import main; print([main(words) for words in {commands}], file=sys.stderr); "
+        "print(*(name for name in set(sys.modules) - before if name.split('.')[0] in ('desktop', 'yaml')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "COVE_HOST": engine.host},
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == str([0] * len(commands)), done.stderr
+    assert done.stdout.splitlines()[-1].split() == []
 
 
 def test_stdin_and_other_descriptors_are_the_callers(front: Front, sleeper: str) -> None:
