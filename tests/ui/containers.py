@@ -373,6 +373,12 @@ class ContainerPage:
         """Click a button of the visible tab."""
         self._hands.click(button(self._page.tab, name))
 
+    def wait_until_named(self, name: str) -> None:
+        """Wait until the head shows that name."""
+        self._qtbot.waitUntil(
+            lambda: self._page.name.toolTip() == name or self._page.name.text() == name, timeout=LIMIT_MS
+        )
+
     def choose_more(self, text: str) -> None:
         """An entry of the head's menu."""
         self._hands.click(self._page.more)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLabel, QLineEdit, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QScrollArea,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from desktop.ui.containers.page import ContainersPage as ContainersView
@@ -229,6 +238,22 @@ class Window:
             self._hands.fill(field(self.dialog(), each), value)
         self.press(verb)
 
+    def fill(self, name: str, text: str) -> None:
+        """Fill in one field of the open dialog."""
+        found = field(self.dialog(), name)
+        self._scroll_to(found)
+        self._hands.fill(found, text)
+
+    def _scroll_to(self, widget: QWidget) -> None:
+        """Scroll the dialog until `widget` is in sight."""
+        for area in self.dialog().findChildren(QScrollArea):
+            if area.isAncestorOf(widget):
+                area.ensureWidgetVisible(widget)
+
+    def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        self._hands.type(text)
+
     def _boxes(self) -> dict[str, QAbstractButton]:
         boxes = [b for b in self.dialog().findChildren(CheckBox) if b.isVisible()]
         return {box.text(): box for box in boxes}
@@ -248,7 +273,9 @@ class Window:
 
     def press(self, text: str) -> None:
         """Click the button of the open dialog that says `text`."""
-        self._hands.click(button(self.dialog(), text))
+        found = button(self.dialog(), text)
+        self._scroll_to(found)
+        self._hands.click(found)
 
     @property
     def clipboard(self) -> str:
@@ -264,6 +291,10 @@ class Window:
         found = [b for toast in toasts for b in toast.findChildren(QAbstractButton) if b.text() == text]
         assert found, f"no message offers {text!r}, but these are shown: {self.toasts()}"
         self._hands.click(found[0])
+
+    def message_facts(self) -> list[str]:
+        """The sentences under the titles of the messages."""
+        return [message.fact for message in self._cove.window.toasts.shown()]
 
     def toasts(self) -> list[str]:
         return [message.title for message in self._cove.window.toasts.shown()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from desktop.ui.containers.limits import Limits
 from desktop.ui.containers.making import Making, making_acts
@@ -29,10 +29,13 @@ DOING = {
 class ContainerActions:
     """Start, stop, restart, pause, resume, kill and delete containers. A failure is shown as a toast."""
 
-    def __init__(self, desk: Desk, model: ContainerModel, session: EngineSession) -> None:
+    def __init__(
+        self, desk: Desk, model: ContainerModel, session: EngineSession, edit: Callable[[Container], None]
+    ) -> None:
+        """`edit(container)` asks how its settings shall be."""
         self._theme, self._icons, self._toasts, self._window = desk.theme, desk.icons, desk.toasts, desk.window
         self._model, self._session = model, session
-        self._making, self._limits = Making(desk, session), Limits(desk, session)
+        self._making, self._limits, self._edit = Making(desk, session), Limits(desk, session), edit
 
     def ask(self, verb: str, containers: Sequence[Container]) -> None:
         """Do `verb` to each of `containers` whose state allows it; `delete` asks for confirmation first."""
@@ -41,6 +44,10 @@ class ContainerActions:
             return
         if verb == "end":
             self._ask_kill(containers)
+            return
+        if verb == "edit":
+            for container in containers[:1]:
+                self._edit(container)
             return
         if verb in ("more-memory", "limit"):
             for container in containers[:1]:
@@ -94,8 +101,10 @@ class ContainerActions:
             ).open()
 
     def more_on_one(self, container: Container) -> list[Act | None]:
-        """What a menu has below the verbs: rename, commit, export, kill."""
+        """What a menu has below the verbs: edit, rename, commit, export, kill."""
         acts: list[Act | None] = [*making_acts()]
+        if fits("edit", container):
+            acts.insert(0, Act("edit", "sliders-horizontal", tr("Edit…")))
         if fits("end", container):
             acts.append(Act("end", "lightning-slash", tr("Kill…")))
         return acts
@@ -205,6 +214,8 @@ def fits(verb: str, container: Container) -> bool:
             return container.is_running and container.doing is None
         case "delete":
             return container.doing is None
+        case "edit":  # one that deletes itself at its end could not be put back
+            return container.doing is None and not container.auto_remove
         case "start":
             return not container.is_running and container.doing is None
         case "resume":

@@ -461,7 +461,12 @@ class EngineSession(QObject):
 
         def answered(fresh: Container | None) -> None:
             done()
-            if fresh is not None and self._in_contact and self._inventory.put(fresh):
-                self.changed.emit([fresh])
+            if fresh is not None:
+                self.put(fresh)
 
         self.workers.run(job, answered, failed)
+
+    def put(self, fresh: Container) -> None:
+        """Take what a verb has made of a container, before the engine's event tells it."""
+        if self._in_contact and self._inventory.put(fresh):
+            self.changed.emit([fresh])

@@ -15,12 +15,13 @@ from typing import TypeVar
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 from desktop.client.engine import ApiError, ConnectionFailed, ProtocolError
+from desktop.client.recreate import RecreationFailed
 from desktop.client.reference import InvalidReference
 
 T = TypeVar("T")
 
 # The expected errors of calls to the engine or the host agent; any other is a bug, and raised on the GUI thread, too.
-FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference, OSError, ValueError)
+FAILURES = (ApiError, ConnectionFailed, ProtocolError, InvalidReference, RecreationFailed, OSError, ValueError)
 
 
 class Workers(QObject):

@@ -140,11 +140,12 @@ MOST_LINES = 6  # of names that are seen at once
 
 
 class Names(QScrollArea):
-    """All of `names`, in lines; what does not fit scrolls. `width` in pixels."""
+    """All of `names`, in lines; what does not fit scrolls. `width` in pixels; `between` two of them."""
 
-    def __init__(self, theme: Theme, names: Sequence[str], width: int) -> None:
+    def __init__(self, theme: Theme, names: Sequence[str], width: int, between: str = ", ") -> None:
         super().__init__()
-        self.names = Label(theme, ", ".join(names), "body", "text2")
+        self._width, self._between = width, between
+        self.names = Label(theme, "", "body", "text2")
         self.names.setObjectName("scrolled")
         self.names.setWordWrap(True)
         self.names.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -152,11 +153,16 @@ class Names(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setWidget(self.names)
+        self.tell(names)
+
+    def tell(self, names: Sequence[str]) -> None:
+        """Show other names."""
+        self.names.setText(self._between.join(names))
         most = MOST_LINES * self.names.fontMetrics().lineSpacing()
-        needed = self.names.heightForWidth(width)
-        if needed > most:
-            self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the arrow keys scroll it
-            self.setAccessibleName(self.names.text())
+        needed = self.names.heightForWidth(self._width)
+        # the arrow keys scroll it
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if needed > most else Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName(self.names.text() if needed > most else "")
         self.setFixedHeight(min(needed, most) + 4)
 
 

@@ -1,84 +1,22 @@
-"""The run dialog: image, name, command, ports, variables, volumes, limits, and the equivalent command."""
+"""The run dialog: the form of a container's settings, and the equivalent command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtGui import QFontMetrics
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from desktop.ui.kit.buttons import Button, CheckBox, Link
-from desktop.ui.kit.completer import Completer
+from desktop.ui.kit.buttons import Button, CheckBox
 from desktop.ui.kit.dialogs import Dialog
-from desktop.ui.kit.fields import CodeWell, Field
+from desktop.ui.kit.fields import CodeWell
 from desktop.ui.kit.icons import Icons
-from desktop.ui.kit.labels import IconLabel, Label
-from desktop.ui.kit.secrets import is_secret
+from desktop.ui.kit.labels import Label
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import tr
-from desktop.ui.run.options import BadOption, MountWish, PortWish, RunWish
-
-RESTARTS = ("no", "unless-stopped", "on-failure", "always")
-
-
-class Choice(QComboBox):
-    """A combo box that paints Cove's caret icon."""
-
-    def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._icons = icons
-        theme.changed.connect(self.update)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        self._icons.paint(QPainter(self), "caret-down", "text2", self.rect().adjusted(self.width() - 30, 0, 0, 0), 12)
-
-
-class FieldRows(QWidget):
-    """Rows of fields that can be added and removed."""
-
-    def __init__(self, theme: Theme, icons: Icons, changed: Callable[[], None], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme, self._icons, self._changed = theme, icons, changed
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(6)
-        self.rows: list[list[QWidget]] = []
-
-    def add(self, widgets: list[QWidget], stretches: list[int]) -> None:
-        line = QWidget()
-        row = QHBoxLayout(line)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(8)
-        for widget, stretch in zip(widgets, stretches, strict=True):
-            row.addWidget(widget, stretch)
-        remove = Button(self._theme, self._icons, icon="x", kind="ghost", name=tr("Remove"), height=28)
-        row.addWidget(remove)
-        self._column.addWidget(line)
-        self.rows.append(widgets)
-
-        def on_remove() -> None:
-            self.rows.remove(widgets)
-            line.hide()
-            line.deleteLater()
-            self._changed()
-
-        remove.clicked.connect(on_remove)
-        for widget in widgets:
-            if isinstance(widget, QLineEdit):
-                widget.textChanged.connect(self._changed)
-            elif isinstance(widget, QComboBox):
-                widget.currentIndexChanged.connect(self._changed)
-        self._changed()
+from desktop.ui.run.form import RunForm
+from desktop.ui.run.options import BadOption, RunWish
 
 
 class RunDialog(Dialog):
@@ -98,25 +36,18 @@ class RunDialog(Dialog):
     ) -> None:
         title = tr("Run {image}", image=wish.image) if wish.image else tr("Run an image")
         super().__init__(theme, icons, title, window, width=840)
-        self._run, self._ready = run, False
-        self._errors: dict[str, Label] = {}
+        self._run = run
         self.body.setContentsMargins(28, 18, 28, 20)
         self.body.setSpacing(12)
         self.body.addLayout(self._build_head(title, note))
-        self._make_fields(images)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(self._build_form())
-        self.body.addWidget(scroll, 1)
+        self.form = RunForm(theme, icons, wish, images)
+        self.body.addWidget(self.form, 1)
         self._add_foot(wish.remove)
-        self._fill(wish)
-        self._connect()
-        for line in self.findChildren(QLineEdit):
-            line.setCursorPosition(0)
-        self._ready = True
+        self.form.changed.connect(self._on_changed)
+        self.form.entered.connect(self._on_run)
         self._on_changed()
-        scroll.setMinimumHeight(min(380, max(200, window.height() - 330)))
-        self._first = self._field_to_focus(wish, focus)
+        self.form.setMinimumHeight(min(380, max(200, window.height() - 330)))
+        self._first = self.form.field_to_focus(wish, focus)
 
     def _build_head(self, title: str, note: str) -> QHBoxLayout:
         theme, icons = self.theme, self.icons
@@ -130,72 +61,6 @@ class RunDialog(Dialog):
         head.addWidget(close)
         return head
 
-    def _make_fields(self, images: list[str]) -> None:
-        """Create the input widgets; `_build_form` places them."""
-        theme, icons = self.theme, self.icons
-        self.image = Field(theme, icons, tr("an image, such as debian:trixie"))
-        self.image.setAccessibleName(tr("Image"))
-        self.image.setCompleter(Completer(images, self))
-        self.name = Field(theme, icons, tr("generated, if empty"))
-        self.name.setAccessibleName(tr("Name"))
-        self.command = Field(theme, icons, tr("the image's default, if empty"))
-        self.command.setAccessibleName(tr("Command"))
-        self.memory = Field(theme, icons, tr("no limit"))
-        self.memory.setAccessibleName(tr("Memory in MB"))
-        self.cpus = Field(theme, icons, tr("no limit"))
-        self.cpus.setAccessibleName(tr("CPUs"))
-        self.restart = Choice(theme, icons)
-        self.restart.setAccessibleName(tr("Restart"))
-        self.restart.addItems([tr("No"), tr("Unless I stop it"), tr("When it fails"), tr("Always")])
-        self.ports = FieldRows(theme, icons, self._on_changed)
-        self.environment = FieldRows(theme, icons, self._on_changed)
-        self.mounts = FieldRows(theme, icons, self._on_changed)
-
-    def _build_form(self) -> QWidget:
-        """The fields in two columns, each under its title."""
-        inner = QWidget()
-        inner.setObjectName("scrolled")
-        grid = QGridLayout(inner)
-        grid.setContentsMargins(0, 6, 0, 6)
-        grid.setHorizontalSpacing(32)
-        grid.setVerticalSpacing(18)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
-        self._place_fields(grid)
-        self._place_rows(grid)
-        self._place_limits(grid)
-        grid.setRowStretch(4, 1)
-        return inner
-
-    def _place_fields(self, grid: QGridLayout) -> None:
-        grid.addLayout(self._section(tr("Image"), "", [self.image], "image"), 0, 0)
-        grid.addLayout(self._section(tr("Command"), "", [self.command], "command"), 0, 1)
-        grid.addLayout(self._section(tr("Name"), "", [self.name], "name"), 1, 0)
-        restart_note = tr("when it ends, or the engine starts")
-        grid.addLayout(self._section(tr("Restart"), restart_note, [self.restart], "restart"), 1, 1)
-
-    def _place_rows(self, grid: QGridLayout) -> None:
-        links = [(tr("Add a port"), lambda: self._add_port(PortWish(host_port="", port="")))]
-        grid.addLayout(self._section(tr("Ports"), tr("this computer, container"), [self.ports], "ports", links), 2, 0)
-        links = [
-            (tr("Add a volume"), lambda: self._add_mount(MountWish(source="", target=""))),
-            (tr("Add a folder…"), self._on_folder),
-        ]
-        note_text = tr("source, place in the container")
-        grid.addLayout(self._section(tr("Volumes and folders"), note_text, [self.mounts], "mounts", links), 2, 1)
-        links = [(tr("Add a variable"), lambda: self._add_variable("", ""))]
-        grid.addLayout(self._section(tr("Environment"), "", [self.environment], "environment", links), 3, 0)
-
-    def _place_limits(self, grid: QGridLayout) -> None:
-        limits = QHBoxLayout()
-        limits.setSpacing(12)
-        for field, unit in ((self.memory, tr("MB memory")), (self.cpus, tr("CPUs"))):
-            limits.addWidget(_with_unit(self.theme, field, unit))
-        holder = QWidget()
-        holder.setLayout(limits)
-        limits.setContentsMargins(0, 0, 0, 0)
-        grid.addLayout(self._section(tr("Limits"), "", [holder], "memory"), 3, 1)
-
     def _add_foot(self, remove: bool) -> None:
         """Add the equivalent command and the buttons."""
         self.well = CodeWell(self.theme, self.icons)
@@ -207,192 +72,24 @@ class RunDialog(Dialog):
         self.keep, self.act = self.add_buttons(tr("Cancel"), tr("Run"), "primary", "play")
         self.act.clicked.connect(self._on_run)
 
-    def _fill(self, wish: RunWish) -> None:
-        self.image.setText(wish.image)
-        self.name.setText(wish.name)
-        self.command.setText(wish.command)
-        self.memory.setText(wish.memory)
-        self.cpus.setText(wish.cpus)
-        self.restart.setCurrentIndex(RESTARTS.index(wish.restart) if wish.restart in RESTARTS else 0)
-        for port in wish.ports:
-            self._add_port(port)
-        for mount in wish.mounts:
-            self._add_mount(mount)
-        for name, value in wish.environment:
-            self._add_variable(name, value)
-
-    def _connect(self) -> None:
-        for field in (self.image, self.name, self.command, self.memory, self.cpus):
-            field.textChanged.connect(self._on_changed)
-            field.returnPressed.connect(self._on_run)
-        self.restart.currentIndexChanged.connect(self._on_changed)
-
-    def _field_to_focus(self, wish: RunWish, focus: str) -> QWidget:
-        """The field named by `focus`; else the name if the image is given, else the image."""
-        fields: dict[str, QWidget] = {"name": self.name, "command": self.command, "image": self.image}
-        if focus == "ports" and self.ports.rows:
-            fields["ports"] = self.ports.rows[0][0]
-        return fields.get(focus, self.name if wish.image else self.image)
-
     def first_focus(self) -> QWidget:
         return self._first
 
-    def _section(
-        self,
-        title: str,
-        note: str,
-        widgets: list[QWidget],
-        key: str,
-        links: list[tuple[str, Callable[[], None]]] | None = None,
-    ) -> QVBoxLayout:
-        column = QVBoxLayout()
-        column.setSpacing(6)
-        head = QHBoxLayout()
-        head.setSpacing(8)
-        head.addWidget(Label(self.theme, title, "smallsection"))
-        head.addWidget(Label(self.theme, note, "small", "text2"))
-        head.addStretch(1)
-        column.addLayout(head)
-        for widget in widgets:
-            column.addWidget(widget)
-        error = Label(self.theme, "", "small", "bad")
-        error.setWordWrap(True)
-        error.hide()
-        self._errors[key] = error
-        column.addWidget(error)
-        if links:
-            row = QHBoxLayout()
-            row.setSpacing(18)
-            for text, call in links:
-                link = Link(self.theme, text)
-                link.clicked.connect(lambda _=False, c=call: c())
-                row.addWidget(link)
-            row.addStretch(1)
-            column.addLayout(row)
-        column.addStretch(1)
-        return column
-
-    # rows ------------------------------------------------------------------------------------------------------------
-
-    def _add_port(self, port: PortWish) -> None:
-        there = Field(self.theme, self.icons, tr("any free"))
-        there.setAccessibleName(tr("Port on this computer"))
-        here = Field(self.theme, self.icons, tr("port"))
-        here.setAccessibleName(tr("Port in the container"))
-        there.setText(port.host_port)
-        here.setText(port.port)
-        protocol = Choice(self.theme, self.icons)
-        protocol.setAccessibleName(tr("Protocol"))
-        protocol.addItems(["TCP", "UDP"])
-        protocol.setCurrentIndex(1 if port.protocol == "udp" else 0)
-        arrow = IconLabel(self.theme, self.icons, "arrow-right", "text3")
-        self.ports.add([there, arrow, here, protocol], [1, 0, 1, 0])
-        if self._ready:
-            there.setFocus()
-
-    def _add_mount(self, mount: MountWish) -> None:
-        source = Field(
-            self.theme, self.icons, tr("volume"), "database" if not mount.source.startswith("/") else "folder-simple"
-        )
-        source.setAccessibleName(tr("Volume or folder"))
-        target = Field(self.theme, self.icons, "/data")
-        target.setAccessibleName(tr("Place in the container"))
-        source.setText(mount.source)
-        target.setText(mount.target)
-        arrow = IconLabel(self.theme, self.icons, "arrow-right", "text3")
-        self.mounts.add([source, arrow, target], [1, 0, 1])
-        if self._ready:
-            source.setFocus()
-
-    def _add_variable(self, name: str, value: str) -> None:
-        key = Field(self.theme, self.icons, tr("NAME"))
-        key.setAccessibleName(tr("Variable"))
-        worth = Field(self.theme, self.icons, tr("value"))
-        worth.setAccessibleName(tr("Value"))
-        key.setText(name)
-        worth.setText(value)
-        eye = Button(self.theme, self.icons, icon="eye", kind="ghost", name=tr("Show the value"), height=28)
-
-        def hide(hidden: bool) -> None:
-            worth.setEchoMode(QLineEdit.EchoMode.Password if hidden else QLineEdit.EchoMode.Normal)
-            eye.set_icon("eye" if hidden else "eye-slash")
-
-        eye.clicked.connect(lambda: hide(worth.echoMode() == QLineEdit.EchoMode.Normal))
-        key.editingFinished.connect(lambda: hide(True) if is_secret(key.text()) else None)
-        hide(is_secret(name))
-        self.environment.add([key, worth, eye], [1, 1, 0])
-        if self._ready:
-            key.setFocus()
-
-    def _on_folder(self) -> None:
-        dialog = QFileDialog(self, tr("A folder of this computer"))
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(lambda path: self._add_mount(MountWish(source=path, target="")))
-        dialog.open()
-
-    # result ----------------------------------------------------------------------------------------------------------
-
     def wish(self) -> RunWish:
         """The present content of the fields, without empty rows."""
-        ports = [
-            PortWish(host_port=_text(r[0]), port=_text(r[2]), protocol=_text(r[3]).lower())
-            for r in self.ports.rows
-            if _text(r[0]) or _text(r[2])
-        ]
-        mounts = [
-            MountWish(source=_text(r[0]), target=_text(r[2])) for r in self.mounts.rows if _text(r[0]) or _text(r[2])
-        ]
-        environment = [
-            (_text(r[0]), r[1].text() if isinstance(r[1], QLineEdit) else "")
-            for r in self.environment.rows
-            if _text(r[0]) or _text(r[1])
-        ]
-        return RunWish(
-            image=_text(self.image),
-            name=_text(self.name),
-            command=_text(self.command),
-            ports=ports,
-            mounts=mounts,
-            environment=environment,
-            memory=_text(self.memory),
-            cpus=_text(self.cpus),
-            restart=RESTARTS[max(0, self.restart.currentIndex())],
-            remove=self.remove.isChecked(),
-        )
+        return replace(self.form.wish(), remove=self.remove.isChecked())
 
     def _on_changed(self) -> None:
-        if not self._ready:
-            return
         wish = self.wish()
         width = max(40, int(720 / QFontMetrics(self.theme.font("mono")).horizontalAdvance("0")))
         self.well.set_text(wish.command_lines(width), wish.command_line())
-        for error in self._errors.values():
-            error.hide()
 
     def _on_run(self) -> None:
         wish = self.wish()
         try:
             wish.check()
         except BadOption as e:
-            key = "memory" if e.field == "cpus" else e.field
-            self._errors[key].setText(str(e))
-            self._errors[key].show()
+            self.form.tell(e)
             return
         self.accept()
         self._run(wish)
-
-
-def _text(widget: QWidget) -> str:
-    if isinstance(widget, QLineEdit):
-        return widget.text().strip()
-    return widget.currentText() if isinstance(widget, QComboBox) else ""
-
-
-def _with_unit(theme: Theme, field: Field, unit: str) -> QWidget:
-    holder = QWidget()
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(8)
-    row.addWidget(field, 1)
-    row.addWidget(Label(theme, unit, "small", "text2"))
-    return holder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 from desktop.ui.kit.command_text import WIDTH, in_lines, one_line
@@ -22,9 +23,42 @@ class BadOption(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortWish:
-    host_port: str  # empty: the engine chooses
+    host_port: str  # with an address before it, if there is one: 127.0.0.1:8080, [::1]:8080; empty: the engine chooses
     port: str
     protocol: str = "tcp"
+
+    @property
+    def key(self) -> str:
+        """The port in the container as the API names it: 80/tcp."""
+        return f"{self.port}/{self.protocol}"
+
+    @property
+    def _where(self) -> tuple[str, str]:
+        """The address on this computer, without brackets, and the port."""
+        address, _, published = self.host_port.rpartition(":")
+        return address.strip("[]"), published
+
+    def binding(self) -> dict[str, str]:
+        """The port on this computer as the API's PortBinding."""
+        address, published = self._where
+        return {"HostIp": address, "HostPort": published} if address else {"HostPort": published}
+
+    def check(self) -> None:
+        """Raises BadOption."""
+        address, published = self._where
+        for what in (self.port, published or "1"):
+            if not what.isdigit() or not 0 < int(what) < 65_536:
+                raise BadOption("ports", tr("Use a number from 1 to 65535."))
+        if address and not _is_address(address):
+            raise BadOption("ports", tr("Before the port may stand an address of this computer: 127.0.0.1:8080."))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +66,11 @@ class MountWish:
     source: str  # a volume's name, or a folder's path
     target: str
     read_only: bool = False
+
+    @property
+    def bind(self) -> str:
+        """As `-v` and the API's Binds have it."""
+        return f"{self.source}:{self.target}{':ro' if self.read_only else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +94,7 @@ class RunWish:
         if not self.image.strip():
             raise BadOption("image", tr("Name an image."))
         for wish in self.ports:
-            for what in (wish.port, wish.host_port or "1"):
-                if not what.isdigit() or not 0 < int(what) < 65_536:
-                    raise BadOption("ports", tr("Use a number from 1 to 65535."))
+            wish.check()
         for mount in self.mounts:
             if not mount.source or not mount.target.startswith("/"):
                 raise BadOption("mounts", tr("Name a volume or folder, and a place that begins with /."))
@@ -83,12 +120,12 @@ class RunWish:
         self.check()
         bindings: dict[str, list[dict[str, str]]] = {}
         for wish in self.ports:
-            bindings.setdefault(f"{wish.port}/{wish.protocol}", []).append({"HostPort": wish.host_port})
+            bindings.setdefault(wish.key, []).append(wish.binding())
         host: dict[str, Any] = {"RestartPolicy": {"Name": self.restart}, "AutoRemove": self.remove}
         if bindings:
             host["PortBindings"] = bindings
         if self.mounts:
-            host["Binds"] = [f"{m.source}:{m.target}{':ro' if m.read_only else ''}" for m in self.mounts]
+            host["Binds"] = [mount.bind for mount in self.mounts]
         if self.memory:
             host["Memory"] = int(self.memory) * 1024 * 1024
         if self.cpus:
@@ -111,8 +148,7 @@ class RunWish:
             protocol = f"/{wish.protocol}" if wish.protocol != "tcp" else ""
             words.append(f"-p {wish.host_port + ':' if wish.host_port else ''}{wish.port}{protocol}")
         for mount in self.mounts:
-            text = f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}"
-            words.append(f"-v {shlex.quote(text)}")
+            words.append(f"-v {shlex.quote(mount.bind)}")
         for name, value in self.environment:
             # a secret is taken from the environment of whoever runs the command: it is never shown
             words.append(f"-e {shlex.quote(name if is_secret(name) else f'{name}={value}')}")

@@ -30,7 +30,7 @@ class RecentRuns:
         return next((wish for wish in self._runs if wish.image in names), None)
 
     def add(self, wish: RunWish) -> None:
-        safe = [(name, value) for name, value in wish.environment if not is_secret(name)]
+        safe = tuple((name, value) for name, value in wish.environment if not is_secret(name))
         wish = replace(wish, environment=safe, extra={})
         self._runs = [wish, *(w for w in self._runs if w.image != wish.image)][:KEPT]
         self._settings.setValue(KEY, json.dumps([asdict(w) for w in self._runs]))
@@ -42,9 +42,9 @@ class RecentRuns:
                 RunWish(
                     **{
                         **entry,
-                        "ports": [PortWish(**port) for port in entry.get("ports", ())],
-                        "mounts": [MountWish(**mount) for mount in entry.get("mounts", ())],
-                        "environment": [(str(n), str(v)) for n, v in entry.get("environment", ())],
+                        "ports": tuple(PortWish(**port) for port in entry.get("ports", ())),
+                        "mounts": tuple(MountWish(**mount) for mount in entry.get("mounts", ())),
+                        "environment": tuple((str(n), str(v)) for n, v in entry.get("environment", ())),
                     }
                 )
                 for entry in json.loads(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from desktop.ui.kit.tasks import Tasks
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import ago, short_id, tr
 from desktop.ui.networks import model as networks
+from desktop.ui.run.edits import Edits
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.runs import Runs
 from desktop.ui.shell.application import Application
@@ -67,7 +69,10 @@ class Cove(QObject):
         desk = Desk(theme, icons, window, window.toasts, self.tasks, window.go)
         self.model, self.image_model = ContainerModel(self), ImageModel(self)
         self.control = EngineControl(context, paths, session, self.model, desk, self)
-        self.actions = ContainerActions(desk, self.model, session)
+        edits = Edits(
+            desk, session, lambda thing: self._is_seen(replace(window.place, page="container", thing=thing)), self
+        )
+        self.actions = ContainerActions(desk, self.model, session, edits.ask)
         self.runs = Runs(desk, session, self.model, self._image_names, settings, self._is_seen, self)
         self._sight = QTimer(self)
         self._sight.setSingleShot(True)
