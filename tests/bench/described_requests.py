@@ -60,6 +60,8 @@ COSTLY = {
     "GET /distribution/{name}/json", "POST /images/{name}/push",
 }  # fmt: skip
 SHARE = 8
+ONCE = {"POST /cove/v1/check"}  # looks through the whole store
+FURTHER = 1000  # from one round's seed to the next's
 # What dockerd has no better status for: a registry that can't be reached, and these states.
 DOCKERS_500 = (b"dial tcp", b"is not paused", b"is not connected to network")
 HEAD_S, BODY_S = 120.0, 0.05
@@ -375,16 +377,12 @@ def main() -> None:
     if wanted.light:
         operations = [one for one in operations if f"{one.method.upper()} {one.path}" not in COSTLY]
     run = Run(wanted.socket, wanted.scratch, random.Random(wanted.seed))
-    weights = {one.label: 1 if f"{one.method.upper()} {one.path}" in COSTLY else SHARE for one in operations}
-    order = [(one, mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE) for one in operations]
-    random.Random(wanted.seed).shuffle(order)
-    for operation, mode in order:
-        if run.sent >= wanted.requests:
-            break
-        count = -(-wanted.requests * weights[operation.label] // (2 * sum(weights.values())))
-        if "/cove/v1/check" in operation.path:
-            count = 1
-        _send_all(run, operation, mode, min(count, wanted.requests - run.sent), wanted.seed)
+    left = [(one, mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE) for one in operations]
+    random.Random(wanted.seed).shuffle(left)
+    number = wanted.seed
+    while left and run.sent < wanted.requests:
+        left = _send_shares(run, left, wanted.requests, number)
+        number += FURTHER
     run.pool.restore()
     run.pool.clear()
     report = {
@@ -393,6 +391,23 @@ def main() -> None:
         "failures": run.failures,
     }  # fmt: skip
     print(json.dumps(report, indent=1))
+
+
+def _send_shares(run: Run, operations: list[Any], wanted: int, number: int) -> list[Any]:
+    """Send what is missing of `wanted` requests, each operation its share; those that may have further requests."""
+    labels = [f"{one.method.upper()} {one.path}" for one, _ in operations]
+    weights = [1 if label in COSTLY else SHARE for label in labels]
+    missing, further = wanted - run.sent, []
+    for (operation, mode), label, weight in zip(operations, labels, weights, strict=True):
+        count = min(-(-missing * weight // sum(weights)), wanted - run.sent)
+        if label in ONCE:
+            count = min(count, 1)
+        sent = run.sent
+        if count:
+            _send_all(run, operation, mode, count, number)
+        if run.sent - sent == count and label not in ONCE:
+            further.append((operation, mode))
+    return further
 
 
 def _send_all(run: Run, operation: Any, mode: GenerationMode, count: int, number: int) -> None:
