@@ -184,10 +184,13 @@ class Registry:
         return reason(error, urlsplit(str(request.url)).netloc if request is not None else self._host)
 
     def _authenticate(self, response: requests.Response) -> bool:
-        """Answer a challenge (RFC 7235; distribution's token specification). False: nothing better to offer.
+        """Answer a challenge (RFC 7235; distribution's token specification). False: nothing better to offer, or the
+        challenge is of a server that a redirect led to, which has no business with these credentials.
 
         Raises ImageFault: no password where one is wanted, or one that the token server refuses.
         """
+        if self._session.should_strip_auth(self._base, response.url):  # type: ignore[no-untyped-call]
+            return False
         scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
         fields = dict(_CHALLENGE.findall(rest))
         if scheme.lower() == "basic":
@@ -218,6 +221,7 @@ class Registry:
                     realm,
                     data={**query, "grant_type": "refresh_token", "refresh_token": identity, "client_id": "cove"},
                     timeout=(CONNECT_S, READ_S),
+                    allow_redirects=False,  # the token is in the body, which a redirect would take to another server
                 )
             else:
                 headers = {}

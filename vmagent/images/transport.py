@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +46,7 @@ class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = _unsigned
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # as Go's client: they know no port
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         return {"proxies": _proxies(str(url)), "stream": stream, "verify": True, "cert": None}
