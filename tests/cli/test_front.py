@@ -99,6 +99,15 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def opened(pid: int) -> set[str]:
+    """What the process has open, but for /dev/null."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(descriptor))
+    return found - {"/dev/null"}
+
+
 @pytest.fixture
 def front(tmp_path: Path, engine: NativeEngine) -> Iterator[Front]:
     made = Front(tmp_path, engine)
@@ -120,9 +129,9 @@ def test_the_first_command_starts_a_server_and_later_ones_run_below_it(front: Fr
     waiting = front.popen("wait", sleeper, stdout=subprocess.PIPE)
     (child,) = until(lambda: children(pid) or None)
     assert Path(f"/proc/{waiting.pid}/exe").readlink() == front.program
-    # Nothing of the server is open in the command, so each of them ends by itself.
-    held = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()} - {"/dev/null"}
-    until(lambda: not held & {os.readlink(fd) for fd in Path(f"/proc/{child}/fd").iterdir()} or None)
+    # Nothing of the server is open in the command, so each of them ends by itself. For a moment both have the command's
+    # own descriptors: the server closes its copies after the start.
+    until(lambda: not opened(pid) & opened(child) or None)
     waiting.kill()
     waiting.communicate(timeout=HANG_S)
     until(lambda: not children(pid) or None)  # the command ends with its front
