@@ -6,17 +6,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from vmagent.images.compression import Gzip
 from vmagent.images.indexes import OCI_INDEX, is_index
-from vmagent.images.ingest import write_all
-from vmagent.images.layer import Blob, Compression, Layer, hex_of
+from vmagent.images.layer import Blob, Compression, hex_of
 from vmagent.images.registry import BLOCK, TRIES, ConnectionBroken, Registry
-from vmagent.images.saving import plain_tar
 from vmagent.paths import DataRoot
 
 _DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -48,29 +45,6 @@ class _Upload:
 
     def close(self) -> None:
         os.close(self._fd)
-
-
-def pack(data_root: DataRoot, layer: Layer, into: Path) -> Blob:
-    """Make the blob of a layer that has none, as file `into/<hex>`. Raises ImageFault, OSError."""
-    into.mkdir(parents=True, exist_ok=True)
-    made = into / f"packing-{hex_of(layer.diff_id)}"
-    digest, size = hashlib.sha256(), 0
-
-    def packed() -> Iterator[bytes]:
-        packer = Gzip()
-        for block in plain_tar(data_root, layer):
-            yield from packer.write(block)
-        yield packer.finish()
-
-    with made.open("wb", buffering=0) as file:
-        for block in packed():
-            digest.update(block)
-            size += len(block)
-            write_all(file.fileno(), block)
-        os.fdatasync(file.fileno())
-    blob = Blob(f"sha256:{digest.hexdigest()}", size, Compression.GZIP)
-    made.rename(into / hex_of(blob.digest))
-    return blob
 
 
 def push_blob(registry: Registry, path: Path, digest: str, sources: Sequence[str], on_sent: OnSent) -> str:
