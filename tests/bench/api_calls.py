@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from desktop.client.engine import EngineClient
 from desktop.client.http import Endpoint
-from tests.support.engine import native_engine
+from tests.support.engine import measured_engine
 from tests.support.tools import busybox_tar
 
 IMAGE = "busybox:latest"
@@ -157,7 +157,7 @@ def main() -> None:
         "log": (log, options.rounds // 10),
     }
     with ExitStack() as stack:
-        engine = stack.enter_context(native_engine())
+        engine = stack.enter_context(measured_engine())
         tar = busybox_tar(Path(stack.enter_context(tempfile.TemporaryDirectory()), "busybox.tar"))
         engine.docker("import", "-c", "ENV PATH=/bin", str(tar), IMAGE)
         peers = dict(peer.split("=", 1) for peer in options.peer) | {"cove": engine.host}

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.security.peers import dockerd as running_dockerd
 from tests.security.peers import own_namespaces
-from tests.support.engine import native_engine
+from tests.support.engine import measured_engine
 from tests.support.erofs import mkfs_erofs
 from tests.support.tools import busybox_tar, docker_cli, docker_config, dockerd
 
@@ -134,7 +134,7 @@ def measure(peer: Peer, job: Callable[[Peer], None]) -> tuple[float, float]:
 def peers(folder: Path) -> Iterator[list[Peer]]:
     """The four builders, each with the image busybox."""
     tar = busybox_tar(folder / "busybox.tar")
-    with running_dockerd(folder, dockerd()) as host, native_engine() as engine:
+    with running_dockerd(folder, dockerd()) as host, measured_engine() as engine:
         docker_pid = int((folder / "d.pid").read_text())
         assert engine.process is not None
         found = [

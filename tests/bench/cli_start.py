@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support.engine import native_engine
+from tests.support.engine import measured_engine
 from tests.support.tools import busybox_tar, docker_cli
 
 ROUNDS = 20
@@ -33,7 +33,7 @@ def measure(command: list[str], environment: dict[str, str]) -> float:
 def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     cove = str(Path(sys.executable).with_name("cove"))
-    with tempfile.TemporaryDirectory() as folder, native_engine() as engine:
+    with tempfile.TemporaryDirectory() as folder, measured_engine() as engine:
         tar = Path(folder) / "busybox.tar"
         busybox_tar(tar)
         engine.docker("import", "-c", "ENV PATH=/bin", str(tar), "busybox")

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.security.peers import dockerd as running_dockerd
 from tests.security.peers import own_namespaces
-from tests.support.engine import native_engine
+from tests.support.engine import measured_engine
 from tests.support.tools import busybox_tar, docker_cli, docker_config, dockerd
 
 IMAGE = "busybox:latest"
@@ -92,7 +92,7 @@ def main() -> None:
         (folder / "compose.yaml").write_text(project_text(chosen.services))
         tar = busybox_tar(folder / "busybox.tar")
         cove = Path(sys.executable).with_name("cove")
-        with running_dockerd(folder, dockerd()) as docker_host, native_engine() as engine:
+        with running_dockerd(folder, dockerd()) as docker_host, measured_engine() as engine:
             for host in (docker_host, engine.host):
                 words: list[str | Path] = [
                     docker_cli(),

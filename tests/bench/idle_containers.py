@@ -14,7 +14,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.support.engine import native_engine
+from tests.support.engine import measured_engine
 from tests.support.processes import cpu_s
 from tests.support.tools import busybox_tar
 from vmagent.engine.history import FILE_BYTES
@@ -22,7 +22,7 @@ from vmagent.engine.history import FILE_BYTES
 
 def main() -> None:
     count, limit_s = (int(word) for word in (*sys.argv[1:], *("20", "30")[len(sys.argv) - 1 :]))
-    with tempfile.TemporaryDirectory() as folder, native_engine() as engine, closing(engine.client()) as client:
+    with tempfile.TemporaryDirectory() as folder, measured_engine() as engine, closing(engine.client()) as client:
         engine.docker("import", "-c", "ENV PATH=/bin", str(busybox_tar(Path(folder) / "b.tar")), "busybox:latest")
         pid, supervisor = engine.pid_of("cove-engine"), engine.pid_of("cove-supervisor")
         made: list[str] = []

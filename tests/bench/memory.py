@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.engine import NativeEngine, native_engine
+from tests.support.engine import NativeEngine, measured_engine
 from tests.support.tools import busybox_tar
 
 IMAGE = "busybox:latest"
@@ -97,13 +97,13 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     network = sys.argv[2] if len(sys.argv) > 2 else "none"
     with tempfile.TemporaryDirectory() as folder:
-        with native_engine() as engine:
+        with measured_engine() as engine:
             prepared(Path(folder), engine)
             measure(engine, count, network, "cold, one start after the other", 1)
-        with native_engine() as engine:
+        with measured_engine() as engine:
             prepared(Path(folder), engine)
             measure(engine, count, network, "cold, from 8 threads", 8)
-        with native_engine() as engine:  # another one: what 200 have left behind would be used again
+        with measured_engine() as engine:  # another one: what 200 have left behind would be used again
             prepared(Path(folder), engine)
             start(engine, 60, network=network)
             remove_all(engine)

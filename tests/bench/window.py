@@ -36,12 +36,12 @@ ROUNDS = 15
 
 
 def main(parts: list[str]) -> int:
-    from tests.support.engine import native_engine
+    from tests.support.engine import measured_engine
     from tests.support.tools import busybox_tar
     from tests.ui.screen import NO_BUS, open_screen
 
     print(f"load {os.getloadavg()[0]:.1f}", flush=True)
-    with tempfile.TemporaryDirectory() as folder, native_engine() as engine, open_screen() as screen:
+    with tempfile.TemporaryDirectory() as folder, measured_engine() as engine, open_screen() as screen:
         tar = busybox_tar(Path(folder) / "busybox.tar")
         engine.docker("import", "-c", "ENV PATH=/bin", str(tar), IMAGE)
         for number in range(20):
