@@ -10,6 +10,7 @@ from desktop.ui.builds.page import BuildsPage as BuildsView
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.containers.detail import DetailPage as DetailView
 from desktop.ui.containers.page import ContainersPage as ContainersView
+from desktop.ui.cost.page import CostPage as CostView
 from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.kit.page import Page
 from desktop.ui.networks.page import NetworksPage as NetworksView
@@ -34,6 +35,7 @@ KEYS: Mapping[type[Page], str] = {
     BuildsView: "builds",
     NetworksView: "networks",
     ActivityView: "activity",
+    CostView: "cost",
 }
 
 

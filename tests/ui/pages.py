@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPersistentModelIndex
-from PySide6.QtWidgets import QAbstractButton, QLabel
+from PySide6.QtWidgets import QAbstractButton, QLabel, QScrollArea
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
 from desktop.diagnose.report import Grade
 from desktop.ui.activity.page import ActivityPage as ActivityView
 from desktop.ui.compose.page import ComposePage as ComposeView
+from desktop.ui.cost.page import CostPage as CostView
 from desktop.ui.images.page import ImagesPage as ImagesView
 from desktop.ui.networks.page import NetworksPage as NetworksView
 from desktop.ui.run.page import RunPage as RunView
@@ -101,6 +102,48 @@ class ComposePage(TablePage):
     def wait_until_logged(self, text: str) -> None:
         log = self._compose.card.log.view
         self._qtbot.waitUntil(lambda: any(text in line for line in log.shown_texts()), timeout=LIMIT_MS)
+
+
+class CostPage:
+    def __init__(self, cove: Cove, qtbot: QtBot) -> None:
+        self._cove, self._qtbot, self._hands = cove, qtbot, Hands(qtbot)
+        self._page = made(cove, CostView)
+
+    def wait_until_measured(self) -> None:
+        self._qtbot.waitUntil(lambda: self._page.costs is not None, timeout=LIMIT_MS)
+
+    def measure_again(self) -> None:
+        """Press Measure again and wait for other figures than those before."""
+        before = self._page.costs
+        self._hands.click(self._page.again)
+        self._qtbot.waitUntil(lambda: self._page.costs is not before, timeout=LIMIT_MS)
+
+    def parts(self) -> dict[str, dict[str, float]]:
+        """What each bar is made of."""
+        costs = self._page.costs
+        assert costs is not None
+        bars = {"memory": costs.memory, "cpu": costs.cpu, "disk": costs.disk}
+        return {name: {part.name: part.amount for part in parts} for name, parts in bars.items()}
+
+    def said(self, bar: str) -> str:
+        """What the bar says to a screen reader."""
+        card = {"memory": self._page.memory, "cpu": self._page.cpu, "disk": self._page.disk}[bar]
+        return card.bar.accessibleName()
+
+    def choose(self, name: str) -> None:
+        """Click a name in a legend."""
+        self._hands.click(button(self._page, name))
+
+    def measure_starts(self) -> str:
+        """Press Measure it; returns the time of a container's start."""
+        card = self._page.start
+        self._page.findChildren(QScrollArea)[0].ensureWidgetVisible(card.measure)
+        self._hands.click(card.measure)
+        self._qtbot.waitUntil(card.measure.isEnabled, timeout=LIMIT_MS)
+        return card.container.text()
+
+    def tab_stops(self) -> list[str]:
+        return self._hands.tab_stops(self._page)
 
 
 class TroubleshootPage:

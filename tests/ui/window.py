@@ -34,7 +34,16 @@ from tests.ui.containers import ContainerPage, ContainersPage
 from tests.ui.finding import button, field, indexes, texts
 from tests.ui.hands import CONTROL, LIMIT_MS, NONE, Hands
 from tests.ui.made import made
-from tests.ui.pages import ActivityPage, ComposePage, ImagesPage, NetworksPage, RunPage, TroubleshootPage, VolumesPage
+from tests.ui.pages import (
+    ActivityPage,
+    ComposePage,
+    CostPage,
+    ImagesPage,
+    NetworksPage,
+    RunPage,
+    TroubleshootPage,
+    VolumesPage,
+)
 from tests.ui.registries import RegistriesPage
 from tests.ui.settings import SettingsPage
 
@@ -58,6 +67,7 @@ class Window:
         self.containers = ContainersPage(cove, qtbot)
         self.images = ImagesPage(cove, qtbot)
         self.troubleshoot = TroubleshootPage(cove, qtbot)
+        self.cost = CostPage(cove, qtbot)
         self.builds = BuildsPage(cove, qtbot)
         self.registries = RegistriesPage(cove, qtbot)
         self.settings = SettingsPage(made(cove, SettingsView), qtbot)

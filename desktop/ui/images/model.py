@@ -95,6 +95,11 @@ class ImageModel(Rows[NamedImage]):
         self.load(NamedImage(image, tag) for image in self.images for tag in image.tags or ("",))
 
     @property
+    def unused_bytes(self) -> int:
+        """The sum of the sizes of images that no container uses."""
+        return sum(image.size for image in self.images if not image.used_by)
+
+    @property
     def total_bytes(self) -> int:
         """The sum of the images' sizes in bytes; an image with several names counts once."""
         return sum(image.size for image in self.images)

@@ -82,7 +82,7 @@ class ImagesPage(TablePage[NamedImage]):
             return ""
         text = counted(len(images), "{n} image", "{n} images")
         text = tr("{images}, {size} on disk", images=text, size=disk(self._model.total_bytes))
-        unused = sum(image.size for image in images if not image.used_by)
+        unused = self._model.unused_bytes
         return tr("{text}, {size} not in use", text=text, size=disk(unused)) if unused else text
 
     def no_match_title(self, text: str) -> str:

@@ -15,6 +15,7 @@ from desktop.ui.builds.page import BuildsPage
 from desktop.ui.compose.page import ComposePage
 from desktop.ui.containers.detail import DetailPage
 from desktop.ui.containers.page import ContainersPage
+from desktop.ui.cost.page import CostPage
 from desktop.ui.images.page import ImagesPage
 from desktop.ui.kit.page import Command, Page, Place
 from desktop.ui.kit.words import tr
@@ -119,6 +120,13 @@ def _activity(parts: Parts) -> Page:
     return ActivityPage(parts.desk, parts.activity)
 
 
+def _cost(parts: Parts) -> Page:
+    page = CostPage(parts.desk, parts.session, parts.containers, lambda: parts.images.unused_bytes)
+    parts.control.facts_changed.connect(page.show_facts)
+    page.show_facts(parts.control.facts)
+    return page
+
+
 def _troubleshoot(parts: Parts) -> Page:
     page = TroubleshootPage(parts.desk, parts.session, parts.context, parts.paths)
     page.found.connect(lambda bad: parts.set_count("troubleshoot", bad))
@@ -144,6 +152,7 @@ PAGES: Final = (
     PageSpec(key="builds", title="Builds", icon="wrench", make=_builds, gap=True),
     PageSpec(key="registries", title="Registries", icon="archive-box", make=_registries),
     PageSpec(key="activity", title="Activity", icon="activity", make=_activity, gap=True),
+    PageSpec(key="cost", title="Cost", icon="scales", make=_cost),
     PageSpec(key="troubleshoot", title="Troubleshoot", icon="first-aid-kit", make=_troubleshoot, foot=True),
     PageSpec(key="settings", title="Settings", icon="gear-six", make=_settings, foot=True),
 )
