@@ -1,4 +1,4 @@
-"""A compose project in a folder of its own, driven by `cove compose` and by the real docker compose."""
+"""A compose project in a folder of its own, driven by `cove compose`, docker compose and docker-compose 1.29."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.engine import NativeEngine
+from tests.support.engine import NativeEngine, run
+from tests.support.tools import docker_cli, docker_compose_v1, docker_config
 
 
 class ComposeProject:
@@ -27,6 +28,16 @@ class ComposeProject:
 
     def docker(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self._in_folder(self.engine.buildx, *args, check=check)
+
+    def old(self, *args: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """docker-compose 1.29, which has docker's client build."""
+        found = {
+            **environment,
+            "DOCKER_HOST": self.engine.host,
+            "DOCKER_CONFIG": str(docker_config()),
+            "PATH": f"{docker_cli().parent}:{os.environ['PATH']}",
+        }
+        return run([docker_compose_v1(), *args], {**self.environment, **found}, check, cwd=self.folder)
 
     def _in_folder(self, tool: Any, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         before = dict(os.environ)

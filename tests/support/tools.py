@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,10 +109,24 @@ def ansible() -> Path:
 
 
 @functools.cache
-def python_with(*requirements: str) -> Path:
+def docker_compose_v1() -> Path:
+    """`docker-compose` 1.29.2, the last one in Python, from PyPI. Raises CalledProcessError.
+
+    It asks for PyYAML before 6, whose source today's Cython no longer builds; with PyYAML 6 it works, as Debian's does.
+    The others are the last ones that docker-py 5 works with.
+    """
+    return python_with(
+        "docker-compose==1.29.2", "requests==2.31.0", "urllib3==1.26.20", "setuptools==75.8.0",
+        overrides=("PyYAML==6.0.2", "docker==5.0.3"),
+    ).with_name("docker-compose")  # fmt: skip
+
+
+@functools.cache
+def python_with(*requirements: str, overrides: Sequence[str] = ()) -> Path:
     """An interpreter in an environment of its own with what `requirements` name. Raises CalledProcessError.
 
-    For programs that only tests run, and whose dependencies would otherwise be everybody's.
+    For programs that only tests run, and whose dependencies would otherwise be everybody's. `overrides` are packages in
+    other versions than the requirements ask for.
     """
     folder = CACHE / "-".join(["python", *(re.sub("[^a-z0-9.]+", "-", one.lower()) for one in requirements)])
     with _turn(folder):
@@ -121,6 +135,9 @@ def python_with(*requirements: str) -> Path:
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=300)
             uv, python = Path(sys.executable).with_name("uv"), folder / "bin" / "python"
             install: list[str | Path] = [uv, "pip", "install", "-q", "--python", python, *requirements]
+            if overrides:
+                (folder / "overrides.txt").write_text("\n".join(overrides))
+                install += ["--overrides", folder / "overrides.txt"]
             subprocess.run(install, check=True, timeout=600)
             (folder / ".made").touch()
     return folder / "bin" / "python"

@@ -16,6 +16,9 @@ from vmagent.images.platforms import Platform
 
 LIST_FILTERS = frozenset(("before", "dangling", "label", "reference", "since", "until"))
 PRUNE_FILTERS = frozenset(("dangling", "label", "label!", "until"))
+# docker-compose in Python takes the newest version that it is offered, and needs a field that 1.45 has removed to make
+# a container anew.
+_OLD_COMPOSE = "docker-compose/1."
 
 
 def add(router: Router, engine: Engine) -> None:
@@ -55,6 +58,9 @@ class _Images:
         if manifests and wanted is not None:
             raise BadRequest("conflicting options: manifests and platform options cannot both be set")
         image = await self._engine.images.inspect(request.params["name"], wanted, manifests=manifests)
+        if request.version < Version(1, 45) or request.headers.get("user-agent", "").startswith(_OLD_COMPOSE):
+            # The container that an image was made of had its configuration; dockerd knows that of few images.
+            image = image | {"ContainerConfig": image["Config"]}
         return json_response(_adapted(image, request.version))
 
     async def history(self, request: Request) -> Response:
