@@ -1,12 +1,14 @@
 """Builds by buildx and by the classic client, here and by dockerd (BuildKit and classic), side by side in one run.
 
-    sudo .venv/bin/python tests/bench/builds.py [--rounds 3] [--only steps,cached,files,sleep]
+    sudo .venv/bin/python tests/bench/builds.py [--rounds 3] [--only steps,cached,files,sleep] [--kind tar|dir]
 
 Starts dockerd (Debian trixie's, unpacked beside the system; it needs the system's runc) and an engine of its own, with
 trixie's mkfs.erofs where the system has none, in namespaces of their own, and does the same with each, round by round:
 machines are noisy, so trust ratios in one run. The roots of both are below $TMPDIR (/tmp).
-Printed for each: the median of the seconds that the client took, and of the CPU seconds that the server and its
-children took (user and system, of all processes below it and of its cgroups).
+Printed for each: the median of the seconds that the client took, of those that were the server's (tests/bench/turns.py:
+each builder is reached through a relay that tells whose turn it was), and of the CPU seconds that the server and its
+children took (user and system, of all processes below it and of its cgroups). `--kind dir`: an engine whose layers are
+folders, as where the kernel or mkfs.erofs is too old.
 
 steps: ten RUN and COPY steps, none cached. cached: the same again, all cached. files: a context of 20,000 small files,
 sent again with one of them changed (`files first` is the first time). sleep: four stages that sleep for a second each.
@@ -22,12 +24,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.bench.turns import Turns, watched
 from tests.security.peers import dockerd as running_dockerd
 from tests.security.peers import own_namespaces
 from tests.support.engine import measured_engine
@@ -47,6 +50,7 @@ class Peer:
     host: str
     by_buildx: bool
     root: int
+    turns: Turns
 
     def docker(self, *args: str | Path) -> None:
         environment = {
@@ -122,37 +126,49 @@ class Work:
         peer.docker("build", "-q", "-t", "bench:sleep", self._sleep)
 
 
-def measure(peer: Peer, job: Callable[[Peer], None]) -> tuple[float, float]:
-    """(seconds, CPU seconds of the server)."""
+Measured = tuple[float, float, float]  # seconds, of these the server's, CPU seconds of the server
+
+
+def measure(peer: Peer, job: Callable[[Peer], None]) -> Measured:
+    peer.turns.begin()
     before, began = peer.cpu_s(), time.perf_counter()
     job(peer)
     took = time.perf_counter() - began
-    return took, peer.cpu_s() - before
+    return took, peer.turns.server_s, peer.cpu_s() - before
 
 
 @contextmanager
 def peers(folder: Path) -> Iterator[list[Peer]]:
     """The four builders, each with the image busybox."""
     tar = busybox_tar(folder / "busybox.tar")
-    with running_dockerd(folder, dockerd()) as host, measured_engine() as engine:
+    with ExitStack() as stack:
+        theirs, their_turns = stack.enter_context(
+            watched(stack.enter_context(running_dockerd(folder, dockerd())), folder / "d.relay")
+        )
+        engine = stack.enter_context(measured_engine())
+        ours, our_turns = stack.enter_context(watched(engine.host, folder / "e.relay"))
         docker_pid = int((folder / "d.pid").read_text())
         assert engine.process is not None
         found = [
-            Peer("BuildKit", host, by_buildx=True, root=docker_pid),
-            Peer("Cove, buildx", engine.host, by_buildx=True, root=engine.process.pid),
-            Peer("docker classic", host, by_buildx=False, root=docker_pid),
-            Peer("Cove, classic", engine.host, by_buildx=False, root=engine.process.pid),
+            Peer("BuildKit", theirs, by_buildx=True, root=docker_pid, turns=their_turns),
+            Peer("Cove, buildx", ours, by_buildx=True, root=engine.process.pid, turns=our_turns),
+            Peer("docker classic", theirs, by_buildx=False, root=docker_pid, turns=their_turns),
+            Peer("Cove, classic", ours, by_buildx=False, root=engine.process.pid, turns=our_turns),
         ]
         for peer in (found[0], found[1]):
             peer.docker("import", "-c", "ENV PATH=/bin", tar, IMAGE)
         yield found
 
 
-def run(rounds: int, only: list[str]) -> None:
+def run(rounds: int, only: list[str], kind: str) -> None:
     for fetch in (dockerd, docker_cli, docker_config):  # what they download is not reached from the namespaces
         fetch()
     own_namespaces()
-    with mkfs_erofs() as tool, tempfile.TemporaryDirectory(prefix="cvp-") as made:
+    # A program that is no mkfs.erofs leaves the engine with folders.
+    with (
+        mkfs_erofs() if kind == "tar" else nullcontext("/bin/false") as tool,
+        tempfile.TemporaryDirectory(prefix="cvp-") as made,
+    ):
         os.environ["COVE_MKFS_EROFS"] = str(tool)
         folder = Path(made)
         work = Work(folder)
@@ -163,7 +179,7 @@ def run(rounds: int, only: list[str]) -> None:
                 those = [peer for peer in all_peers if peer.by_buildx or not by_buildx_only]
                 job = getattr(work, name)
                 first = {peer.name: measure(peer, job) for peer in those}  # not counted: modules load, caches fill
-                times: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in those}
+                times: dict[str, list[Measured]] = {peer.name: [] for peer in those}
                 for _ in range(rounds):
                     for peer in those:
                         times[peer.name].append(measure(peer, job))
@@ -175,25 +191,28 @@ def run(rounds: int, only: list[str]) -> None:
                 subprocess.run(["umount", "-l", line.split()[1]], check=False)
 
 
-def show(title: str, times: dict[str, list[tuple[float, float]]]) -> None:
+def show(title: str, times: dict[str, list[Measured]]) -> None:
     """A line for each peer; for ours also its share of the one of docker's on the same wire."""
     medians = {
         name: [statistics.median(column) for column in zip(*pairs, strict=True)] for name, pairs in times.items()
     }
-    for name, (took, cpu) in medians.items():
+    for name, (took, server, cpu) in medians.items():
         theirs = medians.get({"Cove, buildx": "BuildKit", "Cove, classic": "docker classic"}.get(name, ""))
-        share = f"   {took / theirs[0]:5.2f} of its time" if theirs else ""
-        if theirs and theirs[1]:  # less than a tick of the clock is counted as nothing
-            share += f", {cpu / theirs[1]:5.2f} of its CPU"
-        print(f"{title:12} {name:15} {took:7.3f} s  server CPU {cpu:6.2f} s{share}", flush=True)
+        share = f"   {took / theirs[0]:5.2f} of its time, {server / theirs[1]:5.2f} of its server's" if theirs else ""
+        if theirs and theirs[2]:  # less than a tick of the clock is counted as nothing
+            share += f", {cpu / theirs[2]:5.2f} of its CPU"
+        print(f"{title:12} {name:15} {took:7.3f} s  server {server:7.3f} s  CPU {cpu:5.2f} s{share}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="names, separated by commas")
+    parser.add_argument("--kind", choices=("tar", "dir"), default="tar", help="of the layers that the engine makes")
     options = parser.parse_args()
-    run(options.rounds, [name for name in options.only.split(",") if name])
+    print(f"load {os.getloadavg()[0]:.1f} at the beginning", flush=True)
+    run(options.rounds, [name for name in options.only.split(",") if name], options.kind)
+    print(f"load {os.getloadavg()[0]:.1f} at the end", flush=True)
 
 
 if __name__ == "__main__":

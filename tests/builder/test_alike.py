@@ -9,9 +9,9 @@ import pytest
 from tests.builder import alike, peers
 from tests.builder.cases import CASES
 from tests.builder.peers import BUILDKIT, OUR_BUILDKIT, OUR_CLASSIC
-from tests.support.engine import NativeEngine
+from tests.support.engine import NativeEngine, native_engine
 
-SOME = CASES[::3]  # by both wires
+SOME, OTHERS = CASES[::3], CASES[1::3]  # by both wires
 FEW = [case for case in CASES if case.name in ("copy-set-id-bits", "add-archives", "metadata")]  # by dockerd too
 
 
@@ -20,6 +20,18 @@ def test_both_wires_give_the_image_that_buildkit_gave(engine: NativeEngine, tmp_
     made = {BUILDKIT: alike.recorded(), **peers.ours(peers.Site(engine.host, tmp_path), SOME)}
     engine.docker("rmi", "-f", "base", "rich", "triggering")
     assert len(made[OUR_BUILDKIT]) == len(SOME)
+    assert [one for one in alike.compare(made, BUILDKIT, OUR_BUILDKIT) if not one.reason] == []
+    assert alike.compare(made, OUR_BUILDKIT, OUR_CLASSIC) == []
+
+
+def test_the_same_with_layers_of_kind_tar(mkfs_erofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others of them, on base images that are tars with an index, by an engine whose layers are that, too."""
+    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
+    with native_engine() as own:
+        if "Layers: tar" not in own.docker("info").stdout:
+            pytest.skip("this kernel mounts no EROFS from files here")
+        made = {BUILDKIT: alike.recorded(), **peers.ours(peers.Site(own.host, tmp_path), OTHERS)}
+    assert len(made[OUR_BUILDKIT]) == len(OTHERS)
     assert [one for one in alike.compare(made, BUILDKIT, OUR_BUILDKIT) if not one.reason] == []
     assert alike.compare(made, OUR_BUILDKIT, OUR_CLASSIC) == []
 

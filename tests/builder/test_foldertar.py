@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import stat
@@ -16,9 +17,11 @@ import pytest
 from tests.builder.cases import CAPABILITY
 from vmagent.builder import worker
 from vmagent.builder.trees import TreeFault
-from vmagent.images import erofs
-from vmagent.images.layer import TAR
+from vmagent.images import erofs, ingest
+from vmagent.images.layer import DIFF, TAR, Kind, Layer
+from vmagent.images.treetar import TreeTar
 
+FEW = ingest.FEW
 OLD, NEWER = 1_000_000_000, 1_100_000_000
 
 
@@ -31,6 +34,8 @@ def _with_erofs(mkfs_erofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         pytest.skip("this kernel mounts no EROFS from files here")
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)  # what the worker keeps for its life
     monkeypatch.setattr(worker._Namespace, "home_fd", home)
+    for module in (worker, ingest):
+        monkeypatch.setattr(module, "FEW", 0)  # else no folder here has enough entries for a tar
     yield
     os.close(home)
     erofs.tool.cache_clear()
@@ -64,19 +69,19 @@ class Copying:
         for path in self.source.rglob("*"):
             os.utime(path, (NEWER, NEWER), follow_symlinks=False)
 
-    def layer(self, destination: str, **more: Any) -> tuple[list[tuple[object, ...]], set[str]]:
-        """Its members with all that is to be equal, and the names of overlayfs' own marks."""
+    def made(self, destination: str, **more: Any) -> Path:
+        """The layer's folder."""
         self._count += 1
-        ingest = self.folder / f"ingest{self._count}"
+        place = self.folder / f"ingest{self._count}"
         for name in ("upper", "work"):
-            (ingest / name).mkdir(parents=True)
+            (place / name).mkdir(parents=True)
         source = {"root": {"folder": str(self.source)}, "paths": ["."], "is_context": False, "exclude": []}
         job = {
             "op": "copy",
-            "ingest": str(ingest),
+            "ingest": str(place),
             "kind": "tar",
-            "place": str(ingest / "root"),
-            "target": {"lowers": [str(self.target)], "upper": str(ingest / "upper"), "work": str(ingest / "work")},
+            "place": str(place / "root"),
+            "target": {"lowers": [str(self.target)], "upper": str(place / "upper"), "work": str(place / "work")},
             "epoch": None,
             "chown": "",
             "chmod": "",
@@ -86,7 +91,12 @@ class Copying:
         }
         with contextlib.chdir(self.folder):  # the worker leaves its process at the root: setns(2)
             worker.run(job | more, [], lambda _: None)
-        [made] = (ingest / "layers").iterdir()
+        [made] = (place / "layers").iterdir()
+        return made
+
+    def layer(self, destination: str, **more: Any) -> tuple[list[tuple[object, ...]], set[str]]:
+        """Its members with all that is to be equal, and the names of overlayfs' own marks."""
+        made = self.made(destination, **more)
         assert (made / TAR).exists(), "the layer was unpacked"
         with tarfile.open(made / TAR) as tar:
             members = [
@@ -187,3 +197,19 @@ def test_a_link_on_the_way_is_followed(copying: Copying) -> None:
     (copying.target / "link").symlink_to("/real")
     members, _ = copying.layer("/link/new")
     assert [one[0] for one in members] == ["real", "real/new", "real/new/f"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_few_entries_stay_a_folder(copying: Copying, more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layer's digest is that of the tar that would be made of it, whichever of the two it is."""
+    for module in (worker, ingest):
+        monkeypatch.setattr(module, "FEW", FEW)
+    for number in range(FEW - 1 + more):
+        (copying.source / f"f{number}").write_text(f"{number}")
+    made = copying.made("/d")  # which is an entry, too
+    layer = Layer.read(made)
+    assert layer.kind == (Kind.TAR if more else Kind.DIR)
+    assert (made / DIFF).is_dir() == (not more)
+    content = (made / TAR).read_bytes() if more else b"".join(TreeTar().blocks(str(made / DIFF)))
+    assert layer.diff_id == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert layer.size == sum(len(str(number)) for number in range(FEW - 1 + more))

@@ -123,6 +123,13 @@ def test_an_agent_s_defaults(steps: Steps, tmp_path: Path) -> None:
     assert steps.sh("cat /a") == "/run/buildkit/ssh_agent.0 600 socket\n"
 
 
+def test_only_a_step_s_file_system_is_never_flushed_by_itself(steps: Steps) -> None:
+    """overlayfs, "Volatile mount": a container's fsync(2) reaches the disk, a step's files are flushed as a layer."""
+    shown = "(grep -o volatile /proc/mounts || echo flushed)"
+    steps.build(f"FROM busybox\nRUN {shown} >/a\n")
+    assert steps.sh(f"cat /a; {shown}") == "volatile\nflushed\n"
+
+
 def test_networks_and_privileges_of_run(steps: Steps) -> None:
     steps.build("FROM busybox\nRUN --network=none ls /sys/class/net >/n\n")
     assert steps.sh("cat /n") == "lo\n"

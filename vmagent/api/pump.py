@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import TypeVar
 
 import structlog
@@ -108,13 +109,24 @@ async def send_progress(request: Request, source: AsyncIterator[JsonObject]) -> 
 
     A later failure becomes the last line, with both keys that clients look for.
     """
+    async with aclosing(_each_alone(source)) as lists:
+        await send_progress_lists(request, lists)
+
+
+async def _each_alone(source: AsyncIterator[JsonObject]) -> AsyncGenerator[list[JsonObject], None]:
+    async for item in source:
+        yield [item]
+
+
+async def send_progress_lists(request: Request, source: AsyncIterator[Sequence[JsonObject]]) -> None:
+    """As `send_progress`, for a source that gives lists of lines, each sent in one system call."""
     first, has_first = await first_of(source)
     stream = request.exchange.stream(content_type=JSON)
-    if has_first:
-        await stream.write(dump_progress(first))
+    if has_first and first is not None:
+        await stream.write(b"".join(map(dump_progress, first)))
         try:
-            async for item in source:
-                await stream.write(dump_progress(item))
+            async for items in source:
+                await stream.write(b"".join(map(dump_progress, items)))
         except EngineError as e:
             await stream.write(dump_progress({"errorDetail": {"message": str(e)}, "error": str(e)}))
     stream.finish()

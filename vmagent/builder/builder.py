@@ -89,12 +89,13 @@ class Builder:
     # --- builds
 
     @contextlib.asynccontextmanager
-    async def spooled(self, chunks: AsyncIterator[bytes], received: Received) -> AsyncIterator[SpooledContext]:
+    async def spooled(
+        self, chunks: AsyncIterator[bytes], received: Received, dockerfile: str
+    ) -> AsyncIterator[SpooledContext]:
         """The context of an uploaded tar. Its files are removed at the exit. Raises BuildError, EngineError."""
-        async with self._store.ingest() as folder:
-            await asyncio.to_thread(folder.mkdir, 0o700)
+        async with self._store.ingest() as folder:  # which the worker makes
             context = SpooledContext(self._layering, folder / "context")
-            await context.spool(chunks, received)
+            await context.spool(chunks, received, dockerfile)
             yield context
 
     @contextlib.asynccontextmanager
@@ -188,7 +189,8 @@ class Builder:
         await bases.release()
         await workspace.close()
         await self.cache.settle()
-        await self._limit()
+        if workspace.has_made:
+            await self._limit()
 
     async def _limit(self) -> None:
         """Keep the cache within its share of the disk."""

@@ -97,6 +97,18 @@ class ClassicProgress:
                 return
             self._next += 1
 
+    async def ready(self) -> list[Line]:
+        """The lines that there are now, at least one; empty after the end."""
+        if (first := await self.lines.get()) is None:
+            return []
+        found = [first]
+        while not self.lines.empty():
+            if (line := self.lines.get_nowait()) is None:
+                self.lines.put_nowait(None)  # the end of the next call
+                break
+            found.append(line)
+        return found
+
     def _give(self, step: _Step) -> None:
         for line in step.held:
             self.lines.put_nowait(line)
@@ -145,8 +157,8 @@ async def run(
     quiet: bool,
     cache_to: Sequence[CacheExport] = (),
     recorder: Recorder | None = None,
-) -> AsyncGenerator[Line, None]:
-    """The lines of one build, which then writes the caches `cache_to`.
+) -> AsyncGenerator[list[Line], None]:
+    """The lines of one build, which then writes the caches `cache_to`: each time those that there are by then.
 
     Raises EngineError before the first line for what the request says wrong.
 
@@ -161,29 +173,27 @@ async def run(
         recorder.begin(working.cancel)
     working.add_done_callback(lambda _: progress.lines.put_nowait(None))
     try:
-        while (line := await progress.lines.get()) is not None:
+        while ready := await progress.ready():
             if not quiet:
-                yield line
+                yield ready
         try:
             if working.cancelled():
-                yield _failed(BuildError("context canceled"))
+                yield [_failed(BuildError("context canceled"))]
                 return
             image_id = await working
         except DockerfileError as e:
             raise type(e)(parse_failure(e)) from e
         except BuildError as e:
-            yield _failed(e)
+            yield [_failed(e)]
             return
     finally:
         working.cancel()
         await asyncio.wait([working])
     if quiet:
-        yield _stream(f"{image_id}\n")
+        yield [_stream(f"{image_id}\n")]
         return
-    yield {"aux": {"ID": image_id}}
-    yield _stream(f"Successfully built {_short(image_id)}\n")
-    for reference in references:
-        yield _stream(f"Successfully tagged {reference.familiar}\n")
+    tagged = [_stream(f"Successfully tagged {reference.familiar}\n") for reference in references]
+    yield [{"aux": {"ID": image_id}}, _stream(f"Successfully built {_short(image_id)}\n"), *tagged]
 
 
 async def _build(

@@ -34,15 +34,24 @@ class SpooledContext:
 
     def __init__(self, layering: Layering, folder: Path) -> None:
         self._layering, self._folder = layering, folder
+        self._texts: dict[str, str | None] = {}
 
-    async def spool(self, chunks: AsyncIterator[bytes], received: Received) -> None:
-        """Take the upload. Raises BuildError for what is no tar, EngineError."""
-        job = {"op": "spool", "into": str(self._folder)}
+    async def spool(self, chunks: AsyncIterator[bytes], received: Received, dockerfile: str) -> None:
+        """Take the upload. What each build reads of it, the file `dockerfile` first of all, comes with the reply.
+
+        Raises BuildError for what is no tar, EngineError.
+        """
+        names = [dockerfile, *ignore_file_names(dockerfile)]
+        job = {"op": "spool", "into": str(self._folder), "read": names, "limit": _IGNORE_BYTES}
         done = await self._layering.feed(job, chunks, lambda event: received(event["received"]))
+        self._texts = done["texts"]
         received(done["received"])
 
     async def read(self, path: str, limit_bytes: int) -> bytes | None:
         """See Context."""
+        if path in self._texts:
+            text = self._texts[path]
+            return None if text is None else text.encode("latin-1")[:limit_bytes]
         job = {
             "op": "read",
             "root": {"folder": str(self._folder)},

@@ -154,6 +154,7 @@ class Workspace:
         self._used: list[str] = []
         self._digests: dict[str, str] = {}
         self._discarding: set[asyncio.Task[None]] = set()
+        self.has_made = False  # a layer, or a part of one
 
     def path(self, name: str) -> Path:
         """A name in the build's folder that nothing else uses."""
@@ -161,6 +162,7 @@ class Workspace:
 
     async def new_folder(self) -> Path:
         """A folder for one step, with `upper` and `work`. Raises OSError."""
+        self.has_made = True
         folder = self.path("step")
         await asyncio.to_thread(_make, folder)
         return folder
@@ -203,23 +205,32 @@ class Workspace:
         }
 
     async def digest(
-        self, root: Mapping[str, Any], paths: Sequence[str], *, is_context: bool, exclude: Sequence[str]
+        self,
+        root: Mapping[str, Any],
+        paths: Sequence[str],
+        *,
+        is_context: bool,
+        exclude: Sequence[str],
+        foreseen: Sequence[Sequence[str]] = (),
     ) -> str:
         """The digest of the files at `paths` of a tree. Raises BuildError if one is missing.
 
-        Nothing changes a tree during a build, so equal questions are answered from memory.
+        Nothing changes a tree during a build, so equal questions are answered from memory. `foreseen`: the paths of
+        questions about the same tree that will follow, none with `exclude`; one job answers them all.
         """
-        job = {
-            "op": "digest",
-            "root": dict(root),
-            "paths": [*paths],
-            "is_context": is_context,
-            "exclude": [*exclude],
-        }
-        key = key_of(job)
-        if key not in self._digests:
-            self._digests[key] = (await self._layering.run(job | {"place": str(self.path("view"))}))["digest"]
-        return self._digests[key]
+
+        def key(asked: Sequence[str], left_out: Sequence[str] = ()) -> str:
+            return key_of(dict(root), is_context, [*asked], [*left_out])
+
+        own = key(paths, exclude)
+        if own not in self._digests:
+            more = [one for one in foreseen if (other := key(one)) != own and other not in self._digests]
+            job = {"op": "digest", "root": dict(root), "paths": [*paths], "exclude": [*exclude], "more": more}
+            done = await self._layering.run(job | {"is_context": is_context, "place": str(self.path("view"))})
+            found = zip(more, done["more"], strict=True)
+            self._digests |= {key(one): digest for one, digest in found if digest is not None}
+            self._digests[own] = done["digest"]
+        return self._digests[own]
 
 
 def _make(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,9 +53,10 @@ class Command:
 class Runner(Protocol):
     """Runs commands of RUN steps."""
 
-    async def run(self, command: Command, output: Output) -> int:
-        """Run it to its end and return its exit code (128 + the signal); all output has been reported by then.
+    def run(self, command: Command, output: Output) -> AbstractAsyncContextManager[int]:
+        """Run it to its end: entered with its exit code (128 + the signal), when all output has been reported.
 
-        If the call is cancelled, the command is killed. Nothing of it is left but what is in `command.folder`.
-        Raises EngineError if it could not be started.
+        What the command has written is in `command.folder` by then; its network is taken away meanwhile, and nothing
+        else is left of it at the exit. If the entry is cancelled, the command is killed. Raises EngineError if it could
+        not be started.
         """

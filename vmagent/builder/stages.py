@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vmagent.builder import imagestate
 from vmagent.builder.bases import Bases
@@ -35,6 +35,7 @@ from vmagent.images.platforms import Platform
 
 _URL = ("http://", "https://")
 _GIT = ("git@", "git://", "ssh://")
+_EXPANDED = frozenset("$\\`\"'")
 _FULL_BYTES = 1 << 20  # a disk with less left counts as full
 
 
@@ -71,6 +72,12 @@ class Stages:
         self._target = stages.target_stage(dockerfile, request.target)
         self._needed = sorted(stages.needed_stages(dockerfile, self._bases, self._target, names))
         stages.check_references(dockerfile, self._needed, names)
+        self._foreseen = [
+            [*one.sources]
+            for index in self._needed
+            for one in dockerfile.stages[index].instructions
+            if isinstance(one, tree.Copy) and _is_literal(one)
+        ]
         self._tasks: dict[int, asyncio.Task[ImageState]] = {}
         self._group: asyncio.TaskGroup
         self._remotes = Remotes(layering, workspace.path("remotes"), request.secrets, request.ssh)
@@ -309,18 +316,11 @@ class Stages:
                     limits=request.limits,
                     cgroup_parent=request.cgroup_parent,
                 )
-                code = await self._runner.run(command, report.output)
-            if code:
-                # Its output is on the same disk, so the command's own word of it may be lost.
-                full = ": no space left on device" if await asyncio.to_thread(_is_full, folder) else ""
-                raise BuildError(
-                    f'process "{" ".join(words)}" did not complete successfully: exit code: {code}{full}',
-                    line=found.lines.first,
-                    exit_code=code,
-                    command=tuple(words),
-                )
-            job = self._workspace.job("snapshot", folder, lowers, epoch=self._epoch)
-            return await self._layering.run(job | {"stubs": [mount.destination for mount in mounts]})
+                async with self._runner.run(command, report.output) as code:
+                    if code:
+                        await _fail(found, words, code, folder)
+                    job = self._workspace.job("snapshot", folder, lowers, epoch=self._epoch)
+                    return await self._layering.run(job | {"stubs": [mount.destination for mount in mounts]})
 
         made = await self._layering.layer(key, report.name, self._workspace, make, use_cache=uses_cache)
         arguments = expand.history_arguments(state.scope)
@@ -376,7 +376,10 @@ class Stages:
         if local:
             root = await self._root(found, name, report)
             tree_ = dict(await self._named_layers(root))
-            digest = await self._workspace.digest(tree_, local, is_context=root.is_context, exclude=found.exclude)
+            foreseen = () if name else self._foreseen
+            digest = await self._workspace.digest(
+                tree_, local, is_context=root.is_context, exclude=found.exclude, foreseen=foreseen
+            )
             described.append(("files", digest))
             unpacks = is_add and (found.unpack if isinstance(found, tree.Add) and found.unpack is not None else True)
             sources.append(
@@ -431,6 +434,11 @@ class Stages:
         return {**done, "file": str(file), "content": "", "mode": 0o600, "unpacks": unpacks}
 
 
+def _is_literal(found: tree.Copy) -> bool:
+    """Whether its sources are known before it is expanded: files of the context without variables and quotes."""
+    return not (found.from_ or found.exclude or _EXPANDED.intersection("".join(found.sources)))
+
+
 def _repository(url: str, found: tree.Copy | tree.Add) -> GitSource | None:
     keeps_git = isinstance(found, tree.Add) and found.keep_git_dir
     return added(url, keeps_git=keeps_git, checksum=found.checksum if isinstance(found, tree.Add) else "")
@@ -465,6 +473,18 @@ def _reported(report: Report, instruction: tree.Instruction) -> Iterator[None]:
         if isinstance(e, BuildError) and not e.line:
             e.line = instruction.lines.first
         raise
+
+
+async def _fail(found: tree.Run, words: Sequence[str], code: int, folder: Path) -> NoReturn:
+    """Raise the BuildError for a command of RUN that ended with `code`."""
+    # Its output is on the same disk, so the command's own word of it may be lost.
+    full = ": no space left on device" if await asyncio.to_thread(_is_full, folder) else ""
+    raise BuildError(
+        f'process "{" ".join(words)}" did not complete successfully: exit code: {code}{full}',
+        line=found.lines.first,
+        exit_code=code,
+        command=tuple(words),
+    )
 
 
 def _is_full(folder: Path) -> bool:

@@ -24,7 +24,8 @@ from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.dockerfile.ignore import Ignore, compile_ignore
 from vmagent.images.compression import SNIFF_LENGTH, decompress, peek, sniff
 from vmagent.images.faults import ImageFault
-from vmagent.images.ingest import Job, file_blocks
+from vmagent.images.flush import entries_of
+from vmagent.images.ingest import FEW, Job, file_blocks
 from vmagent.images.layer import Compression, Kind
 from vmagent.linux import mounts
 from vmagent.linux.process import CLONE_NEWNS, setns, unshare
@@ -91,7 +92,8 @@ def _tree(root: Message, place: str) -> Iterator[int]:
             empty = f"{place}.empty"
             os.makedirs(empty, exist_ok=True)
             lowers = (*lowers, empty)
-        mount_overlay(path, Overlay(lowers, root.get("upper", ""), root.get("work", "")))
+        upper, work = root.get("upper", ""), root.get("work", "")  # the layer that it becomes is flushed later
+        mount_overlay(path, Overlay(lowers, upper, work, is_volatile=bool(upper)))
     fd = os.open(path, FOLDER)
     try:
         yield fd
@@ -134,7 +136,10 @@ class _Work:
         self._emit = emit
 
     def op_spool(self, job: Message, fds: Sequence[int]) -> Message:
-        """Unpack an uploaded context, packed or not, into the new folder `into`; the bytes that arrived."""
+        """Unpack an uploaded context, packed or not, into the new folder `into`.
+
+        Returns the bytes that arrived, and the text, as `op_read`, of the files `read` that are at most `limit` long.
+        """
         os.makedirs(job["into"])
         os.chmod(job["into"], 0o755)  # what a bind mount of the context shows; a folder above is for root only
         received = 0
@@ -157,9 +162,9 @@ class _Work:
                     tarring.extract(Tree(root), "/", source, keeps_kind=False, owner=(0, 0))
                 while source.read(1 << 20):
                     pass
+            return {"received": received, "texts": _texts(root, job.get("read", ()), job.get("limit", 0))}
         finally:
             os.close(root)
-        return {"received": received}
 
     def op_exclude(self, job: Message, _fds: Sequence[int]) -> Message:
         """Remove from the folder `into` what the ignore file's patterns exclude."""
@@ -173,23 +178,19 @@ class _Work:
     def op_read(self, job: Message, _fds: Sequence[int]) -> Message:
         """The text of a file of a tree, as latin-1; None if there is none."""
         with _view(job["root"], job["place"]) as root:
-            try:
-                fd = mounts.open_in_root(root, clean(job["path"]), os.O_RDONLY | os.O_NONBLOCK)
-            except (FileNotFoundError, NotADirectoryError):
-                return {"content": None}
-            with os.fdopen(fd, "rb") as file:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    return {"content": None}
-                return {"content": file.read(job["limit"]).decode("latin-1")}
+            return {"content": _text(root, job["path"], job["limit"])}
 
     def op_digest(self, job: Message, _fds: Sequence[int]) -> Message:
-        """The digest of the sources of a COPY or of a bind mount."""
+        """The digest of the sources of a COPY or of a bind mount; and of the lists `more`, where that is possible."""
         with _view(job["root"], job["place"]) as root:
-            digest = Digest(root, is_context=job["is_context"], excluded=_excluded(job["exclude"]))
-            for pattern in job["paths"]:
-                for found in find(root, pattern, deep=True):  # not less than what is copied
-                    digest.add(found)
-            return {"digest": digest.hexdigest()}
+            asked = _digest(root, job["paths"], job["exclude"], is_context=job["is_context"])
+            more: list[str | None] = []
+            for paths in job["more"]:
+                try:
+                    more.append(_digest(root, paths, (), is_context=job["is_context"]))
+                except (TreeFault, OSError):  # of a step that is asked for later, if at all
+                    more.append(None)
+            return {"digest": asked, "more": more}
 
     def op_materialize(self, job: Message, _fds: Sequence[int]) -> Message:
         """Copy what a bind mount of a RUN shows to the new path `into`: a folder with its content, or a file."""
@@ -243,10 +244,16 @@ class _Work:
 
     def op_copy(self, job: Message, _fds: Sequence[int]) -> Message:
         """COPY or ADD: the layer with the files."""
-        with contextlib.suppress(NotPlain):
-            if (packed := self._packed(job)) is not None:
-                return packed
-        with _Namespace.own(), _tree(job["target"], job["place"]) as target, _no_umask():
+        with _Namespace.own():
+            with contextlib.suppress(NotPlain):
+                if (packed := self._packed(job)) is not None:
+                    return packed
+            self._copied(job)
+        return self._layer(job)
+
+    def _copied(self, job: Message) -> None:
+        """Make the files of COPY or ADD in the step's upper folder, in a mount namespace of the job's own."""
+        with _tree(job["target"], job["place"]) as target, _no_umask():
             owner = look_up_owner(target, job["chown"]) if job["chown"] else None
             destination: str = job["destination"]
             into = destination.endswith("/") or copying.is_folder(target, clean(destination))
@@ -258,26 +265,29 @@ class _Work:
                     continue
                 with _tree(source["root"], f"{job['place']}.{number}") as root:
                     self._copy(source, root, target, job, owner, into=into)
-        return self._layer(job)
 
     def _packed(self, job: Message) -> Message | None:
-        """The layer of kind tar of a COPY of one folder; None if it is something else. Raises NotPlain."""
+        """The layer of kind tar of a COPY of one folder with more than a few entries; None if it is something else.
+
+        In a mount namespace of the job's own. Raises NotPlain.
+        """
         [source, *more] = job["sources"]
         if more or job["parents"] or "content" in source or len(source["paths"]) != 1 or job["kind"] != Kind.TAR:
             return None
         lowers = job["target"]["lowers"]
         view = {"lowers": lowers} if lowers else {"folder": job["target"]["upper"]}
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_Namespace.own())
-            target = stack.enter_context(_tree(view, job["place"]))
-            root = stack.enter_context(_tree(source["root"], f"{job['place']}.0"))
+            root = stack.enter_context(_tree(source["root"], f"{job['place']}.source"))
             found = find(root, source["paths"][0])
             if len(found) != 1 or not found[0].is_folder:
                 return None
-            owner = look_up_owner(target, job["chown"]) if job["chown"] else None
-            dressing = copying.Dressing(owner=owner, is_context=source["is_context"], chmod=job["chmod"])
             folder = mounts.open_in_root(root, found[0].path or ".", FOLDER)
             stack.callback(os.close, folder)
+            if entries_of(Path(f"/proc/self/fd/{folder}"), FEW) is not None:
+                return None
+            target = stack.enter_context(_tree(view, f"{job['place']}.view"))
+            owner = look_up_owner(target, job["chown"]) if job["chown"] else None
+            dressing = copying.Dressing(owner=owner, is_context=source["is_context"], chmod=job["chmod"])
             place, excluded = clean(job["destination"]), _excluded(source["exclude"])
             with contextlib.closing(Job(Path(job["ingest"]), Kind.TAR)) as work:
                 layer = work.take_tar(FolderTar(folder, target, place, dressing, excluded, job["epoch"]))
@@ -352,6 +362,36 @@ class _Work:
             layer = work.take_folder(Path(job["target"]["upper"]))
             work.flush()
         return {"diff_id": layer.diff_id, "size": layer.size}
+
+
+def _text(root: int, path: str, limit: int) -> str | None:
+    """The first `limit` bytes of a regular file of a tree as latin-1; None if there is none. Raises OSError."""
+    try:
+        fd = mounts.open_in_root(root, clean(path), os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(limit).decode("latin-1") if stat.S_ISREG(os.fstat(fd).st_mode) else None
+
+
+def _texts(root: int, paths: Sequence[str], limit: int) -> Message:
+    """Those of the files that can be read and are at most `limit` long; None for one that is not there."""
+    found: Message = {}
+    for path in paths:
+        with contextlib.suppress(OSError, TreeFault):  # `op_read` will say what is wrong
+            text = _text(root, path, limit + 1)
+            if text is None or len(text) <= limit:
+                found[path] = text
+    return found
+
+
+def _digest(root: int, paths: Sequence[str], exclude: Sequence[str], *, is_context: bool) -> str:
+    """The digest of what a COPY of `paths` reads. Raises TreeFault, OSError."""
+    digest = Digest(root, is_context=is_context, excluded=_excluded(exclude))
+    for pattern in paths:
+        for found in find(root, pattern, deep=True):  # not less than what is copied
+            digest.add(found)
+    return digest.hexdigest()
 
 
 def _remove_stub(target: Message, path: str) -> None:

@@ -274,7 +274,8 @@ class Launcher:
             build_spec(record, inputs),
             container_id=record.id,
             cgroup_path=cgroup,
-            overlay=Overlay(tuple(lowers), f"{place.folder}/upper", f"{place.folder}/work"),
+            # What a step has written is flushed once it is a layer.
+            overlay=Overlay(tuple(lowers), f"{place.folder}/upper", f"{place.folder}/work", is_volatile=place.is_step),
             user=record.config["User"] or None,
             group_add=record.host_config["GroupAdd"] or (),
             netns_fd=own_network,

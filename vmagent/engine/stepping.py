@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from signal import SIGKILL
 from typing import Any
 
@@ -61,7 +62,8 @@ class StepRunner:
     def __contains__(self, process_id: str) -> bool:
         return process_id in self._steps
 
-    async def run(self, command: Command, output: Output) -> int:
+    @asynccontextmanager
+    async def run(self, command: Command, output: Output) -> AsyncIterator[int]:
         """See Runner."""
         record = _record(command)
         step = self._steps[record.id] = _Step()
@@ -75,12 +77,16 @@ class StepRunner:
                 await asyncio.shield(self._kill(record, step, is_started=False))
                 raise
             try:
-                return await self._follow(record, step, command, output)
+                code = await self._follow(record, step, command, output)
             except BaseException:
                 await asyncio.shield(self._kill(record, step, is_started=True))
-                raise
-            finally:
                 await asyncio.shield(self._end(record, step))
+                raise
+            ending = asyncio.create_task(self._end(record, step), name="end of a step")
+            try:
+                yield code
+            finally:
+                await asyncio.shield(ending)
         finally:
             del self._steps[record.id]
             await self._background.on_disk(shutil.rmtree, self._exec_root.container(record.id), ignore_errors=True)

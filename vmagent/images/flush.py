@@ -1,8 +1,10 @@
-"""Getting a file to the disk by its name."""
+"""Getting files to the disk by their names."""
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -13,3 +15,33 @@ def flush_file(path: Path) -> None:
         os.fdatasync(fd)
     finally:
         os.close(fd)
+
+
+def entries_of(folder: Path, at_most: int) -> list[Path] | None:
+    """All that is below `folder`, without following links; None if there are more. Raises OSError."""
+    found: list[Path] = []
+    pending = [folder]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if len(found) == at_most:
+                    return None
+                found.append(Path(entry.path))
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(found[-1])
+    return found
+
+
+def flush_entries(folder: Path, entries: Sequence[Path]) -> None:
+    """Flush `folder` and what `entries_of` has found in it. Raises OSError.
+
+    A few files take less than syncfs(2), which waits for what all other programs have written. Links and devices have
+    no content of their own: they are on the disk with the folder that they are in.
+    """
+    for path in (*entries, folder):
+        if stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)

@@ -20,8 +20,8 @@ from vmagent.images import erofs, tarstream
 from vmagent.images.channel import Stage
 from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
-from vmagent.images.flush import flush_file
-from vmagent.images.layer import DIFF, INDEX, TAR, Blob, Compression, Expected, Kind, Layer, hex_of
+from vmagent.images.flush import entries_of, flush_entries, flush_file
+from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, Blob, Compression, Expected, Kind, Layer, hex_of
 from vmagent.images.links import clamped, components
 from vmagent.images.tarstream import ByteSource
 from vmagent.images.treetar import TreeTar
@@ -31,6 +31,7 @@ from vmagent.linux.files import syncfs
 _RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
 _PLAIN_DEPTH = 4  # blocks of up to 1 MiB between decompressing and unpacking
 FILE_BLOCK = 256 << 10
+FEW = 32  # entries: a folder with no more is a layer of kind dir as it is, and is flushed entry by entry
 
 
 class Job:
@@ -45,6 +46,7 @@ class Job:
             made.mkdir(exist_ok=True)
         # Opened before the first write: syncfs reports the errors from here on.
         self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._flushed: set[str] = set()  # the folders of layers of kind dir whose files are on the disk
 
     def close(self) -> None:
         os.close(self._fd)
@@ -62,11 +64,12 @@ class Job:
     def flush(self, fd: int | None = None) -> None:
         """Flush the layers to disk, so that a record may name them.
 
-        The files of layers of kind tar were flushed as they were written: for these only the folders are left to flush.
+        The files of layers of kind tar, and of folders with few entries, were flushed as they were made: for these
+        only the folders of the layers are left to flush.
         `fd`: a descriptor of the folder that was opened before the first write; needed where several processes wrote,
         because syncfs(2) reports only write errors that happened after its descriptor was opened.
         """
-        if any((layer / DIFF).is_dir() for layer in self.layers.iterdir()):
+        if any(layer.name not in self._flushed and (layer / DIFF).is_dir() for layer in self.layers.iterdir()):
             syncfs(self._fd if fd is None else fd)
         else:
             for layer in self.layers.iterdir():
@@ -129,7 +132,7 @@ class Job:
         if layer.kind is Kind.TAR:
             for name in (TAR, INDEX):
                 flush_file(made / name)
-            flush_file(made / "layer.json")
+            flush_file(made / RECORD)
             if layer.blob is not None:
                 flush_file(self.blobs / hex_of(layer.blob.digest))
         try:
@@ -151,11 +154,12 @@ class Job:
     def take_folder(self, upper: Path) -> Layer:
         """Make a layer of an overlay's upper folder, which nothing uses any more and which becomes the job's.
 
-        Of kind tar, a copy: the folder stays as it is. Of kind dir, the folder itself is moved. Raises ImageFault,
-        OSError.
+        With few entries, the folder itself becomes a layer of kind dir: to index a tar takes a process, and to mount it
+        a system call in each use. Else a layer of kind tar is a copy. Raises ImageFault, OSError.
         """
+        entries = entries_of(upper, FEW)
         tree = TreeTar()
-        if self.kind is Kind.TAR:
+        if self.kind is Kind.TAR and entries is None:
             return self.add_layer(tree.blocks(str(upper)))
         found, size = hashlib.sha256(), 0
         for block in tree.blocks(str(upper)):
@@ -165,8 +169,12 @@ class Job:
         layer = Layer(diff_id=diff_id, kind=Kind.DIR, size=tree.file_bytes, tar_size=size, blob=None)
         final = self.layers / hex_of(diff_id)
         final.mkdir()
-        os.rename(upper, final / DIFF)
         layer.write(final)
+        if entries is not None:
+            flush_entries(upper, entries)
+            flush_file(final / RECORD)
+            self._flushed.add(final.name)
+        os.rename(upper, final / DIFF)
         return layer
 
 

@@ -197,6 +197,9 @@ class Overlay(Record):
     lowers: tuple[str, ...]  # topmost first
     upper: str  # "": read-only
     work: str
+    # Nothing is flushed to the disk, neither by fsync(2) in it nor at its unmounting, which else waits for all that the
+    # upper folder's file system has to write. A second mount of the same work folder is refused.
+    is_volatile: bool = False
 
 
 class Rootfs(Record):

@@ -90,13 +90,13 @@ def mount_overlay(target: str, overlay: Overlay) -> None:
     """Mount an overlay at `target`. Raises OSError."""
     folders = list(overlay.lowers)
     writable = [overlay.upper, overlay.work] if overlay.upper else []
-    data = _overlay_options(folders, writable)
+    data = _overlay_options(folders, writable, is_volatile=overlay.is_volatile)
     descriptors: list[int] = []
     if len(os.fsencode(data)) >= _PAGE or any(c in path for path in folders + writable for c in ":,\\"):
         # mount(2) takes one page of options, and these characters are separators in it: pass short names instead.
         descriptors = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in folders + writable]
         names = [f"/proc/self/fd/{fd}" for fd in descriptors]
-        data = _overlay_options(names[: len(folders)], names[len(folders) :])
+        data = _overlay_options(names[: len(folders)], names[len(folders) :], is_volatile=overlay.is_volatile)
     try:
         m.mount("overlay", target, "overlay", 0, data)
     finally:
@@ -104,9 +104,9 @@ def mount_overlay(target: str, overlay: Overlay) -> None:
             os.close(fd)
 
 
-def _overlay_options(lowers: list[str], writable: list[str]) -> str:
+def _overlay_options(lowers: list[str], writable: list[str], *, is_volatile: bool) -> str:
     # index=off: otherwise an upper folder is busy while a dying mount namespace still has it mounted.
-    options = "index=off,lowerdir=" + ":".join(lowers)
+    options = ("volatile," if is_volatile else "") + "index=off,lowerdir=" + ":".join(lowers)
     return f"{options},upperdir={writable[0]},workdir={writable[1]}" if writable else options
 
 

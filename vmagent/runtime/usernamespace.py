@@ -98,7 +98,7 @@ def mount_idmapped_overlay(overlay: Overlay, user_ns_fd: int, root: tuple[int, i
             folders.append(open_idmapped(path, user_ns_fd))
         return _of_child(
             linux.CLONE_NEWNS,
-            lambda: _assemble(folders, upper, work, root),
+            lambda: _assemble(folders, upper, work, root, is_volatile=overlay.is_volatile),
             lambda _, pidfd, made: linux.pidfd_getfd(pidfd, made),
         )
     finally:
@@ -116,7 +116,7 @@ def open_idmapped(path: str, user_ns_fd: int) -> int:
     return fd
 
 
-def _assemble(folders: list[int], upper: str, work: str, root: tuple[int, int]) -> int:
+def _assemble(folders: list[int], upper: str, work: str, root: tuple[int, int], *, is_volatile: bool) -> int:
     """Run in a mount namespace of its own, which ends with this process: attach the folders, since an overlay accepts
     detached mounts only from Linux 6.15 on, and mount the overlay over them."""
     m.mount(None, "/", None, m.MS_REC | m.MS_SLAVE)
@@ -137,6 +137,8 @@ def _assemble(folders: list[int], upper: str, work: str, root: tuple[int, int]) 
     linux.set_fs_ids(*root)
     capabilities.capset(permitted, permitted, inheritable)
     options = f"index=off,lowerdir={':'.join(names)},upperdir={own}/{upper},workdir={own}/{work}"
+    if is_volatile:
+        options = f"volatile,{options}"
     m.mount("overlay", "root", "overlay", 0, options)
     return m.open_tree(m.AT_FDCWD, "root", m.OPEN_TREE_CLONE)
 

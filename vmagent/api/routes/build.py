@@ -15,7 +15,7 @@ from typing import Any
 from vmagent.api.buildkit import BuildKitWire
 from vmagent.api.messages import EMPTY_OK, JSON, NO_CONTENT, Query, Request, Response, dump_json, is_true, json_response
 from vmagent.api.parameters import filters
-from vmagent.api.pump import send_progress
+from vmagent.api.pump import send_progress, send_progress_lists
 from vmagent.api.router import Router
 from vmagent.builder.builder import Builder
 from vmagent.builder.cache import PruneFilters, age_ns
@@ -77,7 +77,7 @@ class _Builds:
             raise BadRequest("outputs are supported by BuildKit's wire only")
         credentials = _Credentials(request)
         async with aclosing(self._lines(query, credentials, aiter(request.body))) as lines:
-            await send_progress(request, lines)
+            await send_progress_lists(request, lines)
 
     async def _buildkit(self, request: Request) -> None:
         """ImageBuild, version 2: the client's files come by its session."""
@@ -102,16 +102,15 @@ class _Builds:
 
     async def _lines(
         self, query: Query, credentials: _Credentials, chunks: AsyncIterator[bytes]
-    ) -> AsyncGenerator[Line, None]:
+    ) -> AsyncGenerator[list[Line], None]:
         asked = build_request(query)
-        async with self._context(query, chunks) as context:
+        async with self._context(query, chunks, asked.dockerfile_name) as context:
             if isinstance(context, RemoteContext):
                 asked = replace(asked, dockerfile_name=await context.dockerfile_name(asked.dockerfile_name))
             dockerfile = await _dockerfile(context, asked.dockerfile_name)
             whole = with_files(asked, dockerfile, context, credentials)
             if query.flag("check"):
-                for line in check_lines(whole, await self._builder.check(whole)):
-                    yield line
+                yield check_lines(whole, await self._builder.check(whole))
                 return
             names = query.all("t")
             recorder = (await self._wire.get()).record(frontend_options(query), names, dockerfile)
@@ -128,10 +127,13 @@ class _Builds:
                     yield line
 
     @asynccontextmanager
-    async def _context(self, query: Query, chunks: AsyncIterator[bytes]) -> AsyncIterator[Context]:
-        """What the body holds, or what the engine fetches for `remote`. Raises EngineError."""
+    async def _context(self, query: Query, chunks: AsyncIterator[bytes], dockerfile: str) -> AsyncIterator[Context]:
+        """What the body holds, of which `dockerfile` will be read, or what the engine fetches for `remote`.
+
+        Raises EngineError.
+        """
         if not (remote := query.get("remote")):
-            async with self._builder.spooled(chunks, lambda _: None) as spooled:
+            async with self._builder.spooled(chunks, lambda _: None, dockerfile) as spooled:
                 yield spooled
             return
         if not is_remote(remote):

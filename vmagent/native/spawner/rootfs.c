@@ -331,12 +331,13 @@ static void make_devices(int root, const struct rootfs *plan) {
     close(dev);
 }
 
-static const char *overlay_options(const char *const *lowers, size_t count, const char *upper, const char *work) {
+static const char *overlay_options(const char *const *lowers, size_t count, const char *upper, const char *work,
+                                   int is_volatile) {
     size_t size = 64 + strlen(upper) + strlen(work);
     for (size_t i = 0; i < count; i++) size += strlen(lowers[i]) + 1;
     char *options = allocate(size, 1), *at = options;
     /* index=off: otherwise an upper folder is busy while a dying mount namespace still has it mounted */
-    at += sprintf(at, "index=off,lowerdir=");
+    at += sprintf(at, "%sindex=off,lowerdir=", is_volatile ? "volatile," : "");
     for (size_t i = 0; i < count; i++) at += sprintf(at, i ? ":%s" : "%s", lowers[i]);
     if (*upper) sprintf(at, ",upperdir=%s,workdir=%s", upper, work);
     return options;
@@ -356,13 +357,13 @@ static int mount_overlay(const char *target, const struct overlay *overlay) {
     memcpy(names, overlay->lowers, count * sizeof *names);
     names[count] = overlay->upper;
     names[count + 1] = overlay->work;
-    const char *options = overlay_options(names, count, names[count], names[count + 1]);
+    const char *options = overlay_options(names, count, names[count], names[count + 1], overlay->is_volatile);
     int is_special = strlen(options) >= PAGE;
     for (size_t i = 0; i < count + 2; i++) is_special = is_special || names[i][strcspn(names[i], ":,\\")];
     if (is_special) { /* mount(2) takes one page of options, and these characters are separators there */
         for (size_t i = 0; i < count + (*overlay->upper ? 2 : 0); i++)
             if ((names[i] = short_name(names[i])) == NULL) return -1;
-        options = overlay_options(names, count, names[count], names[count + 1]);
+        options = overlay_options(names, count, names[count], names[count + 1], overlay->is_volatile);
     }
     return mount("overlay", target, "overlay", 0, options);
 }
