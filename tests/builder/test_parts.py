@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from tests.images.kit import Driver
 from tests.support.limits import HANG_S
 from vmagent.builder.builder import Builder
-from vmagent.builder.cache import REGULAR, Cache, CacheRecord, PruneFilters
+from vmagent.builder.cache import CACHE_MOUNT, CONTEXT, REGULAR, Cache, CacheRecord, PruneFilters
 from vmagent.builder.layering import Workspace
 from vmagent.builder.mounting import Mounting
 from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
@@ -99,7 +100,10 @@ def test_equal_questions_about_a_tree_are_answered_from_memory(tmp_path: Path) -
 
         async def run(self, job: dict[str, Any]) -> dict[str, Any]:
             self.asked += 1
-            return {"digest": f"of {job['paths']}"}
+            return {
+                "digest": f"of {job['paths']}",
+                "more": [None if one == ["no"] else f"of {one}" for one in job["more"]],
+            }
 
     async def ask() -> None:
         layers: Any = Layers()
@@ -109,6 +113,10 @@ def test_equal_questions_about_a_tree_are_answered_from_memory(tmp_path: Path) -
             found = await workspace.digest({"folder": "/f"}, paths, is_context=True, exclude=())
             assert found == f"of {paths}"
         assert layers.asked == 2
+        foreseen = [["c"], ["a"], ["d"], ["no"]]  # known by now: a
+        for paths, asked in ((["c"], 3), (["d"], 3), (["no"], 4)):
+            found = await workspace.digest({"folder": "/f"}, paths, is_context=True, exclude=(), foreseen=foreseen)
+            assert (found, layers.asked) == (f"of {paths}", asked)
 
     asyncio.run(ask())
 
@@ -202,3 +210,69 @@ def test_the_uses_are_written_without_another_build(tmp_path: Path, monkeypatch:
         await cache.close()
 
     asyncio.run(use())
+
+
+def test_the_collection_takes_what_is_old_and_what_is_too_much(tmp_path: Path) -> None:
+    """On a disk of 10 GB, so 1 GB for the cache, and half a GiB of it for what is cheap to have again."""
+    hour, mega, now = 3600 * 10**9, 10**6, time.time_ns()
+
+    def record(key: str, kind: str, size: int, hours: int) -> CacheRecord:
+        layer = f"sha256:{key}" if kind == REGULAR else ""
+        at = now - hours * hour
+        return CacheRecord(
+            key=key, kind=kind, layer=layer, size=size, description=key, created_ns=at, used_ns=at, uses=1
+        )
+
+    async def left(*records: CacheRecord) -> list[str]:
+        cache = Cache(DataRoot(tmp_path))
+        cache.load()
+        for one in records:
+            cache.put(one)
+        cache.use("used")
+        freed = await cache.collect(10_000 * mega)
+        kept = [one.key for one in cache.records()]
+        assert freed == sum(one.size for one in records if one.key not in kept)
+        await cache.prune(PruneFilters())
+        cache.release(["used"])
+        await cache.prune(PruneFilters())
+        await cache.close()
+        return kept
+
+    async def play() -> None:
+        small = [record("m", CACHE_MOUNT, 500 * mega, 100), record("s", REGULAR, 400 * mega, 2000)]
+        assert await left(*small) == ["m", "s"], "old, but not too much"
+        cheap = [record("old", CONTEXT, 300 * mega, 49), record("new", CACHE_MOUNT, 300 * mega, 47)]
+        assert await left(*cheap) == ["new"]
+        assert await left(cheap[1], record("new2", CONTEXT, 300 * mega, 1)) == ["new", "new2"], "both used lately"
+        layers = [
+            record("a", REGULAR, 600 * mega, 1),
+            record("b", REGULAR, 600 * mega, 3),
+            record("used", REGULAR, 1, 9),
+        ]
+        assert await left(*layers) == ["a", "used"], "least recently used first, but for what a build uses"
+
+    asyncio.run(play())
+
+
+def test_a_prune_ends_where_enough_is_free(tmp_path: Path) -> None:
+    async def play() -> None:
+        cache = Cache(DataRoot(tmp_path))
+        cache.load()
+        for age in range(4):
+            cache.put(
+                CacheRecord(
+                    key=f"k{age}",
+                    kind=REGULAR,
+                    layer=f"sha256:{age}",
+                    size=10,
+                    description="",
+                    created_ns=age,
+                    used_ns=age,
+                    uses=1,
+                )
+            )
+        assert await cache.prune(PruneFilters(free_bytes=0)) == ([], 0)
+        assert await cache.prune(PruneFilters(free_bytes=11)) == (["k0", "k1"], 20)
+        await cache.close()
+
+    asyncio.run(play())

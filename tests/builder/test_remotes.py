@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.engine import NativeEngine
 from tests.support.gitserver import git, git_server
+from tests.support.sshserver import ssh_server
 from vmagent.dockerfile.errors import DockerfileError
 from vmagent.dockerfile.giturl import GitSource, git_source
 
@@ -217,3 +218,23 @@ def test_a_context_may_be_at_github() -> None:
 def test_wrong_names_of_repositories(text: str) -> None:
     with pytest.raises(DockerfileError):
         git_source(text)
+
+
+def test_a_repository_comes_over_ssh_with_the_client_s_agent(engine: NativeEngine, site: Site, tmp_path: Path) -> None:
+    """As a context and as a source of ADD, from a real server that knows one key, which only the client's agent has."""
+    served = tmp_path / "served"
+    git(site.folder, "clone", "-q", "--bare", "-b", "other", site.folder / "one.git", served)
+    (tmp_path / "added").mkdir()
+    with ssh_server(tmp_path) as server:
+        url = f"ssh://root@{server.address}{served}"
+        build = ("build", "-q", "-t", "cvt/ssh")
+        agent = ("--ssh", f"default={server.agent}")
+        engine.buildx(*build, *agent, f"{url}#other")
+        assert output(engine, "cvt/ssh") == "other\n"
+        (tmp_path / "added" / "Dockerfile").write_text(f"FROM busybox\nADD {url}#main /one/\nCMD cat /one/f\n")
+        engine.buildx(*build, *agent, tmp_path / "added")
+        assert output(engine, "cvt/ssh") == "one\n"
+        without = engine.buildx(*build, "--no-cache", tmp_path / "added", check=False)
+        assert without.returncode == 1
+        assert "Permission denied (publickey)" in without.stderr
+    engine.docker("rmi", "-f", "cvt/ssh")

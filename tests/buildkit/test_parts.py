@@ -236,7 +236,7 @@ def test_the_engine_starts_without_grpc() -> None:
 
 def test_attestations_that_would_be_missing_are_refused() -> None:
     frontend.check_options({"attest:provenance": "mode=min,inline-only=true", "attest:sbom": "disabled=true"})
-    with pytest.raises(InvalidBuild, match="an SBOM is made by a scanner's image"):
+    with pytest.raises(InvalidBuild, match="the SBOM generator x is an image"):
         frontend.check_options({"attest:sbom": "generator=x"})
 
 

@@ -140,8 +140,6 @@ def test_provenance_is_kept_and_pushed(engine: NativeEngine, context: Path, name
 
 
 def test_what_has_no_attestations_says_so(engine: NativeEngine, context: Path, tmp_path: Path) -> None:
-    sbom = engine.buildx("build", "--sbom=true", "-t", "cvt/sbom", context, check=False)
-    assert "an SBOM is made by a scanner's image, which this engine does not run" in sbom.stderr
     kept = engine.buildx("build", "--provenance=true", "-o", str(tmp_path / "out"), context, check=False)
     assert "the local exporter keeps no attestations" in kept.stderr
     assert "[1/" not in kept.stderr  # no step of it was begun

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from vmagent.builder.bases import Bases
 from vmagent.builder.cache import Cache, CacheRecord, PruneFilters
 from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.contexts import Contexts, SpooledContext
+from vmagent.builder.definition import DefinedStep
 from vmagent.builder.indexing import Attest, StoredIndex, store_index
 from vmagent.builder.layering import Layering, Workspace
+from vmagent.builder.packages import Contents
 from vmagent.builder.progress import Progress
 from vmagent.builder.remotes import RemoteContext, Remotes
 from vmagent.builder.request import BuildRequest, Received, RegistryCache, Secrets, SshAgents
-from vmagent.builder.result import BuildResult, BuiltImage, Material
+from vmagent.builder.result import BuildResult, BuiltImage, Fetched
 from vmagent.builder.running import Runner
 from vmagent.builder.stages import Stages
 from vmagent.dockerfile import lint
@@ -41,8 +44,6 @@ from vmagent.images.reference import Reference
 from vmagent.images.roots import Reachable
 from vmagent.images.store import Store
 from vmagent.paths import DataRoot, ExecRoot
-
-_KEPT_SHARE = 10  # of the file system's size the cache may fill one part, as under docker
 
 
 class Builder:
@@ -123,23 +124,23 @@ class Builder:
         self._numbers += 1
         number = self._numbers
         try:
-            built, records, materials = await self._build(number, request, dockerfile, platforms, progress)
+            return await self._build(number, request, dockerfile, platforms, progress)
         except BaseException:
             self._release(number)  # the end failed, or the caller was cancelled there: no result holds the layers
             raise
-        return BuildResult(built, lambda: self._release(number), records, materials)
 
     async def _build(
         self, number: int, request: BuildRequest, dockerfile: Dockerfile, platforms: list[Platform], progress: Progress
-    ) -> tuple[tuple[BuiltImage, ...], tuple[CacheRecord, ...], tuple[Material, ...]]:
-        """The image of each platform and the steps' records, whose layers are kept until `_release`, and the images
-        that were used."""
+    ) -> BuildResult:
+        """The image of each platform and the steps' records, whose layers are kept until `_release`."""
         async with self._store.ingest() as folder:
             await asyncio.to_thread(folder.mkdir, 0o700)
             workspace = Workspace(self._layering, folder, self._imports(request, progress))
             contexts = Contexts(workspace, progress, request.context, request.dockerfile_name)
             bases = Bases(self._store, self._images, request)
             built: list[BuiltImage] = []
+            fetched: dict[str, Fetched] = {}
+            definition: list[DefinedStep] = []
             try:
                 for platform in platforms:
                     stages = Stages(
@@ -160,6 +161,8 @@ class Builder:
                         labels = {**(state.inner.get("Labels") or {}), **request.labels}
                         state = state.with_config("", Labels=labels)
                     built.append(BuiltImage(str(platform), state.config, state.layers))
+                    fetched.update((one.uri, one) for one in stages.fetched)
+                    definition += stages.definition.steps()
                 records, materials = workspace.records(), bases.materials()
                 if request.inline_cache:
                     built = [_with_inline_cache(image, records) for image in built]
@@ -167,7 +170,8 @@ class Builder:
                 self._kept[number] = tuple(kept.union(record.layer for record in records))
             finally:
                 await asyncio.shield(self._end(workspace, contexts, bases))
-        return tuple(built), records, materials
+        release = partial(self._release, number)
+        return BuildResult(tuple(built), release, records, materials, tuple(fetched.values()), tuple(definition))
 
     def _imports(self, request: BuildRequest, progress: Progress) -> remotecache.Imports:
         """The caches that the build imports. Raises BadRequest."""
@@ -193,11 +197,9 @@ class Builder:
             await self._limit()
 
     async def _limit(self) -> None:
-        """Keep the cache within its share of the disk."""
+        """Let the cache lose what is old or too much."""
         found = await asyncio.to_thread(os.statvfs, self._data_root.path)
-        keep = found.f_frsize * found.f_blocks // _KEPT_SHARE
-        if self.cache.total() > keep:
-            await self.cache.prune(PruneFilters(keep_bytes=keep))
+        await self.cache.collect(found.f_frsize * found.f_blocks)
 
     def _release(self, number: int) -> None:
         self._kept.pop(number, None)
@@ -243,6 +245,12 @@ class Builder:
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
+
+    async def contents(self, image: BuiltImage) -> Contents:
+        """The packages in the image, whose layers the caller keeps. Raises BuildError, OSError."""
+        async with self._store.ingest() as folder:
+            job = {"op": "packages", "root": {"lowers": await self._store.stack_lowers(image.layers)}}
+            return Contents.from_json(await self._layering.run(job | {"place": str(folder / "view")}))
 
     def files(self, images: Sequence[BuiltImage]) -> contextlib.AbstractAsyncContextManager[Path]:
         """A folder with the image's files; of several ones, with a folder each. Raises BuildError, OSError."""
@@ -299,6 +307,11 @@ class Builder:
     def usage(self) -> list[dict[str, Any]]:
         """BuildCache items of GET /system/df."""
         return self.cache.usage()
+
+    async def lacking(self, free_bytes: int) -> int:
+        """How much has to go for `free_bytes` to be free on the disk. Raises OSError."""
+        found = await asyncio.to_thread(os.statvfs, self._data_root.path)
+        return max(0, free_bytes - found.f_frsize * found.f_bavail)
 
     async def prune(self, filters: PruneFilters) -> dict[str, Any]:
         """The API's reply to a prune. Raises OSError."""

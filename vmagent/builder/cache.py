@@ -86,7 +86,8 @@ class CacheRecord:
 
 @dataclass(frozen=True, slots=True)
 class PruneFilters:
-    """Which records a prune takes. `until_ns`: not used since then. `keep_bytes`: stop when no more is left.
+    """Which records a prune takes. `until_ns`: not used since then. `keep_bytes`: stop when no more is left; with
+    `counts_own` no more of those that `fields` means. `free_bytes`: stop when so much was freed; None: no such bound.
 
     `fields`: the values that a field of `_fields` may have.
     """
@@ -95,14 +96,47 @@ class PruneFilters:
     keep_bytes: int = 0
     ids: tuple[str, ...] = ()
     fields: Mapping[str, Collection[str]] = field(default_factory=dict)
+    counts_own: bool = False
+    free_bytes: int | None = None
+
+    def means(self, record: CacheRecord, *, in_use: bool) -> bool:
+        """Whether it is one of `fields`."""
+        found = _fields(record, in_use=in_use)
+        return all(found[key] in values for key, values in self.fields.items())
 
     def takes(self, record: CacheRecord, *, in_use: bool) -> bool:
         if self.until_ns is not None and record.used_ns > self.until_ns:
             return False
         if self.ids and not any(record.key.startswith(one) for one in self.ids):
             return False
-        found = _fields(record, in_use=in_use)
-        return all(found[key] in values for key, values in self.fields.items())
+        return self.means(record, in_use=in_use)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A rule of the collection that follows each build: records of `kinds` (none: of all) that were not used for
+    `unused_s` go, least recently used first, until those kinds have no more than `keep_bytes`, or, if that is None,
+    than `KEPT_SHARE` of the disk."""
+
+    unused_s: float
+    keep_bytes: int | None
+    kinds: tuple[str, ...] = ()
+
+    def filters(self, now_ns: int, disk_bytes: int) -> PruneFilters:
+        """`disk_bytes`: the size of the file system."""
+        keep = disk_bytes // KEPT_SHARE if self.keep_bytes is None else self.keep_bytes
+        until_ns = now_ns - int(self.unused_s * 1e9) if self.unused_s else None
+        fields = {"type": self.kinds} if self.kinds else {}
+        return PruneFilters(until_ns=until_ns, keep_bytes=keep, fields=fields, counts_own=True)
+
+
+KEPT_SHARE = 10  # of the file system's size the cache may fill one part, as under docker
+# docker's (docs.docker.com, "Build garbage collection"): what is cheap to have again goes first, and then what is old.
+POLICIES = (
+    Policy(48 * 3600, 512 << 20, (CONTEXT, CACHE_MOUNT)),
+    Policy(60 * 24 * 3600, None),
+    Policy(0, None),
+)
 
 
 def _fields(record: CacheRecord, *, in_use: bool) -> dict[str, str]:
@@ -307,11 +341,17 @@ class Cache:
 
     async def prune(self, filters: PruneFilters) -> tuple[list[str], int]:
         """Forget records that no build uses, least recently used first. Returns (ids, bytes). Raises OSError."""
-        left = sum(record.size for record in self._records.values())
+        left = sum(
+            record.size
+            for record in self._records.values()
+            if not filters.counts_own or filters.means(record, in_use=record.key in self._in_use)
+        )
         gone: list[str] = []
         freed = 0
         for record in self._ordered(newest_first=False):
             if filters.keep_bytes and left <= filters.keep_bytes:
+                break
+            if filters.free_bytes is not None and freed >= filters.free_bytes:
                 break
             if record.key in self._in_use or not filters.takes(record, in_use=record.key in self._in_use):
                 continue
@@ -322,11 +362,13 @@ class Cache:
         await self.settle()
         return gone, freed
 
+    async def collect(self, disk_bytes: int) -> int:
+        """Keep to `POLICIES` on a file system of that size; the bytes that were freed. Raises OSError."""
+        now_ns = time.time_ns()
+        return sum([(await self.prune(one.filters(now_ns, disk_bytes)))[1] for one in POLICIES])
+
     def records(self) -> list[CacheRecord]:
         return list(self._records.values())
-
-    def total(self) -> int:
-        return sum(record.size for record in self._records.values())
 
 
 def _time(ns: int) -> str:

@@ -175,7 +175,9 @@ class Workspace:
 
     async def imported(self, key: str) -> CacheRecord | None:
         """The record of a step that the build's imported caches have. Raises OSError."""
-        return await self._imports.find(key, lambda: self.path("import"))
+        record = await self._imports.find(key, lambda: self.path("import"))
+        self.has_made = self.has_made or record is not None
+        return record
 
     def records(self) -> tuple[CacheRecord, ...]:
         """Of all steps of the build so far that have a layer."""

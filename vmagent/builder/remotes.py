@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from vmagent.builder.agents import forwarded
 from vmagent.builder.layering import Layering
 from vmagent.builder.request import InvalidBuild, Received, Secrets, Selection, SshAgents
+from vmagent.builder.result import Fetched
 from vmagent.dockerfile.giturl import GitSource, git_source
 
 URL_FILE = "context"  # the name of a file that is a whole context, as in BuildKit
@@ -38,9 +39,10 @@ class Remotes:
             raise InvalidBuild(f"expected checksum to match {source.commit}, got {found}")
         return found
 
-    async def checkout(self, source: GitSource) -> Path:
-        """A folder with the files of a repository. Raises BuildError."""
-        return Path((await self._git("git", source, self.path("git")))["folder"])
+    async def checkout(self, source: GitSource) -> tuple[Path, Fetched]:
+        """A folder with the files of a repository, and the commit that they are of. Raises BuildError."""
+        done = await self._git("git", source, self.path("git"))
+        return Path(done["folder"]), Fetched(source.uri, {"sha1": done["commit"]})
 
     async def _git(self, op: str, source: GitSource, into: Path) -> dict[str, Any]:
         job = {
@@ -79,7 +81,7 @@ class Remotes:
         async with forwarded(self._ssh, "default", path):
             yield str(path)
 
-    async def download(self, url: str) -> tuple[Path, bool]:
+    async def download(self, url: str) -> tuple[Path, bool, Fetched]:
         """A folder with what lies at a URL: the content of an archive, or the one file `URL_FILE` (then True).
 
         Raises BuildError.
@@ -87,7 +89,8 @@ class Remotes:
         into = self.path("url")
         job = {"op": "url", "url": url, "file": str(self.path("download")), "into": str(into), "name": URL_FILE}
         done = await self._layering.run(job)
-        return into, bool(done["is_file"])
+        algorithm, _, digest = done["digest"].partition(":")
+        return into, bool(done["is_file"]), Fetched(url, {algorithm: digest})
 
 
 def is_remote(text: str) -> bool:
@@ -103,6 +106,7 @@ class RemoteContext:
         self._remotes, self._layering, self._source, self._subdir = remotes, layering, source, subdir
         self._git = git_source(source, is_context=True)
         self._fetching: asyncio.Task[tuple[Path, bool]] | None = None
+        self.fetched: Fetched | None = None  # once it is
 
     async def _ready(self) -> tuple[Path, bool]:
         if self._fetching is None:
@@ -111,9 +115,9 @@ class RemoteContext:
 
     async def _load(self) -> tuple[Path, bool]:
         if self._git is not None:
-            folder, is_file = await self._remotes.checkout(self._git), False
+            (folder, self.fetched), is_file = await self._remotes.checkout(self._git), False
         else:
-            folder, is_file = await self._remotes.download(self._source)
+            folder, is_file, self.fetched = await self._remotes.download(self._source)
         if self._subdir:
             job = {"op": "subfolder", "folder": str(folder), "path": self._subdir}
             folder = Path((await self._layering.run(job))["folder"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmagent.builder.cache import CacheRecord
+from vmagent.builder.definition import DefinedStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,17 @@ class Material:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a build has fetched of a repository or a URL. `digests`: by algorithm, in hex."""
+
+    uri: str
+    digests: Mapping[str, str]
+
+
 class BuildResult:
-    """The images of a build, one per platform, the records of all steps that made layers for it, and the images that
-    it used."""
+    """The images of a build, one per platform, the records of all steps that made layers for it, the images that it
+    used, what its steps have fetched, and what the steps were."""
 
     def __init__(
         self,
@@ -37,10 +46,14 @@ class BuildResult:
         release: Callable[[], None],
         records: tuple[CacheRecord, ...] = (),
         materials: tuple[Material, ...] = (),
+        fetched: tuple[Fetched, ...] = (),
+        definition: tuple[DefinedStep, ...] = (),
     ) -> None:
         self.images = images
         self.records = records
         self.materials = materials
+        self.fetched = fetched
+        self.definition = definition
         self._release: Callable[[], None] | None = release
 
     def release(self) -> None:

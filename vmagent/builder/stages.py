@@ -18,6 +18,7 @@ from vmagent.builder.bases import Bases
 from vmagent.builder.cache import key_of
 from vmagent.builder.checking import check
 from vmagent.builder.contexts import Contexts, Root
+from vmagent.builder.definition import Definition, Key, exec_of, files_of
 from vmagent.builder.imagestate import ImageState, is_metadata
 from vmagent.builder.layering import Layering, Made, Workspace
 from vmagent.builder.mounting import Mounting
@@ -25,6 +26,7 @@ from vmagent.builder.progress import Progress, Step, Vertex
 from vmagent.builder.remotes import Remotes, added
 from vmagent.builder.reporting import CANCELED, Report
 from vmagent.builder.request import BuildError, BuildRequest, ImageContext, InvalidBuild, LoadableImage
+from vmagent.builder.result import Fetched
 from vmagent.builder.running import Command, Runner
 from vmagent.dockerfile import expand, lint, stages, tree
 from vmagent.dockerfile.giturl import GitSource
@@ -32,6 +34,7 @@ from vmagent.dockerfile.parser import parse_trigger
 from vmagent.errors import EngineError
 from vmagent.images.config import MAX_LAYERS
 from vmagent.images.platforms import Platform
+from vmagent.images.reference import Reference
 
 _URL = ("http://", "https://")
 _GIT = ("git@", "git://", "ssh://")
@@ -57,7 +60,7 @@ class Stages:
         progress: Progress,
         shows_platform: bool,
     ) -> None:
-        """Raises DockerfileError."""
+        """`definition` and `fetched`: what it consisted of so far, and what ADD has fetched. Raises DockerfileError."""
         self._request, self._dockerfile, self._platform = request, dockerfile, platform
         self._layering, self._workspace, self._contexts = layering, workspace, contexts
         self._images, self._runner, self._progress = bases, runner, progress
@@ -78,6 +81,8 @@ class Stages:
             for one in dockerfile.stages[index].instructions
             if isinstance(one, tree.Copy) and _is_literal(one)
         ]
+        self.definition = Definition(str(platform))
+        self.fetched: list[Fetched] = []
         self._tasks: dict[int, asyncio.Task[ImageState]] = {}
         self._group: asyncio.TaskGroup
         self._remotes = Remotes(layering, workspace.path("remotes"), request.secrets, request.ssh)
@@ -169,7 +174,10 @@ class Stages:
         with _reported(report, stage):
             if base.stage is not None:
                 state = imagestate.of_stage(await self._task(base.stage))
+                self.definition.begin(stage.index, self.definition.end_of(base.stage))
             else:
+                if base.name != "scratch" or base.name in self._request.contexts:
+                    self.definition.begin(stage.index, self._source(base.name))
                 report.start()
                 state = await self._base(base, report)
                 shell = bool(state.inner.get("Shell"))
@@ -230,12 +238,46 @@ class Stages:
         uses_cache = not (self._request.no_cache or name in self._request.no_cache_stages)
         match found:
             case tree.Workdir():
+                self.definition.step(stage.index, files_of(found, state), found.lines, ())
                 return await self._workdir(found, state, report, uses_cache=uses_cache)
             case tree.Run():
-                return await self._run(found, state, report, uses_cache=uses_cache)
+                words, network = _words(found, state), self._network(found)
+                made = await self._run(found, words, network, state, report, uses_cache=uses_cache)
+                used = [self._used(found, mount.from_) for mount in found.mounts if _shows_files(mount)]
+                self.definition.step(stage.index, exec_of(found, words, state, network), found.lines, used)
+                return made
             case tree.Copy() | tree.Add():
-                return await self._copy(found, state, report, uses_cache=uses_cache)
+                made = await self._copy(found, state, report, uses_cache=uses_cache)
+                used = [self._used(found, found.from_)] if isinstance(found, tree.Copy) else self._added(found)
+                self.definition.step(stage.index, files_of(found, state), found.lines, used)
+                return made
         raise ValueError(f"{found.keyword} makes no layer")
+
+    def _source(self, name: str) -> Key:
+        """Of the definition: the image or the context that `name` means where it means no stage."""
+        named = self._request.contexts.get(name)
+        if named is None:
+            return self.definition.source(f"docker-image://{Reference.parse(name).with_default_tag().key}")
+        if isinstance(named, ImageContext):
+            return self.definition.source(f"docker-image://{Reference.parse(named.reference).with_default_tag().key}")
+        return self.definition.source(f"{'oci-layout' if isinstance(named, LoadableImage) else 'local'}://{name}")
+
+    def _used(self, found: tree.Instruction, name: str) -> Key | None:
+        """Of the definition: what `--from=name` means, "" the main context; None for an empty tree."""
+        if not name:
+            return self.definition.source("local://context")
+        if name not in self._request.contexts:
+            for known, index in stages.sources(self._dockerfile, found):
+                if known == name and index is not None:
+                    return self.definition.end_of(index)
+            if name == "scratch":
+                return None
+        return self._source(name)
+
+    def _added(self, found: tree.Add) -> list[Key | None]:
+        remote = [source for source in found.sources if source.startswith((*_URL, *_GIT))]
+        used: list[Key | None] = [self.definition.source(source) for source in remote]
+        return used if len(remote) == len(found.sources) else [self._used(found, ""), *used]
 
     def _with(self, state: ImageState, made: Made, created_by: str) -> tuple[ImageState, bool]:
         if len(state.layers) >= MAX_LAYERS:
@@ -271,23 +313,23 @@ class Stages:
     # --- RUN
 
     async def _run(
-        self, found: tree.Run, state: ImageState, report: Report, *, uses_cache: bool
+        self,
+        found: tree.Run,
+        words: Sequence[str],
+        network: str,
+        state: ImageState,
+        report: Report,
+        *,
+        uses_cache: bool,
     ) -> tuple[ImageState, bool]:
-        script = stages.run_script(found)
-        words = {
-            "exec": script.words,
-            "shell": (*state.shell, script.text),
-            "file": (f"/dev/pipes/{script.name}",),
-        }[script.kind]
         env = [f"{key}={value}" for key, value in state.scope.env.items()]
-        network = self._network(found)
         if found.security == "insecure" and not self._request.allow_insecure:
             raise InvalidBuild("security.insecure is not allowed")
         for device in found.devices:  # no CDI device is registered here; one that is not required may be missing
             if device.required:
                 raise InvalidBuild(f'required device "{device.name}" is not registered')
         sources = [await self._mount_root(found, mount, report) for mount in found.mounts]
-        plan = await self._mounting.plan(found, sources, state.cwd, script, self._named_layers)
+        plan = await self._mounting.plan(found, sources, state.cwd, stages.run_script(found), self._named_layers)
         request = self._request
         key = key_of(
             *("run", state.chain, words, env, state.cwd, state.user, plan.key, network, found.security, self._epoch),
@@ -333,9 +375,7 @@ class Stages:
         return "bridge" if network == "default" else network
 
     async def _mount_root(self, found: tree.Run, mount: tree.Mount, report: Report) -> Root | None:
-        if mount.type not in ("bind", "cache") or (mount.type == "cache" and not mount.from_):
-            return None
-        return await self._root(found, mount.from_, report)
+        return await self._root(found, mount.from_, report) if _shows_files(mount) else None
 
     async def _named_layers(self, root: Root) -> Mapping[str, Any]:
         """The tree as a worker takes it."""
@@ -397,6 +437,7 @@ class Stages:
                 report.start()
                 commit = await self._remotes.commit(repository)
                 described.append(("git", commit, repository.folder, repository.keeps_git, repository.submodules))
+                self.fetched.append(Fetched(repository.uri, {"sha1": commit}))
                 sources.append({"paths": ["."], "is_context": True, "exclude": [*found.exclude], "unpacks": False})
                 repositories.append((sources[-1], replace(repository, commit=commit)))
                 continue
@@ -417,7 +458,7 @@ class Stages:
         async def make(folder: Path) -> dict[str, Any]:
             report.start()
             for source, repository in repositories:
-                source["root"] = {"folder": str(await self._remotes.checkout(repository))}
+                source["root"] = {"folder": str((await self._remotes.checkout(repository))[0])}
             job = self._workspace.job("copy", folder, await self._lowers(below), epoch=self._epoch)
             more = {"chown": found.chown, "chmod": found.chmod, "parents": parents, "sources": sources}
             return await self._layering.run(job | more | {"destination": destination})
@@ -430,8 +471,26 @@ class Stages:
         file = self._workspace.path("download")
         checksum = found.checksum if isinstance(found, tree.Add) else ""
         done = await self._layering.run({"op": "download", "url": url, "into": str(file), "checksum": checksum})
+        algorithm, _, digest = done["digest"].partition(":")
+        self.fetched.append(Fetched(url, {algorithm: digest}))
         unpacks = isinstance(found, tree.Add) and found.unpack is True
         return {**done, "file": str(file), "content": "", "mode": 0o600, "unpacks": unpacks}
+
+
+def _words(found: tree.Run, state: ImageState) -> tuple[str, ...]:
+    """What a RUN executes."""
+    script = stages.run_script(found)
+    match script.kind:
+        case "exec":
+            return tuple(script.words)
+        case "shell":
+            return (*state.shell, script.text)
+    return (f"/dev/pipes/{script.name}",)
+
+
+def _shows_files(mount: tree.Mount) -> bool:
+    """Whether a RUN's mount shows files of a context, a stage or an image."""
+    return mount.type == "bind" or (mount.type == "cache" and bool(mount.from_))
 
 
 def _is_literal(found: tree.Copy) -> bool:

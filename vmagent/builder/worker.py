@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from vmagent.builder import copying, downloading, gitting, modes
+from vmagent.builder import copying, downloading, gitting, modes, packages
 from vmagent.builder.foldertar import FolderTar, NotPlain
 from vmagent.builder.trees import FOLDER, Digest, Excluded, Found, TreeFault, clean, find
 from vmagent.containers import tarring
@@ -192,6 +192,11 @@ class _Work:
                     more.append(None)
             return {"digest": asked, "more": more}
 
+    def op_packages(self, job: Message, _fds: Sequence[int]) -> Message:
+        """The packages that are installed in a tree."""
+        with _view(job["root"], job["place"]) as root:
+            return packages.contents(root).to_json()
+
     def op_materialize(self, job: Message, _fds: Sequence[int]) -> Message:
         """Copy what a bind mount of a RUN shows to the new path `into`: a folder with its content, or a file."""
         with _view(job["root"], job["place"]) as root, _no_umask():
@@ -231,7 +236,7 @@ class _Work:
 
     def op_url(self, job: Message, _fds: Sequence[int]) -> Message:
         """Fetch a context to the new folder `into`: an archive is unpacked, another file gets the name `name`."""
-        downloading.fetch(job["url"], Path(job["file"]), "")
+        digest: str = downloading.fetch(job["url"], Path(job["file"]), "")["digest"]
         with open(job["file"], "rb") as file:
             is_file = not _is_archive_file(file)
             if not is_file:
@@ -240,7 +245,7 @@ class _Work:
             os.makedirs(job["into"])
             os.chmod(job["into"], 0o755)
             os.rename(job["file"], os.path.join(job["into"], job["name"]))
-        return {"is_file": is_file}
+        return {"is_file": is_file, "digest": digest}
 
     def op_copy(self, job: Message, _fds: Sequence[int]) -> Message:
         """COPY or ADD: the layer with the files."""

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vmagent.builder.indexing import Attest, StoredIndex
+from vmagent.builder.packages import Contents
 from vmagent.builder.request import InvalidBuild
 from vmagent.builder.result import BuildResult, BuiltImage
-from vmagent.buildkit import frontend, provenance
+from vmagent.buildkit import attesting, frontend
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionCredentials
 from vmagent.buildkit.caches import SessionCaches
@@ -40,6 +41,9 @@ class Images(Protocol):
 
     async def store_index(self, images: Sequence[BuiltImage], names: list[str], attest: Attest | None) -> StoredIndex:
         """Make them one index of the store. Raises EngineError."""
+
+    async def contents(self, image: BuiltImage) -> Contents:
+        """The packages in the image. Raises EngineError."""
 
     def push(self, name: str, auth: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Send the named image to its registry; the lines of the API's stream. Raises EngineError."""
@@ -79,8 +83,8 @@ class SessionExports:
     async def _to_store(self, job: Job, exporter: pb.Exporter, result: BuildResult) -> Mapping[str, str]:
         names = names_of(exporter)
         report = ExportReport(job.status, "exporting to image")
-        attest = provenance.attest(job, names, result)
         with report:
+            attest = await self._attest(job, names, result, report)
             with report.step("exporting layers"):
                 if len(result.images) > 1 or attest is not None:
                     index = await self._images.store_index(result.images, names, attest)
@@ -105,6 +109,14 @@ class SessionExports:
                 digest = await self._push(job.status, name, await credentials.get(Reference.parse(name).domain))
                 reply = {**reply, "containerimage.digest": digest or reply["containerimage.digest"]}
         return reply
+
+    async def _attest(self, job: Job, names: list[str], result: BuildResult, report: ExportReport) -> Attest | None:
+        """What makes the statements that the client asks for. Raises EngineError."""
+        contents: dict[str, Contents] | None = None
+        if frontend.wants_sbom(job.options):
+            with report.step("listing the packages of the image"):
+                contents = {image.platform: await self._images.contents(image) for image in result.images}
+        return attesting.attest(job, names, result, contents)
 
     async def _push(self, status: StatusLog, name: str, auth: Mapping[str, Any]) -> str:
         """The digest that the registry now has under the name."""
@@ -146,12 +158,13 @@ class SessionExports:
 
 def check(request: pb.SolveRequest, options: Mapping[str, str]) -> None:
     """Before a build with `options`. Raises InvalidBuild for an exporter that would leave out a part of it."""
-    if frontend.provenance(options) is None:
+    if frontend.provenance(options) is None and not frontend.wants_sbom(options):
         return
     for exporter in exporters(request):
         if exporter.Type not in _IMAGE_TYPES:
             raise InvalidBuild(
-                f"the {exporter.Type} exporter keeps no attestations: use --provenance=false, --load or --push"
+                f"the {exporter.Type} exporter keeps no attestations: leave out --provenance and --sbom, or use"
+                " --load or --push"
             )
 
 

@@ -39,12 +39,11 @@ def check_options(options: Mapping[str, str]) -> None:
         if "disabled=true" in value.split(","):
             continue
         if kind == "sbom":
-            raise InvalidBuild(
-                "an SBOM is made by a scanner's image, which this engine does not run: build without --sbom"
-            )
-        if kind != "provenance":
+            wants_sbom(options)
+        elif kind == "provenance":
+            provenance(options)
+        else:
             raise InvalidBuild(f"attestations of type {kind} are not supported by this engine")
-        provenance(options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,22 @@ def provenance(options: Mapping[str, str]) -> Provenance | None:
     if (version := given.get("version", "v0.2")) != "v0.2":
         raise InvalidBuild(f"provenance of SLSA {version} is not supported by this engine: v0.2 is")
     return Provenance(mode == "max", given.get("builder-id", ""), is_true(given.get("reproducible", "")))
+
+
+def wants_sbom(options: Mapping[str, str]) -> bool:
+    """Whether `attest:sbom` asks for a list of packages. Raises InvalidBuild for one by another scanner than ours."""
+    text = options.get("attest:sbom")
+    if text is None:
+        return False
+    given = {key: value for key, _, value in (field.partition("=") for field in _fields(text))}
+    if given.get("disabled") == "true":
+        return False
+    if generator := given.get("generator", ""):
+        raise InvalidBuild(
+            f"the SBOM generator {generator} is an image, which this engine does not run: leave out the generator, and"
+            " the engine lists the packages of dpkg, apk and Python itself"
+        )
+    return True
 
 
 def is_own(image: str) -> bool:

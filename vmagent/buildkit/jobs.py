@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from grpclib.const import Status as Code
 from grpclib.exceptions import GRPCError
 
-from vmagent.builder.result import BuildResult
+from vmagent.builder.result import BuildResult, Fetched
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.builds import CANCELED
 from vmagent.buildkit.sessions import Session
@@ -31,6 +31,7 @@ class Job:
         self.started_ns = time.time_ns()
         self.status = StatusLog()
         self.frontend, self.options = "", dict[str, str]()  # of the last solve; for the history
+        self.contexts: Mapping[str, Fetched] = {}  # of the last solve: what the engine has fetched of them
         # What the client's frontend, which runs in the client and calls LLBBridge, returns.
         self.returned: asyncio.Future[BuildResult | None] = asyncio.get_running_loop().create_future()
         self._results: dict[str, BuildResult] = {}

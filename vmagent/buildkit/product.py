@@ -16,6 +16,7 @@ from vmagent.builder import exporting
 from vmagent.builder.builder import Builder
 from vmagent.builder.cache import PruneFilters
 from vmagent.builder.indexing import Attest, StoredIndex
+from vmagent.builder.packages import Contents
 from vmagent.builder.result import BuiltImage
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.caches import SessionCaches
@@ -56,6 +57,9 @@ class EngineImages:
     ) -> StoredIndex:
         return await self._engine.builder.store_index(images, names, attest)
 
+    async def contents(self, image: BuiltImage) -> Contents:
+        return await self._engine.builder.contents(image)
+
     def push(self, name: str, auth: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         return self._engine.images.push(name, auth=auth)
 
@@ -82,14 +86,14 @@ class EngineCache:
 
     async def prune(self, request: pb.PruneRequest) -> list[pb.UsageRecord]:
         """Raises BadRequest."""
-        if request.minFreeSpace:
-            raise BadRequest("a prune by free space is not supported: give the space to keep")
+        lacking = await self._builder.lacking(request.minFreeSpace) if request.minFreeSpace else None
         found = {record.ID: record for record in await self.usage(request.filter)}
         is_filtered = any(request.filter)
         filters = PruneFilters(
             until_ns=time.time_ns() - request.keepDuration if request.keepDuration else None,
             keep_bytes=request.maxUsedSpace or request.reservedSpace,
             ids=tuple(found) if is_filtered else (),
+            free_bytes=lacking,
         )
         if is_filtered and not found:
             return []

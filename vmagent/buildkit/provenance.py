@@ -1,7 +1,7 @@
 """Provenance of a build: SLSA's predicate v0.2 in an in-toto statement, with the fields that BuildKit fills.
 
 BuildKit, docs/attestations/slsa-provenance.md and slsa-definitions.md. Mode `min` leaves out build arguments and
-labels, which may hold secrets; `max` has them, and the Dockerfile. This builder has no LLB, so no `buildConfig`.
+labels, which may hold secrets; `max` has them, the Dockerfile, and the steps (llb.py).
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from vmagent.builder.indexing import Attest
-from vmagent.builder.result import BuildResult, BuiltImage, Material
-from vmagent.buildkit import frontend
+from vmagent.builder.result import BuildResult, Material
+from vmagent.buildkit import frontend, llb
 from vmagent.buildkit.jobs import Job
 from vmagent.images.layer import hex_of
 from vmagent.images.platforms import Platform
@@ -31,26 +30,16 @@ _HOST_OPTIONS = frozenset(("cgroup-parent", "image-resolve-mode", "platform", "c
 _PRIVATE = ("build-arg:", "label:")
 
 
-def attest(job: Job, names: list[str], result: BuildResult) -> Attest | None:
-    """What makes the statement about each image; None if none is asked for. Raises InvalidBuild."""
+def predicate(job: Job, result: BuildResult) -> Mapping[str, Any] | None:
+    """What is to be said of the build; None if nothing is asked for. Raises InvalidBuild."""
     asked = frontend.provenance(job.options)
-    if asked is None:
-        return None
-    predicate = _predicate(job, asked, result)
+    return None if asked is None else _predicate(job, asked, result)
 
-    def statements(image: BuiltImage, manifest: str) -> Mapping[str, bytes]:
-        statement = {
-            "_type": _STATEMENT,
-            "predicateType": PREDICATE,
-            "subject": [
-                {"name": purl(Reference.parse(name).familiar, image.platform), "digest": {"sha256": hex_of(manifest)}}
-                for name in names or ["_"]
-            ],
-            "predicate": predicate,
-        }
-        return {PREDICATE: json.dumps(statement, indent=2).encode()}
 
-    return statements
+def statement(subjects: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> bytes:
+    """The in-toto statement with the predicate `made`."""
+    whole = {"_type": _STATEMENT, "predicateType": PREDICATE, "subject": [*subjects], "predicate": made}
+    return json.dumps(whole, indent=2).encode()
 
 
 def purl(name: str, platform: str, digest: str = "") -> str:
@@ -69,9 +58,12 @@ def _predicate(job: Job, asked: frontend.Provenance, result: BuildResult) -> dic
     }
     arguments = options if asked.is_max else {k: v for k, v in options.items() if not k.startswith(_PRIVATE)}
     remote = options.get("context", "")
+    materials = _materials(job, result)
     source: dict[str, Any] = {"entryPoint": options.get("filename", "") or "Dockerfile"}
     if remote:
         source["uri"] = remote
+        if (fetched := job.contexts.get(job.options["context"])) is not None:
+            source["digest"] = dict(fetched.digests)
     parameters: dict[str, Any] = {"frontend": job.frontend, "args": arguments}
     if not remote:
         parameters["locals"] = [{"name": "context"}, {"name": "dockerfile"}]
@@ -82,16 +74,16 @@ def _predicate(job: Job, asked: frontend.Provenance, result: BuildResult) -> dic
         "completeness": {
             "parameters": arguments == options,
             "environment": True,
-            "materials": bool(remote) and all(one.digest for one in result.materials),
+            "materials": bool(remote) and all("digest" in one for one in materials),
         },
         "reproducible": asked.is_reproducible,
     }
-    if more := _buildkit_metadata(job, asked):
+    if more := _buildkit_metadata(job, asked, result):
         metadata[_METADATA] = more
-    return {
+    made = {
         "builder": {"id": asked.builder_id},
         "buildType": _BUILD_TYPE,
-        "materials": [_material(one) for one in result.materials],
+        "materials": materials,
         "invocation": {
             "configSource": source,
             "parameters": parameters,
@@ -99,16 +91,31 @@ def _predicate(job: Job, asked: frontend.Provenance, result: BuildResult) -> dic
         },
         "metadata": metadata,
     }
+    if asked.is_max:
+        made["buildConfig"] = llb.build_config(result.definition)
+    return made
 
 
-def _buildkit_metadata(job: Job, asked: frontend.Provenance) -> dict[str, Any]:
+def _materials(job: Job, result: BuildResult) -> list[dict[str, Any]]:
+    """Images, and what was fetched of repositories and URLs. Folders of the client are none: nobody else has them."""
+    fetched = {one.uri: one for one in (*job.contexts.values(), *result.fetched)}
+    return [
+        *(_material(one) for one in result.materials),
+        *({"uri": _without_credentials(one.uri), "digest": dict(one.digests)} for one in fetched.values()),
+    ]
+
+
+def _buildkit_metadata(job: Job, asked: frontend.Provenance, result: BuildResult) -> dict[str, Any]:
     more: dict[str, Any] = {}
     vcs = {key: _without_credentials(value) for key, value in frontend.prefixed(job.options, "vcs:").items()}
     if vcs:
         more["vcs"] = vcs
     if asked.is_max and (source := job.status.source) is not None:
         data = base64.b64encode(source.data).decode()
-        more["source"] = {"infos": [{"filename": source.filename, "language": source.language, "data": data}]}
+        more["source"] = {
+            "locations": llb.locations(result.definition),
+            "infos": [{"filename": source.filename, "language": source.language, "data": data}],
+        }
     return more
 
 

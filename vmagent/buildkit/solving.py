@@ -30,7 +30,7 @@ from vmagent.builder.request import (
     Selection,
     SshAgents,
 )
-from vmagent.builder.result import BuildResult
+from vmagent.builder.result import BuildResult, Fetched
 from vmagent.buildkit import exports, frontend, layouts, subrequests
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents, SessionCredentials, SessionSecrets
@@ -119,7 +119,9 @@ class Solver:
             )
             job.status.source = _source(request)
             try:
-                return await job.work(self._builder.build(request, job.status))
+                result = await job.work(self._builder.build(request, job.status))
+                job.contexts = folders.fetched()
+                return result
             except DockerfileError as e:
                 raise GRPCError(Code.UNKNOWN, str(e), _details(e.lines, request)) from e
             except BuildError as e:
@@ -137,6 +139,11 @@ class _Folders:
         self._made: dict[str, SessionFolder] = {}
         self._remotes: Remotes | None = None
         self._stack = AsyncExitStack()
+        self._contexts: dict[str, RemoteContext] = {}
+
+    def fetched(self) -> dict[str, Fetched]:
+        """What the contexts are that the engine has fetched, by what the client calls them."""
+        return {source: one.fetched for source, one in self._contexts.items() if one.fetched is not None}
 
     def get(self, name: str) -> SessionFolder:
         if name not in self._made:
@@ -150,6 +157,7 @@ class _Folders:
             self._remotes = await self._stack.enter_async_context(self._builder.remotes(secrets, agents))
         context = self._builder.remote_context(self._remotes, source, subdir)
         self._stack.push_async_callback(context.close)
+        self._contexts[source] = context
         return context
 
     def layout(self, source: str) -> LoadableImage:

@@ -33,6 +33,12 @@ class GitSource:
     keeps_git: bool = False
     submodules: bool = True
 
+    @property
+    def uri(self) -> str:
+        """With the ref and the folder, as provenance names it."""
+        fragment = f"{self.ref}:{self.folder}" if self.folder else self.ref
+        return f"{self.remote}#{fragment}" if fragment else self.remote
+
 
 def git_source(text: str, *, is_context: bool = False) -> GitSource | None:
     """What `text` names; None if it is no git repository. `is_context`: `github.com/…` is one too.
