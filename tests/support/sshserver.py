@@ -50,9 +50,8 @@ class _Connection(socketserver.BaseRequestHandler):
     """One connection, served by a dropbear of its own as by inetd: as a daemon it would execute itself, and the
     system's loader may be too old for it."""
 
-    server: _Server
-
     def handle(self) -> None:
+        assert isinstance(self.server, _Server)
         fd = self.request.fileno()
         process = subprocess.Popen([*ENDS_WITH_US, *self.server.serve], stdin=fd, stdout=fd, stderr=self.server.said)
         process.wait()
