@@ -66,6 +66,9 @@ def parse(text: str, host: Mapping[str, str]) -> Report:
             case "cgroups":
                 name, value = value.split(":")[1] or "v2", _ID.sub("ID", value.split(":")[2])
         found[section, name] = value.strip()
+        if name == "/proc/locks":
+            # It has content only while somebody on the machine locks an open file description (fcntl(2)).
+            found[section, name] = found[section, name].replace("b", "")
     assert found.pop(("end", "-"), None), f"the probe broke off:\n{text[-2000:]}"
     return found
 
