@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from desktop.client.http import Endpoint
 from desktop.client.tlsfiles import TlsFiles
 from desktop.paths import HostPaths
+
+if TYPE_CHECKING:
+    from desktop.madecontexts import Made
 
 TURN_LIMIT_S, TURN_LOOK_S = 10.0, 0.01  # for the lock of the configuration file, which a change holds for milliseconds
 VM, NATIVE, ADDRESS = "vm", "native", "address"
@@ -37,10 +40,11 @@ class Context(NamedTuple):
     kind: str
     endpoint: Endpoint
     source: str
+    made: str = ""  # the name of one that a user has made
 
     @property
     def name(self) -> str:
-        return self.kind if self.kind != ADDRESS else str(self.endpoint)
+        return self.kind if self.kind != ADDRESS else self.made or str(self.endpoint)
 
 
 def resolve(
@@ -59,19 +63,25 @@ def resolve(
     value, kind, source = next(choice for choice in choices if choice[0])
     assert value is not None
     if kind is None:
-        return Context(value, _endpoint_of(value, paths, source), source)
+        return _named(value, paths, source)
     try:
         return Context(ADDRESS, Endpoint.parse(value, _tls(environ) if source != "COVE_HOST" else None), source)
     except ValueError as e:
         raise ContextError(str(e)) from e
 
 
-def _endpoint_of(name: str, paths: HostPaths, source: str) -> Endpoint:
+def _named(name: str, paths: HostPaths, source: str) -> Context:
     if name == VM:
-        return Endpoint.local(paths.engine_socket)
+        return Context(VM, Endpoint.local(paths.engine_socket), source)
     if name == NATIVE:
-        return Endpoint.local(paths.native_socket)
-    raise ContextError(f"no context {name!r} (from {source}): there are {', '.join(CONTEXTS)}")
+        return Context(NATIVE, Endpoint.local(paths.native_socket), source)
+    made = created(paths)
+    if name not in made:
+        raise ContextError(f"no context {name!r} (from {source}): there are {', '.join((*CONTEXTS, *made))}")
+    try:
+        return Context(ADDRESS, made[name].endpoint(), source, name)
+    except ValueError as e:
+        raise ContextError(str(e)) from e
 
 
 def _tls(environ: Mapping[str, str]) -> TlsFiles | None:
@@ -91,9 +101,52 @@ def configured(paths: HostPaths) -> str | None:
 
 def use(paths: HostPaths, name: str) -> None:
     """Make `name` the context from now on; other settings in the file stay. Raises ContextError."""
-    if name not in CONTEXTS:
-        raise ContextError(f"no context {name!r}: there are {', '.join(CONTEXTS)}")
+    if name not in CONTEXTS and name not in (made := created(paths)):
+        raise ContextError(f"no context {name!r}: there are {', '.join((*CONTEXTS, *made))}")
     change_settings(paths, lambda settings: {**settings, "context": name})
+
+
+def created(paths: HostPaths) -> dict[str, Made]:
+    """The contexts that users have made, by name. Raises ContextError."""
+    from desktop import madecontexts  # not at each start of `cove`
+
+    try:
+        return madecontexts.kept(read_settings(paths).get(madecontexts.KEY))
+    except ValueError as e:
+        raise ContextError(f"{paths.config_file}: {e}") from e
+
+
+def create(paths: HostPaths, name: str, made: Made) -> None:
+    """Raises ContextError: there is one of that name, or it cannot be one."""
+    from desktop import madecontexts
+
+    try:
+        madecontexts.check_name(name)
+    except ValueError as e:
+        raise ContextError(str(e)) from e
+    if name in CONTEXTS or name in created(paths):
+        raise ContextError(f'context "{name}" already exists')
+    _keep(paths, lambda known: {**known, name: made})
+
+
+def remove(paths: HostPaths, name: str) -> None:
+    """Raises ContextError: there is none that a user has made, or it is in use."""
+    if name in CONTEXTS:
+        raise ContextError(f'context "{name}" cannot be removed: it comes with Cove')
+    if name not in created(paths):
+        raise ContextError(f'context "{name}" not found')
+    if configured(paths) == name:
+        raise ContextError(f'context "{name}" is in use, choose another one first: cove context use vm')
+    _keep(paths, lambda known: {key: one for key, one in known.items() if key != name})
+
+
+def _keep(paths: HostPaths, change: Callable[[dict[str, Made]], dict[str, Made]]) -> None:
+    from desktop import madecontexts
+
+    key = madecontexts.KEY
+    change_settings(
+        paths, lambda found: {**found, key: madecontexts.to_keep(change(madecontexts.kept(found.get(key))))}
+    )
 
 
 def change_settings(paths: HostPaths, change: Callable[[dict[str, object]], Mapping[str, object]]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desktop import context, dockercontext
+from desktop import context, dockercontext, madecontexts
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.table import Row, show
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 
 SPEC = Spec(
     name="context",
-    usage="ls | use NAME | show [--host] | install | uninstall",
+    usage="ls | use NAME | show [--host] | create NAME --docker OPTIONS | rm NAME... | install | uninstall",
     summary="Choose where containers run",
     least=1,
     mixed=False,
-    more="Commands:\n  ls          List the contexts\n  use NAME    Run there from now on (vm, native)\n"
+    more="Commands:\n  ls          List the contexts\n"
+    "  use NAME    Run there from now on: vm, native, or one that was made\n"
     "  show        The context in use; with --host its address, for DOCKER_HOST\n"
+    "  create NAME Make one of an engine on another machine: host=ssh://[user@]host[:port][/socket], or\n"
+    "              host=tcp://host:port,ca=FILE,cert=FILE,key=FILE\n"
+    "  rm NAME...  Remove contexts that were made\n"
     "  install     Make docker's context “cove” for the engine in use: docker context use cove\n"
     "  uninstall   Remove docker's context “cove”",
 )
@@ -45,6 +50,18 @@ SHOW = Spec(
     most=0,
     flags=(Flag("host", help="Its address, as DOCKER_HOST takes it"),),
 )
+CREATE = Spec(
+    name="context create",
+    usage="[OPTIONS] CONTEXT",
+    summary="Make a context of an engine on another machine",
+    least=1,
+    most=1,
+    flags=(
+        Flag("description", kind="string", help="What it is for"),
+        Flag("docker", kind="string", help="host=…, and for TLS ca=, cert=, key= and skip-tls-verify="),
+    ),
+)
+RM = Spec(name="context rm", usage="CONTEXT [CONTEXT...]", summary="Remove contexts that were made", least=1)
 INSTALL = Spec(name="context install", usage="", summary="Make docker's context “cove” for the engine in use", most=0)
 UNINSTALL = Spec(name="context uninstall", usage="", summary="Remove docker's context “cove”", most=0)
 _COLUMNS = {"Name": "NAME", "Description": "DESCRIPTION", "DockerEndpoint": "ENDPOINT"}
@@ -52,7 +69,10 @@ _COLUMNS = {"Name": "NAME", "Description": "DESCRIPTION", "DockerEndpoint": "END
 
 def main(argv: Sequence[str], app: App) -> int:
     verb, *rest = parse(SPEC, argv).args
-    verbs = {"ls": _ls, "list": _ls, "use": _use, "show": _show, "install": _install, "uninstall": _uninstall}
+    verbs = {
+        "ls": _ls, "list": _ls, "use": _use, "show": _show, "create": _create, "rm": _rm, "remove": _rm,
+        "install": _install, "uninstall": _uninstall,
+    }  # fmt: skip
     if verb not in verbs:
         raise Failure(f"cove: unknown command: cove context {verb}", hint="\nRun 'cove context --help'")
     return verbs[verb](rest, app)
@@ -62,20 +82,25 @@ def _ls(argv: Sequence[str], app: App) -> int:
     flags = parse(LS, argv)
     chosen = app.context()
     sockets = {context.VM: app.paths.engine_socket, context.NATIVE: app.paths.native_socket}
+    found = [(name, told, str(Endpoint.local(sockets[name]))) for name, told in context.CONTEXTS.items()]
+    try:
+        found += [(name, made.description, made.host) for name, made in context.created(app.paths).items()]
+    except context.ContextError as e:
+        raise Failure(str(e)) from e
     rows = [
         Row(
-            Name=f"{name} *" if name == chosen.kind and not flags.text("format") else name,
+            Name=f"{name} *" if name == chosen.name and not flags.text("format") else name,
             Description=description,
-            DockerEndpoint=str(Endpoint.local(sockets[name])),
-            Current=name == chosen.kind,
+            DockerEndpoint=endpoint,
+            Current=name == chosen.name,
         )
-        for name, description in context.CONTEXTS.items()
+        for name, description, endpoint in found
     ]
     if flags.on("quiet"):
-        print("\n".join(context.CONTEXTS))
+        print("\n".join(name for name, _, _ in found))
         return 0
     show(rows, _COLUMNS, flags.text("format"))
-    if chosen.kind == context.ADDRESS:
+    if chosen.kind == context.ADDRESS and not chosen.made:
         print(f"\n{chosen.source} is set, so the engine at {chosen.endpoint} is used.")
     return 0
 
@@ -90,6 +115,29 @@ def _use(argv: Sequence[str], app: App) -> int:
     for variable in ("COVE_HOST", "COVE_CONTEXT", "DOCKER_HOST"):
         if os.environ.get(variable):
             raise Failure(f"Warning: {variable} is set and goes before the context", status=0)
+    return 0
+
+
+def _create(argv: Sequence[str], app: App) -> int:
+    flags = parse(CREATE, argv)
+    [name] = flags.args
+    try:
+        made = madecontexts.Made.from_options(flags.text("docker") or "", flags.text("description") or "")
+        context.create(app.paths, name, made)
+    except (ValueError, context.ContextError) as e:
+        raise Failure(str(e)) from e
+    print(name)
+    print(f'Successfully created context "{name}"', file=sys.stderr)
+    return 0
+
+
+def _rm(argv: Sequence[str], app: App) -> int:
+    for name in parse(RM, argv).args:
+        try:
+            context.remove(app.paths, name)
+        except context.ContextError as e:
+            raise Failure(str(e)) from e
+        print(name)
     return 0
 
 

@@ -1,8 +1,12 @@
-"""`cove system`: check, df, info, events, prune."""
+"""`cove system`: check, df, info, events, prune, and the far end of ssh:// hosts."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +47,13 @@ CHECK = Spec(
     most=0,
     flags=(Flag("repair", help="Mend what can be mended; nothing that a user made is deleted"),),
 )
+DIAL_STDIO = Spec(
+    name="system dial-stdio",
+    usage="",
+    summary="Carry one connection to the engine over stdin and stdout, for clients that come by ssh",
+    most=0,
+)
+_BLOCK = 64 * 1024
 _STATES = {"found": "with --repair: ", "repaired": "repaired: ", "left": "not repaired: "}
 _COLUMNS = {
     "Type": "TYPE",
@@ -145,8 +156,35 @@ def _check(argv: Sequence[str], app: App) -> int:
     return 1 if found or left else 0
 
 
+def _dial_stdio(argv: Sequence[str], app: App) -> int:
+    """One connection to the engine, for a client on another machine: docker's and ours start this by ssh."""
+    parse(DIAL_STDIO, argv)
+    app.client()  # starts the engine where it does not run
+    with contextlib.closing(app.context().endpoint.connect(None)) as engine:
+
+        def upwards() -> None:
+            while block := os.read(sys.stdin.fileno(), _BLOCK):
+                engine.sendall(block)
+            engine.shutdown(socket.SHUT_WR)
+
+        threading.Thread(target=upwards, name="upwards", daemon=True).start()
+        with contextlib.suppress(BrokenPipeError):  # the client has gone
+            while block := engine.recv(_BLOCK):
+                view = memoryview(block)
+                while view:
+                    view = view[os.write(sys.stdout.fileno(), view) :]
+    return 0
+
+
 SPEC = groups.spec("system", "The engine as a whole")
-VERBS: groups.Verbs = {"check": _check, "df": _df, "events": Same("events"), "info": Same("info"), "prune": _prune}
+VERBS: groups.Verbs = {
+    "check": _check,
+    "df": _df,
+    "events": Same("events"),
+    "info": Same("info"),
+    "prune": _prune,
+    "dial-stdio": _dial_stdio,
+}
 
 
 def main(argv: Sequence[str], app: App) -> int:

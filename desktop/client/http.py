@@ -51,12 +51,13 @@ class NoReply(ConnectionFailed):
 
 
 class Endpoint(NamedTuple):
-    """Where an API is served: a unix socket's path, or a host and a port."""
+    """Where an API is served: a unix socket's path, a host and a port, or a machine that ssh reaches."""
 
-    scheme: str  # "unix", "tcp" or "npipe"
-    address: str  # the socket's or pipe's path, or the host
+    scheme: str  # "unix", "tcp", "npipe" or "ssh"
+    address: str  # the socket's or pipe's path, the host, or ssh's [USER@]HOST
     port: int = 0
     tls: TlsFiles | None = None
+    path: str = ""  # of the socket on the machine that ssh reaches, if it is not the usual one
 
     @classmethod
     def local(cls, socket_path: os.PathLike[str]) -> Endpoint:
@@ -66,7 +67,10 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, tls: TlsFiles | None = None) -> Endpoint:
-        """`unix:///path`, `tcp://host[:port]`, a bare absolute path, or host:port. Raises ValueError."""
+        """`unix:///path`, `tcp://host[:port]`, `ssh://[user@]host[:port][/path]`, a bare absolute path, or host:port.
+
+        Raises ValueError.
+        """
         scheme, separator, rest = text.partition("://")
         if not separator:
             scheme, rest = ("unix", text) if text.startswith("/") else ("tcp", text)
@@ -76,14 +80,21 @@ class Endpoint(NamedTuple):
             return cls("unix", rest)
         if scheme == "npipe" and rest:
             return cls("npipe", rest.replace("/", "\\"))
-        if scheme not in ("tcp", "http", "https"):
-            raise ValueError(f"unable to parse docker host `{text}`: only unix://, tcp:// and npipe:// are understood")
-        rest = rest.rstrip("/")
+        if scheme not in ("tcp", "http", "https", "ssh"):
+            known = "unix://, tcp://, ssh:// and npipe://"
+            raise ValueError(f"unable to parse docker host `{text}`: only {known} are understood")
+        rest, path = _without_path(rest) if scheme == "ssh" else (rest.rstrip("/"), "")
         host, colon, port = rest.rpartition(":")
+        if scheme == "ssh" and (not colon or port.endswith("]")):
+            host, port = rest, "0"
         if not colon or port.endswith("]"):
             host, port = rest, str(DEFAULT_TLS_PORT if tls else DEFAULT_PORT)
-        if not port.isdecimal() or not 0 < int(port) < 65536:
+        is_port = port.isdecimal() and 0 < int(port) < 65536
+        if not is_port and not (scheme == "ssh" and not colon):
             raise ValueError(f"invalid host {text!r}: bad port {port!r}")
+        if scheme == "ssh":
+            _check_ssh(text, host)
+            return cls("ssh", host, int(port), None, path)
         return cls("tcp", host.strip("[]") or "127.0.0.1", int(port), tls)
 
     def __str__(self) -> str:
@@ -91,6 +102,8 @@ class Endpoint(NamedTuple):
             return f"unix://{self.address}"
         if self.scheme == "npipe":  # as docker's clients spell it
             return f"npipe://{self.address.replace(chr(92), '/')}"
+        if self.scheme == "ssh":
+            return f"ssh://{self.address}{f':{self.port}' if self.port else ''}{self.path}"
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"tcp://{host}:{self.port}"
 
@@ -102,6 +115,12 @@ class Endpoint(NamedTuple):
                 from desktop.client import pipe
 
                 return pipe.connect(self.address, timeout_s)
+            if self.scheme == "ssh":
+                from desktop.client import ssh
+
+                sock = ssh.connect(self.address, self.port, self.path)
+                sock.settimeout(timeout_s)
+                return sock
             if self.scheme == "unix":
                 family = getattr(socket, "AF_UNIX", None)
                 if family is None:
@@ -121,6 +140,19 @@ class Endpoint(NamedTuple):
                 sock.close()
             raise ConnectionFailed(self, e.strerror or str(e)) from e
         return sock
+
+
+def _without_path(rest: str) -> tuple[str, str]:
+    """Host and path of what follows ssh://."""
+    host, slash, path = rest.partition("/")
+    return host, slash + path if path else ""
+
+
+def _check_ssh(text: str, host: str) -> None:
+    """Raises ValueError: nothing, or what ssh would take for an option."""
+    user, at, name = host.rpartition("@")
+    if not name or name.startswith("-") or (at and (not user or user.startswith("-") or ":" in user)):
+        raise ValueError(f"invalid host {text!r}: ssh://[user@]host[:port][/path] is meant")
 
 
 class Connection:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from desktop import context
+from desktop import context, madecontexts
 from desktop.client.http import Endpoint
 from desktop.paths import HostPaths, host_paths
 from desktop.platform import platform_for
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
+from tests.support.sockets import free_port
+from tests.support.sshserver import ssh_server
 from tests.support.tools import docker_cli
 
 
@@ -49,7 +51,7 @@ def test_using_a_context_keeps_the_other_settings(paths: HostPaths) -> None:
 
 COUNT = """
 import sys
-from desktop import context
+from desktop import context, madecontexts
 from desktop.paths import host_paths
 paths = host_paths({"COVE_HOME": sys.argv[1]}, "linux")
 for _ in range(50):
@@ -118,3 +120,77 @@ def test_docker_uses_the_context_that_is_installed(engine: NativeEngine, tmp_pat
         refused = run(cove, "context", verb)
         assert (refused.returncode, "docker context rm cove" in refused.stderr) == (1, True)
     assert "unix:///mine" in run(docker, "context", "inspect", "cove").stdout
+
+
+def test_a_context_of_an_engine_that_ssh_reaches(engine: NativeEngine, tmp_path: Path) -> None:
+    """Ours and docker's command line, by the real ssh; on the other side there is `cove`, which is `docker` too."""
+    cove = Path(sys.executable).with_name("cove")
+    programs, far = tmp_path / "programs", tmp_path / "far"
+    for folder in (programs, far):
+        folder.mkdir()
+    for name in ("cove", "docker"):
+        (far / name).symlink_to(cove)
+    environ = {"HOME": str(tmp_path), "COVE_HOME": str(tmp_path / "cove"), "PATH": f"{programs}:/usr/bin:/bin"}
+    with ssh_server(tmp_path) as server:
+        # What a user's configuration and login shell would say: which key, and where programs and the engine are.
+        program = programs / "ssh"
+        program.write_text(
+            '#!/bin/bash\nflags=()\nwhile [ "$1" != -- ]; do flags+=("$1"); shift; done\nhost=$2; shift 2\n'
+            f"exec /usr/bin/ssh -F none -o IdentityAgent={server.agent} -o StrictHostKeyChecking=no "
+            f'-o UserKnownHostsFile={tmp_path}/known -o LogLevel=error "${{flags[@]}}" '
+            f'-- "$host" "export PATH={far}:/usr/bin:/bin COVE_HOST={engine.host} COVE_HOME={far}; $*"\n'
+        )
+        program.chmod(0o755)
+
+        def run(
+            *words: str | Path, check: bool = True, typed: str = "", **more: str
+        ) -> subprocess.CompletedProcess[str]:
+            argv = [str(word) for word in words]
+            done = subprocess.run(
+                argv, env={**environ, **more}, input=typed, capture_output=True, text=True, timeout=HANG_S, check=False
+            )
+            assert not check or done.returncode == 0, done.stderr
+            return done
+
+        address = f"ssh://root@{server.address}"
+        run(cove, "context", "create", "far", "--description", "over there", "--docker", f"host={address}")
+        run(cove, "context", "use", "far")
+        assert "far *   over there" in " ".join(run(cove, "context", "ls").stdout.split("  "))
+        assert run(cove, "context", "show").stdout == "far\n"
+        said = run(cove, "run", "--rm", "-i", "busybox", "cat", "/etc/hostname", "-", typed="typed").stdout
+        assert said.endswith("typed")
+        big = run(cove, "run", "--rm", "busybox", "head", "-c", "3000000", "/dev/zero").stdout
+        assert len(big) == 3_000_000
+        assert "is in use" in run(cove, "context", "rm", "far", check=False).stderr
+        own = engine.docker("version", "-f", "{{.Server.Version}}").stdout
+        socket = f"{address}{engine.socket}"
+        for host in (address, socket):
+            assert run(cove, "-H", host, "version", "-f", "{{.Server.Version}}").stdout == own
+        # docker's client asks for `docker` over there.
+        assert run(docker_cli(), "version", "-f", "{{.Server.Version}}", DOCKER_HOST=address).stdout == own
+        refused = run(cove, "-H", f"ssh://root@127.0.0.1:{free_port()}", "ps", check=False)
+        assert refused.returncode != 0
+        assert "Connection refused" in refused.stderr
+        run(cove, "context", "use", "native")
+        run(cove, "context", "rm", "far")
+        assert "not found" in run(cove, "context", "rm", "far", check=False).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", "unrecognized config key"),
+        ("ca=x", "configuration is required"),
+        ("host=ssh://-oProxyCommand=x", "is meant"),
+        ("host=ssh://u:p@h", "invalid host"),
+        ("host=ssh://", "is meant"),
+        ("host=tcp://h,ca=/no/such", "no such file"),
+        ("host=foo://x", "understood"),
+    ],
+)
+def test_a_context_that_cannot_be_is_refused(paths: HostPaths, options: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        madecontexts.Made.from_options(options, "")
+    for name in ("vm", "a b", "-x"):
+        with pytest.raises(context.ContextError, match=r"already exists|is invalid"):
+            context.create(paths, name, madecontexts.Made("unix:///x"))
