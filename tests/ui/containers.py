@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 from PySide6.QtCore import QMimeData, QModelIndex, QPoint, QRect, Qt, QUrl
-from PySide6.QtGui import QContextMenuEvent, QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from desktop.ui.containers.detail import DetailPage as DetailView
@@ -18,7 +18,7 @@ from desktop.ui.containers.terminal import TerminalView
 from desktop.ui.kit.chart import Chart
 from desktop.ui.shell.app import Cove
 from tests.ui.finding import button, indexes, texts
-from tests.ui.hands import LIMIT_MS, NONE, RIGHT, Hands
+from tests.ui.hands import LIMIT_MS, NONE, Hands
 from tests.ui.made import made
 
 
@@ -112,9 +112,7 @@ class ContainersPage:
         index = self._index(name)
         at = self._table.visualRect(index).center()
         viewport = self._table.viewport()
-        self._hands.click(viewport, at, RIGHT)
-        _send_context_menu(viewport, at)
-        return [entry.text() for entry in self._hands.open_menu().actions() if not entry.isSeparator()]
+        return self._hands.open_menu_on(viewport, at)
 
     def choose(self, text: str) -> None:
         """Click an entry of the open menu."""
@@ -187,13 +185,6 @@ class ContainersPage:
     @property
     def accessible_texts(self) -> list[str]:
         return [str(i.data(Qt.ItemDataRole.AccessibleTextRole)) for i in indexes(self._table.filter)]
-
-
-def _send_context_menu(viewport: QWidget, at: QPoint) -> None:
-    """Send the context menu event, which Linux platforms send at the press; the offscreen platform does not."""
-    if QApplication.activePopupWidget() is None:
-        event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, viewport.mapToGlobal(at))
-        QApplication.sendEvent(viewport, event)
 
 
 class ContainerPage:
@@ -416,6 +407,10 @@ class ContainerPage:
     def open_file(self, name: str) -> None:
         """Double-click an entry."""
         self._hands.double_click(self._page.files.view.viewport(), self._file(name).center())
+
+    def file_menu_on(self, name: str) -> list[str]:
+        """Right-click an entry; returns what its menu offers."""
+        return self._hands.open_menu_on(self._page.files.view.viewport(), self._file(name).center())
 
     def go_to_folder(self, path: str) -> None:
         """Type a folder's path."""

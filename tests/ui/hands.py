@@ -7,7 +7,7 @@ of focus does not react here either.
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRect, Qt
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QMenu, QTabBar, QWidget
 from pytestqt.qtbot import QtBot
@@ -107,6 +107,14 @@ class Hands:
     @staticmethod
     def _place_of(menu: QMenu, text: str) -> QRect:
         return menu.actionGeometry(action(menu, text))
+
+    def open_menu_on(self, viewport: QWidget, at: QPoint) -> list[str]:
+        """Right-click there; returns what the menu offers."""
+        self.click(viewport, at, RIGHT)
+        if QApplication.activePopupWidget() is None:  # Linux platforms open it at the press; the offscreen one does not
+            event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, viewport.mapToGlobal(at))
+            QApplication.sendEvent(viewport, event)
+        return [entry.text() for entry in self.open_menu().actions() if not entry.isSeparator()]
 
     def open_menu(self) -> QMenu:
         """Wait for a menu to open."""

@@ -58,6 +58,15 @@ class TablePage:
             rect = self._page.view.visualRect(self._index(name))
             self._hands.click(self._page.view.viewport(), QPoint(19, rect.center().y()))
 
+    def menu_on(self, name: str) -> list[str]:
+        """Right-click the row; returns what its menu offers."""
+        view, rect = self._page.view, self._page.view.visualRect(self._index(name))
+        return self._hands.open_menu_on(view.viewport(), rect.center())
+
+    def choose_in_menu(self, text: str) -> None:
+        """Click an entry of the open menu."""
+        self._hands.choose(self._hands.open_menu(), text)
+
     def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self._hands.key(self._cove.window, key, modifiers)
 

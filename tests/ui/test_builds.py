@@ -173,6 +173,9 @@ def test_only_the_named_build_is_deleted_from_the_history(
     window = open_window(own_engine)
     window.go("builds")
     page = window.builds
+    page.menu_on("ui-gone:1")
+    page.choose_in_menu("Copy the name")
+    assert window.clipboard == "ui-gone:1"
     page.choose("ui-gone:1")
     page.press(Qt.Key.Key_Delete)
     assert "Delete the build of ui-gone:1 from the history?" in window.dialog_words()

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from desktop.ui.run.options import RunWish
+from desktop.ui.run.recent import RecentRuns
 from tests.support.engine import NativeEngine
 from tests.ui.screen import LIMIT_MS, NotifierTray, Screen, Tray, XembedTray, open_notifier_tray, open_screen
 
@@ -170,3 +173,50 @@ def test_the_tray_stops_and_starts_a_container(
     wait_until("exited", "Start")
     notifier.choose("Start")
     wait_until("running", "Stop")
+
+
+def test_the_trays_entries(
+    start: Callable[[Tray], Program],
+    notifier: NotifierTray,
+    engine: NativeEngine,
+    named: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: QtBot,
+) -> None:
+    address = "127.0.0.1:18476"
+    named("ui-entries", "sleep", "1000", flags=("-p", f"{address}:80", "--stop-signal", "KILL"))
+    opened = tmp_path / "opened"
+    browser = tmp_path / "bin" / "xdg-open"
+    browser.parent.mkdir()
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{browser.parent}:{os.environ['PATH']}")
+    settings = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
+    RecentRuns(settings).add(RunWish(image="busybox", name="ui-again", command="true"))
+    settings.sync()
+    program = start(notifier)
+
+    def inspected(what: str, name: str = "ui-entries") -> str:
+        return engine.docker("inspect", "--format", what, name, check=False).stdout.strip()
+
+    qtbot.waitUntil(lambda: "Restart" in notifier.menu(), timeout=LIMIT_MS)
+    for entry in ("Open Cove", "Logs", "Terminal"):
+        program.hide()
+        notifier.choose(entry)
+        qtbot.waitUntil(lambda: bool(program.windows()), timeout=LIMIT_MS)
+        program.screen.focus(next(iter(program.windows())))
+    before = inspected("{{.State.StartedAt}}")
+    notifier.choose("Restart")
+    qtbot.waitUntil(lambda: inspected("{{.State.StartedAt}}") not in ("", before), timeout=LIMIT_MS)
+    qtbot.waitUntil(lambda: "Open 18476" in notifier.menu(), timeout=LIMIT_MS)
+    notifier.choose("Open 18476")
+    qtbot.waitUntil(lambda: opened.exists() and opened.read_text() == f"http://{address}\n", timeout=LIMIT_MS)
+    notifier.choose("Run again: busybox")
+    try:
+        qtbot.waitUntil(lambda: inspected("{{.State.Status}}", "ui-again") == "exited", timeout=LIMIT_MS)
+    finally:
+        engine.docker("rm", "-f", "ui-again", check=False)
+    windows = len(program.screen.windows())
+    notifier.choose("Quick run…")
+    qtbot.waitUntil(lambda: len(program.screen.windows()) > windows, timeout=LIMIT_MS)

@@ -120,6 +120,33 @@ class Window:
         return self._cove.window.place.page
 
     @property
+    def focus_words(self) -> str:
+        """What the widget with the focus says to a screen reader."""
+        focused = self._cove.window.focusWidget()
+        return "" if focused is None else focused.accessibleName()
+
+    @property
+    def zoom(self) -> int:
+        return self._cove.theme.zoom
+
+    @property
+    def scheme(self) -> str:
+        return self._cove.theme.scheme
+
+    @property
+    def is_sidebar_narrow(self) -> bool:
+        return self._cove.window.sidebar.is_narrow
+
+    def engine_menu(self) -> list[str]:
+        """Open the menu of the engine's switch; returns what it offers."""
+        self._hands.click(self._cove.window.sidebar.switch)
+        return [entry.text() for entry in self._hands.open_menu().actions() if not entry.isSeparator()]
+
+    def choose_in_menu(self, text: str) -> None:
+        """Click an entry of the open menu."""
+        self._hands.choose(self._hands.open_menu(), text)
+
+    @property
     def size(self) -> tuple[int, int]:
         return self._cove.window.width(), self._cove.window.height()
 
