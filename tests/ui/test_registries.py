@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,12 +11,12 @@ from pytestqt.qtbot import QtBot
 
 from tests.support.description import conforms
 from tests.support.engine import NativeEngine, native_engine
-from tests.support.limits import HANG_S
 from tests.support.registry import htpasswd
 from tests.support.registry import registry as start_registry
 from tests.support.sockets import free_port
 from tests.ui.conftest import OpenWindow
 from tests.ui.hands import LIMIT_MS
+from tests.ui.held import held
 from tests.ui.window import Window
 from vmagent.images.hosts import RegistryHosts
 
@@ -43,46 +40,6 @@ def guarded(tmp_path: Path) -> Iterator[str]:
 
 def kept(file: Path) -> set[str]:
     return set(json.loads(file.read_text())["auths"]) if file.exists() else set()
-
-
-@contextmanager
-def held(address: str) -> Iterator[tuple[str, threading.Event]]:
-    """Another address of the registry at `address`, where connections wait until the event is set."""
-    go_on, ends = threading.Event(), list[socket.socket]()
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def copy(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while go_on.wait(HANG_S) and (data := source.recv(1 << 16)):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def accept() -> None:
-        threads: list[threading.Thread] = []
-        with suppress(OSError):
-            while True:
-                near = listener.accept()[0]
-                host, _, port = address.rpartition(":")
-                far = socket.create_connection((host, int(port)))
-                ends.extend((near, far))
-                threads += [threading.Thread(target=copy, args=pair) for pair in ((near, far), (far, near))]
-                for thread in threads[-2:]:
-                    thread.start()
-        for thread in threads:
-            thread.join()
-
-    accepting = threading.Thread(target=accept, name="held registry")
-    accepting.start()
-    try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}", go_on
-    finally:
-        go_on.set()
-        for end in (listener, *ends):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        accepting.join()
-        for end in (listener, *ends):
-            end.close()
 
 
 def fill_in(window: Window, address: str, password: str) -> None:
@@ -126,7 +83,7 @@ def test_a_login_whose_dialog_was_closed_too_early_is_told(
     window = open_window(engine)
     window.go("registries")
     window.registries.wait_until_says("no logins")
-    with held(guarded) as (address, go_on):
+    with held(guarded) as (address, _asked, go_on):
         for password, title in (("secret", "Logged in"), ("wrong", "Not logged in")):
             window.registries.press("Log in…")
             fill_in(window, address, password)

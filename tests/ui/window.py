@@ -91,6 +91,12 @@ class Window:
     def phase(self) -> EnginePhase:
         return self._cove.control.facts.phase
 
+    def note_phases(self) -> list[EnginePhase]:
+        """The phases of the engine that the window has shown, the present one and those that come."""
+        phases = [self.phase]
+        self._cove.control.facts_changed.connect(lambda facts: phases.append(facts.phase))
+        return phases
+
     @property
     def banner(self) -> str:
         page = made(self._cove, ContainersView)
