@@ -44,7 +44,8 @@ class Printer:
 
     def short(self, one: Container) -> str:
         """The container's name without the project's."""
-        return one.name.removeprefix(f"{self.project}-")
+        rest = one.name.removeprefix(self.project)
+        return rest[1:] if rest != one.name and rest[:1] in ("-", "_") else one.name
 
     def line(self, one: Container, stream: int, line: bytes) -> None:
         """Write one line, without its line end."""

@@ -46,10 +46,6 @@ class Body:
     files: tuple[tuple[str, int, int, int, bytes], ...]
 
 
-def image_of(project: Project, service: Service) -> str:
-    return service.image or f"{project.name}-{service.name}"
-
-
 def body_of(project: Project, service: Service, place: Place) -> Body:
     """Raises ComposeError for what no engine can do."""
     mounts, binds = _mounts(project, service, place)
@@ -67,7 +63,7 @@ def body_of(project: Project, service: Service, place: Place) -> Body:
         "AttachStderr": True,
         "Cmd": list(service.command) if service.command is not None else None,
         "Entrypoint": list(service.entrypoint) if service.entrypoint is not None else None,
-        "Image": image_of(project, service),
+        "Image": project.image_of(service),
         "WorkingDir": service.working_dir,
         "Labels": dict(place.labels),
         "StopSignal": service.stop_signal or None,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from desktop.client.api import path_part
 from desktop.client.engine import ApiError, EngineClient
 from desktop.compose import hooks, labels, order, resources, stopping
-from desktop.compose.body import Place, body_of, image_of
+from desktop.compose.body import Place, body_of
 from desktop.compose.errors import ComposeError
 from desktop.compose.model.service import Service
 from desktop.compose.output import service_hash
@@ -41,6 +41,7 @@ class UpOptions:
     recreate_dependencies: Recreate = Recreate.CHANGED
     renew_volumes: bool = False
     remove_orphans: bool = False
+    ignore_orphans: bool = False
     pull: str = ""
     build: bool = False
     no_build: bool = False
@@ -99,7 +100,7 @@ class Up:
     def _ensure_images(self) -> None:
         wanted: dict[str, Service] = {}
         for item in self.project.services.values():
-            image = image_of(self.project, item)
+            image = self.project.image_of(item)
             if image not in wanted or (wanted[image].build is None and item.build is not None):
                 wanted[image] = item
         order.together(wanted.items(), lambda pair: self._ensure_image(*pair))
@@ -130,7 +131,7 @@ class Up:
     def _orphans(self, present: Sequence[Container]) -> None:
         every = self.project.every
         orphans = [one for one in present if one.service not in every and not one.is_oneoff]
-        if not orphans:
+        if not orphans or self.options.ignore_orphans:
             return
         if not self.options.remove_orphans:
             names = " ".join(one.name for one in orphans)
@@ -156,7 +157,7 @@ class Up:
         recreate = self.options.recreate
         if self.options.services and name not in self.options.services:
             recreate = self.options.recreate_dependencies
-        image = self._image_ids[image_of(self.project, service)]
+        image = self._image_ids[self.project.image_of(service)]
         found = service_hash(resolved(service, references))
         todo: Plan = plan(service, found, image, self._containers[name], recreate)
         made = {**_labels(self.project, service), labels.HASH: found, labels.IMAGE: image}
@@ -197,7 +198,7 @@ class Up:
         references: Mapping[str, str],
         replaced: Container | None,
     ) -> Container:
-        name = service.container_name or f"{self.project.name}-{service.name}-{number}"
+        name = service.container_name or self.project.own_name(service.name, str(number))
         what = f"Container {replaced.name if replaced else name}"
         self.report(what, "Recreate" if replaced else "Creating")
         marks = {**made, labels.NUMBER: str(number)}
@@ -233,7 +234,7 @@ class Up:
         return Container(id, name, service.name, number, "created", marks, {})
 
     def _image_volumes(self, service: Service) -> frozenset[str]:
-        config = self.client.image_inspect(image_of(self.project, service)).get("Config") or {}
+        config = self.client.image_inspect(self.project.image_of(service)).get("Config") or {}
         return frozenset(path.rstrip("/") or "/" for path in config.get("Volumes") or ())
 
     def _links(self, service: Service) -> tuple[str, ...]:

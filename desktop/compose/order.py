@@ -6,11 +6,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-_AT_ONCE = 32  # threads: each waits for a reply of the engine most of the time
+_at_once = 32  # threads: each waits for a reply of the engine most of the time
 
 _Item = TypeVar("_Item")
 
 Dependencies = Mapping[str, Collection[str]]
+
+
+def limit(count: int) -> None:
+    """From now on `each` calls at most so many at the same time, in this process."""
+    global _at_once
+    _at_once = count
 
 
 def reverse(dependencies: Dependencies) -> dict[str, set[str]]:
@@ -55,7 +61,7 @@ def each(dependencies: Dependencies, work: Callable[[str], object]) -> None:
     ready = [name for name, needed in waiting.items() if not needed]
     running: dict[Future[object], str] = {}
     failure: BaseException | None = None
-    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(dependencies))), "compose") as pool:
+    with ThreadPoolExecutor(min(_at_once, max(1, len(dependencies))), "compose") as pool:
         while ready or running:
             for name in ready:
                 running[pool.submit(work, name)] = name

@@ -39,6 +39,8 @@ class Options:
     profiles: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
     project_directory: str = ""
+    compatibility: bool = False
+    all_resources: bool = False
     stdin: Callable[[], str] | None = None
     warn: Callable[[str], None] = lambda _: None
     interpolates: bool = True
@@ -50,7 +52,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A loaded project. `disabled` are the services that no active profile or selection includes."""
+    """A loaded project. `disabled` are the services that no active profile or selection includes.
+
+    `separator` stands between the parts of the names of containers and images; with `all_resources`, networks and the
+    like that no service uses belong to it as well.
+    """
 
     name: str
     folder: str
@@ -66,6 +72,8 @@ class Project:
     configs: Mapping[str, FileObject]
     extensions: Mapping[str, Any]
     tree: Node = field(repr=False, compare=False)
+    separator: str = "-"
+    all_resources: bool = False
 
     @property
     def every(self) -> dict[str, Service]:
@@ -105,6 +113,14 @@ class Project:
         items: Mapping[str, FileObject] = getattr(self, kind)
         return items[key]
 
+    def own_name(self, *parts: str) -> str:
+        """A name that begins with the project's."""
+        return self.separator.join((self.name, *parts))
+
+    def image_of(self, service: Service) -> str:
+        """The image of its containers: the one that it names, or the one that is built for it."""
+        return service.image or self.own_name(service.name)
+
     def given_content(self, kind: str, key: str) -> bytes:
         """The content of a config or secret (`kind`: configs or secrets) that is in the project or a variable.
 
@@ -133,6 +149,9 @@ class Project:
     def _only_needed(self, services: Mapping[str, Service]) -> Project:
         """Without the networks, volumes, secrets and configs that no service uses."""
         every = self.every
+        disabled = {name: item for name, item in every.items() if name not in services}
+        if self.all_resources:
+            return replace(self, services=services, disabled=disabled)
         networks = {key for item in services.values() for key in item.networks}
         volumes = {mount.source for item in services.values() for mount in item.volumes if mount.type == "volume"}
         secrets = {one.source for item in services.values() for one in item.secrets}
@@ -141,7 +160,7 @@ class Project:
         return replace(
             self,
             services=services,
-            disabled={name: item for name, item in every.items() if name not in services},
+            disabled=disabled,
             networks={key: item for key, item in self.networks.items() if key in networks},
             volumes={key: item for key, item in self.volumes.items() if key in volumes},
             secrets={key: item for key, item in self.secrets.items() if key in secrets},
@@ -153,6 +172,15 @@ def is_active(service: Service, profiles: Iterable[str]) -> bool:
     """The service has no profile, or one of `profiles`; `*` is all."""
     active = set(profiles)
     return not service.profiles or "*" in active or bool(active & set(service.profiles))
+
+
+def is_on(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a variable that switches something says yes. Raises ComposeError if it says neither yes nor no."""
+    text = environ.get(name, "")
+    try:
+        return bool(text) and parse_bool(text)
+    except ValueError as e:
+        raise ComposeError(f"{name}: {e}") from e
 
 
 def normal_name(text: str) -> str:
@@ -206,8 +234,7 @@ class _Opener:
     def _dot_env(self, folder: str, environ: Mapping[str, str], files: Sequence[str] = ()) -> dict[str, str]:
         paths = [Path(self._options.folder, file) for file in files]
         if not paths:
-            switch = environ.get("COMPOSE_DISABLE_ENV_FILE", "")
-            if switch and parse_bool(switch):
+            if is_on(environ, "COMPOSE_DISABLE_ENV_FILE"):
                 return {}
             paths = [Path(folder, ".env")] if Path(folder, ".env").is_file() else []
         return dotenv.read(paths, environ, self._loader.unset)
@@ -320,6 +347,8 @@ class _Opener:
             configs=file.configs,
             extensions=file.extensions,
             tree=tree,
+            separator="_" if options.compatibility or is_on(environment, "COMPOSE_COMPATIBILITY") else "-",
+            all_resources=options.all_resources,
         )
 
     def _with_environment(self, service: Service, environment: Mapping[str, str], tree: Node) -> Service:

@@ -63,7 +63,7 @@ def config(argv: Sequence[str], call: Call) -> int:
     elif flags.on("profiles"):
         lines = sorted({name for item in whole.every.values() for name in item.profiles})
     elif flags.on("images"):
-        lines = [item.image or f"{project.name}-{name}" for name, item in project.services.items()]
+        lines = [project.image_of(item) for item in project.services.values()]
     elif flags.text("format") in ("yaml", "json"):
         text = output.to_json(project) if flags.text("format") == "json" else output.to_yaml(project).rstrip("\n")
         if options.interpolates:

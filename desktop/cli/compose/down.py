@@ -27,7 +27,6 @@ DOWN = Spec(
 
 def down(argv: Sequence[str], call: Call) -> int:
     from desktop.compose import resources, stopping
-    from desktop.compose.body import image_of
     from desktop.compose.state import observe
 
     flags = parse(DOWN, argv)
@@ -58,6 +57,6 @@ def down(argv: Sequence[str], call: Call) -> int:
         if flags.on("volumes"):
             resources.remove_volumes(client, name, progress)
         if (which := flags.text("rmi")) and project is not None:
-            images = {image_of(project, item) for item in services.values() if which == "all" or not item.image}
+            images = {project.image_of(item) for item in services.values() if which == "all" or not item.image}
             resources.remove_images(client, images, progress)
     return 0

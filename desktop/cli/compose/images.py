@@ -79,7 +79,6 @@ def pull(argv: Sequence[str], call: Call) -> int:
 
 
 def build(argv: Sequence[str], call: Call) -> int:
-    from desktop.compose.body import image_of
 
     flags = parse(BUILD, argv)
     project = call.project(flags.args, dependencies=flags.on("with-dependencies"))
@@ -87,11 +86,11 @@ def build(argv: Sequence[str], call: Call) -> int:
     for text in flags.many("build-arg"):
         key, sign, value = text.partition("=")
         arguments[key] = value if sign else project.environment.get(key)
-    wanted = {image_of(project, item): item for item in project.services.values() if item.build is not None}
+    wanted = {project.image_of(item): item for item in project.services.values() if item.build is not None}
     if not wanted:
         print("No services to build", file=sys.stderr)
         return 0
-    quiet = flags.on("quiet")
+    quiet = flags.on("quiet") or call.look.progress == "quiet"
     with call.progress(quiet=quiet) as progress:
         images = EngineImages(
             call.client(), progress, lambda line: None if quiet else print(line, flush=True),

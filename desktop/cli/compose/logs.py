@@ -61,7 +61,7 @@ def logs(argv: Sequence[str], call: Call) -> int:
     except ValueError as e:
         raise Failure(str(e)) from e
     client, name, _, containers = chosen(call, flags.args, number=flags.number("index"))
-    printer = printer_of(name, colours=not flags.on("no-color"), prefixes=not flags.on("no-log-prefix"))
+    printer = printer_of(call, name, flags)
     options = attached.LogOptions(
         follow=flags.on("follow"), tail=flags.text("tail"), timestamps=flags.on("timestamps"), since=since, until=until
     )

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from desktop.cli.app import Failure
-from desktop.cli.compose.progress import Progress
+from desktop.cli.compose.progress import Look, Progress
 from desktop.cli.flags import Flag, Parsed, Spec, parse
 
 if TYPE_CHECKING:
@@ -64,10 +64,15 @@ SPEC = Spec(
     least=1,
     mixed=False,
     flags=(
+        Flag("all-resources", help="Also networks, volumes, configs and secrets that no service uses"),
+        Flag("ansi", kind="string", help="Colours and redrawn lines: never, always, auto", default="auto"),
+        Flag("compatibility", help="Names of containers with _ instead of -, as docker-compose 1 has them"),
         Flag("dry-run", help="Say what would be done, and change nothing; also after the command"),
         Flag("env-file", kind="list", many=True, help="A file with variables, instead of .env"),
         Flag("file", "f", "list", "A compose file; later ones are laid over earlier ones", many=True),
+        Flag("parallel", kind="int", help="Work on so many containers and images at once; -1: on all", default=-1),
         Flag("profile", kind="list", many=True, help="Also the services of this profile"),
+        Flag("progress", kind="string", help="Progress: auto, tty, plain, quiet", default="auto"),
         Flag("project-directory", kind="string", help="The project's folder, if not that of the first file"),
         Flag("project-name", "p", "string", "The project's name"),
     ),
@@ -81,6 +86,7 @@ class Call:
 
     app: App
     flags: Parsed
+    look: Look
     is_dry: bool = False
     _rehearsal: Rehearsal | None = None
 
@@ -106,7 +112,7 @@ class Call:
 
     def progress(self, *, quiet: bool = False) -> Progress:
         """Progress on stderr; without a line if `quiet`."""
-        return Progress(sys.stderr, quiet=quiet, prefix=" DRY-RUN MODE - " if self.is_dry else "")
+        return Progress(sys.stderr, self.look, quiet=quiet, prefix=" DRY-RUN MODE - " if self.is_dry else "")
 
     def options(self) -> Options:
         """The project's options, for `project.load` or to be changed first."""
@@ -120,6 +126,8 @@ class Call:
             profiles=tuple(self.flags.many("profile")),
             env_files=tuple(self.flags.many("env-file")),
             project_directory=self.flags.text("project-directory") or "",
+            compatibility=self.flags.on("compatibility"),
+            all_resources=self.flags.on("all-resources"),
             stdin=sys.stdin.read,
             warn=_warn,
         )
@@ -157,6 +165,24 @@ def _warn(sentence: str) -> None:
     print(f"WARNING: {sentence}", file=sys.stderr)
 
 
+def _given(flags: Parsed, name: str) -> str:
+    return (flags.text(name) or "") if flags.given(name) else ""
+
+
+def _limit(flags: Parsed, app: App) -> None:
+    """Raises Failure."""
+    count = flags.number("parallel") or -1
+    if not flags.given("parallel") and (text := app.environ.get("COMPOSE_PARALLEL_LIMIT")):
+        try:
+            count = int(text)
+        except ValueError as e:
+            raise Failure(f'COMPOSE_PARALLEL_LIMIT must be an integer (found: "{text}")') from e
+    if count > 0:
+        from desktop.compose import order
+
+        order.limit(count)
+
+
 def main(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     verb, *rest = flags.args
@@ -172,7 +198,9 @@ def main(argv: Sequence[str], app: App) -> int:
     if verb not in _OTHERS_FLAGS and "--dry-run" in rest:
         rest.remove("--dry-run")
         is_dry = True
-    call = Call(app, flags, is_dry)
+    look = Look.of(_given(flags, "ansi"), _given(flags, "progress"), app.environ)
+    _limit(flags, app)
+    call = Call(app, flags, look, is_dry)
     try:
         return run(rest, call)
     except ComposeError as e:

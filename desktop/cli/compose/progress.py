@@ -5,7 +5,11 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TextIO
+
+from desktop.cli.app import Failure
 
 _DONE = (
     "Created", "Started", "Running", "Healthy", "Exited", "Removed", "Stopped", "Killed", "Recreated", "Pulled",
@@ -13,15 +17,42 @@ _DONE = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How output looks: `progress` is auto, tty, plain or quiet; `colours` of logs, None: those of a terminal."""
+
+    progress: str = "auto"
+    colours: bool | None = None
+
+    @classmethod
+    def of(cls, ansi: str, progress: str, environ: Mapping[str, str]) -> Look:
+        """From `--ansi` and `--progress`, empty where they are not given, by docker compose's rules. Raises Failure."""
+        ansi = ansi or environ.get("COMPOSE_ANSI", "auto")
+        progress = progress or environ.get("COMPOSE_PROGRESS") or "auto"
+        if environ.get("NO_COLOR"):
+            ansi = "never"
+        if progress == "auto":
+            progress = {"never": "plain", "always": "tty"}.get(ansi, "auto")
+        elif progress == "tty" and ansi == "never":
+            raise Failure("can't use --progress tty while ANSI support is disabled")
+        elif progress == "plain" and ansi == "always":
+            raise Failure("can't use --progress plain while ANSI support is forced")
+        elif progress == "none":
+            progress = "quiet"
+        if progress not in ("auto", "tty", "plain", "quiet"):
+            raise Failure(f'unsupported --progress value "{progress}"')
+        return cls(progress, {"never": False, "always": True}.get(ansi))
+
+
 class Progress:
     """Call it with what something is and what becomes of it. Thread-safe; use it as a context manager."""
 
-    def __init__(self, out: TextIO, *, quiet: bool = False, prefix: str = "") -> None:
+    def __init__(self, out: TextIO, look: Look, *, quiet: bool = False, prefix: str = "") -> None:
         """`prefix` begins each line."""
         self._out = out
-        self._quiet = quiet
+        self._quiet = quiet or look.progress == "quiet"
         self._prefix = prefix
-        self._is_terminal = out.isatty()
+        self._is_terminal = look.progress == "tty" or (look.progress == "auto" and out.isatty())
         self._lock = threading.Lock()
         self._states: dict[str, tuple[str, float, float]] = {}  # status, first and last change
         self._drawn = 0
@@ -56,6 +87,16 @@ class Progress:
         with self._lock:
             self._wipe()
             print(f"WARNING: {sentence}", file=self._out, flush=True)
+            if self._is_terminal and self._states:
+                self._draw()
+
+    def say(self, line: str) -> None:
+        """A line of a build, between the others."""
+        if self._quiet:
+            return
+        with self._lock:
+            self._wipe()
+            print(line, file=self._out, flush=True)
             if self._is_terminal and self._states:
                 self._draw()
 

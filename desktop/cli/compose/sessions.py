@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -103,12 +102,12 @@ def run(argv: Sequence[str], call: Call) -> int:
     detach = flags.on("detach")
     tty = not detach and not flags.on("no-TTY") and terminal.is_terminal(0) and terminal.is_terminal(1)
     with call.progress() as progress:
-        images = EngineImages(client, progress, lambda line: print(line, file=sys.stderr))
+        images = EngineImages(client, progress, progress.say)
         up = Up(client, project, UpOptions(), images, progress, progress.warn)
         up.prepare(name)
         service = _changed(service, flags, command, tty=tty)
         slug = secrets.token_hex(6)
-        made = flags.text("name") or f"{project.name}-{name}-run-{slug}"
+        made = flags.text("name") or project.own_name(name, "run", slug)
         place = Place(
             name=made,
             labels=oneoff_labels(project, service, slug),

@@ -79,12 +79,13 @@ def up(argv: Sequence[str], call: Call) -> int:
     flags = parse(UP, argv)
     _check(flags)
     project = call.project(flags.args, dependencies=not flags.on("no-deps"))
+    options = _with_orphans(_up_options(flags), flags, project)
     project = replace(project, services=_scaled(project, flags.many("scale")))
     client = call.client()
     detach = flags.on("detach") or flags.on("wait") or flags.on("no-start")
     with call.progress() as progress:
         images = _images(client, progress, flags)
-        run = Up(client, project, _up_options(flags), images, progress, progress.warn)
+        run = Up(client, project, options, images, progress, progress.warn)
         if call.is_dry and not detach:
             run.run()
             print("end of 'compose up' output, interactive run is not supported in dry-run mode")
@@ -131,10 +132,7 @@ def scale(argv: Sequence[str], call: Call) -> int:
 
 
 def _images(client: EngineClient, progress: Progress, flags: Parsed | None = None) -> EngineImages:
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    return EngineImages(client, progress, say, quiet_pull=flags is not None and flags.on("quiet-pull"))
+    return EngineImages(client, progress, progress.say, quiet_pull=flags is not None and flags.on("quiet-pull"))
 
 
 def _check(flags: Parsed) -> None:
@@ -165,6 +163,19 @@ def _create_options(flags: Parsed) -> UpOptions:
         build=flags.on("build"),
         no_build=flags.on("no-build"),
     )
+
+
+def _with_orphans(options: UpOptions, flags: Parsed, project: Project) -> UpOptions:
+    """With what becomes of the containers of services that are no longer there. Raises Failure, ComposeError."""
+    from desktop.compose.project import is_on
+
+    ignored = is_on(project.environment, "COMPOSE_IGNORE_ORPHANS")
+    removed = flags.on("remove-orphans") or (
+        not flags.given("remove-orphans") and is_on(project.environment, "COMPOSE_REMOVE_ORPHANS")
+    )
+    if ignored and removed:
+        raise Failure("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans")
+    return replace(options, ignore_orphans=ignored, remove_orphans=removed)
 
 
 def _up_options(flags: Parsed) -> UpOptions:
@@ -217,7 +228,7 @@ def _attached(flags: Parsed, call: Call, project: Project, run: Up, progress: Pr
     wanted = flags.text("exit-code-from")
     if wanted and wanted not in project.services:
         raise Failure(f"no such service: {wanted}")
-    printer = printer_of(project.name, colours=not flags.on("no-color"), prefixes=not flags.on("no-log-prefix"))
+    printer = printer_of(call, project.name, flags)
     shown = {name for name, item in project.services.items() if item.attach is not False}
     ended = threading.Event()
     watcher = None
@@ -241,7 +252,7 @@ def _attached(flags: Parsed, call: Call, project: Project, run: Up, progress: Pr
             attached.follow(one, options)
         stops_all = flags.on("abort-on-container-exit") or bool(wanted)
         watch = _Watch(
-            client, project, attached, containers, printer, flags.number("timeout"), stops_all=stops_all,
+            call, project, attached, containers, printer, flags.number("timeout"), stops_all=stops_all,
             endless=watcher is not None,
         )  # fmt: skip
         if watcher is not None:
@@ -260,7 +271,7 @@ class _Watch:
 
     def __init__(
         self,
-        client: EngineClient,
+        call: Call,
         project: Project,
         attached: Attached,
         containers: Sequence[Container],
@@ -270,7 +281,8 @@ class _Watch:
         stops_all: bool,
         endless: bool,
     ) -> None:
-        self._client = client
+        self._call = call
+        self._client = call.client()
         self._project = project
         self._attached = attached
         self._containers = containers
@@ -334,7 +346,7 @@ class _Watch:
         containers = of_services(observe(self._client, self._project.name), self._project.services)
         if self._endless and not any(is_up(one) for one in containers):
             self._happened.put("ended")  # nothing's end is to come that would end the watch
-        progress = Progress(sys.stderr)
+        progress = self._call.progress()
 
         def stop() -> None:
             stopping.stop(self._client, containers, self._project.services, self._timeout_s, progress)
@@ -346,11 +358,11 @@ class _Watch:
         from desktop.compose.state import observe, of_services
 
         containers = of_services(observe(self._client, self._project.name), self._project.services)
-        stopping.kill(self._client, containers, "SIGKILL", Progress(sys.stderr))
+        stopping.kill(self._client, containers, "SIGKILL", self._call.progress())
 
 
-def printer_of(project: str, *, colours: bool, prefixes: bool) -> Printer:
-    """A printer to stdout and stderr, with colours only on a terminal."""
+def printer_of(call: Call, project: str, flags: Parsed) -> Printer:
+    """A printer to stdout and stderr, as the flags no-color and no-log-prefix and those before the verb say."""
     from desktop.compose.attached import Printer
 
     def write(stream: int, data: bytes) -> None:
@@ -358,4 +370,5 @@ def printer_of(project: str, *, colours: bool, prefixes: bool) -> Printer:
         out.buffer.write(data)
         out.buffer.flush()
 
-    return Printer(write, project, colours=colours and sys.stdout.isatty(), prefixes=prefixes)
+    colours = sys.stdout.isatty() if call.look.colours is None else call.look.colours
+    return Printer(write, project, colours=colours and not flags.on("no-color"), prefixes=not flags.on("no-log-prefix"))

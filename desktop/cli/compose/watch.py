@@ -56,7 +56,6 @@ def watcher_of(
     say_build: Callable[[str], None] | None,
 ) -> Watcher:
     """A watcher that rebuilds with the engine's builder. Raises ComposeError."""
-    from desktop.compose.body import image_of
     from desktop.compose.converge import Up, UpOptions
     from desktop.compose.state import Recreate
     from desktop.compose.watching import Watcher
@@ -65,7 +64,7 @@ def watcher_of(
 
     def rebuild(service: Service) -> None:
         images = EngineImages(call.client(), progress, say_build or _nothing)
-        images.build(service, image_of(project, service))
+        images.build(service, project.image_of(service))
         options = UpOptions(services=(service.name,), recreate_dependencies=Recreate.NEVER)
         Up(call.client(), project, options, images, progress, progress.warn).run([service.name])
         progress.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from desktop.compose.body import exposed, image_of, security_option
+from desktop.compose.body import exposed, security_option
 from desktop.compose.kube.context import Conversion, Json, named, object_name, without_empty
 from desktop.compose.model.deploy import Resource
 from desktop.compose.model.develop import Hook
@@ -22,7 +22,7 @@ def container(conversion: Conversion, service: Service, mounts: Sequence[Json]) 
     """`mounts`: volumeMounts of the pod's volumes."""
     if service.entrypoint == ():
         conversion.note(service, "entrypoint", "an empty one has no equivalent: the image's counts")
-    image = image_of(conversion.project, service)
+    image = conversion.project.image_of(service)
     if service.build is not None:
         conversion.note(service, "build", f"push the image {image} to a registry from which the cluster pulls")
     return without_empty(
