@@ -27,9 +27,10 @@ import structlog
 from vmagent.api.server import TcpClients, serve
 from vmagent.blocking import watch_if_asked
 from vmagent.containers import logconfig
+from vmagent.engine import hostcertificates
 from vmagent.engine.engine import Engine
 from vmagent.errors import EngineError
-from vmagent.images.hosts import RegistryHosts
+from vmagent.images.hosts import CERTIFICATES, RegistryHosts
 from vmagent.linux.subids import look_up
 from vmagent.linux.syscall import libc
 from vmagent.linux.title import set_title
@@ -98,14 +99,19 @@ async def run(options: argparse.Namespace) -> int:
     except (EngineError, ValueError) as e:
         sys.stderr.write(f"cove-engine: {e}\n")  # the one line that the keeper shows
         return 1
+    exec_root = ExecRoot(options.exec_root.resolve())
     engine = Engine(
         DataRoot(options.data_root.resolve()),
-        ExecRoot(options.exec_root.resolve()),
+        exec_root,
         bip=options.bip,
         host_ports=options.host_ports,
         host_gateway=options.host_gateway_ip,
         host_folders=options.host_folders,
-        registry_hosts=RegistryHosts(tuple(options.insecure_registry), tuple(options.registry_mirror)),
+        registry_hosts=RegistryHosts(
+            tuple(options.insecure_registry),
+            tuple(options.registry_mirror),
+            (*CERTIFICATES, hostcertificates.folder_in(exec_root.surroundings)),
+        ),
         remap=remap,
         log_default=log_default,
     )

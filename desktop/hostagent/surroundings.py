@@ -1,4 +1,4 @@
-"""This machine's proxies and added certificate authorities, for the engine in the VM.
+"""This machine's proxies, added certificate authorities and certificates of registries, for the engine in the VM.
 
 The engine is told before the VM counts as running, so that the first pull has them, and again within seconds of each
 change of the system's settings, the settings file, or the folder of certificates. It keeps them while the VM runs.
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import h11
 
+from desktop.hostagent import registrycertificates
 from desktop.hostagent.settings import certificates_folder, chosen_proxies
 from desktop.paths import HostPaths
 from desktop.platform.base import Platform, Proxies
@@ -33,7 +34,7 @@ _BEGIN = "-----BEGIN CERTIFICATE-----"
 class Found(NamedTuple):
     """What the engine is told, in its words, and what could not be used."""
 
-    told: dict[str, str]
+    told: dict[str, Any]
     faults: tuple[str, ...]
 
 
@@ -44,7 +45,7 @@ class Surroundings:
         self, platform: Platform, environ: Mapping[str, str], paths: HostPaths, opener: Callable[[], Opener | None]
     ) -> None:
         self._platform, self._environ, self._paths, self._opener = platform, environ, paths, opener
-        self._told: tuple[Opener, dict[str, str]] | None = None
+        self._told: tuple[Opener, dict[str, Any]] | None = None
         self._found = Found({}, ())
         self._fault = ""  # why the engine could not be told
         self._turn = asyncio.Lock()
@@ -108,7 +109,13 @@ def find(platform: Platform, environ: Mapping[str, str], paths: HostPaths) -> Fo
         pem = _authorities([*platform.authorities(), folder], faults)
     except ValueError as e:
         faults.append(str(e))
-    told = {**usable, "no_proxy": proxies.no if any(usable.values()) else "", "authorities": pem}
+    certificates = registrycertificates.read(registrycertificates.folders(platform, environ, paths), faults)
+    told: dict[str, Any] = {
+        **usable,
+        "no_proxy": proxies.no if any(usable.values()) else "",
+        "authorities": pem,
+        "certificates": certificates,
+    }
     return Found(told, tuple(faults))
 
 
@@ -162,7 +169,7 @@ def _masked(url: str) -> str:
     return f"{head.partition('//')[0]}//xxxxx:xxxxx@{rest}" if at else url
 
 
-async def _put(opener: Opener, told: Mapping[str, str]) -> None:
+async def _put(opener: Opener, told: Mapping[str, Any]) -> None:
     """Raises TunnelError, h11.ProtocolError."""
     http = h11.Connection(h11.CLIENT)
     body = json.dumps(told).encode()

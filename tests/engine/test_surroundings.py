@@ -38,7 +38,7 @@ def hidden(tmp_path: Path, authority: Authority) -> Iterator[Proxy]:
         yield made
 
 
-def put(engine: NativeEngine, **told: str) -> tuple[int, bytes]:
+def put(engine: NativeEngine, **told: object) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("cove")
     connection.sock = socket.socket(socket.AF_UNIX)
     with contextlib.closing(connection):
@@ -80,6 +80,44 @@ def test_what_the_host_says_counts_from_then_on(own_engine: NativeEngine, hidden
     assert proxies_of(own_engine) == ["", "", ""]
     own_engine.docker("rmi", image)
     assert "no such host" in own_engine.docker("pull", image, check=False).stderr
+
+
+def test_a_registrys_certificates_count_for_it_alone(
+    own_engine: NativeEngine, authority: Authority, tmp_path: Path
+) -> None:
+    pair, client = authority.sign("server", NAME), Authority(tmp_path, "clients").sign("ann")
+    tls = {"certificate": str(pair.certificate), "key": str(pair.key), "clientcas": [str(tmp_path / "clients.crt")]}
+    with registry(tmp_path, http={"tls": tls}) as address, proxy({NAME: address}) as through:
+        image = f"{NAME}/here/one:1"
+        own_engine.docker("tag", "busybox:latest", image)
+
+        def told(host: str) -> dict[str, object]:
+            names = (authority.certificate, client.certificate, client.key)
+            return {"https_proxy": through.url, "certificates": {host: {one.name: one.read_text() for one in names}}}
+
+        assert put(own_engine, **told("other.test"))[0] == 204
+        assert "unknown authority" in own_engine.docker("push", image, check=False).stderr
+        assert put(own_engine, **told(NAME))[0] == 204
+        own_engine.docker("push", image)
+        os.kill(own_engine.pid_of("cove-engine"), signal.SIGKILL)
+        own_engine.wait_until_answering()
+        own_engine.docker("rmi", image)
+        own_engine.docker("pull", image)
+        kept = own_engine.root / "exec" / "surroundings" / "certs.d"
+        assert {path.name: path.stat().st_mode & 0o777 for path in (kept / NAME).iterdir()} == {
+            authority.certificate.name: 0o600, client.certificate.name: 0o600, client.key.name: 0o600
+        }  # fmt: skip
+        assert put(own_engine, https_proxy=through.url)[0] == 204
+        assert list(kept.iterdir()) == []
+        assert "unknown authority" in own_engine.docker("push", image, check=False).stderr
+
+
+@pytest.mark.parametrize(
+    "certificates",
+    [[], {"a/b": {}}, {"..": {}}, {"h": {"../x.crt": ""}}, {"h": {"x.sh": ""}}, {"h": {"x.crt": 1}}, {"h": 1}],
+)
+def test_names_that_lead_elsewhere_are_refused(own_engine: NativeEngine, certificates: object) -> None:
+    assert put(own_engine, certificates=certificates)[0] == 400
 
 
 def test_builds_use_them_too(own_engine: NativeEngine, hidden: Proxy, authority: Authority, tmp_path: Path) -> None:

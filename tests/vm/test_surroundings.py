@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from desktop.hostagent.registrycertificates import MOST_BYTES
 from desktop.hostagent.surroundings import find
 from desktop.paths import host_paths
 from desktop.platform import platform_for
@@ -21,7 +22,7 @@ from tests.vm.conftest import Vm
 
 NAME = "registry.test"
 IMAGE = f"{NAME}/here/one:1"
-NONE = {"http_proxy": "", "https_proxy": "", "no_proxy": "", "authorities": ""}
+NONE = {"http_proxy": "", "https_proxy": "", "no_proxy": "", "authorities": "", "certificates": {}}
 SCUTIL = """<dictionary> {
   ExceptionsList : <array> {
     0 : *.local
@@ -100,6 +101,21 @@ def test_certificates_come_from_the_folder(tmp_path: Path) -> None:
     second = Authority(other, "second")
     paths.config_file.write_text(json.dumps({"certificates": str(other)}))
     assert find(platform, environ, paths).told["authorities"] == second.certificate.read_text()
+
+
+def test_certificates_of_registries_come_from_dockers_folders_and_ours(tmp_path: Path) -> None:
+    paths = host_paths({"COVE_HOME": str(tmp_path / "cove")}, "linux")
+    theirs, ours = tmp_path / ".docker" / "certs.d" / "h:5000", paths.home / "certs.d" / "h:5000"
+    for folder in (theirs, ours, paths.home / "certs.d" / "empty"):
+        folder.mkdir(parents=True)
+    (theirs / "ca.crt").write_text("theirs")
+    (theirs / "client.key").write_text("key")
+    (ours / "ca.crt").write_text("ours")
+    (ours / "notes.txt").write_text("not read")
+    (ours / "large.crt").write_text("x" * (MOST_BYTES + 1))
+    found = find(platform_for("darwin"), {"HOME": str(tmp_path), "HTTP_PROXY": "p:1"}, paths)
+    assert found.told["certificates"] == {"h:5000": {"ca.crt": "ours", "client.key": "key"}}
+    assert found.faults == (f"{ours / 'large.crt'} is too large for a certificate",)
 
 
 @pytest.fixture

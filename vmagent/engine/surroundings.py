@@ -1,4 +1,5 @@
-"""What the machine around the engine's VM lets the engine know: proxies, and certificate authorities beside its own.
+"""What the machine around the engine's VM lets the engine know: proxies, certificate authorities beside its own, and
+the certificates of registries.
 
 The host's agent sends it with `PUT /cove/v1/surroundings` before the VM counts as running, and again at each change. It
 becomes variables of the engine's environment, which the helper processes inherit: that is where Python, requests, git
@@ -14,12 +15,14 @@ import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from vmagent.durable import publish
+from vmagent.engine import hostcertificates
+from vmagent.engine.hostcertificates import Certificates
 from vmagent.errors import BadRequest
 
 _PROXIES = {"http_proxy": "HTTP_PROXY", "https_proxy": "HTTPS_PROXY", "no_proxy": "NO_PROXY"}
@@ -32,12 +35,14 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the host has said. `authorities`: certificates in PEM, one after the other."""
+    """What the host has said. `authorities`: certificates in PEM, one after the other. `certificates`: of registries,
+    for each its own."""
 
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
     authorities: str = ""
+    certificates: Certificates = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Any) -> Told:
@@ -45,11 +50,11 @@ class Told:
         names = {*_PROXIES, "authorities"}
         if (
             not isinstance(value, dict)
-            or value.keys() != names
-            or not all(isinstance(one, str) for one in value.values())
+            or value.keys() - {"certificates"} != names
+            or not all(isinstance(value[name], str) for name in names)
         ):
             raise BadRequest(f"the surroundings must be an object with the strings {', '.join(sorted(names))}")
-        told = cls(**value)
+        told = cls(**{**value, "certificates": hostcertificates.parse(value.get("certificates", {}))})
         for url in (told.http_proxy, told.https_proxy):
             if url and not urlsplit(url).hostname:
                 raise BadRequest(f"invalid proxy: {url}")
@@ -115,6 +120,7 @@ class Surroundings:
         for lower, upper in _PROXIES.items():
             for name in (lower, upper):
                 _set(name, getattr(told, lower) or self._own[name])
+        hostcertificates.write(self._folder, told.certificates)
         bundle = self._bundle(told.authorities)
         for name in _AUTHORITIES:
             _set(name, str(bundle) if bundle else self._own[name])
