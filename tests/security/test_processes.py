@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,9 +53,18 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def target(attacker_tar: Path, interpreter: Path) -> Iterator[NativeEngine]:
     """An engine run by that copy; the process that started it ignores signals and has a secret in its keyring."""
     engine = NativeEngine()
+    has_tried, is_over = threading.Event(), threading.Event()
 
     def start() -> None:
-        """In a thread of its own, because session keyring and signal mask belong to a thread."""
+        """In a thread of its own, because session keyring and signal mask belong to a thread. The thread stays: the
+        engine ends with it."""
+        try:
+            start_here()
+        finally:
+            has_tried.set()
+        is_over.wait()
+
+    def start_here() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.syscall(_KEYCTL, _JOIN_SESSION_KEYRING, None, 0, 0, 0)
         added = libc.syscall(_ADD_KEY, b"user", SECRET_KEY.encode(), b"x", ctypes.c_size_t(1), _SESSION_KEYRING)
@@ -68,7 +78,7 @@ def target(attacker_tar: Path, interpreter: Path) -> Iterator[NativeEngine]:
     try:
         starter = threading.Thread(target=start)
         starter.start()
-        starter.join()
+        has_tried.wait()
     finally:
         signal.signal(signal.SIGQUIT, quits)
     before = hashlib.sha256(interpreter.read_bytes()).digest()
@@ -77,6 +87,8 @@ def target(attacker_tar: Path, interpreter: Path) -> Iterator[NativeEngine]:
         yield engine
     finally:
         engine.stop()
+        is_over.set()
+        starter.join()
     assert hashlib.sha256(interpreter.read_bytes()).digest() == before, "the interpreter was changed"
 
 
@@ -120,10 +132,10 @@ def test_the_spawner_is_read_only_for_those_it_starts(
     """The spawner's child ends too soon to be inspected, so the attacker inside stops each new process."""
     before = SPAWNER.read_bytes(), os.stat(SPAWNER)
     name = on_target.start_until("hunting", "/attack", "hunt", options=privileged)
-    for _ in range(100):
+    deadline = time.monotonic() + HANG_S
+    while "access: " not in (said := target.docker("logs", name).stdout):
+        assert time.monotonic() < deadline, "no child of the spawner was stopped in time"
         target.docker("exec", name, "/bait", check=False)
-        if "access: " in (said := target.docker("logs", name).stdout):
-            break
     lines = dict(line.split(": ", 1) for line in said.splitlines()[1:])
     for attempt in ("truncate", "chmod", "access"):
         assert lines[attempt] == "Read-only file system", said
