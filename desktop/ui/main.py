@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -46,12 +45,13 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(paths: HostPaths, context: Context, options: argparse.Namespace) -> int:
     """Open the window, or what `options` say instead, and return the exit status after quitting."""
-    from PySide6.QtCore import QSettings, QTimer
+    from PySide6.QtCore import QSettings
 
     from desktop.settings.store import Store
     from desktop.ui.shell.app import Cove
     from desktop.ui.shell.application import Application
     from desktop.ui.shell.look import kept_theme
+    from desktop.ui.shell.signals import EndingSignals
     from desktop.ui.shell.single import SingleWindow
 
     app = Application(["cove-desktop"])
@@ -65,14 +65,11 @@ def _run(paths: HostPaths, context: Context, options: argparse.Namespace) -> int
     look.apply(app)
     cove = Cove(app, look, context, paths, settings)
     single.wished.connect(cove.on_wish)
-    signal.signal(signal.SIGINT, lambda *_: app.quit())
-    signal.signal(signal.SIGTERM, lambda *_: app.quit())
-    # Python runs signal handlers only between bytecodes. This timer lets them run while Qt's event loop waits.
-    heartbeat = QTimer()
-    heartbeat.timeout.connect(lambda: None)
-    heartbeat.start(500)
+    signals = EndingSignals()
+    signals.asked.connect(app.quit)
     cove.open(quick_run=options.quick_run, background=options.background)
     status = app.exec()
     single.close()
     cove.close()
+    signals.close()
     return status
