@@ -93,6 +93,10 @@ def test_each_field_of_a_service_is_converted_or_named() -> None:
     [
         ("init: true", "service web, init: let the image start an init of its own; left out"),
         ("ulimits: {nofile: 10}", "service web, ulimits: they are settings of the cluster's nodes; left out"),
+        (
+            "volumes: [/data]",
+            "service web, volumes: /data: it is empty at first: what the image has there is not copied",
+        ),
         ("volumes: ['./d:/d']", "which no node of a cluster has: it is left out"),
         ("user: nobody", "service web, user: 'nobody' is a name; Kubernetes takes numbers: the image's user counts"),
         ("restart: 'no'", "service web, restart: 'no' has no equivalent: the pod is started again whenever it ends"),
@@ -197,8 +201,11 @@ def test_a_volume_of_its_own_makes_a_stateful_set(tmp_path: Path) -> None:
         "data": ["ReadWriteOnce"], "shared": ["ReadWriteMany"],
     }  # fmt: skip
     assert claims["data"]["resources"]["requests"]["storage"] == "5Gi"
+    empty = "it is empty at first: what the image has there is not copied into it"
     assert [str(note) for note in found.notes] == [
-        "volumes.shared: several pods use it: the cluster must have storage for that"
+        f"volumes.data: {empty}",
+        f"volumes.shared: {empty}",
+        "volumes.shared: several pods use it: the cluster must have storage for that",
     ]
     stateful = of(found, "StatefulSet", "db")["spec"]
     assert (stateful["serviceName"], stateful["replicas"]) == ("db", 1)
@@ -212,7 +219,8 @@ def test_a_volume_of_its_own_makes_a_stateful_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("length", "kind"), [(52, "StatefulSet"), (53, "Deployment")])
 def test_a_stateful_set_is_named_so_that_its_pods_can_be_made(length: int, kind: str, tmp_path: Path) -> None:
     name = "n" * length
-    found = converted(tmp_path, one(f"services: {{{name}: {{image: i, volumes: ['data:/v']}}}}\nvolumes: {{data: }}\n"))
+    text = f"services: {{{name}: {{image: i, volumes: ['data:/v:nocopy']}}}}\nvolumes: {{data: }}\n"
+    found = converted(tmp_path, one(text))
     assert (kind, name) in kinds(found)
     if kind == "Deployment":
         assert of(found, kind, name)["spec"]["strategy"] == {"type": "Recreate"}
@@ -304,6 +312,11 @@ def test_files_and_volumes_of_one_name_stay_apart(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_volume_that_gets_nothing_of_the_image_loses_nothing(tmp_path: Path) -> None:
+    text = "services:\n  web: {image: i, volumes: ['one:/v:nocopy']}\nvolumes: {one: }\n"
+    assert converted(tmp_path, one(text)).notes == []
+
+
 def test_a_claim_is_for_as_many_pods_as_use_it(tmp_path: Path) -> None:
     text = (
         "services:\n  web: {image: i, volumes: ['one:/v']}\n  side: {image: j, network_mode: 'service:web', "
@@ -340,6 +353,31 @@ def test_what_is_waited_for_to_its_end_is_a_job(tmp_path: Path) -> None:
     assert of(found, "Job", "migrate")["spec"]["backoffLimit"] == 3
     assert spec_of(found, "migrate", "Job")["restartPolicy"] == "OnFailure"
     assert of(found, "Job", "seed")["spec"]["completions"] == 2
+
+
+def test_a_job_s_ports_lead_nowhere(tmp_path: Path) -> None:
+    text = (
+        "services:\n  job: {image: i, deploy: {mode: replicated-job}, "
+        "ports: [{target: 80, published: '80', app_protocol: http}, '81:81']}\n"
+    )
+    found = converted(tmp_path, one(text))
+    assert kinds(found) == {("Job", "job")}
+    assert [str(note) for note in found.notes] == [
+        "service job, ports: they are not published: it is a Job, which runs to its end"
+    ]
+
+
+def test_what_kubectl_can_t_apply_in_its_usual_way_is_named(tmp_path: Path) -> None:
+    text = (
+        "services:\n  web: {image: i, volumes: ['./bound:/bound:ro'], configs: [c, small], secrets: [s]}\n"
+        "configs: {c: {file: ./c}, small: {file: ./small}}\nsecrets: {s: {file: ./s}}\n"
+    )
+    files = {"c": "x" * (256 << 10), "small": "x" * (255 << 10), "s": "x" * (200 << 10), "bound": "\n" * (130 << 10)}
+    found = converted(tmp_path, Example({"compose.yaml": text, **files}))
+    told = "it has over 256 KiB, which needs kubectl apply --server-side"
+    assert sorted(map(str, found.notes)) == [
+        f"ConfigMap c: {told}", f"ConfigMap web-bound: {told}", f"secrets.s: {told}",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -435,7 +473,8 @@ def test_a_choice_that_no_cluster_takes_is_an_error(choices: Mapping[str, str], 
 @pytest.mark.parametrize(("size", "quantity"), [("1.5gb", "1536Mi"), ("512", "512"), ("64 MiB", "64Mi"), ("2t", "2Ti")])
 def test_sizes_are_those_of_compose(size: str, quantity: str, tmp_path: Path) -> None:
     volume = f"data: {{driver_opts: {{size: '{size}'}}}}"
-    found = converted(tmp_path, one(f"services: {{a: {{image: i, volumes: ['data:/v']}}}}\nvolumes: {{{volume}}}\n"))
+    text = f"services: {{a: {{image: i, volumes: ['data:/v:nocopy']}}}}\nvolumes: {{{volume}}}\n"
+    found = converted(tmp_path, one(text))
     assert of(found, "PersistentVolumeClaim", "data")["spec"]["resources"]["requests"] == {"storage": quantity}
     assert found.notes == []
 

@@ -87,3 +87,21 @@ def test_a_project_is_deleted_by_the_dialog_that_names_its_parts(
     assert "ui-shop_default" not in engine.docker("network", "ls", "--format", "{{.Name}}").stdout.split()
     left = "ui-shop_data" in engine.docker("volume", "ls", "-q").stdout.split()
     assert left is not with_volume
+
+
+def test_what_is_gone_when_the_answer_comes_is_no_failure_and_two_presses_ask_once(
+    engine: NativeEngine, open_window: OpenWindow, shop: str
+) -> None:
+    window = open_window(engine)
+    page = window.compose
+    window.go("compose")
+    page.wait_until_says(shop, "2 of 2 running")
+    page.choose(shop)
+    page.press(Qt.Key.Key_Delete)
+    page.press(Qt.Key.Key_Delete)
+    window.wait_until_asked()
+    engine.docker("rm", "-f", "ui-shop-web-1", "ui-shop-db-1")
+    engine.docker("network", "rm", "ui-shop_default")
+    window.press("Delete ui-shop")
+    window.wait_until_told("Project ui-shop was deleted")
+    assert not window.has_dialog

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from desktop.compose.kube import files, network, storage
@@ -72,6 +72,7 @@ def manifests(project: Project, options: KubeOptions) -> Manifests:
     conversion = Conversion(project, options)
     objects = files.objects(conversion)  # first, as their names are given, and those of bound files follow from them
     config_maps, workloads, reached = [], [], []
+    unreached = set()  # services that run to their end have no Service
     for service in project.services.values():
         _unconverted(conversion, service)
         _dependencies(conversion, service)
@@ -88,11 +89,20 @@ def manifests(project: Project, options: KubeOptions) -> Manifests:
         made = pod(conversion, [service, *guests], restart_policy=policy)
         config_maps += made.config_maps
         workloads.append(workload(conversion, service, made))
-        if not runs_to_end:
+        if runs_to_end:
+            unreached |= {one.name for one in (service, *guests)}
+            _unpublished(conversion, (service, *guests))
+        else:
             reached += network.services(conversion, service, ports((service, *guests)))
     objects += [*config_maps, *storage.claims(conversion), *network.policies(conversion)]
-    objects += [*reached, *workloads, *network.ingresses(conversion)]
+    objects += [*reached, *workloads, *network.ingresses(conversion, unreached)]
     return Manifests(objects, conversion.notes)
+
+
+def _unpublished(conversion: Conversion, services: Iterable[Service]) -> None:
+    for service in services:
+        if service.ports:
+            conversion.note(service, "ports", "they are not published: it is a Job, which runs to its end")
 
 
 def _dependencies(conversion: Conversion, service: Service) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import posixpath
 import stat
@@ -19,6 +20,8 @@ from desktop.compose.model.resources import FileObject
 from desktop.compose.model.service import Service
 
 _MOST = 1 << 20  # of a ConfigMap or Secret: the API server takes no larger ones
+# kubectl apply writes the whole object into an annotation, and all annotations together may have so many bytes.
+_MOST_APPLIED = 256 << 10
 
 
 class Mounted(NamedTuple):
@@ -39,6 +42,7 @@ def objects(conversion: Conversion) -> list[Json]:
         if not item.external:
             name = conversion.name("Secret", key)
             data = {_file_name(key): _base64(_content(conversion, "secrets", key, item))}
+            _check_applied(conversion, f"secrets.{key}", data)
             found.append(conversion.object("v1", "Secret", name, {"type": "Opaque", "data": data}))
     return found
 
@@ -128,7 +132,14 @@ def _config_map(conversion: Conversion, name: str, files: Mapping[str, bytes], s
     parts: Json = {"data": texts} if texts else {}
     if binary:
         parts["binaryData"] = binary
+    _check_applied(conversion, f"ConfigMap {name}", {**texts, **binary})
     return conversion.object("v1", "ConfigMap", name, parts, service)
+
+
+def _check_applied(conversion: Conversion, subject: str, contents: Mapping[str, str]) -> None:
+    """Note what kubectl can't apply in its usual way. The annotation is the object as JSON."""
+    if len(json.dumps(contents, ensure_ascii=False).encode()) > _MOST_APPLIED:
+        conversion.note(None, subject, "it has over 256 KiB, which needs kubectl apply --server-side")
 
 
 def _base64(content: bytes) -> str:

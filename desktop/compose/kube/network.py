@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from desktop.compose.kube.context import Conversion, Json, object_name, without_empty
 from desktop.compose.model.service import Port, Service
@@ -113,12 +113,13 @@ def _is_web(port: Port) -> bool:
 # --- Ingresses
 
 
-def ingresses(conversion: Conversion) -> list[Json]:
-    """An Ingress for each service that publishes a port with `app_protocol: http` or the like."""
+def ingresses(conversion: Conversion, without: Collection[str]) -> list[Json]:
+    """An Ingress for each service that publishes a port with `app_protocol: http` or the like, but for those of
+    `without`, which have no Service."""
     web = {
         name: next(port for port in service.ports if _is_web(port))
         for name, service in conversion.project.services.items()
-        if any(_is_web(port) for port in service.ports)
+        if name not in without and any(_is_web(port) for port in service.ports)
     }
     found = []
     for name, port in web.items():

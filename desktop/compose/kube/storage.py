@@ -14,6 +14,7 @@ from desktop.compose.model.resources import Volume
 from desktop.compose.model.service import Service
 from desktop.compose.values import parse_size
 
+_EMPTY = "it is empty at first: what the image has there is not copied into it"
 _IMAGE_VOLUMES = "an image as a volume needs Kubernetes 1.33 or newer"
 
 
@@ -28,6 +29,7 @@ class Storage(NamedTuple):
 def claims(conversion: Conversion) -> list[Json]:
     """A PersistentVolumeClaim for each named volume that a service uses and that is not external or on a server."""
     found = []
+    filled = set()
     users: dict[str, dict[str, int]] = {}  # by volume: how many pods use it, by the service whose pods they are
     for service in conversion.project.services.values():
         host = conversion.host_of(service)
@@ -35,12 +37,15 @@ def claims(conversion: Conversion) -> list[Json]:
         for mount in service.volumes:
             if mount.type == "volume" and mount.source:
                 users.setdefault(mount.source, {})[host.name] = 2 if is_everywhere else host.replicas
+                filled |= {mount.source} if _is_filled(mount) else set()
     for key, volume in conversion.project.volumes.items():
         if key not in users or volume.external or _server(volume) is not None:
             continue
         if volume.driver not in ("", "local") or volume.driver_opts.keys() - {"size"}:
             sentence = "its driver and options are left out: the cluster's storage class decides where it is"
             conversion.note(None, f"volumes.{key}", sentence)
+        if key in filled:
+            conversion.note(None, f"volumes.{key}", _EMPTY)
         modes = ["ReadWriteOnce"]
         if sum(users[key].values()) > 1:
             modes = ["ReadWriteMany"]
@@ -54,6 +59,11 @@ def claims(conversion: Conversion) -> list[Json]:
         name = conversion.name("PersistentVolumeClaim", key)
         found.append(conversion.object("v1", "PersistentVolumeClaim", name, {"spec": without_empty(spec)}))
     return found
+
+
+def _is_filled(mount: Mount) -> bool:
+    """A new volume of docker's gets what the image has at its place."""
+    return not (mount.volume is not None and mount.volume.nocopy)
 
 
 def _quantity(conversion: Conversion, service: Service | None, subject: str, size: str) -> str:
@@ -86,6 +96,8 @@ def storage(conversion: Conversion, service: Service) -> Storage:
             image = {"reference": mount.source, "pullPolicy": "IfNotPresent"}
             found.mounted.append(Mounted({"name": name, "image": image}, _mount(name, mount, read_only=True)))
         elif mount.type == "volume" and not mount.source:
+            if _is_filled(mount):
+                conversion.note(service, "volumes", f"{mount.target}: {_EMPTY}")
             found.mounted.append(Mounted({"name": name, "emptyDir": {}}, _mount(name, mount)))
         elif mount.type == "volume":
             _named(conversion, mount, found)

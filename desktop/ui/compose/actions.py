@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
 
-from desktop.client.engine import EngineClient
+from desktop.client.engine import ApiError, EngineClient
 from desktop.ui.compose.model import Project
 from desktop.ui.feed.container import PROJECT_LABEL, volume_title
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.workers import Latest
 from desktop.ui.kit.dialogs import Question
 from desktop.ui.kit.page import Desk
 from desktop.ui.kit.states import State
@@ -38,11 +41,11 @@ class DeleteProject(Task):
 
     def _work(self, client: EngineClient) -> None:
         for container in self._project.containers:
-            client.remove(container.id, force=True)
+            _remove(partial(client.remove, container.id, force=True))
         for network in self._networks:
-            client.network_remove(network)
+            _remove(partial(client.network_remove, network))
         for volume in self._volumes:
-            client.volume_remove(volume)
+            _remove(partial(client.volume_remove, volume))
 
     def report(self) -> Message:
         name = self._project.name
@@ -51,8 +54,17 @@ class DeleteProject(Task):
         return Message(tr("Project {name} was deleted", name=name))
 
 
-def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project]) -> None:
-    """Read which networks `projects` have, ask, then delete."""
+def _remove(request: Callable[[], None]) -> None:
+    """What somebody else has removed since the question is as it should be. Raises ApiError."""
+    try:
+        request()
+    except ApiError as e:
+        if e.status != HTTPStatus.NOT_FOUND:
+            raise
+
+
+def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project], latest: Latest) -> None:
+    """Read which networks `projects` have, ask, then delete. `latest`: the page's, so that one question is asked."""
     client = session.client
 
     def read() -> Networks:
@@ -67,7 +79,7 @@ def ask_delete(desk: Desk, session: EngineSession, projects: Sequence[Project]) 
         desk.toasts.tell(tr("The project's networks could not be read"), sentence(str(error)), State.PROBLEM)
 
     if projects:
-        session.workers.run(read, lambda networks: _ask(desk, session, projects, networks), failed)
+        latest.run(read, lambda networks: _ask(desk, session, projects, networks), failed)
 
 
 def _ask(desk: Desk, session: EngineSession, projects: Sequence[Project], found: Networks) -> None:

@@ -14,6 +14,7 @@ from desktop.ui.compose.model import Project, columns, projects, segments
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
 from desktop.ui.feed.session import EngineSession
+from desktop.ui.feed.workers import Latest
 from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
@@ -99,6 +100,7 @@ class ComposePage(TablePage[Project]):
         parent: QWidget | None = None,
     ) -> None:
         self._session, self._containers, self._actions = session, containers, actions
+        self._asking = Latest(session.workers)
         self.card = ProjectDetail(desk, session)
         empty = EmptyPage(
             desk.theme,
@@ -177,7 +179,7 @@ class ComposePage(TablePage[Project]):
         elif key == "copy":
             QGuiApplication.clipboard().setText("\n".join(project.name for project in items))
         elif key == "delete" and not any(container.lost for container in members):
-            ask_delete(self.desk, self._session, items)
+            ask_delete(self.desk, self._session, items, self._asking)
 
     def show_detail(self, item: Project) -> None:
         self.card.show_project(item)
