@@ -21,8 +21,8 @@ def folders(platform: Platform, environ: Mapping[str, str], paths: HostPaths) ->
     return [*found, paths.home / "certs.d"]
 
 
-def read(places: Sequence[Path], faults: list[str]) -> dict[str, dict[str, str]]:
-    """HOST[:PORT] → name of a file → its text. What can't be read is told in `faults`. Blocks."""
+def read(places: Sequence[Path], faults: list[str]) -> list[dict[str, str]]:
+    """Files with host (HOST[:PORT]), name and text. What can't be read is told in `faults`. Blocks."""
     found: dict[str, dict[str, str]] = {}
     for place in places:
         try:
@@ -34,7 +34,11 @@ def read(places: Sequence[Path], faults: list[str]) -> dict[str, dict[str, str]]
             continue
         for host in hosts:
             _read_host(host, found.setdefault(host.name, {}), faults)
-    return {host: files for host, files in found.items() if files}
+    return [
+        {"host": host, "name": name, "text": text}
+        for host, files in sorted(found.items())
+        for name, text in sorted(files.items())
+    ]
 
 
 def _read_host(folder: Path, found: dict[str, str], faults: list[str]) -> None:

@@ -21,7 +21,9 @@ from tests.support.proxy import Proxy, proxy
 from tests.support.registry import registry
 
 NAME = "registry.test"
-NOTHING = {"http_proxy": "", "https_proxy": "", "no_proxy": "", "authorities": ""}
+NOTHING: dict[str, object] = {
+    "http_proxy": "", "https_proxy": "", "no_proxy": "", "authorities": "", "certificates": []
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -47,6 +49,10 @@ def put(engine: NativeEngine, **told: object) -> tuple[int, bytes]:
         connection.request("PUT", "/cove/v1/surroundings", body, {"Content-Type": "application/json"})
         reply = connection.getresponse()
         return reply.status, reply.read()
+
+
+def file(host: object, name: object, text: object) -> dict[str, object]:
+    return {"host": host, "name": name, "text": text}
 
 
 def proxies_of(engine: NativeEngine) -> list[str]:
@@ -93,7 +99,10 @@ def test_a_registrys_certificates_count_for_it_alone(
 
         def told(host: str) -> dict[str, object]:
             names = (authority.certificate, client.certificate, client.key)
-            return {"https_proxy": through.url, "certificates": {host: {one.name: one.read_text() for one in names}}}
+            return {
+                "https_proxy": through.url,
+                "certificates": [file(host, one.name, one.read_text()) for one in names],
+            }
 
         assert put(own_engine, **told("other.test"))[0] == 204
         assert "unknown authority" in own_engine.docker("push", image, check=False).stderr
@@ -114,8 +123,11 @@ def test_a_registrys_certificates_count_for_it_alone(
 
 @pytest.mark.parametrize(
     "certificates",
-    [[], {"a/b": {}}, {"..": {}}, {"h": {"../x.crt": ""}}, {"h": {"x.sh": ""}}, {"h": {"x.crt": 1}}, {"h": 1}],
-)
+    [
+        {}, 1, [1], [{"host": "h"}], [file("a/b", "x.crt", "")], [file("..", "x.crt", "")], [file("h", "../x.crt", "")],
+        [file("h", "x.sh", "")], [file("h", "x.crt", 1)], [file(1, "x.crt", "")], [file("h", "x.crt", "")] * 2,
+    ],
+)  # fmt: skip
 def test_names_that_lead_elsewhere_are_refused(own_engine: NativeEngine, certificates: object) -> None:
     assert put(own_engine, certificates=certificates)[0] == 400
 

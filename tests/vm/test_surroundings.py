@@ -22,7 +22,7 @@ from tests.vm.conftest import Vm
 
 NAME = "registry.test"
 IMAGE = f"{NAME}/here/one:1"
-NONE = {"http_proxy": "", "https_proxy": "", "no_proxy": "", "authorities": "", "certificates": {}}
+NONE = {"http_proxy": "", "https_proxy": "", "no_proxy": "", "authorities": "", "certificates": []}
 SCUTIL = """<dictionary> {
   ExceptionsList : <array> {
     0 : *.local
@@ -114,7 +114,10 @@ def test_certificates_of_registries_come_from_dockers_folders_and_ours(tmp_path:
     (ours / "notes.txt").write_text("not read")
     (ours / "large.crt").write_text("x" * (MOST_BYTES + 1))
     found = find(platform_for("darwin"), {"HOME": str(tmp_path), "HTTP_PROXY": "p:1"}, paths)
-    assert found.told["certificates"] == {"h:5000": {"ca.crt": "ours", "client.key": "key"}}
+    assert found.told["certificates"] == [
+        {"host": "h:5000", "name": "ca.crt", "text": "ours"},
+        {"host": "h:5000", "name": "client.key", "text": "key"},
+    ]
     assert found.faults == (f"{ours / 'large.crt'} is too large for a certificate",)
 
 

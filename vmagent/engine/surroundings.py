@@ -15,14 +15,14 @@ import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from vmagent.durable import publish
 from vmagent.engine import hostcertificates
-from vmagent.engine.hostcertificates import Certificates
+from vmagent.engine.hostcertificates import Certificate
 from vmagent.errors import BadRequest
 
 _PROXIES = {"http_proxy": "HTTP_PROXY", "https_proxy": "HTTPS_PROXY", "no_proxy": "NO_PROXY"}
@@ -42,7 +42,7 @@ class Told:
     https_proxy: str = ""
     no_proxy: str = ""
     authorities: str = ""
-    certificates: Certificates = field(default_factory=dict)
+    certificates: tuple[Certificate, ...] = ()
 
     @classmethod
     def from_json(cls, value: Any) -> Told:
@@ -50,11 +50,13 @@ class Told:
         names = {*_PROXIES, "authorities"}
         if (
             not isinstance(value, dict)
-            or value.keys() - {"certificates"} != names
+            or value.keys() != {*names, "certificates"}
             or not all(isinstance(value[name], str) for name in names)
         ):
-            raise BadRequest(f"the surroundings must be an object with the strings {', '.join(sorted(names))}")
-        told = cls(**{**value, "certificates": hostcertificates.parse(value.get("certificates", {}))})
+            raise BadRequest(
+                f"the surroundings must be an object with the strings {', '.join(sorted(names))}, and certificates"
+            )
+        told = cls(**{**value, "certificates": hostcertificates.parse(value["certificates"])})
         for url in (told.http_proxy, told.https_proxy):
             if url and not urlsplit(url).hostname:
                 raise BadRequest(f"invalid proxy: {url}")
