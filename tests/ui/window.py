@@ -269,6 +269,13 @@ class Window:
         self._qtbot.waitUntil(lambda: self.has_dialog, timeout=LIMIT_MS)
 
     @property
+    def is_work_done(self) -> bool:
+        """Whether all that the window has asked of the engine is answered, and shown."""
+        done = all(job.done() for job in self._cove.workers._jobs)
+        QApplication.processEvents()
+        return done
+
+    @property
     def has_dialog(self) -> bool:
         return any(d.isVisible() for d in self._cove.window.findChildren(Dialog))
 

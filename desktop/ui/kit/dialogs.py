@@ -13,6 +13,7 @@ from desktop.ui.kit.fields import Field
 from desktop.ui.kit.focus import give_back
 from desktop.ui.kit.icons import Icons
 from desktop.ui.kit.labels import Label
+from desktop.ui.kit.presses import SecondPress
 from desktop.ui.kit.theme import Theme
 from desktop.ui.kit.words import sentence, tr
 
@@ -73,7 +74,7 @@ class Dialog(QDialog):
         self.setWindowTitle(title)
         self.setAccessibleName(title)
         self.setFixedWidth(width)
-        self._before = window.focusWidget()
+        self._window, self._before = window, window.focusWidget()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(1, 1, 1, 1)
         outer.setSpacing(0)
@@ -90,6 +91,10 @@ class Dialog(QDialog):
         self.finished.connect(self._on_finished)
 
     def open(self) -> None:
+        """Show it. Where another one is open it goes at once: two presses may have asked for it."""
+        if any(scrim is not self._scrim and scrim.isVisible() for scrim in self._window.findChildren(Scrim)):
+            self.reject()
+            return
         self.fit()
         self._scrim.show()
         self._scrim.raise_()
@@ -131,6 +136,8 @@ class Dialog(QDialog):
         return keep, act
 
     def _on_finished(self) -> None:
+        if (app := QApplication.instance()) is not None:
+            SecondPress(app)
         self._scrim.hide()
         self._scrim.deleteLater()
         give_back(self._before)
