@@ -10,8 +10,9 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
+from weakref import WeakSet
 
-from desktop.client.http import Body, Connection, Endpoint, Response
+from desktop.client.http import Body, Connection, ConnectionFailed, Endpoint, Response
 from desktop.client.wire import ProtocolError
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:@,")
@@ -45,6 +46,8 @@ class ApiClient:
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self._idle: list[Connection] = []
+        self._all: WeakSet[Connection] = WeakSet()
+        self._is_aborted = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -60,7 +63,27 @@ class ApiClient:
         for connection in idle:
             connection.close()
 
+    def abort(self) -> None:
+        """Close all connections, also those on which another thread waits for a reply. Its call raises
+        ConnectionFailed, as every later one does; a stream ends."""
+        with self._lock:
+            self._is_aborted = True
+            connections, self._idle = list(self._all), []
+        for connection in connections:
+            connection.close()
+
     def _open(self) -> Connection:
+        connection = self._take()
+        with self._lock:
+            self._all.add(connection)
+            is_aborted = self._is_aborted
+        if is_aborted:
+            connection.close()
+            raise ConnectionFailed(self.endpoint, "the call was aborted")
+        return connection
+
+    def _take(self) -> Connection:
+        """An idle connection, or a new one."""
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -80,6 +81,7 @@ class Pull:
 
     def wait_until_done(self) -> None:
         self._window.wait_until_told(f"{self.name} was pulled")
+        self._window.wait_until_answered()
 
 
 class Push(Pull):
@@ -99,6 +101,7 @@ class Push(Pull):
 
     def wait_until_done(self) -> None:
         self._window.wait_until_told(f"{self.name} was pushed")
+        self._window.wait_until_answered()
 
 
 class Run(Pull):
@@ -227,3 +230,24 @@ def test_an_export_and_a_clean_up_whose_engine_hangs(
     assert sorted(path.name for path in tmp_path.glob("*.tar*")) == ([] if ends else ["all.tar"])
     window.wait_until_connected()
     own_engine.docker("rm", "-f", KEPT)
+
+
+def test_many_pulls_keep_nobody_waiting_and_end_with_the_window(
+    own_engine: NativeEngine, open_window: OpenWindow, waiting: Held, image: str, qtbot: QtBot
+) -> None:
+    window = open_window(own_engine)
+    window.containers.wait_until_says(KEPT, "running")
+    for number in range(12):  # more than there are workers
+        window.go("images")
+        window.images.press_button("Pull…")
+        window.type(f"{waiting.address}/{image}{number}")
+        window.press("Pull")
+        window.press("Hide")
+    qtbot.waitUntil(waiting.asked.is_set, timeout=LIMIT_MS)
+    window.go("containers")
+    window.containers.menu_on(KEPT)
+    window.containers.choose("Pause")
+    window.containers.wait_until_says(KEPT, "Paused")
+    window.close_for_good()
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("cove-ui-task")]
+    assert not left

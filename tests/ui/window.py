@@ -177,6 +177,10 @@ class Window:
         self._hands.key(dialog, Qt.Key.Key_Return)
         self._qtbot.waitUntil(lambda: not shown(), timeout=LIMIT_MS)
 
+    def close_for_good(self) -> None:
+        """End all that the window does, as quitting does."""
+        self._cove.close()
+
     def hide(self) -> None:
         """Hide the window, as closing it does while there is a tray."""
         self._cove.window.hide()
@@ -274,6 +278,10 @@ class Window:
         done = all(job.done() for job in self._cove.workers._jobs)
         QApplication.processEvents()
         return done
+
+    def wait_until_answered(self) -> None:
+        """Wait until no dialog is open, and those that were are gone."""
+        self._qtbot.waitUntil(lambda: not self._cove.window.findChildren(Dialog), timeout=LIMIT_MS)
 
     @property
     def has_dialog(self) -> bool:

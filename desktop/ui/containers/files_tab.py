@@ -323,7 +323,7 @@ class FilesTab(ContainerTab):
             tr("{name} was not downloaded", name=entry.name),
             total=entry.size if entry.kind == "file" else 0,
         )
-        run = self._session.workers.run
+        run = self._session.workers.run_long
         transfer.run(self._desk.tasks, run, lambda: fetch(transfer, client, container.id, entry, path))
 
     def _ask_upload(self) -> None:
@@ -362,7 +362,7 @@ class FilesTab(ContainerTab):
             tr("{names}: not uploaded", names=names),
         )
         transfer.ended.connect(self._read_all)
-        run = self._session.workers.run
+        run = self._session.workers.run_long
         transfer.run(self._desk.tasks, run, lambda: put(transfer, client, container.id, folder, sources))
 
     # dropping --------------------------------------------------------------------------------------------------------

@@ -116,5 +116,5 @@ class Making:
             tr("{name} was exported", name=name),
             tr("{name} was not exported", name=name),
         )
-        run = self._session.workers.run
+        run = self._session.workers.run_long
         transfer.run(self._desk.tasks, run, lambda: save_stream(transfer, client.export(container.id), path))

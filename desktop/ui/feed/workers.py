@@ -44,8 +44,25 @@ class Workers(QObject):
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
         """Start `job`. An error without `failed`, or none of `FAILURES`, is raised on the GUI thread and logged."""
-        if self._closed:
-            return
+        if not self._closed:
+            work = self._work(job, done, failed)
+            self._jobs = {future for future in self._jobs if not future.done()} | {self._pool.submit(work)}
+
+    def run_long(
+        self,
+        job: Callable[[], T],
+        done: Callable[[T], None] | None = None,
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """As `run`, in a thread of its own: for work that takes as long as it takes, such as a pull. However much of it
+        there is, short work does not wait for it. The caller ends it before `close`."""
+        if not self._closed:
+            self.lasting("task", self._work(job, done, failed))
+
+    def _work(
+        self, job: Callable[[], T], done: Callable[[T], None] | None, failed: Callable[[Exception], None] | None
+    ) -> Callable[[], None]:
+        """`job`, whose result or error goes to the GUI thread."""
 
         def work() -> None:
             try:
@@ -57,7 +74,7 @@ class Workers(QObject):
             if done is not None:
                 self.here(lambda: done(result))
 
-        self._jobs = {future for future in self._jobs if not future.done()} | {self._pool.submit(work)}
+        return work
 
     def lasting(self, name: str, target: Callable[[], None]) -> threading.Thread:
         """Run a long job (a stream) in its own thread; the caller must end it."""

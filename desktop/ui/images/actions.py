@@ -146,7 +146,7 @@ class ImageActions:
             tr("{names}: saved", names=names),
             tr("{names}: not saved", names=names),
         )
-        run, keys = self._session.workers.run, [row.key for row in rows]
+        run, keys = self._session.workers.run_long, [row.key for row in rows]
         transfer.run(self._desk.tasks, run, lambda: save_stream(transfer, client.save(keys), path))
 
     def ask_load(self) -> None:
@@ -169,7 +169,7 @@ class ImageActions:
                     for _line in client.load(pieces):
                         pass  # a line that tells a failure is raised
 
-            transfer.run(self._desk.tasks, self._session.workers.run, work)
+            transfer.run(self._desk.tasks, self._session.workers.run_long, work)
 
     def _delete(self, rows: Sequence[NamedImage], *, force: bool) -> None:
         client, toasts = self._session.client, self._desk.toasts

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QObject, QTimer
 
-from desktop.client.engine import PullStream
+from desktop.client.engine import EngineClient, PullStream
 from desktop.client.reference import InvalidReference
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.buttons import Button
@@ -42,10 +41,9 @@ class Exchange(Task):
         self.message = ""
         self.is_invalid = False  # the name is no image's name: trying again cannot help
         self._lines = LayerLines(session.workers, self._flush)
-        self._lock = threading.Lock()
-        self._stream: PullStream | None = None
+        self._client = EngineClient(session.endpoint)  # its own: a cancel ends all that it waits for
 
-    def ask(self) -> PullStream:
+    def ask(self, client: EngineClient) -> PullStream:
         """Ask the engine for it; in a worker. Raises the client's errors."""
         raise NotImplementedError
 
@@ -75,15 +73,11 @@ class Exchange(Task):
 
     def start(self) -> None:
         def job() -> None:
-            with self.ask() as stream:
-                with self._lock:
-                    self._stream = stream
-                if self.is_cancelled:  # before there was a stream to close
-                    return
+            with self._client, self.ask(self._client) as stream:
                 for line in stream:
                     self._lines.put(line)
 
-        self._session.workers.run(job, lambda _none: self.end(), self._on_failed)
+        self._session.workers.run_long(job, lambda _none: self.end(), self._on_failed)
 
     def _on_failed(self, error: Exception) -> None:
         self.is_invalid = isinstance(error, InvalidReference)
@@ -109,10 +103,7 @@ class Exchange(Task):
 
     def cancel(self) -> None:
         self.is_cancelled = True
-        with self._lock:
-            stream = self._stream
-        if stream is not None:
-            self._session.workers.run(stream.close)
+        self._client.abort()
 
     def end(self, problem: str = "") -> None:
         self._flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject
 
-from desktop.client.engine import PullStream
+from desktop.client.engine import EngineClient, PullStream
 from desktop.ui.feed.image import wrong_reference
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.images.exchange import Exchange, ExchangeDialog
@@ -16,8 +16,8 @@ from desktop.ui.kit.words import tr
 class PullTask(Exchange):
     """One running pull."""
 
-    def ask(self) -> PullStream:
-        return self._session.client.pull(self.reference)
+    def ask(self, client: EngineClient) -> PullStream:
+        return client.pull(self.reference)
 
     @property
     def title(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QObject
 
 from desktop.client import reference
-from desktop.client.engine import PullStream
+from desktop.client.engine import EngineClient, PullStream
 from desktop.ui.feed.image import wrong_reference
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.images.exchange import Exchange, ExchangeDialog
@@ -36,8 +36,8 @@ class PushTask(Exchange):
         super().__init__(session, target, shown, again, parent, is_push=True)
         self._image, self._log_in = image, log_in
 
-    def ask(self) -> PullStream:
-        client, wanted = self._session.client, reference.parse(self.reference)
+    def ask(self, client: EngineClient) -> PullStream:
+        wanted = reference.parse(self.reference)
         if str(wanted) != self._image:
             client.tag(self._image, wanted.repository, wanted.version)
         return client.push(wanted)

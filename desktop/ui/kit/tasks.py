@@ -81,6 +81,11 @@ class Tasks(QObject):
         """The newest running task."""
         return self._running[-1] if self._running else None
 
+    def close(self) -> None:
+        """Cancel all that run: the window ends."""
+        for task in self._running:
+            task.cancel()
+
     def _on_ended(self, task: Task) -> None:
         self._running.remove(task)
         if (message := task.report()) is not None:

@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QSettings,
 )
 
+from desktop.client.engine import EngineClient
 from desktop.client.run import STEP_NAMES, Cancelled, Created, Pipeline, RunOptions, Started, Step, StepState
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.tasks import Task
@@ -73,6 +74,7 @@ class Run(Task):
         self.key = f"run-{id(self):x}-{time.monotonic_ns():x}"
         self._lines = LayerLines(session.workers, self._on_layers)
         self._pipeline: Pipeline | None = None
+        self._client: EngineClient | None = None
 
     @property
     def is_running(self) -> bool:
@@ -112,8 +114,9 @@ class Run(Task):
         """Start the run. Raises BadOption before any request is sent."""
         config = self.wish.config()
         options = RunOptions(image=self.wish.image.strip(), config=config, name=self.wish.name or None)
-        pipeline = Pipeline(self._session.client, options, self._on_step_there, self._lines.put)
-        self._pipeline = pipeline
+        client = EngineClient(self._session.endpoint)  # its own: a cancel ends the pull that it waits for
+        pipeline = Pipeline(client, options, self._on_step_there, self._lines.put)
+        self._pipeline, self._client = pipeline, client
 
         def job() -> Started | Created:
             created = pipeline.create()
@@ -122,17 +125,20 @@ class Run(Task):
 
         def work() -> Started | Created | None:
             try:
-                return job()
+                with client:
+                    return job()
             except Cancelled:
                 return None
 
-        self._session.workers.run(work, self._on_done, self._on_failed)
+        self._session.workers.run_long(work, self._on_done, self._on_failed)
 
     def cancel(self) -> None:
         """Stop before the next step, or in the middle of the pull."""
         self.is_cancelled = True
         if (pipeline := self._pipeline) is not None:
-            self._session.workers.run(pipeline.cancel)
+            pipeline.cancel()
+        if self._client is not None and self.current in ("look", "pull"):
+            self._client.abort()
 
     # from the worker -------------------------------------------------------------------------------------------------
 

@@ -167,6 +167,7 @@ class Cove(QObject):
         self._is_closed = True
         for page in self.window.pages():
             page.leave()
+        self.tasks.close()
         self.control.close()
         self.settings.close()
         self.workers.close()
