@@ -77,6 +77,8 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "compose: restart": (PROJECT,),
     "compose: logs": (PROJECT,),
     "compose: copy": (PROJECT,),
+    "compose: every": ("ui/test_compose.py::test_the_view_of_logs_shows_one_service_or_all",),
+    "compose: only/": ("ui/test_compose.py::test_the_view_of_logs_shows_one_service_or_all",),
     "compose: delete": ("ui/test_compose.py::test_a_project_is_deleted_by_the_dialog_that_names_its_parts",),
     "images: run": (NAMES,),
     "images: copy": (NAMES,),

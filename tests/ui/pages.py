@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPersistentModelIndex
+from PySide6.QtCore import QPersistentModelIndex, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel, QScrollArea
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
 from desktop.diagnose.report import Grade
 from desktop.ui.activity.page import ActivityPage as ActivityView
+from desktop.ui.compose.graph import Node
 from desktop.ui.compose.page import ComposePage as ComposeView
 from desktop.ui.cost.page import CostPage as CostView
 from desktop.ui.images.page import ImagesPage as ImagesView
@@ -102,6 +103,36 @@ class ComposePage(TablePage):
     def wait_until_logged(self, text: str) -> None:
         log = self._compose.card.log.view
         self._qtbot.waitUntil(lambda: any(text in line for line in log.shown_texts()), timeout=LIMIT_MS)
+
+    def logged(self) -> set[str]:
+        """The lines that are shown, each once."""
+        return set(self._compose.card.log.view.shown_texts())
+
+    def choose_service(self, text: str) -> None:
+        """Whose lines the view of logs shows."""
+        self._hands.click(self._compose.card.log.which)
+        self._hands.choose(self._hands.open_menu(), text)
+
+    def choose_service_by_keys(self, text: str) -> None:
+        which = self._compose.card.log.which
+        which.setFocus(Qt.FocusReason.TabFocusReason)
+        self._hands.key(which, Qt.Key.Key_Space)
+        menu = self._hands.open_menu()
+        while (entry := menu.activeAction()) is None or entry.text() != text:
+            self._hands.key(menu, Qt.Key.Key_Down)
+        self._hands.key(menu, Qt.Key.Key_Return)
+
+    def graph(self) -> dict[str, tuple[int, str]]:
+        """By service: where it stands from left to right, and what is said of it."""
+        nodes = self._compose.card.graph.canvas.findChildren(Node)
+        places = sorted({node.x() for node in nodes if node.isVisible()})
+        return {n.link.text(): (places.index(n.x()), n.link.accessibleName()) for n in nodes if n.isVisible()}
+
+    def click_service(self, name: str) -> None:
+        self._hands.click(button(self._compose.card.graph, name))
+
+    def click_resource(self, name: str) -> None:
+        self._hands.click(button(self._compose.card.resources, name))
 
 
 class CostPage:

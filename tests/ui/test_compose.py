@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
 
+from desktop.ui.compose.model import layers
 from tests.support.engine import NativeEngine
 from tests.ui.conftest import OpenWindow
 
@@ -105,3 +107,84 @@ def test_what_is_gone_when_the_answer_comes_is_no_failure_and_two_presses_ask_on
     window.press("Delete ui-shop")
     window.wait_until_told("Project ui-shop was deleted")
     assert not window.has_dialog
+
+
+def test_the_view_of_logs_shows_one_service_or_all(engine: NativeEngine, open_window: OpenWindow, shop: str) -> None:
+    window = open_window(engine)
+    page = window.compose
+    window.go("compose")
+    page.choose(shop)
+    page.choose_tab("Logs")
+    page.wait_until_logged("web | says-web")
+    page.wait_until_logged("db | says-db")
+    page.choose_service("db")
+    assert page.logged() == {"db | says-db"}
+    page.choose_service("All services")
+    assert page.logged() == {"web | says-web", "db | says-db"}
+    # By the keyboard: Space on the button, then the arrows.
+    page.choose_service_by_keys("web")
+    assert page.logged() == {"web | says-web"}
+
+
+@pytest.fixture
+def chain(engine: NativeEngine, tmp_path: Path) -> Iterator[str]:
+    """A project that `cove compose` has made: web waits for api and cache, these for db."""
+    (tmp_path / "compose.yaml").write_text(
+        "name: ui-chain\nx-all: &all {image: busybox, init: true, command: sleep 1000}\nservices:\n"
+        "  db: {<<: *all, volumes: ['data:/data'], healthcheck: {test: 'true', interval: 100ms}}\n"
+        "  api: {<<: *all, depends_on: {db: {condition: service_healthy}}, networks: [default, back]}\n"
+        "  cache: {<<: *all, depends_on: [db]}\n"
+        "  web: {<<: *all, depends_on: [api, cache]}\n"
+        "volumes: {data: }\nnetworks: {back: }\n"
+    )
+    engine.cove("compose", "up", "-d", cwd=tmp_path)
+    yield "ui-chain"
+    engine.cove("compose", "down", "-v", "-t", "0", cwd=tmp_path)
+
+
+def test_the_graph_shows_what_waits_for_what_and_leads_to_the_containers(
+    engine: NativeEngine, open_window: OpenWindow, chain: str
+) -> None:
+    window = open_window(engine)
+    page = window.compose
+    window.go("compose")
+    page.wait_until_says(chain, "4 of 4 running")
+    page.choose(chain)
+    page.choose_tab("Graph")
+    assert page.graph() == {
+        "db": (0, "db, waits for no other"),
+        "api": (1, "api, waits for db (healthy)"),
+        "cache": (1, "cache, waits for db (started)"),
+        "web": (2, "web, waits for api (started), cache (started)"),
+    }
+    assert [name for name in page.tab_stops() if "waits for" in name] == [
+        said for _, said in sorted(page.graph().values(), key=lambda one: one[0])
+    ]
+    page.click_service("cache, waits for db (started)")
+    assert window.page == "container"
+    assert window.container.name == "cache"
+
+
+def test_networks_and_volumes_are_listed_with_their_services(
+    engine: NativeEngine, open_window: OpenWindow, chain: str
+) -> None:
+    window = open_window(engine)
+    page = window.compose
+    window.go("compose")
+    page.wait_until_says(chain, "4 of 4 running")
+    page.choose(chain)
+    page.choose_tab("Networks, volumes")
+    shown = window.texts()
+    assert {"network of api", "network of api, cache, db, web", "volume of db"} <= set(shown)
+    page.click_resource("ui-chain_back")
+    assert window.page == "networks"
+    window.networks.wait_until_titled("ui-chain_back")
+    window.go("compose")
+    page.choose_tab("Networks, volumes")
+    page.click_resource("ui-chain_data")
+    assert window.page == "volumes"
+    window.volumes.wait_until_titled("ui-chain_data")
+
+
+def test_services_that_wait_for_each_other_are_drawn_too() -> None:
+    assert layers({"a": ["b", "gone"], "b": ["a"], "c": [], "d": ["c"]}) == [["c"], ["d"], ["a", "b"]]

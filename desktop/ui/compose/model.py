@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from desktop.ui.feed.container import Container, Port
@@ -12,7 +12,14 @@ from desktop.ui.kit.states import WORST_FIRST, State
 from desktop.ui.kit.words import natural, tr
 
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
+DEPENDS_LABEL = "com.docker.compose.depends_on"
 FILES_LABEL = "com.docker.compose.project.config_files"
+
+
+def worst(containers: Iterable[Container]) -> State:
+    """The state of several containers as one."""
+    states = {container.state for container in containers}
+    return next((state for state in WORST_FIRST if state in states), State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +35,7 @@ class Project:
 
     @property
     def state(self) -> State:
-        states = {container.state for container in self.containers}
-        return next((state for state in WORST_FIRST if state in states), State.STOPPED)
+        return worst(self.containers)
 
     @property
     def words(self) -> str:
@@ -50,6 +56,35 @@ class Project:
         return tuple(port for container in self.containers if container.is_running for port in container.ports)
 
     @property
+    def services(self) -> dict[str, tuple[Container, ...]]:
+        """Its containers by service."""
+        found: dict[str, list[Container]] = {}
+        for container in self.containers:
+            found.setdefault(container.title, []).append(container)
+        return {name: tuple(members) for name, members in found.items()}
+
+    @property
+    def dependencies(self) -> dict[str, dict[str, str]]:
+        """By service, those that it starts after, each with what is waited for, as the containers' labels say."""
+        found: dict[str, dict[str, str]] = {name: {} for name in self.services}
+        for container in self.containers:
+            for entry in container.labels.get(DEPENDS_LABEL, "").split(","):
+                name, _, rest = entry.partition(":")
+                if name in found and name != container.title:
+                    found[container.title][name] = rest.partition(":")[0]
+        return found
+
+    @property
+    def networks(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """By the ids of the networks that its containers are in: the name, and which services are in it."""
+        found: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for container in self.containers:
+            for end in container.networks:
+                _, members = found.get(end.network_id, ("", ()))
+                found[end.network_id] = (end.network, tuple(dict.fromkeys((*members, container.title))))
+        return found
+
+    @property
     def volumes(self) -> tuple[str, ...]:
         return tuple(sorted({volume for container in self.containers for volume in container.volumes}))
 
@@ -64,6 +99,19 @@ def projects(containers: Iterable[Container]) -> list[Project]:
         Project(name=name, containers=tuple(sorted(found, key=lambda c: natural(c.title))))
         for name, found in members.items()
     ]
+
+
+def layers(dependencies: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """The services in the order of their starts: those of one layer need only what the layers before have. Services
+    that wait for each other, which labels of several versions of a file can say, are in the last one."""
+    left = {name: {other for other in needed if other in dependencies} for name, needed in dependencies.items()}
+    found: list[list[str]] = []
+    while left:
+        ready = sorted((name for name, needed in left.items() if not needed & left.keys()), key=natural)
+        found.append(ready or sorted(left, key=natural))
+        for name in found[-1]:
+            del left[name]
+    return found
 
 
 def columns() -> tuple[Column[Project], ...]:

@@ -9,10 +9,12 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from desktop.ui.compose.actions import ask_delete
+from desktop.ui.compose.graph import Graph
 from desktop.ui.compose.log import ProjectLog
 from desktop.ui.compose.model import Project, columns, projects, segments
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
+from desktop.ui.feed.container import volume_title
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Latest
 from desktop.ui.kit.buttons import Button
@@ -24,7 +26,7 @@ from desktop.ui.kit.listing import changes_of
 from desktop.ui.kit.menus import Act, open_below
 from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.table_page import TablePage
-from desktop.ui.kit.words import counted, tr
+from desktop.ui.kit.words import counted, listed, tr
 
 VERBS = ("start", "stop", "restart")
 LOGS_TAB = 1
@@ -37,9 +39,17 @@ class ProjectDetail(DetailCard):
 
     def __init__(self, desk: Desk, session: EngineSession, parent: QWidget | None = None) -> None:
         self.members = Links(desk.theme, tr("It has no containers."))
-        self.log = ProjectLog(desk.theme, session)
+        self.log = ProjectLog(desk.theme, desk.icons, session)
+        self.graph = Graph(desk.theme)
+        self.resources = Links(desk.theme, tr("It has neither networks nor volumes."))
         self.facts = FactsView(desk.theme, desk.icons, "info", tr("What it is"))
-        views = ((tr("Containers"), self.members), (tr("Logs"), self.log), (tr("Overview"), self.facts))
+        views = (
+            (tr("Containers"), self.members),
+            (tr("Logs"), self.log),
+            (tr("Graph"), self.graph),
+            (tr("Networks, volumes"), self.resources),
+            (tr("Overview"), self.facts),
+        )
         super().__init__(desk, views, tr("Views of the project"), parent)
         self.project: Project | None = None
         self.start = Button(desk.theme, desk.icons, tr("Start"), "play")
@@ -51,6 +61,8 @@ class ProjectDetail(DetailCard):
         self.stop.clicked.connect(lambda: self.asked.emit("stop"))
         self.members.chosen.connect(lambda key: desk.go(Place("container", key)))
         self.members.acted.connect(lambda key: desk.go(Place("container", key, "logs")))
+        self.graph.chosen.connect(self._on_service)
+        self.resources.chosen.connect(lambda key: desk.go(Place(*key.split("/", 1))))
         self.tabs.currentChanged.connect(lambda _tab: self._show_log())
 
     def show_project(self, project: Project) -> None:
@@ -70,12 +82,28 @@ class ProjectDetail(DetailCard):
         )
         facts = [(tr("Folder"), project.folder or tr("not known"), True)]
         facts += [(tr("Compose file"), file, True) for file in project.files]
-        facts += [(tr("Volume"), volume, True) for volume in project.volumes]
         self.facts.tell(facts)
+        self.graph.show_project(project)
+        self._tell_resources(project)
         free = not any(c.lost or c.doing for c in project.containers)
         self.start.setEnabled(free and project.running < len(project.containers))
         self.stop.setEnabled(free and project.running > 0)
         self._show_log()
+
+    def _tell_resources(self, project: Project) -> None:
+        links = [
+            Linked(key=f"networks/{key}", text=name, note=tr("network of {names}", names=listed(members)))
+            for key, (name, members) in project.networks.items()
+        ]
+        for volume in project.volumes:
+            users = tuple(dict.fromkeys(c.title for c in project.containers if volume in c.volumes))
+            note = tr("volume of {names}", names=listed(users))
+            links.append(Linked(key=f"volumes/{volume}", text=volume_title(volume), note=note))
+        self.resources.tell(links)
+
+    def _on_service(self, service: str) -> None:
+        if self.project is not None and (members := self.project.services.get(service)):
+            self.desk.go(Place("container", members[0].id))
 
     def _show_log(self) -> None:
         if self.project is not None and self.tabs.currentIndex() == LOGS_TAB and self.isVisible():

@@ -34,7 +34,8 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """`stream` is 1 for stdout, 2 for stderr; `at_s` Unix seconds; `word` the level as written at the line's start."""
+    """`stream` is 1 for stdout, 2 for stderr; `at_s` Unix seconds; `word` the level as written at the line's start;
+    `source` whose line it is, in a view of several."""
 
     at_s: float
     stream: int
@@ -42,6 +43,7 @@ class LogLine:
     level: Level = Level.NONE
     word: str = ""
     at_ns: int = 0
+    source: str = ""
 
     @property
     def is_note(self) -> bool:

@@ -47,6 +47,7 @@ class LogView(QAbstractScrollArea):
         self.lines: list[LogLine] = []
         self._shown: list[int] = []  # indexes of `lines`
         self._streams: tuple[int, ...] = STREAMS[0]
+        self._source = ""  # empty: those of all
         self._times = True
         self._following = True
         self._has_words = False
@@ -87,7 +88,7 @@ class LogView(QAbstractScrollArea):
         for number in range(start, len(self.lines)):
             line = self.lines[number]
             self._has_words = self._has_words or bool(line.word)
-            if line.stream in self._streams:
+            if self._is_wanted(line):
                 self._shown.append(number)
                 self._widest = max(self._widest, len(line.text) * metrics.averageCharWidth())
                 if self._needle and self._needle in line.text.lower():
@@ -108,11 +109,11 @@ class LogView(QAbstractScrollArea):
         value, following = bar.value(), self._following
         self._following = False
         needle, hit = self._needle, self._hit
-        self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
+        self._shown = [n for n, line in enumerate(self.lines) if self._is_wanted(line)]
         self._has_words = any(line.word for line in self.lines)
         self._tops = [0]
         self._anchor = self._head = -1
-        added = len(self._shown) - before if not cut else sum(line.stream in self._streams for line in older)
+        added = len(self._shown) - before if not cut else sum(map(self._is_wanted, older))
         self._find(needle)
         self._hit = hit + sum(row < added for row in self._hits) if hit >= 0 else -1
         self._fit()
@@ -169,6 +170,15 @@ class LogView(QAbstractScrollArea):
         self._streams = STREAMS[which]
         self._rebuild()
 
+    def set_source(self, source: str) -> None:
+        """Show the lines of this source alone; of all if it is empty."""
+        if source != self._source:
+            self._source = source
+            self._rebuild()
+
+    def _is_wanted(self, line: LogLine) -> bool:
+        return line.stream in self._streams and (not self._source or line.source == self._source)
+
     def set_times(self, shown: bool) -> None:
         self._times = shown
         self._fit()
@@ -191,7 +201,7 @@ class LogView(QAbstractScrollArea):
         return self._following
 
     def _rebuild(self) -> None:
-        self._shown = [n for n, line in enumerate(self.lines) if line.stream in self._streams]
+        self._shown = [n for n, line in enumerate(self.lines) if self._is_wanted(line)]
         self._has_words = any(line.word for line in self.lines)
         self._tops = [0]
         self._anchor = self._head = -1
