@@ -116,7 +116,7 @@ class ComposePage(TablePage):
     def choose_service_by_keys(self, text: str) -> None:
         which = self._compose.card.log.which
         which.setFocus(Qt.FocusReason.TabFocusReason)
-        self._hands.key(which, Qt.Key.Key_Space)
+        self.press(Qt.Key.Key_Space)
         menu = self._hands.open_menu()
         while (entry := menu.activeAction()) is None or entry.text() != text:
             self._hands.key(menu, Qt.Key.Key_Down)
