@@ -1,17 +1,18 @@
-"""Libraries that build by `POST /build`, unchanged: docker-py, Testcontainers, dockerode."""
+"""Clients that build by `POST /build`, unchanged: docker-py, Testcontainers, dockerode, and old command lines."""
 
 from __future__ import annotations
 
 import io
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import docker
 import pytest
 
 from tests.support.engine import NativeEngine, run
-from tests.support.tools import dockerode
+from tests.support.tools import bookworm_docker_cli, docker_cli, dockerode
 
 FILE = "FROM busybox AS base\nARG WHO=nobody\nCOPY a /a\nRUN echo $WHO >>/a\nFROM base AS last\nCMD cat /a\n"
 
@@ -89,3 +90,22 @@ def test_dockerode(engine: NativeEngine, folder: Path) -> None:
     assert image == engine.docker("images", "-q", "--no-trunc", "cvt/dockerode:1").stdout.strip()
     assert status == "400"
     assert engine.docker("run", "--rm", "cvt/dockerode:1").stdout == "content\ndockerode\n"
+
+
+@pytest.mark.parametrize("cli", [bookworm_docker_cli, docker_cli], ids=["bookworm", "trixie"])
+def test_the_classic_builder_of_a_command_line(
+    engine: NativeEngine, folder: Path, cli: Callable[[], Path], tmp_path: Path
+) -> None:
+    """`DOCKER_BUILDKIT=0 docker build`, by the last client whose default it was and by one that calls it legacy."""
+    environment = {"DOCKER_HOST": engine.host, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": str(tmp_path / "none")}
+    build: list[str | Path] = [cli(), "build", "--build-arg", "WHO=cli", "--label", "l=1", "-t", "cvt/old:1"]
+    said = run([*build, folder], environment, check=True).stdout
+    assert "Step 1/6 : FROM busybox AS base" in said or "Step 1/7 : FROM busybox AS base" in said
+    assert said.endswith("Successfully tagged cvt/old:1\n")
+    assert engine.docker("run", "--rm", "cvt/old:1").stdout == "content\ncli\n"
+    assert "Using cache" in run([*build, folder], environment, check=True).stdout
+    (folder / "Dockerfile").write_text("FROM busybox\nRUN exit 3\n")
+    failed = run([*build, folder], environment, check=False)
+    assert failed.returncode == 3
+    assert "The command '/bin/sh -c exit 3' returned a non-zero code: 3" in failed.stderr
+    engine.docker("rmi", "cvt/old:1")

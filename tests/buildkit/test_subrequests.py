@@ -12,7 +12,8 @@ from grpclib.const import Status as Code
 from grpclib.exceptions import GRPCError
 
 from tests.buildkit.conftest import Recorder, kept_folders
-from tests.support.engine import NativeEngine
+from tests.support.engine import NativeEngine, run
+from tests.support.tools import newest_docker
 from vmagent.buildkit import subrequests
 from vmagent.buildkit.caches import SessionCaches
 from vmagent.buildkit.solving import Solver
@@ -63,6 +64,22 @@ def test_the_targets_and_the_questions(engine: NativeEngine, folder: Path) -> No
     rows = ask(engine, folder, "targets").splitlines()
     assert [row.split() for row in rows[1:]] == [["early"], ["late", "what", "is", "shipped"], ["(default)"]]
     assert "targets" in ask(engine, folder, "subrequests.describe")
+
+
+def test_the_newest_clients_checks(engine: NativeEngine, folder: Path) -> None:
+    """`--check` and `--call` of buildx from 0.15 on; `--print` still means the same. Warnings are a failure there."""
+    (folder / "Dockerfile").write_text("FROM busybox as x\n")
+    docker, config = newest_docker()
+    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config)}
+    for words in (("build", "--check"), ("buildx", "build", "--call=lint"), ("buildx", "build", "--print=lint")):
+        done = run([docker, *words, folder], environment, check=False)
+        assert done.returncode == 1, done.stderr
+        assert "Check complete, 1 warning has been found!" in done.stdout
+        assert "WARNING: FromAsCasing" in done.stdout
+    (folder / "Dockerfile").write_text("FROM busybox AS x\n")
+    assert "no warnings found" in run([docker, "build", "--check", folder], environment, check=True).stdout
+    asked = json.loads(run([docker, "buildx", "build", "--call=targets,format=json", folder], environment, True).stdout)
+    assert [target["name"] for target in asked["targets"]] == ["x"]
 
 
 def test_the_checks_without_a_build(engine: NativeEngine, folder: Path) -> None:

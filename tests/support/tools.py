@@ -28,9 +28,12 @@ PASSWD = (
 GROUP = "root:x:0:\nnogroup:x:65534:\nuser:x:1000:\nstaff:x:50:user\n"
 
 
-def _of_clients(name: str, *packages: str) -> Path:
-    """A folder with trixie's packages, or those of the Debian suite that COVE_DOCKER_SUITE names: newer clients."""
-    suite = os.environ.get("COVE_DOCKER_SUITE", "trixie")
+_NEWEST = "forky"  # the Debian suite with the newest clients
+
+
+def _of_clients(name: str, *packages: str, suite: str = "") -> Path:
+    """A folder with packages of a Debian suite: trixie, or the one that COVE_DOCKER_SUITE names."""
+    suite = suite or os.environ.get("COVE_DOCKER_SUITE", "trixie")
     folder = CACHE / (name if suite == "trixie" else f"{name}-{suite}")
     env = {**os.environ, "SUITE": suite}
     subprocess.run([ROOT / "packaging" / "trixie.sh", folder, *packages], check=True, timeout=300, env=env)
@@ -53,9 +56,16 @@ def bookworm_docker_cli() -> Path:
 
 
 @functools.cache
-def docker_config() -> Path:
-    """A folder for DOCKER_CONFIG with trixie's buildx and Compose as plugins. Raises CalledProcessError."""
-    folder = _of_clients("docker-plugins", "docker-buildx", "docker-compose")
+def newest_docker() -> tuple[Path, Path]:
+    """The `docker` client of Debian's next release, and its docker_config. Raises CalledProcessError."""
+    folder = _of_clients("docker-cli", "docker-cli", suite=_NEWEST)
+    return folder / "usr" / "bin" / "docker", docker_config(_NEWEST)
+
+
+@functools.cache
+def docker_config(suite: str = "") -> Path:
+    """A folder for DOCKER_CONFIG with the suite's buildx and Compose as plugins. Raises CalledProcessError."""
+    folder = _of_clients("docker-plugins", "docker-buildx", "docker-compose", suite=suite)
     plugins = folder / "config" / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     for name in ("docker-buildx", "docker-compose"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,15 @@ import pytest
 from tests.builder.test_clients import DOCKERODE, FILE, TESTCONTAINERS
 from tests.support.engine import run
 from tests.support.limits import HANG_S
-from tests.support.tools import bookworm_docker_cli, docker_cli, docker_config, dockerode
+from tests.support.tools import (
+    bookworm_docker_cli,
+    docker_cli,
+    docker_compose_v1,
+    docker_config,
+    dockerode,
+    newest_docker,
+)
+from tests.support.waiting import wait_until
 from tests.vm.conftest import Vm
 
 pytestmark = pytest.mark.vm
@@ -83,6 +92,53 @@ def test_docker_compose(vm: Vm, folder: Path, build: Build) -> None:
     build(docker_cli(), "compose", "build")
     assert vm.docker("run", "--rm", "cvt/composed").stdout == "content\nnobody\n"
     vm.docker("rmi", "cvt/composed")
+
+
+def test_docker_compose_1(vm: Vm, folder: Path) -> None:
+    """It builds by docker-py or, as here, by docker's client."""
+    (folder / "compose.yaml").write_text("services:\n  w:\n    build: .\n    image: cvt/composed1\n")
+    found = {
+        "DOCKER_HOST": vm.host,
+        "DOCKER_CONFIG": str(docker_config()),
+        "PATH": f"{docker_cli().parent}:{os.environ['PATH']}",
+    }
+    for buildkit in ("0", "1"):
+        run([docker_compose_v1(), "build"], {**found, "DOCKER_BUILDKIT": buildkit}, check=True, cwd=folder)
+        assert vm.docker("run", "--rm", "cvt/composed1").stdout == "content\nnobody\n"
+        vm.docker("rmi", "cvt/composed1")
+
+
+def test_the_checks_of_the_newest_client(vm: Vm, folder: Path) -> None:
+    (folder / "Dockerfile").write_text("FROM busybox as x\n")
+    docker_, config = newest_docker()
+    environment = {"DOCKER_HOST": vm.host, "DOCKER_CONFIG": str(config)}
+    for words in (("build", "--check"), ("buildx", "build", "--call=lint")):
+        done = run([docker_, *words, folder], environment, check=False)
+        assert done.returncode == 1, done.stderr
+        assert "WARNING: FromAsCasing" in done.stdout
+
+
+def test_an_ssh_agent_of_the_host(vm: Vm, folder: Path, build: Build, tmp_path: Path) -> None:
+    agent_socket = tmp_path / "agent"
+    (folder / "Dockerfile").write_text("FROM busybox\nRUN --mount=type=ssh stat -c %F $SSH_AUTH_SOCK >/kind\n")
+    with subprocess.Popen(["ssh-agent", "-D", "-a", agent_socket], stdout=subprocess.DEVNULL) as agent:
+        try:
+            wait_until(agent_socket.exists)
+            build(docker_cli(), "build", "-t", "cvt/agent", "--ssh", f"default={agent_socket}", ".")
+        finally:
+            agent.terminate()
+            agent.wait(HANG_S)
+    assert vm.docker("run", "--rm", "cvt/agent", "cat", "/kind").stdout == "socket\n"
+    vm.docker("rmi", "cvt/agent")
+
+
+def test_an_sbom_and_a_provenance(vm: Vm, folder: Path, build: Build) -> None:
+    build(docker_cli(), "build", "-t", "cvt/attested", "--sbom=true", "--provenance=mode=max", ".")
+    assert vm.docker("run", "--rm", "cvt/attested").stdout == "content\nnobody\n"
+    with vm.engine() as engine:
+        [image] = engine.request("GET", "/images/json", {"manifests": True, "filters": {"reference": ["cvt/attested"]}})
+    assert sorted(one["Kind"] for one in image["Manifests"]) == ["attestation", "image"]
+    vm.docker("rmi", "cvt/attested")
 
 
 def test_bake(vm: Vm, folder: Path, build: Build) -> None:
