@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import threading
@@ -21,13 +22,15 @@ from vmagent.builder.cache import CACHE_MOUNT, CONTEXT, REGULAR, Cache, CacheRec
 from vmagent.builder.layering import Workspace
 from vmagent.builder.mounting import Mounting
 from vmagent.builder.progress import Vertex, VertexLog, VertexStatus, VertexWarning
-from vmagent.builder.request import BuildRequest
+from vmagent.builder.request import BuildError, BuildRequest
 from vmagent.builder.running import BindMount, Runner
 from vmagent.dockerfile import tree
 from vmagent.dockerfile.parser import parse
 from vmagent.dockerfile.stages import run_script
 from vmagent.errors import EngineError
-from vmagent.images.layer import Kind
+from vmagent.images import store
+from vmagent.images.flush import flush_few
+from vmagent.images.layer import DIFF, RECORD, UNFLUSHED, Kind, Layer
 from vmagent.paths import DataRoot, ExecRoot
 
 
@@ -92,6 +95,65 @@ def test_a_build_that_is_cancelled_at_its_end_holds_no_layer(
     driver.run(cancelled())
     driver.run(builder.close())
     assert set(driver.store.layers) == before
+
+
+def _unflushed(driver: Driver) -> list[str]:
+    """The layers whose record says that they may not be on the disk."""
+    return [f"sha256:{path.parent.name}" for path in driver.root.layers.glob(f"*/{UNFLUSHED}")]
+
+
+def test_nothing_names_a_layer_before_it_is_on_the_disk(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step's layer is flushed beside the next step; the build ends, and an image is stored, after that."""
+    builder = _builder(driver, tmp_path)
+    seen: list[tuple[list[str], int]] = []
+
+    def flush(layer: Path) -> None:
+        seen.append((_unflushed(driver), len(builder.cache.records())))
+        flush_few(layer)
+
+    monkeypatch.setattr(store, "flush_few", flush)
+    request = BuildRequest(dockerfile=b"FROM scratch\nWORKDIR /w\n")
+    driver.run(builder.open())
+    try:
+        driver.run(builder.build(request, _Silent())).release()
+        [record] = builder.cache.records()
+        assert seen == [([record.layer], 0)]
+        assert _unflushed(driver) == []
+        assert (driver.root.layers / record.layer.removeprefix("sha256:") / RECORD).exists()
+    finally:
+        driver.run(builder.prune(PruneFilters()))
+        driver.run(builder.close())
+
+
+def test_a_layer_that_can_t_be_flushed_fails_the_build(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = _builder(driver, tmp_path)
+
+    def fail(layer: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(layer))
+
+    monkeypatch.setattr(store, "flush_few", fail)
+    driver.run(builder.open())
+    try:
+        with pytest.raises(BuildError, match="input/output error"):
+            driver.run(builder.build(BuildRequest(dockerfile=b"FROM scratch\nWORKDIR /w\n"), _Silent()))
+        assert builder.cache.records() == []
+    finally:
+        driver.run(builder.close())
+
+
+def test_what_a_crash_has_left_unflushed_is_no_layer(driver: Driver) -> None:
+    folder = driver.root.layers / ("a" * 64)
+    (folder / DIFF).mkdir(parents=True)
+    layer = Layer(diff_id=f"sha256:{folder.name}", kind=Kind.DIR, size=0, tar_size=0, blob=None)
+    layer.write(folder, UNFLUSHED)
+    driver.run(driver.images.close())
+    driver.run(driver.images.open())
+    assert not folder.exists()
+    assert layer.diff_id not in driver.store.layers
 
 
 def test_equal_questions_about_a_tree_are_answered_from_memory(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ class Builder:
                     built.append(BuiltImage(str(platform), state.config, state.layers))
                     fetched.update((one.uri, one) for one in stages.fetched)
                     definition += stages.definition.steps()
+                await workspace.flushed()
                 records, materials = workspace.records(), bases.materials()
                 if request.inline_cache:
                     built = [_with_inline_cache(image, records) for image in built]

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from vmagent.builder.cache import REGULAR, Cache, CacheRecord, key_of
 from vmagent.builder.remotecache import Imports
@@ -19,6 +21,7 @@ from vmagent.helpers.pool import WorkerPool, run_with_input
 from vmagent.images.store import Store
 from vmagent.linux.trees import remove_tree
 
+log = structlog.get_logger(__name__)
 WORKER = "vmagent.builder.worker"  # runs in a helper process
 Job = dict[str, Any]
 
@@ -30,10 +33,11 @@ def failure(message: str, kind: str) -> EngineError:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A layer of a step. `cached`: it was there before."""
+    """A layer of a step. `cached`: it was there before. `settling`: ends when it is on the disk and has its record."""
 
     record: CacheRecord
     cached: bool
+    settling: asyncio.Task[None] | None = None
 
 
 class CacheUsers:
@@ -102,6 +106,7 @@ class Layering:
         """The layer of the step with this key: of the cache, or made by `make` in a new folder.
 
         `make` returns the worker's result. Of equal steps that run at the same time, one runs and the others wait.
+        A small layer reaches the disk while the next steps run, and only then a record names it (`Workspace.flushed`).
         Raises what `make` raises, OSError.
         """
         while (other := self._making.get(key)) is not None:
@@ -110,6 +115,7 @@ class Layering:
             workspace.use(key)
             return Made(record, cached=True)
         finished = self._making[key] = asyncio.Event()
+        is_settling = False
         try:
             if use_cache and (record := await workspace.imported(key)) is not None:
                 self.cache.put(record)
@@ -117,7 +123,8 @@ class Layering:
                 return Made(record, cached=True)
             folder = await workspace.new_folder()
             done = await make(folder)
-            await self.store.adopt_layers(folder, [done["diff_id"]])
+            is_flushed = done["is_flushed"]
+            await self.store.adopt_layers(folder, [done["diff_id"]], is_flushed=is_flushed)
             now = time.time_ns()
             record = CacheRecord(
                 key=key,
@@ -128,14 +135,30 @@ class Layering:
                 created_ns=now,
                 used_ns=now,
             )
-            self.cache.put(record)
             workspace.use(key)
+            settling = workspace.settle(self._settle(record, folder, finished, workspace, is_flushed=is_flushed))
+            is_settling = True
+        finally:
+            if not is_settling:
+                del self._making[key]
+                finished.set()
+        return Made(record, cached=False, settling=settling)
+
+    async def _settle(
+        self, record: CacheRecord, folder: Path, finished: asyncio.Event, workspace: Workspace, *, is_flushed: bool
+    ) -> None:
+        """Give the layer its record, once it is on the disk. Raises BuildError."""
+        try:
+            if not is_flushed:
+                await self.store.flush_layer(record.layer)
+            self.cache.put(record)
             await self.cache.settle()  # a build that is killed from here on continues after this step
             workspace.discard(folder)
+        except OSError as e:
+            raise BuildError(f"{(e.strerror or str(e)).lower()} ({e.filename})") from e
         finally:
-            del self._making[key]
+            del self._making[record.key]
             finished.set()
-        return Made(record, cached=False)
 
     def _cached(self, key: str) -> CacheRecord | None:
         record = self.cache.get(key)
@@ -154,6 +177,7 @@ class Workspace:
         self._used: list[str] = []
         self._digests: dict[str, str] = {}
         self._discarding: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[None]] = set()
         self.has_made = False  # a layer, or a part of one
 
     def path(self, name: str) -> Path:
@@ -173,6 +197,16 @@ class Workspace:
         self._discarding.add(task)
         task.add_done_callback(self._discarding.discard)
 
+    def settle(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do what is left of a step beside the next ones."""
+        task = asyncio.create_task(work, name="settle a step")
+        self._settling.add(task)
+        return task
+
+    async def flushed(self) -> None:
+        """Wait until all layers of the build are on the disk and have their records. Raises BuildError."""
+        await asyncio.gather(*self._settling)
+
     async def imported(self, key: str) -> CacheRecord | None:
         """The record of a step that the build's imported caches have. Raises OSError."""
         record = await self._imports.find(key, lambda: self.path("import"))
@@ -190,6 +224,9 @@ class Workspace:
 
     async def close(self) -> None:
         await self._imports.close()
+        for failure in await asyncio.gather(*self._settling, return_exceptions=True):
+            if failure is not None:  # the end of the build, too, unless it had another one
+                log.info("build.step_not_kept", error=repr(failure))
         self._layering.cache.release(self._used)
         self._used.clear()
         if self._discarding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ class Report:
     def __init__(self, progress: Progress, vertex: Vertex) -> None:
         self._progress, self._vertex = progress, vertex
         self._output_left = OUTPUT_LIMIT_BYTES
+        self.settling: asyncio.Task[None] | None = None  # what is left of the step, without which it is not done
 
     @property
     def digest(self) -> str:
@@ -38,7 +40,22 @@ class Report:
             self._progress.vertex(self._vertex)
 
     def complete(self, *, cached: bool = False, error: str = "", image_id: str = "") -> None:
+        """Report the end, once `settling` has ended: what it fails with is the vertex's error."""
         self.start()
+        if self.settling is None or error:
+            self._complete(cached=cached, error=error, image_id=image_id)
+            return
+
+        def settled(task: asyncio.Task[None]) -> None:
+            failure = CANCELED if task.cancelled() else task.exception()
+            self._complete(cached=cached, error=str(failure) if failure else "", image_id=image_id)
+
+        if self.settling.done():
+            settled(self.settling)
+        else:
+            self.settling.add_done_callback(settled)
+
+    def _complete(self, *, cached: bool, error: str, image_id: str) -> None:
         self._vertex = replace(self._vertex, completed_ns=time.time_ns(), cached=cached, error=error, image_id=image_id)
         self._progress.vertex(self._vertex)
 

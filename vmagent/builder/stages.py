@@ -279,7 +279,8 @@ class Stages:
         used: list[Key | None] = [self.definition.source(source) for source in remote]
         return used if len(remote) == len(found.sources) else [self._used(found, ""), *used]
 
-    def _with(self, state: ImageState, made: Made, created_by: str) -> tuple[ImageState, bool]:
+    def _with(self, state: ImageState, made: Made, created_by: str, report: Report) -> tuple[ImageState, bool]:
+        report.settling = made.settling
         if len(state.layers) >= MAX_LAYERS:
             raise BuildError("max depth exceeded")
         epoch = self._request.source_date_epoch
@@ -304,7 +305,7 @@ class Stages:
 
         key = key_of("workdir", state.chain, path, state.user, self._epoch)
         made = await self._layering.layer(key, f"WORKDIR {path}", self._workspace, make, use_cache=uses_cache)
-        return self._with(state, made, f"WORKDIR {path}")
+        return self._with(state, made, f"WORKDIR {path}", report)
 
     @property
     def _epoch(self) -> int | None:
@@ -366,7 +367,7 @@ class Stages:
 
         made = await self._layering.layer(key, report.name, self._workspace, make, use_cache=uses_cache)
         arguments = expand.history_arguments(state.scope)
-        return self._with(state, made, f"RUN {' '.join((*arguments, *words))} # buildkit")
+        return self._with(state, made, f"RUN {' '.join((*arguments, *words))} # buildkit", report)
 
     def _network(self, found: tree.Run) -> str:
         network = found.network if found.network != "default" else self._request.network or "bridge"
@@ -464,7 +465,7 @@ class Stages:
             return await self._layering.run(job | more | {"destination": destination})
 
         made = await self._layering.layer(key, report.name, self._workspace, make, use_cache=uses_cache)
-        return self._with(state, made, f"{_copied(found)} # buildkit")
+        return self._with(state, made, f"{_copied(found)} # buildkit", report)
 
     async def _download(self, url: str, found: tree.Copy | tree.Add, report: Report) -> dict[str, Any]:
         report.start()

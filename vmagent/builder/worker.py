@@ -24,8 +24,8 @@ from vmagent.containers.treewalk import Tree, TreeError
 from vmagent.dockerfile.ignore import Ignore, compile_ignore
 from vmagent.images.compression import SNIFF_LENGTH, decompress, peek, sniff
 from vmagent.images.faults import ImageFault
-from vmagent.images.flush import entries_of
-from vmagent.images.ingest import FEW, Job, file_blocks
+from vmagent.images.flush import FEW, entries_of
+from vmagent.images.ingest import Job, file_blocks
 from vmagent.images.layer import Compression, Kind
 from vmagent.linux import mounts
 from vmagent.linux.process import CLONE_NEWNS, setns, unshare
@@ -297,7 +297,7 @@ class _Work:
             with contextlib.closing(Job(Path(job["ingest"]), Kind.TAR)) as work:
                 layer = work.take_tar(FolderTar(folder, target, place, dressing, excluded, job["epoch"]))
                 work.flush()
-        return {"diff_id": layer.diff_id, "size": layer.size}
+        return {"diff_id": layer.diff_id, "size": layer.size, "is_flushed": True}
 
     def _copy(
         self, source: Message, root: int, target: int, job: Message, owner: tuple[int, int] | None, *, into: bool
@@ -360,13 +360,15 @@ class _Work:
 
     @staticmethod
     def _layer(job: Message) -> Message:
-        """Make the layer of the upper folder, flushed, in the job's folder."""
+        """Make the layer of the upper folder in the job's folder; flushed, unless it has few entries."""
         if job["epoch"] is not None:
             copying.clamp_times(job["target"]["upper"], job["epoch"])
         with contextlib.closing(Job(Path(job["ingest"]), Kind(job["kind"]))) as work:
             layer = work.take_folder(Path(job["target"]["upper"]))
-            work.flush()
-        return {"diff_id": layer.diff_id, "size": layer.size}
+            is_flushed = not work.has_few(layer)
+            if is_flushed:
+                work.flush()
+        return {"diff_id": layer.diff_id, "size": layer.size, "is_flushed": is_flushed}
 
 
 def _text(root: int, path: str, limit: int) -> str | None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from vmagent.durable import fsync_dir
+from vmagent.images.layer import DIFF, RECORD, UNFLUSHED
+
+FEW = 32  # entries: a folder with no more is a layer of kind dir as it is, and is flushed entry by entry
 
 
 def flush_file(path: Path) -> None:
@@ -32,16 +37,24 @@ def entries_of(folder: Path, at_most: int) -> list[Path] | None:
     return found
 
 
-def flush_entries(folder: Path, entries: Sequence[Path]) -> None:
-    """Flush `folder` and what `entries_of` has found in it. Raises OSError.
+def flush_few(layer: Path) -> None:
+    """Flush a layer of kind dir with few entries, in its folder `layer`; then its record has its name. Idempotent.
+
+    Raises OSError.
 
     A few files take less than syncfs(2), which waits for what all other programs have written. Links and devices have
-    no content of their own: they are on the disk with the folder that they are in.
+    no content of their own: they are on the disk with the folder that they are in. A write that has failed is reported
+    to the first descriptor that is flushed after it (errseq_t), so also to these.
     """
-    for path in (*entries, folder):
+    content = layer / DIFF
+    for path in (*(entries_of(content, FEW) or ()), content):
         if stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR):
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+    with suppress(FileNotFoundError):  # it has its name already
+        flush_file(layer / UNFLUSHED)
+        os.rename(layer / UNFLUSHED, layer / RECORD)
+    fsync_dir(layer)

@@ -20,8 +20,8 @@ from vmagent.images import erofs, tarstream
 from vmagent.images.channel import Stage
 from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
-from vmagent.images.flush import entries_of, flush_entries, flush_file
-from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, Blob, Compression, Expected, Kind, Layer, hex_of
+from vmagent.images.flush import FEW, entries_of, flush_few, flush_file
+from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, UNFLUSHED, Blob, Compression, Expected, Kind, Layer, hex_of
 from vmagent.images.links import clamped, components
 from vmagent.images.tarstream import ByteSource
 from vmagent.images.treetar import TreeTar
@@ -31,7 +31,6 @@ from vmagent.linux.files import syncfs
 _RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
 _PLAIN_DEPTH = 4  # blocks of up to 1 MiB between decompressing and unpacking
 FILE_BLOCK = 256 << 10
-FEW = 32  # entries: a folder with no more is a layer of kind dir as it is, and is flushed entry by entry
 
 
 class Job:
@@ -46,7 +45,7 @@ class Job:
             made.mkdir(exist_ok=True)
         # Opened before the first write: syncfs reports the errors from here on.
         self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._flushed: set[str] = set()  # the folders of layers of kind dir whose files are on the disk
+        self._few: set[str] = set()  # the names of layers of kind dir with few entries
 
     def close(self) -> None:
         os.close(self._fd)
@@ -64,16 +63,19 @@ class Job:
     def flush(self, fd: int | None = None) -> None:
         """Flush the layers to disk, so that a record may name them.
 
-        The files of layers of kind tar, and of folders with few entries, were flushed as they were made: for these
-        only the folders of the layers are left to flush.
+        The files of layers of kind tar were flushed as they were written: for these only the folders are left to flush.
         `fd`: a descriptor of the folder that was opened before the first write; needed where several processes wrote,
         because syncfs(2) reports only write errors that happened after its descriptor was opened.
         """
-        if any(layer.name not in self._flushed and (layer / DIFF).is_dir() for layer in self.layers.iterdir()):
+        layers = [*self.layers.iterdir()]
+        if any(layer.name not in self._few and (layer / DIFF).is_dir() for layer in layers):
             syncfs(self._fd if fd is None else fd)
         else:
-            for layer in self.layers.iterdir():
-                fsync_dir(layer)
+            for layer in layers:
+                if layer.name in self._few:
+                    flush_few(layer)
+                else:
+                    fsync_dir(layer)
             for folder in (self.blobs, self.layers):
                 fsync_dir(folder)
 
@@ -169,13 +171,15 @@ class Job:
         layer = Layer(diff_id=diff_id, kind=Kind.DIR, size=tree.file_bytes, tar_size=size, blob=None)
         final = self.layers / hex_of(diff_id)
         final.mkdir()
-        layer.write(final)
-        if entries is not None:
-            flush_entries(upper, entries)
-            flush_file(final / RECORD)
-            self._flushed.add(final.name)
+        layer.write(final, RECORD if entries is None else UNFLUSHED)
         os.rename(upper, final / DIFF)
+        if entries is not None:
+            self._few.add(final.name)
         return layer
+
+    def has_few(self, layer: Layer) -> bool:
+        """Whether a layer that `take_folder` made is one that `flush_few` flushes."""
+        return hex_of(layer.diff_id) in self._few
 
 
 class PlainTar(Protocol):

@@ -3,6 +3,8 @@
 `layer.json` is {"schema": 1, "kind", "diff_id", "size", "tar_size", "blob": {"digest", "size", "compression"} | null}.
 Kind `dir`: folder `diff`, a lower of an overlay as it stands; its tar can be had from the blob. Kind `tar`: the tar
 itself as `layer.tar` with an EROFS index `layer.erofs` beside it; nothing is unpacked, the blob is optional.
+
+The record of a layer whose content may not be on the disk yet is `layer.json.unflushed`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 SCHEMA = 1
 RECORD = "layer.json"
+UNFLUSHED = "layer.json.unflushed"
 DIFF = "diff"
 TAR = "layer.tar"
 INDEX = "layer.erofs"
@@ -112,9 +115,15 @@ class Layer:
 
     @classmethod
     def read(cls, folder: Path) -> Layer:
-        """The record in `folder`. Raises OSError, KeyError, ValueError."""
-        return cls.from_json(json.loads((folder / RECORD).read_bytes()))
+        """The record in `folder`, flushed or not. Raises OSError, KeyError, ValueError."""
+        try:
+            data = (folder / RECORD).read_bytes()
+        except FileNotFoundError:
+            if not (folder / UNFLUSHED).exists():
+                raise
+            data = (folder / UNFLUSHED).read_bytes()
+        return cls.from_json(json.loads(data))
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = RECORD) -> None:
         """Put the record into `folder`; the caller flushes."""
-        (folder / RECORD).write_text(json.dumps(self.to_json()))
+        (folder / name).write_text(json.dumps(self.to_json()))

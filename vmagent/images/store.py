@@ -27,11 +27,12 @@ from vmagent.images import config as image_config
 from vmagent.images import downloads, erofs, lookup, reading, records
 from vmagent.images.config import Config, timestamp, unix_seconds
 from vmagent.images.faults import WORKER, engine_error
+from vmagent.images.flush import flush_few
 from vmagent.images.folders import LayerFolders
 from vmagent.images.holds import Hold
 from vmagent.images.hosts import RegistryHosts
 from vmagent.images.indexes import Indexes, read_kept
-from vmagent.images.layer import RECORD, Blob, Kind, Layer, hex_of, top_first
+from vmagent.images.layer import RECORD, UNFLUSHED, Blob, Kind, Layer, hex_of, top_first
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord, Pointer, References, Target
 from vmagent.images.roots import Reachable, Roots
@@ -96,6 +97,7 @@ class Store:
         self._holds: Counter[str] = Counter()  # by image
         self._held_blobs: Counter[str] = Counter()
         self.change: asyncio.Lock
+        self._unflushed: set[str] = set()  # the layers of running builds that may not be on the disk yet
         self._jobs: set[str] = set()  # the names of the ingest folders of those that are running
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,7 +108,7 @@ class Store:
 
         After a `close` it may be opened again, also where this failed.
         """
-        for known in (self.images, self.configs, self.layers, self.references, self.indexes):
+        for known in (self.images, self.configs, self.layers, self.references, self.indexes, self._unflushed):
             known.clear()
         for held in (self._holds, self._held_blobs):
             held.clear()
@@ -281,7 +283,10 @@ class Store:
     async def _publish(self, folder: Path, made: list[ImageRecord], references: Mapping[str, Target]) -> None:
         async with self.change:
             moved = await asyncio.to_thread(self._move_in, folder)
-            await asyncio.to_thread(self._take_layers, {diff_id for record in made for diff_id in record.layers})
+            layers = {diff_id for record in made for diff_id in record.layers}
+            await asyncio.to_thread(self._take_layers, layers)
+            for diff_id in layers & self._unflushed:  # of a build that still runs, which has the same layer
+                await self.flush_layer(diff_id)
             for record in made:
                 old = self.images.get(record.id)
                 if old is not None:
@@ -298,14 +303,30 @@ class Store:
             await self._free(moved)  # of a layer that was here, packed otherwise
         self._empty_trash()
 
-    async def adopt_layers(self, folder: Path, diff_ids: Sequence[str]) -> None:
+    async def adopt_layers(self, folder: Path, diff_ids: Sequence[str], *, is_flushed: bool = True) -> None:
         """Take the layers of a finished ingest folder that no image has yet; the worker has flushed them.
 
-        They stay as long as a root names them. Raises OSError.
+        They stay as long as a root names them. Of layers that are not flushed, none may before `flush_layer`.
+        Raises OSError.
         """
         async with self.change:
-            await asyncio.to_thread(self._move_in, folder)
+            await asyncio.to_thread(self._move_in, folder, is_flushed=is_flushed)
             await asyncio.to_thread(self._take_layers, diff_ids)
+            if not is_flushed:
+                self._unflushed.update(await asyncio.to_thread(self._not_on_disk, diff_ids))
+
+    async def flush_layer(self, diff_id: str) -> None:
+        """Flush a layer with few entries that was adopted unflushed, unless it is. Raises OSError."""
+        if diff_id not in self._unflushed:
+            return
+        folder = self.root.layers / hex_of(diff_id)
+        await asyncio.to_thread(flush_few, folder)
+        await asyncio.to_thread(fsync_dir, folder.parent)
+        self._unflushed.discard(diff_id)
+
+    def _not_on_disk(self, diff_ids: Iterable[str]) -> list[str]:
+        """Those of the layers that nobody has flushed; others were there before, of whatever kind."""
+        return [diff_id for diff_id in diff_ids if (self.root.layers / hex_of(diff_id) / UNFLUSHED).exists()]
 
     async def adopt_blobs(self, folder: Path, blobs: Mapping[str, dict[str, Any]]) -> None:
         """Keep the blobs that a push made for layers without one; the worker has flushed them. `blobs` by diff_id."""
@@ -324,8 +345,9 @@ class Store:
         fsync_dir(self.root.blobs)
         publish(self.root.layers / hex_of(layer.diff_id) / RECORD, json.dumps(layer.to_json()).encode())
 
-    def _move_in(self, folder: Path) -> list[str]:
-        """Rename a job's blobs and layers to their final names; existing ones stay. The worker has flushed them.
+    def _move_in(self, folder: Path, *, is_flushed: bool = True) -> list[str]:
+        """Rename a job's blobs and layers to their final names; existing ones stay. The worker has flushed them, or
+        else the names are not flushed either.
 
         Returns the digests of the blobs.
         """
@@ -336,7 +358,7 @@ class Store:
                 if not (target / item.name).exists():
                     os.rename(item, target / item.name)
                     moved = True
-            if moved:
+            if moved and is_flushed:
                 fsync_dir(target)
         return blobs
 
