@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.buildkit.test_platforms import raw
-from tests.support.engine import NativeEngine
+from tests.support.engine import NativeEngine, run
 from tests.support.gitserver import git, git_server
 from tests.support.limits import HANG_S
+from tests.support.tools import newest_docker
 
 SPDX, SLSA = "https://spdx.dev/Document", "https://slsa.dev/provenance/v0.2"
 METADATA = "https://mobyproject.org/buildkit@v1#metadata"
@@ -129,6 +130,27 @@ def test_both_attestations_are_of_one_image(engine: NativeEngine, context: Path,
     assert "listing the packages of the image" in plain.stderr
     assert engine.docker("run", "--rm", "cvt/sbom", "echo", "runs").stdout == "runs\n"
     engine.docker("rmi", "cvt/sbom")
+
+
+def test_provenance_of_slsa_1_says_the_same(engine: NativeEngine, context: Path, name: str) -> None:
+    """The newest buildx asks for it by `version=v1`."""
+    (context / "Dockerfile").write_text("FROM busybox\nARG who\nRUN true\n")
+    docker, config = newest_docker()
+    environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config)}
+    build = [docker, "build", "-q", "--build-arg", "who=me", "--provenance=mode=max,version=v1", "-t", name, "--push"]
+    run([*build, context], environment, check=True)
+    made = statements(name)
+    assert list(made) == ["https://slsa.dev/provenance/v1"]
+    [predicate] = made.values()
+    definition, details = predicate["buildDefinition"], predicate["runDetails"]
+    assert definition["externalParameters"]["configSource"] == {"path": "Dockerfile"}
+    assert definition["externalParameters"]["request"]["args"]["build-arg:who"] == "me"
+    assert len(definition["internalParameters"]["buildConfig"]["llbDefinition"]) == 2
+    assert [one["uri"].partition("?")[0] for one in definition["resolvedDependencies"]] == ["pkg:docker/busybox@latest"]
+    assert details["metadata"]["buildkit_completeness"] == {"request": True, "resolvedDependencies": False}
+    assert list(details["metadata"]["buildkit_metadata"]["source"]["locations"]) == ["step1"]
+    bad = engine.buildx("build", "--provenance=version=v9", "-t", "cvt/bad", context, check=False)
+    assert "invalid SLSA version 'v9'" in bad.stderr
 
 
 def test_another_generator_is_refused_before_a_step_runs(engine: NativeEngine, context: Path) -> None:

@@ -19,8 +19,8 @@ def attest(
 ) -> Attest | None:
     """What makes the statements about each image; None if none is asked for. `contents`: the packages of each platform,
     if a list is asked for. Raises InvalidBuild."""
-    predicate = provenance.predicate(job, result)
-    if predicate is None and contents is None:
+    said = provenance.predicate(job, result)
+    if said is None and contents is None:
         return None
 
     def statements(image: BuiltImage, manifest: str) -> Mapping[str, bytes]:
@@ -29,8 +29,8 @@ def attest(
         if contents is not None:
             name = Reference.parse(names[0]).familiar if names else "image"
             made[sbom.PREDICATE] = sbom.statement(name, subjects, manifest, contents[image.platform])
-        if predicate is not None:
-            made[provenance.PREDICATE] = provenance.statement(subjects, predicate)
+        if said is not None:
+            made[said[0]] = provenance.statement(subjects, *said)
         return made
 
     return statements

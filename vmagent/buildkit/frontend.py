@@ -50,6 +50,7 @@ def check_options(options: Mapping[str, str]) -> None:
 class Provenance:
     """What `attest:provenance` asks for: docs/attestations/slsa-provenance.md of BuildKit."""
 
+    version: str  # of SLSA
     is_max: bool
     builder_id: str
     is_reproducible: bool
@@ -67,9 +68,9 @@ def provenance(options: Mapping[str, str]) -> Provenance | None:
     mode = given.get("mode", "min")
     if mode not in ("min", "max"):
         raise InvalidBuild(f"invalid provenance mode {mode!r}: min and max are known")
-    if (version := given.get("version", "v0.2")) != "v0.2":
-        raise InvalidBuild(f"provenance of SLSA {version} is not supported by this engine: v0.2 is")
-    return Provenance(mode == "max", given.get("builder-id", ""), is_true(given.get("reproducible", "")))
+    if (version := given.get("version", "v0.2")) not in ("v0.2", "v1"):
+        raise InvalidBuild(f"invalid SLSA version {version!r} of the provenance: v0.2 and v1 are known")
+    return Provenance(version, mode == "max", given.get("builder-id", ""), is_true(given.get("reproducible", "")))
 
 
 def wants_sbom(options: Mapping[str, str]) -> bool:

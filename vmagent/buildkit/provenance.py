@@ -1,4 +1,4 @@
-"""Provenance of a build: SLSA's predicate v0.2 in an in-toto statement, with the fields that BuildKit fills.
+"""Provenance of a build: SLSA's predicate v0.2 or v1 in an in-toto statement, with the fields that BuildKit fills.
 
 BuildKit, docs/attestations/slsa-provenance.md and slsa-definitions.md. Mode `min` leaves out build arguments and
 labels, which may hold secrets; `max` has them, the Dockerfile, and the steps (llb.py).
@@ -22,6 +22,8 @@ from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
 
 PREDICATE = "https://slsa.dev/provenance/v0.2"
+PREDICATE_1 = "https://slsa.dev/provenance/v1"
+_BUILD_TYPE_1 = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
 _STATEMENT = "https://in-toto.io/Statement/v0.1"
 _BUILD_TYPE = "https://mobyproject.org/buildkit@v1"
 _METADATA = f"{_BUILD_TYPE}#metadata"
@@ -30,16 +32,51 @@ _HOST_OPTIONS = frozenset(("cgroup-parent", "image-resolve-mode", "platform", "c
 _PRIVATE = ("build-arg:", "label:")
 
 
-def predicate(job: Job, result: BuildResult) -> Mapping[str, Any] | None:
-    """What is to be said of the build; None if nothing is asked for. Raises InvalidBuild."""
+def predicate(job: Job, result: BuildResult) -> tuple[str, Mapping[str, Any]] | None:
+    """The type of the predicate, and what it says of the build; None if nothing is asked for. Raises InvalidBuild."""
     asked = frontend.provenance(job.options)
-    return None if asked is None else _predicate(job, asked, result)
+    if asked is None:
+        return None
+    made = _predicate(job, asked, result)
+    return (PREDICATE, made) if asked.version == "v0.2" else (PREDICATE_1, _as_v1(made))
 
 
-def statement(subjects: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> bytes:
-    """The in-toto statement with the predicate `made`."""
-    whole = {"_type": _STATEMENT, "predicateType": PREDICATE, "subject": [*subjects], "predicate": made}
+def statement(subjects: Sequence[Mapping[str, Any]], kind: str, made: Mapping[str, Any]) -> bytes:
+    """The in-toto statement with the predicate `made` of type `kind`."""
+    whole = {"_type": _STATEMENT, "predicateType": kind, "subject": [*subjects], "predicate": made}
     return json.dumps(whole, indent=2).encode()
+
+
+def _as_v1(made: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same by SLSA v1, with BuildKit's names for what is its own."""
+    invocation, metadata = made["invocation"], made["metadata"]
+    source = {"path" if key == "entryPoint" else key: value for key, value in invocation["configSource"].items()}
+    internal = {"builderPlatform": invocation["environment"]["platform"]}
+    if "buildConfig" in made:
+        internal["buildConfig"] = made["buildConfig"]
+    complete = metadata["completeness"]
+    return {
+        "buildDefinition": {
+            "buildType": _BUILD_TYPE_1,
+            "externalParameters": {"configSource": source, "request": invocation["parameters"]},
+            "internalParameters": internal,
+            "resolvedDependencies": made["materials"],
+        },
+        "runDetails": {
+            "builder": made["builder"],
+            "metadata": {
+                "invocationID": metadata["buildInvocationID"],
+                "startedOn": metadata["buildStartedOn"],
+                "finishedOn": metadata["buildFinishedOn"],
+                "buildkit_metadata": metadata.get(_METADATA, {}),
+                "buildkit_completeness": {
+                    "request": complete["parameters"],
+                    "resolvedDependencies": complete["materials"],
+                },
+                "buildkit_reproducible": metadata["reproducible"],
+            },
+        },
+    }
 
 
 def purl(name: str, platform: str, digest: str = "") -> str:
