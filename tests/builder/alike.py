@@ -124,7 +124,8 @@ _HEAD = """\
 configuration, each entry of the history, and each path of the tree with its kind, mode, owner, content, extended
 attributes, other names of the same file, and the time of files that the build did not make. Times of the build, ids and
 digests of layers are not compared. A difference that is not named here makes
-[a test](../tests/builder/test_alike.py) fail.
+[a test](../tests/builder/test_alike.py) fail. Cove gives the same whether its layers are folders or tars with an
+index: the test builds a part of them with either.
 
 Written by `python -m tests.builder.alike`; don't edit.
 

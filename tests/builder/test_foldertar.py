@@ -17,11 +17,11 @@ import pytest
 from tests.builder.cases import CAPABILITY
 from vmagent.builder import worker
 from vmagent.builder.trees import TreeFault
-from vmagent.images import erofs, ingest
+from vmagent.images import erofs, flush, ingest
 from vmagent.images.layer import DIFF, TAR, Kind, Layer
 from vmagent.images.treetar import TreeTar
 
-FEW = ingest.FEW
+FEW = flush.FEW
 OLD, NEWER = 1_000_000_000, 1_100_000_000
 
 

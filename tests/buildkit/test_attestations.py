@@ -137,7 +137,17 @@ def test_provenance_of_slsa_1_says_the_same(engine: NativeEngine, context: Path,
     (context / "Dockerfile").write_text("FROM busybox\nARG who\nRUN true\n")
     docker, config = newest_docker()
     environment = {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config)}
-    build = [docker, "build", "-q", "--build-arg", "who=me", "--provenance=mode=max,version=v1", "-t", name, "--push"]
+    build: list[str | Path] = [
+        docker,
+        "build",
+        "-q",
+        "--build-arg",
+        "who=me",
+        "--provenance=mode=max,version=v1",
+        "-t",
+        name,
+        "--push",
+    ]
     run([*build, context], environment, check=True)
     made = statements(name)
     assert list(made) == ["https://slsa.dev/provenance/v1"]

@@ -70,6 +70,7 @@ async def connect(engine: Engine) -> Served:
 
 
 def _load() -> Callable[[Engine], Awaitable[Served]]:
+    import vmagent.builder.stages  # noqa: F401  # the builder needs it with its first build, then on the loop
     from vmagent.buildkit.product import connect as made_of
 
     return made_of

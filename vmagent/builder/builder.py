@@ -11,24 +11,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vmagent.builder import cachedocument, exporting, inspecting, remotecache
+from vmagent.builder import cachedocument, remotecache
 from vmagent.builder.bases import Bases
 from vmagent.builder.cache import Cache, CacheRecord, PruneFilters
 from vmagent.builder.cachedocument import CachedStep
 from vmagent.builder.contexts import Contexts, SpooledContext
-from vmagent.builder.definition import DefinedStep
-from vmagent.builder.indexing import Attest, StoredIndex, store_index
 from vmagent.builder.layering import Layering, Workspace
-from vmagent.builder.packages import Contents
 from vmagent.builder.progress import Progress
 from vmagent.builder.remotes import RemoteContext, Remotes
 from vmagent.builder.request import BuildRequest, Received, RegistryCache, Secrets, SshAgents
 from vmagent.builder.result import BuildResult, BuiltImage, Fetched
 from vmagent.builder.running import Runner
-from vmagent.builder.stages import Stages
-from vmagent.dockerfile import lint
 from vmagent.dockerfile.parser import parse
 from vmagent.dockerfile.tree import Dockerfile
 from vmagent.errors import BadRequest
@@ -44,6 +39,12 @@ from vmagent.images.reference import Reference
 from vmagent.images.roots import Reachable
 from vmagent.images.store import Store
 from vmagent.paths import DataRoot, ExecRoot
+
+if TYPE_CHECKING:  # loaded with the first build: an engine that builds nothing is smaller without them
+    from vmagent.builder.definition import DefinedStep
+    from vmagent.builder.indexing import Attest, StoredIndex
+    from vmagent.builder.packages import Contents
+    from vmagent.dockerfile import lint
 
 
 class Builder:
@@ -133,6 +134,8 @@ class Builder:
         self, number: int, request: BuildRequest, dockerfile: Dockerfile, platforms: list[Platform], progress: Progress
     ) -> BuildResult:
         """The image of each platform and the steps' records, whose layers are kept until `_release`."""
+        from vmagent.builder.stages import Stages
+
         async with self._store.ingest() as folder:
             await asyncio.to_thread(folder.mkdir, 0o700)
             workspace = Workspace(self._layering, folder, self._imports(request, progress))
@@ -185,6 +188,8 @@ class Builder:
     async def check(self, request: BuildRequest) -> lint.Checked:
         """The findings of the build checks; nothing is built. Raises DockerfileError for what is no Dockerfile,
         EngineError."""
+        from vmagent.builder import inspecting
+
         bases = Bases(self._store, self._images, request)
         platform = Platform.parse(request.platforms[0]) if request.platforms else Platform.host()
         return await inspecting.checked(request, parse(request.dockerfile), platform, bases.describe)
@@ -226,6 +231,8 @@ class Builder:
     ) -> StoredIndex:
         """Make images of several platforms, or with attestations, one index of the store. Raises BadRequest,
         EngineError."""
+        from vmagent.builder.indexing import store_index
+
         return await store_index(self._store, images, names, attest)
 
     def _is_stored(self, image_id: str, references: Sequence[Reference]) -> bool:
@@ -239,6 +246,8 @@ class Builder:
 
         Raises EngineError.
         """
+        from vmagent.builder import exporting
+
         before = set(self._store.images)
         ids = [await self.store(image, ()) for image in images]
         temporary = {image_id: image_id not in before for image_id in ids}
@@ -249,12 +258,16 @@ class Builder:
 
     async def contents(self, image: BuiltImage) -> Contents:
         """The packages in the image, whose layers the caller keeps. Raises BuildError, OSError."""
+        from vmagent.builder.packages import Contents
+
         async with self._store.ingest() as folder:
             job = {"op": "packages", "root": {"lowers": await self._store.stack_lowers(image.layers)}}
             return Contents.from_json(await self._layering.run(job | {"place": str(folder / "view")}))
 
     def files(self, images: Sequence[BuiltImage]) -> contextlib.AbstractAsyncContextManager[Path]:
         """A folder with the image's files; of several ones, with a folder each. Raises BuildError, OSError."""
+        from vmagent.builder import exporting
+
         return exporting.files(self._store, self._layering.run, images)
 
     # --- the cache

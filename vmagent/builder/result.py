@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmagent.builder.cache import CacheRecord
-from vmagent.builder.definition import DefinedStep
+
+if TYPE_CHECKING:
+    from vmagent.builder.definition import DefinedStep
 
 
 @dataclass(frozen=True, slots=True)

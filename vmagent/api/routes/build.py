@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmagent.api.buildkit import BuildKitWire
 from vmagent.api.messages import EMPTY_OK, JSON, NO_CONTENT, Query, Request, Response, dump_json, is_true, json_response
@@ -31,11 +31,12 @@ from vmagent.builder.request import (
     Ulimit,
 )
 from vmagent.containers.model import now_ns
-from vmagent.dockerfile.lint import Checked
-from vmagent.dockerfile.rules import report
 from vmagent.engine.engine import Engine
 from vmagent.errors import BadRequest
 from vmagent.images.reference import Reference, registry_of
+
+if TYPE_CHECKING:
+    from vmagent.dockerfile.lint import Checked
 
 _DOCKERFILE_BYTES = 1 << 20
 _EPOCH = re.compile("[0-9]{1,11}")  # of times that datetime can hold
@@ -188,6 +189,8 @@ async def _send(request: Request, lines: AsyncIterator[dict[str, Any]]) -> None:
 def check_lines(request: BuildRequest, found: Checked) -> list[Line]:
     """The lines of a check, which `cove build --check` asks for: the report, and how many findings it has."""
     source = request.dockerfile.decode("utf-8", "replace")
+    from vmagent.dockerfile.rules import report
+
     text = report(found.findings, source, request.dockerfile_name, found.error)
     return [{"stream": text}, {"aux": {"Findings": len(found.findings), "Failed": found.error is not None}}]
 
