@@ -6,7 +6,7 @@ again. Its volumes, also those without a name, go on in the new one; what it has
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -107,7 +107,7 @@ class Recreation:
         self._client, self._body = client, body
         self._old = str(inspected["Id"])
         self.name = str(inspected["Name"]).lstrip("/")
-        mark = secrets.token_hex(3)
+        mark = os.urandom(3).hex()
         self.old_name, self._new_name = f"{self.name}.old-{mark}", f"{self.name}.new-{mark}"
         self._was_running = bool((inspected.get("State") or {}).get("Running"))
 

@@ -2,9 +2,10 @@
 
     sudo .venv/bin/python tests/bench/window.py [PART ...]
 
-Parts: start, idle, look, log, many, busy; all of them by default. An engine of its own, the window on an X server of
-its own, in a process of its own that the numbers are of. Times of the GUI thread are processor time (the machine may be
-busy with others); what is wall time says so. A program, not a test: a test of a time fails on a busy machine.
+Parts: start, idle, look, log, many, busy, pull, held; all of them by default. An engine of its own, the window on an X
+server of its own, in a process of its own that the numbers are of. Times of the GUI thread are processor time (the
+machine may be busy with others); what is wall time says so. A program, not a test: a test of a time fails on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from desktop.ui.kit.tasks import Task
+    from desktop.ui.shell.app import Cove
+    from tests.support.engine import NativeEngine
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 IMAGE = "busybox:latest"
-PARTS = ("start", "idle", "look", "log", "many", "busy")
+PARTS = ("start", "idle", "look", "log", "many", "busy", "pull", "held")
+BIG_BYTES, BIG_LAYERS = 1_000_000_000, 4
 IDLE_S, BUSY_S = 20.0, 15.0
 LINES = 1_000_000
 TICK_S = 0.016
@@ -41,21 +49,53 @@ def main(parts: list[str]) -> int:
     from tests.ui.screen import NO_BUS, open_screen
 
     print(f"load {os.getloadavg()[0]:.1f}", flush=True)
-    with tempfile.TemporaryDirectory() as folder, measured_engine() as engine, open_screen() as screen:
+    big = ""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        measured_engine() as engine,
+        open_screen() as screen,
+        ExitStack() as closed,
+    ):
         tar = busybox_tar(Path(folder) / "busybox.tar")
         engine.docker("import", "-c", "ENV PATH=/bin", str(tar), IMAGE)
         for number in range(20):
             engine.docker("run", "-d", "--name", f"idle-{number}", IMAGE, "sleep", "100000")
         if "log" in parts:
             engine.docker("run", "--name", "million", IMAGE, "seq", str(LINES))
+        if "pull" in parts:
+            big = closed.enter_context(big_image(engine, Path(folder)))
         environment = {**os.environ, **screen.environment, **NO_BUS, "COVE_HOME": folder}
         for part in parts:
             if part == "many":
                 make_many(engine.host, 1_000)
             command = [sys.executable, __file__, "--window", part, engine.host, repr(time.time())]
-            subprocess.run(command, env=environment, check=True)
+            subprocess.run(command, env={**environment, "COVE_BENCH_IMAGE": big}, check=True)
     print(f"load {os.getloadavg()[0]:.1f}", flush=True)
     return 0
+
+
+@contextmanager
+def big_image(engine: NativeEngine, folder: Path) -> Iterator[str]:
+    """The name of an image of `BIG_BYTES` that cannot be compressed, in a registry and not at the engine."""
+    from tests.support.registry import registry
+
+    context = folder / "big"
+    context.mkdir()
+    lines = [f"FROM {IMAGE}"]
+    for number in range(BIG_LAYERS):
+        with (context / f"part-{number}").open("wb") as file:
+            for _ in range(100):
+                file.write(os.urandom(BIG_BYTES // BIG_LAYERS // 100))
+        lines.append(f"COPY part-{number} /part-{number}")
+    (context / "Dockerfile").write_text("\n".join(lines))
+    (folder / "registry").mkdir()
+    with registry(folder / "registry") as address:
+        name = f"{address}/big:1"
+        engine.cove("build", "-q", "-t", name, str(context))
+        engine.docker("push", "-q", name)
+        engine.docker("rmi", name)
+        engine.docker("builder", "prune", "-af")
+        yield name
 
 
 def make_many(host: str, count: int) -> None:
@@ -102,7 +142,7 @@ def in_window(part: str, host: str, began_s: float) -> int:
 class Measured:
     """One window, and what is measured of it."""
 
-    def __init__(self, cove: Cove) -> None:  # type: ignore[name-defined]  # noqa: F821  # Qt is not loaded yet
+    def __init__(self, cove: Cove) -> None:
         from PySide6.QtWidgets import QApplication
 
         self.cove, self.process = cove, QApplication.processEvents
@@ -141,7 +181,8 @@ class Measured:
 
     def idle(self) -> None:
         self.rest(70)  # until lines of the last minute are filled
-        for what, act in (("visible", lambda: None), ("hidden", self.cove.window.hide)):
+        acts: list[tuple[str, Callable[[], object]]] = [("visible", lambda: None), ("hidden", self.cove.window.hide)]
+        for what, act in acts:
             act()
             self.rest(2)
             began = time.process_time()
@@ -236,6 +277,37 @@ class Measured:
                 client.start(each)
 
         self.latest("50 containers start", start)
+
+    def pull(self) -> None:
+        """A pull of an image, its dialog open."""
+        self.cove.parts.pulls.start(os.environ["COVE_BENCH_IMAGE"])
+        task = self.cove.tasks.current
+        assert task is not None
+        self.latest("1 GB is pulled", lambda: self.wait_for(task))
+        print(f"{'':34} the pull took {task.took_s:.1f} s{', ' + task.problem if task.problem else ''}")
+
+    @staticmethod
+    def wait_for(task: Task) -> None:
+        while not task.is_over:
+            time.sleep(0.05)
+
+    def held(self) -> None:
+        """What holds the memory of the window: its biggest mappings, and the modules by their code."""
+        from collections import Counter
+
+        self.rest(5)
+        sizes: Counter[str] = Counter()
+        name = ""
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            words = line.split()
+            if "-" in words[0] and not words[0].endswith(":"):
+                name = Path(words[5]).name if len(words) > 5 else "anonymous"
+            elif words[0] == "Pss:":
+                sizes[name] += int(words[1])
+        print(f"RSS {rss_mb():.0f} MB, of which")
+        for each, kib in sizes.most_common(16):
+            print(f"{each[:40]:42} {kib / 1000:6.1f} MB")
+        print(f"{len(sys.modules)} modules")
 
     def latest(self, what: str, job: Callable[[], None]) -> None:
         """How late a timer of 16 ms is at most, wall time, and the most processor time between two of its ticks."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -118,7 +117,7 @@ def save_stream(transfer: Transfer, stream: Pieces, path: Path) -> None:
 def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Let `fill` write a file beside `path`, which then takes its place; nothing half-made is left. Raises OSError and
     what `fill` raises."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")  # a name of its own: no other file is lost
+    part = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")  # a name of its own: no other file is lost
     try:
         with part.open("xb") as file:
             fill(file)

@@ -1,6 +1,6 @@
 """All pages of the window, in one table: window, sidebar, palette, shortcuts and tests read it.
 
-A new page is a package of its own and one entry here.
+A new page is a package of its own and one entry here. Its code is loaded when the page is made: most starts see few.
 """
 
 from __future__ import annotations
@@ -10,25 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from desktop.ui.activity.page import ActivityPage
-from desktop.ui.builds.page import BuildsPage
-from desktop.ui.compose.page import ComposePage
-from desktop.ui.containers.detail import DetailPage
 from desktop.ui.containers.page import ContainersPage
-from desktop.ui.cost.page import CostPage
-from desktop.ui.images.page import ImagesPage
 from desktop.ui.kit.page import Command, Page, Place
 from desktop.ui.kit.words import tr
-from desktop.ui.networks.actions import NetworkActions
-from desktop.ui.networks.page import NetworksPage
-from desktop.ui.registries.page import RegistriesPage
 from desktop.ui.run.options import RunWish
-from desktop.ui.run.page import RunPage
-from desktop.ui.settings.page import SettingsPage
 from desktop.ui.shell.parts import Parts
-from desktop.ui.troubleshoot.page import TroubleshootPage
-from desktop.ui.volumes.actions import VolumeActions
-from desktop.ui.volumes.page import VolumesPage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +44,16 @@ def _containers(parts: Parts) -> Page:
 
 
 def _container(parts: Parts) -> Page:
+    from desktop.ui.containers.detail import DetailPage
+
     page = DetailPage(parts.desk, parts.containers, parts.container_actions, parts.session)
     page.tab_changed.connect(lambda tab: parts.note_place(Place("container", page.container_id, tab)))
     return page
 
 
 def _run(parts: Parts) -> Page:
+    from desktop.ui.run.page import RunPage
+
     page = RunPage(parts.desk, parts.session, parts.containers, parts.runs)
     page.options_asked.connect(parts.runs.ask)
     page.again_asked.connect(parts.runs.start)
@@ -77,6 +67,8 @@ def _run(parts: Parts) -> Page:
 
 
 def _images(parts: Parts) -> Page:
+    from desktop.ui.images.page import ImagesPage
+
     page = ImagesPage(parts.desk, parts.session, parts.images, parts.containers, parts.pulls)
     page.run_asked.connect(parts.runs.ask_image)
     parts.control.facts_changed.connect(lambda facts: page.pull.setEnabled(facts.phase.is_usable))
@@ -89,38 +81,56 @@ def _image_commands(parts: Parts) -> Sequence[Command]:
 
 
 def _compose(parts: Parts) -> Page:
+    from desktop.ui.compose.page import ComposePage
+
     return ComposePage(parts.desk, parts.session, parts.containers, parts.container_actions)
 
 
 def _volumes(parts: Parts) -> Page:
+    from desktop.ui.volumes.page import VolumesPage
+
     return VolumesPage(parts.desk, parts.session, parts.volumes, parts.containers)
 
 
 def _volume_commands(parts: Parts) -> Sequence[Command]:
+    from desktop.ui.volumes.actions import VolumeActions
+
     return (Command(tr("Create a volume…"), "plus", VolumeActions(parts.desk, parts.session).ask_create),)
 
 
 def _networks(parts: Parts) -> Page:
+    from desktop.ui.networks.page import NetworksPage
+
     return NetworksPage(parts.desk, parts.session, parts.networks, parts.containers)
 
 
 def _network_commands(parts: Parts) -> Sequence[Command]:
+    from desktop.ui.networks.actions import NetworkActions
+
     return (Command(tr("Create a network…"), "plus", NetworkActions(parts.desk, parts.session).ask_create),)
 
 
 def _builds(parts: Parts) -> Page:
+    from desktop.ui.builds.page import BuildsPage
+
     return BuildsPage(parts.desk, parts.session)
 
 
 def _registries(parts: Parts) -> Page:
+    from desktop.ui.registries.page import RegistriesPage
+
     return RegistriesPage(parts.desk, parts.session, os.environ)
 
 
 def _activity(parts: Parts) -> Page:
+    from desktop.ui.activity.page import ActivityPage
+
     return ActivityPage(parts.desk, parts.activity)
 
 
 def _cost(parts: Parts) -> Page:
+    from desktop.ui.cost.page import CostPage
+
     page = CostPage(parts.desk, parts.session, parts.containers, lambda: parts.images.unused_bytes)
     parts.control.facts_changed.connect(page.show_facts)
     page.show_facts(parts.control.facts)
@@ -128,12 +138,16 @@ def _cost(parts: Parts) -> Page:
 
 
 def _troubleshoot(parts: Parts) -> Page:
+    from desktop.ui.troubleshoot.page import TroubleshootPage
+
     page = TroubleshootPage(parts.desk, parts.session, parts.context, parts.paths)
     page.found.connect(lambda bad: parts.set_count("troubleshoot", bad))
     return page
 
 
 def _settings(parts: Parts) -> Page:
+    from desktop.ui.settings.page import SettingsPage
+
     page = SettingsPage(parts.desk, parts.settings, parts.context, parts.containers)
     page.restart_asked.connect(lambda: parts.control.ask("restart"))
     parts.control.facts_changed.connect(page.show_facts)
