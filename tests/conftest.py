@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import erofs
 from tests.support.engine import NativeEngine, native_engine
 from tests.support.leaks import HOLDINGS, Held, Holdings
 from tests.support.logs import LOGS, Logs
@@ -170,10 +169,3 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """HOST:PORT of an empty docker-registry on loopback."""
     with start_registry(tmp_path_factory.mktemp("registry")) as address:
         yield address
-
-
-@pytest.fixture(scope="session")
-def mkfs_erofs() -> Iterator[Path]:
-    """An mkfs.erofs that can index a tar, executable by the user `nobody`."""
-    with erofs.mkfs_erofs() as path:
-        yield path

@@ -54,7 +54,7 @@ class DataRoot(NamedTuple):
 
     @property
     def erofs_trial(self) -> Path:
-        """For which kernel and tool layers were mounted with success; see `vmagent.images.erofs`."""
+        """For which kernel layers were mounted with success; see `vmagent.images.erofs`."""
         return self.path / "erofs-trial.json"
 
     @property

@@ -2,13 +2,13 @@
 
     sudo .venv/bin/python tests/bench/builds.py [--rounds 3] [--only steps,cached,files,sleep] [--kind tar|dir]
 
-Starts dockerd (Debian trixie's, unpacked beside the system; it needs the system's runc) and an engine of its own, with
-trixie's mkfs.erofs where the system has none, in namespaces of their own, and does the same with each, round by round:
-machines are noisy, so trust ratios in one run. The roots of both are below $TMPDIR (/tmp).
+Starts dockerd (Debian trixie's, unpacked beside the system; it needs the system's runc) and an engine of its own, in
+namespaces of their own, and does the same with each, round by round: machines are noisy, so trust ratios in one run.
+The roots of both are below $TMPDIR (/tmp).
 Printed for each: the median of the seconds that the client took, of those that were the server's (tests/bench/turns.py:
 each builder is reached through a relay that tells whose turn it was), and of the CPU seconds that the server and its
 children took (user and system, of all processes below it and of its cgroups). `--kind dir`: an engine whose layers are
-folders, as where the kernel or mkfs.erofs is too old.
+folders, as where the kernel is too old.
 
 steps: ten RUN and COPY steps, none cached. cached: the same again, all cached. files: a context of 20,000 small files,
 sent again with one of them changed (`files first` is the first time). sleep: four stages that sleep for a second each.
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,6 @@ from tests.bench.turns import Turns, watched
 from tests.security.peers import dockerd as running_dockerd
 from tests.security.peers import own_namespaces
 from tests.support.engine import measured_engine
-from tests.support.erofs import mkfs_erofs
 from tests.support.tools import busybox_tar, docker_cli, docker_config, dockerd
 
 FILES = 20_000
@@ -164,12 +163,8 @@ def run(rounds: int, only: list[str], kind: str) -> None:
     for fetch in (dockerd, docker_cli, docker_config):  # what they download is not reached from the namespaces
         fetch()
     own_namespaces()
-    # A program that is no mkfs.erofs leaves the engine with folders.
-    with (
-        mkfs_erofs() if kind == "tar" else nullcontext("/bin/false") as tool,
-        tempfile.TemporaryDirectory(prefix="cvp-") as made,
-    ):
-        os.environ["COVE_MKFS_EROFS"] = str(tool)
+    with tempfile.TemporaryDirectory(prefix="cvp-") as made:
+        os.environ["COVE_LAYERS"] = kind
         folder = Path(made)
         work = Work(folder)
         with peers(folder) as all_peers:

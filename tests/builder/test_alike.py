@@ -24,9 +24,8 @@ def test_both_wires_give_the_image_that_buildkit_gave(engine: NativeEngine, tmp_
     assert alike.compare(made, OUR_BUILDKIT, OUR_CLASSIC) == []
 
 
-def test_the_same_with_layers_of_kind_tar(mkfs_erofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_with_layers_of_kind_tar(tmp_path: Path) -> None:
     """Others of them, on base images that are tars with an index, by an engine whose layers are that, too."""
-    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
     with native_engine() as own:
         if "Layers: tar" not in own.docker("info").stdout:
             pytest.skip("this kernel mounts no EROFS from files here")

@@ -317,9 +317,8 @@ def test_independent_stages_run_at_the_same_time(classic: Classic) -> None:
 
 
 def test_layers_that_are_mounted_serve_a_build(
-    mkfs_erofs: Path, busybox_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    busybox_tar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
     monkeypatch.setenv("DOCKER_BUILDKIT", "0")
     with native_engine() as engine:
         if "kind=tar" not in engine.log.read_text():

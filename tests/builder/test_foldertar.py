@@ -26,10 +26,8 @@ OLD, NEWER = 1_000_000_000, 1_100_000_000
 
 
 @pytest.fixture(autouse=True)
-def _with_erofs(mkfs_erofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _with_erofs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Layers of kind tar, unless this machine's kernel cannot mount them."""
-    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
-    erofs.tool.cache_clear()
     if not erofs.usable(tmp_path, tmp_path / "trial.json"):
         pytest.skip("this kernel mounts no EROFS from files here")
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)  # what the worker keeps for its life
@@ -38,7 +36,6 @@ def _with_erofs(mkfs_erofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(module, "FEW", 0)  # else no folder here has enough entries for a tar
     yield
     os.close(home)
-    erofs.tool.cache_clear()
 
 
 class Copying:

@@ -17,6 +17,7 @@ import pytest
 from desktop.client.engine import ApiError
 from tests.support.checking import Line, findings
 from tests.support.engine import NativeEngine, native_engine
+from vmagent.images.layer import Kind
 from vmagent.linux.nft import Nft
 from vmagent.runtime.cgroups import tree as cgroup_tree
 
@@ -68,8 +69,24 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(busybox_tar: Path, registry: str) -> Iterator[Broken]:
-    pulled = f"{registry}/cvt/check:{os.getpid()}"
-    with native_engine() as engine:
+    with _broken(busybox_tar, registry, Kind.DIR) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def broken_tars(busybox_tar: Path, registry: str) -> Iterator[Broken]:
+    with _broken(busybox_tar, registry, Kind.TAR) as found:
+        if "kind=tar" not in found.engine.log.read_text():
+            pytest.skip("no EROFS image can be mounted from TMPDIR")
+        yield found
+
+
+@contextlib.contextmanager
+def _broken(busybox_tar: Path, registry: str, kind: Kind) -> Iterator[Broken]:
+    pulled = f"{registry}/cvt/check-{kind}:{os.getpid()}"
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setenv("COVE_LAYERS", kind)
+        engine = stack.enter_context(native_engine())
         docker = engine.docker
         docker("import", "-c", "ENV PATH=/bin", str(busybox_tar), "busybox:latest")
         docker(
@@ -104,6 +121,25 @@ def _changed_mode(b: Broken) -> None:
 
 def _lost_file(b: Broken) -> None:
     (b.layer(b.pulled) / "diff" / "d" / "same").unlink()
+
+
+def _changed_tar(b: Broken) -> None:
+    _change(b.layer(b.pulled) / "layer.tar")
+
+
+def _changed_index(b: Broken) -> None:
+    _change(b.layer(b.pulled) / "layer.erofs")
+
+
+def _lost_index(b: Broken) -> None:
+    (b.layer(b.pulled) / "layer.erofs").unlink()
+
+
+def _change(path: Path) -> None:
+    """One bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def _lost_folder(b: Broken) -> None:
@@ -233,10 +269,25 @@ WAYS: dict[str, tuple[Way, str, str]] = {
 }
 
 
+WAYS_OF_TARS: dict[str, Way] = {
+    "a bit of its tar is changed": _changed_tar,
+    "a bit of its index is changed": _changed_index,
+    "its index is lost": _lost_index,
+}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_can_be_repaired_is_found_and_repaired(broken: Broken, way: str) -> None:
+    _find_and_repair(broken, *WAYS[way])
+
+
+@pytest.mark.parametrize("way", WAYS_OF_TARS)
+def test_a_layer_that_is_a_tar_is_made_anew(broken_tars: Broken, way: str) -> None:
+    _find_and_repair(broken_tars, WAYS_OF_TARS[way], "images", "its files are not what they were")
+
+
+def _find_and_repair(broken: Broken, breaks: Way, part: str, fault: str) -> None:
     before = broken.users_files()
-    breaks, part, fault = WAYS[way]
     breaks(broken)
     found: Line = {}
     try:

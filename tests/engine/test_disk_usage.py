@@ -66,11 +66,10 @@ def test_a_layer_is_kept_once_and_nothing_stays_of_what_was_removed(
     kind: Kind,
     registry: str,
     busybox_tar: Path,
-    mkfs_erofs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs) if kind is Kind.TAR else "/nonexistent")
+    monkeypatch.setenv("COVE_LAYERS", kind)
     shared = tar_of(Entry("large", os.urandom(LAYER_BYTES)))
     one, two = MadeImage(shared), MadeImage(shared, tar_of(Entry("small", b"x")))
     names = [f"{registry}/kept-once/{kind}:{number}" for number in (1, 2)]

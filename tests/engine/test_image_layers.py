@@ -18,9 +18,7 @@ IMAGE = "busybox:latest"
 def kind_engine(request: pytest.FixtureRequest, busybox_tar: Path) -> Iterator[NativeEngine]:
     """An engine that stores its layers as folders, and one that stores them as tars with an EROFS index."""
     with pytest.MonkeyPatch.context() as patch:
-        # /bin/false is no mkfs.erofs: without one, layers are folders.
-        is_tar = request.param == "tar"
-        patch.setenv("COVE_MKFS_EROFS", str(request.getfixturevalue("mkfs_erofs")) if is_tar else "/bin/false")
+        patch.setenv("COVE_LAYERS", request.param)
         with native_engine() as made:
             made.docker("import", "-c", 'CMD ["sh"]', "-c", "ENV PATH=/bin", str(busybox_tar), IMAGE)
             told = json.loads(made.docker("info", "-f", "{{json .DriverStatus}}").stdout)

@@ -15,10 +15,8 @@ from vmagent.images.layer import Kind
 
 
 @pytest.fixture
-def with_erofs(mkfs_erofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The workers find the tool by the environment. From a tmpfs, as /tmp may be, no kernel mounts an EROFS image."""
-    monkeypatch.setenv("COVE_MKFS_EROFS", str(mkfs_erofs))
-    erofs.tool.cache_clear()
+def with_erofs(tmp_path: Path) -> None:
+    """From a tmpfs, as /tmp may be, no kernel mounts an EROFS image."""
     if not erofs.usable(tmp_path, tmp_path / "trial.json"):
         pytest.skip(f"no EROFS image can be mounted from {tmp_path}: have TMPDIR on a disk")
 

@@ -42,7 +42,7 @@ class _Level:
 
 
 class FolderTar:
-    """One COPY of a folder's content; `images.ingest.PlainTar`."""
+    """One COPY of a folder's content, as a tar."""
 
     def __init__(
         self, source_fd: int, target_fd: int, place: str, dressing: Dressing, excluded: Excluded, epoch: int | None
@@ -50,7 +50,6 @@ class FolderTar:
         """`source_fd`: the folder. `place`: the destination below the root of `target_fd`, without a leading slash.
 
         `epoch`: no time is later, in seconds since 1970."""
-        self.file_bytes = 0
         self._source_fd, self._target_fd, self._place = source_fd, target_fd, place
         self._dressing, self._excluded = dressing, excluded
         self._latest_ns = None if epoch is None else epoch * 1_000_000_000
@@ -125,7 +124,6 @@ class FolderTar:
         if info.st_nlink > 1 and (first := self._links.setdefault((info.st_dev, info.st_ino), path)) != path:
             yield self._header(path, HARD_LINK, info, link=first)
             return
-        self.file_bytes += info.st_size
         fd = os.open(name, _OPEN_FILE, dir_fd=level.source)
         try:
             yield self._header(path, REGULAR, info, fd, size=info.st_size)

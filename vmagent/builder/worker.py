@@ -295,7 +295,7 @@ class _Work:
             dressing = copying.Dressing(owner=owner, is_context=source["is_context"], chmod=job["chmod"])
             place, excluded = clean(job["destination"]), _excluded(source["exclude"])
             with contextlib.closing(Job(Path(job["ingest"]), Kind.TAR)) as work:
-                layer = work.take_tar(FolderTar(folder, target, place, dressing, excluded, job["epoch"]))
+                layer = work.take_tar(FolderTar(folder, target, place, dressing, excluded, job["epoch"]).blocks())
                 work.flush()
         return {"diff_id": layer.diff_id, "size": layer.size, "is_flushed": True}
 

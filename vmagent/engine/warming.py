@@ -1,6 +1,6 @@
 """Loads in advance, outside of any request, what the first create and start would load.
 
-That is modules, libnftables, the name of the tool for layers, tables of system calls, the compiled seccomp program, the
+That is modules, libnftables, tables of system calls, the compiled seccomp program, the
 cgroup tree: a quarter of a megabyte, and some 20 ms of the first start. `warm` runs the steps of a create and a start
 up to the message for the supervisor.
 """
@@ -13,7 +13,6 @@ from vmagent.containers import configure, records
 from vmagent.containers.model import Container, new_container_id
 from vmagent.containers.spec import StartInputs, build_spec
 from vmagent.errors import EngineError
-from vmagent.images import erofs
 from vmagent.linux import compact_json, nft
 from vmagent.paths import DataRoot, ExecRoot
 from vmagent.runtime.failure import LaunchError
@@ -26,7 +25,6 @@ log = structlog.get_logger(__name__)
 def warm(data_root: DataRoot, exec_root: ExecRoot) -> None:
     """Runs in a thread; does not access the disk. Errors are logged, since the first start will report them."""
     try:
-        erofs.tool()
         nft.load()
         container_id = new_container_id()
         asked = configure.complete({"Cmd": ["true"]}, {}, container_id, api_version=(1, 44))

@@ -13,19 +13,17 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 from vmagent.durable import fsync_dir
-from vmagent.images import erofs, tarstream
 from vmagent.images.channel import Stage
 from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
 from vmagent.images.flush import FEW, entries_of, flush_few, flush_file
 from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, UNFLUSHED, Blob, Compression, Expected, Kind, Layer, hex_of
-from vmagent.images.links import clamped, components
+from vmagent.images.tarindex import TarIndex
 from vmagent.images.tarstream import ByteSource
 from vmagent.images.treetar import TreeTar
-from vmagent.images.unpack import AUFS_OWN, FORBIDDEN_XATTRS, OPAQUE, WHITEOUT, Unpacker, whiteout_of
+from vmagent.images.unpack import Unpacker
 from vmagent.linux.files import syncfs
 
 _RAW_DEPTH = 8  # blocks of up to 256 KiB between receiving and decompressing
@@ -143,12 +141,13 @@ class Job:
             if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # the image has this layer twice
                 raise
 
-    def take_tar(self, tar: PlainTar) -> Layer:
-        """Make a layer of kind tar from a tar that this engine makes. Raises ImageFault, OSError, what `tar` raises."""
+    def take_tar(self, blocks: Iterable[bytes]) -> Layer:
+        """Make a layer of kind tar from a tar that this engine makes. Raises ImageFault, OSError, what `blocks`
+        raises."""
         work = Path(tempfile.mkdtemp(dir=self.folder))
         made = _Layering(work, Kind.TAR, repack=False, on_plain=None)
         with contextlib.closing(made):
-            made.run_plain(tar)
+            made.run(blocks)
         layer = made.layer(made.digest(), made.repacked())
         self._publish(made.folder, layer)
         return layer
@@ -162,7 +161,7 @@ class Job:
         entries = entries_of(upper, FEW)
         tree = TreeTar()
         if self.kind is Kind.TAR and entries is None:
-            return self.add_layer(tree.blocks(str(upper)))
+            return self.take_tar(tree.blocks(str(upper)))
         found, size = hashlib.sha256(), 0
         for block in tree.blocks(str(upper)):
             found.update(block)
@@ -180,14 +179,6 @@ class Job:
     def has_few(self, layer: Layer) -> bool:
         """Whether a layer that `take_folder` made is one that `flush_few` flushes."""
         return hex_of(layer.diff_id) in self._few
-
-
-class PlainTar(Protocol):
-    """A tar that this engine makes: each path once, all folders listed but the root, nothing that an index changes."""
-
-    file_bytes: int  # of its regular files, once all blocks are read
-
-    def blocks(self) -> Iterable[bytes]: ...
 
 
 class _Incoming:
@@ -254,27 +245,21 @@ class _Layering:
             self._tar_fd = os.open(self.folder / TAR, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         source = ByteSource(plain, self._take)
         if self._kind is Kind.TAR:
-            implied = _check_members(source, self)
+            index = TarIndex()
+            index.read(source)
             source.drain()
-            self._tar_size = source.taken
-            if implied is None or not erofs.make_index(self.folder / TAR, self.folder / INDEX, implied):
+            self._size, self._tar_size = index.file_bytes, source.taken
+            if (image := index.image(source.taken)) is None:
                 self._fall_back()
+            else:
+                with (self.folder / INDEX).open("xb") as file:
+                    file.writelines(image)
         else:
             self._unpack(source)
             source.drain()
             self._tar_size = source.taken
         if self._gzip is not None:
             self._pack([self._gzip.finish()])
-
-    def run_plain(self, tar: PlainTar) -> None:
-        """The same for kind tar where nothing needs to be checked."""
-        self._tar_fd = os.open(self.folder / TAR, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for block in tar.blocks():
-            self._take(block)
-            self._tar_size += len(block)
-        self._size = tar.file_bytes
-        if not erofs.make_index(self.folder / TAR, self.folder / INDEX, [""]):
-            self._fall_back()
 
     def _unpack(self, source: ByteSource) -> None:
         diff = self.folder / DIFF
@@ -291,8 +276,7 @@ class _Layering:
             os.close(root)
 
     def _fall_back(self) -> None:
-        """Unpack a tar that EROFS cannot index, or that has members which only unpacking handles."""
-        (self.folder / INDEX).unlink(missing_ok=True)
+        """Unpack a tar with members which only unpacking handles."""
         with (self.folder / TAR).open("rb", buffering=0) as file:
             self._gzip_late(file.fileno())
             file.seek(0)
@@ -309,10 +293,6 @@ class _Layering:
         for block in file_blocks(fd):
             self._pack(packer.write(block))
         self._pack([packer.finish()])
-
-    def count(self, size: int) -> None:
-        """One more regular file of `size` bytes."""
-        self._size += size
 
     def _take(self, block: bytes) -> None:
         self._hash.update(block)
@@ -339,48 +319,6 @@ class _Layering:
 
     def layer(self, diff_id: str, blob: Blob | None) -> Layer:
         return Layer(diff_id=diff_id, kind=self._kind, size=self._size, tar_size=self._tar_size, blob=blob)
-
-
-def _check_members(source: ByteSource, layering: _Layering) -> set[str] | None:
-    """Read the tar and refuse what unpacking would refuse. Returns the folders that it implies but does not list ("" is
-    the root); None if EROFS would show the tar differently from unpacking, so that it must be unpacked.
-
-    Nothing is unpacked here, so no name can lead outside; both kinds of layers still refuse the same tars.
-    """
-    is_plain = True
-    folders: set[str] = set()
-    implied = {""}
-    others: set[str] = set()
-    for member in tarstream.members(source):
-        parts = components(member.name, "path")
-        if member.type == tarstream.HARD_LINK:
-            target = clamped(member.link, f"the hard link {member.name!r} to")
-            # Only unpacking follows the links on the way to the target, and climbs no higher than the root.
-            if ".." in member.link or not others.isdisjoint("/".join(target[:i]) for i in range(1, len(target))):
-                is_plain = False
-        elif member.type == tarstream.REGULAR:
-            layering.count(member.size)
-        if member.sparse is not None or any(name.startswith(FORBIDDEN_XATTRS) for name in member.xattrs):
-            is_plain = False
-        if parts and parts[-1].startswith(WHITEOUT):
-            if parts[-1] == OPAQUE:
-                parts.pop()
-                implied.update("/".join(parts[:i]) for i in range(1, len(parts) + 1))
-                continue
-            if parts[-1].startswith(AUFS_OWN):
-                is_plain = False
-            else:
-                parts[-1] = whiteout_of(parts[-1], member.name)
-        path = "/".join(parts)
-        parents = ["/".join(parts[:i]) for i in range(1, len(parts))]
-        implied.update(parents)
-        # A repeated name, a member below a file or link, a name both hidden and made: the result depends on the order.
-        if path in others or path in folders or not others.isdisjoint(parents):
-            is_plain = False
-        (folders if member.type == tarstream.DIRECTORY else others).add(path)
-    if not others.isdisjoint(implied):
-        is_plain = False
-    return implied - folders if is_plain else None
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -73,7 +73,7 @@ class Store:
         kind: Kind | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        """`kind` None: tar where kernel and tools allow it, else dir."""
+        """`kind` None: tar where the kernel allows it and COVE_LAYERS is not "dir", else dir."""
         self.root = data_root
         self.hosts = hosts or RegistryHosts()
         self.pool: WorkerPool
@@ -137,7 +137,8 @@ class Store:
         self._trash.move(root.ingest.iterdir())
         sweep(root.images)
         if self._wanted_kind is None:
-            self.kind = Kind.TAR if erofs.usable(root.ingest, root.erofs_trial) else Kind.DIR
+            asked = Kind(os.environ.get("COVE_LAYERS", Kind.TAR))
+            self.kind = asked if asked is Kind.DIR or erofs.usable(root.ingest, root.erofs_trial) else Kind.DIR
         content = reading.read_content(root)
         self.layers.update(content.layers)
         self.images.update(content.images)

@@ -7,6 +7,7 @@ checksum or an unknown member type, is refused.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
@@ -137,6 +138,10 @@ def _number(field: bytes) -> int:
         return _damaged(f"bad number {field!r}")
 
 
+# Modes, owners and times are few in a tar of many members.
+_repeated = functools.lru_cache(maxsize=1024)(_number)
+
+
 def _check(header: bytes) -> None:
     # Adler-32's low half is 1 plus the sum of the bytes, mod 65521: ten times as fast as adding them here.
     stored = _number(header[148:156])
@@ -250,10 +255,10 @@ def _member(
         kind,
         long_link if long_link is not None else _text(header[157:257]),
     )
-    member.mode = _number(header[100:108]) & 0o7777
-    member.uid = _number(header[108:116])
-    member.gid = _number(header[116:124])
-    member.mtime_ns = _number(header[136:148]) * 1_000_000_000
+    member.mode = _repeated(header[100:108]) & 0o7777
+    member.uid = _repeated(header[108:116])
+    member.gid = _repeated(header[116:124])
+    member.mtime_ns = _repeated(header[136:148]) * 1_000_000_000
     if kind in (CHAR, DEVICE_BLOCK):
         member.major = _number(header[329:337])
         member.minor = _number(header[337:345])
@@ -280,7 +285,8 @@ def _member(
         member.size = member.payload = size
     if "\0" in member.name or "\0" in member.link:
         _damaged("a name with a zero byte")
-    member.mtime_ns = max(-_MAX_TIME_NS, min(_MAX_TIME_NS, member.mtime_ns))
+    if not -_MAX_TIME_NS <= member.mtime_ns <= _MAX_TIME_NS:
+        member.mtime_ns = _MAX_TIME_NS if member.mtime_ns > 0 else -_MAX_TIME_NS
     if member.size > _MAX_SIZE:
         _damaged(f"{member.name!r} is larger than any file")
     if not 0 <= member.major <= 0xFFFFFFFF or not 0 <= member.minor <= 0xFFFFFFFF:

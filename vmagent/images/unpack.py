@@ -94,6 +94,8 @@ class Unpacker:
             parent, _, base = path.rpartition("/")
             os.mkdir(base, 0o755, dir_fd=self._dir(parent))
             fd = self._open_dir(path)
+            os.fchown(fd, 0, 0)  # a folder may give its group, and that it does so, to new ones
+            os.fchmod(fd, 0o755)
         if len(self._dirs) >= _MAX_OPEN_DIRS:
             oldest = next(iter(self._dirs))
             os.close(self._dirs.pop(oldest))
@@ -183,8 +185,7 @@ class Unpacker:
                 os.ftruncate(fd, member.size)
             else:
                 _copy(fd, source, member.size)
-            if member.uid or member.gid:
-                os.fchown(fd, member.uid, member.gid)
+            os.fchown(fd, member.uid, member.gid)  # also of root: a folder may give its own group to new files
             if member.mode & 0o7000:
                 os.fchmod(fd, member.mode)
             _set_xattrs(fd, member)
@@ -219,8 +220,7 @@ class Unpacker:
             self._make_special(parent_fd, base, member)
         if member.type == tarstream.SYMLINK:
             self._links.add(path, member.link)
-        if member.uid or member.gid:
-            os.chown(base, member.uid, member.gid, dir_fd=parent_fd, follow_symlinks=False)
+        os.chown(base, member.uid, member.gid, dir_fd=parent_fd, follow_symlinks=False)
         if member.type != tarstream.SYMLINK and member.mode & 0o7000:
             # chmod follows links, but what stands here is no link: it was made a moment ago by this process alone
             os.chmod(base, member.mode, dir_fd=parent_fd)

@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from vmagent.images import erofsindex
+from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import Job, file_blocks
 from vmagent.images.layer import DIFF, INDEX, TAR, Kind, Layer, hex_of
+from vmagent.images.tarindex import TarIndex
+from vmagent.images.tarstream import ByteSource
 from vmagent.images.treetar import TreeTar
 from vmagent.linux.trees import remove_whole_tree
 from vmagent.paths import DataRoot
@@ -22,7 +26,6 @@ from vmagent.paths import DataRoot
 Message = dict[str, Any]
 # What can be wrong with a blob or a layer, as it is sent to the engine.
 MISSING, DAMAGED, NO_RECORD = "missing", "damaged", "no record"
-_EROFS_MAGIC, _EROFS_SUPER = b"\xe2\xe1\xf5\xe0", 1024  # fs/erofs/erofs_fs.h
 
 
 def verify(job: Message, emit: Callable[[Message], None]) -> Message:
@@ -77,7 +80,7 @@ def _layer(root: DataRoot, layer: Layer) -> str:
     if not content.exists():
         return MISSING
     if layer.kind is Kind.TAR:
-        if _sha256(_file(content)) != name or not _is_index(folder / INDEX):
+        if not _is_whole_tar(folder, name):
             return DAMAGED
     elif layer.blob is None and _sha256(TreeTar().blocks(str(content))) != name:
         return DAMAGED
@@ -87,11 +90,22 @@ def _layer(root: DataRoot, layer: Layer) -> str:
         return NO_RECORD
 
 
-def _is_index(path: Path) -> bool:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        file.seek(_EROFS_SUPER)
-        return file.read(4) == _EROFS_MAGIC
-    return False
+def _is_whole_tar(folder: Path, name: str) -> bool:
+    """Whether the tar has its digest, and the index is what it was made as. Raises OSError."""
+    digest, made = hashlib.sha256(), TarIndex()
+    source = ByteSource(_file(folder / TAR), digest.update)
+    with contextlib.suppress(ImageFault):
+        made.read(source)
+    source.drain()
+    if digest.hexdigest() != name:
+        return False
+    try:
+        found = (folder / INDEX).read_bytes()
+    except FileNotFoundError:
+        return False
+    if not erofsindex.is_of_this_form(found[: erofsindex.HEAD]):
+        return erofsindex.is_index(found[: erofsindex.HEAD])
+    return found == b"".join(made.image(source.taken) or ())
 
 
 def _rebuild(ingest: Path, layer: Layer, source: Path) -> Path:
