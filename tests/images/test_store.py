@@ -573,7 +573,7 @@ def test_a_whole_saved_tar_is_plain_enough_for_any_reader(new_store: NewStore) -
 
 def test_the_engines_process_loads_no_library_of_the_workers() -> None:
     """Blob bytes never pass through it, so it needs none of the libraries that handle them."""
-    script = "import sys, vmagent.images.imagestore; print(*sys.modules)"
+    script = "import sys, vmagent.serving; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     assert not {"requests", "urllib3", "isal", "zstandard", "tarfile"} & set(loaded)
 

@@ -31,7 +31,6 @@ from vmagent.helpers.pool import run_with_input
 from vmagent.images import config as image_config
 from vmagent.images.faults import ImageFault
 from vmagent.images.imagestore import ImageStore
-from vmagent.images.ingest import Job
 from vmagent.images.layer import Blob, Expected
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord, Target
@@ -339,6 +338,8 @@ def _with_inline_cache(image: BuiltImage, records: Sequence[CacheRecord]) -> Bui
 
 
 def _put_config(folder: Path, config: bytes, store: Store) -> None:
+    from vmagent.images.ingest import Job  # here: it loads what compresses, which an engine without builds never needs
+
     with contextlib.closing(Job(folder, store.kind)) as work:
         work.put_blob(config)
         work.flush()

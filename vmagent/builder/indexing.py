@@ -13,19 +13,21 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmagent.builder import remotecache
 from vmagent.builder.result import BuiltImage
 from vmagent.images import config as image_config
 from vmagent.images import views
 from vmagent.images.indexes import ATTESTATION, OCI_INDEX, REFERENCE_DIGEST, REFERENCE_TYPE
-from vmagent.images.ingest import Job
 from vmagent.images.layer import Blob
 from vmagent.images.manifests import MANIFEST_TYPES, artifact_manifest
 from vmagent.images.records import ImageRecord, Target
 from vmagent.images.reference import Reference
 from vmagent.images.store import Store
+
+if TYPE_CHECKING:
+    from vmagent.images.ingest import Job
 
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _STATEMENT = "application/vnd.in-toto+json"
@@ -86,6 +88,8 @@ def _write(
     records: list[ImageRecord] = []
     entries: list[dict[str, Any]] = []
     attestations: list[dict[str, Any]] = []
+    from vmagent.images.ingest import Job  # here: it loads what compresses, which an engine without builds never needs
+
     with contextlib.closing(Job(folder, store.kind)) as work:
         for image in images:
             config = image_config.dump(dict(image.config))
