@@ -110,10 +110,10 @@ class _Adapter(HTTPAdapter):
 class Pool:
     """Objects of the engine that requests name."""
 
-    def __init__(self, session: requests.Session) -> None:
-        self._session = session
+    def __init__(self, session: requests.Session, saved: Path) -> None:
+        """`saved`: a file for the image, which another run may have removed."""
+        self._session, self._saved = session, saved
         self.execs: list[str] = []
-        self._image = b""
 
     def _call(self, method: str, path: str, body: object = None, data: bytes | None = None) -> requests.Response:
         headers = {"Content-Type": "application/x-tar"} if data is not None else {}
@@ -121,10 +121,12 @@ class Pool:
 
     def restore(self) -> None:
         """Make what is missing."""
-        if not self._image:
-            self._image = self._call("GET", f"/images/{IMAGE}/get").content
+        if not self._saved.exists():
+            archive = self._call("GET", f"/images/{IMAGE}/get")
+            assert archive.status_code == 200, archive.text
+            self._saved.write_bytes(archive.content)
         if self._call("GET", f"/images/{IMAGE}/json").status_code == 404:
-            self._call("POST", "/images/load", data=self._image)
+            self._call("POST", "/images/load", data=self._saved.read_bytes())
         self._call("POST", "/networks/create", {"Name": "net"})
         self._call("POST", "/volumes/create", {"Name": "volume"})
         self._call("POST", f"/images/{IMAGE}/tag?repo=tagged&tag=1")
@@ -136,6 +138,8 @@ class Pool:
             if name != "created":
                 self._call("POST", f"/containers/{name}/start")
         self._call("POST", "/containers/paused/pause")
+        shown = self._call("GET", "/containers/running/json")
+        assert shown.status_code == 200, f"requests would name nothing: {shown.text}"
         self.execs = []
         for cmd in (["true"], ["sleep", "1"], ["cat"], ["no-such-command"]):
             made = self._call(
@@ -145,7 +149,7 @@ class Pool:
                 self.execs.append(made.json()["Id"])
 
     def clear(self) -> None:
-        """Remove everything but the image."""
+        """Remove everything."""
         for container in self._call("GET", "/containers/json?all=1").json():
             if container["State"] == "paused":
                 self._call("POST", f"/containers/{container['Id']}/unpause")
@@ -280,7 +284,7 @@ class Run:
         self._session = requests.Session()
         self._session.mount("http://", _Adapter(socket_path))
         self._session.trust_env = False
-        self.pool = Pool(self._session)
+        self.pool = Pool(self._session, scratch / "image.tar")
         self._shaping = Shaping(self.pool, scratch, chance)
         self.statuses: collections.Counter[str] = collections.Counter()
         self.replies: dict[str, set[int]] = {}
