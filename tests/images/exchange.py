@@ -1,7 +1,7 @@
 """Images made and pushed by dockerd, podman and our engine, pulled and run by each of them, in namespaces of their own.
 
-python -m tests.images.exchange FILE writes what the containers saw, as JSON: maker → runner → lines. As root; needs
-Debian's docker.io and runc.
+python -m tests.images.exchange FILE writes what the containers saw, as JSON: maker → runner → lines; of archives that
+podman has made their form stands for the maker. As root; needs Debian's docker.io and runc.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from tests.support.tools import podman as podman_tree
 DOCKER, PODMAN, COVE = "dockerd", "podman", "cove"
 Run = Callable[..., str]  # words of a command line as docker's: what it wrote. Raises AssertionError.
 Seen = dict[str, dict[str, list[str]]]  # maker → runner → lines
+
+FORMS = ("docker-archive", "oci-archive")  # of `podman save`
 
 # In a second layer it hides what the first one has: whiteouts, and a folder that is opaque.
 FIRST = r"""
@@ -69,6 +71,16 @@ def make(run: Run, base: str, ref: str) -> None:
 def look(run: Run, ref: str) -> list[str]:
     """Pull an image: what its own command says, and what its containers see."""
     run("pull", ref)
+    return _shown(run, ref)
+
+
+def load(run: Run, archive: Path, ref: str) -> list[str]:
+    """The same of an image in an archive."""
+    assert ref in run("load", "-i", str(archive))
+    return _shown(run, ref)
+
+
+def _shown(run: Run, ref: str) -> list[str]:
     said = run("run", "--rm", "--network", "none", ref).splitlines()
     said += run("run", "--rm", "--network", "none", ref, "/bin/sh", "-c", LIST).splitlines()
     run("rmi", ref)
@@ -118,7 +130,22 @@ def all_of(folder: Path) -> Seen:
             make(run, "busybox", refs[name])
         for maker, ref in refs.items():
             seen[maker] = {name: look(run, ref) for name, run in runs.items()}
+        seen |= archives(runs[PODMAN], runs[COVE], refs[PODMAN], folder)
         runs[PODMAN]("rmi", "busybox")
+    return seen
+
+
+def archives(podman_run: Run, own_run: Run, ref: str, folder: Path) -> Seen:
+    """What podman saves in each of its forms, loaded by us; and what we save of that, loaded by podman."""
+    seen: Seen = {}
+    for form in FORMS:
+        theirs, ours = folder / f"{form}.tar", folder / f"{form}-ours.tar"
+        podman_run("pull", ref)
+        podman_run("save", "-q", "--format", form, "-o", str(theirs), ref)
+        podman_run("rmi", ref)
+        assert ref in own_run("load", "-i", str(theirs))
+        own_run("save", "-o", str(ours), ref)
+        seen[form] = {COVE: _shown(own_run, ref), PODMAN: load(podman_run, ours, ref)}
     return seen
 
 

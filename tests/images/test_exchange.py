@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.images.exchange import COVE, DOCKER, PODMAN, Seen, exchanged
+from tests.images.exchange import COVE, DOCKER, FORMS, PODMAN, Seen, exchanged
 from tests.security.peers import is_there
 
 pytestmark = pytest.mark.timeout(2000)  # the fixture, for whichever test comes first
@@ -23,6 +23,12 @@ def test_an_image_of_any_engine_shows_the_same_tree_under_all(seen: Seen, maker:
     assert by_us[0] == "hello", "its command ran with its environment"
     assert by_us == by_docker
     assert by_us == by_podman
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_archives_go_from_podman_to_us_and_back(seen: Seen, form: str) -> None:
+    assert seen[form][COVE] == seen[PODMAN][COVE]
+    assert seen[form][PODMAN] == seen[PODMAN][PODMAN]
 
 
 def test_the_trees_have_what_their_layers_say(seen: Seen) -> None:
