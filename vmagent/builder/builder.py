@@ -136,7 +136,6 @@ class Builder:
         from vmagent.builder.stages import Stages
 
         async with self._store.ingest() as folder:
-            await asyncio.to_thread(folder.mkdir, 0o700)
             workspace = Workspace(self._layering, folder, self._imports(request, progress))
             contexts = Contexts(workspace, progress, request.context, request.dockerfile_name)
             bases = Bases(self._store, self._images, request)

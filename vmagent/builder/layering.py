@@ -169,7 +169,10 @@ class Layering:
 
 
 class Workspace:
-    """The folders of one build, all in its ingest folder, and the cache records that it relies on."""
+    """The folders of one build, all in its ingest folder, and the cache records that it relies on.
+
+    The ingest folder is made with the first that is needed: a build that finds all in the cache needs none.
+    """
 
     def __init__(self, layering: Layering, folder: Path, imports: Imports) -> None:
         self._layering, self.folder, self._imports = layering, folder, imports
@@ -183,6 +186,10 @@ class Workspace:
     def path(self, name: str) -> Path:
         """A name in the build's folder that nothing else uses."""
         return self.folder / f"{name}-{next(self._numbers)}"
+
+    async def begun(self) -> None:
+        """Make the ingest folder. The workers make it with the folders that they are told to make. Raises OSError."""
+        await asyncio.to_thread(self.folder.mkdir, 0o700, exist_ok=True)
 
     async def new_folder(self) -> Path:
         """A folder for one step, with `upper` and `work`. Raises OSError."""
@@ -209,6 +216,9 @@ class Workspace:
 
     async def imported(self, key: str) -> CacheRecord | None:
         """The record of a step that the build's imported caches have. Raises OSError."""
+        if self._imports.is_empty:
+            return None
+        await self.begun()
         record = await self._imports.find(key, lambda: self.path("import"))
         self.has_made = self.has_made or record is not None
         return record

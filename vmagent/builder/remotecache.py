@@ -97,6 +97,11 @@ class Imports:
             (source, asyncio.create_task(self._load(source), name=f"import {source.title}")) for source in sources
         ]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the build imports no cache."""
+        return not self._loading
+
     async def _load(self, source: CacheSource) -> Mapping[str, CachedStep]:
         """The source's steps by key. A source that cannot be read is shown and has none, as in BuildKit."""
         report = self._report(source)

@@ -469,6 +469,7 @@ class Stages:
 
     async def _download(self, url: str, found: tree.Copy | tree.Add, report: Report) -> dict[str, Any]:
         report.start()
+        await self._workspace.begun()
         file = self._workspace.path("download")
         checksum = found.checksum if isinstance(found, tree.Add) else ""
         done = await self._layering.run({"op": "download", "url": url, "into": str(file), "checksum": checksum})

@@ -72,9 +72,11 @@ class StepRunner:
             try:
                 await self._launcher.launch_step(record, place, command.lowers)
             except (EngineError, LaunchError, OSError) as e:
+                await self._forget_files(record)
                 raise start_error(e)[0] from e
             except asyncio.CancelledError:
                 await asyncio.shield(self._kill(record, step, is_started=False))
+                await asyncio.shield(self._forget_files(record))
                 raise
             try:
                 code = await self._follow(record, step, command, output)
@@ -89,7 +91,6 @@ class StepRunner:
                 await asyncio.shield(ending)
         finally:
             del self._steps[record.id]
-            await self._background.on_disk(shutil.rmtree, self._exec_root.container(record.id), ignore_errors=True)
 
     async def _follow(self, record: Container, step: _Step, command: Command, output: Output) -> int:
         """Report the output until the process has ended."""
@@ -127,6 +128,10 @@ class StepRunner:
         if step.exit is not None:
             await self._supervisor.acknowledge(record.id, record.state.run)
         await self._launcher.end_step(record)
+        await self._forget_files(record)
+
+    async def _forget_files(self, record: Container) -> None:
+        await self._background.on_disk(shutil.rmtree, self._exec_root.container(record.id), ignore_errors=True)
 
     def on_grew(self, process_id: str) -> None:
         """Handle the supervisor's report of more output."""

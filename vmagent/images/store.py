@@ -311,10 +311,7 @@ class Store:
         Raises OSError.
         """
         async with self.change:
-            await asyncio.to_thread(self._move_in, folder, is_flushed=is_flushed)
-            await asyncio.to_thread(self._take_layers, diff_ids)
-            if not is_flushed:
-                self._unflushed.update(await asyncio.to_thread(self._not_on_disk, diff_ids))
+            self._unflushed.update(await asyncio.to_thread(self._adopt, folder, diff_ids, is_flushed=is_flushed))
 
     async def flush_layer(self, diff_id: str) -> None:
         """Flush a layer with few entries that was adopted unflushed, unless it is. Raises OSError."""
@@ -325,8 +322,12 @@ class Store:
         await asyncio.to_thread(fsync_dir, folder.parent)
         self._unflushed.discard(diff_id)
 
-    def _not_on_disk(self, diff_ids: Iterable[str]) -> list[str]:
-        """Those of the layers that nobody has flushed; others were there before, of whatever kind."""
+    def _adopt(self, folder: Path, diff_ids: Sequence[str], *, is_flushed: bool) -> list[str]:
+        """Those of the layers that nobody has flushed. Others may have been there before, of whatever kind."""
+        self._move_in(folder, is_flushed=is_flushed)
+        self._take_layers(diff_ids)
+        if is_flushed:
+            return []
         return [diff_id for diff_id in diff_ids if (self.root.layers / hex_of(diff_id) / UNFLUSHED).exists()]
 
     async def adopt_blobs(self, folder: Path, blobs: Mapping[str, dict[str, Any]]) -> None:
