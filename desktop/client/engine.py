@@ -357,9 +357,10 @@ class EngineClient(ApiClient):
         query = {"all": all or None, "filters": filters, "manifests": manifests or None}
         return self.json_list("GET", "/images/json", query)
 
-    def image_inspect(self, image: str, *, platform: str | None = None) -> Json:
-        """`platform`: as an OCI platform's JSON."""
-        return self.json_object("GET", f"/images/{path_part(image)}/json", {"platform": platform})
+    def image_inspect(self, image: str, *, platform: str | None = None, manifests: bool = False) -> Json:
+        """`platform`: as an OCI platform's JSON. `manifests`: with the images of all platforms (API 1.48)."""
+        query = {"platform": platform, "manifests": manifests or None}
+        return self.json_object("GET", f"/images/{path_part(image)}/json", query)
 
     def image_history(self, image: str, *, platform: str | None = None) -> list[Json]:
         """`platform`: as an OCI platform's JSON."""

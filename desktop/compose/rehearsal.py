@@ -23,9 +23,9 @@ class Rehearsal(EngineClient):
         """From now on an image of this name is there, if it was not before."""
         self._images[name] = f"sha256:{secrets.token_hex(32)}"
 
-    def image_inspect(self, image: str, *, platform: str | None = None) -> dict[str, Any]:
+    def image_inspect(self, image: str, *, platform: str | None = None, manifests: bool = False) -> dict[str, Any]:
         try:
-            return super().image_inspect(image, platform=platform)
+            return super().image_inspect(image, platform=platform, manifests=manifests)
         except ApiError:
             if image not in self._images:
                 raise

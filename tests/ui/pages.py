@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from PySide6.QtCore import QPersistentModelIndex, Qt
 from PySide6.QtWidgets import QAbstractButton, QLabel, QScrollArea
 from pytestqt.qtbot import QtBot
@@ -74,6 +76,15 @@ class ImagesPage(TablePage):
         """An entry of the menu of the image that is shown."""
         self._hands.click(self._images.card.more)
         self._hands.choose(self._hands.open_menu(), text)
+
+    def platforms(self) -> dict[str, str]:
+        """What the visible Platforms tab says of each."""
+        said = [label.text() for label in self._images.card.platforms.findChildren(QLabel) if label.isVisible()]
+        found = {}
+        for name, words in pairwise(said):
+            if "/" in name:
+                found[name] = words
+        return found
 
     def delete_by_menu(self) -> None:
         """Delete… in the menu of the image that is shown."""

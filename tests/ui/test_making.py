@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from desktop.cli.platforms import architecture
 from tests.support.engine import NativeEngine
 from tests.support.registry import htpasswd
 from tests.support.registry import registry as start_registry
@@ -124,3 +125,30 @@ def test_a_push_that_the_registry_refuses_says_why_and_leads_to_the_logins(
             assert window.page == "registries"
         finally:
             engine.docker("rmi", name, check=False)
+
+
+def test_the_platforms_of_an_image_say_which_are_here(
+    engine: NativeEngine, open_window: OpenWindow, registry: str, busybox_tar: Path, qtbot: QtBot
+) -> None:
+    other = "arm64" if architecture() == "amd64" else "amd64"
+    own, foreign, both = (f"{registry}/ui/{name}:1" for name in ("own", "foreign", "both"))
+    engine.docker("tag", "busybox", own)
+    engine.docker("import", "--platform", f"linux/{other}", str(busybox_tar), foreign)
+    for name in (own, foreign):
+        engine.docker("push", name)
+    engine.cove("manifest", "create", "--insecure", both, own, foreign)
+    engine.cove("manifest", "push", "--insecure", both)
+    engine.docker("rmi", own, foreign)
+    engine.docker("pull", both)
+    try:
+        window = open_window(engine)
+        window.go("images")
+        window.images.wait_until_shown(both)
+        window.images.choose(both)
+        window.images.choose_tab("Platforms")
+        qtbot.waitUntil(lambda: len(window.images.platforms()) == 2, timeout=LIMIT_MS)
+        said = window.images.platforms()
+        assert said[f"linux/{architecture()}"].startswith("here, ")
+        assert said[f"linux/{other}"] == "at its registry, not here"
+    finally:
+        engine.docker("rmi", both, check=False)

@@ -15,11 +15,12 @@ from desktop.ui.images.layer import ImageLayer
 from desktop.ui.images.layer_stack import LayerStack
 from desktop.ui.images.model import NamedImage
 from desktop.ui.kit.buttons import Button
+from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.inspect import InspectTab
 from desktop.ui.kit.links import Linked, Links
 from desktop.ui.kit.page import Desk
-from desktop.ui.kit.words import short_id, tr
+from desktop.ui.kit.words import disk, short_id, tr
 
 AGE_MS = 10_000  # how often the age is written again
 
@@ -34,8 +35,14 @@ class ImageDetail(DetailCard):
     def __init__(self, desk: Desk, session: EngineSession, parent: QWidget | None = None) -> None:
         self.layers = LayerStack(desk.theme)
         self.users = Links(desk.theme, tr("No container uses it."))
+        self.platforms = FactsView(desk.theme, desk.icons, "cpu", tr("Platforms"))
         self.inspect = InspectTab(desk.theme, desk.icons)
-        views = ((tr("Layers"), self.layers), (tr("Used by"), self.users), (tr("Inspect"), self.inspect))
+        views = (
+            (tr("Layers"), self.layers),
+            (tr("Used by"), self.users),
+            (tr("Platforms"), self.platforms),
+            (tr("Inspect"), self.inspect),
+        )
         super().__init__(desk, views, tr("Views of the image"), parent)
         self._session = session
         self._latest = Latest(session.workers)
@@ -57,12 +64,12 @@ class ImageDetail(DetailCard):
         return self._row
 
     def show_image(self, row: NamedImage) -> None:
-        same = self._row is not None and self._row.image.id == row.image.id
+        same = self._row is not None and (self._row.image.id, self._row.tag) == (row.image.id, row.tag)
         self._row = row
         self.users.tell([Linked(key=name, text=name) for name in row.image.used_by])
         if not same:
             self._architecture = ""
-            self._read(row.image.id)
+            self._read(row)
         self._show_names()
 
     def _show_names(self) -> None:
@@ -77,21 +84,25 @@ class ImageDetail(DetailCard):
             about=", ".join(part for part in parts if part),
         )
 
-    def _read(self, image_id: str) -> None:
-        client = self._session.client
+    def _read(self, row: NamedImage) -> None:
+        client, image_id = self._session.client, row.image.id
 
-        def ask() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-            return client.image_inspect(image_id), client.image_history(image_id)
+        def ask() -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+            # Only a name leads to the images of other platforms; an id is that of one image.
+            named = client.image_inspect(row.key, manifests=True)
+            return client.image_inspect(image_id), client.image_history(image_id), named
 
-        def told(answer: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
-            data, history = answer
+        def told(answer: tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]) -> None:
+            data, history, named = answer
             self._architecture = str(data.get("Architecture", ""))
             self._show_names()
             self.inspect.tell(data)
             self.layers.set_layers(layers_of(data, history))
+            self.platforms.tell(platforms_of(named))
 
         def failed(error: Exception) -> None:
             self.layers.set_layers([])
+            self.platforms.tell([])
             self.inspect.fail(str(error))
 
         self._latest.run(ask, told, failed)
@@ -104,6 +115,30 @@ class ImageDetail(DetailCard):
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
         self._clock.stop()
+
+
+def platforms_of(data: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """The platforms that an image's name has, and which of them are here; from its inspect data with manifests."""
+    manifests = [entry for entry in data.get("Manifests") or () if entry.get("Kind") == "image"]
+    if not manifests:  # an image without a list, or another engine
+        return [
+            (_platform({key.lower(): data.get(key) for key in ("Os", "Architecture", "Variant")}), tr("here"), False)
+        ]
+    return [
+        (
+            _platform((entry.get("ImageData") or {}).get("Platform") or {}),
+            tr("here, {size}", size=disk(int((entry.get("Size") or {}).get("Total") or 0)))
+            if entry.get("Available")
+            else tr("at its registry, not here"),
+            False,
+        )
+        for entry in manifests
+    ]
+
+
+def _platform(told: Mapping[str, Any]) -> str:
+    parts = (str(told.get(key) or "") for key in ("os", "architecture", "variant"))
+    return "/".join(part for part in parts if part)
 
 
 def layers_of(data: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[ImageLayer]:
