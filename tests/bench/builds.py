@@ -30,6 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.bench.processors import cpu_seconds
 from tests.bench.turns import Turns, watched
 from tests.security.peers import dockerd as running_dockerd
 from tests.security.peers import own_namespaces
@@ -38,7 +39,6 @@ from tests.support.tools import busybox_tar, docker_cli, docker_config, dockerd
 
 FILES = 20_000
 IMAGE = "busybox:latest"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +66,7 @@ class Peer:
 
     def cpu_s(self) -> float:
         """What the server's processes and those of theirs that ended have used so far."""
-        parents: dict[int, list[int]] = {}
-        used: dict[int, int] = {}
-        for entry in os.listdir("/proc"):
-            if entry.isdigit():
-                try:
-                    fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                except OSError:
-                    continue
-                parents.setdefault(int(fields[1]), []).append(int(entry))
-                used[int(entry)] = sum(map(int, fields[11:15]))
-        found, pending = 0, [self.root]
-        while pending:
-            pid = pending.pop()
-            found += used.get(pid, 0)
-            pending += parents.get(pid, ())
-        return found / _TICKS
+        return cpu_seconds(self.root)
 
 
 class Work:
