@@ -20,6 +20,7 @@ import pytest
 from tests.support.engine import NativeEngine
 from tests.support.limits import HANG_S
 from tests.support.tools import docker_cli
+from tests.support.waiting import wait_until
 
 IMAGE = "busybox:latest"
 UIDS, GIDS, COUNT = 200_000, 300_000, 65_536
@@ -344,6 +345,15 @@ def test_shared_namespaces_are_shared_with_their_user_namespace(engine: Remapped
         engine.docker("rm", "-f", whole, f"{name}-other", check=False)
 
 
+def is_told(port: int) -> bool:
+    """Whether the container's server has said its word; refused until it listens."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as sock:
+            return sock.recv(10) == b"told\n"
+    except ConnectionRefusedError:
+        return False
+
+
 def test_its_network_is_its_own_to_change(engine: RemappedEngine, name: str) -> None:
     """Its user namespace owns the network namespace, so its root can configure the network."""
     script = (
@@ -358,8 +368,7 @@ def test_its_network_is_its_own_to_change(engine: RemappedEngine, name: str) -> 
         server = "echo told | nc -l -p 80; sleep 60"
         engine.docker("run", "-d", "--name", name, "--net", "unet", "-p", "127.0.0.1::80", IMAGE, "sh", "-c", server)
         port = int(engine.docker("port", name, "80").stdout.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as sock:
-            assert sock.recv(10) == b"told\n"
+        wait_until(lambda: is_told(port))
         assert run(engine, "--net", "unet", f"ping -c1 -q {name} >/dev/null && echo reached").split() == ["reached"]
         engine.docker("network", "connect", "bridge", name)
         assert engine.docker("exec", name, "ip", "-o", "-4", "addr", "show", "eth1").stdout
