@@ -571,6 +571,21 @@ def test_a_whole_saved_tar_is_plain_enough_for_any_reader(new_store: NewStore) -
     assert {"manifest.json", "index.json", "oci-layout"} < set(names)
 
 
+def test_the_engine_s_own_image_is_saved_as_its_layer_s_digest_says(kind: Kind, new_store: NewStore) -> None:
+    driver = new_store(kind=kind)
+    image = driver.store.resolve("cove/hello")
+    (diff_id,) = image.layers
+    assert driver.store.layers[diff_id].kind is Kind.DIR
+    archive = b"".join(driver.all(driver.images.save(["cove/hello"])))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        layer = tar.extractfile(f"blobs/sha256/{diff_id.removeprefix('sha256:')}")
+        assert layer is not None
+        content = layer.read()
+    assert digest(content) == diff_id
+    with tarfile.open(fileobj=io.BytesIO(content)) as files:
+        assert [(member.name, member.mode) for member in files] == [("hello", 0o755)]
+
+
 def test_the_engines_process_loads_no_library_of_the_workers() -> None:
     """Blob bytes never pass through it, so it needs none of the libraries that handle them."""
     script = "import sys, vmagent.serving; print(*sys.modules)"

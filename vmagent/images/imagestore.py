@@ -68,14 +68,9 @@ class ImageStore:
             log.warning("hello.missing", error=str(e))
             return
 
-        async def chunks() -> AsyncIterator[bytes]:
-            yield hello.layer(program)
-
         reference = Reference.parse(hello.NAME).with_default_tag()
         async with self._store.ingest() as folder:
-            job = {**self._job("import", folder), "below": [], "config": hello.config(Platform.host())}
-            done = await run_with_input(self._store.pool, job, chunks())
-            record = ImageRecord(id=done["id"], layers=tuple(done["layers"]))
+            record = await asyncio.to_thread(hello.make, folder, program)
             await self._store.publish(folder, [record], {reference.key: Target(record.id)})
 
     async def list(
