@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vmagent.durable import fsync_dir, publish
 from vmagent.images.config import Config, dump
-from vmagent.images.flush import flush_entries, flush_file
+from vmagent.images.flush import flush_few, flush_file
 from vmagent.images.layer import DIFF, RECORD, Kind, Layer, hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord
@@ -45,9 +45,8 @@ def make(folder: Path, program: bytes) -> ImageRecord:
         path.chmod(0o755)
         os.utime(path, ns=(_MTIME_NS, _MTIME_NS))
     Layer(diff_id=diff_id, kind=Kind.DIR, size=len(program), tar_size=len(tar), blob=None).write(made)
-    flush_entries(made / DIFF, [file])
     flush_file(made / RECORD)
-    fsync_dir(made)
+    flush_few(made)
     data = dump({**_config(Platform.host()), "rootfs": {"type": "layers", "diff_ids": [diff_id]}})
     record = ImageRecord(id=_digest(data), layers=(diff_id,))
     (folder / "blobs").mkdir()
