@@ -64,6 +64,7 @@ def _run(paths: HostPaths, context: Context, options: argparse.Namespace) -> int
     look = kept_theme(Store(paths, os.environ), options.theme)
     look.apply(app)
     cove = Cove(app, look, context, paths, settings)
+    cove.crashes.install()
     single.wished.connect(cove.on_wish)
     signals = EndingSignals()
     signals.asked.connect(app.quit)

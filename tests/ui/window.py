@@ -91,6 +91,16 @@ class Window:
     def phase(self) -> EnginePhase:
         return self._cove.control.facts.phase
 
+    def catch_crashes(self) -> None:
+        """Show errors that nobody catches, as `cove-desktop` does."""
+        self._cove.crashes.install()
+
+    def note_notices(self) -> list[tuple[str, str]]:
+        """What the desktop is told from now on: titles and sentences."""
+        notices: list[tuple[str, str]] = []
+        self._cove.notices.told.connect(lambda message: notices.append((message.title, message.fact)))
+        return notices
+
     def note_phases(self) -> list[EnginePhase]:
         """The phases of the engine that the window has shown, the present one and those that come."""
         phases = [self.phase]

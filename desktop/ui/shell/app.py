@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, QSettings, QTimer
-from PySide6.QtWidgets import QMenu
+from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from desktop.context import NATIVE, VM, Context
 from desktop.paths import HostPaths
@@ -33,14 +33,17 @@ from desktop.ui.kit.page import Desk, Place
 from desktop.ui.kit.states import State
 from desktop.ui.kit.tasks import Tasks
 from desktop.ui.kit.theme import Theme
+from desktop.ui.kit.toasts import Message
 from desktop.ui.kit.words import ago, short_id, tr
 from desktop.ui.networks import model as networks
 from desktop.ui.run.edits import Edits
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.runs import Runs
 from desktop.ui.shell.application import Application
+from desktop.ui.shell.crash import Crashes
 from desktop.ui.shell.engine_control import EngineControl
 from desktop.ui.shell.look import Look
+from desktop.ui.shell.notices import Notices
 from desktop.ui.shell.pages import HOME, PAGES, in_sidebar, spec_of
 from desktop.ui.shell.palette import Palette
 from desktop.ui.shell.palette_search import Offer
@@ -68,6 +71,7 @@ class Cove(QObject):
         self.tasks = Tasks(window.toasts, self)
         desk = Desk(theme, icons, window, window.toasts, self.tasks, window.go)
         self.model, self.image_model = ContainerModel(self), ImageModel(self)
+        self.crashes = Crashes(desk, self)
         self.control = EngineControl(context, paths, session, self.model, desk, self)
         edits = Edits(
             desk, session, lambda thing: self._is_seen(replace(window.place, page="container", thing=thing)), self
@@ -98,6 +102,8 @@ class Cove(QObject):
             set_count=lambda key, count: window.sidebar.model.set_count(key, count or None),
         )
         window.make_page = lambda key: spec_of(key).make(self.parts)
+        self.notices = Notices(session, window.toasts, lambda: window.isVisible() and window.isActiveWindow(), self)
+        self.notices.told.connect(self._notify)
         self.palette = self._make_palette(window)
         self.quick: Palette | None = None
         self.tray: Tray | None = None
@@ -165,6 +171,7 @@ class Cove(QObject):
     def close(self) -> None:
         """End every thread and stream. Qt deletes the window later."""
         self._is_closed = True
+        self.crashes.close()
         for page in self.window.pages():
             page.leave()
         self.tasks.close()
@@ -374,6 +381,13 @@ class Cove(QObject):
             self.tray.icon.showMessage(
                 tr("Cove is still running"), tr("Containers keep running. To quit Cove, use its menu in the tray.")
             )
+
+    def _notify(self, message: Message) -> None:
+        """Hand a message to the desktop, where there is a tray."""
+        if self.tray is not None:
+            kinds = QSystemTrayIcon.MessageIcon
+            kind = kinds.Warning if message.state is State.PROBLEM else kinds.Information
+            self.tray.icon.showMessage(message.title, message.fact, kind)
 
     def _on_tray(self, key: str) -> None:
         match key:

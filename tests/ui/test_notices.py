@@ -1,0 +1,57 @@
+"""The desktop is told of containers that ended by themselves and of finished work, while nobody looks at the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from tests.support.engine import NativeEngine
+from tests.ui.conftest import OpenWindow
+from tests.ui.hands import LIMIT_MS
+from tests.ui.held import held
+
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+ENDS = ("sh", "-c", "trap 'exit 3' USR1; while :; do sleep 0.05; done")
+
+
+def test_what_ends_by_itself_is_told_while_the_window_is_hidden(
+    engine: NativeEngine, open_window: OpenWindow, named: Callable[..., str], qtbot: QtBot
+) -> None:
+    window = open_window(engine)
+    notices = window.note_notices()
+    for name in ("ui-looked-at", "ui-died", "ui-stopped"):
+        named(name, *ENDS, flags=("--stop-signal", "KILL"))
+        window.containers.wait_until_says(name, "running")
+    engine.docker("exec", "ui-looked-at", "kill", "-USR1", "1")
+    window.containers.wait_until_says("ui-looked-at", "Exited 3")
+    assert notices == []
+    window.hide()
+    engine.docker("stop", "ui-stopped")
+    engine.docker("exec", "ui-died", "kill", "-USR1", "1")
+    qtbot.waitUntil(lambda: bool(notices), timeout=LIMIT_MS)
+    window.show()
+    window.containers.wait_until_says("ui-stopped", "Stopped")
+    assert notices == [("ui-died ended", "Its exit status is 3.")]
+
+
+def test_finished_work_is_told_while_the_window_is_hidden(
+    engine: NativeEngine, open_window: OpenWindow, registry: str, qtbot: QtBot
+) -> None:
+    engine.docker("tag", "busybox", f"{registry}/ui/noticed:1")
+    engine.docker("push", f"{registry}/ui/noticed:1")
+    engine.docker("rmi", f"{registry}/ui/noticed:1")
+    with held(registry) as waiting:
+        name = f"{waiting.address}/ui/noticed:1"
+        window = open_window(engine)
+        notices = window.note_notices()
+        window.go("images")
+        window.images.wait_until_shown("busybox:latest")
+        window.images.press_button("Pull…")
+        window.type(name)
+        window.press("Pull")
+        window.hide()
+        waiting.go_on.set()
+        qtbot.waitUntil(lambda: [title for title, _ in notices] == [f"{name} was pulled"], timeout=LIMIT_MS)
+        engine.docker("rmi", name)
