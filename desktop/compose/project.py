@@ -30,7 +30,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says of a project. `stdin` is the text of the file `-`; `folder` is where the user is."""
+    """What the command line says of a project. `stdin` is the text of the file `-`; `folder` is where the user is.
+
+    `texts`: by path, what is read instead of a compose file.
+    """
 
     folder: str
     environ: Mapping[str, str]
@@ -42,6 +45,7 @@ class Options:
     compatibility: bool = False
     all_resources: bool = False
     stdin: Callable[[], str] | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
     warn: Callable[[str], None] = lambda _: None
     interpolates: bool = True
     normalises: bool = True
@@ -257,7 +261,8 @@ class _Opener:
                 found.append(Source("-", options.stdin() if options.stdin else ""))
             else:
                 path = os.path.normpath(Path(options.folder, name))
-                found.append(Source(path, dotenv.read_text(Path(path), "compose file")))
+                text = options.texts.get(path)
+                found.append(Source(path, dotenv.read_text(Path(path), "compose file") if text is None else text))
         return found
 
     def _default_files(self, folder: str) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
-from PySide6.QtCore import QPersistentModelIndex, Qt
-from PySide6.QtWidgets import QAbstractButton, QLabel, QScrollArea
+from PySide6.QtCore import QMimeData, QPersistentModelIndex, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QScrollArea
 from pytestqt.qtbot import QtBot
 
 from desktop.client.run import StepState
@@ -21,7 +23,7 @@ from desktop.ui.shell.app import Cove
 from desktop.ui.troubleshoot.page import TroubleshootPage as TroubleshootView
 from desktop.ui.volumes.page import VolumesPage as VolumesView
 from tests.ui.finding import button, indexes
-from tests.ui.hands import LIMIT_MS, Hands
+from tests.ui.hands import CONTROL, LEFT, LIMIT_MS, NONE, Hands
 from tests.ui.made import made
 from tests.ui.tables import TablePage
 
@@ -141,6 +143,46 @@ class ComposePage(TablePage):
 
     def click_service(self, name: str) -> None:
         self._hands.click(button(self._compose.card.graph, name))
+
+    @property
+    def file(self) -> str:
+        """The text of the compose file that is shown."""
+        return self._compose.card.file.text.toPlainText()
+
+    @property
+    def marked_lines(self) -> list[int]:
+        """The lines of the compose file that are marked, from 1."""
+        return [mark.cursor.blockNumber() + 1 for mark in self._compose.card.file.text.extraSelections()]
+
+    def wait_until_file_says(self, words: str) -> None:
+        said = self._compose.card.file.said
+        self._qtbot.waitUntil(lambda: words in said.text(), timeout=LIMIT_MS)
+
+    def edit(self, old: str, new: str) -> None:
+        """Put `new` in place of the only `old` in the compose file: find it, select it by keys, type."""
+        text = self._compose.card.file.text
+        assert self.file.count(old) == 1, self.file
+        self._hands.click(text.viewport())
+        self.press(Qt.Key.Key_Home, CONTROL)
+        for _ in range(self.file.index(old)):
+            self.press(Qt.Key.Key_Right)
+        for _ in old:
+            self.press(Qt.Key.Key_Delete)
+        self._hands.type(new)
+
+    @property
+    def can_apply(self) -> bool:
+        return self._compose.card.file.apply.isEnabled()
+
+    def drop(self, path: Path) -> None:
+        """Drop a file of this computer on the page."""
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(str(path))])
+        at = self._compose.rect().center()
+        enter = QDragEnterEvent(at, Qt.DropAction.CopyAction, data, LEFT, NONE)
+        for event in (enter, QDropEvent(QPointF(at), Qt.DropAction.CopyAction, data, LEFT, NONE)):
+            QApplication.sendEvent(self._compose, event)
+            assert event.isAccepted()
 
     def click_resource(self, name: str) -> None:
         self._hands.click(button(self._compose.card.resources, name))

@@ -188,3 +188,93 @@ def test_networks_and_volumes_are_listed_with_their_services(
 
 def test_services_that_wait_for_each_other_are_drawn_too() -> None:
     assert layers({"a": ["b", "gone"], "b": ["a"], "c": [], "d": ["c"]}) == [["c"], ["d"], ["a", "b"]]
+
+
+FILE = """\
+name: ui-file
+services:
+  web: {image: busybox, init: true, command: sleep 1000}
+  db: {image: busybox, init: true, command: sleep 1000}
+"""
+
+
+@pytest.fixture
+def file(engine: NativeEngine, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "compose.yaml"
+    path.write_text(FILE)
+    yield path
+    engine.cove("compose", "-p", "ui-file", "down", "-t", "0", "--remove-orphans")
+
+
+def ids(engine: NativeEngine) -> dict[str, str]:
+    found = engine.docker("ps", "-a", "--filter", f"label={LABEL}.project=ui-file", "--format", "{{.Names}} {{.ID}}")
+    return dict(line.split() for line in found.stdout.splitlines())
+
+
+@pytest.mark.parametrize("by", ["dialog", "drop"])
+def test_a_compose_file_is_opened_and_brought_up(
+    engine: NativeEngine, open_window: OpenWindow, file: Path, by: str
+) -> None:
+    window = open_window(engine)
+    page = window.compose
+    window.go("compose")
+    if by == "dialog":
+        page.press_button("Open compose file…")
+        window.choose_file(file)
+    else:
+        page.drop(file)
+    window.wait_until_asked()
+    words = " ".join(window.dialog_words())
+    assert "Bring up project ui-file?" in words
+    for what in ("network ui-file_default", "ui-file-web-1", "ui-file-db-1"):
+        assert f"{what} is made: there is none" in words
+    window.press("Bring up ui-file")
+    window.wait_until_told("Project ui-file is up")
+    page.wait_until_says("ui-file", "2 of 2 running")
+    page.wait_until_titled("ui-file")
+
+
+def test_a_file_that_is_wrong_is_told_with_its_place(engine: NativeEngine, open_window: OpenWindow, file: Path) -> None:
+    file.write_text(FILE.replace("image:", "imge:"))
+    window = open_window(engine)
+    window.go("compose")
+    window.compose.drop(file)
+    window.wait_until_told("This compose file is not brought up")
+    assert any(f"{file}:3:9: " in fact and "'imge'" in fact for fact in window.message_facts())
+    assert not ids(engine)
+
+
+def test_a_file_is_edited_with_its_error_marked_and_applied_after_its_differences(
+    engine: NativeEngine, open_window: OpenWindow, file: Path
+) -> None:
+    engine.cove("compose", "up", "-d", cwd=file.parent)
+    before = ids(engine)
+    window = open_window(engine)
+    page = window.compose
+    window.go("compose")
+    page.wait_until_says("ui-file", "2 of 2 running")
+    page.choose("ui-file")
+    page.choose_tab("File")
+    page.wait_until_file_says("All is as the file says.")
+    assert page.file == FILE
+    page.edit("  db: {image: busybox", "  db: {imag: busybox")
+    page.wait_until_file_says(f"{file}:4:8: ")
+    assert page.marked_lines == [4]
+    assert not page.can_apply
+    page.edit("  db: {imag: busybox", "  db: {image: busybox, environment: [A=1]")
+    page.wait_until_file_says("1 change when it is applied")
+    assert page.marked_lines == []
+    page.press_button("Apply…")
+    window.wait_until_asked()
+    words = " ".join(window.dialog_words())
+    assert "ui-file-db-1 is made anew: its environment changed" in words
+    assert "ui-file-web-1" not in words
+    assert ids(engine) == before
+    assert file.read_text() == FILE
+    window.press("Bring up ui-file")
+    window.wait_until_told("Project ui-file is up")
+    page.wait_until_file_says("All is as the file says.")
+    assert file.read_text() == FILE.replace("db: {image: busybox", "db: {image: busybox, environment: [A=1]")
+    after = ids(engine)
+    assert after["ui-file-web-1"] == before["ui-file-web-1"]
+    assert after["ui-file-db-1"] != before["ui-file-db-1"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from desktop.ui.compose.actions import ask_delete
+from desktop.ui.compose.applying import Applying
+from desktop.ui.compose.file import FileTab
 from desktop.ui.compose.graph import Graph
 from desktop.ui.compose.log import ProjectLog
 from desktop.ui.compose.model import Project, columns, projects, segments
@@ -21,6 +24,7 @@ from desktop.ui.kit.buttons import Button
 from desktop.ui.kit.cards import FactsView
 from desktop.ui.kit.detail import DetailCard
 from desktop.ui.kit.empty import EmptyPage
+from desktop.ui.kit.filedialogs import ask_sources
 from desktop.ui.kit.links import Linked, Links
 from desktop.ui.kit.listing import changes_of
 from desktop.ui.kit.menus import Act, open_below
@@ -37,7 +41,8 @@ class ProjectDetail(DetailCard):
 
     asked = Signal(str)
 
-    def __init__(self, desk: Desk, session: EngineSession, parent: QWidget | None = None) -> None:
+    def __init__(self, desk: Desk, session: EngineSession, applying: Applying, parent: QWidget | None = None) -> None:
+        self.file = FileTab(desk, session, applying)
         self.members = Links(desk.theme, tr("It has no containers."))
         self.log = ProjectLog(desk.theme, desk.icons, session)
         self.graph = Graph(desk.theme)
@@ -48,6 +53,7 @@ class ProjectDetail(DetailCard):
             (tr("Logs"), self.log),
             (tr("Graph"), self.graph),
             (tr("Networks, volumes"), self.resources),
+            (tr("File"), self.file),
             (tr("Overview"), self.facts),
         )
         super().__init__(desk, views, tr("Views of the project"), parent)
@@ -63,7 +69,7 @@ class ProjectDetail(DetailCard):
         self.members.acted.connect(lambda key: desk.go(Place("container", key, "logs")))
         self.graph.chosen.connect(self._on_service)
         self.resources.chosen.connect(lambda key: desk.go(Place(*key.split("/", 1))))
-        self.tabs.currentChanged.connect(lambda _tab: self._show_log())
+        self.tabs.currentChanged.connect(lambda _tab: self._show_tab())
 
     def show_project(self, project: Project) -> None:
         self.project = project
@@ -88,7 +94,7 @@ class ProjectDetail(DetailCard):
         free = not any(c.lost or c.doing for c in project.containers)
         self.start.setEnabled(free and project.running < len(project.containers))
         self.stop.setEnabled(free and project.running > 0)
-        self._show_log()
+        self._show_tab()
 
     def _tell_resources(self, project: Project) -> None:
         links = [
@@ -105,7 +111,10 @@ class ProjectDetail(DetailCard):
         if self.project is not None and (members := self.project.services.get(service)):
             self.desk.go(Place("container", members[0].id))
 
-    def _show_log(self) -> None:
+    def _show_tab(self) -> None:
+        """Those that read something do it when they are seen."""
+        if self.project is not None and self.stack.currentWidget() is self.file and self.isVisible():
+            self.file.show_project(self.project)
         if self.project is not None and self.tabs.currentIndex() == LOGS_TAB and self.isVisible():
             self.log.show_project(self.project)
         else:
@@ -129,13 +138,16 @@ class ComposePage(TablePage[Project]):
     ) -> None:
         self._session, self._containers, self._actions = session, containers, actions
         self._asking = Latest(session.workers)
-        self.card = ProjectDetail(desk, session)
+        self._applying = Applying(desk, session)
+        self.card = ProjectDetail(desk, session, self._applying)
+        first = Button(desk.theme, desk.icons, tr("Open compose file…"), "folder-open", kind="primary")
+        first.clicked.connect(self._on_open)
         empty = EmptyPage(
             desk.theme,
             desk.icons,
             tr("No Compose projects"),
-            tr("A compose file describes containers that belong together. Bring one up, and it is listed here."),
-            (),
+            tr("A compose file describes containers that belong together. Open one, or drop it here."),
+            (first,),
             "cove compose up -d",
         )
         super().__init__(
@@ -157,6 +169,10 @@ class ComposePage(TablePage[Project]):
             ),
             parent=parent,
         )
+        self.open_button = Button(desk.theme, desk.icons, tr("Open compose file…"), "folder-open")
+        self.open_button.clicked.connect(self._on_open)
+        self.add_button(self.open_button)
+        self.setAcceptDrops(True)
         self.card.asked.connect(self._on_asked)
         self.card.more.clicked.connect(self._on_more)
         self.follow(*changes_of(containers))
@@ -211,6 +227,17 @@ class ComposePage(TablePage[Project]):
 
     def show_detail(self, item: Project) -> None:
         self.card.show_project(item)
+
+    def _on_open(self) -> None:
+        ask_sources(self.window(), tr("Open compose files"), self._applying.open)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        event.acceptProposedAction()
+        self._applying.open([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
 
     def _on_asked(self, verb: str) -> None:
         if self.card.project is not None:

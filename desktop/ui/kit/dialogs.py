@@ -175,7 +175,7 @@ class Names(QScrollArea):
 
 class Question(Dialog):
     """`ask(sure)` calls `sure(checked)` if the user confirms; `checkbox` is the text of a stronger option. `names` are
-    those of all that it is about, if these are several: none is left out."""
+    those of all that it is about, if these are several, with `between` two of them: none is left out."""
 
     def __init__(
         self,
@@ -191,6 +191,7 @@ class Question(Dialog):
         checkbox: str = "",
         kind: Kind = "dangerfill",
         names: Sequence[str] = (),
+        between: str = ", ",
     ) -> None:
         super().__init__(theme, icons, title, window)
         heading = Label(theme, title, "heading")
@@ -198,7 +199,7 @@ class Question(Dialog):
         self.body.addWidget(heading)
         self.body.addSpacing(4)
         if names:
-            self.names = Names(theme, names, self.width() - 50)
+            self.names = Names(theme, names, self.width() - 50, between)
             self.body.addWidget(self.names)
         for fact in facts:
             line = Label(theme, fact, "body", "text2")
