@@ -165,6 +165,17 @@ def test_the_graph_shows_what_waits_for_what_and_leads_to_the_containers(
     assert window.container.name == "cache"
 
 
+def test_a_service_s_health_is_told(engine: NativeEngine, open_window: OpenWindow, chain: str) -> None:
+    window = open_window(engine)
+    window.go("compose")
+    window.compose.wait_until_says(chain, "4 of 4 running")
+    window.compose.choose(chain)
+    assert [text for text in window.texts() if text.startswith("busybox")] == ["busybox"] * 2 + [
+        "busybox, healthy",
+        "busybox",
+    ]
+
+
 def test_networks_and_volumes_are_listed_with_their_services(
     engine: NativeEngine, open_window: OpenWindow, chain: str
 ) -> None:

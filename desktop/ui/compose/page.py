@@ -17,7 +17,7 @@ from desktop.ui.compose.log import ProjectLog
 from desktop.ui.compose.model import Project, columns, projects, segments
 from desktop.ui.containers.actions import ContainerActions
 from desktop.ui.containers.model import ContainerModel
-from desktop.ui.feed.container import volume_title
+from desktop.ui.feed.container import Container, volume_title
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.feed.workers import Latest
 from desktop.ui.kit.buttons import Button
@@ -79,7 +79,7 @@ class ProjectDetail(DetailCard):
                 Linked(
                     key=c.id,
                     text=c.title,
-                    note=", ".join(part for part in (c.image, c.note or "", *(p.where for p in c.ports)) if part),
+                    note=", ".join(part for part in (c.image, _said(c), *(p.where for p in c.ports)) if part),
                     state=c.state,
                     act=tr("Logs"),
                 )
@@ -123,6 +123,11 @@ class ProjectDetail(DetailCard):
     def leave(self) -> None:
         """The page is hidden: end the streams."""
         self.log.stop()
+
+
+def _said(container: Container) -> str:
+    """What a container does; of one that runs, that its health check passes."""
+    return container.note or (tr("healthy") if container.is_running and container.health == "healthy" else "")
 
 
 class ComposePage(TablePage[Project]):
