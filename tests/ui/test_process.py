@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 from desktop.ui.run.options import RunWish
 from desktop.ui.run.recent import RecentRuns
 from tests.support.engine import NativeEngine
+from tests.ui.held import held
 from tests.ui.screen import LIMIT_MS, NotifierTray, Screen, Tray, XembedTray, open_notifier_tray, open_screen
 
 END_LIMIT_S = 60
@@ -220,3 +221,41 @@ def test_the_trays_entries(
     windows = len(program.screen.windows())
     notifier.choose("Quick run…")
     qtbot.waitUntil(lambda: len(program.screen.windows()) > windows, timeout=LIMIT_MS)
+
+
+def test_a_window_that_is_killed_in_the_middle_of_a_pull_loses_nothing(
+    start: Callable[[Tray], Program],
+    notifier: NotifierTray,
+    engine: NativeEngine,
+    named: Callable[..., str],
+    registry: str,
+    qtbot: QtBot,
+) -> None:
+    name = "ui/killed:1"
+    engine.docker("tag", "busybox", f"{registry}/{name}")
+    engine.docker("push", f"{registry}/{name}")
+    engine.docker("rmi", f"{registry}/{name}")
+    named("ui-goes-on", "sleep", "1000")
+
+    def pull(program: Program, address: str) -> None:
+        program.screen.key("k", "Control_L")
+        program.screen.type(">pull an image")
+        program.screen.key("Return")
+        program.screen.type(f"{address}/{name}")
+        program.screen.key("Return")
+
+    def is_here(address: str) -> bool:
+        return bool(engine.docker("images", "-q", f"{address}/{name}").stdout)
+
+    with held(registry) as waiting:
+        program = start(notifier)
+        pull(program, waiting.address)
+        qtbot.waitUntil(waiting.asked.is_set, timeout=LIMIT_MS)
+        program.process.kill()
+        program.process.wait()
+        waiting.go_on.set()
+        again = start(notifier)  # also where the killed one has left its socket behind
+        pull(again, waiting.address)
+        qtbot.waitUntil(lambda: is_here(waiting.address), timeout=LIMIT_MS)
+        assert engine.docker("inspect", "--format", "{{.State.Status}}", "ui-goes-on").stdout.strip() == "running"
+        engine.docker("rmi", f"{waiting.address}/{name}")
