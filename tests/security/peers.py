@@ -38,7 +38,11 @@ _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 
 @contextmanager
 def dockerd(folder: Path, program: str | Path = "dockerd") -> Iterator[str]:
-    """The address of a dockerd of our own with its roots below `folder`; ended at the end."""
+    """The address of a dockerd of our own with its roots below `folder`; ended at the end.
+
+    `program`: where it is unpacked, what the system lacks of its own programs (containerd, docker-proxy) is found
+    beside it.
+    """
     address = folder / "d.sock"
     words: list[str | Path] = [
         program,
@@ -49,8 +53,12 @@ def dockerd(folder: Path, program: str | Path = "dockerd") -> Iterator[str]:
         "--pidfile",
         folder / "d.pid",
     ]
+    beside = Path(shutil.which(program) or program).parent
+    path = os.pathsep.join((os.environ["PATH"], str(beside), str(beside.parent / "bin")))
     with (folder / "dockerd.log").open("wb") as log:
-        process = subprocess.Popen([*words, "-H", f"unix://{address}"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*words, "-H", f"unix://{address}"], stdout=log, stderr=log, env={**os.environ, "PATH": path}
+        )
     try:
         deadline = time.monotonic() + _START_LIMIT_S
         while True:
