@@ -23,6 +23,7 @@ from vmagent.linux.trees import remove_tree
 
 log = structlog.get_logger(__name__)
 WORKER = "vmagent.builder.worker"  # runs in a helper process
+IDLE_S = 60.0  # whoever edits and builds comes back within a minute, and a new worker takes longer than a cached build
 Job = dict[str, Any]
 
 
@@ -81,7 +82,7 @@ class Layering:
         self.cache_users = CacheUsers()
 
     def open(self) -> None:
-        self._pool = WorkerPool(WORKER, failure)
+        self._pool = WorkerPool(WORKER, failure, idle_s=IDLE_S)
 
     async def close(self) -> None:
         await self._pool.close()

@@ -159,13 +159,15 @@ class SingleUse:
 
 
 class WorkerPool:
-    """At most `size` workers, started when needed, kept for IDLE_S after their last job."""
+    """At most `size` workers, started when needed, kept for `idle_s` after their last job."""
 
-    def __init__(self, module: str, failure: Failure, size: int | None = None, *, nice: int = 0) -> None:
+    def __init__(
+        self, module: str, failure: Failure, size: int | None = None, *, nice: int = 0, idle_s: float = IDLE_S
+    ) -> None:
         """`module`, `failure`: as for Worker; `size` None: one worker per available processor, at most 4."""
         self._module, self._failure = module, failure
         self.size = size or max(1, min(4, len(os.sched_getaffinity(0))))
-        self._nice = nice
+        self._nice, self._idle_s = nice, idle_s
         self._free = asyncio.Semaphore(self.size)
         self._idle: list[tuple[Worker, asyncio.TimerHandle]] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -198,7 +200,7 @@ class WorkerPool:
         return Worker(self._module, self._failure, nice=self._nice)
 
     def _give_back(self, worker: Worker) -> None:
-        timer = asyncio.get_running_loop().call_later(IDLE_S, self._retire, worker)
+        timer = asyncio.get_running_loop().call_later(self._idle_s, self._retire, worker)
         self._idle.append((worker, timer))
 
     def _retire(self, worker: Worker) -> None:
