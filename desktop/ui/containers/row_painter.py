@@ -85,23 +85,28 @@ def actions_of(row: Row) -> tuple[tuple[str, str, str], ...]:
     return tuple(items)
 
 
+MOST_KEPT = 100  # of 150 kB each at 1,000 pixels; more than are seen at once, so that scrolling back paints nothing
+
+
 class RowPainter:
     """Paints and caches rows; `columns` are the x positions of the columns' left edges and the right end."""
 
     def __init__(self, theme: Theme, icons: Icons) -> None:
         self._theme, self._icons = theme, icons
-        self._kept: dict[tuple[object, ...], Painted] = {}
+        self._kept: dict[Group | Row, tuple[tuple[object, ...], Painted]] = {}  # a row's last picture: none comes again
         theme.changed.connect(self._kept.clear)
 
     def painted(self, node: Group | Row, look: Look, columns: tuple[int, ...], ratio: float) -> Painted:
         since = ""
         if isinstance(node, Row):  # both texts count on by themselves
             since = f"{node.container.since(time.time())}\n{node.container.note}"
-        key = (id(node), node.version, look, columns, ratio, since)
-        if (found := self._kept.get(key)) is not None:
-            return found
-        if len(self._kept) > 400:
-            self._kept.clear()
+        key = (node.version, look, columns, ratio, since)
+        found = self._kept.pop(node, None)
+        if found is not None and found[0] == key:
+            self._kept[node] = found  # it is the newest now
+            return found[1]
+        if len(self._kept) >= MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
         pixmap = QPixmap(round(columns[-1] * ratio), round(ROW_HEIGHT * ratio))
         pixmap.setDevicePixelRatio(ratio)
         painter = QPainter(pixmap)
@@ -121,7 +126,9 @@ class RowPainter:
             painter.setPen(QPen(self._theme.colour("focus"), 2))
             painter.drawRoundedRect(QRectF(2, 2, columns[-1] - 4, ROW_HEIGHT - 5), 4, 4)
         painter.end()
-        return self._kept.setdefault(key, Painted(pixmap, tuple(places)))
+        painted = Painted(pixmap, tuple(places))
+        self._kept[node] = key, painted
+        return painted
 
     def _ground(self, painter: QPainter, node: Group | Row, look: Look, width: int) -> None:
         theme = self._theme
