@@ -18,7 +18,7 @@ test=(
   xvfb xauth x11-utils fonts-inter fonts-jetbrains-mono # a screen, and the fonts of the pictures
   dbus libxtst6                                     # a tray, and keys pressed in a real process
   crun runc skopeo                                  # peers that the runtime and the store are compared with
-  openssh-client libseccomp2 strace util-linux e2fsprogs mount
+  openssh-client libseccomp2 strace util-linux e2fsprogs mount git curl
 )
 wanted=("${run[@]}")
 [ "${1:-run}" = test ] && wanted+=("${test[@]}")

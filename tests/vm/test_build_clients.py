@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 
 import docker
 import pytest
@@ -70,6 +71,7 @@ def test_testcontainers(vm: Vm, folder: Path) -> None:
     assert done.stdout.endswith("content\ntestcontainers\n")
 
 
+@pytest.mark.skipif(not (which("node") and which("npm")), reason="node and npm are not installed")
 def test_dockerode(vm: Vm, folder: Path) -> None:
     environment = {"NODE_PATH": str(dockerode())}
     socket = vm.host.removeprefix("unix://")

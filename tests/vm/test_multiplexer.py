@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
 import random
@@ -15,6 +16,8 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +31,7 @@ from desktop.tunnel.multiplexer import MAX_PAYLOAD, WINDOW, MultiplexerCarrier, 
 from desktop.tunnel.transport import CHUNK, OnService, Stream, TcpTarget, Transport, TunnelError, UdpTarget, UnixTarget
 from desktop.tunnel.tunnel import Tunnel
 from tests.support.limits import HANG_S
+from tests.support.waiting import wait_until
 from vmagent.native import binary
 
 BIG = 24 * 1024 * 1024
@@ -376,6 +380,11 @@ def test_a_host_that_dies_within_a_frame_leaves_the_next_one_a_clean_session(tmp
     asyncio.run(main())
 
 
+def unread(sent: socket.socket) -> int:
+    """Bytes that the other end of a socket pair has not read yet (TIOCOUTQ)."""
+    return int.from_bytes(fcntl.ioctl(sent, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 def test_a_greeting_that_comes_before_linux_knows_of_the_host_is_answered() -> None:
     """Until a kernel thread has handled QEMU's message, the port reads as closed behind the greeting's bytes. Packets
     stand for the port, as an empty one reads like that."""
@@ -389,6 +398,7 @@ def test_a_greeting_that_comes_before_linux_knows_of_the_host_is_answered() -> N
                 assert not any(ours.recv(1 << 20))  # it has begun: zero bytes
                 for _ in range(5):
                     ours.send(bytes(multiplexer.ZERO_RUN // 4))  # a run, in packets that the queue takes
+                wait_until(lambda: unread(ours) == 0)  # else the queue may have no place for more
                 program.send_signal(signal.SIGSTOP)
                 ours.send(multiplexer.MAGIC + struct.pack("<I", multiplexer.VERSION) + nonce)
                 ours.send(b"")
