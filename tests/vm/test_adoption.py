@@ -90,7 +90,8 @@ def test_the_agent_answers_while_it_takes_a_vm_over(left: Left) -> None:
                 break
     assert state.qemu_pid == left.qemu.pid
     left.qemu.send_signal(signal.SIGKILL)
-    assert [s.state for s in left.states_until("stopped")][-2:] == ["adopting", "stopped"]
+    *before, last = (s.state for s in left.states_until("stopped"))
+    assert (set(before) - {"adopting"}, last) == (set(), "stopped")  # the first may be of after the kill
     assert not left.vm.paths.vm_record.exists()
 
 
