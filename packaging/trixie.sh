@@ -17,9 +17,10 @@ mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/so
   grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ' || true)
 mkdir -p "$work"/{lists/partial,cache/archives/partial,debs}
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} ${SUITE:-trixie} main" >"$work/sources.list"
+# A mirror may stand still: its lists are signed, but no longer recent.
 apt() {
   apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$work/lists" \
-    -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root "$@"
+    -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root -o Acquire::Check-Valid-Until=false "$@"
 }
 apt update
 if [ -n "${NEEDED:-}" ]; then
