@@ -254,6 +254,15 @@ def test_a_new_engine_takes_over_the_living_and_sweeps_the_dead(world: int, tmp_
         assert [link.name for link in sock.links()] == ["lo"]
 
 
+def test_a_new_engine_does_not_mind_an_interface_that_goes_while_it_looks(
+    controller: NetworkController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = netlink.NetlinkSocket.links
+    gone = netlink.Link(1 << 30, "gone", 0, master=next(iter(controller._segments.numbers())))
+    monkeypatch.setattr(netlink.NetlinkSocket, "links", lambda sock: [*listed(sock), gone])
+    controller._restore({})
+
+
 def test_the_beginning_of_several_ids_is_ambiguous(controller: NetworkController) -> None:
     def digits() -> list[str]:
         return [network.id[0] for network in controller.networks()]

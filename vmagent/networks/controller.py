@@ -7,6 +7,7 @@ them over after a kill, and removes those of containers that have ended.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -234,8 +235,9 @@ class NetworkController:
             self._sandboxes[container_id] = sandbox
         bridges = self._segments.numbers()
         stray = [link.number for link in self._netlink.links() if link.master in bridges and link.number not in kept]
-        for number in stray:
-            self._netlink.send(netlink.set_link(number, up=False, group=DEAD_GROUP))
+        # Those of containers that end just now go by themselves.
+        dead = [netlink.set_link(number, up=False, group=DEAD_GROUP) for number in stray]
+        netlink.send_all(self._netlink, dead, ignore=frozenset({errno.ENODEV}))
         if stray:  # at once: inside the container, its peer may have the name that the next endpoint will get
             self._interfaces.delete_dead()
 
