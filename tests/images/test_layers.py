@@ -56,7 +56,9 @@ def tree_of(root: Path) -> dict[str, object]:
     """What a process would see: mode, owner, size or target, time, content, attributes; hard links by name."""
     seen: dict[tuple[int, int], str] = {}
     tree: dict[str, object] = {}
-    for path in [root, *sorted(root.rglob("*"))]:
+    # Path.rglob of some versions of Python follows each link to see whether it leads to a folder.
+    names = [Path(above, name) for above, folders, files in os.walk(root) for name in (*folders, *files)]
+    for path in [root, *sorted(names)]:
         name = str(path.relative_to(root))
         info = path.lstat()
         implied = name in ("implied", "implied/deep", "etc", "sub", "long") or name.endswith("n" * 180)
