@@ -158,6 +158,10 @@ class ContainersPage:
         buttons = [b for b in self._page.bulk.findChildren(QAbstractButton) if b.isVisible() and b.text()]
         return {b.accessibleName() for b in buttons if b.isEnabled()}
 
+    def wait_until_bar_offers(self, *names: str) -> None:
+        """A row may show its new state by an event before the reply to the action comes, and the bar after that."""
+        self._qtbot.waitUntil(lambda: self.bar_offers() == set(names), timeout=LIMIT_MS)
+
     @property
     def filter_text(self) -> str:
         return self._page.search.text()
