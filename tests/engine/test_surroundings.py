@@ -126,9 +126,10 @@ def test_a_registrys_certificates_count_for_it_alone(
     [
         {}, 1, [1], [{"host": "h"}], [file("a/b", "x.crt", "")], [file("..", "x.crt", "")], [file("h", "../x.crt", "")],
         [file("h", "x.sh", "")], [file("h", "x.crt", 1)], [file(1, "x.crt", "")], [file("h", "x.crt", "")] * 2,
+        [file("h" * 256, "x.crt", "")], [file("h", "x" * 252 + ".crt", "")], [file("h", "x.crt", "\ud800")],
     ],
 )  # fmt: skip
-def test_names_that_lead_elsewhere_are_refused(own_engine: NativeEngine, certificates: object) -> None:
+def test_what_cannot_be_kept_as_such_files_is_refused(own_engine: NativeEngine, certificates: object) -> None:
     assert put(own_engine, certificates=certificates)[0] == 400
 
 

@@ -19,6 +19,8 @@ from vmagent.errors import BadRequest
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*\.(?:crt|cert|key)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_NAME = 255  # NAME_MAX: a host's name is a folder's
 _LINK = "certs.d"
 
 
@@ -45,13 +47,22 @@ def parse(value: Any) -> tuple[Certificate, ...]:
     if found is None:
         raise BadRequest("the certificates must be a list of objects with host, name and text")
     for one in found:
-        if not isinstance(one.host, str) or not _HOST.fullmatch(one.host):
+        if not _fits(one.host, _HOST):
             raise BadRequest(f"invalid host of certificates: {one.host}")
-        if not isinstance(one.name, str) or not _FILE.fullmatch(one.name) or not isinstance(one.text, str):
+        if not _fits(one.name, _FILE) or not _is_utf8(one.text):
             raise BadRequest(f"invalid file of certificates of {one.host}: {one.name}")
     if len({(one.host, one.name) for one in found}) < len(found):
         raise BadRequest("a file of certificates is given twice")
     return found
+
+
+def _fits(name: Any, form: re.Pattern[str]) -> bool:
+    return isinstance(name, str) and len(name) <= _MAX_NAME and form.fullmatch(name) is not None
+
+
+def _is_utf8(text: Any) -> bool:
+    """JSON may have halves of surrogate pairs, which no file in UTF-8 has."""
+    return isinstance(text, str) and not _SURROGATE.search(text)
 
 
 def write(surroundings: Path, certificates: Sequence[Certificate]) -> None:

@@ -18,12 +18,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from vmagent.durable import publish
 from vmagent.engine import hostcertificates
 from vmagent.engine.hostcertificates import Certificate
 from vmagent.errors import BadRequest
+from vmagent.urls import without_credentials
 
 _PROXIES = {"http_proxy": "HTTP_PROXY", "https_proxy": "HTTPS_PROXY", "no_proxy": "NO_PROXY"}
 # OpenSSL's, requests', git's.
@@ -105,8 +106,8 @@ class Surroundings:
         """HttpProxy, HttpsProxy and NoProxy of `docker info`: without the credentials."""
         found = {lower: os.environ.get(upper) or os.environ.get(lower) or "" for lower, upper in _PROXIES.items()}
         return {
-            "HttpProxy": _masked(found["http_proxy"]),
-            "HttpsProxy": _masked(found["https_proxy"]),
+            "HttpProxy": without_credentials(found["http_proxy"]),
+            "HttpsProxy": without_credentials(found["https_proxy"]),
             "NoProxy": found["no_proxy"],
         }
 
@@ -175,11 +176,3 @@ def _set(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
-
-
-def _masked(url: str) -> str:
-    """As dockerd shows it: user and password are hidden."""
-    parts = urlsplit(url)
-    if parts.username is None:
-        return url
-    return urlunsplit(parts._replace(netloc=f"xxxxx:xxxxx@{parts.netloc.rpartition('@')[2]}"))
