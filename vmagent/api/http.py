@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -161,6 +162,9 @@ class Connection(asyncio.Protocol):
 
     async def drain(self) -> None:
         await self._outflow.drain()
+
+    async def emptied(self) -> socket.socket:
+        return await self._outflow.emptied()
 
     def hand_over(self, head: bytes, factory: Callable[[], P]) -> P:
         """Send `head`, then give the transport and what was received behind the request to `factory()`.

@@ -40,7 +40,7 @@ class Server:
     ) -> None:
         """`tcp`: the protocol of clients by TCP, which has us serve a socket; None: they are served as they are."""
         self._tcp = tcp
-        wire = BuildKitWire(lambda: connect(engine))
+        self._wire = wire = BuildKitWire(lambda: connect(engine))
         self.http2: Callable[[], asyncio.Protocol] | None = http2 or wire.protocol
         self.hangups = HangupWatch(asyncio.get_running_loop())
         self.is_stopping = False
@@ -138,6 +138,7 @@ class Server:
         for connection in list(self.connections):
             connection.abort()
         await asyncio.sleep(0)  # lets connection_lost run
+        await self._wire.close()
         self.hangups.close()
 
 

@@ -6,6 +6,7 @@ Everything here is bounded: a reader that lags pauses the socket, a writer waits
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, TypeVar
@@ -39,6 +40,12 @@ class Sink(Protocol):
     async def drain(self) -> None:
         """Wait until the transport's buffer is below its limit. Raises Disconnected."""
 
+    async def emptied(self) -> socket.socket:
+        """Wait until the transport's buffer is empty: a duplicate of its socket, for somebody else to write to.
+
+        Who asks for it closes it, and sends nothing meanwhile. Raises Disconnected.
+        """
+
 
 class Outflow:
     """Bytes to the peer: a `Sink` over a transport, whose protocol calls `pause`, `resume` and `fail`."""
@@ -65,6 +72,19 @@ class Outflow:
             drainer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._drainers.append(drainer)
             await drainer
+
+    async def emptied(self) -> socket.socket:
+        """As `Sink.emptied`."""
+        low, high = self._transport.get_write_buffer_limits()
+        self._transport.set_write_buffer_limits(high=0)  # calls `pause` unless the buffer is empty
+        try:
+            await self.drain()
+        finally:
+            self._transport.set_write_buffer_limits(high=high, low=low)
+        if self._error is not None or self._transport.is_closing():
+            raise Disconnected("the client has closed the connection")
+        duplicate: socket.socket = self._transport.get_extra_info("socket").dup()
+        return duplicate
 
     def pause(self) -> None:
         """The transport's buffer is above its limit."""
@@ -199,6 +219,14 @@ class Body(Inflow):
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
+class SocketWriter(Protocol):
+    """Writes a part of a reply's body to a socket."""
+
+    async def __call__(self, fd: int, *, chunked: bool) -> bool:
+        """`fd`: the socket, which doesn't block; `chunked`: whether what is written must be chunks. False: the peer has
+        gone."""
+
+
 class Stream:
     """A reply of unknown length. Its head was sent when this was made; chunked for HTTP/1.1."""
 
@@ -217,6 +245,12 @@ class Stream:
         """As `write` and `finish`, in one system call. Raises Disconnected."""
         self._sink.send(b"%x\r\n%b\r\n%b" % (len(data), data, _LAST_CHUNK) if self._chunked else data)
         await self._sink.drain()
+
+    async def lend(self, write: SocketWriter) -> None:
+        """Have `write` send bytes on the connection's own socket. Raises Disconnected."""
+        with await self._sink.emptied() as sock:
+            if not await write(sock.fileno(), chunked=self._chunked):
+                raise Disconnected("the client has closed the connection")
 
     def finish(self) -> None:
         """The reply is complete."""

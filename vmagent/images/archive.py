@@ -283,8 +283,8 @@ def _layer(
     path: Path, diff_id: str, expected: Expected | None, job: Job, data_root: DataRoot, on_layer: LayerProgress
 ) -> Layer:
     for known in (data_root.layers, job.layers):
-        if (known / hex_of(diff_id)).is_dir():
-            return Layer.read(known / hex_of(diff_id))
+        if (layer := Layer.find(known / hex_of(diff_id))) is not None:
+            return layer
     total = path.stat().st_size
     done = 0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmagent.errors import BadRequest
-from vmagent.helpers.pool import run_with_input, run_with_output
+from vmagent.helpers.pool import WorkerPool, run_with_input, run_with_output
 from vmagent.images.layer import hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord, Target
@@ -107,8 +107,8 @@ def _said(store: Store, unit: _Unit, names: Mapping[str, Target]) -> Iterator[st
             yield f"Loaded image ID: {image_id}\n"
 
 
-async def save(store: Store, refs: Sequence[str], platforms: Sequence[Platform]) -> AsyncGenerator[bytes, None]:
-    """The archive of these references. Raises NotFound."""
+def items_of(store: Store, refs: Sequence[str], platforms: Sequence[Platform]) -> list[Item]:
+    """What `docker save` of these references includes. Raises NotFound."""
     names: dict[Target, list[str]] = {}
     called: dict[Target, str] = {}
     for ref in refs:
@@ -117,24 +117,42 @@ async def save(store: Store, refs: Sequence[str], platforms: Sequence[Platform])
             called.setdefault(target, ref)
             if key is not None and key not in listed:
                 listed.append(key)
-    items = [_item(store, called[target], target, keys, platforms) for target, keys in names.items()]
-    async with contextlib.aclosing(save_items(store, items)) as chunks:
-        async for chunk in chunks:
-            yield chunk
+    return [_item(store, called[target], target, keys, platforms) for target, keys in names.items()]
 
 
-async def save_items(store: Store, items: Sequence[Item]) -> AsyncGenerator[bytes, None]:
-    """The archive of these items. Raises NotFound, EngineError."""
+class Archive:
+    """An archive that can be written: all that it includes is held."""
+
+    def __init__(self, pool: WorkerPool, job: dict[str, Any]) -> None:
+        self._pool, self._job = pool, job
+
+    async def write(self, fd: int, *, chunked: bool) -> bool:
+        """Have a worker write it to `fd`, with `chunked` as the chunks of a reply's body but the last one.
+
+        False: the reader has gone. Raises EngineError; what was written is incomplete then.
+        """
+        done = await self._pool.run({**self._job, "chunked": chunked}, [fd])
+        return bool(done["is_whole"])
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Its bytes. Raises EngineError behind them, if they are incomplete."""
+        job = {**self._job, "chunked": False}
+        async with contextlib.aclosing(run_with_output(self._pool, job)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+
+@contextlib.asynccontextmanager
+async def archive(store: Store, items: Sequence[Item]) -> AsyncIterator[Archive]:
+    """A context manager that provides the archive of these items. Raises NotFound."""
     with contextlib.ExitStack() as stack:
         for item in items:
             for image in item["images"]:
                 stack.callback(store.hold(image["id"]).release)
             stack.callback(store.hold_blobs(store.indexes.parts(item["index"], item["manifests"])).release)
-        job = {"op": "save", "data_root": str(store.root.path), "items": [*items]}
         layers = {layer for item in items for image in item["images"] for layer in image["layers"]}
-        async with store.uses.using(layers), contextlib.aclosing(run_with_output(store.pool, job)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        async with store.uses.using(layers):
+            yield Archive(store.pool, {"op": "save", "data_root": str(store.root.path), "items": [*items]})
 
 
 def plain_item(store: Store, image_ids: Sequence[str], names: Sequence[str], *, is_list: bool = False) -> Item:

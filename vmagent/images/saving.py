@@ -1,7 +1,9 @@
 """`docker save`, in a worker: one tar that is both a docker archive and an OCI image layout, layers as plain tars.
 
-OCI image-spec, image-layout.md; docker's manifest.json points into the same blobs. Layers of kind tar are copied as
-they are; of kind dir, the kept blob is unpacked, or the tar made from the folder, and checked again on the way.
+OCI image-spec, image-layout.md; docker's manifest.json points into the same blobs. A layer of kind tar and what an
+index names are sent as the files that they are, unread: their names in the archive are their digests, which whoever
+loads it checks. Of a layer of kind dir, the kept blob is unpacked, or the tar made from the folder, and checked on the
+way.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from vmagent.images import config as image_config
@@ -17,8 +21,9 @@ from vmagent.images import tarwriter, views
 from vmagent.images.compression import decompress
 from vmagent.images.faults import ImageFault
 from vmagent.images.indexes import OCI_INDEX, ImageIndex, Manifest
-from vmagent.images.ingest import file_blocks, write_all
+from vmagent.images.ingest import file_blocks
 from vmagent.images.layer import DIFF, TAR, Kind, Layer, hex_of
+from vmagent.images.outlet import Outlet
 from vmagent.images.reference import Reference
 from vmagent.images.tarstream import DIRECTORY
 from vmagent.images.treetar import TreeTar
@@ -30,11 +35,15 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
+def _kept_tar(data_root: DataRoot, layer: Layer) -> Path:
+    return data_root.layers / hex_of(layer.diff_id) / TAR
+
+
 def plain_tar(data_root: DataRoot, layer: Layer) -> Iterator[bytes]:
     """A layer's tar, byte for byte what its diff_id names. Raises ImageFault if the store's copy is damaged."""
     found = hashlib.sha256()
     if layer.kind is Kind.TAR:
-        path = data_root.layers / hex_of(layer.diff_id) / TAR
+        path = _kept_tar(data_root, layer)
     elif layer.blob is None:  # made by a build: its folder gives the tar
         path = None
     else:
@@ -54,34 +63,40 @@ def plain_tar(data_root: DataRoot, layer: Layer) -> Iterator[bytes]:
 
 
 class _Out:
-    """The tar being written to `fd`; each name is written once."""
+    """The tar being written; each name is written once."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
         self._names: set[str] = set()
 
     def folder(self, name: str) -> None:
-        write_all(self._fd, tarwriter.header(name, DIRECTORY, mode=0o755))
+        self._outlet.write(tarwriter.header(name, DIRECTORY, mode=0o755))
 
     def file(self, name: str, data: bytes) -> None:
-        if name not in self._names:
-            self._names.add(name)
-            write_all(self._fd, tarwriter.header(name, size=len(data)) + data + tarwriter.padding(len(data)))
+        if self._begin(name, len(data)):
+            self._outlet.write(data + tarwriter.padding(len(data)))
+
+    def copy(self, name: str, size: int, path: Path) -> None:
+        """A file of the store; `size`: what its record says."""
+        with path.open("rb", buffering=0) as file:
+            if (found := os.fstat(file.fileno()).st_size) != size:
+                raise _wrong_size(name, found, size)
+            if self._begin(name, size):
+                self._outlet.file(file.fileno(), size)
+                self._outlet.write(tarwriter.padding(size))
 
     def stream(self, name: str, size: int, blocks: Iterator[bytes]) -> None:
-        if name in self._names:
+        if not self._begin(name, size):
             return
-        self._names.add(name)
-        write_all(self._fd, tarwriter.header(name, size=size))
         sent = 0
         for block in blocks:
             sent += len(block)
             if sent > size:
                 break
-            write_all(self._fd, block)
+            self._outlet.write(block)
         if sent != size:
-            raise ImageFault(f"{name} has {sent} bytes, its record says {size}")
-        write_all(self._fd, tarwriter.padding(size))
+            raise _wrong_size(name, sent, size)
+        self._outlet.write(tarwriter.padding(size))
 
     def blob(self, data: bytes) -> dict[str, Any]:
         digest = hashlib.sha256(data).hexdigest()
@@ -89,17 +104,30 @@ class _Out:
         return {"digest": f"sha256:{digest}", "size": len(data)}
 
     def end(self) -> None:
-        write_all(self._fd, tarwriter.END)
+        self._outlet.write(tarwriter.END)
+        self._outlet.flush()
+
+    def _begin(self, name: str, size: int) -> bool:
+        """Write a member's header; False if the archive has it already."""
+        if name in self._names:
+            return False
+        self._names.add(name)
+        self._outlet.write(tarwriter.header(name, size=size))
+        return True
 
 
-def save(fd: int, data_root: DataRoot, items: Sequence[Mapping[str, Any]]) -> None:
-    """Write `items` to `fd`, each {"names": keys of references, "images": [{"id", "layers"}, …], "index",
+def _wrong_size(name: str, found: int, size: int) -> ImageFault:
+    return ImageFault(f"{name} has {found} bytes, its record says {size}")
+
+
+def save(outlet: Outlet, data_root: DataRoot, items: Sequence[Mapping[str, Any]]) -> None:
+    """Write `items`, each {"names": keys of references, "images": [{"id", "layers"}, …], "index",
     "manifests": [digest, …]}. Raises ImageFault, OSError.
 
     With "index", its digest, the index is written as it is kept, and of its manifests the given ones. Without it, one
     image gets a manifest for the tars of its layers, and several images such manifests and an index of them.
     """
-    out = _Out(fd)
+    out = _Out(outlet)
     for folder in ("blobs", "blobs/sha256"):
         out.folder(folder)
     index: list[dict[str, Any]] = []
@@ -129,7 +157,11 @@ def _image(out: _Out, data_root: DataRoot, image: Mapping[str, Any]) -> tuple[di
     config = (data_root.blobs / hex_of(image["id"])).read_bytes()
     layers = [Layer.read(data_root.layers / hex_of(diff_id)) for diff_id in image["layers"]]
     for layer in layers:
-        out.stream(_BLOBS + hex_of(layer.diff_id), layer.tar_size, plain_tar(data_root, layer))
+        name = _BLOBS + hex_of(layer.diff_id)
+        if layer.kind is Kind.TAR:
+            out.copy(name, layer.tar_size, _kept_tar(data_root, layer))
+        else:
+            out.stream(name, layer.tar_size, plain_tar(data_root, layer))
     manifest = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
@@ -152,8 +184,7 @@ def _kept_index(out: _Out, data_root: DataRoot, digest: str, manifests: Sequence
         manifest = Manifest.parse((data_root.blobs / hex_of(name)).read_bytes(), name)
         for blob in (name, *manifest.blobs()):
             path = data_root.blobs / hex_of(blob)
-            with path.open("rb", buffering=0) as file:
-                out.stream(_BLOBS + hex_of(blob), path.stat().st_size, file_blocks(file.fileno()))
+            out.copy(_BLOBS + hex_of(blob), path.stat().st_size, path)
     return {"mediaType": ImageIndex.parse(data, digest).media_type, **out.blob(data)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from vmagent.api.messages import CREATED, Request, Response, Version, json_response
 from vmagent.api.parameters import filters, platform, registry_auth
-from vmagent.api.pump import send_bytes, send_progress
+from vmagent.api.pump import send_progress
 from vmagent.api.router import Router
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.engine.engine import Engine
@@ -100,8 +100,10 @@ class _Images:
         if not refs:
             raise BadRequest("no image was named")
         wanted = _platform(request, Version(1, 48))
-        archive = self._engine.images.save(refs, [] if wanted is None else [wanted])
-        await send_bytes(request, archive, content_type="application/x-tar")
+        async with self._engine.images.archive(refs, [] if wanted is None else [wanted]) as archive:
+            stream = request.exchange.stream(content_type="application/x-tar")
+            await stream.lend(archive.write)
+            stream.finish()
 
     async def tag(self, request: Request) -> Response:
         query = request.query
