@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import io
 import json
+import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import NativeEngine, native_engine
+from tests.support.limits import HANG_S
 
 IMAGE = "busybox:latest"
 
@@ -82,3 +87,32 @@ def test_an_image_that_names_a_layer_several_times_is_as_good_as_any(
     assert docker("inspect", "-f", "{{.Id}}", pushed).stdout == image_id
     check_container(kind_engine, pushed, tmp_path)
     docker("rmi", pushed)
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_archive_disturbs_nobody(kind_engine: NativeEngine) -> None:
+    docker = kind_engine.docker
+    docker("run", "--name", "large", IMAGE, "sh", "-c", "head -c 20000000 /dev/urandom >/large")
+    docker("commit", "large", "large:1")
+    docker("rm", "large")
+    path = "/images/get?names=large:1"
+    try:
+        for _ in range(4):  # more than there are workers
+            with kind_engine.client() as client, client.save(["large:1"]) as stream:
+                assert next(iter(stream))
+        connection = http.client.HTTPConnection("engine")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(HANG_S)
+        with contextlib.closing(connection):
+            connection.sock.connect(str(kind_engine.socket))
+            for _ in range(2):  # the connection is as usable as after any reply
+                connection.request("GET", path)
+                whole = connection.getresponse().read()
+                with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+                    sizes = [member.size for member in tar]
+                assert max(sizes) > 20_000_000, sizes
+            connection.request("GET", "/images/get?names=nothing:1")
+            refused = connection.getresponse()
+            message = json.loads(refused.read())["message"]
+            assert (refused.status, message) == (404, "No such image: nothing:1")
+    finally:
+        docker("rmi", "large:1")

@@ -336,6 +336,10 @@ def snapshot(folder: Path, **files: bytes) -> dict[str, str]:
     return {"module": "vmagent.engine.snapshotting", "upper": str(folder)}
 
 
+def _read_all(sock: socket.socket) -> bytes:
+    return b"".join(iter(lambda: sock.recv(1 << 20), b""))
+
+
 async def chunks(data: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
@@ -390,7 +394,23 @@ class Driver:
         return self.all(self.images.load(chunks(archive), quiet=quiet, **options))
 
     def save(self, *refs: str, **options: Any) -> bytes:
-        return b"".join(self.all(self.images.save(refs, **options)))
+        """The archive, from a socket as a client's."""
+
+        async def save() -> bytes:
+            ours, theirs = socket.socketpair()
+            theirs.setblocking(False)
+            with ours, theirs:
+                reading = asyncio.create_task(asyncio.to_thread(_read_all, ours))
+                try:
+                    async with self.images.archive(refs, **options) as archive:
+                        assert await archive.write(theirs.fileno(), chunked=False)
+                finally:
+                    theirs.close()
+                    data = await reading
+            return data
+
+        saved: bytes = self.run(save())
+        return saved
 
     def left(self) -> dict[str, list[str]]:
         """The content of the folders that a failure must leave unchanged, after all removals in the background."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import errno
 import gzip
 import lzma
@@ -21,12 +22,14 @@ from hypothesis import strategies as st
 
 from tests.images.kit import Driver, Entry, folder, hard_link, symlink, tar_of
 from vmagent.errors import EngineError
-from vmagent.images import erofs
+from vmagent.images import erofs, flush
 from vmagent.images.compression import Gzip, decompress
 from vmagent.images.faults import ImageFault
-from vmagent.images.layer import Compression, Kind
+from vmagent.images.ingest import Job
+from vmagent.images.layer import TAR, Compression, Kind, hex_of
 from vmagent.images.links import Links, clamped
 from vmagent.images.tarstream import ByteSource, members
+from vmagent.linux.files import start_writeback
 from vmagent.linux.mounts import open_in_root
 
 NewStore = Callable[..., Driver]
@@ -405,3 +408,39 @@ def test_a_trial_of_erofs_that_went_well_is_not_repeated_for_the_same_kernel(
         assert erofs.usable(tmp_path, record)
         record.write_text(found.replace("[", '["another kernel", ', 1))
         assert not erofs.usable(tmp_path, record)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_disk_works_on_a_layer_while_it_comes(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the last megabytes of the blob and of the tar are on their way when they are flushed."""
+    begun: dict[int, list[tuple[int, int]]] = {}
+
+    def start(fd: int, offset: int, length: int) -> None:
+        start_writeback(fd, offset, length)
+        begun.setdefault(os.fstat(fd).st_ino, []).append((offset, length))
+
+    monkeypatch.setattr(flush, "start_writeback", start)
+    data = gzip.compress(tar_of(Entry("large", os.urandom(30 << 20))), 0)
+    with contextlib.closing(Job(tmp_path / "job", kind)) as job:
+        layer = job.add_layer([data[at : at + 100_000] for at in range(0, len(data), 100_000)])
+        job.flush()
+    assert layer.blob is not None
+    files = [job.blobs / hex_of(layer.blob.digest)]
+    if kind is Kind.TAR:
+        files.append(job.layers / hex_of(layer.diff_id) / TAR)
+    assert sorted(begun) == sorted(file.stat().st_ino for file in files)
+    for file in files:
+        ranges = begun[file.stat().st_ino]
+        assert [offset for offset, _ in ranges] == [0, *(sum(each) for each in ranges[:-1])], ranges
+        assert sum(ranges[-1]) > file.stat().st_size - (9 << 20), ranges
+    assert files[0].read_bytes() == data
+
+
+def test_a_pipe_has_no_writeback() -> None:
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(OSError, match="sync_file_range"):
+            start_writeback(writer, 0, 1)
+    finally:
+        os.close(reader)
+        os.close(writer)

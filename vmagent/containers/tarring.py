@@ -13,7 +13,7 @@ import stat
 import tarfile
 from collections.abc import Collection
 from contextlib import suppress
-from typing import IO
+from typing import IO, Self
 
 from vmagent.containers.ids import Ids
 from vmagent.containers.treewalk import HOST_IDS, Tree, TreeError, split
@@ -226,6 +226,17 @@ def _write_children(fd: int, writer: _Writer) -> None:
     writer.close()
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose header must be right: behind the first one, tarfile takes a damaged or cut header for the end."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tar)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as e:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(str(e)) from e
+
+
 def extract(tree: Tree, path: str, source: IO[bytes], *, keeps_kind: bool, owner: tuple[int, int] | None) -> None:
     """Unpack a tar (plain, gzip, bzip2 or xz) into the existing folder at `path`.
 
@@ -245,7 +256,7 @@ def extract(tree: Tree, path: str, source: IO[bytes], *, keeps_kind: bool, owner
     folders: list[tuple[str, tarfile.TarInfo]] = []
     try:
         tree.require_writable(base_fd)
-        with tarfile.open(fileobj=source, mode="r|*") as tar:
+        with tarfile.open(fileobj=source, mode="r|*", tarinfo=_Member) as tar:
             for member in tar:
                 _extract_one(tree, base, tar, member, keeps_kind=keeps_kind, owner=owner)
                 if member.isdir():

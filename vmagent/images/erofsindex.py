@@ -90,7 +90,7 @@ def image(root: Node, device_bytes: int) -> list[bytes]:
 
 def is_index(head: bytes) -> bool:
     """Whether a file with this beginning (`HEAD` bytes) is an EROFS."""
-    return head[_SUPER_OFFSET : _SUPER_OFFSET + 4] == struct.pack("<I", _MAGIC)
+    return len(head) == HEAD and head[_SUPER_OFFSET : _SUPER_OFFSET + 4] == struct.pack("<I", _MAGIC)
 
 
 def is_of_this_form(head: bytes) -> bool:

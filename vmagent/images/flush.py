@@ -9,7 +9,9 @@ from pathlib import Path
 
 from vmagent.durable import fsync_dir
 from vmagent.images.layer import DIFF, RECORD, UNFLUSHED
+from vmagent.linux.files import start_writeback
 
+_WRITEBACK_STEP = 8 << 20
 FEW = 32  # entries: a folder with no more is a layer of kind dir as it is, and is flushed entry by entry
 
 
@@ -20,6 +22,21 @@ def flush_file(path: Path) -> None:
         os.fdatasync(fd)
     finally:
         os.close(fd)
+
+
+class EarlyWriteback:
+    """Has the disk work on a file that is still being written, so that the flush at its end finds little to do."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._size = self._begun = 0
+
+    def wrote(self, size: int) -> None:
+        """`size` bytes more were written, from the file's beginning on. Raises OSError."""
+        self._size += size
+        if self._size - self._begun >= _WRITEBACK_STEP:
+            start_writeback(self._fd, self._begun, self._size - self._begun)
+            self._begun = self._size
 
 
 def entries_of(folder: Path, at_most: int) -> list[Path] | None:
@@ -47,7 +64,9 @@ def flush_few(layer: Path) -> None:
     to the first descriptor that is flushed after it (errseq_t), so also to these.
     """
     content = layer / DIFF
-    for path in (*(entries_of(content, FEW) or ()), content):
+    entries = entries_of(content, FEW)
+    assert entries is not None, f"{layer} has more than {FEW} entries"
+    for path in (*entries, content):
         if stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR):
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from vmagent.durable import fsync_dir, publish
 from vmagent.images.config import Config, dump
-from vmagent.images.flush import flush_few, flush_file
-from vmagent.images.layer import DIFF, RECORD, Kind, Layer, hex_of
+from vmagent.images.flush import flush_few
+from vmagent.images.layer import DIFF, UNFLUSHED, Kind, Layer, hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.records import ImageRecord
 from vmagent.images.tarwriter import archive, header
@@ -32,8 +32,8 @@ _MTIME_NS = 1_767_225_600 * 10**9
 def make(folder: Path, program: bytes) -> ImageRecord:
     """Make the image of `program` in `folder`, which is to be a finished ingest folder, flushed. Raises OSError.
 
-    Its layer is of kind dir in every store, as one with few entries may be: a worker and mkfs.erofs would take most of
-    the time in which an emulated VM starts for the first time.
+    Its layer is of kind dir in every store, as one with few entries may be: a worker would take most of the time in
+    which an emulated VM starts for the first time.
     """
     tar = _tar(program)
     diff_id = _digest(tar)
@@ -44,8 +44,7 @@ def make(folder: Path, program: bytes) -> ImageRecord:
     for path in (file, made / DIFF):
         path.chmod(0o755)
         os.utime(path, ns=(_MTIME_NS, _MTIME_NS))
-    Layer(diff_id=diff_id, kind=Kind.DIR, size=len(program), tar_size=len(tar), blob=None).write(made)
-    flush_file(made / RECORD)
+    Layer(diff_id=diff_id, kind=Kind.DIR, size=len(program), tar_size=len(tar), blob=None).write(made, UNFLUSHED)
     flush_few(made)
     data = dump({**_config(Platform.host()), "rootfs": {"type": "layers", "diff_ids": [diff_id]}})
     record = ImageRecord(id=_digest(data), layers=(diff_id,))

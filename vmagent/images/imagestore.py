@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -286,14 +287,14 @@ class ImageStore:
         except ImageFault as e:
             raise BadRequest(str(e)) from e
 
-    async def save(self, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> AsyncGenerator[bytes, None]:
-        """A tar of the images, for `load` and for OCI tools. A repository without a tag means all its tags.
+    def archive(
+        self, refs: Sequence[str], platforms: Sequence[Platform] = ()
+    ) -> AbstractAsyncContextManager[archiving.Archive]:
+        """A context manager that provides a tar of the images, for `load` and for OCI tools.
 
-        Raises NotFound, also for a name that has none of the platforms.
+        A repository without a tag means all its tags. Raises NotFound, also for a name that has none of the platforms.
         """
-        async with contextlib.aclosing(archiving.save(self._store, refs, platforms)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return archiving.archive(self._store, archiving.items_of(self._store, refs, platforms))
 
     async def commit(
         self, snapshot: Mapping[str, str], *, parent: str, config: Mapping[str, Any], repo: str = "", tag: str = ""

@@ -18,7 +18,7 @@ from vmagent.durable import fsync_dir
 from vmagent.images.channel import Stage
 from vmagent.images.compression import Gzip, decompress, peek
 from vmagent.images.faults import ImageFault
-from vmagent.images.flush import FEW, entries_of, flush_few, flush_file
+from vmagent.images.flush import FEW, EarlyWriteback, entries_of, flush_file
 from vmagent.images.layer import DIFF, INDEX, RECORD, TAR, UNFLUSHED, Blob, Compression, Expected, Kind, Layer, hex_of
 from vmagent.images.tarindex import TarIndex
 from vmagent.images.tarstream import ByteSource
@@ -43,7 +43,6 @@ class Job:
             made.mkdir(exist_ok=True)
         # Opened before the first write: syncfs reports the errors from here on.
         self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._few: set[str] = set()  # the names of layers of kind dir with few entries
 
     def close(self) -> None:
         os.close(self._fd)
@@ -59,21 +58,17 @@ class Job:
         return digest
 
     def flush(self, fd: int | None = None) -> None:
-        """Flush the layers to disk, so that a record may name them.
+        """Flush the layers to disk, so that a record may name them; there is none among them that `is_unflushed`.
 
         The files of layers of kind tar were flushed as they were written: for these only the folders are left to flush.
         `fd`: a descriptor of the folder that was opened before the first write; needed where several processes wrote,
         because syncfs(2) reports only write errors that happened after its descriptor was opened.
         """
-        layers = [*self.layers.iterdir()]
-        if any(layer.name not in self._few and (layer / DIFF).is_dir() for layer in layers):
+        if any((layer / DIFF).is_dir() for layer in self.layers.iterdir()):
             syncfs(self._fd if fd is None else fd)
         else:
-            for layer in layers:
-                if layer.name in self._few:
-                    flush_few(layer)
-                else:
-                    fsync_dir(layer)
+            for layer in self.layers.iterdir():
+                fsync_dir(layer)
             for folder in (self.blobs, self.layers):
                 fsync_dir(folder)
 
@@ -172,13 +167,11 @@ class Job:
         final.mkdir()
         layer.write(final, RECORD if entries is None else UNFLUSHED)
         os.rename(upper, final / DIFF)
-        if entries is not None:
-            self._few.add(final.name)
         return layer
 
-    def has_few(self, layer: Layer) -> bool:
-        """Whether a layer that `take_folder` made is one that `flush_few` flushes."""
-        return hex_of(layer.diff_id) in self._few
+    def is_unflushed(self, layer: Layer) -> bool:
+        """Whether a layer that `take_folder` made is left to `flush_few`, because it has few entries."""
+        return (self.layers / hex_of(layer.diff_id) / UNFLUSHED).exists()
 
 
 class _Incoming:
@@ -189,6 +182,7 @@ class _Incoming:
         self._expected = expected
         self._hash = hashlib.sha256()
         self._size = 0
+        self._writeback = EarlyWriteback(fd)
 
     def __iter__(self) -> Iterator[bytes]:
         limit = self._expected.size if self._expected else None
@@ -199,6 +193,7 @@ class _Incoming:
             self._hash.update(block)
             if self._fd >= 0:
                 write_all(self._fd, block)
+                self._writeback.wrote(len(block))
             yield block
         if self._expected is not None:
             if self._size != self._expected.size:
@@ -243,6 +238,7 @@ class _Layering:
     def run(self, plain: Iterable[bytes]) -> None:
         if self._kind is Kind.TAR:
             self._tar_fd = os.open(self.folder / TAR, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._writeback = EarlyWriteback(self._tar_fd)
         source = ByteSource(plain, self._take)
         if self._kind is Kind.TAR:
             index = TarIndex()
@@ -298,6 +294,7 @@ class _Layering:
         self._hash.update(block)
         if self._tar_fd >= 0:
             write_all(self._tar_fd, block)
+            self._writeback.wrote(len(block))
         if self._gzip is not None:
             self._pack(self._gzip.write(block))
         if self._on_plain is not None:

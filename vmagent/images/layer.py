@@ -119,10 +119,19 @@ class Layer:
         try:
             data = (folder / RECORD).read_bytes()
         except FileNotFoundError:
-            if not (folder / UNFLUSHED).exists():
-                raise
-            data = (folder / UNFLUSHED).read_bytes()
+            try:
+                data = (folder / UNFLUSHED).read_bytes()
+            except FileNotFoundError:
+                data = (folder / RECORD).read_bytes()  # it may have been flushed meanwhile
         return cls.from_json(json.loads(data))
+
+    @classmethod
+    def find(cls, folder: Path) -> Layer | None:
+        """As `read`; None if there is no record that can be read."""
+        try:
+            return cls.read(folder)
+        except (OSError, KeyError, ValueError, TypeError):
+            return None
 
     def write(self, folder: Path, name: str = RECORD) -> None:
         """Put the record into `folder`; the caller flushes."""

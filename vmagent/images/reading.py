@@ -11,9 +11,8 @@ from vmagent.images import config as image_config
 from vmagent.images import records
 from vmagent.images.config import Config
 from vmagent.images.faults import ImageFault
-from vmagent.images.layer import UNFLUSHED, Layer, hex_of
+from vmagent.images.layer import Layer, hex_of
 from vmagent.images.records import ImageRecord
-from vmagent.linux.trees import remove_whole_tree
 from vmagent.paths import DataRoot
 
 log = structlog.get_logger()
@@ -32,10 +31,6 @@ def read_content(root: DataRoot) -> Content:
     """Blocks. Raises OSError, ValueError (a newer schema)."""
     found = Content()
     for folder in root.layers.iterdir():
-        if (folder / UNFLUSHED).exists():  # of a build that was cut short: its content may be missing
-            log.info("layer.unflushed", layer=folder.name)
-            remove_whole_tree(str(folder))
-            continue
         try:
             sweep(folder)
             layer = Layer.read(folder)

@@ -40,6 +40,7 @@ from vmagent.images.trash import Trash
 from vmagent.images.uses import LayerUses
 from vmagent.linux.trees import remove_whole_tree
 from vmagent.paths import DataRoot, ExecRoot
+from vmagent.tasks import to_its_end
 
 log = structlog.get_logger()
 
@@ -135,6 +136,7 @@ class Store:
         downloads.sweep(root.downloads, older_than_s=downloads.KEPT_S)
         self.is_new = not (root.images / records.REFERENCES).exists()
         self._trash.move(root.ingest.iterdir())
+        self._trash.move(record.parent for record in root.layers.glob(f"*/{UNFLUSHED}"))  # their content may be missing
         sweep(root.images)
         if self._wanted_kind is None:
             asked = Kind(os.environ.get("COVE_LAYERS", Kind.TAR))
@@ -272,17 +274,13 @@ class Store:
     async def publish(self, folder: Path, made: Iterable[ImageRecord], references: Mapping[str, Target]) -> None:
         """Take a finished ingest folder into the store: layers, blobs, image records, then names, in that order.
 
-        A caller that is cancelled gets its CancelledError only after the end: the writing threads cannot be stopped,
-        and the state must match what they write. Raises EngineError, OSError; then no record names any of it.
+        Raises EngineError, OSError; then no record names any of it.
         """
-        work = asyncio.create_task(self._publish(folder, list(made), references), name="publish images")
-        try:
-            await asyncio.shield(work)
-        finally:
-            await asyncio.wait([work])
+        await to_its_end(self._publish(folder, list(made), references), "publish images")
 
     async def _publish(self, folder: Path, made: list[ImageRecord], references: Mapping[str, Target]) -> None:
         async with self.change:
+            await self._clear_places(folder)
             moved = await asyncio.to_thread(self._move_in, folder)
             layers = {diff_id for record in made for diff_id in record.layers}
             await asyncio.to_thread(self._take_layers, layers)
@@ -310,7 +308,11 @@ class Store:
         They stay as long as a root names them. Of layers that are not flushed, none may before `flush_layer`.
         Raises OSError.
         """
+        await to_its_end(self._adopt_layers(folder, diff_ids, is_flushed=is_flushed), "adopt layers")
+
+    async def _adopt_layers(self, folder: Path, diff_ids: Sequence[str], *, is_flushed: bool) -> None:
         async with self.change:
+            await self._clear_places(folder)
             self._unflushed.update(await asyncio.to_thread(self._adopt, folder, diff_ids, is_flushed=is_flushed))
 
     async def flush_layer(self, diff_id: str) -> None:
@@ -346,6 +348,24 @@ class Store:
         os.rename(folder / "blobs" / name, self.root.blobs / name)
         fsync_dir(self.root.blobs)
         publish(self.root.layers / hex_of(layer.diff_id) / RECORD, json.dumps(layer.to_json()).encode())
+
+    async def _clear_places(self, folder: Path) -> None:
+        """Put away what is in the place of one of the job's layers and has no record that can be read.
+
+        The caller holds the lock. Raises Conflict while a container runs on it, OSError.
+        """
+        for diff_id in await asyncio.to_thread(self._damaged, folder):
+            with self.uses.replacing(diff_id):
+                await asyncio.to_thread(self.folders.unmount, diff_id)
+                await asyncio.to_thread(self._trash.move, [self.root.layers / hex_of(diff_id)])
+
+    def _damaged(self, folder: Path) -> list[str]:
+        found = []
+        for item in (folder / "layers").iterdir():
+            diff_id, place = f"sha256:{item.name}", self.root.layers / item.name
+            if diff_id not in self.layers and place.exists() and Layer.find(place) is None:
+                found.append(diff_id)
+        return found
 
     def _move_in(self, folder: Path, *, is_flushed: bool = True) -> list[str]:
         """Rename a job's blobs and layers to their final names; existing ones stay. The worker has flushed them, or
@@ -519,6 +539,7 @@ class Store:
         gone = {diff_id: layer for diff_id, layer in self.layers.items() if diff_id not in reachable.layers}
         for diff_id in gone:
             del self.layers[diff_id]
+        self._unflushed.difference_update(gone)  # of a build that was cancelled, or whose disk has failed
         if gone:
             kept = reachable.blobs | self._layer_blobs()
             blobs = {layer.blob.digest for layer in gone.values() if layer.blob}

@@ -42,10 +42,11 @@ def verify(job: Message, emit: Callable[[Message], None]) -> Message:
         emit({"blob": name, "fault": fault})
     for data in job["layers"]:
         layer = Layer.from_json(data)
-        source = _source(root, layer, good)
         fault = _layer(root, layer)
-        is_rebuilt = False
-        if source is not None and (fault in (MISSING, DAMAGED) or (layer.kind is Kind.DIR and not fault)):
+        is_rebuilt, source = False, None
+        if fault in (MISSING, DAMAGED) or (layer.kind is Kind.DIR and not fault):
+            source = _source(root, layer, good)
+        if source is not None:
             rebuilt = _rebuild(ingest, layer, source)
             if layer.kind is Kind.DIR and not fault and _differs(root, layer, rebuilt):
                 fault = DAMAGED

@@ -15,6 +15,7 @@ from vmagent.images.faults import ImageFault
 from vmagent.images.ingest import file_blocks
 from vmagent.images.jobs import Emit, Message, Operations, ingest_of, root_of
 from vmagent.images.layer import Expected, Layer, hex_of
+from vmagent.images.outlet import Outlet
 from vmagent.images.packing import pack
 from vmagent.images.platforms import Platform
 from vmagent.linux.trees import remove_whole_tree
@@ -47,8 +48,12 @@ class Worker(Operations):
         return {"images": [one.to_json() for one in loaded]}
 
     def op_save(self, job: Message, fds: list[int]) -> Message:
-        saving.save(fds[0], root_of(job), job["items"])
-        return {}
+        """Write an archive to the descriptor; "is_whole" is false if its reader has gone."""
+        try:
+            saving.save(Outlet(fds[0], chunked=job["chunked"]), root_of(job), job["items"])
+        except (BrokenPipeError, ConnectionResetError):
+            return {"is_whole": False}
+        return {"is_whole": True}
 
     def op_pack_layer(self, job: Message, fds: list[int]) -> Message:
         """The blob of one layer; made in the job's folder where the store has none."""
