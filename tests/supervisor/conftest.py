@@ -26,7 +26,7 @@ from vmagent.runtime.cgroups import tree
 from vmagent.runtime.example import example_spec
 from vmagent.runtime.plan import compile_exec, compile_plan
 from vmagent.supervisor.client import SupervisorClient
-from vmagent.supervisor.logfile import LogEntry, LogReader
+from vmagent.supervisor.logfile import LogEntry, LogReader, split_lines
 from vmagent.supervisor.messages import ExecExited, ExecRequest, ExecStreams, Exited, SpawnRequest, SupervisorEvent
 from vmagent.supervisor.windowreader import WindowReader
 
@@ -305,12 +305,19 @@ def cgroups_of(container: Container) -> list[Path]:
     return [path for root in roots if (path := Path(f"{root}{container.cgroup_path}")).is_dir()]
 
 
-def read_all(folder: Path, **options: Any) -> list[LogEntry]:
-    with LogReader(folder, **options) as reader:
+def by_line(entries: list[LogEntry]) -> list[LogEntry]:
+    """An entry for each line."""
+    return [entry._replace(data=line) for entry in entries for line in split_lines(entry.data)]
+
+
+def read_all(folder: Path, *, raw: bool = False, **options: Any) -> list[LogEntry]:
+    """A log's lines, or with `raw` its pieces as they arrived."""
+    with LogReader(folder, raw=raw, **options) as reader:
         entries = []
         while more := reader.read():
             entries += more
-        return entries + reader.finish()
+        entries += reader.finish()
+    return entries if raw else by_line(entries)
 
 
 @pytest.fixture(scope="session")

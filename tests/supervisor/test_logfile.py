@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.supervisor.conftest import read_all
+from tests.supervisor.conftest import by_line, read_all
 from vmagent.supervisor import logfile, logwriter
 from vmagent.supervisor.logfile import LogEntry, LogReader
 from vmagent.supervisor.logwriter import STDERR, STDOUT, StreamWriter, open_writer
@@ -105,7 +105,7 @@ def test_a_reader_that_follows_gets_every_line_once_in_order(tmp_path: Path, pie
             for stream, text in pieces:
                 done.append((stream, text.encode(), log.write(stream, text.encode())))
                 got += reader.read()
-            assert got + reader.finish() == expected(done)
+            assert by_line(got + reader.finish()) == expected(done)
     finally:
         log.close()
 
@@ -192,3 +192,40 @@ def test_a_log_that_is_not_there_is_empty_until_it_is(tmp_path: Path) -> None:
         log.write(STDERR, b"x\n")
         log.close()
         assert [entry.data for entry in reader.read()] == [b"x\n"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 100_000])
+def test_records_that_lie_together_are_read_together(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line a record, as a program writes that is slow: a read of the file takes many of them."""
+    log = Log(tmp_path / "log")
+    done = []
+    for number in range(300):
+        stream, data = (STDERR if number % 50 == 7 else STDOUT), b"%d\n" % number
+        done.append((stream, data, log.write(stream, data)))
+    log.close()
+    calls = []
+    pread = os.pread
+
+    def counted(fd: int, length: int, offset: int) -> bytes:
+        calls.append(length)
+        return pread(fd, length, offset)
+
+    with LogReader(log.folder) as reader:
+        monkeypatch.setattr(os, "pread", counted)
+        entries = []
+        while more := reader.read(size):
+            entries += more
+    assert by_line(entries) == expected(done)
+    if size > 300:  # six lines of the other stream lie between them
+        of_index = (logwriter.RECORD.size, 1024 * logwriter.RECORD.size)
+        assert len([length for length in calls if length not in of_index]) <= 13, calls
+
+
+def test_a_carriage_return_ends_no_line(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    log.write(STDOUT, b"10 %\r100 %\nnext\r\n\n\x0bx\n")
+    log.close()
+    assert [entry.data for entry in read_all(tmp_path / "log")] == [b"10 %\r100 %\n", b"next\r\n", b"\n", b"\x0bx\n"]
+    assert [entry.data for entry in read_all(tmp_path / "log", tail=2)] == [b"\n", b"\x0bx\n"]

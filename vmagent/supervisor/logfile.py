@@ -28,11 +28,25 @@ _Record = tuple[int, int, int]  # offset, length, time_ns
 
 
 class LogEntry(NamedTuple):
-    """A piece of output: a line with its newline. Without one: in raw mode, at the end, or past `MAX_LINE_BYTES`."""
+    """Output that arrived together: one or more lines with their newlines.
+
+    Without a newline at its end: in raw mode, a line at the end of the log, or the piece of one past `MAX_LINE_BYTES`.
+    """
 
     stream: int
     time_ns: int  # when its last byte arrived
     data: bytes
+
+
+def split_lines(data: bytes) -> list[bytes]:
+    """The lines of an entry's data, each with its newline."""
+    if b"\r" not in data:  # bytes.splitlines also splits at a carriage return
+        return data.splitlines(keepends=True)
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    if not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def latest_payload(folder: Path) -> Path:
@@ -259,6 +273,30 @@ class _StreamReader:
             length -= len(piece)
         return b"".join(pieces)
 
+    def take_records(self, most: int, before_ns: int | None, until_ns: int | None) -> tuple[list[_Record], bytes]:
+        """Some of `waiting`, one or more, and their bytes, read at once: up to about `most` bytes.
+
+        `before_ns`: no further records once they are as late as this. `until_ns`: none that are later. Fewer bytes than
+        the records say: a loss of power took them. BlockingIOError: as for the class.
+        """
+        records: list[_Record] = []
+        begin = end = self.waiting[0][0]
+        for record in self.waiting:
+            offset, length, time_ns = record
+            if records and (
+                offset != end
+                or offset - begin >= most
+                or (before_ns is not None and time_ns >= before_ns)
+                or (until_ns is not None and time_ns > until_ns)
+            ):
+                break
+            records.append(record)
+            end = offset + length
+        data = self.payload(begin, end - begin)
+        for _ in records:
+            self.waiting.popleft()
+        return records, data
+
     def lines(self, time_ns: int, data: bytes) -> list[LogEntry]:
         """The lines that end in `data`, which arrived at `time_ns`; an unfinished line is kept for the next call."""
         if self._is_cut:
@@ -267,21 +305,17 @@ class _StreamReader:
                 return []
             self._is_cut = False
             data = data[end:]
-            if not data:
-                return []
-        if b"\r" in data:  # bytes.splitlines would also split at a carriage return
-            parts = [part + b"\n" for part in data.split(b"\n")]
-            parts[-1] = parts[-1][:-1]
-            if not parts[-1]:
-                parts.pop()
+        if data.endswith(b"\n"):
+            rest = b""
         else:
-            parts = data.splitlines(keepends=True)
-        rest = b"" if data.endswith(b"\n") else parts.pop()
-        if parts and self._partial:
-            parts[0] = b"".join([*self._partial, parts[0]])
-            self._partial, self._partial_bytes = [], 0
-        stream, new = self.stream, tuple.__new__  # twice as fast as calling LogEntry(…)
-        entries = [new(LogEntry, (stream, time_ns, line)) for line in parts]
+            end = data.rfind(b"\n") + 1
+            data, rest = data[:end], data[end:]
+        entries = []
+        if data:
+            if self._partial:
+                data = b"".join([*self._partial, data])
+                self._partial, self._partial_bytes = [], 0
+            entries.append(LogEntry(self.stream, time_ns, data))
         if rest:
             self._partial.append(rest)
             self._partial_bytes += len(rest)
@@ -424,7 +458,7 @@ class LogReader:
         elif since_ns or until_ns is not None:
             found: deque[LogEntry] = deque(maxlen=tail)  # rare, so it may read the whole range
             while entries := self.read():
-                found.extend(entries)
+                found.extend(entry._replace(data=line) for entry in entries for line in split_lines(entry.data))
             # The unfinished lines that `finish` returns count too.
             rest = sum(reader.has_rest(since_ns) for reader in self._readers)
             for _ in range(max(0, len(found) + rest - tail)):
@@ -454,37 +488,43 @@ class LogReader:
         for reader in self._readers:
             reader.waits = waits
         if self._found:
-            entries = list(self._found)
+            searched = list(self._found)
             self._found.clear()
-            return entries
-        entries = []
+            return searched
+        entries: list[LogEntry] = []
         size = 0
         # A record from the middle of a line makes no entry. Go on, since an empty list would mean the end.
         while size < limit_bytes or not entries:
             try:
                 if (found := self._next()) is None:
                     break
-                offset, length, time_ns = found.waiting[0]
-                data = found.payload(offset, length)
+                others = [other.waiting[0][2] for other in self._readers if other is not found and other.waiting]
+                records, data = found.take_records(limit_bytes - size, min(others, default=None), self._until_ns)
             except BlockingIOError:
                 if not entries:
                     raise
                 break
-            reader = found
-            reader.waiting.popleft()
-            if not data:  # a loss of power took the bytes, and no writer has removed their record yet
-                continue
             size += len(data)
-            if self._raw:
-                entries.append(LogEntry(reader.stream, time_ns, data))
-                continue
-            lines = reader.lines(time_ns, data)
+            begin = records[0][0]
+            for offset, length, time_ns in records:
+                piece = data[offset - begin : offset - begin + length]  # no copy where that is all of it
+                if not piece:  # a loss of power took the bytes, and no writer has removed their record yet
+                    continue
+                entries += [LogEntry(found.stream, time_ns, piece)] if self._raw else found.lines(time_ns, piece)
             if self._skip:
-                skipped = min(self._skip, len(lines))
-                self._skip -= skipped
-                del lines[:skipped]
-            entries += lines
+                entries = self._without_skipped(entries)
         return entries
+
+    def _without_skipped(self, entries: list[LogEntry]) -> list[LogEntry]:
+        """`entries` without the lines that are left out."""
+        kept = []
+        for stream, time_ns, data in entries:
+            lines = split_lines(data)
+            skipped = min(self._skip, len(lines))
+            self._skip -= skipped
+            if skipped < len(lines):
+                kept.append(LogEntry(stream, time_ns, b"".join(lines[skipped:])))
+        return kept
 
     def finish(self) -> list[LogEntry]:
         """After the last `read`, when the container has ended: the last line of each stream if it has no newline."""

@@ -13,8 +13,9 @@ from vmagent.api.router import Router
 from vmagent.engine.engine import Engine
 from vmagent.engine.options import LogOptions
 from vmagent.errors import BadRequest
+from vmagent.supervisor.logfile import split_lines
 
-Entry = tuple[int, int, bytes]  # stream, time in ns, line; a million of them must be cheap
+Entry = tuple[int, int, bytes]  # stream, time in ns, lines that arrived together; a million of them must be cheap
 
 
 def add(router: Router, engine: Engine) -> None:
@@ -59,14 +60,17 @@ def _encoder(multiplexed: bool, *, timestamps: bool, details: bytes) -> Callable
     """Bytes of a batch: a frame per line, or with a terminal the bare lines. `details`: stands before each line."""
     stamp = _Stamp()
 
-    def line_of(time_ns: int, line: bytes) -> bytes:
-        return stamp(time_ns) + details + line if timestamps else details + line
+    def encode(entry: Entry) -> bytes:
+        stream, time_ns, data = entry
+        prefix = stamp(time_ns) + details if timestamps else details
+        if not (prefix or multiplexed):
+            return data
+        lines = split_lines(data)
+        if prefix:
+            lines = [prefix + line for line in lines]
+        return stdcopy.frames(stream, lines) if multiplexed else b"".join(lines)
 
-    if multiplexed:
-        if timestamps or details:
-            return lambda batch: stdcopy.frames((stream, line_of(time_ns, line)) for stream, time_ns, line in batch)
-        return lambda batch: stdcopy.frames((stream, line) for stream, _, line in batch)
-    return lambda batch: b"".join(line_of(time_ns, line) for _, time_ns, line in batch)
+    return lambda batch: b"".join(map(encode, batch))
 
 
 class _Stamp:
