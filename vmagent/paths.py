@@ -41,7 +41,7 @@ class DataRoot(NamedTuple):
 
     @property
     def spares(self) -> Path:
-        """Folders such as `container` gives, for containers to come; made anew at start."""
+        """Where an earlier version kept folders for containers to come, which are among `containers` now."""
         return self.path / "spares"
 
     @property
@@ -75,6 +75,11 @@ class DataRoot(NamedTuple):
     def trash(self) -> Path:
         """Renamed here, removed in the background; swept at start."""
         return self.path / "trash"
+
+    @property
+    def bin(self) -> Path:
+        """What was deleted and can be brought back, an entry each (vmagent/engine/binstore.py)."""
+        return self.path / "bin"
 
     @property
     def builds(self) -> Path:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,35 +173,41 @@ def test_execs_that_were_never_started_are_forgotten(tmp_path: Path) -> None:
 
 
 def test_folders_are_prepared_and_never_shared(tmp_path: Path) -> None:
-    (tmp_path / "spares" / "left" / "by").mkdir(parents=True)
-    spares = Spares(tmp_path / "spares", records.make_folder)
-    spares.open()
-    prepared = {path.stat().st_ino for path in (tmp_path / "spares").iterdir()}
+    spares = Spares(tmp_path, records.make_folder)
+    spares.fill_up()
+    prepared = {path.name for path in tmp_path.iterdir()}
     assert len(prepared) == SPARES
+    assert not any(records.is_whole(path) for path in tmp_path.iterdir()), "the next engine removes them"
+    assert all(name in spares for name in prepared)
     spares.make()
-    assert len(os.listdir(tmp_path / "spares")) == SPARES, "enough is enough"
-    made = [tmp_path / str(number) for number in range(SPARES + 2)]
-    flushed = []
-
-    def place(folder: Path) -> bool:
-        flushed.append(spares.place(folder))
-        return flushed[-1]
-
-    for folder in made:
-        records.save_new(folder, container(folder.name.zfill(64)), place)
+    assert {path.name for path in tmp_path.iterdir()} == prepared, "enough is enough"
+    refused = spares.take()
+    spares.give_back(refused)  # its create has failed
+    taken = [spares.take() for _ in range(SPARES + 2)]
+    assert refused in taken
+    gone = tmp_path / taken[0].id
+    shutil.rmtree(gone)  # a folder without content that somebody has found
+    made = [tmp_path / spare.id for spare in taken]
+    for spare in taken:
+        folder, spare.is_used = tmp_path / spare.id, True
+        records.save_new(folder, container(spare.id), is_made=spare.is_made, is_durable=spare.is_durable)
+        spares.give_back(spare)
         for name in hostfiles.NAMES:
             hostfiles.write_in_place(folder / "etc" / name, folder.name * 5)
             hostfiles.write_in_place(folder / "etc" / name, folder.name)
-    assert {folder.stat().st_ino for folder in made[:SPARES]} == prepared
-    assert flushed == [True] * SPARES + [False] * 2
+    assert {folder.name for folder in made[:SPARES]} == prepared
+    assert [(spare.is_made, spare.is_durable) for spare in taken] == [(True, True)] * SPARES + [(False, False)] * 2
+    assert not any(spare.id in spares for spare in taken)
+    assert not spares.take().is_made, "each is taken once"
     spares.make()
-    assert not spares.place(tmp_path / "made beside creates")
-    assert [records.load(folder).id for folder in made] == [folder.name.zfill(64) for folder in made]
+    beside = spares.take()
+    assert (beside.is_made, beside.is_durable) == (True, False)
+    assert [records.load(folder).id for folder in made] == [folder.name for folder in made]
     for name in hostfiles.NAMES:
         assert [(folder / "etc" / name).read_text() for folder in made] == [folder.name for folder in made]
         assert {(folder / "etc" / name).stat().st_mode & 0o777 for folder in made} == {0o644}
     assert {oct(path.stat().st_mode) for folder in made for path in folder.glob("*er")} == {oct(0o40755)}
-    assert not os.listdir(tmp_path / "spares")
+    assert {path.name for path in tmp_path.iterdir()} == {*(folder.name for folder in made), beside.id}
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def test_no_name_becomes_a_path(attacker: Attacker) -> None:
 
     def files() -> set[str]:
         """The files that a name may have made: without those that the engine makes under names of its own."""
-        own = {"containers", "networks", "spares", "trash"}
+        own = {"containers", "networks", "trash"}
         return {str(path) for path in data.rglob("*") if not own & set(path.parts)}
 
     before = files()

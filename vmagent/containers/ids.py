@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vmagent.linux.idmaps import inside, outside
 
@@ -13,8 +13,7 @@ _REVISION_2, _REVISION_3, _REVISION_MASK = 0x02000000, 0x03000000, 0xFF000000
 _SIZE_2, _SIZE_3 = 20, 24
 
 
-@dataclass(frozen=True, slots=True)
-class Ids:
+class Ids(NamedTuple):
     """The id maps of a container: lists of [inside, outside, count]; None: it is in the host's user namespace."""
 
     uid_map: list[list[int]] | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -47,18 +46,16 @@ def make_folder(folder: Path) -> None:
         os.mknod(f"{path}/{name}", stat.S_IFREG | mode)  # an empty file by one system call
 
 
-def save_new(folder: Path, container: Container, place: Callable[[Path], bool] | None = None) -> None:
+def save_new(folder: Path, container: Container, *, is_made: bool = False, is_durable: bool = False) -> None:
     """Make `folder`, and write a durable config.json in it. Blocks for one flush (about 1 ms).
 
-    `place` makes the folder as `make_folder` does, and returns whether the names in it are durable already.
+    `is_made`: `make_folder` has made it; `is_durable`: and its name and those in it are on the disk already.
     The file is written under its final name: a rename after the flush would cost the file system a second transaction.
     `is_whole` recognizes a file that a crash left incomplete. Raises OSError; then the caller removes the folder.
     """
-    is_flushed = False
-    if place is None:
+    if not (is_made and folder.exists()):  # somebody may have removed an empty folder that was made long ago
         make_folder(folder)
-    else:
-        is_flushed = place(folder)
+        is_durable = False
     if container.tty:  # a terminal has one stream; readers of the log recognize this by the missing files
         for name in (payload_name(STDERR), index_name(STDERR)):
             os.unlink(folder / name)
@@ -68,9 +65,9 @@ def save_new(folder: Path, container: Container, place: Callable[[Path], bool] |
         os.fsync(fd)
     finally:
         os.close(fd)
-    if not is_flushed:
+    if not is_durable:
         fsync_dir(folder)
-    fsync_dir(folder.parent)
+        fsync_dir(folder.parent)
 
 
 def is_whole(folder: Path) -> bool:

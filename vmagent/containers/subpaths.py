@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -52,7 +51,7 @@ def attach(volume: str, subpath: str, folder: Path) -> Path:
         raise
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        place = folder / secrets.token_hex(8)
+        place = folder / os.urandom(8).hex()
         if stat.S_ISDIR(os.fstat(found).st_mode):
             place.mkdir()
         else:

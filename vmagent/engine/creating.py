@@ -11,10 +11,11 @@ from typing import Any
 from vmagent.containers import configure, records
 from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.live import Live
-from vmagent.containers.model import Container, MountKind, MountPoint, new_container_id, now_ns
+from vmagent.containers.model import Container, MountKind, MountPoint, now_ns
 from vmagent.containers.mounts import follow_data_root, inherited_destinations, requested_mounts
 from vmagent.containers.names import checked_name
 from vmagent.containers.security import effective_capabilities, parse_security
+from vmagent.containers.spares import Spare
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
@@ -68,8 +69,17 @@ class Creator:
 
         Raises BadRequest, Conflict (the name is taken), and NotFound only for a missing image.
         """
+        spare = self._tidying.take_spare()
+        try:
+            return await self._create(spare, body, name=name, platform=platform, api_version=api_version)
+        finally:
+            self._tidying.return_spare(spare)
+
+    async def _create(
+        self, spare: Spare, body: dict[str, Any], *, name: str, platform: str, api_version: tuple[int, int]
+    ) -> tuple[str, list[str]]:
         began = asyncio.get_running_loop().time()
-        container_id = new_container_id()
+        container_id = spare.id
         image_ref = body.get("Image") or ""
         if not image_ref:
             raise BadRequest("no image specified")
@@ -117,7 +127,9 @@ class Creator:
                 record.mounts = await self._claim_volumes(record, claims)
                 folder = self._registry.folder(container_id)
                 undo.push_async_callback(self._tidying.discard_tree, folder)
-                await self._background.on_disk(records.save_new, folder, record, self._tidying.place)
+                spare.is_used = True
+                save = partial(records.save_new, is_made=spare.is_made, is_durable=spare.is_durable)
+                await self._background.on_disk(save, folder, record)
                 self._tidying.replace_spare()
                 undo.pop_all()
                 live = Live(record)  # from here on its volumes count as in use

@@ -20,6 +20,7 @@ from vmagent.containers.restart import should_restart, starts_with_the_engine
 from vmagent.containers.subpaths import detach_all
 from vmagent.durable import sweep
 from vmagent.engine.background import Background
+from vmagent.engine.bin import Bin
 from vmagent.engine.execs import Execs
 from vmagent.engine.lifecycle import SIGKILL, Lifecycle
 from vmagent.engine.registry import Registry
@@ -61,7 +62,9 @@ class Recovery:
         lifecycle: Lifecycle,
         execs: Execs,
         steps: StepRunner,
+        bin: Bin,
     ) -> None:
+        self._bin = bin
         self._data_root, self._exec_root, self._registry = data_root, exec_root, registry
         self._background, self._supervisor, self._tidying = background, supervisor, tidying
         self._images, self._lifecycle, self._execs, self._steps = images, lifecycle, execs, steps
@@ -83,8 +86,9 @@ class Recovery:
         found, incomplete = await self._background.on_disk(
             _read_records, self._data_root.containers, frozenset(self._held)
         )
-        for folder in incomplete:
-            await self._tidying.discard_tree(folder)  # a create that a crash cut short
+        for folder in incomplete:  # creates that a crash cut short, and what an earlier engine has made for later ones
+            if not self._tidying.is_spare(folder):
+                await self._tidying.discard_tree(folder)
         for record in found:
             try:
                 self._registry.names.reserve(record.name, record.id)
@@ -187,8 +191,9 @@ class Recovery:
             self._lifecycle.watch_health(live)
             return
         if state.status is Status.DEAD or (record.auto_remove and state.started_ns):
+            restorable = self._bin.was_begun(live.id)
             with suppress(EngineError):
-                await self._lifecycle.remove(live.id, force=True, volumes=record.auto_remove)
+                await self._lifecycle.remove(live.id, force=True, volumes=record.auto_remove, restorable=restorable)
             return
         if record.id in self._interrupted and should_restart(policy, state):
             await self._lifecycle.start_by_policy(live, counts=True)
