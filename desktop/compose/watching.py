@@ -27,6 +27,8 @@ from desktop.compose.state import Container, observe, of_services
 _QUIET_MS = 20  # a burst has ended when so long nothing more has happened
 _LONGEST_MS = 1000  # what changes for longer is taken in parts
 _MANY = 1000  # so many events at once may be more than the kernel's queue holds: then everything is compared
+_EMPTY_TAR = bytes(1024)
+_MORE = {"more": True}  # Cove's engine keeps a process ready for the next files; others do not know the parameter
 _REMOVED_AT_ONCE = 500  # paths in one command line
 
 
@@ -80,6 +82,7 @@ class Watcher:
             if rule.trigger.initial_sync and rule.syncs:
                 self._work(rule.service, [(rule, rule.tree.all())])
         self._say("Watch enabled")
+        self._announce()
         try:
             while isinstance(found := self._notify.watch(_LONGEST_MS, _QUIET_MS, 0, stop), set):
                 paths = {path for _, path in found}
@@ -92,6 +95,16 @@ class Watcher:
             self._notify.close()
         if found == "signal":
             raise KeyboardInterrupt
+
+    def _announce(self) -> None:
+        """Send nothing to a container that will get files: so the engine is ready for the first of them."""
+        syncing = {rule.service.name for rule in self._rules if rule.syncs}
+        try:
+            present = of_services(observe(self._client, self._project.name), syncing)
+            for one in [one for one in present if one.state == "running"][:1]:
+                self._client.put_archive(one.id, "/", _EMPTY_TAR, _MORE)
+        except (ApiError, ConnectionFailed) as e:
+            self._warn(f"watch: {e}")
 
     def _burst(self, paths: set[str] | None) -> None:
         found: dict[str, list[tuple[Rule, Changes]]] = {}
@@ -132,7 +145,7 @@ class Watcher:
             for at in range(0, len(removed), _REMOVED_AT_ONCE):
                 self._run(one, Hook(command=("rm", "-rf", *removed[at : at + _REMOVED_AT_ONCE])))
             if archive:
-                self._client.put_archive(one.id, "/", archive)
+                self._client.put_archive(one.id, "/", archive, _MORE)
 
         order.together(containers, sync)
 

@@ -21,28 +21,21 @@ _BLOCK = 256 << 10
 
 @dataclass(slots=True)
 class Turns:
-    """What was seen since `begin`: the seconds from the first byte of a client to the last byte of the server."""
+    """The seconds since `begin` in which it was the server's turn."""
 
     server_s: float = 0.0
-    total_s: float = 0.0
     _last: float | None = field(default=None, repr=False)
-    _pending_s: float = field(default=0.0, repr=False)  # of the client's turns since the server's last byte
 
     def begin(self) -> None:
-        self.server_s = self.total_s = self._pending_s = 0.0
+        self.server_s = 0.0
         self._last = None
 
     def sent(self, *, by_server: bool) -> None:
-        """A byte has arrived. What the client sends after the server's last byte does not count."""
+        """A byte has arrived."""
         now = time.perf_counter()
-        took = 0.0 if self._last is None else now - self._last
+        if by_server and self._last is not None:
+            self.server_s += now - self._last
         self._last = now
-        if by_server:
-            self.server_s += took
-            self.total_s += self._pending_s + took
-            self._pending_s = 0.0
-        else:
-            self._pending_s += took
 
 
 class _Relay:

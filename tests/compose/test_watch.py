@@ -150,6 +150,21 @@ def test_restarts_and_rebuilds(project: ComposeProject) -> None:
     assert project.containers() == after
 
 
+# One digest of all names and contents.
+LISTED = "cd /app; find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64"
+
+
+def listed(folder: Path) -> str:
+    """What LISTED says where everything has arrived."""
+    lines = {
+        f"./{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    text = "".join(f"{lines[name]}  {name}\n" for name in sorted(lines))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def test_a_burst_arrives_complete(project: ComposeProject) -> None:
     with watching(project, "watch", "--quiet") as process:
         until(process, "Watch enabled")
@@ -157,11 +172,17 @@ def test_a_burst_arrives_complete(project: ComposeProject) -> None:
             path = project.folder / "src" / f"d{number % 50}" / f"e{number % 7}" / f"f{number}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"content {number}\n")
-        paths = sorted(str(path) for path in (project.folder / "src").rglob("f*"))
-        digest = hashlib.sha256(b"".join(Path(path).read_bytes() for path in paths)).hexdigest()
-        ordered = "find /app -type f -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-64"
-        until_inside(project, ordered, digest)
+        src = project.folder / "src"
+        until_inside(project, LISTED, listed(src))
         assert inside(project, 1, "find /app -type f | wc -l") == "5000\n"
+        for path in src.rglob("f*"):  # in place, then by another file that takes its name
+            if int(path.name[1:]) % 2:
+                path.write_text(f"changed {path.name}\n")
+            else:
+                other = path.with_name(f".{path.name}.swp")
+                other.write_text(f"replaced {path.name}\n")
+                other.rename(path)
+        until_inside(project, LISTED, listed(src))
         for number in range(0, 5000, 2):
             (project.folder / "src" / f"d{number % 50}" / f"e{number % 7}" / f"f{number}").unlink()
         until_inside(project, "find /app -type f | wc -l", "2500")

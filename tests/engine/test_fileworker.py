@@ -50,6 +50,14 @@ def test_an_image_of_many_layers_is_looked_into(tmp_path: Path) -> None:
     assert result({"op": "stat", "path": "/deep", "root": root})["stat"]["size"] == 5
 
 
+def test_a_worker_starts_without_what_takes_long_to_load() -> None:
+    """Every copy into a container waits for its start, which is most of the time that `compose watch` takes."""
+    slow = {"asyncio", "dataclasses", "inspect", "secrets", "hashlib", "subprocess"}
+    code = f"import sys, vmagent.helpers.process, {MODULE}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert not slow & set(done.stdout.split())
+
+
 def test_a_separator_in_a_path_is_part_of_it(tmp_path: Path) -> None:
     lower, upper, target = folders(tmp_path, "a:b,c", "upper", "target")
     Path(lower, "file").write_bytes(b"123")

@@ -1,5 +1,5 @@
-"""The operations of the helper process for a container's files: docker cp, export, listings, a new volume's first
-content.
+"""The operations of the helper process for files of containers and volumes: docker cp, export, listings, a new volume's
+first content, a volume's copy.
 
 The container's root is used by a descriptor: that of its running process (/proc/PID/root), or the overlay, mounted in
 this process's private mount namespace. Every path from a client or an image is resolved below it by openat2(2) with
@@ -38,7 +38,9 @@ Message = dict[str, Any]
 
 
 def open_root(root: dict[str, Any]) -> int:
-    """A descriptor of the container's root directory. Raises OSError."""
+    """A descriptor of the root directory: a container's, or a volume's folder. Raises OSError."""
+    if "folder" in root:
+        return _open_folder(root["folder"])
     if "pid" in root:
         process_fd = open_process(root["pid"], root["id"])
         try:

@@ -26,7 +26,7 @@ from vmagent.engine.options import PathStat
 from vmagent.engine.registry import Registry
 from vmagent.engine.userns import UserNamespaces
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
-from vmagent.helpers.pool import SingleUse, run_with_input, run_with_output
+from vmagent.helpers.pool import SingleUse, Spare, run_with_input, run_with_output
 from vmagent.images.changes import apply_changes
 from vmagent.images.imagestore import ImageStore
 from vmagent.images.store import Store
@@ -36,18 +36,25 @@ from vmagent.supervisor.messages import NotHeld
 
 FILE_WORKER = "vmagent.containers.fileworker"  # runs in a helper process
 SNAPSHOT = "vmagent.engine.snapshotting"  # runs in a helper process
+SPARE_AFTER_S = 0.02  # the reply goes out before a process is started
+SPARE_S = 600.0  # between two saves of somebody who edits
 CHANGED, ADDED, DELETED = 0, 1, 2
 _ERRORS: Mapping[str, type[EngineError]] = {"400": BadRequest, "404": NotFound, "409": Conflict}
 
 
-def _workers(record: Container, path: str) -> SingleUse:
+def _workers(record: Container, path: str, spare: Spare | None = None) -> SingleUse:
     """For a job at `path` of a container."""
-    return SingleUse(FILE_WORKER, partial(_engine_error, path, record.id))
+    return workers_at(path, f"container {record.id}", spare)
 
 
-def _engine_error(path: str, container_id: str, message: str, kind: str) -> EngineError:
+def workers_at(path: str, place: str, spare: Spare | None = None) -> SingleUse:
+    """For a job at `path` in `place`, a container or a volume as errors name it."""
+    return SingleUse(FILE_WORKER, partial(_engine_error, path, place), spare)
+
+
+def _engine_error(path: str, place: str, message: str, kind: str) -> EngineError:
     if kind == "404":
-        message = f"Could not find the file {path} in container {container_id}"
+        message = f"Could not find the file {path} in {place}"
     return _ERRORS.get(kind, EngineError)(message)
 
 
@@ -86,6 +93,11 @@ class Files:
         self._users, self._launcher, self._exec_root = users, launcher, exec_root
         self._host_folders = host_folders
         self._store, self._images = store, images
+        self._spare = Spare(FILE_WORKER, SPARE_S)
+
+    async def close(self) -> None:
+        """End what waits for jobs."""
+        await self._spare.close()
 
     @asynccontextmanager
     async def _root(self, record: Container, *, writable: bool = False) -> AsyncIterator[JsonObject]:
@@ -138,7 +150,7 @@ class Files:
         record = self._registry.find(ref).record
         async with self._root(record) as root:
             done = await _workers(record, path).run({"op": "stat", "path": path, "root": root})
-        return _path_stat(done["stat"])
+        return path_stat(done["stat"])
 
     async def get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
         """(docker's path stat, the tar of the file or folder at `path`). Raises NotFound."""
@@ -152,7 +164,7 @@ class Files:
         found: asyncio.Future[PathStat] = asyncio.get_running_loop().create_future()
 
         def on_event(event: JsonObject) -> None:
-            found.set_result(_path_stat(event["stat"]))
+            found.set_result(path_stat(event["stat"]))
 
         async with self._root(record) as root:
             job = {"op": "get", "path": path, "root": root, "crosses": crosses}
@@ -171,8 +183,10 @@ class Files:
         *,
         no_overwrite_dir_non_dir: bool,
         copy_uid_gid: bool,
+        more: bool,
     ) -> None:
-        """Unpack a tar into a folder of the container. Raises NotFound, BadRequest."""
+        """Unpack a tar into a folder of the container. `more`: the client will send others, for which a worker is kept
+        ready. Raises NotFound, BadRequest."""
         live = self._registry.find(ref)
         async with AsyncExitStack() as stack:
             if not live.record.state.running:
@@ -187,6 +201,8 @@ class Files:
                 copy_uid_gid=copy_uid_gid,
             )
             await (putting if live.record.state.running else _unless_removed(live, putting))
+        if more:
+            asyncio.get_running_loop().call_later(SPARE_AFTER_S, self._spare.prepare)
 
     async def _put(
         self,
@@ -200,7 +216,8 @@ class Files:
         owner = _numeric_owner(record.config["User"]) if copy_uid_gid else None
         choices = {"no_overwrite_dir_non_dir": no_overwrite_dir_non_dir, "owner": owner}
         async with self._root(record, writable=True) as root:
-            await run_with_input(_workers(record, path), {"op": "put", "path": path, "root": root, **choices}, chunks)
+            workers = _workers(record, path, self._spare)
+            await run_with_input(workers, {"op": "put", "path": path, "root": root, **choices}, chunks)
 
     def export(self, ref: str) -> AsyncIterator[bytes]:
         """The tar of the whole file system."""
@@ -331,7 +348,7 @@ _COMMITTED = (
 )  # fmt: skip
 
 
-def _path_stat(found: Mapping[str, Any]) -> PathStat:
+def path_stat(found: Mapping[str, Any]) -> PathStat:
     return PathStat(found["name"], found["size"], found["mode"], found["mtime"], found["linkTarget"])
 
 

@@ -34,7 +34,7 @@ class Worker:
 
         `module`: name of the module with its operations; `failure`: makes the exception for a failed job.
         """
-        self._failure = failure
+        self.failure = failure
         self._environment = dict(os.environ)  # the process keeps that of its start
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -52,6 +52,11 @@ class Worker:
     @property
     def is_usable(self) -> bool:
         return self._sock.fileno() >= 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
 
     @property
     def is_current(self) -> bool:
@@ -74,7 +79,7 @@ class Worker:
                         result: Message = message["done"]
                         return result
                     if "failed" in message:
-                        raise self._failure(message["failed"], message["kind"])
+                        raise self.failure(message["failed"], message["kind"])
                     if on_event is not None:
                         on_event(message)
             except PeerLost:
@@ -129,6 +134,10 @@ def _done(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
+def _unexpected(message: str, kind: str) -> EngineError:
+    return EngineError(f"{message} ({kind})")
+
+
 class Workers(Protocol):
     """A source of workers: `SingleUse` or `WorkerPool`."""
 
@@ -137,15 +146,18 @@ class Workers(Protocol):
 
 
 class SingleUse:
-    """A new worker for each job, killed after it: for jobs that change their process, e.g. enter a namespace."""
+    """A new worker for each job, killed after it: for jobs that change their process, e.g. enter a namespace. `spare`:
+    one that was started before, if it has one."""
 
-    def __init__(self, module: str, failure: Failure) -> None:
-        self._module, self._failure = module, failure
+    def __init__(self, module: str, failure: Failure, spare: Spare | None = None) -> None:
+        self._module, self._failure, self._spare = module, failure, spare
 
     @contextlib.asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:
         """A context manager with a worker for one job. At its exit the process has been killed and reaped."""
-        worker = Worker(self._module, self._failure)
+        worker = self._spare.take(self._failure) if self._spare is not None else None
+        if worker is None:
+            worker = Worker(self._module, self._failure)
         try:
             yield worker
         finally:
@@ -156,6 +168,58 @@ class SingleUse:
         """Do a job without descriptors in a new worker; as Worker.run."""
         async with self.worker() as worker:
             return await worker.run(job)
+
+
+class Spare:
+    """A worker that is started before its job comes, for clients that have said that there will be one. At most one;
+    after `keep_s` without a job it is ended."""
+
+    def __init__(self, module: str, keep_s: float) -> None:
+        self._module, self._keep_s = module, keep_s
+        self._worker: Worker | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def prepare(self) -> None:
+        """Have one, and keep it from now. Raises OSError."""
+        if self._is_closed:
+            return
+        if self._worker is None or not self._worker.is_current or self._worker.has_ended:
+            self._end()
+            self._worker = Worker(self._module, _unexpected)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._keep_s, self._end)
+
+    def take(self, failure: Failure) -> Worker | None:
+        """It, for one job; None if there is none."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return None
+        if not worker.is_current or worker.has_ended:
+            self._retire(worker)
+            return None
+        worker.failure = failure
+        return worker
+
+    def _end(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._retire(worker)
+
+    def _retire(self, worker: Worker) -> None:
+        task = asyncio.create_task(worker.close(), name="end a spare helper")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """End it; there will be none from now on."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end()
+        await asyncio.gather(*self._ending)
 
 
 class WorkerPool:

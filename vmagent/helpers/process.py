@@ -22,6 +22,10 @@ from vmagent.linux import packets
 from vmagent.linux.packets import PeerLost
 from vmagent.linux.process import end_with_parent, set_name
 
+# Walks through a tree of files call themselves for each folder in a folder. A path that the kernel takes at once has at
+# most 2,048 names (PATH_MAX); a walk needs up to four calls for each of them. Such calls do not use the C stack.
+_CALLS = 12_000
+
 Message = dict[str, Any]
 Emit = Callable[[Message], None]
 
@@ -72,6 +76,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine handles a ^C of the terminal
     set_name(operations(module).TITLE)
     os.umask(0o077)
+    sys.setrecursionlimit(_CALLS)
     if nice:
         os.nice(nice)
     with socket.socket(fileno=fd) as sock:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from desktop.cli.compose.engineimages import EngineImages
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.compose.images import EngineImages
 
 if TYPE_CHECKING:
     from desktop.cli.compose.main import Call
@@ -39,7 +39,7 @@ def watch(argv: Sequence[str], call: Call) -> int:
     try:
         if not flags.on("no-up"):
             with call.progress() as progress:
-                images = EngineImages(call.client(), progress, say_build or _nothing)
+                images = EngineImages(call.client(), project, progress, say_build or _nothing)
                 options = UpOptions(services=tuple(flags.args), build=True)
                 Up(call.client(), project, options, images, progress, progress.warn).run()
         watcher.run(threading.Event())
@@ -63,7 +63,7 @@ def watcher_of(
     progress = call.progress()
 
     def rebuild(service: Service) -> None:
-        images = EngineImages(call.client(), progress, say_build or _nothing)
+        images = EngineImages(call.client(), project, progress, say_build or _nothing)
         images.build(service, project.image_of(service))
         options = UpOptions(services=(service.name,), recreate_dependencies=Recreate.NEVER)
         Up(call.client(), project, options, images, progress, progress.warn).run([service.name])
