@@ -75,7 +75,7 @@ def copy(client: EngineClient, source: Place, target: Place, *, follow: bool, ar
 
 def _copy_out(client: EngineClient, container: str, source: str, target: str, follow: bool, archive: bool) -> None:
     path = posixpath.join("/", source)
-    path, stat = archives.find(client, container, path, follow=follow)
+    path, stat = archives.find(client, archives.Filed.container(container), path, follow=follow)
     if stat is None:
         raise Failure(f"Error response from daemon: Could not find the file {path} in container {container}")
     query = {"path": path}
@@ -134,7 +134,7 @@ def _own(what: str) -> int:
 
 def _copy_in(client: EngineClient, source: str, container: str, target: str, follow: bool, archive: bool) -> None:
     path = posixpath.join("/", target)
-    _, stat = archives.find(client, container, path, follow=True)
+    _, stat = archives.find(client, archives.Filed.container(container), path, follow=True)
     query: dict[str, Any] = {"noOverwriteDirNonDir": True, "copyUIDGID": archive or None}
     if source == "-":
         if stat is None or not stat.is_directory:

@@ -33,7 +33,10 @@ RM = Spec(
     usage="[OPTIONS] VOLUME [VOLUME...]",
     summary="Remove volumes",
     least=1,
-    flags=(Flag("force", "f", help="A missing one is no failure"),),
+    flags=(
+        Flag("force", "f", help="A missing one is no failure"),
+        Flag("restorable", help="Into the bin: 'cove bin restore' brings it back for 24 hours"),
+    ),
 )
 _COLUMNS = {"Driver": "DRIVER", "Name": "VOLUME NAME"}
 
@@ -79,7 +82,11 @@ def _create(argv: Sequence[str], app: App) -> int:
 
 def _rm(argv: Sequence[str], app: App) -> int:
     flags = parse(RM, argv)
-    client, query = app.client(), {"force": flags.on("force") or None}
+    client, query = app.client(), {"force": flags.on("force") or None, "restorable": flags.on("restorable") or None}
+    if flags.on("restorable"):
+        from desktop.cli import bin as bin_command
+
+        bin_command.entries(client)  # without a bin, it would be gone for good
 
     def remove(name: str) -> None:
         client.request("DELETE", f"/volumes/{path_part(name)}", query, limited=False)

@@ -1,21 +1,23 @@
 """`cove volume export`, `import`, `clone` and `rename`: the content of volumes.
 
-The Engine API has no verbs for them. The content is read and written through a container that has the volume and is
-never started, so any Docker engine with the image `cove/hello` (or `--image`) will do.
+The Engine API has no verbs for them; Cove's engine has (`desktop.client.volumes`). On another engine, the content is
+read and written through a container that has the volume and is never started, made of the image `--image`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.load import pieces_of
 from desktop.cli.save import write_to
-from desktop.client.api import ApiError, ByteStream, path_part
+from desktop.client import archives, volumes
+from desktop.client.api import ApiError, ByteStream
+from desktop.client.archives import Filed
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 
 _IMAGE = "cove/hello"
 _PLACE = "/volume"
-_IMAGE_FLAG = Flag("image", kind="string", help="Image of the container that is made for it", default=_IMAGE)
+_IMAGE_FLAG = Flag(
+    "image",
+    kind="string",
+    help="Image of a container that is made for it, on an engine that is not Cove's",
+    default=_IMAGE,
+)
 EXPORT = Spec(
     name="volume export",
     usage="[OPTIONS] VOLUME",
@@ -65,7 +72,7 @@ def export(argv: Sequence[str], app: App) -> int:
         raise Failure("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     client = app.client()
     client.volume_inspect(name)  # ApiError 404 if there is none: a container would make it
-    with _holder(client, name, flags.text("image")) as holder, _content(client, holder) as pieces:
+    with _content(client, name, flags.text("image")) as pieces:
         write_to(path, pieces)
     return 0
 
@@ -82,8 +89,8 @@ def import_(argv: Sequence[str], app: App) -> int:
         except OSError as e:
             raise Failure(f"open {path}: {e.strerror}") from e
         client.volume_create(name)
-        with _holder(client, name, flags.text("image")) as holder:
-            client.put_archive(holder, _PLACE, pieces_of(source))
+        filed, folder = undo.enter_context(_filed(client, name, flags.text("image")))
+        archives.put(client, filed, folder, pieces_of(source))
     print(name)
     return 0
 
@@ -105,6 +112,10 @@ def rename(argv: Sequence[str], app: App) -> int:
     users = [user for user in users if any(mount.get("Name") == name for mount in user.get("Mounts") or ())]
     if users:
         raise Failure(f"volume {name} is in use by container {str(users[0]['Id'])[:12]}: remove the container first")
+    with suppress(_ForeignEngine), _known_call():
+        volumes.rename(client, name, new)
+        print(new)
+        return 0
     _clone(client, name, new, flags.text("image"))
     client.volume_remove(name)
     print(new)
@@ -113,6 +124,9 @@ def rename(argv: Sequence[str], app: App) -> int:
 
 def _clone(client: EngineClient, name: str, new: str, image: str | None) -> None:
     """Raises Failure if `new` exists. If the copy fails, it is removed."""
+    with suppress(_ForeignEngine), _known_call():
+        volumes.clone(client, name, new)
+        return
     volume = client.volume_inspect(name)
     try:
         client.volume_inspect(new)
@@ -126,11 +140,7 @@ def _clone(client: EngineClient, name: str, new: str, image: str | None) -> None
     if volume.get("Options"):
         return  # it is a place outside, which now has two names
     try:
-        with (
-            _holder(client, name, image) as source,
-            _holder(client, new, image) as target,
-            _content(client, source) as pieces,
-        ):
+        with _holder(client, new, image) as target, _content(client, name, image) as pieces:
             client.put_archive(target, _PLACE, iter(pieces))
     except BaseException:
         client.volume_remove(new)
@@ -152,6 +162,35 @@ def _holder(client: EngineClient, volume: str, image: str | None) -> Iterator[st
         client.remove(made, force=True)
 
 
-def _content(client: EngineClient, holder: str) -> ByteStream:
-    query = {"path": f"{_PLACE}/."}
-    return ByteStream(client.call("GET", f"/containers/{path_part(holder)}/archive", query=query))
+class _ForeignEngine(Exception):
+    """The engine has no such call: it is not Cove's."""
+
+
+@contextmanager
+def _known_call() -> Iterator[None]:
+    """Raises _ForeignEngine for a call in the block that the engine does not know."""
+    try:
+        yield
+    except ApiError as e:
+        if volumes.is_unknown_call(e):
+            raise _ForeignEngine from e
+        raise
+
+
+@contextmanager
+def _filed(client: EngineClient, name: str, image: str | None) -> Iterator[tuple[Filed, str]]:
+    """(whose files the volume's are, the folder in it that is the volume's), for the block."""
+    filed = Filed.volume(name)
+    _, stat = archives.find(client, filed, "/")
+    if stat is None:  # the volume exists, so it is the call that is not known
+        with _holder(client, name, image) as holder:
+            yield Filed.container(holder), _PLACE
+        return
+    yield filed, "/"
+
+
+@contextmanager
+def _content(client: EngineClient, name: str, image: str | None) -> Iterator[ByteStream]:
+    """The tar of the volume's content, for the block."""
+    with _filed(client, name, image) as (filed, folder), archives.get(client, filed, f"{folder.rstrip('/')}/.") as tar:
+        yield tar

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from desktop.cli import volumedata
+from desktop.cli.app import App
+from desktop.client.api import Query
+from desktop.client.engine import Endpoint, EngineClient
+from desktop.paths import host_paths
 from tests.support.engine import NativeEngine
 
 IMAGE = "busybox:latest"
@@ -66,6 +71,36 @@ def test_a_volume_is_renamed_unless_a_container_has_it(volumes: NativeEngine) ->
     volumes.cove("volume", "rename", *NAMES)
     assert names(volumes) == {NAMES[1]}
     assert content(volumes, NAMES[1]) == wanted
+
+
+class ForeignClient(EngineClient):
+    """A client of an engine that knows none of Cove's calls."""
+
+    def target(self, path: str, query: Query | None) -> str:
+        return super().target(path.replace("/cove/v1/", "/not/known/"), query)
+
+
+class ForeignApp(App):
+    foreign: EngineClient
+
+    def client(self) -> EngineClient:
+        return self.foreign
+
+
+def test_on_another_engine_a_container_is_made_for_it(volumes: NativeEngine, tmp_path: Path) -> None:
+    wanted = content(volumes, NAMES[0])
+    app, image = ForeignApp(host_paths({}, "linux"), {}), ("--image", IMAGE)
+    with ForeignClient(Endpoint.parse(volumes.host)) as app.foreign:
+        assert volumedata.clone([*image, *NAMES], app) == 0
+        assert content(volumes, NAMES[1]) == wanted
+        volumes.docker("volume", "rm", NAMES[0])
+        assert volumedata.rename([*image, *reversed(NAMES)], app) == 0
+        assert names(volumes) == {NAMES[0]}
+        file = tmp_path / "out.tar"
+        assert volumedata.export([*image, "-o", str(file), NAMES[0]], app) == 0
+        assert volumedata.import_([*image, "-i", str(file), NAMES[1]], app) == 0
+        assert content(volumes, NAMES[1]) == wanted
+    assert volumes.docker("ps", "-aq").stdout == "", "the containers that were made for it are gone"
 
 
 def test_what_does_not_exist_is_not_made(volumes: NativeEngine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,13 +16,16 @@ from tests.engine.test_states import container
 from vmagent.containers.live import Live
 from vmagent.containers.model import MountKind, MountPoint
 from vmagent.engine.background import Background
+from vmagent.engine.bin import Bin
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.events import EventBus
 from vmagent.engine.registry import Registry
 from vmagent.engine.tidying import Tidying
 from vmagent.engine.volumes import Volumes
-from vmagent.errors import BadRequest, Conflict, NotFound
-from vmagent.paths import DataRoot
+from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
+from vmagent.images.hosts import RegistryHosts
+from vmagent.images.store import Store
+from vmagent.paths import DataRoot, ExecRoot
 from vmagent.volumes.store import VolumeStore
 
 
@@ -29,7 +33,9 @@ from vmagent.volumes.store import VolumeStore
 async def opened(root: Path) -> AsyncIterator[tuple[Registry, EventBus, Volumes]]:
     data_root, bus, background = DataRoot(root), EventBus(), Background()
     registry = Registry(data_root)
-    volumes = Volumes(data_root, registry, bus, background, Tidying(data_root, background, ContainerEvents(bus)))
+    tidying = Tidying(data_root, background, ContainerEvents(bus))
+    images = Store(data_root, ExecRoot(root / "exec"), hosts=RegistryHosts())
+    volumes = Volumes(data_root, registry, bus, background, tidying, Bin(data_root, background, tidying, bus, images))
     try:
         await volumes.open()
         yield registry, bus, volumes
@@ -196,3 +202,76 @@ def test_what_a_crash_left_is_swept_and_what_is_damaged_is_left_alone(tmp_path: 
     assert newer.exists()
     with pytest.raises(FileExistsError):
         store.create("damaged", {}, {})
+
+
+def test_a_removal_waits_for_a_short_read(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (*_, volumes):
+            await volumes.create({"Name": "data"})
+            async with volumes.opened("data"):
+                removing = asyncio.create_task(volumes.remove("data", force=False))
+                await asyncio.sleep(0)
+                assert not removing.done()
+            await removing
+            assert await volumes.list({}) == []
+
+    asyncio.run(main())
+
+
+def test_a_rename_is_whole_also_where_the_engine_was_killed_before_the_record_was_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmagent.engine.volumes.FILES_LIMIT_S", 0.01)
+
+    async def first() -> None:
+        async with opened(tmp_path) as (*_, volumes):
+            write(await volumes.create({"Name": "old", "Labels": {"k": "v"}}), b"kept")
+            await volumes.create({"Name": "taken"})
+            with pytest.raises(Conflict, match="volume taken exists already"):
+                await volumes.rename("old", "taken")
+            with pytest.raises(NotFound):
+                await volumes.rename("nobody", "new")
+            with pytest.raises(BadRequest):
+                await volumes.rename("old", "../out")
+            async with volumes.opened("old"):
+                with pytest.raises(Conflict, match="its files are being copied"):
+                    await volumes.rename("old", "new")
+                with pytest.raises(Conflict, match="its files are being copied"):
+                    await volumes.remove("old", force=False)
+            await volumes.rename("old", "new")
+            assert read(await volumes.inspect("new")) == b"kept"
+            assert [volume["Name"] for volume in await volumes.list({})] == ["taken", "new"]
+        (tmp_path / "volumes" / "new").rename(tmp_path / "volumes" / "newer")  # a kill between rename and record
+
+    async def second() -> None:
+        async with opened(tmp_path) as (*_, volumes):
+            found = await volumes.inspect("newer")
+            assert (found["Labels"], read(found)) == ({"k": "v"}, b"kept")
+            with pytest.raises(NotFound):
+                await volumes.inspect("new")
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_a_copy_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (*_, volumes):
+            await volumes.create({"Name": "old", "Labels": {"k": "v"}})
+
+            async def half(folder: Path) -> None:
+                (folder / "file").write_bytes(b"half")
+                raise EngineError("no space")
+
+            async def whole(folder: Path) -> None:
+                (folder / "file").write_bytes(b"whole")
+
+            async with volumes.opened("old") as volume:
+                with pytest.raises(EngineError, match="no space"):
+                    await volumes.copy(volume, "new", half)
+                assert os.listdir(tmp_path / "volumes") == ["old"]
+                await volumes.copy(volume, "new", whole)
+            made = await volumes.inspect("new")
+            assert (made["Labels"], read(made)) == ({"k": "v"}, b"whole")
+
+    asyncio.run(main())

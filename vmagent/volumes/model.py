@@ -85,7 +85,7 @@ class Volume:
             if record["schema"] > SCHEMA:
                 raise EngineError(f"volume {data.parent.name} was written by a newer engine: schema {record['schema']}")
             return cls(
-                name=record["name"],
+                name=data.parent.name,  # not the record's: a rename is over with the folder's, before that is rewritten
                 created=datetime.fromisoformat(record["created"]),
                 data=data,
                 labels=record["labels"],

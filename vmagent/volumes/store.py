@@ -55,22 +55,54 @@ class VolumeStore:
 
     def create(self, name: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
         """Make volume `name`, durable at return. Raises OSError; FileExistsError if the name is taken on disk."""
-        final = self._folder / name
+        folder = self.begin(name, labels, options)
+        try:
+            return self.finish(folder, name)
+        except BaseException:
+            self.drop(folder)
+            raise
+
+    def begin(self, name: str, labels: Mapping[str, str], options: Mapping[str, str]) -> Path:
+        """Make the folder of a volume `name` under a temporary name: the caller may put content into its `DATA`, then
+        calls `finish` or `drop`. The next engine drops what a crash has left. Raises OSError, as `create`."""
+        self._refuse_if_there(name)
+        final, temporary = self._folder / name, self._folder / f".{secrets.token_hex(8)}"
         volume = Volume(name=name, created=now(), data=final / DATA, labels=dict(labels), options=dict(options))
-        if final.exists():  # a volume with a damaged record: keep its data
-            raise FileExistsError(f"the folder of volume {name} exists already: {final}")
-        temporary = self._folder / f".{secrets.token_hex(8)}"
         temporary.mkdir(mode=0o701)
         try:
             (temporary / DATA).mkdir(mode=0o755)
             os.chmod(temporary / DATA, 0o755)  # despite the umask: containers' users must have access
             publish(temporary / RECORD, volume.to_record())
-            os.rename(temporary, final)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            self.drop(temporary)
             raise
+        return temporary
+
+    def finish(self, folder: Path, name: str) -> Volume:
+        """Give a folder of `begin` its name: from here on it is volume `name`, durably. Raises OSError, as `create`."""
+        self._refuse_if_there(name)
+        final = self._folder / name
+        os.rename(folder, final)
         fsync_dir(self._folder)
+        return Volume.from_record((final / RECORD).read_bytes(), final / DATA)
+
+    def drop(self, folder: Path) -> None:
+        """Remove a folder of `begin`."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def rename(self, name: str, new: str) -> Volume:
+        """Give volume `name` the name `new`, durably and in one step. Raises OSError, as `create`."""
+        self._refuse_if_there(new)
+        final = self._folder / new
+        os.rename(self._folder / name, final)
+        fsync_dir(self._folder)
+        volume = Volume.from_record((final / RECORD).read_bytes(), final / DATA)
+        publish(final / RECORD, volume.to_record())
         return volume
+
+    def _refuse_if_there(self, name: str) -> None:
+        if (self._folder / name).exists():  # a volume with a damaged record: keep its data
+            raise FileExistsError(f"the folder of volume {name} exists already: {self._folder / name}")
 
     def remove(self, name: str) -> Path:
         """Move the volume to the trash in one step; returns its new path. Raises OSError."""
@@ -78,6 +110,25 @@ class VolumeStore:
         os.rename(self._folder / name, target)
         fsync_dir(self._folder)
         return target
+
+    def move_out(self, name: str, target: Path) -> None:
+        """Move the volume's folder to `target` on the same file system, durably, in one step. Raises OSError."""
+        os.rename(self._folder / name, target)
+        fsync_dir(target.parent)
+        fsync_dir(self._folder)
+
+    def move_in(self, source: Path, name: str) -> Volume:
+        """Make a folder of `move_out` volume `name`, durably, in one step. Raises OSError, as `create`; EngineError if
+        its record is damaged."""
+        Volume.from_record((source / RECORD).read_bytes(), source / DATA)
+        self._refuse_if_there(name)
+        final = self._folder / name
+        os.rename(source, final)
+        fsync_dir(self._folder)
+        fsync_dir(source.parent)
+        volume = Volume.from_record((final / RECORD).read_bytes(), final / DATA)
+        publish(final / RECORD, volume.to_record())
+        return volume
 
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of the volume's files; hard links count once. Files deleted meanwhile are ignored."""

@@ -27,11 +27,11 @@ class _Archive:
 
     async def stat(self, request: Request) -> Response:
         stat = await self._engine.files.stat(request.params["id"], path_of(request))
-        return Response(200, headers=_stat_header(stat))
+        return Response(200, headers=stat_header(stat))
 
     async def get(self, request: Request) -> None:
         stat, chunks = await self._engine.files.get(request.params["id"], path_of(request))
-        await send_bytes(request, chunks, content_type="application/x-tar", **_stat_header(stat))
+        await send_bytes(request, chunks, content_type="application/x-tar", **stat_header(stat))
 
     async def put(self, request: Request) -> Response:
         await self._engine.files.put(
@@ -40,6 +40,7 @@ class _Archive:
             aiter(request.body),
             no_overwrite_dir_non_dir=request.query.flag("noOverwriteDirNonDir"),
             copy_uid_gid=request.query.flag("copyUIDGID"),
+            more=request.query.flag("more"),
         )
         return EMPTY_OK
 
@@ -54,7 +55,8 @@ def path_of(request: Request) -> str:
     return path
 
 
-def _stat_header(stat: PathStat) -> dict[str, str]:
+def stat_header(stat: PathStat) -> dict[str, str]:
+    """The header that describes a path."""
     text = json.dumps(
         {
             "name": stat.name,

@@ -41,7 +41,10 @@ class _Volumes:
         )
 
     async def remove(self, request: Request) -> Response:
-        await self._engine.volumes.remove(request.params["name"], force=request.query.flag("force"))
+        query = request.query
+        await self._engine.volumes.remove(
+            request.params["name"], force=query.flag("force"), restorable=query.flag("restorable")
+        )
         return NO_CONTENT
 
     async def update(self, request: Request) -> Response:
