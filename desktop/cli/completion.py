@@ -83,6 +83,12 @@ def _volumes(client: EngineClient) -> list[str]:
     return [str(volume["Name"]) for volume in client.volumes()]
 
 
+def _deleted(client: EngineClient) -> list[str]:
+    from desktop.client import bin
+
+    return [entry.name for entry in bin.entries(client) or ()]
+
+
 def _networks(client: EngineClient) -> list[str]:
     return [str(network["Name"]) for network in client.networks()]
 
@@ -113,6 +119,7 @@ NAMES: Mapping[str, Names] = {
     "image inspect": _images,
     "inspect": lambda client: [*_containers(client), *_images(client)],
     **dict.fromkeys((f"volume {verb}" for verb in ("clone", "export", "import", "inspect", "rename", "rm")), _volumes),
+    **dict.fromkeys(("bin restore", "bin rm"), _deleted),
     **dict.fromkeys(("network inspect", "network rm", "network connect", "network disconnect"), _networks),
 }
 # After their first name come other words.

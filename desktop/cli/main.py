@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Each module has `main(argv, app) -> int`, argv without the command's name.
 COMMANDS = {
     "attach": ("desktop.cli.attach", "Attach this terminal to a running container"),
+    "bin": ("desktop.cli.bin", "What was deleted and can be brought back: ls, restore, rm, empty"),
     "build": ("desktop.cli.build", "Build an image from a Dockerfile"),
     "builder": ("desktop.cli.builder", "The build cache: prune"),
     "commit": ("desktop.cli.commit", "Make an image from what a container has changed"),
@@ -68,15 +69,15 @@ COMMANDS = {
     "update": ("desktop.cli.update", "Change the limits of containers"),
     "version": ("desktop.cli.version", "Show the versions of client and engine"),
     "vm": ("desktop.cli.vm", "Start, stop, look after the VM"),
-    "volume": ("desktop.cli.volume", "Volumes: ls, create, rm, inspect, prune"),
+    "volume": ("desktop.cli.volume", "Volumes: ls, create, rm, inspect, export, import, clone, rename, prune"),
     "wait": ("desktop.cli.wait", "Wait for containers to end, print their exit statuses"),
     "xray": ("desktop.cli.xray", "Show a container as the kernel has it: namespaces, limits, layers, network path"),
 }
 COMMON = ("run", "ps", "exec", "logs", "pull", "images", "stop", "rm", "vm", "context")
 
 GLOBAL_FLAGS = """Options:
-  -H, --host string      The engine's address: unix:///PATH or tcp://HOST:PORT
-      --context string   Where containers run: vm or native
+  -H, --host string      The engine's address: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST
+      --context string   Where containers run: vm, native, or one that was made
   -D, --debug            Show tracebacks
   -v, --version          Print the version and quit"""
 

@@ -15,7 +15,9 @@ from desktop.cli.app import Failure
 from desktop.cli.filters import as_filters
 from desktop.cli.flags import Flag, Spec, parse
 from desktop.cli.groups import Same
+from desktop.cli.streams import write_all
 from desktop.cli.table import Row, human_size, show
+from desktop.client import bin
 
 if TYPE_CHECKING:
     from desktop.cli.app import App
@@ -84,6 +86,9 @@ def _df(argv: Sequence[str], app: App) -> int:
              sum(entry.get("Size", 0) for entry in cache),
              sum(entry.get("Size", 0) for entry in cache if not entry.get("InUse"))),
     ]  # fmt: skip
+    if deleted := bin.entries(app.client()):
+        size = sum(entry.size_bytes for entry in deleted)
+        rows.append(_row("Bin", len(deleted), 0, size, size))
     show(rows, _COLUMNS, flags.text("format"))
     return 0
 
@@ -163,16 +168,16 @@ def _dial_stdio(argv: Sequence[str], app: App) -> int:
     with contextlib.closing(app.context().endpoint.connect(None)) as engine:
 
         def upwards() -> None:
-            while block := os.read(sys.stdin.fileno(), _BLOCK):
-                engine.sendall(block)
-            engine.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # one of the two has gone, which the other direction notices
+                while block := os.read(0, _BLOCK):
+                    engine.sendall(block)
+            with contextlib.suppress(OSError):
+                engine.shutdown(socket.SHUT_WR)
 
         threading.Thread(target=upwards, name="upwards", daemon=True).start()
         with contextlib.suppress(BrokenPipeError):  # the client has gone
             while block := engine.recv(_BLOCK):
-                view = memoryview(block)
-                while view:
-                    view = view[os.write(sys.stdout.fileno(), view) :]
+                write_all(1, block)
     return 0
 
 

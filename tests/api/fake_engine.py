@@ -26,6 +26,8 @@ from vmagent.engine.events import EventBus
 from vmagent.engine.options import LogOptions, PathStat
 from vmagent.errors import BadRequest, Conflict, EngineError, NotFound
 from vmagent.images import imagestore
+from vmagent.images.archiving import Archive
+from vmagent.images.outlet import Outlet
 from vmagent.images.platforms import Platform
 from vmagent.supervisor.logfile import LogEntry
 
@@ -237,7 +239,7 @@ class Lifecycle(lifecycle.Lifecycle):
         c.child.send_signal(getattr(__import__("signal").Signals, f"SIG{name}"))
         self.world.publish(c, "kill", signal=name)
 
-    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
+    async def remove(self, ref: str, *, force: bool, volumes: bool, restorable: bool = False) -> None:
         c = self.world.find(ref)
         if c.is_running and c.child is not None and c.task is not None:
             c.child.kill()
@@ -381,14 +383,28 @@ class Images(imagestore.ImageStore):
             self.loaded += len(chunk)
         yield {"stream": "Loaded image: x:1\n"}
 
-    async def save(self, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> AsyncGenerator[bytes, None]:
+    @contextlib.asynccontextmanager
+    async def archive(self, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> AsyncIterator[Archive]:
         if refs == ["nope"]:
             raise NotFound("No such image: nope")
-        for _ in range(64):
-            yield b"x" * 65536
+        yield FakeArchive()
 
     async def inspect(self, ref: str, platform: Platform | None = None, *, manifests: bool = False) -> Json:
         return {"Id": "sha256:0", "RepoTags": [ref], "Size": 1}
+
+
+class FakeArchive(Archive):
+    def __init__(self) -> None:
+        pass
+
+    async def write(self, fd: int, *, chunked: bool) -> bool:
+        def write() -> None:
+            outlet = Outlet(fd, chunked=chunked)
+            for _ in range(64):
+                outlet.write(b"x" * 65536)
+
+        await asyncio.to_thread(write)
+        return True
 
 
 class System(system.System):

@@ -18,7 +18,13 @@ from vmagent.api.router import Router
 from vmagent.api.routes import add_all
 
 # Functions that read parameters whose names their callers do not repeat.
-_READERS = {"filters": {"filters"}, "terminal_size": {"h", "w"}, "path_of": {"path"}, "_platform": {"platform"}}
+_READERS = {
+    "filters": {"filters"},
+    "terminal_size": {"h", "w"},
+    "path_of": {"path"},
+    "most_of": {"most"},
+    "_platform": {"platform"},
+}
 _FUNCTIONS = {"time_ns", "_json", "_strings"}
 
 

@@ -56,8 +56,10 @@ COSTLY = {
     "POST /cove/v1/check", "GET /containers/{id}/export", "POST /commit", "HEAD /containers/{id}/archive",
     "GET /containers/{id}/archive", "PUT /containers/{id}/archive", "GET /cove/v1/containers/{id}/files", "POST /build",
     "GET /images/get", "GET /images/{name}/get", "POST /images/load", "POST /images/create", "POST /containers/prune",
-    "POST /images/prune", "POST /networks/prune", "POST /volumes/prune", "GET /images/search",
-    "GET /distribution/{name}/json", "POST /images/{name}/push",
+    "GET /cove/v1/volumes/{name}/files", "HEAD /cove/v1/volumes/{name}/archive", "GET /cove/v1/volumes/{name}/archive",
+    "PUT /cove/v1/volumes/{name}/archive", "POST /cove/v1/volumes/{name}/clone", "POST /images/prune",
+    "POST /networks/prune", "POST /volumes/prune", "GET /images/search", "GET /distribution/{name}/json",
+    "POST /images/{name}/push",
 }  # fmt: skip
 SHARE = 8
 ONCE = {"POST /cove/v1/check"}  # looks through the whole store

@@ -207,7 +207,8 @@ def left_over(engine: NativeEngine, ids: list[str]) -> list[str]:
         found += [f"cgroup {hierarchy.name}/cove/{i}" for i in ids if (hierarchy / "cove" / i).exists()]
     mounts = Path(f"/proc/{engine.pid_of('cove-engine')}/mounts").read_text()
     found += [f"mount of {i}" for i in ids if i in mounts]
-    for folder in ("data/containers", "data/trash", "exec/containers", "exec/networks"):
+    found += [f"file {path}" for path in engine.container_folders()]
+    for folder in ("data/trash", "exec/containers", "exec/networks"):
         found += [f"file {path}" for path in (engine.root / folder).iterdir()]
     held = namespaces_held(engine.pid_of("cove-engine"))
     found += [f"cove-engine holds {text}" for text in held if len(held) != 1]  # one spare for the next start is right

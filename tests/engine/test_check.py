@@ -131,6 +131,11 @@ def _changed_index(b: Broken) -> None:
     _change(b.layer(b.pulled) / "layer.erofs")
 
 
+def _cut_index(b: Broken) -> None:
+    """In the middle of the superblock."""
+    os.truncate(b.layer(b.pulled) / "layer.erofs", 1100)
+
+
 def _lost_index(b: Broken) -> None:
     (b.layer(b.pulled) / "layer.erofs").unlink()
 
@@ -272,6 +277,7 @@ WAYS: dict[str, tuple[Way, str, str]] = {
 WAYS_OF_TARS: dict[str, Way] = {
     "a bit of its tar is changed": _changed_tar,
     "a bit of its index is changed": _changed_index,
+    "its index ends early": _cut_index,
     "its index is lost": _lost_index,
 }
 
@@ -485,3 +491,18 @@ def test_what_an_engine_could_not_read_at_its_start(busybox_tar: Path) -> None:
         engine.docker("build", "-t", "built", str(folder))
         assert engine.docker("run", "--rm", "built", "/bin/cat", "/one").stdout == "1\n"
         assert broken.check() == [one for one in found if one["state"] == "left"], "it is said until the user acts"
+
+
+@pytest.mark.logs("layer.unreadable", "image.incomplete")
+def test_a_layer_that_cannot_be_read_is_replaced_by_the_same_one_from_elsewhere(busybox_tar: Path) -> None:
+    with native_engine() as engine:
+        engine.docker("import", "-c", "ENV PATH=/bin", str(busybox_tar), "busybox:latest")
+        archive = engine.root / "saved.tar"
+        engine.docker("save", "-o", str(archive), "busybox:latest")
+        broken = Broken(engine, "busybox:latest")
+        (broken.layer("busybox:latest") / "layer.json").write_text("{")
+        os.kill(engine.pid_of("cove-engine"), signal.SIGKILL)
+        engine.wait_until_answering()
+        engine.docker("load", "-i", str(archive))
+        assert engine.docker("run", "--rm", "busybox:latest", "echo", "here").stdout == "here\n"
+        assert broken.check() == []

@@ -104,4 +104,4 @@ def test_no_container_fills_the_engine_s_run_time_files(busybox_tar: Path) -> No
         reader = engine.docker("run", "--rm", "--network", "container:greedy", IMAGE, "true", check=False)
         assert "non running container" in reader.stderr
         engine.docker("rm", "greedy")
-        assert not list((engine.root / "data" / "containers").iterdir())
+        assert not engine.container_folders()

@@ -192,7 +192,7 @@ class TestPolicies:
         before = {volume["Name"] for volume in api.volumes()["Volumes"]}
         engine.docker("run", "--rm", "-v", "/data", "-l", "cvt", "--network", "none", IMAGE, "true")
         assert {volume["Name"] for volume in api.volumes()["Volumes"]} == before
-        assert not list((engine.root / "data" / "containers").iterdir())
+        assert not engine.container_folders()
 
 
 class TestStreams:

@@ -15,6 +15,7 @@ from vmagent.containers.names import checked_name
 from vmagent.containers.resources import resources
 from vmagent.engine import stats as statistics
 from vmagent.engine.background import Background
+from vmagent.engine.bin import Bin
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.files import Files
@@ -59,7 +60,9 @@ class Containers:
         launcher: Launcher,
         exec_root: ExecRoot,
         links: Links,
+        bin: Bin,
     ) -> None:
+        self._bin = bin
         self._registry, self._events, self._background = registry, events, background
         self._supervisor, self._images, self._endpoints = supervisor, images, endpoints
         self._lifecycle, self._files, self._launcher, self._exec_root = lifecycle, files, launcher, exec_root
@@ -258,7 +261,8 @@ class Containers:
             raise BadRequest(f"Cannot update container {container_id}: {e}") from e
 
     async def prune(self, filters: Filters) -> JsonObject:
-        """ContainerPrune: remove all containers that are not running and pass `filters`. Raises Conflict."""
+        """ContainerPrune: remove all containers that are not running and pass `filters`; without filters, also those
+        in the bin, whose bytes count as reclaimed. Raises Conflict."""
         check(filters)
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
@@ -275,5 +279,8 @@ class Containers:
                     await self._lifecycle.remove(live.id, force=False, volumes=False)
                     deleted.append(live.id)
                     reclaimed += size
+            if not filters:
+                _, size = await self._bin.empty(lambda entry: entry.kind == "container")
+                reclaimed += size
             self._events.pruned(reclaimed)
             return {"ContainersDeleted": deleted or None, "SpaceReclaimed": reclaimed}

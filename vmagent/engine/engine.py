@@ -17,6 +17,7 @@ from vmagent.containers.jsonobject import JsonObject
 from vmagent.containers.model import Status
 from vmagent.durable import sweep
 from vmagent.engine.background import Background
+from vmagent.engine.bin import Bin
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.containers import Containers
 from vmagent.engine.creating import Creator
@@ -54,6 +55,8 @@ from vmagent.supervisor.client import SupervisorClient
 
 if TYPE_CHECKING:
     from vmagent.engine.checking.check import Check
+    from vmagent.engine.restoring import Restorer
+    from vmagent.engine.volumefiles import VolumeFiles
     from vmagent.engine.xray.xray import XRay
 
 log = structlog.get_logger(__name__)
@@ -89,7 +92,7 @@ class Engine:
         self._data_root, self._exec_root = data_root, exec_root
 
         self.events = bus = EventBus()
-        events = ContainerEvents(bus)
+        self._container_events = events = ContainerEvents(bus)
         self._supervisor = supervisor = SupervisorClient()
         self._background = background = Background()
         self._registry = registry = Registry(data_root)
@@ -102,7 +105,8 @@ class Engine:
         self._endpoints = endpoints = Endpoints(
             registry, bus, background, data_root, exec_root, bip, host_ports, host_gateway
         )
-        self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying)
+        self.bin = bin = Bin(data_root, background, tidying, bus, store)
+        self.volumes = volumes = Volumes(data_root, registry, bus, background, tidying, bin)
         self.links = links = Links(registry, background, endpoints)
         folders = HostFolders(background, host_folders)
         self._has_host_agent = host_ports is not None
@@ -116,7 +120,7 @@ class Engine:
         health = HealthMonitors(events, background, self.execs, states)
         self.lifecycle = lifecycle = Lifecycle(
             registry, events, background, supervisor, states, tidying, launcher, endpoints, volumes, health, links,
-            exec_root,
+            exec_root, bin,
         )  # fmt: skip
         self.creator = Creator(
             data_root, registry, events, background, tidying, users, store, endpoints, volumes, files, lifecycle, links,
@@ -124,8 +128,9 @@ class Engine:
         )  # fmt: skip
         self.streams = Streams(registry, events, supervisor, Logs(registry, background))
         self.containers = Containers(
-            registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root, links
-        )
+            registry, events, background, supervisor, store, endpoints, lifecycle, files, launcher, exec_root, links,
+            bin,
+        )  # fmt: skip
         self.usage = usage = UsageReader(registry, endpoints.controller, background)
         self.history = History(registry, bus, background, usage, exec_root)
         self._listeners = None if host_ports is None else HostListeners(registry, bus, background, host_ports)
@@ -139,7 +144,7 @@ class Engine:
             log_driver=log_default["Type"],
         )  # fmt: skip
         self._recovery = Recovery(
-            data_root, exec_root, registry, background, supervisor, tidying, store, lifecycle, self.execs, steps
+            data_root, exec_root, registry, background, supervisor, tidying, store, lifecycle, self.execs, steps, bin
         )
 
     @property
@@ -159,6 +164,23 @@ class Engine:
             self._registry, self._background, self._users, self._store, self._endpoints, self._launcher, self.files,
             self.history, has_host_agent=self._has_host_agent,
         )  # fmt: skip
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        """Loaded when it is first used."""
+        from vmagent.engine.restoring import Restorer
+
+        return Restorer(
+            self._registry, self._container_events, self._background, self.bin, self._store, self._endpoints,
+            self.volumes, self.lifecycle,
+        )  # fmt: skip
+
+    @cached_property
+    def volume_files(self) -> VolumeFiles:
+        """Loaded when it is first used."""
+        from vmagent.engine.volumefiles import VolumeFiles
+
+        return VolumeFiles(self.volumes)
 
     @cached_property
     def check(self) -> Check:
@@ -209,6 +231,8 @@ class Engine:
             undo.callback(self._recovery.forget)
             alive = await self._recovery.load()
             await self.volumes.take_over()
+            undo.callback(self.bin.close)
+            await self.bin.open()
             undo.push_async_callback(self._endpoints.abandon)
             await self._endpoints.open(alive)
             await self.networks.open()
@@ -241,6 +265,7 @@ class Engine:
         if not self._is_warm:
             self._background.submit(warm, self._data_root, self._exec_root)
         await self._recovery.resume()
+        await self.bin.after_open()
         self.history.open()
         if self._listeners is not None:
             self._listeners.open()
@@ -265,6 +290,7 @@ class Engine:
                 await self.images.close()
             else:
                 await self._endpoints.leave()
+        await self.files.close()
         await self._states.settle()
         await self._background.end_tasks()
         await self._supervisor.close()

@@ -7,8 +7,12 @@ waiters, publish the event, because clients inspect the container as soon as the
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,7 +21,10 @@ from vmagent.containers import records
 from vmagent.containers.live import Condition, Live, Waiter
 from vmagent.containers.model import Container, ContainerId, Event, MountKind, Status, now_ns
 from vmagent.containers.restart import next_delay_s, should_restart
+from vmagent.engine import binstore
 from vmagent.engine.background import Background
+from vmagent.engine.bin import Bin
+from vmagent.engine.binstore import Entry
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.engine.endpoints import Endpoints
 from vmagent.engine.health import HealthMonitors
@@ -60,7 +67,9 @@ class Lifecycle:
         health: HealthMonitors,
         links: Links,
         exec_root: ExecRoot,
+        bin: Bin,
     ) -> None:
+        self._bin = bin
         self._registry, self._events, self._background, self._supervisor = registry, events, background, supervisor
         self._states, self._tidying, self._launcher, self._endpoints = states, tidying, launcher, endpoints
         self._volumes, self._health, self._links, self._exec_root = volumes, health, links, exec_root
@@ -364,12 +373,14 @@ class Lifecycle:
 
     # --- removal
 
-    async def remove(self, ref: str, *, force: bool, volumes: bool) -> None:
-        """ContainerDelete. Raises Conflict if it runs (without `force`) or is already being removed."""
+    async def remove(self, ref: str, *, force: bool, volumes: bool, restorable: bool = False) -> None:
+        """ContainerDelete; `restorable`: into the bin. Raises Conflict if it runs (without `force`) or is already being
+        removed."""
         live = self._registry.find(ref)
-        await self._shielded(self._remove(live, force=force, volumes=volumes), f"remove {live.id[:12]}")
+        removing = self._remove(live, force=force, volumes=volumes, restorable=restorable)
+        await self._shielded(removing, f"remove {live.id[:12]}")
 
-    async def _remove(self, live: Live, *, force: bool, volumes: bool) -> None:
+    async def _remove(self, live: Live, *, force: bool, volumes: bool, restorable: bool) -> None:
         record, state = live.record, live.record.state
         if live.is_removed:  # by another request, after this one had looked it up
             raise NotFound(f"No such container: {record.id}")
@@ -395,7 +406,11 @@ class Lifecycle:
                 if not await self._over(live, run, KILL_LIMIT_S):
                     raise EngineError(f'cannot remove container "{record.name}": could not kill container')
             async with live.overlay, live.lock:
-                if not live.is_removed:
+                if live.is_removed:
+                    return
+                if restorable:
+                    await self._put_into_bin(live, volumes=volumes)
+                else:
                     await self._remove_locked(live, volumes=volumes)
         except EngineError as e:
             live.removal_failed(str(e))
@@ -403,18 +418,41 @@ class Lifecycle:
         finally:
             live.is_removing = False
 
-    async def _remove_locked(self, live: Live, *, volumes: bool) -> None:
-        """Delete a stopped container's files, name and volumes; then wake the waiters and publish `destroy`."""
+    async def _put_into_bin(self, live: Live, *, volumes: bool) -> None:
+        """As `_remove_locked`, but what the container has can be brought back."""
+        record = live.record
+        kept = replace(record.state, status=Status.CREATED if not record.state.run else Status.EXITED)
+        try:
+            # With the state that it has when it is brought back: what is written behind comes too late for that.
+            await self._background.on_disk(records.save_state, self._registry.folder(record.id), kept, durable=True)
+            async with self._bin.taking(
+                "container", record.id, record.name, image=record.image_ref, image_id=record.image_id
+            ) as entry:
+                await self._remove_locked(live, volumes=volumes, entry=entry)
+        except OSError as e:
+            raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e
+
+    async def _remove_locked(self, live: Live, *, volumes: bool, entry: Entry | None = None) -> None:
+        """Delete a stopped container's files, name and volumes, or move them into the bin's `entry`; then wake the
+        waiters and publish `destroy`."""
         record = live.record
         record.state.move(Event.REMOVE)
         await self._drained(live)
         self._endpoints.release(record)
+        folder, run_folder = self._registry.folder(record.id), self._exec_root.container(record.id)
         try:
-            await self._tidying.discard_tree(self._registry.folder(record.id))
+            if entry is None:
+                await self._tidying.discard_tree(folder)
+            else:
+                await self._background.on_disk(binstore.move, folder, self._bin.store.container(entry))
         except OSError as e:
             record.state.move(Event.KEEP)
             raise EngineError(f"cannot remove container {record.name}: {e.strerror}") from e
-        self._tidying.remove_later(self._exec_root.container(record.id))
+        if entry is not None:
+            run_folder = await self._background.on_disk(
+                _renamed, run_folder
+            )  # the container may be back before it goes
+        self._tidying.remove_later(run_folder)
         self._registry.remove(record)
         await self._endpoints.reserve(record, is_removed=True)
         hold = self.image_holds.pop(record.id, None)
@@ -422,7 +460,8 @@ class Lifecycle:
             hold.release()
         used = [mount for mount in record.mounts if mount.kind is MountKind.VOLUME]
         if volumes and used:
-            await self._volumes.remove_anonymous(record.id, [mount.volume for mount in used if mount.anonymous])
+            names = [mount.volume for mount in used if mount.anonymous]
+            await self._volumes.remove_anonymous(record.id, names, entry)
         live.removed()
         self._events.publish(record, "destroy")
 
@@ -475,3 +514,11 @@ class Lifecycle:
         state.pid, state.exit_code, state.finished_ns = 0, 255, now_ns()
         state.status, state.stopped_with_engine = Status.EXITED, True
         self._states.note(live.record)
+
+
+def _renamed(path: Path) -> Path:
+    """Give a folder, which may be missing, a name of its own beside it. Raises OSError."""
+    target = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with suppress(FileNotFoundError):
+        os.rename(path, target)
+    return target

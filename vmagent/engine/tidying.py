@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vmagent.containers.records import make_folder
-from vmagent.containers.spares import Spares
+from vmagent.containers.spares import Spare, Spares
 from vmagent.engine.background import Background
 from vmagent.engine.container_events import ContainerEvents
 from vmagent.linux.trees import remove_tree
@@ -23,12 +23,13 @@ TIDY_LIMIT_S = 5.0  # after this time it is done beside other work
 
 
 class Tidying:
-    """The trash and the spare folders. Used on the event loop only, except `place`."""
+    """The trash and the spare folders. Used on the event loop only."""
 
     def __init__(self, data_root: DataRoot, background: Background, events: ContainerEvents) -> None:
         self._background, self._events = background, events
         self._trash_folder = data_root.trash
-        self._spares = Spares(data_root.spares, make_folder)
+        self._earlier_spares = data_root.spares
+        self._spares = Spares(data_root.containers, make_folder)
         self._trash: list[Path] = []
         self._untidy_since = 0.0  # loop time; 0: nothing waits for a quiet moment
 
@@ -55,14 +56,20 @@ class Tidying:
 
     def open_spares(self) -> None:
         """Begin to make the first spare folders."""
-        self._background.submit(self._spares.open)
+        self._background.submit(remove_tree, str(self._earlier_spares))
+        self._background.submit(self._spares.fill_up)
 
-    def place(self, folder: Path) -> bool:
-        """Make a container's folder at `folder`, from a spare one if possible. For any thread. Raises OSError.
+    def is_spare(self, folder: Path) -> bool:
+        """Whether this engine has made a container's folder for a container to come."""
+        return folder.name in self._spares
 
-        Returns whether the names in it are durable.
-        """
-        return self._spares.place(folder)
+    def take_spare(self) -> Spare:
+        """The ID for a new container, with its folder where one is left. `return_spare` follows."""
+        return self._spares.take()
+
+    def return_spare(self, spare: Spare) -> None:
+        """After a create: keep its spare folder, if it has failed before it used that."""
+        self._spares.give_back(spare)
 
     def replace_spare(self) -> None:
         """Replace a spare folder that was taken: in a quiet moment, or at once if few are left."""

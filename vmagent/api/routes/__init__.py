@@ -12,6 +12,8 @@ from vmagent.api.routes import (
     build,
     containers,
     cove,
+    covebin,
+    covevolumes,
     execs,
     images,
     logs,
@@ -36,6 +38,8 @@ def add_all(router: Router, engine: Engine, wire: BuildKitWire, activity: Callab
         volumes,
         system,
         swarm,
+        covebin,
+        covevolumes,
     ):
         domain.add(router, engine)
     cove.add(router, engine, activity)

@@ -140,7 +140,12 @@ class _Containers:
         if query.flag("link"):
             await self._engine.links.remove(request.params["id"])
             return NO_CONTENT
-        await self._engine.lifecycle.remove(request.params["id"], force=query.flag("force"), volumes=query.flag("v"))
+        await self._engine.lifecycle.remove(
+            request.params["id"],
+            force=query.flag("force"),
+            volumes=query.flag("v"),
+            restorable=query.flag("restorable"),
+        )
         return NO_CONTENT
 
     async def resize(self, request: Request) -> Response:

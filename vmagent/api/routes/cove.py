@@ -85,10 +85,7 @@ class _Cove:
 
     async def files(self, request: Request) -> Response:
         """What is in one folder of the container."""
-        most = (request.query.integer("most") or 0) if "most" in request.query else FOLDER_MOST[-1]
-        if most not in FOLDER_MOST:
-            raise BadRequest(f'invalid value for "most": {most} is not between {FOLDER_MOST[0]} and {FOLDER_MOST[-1]}')
-        found = await self._engine.files.folder(request.params["id"], path_of(request), most)
+        found = await self._engine.files.folder(request.params["id"], path_of(request), most_of(request))
         return Response(200, found, content_type=JSON)
 
     async def check(self, request: Request) -> None:
@@ -114,3 +111,11 @@ class _Cove:
 
     async def describe(self, _: Request) -> Response:
         return Response(200, await asyncio.to_thread(DESCRIPTION.read_bytes), content_type="application/yaml")
+
+
+def most_of(request: Request) -> int:
+    """The parameter `most`: how many entries of a folder the client wants. Raises BadRequest."""
+    most = (request.query.integer("most") or 0) if "most" in request.query else FOLDER_MOST[-1]
+    if most not in FOLDER_MOST:
+        raise BadRequest(f'invalid value for "most": {most} is not between {FOLDER_MOST[0]} and {FOLDER_MOST[-1]}')
+    return most

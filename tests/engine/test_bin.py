@@ -1,0 +1,299 @@
+"""What is deleted with `restorable` comes back whole, whatever happens to the engine meanwhile."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from desktop.client import bin
+from desktop.client.engine import ApiError, ConnectionFailed, EngineClient, ProtocolError
+from tests.engine.test_takeover import inspect, kill
+from tests.support.description import conforms
+from tests.support.engine import NativeEngine
+from tests.support.limits import HANG_S
+from tests.support.waiting import wait_until
+
+IMAGE = "busybox:latest"
+WRITE = "cat /own /anon/file; echo mine > /own; echo kept > /anon/file; echo said; exec sleep 1000"
+QUIET = ("--network", "none")
+
+
+def run(engine: NativeEngine, name: str, *flags: str) -> str:
+    """A running container that has written into its own layer, a volume without a name, and its log; returns its id."""
+    made = engine.docker("run", "-d", "--name", name, *(flags or QUIET), "-v", "/anon", IMAGE, "sh", "-c", WRITE)
+    wait_until(lambda: "said" in engine.docker("logs", name).stdout)
+    return made.stdout.strip()
+
+
+def check_whole(engine: NativeEngine, name: str) -> None:
+    """Start it and see what it reads of what it had written."""
+    engine.docker("start", name)
+    wait_until(lambda: engine.docker("logs", name).stdout.count("said") == 2)
+    assert engine.docker("logs", name).stdout == "said\nmine\nkept\nsaid\n"
+
+
+def names(engine: NativeEngine) -> list[str]:
+    with engine.client() as client:
+        told = client.json_list("GET", "/cove/v1/bin")
+        conforms(told, "GET", "/cove/v1/bin", 200)
+        return [entry.name for entry in bin.entries(client) or ()]
+
+
+def listed(engine: NativeEngine, *what: str) -> list[str]:
+    return engine.docker(*what).stdout.split()
+
+
+@contextmanager
+def stopped(engine: NativeEngine) -> Iterator[Path]:
+    """The data root while no engine has it; then comes the next engine."""
+    assert engine.process is not None
+    engine.process.terminate()
+    assert engine.process.wait(HANG_S) == 0
+    yield engine.root / "data"
+    engine.start()
+
+
+def volumes(engine: NativeEngine) -> list[str]:
+    return listed(engine, "volume", "ls", "-q")
+
+
+def test_a_running_container_is_deleted_and_brought_back_after_a_restart_of_the_engine(
+    own_engine: NativeEngine,
+) -> None:
+    engine = own_engine
+    container = run(engine, "web")
+    before = inspect(engine, "web")
+    [anonymous] = volumes(engine)
+    refused = engine.cove("rm", "--restorable", "web", check=False)
+    assert "stop the container before removing or force remove" in refused.stderr
+    assert names(engine) == []
+    engine.cove("rm", "--restorable", "-f", "-v", "web")
+    assert (listed(engine, "ps", "-aq"), volumes(engine)) == ([], [])
+    with engine.client() as client:
+        [entry] = bin.entries(client) or []
+    assert (entry.kind, entry.name, entry.subject, entry.volumes) == ("container", "web", container, (anonymous,))
+    assert entry.size_bytes > 0
+    assert "web" in engine.cove("bin", "ls").stdout
+    assert re.search(r"Bin +1 +0 ", engine.cove("system", "df").stdout)
+    kill(engine, "cove-engine", "cove-supervisor")
+    assert engine.cove("bin", "restore").stdout == "web\n"
+    assert names(engine) == []
+    assert volumes(engine) == [anonymous]
+    after = inspect(engine, "web")
+    assert (after["State"]["Status"], after["State"]["ExitCode"]) == ("exited", 137)
+    for key in ("Id", "Name", "Config", "HostConfig", "Mounts", "Image"):
+        assert after[key] == before[key], key
+    check_whole(engine, "web")
+    engine.docker("rm", "-fv", "web")
+    assert names(engine) == [], "docker's own rm is final"
+    assert volumes(engine) == []
+    assert list((engine.root / "data" / "bin").iterdir()) == []
+
+
+def test_a_volume_is_deleted_and_brought_back_also_under_another_name(own_engine: NativeEngine) -> None:
+    engine = own_engine
+
+    def fill(name: str) -> None:
+        engine.docker("volume", "create", "--label", "k=v", name)
+        engine.docker("run", "--rm", *QUIET, "-v", f"{name}:/v", IMAGE, "sh", "-c", f"echo {name} > /v/file")
+
+    def read(name: str) -> str:
+        return engine.docker("run", "--rm", *QUIET, "-v", f"{name}:/v", IMAGE, "cat", "/v/file").stdout
+
+    fill("data")
+    engine.docker("create", "--name", "user", *QUIET, "-v", "data:/d", IMAGE)
+    refused = engine.cove("volume", "rm", "--restorable", "data", check=False)
+    assert "volume is in use" in refused.stderr
+    assert (names(engine), volumes(engine)) == ([], ["data"])
+    engine.docker("rm", "user")
+    engine.cove("volume", "rm", "--restorable", "data")
+    assert (names(engine), volumes(engine)) == (["data"], [])
+    engine.docker("volume", "create", "data")
+    taken = engine.cove("bin", "restore", "data", check=False)
+    assert "volume data was not brought back: there is a volume data now" in taken.stderr
+    assert taken.returncode == 1
+    engine.cove("bin", "restore", "--name", "data-2", "data")
+    assert read("data-2") == "data\n"
+    assert json.loads(engine.docker("volume", "inspect", "data-2").stdout)[0]["Labels"] == {"k": "v"}
+    engine.cove("volume", "rm", "--restorable", "data-2")
+    engine.docker("volume", "rm", "data")
+    kill(engine, "cove-engine")
+    engine.cove("bin", "restore", "data-2")
+    assert read("data-2") == "data\n"
+    assert names(engine) == []
+
+
+def test_what_a_container_needs_and_is_gone_is_named_and_the_entry_stays(own_engine: NativeEngine) -> None:
+    engine = own_engine
+    engine.docker("network", "create", "inner")
+    engine.docker("volume", "create", "named")
+    run(engine, "web", "--network", "inner", "-v", "named:/n")
+    engine.cove("rm", "--restorable", "-fv", "web")
+    engine.docker("network", "rm", "inner")
+    engine.cove("volume", "rm", "--restorable", "named")
+    engine.docker("rmi", "-f", IMAGE)
+
+    def refused() -> str:
+        failed = engine.cove("bin", "restore", "web", check=False)
+        assert failed.returncode == 1
+        assert names(engine)[-1] == "web"
+        return failed.stderr
+
+    assert "its network inner, and its volume named are gone" in refused(), "the image is held by the bin"
+    engine.docker("network", "create", "inner")
+    assert "its volume named is gone" in refused()
+    engine.cove("bin", "restore", "named")
+    engine.docker("volume", "rm", "named")
+    assert "its volume named is gone" in refused()
+    engine.docker("volume", "create", "named")
+    engine.cove("bin", "restore", "web")
+    check_whole(engine, "web")
+    engine.docker("rm", "-fv", "web")
+    engine.docker("network", "rm", "inner")
+
+
+def test_a_name_that_is_taken_and_an_image_that_is_gone(own_engine: NativeEngine) -> None:
+    engine = own_engine
+    run(engine, "web", "--network", "none", "--rm")
+    engine.cove("rm", "--restorable", "-fv", "web")
+    run(engine, "web")
+    failed = engine.cove("bin", "restore", "web", check=False)
+    assert "container web was not brought back: there is a container web now" in failed.stderr
+    engine.cove("bin", "restore", "--name", "old", "web")
+    check_whole(engine, "old")
+    engine.docker("kill", "old")
+    engine.docker("wait", "old")
+    assert inspect(engine, "old")["State"]["Status"] == "exited", "it is not removed by itself any more"
+    engine.cove("rm", "--restorable", "-v", "old")
+    engine.docker("rm", "-fv", "web")
+    engine.docker("rmi", "-f", IMAGE)
+    with stopped(engine) as data:
+        for record in (data / "images").glob("*.json"):
+            if record.name != "references.json":
+                record.unlink()
+    failed = engine.cove("bin", "restore", "old", check=False)
+    assert f"its image {IMAGE} (" in failed.stderr
+    assert "is gone; make or restore that first" in failed.stderr
+    assert names(engine) == ["old"]
+
+
+def test_emptying_prunes_and_time_delete_for_good(own_engine: NativeEngine) -> None:
+    engine = own_engine
+
+    def delete(container: str, volume: str) -> None:
+        engine.docker("create", "--name", container, *QUIET, IMAGE)
+        engine.docker("volume", "create", volume)
+        engine.cove("rm", "--restorable", container)
+        engine.cove("volume", "rm", "--restorable", volume)
+
+    delete("one", "data")
+    engine.docker("container", "prune", "-f", "--filter", "label=none")
+    engine.docker("volume", "prune", "-f")  # of volumes without a name
+    assert names(engine) == ["data", "one"]
+    engine.docker("container", "prune", "-f")
+    assert names(engine) == ["data"]
+    reclaimed = engine.docker("volume", "prune", "-f", "-a").stdout
+    assert names(engine) == []
+    assert "Total reclaimed space" in reclaimed
+    delete("two", "data")
+    engine.cove("bin", "rm", "two")
+    assert names(engine) == ["data"]
+    assert engine.cove("bin", "empty", "-f").stdout.startswith("Deleted: 1, total reclaimed space: ")
+    assert names(engine) == []
+    assert "nothing deleted is known as two" in engine.cove("bin", "rm", "two", check=False).stderr
+    delete("three", "data")
+    delete("four", "more")
+    with stopped(engine) as data:
+        for path in (data / "bin").glob("*/entry.json"):
+            record = json.loads(path.read_text())
+            if record["name"] in ("three", "data"):
+                record["at_ns"] -= 24 * 3600 * 10**9
+                path.write_text(json.dumps(record))
+    wait_until(lambda: names(engine) == ["more", "four"])
+    wait_until(lambda: len(list((engine.root / "data" / "bin").iterdir())) == 2)
+
+
+@pytest.mark.parametrize("state", ["exited", "removing"])
+def test_an_engine_that_was_killed_before_the_move_has_deleted_nothing_for_good(
+    own_engine: NativeEngine, state: str
+) -> None:
+    engine = own_engine
+    container = run(engine, "web")
+    engine.docker("kill", "web")
+    engine.docker("wait", "web")
+    with stopped(engine) as data:
+        entry = data / "bin" / "0123456789ab"
+        (entry / "volumes").mkdir(parents=True)
+        record = {"schema": 1, "id": entry.name, "kind": "container", "subject": container, "name": "web", "at_ns": 1}
+        (entry / "entry.json").write_text(json.dumps({**record, "image": IMAGE, "image_id": ""}))
+        (data / "bin" / "ba9876543210" / "volumes").mkdir(parents=True)  # an entry without a record yet
+        path = data / "containers" / container / "state.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "status": state}))
+    if state == "removing":  # the deletion goes on
+        wait_until(lambda: names(engine) == ["web"])
+        engine.cove("bin", "restore", "web")
+    wait_until(lambda: list((engine.root / "data" / "bin").iterdir()) == [])
+    check_whole(engine, "web")
+    engine.docker("rm", "-fv", "web")
+
+
+def _is_done(done: list[int], wanted: int) -> bool:
+    return done[0] >= wanted
+
+
+def test_engines_that_are_killed_at_any_moment_lose_nothing(own_engine: NativeEngine) -> None:
+    """A container and a volume are deleted and brought back again and again, while engines are killed."""
+    engine, chance = own_engine, random.Random(17)
+    container = run(engine, "web")
+    engine.docker("volume", "create", "data")
+    engine.docker("run", "--rm", *QUIET, "-v", "data:/v", IMAGE, "sh", "-c", "echo data > /v/file")
+    stop, done = threading.Event(), [0]
+
+    def tried(call: Callable[[EngineClient], object]) -> None:
+        try:
+            with engine.client() as client:
+                call(client)
+                done[0] += 1
+        except (ApiError, ConnectionFailed, ProtocolError, OSError):
+            pass  # it was killed, or the last try was carried out without a reply
+
+    def work() -> None:
+        while not stop.is_set():
+            tried(lambda client: bin.remove_container(client, "web", force=True, volumes=True))
+            tried(lambda client: bin.remove_volume(client, "data"))
+            tried(lambda client: bin.restore(client, container))
+            tried(lambda client: bin.restore(client, "data"))
+            tried(lambda client: client.start(container))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for _ in range(5):
+            wanted = done[0] + chance.randrange(1, 8)
+            wait_until(partial(_is_done, done, wanted))
+            kill(engine, "cove-engine")
+    finally:
+        stop.set()
+        worker.join()
+    found = names(engine)
+    assert sorted([*listed(engine, "ps", "-a", "--format", "{{.Names}}"), *found]).count("web") == 1
+    for name in found:
+        engine.cove("bin", "restore", name)
+    engine.docker("kill", "web", check=False)
+    engine.docker("wait", "web")
+    logged = engine.docker("logs", "web").stdout
+    engine.docker("start", "web")
+    wait_until(lambda: len(engine.docker("logs", "web").stdout) > len(logged))
+    assert engine.docker("exec", "web", "cat", "/own", "/anon/file").stdout == "mine\nkept\n"
+    assert engine.docker("run", "--rm", *QUIET, "-v", "data:/v", IMAGE, "cat", "/v/file").stdout == "data\n"
+    assert inspect(engine, "web")["Id"] == container
+    assert engine.cove("system", "check").stdout.startswith("All is well")
+    engine.docker("rm", "-fv", "web")

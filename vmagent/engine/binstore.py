@@ -1,0 +1,147 @@
+"""What was deleted and can be brought back, on disk: DataRoot.bin/ENTRY/{entry.json,container,volumes/NAME}.
+
+An entry's record is written durably before what it is about is moved in, and each move is one rename. So after a kill
+an entry without content names something that was not deleted, or that was brought back: it is dropped. All calls block:
+make them in a disk thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from vmagent.durable import fsync_dir, publish
+from vmagent.linux.trees import remove_tree
+
+SCHEMA = 1
+RECORD, CONTAINER, VOLUMES = "entry.json", "container", "volumes"
+
+Kind = Literal["container", "volume"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One deletion. `subject`: the container's id or the volume's name; `image`: the name that a container's image was
+    asked for by; `at_ns`: when it was deleted, CLOCK_REALTIME."""
+
+    id: str  # 12 hex digits
+    kind: Kind
+    subject: str
+    name: str
+    at_ns: int
+    image: str = ""
+    image_id: str = ""
+    is_anonymous: bool = False  # a volume that nobody had named
+
+
+class BinStore:
+    """Access to the folder of all entries. Has no state in memory."""
+
+    def __init__(self, folder: Path, trash: Path) -> None:
+        """`trash`: a folder on the same file system, whose content its owner removes."""
+        self._folder, self._trash = folder, trash
+
+    def load(self) -> tuple[list[Entry], list[Entry]]:
+        """(entries with content, those without). A damaged entry is logged and left unchanged. Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        whole: list[Entry] = []
+        begun: list[Entry] = []
+        for path in sorted(self._folder.iterdir()):
+            try:
+                record = json.loads((path / RECORD).read_bytes())
+                if record.pop("schema") != SCHEMA:
+                    raise ValueError(f"not a record of schema {SCHEMA}")
+                entry = Entry(**record)
+            except FileNotFoundError:
+                if not (path / CONTAINER).exists() and not _names_in(path / VOLUMES):
+                    remove_tree(str(path))  # it was cut short before its record was there
+                    continue
+                log.warning("bin.unreadable", entry=path.name, error="its record is missing")
+                continue
+            except (OSError, ValueError, KeyError, TypeError) as e:
+                log.warning("bin.unreadable", entry=path.name, error=str(e))
+                continue
+            (whole if self.has_content(entry) else begun).append(entry)
+        return whole, begun
+
+    def has_content(self, entry: Entry) -> bool:
+        """Whether there is something to bring back."""
+        if entry.kind == "container":
+            return self.container(entry).exists()
+        return bool(self.volumes_in(entry))
+
+    def begin(self, entry: Entry) -> None:
+        """Write the entry's record: its content follows by `take`. Raises OSError."""
+        path = self._folder / entry.id
+        path.mkdir(mode=0o700)
+        (path / VOLUMES).mkdir(mode=0o701)
+        publish(path / RECORD, json.dumps({"schema": SCHEMA, **asdict(entry)}).encode())
+        fsync_dir(self._folder)
+
+    def container(self, entry: Entry) -> Path:
+        """Where the container's folder is, or is to be."""
+        return self._folder / entry.id / CONTAINER
+
+    def volume(self, entry: Entry, name: str) -> Path:
+        """Where a volume's folder is, or is to be."""
+        return self._folder / entry.id / VOLUMES / name
+
+    def volumes_in(self, entry: Entry) -> Sequence[str]:
+        """The names of the volumes that were deleted with it."""
+        return _names_in(self._folder / entry.id / VOLUMES)
+
+    def put_away(self, entry: Entry) -> Path:
+        """Move the entry to the trash in one step, with what is left in it; returns its new path. Raises OSError."""
+        target = self._trash / f"bin-{entry.id}"
+        os.rename(self._folder / entry.id, target)
+        fsync_dir(self._folder)
+        return target
+
+    def size_bytes(self, entry: Entry) -> int:
+        """Bytes on disk of all its files; hard links count once."""
+        total = 0
+        seen: set[tuple[int, int]] = set()
+        for info in _files(self._folder / entry.id):
+            if (info.st_dev, info.st_ino) not in seen:
+                seen.add((info.st_dev, info.st_ino))
+                total += info.st_blocks * 512
+        return total
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a folder within the file system in one step, durably. Raises OSError; FileExistsError if there is one."""
+    if target.exists():
+        raise FileExistsError(f"there is one already: {target}")
+    os.rename(source, target)
+    fsync_dir(target.parent)
+    fsync_dir(source.parent)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _files(folder: Path) -> Iterator[os.stat_result]:
+    """What is known of each file below `folder`. What goes meanwhile is left out."""
+    pending = [str(folder)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    else:
+                        yield entry.stat(follow_symlinks=False)
+        except OSError:
+            continue
