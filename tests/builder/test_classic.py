@@ -261,6 +261,23 @@ def test_an_ignore_file_keeps_files_out_of_the_context(classic: Classic) -> None
     assert classic.output("ignored", "find", "/ctx", "-type", "f").split() == ["/ctx/b/d"]
 
 
+@pytest.mark.parametrize("ignored", ["d", "*\n!keep", "**/f\n!**/d/other"])
+def test_a_context_may_be_deeper_than_python_s_calls(classic: Classic, ignored: str) -> None:
+    path = "/".join(["d"] * 1200)  # more than Python's own limit of calls
+    context = classic.folder / "deep.tar"
+    with tarfile.open(context, "w") as tar:
+        for name, text in (("Dockerfile", "FROM busybox\nCOPY keep /keep\n"), (".dockerignore", ignored), ("keep", "")):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+        info = tarfile.TarInfo(path)
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(info)
+        tar.addfile(tarfile.TarInfo(f"{path}/f"))
+    with context.open("rb") as file:
+        classic.engine.docker("build", "-", stdin=file)
+
+
 def test_add_unpacks_archives_and_checks_downloads(classic: Classic, tmp_path: Path) -> None:
     classic.write(a="in the archive")
     tar = io.BytesIO()

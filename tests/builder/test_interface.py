@@ -14,20 +14,23 @@ from vmagent.errors import BadRequest, EngineError
 class _Files:
     """A context from a dict."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self._files = files
+    def __init__(self, files: dict[str, bytes], folder: Path) -> None:
+        self._files, self._folder = files, folder
 
     async def read(self, path: str, limit_bytes: int) -> bytes | None:
         found = self._files.get(path)
         return found if found is None else found[:limit_bytes]
 
-    async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
+    async def digest(self, selection: Selection, received: Received) -> str:
+        return ""
+
+    async def fetch(self, selection: Selection, received: Received) -> Path:
         for path, data in self._files.items():
             if path not in selection.exclude:
-                (into / path).parent.mkdir(parents=True, exist_ok=True)
-                (into / path).write_bytes(data)
+                (self._folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (self._folder / path).write_bytes(data)
                 received(len(data))
-        return into
+        return self._folder
 
 
 class _Record:
@@ -39,10 +42,10 @@ class _Record:
 
 
 def test_a_front_s_context_and_progress_satisfy_the_interfaces(tmp_path: Path) -> None:
-    context: Context = _Files({"a": b"1", "b/c": b"22"})
+    context: Context = _Files({"a": b"1", "b/c": b"22"}, tmp_path / "x")
     progress: Progress = _Record()
     sizes: list[int] = []
-    folder = asyncio.run(context.fetch(tmp_path / "x", Selection(exclude=("a",)), sizes.append))
+    folder = asyncio.run(context.fetch(Selection(exclude=("a",)), sizes.append))
     assert sorted(path.name for path in folder.rglob("*")) == ["b", "c"]
     assert sizes == [2]
     progress.log(VertexLog(vertex="sha256:1", stream=1, data=b"x", at_ns=1))

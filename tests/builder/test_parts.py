@@ -145,6 +145,43 @@ def test_a_layer_that_can_t_be_flushed_fails_the_build(
         driver.run(builder.close())
 
 
+def test_the_step_of_a_build_that_is_cancelled_while_it_is_flushed_is_kept(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = _builder(driver, tmp_path)
+    flushed = Workspace.flushed
+    may_flush, is_waiting = threading.Event(), asyncio.Event()
+
+    def slow(layer: Path) -> None:
+        assert may_flush.wait(HANG_S)
+        flush_few(layer)
+
+    async def told(workspace: Workspace) -> None:
+        is_waiting.set()
+        await flushed(workspace)
+
+    monkeypatch.setattr(store, "flush_few", slow)
+    monkeypatch.setattr(Workspace, "flushed", told)
+
+    async def cancelled() -> None:
+        request = BuildRequest(dockerfile=b"FROM scratch\nWORKDIR /w\n")
+        building = asyncio.create_task(builder.build(request, _Silent()))
+        await is_waiting.wait()
+        building.cancel()
+        await asyncio.wait([building], timeout=0)
+        may_flush.set()
+        with pytest.raises(asyncio.CancelledError):
+            await building
+
+    driver.run(builder.open())
+    try:
+        driver.run(cancelled())
+        assert [record.description for record in builder.cache.records()] == ["WORKDIR /w"]
+        driver.run(builder.prune(PruneFilters()))
+    finally:
+        driver.run(builder.close())
+
+
 def test_what_a_crash_has_left_unflushed_is_no_layer(driver: Driver) -> None:
     folder = driver.root.layers / ("a" * 64)
     (folder / DIFF).mkdir(parents=True)

@@ -78,7 +78,7 @@ class Recorder:
         def received(size: int) -> None:
             self.sent = size
 
-        folder = await request.context.fetch(Path("/nonexistent"), self.selection, received)
+        folder = await request.context.fetch(self.selection, received)
         self.files = await asyncio.to_thread(
             lambda: {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
         )

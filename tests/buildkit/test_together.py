@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -22,7 +23,7 @@ from vmagent.buildkit import jobs
 from vmagent.buildkit import messages as pb
 from vmagent.buildkit.attachments import SessionAgents
 from vmagent.buildkit.caches import SessionCaches
-from vmagent.buildkit.contexts import KeptFolders
+from vmagent.buildkit.contexts import KeptFolders, SessionFolder
 from vmagent.buildkit.filesync import FILE_SYNC, fetch, send_bytes
 from vmagent.buildkit.history import KEPT, History
 from vmagent.buildkit.jobs import Job
@@ -76,6 +77,55 @@ class EndlessClient:
             yield b"\0" + len(packet).to_bytes(4, "big") + packet
 
 
+class ChangingClient(EndlessClient):
+    """One that lists files, and then sends nothing more."""
+
+    shared_key = "key"
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self._names = names
+        self.listed = asyncio.Event()
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        for name in self._names:
+            about = pb.Stat(path=name, mode=0o644, modTime=1)
+            packet = pb.Packet(type=pb.PACKET_STAT, stat=about).SerializeToString()
+            yield b"\0" + len(packet).to_bytes(4, "big") + packet
+        self.listed.set()
+        await asyncio.Event().wait()
+
+    async def send(self, *_: Any, **__: Any) -> None:
+        return
+
+
+def test_a_build_does_not_wait_for_files_that_no_older_build_had(tmp_path: Path) -> None:
+    async def ask() -> None:
+        cache = Cache(DataRoot(tmp_path))
+        await asyncio.to_thread(cache.load)
+        kept = KeptFolders(cache)
+        [folder] = [kept.take("key\0context")]
+        await asyncio.to_thread(folder.mkdir)
+        await asyncio.to_thread((folder / "a").touch, 0o644)
+        await asyncio.to_thread(os.utime, folder / "a", ns=(1, 1))
+        await kept.give_back({folder: 0})
+        for names in (["a"], ["a", "b"]):
+            client = ChangingClient(*names)
+            context = SessionFolder(cast("Any", client), "context", kept, asyncio.to_thread)
+            asking = asyncio.create_task(context.digest(Selection(), lambda _: None))
+            await client.listed.wait()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert asking.done() == ("b" in names), "all that is listed so far is here"
+            asking.cancel()
+            [found] = await asyncio.gather(asking, return_exceptions=True)
+            assert found == "" or isinstance(found, asyncio.CancelledError)
+            await context.close()
+        assert [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    asyncio.run(ask())
+
+
 async def slowly(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """A disk thread that is slower than the client: packets wait meanwhile, as many as may."""
     for _ in range(100):
@@ -100,14 +150,40 @@ def test_builds_that_end_together_forget_the_oldest_ones_once(tmp_path: Path) ->
     async def end_two() -> list[str]:
         history = History(tmp_path, asyncio.to_thread)
         for number in range(KEPT):
-            await history.ended(record(f"r{number}", number), pb.StatusResponse())
-        await asyncio.gather(*(history.ended(record(ref, KEPT), pb.StatusResponse()) for ref in ("x", "y")))
+            history.ended(record(f"r{number}", number), pb.StatusResponse())
+        await history.settle()
+        for ref in ("x", "y"):
+            history.ended(record(ref, KEPT), pb.StatusResponse())
+        await history.settle()
         listed = history.listen(pb.BuildHistoryRequest(EarlyExit=True))
         return sorted([event.record.Ref async for event in listed])
 
     expected = sorted([*(f"r{number}" for number in range(2, KEPT)), "x", "y"])
     assert asyncio.run(end_two()) == expected
     assert sorted(file.stem for file in tmp_path.iterdir()) == expected
+
+
+def test_a_build_whose_file_is_not_written_yet_is_in_the_history(tmp_path: Path) -> None:
+    log = pb.StatusResponse(logs=[pb.VertexLog(msg=b"said")])
+
+    async def end_and_change() -> None:
+        history = History(tmp_path, asyncio.to_thread)
+        for ref in ("deleted", "pinned", "again"):
+            history.ended(record(ref, 1), log)
+        assert [await history.reports(ref) for ref in ("deleted", "pinned")] == [log, log]
+        assert await asyncio.to_thread(os.listdir, tmp_path) == []
+        await asyncio.gather(
+            history.update("deleted", pinned=False, delete=True), history.update("pinned", pinned=True, delete=False)
+        )
+        await history.update("again", pinned=False, delete=True)
+        history.ended(record("again", 2), log)  # a client may use the name of a build that is gone
+        await history.settle()
+        reopened = History(tmp_path, asyncio.to_thread)
+        await asyncio.to_thread(reopened.open)
+        assert [(one.Ref, one.pinned) for one in reopened.all()] == [("again", False), ("pinned", True)]
+        assert await reopened.reports("pinned") == log
+
+    asyncio.run(end_and_change())
 
 
 def test_what_a_killed_engine_was_writing_is_removed(tmp_path: Path) -> None:
@@ -147,10 +223,12 @@ def test_the_history_forgets_the_oldest_beyond_its_bytes(tmp_path: Path, monkeyp
     async def end_four() -> None:
         history = History(tmp_path, asyncio.to_thread)
         for number in range(4):
-            await history.ended(record(f"r{number}", number), log)
+            history.ended(record(f"r{number}", number), log)
+        await history.settle()
         reopened = History(tmp_path, asyncio.to_thread)
         await asyncio.to_thread(reopened.open)
-        await reopened.ended(record("large", 9), pb.StatusResponse(logs=[pb.VertexLog(msg=bytes(5000))]))
+        reopened.ended(record("large", 9), pb.StatusResponse(logs=[pb.VertexLog(msg=bytes(5000))]))
+        await reopened.settle()
 
     asyncio.run(end_four())
     assert [file.stem for file in tmp_path.iterdir()] == ["large"]

@@ -309,37 +309,51 @@ def test_workers_are_listed(site: Site) -> None:
     assert "Platforms:" in shown
 
 
-def test_finished_builds_are_in_the_history(site: Site, context: Path) -> None:
+async def _listed(site: Site) -> list[pb.BuildHistoryEvent]:
+    async with Channel(path=str(site.running.path)) as channel:  # HTTP/2 from the first byte
+        request = channel.request(
+            "/moby.buildkit.v1.Control/ListenBuildHistory",
+            Cardinality.UNARY_STREAM,
+            pb.BuildHistoryRequest,
+            pb.BuildHistoryEvent,
+        )
+        async with request as stream:
+            await stream.send_message(pb.BuildHistoryRequest(EarlyExit=True), end=True)
+            return [event async for event in stream]
+
+
+async def _reports(site: Site, ref: str) -> list[pb.StatusResponse]:
+    async with Channel(path=str(site.running.path)) as channel:
+        request = channel.request(
+            "/moby.buildkit.v1.Control/Status", Cardinality.UNARY_STREAM, pb.StatusRequest, pb.StatusResponse
+        )
+        async with request as stream:
+            await stream.send_message(pb.StatusRequest(Ref=ref), end=True)
+            return [event async for event in stream]
+
+
+def test_finished_builds_are_in_the_history(site: Site, context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmagent.buildkit.jobs.REPORTS_KEPT_S", 0)  # they are read from the disk
     site.docker("build", "-q", context)
-
-    async def listed() -> list[pb.BuildHistoryEvent]:
-        async with Channel(path=str(site.running.path)) as channel:  # HTTP/2 from the first byte
-            request = channel.request(
-                "/moby.buildkit.v1.Control/ListenBuildHistory",
-                Cardinality.UNARY_STREAM,
-                pb.BuildHistoryRequest,
-                pb.BuildHistoryEvent,
-            )
-            async with request as stream:
-                await stream.send_message(pb.BuildHistoryRequest(EarlyExit=True), end=True)
-                return [event async for event in stream]
-
-    async def reports(ref: str) -> list[pb.StatusResponse]:
-        async with Channel(path=str(site.running.path)) as channel:
-            request = channel.request(
-                "/moby.buildkit.v1.Control/Status", Cardinality.UNARY_STREAM, pb.StatusRequest, pb.StatusResponse
-            )
-            async with request as stream:
-                await stream.send_message(pb.StatusRequest(Ref=ref), end=True)
-                return [event async for event in stream]
-
-    [event] = asyncio.run(listed())
+    [event] = asyncio.run(_listed(site))
     assert event.type == pb.HISTORY_COMPLETE
     assert event.record.Frontend == "dockerfile.v0"
     assert event.record.ExporterResponse["containerimage.digest"] == DIGEST
     assert (event.record.numTotalSteps, event.record.numCompletedSteps, event.record.numWarnings) == (2, 2, 1)
-    [replayed] = asyncio.run(reports(event.record.Ref))
+    [replayed] = asyncio.run(_reports(site, event.record.Ref))
     assert [log.msg for log in replayed.logs] == [b"hello\n"]
+
+
+@pytest.mark.logs("build_history.not_saved")
+def test_a_client_that_asks_late_gets_the_reports_of_a_build_without_a_record(site: Site, context: Path) -> None:
+    site.docker("buildx", "du")  # makes the folder
+    history = site.folder / "history"
+    history.rmdir()
+    history.touch()  # nothing can be saved there
+    site.docker("build", "-q", context)
+    [event] = asyncio.run(_listed(site))
+    [reports] = asyncio.run(_reports(site, event.record.Ref))
+    assert [log.msg for log in reports.logs] == [b"hello\n"]
 
 
 @pytest.mark.logs("buildkit.unavailable")

@@ -59,6 +59,9 @@ class Served(Protocol):
     def record(self, options: Mapping[str, str], names: Sequence[str], dockerfile: bytes) -> Recorder:
         """A build of the classic wire in the history."""
 
+    async def close(self) -> None:
+        """Bring the history to the disk."""
+
     @property
     def builds(self) -> Builds:
         """All builds."""
@@ -99,6 +102,11 @@ class BuildKitWire:
         """End a build of `Served.build`, if there is one."""
         if self._made is not None:
             (await self.get()).cancel(reference)
+
+    async def close(self) -> None:
+        """No request is running any more: bring to the disk what is not there yet."""
+        if self._made is not None and self._made.done() and not self._made.cancelled() and not self._made.exception():
+            await self._made.result().close()
 
     async def session(self, request: Request) -> Response | None:
         served = await self.get()

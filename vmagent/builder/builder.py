@@ -17,9 +17,10 @@ from vmagent.builder import cachedocument, remotecache
 from vmagent.builder.bases import Bases
 from vmagent.builder.cache import Cache, CacheRecord, PruneFilters
 from vmagent.builder.cachedocument import CachedStep
-from vmagent.builder.contexts import Contexts, SpooledContext
+from vmagent.builder.contexts import Contexts, SpooledContext, UploadTexts
 from vmagent.builder.layering import Layering, Workspace
 from vmagent.builder.progress import Progress
+from vmagent.builder.remembering import Answer, Memory, Noting, Recent
 from vmagent.builder.remotes import RemoteContext, Remotes
 from vmagent.builder.request import BuildRequest, Received, RegistryCache, Secrets, SshAgents
 from vmagent.builder.result import BuildResult, BuiltImage, Fetched
@@ -64,6 +65,8 @@ class Builder:
         self._store, self._images, self._runner, self._proxies = store, images, runner, proxies
         self.cache = Cache(data_root)
         self._layering = Layering(store, self.cache)
+        self._memory = Memory(store, self.cache)
+        self._uploads: UploadTexts = Recent()
         self._kept: dict[int, tuple[str, ...]] = {}
         self._numbers = 0
         store.roots.add("build cache", self.cache.reachable)
@@ -94,10 +97,12 @@ class Builder:
         self, chunks: AsyncIterator[bytes], received: Received, dockerfile: str
     ) -> AsyncIterator[SpooledContext]:
         """The context of an uploaded tar. Its files are removed at the exit. Raises BuildError, EngineError."""
-        async with self._store.ingest() as folder:  # which the worker makes
-            context = SpooledContext(self._layering, folder / "context")
+        context = SpooledContext(self._layering, self._store.ingest, self._uploads)
+        try:
             await context.spool(chunks, received, dockerfile)
             yield context
+        finally:
+            await asyncio.shield(context.close())
 
     @contextlib.asynccontextmanager
     async def remotes(self, secrets: Secrets | None, ssh: SshAgents | None) -> AsyncIterator[Remotes]:
@@ -115,8 +120,41 @@ class Builder:
 
         Raises DockerfileError and InvalidBuild for a faulty request, BuildError for a step that fails, EngineError.
         """
-        dockerfile = parse(request.dockerfile)
         request = replace(request, proxies=self._proxies())
+        contexts = Contexts(progress, request.context, request.dockerfile_name)
+        try:
+            if (known := await self._remembered(request, contexts, progress)) is not None:
+                return known
+            return await self._unknown(request, contexts, progress)
+        finally:
+            await contexts.close()
+
+    async def _remembered(self, request: BuildRequest, contexts: Contexts, progress: Progress) -> BuildResult | None:
+        """The result of an equal build, if all that it rests on is still there. Raises EngineError."""
+        key = self._memory.key(request)
+        uses_context = self._memory.uses_context(key)
+        if uses_context is None or (uses_context and request.context is None):
+            return None
+        context = await contexts.digest() if uses_context else ""
+        bases = Bases(self._store, self._images, request)
+        if (uses_context and not context) or (found := self._memory.find(key, context, bases)) is None:
+            return None
+        answer, records = found
+        self._numbers += 1
+        self._keep_layers(self._numbers, answer.images, records)  # before any wait: from here on nothing can go
+        release = partial(self._release, self._numbers)
+        try:
+            await contexts.close()
+            answer.report(progress)
+            await self.cache.settle()
+        except BaseException:
+            release()
+            raise
+        return BuildResult(answer.images, release, records, bases.materials(), definition=answer.definition)
+
+    async def _unknown(self, request: BuildRequest, contexts: Contexts, progress: Progress) -> BuildResult:
+        """The result of a build whose steps are gone through. Raises as `build`."""
+        dockerfile = parse(request.dockerfile)
         try:
             platforms = [Platform.parse(text) for text in request.platforms] or [Platform.host()]
         except ImageFault as e:
@@ -124,20 +162,26 @@ class Builder:
         self._numbers += 1
         number = self._numbers
         try:
-            return await self._build(number, request, dockerfile, platforms, progress)
+            return await self._build(number, request, dockerfile, platforms, contexts, progress)
         except BaseException:
             self._release(number)  # the end failed, or the caller was cancelled there: no result holds the layers
             raise
 
     async def _build(
-        self, number: int, request: BuildRequest, dockerfile: Dockerfile, platforms: list[Platform], progress: Progress
+        self,
+        number: int,
+        request: BuildRequest,
+        dockerfile: Dockerfile,
+        platforms: list[Platform],
+        contexts: Contexts,
+        progress: Progress,
     ) -> BuildResult:
         """The image of each platform and the steps' records, whose layers are kept until `_release`."""
         from vmagent.builder.stages import Stages
 
         async with self._store.ingest() as folder:
             workspace = Workspace(self._layering, folder, self._imports(request, progress))
-            contexts = Contexts(workspace, progress, request.context, request.dockerfile_name)
+            noting = Noting(progress)
             bases = Bases(self._store, self._images, request)
             built: list[BuiltImage] = []
             fetched: dict[str, Fetched] = {}
@@ -154,7 +198,7 @@ class Builder:
                         bases=bases,
                         runner=self._runner,
                         secrets_folder=self._folder / str(number),
-                        progress=progress,
+                        progress=noting,
                         shows_platform=len(platforms) > 1,
                     )
                     state = await stages.run()
@@ -168,12 +212,24 @@ class Builder:
                 records, materials = workspace.records(), bases.materials()
                 if request.inline_cache:
                     built = [_with_inline_cache(image, records) for image in built]
-                kept = {layer for image in built for layer in image.layers}
-                self._kept[number] = tuple(kept.union(record.layer for record in records))
+                self._keep_layers(number, built, records)
+                if not fetched:
+                    answer = Answer(bases.used, records, tuple(built), tuple(definition), noting.reports)
+                    await self._remember(request, contexts, answer)
             finally:
                 await asyncio.shield(self._end(workspace, contexts, bases))
         release = partial(self._release, number)
         return BuildResult(tuple(built), release, records, materials, tuple(fetched.values()), tuple(definition))
+
+    async def _remember(self, request: BuildRequest, contexts: Contexts, answer: Answer) -> None:
+        context = await contexts.digest() if contexts.uses_main else ""
+        if (key := self._memory.key(request)) and (context or not contexts.uses_main):
+            self._memory.keep(key, context, answer)
+
+    def _keep_layers(self, number: int, images: Sequence[BuiltImage], records: Sequence[CacheRecord]) -> None:
+        """Keep what a result names, until `_release`."""
+        layers = {layer for image in images for layer in image.layers}
+        self._kept[number] = tuple(layers.union(record.layer for record in records))
 
     def _imports(self, request: BuildRequest, progress: Progress) -> remotecache.Imports:
         """The caches that the build imports. Raises BadRequest."""

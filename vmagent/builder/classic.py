@@ -145,7 +145,7 @@ class Recorder(Progress, Protocol):
     def failed(self, error: BaseException) -> None:
         """Why it ends without an image."""
 
-    async def end(self, image_id: str) -> None:
+    def end(self, image_id: str) -> None:
         """It has ended; "": without an image."""
 
 
@@ -214,7 +214,7 @@ async def _build(
         raise
     finally:
         if recorder is not None:
-            await recorder.end(image_id)
+            recorder.end(image_id)
     return image_id
 
 

@@ -27,7 +27,7 @@ async def archive(store: Store, ids: Mapping[str, bool], names: Sequence[str]) -
             if is_temporary:
                 await store.forget(image_id)  # hidden now, and gone with the hold
         item = archiving.plain_item(store, list(ids), names, is_list=len(ids) > 1)
-        async with contextlib.aclosing(archiving.save_items(store, [item])) as chunks:
+        async with archiving.archive(store, [item]) as made, contextlib.aclosing(made.chunks()) as chunks:
             async for chunk in chunks:
                 yield chunk
 

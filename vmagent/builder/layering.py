@@ -212,8 +212,14 @@ class Workspace:
         return task
 
     async def flushed(self) -> None:
-        """Wait until all layers of the build are on the disk and have their records. Raises BuildError."""
-        await asyncio.gather(*self._settling)
+        """Wait until all layers of the build are on the disk and have their records. Raises BuildError.
+
+        A caller that is cancelled cancels none of that: what the steps have made is kept.
+        """
+        if self._settling:
+            await asyncio.wait(self._settling)
+        for task in self._settling:
+            task.result()
 
     async def imported(self, key: str) -> CacheRecord | None:
         """The record of a step that the build's imported caches have. Raises OSError."""

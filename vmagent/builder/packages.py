@@ -29,7 +29,7 @@ _ALPINE_DB = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """`kind`: the type of its package URL. `source`: the source package where that has another name. `path`: of the
-    record, absolute in the image."""
+    record, absolute in the image. `license`: an expression of SPDX, if the packager keeps to that."""
 
     kind: str  # deb, apk or pypi
     name: str
@@ -148,7 +148,7 @@ def _python(root: int) -> Iterator[Package]:
                 name=fields["Name"],
                 version=fields["Version"],
                 path=f"/{path}",
-                license=fields.get("License-Expression", "") or fields.get("License", ""),
+                license=fields.get("License-Expression", ""),  # "License" is any words
                 supplier=fields.get("Author", ""),
                 homepage=fields.get("Home-page", ""),
             )

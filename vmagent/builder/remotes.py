@@ -134,9 +134,12 @@ class RemoteContext:
         content: str | None = (await self._layering.run(job))["content"]
         return None if content is None else content.encode("latin-1")
 
-    async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
+    async def digest(self, selection: Selection, received: Received) -> str:
+        """See Context. Unknown: what is there may have changed."""
+        return ""
+
+    async def fetch(self, selection: Selection, received: Received) -> Path:
         """See Context. What is excluded is removed: all users of this context exclude the same."""
-        del into, received
         folder, _ = await self._ready()
         if selection.exclude:
             await self._layering.run({"op": "exclude", "into": str(folder), "exclude": [*selection.exclude]})

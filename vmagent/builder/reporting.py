@@ -14,6 +14,12 @@ CANCELED = "context canceled"
 OUTPUT_LIMIT_BYTES = 16 << 20  # of one step: fronts hold it in memory for their clients
 
 
+def at_once(vertex: Vertex, *, cached: bool) -> Vertex:
+    """The vertex, ending now; begun now, unless it has begun."""
+    now = time.time_ns()
+    return replace(vertex, started_ns=vertex.started_ns or now, completed_ns=now, cached=cached)
+
+
 class Report:
     """Reports the states of one vertex. Each vertex starts once and ends once."""
 
@@ -41,7 +47,6 @@ class Report:
 
     def complete(self, *, cached: bool = False, error: str = "", image_id: str = "") -> None:
         """Report the end, once `settling` has ended: what it fails with is the vertex's error."""
-        self.start()
         if self.settling is None or error:
             self._complete(cached=cached, error=error, image_id=image_id)
             return
@@ -56,7 +61,8 @@ class Report:
             self.settling.add_done_callback(settled)
 
     def _complete(self, *, cached: bool, error: str, image_id: str) -> None:
-        self._vertex = replace(self._vertex, completed_ns=time.time_ns(), cached=cached, error=error, image_id=image_id)
+        # What has not started by now is reported once: nothing was done for it.
+        self._vertex = at_once(replace(self._vertex, error=error, image_id=image_id), cached=cached)
         self._progress.vertex(self._vertex)
 
     def output(self, stream: int, data: bytes, at_ns: int) -> None:

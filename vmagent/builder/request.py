@@ -51,11 +51,16 @@ class Context(Protocol):
     async def read(self, path: str, limit_bytes: int) -> bytes | None:
         """The content of one file; None if there is no such file. Raises EngineError."""
 
-    async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
+    async def digest(self, selection: Selection, received: Received) -> str:
+        """What tells the selected files from others: never the same for files of which a build could see a difference.
+
+        "": unknown. It may differ for equal files. The files need not have arrived for it. Raises EngineError.
+        """
+
+    async def fetch(self, selection: Selection, received: Received) -> Path:
         """A folder of the engine with the selected files; nothing changes it until the build has ended.
 
-        It is `into`, which does not exist yet and which the caller removes, or a folder that the context keeps. Owners
-        on disk do not matter. Raises EngineError.
+        The context removes it, or keeps it. Owners on disk do not matter. Raises EngineError.
         """
 
 

@@ -18,7 +18,7 @@ from vmagent.builder.bases import Bases
 from vmagent.builder.cache import key_of
 from vmagent.builder.checking import check
 from vmagent.builder.contexts import Contexts, Root
-from vmagent.builder.definition import Definition, Key, exec_of, files_of
+from vmagent.builder.definition import Definition
 from vmagent.builder.imagestate import ImageState, is_metadata
 from vmagent.builder.layering import Layering, Made, Workspace
 from vmagent.builder.mounting import Mounting
@@ -34,10 +34,7 @@ from vmagent.dockerfile.parser import parse_trigger
 from vmagent.errors import EngineError
 from vmagent.images.config import MAX_LAYERS
 from vmagent.images.platforms import Platform
-from vmagent.images.reference import Reference
 
-_URL = ("http://", "https://")
-_GIT = ("git@", "git://", "ssh://")
 _EXPANDED = frozenset("$\\`\"'")
 _FULL_BYTES = 1 << 20  # a disk with less left counts as full
 
@@ -81,7 +78,7 @@ class Stages:
             for one in dockerfile.stages[index].instructions
             if isinstance(one, tree.Copy) and _is_literal(one)
         ]
-        self.definition = Definition(str(platform))
+        self.definition = Definition(str(platform), dockerfile, request.contexts)
         self.fetched: list[Fetched] = []
         self._tasks: dict[int, asyncio.Task[ImageState]] = {}
         self._group: asyncio.TaskGroup
@@ -174,14 +171,12 @@ class Stages:
         with _reported(report, stage):
             if base.stage is not None:
                 state = imagestate.of_stage(await self._task(base.stage))
-                self.definition.begin(stage.index, self.definition.end_of(base.stage))
             else:
-                if base.name != "scratch" or base.name in self._request.contexts:
-                    self.definition.begin(stage.index, self._source(base.name))
                 report.start()
                 state = await self._base(base, report)
                 shell = bool(state.inner.get("Shell"))
                 self._base_images[stage.index] = lint.BaseImage(dict(state.scope.env), shell)
+            self.definition.begin(stage.index, base)
             report.complete(cached=True, image_id=state.image_id)
         return state, True
 
@@ -238,46 +233,18 @@ class Stages:
         uses_cache = not (self._request.no_cache or name in self._request.no_cache_stages)
         match found:
             case tree.Workdir():
-                self.definition.step(stage.index, files_of(found, state), found.lines, ())
+                self.definition.copied(stage.index, found, state)
                 return await self._workdir(found, state, report, uses_cache=uses_cache)
             case tree.Run():
                 words, network = _words(found, state), self._network(found)
                 made = await self._run(found, words, network, state, report, uses_cache=uses_cache)
-                used = [self._used(found, mount.from_) for mount in found.mounts if _shows_files(mount)]
-                self.definition.step(stage.index, exec_of(found, words, state, network), found.lines, used)
+                self.definition.ran(stage.index, found, words, network, state)
                 return made
             case tree.Copy() | tree.Add():
                 made = await self._copy(found, state, report, uses_cache=uses_cache)
-                used = [self._used(found, found.from_)] if isinstance(found, tree.Copy) else self._added(found)
-                self.definition.step(stage.index, files_of(found, state), found.lines, used)
+                self.definition.copied(stage.index, found, state)
                 return made
         raise ValueError(f"{found.keyword} makes no layer")
-
-    def _source(self, name: str) -> Key:
-        """Of the definition: the image or the context that `name` means where it means no stage."""
-        named = self._request.contexts.get(name)
-        if named is None:
-            return self.definition.source(f"docker-image://{Reference.parse(name).with_default_tag().key}")
-        if isinstance(named, ImageContext):
-            return self.definition.source(f"docker-image://{Reference.parse(named.reference).with_default_tag().key}")
-        return self.definition.source(f"{'oci-layout' if isinstance(named, LoadableImage) else 'local'}://{name}")
-
-    def _used(self, found: tree.Instruction, name: str) -> Key | None:
-        """Of the definition: what `--from=name` means, "" the main context; None for an empty tree."""
-        if not name:
-            return self.definition.source("local://context")
-        if name not in self._request.contexts:
-            for known, index in stages.sources(self._dockerfile, found):
-                if known == name and index is not None:
-                    return self.definition.end_of(index)
-            if name == "scratch":
-                return None
-        return self._source(name)
-
-    def _added(self, found: tree.Add) -> list[Key | None]:
-        remote = [source for source in found.sources if source.startswith((*_URL, *_GIT))]
-        used: list[Key | None] = [self.definition.source(source) for source in remote]
-        return used if len(remote) == len(found.sources) else [self._used(found, ""), *used]
 
     def _with(self, state: ImageState, made: Made, created_by: str, report: Report) -> tuple[ImageState, bool]:
         report.settling = made.settling
@@ -376,7 +343,7 @@ class Stages:
         return "bridge" if network == "default" else network
 
     async def _mount_root(self, found: tree.Run, mount: tree.Mount, report: Report) -> Root | None:
-        return await self._root(found, mount.from_, report) if _shows_files(mount) else None
+        return await self._root(found, mount.from_, report) if mount.shows_files else None
 
     async def _named_layers(self, root: Root) -> Mapping[str, Any]:
         """The tree as a worker takes it."""
@@ -410,7 +377,7 @@ class Stages:
         is_add = isinstance(found, tree.Add)
         destination = state.absolute(found.destination)
         name = found.from_ if isinstance(found, tree.Copy) else ""
-        remote = [source for source in found.sources if is_add and source.startswith((*_URL, *_GIT))]
+        remote = found.fetched if isinstance(found, tree.Add) else ()
         local = [source for source in found.sources if source not in remote]
         sources: list[dict[str, Any]] = []
         described: list[object] = []
@@ -488,11 +455,6 @@ def _words(found: tree.Run, state: ImageState) -> tuple[str, ...]:
         case "shell":
             return (*state.shell, script.text)
     return (f"/dev/pipes/{script.name}",)
-
-
-def _shows_files(mount: tree.Mount) -> bool:
-    """Whether a RUN's mount shows files of a context, a stage or an image."""
-    return mount.type == "bind" or (mount.type == "cache" and bool(mount.from_))
 
 
 def _is_literal(found: tree.Copy) -> bool:

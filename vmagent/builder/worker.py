@@ -7,6 +7,7 @@ is in the build's ingest folder; a layer made there is taken into the store by t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import re
@@ -138,17 +139,20 @@ class _Work:
     def op_spool(self, job: Message, fds: Sequence[int]) -> Message:
         """Unpack an uploaded context, packed or not, into the new folder `into`.
 
-        Returns the bytes that arrived, and the text, as `op_read`, of the files `read` that are at most `limit` long.
+        Returns how many bytes arrived and their digest, and the text, as `op_read`, of those files of `read` that are
+        at most `limit` long.
         """
         os.makedirs(job["into"])
         os.chmod(job["into"], 0o755)  # what a bind mount of the context shows; a folder above is for root only
         received = 0
         reported = 0
+        digest = hashlib.sha256()
 
         def blocks() -> Iterator[bytes]:
             nonlocal received, reported
             for block in file_blocks(fds[0]):
                 received += len(block)
+                digest.update(block)
                 if received - reported >= _RECEIVED_STEP:
                     reported = received
                     self._emit({"received": received})
@@ -162,7 +166,8 @@ class _Work:
                     tarring.extract(Tree(root), "/", source, keeps_kind=False, owner=(0, 0))
                 while source.read(1 << 20):
                     pass
-            return {"received": received, "texts": _texts(root, job.get("read", ()), job.get("limit", 0))}
+            texts = _texts(root, job.get("read", ()), job.get("limit", 0))
+            return {"received": received, "digest": digest.hexdigest(), "texts": texts}
         finally:
             os.close(root)
 
@@ -365,7 +370,7 @@ class _Work:
             copying.clamp_times(job["target"]["upper"], job["epoch"])
         with contextlib.closing(Job(Path(job["ingest"]), Kind(job["kind"]))) as work:
             layer = work.take_folder(Path(job["target"]["upper"]))
-            is_flushed = not work.has_few(layer)
+            is_flushed = not work.is_unflushed(layer)
             if is_flushed:
                 work.flush()
         return {"diff_id": layer.diff_id, "size": layer.size, "is_flushed": is_flushed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from vmagent.buildkit import provenance, sbom
 from vmagent.buildkit.jobs import Job
 from vmagent.images.layer import hex_of
 from vmagent.images.reference import Reference
+
+_STATEMENT = "https://in-toto.io/Statement/v0.1"
 
 
 def attest(
@@ -28,12 +31,19 @@ def attest(
         made: dict[str, bytes] = {}
         if contents is not None:
             name = Reference.parse(names[0]).familiar if names else "image"
-            made[sbom.PREDICATE] = sbom.statement(name, subjects, manifest, contents[image.platform])
+            document = sbom.document(name, manifest, contents[image.platform])
+            made[sbom.PREDICATE] = _statement(subjects, sbom.PREDICATE, document)
         if said is not None:
-            made[said[0]] = provenance.statement(subjects, *said)
+            made[said[0]] = _statement(subjects, *said)
         return made
 
     return statements
+
+
+def _statement(subjects: Sequence[Mapping[str, Any]], kind: str, predicate: Mapping[str, Any]) -> bytes:
+    """The in-toto statement with a predicate of type `kind`."""
+    whole = {"_type": _STATEMENT, "predicateType": kind, "subject": [*subjects], "predicate": predicate}
+    return json.dumps(whole, indent=2).encode()
 
 
 def _subjects(names: Sequence[str], image: BuiltImage, manifest: str) -> Sequence[Mapping[str, Any]]:

@@ -12,6 +12,7 @@ import secrets
 import stat
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmagent.builder.cache import CONTEXT, Cache, CacheRecord, key_of
@@ -34,6 +35,7 @@ class KeptFolders:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
+        self._contents: dict[str, str] = {}  # a name of what each holds, by the folder's; none while it may change
 
     def take(self, key: str) -> Path:
         """The folder of `key`, for the caller alone until `give_back`.
@@ -45,6 +47,21 @@ class KeptFolders:
             return self._cache.context_folder(f"{_ONCE}{secrets.token_hex(8)}")
         self._cache.use(name)
         return self._cache.context_folder(name)
+
+    def begin(self, folder: Path) -> str:
+        """A transfer into the folder begins; the name of what it held, for `ended`."""
+        return self._contents.pop(folder.name, "")
+
+    def ended(self, folder: Path, before: str, *, is_changed: bool) -> str:
+        """The transfer has ended well: a name of what the folder holds, by which it is known again while it holds that.
+
+        "" for a folder that no other build will see.
+        """
+        if folder.name.startswith(_ONCE):
+            return ""
+        name = before if before and not is_changed else secrets.token_hex(16)
+        self._contents[folder.name] = name
+        return name
 
     async def give_back(self, folders: Mapping[Path, int]) -> None:
         """Keep a record of the folders and of the bytes in them; remove those that no later build can use, and the
@@ -59,6 +76,7 @@ class KeptFolders:
         idle = [record.key for record in self._cache.contexts() if not self._cache.is_used(record.key)]
         for surplus in idle[KEPT:]:
             self._cache.drop(surplus)
+            self._contents.pop(surplus, None)
         await self._cache.settle()
 
     def _record(self, name: str, size: int) -> CacheRecord:
@@ -76,6 +94,14 @@ class KeptFolders:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetching:
+    """A transfer: into which folder, with the name of what that then holds; and whether that is news."""
+
+    done: asyncio.Task[tuple[Path, str]]
+    changed: asyncio.Event
+
+
 class SessionFolder:
     """A folder of the client, by the name under which its session serves it."""
 
@@ -83,6 +109,7 @@ class SessionFolder:
         self._session, self._name, self._kept, self._on_disk = session, name, kept, on_disk
         self._taken: dict[Path, int] = {}  # with the bytes in each
         self._read: dict[str, bytes | None] = {}
+        self._fetching: dict[Selection, _Fetching] = {}
 
     async def read(self, path: str, limit_bytes: int) -> bytes | None:
         """The content of one file; None if there is none. Raises EngineError, also for a file over the limit."""
@@ -102,16 +129,43 @@ class SessionFolder:
                 await self._kept.give_back({folder: 0})
         return {path: self._read[path] for path in paths}
 
-    async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
-        """The selected files, in a folder that is kept (`into` is not used). Raises EngineError."""
+    async def digest(self, selection: Selection, received: Received) -> str:
+        """See Context. The name of what a kept folder holds; unknown while files arrive that no older build had."""
+        fetching = self._fetch(selection, received)
+        changed = asyncio.create_task(fetching.changed.wait(), name="wait for a change")
+        try:
+            await asyncio.wait((fetching.done, changed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+        return fetching.done.result()[1] if fetching.done.done() else ""
+
+    async def fetch(self, selection: Selection, received: Received) -> Path:
+        """The selected files, in a folder that is kept. Raises EngineError."""
+        return (await asyncio.shield(self._fetch(selection, received).done))[0]
+
+    def _fetch(self, selection: Selection, received: Received) -> _Fetching:
+        if selection not in self._fetching:
+            changed = asyncio.Event()
+            work = self._transfer(selection, received, changed)
+            done = asyncio.create_task(work, name=f"fetch {self._name}")
+            self._fetching[selection] = _Fetching(done, changed)
+        return self._fetching[selection]
+
+    async def _transfer(self, selection: Selection, received: Received, changed: asyncio.Event) -> tuple[Path, str]:
         key = f"{self._session.shared_key}\0{self._name}" if self._session.shared_key else ""
         folder = self._kept.take(key)
         self._taken[folder] = 0
-        self._taken[folder] = await fetch(self._session, self._name, folder, selection, received, self._on_disk)
-        return folder
+        before = self._kept.begin(folder)
+        done = await fetch(self._session, self._name, folder, selection, received, self._on_disk, changed.set)
+        self._taken[folder] = done.size
+        return folder, self._kept.ended(folder, before, is_changed=done.is_changed)
 
     async def close(self) -> None:
         """The build has ended: others may use the folders."""
+        fetching, self._fetching = [one.done for one in self._fetching.values()], {}
+        for task in fetching:
+            task.cancel()
+        await asyncio.gather(*fetching, return_exceptions=True)
         taken, self._taken = self._taken, {}
         if taken:
             await self._kept.give_back(taken)

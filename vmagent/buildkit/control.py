@@ -130,7 +130,7 @@ class Control:
             job.close()
             try:
                 if not request.Internal:
-                    await self._keep(job, record)
+                    self._keep(job, record)
             finally:
                 self.jobs.remove(job)
 
@@ -143,11 +143,11 @@ class Control:
             result = await job.returned
         return {} if result is None else await self.exports.export(job, result)
 
-    async def _keep(self, job: Job, record: pb.BuildHistoryRecord) -> None:
+    def _keep(self, job: Job, record: pb.BuildHistoryRecord) -> None:
         record.Frontend = record.Frontend or job.frontend
         record.FrontendAttrs.update(job.options)
         fill(record, job.status)
-        await self.history.ended(record, job.status.whole())
+        self.history.ended(record, job.status.whole())
 
     async def _session(self, stream: Any, call: Call) -> None:
         """A session inside a call, by clients that reach the engine by gRPC only."""
@@ -160,12 +160,14 @@ class Control:
             await asyncio.gather(serving, return_exceptions=True)
 
     async def _status(self, request: pb.StatusRequest, call: Call) -> AsyncIterator[pb.StatusResponse]:
-        ended = await self.history.reports(request.Ref)
-        if ended is not None:
-            yield ended
-            return
-        job = await self.jobs.get(request.Ref)
-        async for report in job.status.follow():
+        status = self.jobs.known_status(request.Ref)
+        if status is None:
+            ended = await self.history.reports(request.Ref)
+            if ended is not None:
+                yield ended
+                return
+            status = await self.jobs.status(request.Ref)
+        async for report in status.follow():
             yield report
 
     async def _listen_build_history(

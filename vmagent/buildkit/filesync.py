@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote_plus
@@ -50,6 +51,14 @@ class OnDisk(Protocol):
     def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """`size`: the bytes in the folder's files. `is_changed`: it was not equal before, in more than times."""
+
+    size: int
+    is_changed: bool
+
+
 def metadata(values: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Values as headers. Those with other characters than ASCII are escaped, and a further header says so."""
     made: list[tuple[str, str]] = []
@@ -63,11 +72,18 @@ def metadata(values: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
 
 
 async def fetch(
-    session: Session, name: str, into: Path, selection: Selection, received: Received, on_disk: OnDisk
-) -> int:
-    """Make `into` equal to the selected files of the client's folder `name`; the bytes in its files.
+    session: Session,
+    name: str,
+    into: Path,
+    selection: Selection,
+    received: Received,
+    on_disk: OnDisk,
+    changed: Callable[[], object] = lambda: None,
+) -> Transferred:
+    """Make `into` equal to the selected files of the client's folder `name`.
 
-    What `into` has already is kept where it is equal. Raises EngineError if the client refuses or disconnects.
+    What `into` has already is kept where it is equal. `changed` is called once it is known not to be equal. Raises
+    EngineError if the client refuses or disconnects.
     """
     if not session.serves(FILE_SYNC):
         raise BadRequest("no local sources enabled")
@@ -80,14 +96,16 @@ async def fetch(
     receiver = await on_disk(Receiver, into)
     try:
         async with session.caller.open_bulk(FILE_SYNC, Packet, metadata(wanted)) as call:
-            await _receive(call, receiver, received, on_disk)
+            await _receive(call, receiver, received, on_disk, changed)
         await on_disk(receiver.finish)
-        return receiver.size
+        return Transferred(receiver.size, receiver.is_changed)
     finally:
         await on_disk(receiver.close)
 
 
-async def _receive(call: BulkCall, receiver: Receiver, received: Received, on_disk: OnDisk) -> None:
+async def _receive(
+    call: BulkCall, receiver: Receiver, received: Received, on_disk: OnDisk, changed: Callable[[], object]
+) -> None:
     size = 0
     splitter = MessageSplitter()
     outgoing: asyncio.Queue[list[Packet]] = asyncio.Queue()
@@ -99,6 +117,8 @@ async def _receive(call: BulkCall, receiver: Receiver, received: Received, on_di
                 wanted, taken = await on_disk(_apply, receiver, splitter, block)
                 size += taken
                 received(size)
+                if receiver.is_changed:
+                    changed()
                 if wanted:
                     outgoing.put_nowait(wanted)
                 if receiver.is_complete:

@@ -61,7 +61,7 @@ def provenance(options: Mapping[str, str]) -> Provenance | None:
     text = options.get("attest:provenance")
     if text is None:
         return None
-    given = {key: value for key, _, value in (field.partition("=") for field in _fields(text))}
+    given = _pairs(text)
     # buildx adds a provenance by itself that is only for its own metadata file.
     if given.get("disabled") == "true" or given.get("inline-only") == "true":
         return None
@@ -78,7 +78,7 @@ def wants_sbom(options: Mapping[str, str]) -> bool:
     text = options.get("attest:sbom")
     if text is None:
         return False
-    given = {key: value for key, _, value in (field.partition("=") for field in _fields(text))}
+    given = _pairs(text)
     if given.get("disabled") == "true":
         return False
     if generator := given.get("generator", ""):
@@ -164,3 +164,8 @@ def is_true(text: str) -> bool:
 
 def _fields(text: str) -> Iterable[str]:
     return next(csv.reader([text]), []) if text else []
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """CSV of NAME=VALUE; a name alone has the value ""."""
+    return {key: value for key, _, value in (field.partition("=") for field in _fields(text))}

@@ -1,7 +1,7 @@
 """What builds there were: records with their output, on disk, for `docker buildx history` and `Control.Status`.
 
 One file a build, `REF.build`: the length of the record (4 bytes, big-endian), the record (BuildHistoryRecord), and the
-reports (StatusResponse).
+reports (StatusResponse). It is written behind the build's end: a build does not wait for the disk to be in the history.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class History:
         self._active: dict[str, pb.BuildHistoryRecord] = {}
         self._running: dict[str, tuple[StatusLog, Callable[[], object]]] = {}
         self._listeners: set[asyncio.Queue[pb.BuildHistoryEvent]] = set()
+        self._unwritten: dict[str, pb.StatusResponse] = {}  # of builds whose files are not written yet
+        self._surplus_files: set[Path] = set()
+        self._changing = asyncio.Lock()  # held while files change
+        self._tending: asyncio.Task[None] | None = None  # writes and removes what the two before it name
 
     def open(self) -> None:
         """Blocks. Read the records; a file that cannot be read is removed."""
@@ -57,24 +61,53 @@ class History:
         self._running[record.Ref] = status, cancel
         self._publish(pb.HISTORY_STARTED, record)
 
-    async def ended(self, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
-        """Keep it, and forget the oldest beyond `KEPT` and `KEPT_BYTES`. On a full disk it is kept in memory only."""
+    def ended(self, record: pb.BuildHistoryRecord, reports: pb.StatusResponse) -> None:
+        """Keep it, and forget the oldest beyond `KEPT` and `KEPT_BYTES`. On a full disk it is kept in memory only.
+
+        It is on the disk after `settle`.
+        """
         self._active.pop(record.Ref, None)
         self._running.pop(record.Ref, None)
         self._records[record.Ref] = record
         if _REF.fullmatch(record.Ref):
             self._sizes[record.Ref] = _size(record, reports)
-        surplus = self._surplus()
-        for one in surplus:
-            del self._records[one.Ref]  # before any wait: a build that ends meanwhile must not find it too
-        for one in surplus:
-            await self._remove(one)
-        if _REF.fullmatch(record.Ref):
-            try:
-                await self._on_disk(_write, self._file(record.Ref), record, reports)
-            except OSError as e:
-                log.warning("build_history.not_saved", ref=record.Ref, error=str(e))
+            self._unwritten[record.Ref] = reports
+        for one in self._surplus():
+            del self._records[one.Ref]
+            self._forget(one)
         self._publish(pb.HISTORY_COMPLETE, record)
+        self._begin_tending()
+
+    async def settle(self) -> None:
+        """Wait until the files are as the records are now."""
+        if self._tending is not None:
+            await asyncio.wait([self._tending])
+
+    def _begin_tending(self) -> None:
+        if self._tending is None:
+            self._tending = asyncio.create_task(self._tend(), name="build history")
+
+    async def _tend(self) -> None:
+        """Write and remove files until none is left to be."""
+        try:
+            while self._unwritten or self._surplus_files:
+                async with self._changing:
+                    surplus, self._surplus_files = self._surplus_files, set()
+                    if surplus:
+                        await self._on_disk(_unlink, surplus)
+                    if self._unwritten:
+                        await self._write_next()
+        finally:
+            self._tending = None
+
+    async def _write_next(self) -> None:
+        ref, reports = next(iter(self._unwritten.items()))
+        try:
+            await self._on_disk(_write, self._file(ref), self._records[ref], reports)
+        except OSError as e:
+            log.warning("build_history.not_saved", ref=ref, error=str(e))
+        if self._unwritten.get(ref) is reports:  # not of another build with that name
+            del self._unwritten[ref]
 
     def _surplus(self) -> list[pb.BuildHistoryRecord]:
         """What goes beyond the limits. The newest build stays, however large it is."""
@@ -114,6 +147,8 @@ class History:
         """Of a build that has ended; None if there is none."""
         if ref not in self._records or not _REF.fullmatch(ref):
             return None
+        if (found := self._unwritten.get(ref)) is not None:
+            return found
         return (await self._on_disk(_read, self._file(ref)))[1]
 
     async def update(self, ref: str, *, pinned: bool, delete: bool) -> None:
@@ -122,12 +157,15 @@ class History:
         if record is None:
             raise NotFound(f"failed to retrieve bucket for {ref}: not found")
         if delete:
-            await self._remove(self._records.pop(ref))
+            self._forget(self._records.pop(ref))
+            self._begin_tending()
+            await self.settle()
             return
         record.pinned = pinned
-        reports = await self.reports(ref)
-        if reports is not None:
-            await self._on_disk(_write, self._file(ref), record, reports)
+        async with self._changing:
+            reports = await self.reports(ref)
+            if reports is not None:
+                await self._on_disk(_write, self._file(ref), record, reports)
         self._publish(pb.HISTORY_COMPLETE, record)
 
     async def listen(self, request: pb.BuildHistoryRequest) -> AsyncIterator[pb.BuildHistoryEvent]:
@@ -151,11 +189,12 @@ class History:
         finally:
             self._listeners.discard(queue)
 
-    async def _remove(self, record: pb.BuildHistoryRecord) -> None:
-        """Remove the file of a record that is no longer in `_records`."""
+    def _forget(self, record: pb.BuildHistoryRecord) -> None:
+        """Forget a record that is no longer in `_records`. Its file is left to `_tend`."""
         self._sizes.pop(record.Ref, None)
+        self._unwritten.pop(record.Ref, None)
         if _REF.fullmatch(record.Ref):
-            await self._on_disk(_unlink, self._file(record.Ref))
+            self._surplus_files.add(self._file(record.Ref))
         self._publish(pb.HISTORY_DELETED, record)
 
     def _file(self, ref: str) -> Path:
@@ -191,5 +230,6 @@ def _read(file: Path) -> tuple[pb.BuildHistoryRecord | None, pb.StatusResponse |
     return (record, reports) if record.Ref else (None, None)
 
 
-def _unlink(file: Path) -> None:
-    file.unlink(missing_ok=True)
+def _unlink(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)

@@ -19,6 +19,9 @@ from vmagent.buildkit.status import StatusLog
 
 T = TypeVar("T")
 ARRIVAL_LIMIT_S = 3.0  # how long calls that name a job wait for it: the client makes them at the same time as `Solve`
+# How long an ended job's reports stay in memory: `Control.Status` may come after the job has ended, when its record is
+# not on the disk yet, or is not saved at all, because the disk is full.
+REPORTS_KEPT_S = 10.0
 
 
 class Job:
@@ -96,6 +99,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._running: dict[str, Job] = {}
+        self._ended: dict[str, StatusLog] = {}  # of those that have lately ended
         self._news = asyncio.Condition()
 
     async def add(self, job: Job) -> None:
@@ -103,14 +107,33 @@ class Jobs:
         if job.ref in self._running:
             raise GRPCError(Code.ALREADY_EXISTS, f"job ID {job.ref} exists")
         self._running[job.ref] = job
+        self._ended.pop(job.ref, None)
         async with self._news:
             self._news.notify_all()
 
     def remove(self, job: Job) -> None:
         del self._running[job.ref]
+        self._ended[job.ref] = job.status
+        asyncio.get_running_loop().call_later(REPORTS_KEPT_S, self._forget, job)
 
     def find(self, ref: str) -> Job | None:
         return self._running.get(ref)
+
+    def known_status(self, ref: str) -> StatusLog | None:
+        """The reports of a job that runs or has lately ended."""
+        job = self._running.get(ref)
+        return self._ended.get(ref) if job is None else job.status
+
+    async def status(self, ref: str) -> StatusLog:
+        """As `known_status`, but the job may be about to arrive. Raises GRPCError if it does not."""
+        try:
+            async with asyncio.timeout(ARRIVAL_LIMIT_S), self._news:
+                await self._news.wait_for(lambda: self.known_status(ref) is not None)
+        except TimeoutError:
+            raise _no_such_job(ref) from None
+        status = self.known_status(ref)
+        assert status is not None
+        return status
 
     async def arrival(self, ref: str) -> Job:
         """The job, however long it takes to arrive."""
@@ -124,4 +147,12 @@ class Jobs:
             async with asyncio.timeout(ARRIVAL_LIMIT_S):
                 return await self.arrival(ref)
         except TimeoutError:
-            raise GRPCError(Code.NOT_FOUND, f"no such job {ref}") from None
+            raise _no_such_job(ref) from None
+
+    def _forget(self, job: Job) -> None:
+        if self._ended.get(job.ref) is job.status:
+            del self._ended[job.ref]
+
+
+def _no_such_job(ref: str) -> GRPCError:
+    return GRPCError(Code.NOT_FOUND, f"no such job {ref}")

@@ -1,4 +1,4 @@
-"""Provenance of a build: SLSA's predicate v0.2 or v1 in an in-toto statement, with the fields that BuildKit fills.
+"""Provenance of a build: SLSA's predicate v0.2 or v1, with the fields that BuildKit fills.
 
 BuildKit, docs/attestations/slsa-provenance.md and slsa-definitions.md. Mode `min` leaves out build arguments and
 labels, which may hold secrets; `max` has them, the Dockerfile, and the steps (llb.py).
@@ -7,12 +7,11 @@ labels, which may hold secrets; `max` has them, the Dockerfile, and the steps (l
 from __future__ import annotations
 
 import base64
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from vmagent.builder.result import BuildResult, Material
 from vmagent.buildkit import frontend, llb
@@ -20,11 +19,11 @@ from vmagent.buildkit.jobs import Job
 from vmagent.images.layer import hex_of
 from vmagent.images.platforms import Platform
 from vmagent.images.reference import Reference
+from vmagent.urls import without_credentials
 
 PREDICATE = "https://slsa.dev/provenance/v0.2"
 PREDICATE_1 = "https://slsa.dev/provenance/v1"
 _BUILD_TYPE_1 = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
-_STATEMENT = "https://in-toto.io/Statement/v0.1"
 _BUILD_TYPE = "https://mobyproject.org/buildkit@v1"
 _METADATA = f"{_BUILD_TYPE}#metadata"
 # Options that say more of the machine than of the build.
@@ -39,12 +38,6 @@ def predicate(job: Job, result: BuildResult) -> tuple[str, Mapping[str, Any]] | 
         return None
     made = _predicate(job, asked, result)
     return (PREDICATE, made) if asked.version == "v0.2" else (PREDICATE_1, _as_v1(made))
-
-
-def statement(subjects: Sequence[Mapping[str, Any]], kind: str, made: Mapping[str, Any]) -> bytes:
-    """The in-toto statement with the predicate `made` of type `kind`."""
-    whole = {"_type": _STATEMENT, "predicateType": kind, "subject": [*subjects], "predicate": made}
-    return json.dumps(whole, indent=2).encode()
 
 
 def _as_v1(made: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,7 +82,7 @@ def purl(name: str, platform: str, digest: str = "") -> str:
 
 def _predicate(job: Job, asked: frontend.Provenance, result: BuildResult) -> dict[str, Any]:
     options = {
-        key: _without_credentials(value) if key == "context" or key.startswith("context:") else value
+        key: without_credentials(value) if key == "context" or key.startswith("context:") else value
         for key, value in job.options.items()
         if key not in _HOST_OPTIONS and not key.startswith("attest:")
     }
@@ -138,13 +131,13 @@ def _materials(job: Job, result: BuildResult) -> list[dict[str, Any]]:
     fetched = {one.uri: one for one in (*job.contexts.values(), *result.fetched)}
     return [
         *(_material(one) for one in result.materials),
-        *({"uri": _without_credentials(one.uri), "digest": dict(one.digests)} for one in fetched.values()),
+        *({"uri": without_credentials(one.uri), "digest": dict(one.digests)} for one in fetched.values()),
     ]
 
 
 def _buildkit_metadata(job: Job, asked: frontend.Provenance, result: BuildResult) -> dict[str, Any]:
     more: dict[str, Any] = {}
-    vcs = {key: _without_credentials(value) for key, value in frontend.prefixed(job.options, "vcs:").items()}
+    vcs = {key: without_credentials(value) for key, value in frontend.prefixed(job.options, "vcs:").items()}
     if vcs:
         more["vcs"] = vcs
     if asked.is_max and (source := job.status.source) is not None:
@@ -165,11 +158,3 @@ def _material(one: Material) -> dict[str, Any]:
 
 def _time(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _without_credentials(url: str) -> str:
-    """A URL without the password, or token, in it."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc="xxxxx:xxxxx@" + parts.netloc.rpartition("@")[2]))

@@ -48,6 +48,7 @@ class Receiver:
         self._count = 0
         self._last = ""  # the path that was listed last, with NULs for its slashes
         self.is_listed = False
+        self.is_changed = not os.path.isdir(self._root)  # the folder, in more than times
         self.size = 0  # bytes of the files that are listed
         os.makedirs(self._root, mode=0o700, exist_ok=True)
 
@@ -82,15 +83,16 @@ class Receiver:
             with os.scandir(folder) as entries:
                 surplus = [entry.path for entry in entries if entry.name not in names]
             for one in surplus:
-                _remove(one)
+                self._remove(one)
         for path, target in self._links:
             where, linked = os.path.join(self._root, path), os.path.join(self._root, target)
             there = _lstat(where)
             if there is None or not os.path.samestat(there, os.lstat(linked)):
-                _remove(where)
+                self._remove(where)
                 os.link(linked, where, follow_symlinks=False)
         for path, about in reversed(self._folders):
             where = os.path.join(self._root, path)
+            self.is_changed |= stat.S_IMODE(os.lstat(where).st_mode) != permissions(about.mode)
             os.chmod(where, permissions(about.mode))
             os.utime(where, ns=(about.modTime, about.modTime))
 
@@ -118,19 +120,24 @@ class Receiver:
                 return False
             if there is not None and _is_same(there, about, mode):
                 return False
-            _remove(where)  # a new file: another name of the old one keeps its contents
+            self._remove(where)  # a new file: another name of the old one keeps its contents
             self._arriving[self._count] = _Arriving(path, about)
             return True
         if kind == stat.S_IFDIR:
             self._names[path] = set()
             self._folders.append((path, about))
             if there is None or not stat.S_ISDIR(there.st_mode):
-                _remove(where)
+                self._remove(where)
                 os.mkdir(where, 0o700)
         elif there is None or not stat.S_ISLNK(there.st_mode) or os.readlink(where) != about.linkname:
-            _remove(where)
+            self._remove(where)
             os.symlink(about.linkname, where)
         return False
+
+    def _remove(self, path: str) -> None:
+        """Make room at `path` for another entry, or for none."""
+        self.is_changed = True
+        _remove(path)
 
     def _checked(self, path: str) -> tuple[str, str, str]:
         """The path, that of its folder, and its name."""

@@ -52,13 +52,13 @@ class Recording(StatusLog):
         message = str(error) if known else CANCELED
         self._record.error.CopyFrom(pb.Status(code=code, message=message, details=details))
 
-    async def end(self, image_id: str) -> None:
+    def end(self, image_id: str) -> None:
         """The build has ended; "": without an image."""
         self.complete()
         if image_id:
             self._record.ExporterResponse.update({"containerimage.config.digest": image_id})
         fill(self._record, self)
-        await self._history.ended(self._record, self.whole())
+        self._history.ended(self._record, self.whole())
 
 
 def fill(record: pb.BuildHistoryRecord, status: StatusLog) -> None:

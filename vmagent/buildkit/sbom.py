@@ -1,4 +1,4 @@
-"""Software bills of materials: what an image holds, as a document of SPDX 2.3 in an in-toto statement.
+"""Software bills of materials: what an image holds, as a document of SPDX 2.3.
 
 BuildKit (docs/attestations/sbom.md) runs a scanner's image. This engine reads the records of the image's package
 managers itself (builder/packages.py), so nothing is pulled and no stranger's program sees the files.
@@ -6,16 +6,14 @@ managers itself (builder/packages.py), so nothing is pulled and no stranger's pr
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
 from vmagent.builder.packages import Contents, Package
+from vmagent.images.layer import hex_of
 
 PREDICATE = "https://spdx.dev/Document"
 _NAMESPACE = "https://cove.local/spdx"  # SPDX 2.3, 6.5: unique, and need not be an address that replies
@@ -36,7 +34,7 @@ def document(name: str, manifest: str, found: Contents) -> dict[str, Any]:
         "licenseDeclared": _UNSAID,
         "copyrightText": _UNSAID,
         "primaryPackagePurpose": "CONTAINER",
-        "checksums": [{"algorithm": "SHA256", "checksumValue": manifest.removeprefix("sha256:")}],
+        "checksums": [{"algorithm": "SHA256", "checksumValue": hex_of(manifest)}],
     }
     packages = [(_id(package), package) for package in found.packages]
     relationships = [(_DOCUMENT, "DESCRIBES", _IMAGE), *((_IMAGE, "CONTAINS", one) for one, _ in packages)]
@@ -45,9 +43,9 @@ def document(name: str, manifest: str, found: Contents) -> dict[str, Any]:
         "dataLicense": "CC0-1.0",
         "SPDXID": _DOCUMENT,
         "name": name,
-        "documentNamespace": f"{_NAMESPACE}/{manifest.removeprefix('sha256:')}",
+        "documentNamespace": f"{_NAMESPACE}/{hex_of(manifest)}",
         "creationInfo": {
-            "created": datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "creators": ["Tool: cove"],
             "comment": "From the records of dpkg, apk and Python's installers; what has no such record is not listed.",
         },
@@ -57,19 +55,6 @@ def document(name: str, manifest: str, found: Contents) -> dict[str, Any]:
             for one, kind, other in relationships
         ],
     }
-
-
-def statement(name: str, subjects: Sequence[Mapping[str, Any]], manifest: str, found: Contents) -> bytes:
-    """The in-toto statement with the document, for the image's attestation manifest."""
-    return json.dumps(
-        {
-            "_type": "https://in-toto.io/Statement/v0.1",
-            "predicateType": PREDICATE,
-            "subject": [*subjects],
-            "predicate": document(name, manifest, found),
-        },
-        indent=2,
-    ).encode()
 
 
 def _id(package: Package) -> str:
@@ -88,7 +73,7 @@ def _package(spdx_id: str, package: Package, found: Contents) -> dict[str, Any]:
         "downloadLocation": _UNSAID,
         "filesAnalyzed": False,
         "licenseConcluded": _UNSAID,
-        "licenseDeclared": package.license if is_expression and package.kind == "apk" else _UNSAID,
+        "licenseDeclared": package.license if is_expression else _UNSAID,
         "copyrightText": _UNSAID,
         "sourceInfo": f"acquired package info from {package.path}",
         "externalRefs": [

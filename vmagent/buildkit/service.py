@@ -60,6 +60,10 @@ class BuildKit:
         """Raises OSError."""
         await self._on_disk(self._history.open)
 
+    async def close(self) -> None:
+        """Wait until the history is on the disk. No build may be running."""
+        await self._history.settle()
+
     def protocol(self) -> asyncio.Protocol:
         """Of a connection on which the client calls."""
         return self._services.protocol()
@@ -92,8 +96,8 @@ class BuildKit:
                 await asyncio.wait([solving, finding], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 finding.cancel()
-            if (job := self._jobs.find(reference)) is not None:
-                async for report in job.status.follow():
+            if (status := self._jobs.known_status(reference)) is not None:
+                async for report in status.follow():
                     yield {"id": _TRACE, "aux": base64.b64encode(report.SerializeToString()).decode()}
             try:
                 reply = await solving

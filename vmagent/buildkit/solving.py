@@ -186,8 +186,11 @@ class _MainContext:
             return await self.beside.read(path, limit_bytes)
         return await self.files.read(path, limit_bytes)
 
-    async def fetch(self, into: Path, selection: Selection, received: Received) -> Path:
-        return await self.files.fetch(into, selection, received)
+    async def digest(self, selection: Selection, received: Received) -> str:
+        return await self.files.digest(selection, received)
+
+    async def fetch(self, selection: Selection, received: Received) -> Path:
+        return await self.files.fetch(selection, received)
 
 
 async def _made_request(job: Job, options: Mapping[str, str], folders: _Folders) -> BuildRequest:

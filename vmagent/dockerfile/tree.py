@@ -17,6 +17,7 @@ MountType: TypeAlias = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing: TypeAlias = Literal["shared", "private", "locked"]
 Network: TypeAlias = Literal["default", "none", "host"]
 Security: TypeAlias = Literal["sandbox", "insecure"]
+_FETCHED = ("http://", "https://", "git@", "git://", "ssh://")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
@@ -88,6 +89,11 @@ class Mount:
     uid: int | None = None
     gid: int | None = None
     env: str | None = None  # of a secret: the variable that gets it. Without a target it is not a file
+
+    @property
+    def shows_files(self) -> bool:
+        """Whether it shows files of a context, a stage or an image."""
+        return self.type == "bind" or (self.type == "cache" and bool(self.from_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,11 @@ class Add(Files):
     checksum: str = ""
     keep_git_dir: bool = False
     unpack: bool | None = None
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """The sources that are URLs and repositories, once they are expanded."""
+        return tuple(source for source in self.sources if source.startswith(_FETCHED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,8 +76,8 @@ class _Builds:
             raise BadRequest("squash is only supported with experimental mode")
         if query.get("outputs"):
             raise BadRequest("outputs are supported by BuildKit's wire only")
-        credentials = _Credentials(request)
-        async with aclosing(self._lines(query, credentials, aiter(request.body))) as lines:
+        credentials, given = _Credentials(request), _GivenSecrets(request)
+        async with aclosing(self._lines(query, credentials, given, aiter(request.body))) as lines:
             await send_progress_lists(request, lines)
 
     async def _buildkit(self, request: Request) -> None:
@@ -102,14 +102,14 @@ class _Builds:
         return EMPTY_OK
 
     async def _lines(
-        self, query: Query, credentials: _Credentials, chunks: AsyncIterator[bytes]
+        self, query: Query, credentials: _Credentials, given: _GivenSecrets, chunks: AsyncIterator[bytes]
     ) -> AsyncGenerator[list[Line], None]:
         asked = build_request(query)
         async with self._context(query, chunks, asked.dockerfile_name) as context:
             if isinstance(context, RemoteContext):
                 asked = replace(asked, dockerfile_name=await context.dockerfile_name(asked.dockerfile_name))
             dockerfile = await _dockerfile(context, asked.dockerfile_name)
-            whole = with_files(asked, dockerfile, context, credentials)
+            whole = replace(asked, dockerfile=dockerfile, context=context, credentials=credentials, secrets=given)
             if query.flag("check"):
                 yield check_lines(whole, await self._builder.check(whole))
                 return
@@ -207,11 +207,6 @@ async def _dockerfile(context: Context, name: str) -> bytes:
     if found is None:
         raise InvalidBuild(f"Cannot locate specified Dockerfile: {name}")
     return found
-
-
-def with_files(asked: BuildRequest, dockerfile: bytes, context: Context, credentials: _Credentials) -> BuildRequest:
-    """The request with what the upload and the headers hold."""
-    return replace(asked, dockerfile=dockerfile, context=context, credentials=credentials)
 
 
 def build_request(query: Query) -> BuildRequest:
@@ -343,6 +338,23 @@ def _ulimit(value: object) -> Ulimit:
 def _check(key: str, is_right: bool) -> None:
     if not is_right:
         raise BadRequest(f"error reading {key}: not of the right type")
+
+
+class _GivenSecrets:
+    """X-Cove-Build-Secrets, which `cove build` sends: secrets by id, as base64 of JSON, the values in base64 too."""
+
+    def __init__(self, request: Request) -> None:
+        """Raises BadRequest."""
+        self._by_id: dict[str, bytes] = {}
+        text = request.headers.get("x-cove-build-secrets", "")
+        try:
+            value = json.loads(base64.b64decode(text, altchars=b"-_", validate=True) or b"{}")
+            self._by_id = {str(key): base64.b64decode(one, validate=True) for key, one in value.items()}
+        except (ValueError, TypeError, AttributeError, RecursionError):  # binascii.Error is a ValueError
+            raise BadRequest("X-Cove-Build-Secrets is not base64 of JSON with values in base64") from None
+
+    async def get(self, secret_id: str) -> bytes | None:
+        return self._by_id.get(secret_id)
 
 
 class _Credentials:
