@@ -12,10 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from desktop.cli import buildcontext, cacheflags
+from desktop.cli import buildcontext as given_context
+from desktop.cli import cacheflags, secretflags
 from desktop.cli.app import Failure
 from desktop.cli.flags import Flag, Spec, parse
-from desktop.client import logins
+from desktop.client import buildcontext, buildsecrets, logins
+from desktop.client.buildcontext import ContextUnusable
+from desktop.client.buildsecrets import SecretsUnusable
 from desktop.client.engine import StreamFailed
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ SPEC = Spec(
         Flag("pull", help="Ask the registry for newer base images"),
         Flag("quiet", "q", help="Print the image's ID only"),
         Flag("rm", help="Accepted for docker's sake: nothing is left of a step", default=True),
+        Flag("secret", kind="list", many=True, help="For RUN --mount=type=secret (id=ID,src=FILE or id=ID,env=NAME)"),
         Flag("shm-size", kind="bytes", help="Size of /dev/shm"),
         Flag("tag", "t", "list", "A name for the image (name[:tag])", many=True),
         Flag("target", kind="string", help="The stage to build"),
@@ -79,28 +83,37 @@ _FAILED = re.compile(r"The command '(.*)' returned a non-zero code: (\d+)", re.D
 
 
 def main(argv: Sequence[str], app: App) -> int:
+    try:
+        return _build(argv, app)
+    except (ContextUnusable, SecretsUnusable) as e:
+        raise Failure(str(e)) from e
+
+
+def _build(argv: Sequence[str], app: App) -> int:
     flags = parse(SPEC, argv)
     (where,) = flags.args
     query = _query(flags)
     pieces: Iterable[bytes] | None
     text: bytes | None
-    if buildcontext.is_remote(where):
+    if given_context.is_remote(where):
         name, text, pieces = flags.text("file") or "Dockerfile", None, None
     elif where == "-":
-        name, text, pieces = buildcontext.of_stdin(sys.stdin.buffer, flags.text("file"))
+        name, text, pieces = given_context.of_stdin(sys.stdin.buffer, flags.text("file"))
     else:
         folder = Path(where)
         if not folder.is_dir():
             raise Failure(f"unable to prepare context: path {json.dumps(where)} not found")
-        name, text, added = buildcontext.find_dockerfile(folder, flags.text("file"))
+        name, text, added = given_context.find_dockerfile(folder, flags.text("file"))
         check = flags.on("check")
         pieces = buildcontext.for_check(folder, name, text, added) if check else buildcontext.of_folder(folder, added)
-    answers = app.client().stream(
+    client = app.client()
+    secrets = buildsecrets.headers(client, secretflags.secrets(flags.many("secret"), app.environ))
+    answers = client.stream(
         "POST",
         "/build",
         {**query, "dockerfile": name, "remote": where if pieces is None else None},
         data=pieces,
-        headers={"Content-Type": "application/x-tar", **logins.headers_of_build()},
+        headers={"Content-Type": "application/x-tar", **logins.headers_of_build(), **secrets},
     )
     if flags.on("check"):
         return _show_check(answers)

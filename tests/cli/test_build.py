@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from desktop.cli import buildcontext
+from desktop.client import buildcontext
+from desktop.client.engine import ApiError
 from tests.support.clients import Client, cove_of
 from tests.support.engine import NativeEngine
 
@@ -52,6 +53,53 @@ def test_a_dockerfile_may_come_on_stdin_and_from_elsewhere(cove: Client, tmp_pat
         "sha256:"
     )
     assert "not found" in cove("build", str(tmp_path / "nowhere"), check=False).stderr
+
+
+SHOWS_SECRET = "FROM busybox\nRUN --mount=type=secret,id=tok,required=true cat /run/secrets/tok\n"
+
+
+def test_a_step_gets_the_secrets_that_are_given(cove: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kept").write_bytes(b"from a file\n")
+    monkeypatch.setenv("TOKEN", "from a variable\n")
+    monkeypatch.setenv("tok", "of its own name\n")
+    ways = {
+        f"id=tok,src={tmp_path / 'kept'}": "from a file",
+        "id=tok,env=TOKEN": "from a variable",
+        "type=env,id=tok,src=TOKEN": "from a variable",
+        "id=tok": "of its own name",
+    }
+    for way, said in ways.items():
+        assert said in cove("build", "--no-cache", "--secret", way, "-", input=SHOWS_SECRET).stdout.splitlines()
+    monkeypatch.delenv("tok")
+    done = cove("build", "--no-cache", "-", input=SHOWS_SECRET, check=False)
+    assert (done.returncode, "secret tok: not found" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "said"),
+    [
+        ("tok", 125, "invalid field 'tok' must be a key=value pair"),
+        ("id=tok,src=missing-file", 1, "failed to read secret tok: No such file or directory: missing-file"),
+        ("src=x", 125, "secret missing ID"),
+        ("id=tok,type=vault", 125, 'unsupported secret type "vault"'),
+        ("id=tok,mode=1", 125, "unexpected key 'mode' in 'mode=1'"),
+        ("id=tok,src={large}", 1, "the secrets of a build are over 24 kB together"),
+        ("id=tok,src={huge}", 1, "secret tok too big. max size 500KB"),
+    ],
+)
+def test_a_secret_that_cannot_be_is_refused(cove: Client, tmp_path: Path, given: str, status: int, said: str) -> None:
+    for name, size in (("large", 30_000), ("huge", 500_001)):
+        (tmp_path / name).write_bytes(bytes(size))
+    given = given.format(large=tmp_path / "large", huge=tmp_path / "huge")
+    done = cove("build", "--secret", given, "-", input=SHOWS_SECRET, check=False)
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+
+
+@pytest.mark.parametrize("header", ["{}", "e30x", "WzFd", "eyJhIjoxfQ==", "eyJhIjoiIyJ9"])
+def test_a_header_of_secrets_that_says_something_else_is_refused(engine: NativeEngine, header: str) -> None:
+    with engine.client() as client, pytest.raises(ApiError, match="X-Cove-Build-Secrets") as caught:
+        client.request("POST", "/build", None, headers={"X-Cove-Build-Secrets": header})
+    assert caught.value.status == 400
 
 
 def test_the_cache_is_pruned(cove: Client) -> None:
