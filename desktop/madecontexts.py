@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from typing import Any
 
 from desktop.client.http import Endpoint
 from desktop.client.tlsfiles import TlsFiles
@@ -31,36 +31,21 @@ class Made:
         files = TlsFiles(self.ca or None, self.cert or None, self.key or None, not self.skip_tls_verify)
         return Endpoint.parse(self.host, files if has_tls else None)
 
-    @classmethod
-    def from_options(cls, text: str, description: str) -> Made:
-        """Docker's `--docker host=…,ca=…,cert=…,key=…,skip-tls-verify=…`. Raises ValueError."""
-        found: dict[str, str] = {}
-        for option in text.split(","):
-            name, equals, value = option.partition("=")
-            if not equals or name not in ("host", "ca", "cert", "key", "skip-tls-verify"):
-                raise ValueError(f'unrecognized config key: "{name}"')
-            found[name] = value
-        if not found.get("host"):
-            raise ValueError(
-                "docker endpoint configuration is required: host=ssh://[user@]host or host=tcp://host:2376"
-            )
-        files = {name: str(Path(found[name]).absolute()) for name in ("ca", "cert", "key") if found.get(name)}
-        for path in files.values():
-            if not Path(path).is_file():
-                raise ValueError(f"open {path}: no such file or directory")
-        is_open = found.get("skip-tls-verify", "").lower() in ("true", "1")
-        made = cls(found["host"], description, skip_tls_verify=is_open, **files)
-        made.endpoint()
-        return made
-
 
 def kept(value: object) -> dict[str, Made]:
     """By name, from what stands in the file. Raises ValueError."""
     found = value or {}
-    known = {field.name for field in fields(Made)}
     if not isinstance(found, dict) or not all(isinstance(one, dict) and "host" in one for one in found.values()):
         raise ValueError(f"{KEY} is no object of contexts")
-    return {name: Made(**{key: one[key] for key in one if key in known}) for name, one in found.items()}
+    return {name: _one(name, one) for name, one in found.items()}
+
+
+def _one(name: str, found: Mapping[str, object]) -> Made:
+    values: dict[str, Any] = {field.name: found[field.name] for field in fields(Made) if field.name in found}
+    for key, value in values.items():
+        if not isinstance(value, bool if key == "skip_tls_verify" else str):
+            raise ValueError(f"{KEY}: {key} of {name} cannot be {value!r}")
+    return Made(**values)
 
 
 def to_keep(made: Mapping[str, Made]) -> dict[str, object]:

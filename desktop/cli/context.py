@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from desktop import context, dockercontext, madecontexts
 from desktop.cli.app import Failure
-from desktop.cli.flags import Flag, Spec, parse
+from desktop.cli.flags import Flag, Spec, parse, parse_bool
 from desktop.cli.table import Row, show
 from desktop.client.http import Endpoint
 
@@ -122,13 +122,36 @@ def _create(argv: Sequence[str], app: App) -> int:
     flags = parse(CREATE, argv)
     [name] = flags.args
     try:
-        made = madecontexts.Made.from_options(flags.text("docker") or "", flags.text("description") or "")
+        made = made_of(flags.text("docker") or "", flags.text("description") or "")
         context.create(app.paths, name, made)
     except (ValueError, context.ContextError) as e:
         raise Failure(str(e)) from e
     print(name)
     print(f'Successfully created context "{name}"', file=sys.stderr)
     return 0
+
+
+def made_of(text: str, description: str) -> madecontexts.Made:
+    """From docker's `--docker host=…,ca=…,cert=…,key=…,skip-tls-verify=…`. Raises ValueError."""
+    found: dict[str, str] = {}
+    for option in text.split(","):
+        name, equals, value = option.partition("=")
+        if not equals or name not in ("host", "ca", "cert", "key", "skip-tls-verify"):
+            raise ValueError(f'unrecognized config key: "{name}"')
+        found[name] = value
+    if not found.get("host"):
+        raise ValueError("docker endpoint configuration is required: host=ssh://[user@]host or host=tcp://host:2376")
+    files = {name: str(Path(found[name]).absolute()) for name in ("ca", "cert", "key") if found.get(name)}
+    for path in files.values():
+        if not Path(path).is_file():
+            raise ValueError(f"open {path}: no such file or directory")
+    try:
+        is_open = parse_bool(found.get("skip-tls-verify", "false"))
+    except ValueError as e:
+        raise ValueError(f"skip-tls-verify: {e}") from e
+    made = madecontexts.Made(found["host"], description, skip_tls_verify=is_open, **files)
+    made.endpoint()
+    return made
 
 
 def _rm(argv: Sequence[str], app: App) -> int:
@@ -155,6 +178,8 @@ def _install(argv: Sequence[str], app: App) -> int:
         environ = {name: value for name, value in app.environ.items() if name != "DOCKER_HOST"}
         chosen = context.resolve(app.paths, environ)
     host = str(chosen.endpoint)
+    if chosen.endpoint.tls is not None:
+        raise Failure(f"docker's context would not have the certificates for {host}: docker context create makes one")
     try:
         is_new = dockercontext.install(dockercontext.config_folder(app.environ, Path.home()), host)
     except (dockercontext.DockerContextError, OSError) as e:

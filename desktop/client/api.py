@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -16,7 +16,7 @@ from desktop.client.http import Body, Connection, ConnectionFailed, Endpoint, Re
 from desktop.client.wire import ProtocolError
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:@,")
-_KEPT_CONNECTIONS = 4
+_AT_ONCE = 8  # requests of `get_all`
 _MAX_LINE = 32 * 1024 * 1024
 
 Json = dict[str, Any]
@@ -40,6 +40,8 @@ class StreamFailed(ApiError):
 
 class ApiClient:
     """A client of the API at `endpoint`. `timeout_s` limits each wait for an answer's bytes, streams excepted."""
+
+    kept_connections = 4  # so many idle ones, at most, are kept for the next requests
 
     def __init__(self, endpoint: Endpoint, timeout_s: float | None = None) -> None:
         """Makes no connection yet."""
@@ -98,7 +100,7 @@ class ApiClient:
         """Keep the connection for another request if the reply was read to its end; else close it."""
         if response.is_reusable:
             with self._lock:
-                if len(self._idle) < _KEPT_CONNECTIONS:
+                if len(self._idle) < self.kept_connections:
                     response.connection.settimeout(self.timeout_s)
                     self._idle.append(response.connection)
                     return
@@ -158,7 +160,11 @@ class ApiClient:
 
         Raises ApiError, ConnectionFailed, ProtocolError.
         """
-        response = self.call(method, path, query=query, body=body, limited=limited, headers=headers)
+        return self._json_of(
+            self.call(method, path, query=query, body=body, limited=limited, headers=headers), f"{method} {path}"
+        )
+
+    def _json_of(self, response: Response, what: str) -> Any:
         try:
             text = response.read()
         finally:
@@ -168,7 +174,38 @@ class ApiClient:
         try:
             return json.loads(_text_of(text))
         except ValueError as e:
-            raise ProtocolError(f"{method} {path}: the answer is not JSON") from e
+            raise ProtocolError(f"{what}: the answer is not JSON") from e
+
+    def get_all(self, asked: Sequence[tuple[str, Query | None]]) -> list[Any]:
+        """The replies to several GETs (path and query each), of which some are under way at the same time.
+
+        A reply is parsed JSON, or the ApiError that it told. Raises ConnectionFailed, ProtocolError.
+        """
+        found: list[Any] = []
+        for first in range(0, len(asked), _AT_ONCE):
+            found += self._get_some(asked[first : first + _AT_ONCE])
+        return found
+
+    def _get_some(self, asked: Sequence[tuple[str, Query | None]]) -> list[Any]:
+        targets = [self.target(path, query) for path, query in asked]
+        open_ones: list[Connection] = []
+        found: list[Any] = []
+        try:
+            for target in targets:
+                open_ones.append(self._open())
+                open_ones[-1].send("GET", target, {})
+            for path, _ in asked:
+                response = open_ones[0].response("GET")
+                if response.status >= 400:
+                    found.append(_error_of(response))
+                    self.finish(response)
+                else:
+                    found.append(self._json_of(response, f"GET {path}"))
+                del open_ones[0]
+        finally:
+            for connection in open_ones:  # after a failure: their replies are not read
+                connection.close()
+        return found
 
     def stream(
         self,
@@ -276,6 +313,8 @@ def _text_of(json_text: bytes) -> str:
 
 def quoted(text: str) -> str:
     """Percent-encoded (RFC 3986, section 2.1); importing urllib would slow the start of `cove` by 1 to 2 ms."""
+    if text.isascii() and text.isalnum():  # an ID
+        return text
     return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
 
 

@@ -80,22 +80,25 @@ class Endpoint(NamedTuple):
             return cls("unix", rest)
         if scheme == "npipe" and rest:
             return cls("npipe", rest.replace("/", "\\"))
-        if scheme not in ("tcp", "http", "https", "ssh"):
+        if scheme == "ssh":
+            return cls._of_ssh(text, rest)
+        if scheme not in ("tcp", "http", "https"):
             known = "unix://, tcp://, ssh:// and npipe://"
             raise ValueError(f"unable to parse docker host `{text}`: only {known} are understood")
-        rest, path = _without_path(rest) if scheme == "ssh" else (rest.rstrip("/"), "")
-        host, colon, port = rest.rpartition(":")
-        if scheme == "ssh" and (not colon or port.endswith("]")):
-            host, port = rest, "0"
-        if not colon or port.endswith("]"):
-            host, port = rest, str(DEFAULT_TLS_PORT if tls else DEFAULT_PORT)
-        is_port = port.isdecimal() and 0 < int(port) < 65536
-        if not is_port and not (scheme == "ssh" and not colon):
-            raise ValueError(f"invalid host {text!r}: bad port {port!r}")
-        if scheme == "ssh":
-            _check_ssh(text, host)
-            return cls("ssh", host, int(port), None, path)
-        return cls("tcp", host.strip("[]") or "127.0.0.1", int(port), tls)
+        host, port = _host_and_port(text, rest.rstrip("/"))
+        default = DEFAULT_TLS_PORT if tls else DEFAULT_PORT
+        return cls("tcp", host.strip("[]") or "127.0.0.1", port or default, tls)
+
+    @classmethod
+    def _of_ssh(cls, text: str, rest: str) -> Endpoint:
+        """`rest` is what follows ssh://. Port 0: as ssh has it. Raises ValueError."""
+        machine, slash, path = rest.partition("/")
+        host, port = _host_and_port(text, machine)
+        user, at, name = host.rpartition("@")
+        # None of them, or what ssh would take for an option.
+        if not name or name.startswith("-") or (at and (not user or user.startswith("-") or ":" in user)):
+            raise ValueError(f"invalid host {text!r}: ssh://[user@]host[:port][/path] is meant")
+        return cls("ssh", host, port, None, slash + path if path else "")
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -142,17 +145,14 @@ class Endpoint(NamedTuple):
         return sock
 
 
-def _without_path(rest: str) -> tuple[str, str]:
-    """Host and path of what follows ssh://."""
-    host, slash, path = rest.partition("/")
-    return host, slash + path if path else ""
-
-
-def _check_ssh(text: str, host: str) -> None:
-    """Raises ValueError: nothing, or what ssh would take for an option."""
-    user, at, name = host.rpartition("@")
-    if not name or name.startswith("-") or (at and (not user or user.startswith("-") or ":" in user)):
-        raise ValueError(f"invalid host {text!r}: ssh://[user@]host[:port][/path] is meant")
+def _host_and_port(text: str, rest: str) -> tuple[str, int]:
+    """Of HOST[:PORT]; 0 if no port is given. Raises ValueError, with the whole `text`."""
+    host, colon, port = rest.rpartition(":")
+    if not colon or port.endswith("]"):
+        return rest, 0
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"invalid host {text!r}: bad port {port!r}")
+    return host, int(port)
 
 
 class Connection:
@@ -189,6 +189,19 @@ class Connection:
 
         Raises ConnectionFailed and ProtocolError; the connection is closed then.
         """
+        self.send(method, target, headers, body)
+        return self.response(method)
+
+    def response(self, method: str) -> Response:
+        """Read the head of the answer to a request that was sent. Raises as `request`."""
+        try:
+            return Response(self, ResponseReader(method))
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, method: str, target: str, headers: Mapping[str, str], body: Body = None) -> None:
+        """Send a request whose answer is read later, by `response`. Raises as `request`."""
         lines = [f"{method} {target} HTTP/1.1", "Host: cove", "User-Agent: cove"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if isinstance(body, bytes):
@@ -205,7 +218,6 @@ class Connection:
                 self.sendall(head)
                 if body is not None:
                     self._send_chunks(body)
-            return Response(self, ResponseReader(method))
         except BaseException:
             self.close()
             raise

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from desktop import context, madecontexts
+from desktop.cli.context import made_of
 from desktop.client.http import Endpoint
 from desktop.paths import HostPaths, host_paths
 from desktop.platform import platform_for
@@ -18,6 +22,7 @@ from tests.support.limits import HANG_S
 from tests.support.sockets import free_port
 from tests.support.sshserver import ssh_server
 from tests.support.tools import docker_cli
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def test_using_a_context_keeps_the_other_settings(paths: HostPaths) -> None:
 
 COUNT = """
 import sys
-from desktop import context, madecontexts
+from desktop import context
 from desktop.paths import host_paths
 paths = host_paths({"COVE_HOME": sys.argv[1]}, "linux")
 for _ in range(50):
@@ -163,17 +168,54 @@ def test_a_context_of_an_engine_that_ssh_reaches(engine: NativeEngine, tmp_path:
         assert len(big) == 3_000_000
         assert "is in use" in run(cove, "context", "rm", "far", check=False).stderr
         own = engine.docker("version", "-f", "{{.Server.Version}}").stdout
-        socket = f"{address}{engine.socket}"
-        for host in (address, socket):
+        over_there = f"{address}{engine.socket}"
+        for host in (address, over_there):
             assert run(cove, "-H", host, "version", "-f", "{{.Server.Version}}").stdout == own
         # docker's client asks for `docker` over there.
         assert run(docker_cli(), "version", "-f", "{{.Server.Version}}", DOCKER_HOST=address).stdout == own
+        loop = 'trap "echo got; exit 3" INT; echo up; while :; do sleep 0.1; done'
+        with subprocess.Popen(
+            [cove, "-H", address, "run", "--rm", "busybox", "sh", "-c", loop],
+            env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+        ) as shell:  # fmt: skip
+            assert shell.stdout is not None
+            assert shell.stdout.readline() == b"up\n"
+            os.killpg(shell.pid, signal.SIGINT)  # what Ctrl-C on a terminal does: ssh gets it too
+            assert (*shell.communicate(timeout=HANG_S), shell.returncode) == (b"got\n", b"", 3)
         refused = run(cove, "-H", f"ssh://root@127.0.0.1:{free_port()}", "ps", check=False)
         assert refused.returncode != 0
         assert "Connection refused" in refused.stderr
         run(cove, "context", "use", "native")
         run(cove, "context", "rm", "far")
         assert "not found" in run(cove, "context", "rm", "far", check=False).stderr
+
+
+def test_the_far_end_goes_on_for_an_engine_that_takes_no_more(tmp_path: Path) -> None:
+    """As an engine does that has refused a request before it read all of it: its reply still comes."""
+    path = tmp_path / "engine.sock"
+    with socket.create_server(str(path), family=socket.AF_UNIX) as listener:
+        listener.settimeout(HANG_S)
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("cove"), "-H", f"unix://{path}", "system", "dial-stdio"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            asking, _ = listener.accept()
+            with asking:
+                asking.recv(4096)
+                asking.sendall(b"HTTP/1.1 200 OK\r\nApi-Version: 1.47\r\nContent-Length: 2\r\n\r\nOK")
+                carried, _ = listener.accept()
+            with carried:
+                carried.shutdown(socket.SHUT_RD)
+                assert process.stdin is not None
+                process.stdin.write(b"request")
+                process.stdin.flush()
+                wait_until(lambda: len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 1)
+                carried.sendall(b"refused")
+            out, err = process.communicate(timeout=HANG_S)
+    assert (process.returncode, out, err) == (0, b"refused", b"")
 
 
 @pytest.mark.parametrize(
@@ -186,11 +228,31 @@ def test_a_context_of_an_engine_that_ssh_reaches(engine: NativeEngine, tmp_path:
         ("host=ssh://", "is meant"),
         ("host=tcp://h,ca=/no/such", "no such file"),
         ("host=foo://x", "understood"),
+        ("host=tcp://h,skip-tls-verify=yes", 'skip-tls-verify: strconv.ParseBool: parsing "yes": invalid syntax'),
     ],
 )
 def test_a_context_that_cannot_be_is_refused(paths: HostPaths, options: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        madecontexts.Made.from_options(options, "")
+        made_of(options, "")
     for name in ("vm", "a b", "-x"):
         with pytest.raises(context.ContextError, match=r"already exists|is invalid"):
             context.create(paths, name, madecontexts.Made("unix:///x"))
+
+
+@pytest.mark.parametrize("one", [{"host": 5}, {"host": "ssh://h", "ca": 1}, {"host": "h", "skip_tls_verify": "no"}, {}])
+def test_a_context_that_was_written_wrongly_is_said(paths: HostPaths, one: dict[str, object]) -> None:
+    paths.home.mkdir(exist_ok=True)
+    paths.config_file.write_text(json.dumps({"context": "x", "contexts": {"x": one}}))
+    with pytest.raises(context.ContextError, match="contexts"):
+        context.resolve(paths, {})
+
+
+def test_docker_gets_no_context_that_lacks_its_certificates(tmp_path: Path) -> None:
+    cove = Path(sys.executable).with_name("cove")
+    environ = {"HOME": str(tmp_path), "COVE_HOME": str(tmp_path), "COVE_WARM": "0", "PATH": "/usr/bin:/bin"}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"context": "x", "contexts": {"x": {"host": "tcp://127.0.0.1", "skip_tls_verify": True}}})
+    )
+    done = subprocess.run([cove, "context", "install"], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, "would not have the certificates" in done.stderr) == (1, True), done
+    assert not (tmp_path / ".docker").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +98,43 @@ def test_plain_requests_share_a_connection(client: EngineClient) -> None:
         client.info()
     assert [connection.fileno() for connection in client._idle] == first
     assert len(first) == 1
+
+
+def test_several_gets_are_under_way_at_once_and_their_replies_in_order(client: EngineClient) -> None:
+    made = [client.create(_config("true"))["Id"] for _ in range(10)]  # more than are sent at once
+    asked = [(f"/containers/{one}/json", None) for one in made]
+    missing = ("/containers/no-such/json", None)
+    found = client.get_all([*asked[:3], missing, *asked[3:], ("/networks", {"filters": {"name": ["bridge"]}})])
+    refused = found.pop(3)
+    assert isinstance(refused, ApiError)
+    assert (refused.status, str(refused)) == (404, "No such container: no-such")
+    assert [one["Name"] for one in found.pop()] == ["bridge"]
+    assert [one["Id"] for one in found] == made
+    assert len(client._idle) == client.kept_connections
+    assert client.get_all([]) == []
+
+
+def test_several_gets_fail_as_one_does_and_leave_no_connection(tmp_path: Path) -> None:
+    """The endpoint ends each connection without a reply."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def end_all() -> None:
+            with contextlib.suppress(OSError):  # at the shutdown
+                while True:
+                    listener.accept()[0].close()
+
+        ending = threading.Thread(target=end_all)
+        ending.start()
+        client = EngineClient(Endpoint("unix", str(path)), timeout_s=HANG_S)
+        client._version = "1.50"
+        with client, pytest.raises(ConnectionFailed):
+            client.get_all([("/info", None)] * 3)  # it may fail before it has made three connections
+        listener.shutdown(socket.SHUT_RDWR)
+        ending.join()
+        assert all(connection.is_closed for connection in client._all)
 
 
 def test_refusals_have_docker_s_status_and_words(client: EngineClient) -> None:
