@@ -6,7 +6,7 @@ import contextlib
 import io
 import tarfile
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -17,10 +17,24 @@ from desktop.compose import hooks, labels, order, resources, stopping
 from desktop.compose.body import Place, body_of
 from desktop.compose.errors import ComposeError
 from desktop.compose.model.service import Service
-from desktop.compose.output import service_hash
+from desktop.compose.output import hash_of, service_hash
 from desktop.compose.project import Project
 from desktop.compose.resources import Report
-from desktop.compose.state import Container, Plan, Recreate, named_services, observe, of_services, plan, resolved
+from desktop.compose.state import (
+    Container,
+    Plan,
+    Recreate,
+    image_id,
+    look,
+    named_services,
+    observe,
+    of_services,
+    orphans,
+    plan,
+    resolved,
+    restarts,
+    shared_one,
+)
 from desktop.compose.waiting import wait_for
 
 
@@ -59,10 +73,12 @@ class Up:
     images: Images
     report: Report
     warn: Callable[[str], None]
+    report_all: Callable[[Sequence[tuple[str, str]]], None] | None = None  # several reports at once
     created: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
     _containers: dict[str, list[Container]] = field(default_factory=dict)
     _image_ids: dict[str, str] = field(default_factory=dict)
+    _decided: dict[str, tuple[str, Plan]] = field(default_factory=dict)  # of those that are worked on next
     _recreated: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -81,15 +97,48 @@ class Up:
         self._wait_for(self.project.services[name])
 
     def _apply(self, names: Collection[str]) -> None:
-        self._ensure_images()
-        resources.ensure(self.client, self.project, self.report, self.warn)
-        present = observe(self.client, self.project.name)
-        self._orphans(present)
-        for name in self.project.services:
-            self._containers[name] = of_services(present, [name])
-        order.each({name: needed for name, needed in self._creation_order().items() if name in names}, self._converge)
+        present = look(self.client, self.project)
+        containers = present.containers
+        if self._ensure_images(present.images):  # which may take minutes
+            containers = observe(self.client, self.project.name)
+        resources.ensure(self.client, self.project, present, self.report, self.warn)
+        self._orphans(containers)
+        self._containers = {name: [] for name in self.project.services}
+        for one in containers:
+            if one.service in self._containers and not one.is_oneoff:
+                self._containers[one.service].append(one)
+        needs_work = self._unsettled(name for name in self.project.services if name in names)
+        order.each(
+            {name: needed for name, needed in self._creation_order().items() if name in needs_work}, self._converge
+        )
         if self.options.start:
-            order.each({name: needed for name, needed in self._depends.items() if name in names}, self._start)
+            order.each(
+                {name: needed for name, needed in self._depends.items() if name in names and self._is_to_start(name)},
+                self._start,
+            )
+
+    def _unsettled(self, names: Iterable[str]) -> set[str]:
+        """The services of which a container has to be made or removed, or may have to be. Of the others it is reported
+        what runs."""
+        creation, found, running = self._creation_order(), set[str](), list[str]()
+        for name in order.sequence({name: creation[name] for name in names}):
+            service = self.project.services[name]
+            if not found.isdisjoint(named_services(service)):  # its hash has the IDs of their containers
+                found.add(name)
+                continue
+            decided = self._decide(service)
+            if decided[1].changes:
+                found.add(name)
+                self._decided[name] = decided
+            else:
+                running += [one.name for one in self._containers[name] if one.state == "running"]
+        reports = [(f"Container {name}", "Running") for name in running]
+        if self.report_all is not None:
+            self.report_all(reports)
+        else:
+            for what, status in reports:
+                self.report(what, status)
+        return found
 
     def containers(self) -> list[Container]:
         """The containers of the project's services after the run."""
@@ -97,50 +146,52 @@ class Up:
 
     # --- images
 
-    def _ensure_images(self) -> None:
+    def _ensure_images(self, present: Mapping[str, str]) -> bool:
+        """True if one was pulled or built. `present`: the IDs of those that the engine has."""
         wanted: dict[str, Service] = {}
         for item in self.project.services.values():
             image = self.project.image_of(item)
             if image not in wanted or (wanted[image].build is None and item.build is not None):
                 wanted[image] = item
-        order.together(wanted.items(), lambda pair: self._ensure_image(*pair))
+        self._image_ids = dict(present)
+        fetched = {image: item for image, item in wanted.items() if self._is_fetched(image, item)}
+        order.together(fetched.items(), lambda pair: self._fetch(*pair))
+        for image, item in wanted.items():
+            if image not in self._image_ids:
+                raise ComposeError(f"service {item.name!r}: no such image: {image}")
+        return bool(fetched)
 
-    def _ensure_image(self, image: str, service: Service) -> None:
+    def _is_fetched(self, image: str, service: Service) -> bool:
         policy = self.options.pull or service.pull_policy or "missing"
-        present = self._image_id(image)
+        is_missing = image not in self._image_ids
         if service.build is not None and not self.options.no_build:
-            if self.options.build or policy == "build" or present is None:
-                self.images.build(service, image)
-                present = self._image_id(image)
-        elif policy == "always" or (present is None and policy != "never"):
+            return self.options.build or policy == "build" or is_missing
+        return policy == "always" or (is_missing and policy != "never")
+
+    def _fetch(self, image: str, service: Service) -> None:
+        """Pull or build it."""
+        if service.build is not None and not self.options.no_build:
+            self.images.build(service, image)
+        else:
             self.images.pull(service, image)
-            present = self._image_id(image)
+        present = image_id(self.client, image)
         if present is None:
             raise ComposeError(f"service {service.name!r}: no such image: {image}")
         with self._lock:
             self._image_ids[image] = present
 
-    def _image_id(self, image: str) -> str | None:
-        try:
-            return str(self.client.image_inspect(image)["Id"])
-        except ApiError as e:
-            if e.status == 404:
-                return None
-            raise
-
     def _orphans(self, present: Sequence[Container]) -> None:
-        every = self.project.every
-        orphans = [one for one in present if one.service not in every and not one.is_oneoff]
-        if not orphans or self.options.ignore_orphans:
+        found = orphans(present, self.project.every)
+        if not found or self.options.ignore_orphans:
             return
         if not self.options.remove_orphans:
-            names = " ".join(one.name for one in orphans)
+            names = " ".join(one.name for one in found)
             self.warn(
                 f"Found orphan containers ([{names}]) for this project. If you removed or renamed this service in your "
                 "compose file, you can run this command with the --remove-orphans flag to clean it up."
             )
             return
-        order.together(orphans, self._stop_and_remove)
+        order.together(found, self._stop_and_remove)
 
     # --- containers
 
@@ -153,13 +204,9 @@ class Up:
 
     def _converge(self, name: str) -> None:
         service = self.project.services[name]
+        found, todo = self._decided.get(name) or self._decide(service)
         references = self.references(service)
-        recreate = self.options.recreate
-        if self.options.services and name not in self.options.services:
-            recreate = self.options.recreate_dependencies
         image = self._image_ids[self.project.image_of(service)]
-        found = service_hash(resolved(service, references))
-        todo: Plan = plan(service, found, image, self._containers[name], recreate)
         made = {**_labels(self.project, service), labels.HASH: found, labels.IMAGE: image}
         kept = list(todo.keep)
 
@@ -180,15 +227,24 @@ class Up:
             if todo.recreate:
                 self._recreated.add(name)
 
+    def _decide(self, service: Service) -> tuple[str, Plan]:
+        """The hash of its containers, and what becomes of those that are there."""
+        recreate = self.options.recreate
+        if self.options.services and service.name not in self.options.services:
+            recreate = self.options.recreate_dependencies
+        image = self._image_ids[self.project.image_of(service)]
+        found = hash_of(self.project, resolved(service, self.references(service)))
+        return found, plan(service, found, image, self._containers[service.name], recreate)
+
     def references(self, service: Service) -> dict[str, str]:
         """The containers of the services whose namespaces or volumes this one shares."""
         return {other: self._reference(other) for other in named_services(service)}
 
     def _reference(self, name: str) -> str:
-        containers = self._containers.get(name) or of_services(observe(self.client, self.project.name), [name])
-        if not containers:
+        one = shared_one(self._containers.get(name) or of_services(observe(self.client, self.project.name), [name]))
+        if one is None:
             raise ComposeError(f"service {name!r} has no container to share")
-        return min(containers, key=lambda one: one.name).id
+        return one.id
 
     def _create(
         self,
@@ -256,14 +312,23 @@ class Up:
             if other in self._containers:
                 wait_for(self.client, other, self._containers[other], dependency, self.report, self.warn)
 
+    def _is_to_start(self, name: str) -> bool:
+        """Whether a container has to be started or restarted, or something to be waited for."""
+        service = self.project.services[name]
+        return (
+            any(one.state != "running" for one in self._containers[name])
+            or any(item.condition != "service_started" for item in service.depends_on.values())
+            or bool(restarts(service, self._recreated))
+        )
+
     def _start(self, name: str) -> None:
         service = self.project.services[name]
         self._wait_for(service)
-        restarts = [other for other, dep in service.depends_on.items() if dep.restart and other in self._recreated]
+        is_restarted = bool(restarts(service, self._recreated))
 
         def start(one: Container) -> None:
             if one.state == "running":
-                if restarts:
+                if is_restarted:
                     self.report(f"Container {one.name}", "Restarting")
                     self.client.restart(one.id, self.options.timeout_s)
                     self.report(f"Container {one.name}", "Started")

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from desktop.client.api import path_part
-from desktop.client.engine import ApiError, EngineClient
+from desktop.client.engine import EngineClient
 from desktop.compose import labels, order
 from desktop.compose.model.service import Service
 from desktop.compose.output import service_hash
 from desktop.compose.project import Project
-from desktop.compose.state import ENDED, Container, Recreate, named_services, observe, of_services, plan, resolved
+from desktop.compose.state import (
+    ENDED,
+    Container,
+    Present,
+    Recreate,
+    look,
+    named_services,
+    of_services,
+    orphans,
+    plan,
+    resolved,
+    restarts,
+    shared_one,
+)
 
 
 class Change(StrEnum):
     CREATE = "create"
     RECREATE = "recreate"
     REMOVE = "remove"
+    RESTART = "restart"
     START = "start"
 
 
@@ -34,34 +48,34 @@ class Difference:
 def differences(client: EngineClient, project: Project, before: Project | None = None) -> list[Difference]:
     """In the order of the services' starts. `before` is the project as its containers were made, if that is known: its
     changed keys are named. Raises ApiError, ConnectionFailed, ComposeError."""
-    found = _resources(client, project)
-    present = observe(client, project.name)
+    seen = look(client, project)
+    found = _resources(project, seen)
+    present = seen.containers
     made_anew: set[str] = set()
     for name in order.sequence({key: item.depends_on for key, item in project.services.items()}):
-        changes = _of_service(client, project, project.services[name], present, made_anew, before)
+        changes = _of_service(project, project.services[name], present, seen.images, made_anew, before)
         if any(one.change is Change.RECREATE for one in changes):
             made_anew.add(name)
         found += changes
-    gone = [one for one in present if one.service not in project.every and not one.is_oneoff]
+    gone = orphans(present, project.every)
     return found + [Difference(one.name, Change.REMOVE, "its service is no longer in the file") for one in gone]
 
 
 def _of_service(
-    client: EngineClient,
     project: Project,
     service: Service,
     present: list[Container],
+    image_ids: Mapping[str, str],
     made_anew: set[str],
     before: Project | None,
 ) -> list[Difference]:
     containers = of_services(present, [service.name])
     shared = {name: of_services(present, [name]) for name in named_services(service)}
-    references = {name: members[0].id for name, members in shared.items() if members}
+    references = {name: one.id for name, members in shared.items() if (one := shared_one(members)) is not None}
     wanted = service_hash(resolved(service, references))
     image = project.image_of(service)
-    image_id = _image_id(client, image)
     # An image that is missing is fetched, and then is another one or not.
-    known = image_id or next((one.labels.get(labels.IMAGE, "") for one in containers), "")
+    known = image_ids.get(image) or next((one.labels.get(labels.IMAGE, "") for one in containers), "")
     todo = plan(service, wanted, known, containers, Recreate.CHANGED)
     anew = sorted(made_anew & shared.keys())
     found = [Difference(one.name, Change.REMOVE, f"{service.replicas} are wanted") for one in todo.remove]
@@ -73,11 +87,16 @@ def _of_service(
             found.append(Difference(one.name, Change.RECREATE, f"it shares what {anew[0]} has, which is made anew"))
         elif one.state in ENDED:
             found.append(Difference(one.name, Change.START, "it does not run"))
+        elif one.state == "paused":
+            found.append(Difference(one.name, Change.START, "it is paused"))
+        elif one.state == "running" and (followed := restarts(service, made_anew)):
+            found.append(Difference(one.name, Change.RESTART, f"{followed[0]}, which it depends on, is made anew"))
+    why = "there is none"
+    if image not in image_ids:
+        why += f"; {image} is built" if service.build is not None else f"; {image} is fetched"
     for number in todo.create:
         name = service.container_name or project.own_name(service.name, str(number))
-        found.append(
-            Difference(name, Change.CREATE, "there is none" if image_id else f"there is none; {image} is fetched")
-        )
+        found.append(Difference(name, Change.CREATE, why))
     return found
 
 
@@ -91,30 +110,15 @@ def _why(service: Service, before: Project | None, one: Container, references: d
     return f"its {', '.join(keys)} changed"
 
 
-def _resources(client: EngineClient, project: Project) -> list[Difference]:
-    found = []
-    for kind, items in (("network", project.networks), ("volume", project.volumes)):
-        for item in items.values():
-            if not item.external and not _exists(client, f"/{kind}s/{path_part(item.name)}"):
-                found.append(Difference(f"{kind} {item.name}", Change.CREATE, "there is none"))
-    return found
-
-
-def _exists(client: EngineClient, path: str) -> bool:
-    try:
-        client.json_object("GET", path)
-    except ApiError as e:
-        if e.status == 404:
-            return False
-        raise
-    return True
-
-
-def _image_id(client: EngineClient, image: str) -> str:
-    """Empty if the engine lacks it."""
-    try:
-        return str(client.image_inspect(image)["Id"])
-    except ApiError as e:
-        if e.status == 404:
-            return ""
-        raise
+def _resources(project: Project, present: Present) -> list[Difference]:
+    missing = [
+        f"network {item.name}"
+        for item in project.networks.values()
+        if not item.external and item.name not in present.networks
+    ]
+    missing += [
+        f"volume {item.name}"
+        for item in project.volumes.values()
+        if not item.external and item.name not in present.volumes
+    ]
+    return [Difference(what, Change.CREATE, "there is none") for what in missing]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from desktop.compose.errors import ComposeError, Mark
 from desktop.compose.interpolate import BadTemplate, Lookup, substitute
+from desktop.compose.reading import Files
 
 _KEY = re.compile(r"(?:export[ \t]+)?([\w.\-\[\]][\w.\-\[\] \t]*?)[ \t]*([=:]|(?=\n|\Z))", re.ASCII)
 _ESCAPE = re.compile(r"\\([abcfnrtv$\"\\]|0\d{0,3})")
@@ -48,11 +49,13 @@ def parse_raw(text: str) -> dict[str, str]:
     return found
 
 
-def read(files: Iterable[Path], environment: Mapping[str, str], unset: Callable[[str], None]) -> dict[str, str]:
+def read(
+    paths: Iterable[Path], files: Files, environment: Mapping[str, str], unset: Callable[[str], None]
+) -> dict[str, str]:
     """The variables of several files; a later file's count more. Raises ComposeError."""
     found: dict[str, str] = {}
-    for file in files:
-        text = read_text(file, "env file")
+    for file in paths:
+        text = files.text(file, "env file")
 
         def lookup(key: str) -> str | None:
             return environment.get(key, found.get(key))
@@ -61,18 +64,6 @@ def read(files: Iterable[Path], environment: Mapping[str, str], unset: Callable[
             if not key[:1].isdigit():
                 found[key] = value
     return found
-
-
-def read_text(path: Path, what: str) -> str:
-    """The text of a file. Raises ComposeError that says `what` it was to be."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as e:
-        raise ComposeError(f"{what} {path} not found") from e
-    except UnicodeDecodeError as e:
-        raise ComposeError(f"{what} {path} is not UTF-8 text") from e
-    except OSError as e:
-        raise ComposeError(f"{what} {path} cannot be read: {e.strerror}") from e
 
 
 class _File:

@@ -14,6 +14,7 @@ from desktop.compose.errors import ComposeError, Mark
 from desktop.compose.interpolate import interpolate
 from desktop.compose.model.file import FILE, INCLUDE
 from desktop.compose.model.service import SERVICE
+from desktop.compose.reading import Files
 from desktop.compose.shapes.base import Base, overlay
 from desktop.compose.shapes.objects import data_of
 from desktop.compose.yamltree import RESET, Node, parse
@@ -29,12 +30,12 @@ class Source:
     path: str
     text: str | None = None
 
-    def read(self, referrer: Mark | None = None) -> str:
+    def read(self, files: Files, referrer: Mark | None = None) -> str:
         """Raises ComposeError at `referrer`, the place that names this file."""
         if self.text is not None:
             return self.text
         try:
-            return dotenv.read_text(Path(self.path), "compose file")
+            return files.text(Path(self.path), "compose file")
         except ComposeError as e:
             raise ComposeError(e.message, referrer) from e
 
@@ -53,6 +54,7 @@ class Loader:
     """Reads files for one project. `warn` gets sentences for the user."""
 
     warn: Callable[[str], None]
+    files: Files = field(default_factory=Files)
     home: str = ""
     interpolates: bool = True
     resolves_paths: bool = True
@@ -79,7 +81,7 @@ class Loader:
     def documents(self, source: Source, referrer: Mark | None = None) -> list[Node]:
         """The documents of a file as they stand in it; each file is read once. Raises ComposeError."""
         if source.path not in self._parsed:
-            self._parsed[source.path] = list(parse(source.read(referrer), source.path))
+            self._parsed[source.path] = list(parse(source.read(self.files, referrer), source.path))
         return self._parsed[source.path]
 
     def _documents(self, source: Source, scope: Scope, referrer: Mark | None = None) -> list[Node]:
@@ -126,10 +128,10 @@ class Loader:
             chain = "\n include ".join((*scope.included, paths[0]))
             raise ComposeError(f"include cycle detected:\n{chain}", entry.where)
         files = [Path(scope.folder, name) for name in include.env_file]
-        if not files and Path(folder, ".env").is_file():
+        if not files and self.files.is_file(Path(folder, ".env")):
             files = [Path(folder, ".env")]
         try:
-            variables = dotenv.read(files, scope.environment, self.unset)
+            variables = dotenv.read(files, self.files, scope.environment, self.unset)
         except ComposeError as e:
             raise e if e.mark else ComposeError(e.message, entry.where) from e
         inner = Scope(folder, {**variables, **scope.environment}, scope.included)

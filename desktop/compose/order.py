@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Self, TypeVar
 
-_at_once = 32  # threads: each waits for a reply of the engine most of the time
+AT_ONCE = 32  # threads: each waits for a reply of the engine most of the time
+_at_once = AT_ONCE
 
 _Item = TypeVar("_Item")
 
@@ -47,6 +50,56 @@ def sequence(dependencies: Dependencies) -> list[str]:
     return list(found)
 
 
+class _Threads:
+    """Threads that call `work`, made when they are needed. A pool of `concurrent.futures` takes more time for what it
+    offers beside that than a request takes."""
+
+    def __init__(self, work: Callable[[str], object]) -> None:
+        self._work = work
+        self._count = 0
+        self.busy = 0  # calls that are queued or under way
+        self._names: SimpleQueue[str | None] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[str, BaseException | None] | None] = SimpleQueue()  # None: of a thread
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Waits for the calls that are under way; those that are queued are dropped."""
+        with suppress(Empty):
+            while True:
+                self._names.get_nowait()
+        for _thread in range(self._count):
+            self._names.put(None)
+        while self._count:  # not counted by `busy`: an interrupt may have come between an end and its count
+            self._count -= self._ended.get() is None
+
+    def begin(self, name: str) -> None:
+        """Call `work(name)` as soon as one of `_at_once` threads is free."""
+        self.busy += 1
+        if self._count < min(self.busy, _at_once):
+            self._count += 1
+            start_new_thread(self._run, ())
+        self._names.put(name)
+
+    def end(self) -> tuple[str, BaseException | None]:
+        """Wait for the next call that ends: its name, and what it has raised."""
+        found = self._ended.get()
+        self.busy -= 1
+        assert found is not None
+        return found
+
+    def _run(self) -> None:
+        while (name := self._names.get()) is not None:
+            error = None
+            try:
+                self._work(name)
+            except BaseException as e:  # noqa: BLE001  # it is for the thread that waits
+                error = e
+            self._ended.put((name, error))
+        self._ended.put(None)
+
+
 def each(dependencies: Dependencies, work: Callable[[str], object]) -> None:
     """Call `work` for every name in threads, as soon as it has returned for all that the name depends on.
 
@@ -59,25 +112,20 @@ def each(dependencies: Dependencies, work: Callable[[str], object]) -> None:
     waiting = {name: {other for other in needed if other in dependencies} for name, needed in dependencies.items()}
     dependents = reverse(dependencies)
     ready = [name for name, needed in waiting.items() if not needed]
-    running: dict[Future[object], str] = {}
     failure: BaseException | None = None
-    with ThreadPoolExecutor(min(_at_once, max(1, len(dependencies))), "compose") as pool:
-        while ready or running:
+    with _Threads(work) as threads:
+        while ready or threads.busy:
             for name in ready:
-                running[pool.submit(work, name)] = name
+                threads.begin(name)
             ready = []
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                name = running.pop(future)
-                if (error := future.exception()) is not None:
-                    failure = failure or error
-                    continue
-                for other in dependents[name]:
-                    waiting[other].discard(name)
-                    if not waiting[other] and failure is None:
-                        ready.append(other)
+            name, error = threads.end()
+            failure = failure or error
             if failure is not None:
-                ready = []
+                continue
+            for other in dependents[name]:
+                waiting[other].discard(name)
+                if not waiting[other]:
+                    ready.append(other)
     if failure is not None:
         raise failure
 

@@ -62,6 +62,14 @@ def _string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _string)
 
 
+def hash_of(project: Project, service: Service) -> str:
+    """`service_hash` of one of the project's services, or of one that stands for it; remembered for the same object."""
+    known = project.hashes.get(service.name)
+    if known is None or known[0] is not service:
+        known = project.hashes[service.name] = (service, service_hash(service))
+    return known[1]
+
+
 def service_hash(service: Service) -> str:
     """The hash in the label `com.docker.compose.config-hash`, as docker compose computes it: SHA-256 of the service as
     Go's `encoding/json` writes it, without what changes no container (build, pull policy, scale)."""

@@ -18,6 +18,7 @@ from desktop.compose.model.file import FILE, File
 from desktop.compose.model.resources import FileObject, Network, Volume
 from desktop.compose.model.service import Service
 from desktop.compose.normal import Checks, normalise
+from desktop.compose.reading import Files
 from desktop.compose.values import parse_bool
 from desktop.compose.yamltree import Node
 
@@ -25,7 +26,6 @@ DEFAULT_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-co
 OVERRIDE_NAMES = (
     "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml",
 )  # fmt: skip
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,7 @@ class Project:
     tree: Node = field(repr=False, compare=False)
     separator: str = "-"
     all_resources: bool = False
+    hashes: dict[str, tuple[Service, str]] = field(default_factory=dict, repr=False, compare=False)  # see `hash_of`
 
     @property
     def every(self) -> dict[str, Service]:
@@ -192,16 +193,18 @@ def normal_name(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
 
 
-def load(options: Options) -> Project:
-    """Raises ComposeError."""
-    return _Opener(options).open()
+def load(options: Options, files: Files | None = None) -> Project:
+    """`files` reads what is needed. Raises ComposeError."""
+    return _Opener(options, files or Files()).open()
 
 
 class _Opener:
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, files: Files) -> None:
         self._options = options
+        self._files = files
         self._loader = Loader(
             options.warn,
+            files,
             home=options.environ.get("HOME") or options.environ.get("USERPROFILE") or "",
             interpolates=options.interpolates,
             resolves_paths=options.resolves_paths,
@@ -240,8 +243,8 @@ class _Opener:
         if not paths:
             if is_on(environ, "COMPOSE_DISABLE_ENV_FILE"):
                 return {}
-            paths = [Path(folder, ".env")] if Path(folder, ".env").is_file() else []
-        return dotenv.read(paths, environ, self._loader.unset)
+            paths = [Path(folder, ".env")] if self._files.is_file(Path(folder, ".env")) else []
+        return dotenv.read(paths, self._files, environ, self._loader.unset)
 
     def _sources(self, folder: str, environment: Mapping[str, str]) -> list[Source]:
         options = self._options
@@ -262,15 +265,15 @@ class _Opener:
             else:
                 path = os.path.normpath(Path(options.folder, name))
                 text = options.texts.get(path)
-                found.append(Source(path, dotenv.read_text(Path(path), "compose file") if text is None else text))
+                found.append(Source(path, self._files.text(Path(path), "compose file") if text is None else text))
         return found
 
     def _default_files(self, folder: str) -> list[str]:
         for place in (Path(folder), *Path(folder).parents):
-            found = [place / name for name in DEFAULT_NAMES if (place / name).is_file()]
+            found = [place / name for name in DEFAULT_NAMES if self._files.is_file(place / name)]
             if not found:
                 continue
-            over = [place / name for name in OVERRIDE_NAMES if (place / name).is_file()]
+            over = [place / name for name in OVERRIDE_NAMES if self._files.is_file(place / name)]
             for several, what in ((found, "config"), (over, "override")):
                 if len(several) > 1:
                     self._options.warn(
@@ -308,8 +311,10 @@ class _Opener:
         except BadTemplate as e:
             raise ComposeError(str(e), named.mark) from e
         name = normal_name(text)
-        if not name or (self._options.interpolates and not _NAME.fullmatch(text)):
+        if not name:
             raise ComposeError(_bad_name(text), named.where)
+        if name != text and self._options.interpolates:
+            self._options.warn(f"{named.where}: the project name {text!r} is not allowed; {name!r} is used")
         return name
 
     # --- the project
@@ -366,10 +371,10 @@ class _Opener:
 
         for at, file in enumerate(service.env_file):
             path = Path(file.path)
-            if not file.required and not path.exists():
+            if not file.required and not self._files.exists(path):
                 continue
             try:
-                text = dotenv.read_text(path, "env file")
+                text = self._files.text(path, "env file")
             except ComposeError as e:
                 node = tree.get("services", service.name, "env_file")
                 place = node.value[at].mark if node is not None and node.is_list else None
@@ -389,7 +394,7 @@ class _Opener:
             return service
         found: dict[str, str] = {}
         for name in service.label_file:
-            found |= dotenv.parse(dotenv.read_text(Path(name), "label file"), name, found.get, self._loader.unset)
+            found |= dotenv.parse(self._files.text(Path(name), "label file"), name, found.get, self._loader.unset)
         return replace(service, labels={**found, **service.labels}, label_file=())
 
 

@@ -13,18 +13,23 @@ from desktop.compose.errors import ComposeError
 from desktop.compose.model.resources import Network, Volume
 from desktop.compose.order import together
 from desktop.compose.project import Project
+from desktop.compose.state import Present
 
 Report = Callable[[str, str], None]  # what ("Network shop_default"), and what becomes of it ("Creating")
 
 
-def ensure(client: EngineClient, project: Project, report: Report, warn: Callable[[str], None]) -> None:
+def ensure(
+    client: EngineClient, project: Project, present: Present, report: Report, warn: Callable[[str], None]
+) -> None:
     """Make the project's networks and volumes that the engine lacks. Raises ComposeError, ApiError."""
     marks = {labels.PROJECT: project.name, labels.VERSION: labels.COMPATIBLE_VERSION}
 
     def network(key: str, item: Network) -> None:
-        found = _find(client, f"/networks/{path_part(item.name)}")
+        found = present.networks.get(item.name)
         if found is None:
             if item.external:
+                if find(client, "network", item.name) is not None:  # it is named by its ID
+                    return
                 raise ComposeError(f"network {item.name} declared as external, but could not be found")
             report(f"Network {item.name}", "Creating")
             client.request("POST", "/networks/create", None, _network_body(item, {**marks, labels.NETWORK: key}))
@@ -38,7 +43,7 @@ def ensure(client: EngineClient, project: Project, report: Report, warn: Callabl
                 )
 
     def volume(key: str, item: Volume) -> None:
-        found = _find(client, f"/volumes/{path_part(item.name)}")
+        found = present.volumes.get(item.name)
         if found is None:
             if item.external:
                 raise ComposeError(f"external volume {item.name!r} not found")
@@ -56,14 +61,20 @@ def ensure(client: EngineClient, project: Project, report: Report, warn: Callabl
             elif owner != project.name:
                 warn(f"volume {item.name!r} already exists but was created for project {owner!r}")
 
-    calls = [partial(network, key, item) for key, item in project.networks.items()]
-    calls += [partial(volume, key, one) for key, one in project.volumes.items()]
-    together(calls, lambda call: call())
+    calls: dict[bool, list[Callable[[], None]]] = {True: [], False: []}  # by whether it is there
+    for key, item in project.networks.items():
+        calls[item.name in present.networks].append(partial(network, key, item))
+    for key, one in project.volumes.items():
+        calls[one.name in present.volumes].append(partial(volume, key, one))
+    for check in calls[True]:
+        check()
+    together(calls[False], lambda call: call())
 
 
-def _find(client: EngineClient, path: str) -> dict[str, Any] | None:
+def find(client: EngineClient, kind: str, name: str) -> dict[str, Any] | None:
+    """What the engine says of a network or volume (`kind`); None if it has none. Raises ApiError, ConnectionFailed."""
     try:
-        return client.json_object("GET", path)
+        return client.json_object("GET", f"/{kind}s/{path_part(name)}")
     except ApiError as e:
         if e.status == 404:
             return None

@@ -17,6 +17,7 @@ import array
 import contextlib
 import fcntl
 import gc
+import mmap
 import os
 import select
 import signal
@@ -29,6 +30,7 @@ from typing import NamedTuple, NoReturn
 
 from desktop.cli.compose.main import VERBS
 from desktop.cli.main import COMMANDS, entry
+from desktop.compose import memory
 
 assert sys.platform == "linux"  # the front is a program for Linux
 
@@ -36,6 +38,7 @@ IDLE_S = 300.0
 _LIMIT_S = 2.0  # to send a request
 _MAX_FDS, _MAX_REQUEST = 251, 4 << 20
 _MOST_DESCRIPTORS = 1 << 20
+_MOST_LEFT = 4 << 20  # bytes that a command may leave; only what it writes takes memory
 _LENGTH = struct.Struct("=I")
 # Commands that are used often and need no terminal of their own (getpass opens /dev/tty).
 WARM = (
@@ -62,6 +65,15 @@ class Request(NamedTuple):
     blocked: int
     argv: list[bytes]
     environ: dict[bytes, bytes]
+
+
+class _Running(NamedTuple):
+    """A command that runs: the front's connection, its process id, and the memory in which it may leave what it has
+    loaded: a length (32 bits), and so many bytes for `desktop.compose.memory`."""
+
+    connection: socket.socket
+    pid: int
+    left: mmap.mmap | None
 
 
 def parse(text: bytes) -> Request:
@@ -93,7 +105,7 @@ class Server:
         self._listener = listener
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
-        self._running: dict[int, tuple[socket.socket, int]] = {}  # by pidfd: the front's connection, the process id
+        self._running: dict[int, _Running] = {}  # by pidfd
         self._fronts: dict[int, int] = {}  # pidfds by connection
         self._settings = interpreter_settings(dict(os.environb))
         self._files = {
@@ -147,11 +159,12 @@ class Server:
                 connection.sendall(b"P")
                 connection.close()
                 return is_current or bool(self._running)
+            left = mmap.mmap(-1, _MOST_LEFT) if request.argv[1] == b"compose" else None
             pid = os.fork()
             if pid == 0:
-                self._become(request, fds)
+                self._become(request, fds, left)
             pidfd = os.pidfd_open(pid)
-            self._running[pidfd] = (connection, pid)
+            self._running[pidfd] = _Running(connection, pid, left)
             self._fronts[connection.fileno()] = pidfd
             self._poll.register(pidfd, select.POLLIN)
             self._poll.register(connection, select.POLLIN)
@@ -189,7 +202,7 @@ class Server:
 
     def _end(self, pidfd: int) -> None:
         """A command has ended: reap it, and send its status."""
-        connection, pid = self._running.pop(pidfd)
+        connection, pid, left = self._running.pop(pidfd)
         self._poll.unregister(pidfd)
         _, status = os.waitpid(pid, 0)
         os.close(pidfd)
@@ -199,9 +212,12 @@ class Server:
         with contextlib.suppress(OSError):  # the front is gone
             connection.sendall(_LENGTH.pack(status))
         connection.close()
+        if left is not None:
+            _remember(left)
 
-    def _become(self, request: Request, fds: list[int]) -> NoReturn:
-        """In the child: be the process that the front would have been, run the command, exit."""
+    def _become(self, request: Request, fds: list[int], left: mmap.mmap | None) -> NoReturn:
+        """In the child: be the process that the front would have been, run the command, exit. What it has loaded is
+        left in `left`."""
         status = 1
         try:
             _take_descriptors(request.numbers, fds)
@@ -214,7 +230,24 @@ class Server:
 
             traceback.print_exc()
         finally:
-            _finish(status)
+            _finish(status, left)
+
+
+def _remember(left: mmap.mmap) -> None:
+    """Keep the projects that a command has left."""
+    with left:
+        (length,) = _LENGTH.unpack(left.read(_LENGTH.size))
+        if length:
+            memory.add(left.read(length))
+            gc.freeze()  # the collector of each child would copy their pages
+
+
+def _leave(left: mmap.mmap) -> None:
+    """The length comes last: a process that is killed meanwhile has left nothing."""
+    data = memory.loaded()
+    if data and len(data) <= len(left) - _LENGTH.size:
+        left[_LENGTH.size : _LENGTH.size + len(data)] = data
+        left[: _LENGTH.size] = _LENGTH.pack(len(data))
 
 
 def _take_descriptors(numbers: list[int], fds: list[int]) -> None:
@@ -264,7 +297,7 @@ def _open_streams(numbers: list[int]) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _finish(status: int) -> NoReturn:
+def _finish(status: int, left: mmap.mmap | None) -> NoReturn:
     """End without taking the interpreter apart, but for what others would notice: output, threads that are not
     daemons."""
     import threading
@@ -276,6 +309,8 @@ def _finish(status: int) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.flush()
+    if left is not None:
+        _leave(left)
     os._exit(status)
 
 

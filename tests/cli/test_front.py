@@ -194,6 +194,60 @@ def test_compose_finds_all_that_it_needs_loaded(engine: NativeEngine, tmp_path: 
     assert done.stdout.splitlines()[-1].split() == []
 
 
+def test_a_project_is_what_its_files_say_now(
+    front: Front, engine: NativeEngine, own_engine: NativeEngine, tmp_path: Path
+) -> None:
+    """The server remembers projects that its commands have loaded."""
+    front.warm_up()
+    folder = tmp_path / "project"
+    folder.mkdir()
+
+    def config(**more: str) -> bytes:
+        warm, plain = (front.run("compose", "config", cwd=folder, warm=warm, more=more) for warm in (True, False))
+        assert (warm.returncode, warm.stdout, warm.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+        return warm.stdout
+
+    texts = {
+        "compose.yaml": "include: [more.yaml]\nservices: {a: {image: 'i:${TAG}', env_file: e}}\n",
+        "more.yaml": "services: {b: {image: i}}\n",
+        "e": "A=1\n",
+        ".env": "TAG=1\n",
+        "compose.override.yaml": "services: {a: {command: x}}\n",
+    }
+    seen = []
+    for name in ("e", "more.yaml", "compose.yaml", ".env", "compose.override.yaml"):
+        (folder / name).write_text(texts[name])
+        if name in ("compose.yaml", ".env", "compose.override.yaml"):
+            seen += [config(), config()]
+    for name, text in texts.items():
+        (folder / name).write_text(
+            text.replace("1", "2").replace(": i", ": j").replace("'i:", "'j:").replace("x}", "y}")
+        )
+        seen += [config(), config()]
+    seen += [config(TAG="3"), config(TAG="3")]
+    assert seen[::2] == seen[1::2]
+    assert len(set(seen)) == len(seen) / 2
+    # The engine is asked each time: another one has none of the containers.
+    (folder / "compose.yaml").write_text(PROJECT)
+    (folder / "compose.override.yaml").unlink()
+
+    def up(**more: str) -> set[str]:
+        """What was said last of each container."""
+        done = front.run("compose", "up", "-d", cwd=folder, more=more)
+        assert done.returncode == 0, done.stderr
+        lines = [line.split() for line in done.stderr.decode().splitlines()]
+        return set({name: status for _, name, status in lines if name.startswith("front-")}.values())
+
+    assert up() == {"Started"}
+    assert up() == {"Running"}
+    engine.docker("rm", "-f", "front-first-1")
+    assert up() == {"Started", "Running"}
+    assert up(COVE_HOST=own_engine.host) == {"Started"}
+    assert up() == up(COVE_HOST=own_engine.host) == {"Running"}
+    for host in (engine.host, own_engine.host):
+        assert front.run("compose", "down", cwd=folder, more={"COVE_HOST": host}).returncode == 0
+
+
 def test_stdin_and_other_descriptors_are_the_callers(front: Front, sleeper: str) -> None:
     front.warm_up()
     data = os.urandom(1 << 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,10 +253,20 @@ FAULTS: Mapping[str, tuple[Mapping[str, str], str, str]] = {
         "volumes.v is external, so it cannot have 'driver'",
     ),
     "bad project name": (
-        {"compose.yaml": "name: My Shop\n" + WEB},
+        {"compose.yaml": "name: 'Ä Ö'\n" + WEB},
         "compose.yaml:1:1",
-        "invalid project name 'My Shop': must consist only of lowercase alphanumeric characters, hyphens, and "
+        "invalid project name 'Ä Ö': must consist only of lowercase alphanumeric characters, hyphens, and "
         "underscores as well as start with a letter or number",
+    ),
+    "half of a limit": (
+        {"compose.yaml": WEB + "    ulimits: {nofile: {hard: 10}}\n"},
+        "compose.yaml:4:15",
+        "services.web.ulimits.nofile lacks its 'soft'",
+    ),
+    "a negative size": (
+        {"compose.yaml": WEB + "    volumes: [{type: tmpfs, target: /t, tmpfs: {size: -1}}]\n"},
+        "compose.yaml:4:49",
+        "services.web.volumes[0].tmpfs.size must be greater than or equal to 0",
     ),
     "no compose file": (
         {"compose.yaml": "- just\n- a list\n"},
@@ -284,6 +295,13 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, fault: str) -> None:
     with pytest.raises(ComposeError) as caught:
         load(_options(tmp_path)).check_runnable()
     assert str(caught.value) == f"{tmp_path}/{place}: {sentence.replace('{folder}', str(tmp_path))}"
+
+
+def test_a_name_that_is_not_allowed_is_used_without_what_is_not(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("name: My Shop\n" + WEB)
+    said: list[str] = []
+    assert load(replace(_options(tmp_path), warn=said.append)).name == "myshop"
+    assert said == [f"{tmp_path}/compose.yaml:1:1: the project name 'My Shop' is not allowed; 'myshop' is used"]
 
 
 def test_an_empty_file_is_no_compose_file(tmp_path: Path) -> None:

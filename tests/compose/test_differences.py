@@ -22,6 +22,8 @@ services:
   image: {<<: *all, image: 'cvtdiff:1'}
   stopped: {<<: *all}
   base: {<<: *all, labels: [L=1]}
+  follows: {<<: *all, depends_on: {base: {condition: service_started, restart: true}}}
+  paused: {<<: *all}
   shares: {<<: *all, network_mode: 'service:base'}
   many: {<<: *all, scale: 2}
   gone: {<<: *all}
@@ -45,6 +47,12 @@ def loaded(project: ComposeProject, text: str | None = None) -> Project:
     return load(Options(folder=str(project.folder), environ=os.environ, files=(path,), texts=texts)).select(())
 
 
+def runs(project: ComposeProject) -> dict[str, str]:
+    """By container its ID, its state, and when it was started."""
+    form = "{{.Id}} {{.State.Status}} {{.State.StartedAt}}"
+    return {name: project.engine.docker("inspect", "-f", form, name).stdout for name in project.containers()}
+
+
 def said(project: ComposeProject, text: str, before: Project | None = None) -> dict[str, tuple[str, str]]:
     with project.engine.client() as client:
         found = differences(client, loaded(project, text), before)
@@ -56,7 +64,7 @@ def test_a_new_project_is_made_whole(project: ComposeProject) -> None:
     text = FILE.replace("kept: {<<: *all}", "kept: {<<: *all, volumes: ['data:/d']}") + "volumes: {data: }\n"
     found = said(project, text.replace("image: busybox", "image: 'cvtdiff:none'", 1))
     assert {change for change, _ in found.values()} == {"create"}
-    assert len(found) == 9 + 2
+    assert len(found) == 11 + 2
     assert found["network cvtdiff_default"] == found["volume cvtdiff_data"] == ("create", "there is none")
     assert found["cvtdiff-many-2"] == ("create", "there is none; cvtdiff:none is fetched")
 
@@ -66,8 +74,9 @@ def test_what_is_said_is_what_an_up_does(project: ComposeProject) -> None:
     assert said(project, FILE) == {}
     project.cove("stop", "-t", "0", "stopped")
     engine = project.engine
+    engine.docker("pause", "cvtdiff-paused-1")
     engine.docker("commit", "-c", "LABEL other=1", "cvtdiff-kept-1", "cvtdiff:1")
-    before = project.containers()
+    before = runs(project)
     text = FILE.replace("A=1]", "A=2], tty: true").replace("L=1", "L=2").replace("scale: 2", "scale: 1")
     text = text.replace("  gone: {<<: *all}\n", "  new: {<<: *all}\n")
     wanted = {
@@ -75,19 +84,21 @@ def test_what_is_said_is_what_an_up_does(project: ComposeProject) -> None:
         "cvtdiff-image-1": ("recreate", "cvtdiff:1 is another image now"),
         "cvtdiff-stopped-1": ("start", "it does not run"),
         "cvtdiff-base-1": ("recreate", "its labels changed"),
+        "cvtdiff-follows-1": ("restart", "base, which it depends on, is made anew"),
+        "cvtdiff-paused-1": ("start", "it is paused"),
         "cvtdiff-shares-1": ("recreate", "it shares what base has, which is made anew"),
         "cvtdiff-many-2": ("remove", "1 are wanted"),
         "cvtdiff-gone-1": ("remove", "its service is no longer in the file"),
         "cvtdiff-new-1": ("create", "there is none"),
     }
     assert said(project, text, loaded(project)) == wanted
-    assert project.containers() == before
+    assert runs(project) == before
     unknown = said(project, text)
     assert unknown["cvtdiff-changed-1"] == ("recreate", "the file says something else than when it was made")
 
     project.write(text)
     project.cove("up", "-d", "--remove-orphans")
-    after = project.containers()
+    after = runs(project)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed == wanted.keys()
     assert said(project, text) == {}

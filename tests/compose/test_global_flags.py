@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +11,7 @@ import pytest
 
 from tests.support.composing import ComposeProject
 from tests.support.engine import NativeEngine
-from tests.support.limits import HANG_S
+from tests.support.terminal import on_terminal
 
 FILE = """\
 name: cvtflags
@@ -99,24 +96,9 @@ def test_quiet_progress_says_nothing_and_plain_progress_redraws_nothing(project:
 
 def on_a_terminal(project: ComposeProject, *args: str) -> str:
     """What `cove compose` shows on a terminal."""
-    controller, terminal = pty.openpty()
-    program = Path(sys.executable).with_name("cove")
-    environment = {**os.environ, "COVE_HOST": project.engine.host}
-    shown = b""
-    try:
-        with subprocess.Popen(
-            [program, "compose", *args], cwd=project.folder, env=environment,
-            stdin=terminal, stdout=terminal, stderr=terminal,
-        ) as process:  # fmt: skip
-            os.close(terminal)
-            while select.select([controller], [], [], HANG_S)[0]:
-                try:
-                    shown += os.read(controller, 65536)
-                except OSError:  # the terminal's other end is closed
-                    break
-            assert process.wait(HANG_S) == 0, shown
-    finally:
-        os.close(controller)
+    command: list[str | Path] = [Path(sys.executable).with_name("cove"), "compose", *args]
+    shown, status = on_terminal(command, env={**os.environ, "COVE_HOST": project.engine.host}, cwd=project.folder)
+    assert status == 0, shown
     return shown.decode()
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,6 +200,34 @@ def test_the_end_of_one_ends_all(project: ComposeProject) -> None:
         "a-1    | two",
         "a-1 exited with code 7",
     ]
+
+
+def test_a_build_gets_its_secrets(project: ComposeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVE_TEST_TOKEN", "of a variable")
+    (project.folder / "kept").write_text("of a file")
+    text = textwrap.dedent("""
+        name: cvtproj
+        services:
+          web:
+            build:
+              context: .
+              dockerfile_inline: |
+                FROM busybox
+                RUN --mount=type=secret,id=one --mount=type=secret,id=two-in-the-build cat /run/secrets/* > /found
+              secrets: [one, {source: two, target: two-in-the-build}]
+        secrets:
+          one: {file: ./kept}
+          two: {environment: COVE_TEST_TOKEN}
+        """)
+    project.write(text)
+    project.cove("build")
+    assert project.cove("run", "--rm", "-T", "web", "cat", "/found").stdout == "of a fileof a variable"
+    (project.folder / "kept").unlink()
+    refused = project.cove("build", check=False)
+    assert (refused.returncode, "secret 'one': No such file or directory" in refused.stderr) == (1, True)
+    project.write(text.replace("{file: ./kept}", "{external: true}"))
+    refused = project.cove("build", check=False)
+    assert (refused.returncode, "build.secrets only supports environment or file-based" in refused.stderr) == (1, True)
 
 
 def test_builds(project: ComposeProject) -> None:

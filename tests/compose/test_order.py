@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -31,6 +32,44 @@ def test_what_is_independent_runs_at_the_same_time() -> None:
     order.each(DIAMOND, work)
     assert done[0] == "base"
     assert done[3] == "top"
+
+
+def test_no_more_than_the_limit_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "_at_once", 3)
+    full, running, most = threading.Barrier(3), set(), []
+
+    def work(name: str) -> None:
+        running.add(name)
+        most.append(len(running))
+        full.wait(HANG_S)  # breaks unless three run at once
+        running.discard(name)
+        full.wait(HANG_S)
+
+    order.each({str(number): () for number in range(9)}, work)
+    assert (len(most), max(most)) == (9, 3)
+
+
+def test_an_early_end_drops_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "_at_once", 1)
+    begun, go_on, done = threading.Event(), threading.Event(), []
+
+    def work(name: str) -> None:
+        begun.set()
+        go_on.wait(HANG_S)
+        done.append(name)
+
+    def let_go() -> None:
+        while threads._names.qsize() > 1:  # one word to the thread is left: that there is no more to do
+            time.sleep(0.001)
+        go_on.set()
+
+    threads = order._Threads(work)
+    with threads:
+        for name in ("a", "b", "c"):
+            threads.begin(name)
+        assert begun.wait(HANG_S)
+        threading.Thread(target=let_go).start()
+    assert done == ["a"]
 
 
 def test_after_a_failure_nothing_new_begins() -> None:

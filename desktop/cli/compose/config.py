@@ -36,7 +36,7 @@ SPEC = Spec(
 
 def config(argv: Sequence[str], call: Call) -> int:
     from desktop.compose import order, output
-    from desktop.compose.project import load
+    from desktop.compose.memory import load
 
     flags = parse(SPEC, argv)
     lists = ("services", "volumes", "hash", "profiles", "images")

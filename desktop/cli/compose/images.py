@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from desktop.cli.compose.engineimages import EngineImages
 from desktop.cli.compose.progress import Progress
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.compose.images import EngineImages
 
 if TYPE_CHECKING:
     from desktop.cli.compose.main import Call
@@ -73,13 +73,12 @@ def pull(argv: Sequence[str], call: Call) -> int:
         if item.image and not (item.build is not None and flags.on("ignore-buildable"))
     }
     with call.progress(quiet=flags.on("quiet")) as progress:
-        images = EngineImages(call.client(), progress, print)
+        images = EngineImages(call.client(), project, progress, print)
         _images_work(progress, images.pull, wanted, ignore=flags.on("ignore-pull-failures"))
     return 0
 
 
 def build(argv: Sequence[str], call: Call) -> int:
-
     flags = parse(BUILD, argv)
     project = call.project(flags.args, dependencies=flags.on("with-dependencies"))
     arguments: dict[str, str | None] = {}
@@ -93,7 +92,7 @@ def build(argv: Sequence[str], call: Call) -> int:
     quiet = flags.on("quiet") or call.look.progress == "quiet"
     with call.progress(quiet=quiet) as progress:
         images = EngineImages(
-            call.client(), progress, lambda line: None if quiet else print(line, flush=True),
+            call.client(), project, progress, lambda line: None if quiet else print(line, flush=True),
             arguments=arguments, no_cache=flags.on("no-cache"), pull=flags.on("pull"),
         )  # fmt: skip
         _images_work(progress, images.build, wanted, ignore=False)
@@ -111,6 +110,6 @@ def push(argv: Sequence[str], call: Call) -> int:
                 continue
             for image in (item.image, *item.build.tags):
                 wanted.setdefault(image, item)
-        images = EngineImages(call.client(), progress, print)
+        images = EngineImages(call.client(), project, progress, print)
         _images_work(progress, images.push, wanted, ignore=flags.on("ignore-push-failures"))
     return 0

@@ -92,7 +92,10 @@ class Call:
 
     def client(self) -> EngineClient:
         """In a dry run one that changes nothing. Raises Failure, ConnectionFailed."""
+        from desktop.compose import order
+
         client = self.app.client()
+        client.kept_connections = order.AT_ONCE
         if not self.is_dry:
             return client
         if self._rehearsal is None:
@@ -134,7 +137,7 @@ class Call:
 
     def project(self, services: Sequence[str] = (), *, dependencies: bool = True) -> Project:
         """The project, restricted to `services` and their dependencies. Raises ComposeError."""
-        from desktop.compose.project import load
+        from desktop.compose.memory import load
 
         return load(self.options()).select(services, dependencies=dependencies)
 
@@ -144,7 +147,7 @@ class Call:
         `services` are names that the user gives. Raises ComposeError, also if the file has no such service.
         """
         from desktop.compose.errors import NoFile
-        from desktop.compose.project import load
+        from desktop.compose.memory import load
         from desktop.compose.state import check_services
 
         name = self.flags.text("project-name") or self.app.environ.get("COMPOSE_PROJECT_NAME")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -73,14 +73,24 @@ class Progress:
         """`text` comes between the two: docker compose says there what is copied."""
         if self._quiet:
             return
+        self._tell([(what, status, text)])
+
+    def tell_all(self, reports: Sequence[tuple[str, str]]) -> None:
+        """Several calls in one write."""
+        if reports and not self._quiet:
+            self._tell([(what, status, "") for what, status in reports])
+
+    def _tell(self, reports: Sequence[tuple[str, str, str]]) -> None:
         with self._lock:
             now = time.monotonic()
-            began = self._states[what][1] if what in self._states else now
-            self._states[what] = (f"{text} {status}".strip(), began, now)
+            for what, status, text in reports:
+                began = self._states[what][1] if what in self._states else now
+                self._states[what] = (f"{text} {status}".strip(), began, now)
             if self._is_terminal:
                 self._draw()
             else:
-                print(f"{self._prefix} {what} {text} {status}", file=self._out, flush=True)
+                self._out.write("".join(f"{self._prefix} {what} {text} {status}\n" for what, status, text in reports))
+                self._out.flush()
 
     def warn(self, sentence: str) -> None:
         """A line between the others."""

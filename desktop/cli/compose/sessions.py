@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from desktop.cli import terminal
-from desktop.cli.compose.engineimages import EngineImages
 from desktop.cli.compose.selection import INDEX, one_container
 from desktop.cli.flags import Flag, Spec, parse
+from desktop.compose.images import EngineImages
 
 if TYPE_CHECKING:
     from desktop.cli.compose.main import Call
@@ -102,7 +102,7 @@ def run(argv: Sequence[str], call: Call) -> int:
     detach = flags.on("detach")
     tty = not detach and not flags.on("no-TTY") and terminal.is_terminal(0) and terminal.is_terminal(1)
     with call.progress() as progress:
-        images = EngineImages(client, progress, progress.say)
+        images = EngineImages(client, project, progress, progress.say)
         up = Up(client, project, UpOptions(), images, progress, progress.warn)
         up.prepare(name)
         service = _changed(service, flags, command, tty=tty)

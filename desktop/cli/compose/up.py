@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from desktop.cli.app import Failure
-from desktop.cli.compose.engineimages import EngineImages
 from desktop.cli.compose.progress import Progress
 from desktop.cli.compose.selection import is_up
 from desktop.cli.flags import Flag, Parsed, Spec, parse
+from desktop.compose.images import EngineImages
 
 if TYPE_CHECKING:
     from desktop.cli.compose.main import Call
@@ -84,8 +84,8 @@ def up(argv: Sequence[str], call: Call) -> int:
     client = call.client()
     detach = flags.on("detach") or flags.on("wait") or flags.on("no-start")
     with call.progress() as progress:
-        images = _images(client, progress, flags)
-        run = Up(client, project, options, images, progress, progress.warn)
+        images = _images(client, project, progress, flags)
+        run = Up(client, project, options, images, progress, progress.warn, progress.tell_all)
         if call.is_dry and not detach:
             run.run()
             print("end of 'compose up' output, interactive run is not supported in dry-run mode")
@@ -107,8 +107,8 @@ def create(argv: Sequence[str], call: Call) -> int:
     project = replace(project, services=_scaled(project, flags.many("scale")))
     with call.progress() as progress:
         options = replace(_create_options(flags), start=False)
-        images = _images(call.client(), progress, flags)
-        Up(call.client(), project, options, images, progress, progress.warn).run()
+        images = _images(call.client(), project, progress, flags)
+        Up(call.client(), project, options, images, progress, progress.warn, progress.tell_all).run()
     return 0
 
 
@@ -126,13 +126,17 @@ def scale(argv: Sequence[str], call: Call) -> int:
     project = call.project(names, dependencies=not flags.on("no-deps"))
     project = replace(project, services=_scaled(project, flags.args))
     with call.progress() as progress:
-        images = _images(call.client(), progress)
-        Up(call.client(), project, UpOptions(services=tuple(names)), images, progress, progress.warn).run()
+        images = _images(call.client(), project, progress)
+        Up(
+            call.client(), project, UpOptions(services=tuple(names)), images, progress, progress.warn, progress.tell_all
+        ).run()
     return 0
 
 
-def _images(client: EngineClient, progress: Progress, flags: Parsed | None = None) -> EngineImages:
-    return EngineImages(client, progress, progress.say, quiet_pull=flags is not None and flags.on("quiet-pull"))
+def _images(client: EngineClient, project: Project, progress: Progress, flags: Parsed | None = None) -> EngineImages:
+    return EngineImages(
+        client, project, progress, progress.say, quiet_pull=flags is not None and flags.on("quiet-pull")
+    )
 
 
 def _check(flags: Parsed) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from desktop.compose.errors import ComposeError
 from desktop.compose.shapes.base import Base, wrong
 from desktop.compose.shapes.collections import Listing, Named, Pairs, text_key
 from desktop.compose.shapes.objects import Object, extensions, of
@@ -57,13 +58,21 @@ def _ulimit(node: Node, what: str) -> Node:
     return node.of({"single": value})
 
 
+def _check_ulimit(node: Node, what: str) -> None:
+    for name in ("soft", "hard"):
+        if node.get("single") is None and node.get(name) is None:
+            raise ComposeError(f"{what} lacks its {name!r}", node.where)
+
+
 def _write_ulimit(shape: Object, limit: Ulimit, yaml: bool) -> Any:
     if limit.single:
         return limit.single
     return {"soft": limit.soft, "hard": limit.hard} if yaml else shape.fields(limit, yaml=yaml)
 
 
-ULIMITS = Named(Object(Ulimit, short=_ulimit, write=_write_ulimit, combine=lambda under, over: over))
+ULIMITS = Named(
+    Object(Ulimit, short=_ulimit, check=_check_ulimit, write=_write_ulimit, combine=lambda under, over: over)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class VolumeOptions:
 class TmpfsOptions:
     """`tmpfs` of a mount."""
 
-    size: int = of(Size(), 0)
+    size: int = of(Size(least=0), 0)
     mode: int = of(Int(), 0)
     extensions: Mapping[str, Any] = extensions()
 

@@ -167,12 +167,20 @@ class _Parsed(Shape):
 
 @dataclass(frozen=True)
 class Size(_Parsed):
-    """Bytes."""
+    """Bytes, `least` or more."""
+
+    least: int | None = None
 
     wanted = "a size like 64m"
 
     def parse(self, text: str) -> int:
         return values.parse_size(text)
+
+    def canonical(self, node: Node, base: Base, what: str) -> Node:
+        found = super().canonical(node, base, what)
+        if self.least is not None and found.value is not None and found.value < self.least:
+            raise ComposeError(f"{what} must be greater than or equal to {self.least}", node.where)
+        return found
 
     def value(self, node: Node) -> Any:
         return node.value or 0

@@ -1,4 +1,4 @@
-"""Images of `cove compose`: pulled, pushed, or built by the engine from a service's `build`."""
+"""Images of a project: pulled, pushed, or built by the engine from a service's `build`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from desktop.cli import buildcontext
-from desktop.client import logins, reference
+from desktop.client import buildcontext, buildsecrets, logins, reference
+from desktop.client.buildcontext import ContextUnusable
+from desktop.client.buildsecrets import SecretsUnusable
 from desktop.client.engine import EngineClient, PullStream, StreamFailed
 from desktop.compose.errors import ComposeError
 from desktop.compose.rehearsal import Rehearsal
@@ -17,14 +18,19 @@ from desktop.compose.shapes.scalars import is_remote
 if TYPE_CHECKING:
     from desktop.compose.model.build import Build
     from desktop.compose.model.service import Service
+    from desktop.compose.project import Project
 
 
 class EngineImages:
-    """Pulls, pushes and builds with `client`. `report` gets what becomes of each image, `say` the lines of a build."""
+    """Pulls, pushes and builds with `client`, for services of `project`.
+
+    `report` gets what becomes of each image, `say` the lines of a build.
+    """
 
     def __init__(
         self,
         client: EngineClient,
+        project: Project,
         report: Callable[[str, str], None],
         say: Callable[[str], None],
         *,
@@ -33,7 +39,7 @@ class EngineImages:
         pull: bool = False,
         quiet_pull: bool = False,
     ) -> None:
-        self._client = client
+        self._client, self._project = client, project
         self._report = report
         self._say = say
         self._arguments = arguments or {}
@@ -73,7 +79,13 @@ class EngineImages:
         return True
 
     def build(self, service: Service, image: str) -> None:
-        """Raises ComposeError with the step that failed, Failure, ApiError."""
+        """Raises ComposeError with the step that failed, ApiError."""
+        try:
+            self._build(service, image)
+        except (ContextUnusable, SecretsUnusable) as e:
+            raise ComposeError(f"service {service.name!r}: {e}") from e
+
+    def _build(self, service: Service, image: str) -> None:
         build = service.build
         assert build is not None
         folder = _local_context(service, build)
@@ -86,12 +98,13 @@ class EngineImages:
         if self._is_rehearsed(image):
             self._report(f"Image {image}", "Built")
             return
+        secrets = buildsecrets.headers(self._client, self._secrets(service, build))
         lines = self._client.stream(
             "POST",
             "/build",
             {**self._query(service, build, image), "dockerfile": name},
             data=buildcontext.of_folder(folder, extra),
-            headers={"Content-Type": "application/x-tar", **logins.headers_of_build()},
+            headers={"Content-Type": "application/x-tar", **logins.headers_of_build(), **secrets},
         )
         step = ""
         try:
@@ -104,6 +117,23 @@ class EngineImages:
         except StreamFailed as e:
             raise ComposeError(f"service {service.name!r}: the build failed{f' at {step}' if step else ''}: {e}") from e
         self._report(f"Image {image}", "Built")
+
+    def _secrets(self, service: Service, build: Build) -> Mapping[str, bytes]:
+        """What `build.secrets` names, by the id that the Dockerfile knows. Raises ComposeError."""
+        found = {}
+        for one in build.secrets:
+            item = self._project.file_object("secrets", one.source)
+            if not item.file and not item.environment:
+                raise ComposeError(
+                    f"service {service.name!r}: build.secrets only supports environment or file-based secrets: "
+                    f"{one.source!r}"
+                )
+            try:
+                content = Path(item.file).read_bytes() if item.file else b""
+            except OSError as e:
+                raise ComposeError(f"service {service.name!r}: secret {one.source!r}: {e.strerror}: {item.file}") from e
+            found[one.target or one.source] = content or self._project.given_content("secrets", one.source)
+        return found
 
     def _query(self, service: Service, build: Build, image: str) -> dict[str, Any]:
         limits = [
@@ -130,7 +160,7 @@ class EngineImages:
 
 def _local_context(service: Service, build: Build) -> Path:
     """The folder to build from. Raises ComposeError for what the classic build request cannot carry."""
-    keys = ("secrets", "ssh", "additional_contexts", "cache_to", "entitlements", "privileged")
+    keys = ("ssh", "additional_contexts", "cache_to", "entitlements", "privileged")
     refused = [key for key in keys if getattr(build, key)]
     if len(build.platforms) > 1:
         refused.append("platforms (several)")
