@@ -14,7 +14,7 @@ ROOT_PACKAGES = (
     "nftables",
     "libnftables1",
     "e2fsprogs",  # the data disk
-    "erofs-utils",  # 1.8: indexes of layers
+    "erofs-utils",  # packs this image (build.py); nothing in the guest runs it
     "kmod",
     "openssh-server",
     "git",  # builds from repositories, over HTTP, its own protocol and ssh

@@ -76,6 +76,15 @@ class Platform(Protocol):
     qemu_hint: str  # how QEMU is installed here
     saves_states: bool  # QEMU takes open files here, to save the VM's state to
 
+    def maps_files(self, folder: Path) -> bool:
+        """Whether files in `folder` can be mapped privately with holes in them that take no space, and hold more holes
+        while they are mapped."""
+        ...
+
+    def clone_file(self, source: Path, target: Path) -> None:
+        """Copy a file to the new file `target`, its holes as holes. Blocks. Raises OSError."""
+        ...
+
     def qemu_folders(self, environ: Mapping[str, str]) -> tuple[Path, ...]:
         """Where to look for QEMU beside PATH."""
         ...

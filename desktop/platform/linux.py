@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from desktop.platform import holders
+from desktop.platform import files, holders
 from desktop.platform.base import LoginEntry, Proxies
 from desktop.platform.login import Autostart
 from desktop.platform.posix import Posix
@@ -35,6 +35,12 @@ class Linux(Posix):
 
     def __init__(self) -> None:
         self._hangups: _HangupWatch | None = None
+
+    def maps_files(self, folder: Path) -> bool:
+        return files.can_map(folder)
+
+    def clone_file(self, source: Path, target: Path) -> None:
+        files.clone(source, target)
 
     def qemu_folders(self, environ: Mapping[str, str]) -> tuple[Path, ...]:
         return (Path("/usr/libexec"), Path("/usr/local/bin"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -19,6 +20,12 @@ class Posix:
     """Base of the POSIX platforms."""
 
     saves_states = True
+
+    def maps_files(self, folder: Path) -> bool:
+        return False
+
+    def clone_file(self, source: Path, target: Path) -> None:
+        shutil.copyfile(source, target)
 
     def channel_address(self, run: Path, name: str) -> LocalAddress:
         path = run / f"{name}.sock"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -30,6 +31,12 @@ class Windows:
     accelerators: tuple[str, ...] = ("whpx",)
     saves_states = False  # no open file can be passed to a process here
     qemu_hint = "Install it: winget install SoftwareFreedomConservancy.QEMU"
+
+    def maps_files(self, folder: Path) -> bool:
+        return False
+
+    def clone_file(self, source: Path, target: Path) -> None:
+        shutil.copyfile(source, target)
 
     def qemu_folders(self, environ: Mapping[str, str]) -> tuple[Path, ...]:
         programs = environ.get("PROGRAMFILES", r"C:\Program Files")

@@ -40,6 +40,8 @@ ACCELERATOR_OPTIONS = {
 
 
 DATA_SLOT = "data-slot"
+# The guest's memory, as QEMU names it in a saved state.
+_MEMORY = {"amd64": "pc.ram", "arm64": "mach-virt.ram"}
 
 
 class Hardware(NamedTuple):
@@ -52,6 +54,11 @@ class Hardware(NamedTuple):
     # "7.2": the machine is that of this version of QEMU, also under a later one. "": the newest that QEMU has.
     version: str = ""
 
+    @property
+    def memory(self) -> str:
+        """The name of its memory in a saved state."""
+        return _MEMORY[self.architecture]
+
 
 class Files(NamedTuple):
     """Files and sockets of one run, on the host."""
@@ -62,6 +69,7 @@ class Files(NamedTuple):
     qmp: LocalAddress
     control: LocalAddress
     tunnel: LocalAddress
+    memory: Path | None = None  # what the guest's memory holds at first; QEMU changes this file
 
 
 class Disk(NamedTuple):
@@ -104,7 +112,7 @@ def vm_command(
     read_only = f"if=none,id=root,format=raw,readonly=on,file={escaped(str(files.image.root))}"
     is_amd64 = hardware.architecture == "amd64"
     return [
-        *_machine(qemu, hardware, files.image, _kernel_words(hardware)),
+        *_machine(qemu, hardware, files.image, _kernel_words(hardware), files.memory),
         "-name", "cove",
         "-S",
         # A guest that panics or restarts ends QEMU, which says why; the host agent starts it again.
@@ -149,7 +157,9 @@ def probe_command(qemu: Path, hardware: Hardware, image: GuestImage) -> list[str
     ]
 
 
-def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: str) -> list[str]:
+def _machine(
+    qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: str, memory: Path | None = None
+) -> list[str]:
     emulated = hardware.accelerator == "tcg"
     if hardware.architecture == "arm64":
         # `max` has atomic instructions: cortex-a72 has loops in their place, and the engine loads half as fast. Pointer
@@ -161,11 +171,18 @@ def _machine(qemu: Path, hardware: Hardware, image: GuestImage, kernel_words: st
         machine, cpu = "q35", "max,erms=off" if emulated else "host"
     if hardware.version:
         machine = f"pc-q35-{hardware.version}" if machine == "q35" else f"{machine}-{hardware.version}"
+    backend: list[str] = []
+    if memory is not None:
+        # Mapped privately: what the guest writes stays out of the file, but free page reporting punches holes into it.
+        machine += f",memory-backend={hardware.memory}"
+        backend = ["-object", f"memory-backend-file,id={hardware.memory},size={hardware.memory_mb}M,share=off,"
+                   f"x-use-canonical-path-for-ramblock-id=off,mem-path={escaped(str(memory))}"]  # fmt: skip
     return [
         str(qemu),
         "-nodefaults",
         "-no-user-config",
         "-display", "none",
+        *backend,
         "-M", machine,
         "-accel", ACCELERATOR_OPTIONS[hardware.accelerator],
         "-cpu", cpu,

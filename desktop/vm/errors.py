@@ -21,5 +21,9 @@ class KernelPanic(VmError):
     """The guest's kernel panicked."""
 
 
+class NoProgress(VmError):
+    """The guest has not reported the step that was waited for."""
+
+
 class NotAnswering(VmError):
     """QEMU lives, but does not reply."""

@@ -13,13 +13,14 @@ import time
 from typing import Any
 
 from desktop.platform.base import LocalAddress
-from desktop.vm.errors import VmError
+from desktop.vm.errors import NoProgress, VmError
 from desktop.vm.marks import LOGS_HINT, Mark, Marks
 
 REQUEST_LIMIT_S = 30.0
 CLOCK_TOLERANCE_S = 0.05
 CLOCK_ROUNDS = 4
 _ENTROPY_BYTES = 64
+_MOVING_SHARE = 0.05  # of one processor: a guest that works more is busy
 
 
 class Guest:
@@ -77,6 +78,20 @@ class Guest:
     async def worked_s(self) -> float:
         """The time for which the guest's processors have worked since its boot."""
         return float(await self.request("worked"))
+
+    async def reach(self, word: str, limit_s: float) -> None:
+        """Wait for the mark `word`. A guest that reports nothing for `limit_s`, but works, is waited for on: on a busy
+        machine a step may take minutes. Raises VmError."""
+        before_s = 0.0
+        while True:
+            try:
+                await self.marks.wait(word, limit_s)
+                return
+            except NoProgress:
+                now_s = await self.worked_s()
+                if now_s - before_s < limit_s * _MOVING_SHARE:
+                    raise
+                before_s = now_s
 
     async def reclaim(self) -> None:
         """Have the guest free what its memory holds of files; it goes back to the host within some seconds."""

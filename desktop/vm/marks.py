@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from desktop.vm.errors import VmError
+from desktop.vm.errors import NoProgress, VmError
 
 LOGS_HINT = "See what the VM said: cove vm logs"
 
@@ -57,13 +57,13 @@ class Marks:
         await self._marked.wait()
 
     async def wait(self, word: str, limit_s: float) -> Mark:
-        """The mark `word`, as soon as the guest has reported it. Raises VmError if the guest reports an error, or
-        nothing at all for `limit_s`."""
+        """The mark `word`, as soon as the guest has reported it. Raises VmError if the guest reports an error,
+        NoProgress if it reports nothing at all for `limit_s`."""
         while word not in self._marks:
             self.check()
             try:
                 async with asyncio.timeout(limit_s):
                     await self.next()
             except TimeoutError:
-                raise VmError(f"the VM does not get on: no “{word}” after {limit_s:.0f} s", LOGS_HINT) from None
+                raise NoProgress(f"the VM does not get on: no “{word}” after {limit_s:.0f} s", LOGS_HINT) from None
         return self._marks[word]

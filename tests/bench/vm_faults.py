@@ -171,7 +171,7 @@ def main() -> None:
     options = parser.parse_args()
     if not names(options.kinds):
         parser.error(f"--kinds {options.kinds}: it matches none of {', '.join(KINDS)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the VM and the registry end too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the VM and the registry end too, and the rows are shown
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with registry(folder) as address, home(HOME_MB, SETTINGS) as vm:

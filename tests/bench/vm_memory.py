@@ -28,6 +28,7 @@ SETTLE_S = 30.0
 CPU_S = 60.0
 LOADED_MB, WRITTEN_MB, USED_MB = 200, 1024, 600
 BACK_LIMIT_S = 60.0
+COLUMNS = ("Rss", "Pss", "Anonymous")
 
 
 class Qemu:
@@ -38,9 +39,15 @@ class Qemu:
         assert pid is not None
         self._pid, self._disk = pid, vm.paths.data_disk
 
-    def rss_mb(self) -> float:
-        lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+    def memory_mb(self) -> dict[str, float]:
+        """All that is resident (Rss), its share of what other processes have too (Pss), and what no file holds
+        (Anonymous): proc(5), smaps_rollup."""
+        lines = Path(f"/proc/{self._pid}/smaps_rollup").read_text().splitlines()[1:]
+        found = {key: int(rest.split()[0]) / 1024 for key, _, rest in (line.partition(":") for line in lines)}
+        return {key: found[key] for key in COLUMNS}
+
+    def cells(self) -> str:
+        return " | ".join(f"{mb:.0f}" for mb in (*self.memory_mb().values(), self.disk_mb()))
 
     def cpu_s(self) -> float:
         return cpu_s(self._pid)
@@ -56,7 +63,7 @@ class Qemu:
 
 
 def show(what: str, qemu: Qemu) -> None:
-    print(f"| {what} | {qemu.rss_mb():.0f} | {qemu.disk_mb():.0f} |", flush=True)
+    print(f"| {what} | {qemu.cells()} |", flush=True)
 
 
 def large_image(path: Path) -> None:
@@ -83,9 +90,7 @@ def work(vm: Vm, qemu: Qemu, folder: Path) -> None:
             print("the disk has not shrunk")
             break
         time.sleep(0.05)
-    print(
-        f"| and removed: back after {time.monotonic() - removed:.1f} s | {qemu.rss_mb():.0f} | {qemu.disk_mb():.0f} |"
-    )
+    show(f"and removed: back after {time.monotonic() - removed:.1f} s", qemu)
     use = f"dd if=/dev/zero of=/dev/null bs={USED_MB}M count=2 2>/dev/null"
     vm.docker("run", "--rm", IMAGE, "sh", "-c", use)
     show(f"a container has used {USED_MB} MB", qemu)
@@ -104,7 +109,7 @@ def main() -> None:
             vm.paths.config_file.write_text(json.dumps({"vm": {"save_after_minutes": 0}, "folders": {"shared": []}}))
             vm.start_agent()
             vm.start()
-            print("| | memory of QEMU, MB | disk, MB |\n|---|---|---|")
+            print("| MB | memory of QEMU | its share | of no file | disk |\n|---|---|---|---|---|")
             show("cold start", Qemu(vm))
             vm.docker("import", "-c", "ENV PATH=/bin", busybox_tar(folder / "busybox.tar"), IMAGE)
             vm.cove("vm", "stop", "--shutdown")

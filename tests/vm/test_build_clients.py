@@ -15,6 +15,7 @@ import pytest
 from tests.builder.test_clients import DOCKERODE, FILE, TESTCONTAINERS
 from tests.support.engine import run
 from tests.support.limits import HANG_S
+from tests.support.pushing import Docker, a_build_is_pushed, registry_in_a_container
 from tests.support.tools import (
     bookworm_docker_cli,
     docker_cli,
@@ -52,6 +53,12 @@ def build(vm: Vm, folder: Path) -> Build:
         return made.stdout + made.stderr
 
     return done
+
+
+@pytest.fixture
+def with_buildx(vm: Vm, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    monkeypatch.setitem(vm.environ, "DOCKER_CONFIG", str(docker_config()))
+    return vm.docker
 
 
 def test_docker_py(vm: Vm, folder: Path) -> None:
@@ -157,3 +164,17 @@ def test_a_secret_outputs_and_a_cache_in_a_folder(folder: Path, build: Build) ->
     assert (folder / "out" / "got").read_text() == "hush"
     build(*words, "-o", "type=oci,dest=o.tar", "--cache-from", "type=local,src=cache", ".")
     assert (folder / "o.tar").stat().st_size
+
+
+def test_a_push_to_a_registry_in_a_container(vm: Vm, with_buildx: Docker, tmp_path: Path) -> None:
+    with registry_in_a_container(with_buildx, tmp_path / "registry", "busybox") as address:
+        a_build_is_pushed(with_buildx, tmp_path / "context", "busybox", address)
+
+
+def test_a_push_to_a_registry_of_the_host(vm: Vm, with_buildx: Docker, tmp_path: Path, registry: str) -> None:
+    port = registry.rpartition(":")[2]
+    a_build_is_pushed(with_buildx, tmp_path / "context", "busybox", f"host.docker.internal:{port}")
+    name = f"host.cove.internal:{port}/cvt/busybox:1"
+    vm.docker("tag", "busybox", name)
+    assert "digest: sha256:" in vm.docker("push", name).stdout
+    vm.docker("rmi", name)

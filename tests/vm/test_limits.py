@@ -98,6 +98,36 @@ def test_a_guest_that_stands_still_is_given_up() -> None:
     assert run(scenario()) == pytest.approx(60)
 
 
+class Working(Guest):
+    """A guest that has worked for `share` of the virtual time until `until_s`, and reports `word` then."""
+
+    def __init__(self, share: float, until_s: float, word: str) -> None:
+        super().__init__()
+        self._share, self._until_s = share, until_s
+        asyncio.get_running_loop().call_at(until_s, self._take, f"mark {word} 1")
+
+    async def _send(self, line: str) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._take, f"{line.split()[0]} ok {min(loop.time(), self._until_s) * self._share:.2f}")
+
+
+def test_a_guest_that_works_is_waited_for_and_one_that_idles_is_not() -> None:
+    async def works() -> None:
+        await Working(0.5, 500, "modules").reach("modules", 60)
+
+    async def works_and_hangs() -> None:
+        with pytest.raises(VmError, match="no “modules” after 60 s"):
+            await Working(0.5, 200, "network").reach("modules", 60)
+
+    async def idles() -> None:
+        with pytest.raises(VmError, match="no “modules” after 60 s"):
+            await Working(0.01, 500, "modules").reach("modules", 60)
+
+    assert run(works()) == pytest.approx(500)
+    assert run(works_and_hangs()) == pytest.approx(320)
+    assert run(idles()) == pytest.approx(60)
+
+
 def test_an_error_of_the_guest_ends_the_wait() -> None:
     async def scenario() -> None:
         marks = Marks()

@@ -96,16 +96,18 @@ class Host:
         self._call(self._begin)
 
     async def _begin(self) -> None:
-        self._tasks.append(asyncio.create_task(self._accept()))
-
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
         assert self._listener is not None
-        while True:
-            end, _ = await loop.sock_accept(self._listener)
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        """Accept by a reader: a task that waits in sock_accept loses the connection if it is cancelled just then."""
+        assert self._listener is not None
+        with contextlib.suppress(BlockingIOError):
+            end, _ = self._listener.accept()
+            end.setblocking(False)
             self._engines.append(end)
             self.accepted += 1
-            self._tasks.append(asyncio.create_task(self._serve(end)))
+            self._tasks.append(self._loop.create_task(self._serve(end)))
 
     async def _serve(self, end: socket.socket) -> None:
         with contextlib.suppress(TunnelError):
@@ -118,13 +120,14 @@ class Host:
         self.path.unlink()
 
     async def _vanish(self, with_ports: bool) -> None:
+        assert self._listener is not None
+        self._loop.remove_reader(self._listener)
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for end in self._engines:
             end.close()
-        assert self._listener is not None
         self._listener.close()
         if with_ports:
             await self.forwarder.stop()

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from desktop.client.host import HostState
+from desktop.platform import platform_for
 from desktop.vm.start.saved import SavedState
 from tests.support.limits import HANG_S
 from tests.support.listening import LISTEN, is_echoed
@@ -386,6 +387,16 @@ def test_nobody_gets_in_without_the_key(vm: Vm) -> None:
     assert "Permission denied" in done.stderr
 
 
+def check_its_memory(vm: Vm) -> None:
+    """Whether the template's memory is mapped, in a copy that has no name any more."""
+    state = vm.state()
+    is_parted = state.accelerator == "tcg" and platform_for("linux").maps_files(vm.paths.vm)
+    assert (vm.paths.template / "memory").exists() == is_parted
+    maps = Path(f"/proc/{state.qemu_pid}/maps").read_text()
+    assert (f"{vm.paths.vm / 'memory'} (deleted)" in maps) == is_parted
+    assert not (vm.paths.vm / "memory").exists()
+
+
 def test_an_idle_vm_is_saved_and_goes_on_and_what_does_not_fit_is_dropped_with_its_reason(vm: Vm, busybox: str) -> None:
     """The three ways one after the other: saved session, template, cold; each time the data disk is whole."""
 
@@ -416,9 +427,10 @@ def test_an_idle_vm_is_saved_and_goes_on_and_what_does_not_fit_is_dropped_with_i
     assert dropped == (f"the saved session was dropped: {vm.paths.data_disk} was changed since",)
     assert "the saved session was dropped" in vm.cove("vm", "status").stdout
     assert vm.docker("inspect", "-f", "{{.Id}}", "kept").stdout.strip() == name
+    check_its_memory(vm)
     vm.cove("vm", "stop", "--shutdown")
     seen.append(told())
-    assert seen[2][:2] == ("template", ())
+    assert seen[2][:2] == ("template", ()), "what the guest has freed is still in the template"
     assert len({drawn for *_, drawn in seen}) == 3, "two VMs of one template draw different random bytes"
 
     vm.cove("vm", "stop", "--shutdown")

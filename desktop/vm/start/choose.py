@@ -72,9 +72,10 @@ async def _booted(plan: Plan, dropped: list[str], ends: Ends) -> Started:
         started = await _reached(plan, cold.start(), cold.name, dropped, ends)
     finally:
         await cold.settle()
-    if cold.no_template is None:
-        return started
-    return replace(started, dropped=(*started.dropped, f"no template was written: {cold.no_template}"))
+    late = [note for note in plan.notes if note not in started.dropped]
+    if cold.no_template is not None:
+        late.append(f"no template was written: {cold.no_template}")
+    return replace(started, dropped=(*started.dropped, *late))
 
 
 async def _reached(

@@ -38,7 +38,7 @@ class Cold:
             with plan.steps.step("template"):
                 await self._write(template, machine)
         with plan.steps.step("system") as step:
-            await or_gone(machine, machine.guest.marks.wait("network", PROGRESS_LIMIT_S))
+            await or_gone(machine, machine.guest.reach("network", PROGRESS_LIMIT_S))
             await machine.add_disk(plan.paths.data_disk)
             step.detail = f"disk {await or_gone(machine, attach(plan, machine))}"
         return machine
@@ -55,7 +55,7 @@ class Cold:
 
     async def _load(self, machine: Machine) -> None:
         """Let the guest come as far as it can without its disk."""
-        await or_gone(machine, machine.guest.marks.wait("modules", PROGRESS_LIMIT_S))
+        await or_gone(machine, machine.guest.reach("modules", PROGRESS_LIMIT_S))
         await or_gone(machine, give_keys(self._plan.keys, machine))
         await or_gone(machine, engine_is_loaded(machine.guest, PROGRESS_LIMIT_S))
 

@@ -18,6 +18,7 @@ from desktop.vm.command import Files, Hardware, vm_command
 from desktop.vm.errors import VmError
 from desktop.vm.image import GuestImage
 from desktop.vm.qemu import Qemu
+from desktop.vm.start.stream import take_memory
 
 _SCHEMA = 1
 _RECORD = "record.json"
@@ -43,6 +44,7 @@ class SavedState:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.state = folder / "state"
+        self.memory = folder / "memory"  # the guest's memory, where `part` has taken it out of `state`
         self._record = folder / _RECORD
 
     def exists(self) -> bool:
@@ -57,15 +59,29 @@ class SavedState:
     def finish(self, fits: Mapping[str, str], *files: Path) -> None:
         """Flush the state to the disk and write the record. `files` are what it depends on besides: they must
         not change either. Raises OSError."""
-        with open(self.state, "rb") as state:
-            os.fsync(state.fileno())
-        stamps = {str(path): _stamp(path) for path in (self.state, *files)}
+        own = [path for path in (self.state, self.memory) if path.exists()]
+        for path in own:
+            with open(path, "rb") as written:
+                os.fsync(written.fileno())
+        stamps = {str(path): _stamp(path) for path in (*own, *files)}
         half = self._record.with_suffix(".new")
         with open(half, "w", encoding="utf-8") as out:
             json.dump({"schema": _SCHEMA, "fits": dict(fits), "stamps": stamps}, out)
             out.flush()
             os.fsync(out.fileno())
         half.replace(self._record)
+
+    def part(self, block: str) -> None:
+        """Take the guest's memory, which QEMU calls `block`, out of a new `state` into a file that can be mapped.
+        Raises OSError, UnknownStream: `state` is as it was."""
+        rest = self._folder / "rest"
+        try:
+            take_memory(self.state, block, self.memory, rest)
+        except BaseException:
+            self.memory.unlink(missing_ok=True)
+            rest.unlink(missing_ok=True)
+            raise
+        rest.replace(self.state)
 
     def check(self, fits: Mapping[str, str]) -> None:
         """Raises VmError with the reason if the state can't be used."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from pathlib import Path
 
 from desktop.vm.errors import VmError
 from desktop.vm.machine import Machine
 from desktop.vm.start.plan import Plan
 from desktop.vm.start.saved import SavedState
+from desktop.vm.start.stream import UnknownStream
 from desktop.vm.start.ways import attach, launch, or_gone
 
 _ROOM_BYTES = 1 << 30  # that must be free; a template takes about 230 MB
@@ -38,7 +40,7 @@ class Template:
     async def start(self) -> Machine:
         plan = self._plan
         with plan.steps.step("qemu") as step:
-            machine = await launch(plan, incoming=True)
+            machine = await self._launch()
             step.detail = f"{plan.hardware.cpus} CPUs, {plan.hardware.memory_mb} MB"
         with plan.steps.step("restore"):
             await machine.restore(self.saved.state)  # its error says more of QEMU's end than `or_gone`
@@ -47,6 +49,22 @@ class Template:
         with plan.steps.step("system") as step:
             step.detail = f"disk {await or_gone(machine, attach(plan, machine, restored=True))}"
         return machine
+
+    async def _launch(self) -> Machine:
+        """QEMU that waits for the state. It maps a copy of the memory, if that is a file of its own: QEMU punches holes
+        into the file where the guest frees memory, and other starts need what was there."""
+        if not self.saved.memory.exists():
+            return await launch(self._plan, incoming=True)
+        copy = self._plan.paths.vm / "memory"
+        try:
+            await asyncio.to_thread(self._clone, copy)
+            return await launch(self._plan, incoming=True, memory=copy)
+        finally:
+            copy.unlink(missing_ok=True)  # QEMU has it open
+
+    def _clone(self, copy: Path) -> None:
+        copy.unlink(missing_ok=True)
+        self._plan.platform.clone_file(self.saved.memory, copy)
 
     async def write(self, machine: Machine) -> None:
         """Write the state of `machine`, which has no data disk yet; it goes on. `finish` makes it usable. Raises
@@ -61,9 +79,17 @@ class Template:
             await machine.resume()
 
     async def finish(self) -> None:
-        """Flush what was written to the disk. Raises OSError: there is no template then."""
+        """Have the memory mapped by later starts, if that serves, and flush what was written to the disk. Raises
+        OSError: there is no template then."""
+        plan = self._plan
         try:
-            await asyncio.to_thread(self.saved.finish, self._plan.fits)
+            # Memory of a guest that does not run by emulation is best anonymous: then it has large pages.
+            if plan.hardware.accelerator == "tcg" and plan.platform.maps_files(plan.paths.vm):
+                try:
+                    await asyncio.to_thread(self.saved.part, plan.hardware.memory)
+                except UnknownStream as e:
+                    plan.notes.append(f"the template's memory will be read, and not mapped: QEMU wrote it so that {e}")
+            await asyncio.to_thread(self.saved.finish, plan.fits)
         except OSError:
             await asyncio.to_thread(self.saved.drop)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from desktop.paths import HostPaths
@@ -45,14 +46,15 @@ async def launch(
     disk: Disk | None = None,
     *,
     incoming: bool = False,
+    memory: Path | None = None,
 ) -> Machine:
     """Launch QEMU with its processor stopped, and write the record by which a later host agent finds it. For the
-    arguments see `vm_command`. Raises VmError, OSError."""
+    arguments see `vm_command` and `Files`. Raises VmError, OSError."""
     paths = plan.paths
     qmp = plan.platform.channel_address(paths.run, "qmp")
     control = plan.platform.channel_address(paths.run, "control")
     tunnel = plan.platform.channel_address(paths.run, "tunnel")
-    files = Files(plan.image, paths.console_log, paths.qemu_pid, qmp, control, tunnel)
+    files = Files(plan.image, paths.console_log, paths.qemu_pid, qmp, control, tunnel, memory)
     await asyncio.to_thread(_keep_console_logs, paths)
     command = vm_command(plan.qemu.system, plan.hardware, files, disk, incoming=incoming)
     machine = await Machine.launch(plan.platform, command, paths.qemu_log, qmp, control, tunnel)

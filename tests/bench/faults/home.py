@@ -62,11 +62,11 @@ class Home(Vm):
             raise Missed("there is no QEMU")
         return pid
 
-    def in_guest(self, shell: str) -> subprocess.Popen[bytes]:
+    def in_guest(self, shell: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """`cove vm ssh`, in the background."""
         command: list[str | Path] = [Path(sys.executable).with_name("cove"), "vm", "ssh", shell]
         nothing = subprocess.DEVNULL
-        return subprocess.Popen(command, env=self.environ, stdin=nothing, stdout=nothing, stderr=nothing)
+        return subprocess.Popen(command, env=self.environ, stdin=nothing, stdout=stdout, stderr=nothing, text=True)
 
     def shift_clock(self, by_s: int) -> None:
         self._shift.write_text(str(by_s))

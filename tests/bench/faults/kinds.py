@@ -9,9 +9,9 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from tests.bench.faults.home import Home, Missed
 from tests.bench.faults.work import IMAGE
@@ -24,6 +24,7 @@ _LONGEST_CARRIER_S = 20.0  # without the multiplexer SSH takes over after 12 s
 _HOUR_S = 3600
 _FULL = r"this machine's disk is full, so the VM is paused"
 _MB = 1 << 20
+_LEFT = _MB  # of the two: from here on a write of the VM may fail
 
 
 class Outcome(NamedTuple):
@@ -86,13 +87,24 @@ def _kill_both(scene: Scene) -> Outcome:
 
 
 def _panic(scene: Scene) -> Outcome:
-    vm, struck = scene.vm, time.monotonic()
+    vm = scene.vm
     with vm.in_guest("echo c >/proc/sysrq-trigger") as shell:
         try:
+            struck = _since(lambda: "sysrq triggered crash" in vm.paths.console_log.read_text(errors="replace"))
             told_s = vm.until_told("the VM's kernel panicked: sysrq triggered crash", struck)
         finally:
             shell.kill()
     return Outcome(told_s, vm.until_back(struck))
+
+
+def _since(is_there: Callable[[], bool]) -> float:
+    """Wait until something is there that was brought about; when it came (monotonic). Raises Missed."""
+    began = time.monotonic()
+    while time.monotonic() - began < HANG_S:
+        if is_there():
+            return time.monotonic()
+        time.sleep(0.02)
+    raise Missed("the fault did not strike")
 
 
 def _stop_qemu(scene: Scene) -> Outcome:
@@ -165,28 +177,47 @@ def _kill_engine(scene: Scene) -> Outcome:
 
 
 def _step_clock(scene: Scene) -> Outcome:
-    """This machine's clock, as the agent sees it, is stepped by an hour, and back."""
+    """This machine's clock, as the agent sees it, is stepped by an hour, and back; or the guest's own clock is."""
     vm, step_s = scene.vm, scene.rng.choice([-_HOUR_S, _HOUR_S])
-    times = []
-    try:
-        for shift in (step_s, 0):
-            vm.shift_clock(shift)
-            times.append(_until_clock(vm, shift, time.monotonic()))
-    finally:
-        vm.shift_clock(0)
+    times, in_guest = [], scene.rng.random() < 0.5
+    with _clock(vm) as seconds:
+        try:
+            if in_guest:
+                vm.cove("vm", "ssh", f"date -s @$(($(date +%s) + {step_s}))")
+                _until_clock(seconds, step_s, time.monotonic())  # what it told before
+                times.append(_until_clock(seconds, 0, time.monotonic()))
+            else:
+                for shift in (step_s, 0):
+                    vm.shift_clock(shift)
+                    times.append(_until_clock(seconds, shift, time.monotonic()))
+        finally:
+            vm.shift_clock(0)
     back_s = vm.until_back(time.monotonic())
-    return Outcome(None, back_s, f"{step_s:+d} s: right after {times[0]:.1f} s, and back after {times[1]:.1f} s")
+    right = ", and back after ".join(f"{took:.1f} s" for took in times)
+    return Outcome(None, back_s, f"{'guest' if in_guest else 'host'} {step_s:+d} s: right after {right}")
 
 
-def _until_clock(vm: Home, shift: int, since: float) -> float:
+@contextlib.contextmanager
+def _clock(vm: Home) -> Iterator[IO[str]]:
+    """The guest's clock, ten times a second: a line with Unix seconds each."""
+    with vm.in_guest("while :; do date +%s; usleep 100000; done", stdout=subprocess.PIPE) as shell:
+        assert shell.stdout is not None
+        try:
+            shell.stdout.readline()
+            yield shell.stdout
+        finally:
+            shell.kill()
+
+
+def _until_clock(seconds: IO[str], shift: int, since: float) -> float:
     """Wait until the guest's clock is right."""
     off_s = 0.0
-    while time.monotonic() - since < _CLOCK_LIMIT_S:
-        asked = time.time() + shift
-        theirs, replied = vm.clock_s(), time.time() + shift
-        off_s = max(asked - theirs, theirs - replied, 0.0)
-        if off_s < _RIGHT_S:
+    for line in seconds:
+        off_s = abs(time.time() + shift - int(line) - 0.5)
+        if off_s < _RIGHT_S + 0.5:
             return time.monotonic() - since
+        if time.monotonic() - since > _CLOCK_LIMIT_S:
+            break
     raise Missed(f"the guest's clock is {off_s:.1f} s off")
 
 
@@ -214,12 +245,12 @@ def _fill_disk(scene: Scene) -> Outcome:
     free = os.statvfs(vm.mount)
     with fill.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - 2 * _MB)
-    struck = time.monotonic()
     try:
         with subprocess.Popen(
             [docker_cli(), "-H", vm.host, *words], env=vm.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as writer:
             try:
+                struck = _since(lambda: os.statvfs(vm.mount).f_bavail * free.f_frsize < _LEFT)
                 told_s = vm.until_told(_FULL, struck)
             finally:  # the writer goes on only with space
                 fill.unlink()
