@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked-$(firstword $(shell sha256sum requirements.lock))
 
-.PHONY: run test setup setup-test guest lock lint clean
+.PHONY: run test setup setup-test guest languages lock lint clean
 
 run: setup guest
 	@$(BIN)/cove --context vm run --steps --rm cove/hello
@@ -20,7 +20,10 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 test: setup-test guest
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-setup: $(LOCKED) vmagent/native/bin/spawner-x86_64 $(BIN)/.front
+# The window's languages: Qt Linguist's files, compiled.
+CATALOGUES := $(patsubst %.ts,%.qm,$(wildcard desktop/ui/kit/languages/*.ts))
+
+setup: $(LOCKED) vmagent/native/bin/spawner-x86_64 $(BIN)/.front $(CATALOGUES)
 
 setup-test:
 	@packaging/debian-deps.sh test
@@ -43,12 +46,19 @@ vmagent/native/bin/spawner-x86_64: $(wildcard vmagent/native/*.c vmagent/native/
 	@$(BIN)/python -m vmagent.native.build
 	@touch $@
 
+%.qm: %.ts $(LOCKED)
+	@$(BIN)/pyside6-lrelease -silent $< -qm $@
+
 # `cove` on Linux is a small program before the interpreter. It replaces the console script, in one step, as it may run.
 $(BIN)/.front: $(LOCKED) vmagent/native/bin/spawner-x86_64
 	@cp vmagent/native/bin/front-$$(uname -m) $(BIN)/.cove && mv $(BIN)/.cove $(BIN)/cove && touch $@
 
 guest: setup
 	@$(MAKE) --no-print-directory -C guest
+
+# After a change of the window's texts: what is new is marked in languages/*.ts, to be translated.
+languages: setup
+	@$(BIN)/python -m tests.project.languages
 
 lint: setup
 	@$(BIN)/python -m pytest -q tests/project
@@ -59,4 +69,4 @@ lock:
 	  --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) guest/build vmagent/native/bin build dist *.egg-info
+	rm -rf $(VENV) guest/build vmagent/native/bin desktop/ui/kit/languages/*.qm build dist *.egg-info

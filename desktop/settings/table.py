@@ -19,7 +19,9 @@ DEFAULT_MEMORY_MB: Final = 2048
 SMALLEST_MEMORY_MB: Final = 384  # the system and engine use 125; a container must fit beside them
 LARGEST_CPUS: Final = 4  # without a setting
 START_AT_LOGIN: Final = "start_at_login"
-THEME, ZOOM = "window.theme", "window.zoom"
+THEME, ZOOM, LANGUAGE = "window.theme", "window.zoom", "window.language"
+DESKTOP: Final = "desktop"  # the word for following the desktop's own choice
+LANGUAGES: Final = ("en", "de")  # of the window
 
 
 class Machine(NamedTuple):
@@ -167,12 +169,17 @@ SETTINGS: Final[dict[str, Setting]] = {
     ),
     THEME: Setting(
         "the window's colours", Kind.WORD, "Theme", "general", "“desktop” follows what the desktop says.",
-        words=("desktop", "light", "dark"), default=lambda _: "desktop", for_vm=False,
+        words=(DESKTOP, "light", "dark"), default=lambda _: DESKTOP, for_vm=False,
     ),
     ZOOM: Setting(
         "the size of the window's text, in steps", Kind.NUMBER, "Size of the text", "general",
         "In steps of one pixel; also Ctrl and plus, minus or 0.",
         least=-3, most=3, default=lambda _: 0, for_vm=False,
+    ),
+    LANGUAGE: Setting(
+        "the language of the window", Kind.WORD, "Language", "general",
+        "From the window's next start on. “desktop” follows what the desktop says.",
+        words=(DESKTOP, *LANGUAGES), default=lambda _: DESKTOP, counts=Counts.WINDOW_START, for_vm=False,
     ),
     "vm.cpus": Setting(
         "how many processors the VM has", Kind.NUMBER, "CPUs", "resources",

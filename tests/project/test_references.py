@@ -9,7 +9,7 @@ from tests.project.tree import ROOT, tracked
 
 # Each alternative with what it has caught: notes, designs and trackers of the workplace the code was written in.
 _OUTSIDE = re.compile(
-    r"/work/|\.\./shared|\.library"
+    r"/work/|\.\./shared|\.library\b"
     r"|\b(?:api|style|design|engine-facts|images-facts|vm-facts)\.md\b"
     r"|\b(?:engine|images|vm)-facts\b"
     r"|\b(?:the|this) (?:design|brief)'s\b"

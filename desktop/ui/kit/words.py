@@ -16,6 +16,8 @@ from PySide6.QtCore import QCoreApplication
 MOST_NAMED = 8  # things in one sentence
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
+COUNTED = "counted"  # in a catalogue: tells a plural from an equal text that counts nothing
+
 
 def tr(text: str, /, **fields: object) -> str:
     """`text` in the user's language, with `{fields}` filled in."""
@@ -25,7 +27,7 @@ def tr(text: str, /, **fields: object) -> str:
 
 def counted(n: int, one: str, many: str, /, **fields: object) -> str:
     """`one` or `many`, in the user's language, with `{n}` and `{fields}` filled in."""
-    text = QCoreApplication.translate("cove", many, None, n) if n != 1 else QCoreApplication.translate("cove", one)
+    text = QCoreApplication.translate("cove", many, COUNTED, n) if n != 1 else QCoreApplication.translate("cove", one)
     return text.format(n=f"{n:,}", **fields)
 
 
@@ -100,6 +102,11 @@ def span(seconds: float) -> str:
     if days < 730:
         return counted(days // 30, "{n} month", "{n} months")
     return counted(days // 365, "{n} year", "{n} years")
+
+
+def age(since_s: float) -> str:
+    """The time that has passed since `since_s` (Unix seconds)."""
+    return span(time.time() - since_s)
 
 
 def ago(at_s: float, now_s: float | None = None) -> str:

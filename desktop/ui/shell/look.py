@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from PySide6.QtCore import QObject
 
 from desktop.settings.store import SettingsError, Store
-from desktop.settings.table import SETTINGS, THEME, ZOOM, shown
+from desktop.settings.table import DESKTOP, LANGUAGE, SETTINGS, THEME, ZOOM, shown
 from desktop.ui.feed.settings import Reading, SettingsFeed
 from desktop.ui.kit.states import State
 from desktop.ui.kit.theme import Theme
@@ -15,16 +16,24 @@ from desktop.ui.kit.toasts import Toasts
 from desktop.ui.kit.tokens import SCHEMES, Scheme
 from desktop.ui.kit.words import sentence, tr
 
-DESKTOP = "desktop"  # the word for following the desktop's own choice
-
 
 def kept_theme(store: Store, wanted: Scheme | None) -> Theme:
-    """The theme that was chosen last, or `wanted` for this time. Settings that cannot be read are those of nobody."""
-    try:
-        values = store.values()
-    except SettingsError:
-        values = {}
+    """The theme that was chosen last, or `wanted` for this time."""
+    values = _values(store)
     return Theme(wanted or _scheme(values.get(THEME)), _zoom(values.get(ZOOM)))
+
+
+def kept_language(store: Store) -> object:
+    """The language that was chosen last, a word of the setting."""
+    return _values(store).get(LANGUAGE, DESKTOP)
+
+
+def _values(store: Store) -> Mapping[str, object]:
+    """All settings. Without a file that can be read, none: the page of settings says what is wrong with it."""
+    try:
+        return store.values()
+    except SettingsError:
+        return {}
 
 
 class Look(QObject):
