@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from desktop.ui.bin.undo import Deletion, Gone, Undo
 from desktop.ui.containers.limits import Limits
 from desktop.ui.containers.making import Making, making_acts
 from desktop.ui.containers.model import ContainerModel
@@ -30,9 +31,10 @@ class ContainerActions:
     """Start, stop, restart, pause, resume, kill and delete containers. A failure is shown as a toast."""
 
     def __init__(
-        self, desk: Desk, model: ContainerModel, session: EngineSession, edit: Callable[[Container], None]
+        self, desk: Desk, model: ContainerModel, session: EngineSession, edit: Callable[[Container], None], undo: Undo
     ) -> None:
         """`edit(container)` asks how its settings shall be."""
+        self._undo = undo
         self._theme, self._icons, self._toasts, self._window = desk.theme, desk.icons, desk.toasts, desk.window
         self._model, self._session = model, session
         self._making, self._limits, self._edit = Making(desk, session), Limits(desk, session), edit
@@ -61,16 +63,33 @@ class ContainerActions:
             if fits(verb, container):
                 self._do(verb, container)
 
-    def _do(self, verb: str, container: Container, *, force: bool = False, volumes: bool = False) -> None:
+    def _delete(self, containers: Sequence[Container], *, volumes: bool) -> None:
+        deletion = self._undo.begin(len(containers))
+        for container in containers:
+            self._do("delete", container, force=container.is_running, volumes=volumes, deletion=deletion)
+
+    def _do(
+        self,
+        verb: str,
+        container: Container,
+        *,
+        force: bool = False,
+        volumes: bool = False,
+        deletion: Deletion | None = None,
+    ) -> None:
         self._model.ask(container.id, DOING[verb])
 
         def done() -> None:
             self._model.ask(container.id, None)
             if verb == "delete":
                 self._model.drop([container.id])
+            if deletion is not None:
+                deletion.over(Gone(container.id, container.name))
 
         def failed(error: Exception) -> None:
             self._model.ask(container.id, None)
+            if deletion is not None:
+                deletion.over(None)
             title = {
                 "start": tr("{name} could not start", name=container.name),
                 "stop": tr("{name} could not be stopped", name=container.name),
@@ -122,7 +141,7 @@ class ContainerActions:
                 else tr(
                     "Its own files and its log go with it; named volumes and the image {image} stay.", image=one.image
                 ),
-                tr("This cannot be undone."),
+                self._undo.fact,
             ]
             verb = tr("Delete {name}", name=shortened(one.name))
         else:
@@ -136,12 +155,11 @@ class ContainerActions:
                         "{n} of them are running and are stopped first.",
                     )
                 )
-            facts.append(tr("Their own files and logs go with them. This cannot be undone."))
+            facts += [tr("Their own files and logs go with them."), self._undo.fact]
             verb = counted(len(containers), "Delete {n} container", "Delete {n} containers")
 
         def sure(with_volumes: bool) -> None:
-            for container in containers:
-                self._do("delete", container, force=container.is_running, volumes=with_volumes)
+            self._delete(containers, volumes=with_volumes)
 
         Question(
             self._theme,

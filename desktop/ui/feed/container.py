@@ -116,6 +116,7 @@ class Container:
     doing: Doing | None = None
     doing_since_s: float = 0.0
     lost: bool = False  # contact to the engine is lost: the other fields hold the last known values
+    asked_s: float = field(default=0.0, compare=False)  # when the engine was asked, monotonic clock; 0: not by itself
 
     @property
     def project(self) -> str:

@@ -10,35 +10,45 @@ from desktop.ui.feed.image import Image
 
 
 class Inventory:
-    """Containers by id, and images. `load` replaces everything. Older data does not add a dropped container again."""
+    """Containers by id, and images. `load` replaces everything. Older data changes nothing, and does
+    not add a dropped container again; data from after its deletion does, since it may have been brought back."""
 
     def __init__(self) -> None:
         self._containers: dict[str, Container] = {}
-        self._dropped: set[str] = set()
+        self._dropped: dict[str, float] = {}  # when it was gone, as `Container.asked_s`
         self._images: list[Image] | None = None
         self._images_changed = False
 
     def load(self, containers: Iterable[Container]) -> None:
         """Replace the containers with `containers`."""
         self._containers = {container.id: container for container in containers}
-        self._dropped = set()
+        self._dropped = {}
         self._images_changed = True
 
     def put(self, container: Container) -> bool:
-        """Store new data of `container`. False: it was deleted in the meantime, and the data is older."""
-        if container.id in self._dropped:
-            return False
+        """Store new data of `container`. False: it was deleted in the meantime, or the engine was asked later for what
+        is known. Two may ask at once, so answers come in any order; what changes after the later question leads to
+        another one."""
         before = self._containers.get(container.id)
+        if container.asked_s <= self._dropped.get(container.id, -1.0):
+            return False
+        if before is not None and before.asked_s > container.asked_s:
+            return False
+        self._dropped.pop(container.id, None)
         self._containers[container.id] = container
         if before is None or (before.image_id, before.name) != (container.image_id, container.name):
             self._images_changed = True
         return True
 
-    def drop(self, container_id: str) -> None:
-        """Remove a deleted container; unknown ids are ignored."""
-        self._dropped.add(container_id)
+    def drop(self, container_id: str, at_s: float) -> bool:
+        """Remove a container that was gone at `at_s`; unknown ids are ignored. False: it was there later than that."""
+        known = self._containers.get(container_id)
+        if known is not None and known.asked_s > at_s:
+            return False
+        self._dropped[container_id] = at_s
         if self._containers.pop(container_id, None) is not None:
             self._images_changed = True
+        return True
 
     def name_of(self, container_id: str) -> str:
         """The container's name, or the short id if it is unknown."""

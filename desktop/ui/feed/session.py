@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
+from desktop.client import bin
 from desktop.client.api import JsonStream
 from desktop.client.engine import ApiError, ConnectionFailed, Endpoint, EngineClient, ProtocolError
+from desktop.ui.feed.bin import BinFeed
 from desktop.ui.feed.collection import Collection
 from desktop.ui.feed.container import Container
 from desktop.ui.feed.engine import EngineFacts, EnginePhase
@@ -66,6 +68,7 @@ class _Found:
 @dataclass(frozen=True, slots=True)
 class _Gone:
     container_id: str
+    at_s: float  # monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,8 @@ class EngineSession(QObject):
         self._is_watched = False
         self._inventory = Inventory()  # on the GUI thread
         self._collections: dict[str, Collection[Any]] = {}
+        self.bin = BinFeed()
+        self.add(self.bin)
         self._images = self.add(
             Collection(
                 IMAGES,
@@ -310,7 +315,7 @@ class EngineSession(QObject):
         if happening.kind == "container":
             if happening.action == "destroy":
                 self._refresher.forget(happening.object_id)
-                self._publish(_Gone(happening.object_id))
+                self._publish(_Gone(happening.object_id, time.monotonic()))
             elif happening.action != "commit" and not happening.action.startswith(QUIET_ACTIONS):
                 self._refresher.want(happening.object_id)
         elif happening.kind == "network" and (container_id := happening.attributes.get("container")):
@@ -323,22 +328,23 @@ class EngineSession(QObject):
 
     def _read(self, key: str) -> None:
         """Read the object named by `key` and publish it. Raises the client's errors."""
-        contact = self._contact
+        contact, asked_s = self._contact, time.monotonic()
         try:
             if (collection := self._collections.get(key)) is not None:
                 self._publish(_Listed(collection, collection.read(self.client)), contact)
             else:
-                self._publish(_Found(self._inspect(key)), contact)
+                self._publish(_Found(self.inspect(key)), contact)
         except ApiError as e:
             if e.status != 404 or key in self._collections:
                 raise
-            self._publish(_Gone(key), contact)
+            self._publish(_Gone(key, asked_s), contact)
         except (KeyError, ValueError, TypeError, AttributeError) as e:
             raise ProtocolError(f"the engine's answer has another shape than it should: {e!r}") from e
 
-    def _inspect(self, container_id: str) -> Container:
-        """The container, and who ended it, if it looks as if it had failed. Raises the client's errors."""
-        container = Container.from_inspect(self.client.inspect(container_id))
+    def inspect(self, container_id: str) -> Container:
+        """The container, and who ended it, if it looks as if it had failed. Blocks; raises the client's errors."""
+        asked_s = time.monotonic()
+        container = replace(Container.from_inspect(self.client.inspect(container_id)), asked_s=asked_s)
         if container.status != "exited" or not container.exit_code or not self._has_timeline:
             return container
         try:
@@ -397,11 +403,11 @@ class EngineSession(QObject):
     def _apply_one(self, news: _Found | _Gone | _Unread | _Listed, batch: _Batch) -> None:
         if isinstance(news, _Found):
             if self._inventory.put(news.container):
-                batch.changed[news.container.id] = news.container
+                batch.changed[news.container.id] = news.container  # it may be back: `dropped` is told before `changed`
         elif isinstance(news, _Gone):
-            self._inventory.drop(news.container_id)
-            batch.changed.pop(news.container_id, None)
-            batch.dropped.append(news.container_id)
+            if self._inventory.drop(news.container_id, news.at_s):
+                batch.changed.pop(news.container_id, None)
+                batch.dropped.append(news.container_id)
         elif isinstance(news, _Unread):
             batch.unread.append(news)
         else:
@@ -445,7 +451,7 @@ class EngineSession(QObject):
             "pause": lambda: client.pause(container_id),
             "resume": lambda: client.unpause(container_id),
             "kill": lambda: client.kill(container_id),
-            "delete": lambda: client.remove(container_id, force=force, volumes=volumes),
+            "delete": lambda: self._remove(container_id, force=force, volumes=volumes),
         }
 
         def job() -> Container | None:
@@ -453,7 +459,7 @@ class EngineSession(QObject):
             if verb == "delete":
                 return None
             try:
-                return self._inspect(container_id)
+                return self.inspect(container_id)
             except ApiError as e:
                 if e.status == 404:  # `--rm` deleted it at its end
                     return None
@@ -466,7 +472,14 @@ class EngineSession(QObject):
 
         self.workers.run(job, answered, failed)
 
+    def _remove(self, container_id: str, *, force: bool, volumes: bool) -> None:
+        """Into the bin, where there is one. In a worker."""
+        if self.bin.is_there:
+            bin.remove_container(self.client, container_id, force=force, volumes=volumes)
+        else:
+            self.client.remove(container_id, force=force, volumes=volumes)
+
     def put(self, fresh: Container) -> None:
-        """Take what a verb has made of a container, before the engine's event tells it."""
+        """Take what a verb has made of a container, by `inspect`, before the engine's event tells it."""
         if self._in_contact and self._inventory.put(fresh):
             self.changed.emit([fresh])

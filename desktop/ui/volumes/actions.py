@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from desktop.client import bin
+from desktop.client.engine import EngineClient
+from desktop.ui.bin.undo import Gone, Undo
 from desktop.ui.feed.session import EngineSession
 from desktop.ui.kit.cleanup import Choice, CleanUp
 from desktop.ui.kit.dialogs import OneField, Question
@@ -16,8 +19,8 @@ from desktop.ui.volumes.model import Volume, wrong_name
 class VolumeActions:
     """Acts on volumes. A failure is shown as a message."""
 
-    def __init__(self, desk: Desk, session: EngineSession) -> None:
-        self._desk, self._session = desk, session
+    def __init__(self, desk: Desk, session: EngineSession, undo: Undo) -> None:
+        self._desk, self._session, self._undo = desk, session, undo
 
     def ask_create(self) -> None:
         desk = self._desk
@@ -50,7 +53,7 @@ class VolumeActions:
             return
         free = [volume for volume in volumes if not volume.in_use]
         if not free:
-            self._explain(volumes)
+            self.explain(volumes, tr("A volume can be deleted when no container has it, not even a stopped one."))
             return
         desk, one = self._desk, free[0]
         used = [volume for volume in volumes if volume.in_use]
@@ -72,7 +75,7 @@ class VolumeActions:
                     names=listed([v.title for v in used]),
                 )
             )
-        facts.append(tr("This cannot be undone."))
+        facts.append(self._undo.fact)
         many = counted(len(free), "Delete {n} volume", "Delete {n} volumes")
         Question(
             desk.theme,
@@ -86,8 +89,8 @@ class VolumeActions:
             sure=lambda _checked: self._delete([volume.name for volume in free]),
         ).open()
 
-    def _explain(self, volumes: Sequence[Volume]) -> None:
-        """Tell why none of `volumes` can be deleted."""
+    def explain(self, volumes: Sequence[Volume], why: str) -> None:
+        """Tell who has `volumes`, and `why` that hinders."""
         desk, one = self._desk, volumes[0]
         user = one.users[0]
         Question(
@@ -99,7 +102,7 @@ class VolumeActions:
                 tr("{volume} belongs to {users}.", volume=volume.title, users=volume.used_by)
                 for volume in volumes[:MOST_NAMED]
             ]
-            + [tr("A volume can be deleted when no container has it, not even a stopped one.")],
+            + [why],
             verb=tr("Show {name}", name=shortened(user.name)),
             kind="primary",
             safe=tr("Close"),
@@ -108,15 +111,20 @@ class VolumeActions:
 
     def _delete(self, names: Sequence[str]) -> None:
         client, toasts = self._session.client, self._desk.toasts
+        deletion, can_undo = self._undo.begin(len(names)), self._undo.can
         for name in names:
 
             def failed(error: Exception, name: str = name) -> None:
+                deletion.over(None)
                 toasts.tell(tr("Volume {name} was not deleted", name=shortened(name)), str(error), State.PROBLEM)
 
-            def job(name: str = name) -> None:
-                client.volume_remove(name)
+            def done(_none: None, name: str = name) -> None:
+                deletion.over(Gone(name, name))
 
-            self._session.workers.run(job, None, failed)
+            def job(name: str = name) -> None:
+                (bin.remove_volume if can_undo else EngineClient.volume_remove)(client, name)
+
+            self._session.workers.run(job, done, failed)
 
     def ask_clean_up(self, volumes: Sequence[Volume]) -> None:
         """List the unused ones among `volumes`; delete those that stay ticked. Named ones are not ticked at first."""
@@ -133,7 +141,8 @@ class VolumeActions:
         CleanUp(
             self._desk,
             title=tr("Clean up volumes"),
-            sentence=tr("No container has these volumes. Named ones may hold data that you want: tick what may go."),
+            sentence=tr("No container has these volumes. Named ones may hold data that you want: tick what may go.")
+            + f" {self._undo.fact if self._undo.can else ''}".rstrip(),
             choices=[
                 Choice(
                     key=volume.name,
